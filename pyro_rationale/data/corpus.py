@@ -1,0 +1,70 @@
+"""What every corpus is turned into: documents with targets in the user's units, in three splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+TaskKind = Literal["regression", "binary", "multiclass"]
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """What is predicted, and in which units.
+
+    Attributes:
+        kind: regression (Normal likelihood), binary (Bernoulli) or multiclass (Categorical).
+        names: the `D` targets ("aspects"); exactly one for multiclass.
+        ranges: `(low, high)` per target for regression, mapped to [0, 1] inside the model; empty otherwise.
+        classes: labels in the order of their indices, for binary (two) and multiclass; empty for regression.
+    """
+
+    kind: TaskKind
+    names: tuple[str, ...]
+    ranges: tuple[tuple[float, float], ...] = ()
+    classes: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Numbers that the encoder puts out: `D`, or the number of classes for multiclass."""
+        return len(self.classes) if self.kind == "multiclass" else len(self.names)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text. Tokens are what the model reads; offsets point back into `text`.
+
+    Attributes:
+        id: a stable name ("row 17", "aclImdb 203").
+        text: the text as given.
+        tokens: words, lower-cased as the model reads them.
+        offsets: `(start, end)` characters of each token in `text`.
+        targets: `D` numbers in the user's units (NaN = not rated), or one class index (as float) for classes.
+        gold: True on the words of the annotated rationale; `None` where there is no annotation.
+        opinion: True on the words that carry the rating; `None` where unknown.
+    """
+
+    id: str
+    text: str
+    tokens: tuple[str, ...]
+    offsets: tuple[tuple[int, int], ...]
+    targets: tuple[float, ...] = ()
+    gold: tuple[bool, ...] | None = None
+    opinion: tuple[bool, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Three lists of documents and what is predicted of them.
+
+    Attributes:
+        noise_floor: the smallest possible expected squared error, in the user's units squared, where it is
+            known by construction (planted reviews); else `None`.
+    """
+
+    name: str
+    spec: TargetSpec
+    train: tuple[Document, ...]
+    dev: tuple[Document, ...]
+    test: tuple[Document, ...]
+    noise_floor: float | None = None

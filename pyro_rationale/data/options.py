@@ -1,0 +1,36 @@
+"""The data half of a configuration: which corpus, read how. Flags are made from these fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def option(default: Any, help: str, **extra: Any) -> Any:
+    """A dataclass field that also describes its command-line flag (`extra`: choices, metavar, multiple...)."""
+    metadata = {"help": help, **extra}
+    if isinstance(default, (list, dict)):
+        raise TypeError(f"expected an immutable default, got {default!r}")
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which texts to read, and how. Every field is a flag: `text_column` is `--text-column`."""
+
+    data: str = option("synthetic", "synthetic, imdb, movie-sentences, vader-movies, vader-amazon, beer, or a path")
+    text_column: str | None = option(None, "column with the text (CSV, TSV, JSONL, Parquet)")
+    target_column: tuple[str, ...] = option((), "column to predict; repeat it for several aspects", multiple=True)
+    task: str = option("auto", "what the target is", choices=("auto", "regression", "binary", "multiclass"))
+    target_range: tuple[float, float] | None = option(None, "lowest and highest rating; else read off the data")
+    skip_bad_rows: bool = option(False, "leave unusable rows out, and say how many, instead of stopping")
+    dev_data: str | None = option(None, "development file (path corpora and beer); else split off")
+    test_data: str | None = option(None, "test file (path corpora and beer); else split off")
+    annotations: str | None = option(None, "beer: annotations.json with gold rationales (used as test set)")
+    aspect: str | None = option(None, "synthetic and beer: the rated aspect, by name or number")
+    max_words: int = option(256, "cut texts after this many words")
+    split_seed: int = option(0, "seed of the split, and of the planted reviews")
+    documents: int = option(4000, "synthetic: training documents (dev and test: a quarter each)")
+    correlation: float = option(0.0, "synthetic: how strongly the aspects' ratings go together, 0 to 1")
+    noise: float = option(0.05, "synthetic: standard deviation of the rating around the clause's valence")
+    cache: str | None = option(None, "folder for fetched sources; default: the user's cache folder")

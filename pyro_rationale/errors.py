@@ -1,0 +1,24 @@
+"""The exceptions a user can meet. Each message is one line: what is wrong, where, and the remedy.
+
+Command lines print the message and end with exit status 2; a library user catches :class:`RationaleError`.
+"""
+
+
+class RationaleError(Exception):
+    """Base of all errors whose cause the user can mend."""
+
+
+class DataError(RationaleError):
+    """A text, table, rating or vector file cannot be used; the message names the file and the row."""
+
+
+class ConfigError(RationaleError):
+    """An option, or a combination of options, makes no sense; the message names the flag."""
+
+
+class RunError(RationaleError):
+    """A run folder is missing, half-written, or from another version."""
+
+
+class TrainingError(RationaleError):
+    """Training cannot go on (a loss that is not finite, say); the last good state has been kept."""
