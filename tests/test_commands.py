@@ -28,7 +28,7 @@ class Sample:
     names: tuple[str, ...] = option((), "some names", multiple=True)
     colour: str = option("red", "a colour", choices=("red", "blue"))
     mode: Literal["a", "b"] = option("a", "a mode")
-    out_folder: Path = option(HERE, "a folder")
+    out_folder: Path = option(HERE, "a folder")  # noqa: RUF009
     quick: bool = option(False, "be quick")
     warm: bool = option(True, "be warm")
     hidden: int = field(default=7)
