@@ -1,0 +1,190 @@
+"""From documents to padded batches of like lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
+from pyro_rationale.errors import DataError
+
+_POOL = 50  # batches that are sorted by length together: little padding, and still another company every epoch
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A document as arrays: tokens `(n,)`, targets `(D,)` scaled or `None`, gold and opinion `(n,)` or `None`."""
+
+    tokens: NDArray[np.int64]
+    targets: NDArray[np.float32] | None
+    gold: NDArray[np.bool_] | None
+    opinion: NDArray[np.bool_] | None
+
+
+def encode_batch(
+    documents: Sequence[Document],
+    vocabulary: Vocabulary,
+    spec: TargetSpec,
+    indices: Sequence[int] | None = None,
+) -> Batch:
+    """Turn documents into one padded batch.
+
+    Ratings are scaled to [0, 1] by `spec.ranges` (NaN stays NaN). A document without words is read as one unknown
+    word, so that every length is at least 1. `targets` is `None` only if no document has any; for ratings and binary
+    labels a document without targets gets NaN. `gold` and `opinion` are `None` unless every document has them: a
+    document that nobody annotated must not pass for one whose rationale is empty.
+
+    Args:
+        documents: `B` of them, at least one.
+        vocabulary: numbers for the words.
+        spec: what the targets mean.
+        indices: positions of the documents in their list, for `Batch.index`; default `0 .. B-1`.
+
+    Returns:
+        A batch with tokens `(B, T)`, `T` the longest length.
+
+    Raises:
+        DataError: If a document has not as many targets as `spec` names, or a class that it does not know.
+    """
+    encoded = [_encode(document, vocabulary, spec) for document in documents]
+    return _collate(encoded, range(len(encoded)) if indices is None else indices, spec)
+
+
+class BucketedBatches:
+    """The documents of one split as batches of like lengths, the same for the same seed and epoch.
+
+    Documents are shuffled, sorted by length within pools of 50 batches, cut into batches whose sizes differ by one
+    at most, and the batches shuffled. Random batches would spend half the work on padding (DESIGN, trap 10).
+
+    Args:
+        documents: at least one.
+        vocabulary: numbers for the words.
+        spec: what the targets mean.
+        batch_size: largest number of documents in a batch.
+        seed: of the order.
+
+    Raises:
+        DataError: If there is no document, or one does not fit `spec`.
+        ValueError: If `batch_size` is below 1.
+    """
+
+    def __init__(
+        self,
+        documents: Sequence[Document],
+        vocabulary: Vocabulary,
+        spec: TargetSpec,
+        batch_size: int,
+        seed: int = 0,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
+        if not documents:
+            raise DataError("expected at least one document to make batches of, got none; check the split")
+        self.batch_size, self.seed, self._spec = batch_size, seed, spec
+        self._encoded = [_encode(document, vocabulary, spec) for document in documents]
+        self._lengths = np.array([len(e.tokens) for e in self._encoded])
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return -(-len(self._encoded) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.epoch(0)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Every document once, in the order of epoch `number`, which depends on `(seed, number)` and nothing else."""
+        random = np.random.default_rng([self.seed, number])
+        order = random.permutation(len(self._encoded))
+        pools = np.array_split(order, -(-len(self) // _POOL))
+        order = np.concatenate([pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools])
+        batches = np.array_split(order, len(self))
+        for i in random.permutation(len(batches)):
+            yield self._batch(batches[i])
+
+    def ordered(self, batch_size: int | None = None) -> Iterator[Batch]:
+        """Every document once, from the shortest to the longest, for evaluation; `index` says where each came from."""
+        size = self.batch_size if batch_size is None else batch_size
+        order = np.argsort(self._lengths, kind="stable")
+        for start in range(0, len(order), size):
+            yield self._batch(order[start : start + size])
+
+    def _batch(self, positions: NDArray[np.int64]) -> Batch:
+        return _collate([self._encoded[i] for i in positions], positions, self._spec)
+
+
+def _encode(document: Document, vocabulary: Vocabulary, spec: TargetSpec) -> _Encoded:
+    tokens = np.array(vocabulary.encode(document.tokens) or [UNKNOWN], dtype=np.int64)
+    return _Encoded(
+        tokens,
+        _scaled(document, spec) if document.targets else None,
+        _flags(document, document.gold, "gold flags"),
+        _flags(document, document.opinion, "opinion flags"),
+    )
+
+
+def _flags(document: Document, flags: Sequence[bool] | None, name: str) -> NDArray[np.bool_] | None:
+    if flags is None:
+        return None
+    if len(flags) != len(document.tokens):
+        raise DataError(f"{document.id}: expected {len(document.tokens)} {name}, one a word, got {len(flags)}")
+    return np.array(flags or [False], dtype=bool)
+
+
+def _scaled(document: Document, spec: TargetSpec) -> NDArray[np.float32]:
+    """Targets `(D,)` as the model sees them: ratings in [0, 1], labels and class indices unchanged."""
+    targets = np.array(document.targets, dtype=np.float64)
+    if len(targets) != len(spec.names):
+        raise DataError(f"{document.id}: expected {len(spec.names)} targets, got {len(targets)}; check the columns")
+    if spec.kind == "regression":
+        low, high = np.array(spec.ranges, dtype=np.float64).T
+        targets = (targets - low) / (high - low)
+    else:
+        known = (targets == np.floor(targets)) & (targets >= 0) & (targets < len(spec.classes))
+        if spec.kind == "binary":
+            known |= np.isnan(targets)
+        if not known.all():
+            raise DataError(f"{document.id}: expected a class below {len(spec.classes)}, got {document.targets}")
+    return targets.astype(np.float32)
+
+
+def _collate(encoded: Sequence[_Encoded], indices: Sequence[int] | NDArray[np.int64] | range, spec: TargetSpec) -> Batch:
+    lengths = np.array([len(e.tokens) for e in encoded], dtype=np.int64)
+    longest = int(lengths.max())
+    tokens = np.zeros((len(encoded), longest), dtype=np.int64)
+    for row, e in zip(tokens, encoded, strict=True):
+        row[: len(e.tokens)] = e.tokens
+    return Batch(
+        torch.from_numpy(tokens),
+        torch.from_numpy(lengths),
+        _targets(encoded, spec),
+        _padded([e.gold for e in encoded], longest),
+        _padded([e.opinion for e in encoded], longest),
+        torch.from_numpy(np.array(indices, dtype=np.int64)),
+    )
+
+
+def _targets(encoded: Sequence[_Encoded], spec: TargetSpec) -> torch.Tensor | None:
+    if all(e.targets is None for e in encoded):
+        return None
+    missing = np.full(len(spec.names), np.nan, dtype=np.float32)
+    targets = torch.from_numpy(np.stack([missing if e.targets is None else e.targets for e in encoded]))
+    if spec.kind != "multiclass":
+        return targets
+    if targets.isnan().any():
+        raise DataError("expected a class for every document of a batch, or for none; leave out the unlabelled ones")
+    return targets[:, 0].long()
+
+
+def _padded(flags: Sequence[NDArray[np.bool_] | None], longest: int) -> torch.Tensor | None:
+    padded = np.zeros((len(flags), longest), dtype=bool)
+    for row, flag in zip(padded, flags, strict=True):
+        if flag is None:
+            return None
+        row[: len(flag)] = flag
+    return torch.from_numpy(padded)

@@ -1,0 +1,60 @@
+"""Words of a text, each with the characters it came from, so that a rationale can be shown in the text itself."""
+
+from __future__ import annotations
+
+import re
+
+# Letters that follow a base letter (accents written as characters of their own, vowel signs) are not `\w` in Python.
+_MARKS = r"\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0e31\u0e34-\u0e4e\u20d0-\u20ff"
+_LETTER = rf"(?:[^\W_]|[{_MARKS}])"
+_CLITIC = r"(?:s|m|d|re|ve|ll)"
+_END = rf"(?!{_LETTER})"
+
+_TOKEN = re.compile(
+    rf"""
+      <br\s*/?>                                             # line breaks of web pages: no word
+    | [\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]             # scripts without spaces: one token a character
+    | \d+(?:[.,:]\d+)+                                      # 3.5  4,000  11:30
+    | n['’]t{_END}                                          # the tail of "don't"
+    | ['’]{_CLITIC}{_END}                                   # the tail of "it's"
+    | (?:[^\W\d_][{_MARKS}]*)(?:(?!n['’]t{_END})(?![\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]){_LETTER})*
+    | \d{_LETTER}*                                          # 90s  1st
+    | (?P<run>[^\w\s\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe0f\ufeff]|_)(?P=run)*
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_SPELLINGS = {"’": "'", "‘": "'", "“": '"', "”": '"', "…": "...", "–": "--", "—": "--"}  # noqa: RUF001
+
+
+def tokenize(text: str) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """Split a text into lower-cased words and punctuation.
+
+    Clitics are words of their own, as in the vocabulary of GloVe (`do n't`, `it 's`); a hyphen separates; a run of one
+    punctuation mark is one token (`!!!` is read as `!`, two or more dots as `...`); typographic quotes and dashes are
+    read as plain ones. Web line breaks, control characters and invisible ones belong to no token.
+
+    Args:
+        text: any string; the empty one has no tokens.
+
+    Returns:
+        The tokens, and for each the `(start, end)` characters of `text` that it stands for.
+    """
+    tokens: list[str] = []
+    offsets: list[tuple[int, int]] = []
+    for match in _TOKEN.finditer(text):
+        run = match["run"]
+        if run is not None:
+            token = _punctuation(run, match.end() - match.start())
+        else:
+            token = match[0].lower().replace("’", "'")  # noqa: RUF001
+            if token[0] == "<":
+                continue
+        tokens.append(token)
+        offsets.append(match.span())
+    return tuple(tokens), tuple(offsets)
+
+
+def _punctuation(mark: str, repeats: int) -> str:
+    if repeats > 1 and mark in ".-":
+        return "..." if mark == "." else "--"
+    return _SPELLINGS.get(mark, mark)

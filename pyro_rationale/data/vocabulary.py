@@ -1,0 +1,108 @@
+"""The words a model knows, and their numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.errors import RunError
+
+PADDING, UNKNOWN = 0, 1
+_SPECIAL = ("<pad>", "<unk>")
+_FORMAT = "pyro_rationale vocabulary 1"
+
+
+class Vocabulary:
+    """A fixed list of words; number 0 is padding, 1 stands for every word that is not in the list.
+
+    A text may contain the strings `<pad>` and `<unk>` themselves: both are read as unknown, so that no text can ever
+    write padding into its own middle.
+
+    Args:
+        words: known words, without the two special ones; numbered from 2 in this order.
+
+    Raises:
+        ValueError: If a word is repeated, empty or special.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        known = tuple(words)
+        self.words: tuple[str, ...] = _SPECIAL + known
+        self._number = {word: i for i, word in enumerate(known, start=len(_SPECIAL))}
+        if len(self._number) != len(known) or any(not w or w in _SPECIAL for w in known):
+            raise ValueError("expected distinct words, none of them empty, <pad> or <unk>")
+
+    @classmethod
+    def build(cls, documents: Iterable[Document], min_count: int = 2, max_size: int | None = None) -> Vocabulary:
+        """Count the words of documents (the training ones) and keep the frequent ones.
+
+        Args:
+            documents: texts to count.
+            min_count: a word must occur this often.
+            max_size: largest number of words, the two special ones included; `None` for no limit.
+
+        Returns:
+            Words by falling count, equal counts in alphabetical order: the same texts always give the same numbers.
+        """
+        counts: Counter[str] = Counter()
+        for document in documents:
+            counts.update(document.tokens)
+        frequent = [w for w, n in counts.items() if n >= min_count and w and w not in _SPECIAL]
+        frequent.sort(key=lambda word: (-counts[word], word))
+        room = None if max_size is None else max(max_size - len(_SPECIAL), 0)
+        return cls(frequent[:room])
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._number
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.words == other.words
+
+    __hash__ = None  # type: ignore[assignment]  # a table, not a key
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} words)"
+
+    def encode(self, tokens: Sequence[str]) -> list[int]:
+        """Numbers of the tokens; unknown ones become 1."""
+        number = self._number.get
+        return [number(token, UNKNOWN) for token in tokens]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the words as JSON, whole or not at all (a kill half-way leaves the old file)."""
+        path = Path(path)
+        text = json.dumps({"format": _FORMAT, "words": self.words[len(_SPECIAL) :]}, indent=0)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(text + "\n", encoding="utf-8")
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
+        """Read what `save` wrote.
+
+        Raises:
+            RunError: If the file is missing, damaged or of another version.
+        """
+        remedy = "fit the run again, or give another run folder"
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RunError(f"{path}: cannot read the vocabulary ({error.strerror}); {remedy}") from error
+        except ValueError as error:  # not UTF-8, or not JSON
+            raise RunError(f"{path}: the vocabulary is damaged ({error}); {remedy}") from error
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise RunError(f"{path}: expected format {_FORMAT!r}; {remedy}")
+        words = content.get("words")
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise RunError(f"{path}: expected a list of words; {remedy}")
+        try:
+            return cls(words)
+        except ValueError as error:
+            raise RunError(f"{path}: the vocabulary is damaged ({error}); {remedy}") from error
