@@ -1,0 +1,91 @@
+"""Files as text, and rows that cannot be used: every fault of a file becomes one line with its remedy."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import zlib
+from pathlib import Path
+
+from pyro_rationale.errors import DataError
+
+log = logging.getLogger("pyro_rationale")
+
+_GZIP = b"\x1f\x8b"
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file, unpacked if it is gzipped (whatever its name).
+
+    Raises:
+        DataError: If it is missing, a folder, unreadable, empty, or a damaged archive.
+    """
+    try:
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder; name a file in it")
+        raw = path.read_bytes()
+        content = gzip.decompress(raw) if raw.startswith(_GZIP) else raw
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the path") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise DataError(f"{path}: the gzip archive is cut short or damaged; copy or download it again") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if path.suffix == ".gz" and not raw.startswith(_GZIP) and raw:
+        raise DataError(f"{path}: is named .gz and is no gzip archive; rename it or download it again")
+    if not content.strip():
+        raise DataError(f"{path}: is empty; expected rows of text")
+    return content
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, gzipped or not, with or without a byte order mark.
+
+    Raises:
+        DataError: As :func:`read_bytes`, and if the file is binary or in another encoding.
+    """
+    content = read_bytes(path)
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path}: is UTF-16; save it as UTF-8")
+    if b"\0" in content:
+        line = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise DataError(f"{path}, line {line}: holds a zero byte, so it is no text file; expected UTF-8 text")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        raise DataError(
+            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; convert the file (iconv -f WINDOWS-1252 -t UTF-8)"
+        ) from None
+
+
+class Faults:
+    """What is wrong with the rows of one file: stops at the first, or (`skip`) leaves them out and counts them."""
+
+    def __init__(self, path: Path, skip: bool) -> None:
+        self.path, self.skip = path, skip
+        self.count = 0
+        self.first = ""
+
+    def add(self, where: str, problem: str) -> None:
+        """Note a row that cannot be used.
+
+        Raises:
+            DataError: Unless rows may be left out.
+        """
+        if not self.skip:
+            raise DataError(f"{self.path}, {where}: {problem}; mend the row, or leave such rows out: --skip-bad-rows")
+        self.count += 1
+        self.first = self.first or f"{where}: {problem}"
+
+    def report(self, rows: int) -> None:
+        """Say in one line how many of `rows` rows were left out."""
+        if self.count:
+            log.warning("%s: left out %d of %d rows, first %s", self.path, self.count, rows, self.first)
+
+
+def shown(value: object, width: int = 40) -> str:
+    """A cell as it may stand in a one-line message."""
+    text = repr(value)
+    return text if len(text) <= width else f"{text[: width - 4]}...{text[-1]}"

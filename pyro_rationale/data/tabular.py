@@ -1,0 +1,166 @@
+"""Any CSV, TSV, JSON lines or Parquet file as a corpus: `--data FILE --text-column text --target-column rating`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyro_rationale.data import rationale
+from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.reading import Faults, log, shown
+from pyro_rationale.data.splits import three_way_split, two_way_split
+from pyro_rationale.data.tables import Row, Table, read_table
+from pyro_rationale.data.targets import Cell, cell_of, decide_spec, target_of
+from pyro_rationale.errors import ConfigError, DataError
+
+_FEWEST_ROWS = 10
+_GOLD_COLUMN = "rationale"
+
+
+@dataclass(frozen=True)
+class _Example:
+    """A row whose text can be used; its targets are still cells."""
+
+    where: str
+    text: str | list[str]
+    cells: tuple[Cell, ...]
+    gold: Any
+
+
+def load_tabular(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
+    """Read a table given by path.
+
+    With several targets an empty cell means "not rated" (NaN), and a row without any rating is left out; a single
+    target must be there in every row. A column `rationale` holds gold rationales, see :func:`rationale.document`.
+    Copies of one text stay on the same side of the split.
+
+    Args:
+        options: `data` (and `dev_data`, `test_data`: files with the same columns; what is not given is split off).
+        spec: of a fitted run: its columns (unless others are named), classes and ranges are used.
+
+    Raises:
+        DataError: Naming file, row and remedy, for anything that cannot be read as texts with targets.
+        ConfigError: If the column options do not go together.
+    """
+    paths = [Path(options.data), *(Path(p) for p in (options.dev_data, options.test_data) if p)]
+    tables = [read_table(path) for path in paths]
+    text_column, names = _columns(tables, options, spec)
+    faults = [Faults(path, options.skip_bad_rows) for path in paths]
+    found = [_examples(t, f, text_column, names) for t, f in zip(tables, faults, strict=True)]
+    known = spec or _new_spec(options, names, found)
+    parts = [_documents(e, f, known, names, options.max_words) for e, f in zip(found, faults, strict=True)]
+    fewest = _FEWEST_ROWS if spec is None else 1
+    for i, (table, fault, part) in enumerate(zip(tables, faults, parts, strict=True)):
+        fault.report(len(table.rows))
+        if len(part) < (1 if i else fewest):
+            reason = f" (first fault: {fault.first})" if fault.count else ""
+            raise DataError(f"{table.path}: {len(part)} of its {len(table.rows)} rows can be used{reason}; too few")
+    return Corpus(options.data, known, *_split(options, known, parts))
+
+
+def _columns(tables: list[Table], options: DataOptions, spec: TargetSpec | None) -> tuple[str, tuple[str, ...]]:
+    """The text column and the target columns, all of them in every file."""
+    first = tables[0]
+    names = options.target_column or (spec.names if spec else ())
+    text = options.text_column or ("text" if "text" in first.columns else "")
+    for flag, value in (("--text-column", text), ("--target-column", names)):
+        if not value:
+            raise ConfigError(f"{first.path}: name a column with {flag}; it has {first.column_list()}")
+    if len({text, *names}) < 1 + len(names):
+        raise ConfigError(f"--text-column and --target-column: {', '.join((text, *names))} names a column twice")
+    if spec is not None and len(names) != len(spec.names):
+        raise ConfigError(f"--target-column: the run predicts {', '.join(spec.names)}; name as many, not {len(names)}")
+    for table in tables:
+        table.check_column(text, "--text-column")
+        for name in names:
+            table.check_column(name, "--target-column")
+    return text, names
+
+
+def _examples(table: Table, faults: Faults, text_column: str, names: tuple[str, ...]) -> list[_Example]:
+    examples = []
+    unrated = 0
+    for row in table.rows:
+        try:
+            example = _example(row, text_column, names)
+        except ValueError as error:
+            faults.add(row.where, str(error))
+            continue
+        if len(names) > 1 and not any(cell is not None for cell in example.cells):
+            unrated += 1
+        else:
+            examples.append(example)
+    if unrated:
+        log.warning("%s: left out %d of %d rows that rate none of %s", table.path, unrated, len(table.rows), ", ".join(names))
+    return examples
+
+
+def _example(row: Row, text_column: str, names: tuple[str, ...]) -> _Example:
+    """A row's text and target cells. Raises ValueError with what is wrong with the row."""
+    if row.fault:
+        raise ValueError(row.fault)
+    text = row.cells.get(text_column)
+    if isinstance(text, list):
+        if not all(isinstance(word, str) and word.strip() for word in text):
+            raise ValueError(f"{text_column!r} is a list that holds other things than words")
+    elif text is not None and not isinstance(text, str):
+        raise ValueError(f"{text_column!r} is {shown(text)}, not a text")
+    if not text or (isinstance(text, str) and not text.strip()):
+        raise ValueError(f"the text in {text_column!r} is empty")
+    cells = []
+    for name in names:
+        try:
+            cell = cell_of(row.cells.get(name))
+        except ValueError as error:
+            raise ValueError(f"{name!r} {error}") from None
+        if cell is None and len(names) == 1:
+            raise ValueError(f"{name!r} is empty")
+        cells.append(cell)
+    return _Example(row.where, text, tuple(cells), row.cells.get(_GOLD_COLUMN))
+
+
+def _new_spec(options: DataOptions, names: tuple[str, ...], found: list[list[_Example]]) -> TargetSpec:
+    examples = [example for part in found for example in part]
+    if not examples:
+        raise DataError(f"{options.data}: no row can be used; look at the first ones")
+    columns = [[example.cells[i] for example in examples] for i in range(len(names))]
+    return decide_spec(options.data, names, columns, options.task, options.target_range)
+
+
+def _documents(
+    examples: list[_Example], faults: Faults, spec: TargetSpec, names: tuple[str, ...], max_words: int
+) -> list[Document]:
+    documents = []
+    for example in examples:
+        try:
+            targets = [_target(cell, spec, i, name) for i, (cell, name) in enumerate(zip(example.cells, names, strict=True))]
+            document = rationale.document(example.where, example.text, example.gold, targets, max_words)
+            if not document.tokens:
+                raise ValueError("the text holds no word")
+        except ValueError as error:
+            faults.add(example.where, str(error))
+        else:
+            documents.append(document)
+    return documents
+
+
+def _target(cell: Cell, spec: TargetSpec, i: int, name: str) -> float:
+    try:
+        return target_of(cell, spec, i)
+    except ValueError as error:
+        raise ValueError(f"{name!r} {error}") from None
+
+
+def _split(options: DataOptions, spec: TargetSpec, parts: list[list[Document]]) -> tuple[tuple[Document, ...], ...]:
+    """Train, dev and test; copies of a text stay together, classes keep their shares."""
+    first, *given = (tuple(part) for part in parts)
+    if len(given) == 2:
+        return first, given[0], given[1]
+    groups = [document.text for document in first]
+    strata = None if spec.kind == "regression" else [document.targets[0] for document in first]
+    if not given:
+        return three_way_split(first, options.split_seed, groups, strata)
+    train, held = two_way_split(first, options.split_seed, groups, strata)
+    return (train, given[0], held) if options.dev_data else (train, held, given[0])
