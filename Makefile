@@ -1,0 +1,57 @@
+# Everything a fresh clone needs: the first target that runs Python makes .venv and installs into it.
+#
+#   make fit ARGS="--guide chain --seed 1"
+#   make test ARGS="tests/test_chain.py -x"
+#   make test PYTHON=python3.12
+
+VENV   ?= .venv
+ARGS   ?=
+READY  := $(VENV)/.installed
+RUN    := $(VENV)/bin/python
+# A folder without a Python file yet is an error to mypy.
+TYPED  := $(patsubst %/,%,$(sort $(dir $(wildcard pyro_rationale/*.py tests/*.py benchmarks/*.py))))
+
+# The first interpreter that truly runs, is new enough and can make environments. (Version managers put
+# commands on the path that only print "not found".)
+USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	"$$p" -c '$(USABLE)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+
+.PHONY: help fit test slow lint types ways check clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@echo "make TARGET [ARGS=\"...\"] [PYTHON=python3.12] [VENV=folder]"
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10 | sed 's/^/  /'
+
+fit: $(READY) ## Fit the default model; ARGS are its options
+	@$(RUN) -m pyro_rationale.fit $(ARGS)
+
+test: $(READY) ## Run the tests; ARGS are pytest's
+	@$(RUN) -m pytest $(ARGS)
+
+slow: $(READY) ## Run the slow studies: many seeds, calibration
+	@$(RUN) -m pytest -m slow $(ARGS)
+
+lint: $(READY) ## Check style (ruff)
+	@$(RUN) -m ruff check $(ARGS)
+
+types: $(READY) ## Check types (mypy)
+	@$(RUN) -m mypy $(TYPED) $(ARGS)
+
+ways: $(READY) ## Try every way of running: editable, wheel, sdist, bare checkout
+	@PYTHON=$(abspath $(RUN)) tests/ways_of_running.sh
+
+check: lint types ways test ## All of the above but the slow studies, as .ci/run does
+
+clean: ## Remove the environment, caches and build outputs (runs/ stays)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find pyro_rationale models guides tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11, 3.12 or 3.13 with venv and ensurepip found; name one: make $(or $(MAKECMDGOALS),test) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c '$(USABLE)' || { echo "make: $(PYTHON) is not a Python 3.11, 3.12 or 3.13 with venv and ensurepip" >&2; exit 1; }
+	@echo "Installing into $(VENV) with $(PYTHON) (some minutes the first time) ..."
+	@test -x $(RUN) || "$(PYTHON)" -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

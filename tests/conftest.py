@@ -1,0 +1,54 @@
+"""What every test starts from, and must leave behind: one seed, an empty parameter store, torch's defaults."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pyro
+import pytest
+import torch
+from torch.distributions import Distribution
+
+SEED = 20160611
+
+# The suite runs on small, shared machines: threads that wait for a busy core cost more than they bring.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def fresh_state() -> Iterator[None]:
+    """Seeds all generators, empties Pyro's store, validates everything; afterwards restores what may have leaked.
+
+    A test that leaves another default dtype, gradient mode or an open Pyro handler behind fails, since the tests
+    after it would compute something else than they say.
+    """
+    random.seed(SEED)
+    np.random.seed(SEED)  # noqa: NPY002  libraries that still use the global generator
+    pyro.set_rng_seed(SEED)
+    pyro.clear_param_store()
+    pyro.enable_validation(True)
+    settings = pyro.settings.get()
+    yield
+    leaks = _leaks()
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
+    torch.set_flush_denormal(False)
+    torch.use_deterministic_algorithms(False)
+    pyro.poutine.runtime._PYRO_STACK.clear()
+    pyro.clear_param_store()
+    pyro.settings.set(**settings)
+    Distribution.set_default_validate_args(True)
+    assert not leaks, f"the test left behind: {', '.join(leaks)}"
+
+
+def _leaks() -> list[str]:
+    found = {
+        f"default dtype {torch.get_default_dtype()}": torch.get_default_dtype() != torch.float32,
+        "gradients switched off": not torch.is_grad_enabled(),
+        "deterministic algorithms switched on": torch.are_deterministic_algorithms_enabled(),
+        "an open Pyro handler": bool(pyro.poutine.runtime._PYRO_STACK),
+        "module_local_params": pyro.settings.get("module_local_params"),
+    }
+    return [what for what, leaked in found.items() if leaked]
