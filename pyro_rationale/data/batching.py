@@ -36,9 +36,9 @@ def encode_batch(
     """Turn documents into one padded batch.
 
     Ratings are scaled to [0, 1] by `spec.ranges` (NaN stays NaN). A document without words is read as one unknown
-    word, so that every length is at least 1. `targets` is `None` only if no document has any; for ratings and binary
-    labels a document without targets gets NaN. `gold` and `opinion` are `None` unless every document has them: a
-    document that nobody annotated must not pass for one whose rationale is empty.
+    word, so that every length is at least 1. `targets` is `None` only if no document has any; for ratings and
+    binary labels a document without targets gets NaN. `gold` and `opinion` are `None` unless every document has
+    them: a document that nobody annotated must not pass for one whose rationale is empty.
 
     Args:
         documents: `B` of them, at least one.
@@ -98,7 +98,7 @@ class BucketedBatches:
         return self.epoch(0)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Every document once, in the order of epoch `number`, which depends on `(seed, number)` and nothing else."""
+        """Every document once, in an order that depends on `(seed, number)` and nothing else."""
         random = np.random.default_rng([self.seed, number])
         order = random.permutation(len(self._encoded))
         pools = np.array_split(order, -(-len(self) // _POOL))
@@ -108,7 +108,7 @@ class BucketedBatches:
             yield self._batch(batches[i])
 
     def ordered(self, batch_size: int | None = None) -> Iterator[Batch]:
-        """Every document once, from the shortest to the longest, for evaluation; `index` says where each came from."""
+        """Every document once, from the shortest to the longest; `index` says where each came from."""
         size = self.batch_size if batch_size is None else batch_size
         order = np.argsort(self._lengths, kind="stable")
         for start in range(0, len(order), size):
@@ -140,7 +140,9 @@ def _scaled(document: Document, spec: TargetSpec) -> NDArray[np.float32]:
     """Targets `(D,)` as the model sees them: ratings in [0, 1], labels and class indices unchanged."""
     targets = np.array(document.targets, dtype=np.float64)
     if len(targets) != len(spec.names):
-        raise DataError(f"{document.id}: expected {len(spec.names)} targets, got {len(targets)}; check the columns")
+        raise DataError(
+            f"{document.id}: expected {len(spec.names)} targets, got {len(targets)}; check the columns"
+        )
     if spec.kind == "regression":
         low, high = np.array(spec.ranges, dtype=np.float64).T
         targets = (targets - low) / (high - low)
@@ -153,7 +155,9 @@ def _scaled(document: Document, spec: TargetSpec) -> NDArray[np.float32]:
     return targets.astype(np.float32)
 
 
-def _collate(encoded: Sequence[_Encoded], indices: Sequence[int] | NDArray[np.int64] | range, spec: TargetSpec) -> Batch:
+def _collate(
+    encoded: Sequence[_Encoded], indices: Sequence[int] | NDArray[np.int64] | range, spec: TargetSpec
+) -> Batch:
     lengths = np.array([len(e.tokens) for e in encoded], dtype=np.int64)
     longest = int(lengths.max())
     tokens = np.zeros((len(encoded), longest), dtype=np.int64)
@@ -177,7 +181,9 @@ def _targets(encoded: Sequence[_Encoded], spec: TargetSpec) -> torch.Tensor | No
     if spec.kind != "multiclass":
         return targets
     if targets.isnan().any():
-        raise DataError("expected a class for every document of a batch, or for none; leave out the unlabelled ones")
+        raise DataError(
+            "expected a class for every document of a batch, or for none; leave out the unlabelled ones"
+        )
     return targets[:, 0].long()
 
 

@@ -1,8 +1,8 @@
 """Words and sentence patterns of the planted reviews (see `pyro_rationale.data.synthetic`).
 
-Patterns are strings of space-separated words with slots: `{n}` a noun of the topic, `{o}` an opinion word, `{m}` a
-neutral adverb, `{t}` a neutral tail, `{p}` a person. Every topic uses the same patterns and the same opinion words, so
-that only the noun says what a clause is about. Words come in the spelling of the tokenizer: `did n't`, `it 's`.
+Patterns are space-separated words with slots: `{n}` a noun of the topic, `{o}` an opinion word, `{m}` a neutral
+adverb, `{t}` a neutral tail, `{p}` a person. Every topic uses the same patterns and the same opinion words: only
+the noun says what a clause is about. Words are spelled as the tokenizer reads them.
 """
 
 from __future__ import annotations
@@ -10,37 +10,59 @@ from __future__ import annotations
 RATED: dict[str, tuple[str, ...]] = {
     "appearance": ("head", "colour", "lacing", "foam", "haze", "hue", "look", "clarity"),
     "aroma": ("aroma", "nose", "smell", "scent", "bouquet", "fragrance", "whiff", "perfume"),
-    "palate": ("mouthfeel", "body", "carbonation", "texture", "palate", "fizz", "weight", "creaminess"),
+    "palate": ("mouthfeel", "body", "carbonation", "texture", "palate", "fizz", "weight", "density"),
     "taste": ("taste", "flavour", "aftertaste", "sweetness", "bitterness", "malt", "tang", "finish"),
 }
 
 UNRATED: dict[str, tuple[str, ...]] = {
-    "label": ("label", "bottle", "artwork", "logo", "lettering", "sticker", "cap", "slogan"),
-    "price": ("price", "bill", "cost", "discount", "deal", "charge", "offer", "markup"),
-    "bar": ("bar", "music", "seating", "crowd", "terrace", "lighting", "service", "jukebox"),
-    "delivery": ("delivery", "courier", "packaging", "parcel", "wrapping", "shipment", "crate", "padding"),
+    "label": ("label", "bottle", "drawing", "logo", "typeface", "sticker", "cap", "slogan"),
+    "price": ("price", "bill", "cost", "discount", "deal", "surcharge", "offer", "deposit"),
+    "bar": ("bar", "band", "sofa", "crowd", "terrace", "waiter", "service", "jukebox"),
+    "delivery": ("delivery", "courier", "package", "parcel", "wrapper", "shipment", "crate", "van"),
 }
 
 # Seven grades, from strongly negative to strongly positive, twelve words each.
 OPINIONS: tuple[tuple[str, ...], ...] = (
-    tuple("awful terrible horrible dreadful atrocious appalling abysmal hideous ghastly wretched dire vile".split()),
-    tuple("bad poor unpleasant shabby lousy nasty disappointing sorry botched clumsy feeble crude".split()),
-    tuple("dull mediocre bland uninspired forgettable lacklustre tired flat underwhelming drab limp dreary".split()),
-    tuple("ordinary average passable middling unremarkable adequate standard tolerable fair okay usual neutral".split()),
-    tuple("decent nice pleasant solid agreeable likeable respectable neat fine good tidy worthy".split()),
-    tuple("great lovely delightful impressive charming admirable terrific beautiful splendid excellent fantastic "
-          "handsome".split()),
-    tuple("superb magnificent stunning perfect outstanding exquisite glorious sublime flawless heavenly breathtaking "
-          "marvellous".split()),
+    (
+        "awful", "terrible", "horrible", "dreadful", "atrocious", "appalling",
+        "abysmal", "hideous", "ghastly", "wretched", "dire", "vile",
+    ),
+    (
+        "bad", "poor", "unpleasant", "shabby", "lousy", "nasty",
+        "disappointing", "sorry", "botched", "clumsy", "feeble", "crude",
+    ),
+    (
+        "dull", "mediocre", "bland", "uninspired", "forgettable", "lacklustre",
+        "tired", "flat", "underwhelming", "drab", "limp", "dreary",
+    ),
+    (
+        "ordinary", "average", "passable", "middling", "unremarkable", "adequate",
+        "standard", "tolerable", "fair", "acceptable", "moderate", "neutral",
+    ),
+    (
+        "decent", "nice", "pleasant", "solid", "agreeable", "likeable",
+        "respectable", "neat", "fine", "good", "tidy", "worthy",
+    ),
+    (
+        "great", "lovely", "delightful", "impressive", "charming", "admirable",
+        "terrific", "beautiful", "splendid", "excellent", "fantastic", "handsome",
+    ),
+    (
+        "superb", "magnificent", "stunning", "perfect", "outstanding", "exquisite",
+        "glorious", "sublime", "flawless", "heavenly", "breathtaking", "marvellous",
+    ),
 )  # fmt: skip
 
-ADVERBS: tuple[str, ...] = tuple("frankly honestly somehow simply clearly truly indeed oddly again still".split())
+ADVERBS: tuple[str, ...] = (
+    "frankly", "honestly", "somehow", "simply", "clearly", "truly", "plainly", "oddly", "certainly", "surely",
+)  # fmt: skip
 TAILS: tuple[str, ...] = (
-    "to my mind", "if you ask me", "this time", "that evening", "all night", "on the whole", "this month", "for once",
-    "by any measure", "from start to end", "once more", "so my notes say",
+    "to my mind", "if you ask me", "this time", "that evening", "all night", "on the whole", "for once",
+    "by any measure", "from start to end", "once more", "so my notes say", "as ever",
 )  # fmt: skip
 PEOPLE: tuple[str, ...] = (
-    "my brother", "my aunt", "the neighbour", "our landlord", "a colleague", "my dentist", "the vicar", "a stranger",
+    "my brother", "my aunt", "the neighbour", "our landlord",
+    "a colleague", "my dentist", "the vicar", "a stranger",
 )  # fmt: skip
 
 # By number of opinion words: one, two, three.
@@ -51,13 +73,13 @@ CLAUSES: tuple[tuple[str, ...], ...] = (
         "i found the {n} {m} {o}",
         "{o} is my word for the {n}",
         "we got a {o} {n} {t}",
-        "it has a {m} {o} {n}",
+        "there was a {m} {o} {n}",
         "what a {o} {n} this was",
         "as for the {n} , call it {o}",
         "{m} {o} , {t} , was the {n}",
         "the {n} , {t} , was {o}",
         "{p} called the {n} {m} {o}",
-        "its {n} struck {p} as {o}",
+        "the {n} struck {p} as {o}",
         "there was something {o} about the {n}",
     ),
     (
@@ -67,8 +89,8 @@ CLAUSES: tuple[tuple[str, ...], ...] = (
         "i call the {n} {o} , even {o}",
         "it was a {o} and {m} {o} {n}",
         "such a {o} {n} , and {m} {o}",
-        "first the {n} seemed {o} , then {o}",
-        "its {o} {n} left {p} with a {o} memory",
+        "at first the {n} seemed {o} , then {o}",
+        "a {o} {n} left {p} with a {o} memory",
         "a {o} , {o} {n} it was {t}",
         "{o} , said {p} of the {n} , and {o}",
         "expect a {o} {n} , {m} a {o} one",
@@ -114,8 +136,13 @@ FILLERS: tuple[str, ...] = (
     "i wrote this on the back of a ticket",
 )
 
-# What stands between two clauses, with the chance of each; the last two start a new sentence.
-LINKS: tuple[tuple[str, int], ...] = (
-    (", and", 10), (";", 8), (", while", 6), ("and", 6), (", then again", 2), ("!", 6), (".", 62),
-)  # fmt: skip
-SENTENCE_ENDS = ("!", ".")
+# What stands between two clauses, and how often. After SOFT ones a clause goes on in the same sentence: they stand
+# only before clauses that open with one of STARTS ("while such a dull nose" is no English).
+SOFT: tuple[str, ...] = (", and", ", while", "and", ", then again")
+HARD: tuple[str, ...] = (".", ".", ".", ".", ".", ".", ".", ";", "!")
+SOFT_SHARE = 0.35
+STARTS = frozenset({"the", "i", "we", "it", "my", "our", "this", "there", "nobody"})
+SENTENCE_ENDS = frozenset({"!", "."})
+
+AN_BEFORE = tuple("aeiou")
+AN_ALSO_BEFORE = frozenset({"honestly"})

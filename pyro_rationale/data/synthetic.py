@@ -1,34 +1,38 @@
 """Planted reviews: texts made by a grammar, whose rationales and whose smallest possible error are known.
 
-Each review speaks of four rated aspects and of some unrated things, one per clause, in random order, with fillers in
-between. Opinion words are shared by all of them: only the noun tells what a clause is about. In one review an aspect
-has one latent valence; its opinion words have grades around it, and
+Each review speaks of four rated aspects and of some unrated things, one to a clause, in random order, with fillers
+in between. Opinion words are shared by all of them: only the noun tells what a clause is about. In one review an
+aspect has one latent valence; its opinion words have grades around it, and
 
     rating = mean valence of the aspect's opinion words + Normal(0, noise).
 
-So nobody can predict a rating with an expected squared error below noise^2, and whoever reads just the opinion words
-of the aspect's clauses reaches it. The rationale (`gold`) is every word of those clauses, with the commas inside but
-without what stands between clauses; `opinion` marks the words that the rating was computed from. Position, length,
-punctuation, pattern and any word taken alone say nothing of the rating or next to nothing: the test file measures it.
+So nobody can predict a rating with an expected squared error below noise^2, and whoever reads just the opinion
+words of the aspect's clauses reaches it. The rationale (`gold`) is every word of those clauses, with the commas
+inside but without what stands between clauses; `opinion` marks the words that the rating was computed from.
+Position, length, punctuation, pattern, and any word taken alone, say next to nothing of the rating; how little is
+measured in `tests/test_synthetic.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from random import Random
 from statistics import NormalDist
+from typing import TypeVar
 
 from pyro_rationale.data import planted_grammar as grammar
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, DataError
 
+Item = TypeVar("Item")
+
 ASPECTS: tuple[str, ...] = tuple(grammar.RATED)
 SHORTEST, LONGEST = 60, 150
 _LOWEST, _HIGHEST = 0.15, 0.85  # valences of the outer grades: with the usual noise a rating hardly leaves [0, 1]
 _TOP_GRADE = len(grammar.OPINIONS) - 1
+_SPREAD = 1.2  # an opinion word's grade is within this (uniformly, then rounded) of its aspect's latent valence
 
 VALENCE: dict[str, float] = {
     word: _LOWEST + (_HIGHEST - _LOWEST) * grade / _TOP_GRADE
@@ -38,8 +42,6 @@ VALENCE: dict[str, float] = {
 
 _NOUNS: dict[str, tuple[str, ...]] = {**grammar.RATED, **grammar.UNRATED}
 _TOPICS = tuple(_NOUNS)
-_LINKS = tuple(link.split() for link, _ in grammar.LINKS)
-_LINK_WEIGHTS = tuple(accumulate(weight for _, weight in grammar.LINKS))
 _SLOTS = {"{m}": grammar.ADVERBS, "{t}": grammar.TAILS, "{p}": grammar.PEOPLE}
 _CLAUSES = tuple(tuple(tuple(pattern.split()) for pattern in patterns) for patterns in grammar.CLAUSES)
 _FILLERS = tuple(tuple(pattern.split()) for pattern in grammar.FILLERS)
@@ -48,7 +50,7 @@ _FILLERS_WITH_NOUN = tuple(tuple(pattern.split()) for pattern in grammar.FILLERS
 
 @dataclass(frozen=True)
 class _Clause:
-    """Words of one clause, what it is about (`None` = filler), and which of its words are opinions."""
+    """Words of one clause, what it is about (`None` = filler), and where its opinion words stand."""
 
     words: list[str]
     topic: str | None
@@ -59,9 +61,9 @@ def load_synthetic(options: DataOptions, spec: TargetSpec | None = None) -> Corp
     """Make the corpus of planted reviews; the same options always give the same texts.
 
     A document depends on the seed, its split and its number alone: more `documents` adds to the same list, and
-    another `aspect` rates and marks the same texts. `aspect` is a name, a number from 0, or `all` (four targets; gold
-    is then the union). Cutting texts below 150 words (`max_words`) takes words away that the rating was computed from:
-    no noise floor is claimed then.
+    another `aspect` rates and marks the same texts. `aspect` is a name, a number from 0, or `all` (four targets,
+    gold being the union). Cutting texts below 150 words (`max_words`) takes away words that ratings were computed
+    from: no noise floor is claimed then.
 
     Args:
         options: uses `documents`, `split_seed`, `aspect`, `noise`, `correlation` and `max_words`.
@@ -76,27 +78,26 @@ def load_synthetic(options: DataOptions, spec: TargetSpec | None = None) -> Corp
     own = TargetSpec("regression", aspects, ranges=((0.0, 1.0),) * len(aspects))
     if spec is not None and spec != own:
         raise DataError(
-            f"synthetic: the run predicts {', '.join(spec.names)} ({spec.kind}), the planted reviews rate "
-            f"{', '.join(aspects)} (regression in [0, 1]); choose with --aspect"
+            f"--data synthetic: the run predicts {', '.join(spec.names)} ({spec.kind}), but these reviews rate "
+            f"{', '.join(aspects)} (regression, 0 to 1); choose with --aspect"
         )
-    held_out = max(options.documents // 4, 1)
-    splits = {
-        name: tuple(planted_review(options, f"planted {name} {i}", aspects) for i in range(count))
-        for name, count in (("train", options.documents), ("dev", held_out), ("test", held_out))
-    }
+    held_out = options.documents // 4
+    train, dev, test = (
+        tuple(planted_review(options, f"planted {split} {i}", aspects) for i in range(count))
+        for split, count in (("train", options.documents), ("dev", held_out), ("test", held_out))
+    )
     whole = options.max_words >= LONGEST
-    return Corpus("synthetic", own, **splits, noise_floor=options.noise**2 if whole else None)
+    return Corpus("synthetic", own, train, dev, test, noise_floor=options.noise**2 if whole else None)
 
 
 def planted_review(options: DataOptions, name: str, aspects: Sequence[str] = ASPECTS[:1]) -> Document:
-    """One review, fixed by `options.split_seed` and its name, with the ratings of `aspects`."""
+    """One review, fixed by `options.split_seed` and its name, with ratings and gold words of `aspects`."""
     random = Random(f"{options.split_seed} {name}")
     latent = _latents(random, options.correlation)
-    noise = {aspect: random.gauss(0.0, options.noise) for aspect in ASPECTS}
+    noise = {aspect: options.noise * _normal(random) for aspect in ASPECTS}
     while True:
         clauses = _clauses(random, latent)
-        links = random.choices(_LINKS, cum_weights=_LINK_WEIGHTS, k=len(clauses))
-        links[-1] = ["."]
+        links = [*(_link(random, clause) for clause in clauses[1:]), ["."]]
         if SHORTEST <= sum(len(c.words) for c in clauses) + sum(map(len, links)) <= LONGEST:
             break
     targets = tuple(_mean_valence(clauses, aspect) + noise[aspect] for aspect in aspects)
@@ -115,57 +116,66 @@ def _check(options: DataOptions) -> None:
 
 
 def _chosen(aspect: str | None) -> tuple[str, ...]:
-    numbered = {str(i): name for i, name in enumerate(ASPECTS)}
-    if aspect is None:
-        return ASPECTS[:1]
-    wanted = aspect.strip().lower()
+    wanted = "0" if aspect is None else aspect.strip().lower()
     if wanted == "all":
         return ASPECTS
-    wanted = numbered.get(wanted, wanted)
+    wanted = {str(i): name for i, name in enumerate(ASPECTS)}.get(wanted, wanted)
     if wanted not in ASPECTS:
         raise ConfigError(f"--aspect {aspect}: expected one of {', '.join(ASPECTS)}, a number from 0 to 3, or all")
     return (wanted,)
 
 
+# Only `Random.random` promises the same numbers in every version of Python, so all chance comes from it.
+def _pick(random: Random, items: Sequence[Item]) -> Item:
+    return items[int(random.random() * len(items))]
+
+
+def _normal(random: Random) -> float:
+    return NormalDist().inv_cdf(max(random.random(), 1e-12))
+
+
 def _latents(random: Random, correlation: float) -> dict[str, float]:
     """A valence per topic, uniform on the scale of grades, tied between rated aspects by a Gaussian copula."""
-    common, normal = random.gauss(0.0, 1.0), NormalDist()
-    tied, own = correlation**0.5, (1 - correlation) ** 0.5
+    common, tied, own = _normal(random), correlation**0.5, (1 - correlation) ** 0.5
     latent = {}
     for topic in _TOPICS:
-        alone = random.gauss(0.0, 1.0)
-        score = tied * common + own * alone if topic in grammar.RATED else alone
-        latent[topic] = _TOP_GRADE * normal.cdf(score)
+        score = _normal(random)
+        if topic in grammar.RATED:
+            score = tied * common + own * score
+        latent[topic] = _TOP_GRADE * NormalDist().cdf(score)
     return latent
 
 
 def _clauses(random: Random, latent: dict[str, float]) -> list[_Clause]:
-    """Clauses of one review in random order: one or two per rated aspect, none to two per unrated thing, fillers."""
-    topics = [t for t in grammar.RATED for _ in range(random.randint(1, 2))]
-    topics += [t for t in grammar.UNRATED for _ in range(random.choice((0, 1, 1, 2, 2)))]
+    """Clauses of one review in random order: 1-2 per rated aspect, 0-2 per unrated thing, 1-4 fillers."""
+    topics = [t for t in grammar.RATED for _ in range(_pick(random, (1, 2)))]
+    topics += [t for t in grammar.UNRATED for _ in range(_pick(random, (0, 1, 1, 2, 2)))]
     clauses = [_opinion_clause(random, topic, latent[topic]) for topic in topics]
-    clauses += [_filler(random) for _ in range(random.randint(1, 4))]
-    random.shuffle(clauses)
-    return clauses
+    clauses += [_filler(random) for _ in range(_pick(random, (1, 2, 3, 4)))]
+    return sorted(clauses, key=lambda _: random.random())
 
 
 def _opinion_clause(random: Random, topic: str, latent: float) -> _Clause:
-    count = random.choice((1, 1, 2, 2, 2, 3))
-    grades = (round(latent + random.uniform(-1.2, 1.2)) for _ in range(count))
+    count = _pick(random, (1, 1, 2, 2, 2, 3))
     chosen: list[str] = []
-    for grade in grades:
-        word = random.choice(grammar.OPINIONS[min(max(grade, 0), _TOP_GRADE)])
-        while word in chosen:  # "awful and awful" would be no English
-            word = random.choice(grammar.OPINIONS[min(max(grade, 0), _TOP_GRADE)])
-        chosen.append(word)
-    words, opinions = _filled(random, random.choice(_CLAUSES[count - 1]), topic, chosen)
+    while len(chosen) < count:
+        grade = round(latent + _SPREAD * (2 * random.random() - 1))
+        word = _pick(random, grammar.OPINIONS[min(max(grade, 0), _TOP_GRADE)])
+        if word not in chosen:  # "awful and awful" would be no English
+            chosen.append(word)
+    words, opinions = _filled(random, _pick(random, _CLAUSES[count - 1]), topic, chosen)
     return _Clause(words, topic, opinions)
 
 
 def _filler(random: Random) -> _Clause:
-    patterns = _FILLERS_WITH_NOUN if random.random() < 0.4 else _FILLERS
-    words, opinions = _filled(random, random.choice(patterns), random.choice(_TOPICS), ())
+    patterns = _FILLERS_WITH_NOUN if random.random() < 0.5 else _FILLERS
+    words, opinions = _filled(random, _pick(random, patterns), _pick(random, _TOPICS), ())
     return _Clause(words, None, opinions)
+
+
+def _link(random: Random, following: _Clause) -> list[str]:
+    soft = random.random() < grammar.SOFT_SHARE and following.words[0] in grammar.STARTS
+    return _pick(random, grammar.SOFT if soft else grammar.HARD).split()
 
 
 def _filled(
@@ -180,13 +190,13 @@ def _filled(
             opinions.append(len(words))
             words.append(next(coming))
         elif part == "{n}":
-            words.append(random.choice(_NOUNS[topic]))
+            words.append(_pick(random, _NOUNS[topic]))
         elif part in _SLOTS:
-            words.extend(random.choice(_SLOTS[part]).split())
+            words.extend(_pick(random, _SLOTS[part]).split())
         else:
             words.append(part)
-    for i in range(len(words) - 1):
-        if words[i] == "a" and words[i + 1][0] in "aeiou" and words[i + 1] != "usual":
+    for i, following in enumerate(words[1:]):
+        if words[i] == "a" and (following.startswith(grammar.AN_BEFORE) or following in grammar.AN_ALSO_BEFORE):
             words[i] = "an"
     return words, frozenset(opinions)
 
@@ -208,25 +218,27 @@ def _document(
     tokens: list[str] = []
     gold: list[bool] = []
     opinion: list[bool] = []
-    offsets: list[tuple[int, int]] = []
-    pieces: list[str] = []
-    position, new_sentence = 0, True
     for clause, link in zip(clauses, links, strict=True):
         marked = clause.topic in aspects
-        for i, word in enumerate((*clause.words, *link)):
-            if len(tokens) == max_words:
-                break
-            inside = marked and i < len(clause.words)
-            space = "" if not tokens or word in ",;.!" else " "
-            position += len(space)
-            shown = "I" if word == "i" else word.capitalize() if new_sentence else word
-            pieces += (space, shown)
-            offsets.append((position, position + len(word)))
-            position += len(word)
-            tokens.append(word)
-            gold.append(inside)
-            opinion.append(inside and i in clause.opinions)
-            new_sentence = word in grammar.SENTENCE_ENDS
-    return Document(
-        name, "".join(pieces), tuple(tokens), tuple(offsets), targets, gold=tuple(gold), opinion=tuple(opinion)
-    )
+        tokens += (*clause.words, *link)
+        gold += [marked] * len(clause.words) + [False] * len(link)
+        opinion += [marked and i in clause.opinions for i in range(len(clause.words))] + [False] * len(link)
+    del tokens[max_words:], gold[max_words:], opinion[max_words:]
+    text, offsets = _written(tokens)
+    return Document(name, text, tuple(tokens), offsets, targets, gold=tuple(gold), opinion=tuple(opinion))
+
+
+def _written(tokens: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """The tokens as a reader expects them, and the characters of each."""
+    pieces: list[str] = []
+    offsets: list[tuple[int, int]] = []
+    position, opening = 0, True
+    for word in tokens:
+        if pieces and word not in ",;.!":
+            pieces.append(" ")
+            position += 1
+        pieces.append("I" if word == "i" else word.capitalize() if opening else word)
+        offsets.append((position, position + len(word)))
+        position += len(word)
+        opening = word in grammar.SENTENCE_ENDS
+    return "".join(pieces), tuple(offsets)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-# Letters that follow a base letter (accents written as characters of their own, vowel signs) are not `\w` in Python.
+# Marks that follow a base letter (accents written as characters of their own, vowel signs) are no `\w` in Python.
 _MARKS = r"\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0e31\u0e34-\u0e4e\u20d0-\u20ff"
+_CHARACTER = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_INVISIBLE = r"\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe0f\ufeff"
 _LETTER = rf"(?:[^\W_]|[{_MARKS}])"
 _CLITIC = r"(?:s|m|d|re|ve|ll)"
 _END = rf"(?!{_LETTER})"
@@ -13,25 +15,34 @@ _END = rf"(?!{_LETTER})"
 _TOKEN = re.compile(
     rf"""
       <br\s*/?>                                             # line breaks of web pages: no word
-    | [\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]             # scripts without spaces: one token a character
+    | [{_CHARACTER}]                                        # scripts without spaces: one token a character
     | \d+(?:[.,:]\d+)+                                      # 3.5  4,000  11:30
-    | n['’]t{_END}                                          # the tail of "don't"
-    | ['’]{_CLITIC}{_END}                                   # the tail of "it's"
-    | (?:[^\W\d_][{_MARKS}]*)(?:(?!n['’]t{_END})(?![\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]){_LETTER})*
+    | n['\u2019]t{_END}                                     # the tail of "don't"
+    | ['\u2019]{_CLITIC}{_END}                              # the tail of "it's"
+    | [^\W\d_](?:(?!n['\u2019]t{_END})(?![{_CHARACTER}]){_LETTER})*
     | \d{_LETTER}*                                          # 90s  1st
-    | (?P<run>[^\w\s\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe0f\ufeff]|_)(?P=run)*
+    | (?P<run>[^\w\s{_INVISIBLE}]|_)(?P=run)*
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_SPELLINGS = {"’": "'", "‘": "'", "“": '"', "”": '"', "…": "...", "–": "--", "—": "--"}  # noqa: RUF001
+_QUOTE = "\u2019"
+_SPELLINGS = {
+    _QUOTE: "'",
+    "\u2018": "'",
+    "\u201c": '"',
+    "\u201d": '"',
+    "\u2026": "...",
+    "\u2013": "--",
+    "\u2014": "--",
+}
 
 
 def tokenize(text: str) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
     """Split a text into lower-cased words and punctuation.
 
-    Clitics are words of their own, as in the vocabulary of GloVe (`do n't`, `it 's`); a hyphen separates; a run of one
-    punctuation mark is one token (`!!!` is read as `!`, two or more dots as `...`); typographic quotes and dashes are
-    read as plain ones. Web line breaks, control characters and invisible ones belong to no token.
+    Clitics are words of their own, as in the vocabulary of GloVe (`do n't`, `it 's`); a hyphen separates; a run of
+    one punctuation mark is one token (`!!!` is read as `!`, two or more dots as `...`); typographic quotes and
+    dashes are read as plain ones. Web line breaks, control characters and invisible ones belong to no token.
 
     Args:
         text: any string; the empty one has no tokens.
@@ -46,7 +57,7 @@ def tokenize(text: str) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
         if run is not None:
             token = _punctuation(run, match.end() - match.start())
         else:
-            token = match[0].lower().replace("’", "'")  # noqa: RUF001
+            token = match[0].lower().replace(_QUOTE, "'")
             if token[0] == "<":
                 continue
         tokens.append(token)

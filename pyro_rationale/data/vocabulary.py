@@ -17,9 +17,9 @@ _FORMAT = "pyro_rationale vocabulary 1"
 
 
 class Vocabulary:
-    """A fixed list of words; number 0 is padding, 1 stands for every word that is not in the list.
+    """A fixed list of words; 0 is padding, 1 stands for every word that is not in the list.
 
-    A text may contain the strings `<pad>` and `<unk>` themselves: both are read as unknown, so that no text can ever
+    A text may contain the strings `<pad>` and `<unk>` themselves: both are read as unknown, so that no text can
     write padding into its own middle.
 
     Args:
@@ -46,7 +46,7 @@ class Vocabulary:
             max_size: largest number of words, the two special ones included; `None` for no limit.
 
         Returns:
-            Words by falling count, equal counts in alphabetical order: the same texts always give the same numbers.
+            Words by falling count, equal counts in alphabetical order: the same texts give the same numbers.
         """
         counts: Counter[str] = Counter()
         for document in documents:
