@@ -1,0 +1,23 @@
+"""Distributions over word masks: pure torch under Pyro's `TorchDistribution`; no texts, no networks."""
+
+from __future__ import annotations
+
+from pyro_rationale.distributions.base import MaskDistribution
+from pyro_rationale.distributions.chain import LinearChain
+from pyro_rationale.distributions.independent import IndependentMask
+from pyro_rationale.distributions.kl import cross_energy, prefix_entropy, prefix_kl
+from pyro_rationale.distributions.prior import ChainPrior
+from pyro_rationale.distributions.recurrent import RecurrentMask
+from pyro_rationale.distributions.relaxed import RelaxedMask
+
+__all__ = [
+    "ChainPrior",
+    "IndependentMask",
+    "LinearChain",
+    "MaskDistribution",
+    "RecurrentMask",
+    "RelaxedMask",
+    "cross_energy",
+    "prefix_entropy",
+    "prefix_kl",
+]

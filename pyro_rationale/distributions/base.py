@@ -1,0 +1,166 @@
+"""`MaskDistribution`: what all distributions over word masks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+
+class _MaskValues(constraints.Constraint):
+    """Masks, and the relaxed masks between them that a reparameterised guide hands to the prior.
+
+    Discrete all the same, so that no sampler for continuous sites takes `z` for one.
+    """
+
+    is_discrete = True
+    event_dim = 1
+
+    def check(self, value: Tensor) -> Tensor:
+        return ((value >= 0) & (value <= 1)).all(-1)
+
+
+mask_values = _MaskValues()
+
+
+def length_mask(lengths: Tensor | None, size: int) -> Tensor | None:
+    """Bool, `(*b, size)`: True on words. `None` where every row is full."""
+    if lengths is None:
+        return None
+    return torch.arange(size, device=lengths.device) < lengths[..., None]
+
+
+class MaskDistribution(TorchDistribution):
+    """A distribution over masks z in {0, 1}^T of words, of documents of differing lengths.
+
+    Samples are floats `(*sample, *batch, T)`; what lies behind a document's length is 0 in samples, `mean` and `mode` and
+    plays no part in `log_prob` and `entropy`. Expanding copies nothing: all views of a distribution share one set of
+    parameters and one store of what has been computed from them.
+
+    Args:
+        batch_shape: shape of the parameters' batch.
+        size: words in the longest document, T.
+        lengths: long, `(*batch,)` or broadcastable to it; `None` if no document is padded.
+        validate_args: check parameters here and values in `log_prob`.
+
+    Raises:
+        ValueError: a length below 0 or above T.
+    """
+
+    support = mask_values
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+
+    def __init__(
+        self, batch_shape: torch.Size, size: int, lengths: Tensor | None = None, validate_args: bool | None = None
+    ) -> None:
+        if size < 1:
+            raise ValueError("a mask distribution needs at least one word, got T = 0")
+        self._lengths = None if lengths is None else lengths.expand(batch_shape)
+        self._mask = length_mask(self._lengths, size)
+        self._own_shape = batch_shape
+        self._store: dict[str, tuple[bool, Any]] = {}
+        super().__init__(batch_shape, torch.Size([size]), validate_args=False)
+        if validate_args is None:
+            del self._validate_args  # back to the class's default, which pyro.enable_validation sets
+        else:
+            self._validate_args = validate_args
+        if self._validate_args and lengths is not None and lengths.numel():
+            low, high = int(lengths.min()), int(lengths.max())
+            if low < 0 or high > size:
+                raise ValueError(f"expected lengths within [0, {size}], got lengths from {low} to {high}")
+
+    def _check_parameters(self) -> None:
+        """Subclasses call this at the end of their `__init__`: torch would look at parameters that are not there yet."""
+        if self._validate_args:
+            for name in self.arg_constraints:
+                if not bool(torch.isfinite(getattr(self, name)).all()):
+                    raise ValueError(f"expected finite {name} in {type(self).__name__}, got NaN or infinity on a word")
+
+    # What has been computed from the parameters, at their own batch shape.
+
+    def _cached(self, name: str, compute: Callable[[], Any]) -> Any:
+        """`compute()`, once; again only when gradients are wanted now and were not then."""
+        found = self._store.get(name)
+        if found is None or (torch.is_grad_enabled() and not found[0]):
+            found = self._store[name] = (torch.is_grad_enabled(), compute())
+        return found[1]
+
+    def _spread(self, value: Tensor, event_dim: int = 1) -> Tensor:
+        """A view of a parameter-shaped value at this distribution's batch shape."""
+        event_shape = value.shape[value.dim() - event_dim :]
+        return value.expand(self._batch_shape + event_shape)
+
+    def _fill(self, value: Tensor) -> Tensor:
+        """Zero behind the documents: words `(*, T)` that are padding, pairs `(*, T - 1)` whose second word is."""
+        if self._mask is None:
+            return value
+        mask = self._mask if value.shape[-1] == self._mask.shape[-1] else self._mask[..., 1:]
+        return torch.where(mask, value, value.new_zeros(()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is stored can be computed again, and may hang on a graph that neither copies nor pickles.
+        return {**self.__dict__, "_store": {}}
+
+    def expand(self, batch_shape: Any, _instance: Distribution | None = None) -> Self:  # noqa: ANN401
+        """The same distribution at a larger batch shape, sharing parameters and everything computed from them."""
+        batch_shape = torch.Size(batch_shape)
+        if torch.broadcast_shapes(batch_shape, self._batch_shape) != batch_shape:
+            raise ValueError(f"cannot expand batch shape {tuple(self._batch_shape)} to {tuple(batch_shape)}")
+        return self._viewed(batch_shape)
+
+    @property
+    def origin(self) -> Self:
+        """The distribution as it was made, before any `expand`: its closed forms, without copies of each."""
+        return self._viewed(self._own_shape)
+
+    def _viewed(self, batch_shape: torch.Size) -> Self:
+        if batch_shape == self._batch_shape:
+            return self
+        new = type(self).__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new._batch_shape = batch_shape
+        return new
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """Long, `(*batch,)`: words per document, or `None` if all have T."""
+        return None if self._lengths is None else self._spread(self._lengths, 0)
+
+    @property
+    def word_mask(self) -> Tensor:
+        """Bool, `(*batch, T)`: True on words. (`mask` is a method of every Pyro distribution.)"""
+        mask = torch.ones(self._event_shape, dtype=torch.bool, device=self._device) if self._mask is None else self._mask
+        return self._spread(mask)
+
+    @property
+    def _device(self) -> torch.device:
+        """Where the parameters are."""
+        raise NotImplementedError
+
+    @property
+    def mean(self) -> Tensor:
+        """`(*batch, T)`: P(z_t = 1)."""
+        raise NotImplementedError
+
+    @property
+    def change(self) -> Tensor:
+        """`(*batch, T - 1)`: P(z_{t+1} != z_t); 0 where either is padding."""
+        raise NotImplementedError
+
+    @property
+    def variance(self) -> Tensor:
+        """`(*batch, T)`: of each word's own choice."""
+        return self.mean * (1 - self.mean)
+
+    @property
+    def mode(self) -> Tensor:
+        """`(*batch, T)`: a most probable mask."""
+        raise NotImplementedError
+
+    def entropy(self) -> Tensor:
+        """`(*batch,)`, in nats."""
+        raise NotImplementedError

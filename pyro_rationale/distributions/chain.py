@@ -1,0 +1,192 @@
+"""`LinearChain`: the linear chain over masks, prior and structured guide alike (DESIGN, section 2)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import constraints
+
+from pyro_rationale.distributions.base import MaskDistribution
+from pyro_rationale.distributions.scan import backward_logits, bernoulli_entropy, best_logits, follow, linear_recurrence, softplus
+
+
+class LinearChain(MaskDistribution):
+    """log p(z) = sum_t fields_t z_t - sum_t coupling_t |z_{t+1} - z_t| - log Z.
+
+    Everything is read off the equivalent directed chain, whose transition logits take one backward sweep; marginals are
+    a linear recurrence from there, entropy a sum of non-negative terms, a sample one pass of comparisons (forward
+    filtering, backward sampling with the roles of the ends exchanged).
+
+    Args:
+        fields: `(*batch, T)`; the log-odds that each word adds to its own selection.
+        coupling: `(*batch, T - 1)`, or a scalar; positive couplings make neighbours alike.
+        lengths: long, `(*batch,)`, or `None` if no document is padded.
+        log_normalizer: `(*batch,)`, log Z if it is known already (it must be right: nobody checks).
+        validate_args: refuse parameters that are not numbers, and values outside [0, 1].
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
+        "fields": constraints.real_vector,
+        "coupling": constraints.real_vector,
+    }
+
+    def __init__(
+        self,
+        fields: Tensor,
+        coupling: Tensor | float,
+        lengths: Tensor | None = None,
+        log_normalizer: Tensor | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        size = fields.shape[-1]
+        coupling = torch.as_tensor(coupling, dtype=fields.dtype, device=fields.device)
+        coupling = coupling.expand(torch.broadcast_shapes(coupling.shape, (size - 1,)))
+        shapes = [fields.shape[:-1], coupling.shape[:-1]]
+        shapes += [value.shape for value in (lengths, log_normalizer) if value is not None]
+        batch_shape = torch.broadcast_shapes(*shapes)
+        super().__init__(batch_shape, size, lengths, validate_args)
+        # On padding fields and couplings are 0, which makes every message from there 0 as well.
+        self._fields = self._fill(fields.expand(*batch_shape, size))
+        self._coupling = self._fill(coupling.expand(*batch_shape, size - 1))
+        self._known = None if log_normalizer is None else log_normalizer.expand(batch_shape)
+        self._check_parameters()
+
+    @property
+    def _device(self) -> torch.device:
+        return self._fields.device
+
+    @property
+    def fields(self) -> Tensor:
+        """`(*batch, T)`; 0 on padding."""
+        return self._spread(self._fields)
+
+    @property
+    def coupling(self) -> Tensor:
+        """`(*batch, T - 1)`; 0 where either word is padding."""
+        return self._spread(self._coupling)
+
+    # The directed chain.
+
+    def _messages(self) -> Tensor:
+        return self._cached("messages", lambda: backward_logits(self._fields, self._coupling))
+
+    def adopt_messages(self, messages: Tensor) -> None:
+        """Backward logits that are known already, `(*batch, T)`, as a homogeneous prior's are (they must be right)."""
+        self._store["messages"] = (True, messages)
+
+    def _logits(self) -> tuple[Tensor, Tensor]:
+        """Logits of z_t = 1 after a word that was dropped, and after one that was kept, `(*b, T)` each."""
+
+        def compute() -> tuple[Tensor, Tensor]:
+            messages = self._messages()
+            coupling = F.pad(self._coupling, (1, 0))
+            return messages - coupling, messages + coupling
+
+        return self._cached("logits", compute)
+
+    @property
+    def transitions(self) -> Tensor:
+        """`(*batch, T, 2)`: logit of p(z_t = 1 given z_{t-1} = i); at t = 0 both columns are that of p(z_0 = 1).
+
+        They mean nothing on padding, where z is 0 for sure; the values there are finite.
+        """
+        return self._spread(self._cached("transitions", lambda: torch.stack(self._logits(), dim=-1)), 2)
+
+    def _log_normalizer(self) -> Tensor:
+        # The empty mask scores 0, so log Z is minus its log probability: the sum over words of -log(1 - p).
+        if self._known is not None:
+            return self._known
+        return self._cached("log_normalizer", lambda: self._fill(softplus(self._logits()[0])).sum(-1))
+
+    @property
+    def log_normalizer(self) -> Tensor:
+        """`(*batch,)`: log Z."""
+        return self._spread(self._log_normalizer(), 0)
+
+    # Moments.
+
+    def _mean(self) -> Tensor:
+        def compute() -> Tensor:
+            off, on = (self._fill(torch.sigmoid(logits)) for logits in self._logits())
+            return linear_recurrence(on - off, off)
+
+        return self._cached("mean", compute)
+
+    def _flips(self) -> tuple[Tensor, Tensor]:
+        """P(z_t = 0, z_{t+1} = 1) and P(z_t = 1, z_{t+1} = 0), `(*b, T - 1)` each, 0 next to padding."""
+
+        def compute() -> tuple[Tensor, Tensor]:
+            off, on = (logits[..., 1:] for logits in self._logits())
+            kept = self._mean()[..., :-1]
+            return self._fill((1 - kept) * torch.sigmoid(off)), self._fill(kept * torch.sigmoid(-on))
+
+        return self._cached("flips", compute)
+
+    @property
+    def mean(self) -> Tensor:
+        """`(*batch, T)`: P(z_t = 1)."""
+        return self._spread(self._mean())
+
+    @property
+    def change(self) -> Tensor:
+        """`(*batch, T - 1)`: P(z_{t+1} != z_t); 0 where either is padding."""
+        return self._spread(self._cached("change", lambda: sum(self._flips())))
+
+    @property
+    def pair_marginals(self) -> Tensor:
+        """`(*batch, T - 1, 2, 2)`: P(z_t = i, z_{t+1} = j); 0 where either is padding."""
+
+        def compute() -> Tensor:
+            off, on = (logits[..., 1:] for logits in self._logits())
+            kept = self._mean()[..., :-1]
+            enter, leave = self._flips()
+            stay_off, stay_on = self._fill((1 - kept) * torch.sigmoid(-off)), self._fill(kept * torch.sigmoid(on))
+            return torch.stack([stay_off, enter, leave, stay_on], dim=-1).unflatten(-1, (2, 2))
+
+        return self._spread(self._cached("pairs", compute), 3)
+
+    def entropy(self) -> Tensor:
+        """`(*batch,)`: the chain rule's sum of conditional entropies, none of which is negative."""
+
+        def compute() -> Tensor:
+            off, on = (bernoulli_entropy(logits) for logits in self._logits())
+            kept = F.pad(self._mean()[..., :-1], (1, 0))
+            return self._fill(off + kept * (on - off)).sum(-1)
+
+        return self._spread(self._cached("entropy", compute), 0)
+
+    @property
+    def mode(self) -> Tensor:
+        """`(*batch, T)`: a most probable mask, by Viterbi on log-odds; among equals it keeps fewer words."""
+
+        def compute() -> Tensor:
+            best = best_logits(self._fields, self._coupling)
+            coupling = F.pad(self._coupling, (1, 0))
+            mask = self._fill(best.new_ones(()).expand(best.shape)).bool()
+            return follow((best - coupling > 0) & mask, (best + coupling > 0) & mask).to(best.dtype)
+
+        with torch.no_grad():
+            return self._spread(self._cached("mode", compute))
+
+    # Samples and their probabilities.
+
+    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        """Exact and independent masks, `(*sample_shape, *batch, T)`."""
+        off, on = self._logits()  # outside of no_grad: the moments will want the same messages, with gradients
+        with torch.no_grad():
+            shape = torch.Size(sample_shape) + self._batch_shape + self._event_shape
+            uniform = torch.rand(shape, dtype=off.dtype, device=off.device)
+            off, on = self._fill(torch.sigmoid(off)), self._fill(torch.sigmoid(on))
+            return follow(uniform < off, uniform < on).to(off.dtype)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """`(*sample, *batch)`. Multilinear in `value`, and so defined for a relaxed mask as well."""
+        if self._validate_args:
+            self._validate_sample(value)
+        here, ahead = value[..., :-1], value[..., 1:]
+        changes = here + ahead - 2 * here * ahead
+        score = (self._fields * value).sum(-1) - (self._coupling * changes).sum(-1)
+        return score - self._log_normalizer()

@@ -1,0 +1,82 @@
+"""`IndependentMask`: every word for itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+
+from pyro_rationale.distributions.base import MaskDistribution
+from pyro_rationale.distributions.scan import bernoulli_entropy, softplus
+
+
+class IndependentMask(MaskDistribution):
+    """p(z) = prod_t Bernoulli(z_t; sigmoid(logits_t)).
+
+    Args:
+        logits: `(*batch, T)`.
+        lengths: long, `(*batch,)`, or `None` if no document is padded.
+        validate_args: refuse logits that are not numbers, and values outside [0, 1].
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {"logits": constraints.real_vector}
+
+    def __init__(self, logits: Tensor, lengths: Tensor | None = None, validate_args: bool | None = None) -> None:
+        batch_shape = logits.shape[:-1]
+        if lengths is not None:
+            batch_shape = torch.broadcast_shapes(batch_shape, lengths.shape)
+        super().__init__(batch_shape, logits.shape[-1], lengths, validate_args)
+        self._logits = self._fill(logits.expand(*batch_shape, logits.shape[-1]))
+        self._check_parameters()
+
+    @property
+    def _device(self) -> torch.device:
+        return self._logits.device
+
+    @property
+    def logits(self) -> Tensor:
+        """`(*batch, T)`; 0 on padding."""
+        return self._spread(self._logits)
+
+    def _mean(self) -> Tensor:
+        return self._cached("mean", lambda: self._fill(torch.sigmoid(self._logits)))
+
+    @property
+    def mean(self) -> Tensor:
+        """`(*batch, T)`: P(z_t = 1)."""
+        return self._spread(self._mean())
+
+    @property
+    def change(self) -> Tensor:
+        """`(*batch, T - 1)`: P(z_{t+1} != z_t); 0 where either is padding."""
+
+        def compute() -> Tensor:
+            here, ahead = self._mean()[..., :-1], self._mean()[..., 1:]
+            return self._fill(here * (1 - ahead) + (1 - here) * ahead)
+
+        return self._spread(self._cached("change", compute))
+
+    @property
+    def mode(self) -> Tensor:
+        """`(*batch, T)`: the most probable mask; a word at 1/2 is dropped."""
+        return self._spread((self._logits > 0).to(self._logits.dtype))
+
+    def entropy(self) -> Tensor:
+        """`(*batch,)`, in nats."""
+        return self._spread(self._cached("entropy", lambda: self._fill(bernoulli_entropy(self._logits)).sum(-1)), 0)
+
+    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        """Exact and independent masks, `(*sample_shape, *batch, T)`."""
+        with torch.no_grad():
+            shape = torch.Size(sample_shape) + self._batch_shape + self._event_shape
+            uniform = torch.rand(shape, dtype=self._logits.dtype, device=self._logits.device)
+            return (uniform < self._fill(torch.sigmoid(self._logits))).to(self._logits.dtype)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """`(*sample, *batch)`. Linear in each word of `value`, and so defined for a relaxed mask as well."""
+        if self._validate_args:
+            self._validate_sample(value)
+        normalizer = self._cached("normalizer", lambda: self._fill(softplus(self._logits)).sum(-1))
+        return (value * self._logits).sum(-1) - normalizer

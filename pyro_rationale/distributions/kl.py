@@ -1,0 +1,60 @@
+"""Divergences between mask distributions, and what replaces them where there is no closed form (DESIGN, section 2).
+
+Against a chain, everything needs only the marginals and the probabilities of change of q:
+
+    E_q[-log p(z)] = -sum_t E[z_t] fields_t + sum_t P(z_t != z_{t+1}) coupling_t + log Z        (the cross energy)
+    KL(q || p) = E_q[-log p(z)] - H(q)
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions.kl import register_kl
+
+from pyro_rationale.distributions.base import MaskDistribution
+from pyro_rationale.distributions.chain import LinearChain
+from pyro_rationale.distributions.independent import IndependentMask
+from pyro_rationale.distributions.recurrent import RecurrentMask
+from pyro_rationale.distributions.scan import bernoulli_entropy, bernoulli_kl
+
+
+def cross_energy(q: MaskDistribution, p: LinearChain) -> Tensor:
+    """E_q[-log p(z)], `(*batch,)`: exact wherever q's `mean` and `change` are. It equals KL(q || p) + H(q)."""
+    return p.log_normalizer - (q.mean * p.fields).sum(-1) + (q.change * p.coupling).sum(-1)
+
+
+@register_kl(IndependentMask, LinearChain)
+@register_kl(LinearChain, LinearChain)
+def _kl_chain(q: MaskDistribution, p: LinearChain) -> Tensor:
+    return cross_energy(q, p) - q.entropy()
+
+
+@register_kl(IndependentMask, IndependentMask)
+def _kl_independent(q: IndependentMask, p: IndependentMask) -> Tensor:
+    return torch.where(q.word_mask, bernoulli_kl(q.logits, p.logits), 0.0).sum(-1)
+
+
+def prefix_kl(q: RecurrentMask, p: LinearChain, z: Tensor) -> Tensor:
+    """KL(q(z_t given z_<t) || p(z_t given z_{t-1})) per word along the prefixes of `z`.
+
+    Summed over words and averaged over z ~ q this is KL(q || p), with far less variance than log q(z) - log p(z).
+
+    Args:
+        q: the autoregressive mask.
+        p: the chain.
+        z: masks, `(*sample, *batch, T)`.
+
+    Returns:
+        `(*sample, *batch, T)`, each at least 0; 0 on padding. Its gradient is that of the terms, not of the sampling.
+    """
+    off, on = p.transitions.unbind(-1)
+    before = F.pad(z[..., :-1], (1, 0))
+    terms = bernoulli_kl(q.conditional_logits(z), off + before * (on - off))
+    return torch.where(q.word_mask, terms, 0.0)
+
+
+def prefix_entropy(q: RecurrentMask, z: Tensor) -> Tensor:
+    """H(q(z_t given z_<t)) per word along the prefixes of `z`, `(*sample, *batch, T)`; 0 on padding."""
+    return torch.where(q.word_mask, bernoulli_entropy(q.conditional_logits(z)), 0.0)

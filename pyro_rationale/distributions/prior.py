@@ -1,0 +1,167 @@
+"""`ChainPrior`: p(z), a two-state Markov chain over words, in the units that people think in (DESIGN, section 2)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from pyro_rationale.distributions.chain import LinearChain
+from pyro_rationale.errors import ConfigError
+
+LARGEST = 500.0  # nats; beyond it exp() of a penalty leaves the range of float64, and nothing would ever be selected
+
+
+@dataclass(frozen=True)
+class ChainPrior:
+    """p(z) = exp(-alpha sum z_t - gamma sum |z_t - z_{t-1}|) / Z(n).
+
+    Args:
+        alpha: nats per kept word.
+        gamma: nats per change between kept and dropped.
+
+    Raises:
+        ConfigError: a parameter that is not finite, or too large to compute with.
+    """
+
+    alpha: float
+    gamma: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("alpha", self.alpha), ("gamma", self.gamma)):
+            if not abs(value) <= LARGEST:  # NaN fails as well
+                raise ConfigError(
+                    f"the prior's {name} is {value:g} nats, expected at most {LARGEST:g} either way; "
+                    "set smaller penalties (--lambda1, --lambda2) or a less extreme --rate and --span"
+                )
+
+    @classmethod
+    def from_rate_span(cls, rate: float, span: float) -> Self:
+        """The chain that keeps the share `rate` of the words in runs of `span` words on average.
+
+        Raises:
+            ConfigError: a rate outside (0, 1), a span of 1 or less, or a span too short for so high a rate.
+        """
+        if not 0.0 < rate < 1.0:
+            raise ConfigError(f"--rate: expected a share of words between 0 and 1, got {rate:g}")
+        if not (span > 1.0 and math.isfinite(span)):
+            raise ConfigError(f"--span: expected a mean run of more than 1 word, got {span:g}")
+        leave = 1.0 / span
+        enter = rate * leave / (1.0 - rate)
+        if enter >= 1.0:
+            raise ConfigError(
+                f"--rate, --span: a share of {rate:g} needs runs of more than {rate / (1 - rate):.3g} words, got {span:g}; "
+                "lower --rate or raise --span"
+            )
+        stay, out = math.log1p(-leave), math.log1p(-enter)
+        return cls(alpha=out - stay, gamma=0.5 * (stay + out - math.log(enter) - math.log(leave)))
+
+    @classmethod
+    def from_lambdas(cls, lambda1: float, lambda2: float, gain: float) -> Self:
+        """The chain equivalent to the penalties of Lei et al. (2016), equation 2.
+
+        Args:
+            lambda1: penalty per kept word.
+            lambda2: penalty per change.
+            gain: nats per unit of the paper's cost, kappa / (2 sigma^2).
+
+        Raises:
+            ConfigError: a penalty that is negative or not finite, or that is too large for this gain.
+        """
+        for flag, value in (("--lambda1", lambda1), ("--lambda2", lambda2)):
+            if not (value >= 0.0 and math.isfinite(value)):
+                raise ConfigError(f"{flag}: expected a penalty of 0 or more, got {value:g}")
+            if value * gain > LARGEST:
+                raise ConfigError(
+                    f"{flag}: {value:g} is {value * gain:.3g} nats at a gain of {gain:g}, at most {LARGEST:g} make sense; "
+                    f"set it to {LARGEST / gain:.3g} or less"
+                )
+        return cls(alpha=gain * lambda1, gamma=gain * lambda2)
+
+    def lambdas(self, gain: float) -> tuple[float, float]:
+        """The paper's (lambda1, lambda2) at this gain; negative if the prior asks for words rather than sparing them."""
+        return self.alpha / gain, self.gamma / gain
+
+    def _switching(self) -> tuple[float, float]:
+        """(enter, leave) = (P(1|0), P(0|1)) of the infinite chain, from the transfer matrix's leading eigenvector.
+
+        Of e^{alpha/2} M = [[e^{alpha/2}, e^-gamma], [e^-gamma, e^{-alpha/2}]]; the smaller of the two is written as a
+        product, where the textbook difference would cancel.
+        """
+        half = math.sinh(self.alpha / 2)
+        root = math.hypot(half, math.exp(-self.gamma))
+        large = root + abs(half)
+        small = math.exp(-self.gamma) * (math.exp(-self.gamma) / large)
+        eigenvalue = math.cosh(self.alpha / 2) + root
+        enter, leave = (small, large) if half >= 0 else (large, small)
+        return enter / eigenvalue, leave / eigenvalue
+
+    @property
+    def rate(self) -> float:
+        """Share of words kept, far from the ends of a long text: the inverse of :meth:`from_rate_span`."""
+        enter, leave = self._switching()
+        return enter / (enter + leave)
+
+    @property
+    def span(self) -> float:
+        """Mean length of a run of kept words, far from the ends of a long text."""
+        return 1.0 / self._switching()[1]
+
+    def log_normalizers(self, max_len: int) -> Tensor:
+        """log Z(n) for n = 0 ... max_len, float64, `(max_len + 1,)`."""
+        return _tables(self.alpha, self.gamma, 0.0, max_len)[1].clone()
+
+    def distribution(self, lengths: Tensor, max_len: int, dtype: torch.dtype = torch.float32) -> LinearChain:
+        """p(z) for documents of these lengths, batch shape that of `lengths`, event shape `(max_len,)`."""
+        return self._chain(lengths, max_len, dtype, edge=0.0)
+
+    def stationary(self, lengths: Tensor, max_len: int, dtype: torch.dtype = torch.float32) -> LinearChain:
+        """The stationary directed chain P(z_1) prod P(z_t | z_{t-1}): :attr:`rate` at every word, the first and last too.
+
+        It differs from :meth:`distribution` by one field, equal on both ends.
+        """
+        enter, leave = self._switching()
+        return self._chain(lengths, max_len, dtype, edge=math.log(enter / leave) / 2 + self.alpha / 2)
+
+    def _chain(self, lengths: Tensor, max_len: int, dtype: torch.dtype, edge: float) -> LinearChain:
+        device = lengths.device
+        steps = torch.arange(max_len, device=device)
+        to_end = lengths[..., None] - 1 - steps  # words behind this one; negative on padding
+        fields = torch.full((max_len,), -self.alpha, dtype=dtype, device=device).expand(to_end.shape)
+        if edge:
+            fields = fields + edge * ((steps == 0).to(dtype) + (to_end == 0).to(dtype))
+        messages, normalizers = (table.to(device) for table in _tables(self.alpha, self.gamma, edge, max_len))
+        coupling = torch.tensor(self.gamma, dtype=dtype, device=device)
+        chain = LinearChain(fields, coupling, lengths, log_normalizer=normalizers[lengths].to(dtype))
+        logits = messages[to_end.clamp_min(0)].to(dtype)
+        if edge:
+            logits = logits + edge * (steps == 0).to(dtype)
+        chain.adopt_messages(logits)
+        return chain
+
+
+@lru_cache(maxsize=64)
+def _tables(alpha: float, gamma: float, edge: float, max_len: int) -> tuple[Tensor, Tensor]:
+    """Per number of words behind (or, for log Z, in all): the backward logits `(max_len,)`, log Z `(max_len + 1,)`.
+
+    `edge` is added to the fields of the first and the last word; the first one's is left out of the logits, for a table
+    serves every position. The same recurrence as `scan.backward_logits`, once, in Python's floats.
+    """
+    logits, normalizers = [], [0.0]
+    below = 0.0  # log of the summed weights of what follows a dropped word
+    logit = edge - alpha
+    for _ in range(max_len):
+        logits.append(logit)
+        first = logit + edge
+        normalizers.append(below + _softplus(first))
+        below += _softplus(logit - gamma)
+        logit = -alpha + _softplus(logit + gamma) - gamma - _softplus(logit - gamma)
+    return torch.tensor(logits, dtype=torch.float64), torch.tensor(normalizers, dtype=torch.float64)
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
