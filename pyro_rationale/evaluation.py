@@ -1,0 +1,64 @@
+"""All metrics of a fitted run on labelled documents, in one flat dict."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.metrics import (
+    Metrics,
+    Predictions,
+    lexicon_metrics,
+    prediction_metrics,
+    rationale_metrics,
+    selection_metrics,
+)
+from pyro_rationale.posterior import DecodeOptions, decode_all
+from pyro_rationale.predictions import Numbers
+
+if TYPE_CHECKING:
+    from pyro_rationale.runs import Fitted
+
+
+def evaluate_documents(
+    fitted: Fitted,
+    documents: Sequence[Document],
+    decode: str = "mode",
+    threshold: float = 0.5,
+    batch_size: int = 64,
+    seed: int = 0,
+    lexicon: Container[str] | None = None,
+) -> Metrics:
+    """Decodes a hard mask for every document, predicts from it, and measures both.
+
+    Args:
+        fitted: a run.
+        documents: with targets (NaN where unknown), and gold rationales if there are any.
+        decode: rule for the masks; `sample` depends on `seed`.
+        threshold: for that rule.
+        batch_size: documents at once; it changes nothing but speed, and which draws `sample` makes.
+        seed: of the draws.
+        lexicon: words whose share among the kept ones is wanted.
+
+    Returns:
+        The keys of :mod:`pyro_rationale.metrics`, and `documents`; rationale keys only where gold exists.
+    """
+    options = DecodeOptions(decode=decode, threshold=threshold, seed=seed)
+    masks, values = decode_all(fitted, documents, options, batch_size)
+    metrics: Metrics = {"documents": len(documents)}
+    metrics |= prediction_metrics(fitted.spec, Predictions(values, targets_of(documents, fitted.spec)))
+    metrics |= selection_metrics(masks)
+    metrics |= rationale_metrics(documents, masks)
+    if lexicon is not None:
+        metrics |= lexicon_metrics(documents, masks, lexicon)
+    return metrics
+
+
+def targets_of(documents: Sequence[Document], spec: TargetSpec) -> Numbers:
+    """True targets `(N, D)` in the user's units (class indices for classes); NaN where a document has none."""
+    missing = (float("nan"),) * len(spec.names)
+    rows = [document.targets or missing for document in documents]
+    return np.array(rows, dtype=float).reshape(-1, len(spec.names))

@@ -1,0 +1,88 @@
+"""From the model's distribution over scaled targets to numbers in the user's units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from numpy.typing import NDArray
+
+from pyro_rationale.data.corpus import TargetSpec
+
+Numbers = NDArray[np.float64]
+
+
+def values_of(law: dist.TorchDistribution, spec: TargetSpec) -> Numbers:
+    """What is predicted of each document.
+
+    Args:
+        law: p(y | x, z) in scaled units, batch shape `(*s, B)`.
+        spec: kind, ranges and classes of the target.
+
+    Returns:
+        `(*s, B, W)`: expected ratings in the user's units, probabilities of the second class for binary labels,
+        or the probabilities of all classes.
+    """
+    numbers = _numpy(law.probs if spec.kind == "multiclass" else law.mean)
+    if spec.kind != "regression":
+        return numbers
+    low, high = np.array(spec.ranges, dtype=float).T
+    return low + (high - low) * numbers
+
+
+def noise_of(law: dist.TorchDistribution, spec: TargetSpec) -> Numbers:
+    """Standard deviation of the ratings around `values_of`, in the user's units, `(*s, B, D)`."""
+    low, high = np.array(spec.ranges, dtype=float).T
+    return (high - low) * np.sqrt(_numpy(law.variance))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """An equally shaped mixture of Normals per target: one component per mask, weighted by its share of the draws.
+
+    Attributes:
+        means: `(S, D)`.
+        sds: `(S, D)`, the likelihood's noise; > 0.
+        weights: `(S,)`, summing to 1.
+    """
+
+    means: Numbers
+    sds: Numbers
+    weights: Numbers
+
+    @property
+    def mean(self) -> Numbers:
+        """`(D,)`."""
+        return self.weights @ self.means
+
+    @property
+    def sd(self) -> Numbers:
+        """`(D,)`; disagreement between masks and noise together (law of total variance)."""
+        return np.sqrt(self.weights @ (self.sds**2 + (self.means - self.mean) ** 2))
+
+    def cdf(self, values: Numbers) -> Numbers:
+        """P(y <= value), `(D,)` -> `(D,)`."""
+        below = torch.special.ndtr(torch.from_numpy((values - self.means) / self.sds))
+        return self.weights @ below.numpy()
+
+    def quantile(self, probability: float) -> Numbers:
+        """The value below which `probability` lies, `(D,)`, by bisection between the components' own extremes."""
+        low = (self.means - 9 * self.sds).min(0)
+        high = (self.means + 9 * self.sds).max(0)
+        for _ in range(60):
+            middle = (low + high) / 2
+            below = self.cdf(middle) < probability
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return (low + high) / 2
+
+    def interval(self, level: float, ranges: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
+        """The central interval of probability `level` per target, cut at the ends of the rating scale."""
+        low, high = self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
+        ends = zip(low.tolist(), high.tolist(), ranges, strict=True)
+        return [(min(max(a, bottom), top), max(min(b, top), bottom)) for a, b, (bottom, top) in ends]
+
+
+def _numpy(values: torch.Tensor) -> Numbers:
+    return values.detach().to("cpu", torch.float64).numpy()

@@ -1,0 +1,203 @@
+"""Documents with their rationales, and tables, for the terminal.
+
+Two ways of marking, chosen by :func:`is_plain`: colour with bold and underline on a terminal, brackets where there
+is none (files, pipes) or where the user wants no colour (`NO_COLOR`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pyro_rationale.data.corpus import Document
+
+# Foreground and background are set together, so that light and dark terminals both can be read.
+KEPT = "bold underline black on bright_yellow"
+KEPT_GOLD = "bold underline black on bright_green"
+MISSED_GOLD = "italic underline green"
+NEARLY = "underline"
+UNREAD = "dim"
+NEARLY_FROM = 0.2  # inclusion probability from which a word that is not kept is worth a hint
+
+Span = tuple[int, int]
+
+
+def is_plain(console: Console) -> bool:
+    """Whether rationales must be told by brackets instead of colour."""
+    return console.no_color or not console.is_terminal
+
+
+def rationale(
+    document: Document,
+    kept: Sequence[bool],
+    inclusion: Sequence[float] | None = None,
+    gold: Sequence[bool] | None = None,
+    plain: bool = False,
+) -> Text:
+    """The original text with kept words marked; runs of kept words are joined over what stands between them.
+
+    Args:
+        document: text, tokens and offsets.
+        kept: one flag per token.
+        inclusion: P(kept) per token; words that were nearly kept are underlined (not in plain text).
+        gold: one flag per token of the annotated rationale.
+        plain: mark kept words with [brackets] and gold ones with {braces} instead of colours.
+
+    Returns:
+        Text to print at any width. What follows the last token read (a text cut by --max-words) is dim.
+    """
+    words = len(document.tokens)
+    for name, flags in (("kept", kept), ("inclusion", inclusion), ("gold", gold)):
+        if flags is not None and len(flags) != words:
+            raise ValueError(f"expected one {name} entry per token, {words}, got {len(flags)}")
+    clean = _harmless(document.text)
+    kept_spans = list(spans(document, kept))
+    gold_spans = [] if gold is None else list(spans(document, gold))
+    if plain:
+        return Text(_bracketed(clean, kept_spans, gold_spans), overflow="fold")
+    text = Text(clean, overflow="fold")
+    if inclusion is not None:
+        for start, end in spans(document, [p >= NEARLY_FROM for p in inclusion]):
+            text.stylize(NEARLY, start, end)
+    for start, end in gold_spans:
+        text.stylize(MISSED_GOLD, start, end)
+    for start, end in kept_spans:
+        text.stylize(KEPT, start, end)
+    if gold is not None:
+        for start, end in spans(document, [a and b for a, b in zip(kept, gold, strict=True)]):
+            text.stylize(KEPT_GOLD, start, end)
+    if document.offsets:
+        text.stylize(UNREAD, document.offsets[-1][1], len(clean))
+    return text
+
+
+def spans(document: Document, flags: Sequence[bool]) -> Iterator[Span]:
+    """Character spans of maximal runs of flagged tokens, the white space inside a run included."""
+    start = end = -1
+    for flag, (first, last) in zip(flags, document.offsets, strict=True):
+        if flag:
+            start, end = (first if start < 0 else start), last
+        elif start >= 0:
+            yield start, end
+            start = -1
+    if start >= 0:
+        yield start, end
+
+
+def snippets(document: Document, mask: Sequence[bool]) -> str:
+    """The kept runs alone, on one line: `cheap and cheerful … never again`."""
+    runs = (" ".join(_harmless(document.text[start:end]).split()) for start, end in spans(document, mask))
+    return " … ".join(runs) or "(nothing)"
+
+
+def legend(gold: bool, inclusion: bool) -> Text:
+    """What the colours mean."""
+    text = Text.assemble(("kept", KEPT))
+    if gold:
+        text = Text.assemble(("kept, annotated", KEPT_GOLD), "  ", ("kept only", KEPT), "  ")
+        text.append_text(Text.assemble(("annotated only", MISSED_GOLD)))
+    if inclusion:
+        text.append_text(Text.assemble("  ", ("nearly kept", NEARLY)))
+    return text
+
+
+def _bracketed(text: str, kept: Sequence[Span], gold: Sequence[Span]) -> str:
+    """Brackets around kept spans and braces around gold ones; where both begin, the brace is outside."""
+    marks: list[tuple[int, int, str]] = []
+    for start, end in kept:
+        marks += [(start, 3, "["), (end, 0, "]")]
+    for start, end in gold:
+        marks += [(start, 2, "{"), (end, 1, "}")]
+    pieces, position = [], 0
+    for place, _, mark in sorted(marks):
+        pieces += [text[position:place], mark]
+        position = place
+    return "".join([*pieces, text[position:]])
+
+
+def _harmless(text: str) -> str:
+    """The text with control characters, which a terminal might obey, replaced one for one."""
+    return "".join(c if c == "\n" or c.isprintable() else (" " if c.isspace() else "\ufffd") for c in text)
+
+
+# (label, format) of the metrics that people read; anything else is printed under its own name.
+LABELS = {
+    "documents": ("documents", "d"),
+    "mse": ("mean squared error", ".4g"),
+    "mse_scaled": ("  on a [0, 1] scale", ".4g"),
+    "mae": ("mean absolute error", ".4g"),
+    "accuracy": ("accuracy", "%"),
+    "log_loss": ("log loss (nats)", ".4g"),
+    "selected": ("words kept", "%"),
+    "span": ("mean run of kept words", ".3g"),
+    "empty": ("documents with none kept", "%"),
+    "gold": ("words in the gold rationale", "%"),
+    "precision": ("precision", "%"),
+    "recall": ("recall", "%"),
+    "f1": ("F1", "%"),
+    "precision_macro": ("precision, mean of documents", "%"),
+    "recall_macro": ("recall, mean of documents", "%"),
+    "f1_macro": ("F1, mean of documents", "%"),
+    "precision_lei": ("precision as in Lei et al.", "%"),
+    "opinion_recall": ("opinion words kept", "%"),
+    "lexicon_kept": ("kept words in the lexicon", "%"),
+    "lexicon_base": ("all words in the lexicon", "%"),
+    "lexicon_lift": ("lexicon lift", ".3g"),
+    "elbo": ("ELBO (nats per document)", ".4g"),
+    "expected_cost": ("expected cost of the paper", ".4g"),
+    "kl": ("KL from the prior (nats)", ".4g"),
+    "entropy": ("entropy of the guide (nats)", ".4g"),
+}
+
+
+def format_value(name: str, value: Any) -> str:
+    """A metric as people read it: shares as percentages, other numbers to a few digits."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    style = LABELS.get(name, ("", ".4g"))[1]
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return str(value)
+    if style == "%":
+        return f"{100 * value:.1f} %"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return format(value, style)
+
+
+def metrics_table(metrics: Mapping[str, Any], title: str | None = None) -> Table:
+    """One row per metric; with several aspects, one more column each."""
+    aspects: Mapping[str, Mapping[str, Any]] = metrics.get("aspects", {})
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column()
+    table.add_column("all" if aspects else "", justify="right")
+    for aspect in aspects:
+        table.add_column(aspect, justify="right")
+    known = [name for name in LABELS if name in metrics]
+    others = [name for name in metrics if name not in LABELS and name != "aspects"]
+    for name in known + others:
+        cells = [format_value(name, values.get(name)) if name in values else "" for values in aspects.values()]
+        table.add_row(LABELS.get(name, (name, ""))[0], format_value(name, metrics[name]), *cells)
+    return table
+
+
+def epochs_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Table:
+    """One line per epoch.
+
+    Args:
+        rows: what was written down after each epoch.
+        columns: keys to show; default: those of the first row that hold numbers.
+    """
+    if columns is None:
+        first = rows[0] if rows else {}
+        columns = [name for name, value in first.items() if isinstance(value, int | float)]
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="right")
+    for row in rows:
+        table.add_row(*(format_value(name, row.get(name)) for name in columns))
+    return table
