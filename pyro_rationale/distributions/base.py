@@ -37,9 +37,9 @@ def length_mask(lengths: Tensor | None, size: int) -> Tensor | None:
 class MaskDistribution(TorchDistribution):
     """A distribution over masks z in {0, 1}^T of words, of documents of differing lengths.
 
-    Samples are floats `(*sample, *batch, T)`; what lies behind a document's length is 0 in samples, `mean` and `mode` and
-    plays no part in `log_prob` and `entropy`. Expanding copies nothing: all views of a distribution share one set of
-    parameters and one store of what has been computed from them.
+    Samples are floats `(*sample, *batch, T)`; what lies behind a document's length is 0 in samples, `mean` and
+    `mode` and plays no part in `log_prob` and `entropy`. Expanding copies nothing: all views of a distribution
+    share one set of parameters and one store of what has been computed from them.
 
     Args:
         batch_shape: shape of the parameters' batch.
@@ -74,11 +74,12 @@ class MaskDistribution(TorchDistribution):
                 raise ValueError(f"expected lengths within [0, {size}], got lengths from {low} to {high}")
 
     def _check_parameters(self) -> None:
-        """Subclasses call this at the end of their `__init__`: torch would look at parameters that are not there yet."""
+        """For the end of a subclass's `__init__`: torch would look at parameters that are not there yet."""
         if self._validate_args:
             for name in self.arg_constraints:
                 if not bool(torch.isfinite(getattr(self, name)).all()):
-                    raise ValueError(f"expected finite {name} in {type(self).__name__}, got NaN or infinity on a word")
+                    kind = type(self).__name__
+                    raise ValueError(f"{kind}: expected finite {name}, got NaN or infinity on a word")
 
     # What has been computed from the parameters, at their own batch shape.
 
@@ -105,7 +106,7 @@ class MaskDistribution(TorchDistribution):
         # What is stored can be computed again, and may hang on a graph that neither copies nor pickles.
         return {**self.__dict__, "_store": {}}
 
-    def expand(self, batch_shape: Any, _instance: Distribution | None = None) -> Self:  # noqa: ANN401
+    def expand(self, batch_shape: Any, _instance: Distribution | None = None) -> Self:
         """The same distribution at a larger batch shape, sharing parameters and everything computed from them."""
         batch_shape = torch.Size(batch_shape)
         if torch.broadcast_shapes(batch_shape, self._batch_shape) != batch_shape:
@@ -133,7 +134,9 @@ class MaskDistribution(TorchDistribution):
     @property
     def word_mask(self) -> Tensor:
         """Bool, `(*batch, T)`: True on words. (`mask` is a method of every Pyro distribution.)"""
-        mask = torch.ones(self._event_shape, dtype=torch.bool, device=self._device) if self._mask is None else self._mask
+        mask = self._mask
+        if mask is None:
+            mask = torch.ones(self._event_shape, dtype=torch.bool, device=self._device)
         return self._spread(mask)
 
     @property

@@ -1,4 +1,4 @@
-"""`LinearChain`: the linear chain over masks, prior and structured guide alike (DESIGN, section 2)."""
+"""`LinearChain`: the linear chain over masks, prior and structured guide alike."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_rationale.distributions.base import MaskDistribution
-from pyro_rationale.distributions.scan import backward_logits, bernoulli_entropy, best_logits, follow, linear_recurrence, softplus
+from pyro_rationale.distributions.scan import (
+    backward_logits,
+    bernoulli_entropy,
+    best_logits,
+    follow,
+    linear_recurrence,
+    softplus,
+)
 
 
 class LinearChain(MaskDistribution):
     """log p(z) = sum_t fields_t z_t - sum_t coupling_t |z_{t+1} - z_t| - log Z.
 
-    Everything is read off the equivalent directed chain, whose transition logits take one backward sweep; marginals are
-    a linear recurrence from there, entropy a sum of non-negative terms, a sample one pass of comparisons (forward
-    filtering, backward sampling with the roles of the ends exchanged).
+    Everything is read off the equivalent directed chain, whose transition logits take one backward sweep;
+    marginals are a linear recurrence from there, entropy a sum of non-negative terms, a sample one pass of
+    comparisons (forward filtering, backward sampling with the roles of the ends exchanged).
 
     Args:
         fields: `(*batch, T)`; the log-odds that each word adds to its own selection.
@@ -74,7 +81,7 @@ class LinearChain(MaskDistribution):
         return self._cached("messages", lambda: backward_logits(self._fields, self._coupling))
 
     def adopt_messages(self, messages: Tensor) -> None:
-        """Backward logits that are known already, `(*batch, T)`, as a homogeneous prior's are (they must be right)."""
+        """Backward logits `(*batch, T)` that are known already, as a homogeneous prior's are (they must be right)."""
         self._store["messages"] = (True, messages)
 
     def _logits(self) -> tuple[Tensor, Tensor]:

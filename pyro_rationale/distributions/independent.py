@@ -65,7 +65,8 @@ class IndependentMask(MaskDistribution):
 
     def entropy(self) -> Tensor:
         """`(*batch,)`, in nats."""
-        return self._spread(self._cached("entropy", lambda: self._fill(bernoulli_entropy(self._logits)).sum(-1)), 0)
+        entropy = self._cached("entropy", lambda: self._fill(bernoulli_entropy(self._logits)).sum(-1))
+        return self._spread(entropy, 0)
 
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """Exact and independent masks, `(*sample_shape, *batch, T)`."""

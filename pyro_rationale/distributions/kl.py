@@ -1,4 +1,4 @@
-"""Divergences between mask distributions, and what replaces them where there is no closed form (DESIGN, section 2).
+"""Divergences between mask distributions, and what replaces them where they have no closed form.
 
 Against a chain, everything needs only the marginals and the probabilities of change of q:
 
@@ -47,7 +47,8 @@ def prefix_kl(q: RecurrentMask, p: LinearChain, z: Tensor) -> Tensor:
         z: masks, `(*sample, *batch, T)`.
 
     Returns:
-        `(*sample, *batch, T)`, each at least 0; 0 on padding. Its gradient is that of the terms, not of the sampling.
+        `(*sample, *batch, T)`, each at least 0; 0 on padding. Its gradient is that of the terms alone, not of the
+        sampling.
     """
     off, on = p.transitions.unbind(-1)
     before = F.pad(z[..., :-1], (1, 0))

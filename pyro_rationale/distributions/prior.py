@@ -1,4 +1,4 @@
-"""`ChainPrior`: p(z), a two-state Markov chain over words, in the units that people think in (DESIGN, section 2)."""
+"""`ChainPrior`: p(z), a two-state Markov chain over words, in the units that people think in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from pyro_rationale.distributions.chain import LinearChain
 from pyro_rationale.errors import ConfigError
 
-LARGEST = 500.0  # nats; beyond it exp() of a penalty leaves the range of float64, and nothing would ever be selected
+LARGEST = 500.0  # nats; beyond it exp() of a penalty leaves float64, and nothing would ever be kept anyway
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class ChainPrior:
         enter = rate * leave / (1.0 - rate)
         if enter >= 1.0:
             raise ConfigError(
-                f"--rate, --span: a share of {rate:g} needs runs of more than {rate / (1 - rate):.3g} words, got {span:g}; "
-                "lower --rate or raise --span"
+                f"--rate, --span: a share of {rate:g} needs runs of more than {rate / (1 - rate):.3g} words, "
+                f"got {span:g}; lower --rate or raise --span"
             )
         stay, out = math.log1p(-leave), math.log1p(-enter)
         return cls(alpha=out - stay, gamma=0.5 * (stay + out - math.log(enter) - math.log(leave)))
@@ -77,20 +77,20 @@ class ChainPrior:
                 raise ConfigError(f"{flag}: expected a penalty of 0 or more, got {value:g}")
             if value * gain > LARGEST:
                 raise ConfigError(
-                    f"{flag}: {value:g} is {value * gain:.3g} nats at a gain of {gain:g}, at most {LARGEST:g} make sense; "
-                    f"set it to {LARGEST / gain:.3g} or less"
+                    f"{flag}: {value:g} is {value * gain:.3g} nats at a gain of {gain:g}; set it to "
+                    f"{LARGEST / gain:.3g} or less"
                 )
         return cls(alpha=gain * lambda1, gamma=gain * lambda2)
 
     def lambdas(self, gain: float) -> tuple[float, float]:
-        """The paper's (lambda1, lambda2) at this gain; negative if the prior asks for words rather than sparing them."""
+        """The paper's (lambda1, lambda2) at this gain; lambda1 is negative if the prior favours words."""
         return self.alpha / gain, self.gamma / gain
 
     def _switching(self) -> tuple[float, float]:
         """(enter, leave) = (P(1|0), P(0|1)) of the infinite chain, from the transfer matrix's leading eigenvector.
 
-        Of e^{alpha/2} M = [[e^{alpha/2}, e^-gamma], [e^-gamma, e^{-alpha/2}]]; the smaller of the two is written as a
-        product, where the textbook difference would cancel.
+        Of e^{alpha/2} M = [[e^{alpha/2}, e^-gamma], [e^-gamma, e^{-alpha/2}]]; the smaller of the two is written
+        as a product, where the textbook difference would cancel.
         """
         half = math.sinh(self.alpha / 2)
         root = math.hypot(half, math.exp(-self.gamma))
@@ -120,7 +120,7 @@ class ChainPrior:
         return self._chain(lengths, max_len, dtype, edge=0.0)
 
     def stationary(self, lengths: Tensor, max_len: int, dtype: torch.dtype = torch.float32) -> LinearChain:
-        """The stationary directed chain P(z_1) prod P(z_t | z_{t-1}): :attr:`rate` at every word, the first and last too.
+        """The stationary directed chain P(z_1) prod P(z_t | z_{t-1}): :attr:`rate` at every word, at the ends too.
 
         It differs from :meth:`distribution` by one field, equal on both ends.
         """
@@ -146,10 +146,10 @@ class ChainPrior:
 
 @lru_cache(maxsize=64)
 def _tables(alpha: float, gamma: float, edge: float, max_len: int) -> tuple[Tensor, Tensor]:
-    """Per number of words behind (or, for log Z, in all): the backward logits `(max_len,)`, log Z `(max_len + 1,)`.
+    """Per number of words behind (for log Z: in all): backward logits `(max_len,)`, log Z `(max_len + 1,)`.
 
-    `edge` is added to the fields of the first and the last word; the first one's is left out of the logits, for a table
-    serves every position. The same recurrence as `scan.backward_logits`, once, in Python's floats.
+    `edge` is added to the fields of the first and the last word; the first one's is left out of the logits, for a
+    table serves every position. The same recurrence as `scan.backward_logits`, once, in Python's floats.
     """
     logits, normalizers = [], [0.0]
     below = 0.0  # log of the summed weights of what follows a dropped word

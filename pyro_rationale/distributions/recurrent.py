@@ -1,4 +1,4 @@
-"""`RecurrentMask`: each decision sees all earlier ones, the dependent generator of Lei et al. (2016), section 3.3."""
+"""`RecurrentMask`: each decision sees all earlier ones, as the dependent generator of Lei et al. (2016) does."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SEED = 20160601  # of the estimates' own generator: the same distribution always
 class Cell(Protocol):
     """What :class:`RecurrentMask` needs of a network; `state` is any nest of tensors with the batch in front."""
 
-    def initial(self, features: Tensor) -> Any:  # noqa: ANN401
+    def initial(self, features: Tensor) -> Any:
         """The state before the first word, from features `(*b, T, H)`."""
 
-    def step(self, features: Tensor, previous: Tensor, state: Any) -> tuple[Tensor, Any]:  # noqa: ANN401
+    def step(self, features: Tensor, previous: Tensor, state: Any) -> tuple[Tensor, Any]:
         """One word: features `(*b, H)`, the decision before `(*b,)` -> its logit `(*b,)`, the next state."""
 
     def unroll(self, features: Tensor, previous: Tensor) -> Tensor:
@@ -42,11 +42,12 @@ class _Moments(NamedTuple):
 class RecurrentMask(MaskDistribution):
     """p(z) = prod_t Bernoulli(z_t; sigmoid(cell(features_1..t, z_1..t-1))).
 
-    `log_prob`, samples and conditionals are exact. `mean`, `change` and `entropy` have no closed form: where no document has
-    more than 10 words they are exact sums over all masks, with gradients; otherwise Monte Carlo estimates without gradients,
-    averages of the exact conditionals over `draws` prefixes (Rao-Blackwell) from a generator of their own, so that asking
-    twice gives the same figures and leaves the global random state alone. For gradients use `prefix_kl` and
-    `prefix_entropy`. `mode` is exact up to 10 words, and the best of a beam search beyond.
+    `log_prob`, samples and conditionals are exact. `mean`, `change` and `entropy` have no closed form: where no
+    document has more than 10 words they are exact sums over all masks, with gradients; otherwise Monte Carlo
+    estimates without gradients, averages of the exact conditionals over `draws` prefixes (Rao-Blackwell) from a
+    generator of their own, so that asking twice gives the same figures and leaves the global random state alone.
+    For gradients use `prefix_kl` and `prefix_entropy`. `mode` is exact up to 10 words, and the best of a beam
+    search beyond.
 
     Args:
         features: `(*batch, T, H)`.
@@ -90,9 +91,10 @@ class RecurrentMask(MaskDistribution):
     # Conditionals.
 
     def conditional_logits(self, value: Tensor) -> Tensor:
-        """Logits of p(z_t = 1 given z_<t) along `value`, of its shape `(*sample, *batch, T)`; they mean nothing on padding.
+        """Logits of p(z_t = 1 given z_<t) along `value`, `(*sample, *batch, T)`.
 
-        The last answer is kept: `log_prob`, `prefix_kl` and `prefix_entropy` of one sample cost one pass together.
+        They mean nothing on padding. The last answer is kept: `log_prob`, `prefix_kl` and `prefix_entropy` of one
+        sample cost one pass together.
         """
         last = self._store.get("unrolled")
         if last is not None and (last[0] or not torch.is_grad_enabled()):
@@ -124,7 +126,7 @@ class RecurrentMask(MaskDistribution):
         """Word after word its features `(N, H)`, for the N documents of `shape` = `(*more, *own batch)`."""
         return (column.expand(*shape, -1).reshape(shape.numel(), -1) for column in self._features.unbind(-2))
 
-    def _initial(self, shape: torch.Size) -> Any:  # noqa: ANN401
+    def _initial(self, shape: torch.Size) -> Any:
         """The cell's first state for the same N documents."""
         flat = self._features.reshape(-1, *self._features.shape[-2:])
 
@@ -183,9 +185,8 @@ class RecurrentMask(MaskDistribution):
         weights = log_probs.exp()
         changes = self._fill((masks[..., 1:] != masks[..., :-1]).to(masks.dtype))
         entropies = self._fill(bernoulli_entropy(self.conditional_logits(masks))).sum(-1)
-        return _Moments(
-            (weights[..., None] * masks).sum(0), (weights[..., None] * changes).sum(0), (weights * entropies).sum(0)
-        )
+        mean, change = ((weights[..., None] * values).sum(0) for values in (masks, changes))
+        return _Moments(mean, change, (weights * entropies).sum(0))
 
     @torch.no_grad()
     def _estimated(self) -> _Moments:
@@ -203,7 +204,7 @@ class RecurrentMask(MaskDistribution):
 
     @property
     def change(self) -> Tensor:
-        """`(*batch, T - 1)`: P(z_{t+1} != z_t), estimated if a document has more than 10 words; 0 next to padding."""
+        """`(*batch, T - 1)`: P(z_{t+1} != z_t), 0 next to padding; estimated if a document has over 10 words."""
         return self._spread(self._moments().change)
 
     def entropy(self) -> Tensor:
@@ -214,7 +215,8 @@ class RecurrentMask(MaskDistribution):
     def mode(self) -> Tensor:
         """`(*batch, T)`: a most probable mask, up to 10 words; beyond, the best that a beam search finds."""
         with torch.no_grad():
-            return self._spread(self._cached("mode", self._best_of_all if self._longest() <= ENUMERABLE else self._beam))
+            search = self._best_of_all if self._longest() <= ENUMERABLE else self._beam
+            return self._spread(self._cached("mode", search))
 
     def _best_of_all(self) -> Tensor:
         masks, log_probs = self._every_mask()

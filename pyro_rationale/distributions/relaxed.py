@@ -9,17 +9,18 @@ from pyro_rationale.distributions.independent import IndependentMask
 
 
 class RelaxedMask(IndependentMask):
-    """Independent Bernoullis whose *samples* are relaxed: binary Concrete (Maddison et al. 2017; Jang et al. 2017).
+    """Independent Bernoullis whose *samples* are relaxed (Concrete: Maddison et al. 2017, Jang et al. 2017).
 
-    Only what a sample looks like is relaxed. `mean`, `change`, `entropy`, `mode`, the KLs and `log_prob` are those of the discrete
-    distribution; `log_prob` is the log pmf continued to relaxed masks, linear in each word. So a bound made of them is a
-    bound on the discrete model, and the bias of the relaxation stays in the reconstruction's gradient.
+    Only what a sample looks like is relaxed. `mean`, `change`, `entropy`, `mode`, the KLs and `log_prob` are those
+    of the discrete distribution; `log_prob` is the log pmf continued to relaxed masks, linear in each word. So a
+    bound made of them is a bound on the discrete model, and the bias of the relaxation stays in the
+    reconstruction's gradient.
 
     Args:
         logits: `(*batch, T)`.
         lengths: long, `(*batch,)`, or `None` if no document is padded.
         temperature: of the relaxation, > 0; lower is harder.
-        straight_through: samples are 0/1, distributed exactly as the discrete mask, and only differentiate as if relaxed.
+        straight_through: samples are 0/1, drawn exactly as the discrete mask is, and differentiate as if relaxed.
         validate_args: refuse logits that are not numbers, and values outside [0, 1].
 
     Raises:
@@ -43,7 +44,7 @@ class RelaxedMask(IndependentMask):
         self.straight_through = straight_through
 
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        """Relaxed (or straight-through) masks, `(*sample_shape, *batch, T)`, with gradients; exactly 0 on padding."""
+        """Relaxed (or straight-through) masks, `(*sample_shape, *batch, T)`; exactly 0 on padding."""
         shape = torch.Size(sample_shape) + self._batch_shape + self._event_shape
         uniform = torch.rand(shape, dtype=self._logits.dtype, device=self._logits.device)
         # rand() may give 0 but never 1; the logistic noise must be finite.

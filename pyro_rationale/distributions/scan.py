@@ -1,8 +1,8 @@
 """Recurrences along a binary chain: the few loops that every mask distribution is made of.
 
-A chain over {0, 1} needs one number per word and direction, not a 2 x 2 matrix: the log-odds of its backward message.
-Given those, marginals, adjoints and samples all obey *linear* recurrences whose gains lie in [-1, 1], so a log-depth
-scan in plain arithmetic is exact and safe.
+A chain over {0, 1} needs one number per word and direction, not a 2 x 2 matrix: the log-odds of its backward
+message. Given those, marginals, adjoints and samples all obey *linear* recurrences whose gains lie in [-1, 1], so
+a log-depth scan in plain arithmetic is exact and safe.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def _scan(gain: Tensor, offset: Tensor, reverse: bool) -> Tensor:
         step *= 2
         if step < size:  # the last doubling of the gains is never read
             half = step // 2
-            near, far = (slice(None, -half), slice(half, None)) if reverse else (slice(half, None), slice(None, -half))
+            near, far = slice(half, None), slice(None, -half)
+            if reverse:
+                near, far = far, near
             gain[..., near] = gain[..., near] * gain[..., far]
     return offset
 
@@ -102,9 +104,9 @@ class _BackwardLogits(torch.autograd.Function):
 def backward_logits(fields: Tensor, coupling: Tensor) -> Tensor:
     """Log-odds of each word against everything behind it, u_t = a_t + log beta_t(1) / beta_t(0).
 
-    For log p~(z) = sum a_t z_t - sum J_t |z_t - z_{t+1}| the backward messages obey
-    u_t = a_t + log(e^{-J_t} + e^{u_{t+1}}) - log(1 + e^{u_{t+1} - J_t}), and the chain is then a directed one:
-    logit p(z_{t+1} = 1 given z_t) = u_{t+1} + J_t if z_t = 1, u_{t+1} - J_t if z_t = 0, and u_0 for the first word.
+    For log p~(z) = sum a_t z_t - sum J_t |z_t - z_{t+1}| the backward messages obey u_t = a_t + log(e^{-J_t} +
+    e^{u_{t+1}}) - log(1 + e^{u_{t+1} - J_t}), and the chain is then a directed one: logit p(z_{t+1} = 1 given z_t)
+    = u_{t+1} + J_t if z_t = 1, u_{t+1} - J_t if z_t = 0, and u_0 for the first word.
 
     Args:
         fields: `(*b, T)`.
