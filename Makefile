@@ -53,5 +53,5 @@ $(READY): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c '$(USABLE)' || { echo "make: $(PYTHON) is not a Python 3.11, 3.12 or 3.13 with venv and ensurepip" >&2; exit 1; }
 	@echo "Installing into $(VENV) with $(PYTHON) (some minutes the first time) ..."
 	@test -x $(RUN) || "$(PYTHON)" -m venv $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
