@@ -7,6 +7,7 @@ is none (files, pipes) or where the user wants no colour (`NO_COLOR`).
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,9 +23,12 @@ KEPT_GOLD = "bold underline black on bright_green"
 MISSED_GOLD = "italic underline green"
 NEARLY = "underline"
 UNREAD = "dim"
+UNREAD_SHOWN = 200  # characters of an unread tail that are shown
 NEARLY_FROM = 0.2  # inclusion probability from which a word that is not kept is worth a hint
 
 Span = tuple[int, int]
+
+_OBEYED = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
 
 
 def is_plain(console: Console) -> bool:
@@ -49,13 +53,14 @@ def rationale(
         plain: mark kept words with [brackets] and gold ones with {braces} instead of colours.
 
     Returns:
-        Text to print at any width. What follows the last token read (a text cut by --max-words) is dim.
+        Text to print at any width. Of what was not read (beyond --max-words) only the beginning is shown.
     """
     words = len(document.tokens)
     for name, flags in (("kept", kept), ("inclusion", inclusion), ("gold", gold)):
         if flags is not None and len(flags) != words:
             raise ValueError(f"expected one {name} entry per token, {words}, got {len(flags)}")
-    clean = _harmless(document.text)
+    read = document.offsets[-1][1] if document.offsets else 0
+    clean = _shortened(_harmless(document.text), read)
     kept_spans = list(spans(document, kept))
     gold_spans = [] if gold is None else list(spans(document, gold))
     if plain:
@@ -71,8 +76,7 @@ def rationale(
     if gold is not None:
         for start, end in spans(document, [a and b for a, b in zip(kept, gold, strict=True)]):
             text.stylize(KEPT_GOLD, start, end)
-    if document.offsets:
-        text.stylize(UNREAD, document.offsets[-1][1], len(clean))
+    text.stylize(UNREAD, read)
     return text
 
 
@@ -106,6 +110,14 @@ def legend(gold: bool, inclusion: bool) -> Text:
     return text
 
 
+def _shortened(text: str, read: int) -> str:
+    """`text` with a long tail beyond character `read` cut."""
+    unread = len(text) - read - UNREAD_SHOWN
+    if unread <= UNREAD_SHOWN:
+        return text
+    return f"{text[: read + UNREAD_SHOWN]}… ({unread:,} more characters not read)"
+
+
 def _bracketed(text: str, kept: Sequence[Span], gold: Sequence[Span]) -> str:
     """Brackets around kept spans and braces around gold ones; where both begin, the brace is outside."""
     marks: list[tuple[int, int, str]] = []
@@ -121,8 +133,8 @@ def _bracketed(text: str, kept: Sequence[Span], gold: Sequence[Span]) -> str:
 
 
 def _harmless(text: str) -> str:
-    """The text with control characters, which a terminal might obey, replaced one for one."""
-    return "".join(c if c == "\n" or c.isprintable() else (" " if c.isspace() else "\ufffd") for c in text)
+    """The text with what a terminal might obey (control characters, bidi overrides) replaced one for one."""
+    return _OBEYED.sub(lambda match: " " if match[0].isspace() else "\ufffd", text)
 
 
 # (label, format) of the metrics that people read; anything else is printed under its own name.
