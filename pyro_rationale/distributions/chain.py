@@ -81,7 +81,7 @@ class LinearChain(MaskDistribution):
         return self._cached("messages", lambda: backward_logits(self._fields, self._coupling))
 
     def adopt_messages(self, messages: Tensor) -> None:
-        """Backward logits `(*batch, T)` that are known already, as a homogeneous prior's are (they must be right)."""
+        """Backward logits `(*batch, T)` that are known, as a homogeneous prior's are (they must be right)."""
         self._store["messages"] = (True, messages)
 
     def _logits(self) -> tuple[Tensor, Tensor]:

@@ -47,8 +47,7 @@ def prefix_kl(q: RecurrentMask, p: LinearChain, z: Tensor) -> Tensor:
         z: masks, `(*sample, *batch, T)`.
 
     Returns:
-        `(*sample, *batch, T)`, each at least 0; 0 on padding. Its gradient is that of the terms alone, not of the
-        sampling.
+        `(*sample, *batch, T)`; 0 on padding. Its gradient is that of the terms alone, not of the sampling.
     """
     off, on = p.transitions.unbind(-1)
     before = F.pad(z[..., :-1], (1, 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -97,16 +96,15 @@ class RecurrentMask(MaskDistribution):
         sample cost one pass together.
         """
         last = self._store.get("unrolled")
-        if last is not None and (last[0] or not torch.is_grad_enabled()):
-            known, version, logits = last[1]
-            if known is value and version == value._version:
-                return logits
+        if last is not None and (last[0] or not torch.is_grad_enabled()) and _same(value, *last[1][:2]):
+            return last[1][2]
         previous = F.pad(value[..., :-1], (1, 0))
         shape = torch.broadcast_shapes(value.shape, self._own_shape + self._event_shape)
         features = self._features.expand(*shape, self._features.shape[-1])
         features = features.reshape(-1, *features.shape[-2:])
         logits = self.cell.unroll(features, previous.expand(shape).reshape(-1, shape[-1])).reshape(shape)
-        self._store["unrolled"] = (torch.is_grad_enabled(), (value, value._version, logits))
+        if not value.is_inference():
+            self._store["unrolled"] = (torch.is_grad_enabled(), (value, value._version, logits))
         return logits
 
     def word_log_probs(self, value: Tensor) -> Tensor:
@@ -163,30 +161,50 @@ class RecurrentMask(MaskDistribution):
         size = self._event_shape[0]
         return size if self._lengths is None or not self._lengths.numel() else int(self._lengths.max())
 
-    def _every_mask(self) -> tuple[Tensor, Tensor]:
-        """All masks of the longest document's words, `(2^n, *own batch, T)`, and the log probability of each.
-
-        Masks that reach into padding have probability 0; the probabilities of a document sum to 1.
-        """
-        longest, size = self._longest(), self._event_shape[0]
-        bits = self._features.new_tensor(list(itertools.product((0.0, 1.0), repeat=longest)))
-        masks = F.pad(bits, (0, size - longest)).reshape(-1, *(1,) * len(self._own_shape), size)
-        masks = masks.expand(-1, *self._own_shape, size)
-        log_probs = self.word_log_probs(masks).sum(-1)
-        if self._mask is not None:
-            log_probs = log_probs.masked_fill(((masks > 0) & ~self._mask).any(-1), -torch.inf)
-        return masks, log_probs
-
     def _moments(self) -> _Moments:
         return self._cached("moments", self._exact if self._longest() <= ENUMERABLE else self._estimated)
 
+    def _tree(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Per word, for all 2^t prefixes: their probabilities, last decisions and next logits, `(2^t, N)` each.
+
+        In the order of the prefixes' bits, the first decision the lowest. One more item holds the 2^n whole masks (and
+        the logits of the last word again).
+        """
+        count = self._own_shape.numel()
+        state = self._initial(self._own_shape)
+        weights = self._features.new_ones(1, count)
+        previous = self._features.new_zeros(1, count)
+        for t in range(self._longest()):
+            features = self._features[..., t, :].reshape(count, -1).expand(len(weights), count, -1)
+            logits, state = self.cell.step(features.reshape(-1, features.shape[-1]), previous.reshape(-1), state)
+            logits = logits.reshape(-1, count)
+            yield weights, previous, logits
+            kept = torch.sigmoid(logits)
+            if self._mask is not None:
+                kept = kept * self._mask[..., t].reshape(count)
+            weights = torch.cat([weights * (1 - kept), weights * kept])
+            previous = torch.cat([torch.zeros_like(kept), torch.ones_like(kept)])
+            state = tree_map_only(Tensor, _twice, state)
+        yield weights, previous, weights
+
     def _exact(self) -> _Moments:
-        masks, log_probs = self._every_mask()
-        weights = log_probs.exp()
-        changes = self._fill((masks[..., 1:] != masks[..., :-1]).to(masks.dtype))
-        entropies = self._fill(bernoulli_entropy(self.conditional_logits(masks))).sum(-1)
-        mean, change = ((weights[..., None] * values).sum(0) for values in (masks, changes))
-        return _Moments(mean, change, (weights * entropies).sum(0))
+        levels = list(self._tree())[:-1]
+        size = self._event_shape[0]
+        kept = [(weights * torch.sigmoid(logits)).sum(0) for weights, _, logits in levels]
+        # From z_{t-1} the word changes with probability p if it was 0 and 1 - p if it was 1.
+        flips = [(weights * torch.sigmoid(torch.where(last > 0, -z, z))).sum(0) for weights, last, z in levels[1:]]
+        nats = [(weights * bernoulli_entropy(logits)).sum(0) for weights, _, logits in levels]
+        mean, change, entropy = (
+            self._fill(F.pad(self._columns(terms), (0, width - len(terms))))
+            for terms, width in ((kept, size), (flips, size - 1), (nats, size))
+        )
+        return _Moments(mean, change, entropy.sum(-1))
+
+    def _columns(self, columns: list[Tensor]) -> Tensor:
+        """`(N,)` per word -> `(*own batch, words)`; of no words as well."""
+        if not columns:
+            return self._features.new_zeros(*self._own_shape, 0)
+        return torch.stack(columns, dim=-1).reshape(*self._own_shape, -1)
 
     @torch.no_grad()
     def _estimated(self) -> _Moments:
@@ -219,9 +237,10 @@ class RecurrentMask(MaskDistribution):
             return self._spread(self._cached("mode", search))
 
     def _best_of_all(self) -> Tensor:
-        masks, log_probs = self._every_mask()
-        best = log_probs.argmax(0, keepdim=True)[..., None]
-        return masks.gather(0, best.expand(1, *masks.shape[1:]))[0]
+        *_, (weights, _, _) = self._tree()
+        bits = weights.argmax(0).reshape(self._own_shape)[..., None] >> torch.arange(self._longest(), device=self._device)
+        masks = (bits & 1).to(self._features.dtype)
+        return F.pad(masks, (0, self._event_shape[0] - masks.shape[-1]))
 
     def _beam(self) -> Tensor:
         count = self._own_shape.numel()
@@ -246,6 +265,19 @@ class RecurrentMask(MaskDistribution):
             masks = torch.cat([masks[parent, documents], bit[..., None]], dim=-1)
             previous = bit.reshape(-1)
         return masks[0].reshape(*self._own_shape, -1)
+
+
+def _twice(part: Tensor) -> Tensor:
+    return torch.cat([part, part])
+
+
+def _same(value: Tensor, known: Tensor, version: int) -> bool:
+    """Whether `value` is the tensor seen before, unchanged; a detached view will do if no gradient is at stake."""
+    if value.is_inference() or value._version != version:
+        return False
+    if value.requires_grad or known.requires_grad:
+        return value is known
+    return value.data_ptr() == known.data_ptr() and value.shape == known.shape and value.stride() == known.stride()
 
 
 def _take(rows: Tensor, part: Tensor) -> Tensor:
