@@ -10,15 +10,18 @@ from pyro_rationale.data.documents import from_text, from_tokens
 from pyro_rationale.data.reading import shown
 
 
-def document(id: str, text: str | Sequence[str], rationale: Any, targets: Sequence[float], max_words: int) -> Document:
+def document(
+    id: str, text: str | Sequence[str], rationale: Any, targets: Sequence[float], max_words: int
+) -> Document:
     """A document with the gold rationale that stands beside it.
 
     Args:
         id: a stable name.
         text: a string, or a list of words that are taken as they are.
-        rationale: `None`; or a list of `[start, end)` spans, of *words* for a list of words and of *characters* for a
-            string; or one 0 or 1 per word (of a string: per stretch between spaces, which then are the words), as a
-            list or with spaces between them as in the R2A files. Any other string is somebody's own column: no gold.
+        rationale: `None`; or a list of `[start, end)` spans, of *words* for a list of words and of *characters*
+            for a string; or one 0 or 1 per word (of a string: per stretch between spaces, which then are the
+            words), as a list or with spaces between them as in the R2A files. Any other string is somebody's own
+            column: no gold.
         targets: as in :class:`Document`.
         max_words: words to keep at most.
 
@@ -30,7 +33,11 @@ def document(id: str, text: str | Sequence[str], rationale: Any, targets: Sequen
         rationale = rationale or None
     words = text.split() if isinstance(text, str) else text
     if rationale is None:
-        return from_text(id, text, targets, max_words) if isinstance(text, str) else from_tokens(id, text, targets, max_words)
+        return (
+            from_text(id, text, targets, max_words)
+            if isinstance(text, str)
+            else from_tokens(id, text, targets, max_words)
+        )
     if not isinstance(rationale, list):
         raise ValueError(f"its rationale is {shown(rationale)}, not a list")
     if rationale and all(type(flag) in (int, bool) and flag in (0, 1) for flag in rationale):

@@ -56,7 +56,7 @@ def read_text(path: Path) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]
         raise DataError(
-            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; convert the file (iconv -f WINDOWS-1252 -t UTF-8)"
+            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; convert it (iconv -f WINDOWS-1252 -t UTF-8)"
         ) from None
 
 
@@ -75,7 +75,9 @@ class Faults:
             DataError: Unless rows may be left out.
         """
         if not self.skip:
-            raise DataError(f"{self.path}, {where}: {problem}; mend the row, or leave such rows out: --skip-bad-rows")
+            raise DataError(
+                f"{self.path}, {where}: {problem}; mend the row, or leave such rows out: --skip-bad-rows"
+            )
         self.count += 1
         self.first = self.first or f"{where}: {problem}"
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_DEV, _TEST = 3, 7  # of every ten documents
+_SHARES = (0.8, 0.1, 0.1)
 
 
 def three_way_split(
@@ -19,14 +19,14 @@ def three_way_split(
 ) -> tuple[tuple[T, ...], tuple[T, ...], tuple[T, ...]]:
     """Split into train, dev and test, about 80/10/10.
 
-    Groups are shuffled, laid end to end stratum by stratum, and of every ten documents on that line one goes to dev
-    and one to test; a group goes where its middle falls. So classes keep their shares, and ten documents are enough
-    for three parts. The first group of a stratum is trained on: no class exists in the test documents only.
+    Groups are shuffled and dealt out one after the other, stratum by stratum, each to the part that is furthest
+    below its share. So classes keep their shares, parts come out right for groups of any size, and ten documents
+    are enough for three parts. The first group of a stratum is trained on: no class occurs in test texts only.
 
     Args:
         items: the documents, in a stable order.
         seed: of the shuffle; nothing else is random.
-        groups: one key per item; items with equal keys stay together (sentences of one review, copies of one text).
+        groups: one key per item; items with equal keys stay together (sentences of one review, copies of a text).
         strata: one key per item (its class); a group counts as its first item's.
 
     Returns:
@@ -41,18 +41,16 @@ def three_way_split(
         rank = {key: i for i, key in enumerate(dict.fromkeys(strata))}
         blocks.sort(key=lambda block: rank[strata[block[0]]])
 
-    parts: tuple[list[int], list[int], list[int]] = ([], [], [])
+    parts: tuple[list[int], ...] = ([], [], [])
     begun: set[Hashable] = set()
-    position = 0
+    dealt = 0
     for block in blocks:
+        dealt += len(block)
         stratum = None if strata is None else strata[block[0]]
-        if stratum not in begun:
-            begun.add(stratum)
-            parts[0].extend(block)
-            continue
-        place = (position + len(block) // 2) % 10
-        parts[1 if place == _DEV else 2 if place == _TEST else 0].extend(block)
-        position += len(block)
+        lacking = [share * dealt - len(part) for share, part in zip(_SHARES, parts, strict=True)]
+        part = lacking.index(max(lacking)) if stratum in begun else 0
+        parts[part].extend(block)
+        begun.add(stratum)
     train, dev, test = (tuple(items[i] for i in sorted(part)) for part in parts)
     return train, dev, test
 

@@ -1,4 +1,4 @@
-"""CSV, TSV, JSON lines and Parquet as one thing: named columns, and rows that know where they stand in the file."""
+"""CSV, TSV, JSON lines and Parquet as one thing: named columns, and rows that know where they stand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from pyro_rationale.data.reading import read_bytes, read_text, shown
 from pyro_rationale.errors import DataError
 
 _LARGEST_FIELD = 2**31 - 1
-_KINDS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
+_KINDS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class Row:
     """One record.
 
     Attributes:
-        where: "line 17", counted from 1 as editors do (the header is line 1), or "row 17" where there are no lines.
+        where: "line 17", counted from 1 as editors do (the header is line 1), "row 17" where there are no lines.
         cells: value per column: strings from CSV, JSON or Arrow values else; `None` = nothing there.
         fault: why the row cannot be used (then `cells` is empty).
     """
@@ -77,7 +84,9 @@ def read_table(path: Path) -> Table:
     if kind is None:
         if not path.exists():
             raise DataError(f"{path}: no such file, and no corpus of that name (see --help for the corpora)")
-        raise DataError(f"{path}: cannot tell what it is; rename it to .csv, .tsv, .jsonl (or these with .gz) or .parquet")
+        raise DataError(
+            f"{path}: cannot tell what it is; rename it to .csv, .tsv, .jsonl (or these with .gz) or .parquet"
+        )
     if kind == "parquet":
         return _read_parquet(path)
     text = read_text(path)
@@ -100,7 +109,7 @@ def _read_separated(path: Path, text: str, kind: str) -> Table:
     largest = csv.field_size_limit(_LARGEST_FIELD)  # the limit is global: put it back
     try:
         header, rows = _records(path, text, separator, csv.QUOTE_MINIMAL)
-        # Many tab-separated files know no quoting, so that a quotation mark in a text looks like the start of a field.
+        # Many tab-separated files know no quoting: a quotation mark in a text looks like the start of a field.
         if separator == "\t" and any(row.fault for row in rows):
             plain_header, plain = _records(path, text, separator, csv.QUOTE_NONE)
             if not any(row.fault for row in plain):
@@ -111,7 +120,8 @@ def _read_separated(path: Path, text: str, kind: str) -> Table:
 
 
 def _records(path: Path, text: str, separator: str, quoting: int) -> tuple[list[str], list[Row]]:
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator, quoting=quoting, strict=True)  # type: ignore[arg-type]
+    source = StringIO(text, newline="")
+    reader = csv.reader(source, delimiter=separator, quoting=quoting, strict=True)  # type: ignore[arg-type]
     header: list[str] | None = None
     rows: list[Row] = []
     for line, record, fault in _lines(reader):
@@ -123,7 +133,8 @@ def _records(path: Path, text: str, separator: str, quoting: int) -> tuple[list[
             header = [name.strip() for name in record]
             continue
         if fault is None and len(record) != len(header):
-            fault = f"has {len(record)} fields where the header has {len(header)} (is a {separator!r} in a text not quoted?)"
+            hint = f"is a {separator!r} in a text not quoted?"
+            fault = f"has {len(record)} fields where the header has {len(header)} ({hint})"
         cells = {} if fault else dict(zip(header, record, strict=True))
         rows.append(Row(f"line {line}", cells, fault))
     return header or [], rows

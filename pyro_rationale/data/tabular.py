@@ -1,4 +1,4 @@
-"""Any CSV, TSV, JSON lines or Parquet file as a corpus: `--data FILE --text-column text --target-column rating`."""
+"""Any CSV, TSV, JSON lines or Parquet file as a corpus: `--data FILE --text-column C --target-column D`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def load_tabular(options: DataOptions, spec: TargetSpec | None = None) -> Corpus
         fault.report(len(table.rows))
         if len(part) < (1 if i else fewest):
             reason = f" (first fault: {fault.first})" if fault.count else ""
-            raise DataError(f"{table.path}: {len(part)} of its {len(table.rows)} rows can be used{reason}; too few")
+            raise DataError(
+                f"{table.path}: {len(part)} of its {len(table.rows)} rows can be used{reason}; too few"
+            )
     return Corpus(options.data, known, *_split(options, known, parts))
 
 
@@ -71,7 +73,9 @@ def _columns(tables: list[Table], options: DataOptions, spec: TargetSpec | None)
     if len({text, *names}) < 1 + len(names):
         raise ConfigError(f"--text-column and --target-column: {', '.join((text, *names))} names a column twice")
     if spec is not None and len(names) != len(spec.names):
-        raise ConfigError(f"--target-column: the run predicts {', '.join(spec.names)}; name as many, not {len(names)}")
+        raise ConfigError(
+            f"--target-column: the run predicts {', '.join(spec.names)}; name as many, not {len(names)}"
+        )
     for table in tables:
         table.check_column(text, "--text-column")
         for name in names:
@@ -93,7 +97,13 @@ def _examples(table: Table, faults: Faults, text_column: str, names: tuple[str, 
         else:
             examples.append(example)
     if unrated:
-        log.warning("%s: left out %d of %d rows that rate none of %s", table.path, unrated, len(table.rows), ", ".join(names))
+        log.warning(
+            "%s: left out %d of %d rows that rate none of %s",
+            table.path,
+            unrated,
+            len(table.rows),
+            ", ".join(names),
+        )
     return examples
 
 
@@ -135,7 +145,10 @@ def _documents(
     documents = []
     for example in examples:
         try:
-            targets = [_target(cell, spec, i, name) for i, (cell, name) in enumerate(zip(example.cells, names, strict=True))]
+            targets = [
+                _target(cell, spec, i, name)
+                for i, (cell, name) in enumerate(zip(example.cells, names, strict=True))
+            ]
             document = rationale.document(example.where, example.text, example.gold, targets, max_words)
             if not document.tokens:
                 raise ValueError("the text holds no word")
@@ -153,7 +166,9 @@ def _target(cell: Cell, spec: TargetSpec, i: int, name: str) -> float:
         raise ValueError(f"{name!r} {error}") from None
 
 
-def _split(options: DataOptions, spec: TargetSpec, parts: list[list[Document]]) -> tuple[tuple[Document, ...], ...]:
+def _split(
+    options: DataOptions, spec: TargetSpec, parts: list[list[Document]]
+) -> tuple[tuple[Document, ...], tuple[Document, ...], tuple[Document, ...]]:
     """Train, dev and test; copies of a text stay together, classes keep their shares."""
     first, *given = (tuple(part) for part in parts)
     if len(given) == 2:

@@ -48,7 +48,11 @@ def label_of(cell: Cell) -> str:
 
 
 def decide_spec(
-    where: str, names: Sequence[str], columns: Sequence[Sequence[Cell]], task: str, given: tuple[float, float] | None
+    where: str,
+    names: Sequence[str],
+    columns: Sequence[Sequence[Cell]],
+    task: str,
+    given: tuple[float, float] | None,
 ) -> TargetSpec:
     """Find out what is predicted from what the columns hold.
 
@@ -56,8 +60,9 @@ def decide_spec(
         where: the file, for messages.
         names: the `D` target columns.
         columns: for each, its cells; `None` = not rated.
-        task: `auto`, `regression`, `binary` or `multiclass`. Auto: numbers of which all are 0 or 1 are binary (unless a
-            range is given), other numbers are ratings; of labels, two are binary and 3 to 50 are classes.
+        task: `auto`, `regression`, `binary` or `multiclass`. Auto: numbers of which all are 0 or 1 are binary
+            (unless a range is given), other numbers are ratings; of labels, two are binary and 3 to 50 are
+            classes.
         given: lowest and highest rating; else the data's own.
 
     Raises:
@@ -79,7 +84,9 @@ def decide_spec(
         ranges = [given or _range(where, name, column) for name, column in zip(names, cells, strict=True)]
         return TargetSpec("regression", tuple(names), tuple(ranges))
     if kind == "multiclass" and len(names) > 1:
-        raise ConfigError(f"--target-column: {len(names)} columns of classes ({', '.join(names)}); name one of them")
+        raise ConfigError(
+            f"--target-column: {len(names)} columns of classes ({', '.join(names)}); name one of them"
+        )
     return TargetSpec(kind, tuple(names), classes=_classes(where, names, cells, kind))
 
 
@@ -121,19 +128,23 @@ def adapt_spec(where: str, own: TargetSpec, fitted: TargetSpec | None) -> Target
     )
     same = own.kind == fitted.kind and len(own.names) == len(fitted.names) and own.classes == fitted.classes
     if not same or not covered:
-        raise DataError(f"{where}: holds {describe(own)}, and the run predicts {describe(fitted)}; evaluate on its like")
+        raise DataError(
+            f"{where}: holds {describe(own)}, and the run predicts {describe(fitted)}; evaluate on its like"
+        )
     return fitted
 
 
 def describe(spec: TargetSpec) -> str:
     """A spec in a few words."""
     if spec.kind == "regression":
-        ranges = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in zip(spec.names, spec.ranges, strict=True))
+        ranges = ", ".join(
+            f"{name} {low:g} to {high:g}" for name, (low, high) in zip(spec.names, spec.ranges, strict=True)
+        )
         return f"ratings ({ranges})"
     return f"{spec.kind} classes ({', '.join(spec.classes)})"
 
 
-def _kind(columns: list[list[Cell]], task: str, given: tuple[float, float] | None) -> TaskKind:
+def _kind(columns: Sequence[Sequence[Cell]], task: str, given: tuple[float, float] | None) -> TaskKind:
     if task in ("regression", "binary", "multiclass"):
         return task  # type: ignore[return-value]
     numbers = [[number_of(cell) for cell in column] for column in columns]
@@ -145,28 +156,34 @@ def _kind(columns: list[list[Cell]], task: str, given: tuple[float, float] | Non
     return "binary" if len(labels) <= 2 else "multiclass"
 
 
-def _range(where: str, name: str, column: list[Cell]) -> tuple[float, float]:
+def _range(where: str, name: str, column: Sequence[Cell]) -> tuple[float, float]:
     numbers = [n for n in map(number_of, column) if n is not None and math.isfinite(n)]
     if not numbers:
-        raise DataError(f"{where}: column {name!r} holds no number ({shown(column[0])}...); --task multiclass for labels")
+        raise DataError(
+            f"{where}: column {name!r} holds no number ({shown(column[0])}...); --task multiclass for labels"
+        )
     if min(numbers) == max(numbers):
         raise DataError(f"{where}: every rating in column {name!r} is {numbers[0]:g}; there is nothing to predict")
     return min(numbers), max(numbers)
 
 
-def _classes(where: str, names: Sequence[str], columns: list[list[Cell]], kind: str) -> tuple[str, ...]:
+def _classes(where: str, names: Sequence[str], columns: Sequence[Sequence[Cell]], kind: str) -> tuple[str, ...]:
     column = ", ".join(map(repr, names))
     cells = [cell for cells in columns for cell in cells]
     usual = [cell for cell in cells if (n := number_of(cell)) is None or math.isfinite(n)]
     labels = sorted({label_of(cell) for cell in usual}, key=_label_order)
     if len(labels) < 2:
-        raise DataError(f"{where}: column {column} holds one class only ({shown(labels[0]) if labels else 'none'}); add another")
+        raise DataError(
+            f"{where}: column {column} holds one class only ({', '.join(labels)}); there is nothing to predict"
+        )
     if kind == "binary" and len(labels) > 2:
         some = ", ".join(map(shown, labels[:4]))
-        raise DataError(f"{where}: column {column} holds {len(labels)} classes ({some}...); binary has two: --task multiclass")
+        raise DataError(
+            f"{where}: column {column} holds {len(labels)} classes ({some}...); binary has two: --task multiclass"
+        )
     if len(labels) > _MOST_CLASSES:
         raise DataError(
-            f"{where}: column {column} holds {len(labels)} different labels ({shown(labels[0])}, {shown(labels[1])}...), "
+            f"{where}: column {column} holds {len(labels)} labels ({shown(labels[0])}, {shown(labels[1])}...), "
             f"more than {_MOST_CLASSES}; is it the right one for --target-column?"
         )
     return tuple(labels)

@@ -1,0 +1,177 @@
+"""Sentences with mean human ratings, and a lexicon of opinion words (Hutto and Gilbert, ICWSM 2014).
+
+They stand in the source distribution of `vaderSentiment` and in no wheel, so pip fetches that archive into a cache
+folder; its contents are read from the archive itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.splits import three_way_split
+from pyro_rationale.data.targets import adapt_spec
+from pyro_rationale.errors import DataError
+
+VERSION = "3.3.2"
+SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
+ARCHIVE = f"vaderSentiment-{VERSION}.tar.gz"
+_RATINGS = "additional_resources/hutto_ICWSM_2014.tar.gz"
+_LEXICON = "vaderSentiment/vader_lexicon.txt"
+_SPEC = TargetSpec("regression", ("sentiment",), ranges=((-4.0, 4.0),))
+_PATIENCE = 600  # seconds
+
+
+def load_vader_movies(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
+    """10,605 one-sentence film reviews with mean ratings in [-4, 4].
+
+    Raises:
+        DataError: If the archive cannot be fetched or is damaged, or if `spec` is of another kind of target.
+    """
+    return _load("vader-movies", "movieReviewSnippets_GroundTruth.txt", options, spec)
+
+
+def load_vader_amazon(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
+    """3,708 sentences of 309 product reviews with mean ratings in [-4, 4]; a review's sentences stay together.
+
+    Raises:
+        DataError: As :func:`load_vader_movies`.
+    """
+    return _load("vader-amazon", "amazonReviewSnippets_GroundTruth.txt", options, spec)
+
+
+def lexicon(cache: str | None = None) -> dict[str, float]:
+    """The VADER lexicon: lower-case words (and emoticons) with their valence in [-4, 4], never zero.
+
+    Args:
+        cache: folder for the archive; default: the user's cache folder.
+
+    Raises:
+        DataError: If the archive cannot be fetched or is damaged.
+    """
+    lines = _member(fetch(cache), _LEXICON).decode("utf-8").splitlines()
+    return {word: float(rest.split("\t")[0]) for word, _, rest in (line.partition("\t") for line in lines) if rest}
+
+
+def fetch(cache: str | None = None) -> Path:
+    """The path of the archive in the cache folder, where pip puts it the first time.
+
+    A file appears under its final name only when it is whole and its SHA-256 is right; later calls need no
+    network.
+
+    Args:
+        cache: the folder; default: the user's cache folder.
+
+    Raises:
+        DataError: If there is no network, no pip, or no place to write.
+    """
+    folder = Path(cache).expanduser() if cache else platformdirs.user_cache_path("pyro_rationale")
+    archive = folder / ARCHIVE
+    try:
+        if archive.is_file() and _is_whole(archive):
+            return archive
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as place:
+            fetched = _download(Path(place), folder)
+            if not _is_whole(fetched):
+                raise DataError(
+                    f"{ARCHIVE}: its SHA-256 is not {SHA256[:12]}...; the registry serves another file"
+                )
+            os.replace(fetched, archive)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(
+            f"{folder}: cannot keep {ARCHIVE} there ({reason}); name another folder with --cache"
+        ) from None
+    return archive
+
+
+def _download(place: Path, folder: Path) -> Path:
+    """Let pip fetch the archive into `place`: it knows the user's registry, proxy and certificates."""
+    wanted = place / "requirements.txt"
+    wanted.write_text(f"vaderSentiment=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
+    command += [
+        "--no-deps",
+        "--no-binary",
+        "vaderSentiment",
+        "--retries",
+        "2",
+        "-d",
+        str(place),
+        "-r",
+        str(wanted),
+    ]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        problem = _last_line(result.stderr) if result.returncode else None
+    except subprocess.TimeoutExpired:
+        problem = f"no answer in {_PATIENCE} seconds"
+    fetched = place / ARCHIVE
+    if problem is None and not fetched.is_file():
+        problem = "pip put no archive there"
+    if problem is not None:
+        raise DataError(
+            f"vaderSentiment {VERSION}: pip could not fetch its source archive ({problem}); "
+            f"try again with a network, or put {ARCHIVE} into {folder} by hand"
+        )
+    return fetched
+
+
+def _last_line(text: str) -> str:
+    """The line of pip's complaint that says what is wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if "ERROR" in line or "No module named pip" in line]
+    return (errors or lines or ["no reason given"])[-1][:120]
+
+
+def _is_whole(path: Path) -> bool:
+    return hashlib.sha256(path.read_bytes()).hexdigest() == SHA256
+
+
+def _member(archive: Path, name: str) -> bytes:
+    """A file of the archive; `name` is below its single top folder."""
+    try:
+        with tarfile.open(archive) as tar:
+            return _read(tar, f"{ARCHIVE.removesuffix('.tar.gz')}/{name}")
+    except (tarfile.TarError, KeyError, EOFError, OSError) as error:
+        raise DataError(f"{archive}: cannot be read ({error}); delete it, and it will be fetched again") from None
+
+
+def _read(tar: tarfile.TarFile, name: str) -> bytes:
+    file = tar.extractfile(name)
+    if file is None:
+        raise KeyError(f"{name} is no file")
+    with file:
+        return file.read()
+
+
+def _load(name: str, member: str, options: DataOptions, spec: TargetSpec | None) -> Corpus:
+    spec = adapt_spec(name, _SPEC, spec)
+    archive = fetch(options.cache)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(_member(archive, _RATINGS))) as inner:
+            lines = _read(inner, f"hutto_ICWSM_2014/{member}").decode("utf-8").splitlines()
+        rows = [
+            (key, float(rating), text.strip())
+            for key, rating, text in (line.split("\t") for line in lines if line)
+        ]
+    except (tarfile.TarError, KeyError, EOFError, ValueError) as error:
+        raise DataError(
+            f"{archive}: {member} cannot be read ({error}); delete it, and it will be fetched again"
+        ) from None
+    documents = [from_text(f"{name} {key}", text, (rating,), options.max_words) for key, rating, text in rows]
+    # "12_3" is the third sentence of review 12. Film reviews are one sentence each; a few stand there twice.
+    reviews = [key.split("_")[0] if "_" in key else text for key, _, text in rows]
+    return Corpus(name, spec, *three_way_split(documents, options.split_seed, reviews))
