@@ -99,7 +99,7 @@ class BucketedBatches:
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Every document once, in an order that depends on `(seed, number)` and nothing else."""
-        random = np.random.default_rng([self.seed, number])
+        random = np.random.default_rng([self.seed % 2**63, number])
         order = random.permutation(len(self._encoded))
         pools = np.array_split(order, -(-len(self) // _POOL))
         order = np.concatenate([pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools])
