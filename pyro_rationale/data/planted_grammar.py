@@ -54,7 +54,7 @@ OPINIONS: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 
 ADVERBS: tuple[str, ...] = (
-    "frankly", "honestly", "somehow", "simply", "clearly", "truly", "plainly", "oddly", "certainly", "surely",
+    "frankly", "honestly", "somehow", "simply", "clearly", "truly", "plainly", "oddly", "quietly", "curiously",
 )  # fmt: skip
 TAILS: tuple[str, ...] = (
     "to my mind", "if you ask me", "this time", "that evening", "all night", "on the whole", "for once",

@@ -130,6 +130,16 @@ def _pick(random: Random, items: Sequence[Item]) -> Item:
     return items[int(random.random() * len(items))]
 
 
+def _fresh(random: Random, patterns: Sequence[tuple[str, ...]], used: set[tuple[str, ...]]) -> tuple[str, ...]:
+    """A pattern that the review does not have yet, if one turns up in a few draws."""
+    for _ in range(5):
+        pattern = _pick(random, patterns)
+        if pattern not in used:
+            break
+    used.add(pattern)
+    return pattern
+
+
 def _normal(random: Random) -> float:
     return NormalDist().inv_cdf(max(random.random(), 1e-12))
 
@@ -150,12 +160,13 @@ def _clauses(random: Random, latent: dict[str, float]) -> list[_Clause]:
     """Clauses of one review in random order: 1-2 per rated aspect, 0-2 per unrated thing, 1-4 fillers."""
     topics = [t for t in grammar.RATED for _ in range(_pick(random, (1, 2)))]
     topics += [t for t in grammar.UNRATED for _ in range(_pick(random, (0, 1, 1, 2, 2)))]
-    clauses = [_opinion_clause(random, topic, latent[topic]) for topic in topics]
-    clauses += [_filler(random) for _ in range(_pick(random, (1, 2, 3, 4)))]
+    used: set[tuple[str, ...]] = set()
+    clauses = [_opinion_clause(random, topic, latent[topic], used) for topic in topics]
+    clauses += [_filler(random, used) for _ in range(_pick(random, (1, 2, 3, 4)))]
     return sorted(clauses, key=lambda _: random.random())
 
 
-def _opinion_clause(random: Random, topic: str, latent: float) -> _Clause:
+def _opinion_clause(random: Random, topic: str, latent: float, used: set[tuple[str, ...]]) -> _Clause:
     count = _pick(random, (1, 1, 2, 2, 2, 3))
     chosen: list[str] = []
     while len(chosen) < count:
@@ -163,13 +174,13 @@ def _opinion_clause(random: Random, topic: str, latent: float) -> _Clause:
         word = _pick(random, grammar.OPINIONS[min(max(grade, 0), _TOP_GRADE)])
         if word not in chosen:  # "awful and awful" would be no English
             chosen.append(word)
-    words, opinions = _filled(random, _pick(random, _CLAUSES[count - 1]), topic, chosen)
+    words, opinions = _filled(random, _fresh(random, _CLAUSES[count - 1], used), topic, chosen)
     return _Clause(words, topic, opinions)
 
 
-def _filler(random: Random) -> _Clause:
+def _filler(random: Random, used: set[tuple[str, ...]]) -> _Clause:
     patterns = _FILLERS_WITH_NOUN if random.random() < 0.5 else _FILLERS
-    words, opinions = _filled(random, _pick(random, patterns), _pick(random, _TOPICS), ())
+    words, opinions = _filled(random, _fresh(random, patterns, used), _pick(random, _TOPICS), ())
     return _Clause(words, None, opinions)
 
 

