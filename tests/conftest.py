@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+import hypothesis
 import numpy as np
 import pyro
 import pytest
@@ -15,6 +16,10 @@ SEED = 20160611
 
 # The suite runs on small, shared machines: threads that wait for a busy core cost more than they bring.
 torch.set_num_threads(1)
+
+# The same examples at every run, however slow the machine; look for new ones with --hypothesis-profile=default.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)
