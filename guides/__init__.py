@@ -1,0 +1,28 @@
+"""The amortized guides q(z | x). Import this package as `pyro_rationale.guides`.
+
+`GUIDES` is the one list of their names: the command line, the tests and the documentation read it.
+"""
+
+from __future__ import annotations
+
+from pyro_rationale.guides.base import RationaleGuide
+from pyro_rationale.guides.chain import ChainGuide
+from pyro_rationale.guides.independent import IndependentGuide
+from pyro_rationale.guides.recurrent import RecurrentGuide
+from pyro_rationale.guides.relaxed import RelaxedGuide
+
+GUIDES: dict[str, type[RationaleGuide]] = {
+    "independent": IndependentGuide,
+    "relaxed": RelaxedGuide,
+    "recurrent": RecurrentGuide,
+    "chain": ChainGuide,
+}
+
+__all__ = [
+    "GUIDES",
+    "ChainGuide",
+    "IndependentGuide",
+    "RationaleGuide",
+    "RecurrentGuide",
+    "RelaxedGuide",
+]

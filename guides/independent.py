@@ -1,0 +1,33 @@
+"""Every word decides for itself: q(z | x) = prod_t Bernoulli(z_t; sigmoid(w . h_t + b)) (the paper's first generator)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pyro_rationale.distributions import IndependentMask
+from pyro_rationale.guides.base import RationaleGuide
+from pyro_rationale.nn import BiLSTM
+
+
+class IndependentGuide(RationaleGuide):
+    """Independent Bernoulli words given the text."""
+
+    def __init__(self, generator: BiLSTM, baseline: nn.Module | None = None) -> None:
+        super().__init__(generator, baseline)
+        self.head = nn.Linear(generator.width, 1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Features `(B, T, H)` -> logits `(B, T)`."""
+        return self.head(features).squeeze(-1)
+
+    def start_rate(self, rate: float) -> None:
+        """Set the bias to logit(rate)."""
+        with torch.no_grad():
+            self.head.bias.fill_(math.log(rate / (1.0 - rate)))
+
+    def distribution(self, features: Tensor, lengths: Tensor) -> IndependentMask:
+        """q(z | x), `(B,)` masks of `T` words."""
+        return IndependentMask(self.logits(features), lengths)

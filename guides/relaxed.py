@@ -1,0 +1,38 @@
+"""The independent guide, sampled by a relaxation whose gradient passes through the sample.
+
+The family is the same product of Bernoullis, and it is the discrete one that everything reports: the KL to the prior, the
+entropy, the mode. Only what the encoder reads in training is relaxed (Concrete: Maddison et al. 2017, Jang et al. 2017) or
+hard with a relaxed backward pass (straight-through: Bengio et al. 2013).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from pyro_rationale.distributions import RelaxedMask
+from pyro_rationale.guides.independent import IndependentGuide
+from pyro_rationale.nn import BiLSTM
+
+
+class RelaxedGuide(IndependentGuide):
+    """Independent words, reparameterised.
+
+    Args:
+        temperature: of the Concrete distribution; lower is harder, with noisier gradients.
+        straight_through: give the encoder 0/1 masks and differentiate as if they were relaxed.
+    """
+
+    def __init__(
+        self,
+        generator: BiLSTM,
+        baseline: nn.Module | None = None,
+        temperature: float = 0.3,
+        straight_through: bool = False,
+    ) -> None:
+        super().__init__(generator, baseline)
+        self.temperature = temperature
+        self.straight_through = straight_through
+
+    def distribution(self, features: Tensor, lengths: Tensor) -> RelaxedMask:
+        """q(z | x), `(B,)` masks of `T` words; its draws carry gradients."""
+        return RelaxedMask(self.logits(features), lengths, self.temperature, self.straight_through)

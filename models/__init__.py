@@ -1,0 +1,19 @@
+"""The generative programs: p(z) and p(y given x, z). Import this package as `pyro_rationale.models`."""
+
+from pyro_rationale.models.likelihoods import (
+    BernoulliLikelihood,
+    CategoricalLikelihood,
+    Likelihood,
+    NormalLikelihood,
+    make_likelihood,
+)
+from pyro_rationale.models.rationale import RationaleModel
+
+__all__ = [
+    "BernoulliLikelihood",
+    "CategoricalLikelihood",
+    "Likelihood",
+    "NormalLikelihood",
+    "RationaleModel",
+    "make_likelihood",
+]

@@ -1,0 +1,74 @@
+"""The generative program: a mask from the Markov-chain prior, a target from the words it keeps.
+
+    z ~ p(z) = exp(-alpha sum z_t - gamma sum |z_t - z_{t-1}|) / Z
+    y ~ p(y | x, z)^kappa                                     (the power posterior of DESIGN, equation 2)
+"""
+
+from __future__ import annotations
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro import poutine
+from pyro.nn import PyroModule
+from torch import Tensor
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.models.likelihoods import Likelihood
+from pyro_rationale.nn import Encoder
+
+
+class RationaleModel(PyroModule):
+    """p(z) p(y | x, z)^kappa as a Pyro program: `model(batch)` has the sites `z` (event_dim 1) and `y`.
+
+    Args:
+        encoder: reads the kept words.
+        likelihood: turns its output into a distribution over targets.
+        prior: the Markov chain on masks.
+        kappa: weight of the log likelihood; > 0.
+    """
+
+    kappa: Tensor
+    prior_fields: Tensor
+
+    def __init__(self, encoder: Encoder, likelihood: Likelihood, prior: ChainPrior, kappa: float = 1.0) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.likelihood = likelihood
+        self.register_buffer("kappa", torch.tensor(float(kappa), dtype=torch.float64))
+        self.register_buffer("prior_fields", torch.tensor([prior.alpha, prior.gamma], dtype=torch.float64))
+
+    @property
+    def prior(self) -> ChainPrior:
+        """The prior in force; training moves its field to hold the rate of kept words."""
+        alpha, gamma = self.prior_fields.tolist()
+        return ChainPrior(alpha, gamma)
+
+    @prior.setter
+    def prior(self, prior: ChainPrior) -> None:
+        self.prior_fields.copy_(torch.tensor([prior.alpha, prior.gamma], dtype=torch.float64))
+
+    @property
+    def gain(self) -> float:
+        """Nats per unit of the paper's cost: kappa / (2 sigma^2) for ratings, kappa for classes."""
+        return self.likelihood.gain(float(self.kappa))
+
+    def predictive(self, batch: Batch, z: Tensor) -> dist.TorchDistribution:
+        """p(y | x, z) for masks `z` of shape `(*s, B, T)`, in scaled units, not raised to kappa."""
+        return self.likelihood(self.encoder(batch.tokens, z, batch.lengths))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The program. Targets that are `None` are sampled; NaN targets (unrated aspects) are masked out.
+
+        Returns:
+            `y`, observed or sampled.
+        """
+        with pyro.plate("documents", len(batch), dim=-1):
+            z = pyro.sample("z", self.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype=torch.get_default_dtype()))
+            outputs = self.encoder(batch.tokens, z, batch.lengths)
+            if batch.targets is None:
+                return pyro.sample("y", self.likelihood(outputs))
+            law, targets = self.likelihood.observe(outputs, batch.targets)
+            with poutine.scale(scale=float(self.kappa)):
+                return pyro.sample("y", law, obs=targets)

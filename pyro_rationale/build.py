@@ -1,0 +1,105 @@
+"""From a configuration and a corpus to a model and a guide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyro_rationale.config import Config
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.guides import GUIDES, ChainGuide, RationaleGuide, RelaxedGuide
+from pyro_rationale.inference.objective import MaskELBO
+from pyro_rationale.inference.tracegraph import TemperedTraceGraph
+from pyro_rationale.models import NormalLikelihood, RationaleModel, make_likelihood
+from pyro_rationale.nn import BiLSTM, Encoder, make_embedding
+
+START_RATE = 0.75  # share of words that an untrained guide keeps: the encoder first learns on text (DESIGN, trap 2)
+
+
+def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[list[float], float]:
+    """Where predictions start, and what there is to explain.
+
+    Returns:
+        The mean of each scaled rating (zeros for classes), and the summed variance of the ratings, or the entropy of the
+        labels in nats.
+    """
+    targets = torch.tensor([document.targets for document in documents], dtype=torch.float64)
+    if spec.kind == "regression":
+        low, high = torch.tensor(spec.ranges, dtype=torch.float64).unbind(-1)
+        scaled = (targets - low) / (high - low)
+        mean = scaled.nanmean(0)
+        variance = (scaled - mean).square().nanmean(0).sum()
+        return mean.tolist(), max(float(variance), 1e-6)
+    if spec.kind == "binary":
+        share = targets.nanmean(0)
+        entropy = -(torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)).sum()
+        return [0.0] * spec.width, max(float(entropy), 1e-6)
+    counts = torch.bincount(targets[:, 0].long(), minlength=spec.width).double()
+    shares = counts / counts.sum()
+    return [0.0] * spec.width, max(float(-torch.xlogy(shares, shares).sum()), 1e-6)
+
+
+def starting_prior(config: Config, gain: float) -> ChainPrior:
+    """The prior that the options ask for; `gain` is kappa / (2 sigma^2) (DESIGN, section 2)."""
+    options = config.model
+    if options.lambda1 is not None and options.lambda2 is not None:
+        return ChainPrior.from_lambdas(options.lambda1, options.lambda2, gain)
+    return ChainPrior.from_rate_span(options.rate, options.span)
+
+
+def build_model(
+    config: Config, spec: TargetSpec, words: int, vectors: Tensor | None, centre: Sequence[float], spread: float
+) -> RationaleModel:
+    """The generative model, untrained.
+
+    Args:
+        config: the configuration.
+        spec: what is predicted.
+        words: vocabulary size.
+        vectors: `(words, E)` or `None`.
+        centre: where the outputs start, as `target_summary` gives it.
+        spread: variance or entropy to explain, likewise.
+    """
+    options = config.model
+    sigma = 0.5 * math.sqrt(spread / len(spec.names))
+    likelihood = make_likelihood(spec, sigma=sigma)
+    unit = likelihood.gain(1.0)
+    kappa = options.kappa if options.kappa is not None else options.nats / (spread * unit)
+    embedding = make_embedding(words, options.embedding, vectors, options.freeze_vectors)
+    encoder = Encoder(embedding, options.encoder, options.hidden, options.pooling, spec.width, options.dropout)
+    if isinstance(likelihood, NormalLikelihood):
+        with torch.no_grad():
+            encoder.output.bias.copy_(torch.tensor(centre))
+    return RationaleModel(encoder, likelihood, starting_prior(config, likelihood.gain(kappa)), kappa)
+
+
+def build_guide(config: Config, words: int, vectors: Tensor | None, gamma: float) -> RationaleGuide:
+    """The amortized guide, untrained, keeping about `START_RATE` of the words."""
+    options = config.model
+    embedding = make_embedding(words, options.embedding, vectors, options.freeze_vectors)
+    generator = BiLSTM(embedding, options.hidden, options.layers, options.dropout)
+    baseline = None
+    if config.estimator == "tracegraph":
+        baseline = nn.Sequential(nn.Linear(generator.width, options.hidden), nn.Tanh(), nn.Linear(options.hidden, 1))
+    kind = GUIDES[config.guide]
+    if kind is RelaxedGuide:
+        straight = config.estimator == "straight-through"
+        guide: RationaleGuide = RelaxedGuide(generator, baseline, options.temperature, straight)
+    elif kind is ChainGuide:
+        guide = ChainGuide(generator, baseline, gamma)
+    else:
+        guide = kind(generator, baseline)
+    guide.start_rate(START_RATE)
+    return guide
+
+
+def build_objective(config: Config) -> MaskELBO | TemperedTraceGraph:
+    """The objective and estimator that the configuration names."""
+    if config.estimator == "tracegraph":
+        return TemperedTraceGraph(num_particles=1, tau=config.model.tau)
+    particles = 1 if config.estimator == "relaxed" else config.train.samples
+    return MaskELBO(config.estimator, particles, config.model.tau)

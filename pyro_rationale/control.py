@@ -1,0 +1,125 @@
+"""Steering the share of kept words: a target that comes down slowly, and a field on the prior that follows it.
+
+A multiplier that merely chases a target overshoots: the select-all state resists until the penalty is large, then everything
+goes and nothing comes back (DESIGN, trap 3). Here the prior grows from a permissive one to the one asked for while the target
+descends; a damped, clamped multiplier adds to it only where more than the target is kept; and the field lets go at once where
+far less is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pyro_rationale.distributions import ChainPrior
+
+PERMISSIVE = -1.0  # the field, in nats per word, under which an untrained guide keeps about three words in four
+START = 0.75  # where the target starts: the share that an untrained guide keeps
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When words must go, in steps.
+
+    Attributes:
+        warmup: steps on whole texts; the guide rests.
+        anneal: steps over which the target falls from `START` to `rate`, and the prior grows to full strength.
+        rate: the final target.
+    """
+
+    warmup: float
+    anneal: float
+    rate: float
+
+    def progress(self, step: int) -> float:
+        """How far the descent has come, 0 to 1."""
+        if self.anneal <= 0:
+            return float(step >= self.warmup)
+        return min(1.0, max(0.0, (step - self.warmup) / self.anneal))
+
+    def target(self, step: int) -> float:
+        """Largest share of words to keep at `step`: a geometric descent, which drops the same proportion at each step."""
+        start = max(START, self.rate)
+        return start * (self.rate / start) ** self.progress(step)
+
+    def arrived(self, step: int) -> bool:
+        """Whether the target has reached its final value."""
+        return self.progress(step) >= 1.0
+
+
+@dataclass
+class RateControl:
+    """The prior asked for, reached slowly, plus a damped multiplier on the number of kept words.
+
+    Attributes:
+        schedule: the target over time.
+        prior: what the user asked for; at the end, and while no more than the target is kept, it is used as it is.
+        pull: integral gain, nats per step at a relative error of 1.
+        grip: proportional gain, nats at a relative error of 1.
+        ceiling: largest multiplier, nats per word.
+        multiplier: the state.
+        average: running average of the observed rate.
+    """
+
+    schedule: Schedule
+    prior: ChainPrior
+    pull: float = 0.02
+    grip: float = 2.0
+    ceiling: float = 12.0
+    multiplier: float = 0.0
+    average: float = START
+
+    def update(self, step: int, observed: float) -> ChainPrior:
+        """Take the share of words kept on a training batch; give the prior for the next step."""
+        self.average += 0.1 * (observed - self.average)
+        progress = self.schedule.progress(step)
+        error = self._error(step)
+        self.multiplier = min(self.ceiling, max(0.0, self.multiplier + self.pull * error))
+        base = PERMISSIVE + progress * (self.prior.alpha - PERMISSIVE)
+        field = base + max(0.0, self.multiplier + self.grip * error) + min(0.0, self.grip * error)
+        return ChainPrior(field, self.prior.gamma * progress)
+
+    def _error(self, step: int) -> float:
+        """Relative error of the rate, in [-1, 1]; 0 between the target and a lower edge that nobody minds."""
+        target = self.schedule.target(step)
+        edge = target * (0.25 if self.schedule.arrived(step) else 0.5)
+        if self.average > target:
+            return min(1.0, (self.average - target) / target)
+        return min(0.0, (self.average - edge) / edge)
+
+    def target(self, step: int) -> float:
+        """The share steered to at `step`."""
+        return self.schedule.target(step)
+
+    def state(self) -> dict[str, float]:
+        """What a checkpoint must keep."""
+        return {"multiplier": self.multiplier, "average": self.average}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """The inverse of `state`."""
+        self.multiplier = state["multiplier"]
+        self.average = state["average"]
+
+
+@dataclass
+class PenaltyRamp:
+    """Given penalties (`--lambda1`, `--lambda2`) instead of a rate: they grow from 0 to full strength, and stay."""
+
+    schedule: Schedule
+    prior: ChainPrior
+
+    def update(self, step: int, observed: float) -> ChainPrior:
+        """The prior for the next step; the observed rate is nobody's business here."""
+        progress = self.schedule.progress(step)
+        return ChainPrior(self.prior.alpha * progress, self.prior.gamma * progress)
+
+    def target(self, step: int) -> float:
+        """There is none."""
+        return math.nan
+
+    def state(self) -> dict[str, float]:
+        """Nothing to keep."""
+        return {}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Nothing to restore."""

@@ -1,0 +1,255 @@
+"""One fit from a configuration to a finished run folder: what `python -m pyro_rationale.fit` does, without the terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from pyro_rationale.build import build_guide, build_model, build_objective, starting_prior, target_summary
+from pyro_rationale.config import Config
+from pyro_rationale.control import PenaltyRamp, RateControl, Schedule
+from pyro_rationale.data import load_corpus
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.vectors import WordVectors, load_vectors
+from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.errors import RunError
+from pyro_rationale.evaluation import evaluate_documents
+from pyro_rationale.history import EpochRecord, StepRecord
+from pyro_rationale.inference.report import objective_report
+from pyro_rationale.models import NormalLikelihood
+from pyro_rationale.runs import CHECKPOINT, EPOCHS, METRICS, WEIGHTS, Fitted, pick_device, read_config, start_run
+from pyro_rationale.storage import read_json, read_tensors, write_bytes, write_json, write_tensors
+from pyro_rationale.training import Trainer
+from pyro_rationale.watch import Watch, score_modes
+
+SAVE_SECONDS = 20.0  # between checkpoints within an epoch: a crash loses less than this, an interrupt only a step
+
+
+class Progress(Protocol):
+    """Who wants to be told."""
+
+    def prepared(self, fit: Fit) -> None:
+        """Everything is built; training starts."""
+
+    def stepped(self, record: StepRecord, epoch: int, position: int, batches: int) -> None:
+        """A step is done."""
+
+    def closed(self, record: EpochRecord) -> None:
+        """An epoch is done."""
+
+
+class Silence:
+    """Tells nobody."""
+
+    def prepared(self, fit: Fit) -> None:
+        """Nothing."""
+
+    def stepped(self, record: StepRecord, epoch: int, position: int, batches: int) -> None:
+        """Nothing."""
+
+    def closed(self, record: EpochRecord) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Fit:
+    """A fit under way: the parts, and the folder that they are written to."""
+
+    folder: Path
+    corpus: Corpus
+    fitted: Fitted
+    trainer: Trainer
+    watch: Watch
+    dev: BucketedBatches
+    prior: ChainPrior
+    vectors: WordVectors | None
+    history: list[EpochRecord]
+    seconds: float = 0.0
+
+    def run(self, progress: Progress) -> None:
+        """Train to the end, saving as it goes."""
+        options = self.fitted.config.train
+        started = saved = time.monotonic()
+        before = self.seconds
+        try:
+            while self.trainer.epoch < options.epochs and not self._stopped():
+                for record in self.trainer.run_epoch():
+                    now = time.monotonic()
+                    self.seconds = before + now - started
+                    progress.stepped(record, self.trainer.epoch, self.trainer.position, len(self.trainer.batches))
+                    if now - saved > SAVE_SECONDS:
+                        self.save()
+                        saved = time.monotonic()
+                score = score_modes(self.fitted, self.dev)
+                closed = self.watch.close_epoch(self.trainer.finish_epoch(), score)
+                self.history.append(closed)
+                self.seconds = before + time.monotonic() - started
+                self.save()
+                saved = time.monotonic()
+                progress.closed(closed)
+        except BaseException:
+            # An interrupt, a loss that is not finite, a full disk elsewhere: the last whole step is worth keeping.
+            self.save()
+            raise
+
+    def _stopped(self) -> bool:
+        return bool(self.history) and self.watch.finished(self.history[-1])
+
+    def save(self) -> None:
+        """Write the checkpoint, then the history that goes with it."""
+        now, facts = self.trainer.state()
+        more, watched = self.watch.state()
+        tensors = {f"now.{k}": v for k, v in now.items()} | more
+        history = [asdict(record) for record in self.history]
+        write_tensors(
+            self.folder / CHECKPOINT,
+            tensors,
+            {"trainer": facts, "watch": watched, "history": history, "seconds": self.seconds},
+        )
+        lines = "".join(json.dumps(_finite(record)) + "\n" for record in history)
+        write_bytes(self.folder / EPOCHS, lines.encode())
+
+    def resume(self) -> None:
+        """Take up the checkpoint of the folder.
+
+        Raises:
+            RunError: it is damaged or of another version.
+        """
+        tensors, facts = read_tensors(self.folder / CHECKPOINT)
+        try:
+            self.history = [EpochRecord(**record) for record in facts["history"]]
+            self.seconds = facts["seconds"]
+            self.watch.restore(tensors, facts["watch"])
+            self.trainer.restore({k[4:]: v for k, v in tensors.items() if k.startswith("now.")}, facts["trainer"])
+        except (KeyError, TypeError, RuntimeError) as problem:
+            raise RunError(f"{self.folder / CHECKPOINT}: not a checkpoint of this fit ({problem}); fit again") from None
+
+    def finish(self) -> dict[str, Any]:
+        """Choose the best weights, settle sigma, write weights and the test table.
+
+        Returns:
+            What `metrics.json` holds.
+        """
+        if self.watch.best:
+            self.trainer.load_weights(self.watch.best)
+        fitted = self.fitted.eval()
+        settle_sigma(fitted, self.dev)
+        fitted.save(self.folder)
+        config = fitted.config
+        documents = self.corpus.test
+        test = evaluate_documents(fitted, documents) | objective_report(fitted, documents)
+        metrics = {
+            "data": config.data.data,
+            "guide": config.guide,
+            "estimator": config.estimator,
+            "seed": config.seed,
+            "test": test,
+            "seconds": round(self.seconds, 1),
+            "epochs": len(self.history),
+            "best_epoch": self.watch.best_epoch,
+            "recoveries": self.watch.recoveries,
+            "noise_floor": self.corpus.noise_floor,
+            "prior": describe_prior(fitted.model.prior, fitted.model.gain),
+            "prior_asked": describe_prior(self.prior, fitted.model.gain),
+        }
+        write_json(self.folder / METRICS, metrics)
+        return metrics
+
+
+def prepare(config: Config, folder: Path, resume: bool = False, force: bool = False) -> Fit:
+    """Read the data, build everything, open the run folder.
+
+    Args:
+        config: the configuration; with `resume`, the folder's own is used instead.
+        folder: the run folder.
+        resume: go on from the folder's checkpoint.
+        force: start anew in a folder that holds a run.
+
+    Raises:
+        DataError: the corpus cannot be read.
+        RunError: the folder already holds a run, or holds none to resume.
+    """
+    if resume:
+        config, _ = read_config(folder)
+    elif folder.exists() and any(folder.iterdir()) and not force:
+        raise RunError(f"{folder}: already holds files; add --resume to go on, --force to replace the run, or choose another --out")
+    torch.manual_seed(config.seed)
+    device = pick_device(config.train.device)
+    corpus = load_corpus(config.data)
+    options = config.model
+    vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
+    vectors = load_vectors(options.vectors, vocabulary) if options.vectors else None
+    matrix = None if vectors is None else vectors.matrix
+    centre, spread = target_summary(corpus.train, corpus.spec)
+    model = build_model(config, corpus.spec, len(vocabulary), matrix, centre, spread)
+    prior = starting_prior(config, model.gain)
+    guide = build_guide(config, len(vocabulary), matrix, prior.gamma)
+    fitted = Fitted(config, corpus.spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
+    train = BucketedBatches(corpus.train, vocabulary, corpus.spec, config.train.batch_size, config.seed)
+    dev = BucketedBatches(corpus.dev, vocabulary, corpus.spec, config.train.batch_size, config.seed)
+    steered = options.lambda1 is None
+    rate = options.rate if steered else prior.rate
+    schedule = Schedule(config.train.warmup * len(train), config.train.anneal * len(train), rate)
+    control = RateControl(schedule, prior) if steered else PenaltyRamp(schedule, prior)
+    trainer = Trainer(fitted, build_objective(config), control, train, scale=spread * model.gain)
+    watch = Watch(trainer, prior, rate if steered else None, model.gain, config.train.patience)
+    fit = Fit(folder, corpus, fitted, trainer, watch, dev, prior, vectors, [])
+    if resume and (folder / CHECKPOINT).exists():
+        fit.resume()
+    elif not resume:
+        for stale in (METRICS, WEIGHTS, CHECKPOINT, EPOCHS):
+            (folder / stale).unlink(missing_ok=True)
+        start_run(folder, config, corpus.spec, vocabulary)
+    return fit
+
+
+def fit_run(
+    config: Config, folder: Path, resume: bool = False, force: bool = False, progress: Progress | None = None
+) -> tuple[Fit, dict[str, Any]]:
+    """Fit and write the run folder.
+
+    Returns:
+        The finished fit and its metrics. A run that is already finished is not trained again.
+    """
+    torch.set_num_threads(config.train.threads)
+    torch.set_flush_denormal(True)
+    progress = progress or Silence()
+    fit = prepare(config, folder, resume, force)
+    progress.prepared(fit)
+    fit.run(progress)
+    return fit, fit.finish()
+
+
+def settle_sigma(fitted: Fitted, dev: BucketedBatches) -> None:
+    """Set the noise of a Normal likelihood to what is left on held-out documents, and kappa so that the gain stays.
+
+    The product kappa / (2 sigma^2) is what training used; how it divides into the two only matters to whoever asks for the
+    uncertainty of a rating, who should get the honest sigma.
+    """
+    likelihood = fitted.model.likelihood
+    if not isinstance(likelihood, NormalLikelihood):
+        return
+    gain = fitted.model.gain
+    error = score_modes(fitted, dev).error / likelihood.width
+    likelihood.sigma.fill_(math.sqrt(max(error, 1e-8)))
+    fitted.model.kappa.fill_(2.0 * float(likelihood.sigma) ** 2 * gain)
+
+
+def describe_prior(prior: ChainPrior, gain: float) -> dict[str, float]:
+    """The prior in everybody's units."""
+    lambda1, lambda2 = prior.lambdas(gain)
+    values = {"rate": prior.rate, "span": prior.span, "alpha": prior.alpha, "gamma": prior.gamma}
+    return values | {"lambda1": lambda1, "lambda2": lambda2}
+
+
+def _finite(record: dict[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}

@@ -1,0 +1,90 @@
+"""What a step, an epoch and the watch on collapse have to say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step: loss per document over --nats, share of words kept, entropy in nats per word, documents."""
+
+    loss: float
+    rate: float
+    entropy: float
+    documents: int
+
+
+@dataclass
+class StepTotals:
+    """Sums over an epoch's steps, weighted by documents."""
+
+    loss: float = 0.0
+    rate: float = 0.0
+    entropy: float = 0.0
+    documents: int = 0
+
+    def add(self, record: StepRecord) -> None:
+        """Count one step."""
+        self.loss += record.loss * record.documents
+        self.rate += record.rate * record.documents
+        self.entropy += record.entropy * record.documents
+        self.documents += record.documents
+
+    def mean(self) -> StepRecord:
+        """The averages so far."""
+        n = max(1, self.documents)
+        return StepRecord(self.loss / n, self.rate / n, self.entropy / n, self.documents)
+
+
+@dataclass
+class EpochRecord:
+    """One line of `epochs.jsonl`.
+
+    Attributes:
+        epoch: from 1.
+        step: steps so far.
+        loss: minus objective (2) per document over --nats.
+        rate: share of words kept in training, in expectation.
+        target: the share steered to at the end of the epoch.
+        field: alpha of the prior at the end of the epoch, nats per word.
+        flatness: entropy per word over that of one coin with the same rate; 1 is noise, 0 is decided.
+        dev_error: squared error of the scaled ratings, or cross entropy, on mode masks.
+        dev_rate: share of words in the mode masks.
+        dev_empty: share of documents whose mode mask is empty.
+        dev_cost: expected-cost score by which the best epoch is chosen; lower is better.
+        event: what the watch did, if anything.
+    """
+
+    epoch: int
+    step: int
+    loss: float
+    rate: float
+    target: float
+    field: float
+    flatness: float
+    dev_error: float = math.nan
+    dev_rate: float = math.nan
+    dev_empty: float = math.nan
+    dev_cost: float = math.nan
+    event: str = ""
+
+
+def collapse(record: EpochRecord, rate: float, arrived: bool) -> str:
+    """Name the way in which a guide has collapsed, or ''.
+
+    Args:
+        record: an epoch with its dev figures.
+        rate: the final target.
+        arrived: whether the target has come down to it.
+    """
+    if record.rate < 0.1 * rate or record.dev_empty > 0.9:
+        return "empty masks"
+    if not arrived:
+        return ""
+    if record.rate > 3.0 * rate and record.rate > 0.5 * (1.0 + rate):
+        return "full masks"
+    if record.flatness > 0.95:
+        return "flat masks"
+    return ""

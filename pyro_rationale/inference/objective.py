@@ -1,0 +1,189 @@
+"""Objective (2) of the design as a Pyro `ELBO`, with everything that has a closed form in closed form.
+
+    objective(kappa, tau) = E_q[ kappa log p(y | x, z) + log p(z) ] + tau H(q)
+
+kappa is the model's own scale on the site `y`; tau belongs to the objective. kappa = tau = 1 is the ELBO, tau = 0 the
+expected cost of Lei et al. (2016, equation 2). Use it as any other Pyro objective: `SVI(model, guide, optim, MaskELBO())`, or
+`MaskELBO()(model, guide)` with a torch optimiser.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.infer import ELBO
+from pyro.poutine import Trace
+from torch import Tensor
+
+from pyro_rationale.distributions import LinearChain, MaskDistribution, RecurrentMask
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.inference.terms import MaskTerms, closed_terms, prefix_terms, sampled_terms
+
+SCORE_FUNCTION = ("reinforce", "rloo")
+PATHWISE = ("relaxed", "straight-through")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One evaluation of the objective on a batch; all in nats, summed over nothing but words.
+
+    Attributes:
+        surrogate: scalar whose gradient is the estimate of minus the objective's gradient, summed over documents.
+        reconstruction: kappa log p(y | x, z), averaged over samples, `(B,)`, detached.
+        kl: KL(q || p) per document, `(B,)`, detached.
+        entropy: H(q) per document, `(B,)`, detached.
+        kept: words kept by the samples, `(B,)`, detached; expected words where the guide has marginals.
+    """
+
+    surrogate: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+    entropy: Tensor
+    kept: Tensor
+
+    def objective(self, tau: float) -> Tensor:
+        """Objective (2) per document, `(B,)`."""
+        return self.reconstruction - self.kl - (1.0 - tau) * self.entropy
+
+
+class MaskELBO(ELBO):
+    """Objective (2) with one of four gradient estimators for its reconstruction term.
+
+    `rloo` (K >= 2): leave-one-out baselines; unbiased for every guide. `reinforce` (K >= 1): no baseline; unbiased; the
+    paper's with K = 1. `relaxed`: pathwise, for guides that can be reparameterised; biased by the relaxation.
+    `straight-through`: hard samples whose gradient passes as if they were the word marginals (or, in the relaxed guide, the
+    relaxed sample); biased, any guide. KL and entropy are exact wherever they exist; for the recurrent guide they are
+    summed along the sampled prefixes and each word is credited only with what comes after it.
+
+    Args:
+        estimator: one of the above.
+        num_particles: K, samples per document, drawn in one pass.
+        tau: weight of the guide's entropy, >= 0.
+        penalties: `exact`, or `sampled` for log q - log p at the samples with their own score term, as in the paper.
+
+    Raises:
+        ConfigError: unknown names, rloo with K < 2, tau < 0.
+    """
+
+    def __init__(
+        self, estimator: str = "rloo", num_particles: int = 4, tau: float = 1.0, penalties: str = "exact"
+    ) -> None:
+        super().__init__(num_particles=num_particles, max_plate_nesting=1, vectorize_particles=True)
+        if estimator not in (*SCORE_FUNCTION, *PATHWISE):
+            raise ConfigError(f"--estimator: expected one of {', '.join((*SCORE_FUNCTION, *PATHWISE))}, got {estimator!r}")
+        if estimator == "rloo" and num_particles < 2:
+            raise ConfigError(f"--samples: rloo compares samples with each other and needs at least 2, got {num_particles}")
+        if num_particles < 1:
+            raise ConfigError(f"--samples: expected at least 1, got {num_particles}")
+        if tau < 0.0:
+            raise ConfigError(f"--tau: expected a weight of 0 or more, got {tau}")
+        if penalties not in ("exact", "sampled"):
+            raise ConfigError(f"--penalties: expected exact or sampled, got {penalties!r}")
+        self.estimator = estimator
+        self.tau = tau
+        self.penalties = penalties
+
+    def estimate(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Estimate:
+        """Run guide and model once on the batch in `args`, K samples in one pass."""
+        with pyro.plate("particles", self.num_particles, dim=-2):
+            guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+            site = guide_trace.nodes["z"]
+            q = site["fn"]
+            if self.estimator == "straight-through" and not q.has_rsample:
+                site["value"] = _through_marginals(q, site["value"])
+            elif self.estimator in PATHWISE and not q.has_rsample:
+                raise ConfigError(f"--estimator {self.estimator}: {type(q).__name__} has no reparameterised sample")
+            model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
+        z = site["value"]
+        p = model_trace.nodes["z"]["fn"]
+        reconstruction = observed_log_prob(model_trace)  # (K, B)
+        terms = self._terms(q, p, z)
+        return Estimate(
+            surrogate=-self._surrogate(q, z.detach(), reconstruction, terms) / self.num_particles,
+            reconstruction=reconstruction.detach().mean(0),
+            kl=_per_document(terms.kl),
+            entropy=_per_document(terms.entropy),
+            kept=_kept(q, z),
+        )
+
+    def _terms(self, q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
+        if self.penalties == "sampled":
+            return sampled_terms(q, p, z)
+        if isinstance(q, RecurrentMask):
+            return prefix_terms(q, p, z.detach())
+        terms = closed_terms(q, p)
+        return MaskTerms(terms.kl[0], terms.entropy[0])  # the same for every particle
+
+    def _surrogate(self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms) -> Tensor:
+        """A scalar whose expected gradient is that of the objective, summed over samples and documents."""
+        penalty = terms.penalty(self.tau)
+        if penalty.dim() == 1:  # exact: the same for every sample
+            direct = reconstruction.sum() - self.num_particles * penalty.sum()
+            reward = reconstruction
+        elif penalty.dim() == 2:  # sampled, (K, B)
+            direct = reconstruction.sum() - penalty.sum()
+            reward = reconstruction - penalty
+        else:  # along prefixes, (K, B, T): word t is to blame only for what comes after it
+            direct = reconstruction.sum() - penalty.sum()
+            after = penalty.flip(-1).cumsum(-1).flip(-1) - penalty
+            reward = reconstruction[..., None] - after
+        if self.estimator in PATHWISE:
+            return direct
+        advantage = reward.detach()
+        if self.estimator == "rloo":
+            advantage = (advantage - advantage.mean(0)) * (self.num_particles / (self.num_particles - 1))
+        score = q.word_log_probs(z) if penalty.dim() == 3 else q.log_prob(z)
+        return direct + (advantage * score).sum()
+
+    def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Minus the objective, summed over documents; its gradient is the chosen estimator."""
+        estimate = self.estimate(model, guide, *args, **kwargs)
+        value = -estimate.objective(self.tau).sum()
+        return value.detach() + estimate.surrogate - estimate.surrogate.detach()
+
+    def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
+        """For `pyro.infer.SVI.step`: accumulates gradients, returns the loss."""
+        loss = self.differentiable_loss(model, guide, *args, **kwargs)
+        loss.backward()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
+        """For `pyro.infer.SVI.evaluate_loss`: minus the objective, summed over documents."""
+        return float(-self.estimate(model, guide, *args, **kwargs).objective(self.tau).sum())
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        """Pyro's hook for objectives that share its own loop; this one does not."""
+        raise TypeError("MaskELBO draws its particles itself; call estimate() or differentiable_loss()")
+
+
+def observed_log_prob(trace: Trace) -> Tensor:
+    """Log probability of every observed site, scaled and masked as the model says, `(K, B)`."""
+    trace.compute_log_prob(site_filter=lambda name, site: site["is_observed"])
+    observed = [site["log_prob"] for site in trace.nodes.values() if site["type"] == "sample" and site["is_observed"]]
+    return torch.stack(observed).sum(0) if len(observed) > 1 else observed[0]
+
+
+def _through_marginals(q: MaskDistribution, z: Tensor) -> Tensor:
+    """z going forward; going backward, the probability of each word being kept (given its prefix, if autoregressive)."""
+    inclusion = torch.sigmoid(q.conditional_logits(z)) * q.word_mask if isinstance(q, RecurrentMask) else q.mean
+    return z + inclusion - inclusion.detach()
+
+
+def _per_document(term: Tensor) -> Tensor:
+    """`(B,)` from exact `(B,)`, sampled `(K, B)` or prefix `(K, B, T)` terms."""
+    term = term.detach()
+    if term.dim() == 3:
+        term = term.sum(-1)
+    return term.mean(0) if term.dim() == 2 else term
+
+
+def _kept(q: MaskDistribution, z: Tensor) -> Tensor:
+    """Expected number of kept words where marginals are exact, else the samples' average, `(B,)`."""
+    if isinstance(q, RecurrentMask):
+        return z.detach().sum(-1).mean(0)
+    return q.mean[0].detach().sum(-1)

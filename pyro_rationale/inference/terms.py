@@ -1,0 +1,57 @@
+"""The closed-form half of the objective: how far the guide is from the prior, and how random it is.
+
+Only the reconstruction needs an estimator (DESIGN, section 2). For the autoregressive guide, which has no global closed
+form, the same quantities are summed along sampled prefixes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from pyro_rationale.distributions import (
+    LinearChain,
+    MaskDistribution,
+    RecurrentMask,
+    prefix_entropy,
+    prefix_kl,
+)
+
+
+class MaskTerms(NamedTuple):
+    """KL(q || p) and H(q), in nats: `(*s, B)` sums, or `(*s, B, T)` per word for an autoregressive guide."""
+
+    kl: Tensor
+    entropy: Tensor
+
+    def penalty(self, tau: float) -> Tensor:
+        """KL + (1 - tau) H: minus the objective (2) without its reconstruction."""
+        return self.kl if tau == 1.0 else self.kl + (1.0 - tau) * self.entropy
+
+
+def closed_terms(q: MaskDistribution, p: LinearChain) -> MaskTerms:
+    """Exact terms, differentiable, one per document `(B,)`.
+
+    Raises:
+        NotImplementedError: where no KL is registered for the pair (the recurrent guide).
+    """
+    return MaskTerms(dist.kl.kl_divergence(q, p), q.entropy())
+
+
+def prefix_terms(q: RecurrentMask, p: LinearChain, z: Tensor) -> MaskTerms:
+    """Terms per word along the masks `z (*s, B, T)`; their sum over words is unbiased for the exact terms."""
+    return MaskTerms(prefix_kl(q, p, z), prefix_entropy(q, z))
+
+
+def sampled_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
+    """The paper's way, nothing in closed form: log q(z) - log p(z) and -log q(z) at the samples, `(*s, B)`."""
+    log_q = q.log_prob(z)
+    return MaskTerms(log_q - p.log_prob(z), -log_q)
+
+
+def expected_counts(q: MaskDistribution) -> tuple[Tensor, Tensor]:
+    """E|z| and E|dz|, the expected numbers of kept words and of changes, `(B,)` each."""
+    return q.mean.sum(-1), q.change.sum(-1) if q.change.shape[-1] else torch.zeros_like(q.mean.sum(-1))

@@ -1,0 +1,61 @@
+"""Keep the chosen words and close the gaps, before anything reads them.
+
+The paper's encoder copies its state where `z = 0` (Lei et al. 2016, section 3.2); reading the kept words side by side is
+the same function, costs only what is kept, and leaves no gaps whose shape could spell the answer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# A relaxed weight below this no longer moves a state or carries a gradient worth its cost.
+NEGLIGIBLE = 1e-3
+
+
+class Kept(NamedTuple):
+    """Kept words, left-aligned: `words` and `weights` `(N, L)`, `lengths` `(N,)`; weight 0 on padding."""
+
+    words: Tensor
+    weights: Tensor
+    lengths: Tensor
+
+
+def active_words(z: Tensor) -> Tensor:
+    """Which words must be read, bool like `z`.
+
+    Relaxed masks drop what is negligible. A straight-through mask (0 or 1 going forward, but with a gradient) has to read
+    every word, since the gradient of a dropped word is the question "what if it had been kept?".
+    """
+    if not z.requires_grad:
+        return z > NEGLIGIBLE
+    hard = bool(((z == 0) | (z == 1)).all())
+    return torch.ones_like(z, dtype=torch.bool) if hard else z > NEGLIGIBLE
+
+
+def compact(tokens: Tensor, z: Tensor, lengths: Tensor) -> Kept:
+    """Move the active words of each row to its front, in order.
+
+    Args:
+        tokens: long, `(N, T)`.
+        z: mask or weights in [0, 1], `(N, T)`.
+        lengths: long, `(N,)`; nothing beyond a document's end is ever kept.
+
+    Returns:
+        The kept words, padded to the longest row (at least one column, so that empty rows are well formed).
+    """
+    inside = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+    active = active_words(z) & inside
+    counts = active.sum(-1)
+    longest = max(1, int(counts.max()))
+    # A stable sort of "dropped" flags is a permutation that keeps word order, and unlike an in-place copy into a fresh
+    # buffer it keeps Pyro's provenance of z.
+    order = (~active).to(torch.uint8).sort(dim=-1, stable=True).indices[:, :longest]
+    present = active.gather(-1, order)
+    return Kept(
+        words=tokens.gather(-1, order) * present,
+        weights=z.gather(-1, order) * present.to(z.dtype),
+        lengths=counts,
+    )

@@ -1,0 +1,26 @@
+"""Word vectors as a layer: learnt from scratch, or started from (or fixed at) given ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def make_embedding(
+    words: int, width: int, vectors: Tensor | None = None, frozen: bool = False, seed_scale: float = 1.0
+) -> nn.Embedding:
+    """An embedding of `words` rows whose row 0 (padding) is zero.
+
+    Args:
+        words: vocabulary size `V`.
+        width: numbers per word; ignored where `vectors` are given.
+        vectors: `(V, E)` to start from, or `None`.
+        frozen: keep the given vectors as they are.
+        seed_scale: standard deviation of fresh vectors.
+    """
+    if vectors is not None:
+        return nn.Embedding.from_pretrained(vectors.clone(), freeze=frozen, padding_idx=0)
+    embedding = nn.Embedding(words, width, padding_idx=0)
+    with torch.no_grad():
+        embedding.weight.mul_(seed_scale)
+    return embedding

@@ -1,0 +1,51 @@
+"""The encoder f(x, z): reads the kept words, and nothing else, and puts out the numbers of the likelihood."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from pyro_rationale.nn.compact import compact
+from pyro_rationale.nn.pooling import make_pooling
+from pyro_rationale.nn.readers import READERS
+
+
+class Encoder(nn.Module):
+    """Embedding, compaction, reader, pooling, linear output.
+
+    Args:
+        embedding: word vectors, `(V, E)`.
+        reader: `lstm`, `rcnn` (the paper's) or `cnn`.
+        width: hidden size.
+        pooling: `last` (the paper's), `mean` or `attention`.
+        outputs: numbers per document that the likelihood wants.
+        dropout: on the word vectors and on the pooled state.
+    """
+
+    def __init__(
+        self, embedding: nn.Embedding, reader: str, width: int, pooling: str, outputs: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.reader = READERS[reader](embedding.embedding_dim, width)
+        self.pooling = make_pooling(pooling, width)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(width, outputs)
+
+    def forward(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
+        """Predict from the kept words.
+
+        Args:
+            tokens: long, `(B, T)`.
+            z: mask in [0, 1], `(*s, B, T)` with any leading sample dimensions.
+            lengths: long, `(B,)`.
+
+        Returns:
+            `(*s, B, outputs)`.
+        """
+        rows = z.shape[:-2].numel()
+        kept = compact(tokens.repeat(rows, 1), z.reshape(-1, z.shape[-1]), lengths.repeat(rows))
+        hard = not z.requires_grad and bool((kept.weights == kept.weights.round()).all())
+        inputs = self.dropout(self.embedding(kept.words))
+        states = self.reader(inputs, kept.weights, hard)
+        pooled = self.dropout(self.pooling(states, kept.weights, kept.lengths))
+        return self.output(pooled).reshape(*z.shape[:-1], -1)

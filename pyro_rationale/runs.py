@@ -1,0 +1,142 @@
+"""A run folder, and the fitted model that it holds.
+
+    config.json          configuration, target, versions
+    vocabulary.json      the words
+    epochs.jsonl         one line per epoch
+    checkpoint.safetensors  where training stands (weights, optimiser, random states, control)
+    model.safetensors    weights of the chosen epoch
+    metrics.json         the test table; its presence says that the run is finished
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from pyro_rationale import __version__
+from pyro_rationale.build import build_guide, build_model
+from pyro_rationale.config import Config
+from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.guides import RationaleGuide
+from pyro_rationale.models import RationaleModel
+from pyro_rationale.storage import read_json, read_tensors, write_json, write_tensors
+
+FORMAT = 1  # of the run folder; raised when older folders can no longer be read
+
+CONFIG, VOCABULARY, EPOCHS = "config.json", "vocabulary.json", "epochs.jsonl"
+CHECKPOINT, WEIGHTS, METRICS = "checkpoint.safetensors", "model.safetensors", "metrics.json"
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is a GPU where there is one.
+
+    Raises:
+        ConfigError: the name is unknown, or there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as problem:
+        raise ConfigError(f"--device {name}: not usable here ({str(problem).splitlines()[0]}); try --device auto") from None
+    return device
+
+
+@dataclass
+class Fitted:
+    """A model, its guide, and all that is needed to use them on texts."""
+
+    config: Config
+    spec: TargetSpec
+    vocabulary: Vocabulary
+    model: RationaleModel
+    guide: RationaleGuide
+    device: torch.device
+    name: str = "run"
+
+    def eval(self) -> Fitted:
+        """Switch dropout off."""
+        self.model.eval()
+        self.guide.eval()
+        return self
+
+    def save(self, folder: Path) -> None:
+        """Write the weights and the final prior; configuration and vocabulary are written by `start_run`."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"guide.{k}": v for k, v in self.guide.state_dict().items()}
+        write_tensors(folder / WEIGHTS, tensors, {"format": FORMAT})
+
+    @classmethod
+    def load(cls, folder: Path | str, device: str = "auto") -> Fitted:
+        """Read a run folder.
+
+        Raises:
+            RunError: it is missing, damaged, unfinished, or of another version.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise RunError(f"{folder}: no such run folder; make one with python -m pyro_rationale.fit --out {folder}")
+        config, spec = read_config(folder)
+        vocabulary = Vocabulary.load(folder / VOCABULARY)
+        tensors, _ = read_tensors(folder / WEIGHTS)
+        place = pick_device(device)
+        fitted = assemble(config, spec, vocabulary, tensors, place, folder)
+        return fitted.eval()
+
+
+def start_run(folder: Path, config: Config, spec: TargetSpec, vocabulary: Vocabulary) -> None:
+    """Make the folder and write what does not change during the fit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary.save(folder / VOCABULARY)
+    facts = {"format": FORMAT, "version": __version__, "torch": torch.__version__.split("+")[0]}
+    write_json(folder / CONFIG, facts | {"config": config.to_dict(), "target": asdict(spec)})
+
+
+def read_config(folder: Path) -> tuple[Config, TargetSpec]:
+    """Configuration and target of a run folder.
+
+    Raises:
+        RunError: as for `Fitted.load`.
+    """
+    path = folder / CONFIG
+    facts = read_json(path)
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        found = facts.get("format") if isinstance(facts, dict) else None
+        raise RunError(f"{path}: run folder of format {found}, this version reads {FORMAT}; fit again with this version")
+    try:
+        target = facts["target"]
+        spec = TargetSpec(
+            target["kind"], tuple(target["names"]), tuple((a, b) for a, b in target["ranges"]), tuple(target["classes"])
+        )
+        return Config.from_dict(facts["config"]), spec
+    except (ConfigError, KeyError, TypeError, ValueError) as problem:
+        raise RunError(f"{path}: not a configuration of this version ({problem}); fit again") from None
+
+
+def assemble(
+    config: Config,
+    spec: TargetSpec,
+    vocabulary: Vocabulary,
+    tensors: dict[str, torch.Tensor],
+    device: torch.device,
+    folder: Path,
+) -> Fitted:
+    """Build the networks at the sizes of the stored weights and fill them in."""
+    try:
+        width = tensors["guide.generator.embedding.weight"].shape
+        vectors = torch.zeros(width)
+        model = build_model(config, spec, len(vocabulary), vectors, [0.0] * spec.width, 1.0)
+        guide = build_guide(config, len(vocabulary), vectors, 0.0)
+        model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+        guide.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("guide.")})
+    except (RuntimeError, KeyError) as problem:
+        reason = str(problem).splitlines()[0]
+        raise RunError(f"{folder / WEIGHTS}: weights do not fit the configuration ({reason}); fit again") from None
+    return Fitted(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
