@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -55,10 +55,15 @@ class MaskDistribution(TorchDistribution):
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 
     def __init__(
-        self, batch_shape: torch.Size, size: int, lengths: Tensor | None = None, validate_args: bool | None = None
+        self,
+        batch_shape: Sequence[int],
+        size: int,
+        lengths: Tensor | None = None,
+        validate_args: bool | None = None,
     ) -> None:
         if size < 1:
             raise ValueError("a mask distribution needs at least one word, got T = 0")
+        batch_shape = torch.Size(batch_shape)
         self._lengths = None if lengths is None else lengths.expand(batch_shape)
         self._mask = length_mask(self._lengths, size)
         self._own_shape = batch_shape
@@ -109,7 +114,10 @@ class MaskDistribution(TorchDistribution):
     def expand(self, batch_shape: Any, _instance: Distribution | None = None) -> Self:
         """The same distribution at a larger batch shape, sharing parameters and everything computed from them."""
         batch_shape = torch.Size(batch_shape)
-        if torch.broadcast_shapes(batch_shape, self._batch_shape) != batch_shape:
+        fits = len(batch_shape) >= len(self._batch_shape) and all(
+            old in (1, new) for old, new in zip(reversed(self._batch_shape), reversed(batch_shape), strict=False)
+        )
+        if not fits:
             raise ValueError(f"cannot expand batch shape {tuple(self._batch_shape)} to {tuple(batch_shape)}")
         return self._viewed(batch_shape)
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import constraints
 
@@ -33,6 +34,9 @@ class LinearChain(MaskDistribution):
         lengths: long, `(*batch,)`, or `None` if no document is padded.
         log_normalizer: `(*batch,)`, log Z if it is known already (it must be right: nobody checks).
         validate_args: refuse parameters that are not numbers, and values outside [0, 1].
+
+    Raises:
+        ValueError: shapes that do not fit each other.
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
@@ -50,10 +54,12 @@ class LinearChain(MaskDistribution):
     ) -> None:
         size = fields.shape[-1]
         coupling = torch.as_tensor(coupling, dtype=fields.dtype, device=fields.device)
-        coupling = coupling.expand(torch.broadcast_shapes(coupling.shape, (size - 1,)))
+        if coupling.dim() and coupling.shape[-1] != max(size - 1, 0):
+            raise ValueError(f"expected a coupling for each of {size - 1} pairs, got {coupling.shape[-1]}")
+        coupling = coupling.expand(*coupling.shape[:-1], max(size - 1, 0))
         shapes = [fields.shape[:-1], coupling.shape[:-1]]
         shapes += [value.shape for value in (lengths, log_normalizer) if value is not None]
-        batch_shape = torch.broadcast_shapes(*shapes)
+        batch_shape = broadcast_shape(*shapes)
         super().__init__(batch_shape, size, lengths, validate_args)
         # On padding fields and couplings are 0, which makes every message from there 0 as well.
         self._fields = self._fill(fields.expand(*batch_shape, size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import constraints
 
@@ -26,7 +27,7 @@ class IndependentMask(MaskDistribution):
     def __init__(self, logits: Tensor, lengths: Tensor | None = None, validate_args: bool | None = None) -> None:
         batch_shape = logits.shape[:-1]
         if lengths is not None:
-            batch_shape = torch.broadcast_shapes(batch_shape, lengths.shape)
+            batch_shape = broadcast_shape(batch_shape, lengths.shape)
         super().__init__(batch_shape, logits.shape[-1], lengths, validate_args)
         self._logits = self._fill(logits.expand(*batch_shape, logits.shape[-1]))
         self._check_parameters()

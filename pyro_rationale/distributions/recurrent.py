@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
+from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
@@ -68,7 +69,7 @@ class RecurrentMask(MaskDistribution):
     ) -> None:
         batch_shape = features.shape[:-2]
         if lengths is not None:
-            batch_shape = torch.broadcast_shapes(batch_shape, lengths.shape)
+            batch_shape = broadcast_shape(batch_shape, lengths.shape)
         super().__init__(batch_shape, features.shape[-2], lengths, validate_args)
         self._features = features.expand(*batch_shape, *features.shape[-2:])
         if self._mask is not None:
@@ -99,7 +100,7 @@ class RecurrentMask(MaskDistribution):
         if last is not None and (last[0] or not torch.is_grad_enabled()) and _same(value, *last[1][:2]):
             return last[1][2]
         previous = F.pad(value[..., :-1], (1, 0))
-        shape = torch.broadcast_shapes(value.shape, self._own_shape + self._event_shape)
+        shape = broadcast_shape(value.shape, self._own_shape + self._event_shape)
         features = self._features.expand(*shape, self._features.shape[-1])
         features = features.reshape(-1, *features.shape[-2:])
         logits = self.cell.unroll(features, previous.expand(shape).reshape(-1, shape[-1])).reshape(shape)
@@ -129,9 +130,8 @@ class RecurrentMask(MaskDistribution):
         flat = self._features.reshape(-1, *self._features.shape[-2:])
 
         def widen(part: Tensor) -> Tensor:
-            part = part.reshape(*self._own_shape, *part.shape[1:])
-            rest = part.shape[len(self._own_shape) :]
-            return part.expand(*shape, *rest).reshape(shape.numel(), *rest)
+            rest = part.shape[1:]
+            return part.reshape(self._own_shape + rest).expand(shape + rest).reshape(shape.numel(), *rest)
 
         return tree_map_only(Tensor, widen, self.cell.initial(flat))
 
@@ -167,8 +167,8 @@ class RecurrentMask(MaskDistribution):
     def _tree(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Per word, for all 2^t prefixes: their probabilities, last decisions and next logits, `(2^t, N)` each.
 
-        In the order of the prefixes' bits, the first decision the lowest. One more item holds the 2^n whole masks (and
-        the logits of the last word again).
+        In the order of the prefixes' bits, the first decision the lowest. One item more holds the 2^n whole masks;
+        its logits mean nothing.
         """
         count = self._own_shape.numel()
         state = self._initial(self._own_shape)
@@ -191,8 +191,8 @@ class RecurrentMask(MaskDistribution):
         levels = list(self._tree())[:-1]
         size = self._event_shape[0]
         kept = [(weights * torch.sigmoid(logits)).sum(0) for weights, _, logits in levels]
-        # From z_{t-1} the word changes with probability p if it was 0 and 1 - p if it was 1.
-        flips = [(weights * torch.sigmoid(torch.where(last > 0, -z, z))).sum(0) for weights, last, z in levels[1:]]
+        # A word differs from the last with probability p if that was 0, and 1 - p if it was 1.
+        flips = [(weights * torch.sigmoid(torch.where(on > 0, -z, z))).sum(0) for weights, on, z in levels[1:]]
         nats = [(weights * bernoulli_entropy(logits)).sum(0) for weights, _, logits in levels]
         mean, change, entropy = (
             self._fill(F.pad(self._columns(terms), (0, width - len(terms))))
@@ -238,8 +238,8 @@ class RecurrentMask(MaskDistribution):
 
     def _best_of_all(self) -> Tensor:
         *_, (weights, _, _) = self._tree()
-        bits = weights.argmax(0).reshape(self._own_shape)[..., None] >> torch.arange(self._longest(), device=self._device)
-        masks = (bits & 1).to(self._features.dtype)
+        best = weights.argmax(0).reshape(*self._own_shape, 1)
+        masks = (best >> torch.arange(self._longest(), device=self._device) & 1).to(self._features.dtype)
         return F.pad(masks, (0, self._event_shape[0] - masks.shape[-1]))
 
     def _beam(self) -> Tensor:

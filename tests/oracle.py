@@ -1,0 +1,176 @@
+"""The oracle: mask distributions by enumeration of {0, 1}^n in float64. It shares no code with what it checks.
+
+One document of n words at a time, no padding, no batches, no tricks: a table of all 2^n masks and log weights.
+It is differentiable, so exact gradients come from autograd through the table.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def all_masks(n: int) -> Tensor:
+    """All masks of n words, float64, `(2^n, n)`."""
+    return torch.tensor(list(itertools.product((0.0, 1.0), repeat=n)), dtype=torch.float64).reshape(2**n, n)
+
+
+def changes(masks: Tensor) -> Tensor:
+    """Number of neighbours that differ, per mask."""
+    return (masks[:, 1:] - masks[:, :-1]).abs().sum(-1)
+
+
+class Oracle:
+    """A distribution over the masks of n words, as a table.
+
+    Args:
+        weights: unnormalised log weights of `all_masks(n)`, `(2^n,)`.
+    """
+
+    def __init__(self, weights: Tensor) -> None:
+        self.n = weights.shape[0].bit_length() - 1
+        self.masks = all_masks(self.n)
+        self.weights = weights.to(torch.float64)
+        self.log_z = torch.logsumexp(self.weights, 0)
+        self.log_probs = self.weights - self.log_z
+        self.probs = self.log_probs.exp()
+
+    @classmethod
+    def chain(cls, fields: Tensor, coupling: Tensor) -> Oracle:
+        """sum a_t z_t - sum J_t |z_{t+1} - z_t|, from fields `(n,)` and couplings `(n - 1,)`."""
+        masks = all_masks(len(fields))
+        differ = (masks[:, 1:] - masks[:, :-1]).abs()
+        return cls((masks * fields.double()).sum(-1) - (differ * coupling.double()).sum(-1))
+
+    @classmethod
+    def penalty(cls, alpha: float, gamma: float, n: int) -> Oracle:
+        """The prior of DESIGN section 2: -alpha sum z_t - gamma sum |z_t - z_{t-1}|."""
+        masks = all_masks(n)
+        return cls(-alpha * masks.sum(-1) - gamma * changes(masks))
+
+    @classmethod
+    def markov(cls, first: float, enter: float, stay: float, n: int) -> Oracle:
+        """A directed chain: P(z_1 = 1), P(1|0), P(1|1)."""
+        rows = []
+        for mask in all_masks(n).tolist():
+            prob = first if mask[0] else 1 - first
+            for before, here in itertools.pairwise(mask):
+                on = stay if before else enter
+                prob *= on if here else 1 - on
+            rows.append(prob)
+        return cls(torch.tensor(rows, dtype=torch.float64).log())
+
+    @classmethod
+    def independent(cls, logits: Tensor) -> Oracle:
+        """Each word for itself, from logits `(n,)`."""
+        masks = all_masks(len(logits))
+        on = torch.sigmoid(logits.double())
+        return cls(torch.where(masks > 0, on.log(), (1 - on).log()).sum(-1))
+
+    @classmethod
+    def autoregressive(cls, logit: Callable[[Sequence[float]], Tensor], n: int) -> Oracle:
+        """From a function that gives the logit of the next decision after a prefix of decisions."""
+        rows = []
+        for mask in all_masks(n).tolist():
+            terms = []
+            for t, choice in enumerate(mask):
+                on = torch.sigmoid(logit(mask[:t]).double())
+                terms.append((on if choice else 1 - on).log())
+            rows.append(torch.stack(terms).sum())
+        return cls(torch.stack(rows))
+
+    def expect(self, values: Tensor) -> Tensor:
+        """E[values], from one row of values per mask, `(2^n, ...)`."""
+        return torch.tensordot(self.probs, values.double(), dims=1)
+
+    @property
+    def mean(self) -> Tensor:
+        """P(z_t = 1), `(n,)`."""
+        return self.expect(self.masks)
+
+    @property
+    def change(self) -> Tensor:
+        """P(z_{t+1} != z_t), `(n - 1,)`."""
+        return self.expect((self.masks[:, 1:] != self.masks[:, :-1]).double())
+
+    @property
+    def pairs(self) -> Tensor:
+        """P(z_t = i, z_{t+1} = j), `(n - 1, 2, 2)`."""
+        table = torch.zeros(self.n - 1, 2, 2, dtype=torch.float64)
+        for t, i, j in itertools.product(range(self.n - 1), (0, 1), (0, 1)):
+            chosen = (self.masks[:, t] == i) & (self.masks[:, t + 1] == j)
+            table[t, i, j] = self.probs[chosen].sum().detach()
+        return table
+
+    def conditional(self, t: int, before: int) -> float:
+        """P(z_t = 1 given z_{t-1} = before)."""
+        given = self.masks[:, t - 1] == before
+        return float(self.probs[given & (self.masks[:, t] == 1)].sum() / self.probs[given].sum())
+
+    @property
+    def entropy(self) -> Tensor:
+        """In nats; masks of probability 0 contribute nothing."""
+        return -torch.where(self.probs > 0, self.probs * self.log_probs, 0.0).sum()
+
+    def kl(self, other: Oracle) -> Tensor:
+        """KL(self || other)."""
+        return torch.where(self.probs > 0, self.probs * (self.log_probs - other.log_probs), 0.0).sum()
+
+    def cross_energy(self, other: Oracle) -> Tensor:
+        """E_self[-log other(z)]."""
+        return -self.expect(other.log_probs)
+
+    @property
+    def mode(self) -> Tensor:
+        """A most probable mask, `(n,)`."""
+        return self.masks[self.weights.argmax()]
+
+    def index(self, masks: Tensor) -> Tensor:
+        """Where masks `(*, n)` stand in the table, long `(*)`."""
+        powers = 2 ** torch.arange(self.n - 1, -1, -1)
+        return (masks.long() * powers).sum(-1)
+
+    def log_prob(self, masks: Tensor) -> Tensor:
+        """log p of masks `(*, n)`."""
+        return self.log_probs[self.index(masks)]
+
+    def expected_cost(self, losses: Tensor, lambda1: float, lambda2: float) -> Tensor:
+        """E[loss + lambda1 |z| + lambda2 |dz|], from one loss per mask `(2^n,)` (Lei et al. 2016, equation 2)."""
+        return self.expect(losses + lambda1 * self.masks.sum(-1) + lambda2 * changes(self.masks))
+
+    def log_evidence(self, log_likelihood: Callable[[Tensor], Tensor]) -> Tensor:
+        """log sum_z p(z) p(y given z), from the log likelihood of masks `(2^n, n)` -> `(2^n,)`."""
+        return torch.logsumexp(self.log_probs + log_likelihood(self.masks).double(), 0)
+
+    def posterior(self, log_likelihood: Callable[[Tensor], Tensor]) -> Oracle:
+        """p(z given y)."""
+        return Oracle(self.log_probs + log_likelihood(self.masks).double())
+
+    def gradient_of_mean(self, values: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+        """Gradient of E[values] in the parameters this table was made from (values held fixed)."""
+        return list(torch.autograd.grad(self.expect(values.detach()), parameters, retain_graph=True))
+
+
+def padded(row: Tensor, size: int) -> Tensor:
+    """A document's `(n, ...)` result with zeros behind it, `(size, ...)`."""
+    return torch.cat([row, row.new_zeros(size - len(row), *row.shape[1:])])
+
+
+def chi_square_z(oracle: Oracle, samples: Tensor) -> float:
+    """Pearson's chi-square of masks `(S, n)` against the table, as a z-score; cells below 5 expected are pooled.
+
+    Wilson and Hilferty's cube-root transformation makes it normal under the table.
+    """
+    expected = oracle.probs.detach() * len(samples)
+    found = torch.bincount(oracle.index(samples), minlength=len(expected)).double()
+    rare = expected < 5
+    cells = [(found[~rare], expected[~rare])]
+    if float(expected[rare].sum()) > 5:
+        cells.append((found[rare].sum()[None], expected[rare].sum()[None]))
+    found, expected = (torch.cat(parts) for parts in zip(*cells, strict=True))
+    freedom = len(expected) - 1
+    statistic = float(((found - expected) ** 2 / expected).sum())
+    return ((statistic / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) / (2 / (9 * freedom)) ** 0.5
