@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.errors import DataError
+from pyro_rationale.errors import ConfigError, DataError
 
 Loader = Callable[[DataOptions, "TargetSpec | None"], Corpus]
 
@@ -37,7 +38,7 @@ _load_path = _lazy("tabular", "load_tabular")
 
 
 def load_corpus(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
-    """Read the corpus that `options.data` names: one of `CORPORA`, or the path of a table.
+    """Read the corpus that `options.data` names: one of `CORPORA`, `beer:FOLDER`, or the path of a table.
 
     Args:
         options: which texts, read how.
@@ -45,13 +46,23 @@ def load_corpus(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
 
     Raises:
         DataError: If there is no such corpus and no such file, or if it cannot be used.
+        ConfigError: If the options do not go together.
     """
+    if options.max_words < 1:
+        raise ConfigError(f"--max-words: expected at least 1, got {options.max_words}")
     if options.data in CORPORA:
         return CORPORA[options.data](options, spec)
-    if Path(options.data).expanduser().is_file():
+    if options.data.startswith("beer:"):
+        return CORPORA["beer"](options, spec)
+    path = Path(options.data).expanduser()
+    if path.is_dir():
+        load = CORPORA["beer"] if any(path.glob("reviews.*.txt*")) else _load_path
+        return load(options, spec)
+    if path.exists():
         return _load_path(options, spec)
-    what = "a folder, not a file" if Path(options.data).expanduser().is_dir() else "no file and no known corpus"
-    raise DataError(f"--data {options.data}: {what}; give a path, or one of {', '.join(CORPORA)}")
+    near = get_close_matches(options.data, CORPORA, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise DataError(f"--data {options.data}: no such file, and none of the corpora {', '.join(CORPORA)}{hint}")
 
 
 __all__ = [

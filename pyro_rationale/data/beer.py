@@ -24,11 +24,6 @@ _ALIASES = {"look": "appearance", "smell": "aroma", "feel": "palate", "mouthfeel
 _ANNOTATIONS = "annotations.json"
 
 
-def is_beer(data: str) -> bool:
-    """Whether `--data` means the paper's files: `beer`, `beer:PATH`, or a folder that holds them."""
-    return data == "beer" or data.startswith("beer:") or any(Path(data).expanduser().glob("reviews.*.train.txt*"))
-
-
 def load_beer(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     """Read one aspect of the beer reviews; ratings are in [0, 1].
 
@@ -144,7 +139,10 @@ def _annotation(where: str, line: str, aspect: int, max_words: int) -> Document:
     ratings = value.get("y")
     if not isinstance(ratings, list):
         raise ValueError("has no list of ratings 'y'")
-    return rationale.document(where, words, value.get(str(aspect)), (_rating(ratings, aspect),), max_words)
+    spans = value.get(str(aspect))
+    if not isinstance(spans, list | None):
+        raise ValueError(f"the spans of {ASPECTS[aspect]} are {shown(spans)}, not a list")
+    return rationale.document(where, words, spans, (_rating(ratings, aspect),), max_words)
 
 
 def _rating(ratings: list[Any], aspect: int) -> float:

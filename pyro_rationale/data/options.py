@@ -18,7 +18,9 @@ def option(default: Any, help: str, **extra: Any) -> Any:
 class DataOptions:
     """Which texts to read, and how. Every field is a flag: `text_column` is `--text-column`."""
 
-    data: str = option("synthetic", "synthetic, imdb, movie-sentences, vader-movies, vader-amazon, beer, or a path")
+    data: str = option(
+        "synthetic", "synthetic, imdb, movie-sentences, vader-movies, vader-amazon, beer:FOLDER, or a path"
+    )
     text_column: str | None = option(None, "column with the text (CSV, TSV, JSONL, Parquet)")
     target_column: tuple[str, ...] = option((), "column to predict; repeat it for several aspects", multiple=True)
     task: str = option("auto", "what the target is", choices=("auto", "regression", "binary", "multiclass"))

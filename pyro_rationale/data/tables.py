@@ -15,6 +15,7 @@ from pyro_rationale.data.reading import read_bytes, read_text, shown
 from pyro_rationale.errors import DataError
 
 _LARGEST_FIELD = 2**31 - 1
+_NEVER_CLOSES = "a quotation mark opens here and never closes"
 _KINDS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -82,6 +83,8 @@ def read_table(path: Path) -> Table:
     """
     kind = _kind(path)
     if kind is None:
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder with no beer reviews in it; name a file")
         if not path.exists():
             raise DataError(f"{path}: no such file, and no corpus of that name (see --help for the corpora)")
         raise DataError(
@@ -116,6 +119,10 @@ def _read_separated(path: Path, text: str, kind: str) -> Table:
                 header, rows = plain_header, plain
     finally:
         csv.field_size_limit(largest)
+    if rows and rows[-1].fault == _NEVER_CLOSES:  # it took the rest of the file with it: more than one bad row
+        raise DataError(
+            f"{path}, {rows[-1].where}: {_NEVER_CLOSES}; close it, or double it if it is part of the text"
+        )
     return Table(path, tuple(name.strip() for name in header), tuple(rows))
 
 
@@ -150,9 +157,10 @@ def _lines(reader: Any) -> Iterator[tuple[int, list[str], str | None]]:
             return
         except csv.Error as error:
             if "unexpected end" in str(error):
-                yield line, [], "a quotation mark opens here and never closes"
+                yield line, [], _NEVER_CLOSES
                 return
-            yield line, [], f"is not well quoted ({error})"
+            last = f" up to line {reader.line_num}" if reader.line_num > line else ""
+            yield line, [], f"is not well quoted{last} ({error})"
 
 
 def _read_json_lines(path: Path, text: str) -> Table:

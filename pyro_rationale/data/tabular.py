@@ -44,7 +44,7 @@ def load_tabular(options: DataOptions, spec: TargetSpec | None = None) -> Corpus
         DataError: Naming file, row and remedy, for anything that cannot be read as texts with targets.
         ConfigError: If the column options do not go together.
     """
-    paths = [Path(options.data), *(Path(p) for p in (options.dev_data, options.test_data) if p)]
+    paths = [Path(p).expanduser() for p in (options.data, options.dev_data, options.test_data) if p]
     tables = [read_table(path) for path in paths]
     text_column, names = _columns(tables, options, spec)
     faults = [Faults(path, options.skip_bad_rows) for path in paths]
@@ -119,6 +119,10 @@ def _example(row: Row, text_column: str, names: tuple[str, ...]) -> _Example:
         raise ValueError(f"{text_column!r} is {shown(text)}, not a text")
     if not text or (isinstance(text, str) and not text.strip()):
         raise ValueError(f"the text in {text_column!r} is empty")
+    try:
+        "".join(text).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"the text in {text_column!r} holds half a character (a lone surrogate)") from None
     cells = []
     for name in names:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 
 from pyro_rationale.data.corpus import TargetSpec, TaskKind
 from pyro_rationale.data.reading import shown
@@ -24,7 +25,7 @@ def cell_of(value: object) -> Cell:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, Decimal)):
         return float(value)
     if isinstance(value, str):
         return value.strip() or None
@@ -103,6 +104,10 @@ def target_of(cell: Cell, spec: TargetSpec, i: int) -> float:
         raise ValueError(f"is {shown(cell)}, not a finite number")
     if spec.kind != "regression":
         label = label_of(cell)
+        if spec.kind == "binary" and label in ("0", "1") and label not in spec.classes:
+            return float(
+                label
+            )  # the classes of a fitted run have names; 0 and 1 say which of the two all the same
         if label not in spec.classes:
             raise ValueError(f"is {shown(label)}, which is none of the classes {', '.join(spec.classes)}")
         return float(spec.classes.index(label))
