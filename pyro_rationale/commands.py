@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import os
 import sys
 import types
@@ -85,6 +86,12 @@ def with_given(base: T, flags: Any, names: set[str]) -> T:
     """`base` with the fields in `names` replaced by those of `flags`: "as in the run, except what I typed"."""
     known = {f.name for f in fields(base)}
     return replace(base, **{name: getattr(flags, name) for name in names & known})
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Strict JSON: numbers that are not finite, which it has no words for, become null."""
+    finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
+    return json.dumps(finite, indent=indent, ensure_ascii=False)
 
 
 def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:

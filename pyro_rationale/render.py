@@ -17,10 +17,10 @@ from rich.text import Text
 
 from pyro_rationale.data.corpus import Document
 
-# Foreground and background are set together, so that light and dark terminals both can be read.
-KEPT = "bold underline black on bright_yellow"
-KEPT_GOLD = "bold underline black on bright_green"
-MISSED_GOLD = "italic underline green"
+# Foreground and background together, and by value: a theme may give the sixteen named colours any look it likes.
+KEPT = "bold underline #000000 on #ffd75f"
+KEPT_GOLD = "bold underline not italic #000000 on #87ff87"
+MISSED_GOLD = "italic underline #00875f"  # as far from black as from white
 NEARLY = "underline"
 UNREAD = "dim"
 UNREAD_SHOWN = 200  # characters of an unread tail that are shown
@@ -93,10 +93,11 @@ def spans(document: Document, flags: Sequence[bool]) -> Iterator[Span]:
         yield start, end
 
 
-def snippets(document: Document, mask: Sequence[bool]) -> str:
-    """The kept runs alone, on one line: `cheap and cheerful … never again`."""
+def snippets(document: Document, mask: Sequence[bool], most: int | None = None) -> str:
+    """The kept runs alone, on one line: `cheap and cheerful … never again`; at most `most` characters."""
     runs = (" ".join(_harmless(document.text[start:end]).split()) for start, end in spans(document, mask))
-    return " … ".join(runs) or "(nothing)"
+    line = " … ".join(runs) or "(nothing)"
+    return line if most is None or len(line) <= most else line[: most - 1] + "…"
 
 
 def legend(gold: bool, inclusion: bool) -> Text:
@@ -142,6 +143,7 @@ LABELS = {
     "documents": ("documents", "d"),
     "mse": ("mean squared error", ".4g"),
     "mse_scaled": ("  on a [0, 1] scale", ".4g"),
+    "noise_floor": ("  the least possible", ".4g"),
     "mae": ("mean absolute error", ".4g"),
     "accuracy": ("accuracy", "%"),
     "log_loss": ("log loss (nats)", ".4g"),
@@ -181,12 +183,12 @@ def format_value(name: str, value: Any) -> str:
     return format(value, style)
 
 
-def metrics_table(metrics: Mapping[str, Any], title: str | None = None) -> Table:
+def metrics_table(metrics: Mapping[str, Any]) -> Table:
     """One row per metric; with several aspects, one more column each."""
     aspects: Mapping[str, Mapping[str, Any]] = metrics.get("aspects", {})
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, show_header=bool(aspects))
     table.add_column()
-    table.add_column("all" if aspects else "", justify="right")
+    table.add_column("all", justify="right")
     for aspect in aspects:
         table.add_column(aspect, justify="right")
     known = [name for name in LABELS if name in metrics]

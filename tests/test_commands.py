@@ -169,16 +169,15 @@ def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     )
     root = Path(__file__).parent.parent
     paths = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, str(program)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": paths},
         text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "0\n"
-    process.stdout.close()
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
-    process.wait(timeout=60)
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "0\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""

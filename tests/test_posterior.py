@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.distributions import IndependentMask
+from pyro_rationale.distributions import IndependentMask, RelaxedMask
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation import evaluate_documents, targets_of
 from pyro_rationale.posterior import DecodeOptions, Reading, ReadingOptions, decode, decode_all, read
@@ -127,7 +128,7 @@ def test_averaging_matches_enumeration() -> None:
     assert reading.sd is not None
     assert reading.sd[0] == pytest.approx(math.hypot(spread, 4 * NOISE), rel=0.05)
     for alternative in reading.alternatives:
-        weight = weights[masks.index(tuple(map(int, alternative.mask)))]
+        weight = weights[masks.index((int(alternative.mask[0]), int(alternative.mask[1])))]
         assert math.exp(alternative.log_probability) == pytest.approx(weight, rel=1e-4)
         se = math.sqrt(weight * (1 - weight) / samples)
         assert alternative.frequency == pytest.approx(weight, abs=5 * se)
@@ -158,6 +159,18 @@ def test_same_answer_alone_or_in_company() -> None:
     for i in (2, 0, 1):
         assert list(read(fake(), [documents[i]], options)) == [together[i]]
     assert [r.document for r in together] == documents
+
+
+def test_a_relaxed_guide_is_read_by_hard_masks() -> None:
+    """A relaxed draw keeps a little of every word: no such mask may be shown, or predicted from."""
+    fitted = fake()
+    fitted.guide.posterior = lambda batch: RelaxedMask(table(LOGITS)[batch.tokens], batch.lengths, temperature=0.5)
+    documents = [document("maybe good maybe the")]
+    for rule in ("mode", "sample"):
+        options = ReadingOptions(decode=rule, samples=200, alternatives=9)
+        assert list(read(fitted, documents, options)) == list(read(fake(), documents, options))
+    hard = decode(fitted.guide.posterior(encode_batch(documents, VOCABULARY, fitted.spec)), "sample")
+    assert set(hard.unique().tolist()) <= {0.0, 1.0}
 
 
 def test_seed_decides_the_draws() -> None:
@@ -214,7 +227,7 @@ def test_interval_stays_on_the_scale() -> None:
 
 
 def test_wrong_options_name_their_flag() -> None:
-    wrongs = {"decode": "best", "threshold": 1.5, "samples": 0, "alternatives": -1, "level": 1.0}
+    wrongs: dict[str, Any] = {"decode": "best", "threshold": 1.5, "samples": 0, "alternatives": -1, "level": 1.0}
     for flag, wrong in wrongs.items():
         with pytest.raises(ConfigError, match=f"--{flag}"):
             ReadingOptions(**{flag: wrong})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -44,6 +45,7 @@ def test_runs_are_joined_over_white_space_and_split_over_dropped_words() -> None
     assert [d.text[a:b] for a, b in spans(d, mask)] == ["very\n  fine", "fine"]
     assert rationale(d, mask, plain=True).plain == "A [very\n  fine] beer; [fine]."
     assert snippets(d, mask) == "very fine … fine"
+    assert snippets(d, mask, most=6) == "very …"
     assert snippets(d, [False] * len(mask)) == "(nothing)"
 
 
@@ -158,16 +160,19 @@ def test_metrics_table_has_known_names_unknown_names_and_aspects() -> None:
         "selected": 0.1,
         "aspects": {"food": {"mse": 0.125}, "service": {"mse": 0.375}},
     }
-    lines = printed(metrics_table(metrics, "test split")).splitlines()
-    assert lines[0].strip() == "test split"
-    assert lines[1].split() == ["all", "food", "service"]
-    assert lines[2].split() == ["mean", "squared", "error", "0.25", "0.125", "0.375"]
-    assert lines[3].split() == ["words", "kept", "10.0", "%"]
-    assert lines[4].split() == ["surprise", "2"]
+    lines = printed(metrics_table(metrics)).splitlines()
+    assert lines[0].split() == ["all", "food", "service"]
+    assert lines[1].split() == ["mean", "squared", "error", "0.25", "0.125", "0.375"]
+    assert lines[2].split() == ["words", "kept", "10.0", "%"]
+    assert lines[3].split() == ["surprise", "2"]
+    assert printed(metrics_table({"empty": 0.5})).split() == ["documents", "with", "none", "kept", "50.0", "%"]
 
 
 def test_epochs_table() -> None:
-    rows = [{"epoch": 1, "loss": 2.5, "selected": 0.5, "note": "x"}, {"epoch": 2, "loss": 1.25}]
+    rows: list[dict[str, Any]] = [
+        {"epoch": 1, "loss": 2.5, "selected": 0.5, "note": "x"},
+        {"epoch": 2, "loss": 1.25},
+    ]
     lines = printed(epochs_table(rows)).splitlines()
     assert lines[0].split() == ["epoch", "loss", "selected"]
     assert lines[1].split() == ["1", "2.5", "50.0", "%"]

@@ -1,0 +1,148 @@
+"""Measure a fitted run on a labelled corpus: `python -m pyro_rationale.evaluate --run RUN [--data ...]`."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from pyro_rationale.commands import given, options_from, run_command, to_json, with_given
+from pyro_rationale.data import CORPORA, load_corpus
+from pyro_rationale.data.corpus import Corpus, Document
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.tokenize import tokenize
+from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.evaluation import evaluate_documents
+from pyro_rationale.posterior import DecodeOptions
+from pyro_rationale.render import metrics_table
+from pyro_rationale.runs import Fitted
+from pyro_rationale.storage import write_json
+
+SPLITS = ("auto", "train", "dev", "test", "all")
+STANDARD_OUTPUT = "-"
+# Flags that name files: those of the run must not be mixed with another --data.
+FILES = ("data", "dev_data", "test_data", "annotations")
+
+
+@click.command()
+@click.option("--run", "folder", required=True, type=click.Path(path_type=Path), help="folder of a fitted run")
+@click.option(
+    "--split",
+    default="auto",
+    show_default=True,
+    type=click.Choice(SPLITS),
+    help="auto: the test split, or all of a file that the run was not fitted on",
+)
+@options_from(DecodeOptions, DataOptions)
+@click.option("--lexicon", help="vader, or a file with a word per line: how many kept words are in it?")
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
+@click.option("--json", "json_path", help="write the figures to this file; - prints them, without the table")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps")
+def evaluate(
+    how: DecodeOptions,
+    flags: DataOptions,
+    folder: Path,
+    split: str,
+    lexicon: str | None,
+    batch_size: int,
+    json_path: str | None,
+    device: str,
+) -> None:
+    """Print the test table of a run. Without --data: of the corpus that it was fitted on.
+
+    Flags about the data that are not given are as in the run, save those that name files.
+    """
+    if json_path not in (None, STANDARD_OUTPUT) and not Path(str(json_path)).absolute().parent.is_dir():
+        raise ConfigError(f"--json {json_path}: there is no such folder to write into; make it first")
+    fitted = Fitted.load(folder, device)
+    data = data_options(fitted.config.data, flags, given())
+    words = None if lexicon is None else read_lexicon(lexicon, data.cache)
+    corpus = load_corpus(data, fitted.spec)
+    if split == "auto":
+        split = "all" if is_foreign(data, fitted.config.data) else "test"
+    documents = documents_of(corpus, split)
+    metrics = evaluate_documents(
+        fitted, documents, how.decode, how.threshold, batch_size=batch_size, seed=how.seed, lexicon=words
+    )
+    if corpus.noise_floor is not None:
+        metrics["noise_floor"] = corpus.noise_floor
+    result = {
+        "run": str(folder),
+        "data": data.data,
+        "split": split,
+        "guide": fitted.config.guide,
+        "estimator": fitted.config.estimator,
+        "seed": fitted.config.seed,
+        "decode": how.decode,
+        "metrics": metrics,
+    }
+    report(result, json_path)
+
+
+def data_options(run: DataOptions, flags: DataOptions, typed: set[str]) -> DataOptions:
+    """The run's options with those that the user typed; with another corpus, none of the run's files."""
+    base = run
+    if "data" in typed and flags.data != run.data:
+        base = with_given(run, DataOptions(), set(FILES))
+    return with_given(base, flags, typed & {f.name for f in fields(DataOptions)})
+
+
+def is_foreign(data: DataOptions, run: DataOptions) -> bool:
+    """Whether this is a file of its own, no split of which the run has seen."""
+    return data.data not in CORPORA and data.data != run.data
+
+
+def documents_of(corpus: Corpus, split: str) -> Sequence[Document]:
+    """One split, or all three.
+
+    Raises:
+        DataError: there is nothing in it.
+    """
+    documents = corpus.train + corpus.dev + corpus.test if split == "all" else getattr(corpus, split)
+    if not documents:
+        raise DataError(f"{corpus.name}: no document in the {split} split; try --split all")
+    return documents
+
+
+def read_lexicon(name: str, cache: str | None = None) -> Container[str]:
+    """Words of the VADER lexicon, or of a file: what stands before the first tab of each line.
+
+    Raises:
+        DataError: the file cannot be read, or holds no word.
+    """
+    if name == "vader":
+        from pyro_rationale.data.vader import lexicon
+
+        return frozenset(lexicon(cache))
+    try:
+        lines = Path(name).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"--lexicon {name}: cannot be read ({error}); give vader, or a UTF-8 file") from None
+    entries = (tokenize(line.split("\t")[0])[0] for line in lines)
+    words = frozenset(entry[0] for entry in entries if len(entry) == 1)
+    if not words:
+        raise DataError(f"--lexicon {name}: no word in it; expected a word per line")
+    return words
+
+
+def report(result: dict[str, Any], json_path: str | None) -> None:
+    """The table on the terminal, the figures in a file; only the figures where they go to standard output."""
+    if json_path == STANDARD_OUTPUT:
+        click.echo(to_json(result, indent=2))
+        return
+    console = Console(highlight=False)
+    which = "all of it" if result["split"] == "all" else f"{result['split']} split"
+    title = f"{result['run']} on {result['data']} ({which}), masks by {result['decode']}"
+    console.print(Text(title, style="bold"))
+    console.print(metrics_table(result["metrics"]))
+    if json_path is not None:
+        write_json(Path(json_path), result)
+
+
+if __name__ == "__main__":
+    run_command(evaluate)

@@ -1,0 +1,70 @@
+"""Texts that a user hands over: as arguments, in a file, or through a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.documents import from_text
+from pyro_rationale.errors import ConfigError, DataError
+
+STANDARD_INPUT = "-"
+
+
+def gather(arguments: Sequence[str], file: str | None, max_words: int) -> list[Document]:
+    """The texts as documents: from the arguments, else one per line of `file`, else of standard input.
+
+    Args:
+        arguments: texts from the command line.
+        file: a path, `-` for standard input, or `None`.
+        max_words: words to read of each.
+
+    Raises:
+        ConfigError: texts in two places, or nowhere.
+        DataError: a text without a word, or input that is not text; names the line.
+    """
+    if arguments and file is not None:
+        raise ConfigError("give texts either as arguments or by --file, not both")
+    if arguments:
+        named = [(f"text {i}", text) for i, text in enumerate(arguments, 1)]
+    elif file in (None, STANDARD_INPUT):
+        if sys.stdin is None or sys.stdin.isatty():
+            raise ConfigError("no text given: write it as an argument, name a --file, or pipe it in")
+        named = _lines(sys.stdin.buffer.read(), "standard input")
+    else:
+        named = _lines(_content(Path(str(file)).expanduser()), str(file))
+    return [_document(name, text, max_words) for name, text in named]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); --file wants one text per line") from None
+
+
+def _lines(content: bytes, source: str) -> list[tuple[str, str]]:
+    """Named lines; blank ones at the end are no texts."""
+    named = []
+    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").rstrip().split(b"\n"), 1):
+        name = f"{source}, line {number}"
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            found = f"byte 0x{raw[error.start]:02x} at position {error.start + 1}"
+            raise DataError(f"{name}: expected UTF-8 text, found {found}; convert the file first") from None
+        if "\0" in text:
+            raise DataError(f"{name}: expected text, found a zero byte; this looks like a binary file")
+        named.append((name, text.removesuffix("\r")))
+    if named == [(f"{source}, line 1", "")]:
+        raise DataError(f"{source}: empty; expected one text per line")
+    return named
+
+
+def _document(name: str, text: str, max_words: int) -> Document:
+    document = from_text(name, text, (), max_words)
+    if not document.tokens:
+        raise DataError(f"{name}: no word in it; take the line out, or write a text there")
+    return document
