@@ -18,6 +18,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.tokenize import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation import evaluate_documents
+from pyro_rationale.inference.report import objective_report
 from pyro_rationale.posterior import DecodeOptions
 from pyro_rationale.render import metrics_table
 from pyro_rationale.runs import Fitted
@@ -69,6 +70,7 @@ def evaluate(
     metrics = evaluate_documents(
         fitted, documents, how.decode, how.threshold, batch_size=batch_size, seed=how.seed, lexicon=words
     )
+    metrics |= objective_report(fitted, documents, batch_size=batch_size, seed=how.seed)
     if corpus.noise_floor is not None:
         metrics["noise_floor"] = corpus.noise_floor
     result = {

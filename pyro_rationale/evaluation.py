@@ -44,7 +44,8 @@ def evaluate_documents(
         lexicon: words whose share among the kept ones is wanted.
 
     Returns:
-        The keys of :mod:`pyro_rationale.metrics`, and `documents`; rationale keys only where gold exists.
+        The keys of :mod:`pyro_rationale.metrics`, and `documents`; rationale keys only where gold exists. For the
+        terms of the objective see :func:`pyro_rationale.inference.report.objective_report`.
     """
     options = DecodeOptions(decode=decode, threshold=threshold, seed=seed)
     masks, values = decode_all(fitted, documents, options, batch_size)

@@ -20,11 +20,12 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import option
-from pyro_rationale.distributions import MaskDistribution, RelaxedMask
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.inference.report import discrete
 from pyro_rationale.predictions import Mixture, Numbers, noise_of, values_of
 
 if TYPE_CHECKING:
+    from pyro_rationale.distributions import MaskDistribution
     from pyro_rationale.runs import Fitted
 
 RULES = ("mode", "threshold", "sample")
@@ -118,11 +119,6 @@ def decode(q: MaskDistribution, rule: str = "mode", threshold: float = 0.5) -> T
     mean = q.mean
     kept = (mean >= threshold).to(mean.dtype)
     return kept if q.lengths is None else kept * q.word_mask.to(mean.dtype)
-
-
-def discrete(q: MaskDistribution) -> MaskDistribution:
-    """The distribution over 0/1 masks that `q` is about; soft masks would leak what they drop (DESIGN, trap 5)."""
-    return q.discrete() if isinstance(q, RelaxedMask) else q
 
 
 def decode_all(

@@ -188,6 +188,7 @@ def test_evaluate_prints_the_table_of_the_runs_own_test_split(call: Run, planted
     assert result["metrics"]["documents"] == 10
     assert result["metrics"]["noise_floor"] == pytest.approx(0.05**2)
     expected = {"mse", "selected", "span", "empty", "precision", "recall", "f1", "opinion_recall", "precision_lei"}
+    expected |= {"elbo", "expected_cost", "kl", "entropy"}
     assert expected <= result["metrics"].keys()
     _, printed, _ = call(evaluate, "--run", planted, "--json", "-")
     assert json.loads(printed) == result
