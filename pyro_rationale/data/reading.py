@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyro_rationale.errors import DataError
@@ -91,3 +92,9 @@ def shown(value: object, width: int = 40) -> str:
     """A cell as it may stand in a one-line message."""
     text = repr(value)
     return text if len(text) <= width else f"{text[: width - 4]}...{text[-1]}"
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Names from a file as they may stand in a one-line message."""
+    some = ", ".join(shown(name)[1:-1] for name in names[:most])
+    return some if len(names) <= most else f"{some} and {len(names) - most} more"

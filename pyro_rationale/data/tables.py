@@ -11,7 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.data.reading import read_bytes, read_text, shown
+from pyro_rationale.data.reading import listed, read_bytes, read_text, shown
 from pyro_rationale.errors import DataError
 
 _LARGEST_FIELD = 2**31 - 1
@@ -60,19 +60,11 @@ class Table:
             return
         if found:
             raise DataError(f"{self.path}, line 1: {found} columns are named {name!r}; rename all but one of them")
-        near = get_close_matches(name, self.columns, n=1) or [c for c in self.columns if c.lower() == name.lower()]
+        near = get_close_matches(name, self.columns, n=1, cutoff=0.5) or [
+            c for c in self.columns if c.lower() == name.lower()
+        ]
         hint = f"; did you mean {flag} {near[0]}?" if near else f"; name one of them with {flag}"
-        raise DataError(f"{self.path}: has no column {name!r}, only {self.column_list()}{hint}")
-
-    def column_list(self) -> str:
-        """The columns in one line."""
-        names = [shown(c)[1:-1] for c in self.columns[:30]]
-        return ", ".join(names) + (f" and {len(self.columns) - 30} more" if len(self.columns) > 30 else "")
-
-
-def is_table(path: Path) -> bool:
-    """Whether a file's name says that it is a table."""
-    return _kind(path) is not None
+        raise DataError(f"{self.path}: has no column {name!r}, only {listed(self.columns)}{hint}")
 
 
 def read_table(path: Path) -> Table:
@@ -195,7 +187,7 @@ def _read_parquet(path: Path) -> Table:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0][:80]
+        reason = shown(str(error), 80)[1:-1]
         raise DataError(f"{path}: is no Parquet file, or a damaged one ({reason}); write it again") from None
     if not table.num_rows:
         raise DataError(f"{path}: has columns and no rows")

@@ -9,7 +9,7 @@ from typing import Any
 from pyro_rationale.data import rationale
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.reading import Faults, log, shown
+from pyro_rationale.data.reading import Faults, listed, log, shown
 from pyro_rationale.data.splits import three_way_split, two_way_split
 from pyro_rationale.data.tables import Row, Table, read_table
 from pyro_rationale.data.targets import Cell, cell_of, decide_spec, target_of
@@ -69,7 +69,7 @@ def _columns(tables: list[Table], options: DataOptions, spec: TargetSpec | None)
     text = options.text_column or ("text" if "text" in first.columns else "")
     for flag, value in (("--text-column", text), ("--target-column", names)):
         if not value:
-            raise ConfigError(f"{first.path}: name a column with {flag}; it has {first.column_list()}")
+            raise ConfigError(f"{first.path}: name a column with {flag}; it has {listed(first.columns)}")
     if len({text, *names}) < 1 + len(names):
         raise ConfigError(f"--text-column and --target-column: {', '.join((text, *names))} names a column twice")
     if spec is not None and len(names) != len(spec.names):

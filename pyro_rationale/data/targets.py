@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from pyro_rationale.data.corpus import TargetSpec, TaskKind
-from pyro_rationale.data.reading import shown
+from pyro_rationale.data.reading import listed, shown
 from pyro_rationale.errors import ConfigError, DataError
 
 Cell = str | float | None
@@ -109,7 +109,7 @@ def target_of(cell: Cell, spec: TargetSpec, i: int) -> float:
                 label
             )  # the classes of a fitted run have names; 0 and 1 say which of the two all the same
         if label not in spec.classes:
-            raise ValueError(f"is {shown(label)}, which is none of the classes {', '.join(spec.classes)}")
+            raise ValueError(f"is {shown(label)}, which is none of the classes {listed(spec.classes)}")
         return float(spec.classes.index(label))
     if number is None:
         raise ValueError(f"is {shown(cell)}, not a number")
@@ -146,7 +146,7 @@ def describe(spec: TargetSpec) -> str:
             f"{name} {low:g} to {high:g}" for name, (low, high) in zip(spec.names, spec.ranges, strict=True)
         )
         return f"ratings ({ranges})"
-    return f"{spec.kind} classes ({', '.join(spec.classes)})"
+    return f"{spec.kind} classes ({listed(spec.classes)})"
 
 
 def _kind(columns: Sequence[Sequence[Cell]], task: str, given: tuple[float, float] | None) -> TaskKind:
@@ -179,7 +179,7 @@ def _classes(where: str, names: Sequence[str], columns: Sequence[Sequence[Cell]]
     labels = sorted({label_of(cell) for cell in usual}, key=_label_order)
     if len(labels) < 2:
         raise DataError(
-            f"{where}: column {column} holds one class only ({', '.join(labels)}); there is nothing to predict"
+            f"{where}: column {column} holds one class only ({listed(labels)}); there is nothing to predict"
         )
     if kind == "binary" and len(labels) > 2:
         some = ", ".join(map(shown, labels[:4]))
