@@ -34,7 +34,7 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 
 
-def options_from(*classes: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def options_from(*classes: type, show_defaults: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: a flag per described field; the function gets one instance per class, in their order.
 
     ::
@@ -46,6 +46,10 @@ def options_from(*classes: type) -> Callable[[Callable[..., Any]], Callable[...,
 
     The instances come first and by position, other click parameters by name. Fields without a ``help`` text
     keep their defaults and get no flag. Errors raised by a class's ``__post_init__`` reach the user as they are.
+
+    Args:
+        classes: dataclasses.
+        show_defaults: name the defaults in ``--help``; not where something else stands in for them.
 
     Raises:
         TypeError: two classes describe one flag, or an annotation has no click type.
@@ -69,7 +73,7 @@ def options_from(*classes: type) -> Callable[[Callable[..., Any]], Callable[...,
         for cls in reversed(classes):  # the option applied last stands first in --help
             hints = typing.get_type_hints(cls)
             for item in reversed(list(_described(cls))):
-                command = _flag(item, hints[item.name])(command)
+                command = _flag(item, hints[item.name], show_defaults)(command)
         return command
 
     return decorate
@@ -150,14 +154,14 @@ def _value(item: Field[Any], value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _flag(item: Field[Any], annotation: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _flag(item: Field[Any], annotation: Any, show_default: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The click option of one field."""
     if item.default is MISSING:
         raise TypeError(f"field {item.name} needs a default to become a flag")
     flag = "--" + item.name.replace("_", "-")
     meta = item.metadata
     settings: dict[str, Any] = {"default": item.default, "help": meta["help"], "metavar": meta.get("metavar")}
-    settings["show_default"] = item.default not in (None, "", ())
+    settings["show_default"] = show_default and item.default not in (None, "", ())
     kind = _without_none(annotation)
     if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", item.name, **settings)

@@ -39,7 +39,8 @@ FILES = ("data", "dev_data", "test_data", "annotations")
     type=click.Choice(SPLITS),
     help="auto: the test split, or all of a file that the run was not fitted on",
 )
-@options_from(DecodeOptions, DataOptions)
+@options_from(DecodeOptions)
+@options_from(DataOptions, show_defaults=False)
 @click.option("--lexicon", help="vader, or a file with a word per line: how many kept words are in it?")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--json", "json_path", help="write the figures to this file; - prints them, without the table")
@@ -95,8 +96,9 @@ def data_options(run: DataOptions, flags: DataOptions, typed: set[str]) -> DataO
 
 
 def is_foreign(data: DataOptions, run: DataOptions) -> bool:
-    """Whether this is a file of its own, no split of which the run has seen."""
-    return data.data not in CORPORA and data.data != run.data
+    """Whether this is a table of its own, no split of which the run was fitted on."""
+    path, fitted_on = Path(data.data).expanduser(), Path(run.data).expanduser()
+    return data.data not in CORPORA and path.is_file() and path.resolve() != fitted_on.resolve()
 
 
 def documents_of(corpus: Corpus, split: str) -> Sequence[Document]:

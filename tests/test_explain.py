@@ -15,7 +15,7 @@ from pyro_rationale.build import build_guide, build_model, target_summary
 from pyro_rationale.commands import run_command
 from pyro_rationale.config import Config, ModelOptions
 from pyro_rationale.data import DataOptions, Vocabulary, load_corpus
-from pyro_rationale.evaluate import data_options, evaluate, read_lexicon
+from pyro_rationale.evaluate import data_options, evaluate, is_foreign, read_lexicon
 from pyro_rationale.explain import explain
 from pyro_rationale.runs import Fitted, start_run
 
@@ -223,6 +223,23 @@ def test_flags_not_given_are_those_of_the_run_save_its_files() -> None:
     assert (shorter.max_words, shorter.dev_data) == (5, "b.csv")
     other = data_options(run, DataOptions(data="c.csv"), {"data"})
     assert other == DataOptions(data="c.csv", target_column=("taste",), max_words=99)
+
+
+def test_only_another_table_is_foreign(classes: Path, tmp_path: Path) -> None:
+    table = classes.parent / "reviews.csv"
+    run = DataOptions(data=str(table))
+    detour = table.parent / ".." / table.parent.name / table.name
+    assert not is_foreign(DataOptions(data=str(detour)), run)
+    assert not is_foreign(DataOptions(data="imdb"), run)
+    (tmp_path / "other.csv").touch()
+    assert is_foreign(DataOptions(data=str(tmp_path / "other.csv")), run)
+
+
+def test_help_of_evaluate_claims_no_default_that_is_the_runs(call: Run) -> None:
+    status, out, _ = call(evaluate, "-h")
+    assert status == 0
+    assert "[default: mode]" in " ".join(out.split())
+    assert "[default: synthetic]" not in " ".join(out.split())
 
 
 def test_a_lexicon_file_is_read_up_to_the_first_tab(tmp_path: Path) -> None:
