@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 BAD_INPUT = 2
 INTERRUPTED = 130
 
 
-def options_from(*classes: type, show_defaults: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def options_from(*classes: type, show_defaults: bool = True) -> Decorator:
     """Decorator: a flag per described field; the function gets one instance per class, in their order.
 
     ::
@@ -154,7 +155,7 @@ def _value(item: Field[Any], value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _flag(item: Field[Any], annotation: Any, show_default: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _flag(item: Field[Any], annotation: Any, show_default: bool) -> Decorator:
     """The click option of one field."""
     if item.default is MISSING:
         raise TypeError(f"field {item.name} needs a default to become a flag")
