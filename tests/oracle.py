@@ -73,14 +73,15 @@ class Oracle:
     @classmethod
     def autoregressive(cls, logit: Callable[[Sequence[float]], Tensor], n: int) -> Oracle:
         """From a function that gives the logit of the next decision after a prefix of decisions."""
-        rows = []
-        for mask in all_masks(n).tolist():
-            terms = []
-            for t, choice in enumerate(mask):
-                on = torch.sigmoid(logit(mask[:t]).double())
-                terms.append((on if choice else 1 - on).log())
-            rows.append(torch.stack(terms).sum())
-        return cls(torch.stack(rows))
+
+        def rows(prefix: tuple[float, ...], log_prob: Tensor) -> list[Tensor]:
+            if len(prefix) == n:
+                return [log_prob]
+            on = torch.sigmoid(logit(prefix).double())
+            branches = ((0.0, log_prob + (1 - on).log()), (1.0, log_prob + on.log()))
+            return [row for bit, sofar in branches for row in rows((*prefix, bit), sofar)]
+
+        return cls(torch.stack(rows((), torch.zeros((), dtype=torch.float64))))
 
     def expect(self, values: Tensor) -> Tensor:
         """E[values], from one row of values per mask, `(2^n, ...)`."""

@@ -109,7 +109,8 @@ class ChainPrior:
     @property
     def span(self) -> float:
         """Mean length of a run of kept words, far from the ends of a long text."""
-        return 1.0 / self._switching()[1]
+        leave = self._switching()[1]
+        return 1.0 / leave if leave else math.inf
 
     def log_normalizers(self, max_len: int) -> Tensor:
         """log Z(n) for n = 0 ... max_len, float64, `(max_len + 1,)`."""
