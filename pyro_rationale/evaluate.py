@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.text import Text
 
 from pyro_rationale.commands import given, options_from, run_command, to_json, with_given
 from pyro_rationale.data import CORPORA, load_corpus
@@ -139,14 +139,13 @@ def report(result: dict[str, Any], json_path: str | None) -> None:
     if json_path == STANDARD_OUTPUT:
         click.echo(to_json(result, indent=2))
         return
-    console = Console(highlight=False)
     which = "all of it" if result["split"] == "all" else f"{result['split']} split"
     title = f"{result['run']} on {result['data']} ({which}), masks by {result['decode']}"
-    console.print(Text(title, style="bold"))
-    console.print(metrics_table(result["metrics"]))
+    Console(highlight=False).print(metrics_table(result["metrics"], title))
     if json_path is not None:
         write_json(Path(json_path), result)
 
 
 if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     run_command(evaluate)

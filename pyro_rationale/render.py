@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -183,8 +183,8 @@ def format_value(name: str, value: Any) -> str:
     return format(value, style)
 
 
-def metrics_table(metrics: Mapping[str, Any]) -> Table:
-    """One row per metric; with several aspects, one more column each."""
+def metrics_table(metrics: Mapping[str, Any], title: str | None = None) -> Group:
+    """One row per metric; with several aspects, one more column each. The title stands above, at full width."""
     aspects: Mapping[str, Mapping[str, Any]] = metrics.get("aspects", {})
     table = Table(box=None, pad_edge=False, show_header=bool(aspects))
     table.add_column()
@@ -196,7 +196,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     for name in known + others:
         cells = [format_value(name, values.get(name)) if name in values else "" for values in aspects.values()]
         table.add_row(LABELS.get(name, (name, ""))[0], format_value(name, metrics[name]), *cells)
-    return table
+    heading = [] if title is None else [Text(title, style="bold")]
+    return Group(*heading, table)
 
 
 def epochs_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Table:

@@ -165,6 +165,8 @@ def test_metrics_table_has_known_names_unknown_names_and_aspects() -> None:
     assert lines[1].split() == ["mean", "squared", "error", "0.25", "0.125", "0.375"]
     assert lines[2].split() == ["words", "kept", "10.0", "%"]
     assert lines[3].split() == ["surprise", "2"]
+    title = "a title that is wider than the table below it " * 2
+    assert printed(metrics_table({"empty": 0.5}, title), width=200).splitlines()[0].strip() == title.strip()
     assert printed(metrics_table({"empty": 0.5})).split() == ["documents", "with", "none", "kept", "50.0", "%"]
 
 
