@@ -36,7 +36,7 @@ def fresh_state() -> Iterator[None]:
     pyro.enable_validation(True)
     settings = pyro.settings.get()
     yield
-    leaks = _leaks()
+    left = leaks()
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
     torch.set_flush_denormal(False)
@@ -45,10 +45,11 @@ def fresh_state() -> Iterator[None]:
     pyro.clear_param_store()
     pyro.settings.set(**settings)
     Distribution.set_default_validate_args(True)
-    assert not leaks, f"the test left behind: {', '.join(leaks)}"
+    assert not left, f"the test left behind: {', '.join(left)}"
 
 
-def _leaks() -> list[str]:
+def leaks() -> list[str]:
+    """What a test has left switched that others would notice."""
     found = {
         f"default dtype {torch.get_default_dtype()}": torch.get_default_dtype() != torch.float32,
         "gradients switched off": not torch.is_grad_enabled(),
