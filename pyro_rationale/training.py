@@ -63,7 +63,8 @@ class Trainer:
             for name, parameter in module.named_parameters()
             if parameter.requires_grad
         }
-        self.optimizer = torch.optim.Adam(self.named.values(), lr=options.learning_rate)
+        self.learning_rate = options.learning_rate
+        self.optimizer = torch.optim.Adam(self.named.values(), lr=self.learning_rate)
         self.step = 0
         self.epoch = 0
         self.position = 0
@@ -89,6 +90,8 @@ class Trainer:
                 f"epoch {self.epoch + 1}, batch {self.position + 1} (documents {_some(batch.index)}): the loss is "
                 f"{record.loss:g}, its gradient {float(norm):g}; the state before it is kept: try a lower --learning-rate"
             )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * self._cooling()
         self.optimizer.step()
         self.step += 1
         if not reading:
@@ -107,6 +110,14 @@ class Trainer:
     def _full_text_loss(self, batch: Batch) -> tuple[Tensor, StepRecord]:
         loss = full_text_loss(self.fitted.model, batch)
         return loss, StepRecord(float(loss.detach()) / (len(batch) * self.scale), 1.0, 0.0, len(batch))
+
+    def _cooling(self) -> float:
+        """Factor on the learning rate: 1 until the target rate is reached, then half a cosine down to a twentieth."""
+        schedule = self.control.schedule
+        start = schedule.warmup + schedule.anneal
+        end = max(start + 1.0, self.fitted.config.train.epochs * len(self.batches))
+        progress = min(1.0, max(0.0, (self.step - start) / (end - start)))
+        return 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * progress))
 
     # One epoch.
 
@@ -158,7 +169,7 @@ class Trainer:
             "control": self.control.state(),
             "schedule": vars(self.control.schedule),
             "totals": vars(self.totals),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self.learning_rate,
         }
         return {name: value.detach().clone() for name, value in tensors.items()}, facts
 
@@ -173,7 +184,7 @@ class Trainer:
             if moments:
                 whole["state"][index] = moments
         self.optimizer.load_state_dict(whole)
-        self.optimizer.param_groups[0]["lr"] = facts["learning_rate"]
+        self.learning_rate = facts["learning_rate"]
         self.step, self.epoch, self.position = facts["step"], facts["epoch"], facts["position"]
         self.control.restore(facts["control"])
         self.control.schedule = type(self.control.schedule)(**facts["schedule"])

@@ -120,8 +120,7 @@ class Watch:
         trainer.step = now[1]
         # Another stretch of random numbers, or the same thing happens again.
         torch.manual_seed(trainer.fitted.config.seed + 7919 * self.recoveries)
-        for group in trainer.optimizer.param_groups:
-            group["lr"] *= 0.5
+        trainer.learning_rate *= 0.5
         trainer.control.schedule = slower(trainer.control.schedule, good_step, trainer.step)
         return where + ", half the learning rate, half the pace"
 

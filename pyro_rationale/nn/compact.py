@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 # A relaxed weight below this no longer moves a state or carries a gradient worth its cost.
-NEGLIGIBLE = 1e-3
+NEGLIGIBLE = 1e-2
 
 
 class Kept(NamedTuple):

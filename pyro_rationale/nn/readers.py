@@ -13,6 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from pyro_rationale.nn.gated import GatedLSTM
+
 
 class Reader(Protocol):
     """Anything that turns weighted words into states of `width` numbers."""
@@ -38,17 +40,8 @@ class LSTMReader(nn.Module):
             return self.lstm(inputs)[0]
         lstm = self.lstm
         projected = nn.functional.linear(inputs, lstm.weight_ih_l0, lstm.bias_ih_l0 + lstm.bias_hh_l0)
-        recurrent = lstm.weight_hh_l0.t()
-        hidden = inputs.new_zeros(inputs.shape[0], self.width)
-        cell = hidden
-        states = []
-        for gates, weight in zip(projected.unbind(1), weights.unsqueeze(-1).unbind(1), strict=True):
-            enter, forget, candidate, out = torch.addmm(gates, hidden, recurrent).chunk(4, dim=-1)
-            fresh = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(candidate)
-            hidden = torch.lerp(hidden, torch.sigmoid(out) * torch.tanh(fresh), weight)
-            cell = torch.lerp(cell, fresh, weight)
-            states.append(hidden)
-        return torch.stack(states, dim=1)
+        states: Tensor = GatedLSTM.apply(projected, lstm.weight_hh_l0, weights)
+        return states
 
 
 class RCNNReader(nn.Module):
