@@ -45,6 +45,8 @@ class DecodeOptions:
             raise ConfigError(f"--decode: expected one of {', '.join(RULES)}, got {self.decode!r}")
         if not 0.0 <= self.threshold <= 1.0:
             raise ConfigError(f"--threshold: expected a probability from 0 to 1, got {self.threshold}")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"--seed: expected a whole number from 0 to 2^63 - 1, got {self.seed}")
 
 
 @dataclass(frozen=True)
