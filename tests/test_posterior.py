@@ -227,7 +227,14 @@ def test_interval_stays_on_the_scale() -> None:
 
 
 def test_wrong_options_name_their_flag() -> None:
-    wrongs: dict[str, Any] = {"decode": "best", "threshold": 1.5, "samples": 0, "alternatives": -1, "level": 1.0, "seed": -1}
+    wrongs: dict[str, Any] = {
+        "decode": "best",
+        "threshold": 1.5,
+        "samples": 0,
+        "alternatives": -1,
+        "level": 1.0,
+        "seed": -1,
+    }
     for flag, wrong in wrongs.items():
         with pytest.raises(ConfigError, match=f"--{flag}"):
             ReadingOptions(**{flag: wrong})
