@@ -38,7 +38,7 @@ class ChainGuide(RationaleGuide):
         s = sinh(a / 2); inverted here.
         """
         tilt = 2.0 * rate - 1.0
-        coupling = float(self.joint.bias)
+        coupling = float(self.joint.bias.detach())
         sinh = tilt / math.sqrt(1.0 - tilt**2) * math.exp(-coupling)
         with torch.no_grad():
             self.head.bias.fill_(2.0 * math.asinh(sinh))

@@ -36,7 +36,7 @@ class ModelOptions:
     min_count: int = option(2, "a word seen less often in training is unknown")
     dropout: float = option(0.0, "dropout on word vectors and states")
     rate: float = option(0.13, "prior: share of words kept; also what training steers to")
-    span: float = option(2.5, "prior: mean length of a kept run, in words")
+    span: float = option(1.5, "prior: mean length of a kept run, in words")
     lambda1: float | None = option(None, "the paper's penalty per kept word (with --lambda2; replaces --rate, --span)")
     lambda2: float | None = option(None, "the paper's penalty per change of the mask")
     nats: float = option(1000.0, "kappa, said as nats: what a perfect prediction of one document gains over none")
@@ -74,19 +74,19 @@ class TrainOptions:
     estimator: str = option("auto", "gradient of the reconstruction term; auto: rloo, or relaxed for that guide",
                             choices=ESTIMATORS)
     samples: int = option(4, "K, masks per document and step (score functions and straight-through)")
-    learning_rate: float = option(2e-3, "of Adam")
+    learning_rate: float = option(3e-3, "of Adam")
     batch_size: int = option(64, "documents per step")
-    epochs: int = option(24, "at most; see --patience")
-    patience: int = option(6, "stop after so many epochs at the target rate without a better dev objective")
-    warmup: float = option(0.0, "epochs of reading whole texts, before the first word is dropped")
-    anneal: float = option(6.0, "epochs over which the target rate comes down from 1 to --rate")
+    steps: int = option(1300, "at most, rounded up to whole epochs; see --patience")
+    patience: int = option(6, "stop after so many epochs at the target rate without a better dev cost")
+    warmup: int = option(0, "steps of reading whole texts, before the first word is dropped")
+    anneal: int = option(400, "steps over which the target share of words comes down to --rate")
     clip: float = option(5.0, "largest gradient norm")
     seed: int = option(0, "fixes the result, bit for bit on the CPU")
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
     threads: int = option(2, "CPU threads")
 
     def __post_init__(self) -> None:
-        for flag in ("samples", "learning_rate", "batch_size", "epochs", "patience", "clip", "threads"):
+        for flag in ("samples", "learning_rate", "batch_size", "steps", "patience", "clip", "threads"):
             _positive(flag.replace("_", "-"), getattr(self, flag))
         for flag in ("warmup", "anneal"):
             _positive(flag, getattr(self, flag), strict=False)

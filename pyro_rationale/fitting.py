@@ -77,11 +77,10 @@ class Fit:
 
     def run(self, progress: Progress) -> None:
         """Train to the end, saving as it goes."""
-        options = self.fitted.config.train
         started = saved = time.monotonic()
         before = self.seconds
         try:
-            while self.trainer.epoch < options.epochs and not self._stopped():
+            while self.trainer.epoch < self.epochs and not self._stopped():
                 for record in self.trainer.run_epoch():
                     now = time.monotonic()
                     self.seconds = before + now - started
@@ -100,6 +99,11 @@ class Fit:
             # An interrupt, a loss that is not finite, a full disk elsewhere: the last whole step is worth keeping.
             self.save()
             raise
+
+    @property
+    def epochs(self) -> int:
+        """Whole epochs that --steps amounts to."""
+        return math.ceil(self.fitted.config.train.steps / len(self.trainer.batches))
 
     def _stopped(self) -> bool:
         return bool(self.history) and self.watch.finished(self.history[-1])
@@ -198,7 +202,7 @@ def prepare(config: Config, folder: Path, resume: bool = False, force: bool = Fa
     dev = BucketedBatches(corpus.dev, vocabulary, corpus.spec, config.train.batch_size, config.seed)
     steered = options.lambda1 is None
     rate = options.rate if steered else prior.rate
-    schedule = Schedule(config.train.warmup * len(train), config.train.anneal * len(train), rate)
+    schedule = Schedule(config.train.warmup, config.train.anneal, rate)
     control = RateControl(schedule, prior) if steered else PenaltyRamp(schedule, prior)
     trainer = Trainer(fitted, build_objective(config), control, train, scale=spread * model.gain)
     watch = Watch(trainer, prior, rate if steered else None, model.gain, config.train.patience)

@@ -115,7 +115,7 @@ class Trainer:
         """Factor on the learning rate: 1 until the target rate is reached, then half a cosine down to a twentieth."""
         schedule = self.control.schedule
         start = schedule.warmup + schedule.anneal
-        end = max(start + 1.0, self.fitted.config.train.epochs * len(self.batches))
+        end = max(start + 1.0, float(self.fitted.config.train.steps))
         progress = min(1.0, max(0.0, (self.step - start) / (end - start)))
         return 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * progress))
 
