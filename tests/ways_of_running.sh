@@ -32,7 +32,7 @@ try() { # WAY INTERPRETER CWD FOLDER: all modules, from FOLDER; the commands' --
         (cd "$3" && "$2" -m "pyro_rationale.$command" --help > "$work/help") || fail "$1: $command --help failed"
         grep -q "python -m pyro_rationale.$command" "$work/help" || fail "$1: $command --help does not name itself"
     done
-    printf '%-42s %s\n' "$1" "${count%% from*}"
+    printf '%-46s %s\n' "$1" "${count%% from*}"
 }
 
 purelib() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
