@@ -11,7 +11,7 @@ from torch import Tensor
 from mask_families import BY_NAME, LENGTHS
 from oracle import Oracle, chi_square_z, padded
 from pyro_rationale.distributions import ChainPrior, LinearChain
-from pyro_rationale.distributions.scan import linear_recurrence
+from pyro_rationale.distributions.scan import linear_recurrence, softplus
 
 CHAIN = BY_NAME["chain"]
 SIZE = 6
@@ -177,6 +177,13 @@ def test_shapes_that_do_not_fit() -> None:
     law = LinearChain(torch.zeros(5), torch.zeros(2, 4), torch.tensor([5, 3]))
     assert law.batch_shape == (2,)
     assert law.mean.shape == (2, 5)
+
+
+def test_softplus_keeps_its_digits() -> None:
+    x = torch.tensor([-40.0, 0.0, 21.0, 39.0, 41.0, 800.0], dtype=torch.float64)
+    expected = torch.logaddexp(x, torch.zeros_like(x))
+    torch.testing.assert_close(softplus(x), expected, rtol=1e-15, atol=0.0)
+    assert torch.isfinite(softplus(x.float())).all()
 
 
 @pytest.mark.parametrize("reverse", [False, True])

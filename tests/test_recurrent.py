@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -160,6 +163,32 @@ def test_the_pass_is_repeated_when_its_answer_no_longer_holds() -> None:
     assert cell.passes == 3
     with torch.inference_mode():
         torch.testing.assert_close(law.log_prob(law.mode + 0), law.log_prob(law.mode.clone()))
+
+
+class CertainCell(CountingCell):
+    """Keeps every word, on padding too if it is let."""
+
+    def _logit(self, features: Tensor, previous: Tensor, kept: Tensor) -> Tensor:
+        return torch.full_like(previous, 100.0)
+
+
+@pytest.mark.parametrize("size", [6, 12])
+def test_a_cell_that_keeps_everything_keeps_no_padding(size: int) -> None:
+    law = RecurrentMask(draw(size), CertainCell(), torch.tensor([size, 4, 0]))
+    words = law.word_mask.double()
+    for value in (law.mode, law.mean, law.sample()):
+        torch.testing.assert_close(value, words)
+
+
+def test_copies_after_use() -> None:
+    """What was computed hangs on the cell's graph, which can be neither copied nor pickled."""
+    law = RecurrentMask(draw(6), MemoryCell().double())
+    masks = law.sample()
+    expected = (law.entropy(), law.log_prob(masks))
+    for twin in (copy.deepcopy(law), pickle.loads(pickle.dumps(law))):
+        assert twin.cell is not law.cell
+        torch.testing.assert_close(twin.entropy(), expected[0])
+        torch.testing.assert_close(twin.log_prob(masks), expected[1])
 
 
 def test_gradients_reach_the_cell() -> None:

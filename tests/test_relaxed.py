@@ -98,7 +98,7 @@ def test_extreme_logits_and_temperatures(dtype: torch.dtype) -> None:
         assert torch.isfinite(gradient).all()
 
 
-def test_the_noise_is_finite_even_where_the_generator_returns_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zero_from_the_generator_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "rand", lambda shape, **kwargs: torch.zeros(shape, **kwargs))
     parameters = torch.zeros(4, requires_grad=True)
     samples = RelaxedMask(parameters, temperature=0.5).rsample()

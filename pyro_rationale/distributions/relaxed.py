@@ -47,13 +47,12 @@ class RelaxedMask(IndependentMask):
         """Relaxed (or straight-through) masks, `(*sample_shape, *batch, T)`; exactly 0 on padding."""
         shape = torch.Size(sample_shape) + self._batch_shape + self._event_shape
         uniform = torch.rand(shape, dtype=self._logits.dtype, device=self._logits.device)
-        # rand() may give 0 but never 1; the logistic noise must be finite.
-        noise = torch.logit(uniform, eps=torch.finfo(uniform.dtype).eps / 4)
-        score = self._logits + noise
+        # rand() may give 0, never 1. Minus infinity does no harm: the sample and its gradient are 0 there.
+        score = self._logits + torch.logit(uniform)
         soft = torch.sigmoid(score / self.temperature)
         if self.straight_through:
             hard = (score > 0).to(soft.dtype)
-            soft = hard + (soft - soft.detach())  # in this order: 0 and 1 must come out exactly
+            soft = hard + (soft - soft.detach())  # the bracket is exactly 0, but for its gradient
         return self._fill(soft)
 
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
