@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pyro
 from pyro.nn import PyroModule
@@ -36,7 +36,7 @@ class RationaleGuide(PyroModule):
         raise NotImplementedError(f"{type(self).__name__} must define start_rate()")
 
     def posterior(self, batch: Batch) -> MaskDistribution:
-        """The guide's distribution over masks of a batch, batch shape `(B,)`, event shape `(T,)`; samples nothing."""
+        """The distribution over masks of a batch: batch shape `(B,)`, event shape `(T,)`. Samples nothing."""
         return self.distribution(self.generator(batch.tokens, batch.lengths), batch.lengths)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -48,14 +48,18 @@ class RationaleGuide(PyroModule):
         features = self.generator(batch.tokens, batch.lengths)
         law = self.distribution(features, batch.lengths)
         with pyro.plate("documents", len(batch), dim=-1):
-            return pyro.sample("z", law, infer=self._baseline_hint(features, batch))
+            return pyro.sample("z", law, infer=cast(Any, self._baseline_hint(features, batch)))
 
     def _baseline_hint(self, features: Tensor, batch: Batch) -> dict[str, Any]:
-        """Pyro's `infer` entry for a neural baseline, or nothing."""
+        """Pyro's `infer` entry for a neural baseline (its type leaves that out), or nothing."""
         if self.baseline is None:
             return {}
         mask = batch.mask[..., None].to(features.dtype)
         pooled = ((features * mask).sum(1) / mask.sum(1)).detach()
-        # `baseline` must keep the shape of the cost, (B,), hence the squeeze.
         network = self.baseline
-        return {"baseline": {"nn_baseline": lambda inputs: network(inputs).squeeze(-1), "nn_baseline_input": pooled}}
+
+        def predict(inputs: Tensor) -> Tensor:
+            """Of exactly the shape that Pyro gives the cost: `(B,)`, but `()` for a single document."""
+            return network(inputs).squeeze()
+
+        return {"baseline": {"nn_baseline": predict, "nn_baseline_input": pooled}}

@@ -1,7 +1,7 @@
 """A structured guide: q(z | x) is a linear chain with a field on every word and a coupling between neighbours.
 
-The prior is a member of this family, so a strong coupling does not make the guide choose between everything and nothing
-as it does an independent one (DESIGN, trap 4), and its KL to the prior is exact.
+The prior is a member of this family, so a strong coupling does not make the guide choose between everything and
+nothing as it does an independent one (DESIGN, trap 4), and its KL to the prior is exact.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class ChainGuide(RationaleGuide):
     def start_rate(self, rate: float) -> None:
         """Set the field so that a long homogeneous chain with the starting coupling keeps the share `rate`.
 
-        With field a and coupling J, the transfer matrix gives the marginal 1/2 (1 + s / sqrt(s^2 + exp(-2 J))), where
-        s = sinh(a / 2); inverted here.
+        With field a and coupling J, the transfer matrix gives the marginal 1/2 (1 + s / sqrt(s^2 + exp(-2 J))),
+        where s = sinh(a / 2); inverted here.
         """
         tilt = 2.0 * rate - 1.0
         coupling = float(self.joint.bias.detach())

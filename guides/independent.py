@@ -1,4 +1,4 @@
-"""Every word decides for itself: q(z | x) = prod_t Bernoulli(z_t; sigmoid(w . h_t + b)) (the paper's first generator)."""
+"""Every word for itself: q(z | x) = prod_t Bernoulli(z_t; sigmoid(w . h_t + b)) (the paper's first generator)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's dependent generator: q(z | x) = prod_t q(z_t | z_<t, x), an LSTM over features and past decisions."""
+"""The paper's dependent generator: q(z | x) = prod_t q(z_t | z_<t, x), by an LSTM over features and decisions."""
 
 from __future__ import annotations
 
@@ -10,41 +10,50 @@ from torch import Tensor, nn
 from pyro_rationale.distributions import RecurrentMask
 from pyro_rationale.guides.base import RationaleGuide
 from pyro_rationale.nn import BiLSTM
+from pyro_rationale.nn.gated import GatedLSTM
 
 State = tuple[Tensor, Tensor]
 
 
 class MaskCell(nn.Module):
-    """Reads (features of word t, z_{t-1}) and gives the logit of z_t (Lei et al. 2016, section 3.3)."""
+    """Reads (features of word t, z_{t-1}) and gives the logit of z_t (Lei et al. 2016, section 3.3).
+
+    An LSTM and a direct path. What it needs of the features does not depend on the decisions, so `project` computes
+    that once per document, and samples, draws and beams share it.
+    """
 
     def __init__(self, features: int, width: int) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(features + 1, width, batch_first=True)
+        self.width = width
+        self.inputs = nn.Linear(features, 4 * width)  # gates: input, forget, candidate, output
+        self.decision = nn.Parameter(torch.empty(4 * width).uniform_(-1.0, 1.0) / math.sqrt(width))
+        self.recurrent = nn.Parameter(torch.empty(4 * width, width).uniform_(-1.0, 1.0) / math.sqrt(width))
         self.direct = nn.Linear(features, 1)
-        self.recurrent = nn.Linear(width, 1, bias=False)
+        self.output = nn.Linear(width, 1, bias=False)
 
-    def initial(self, features: Tensor) -> State:
-        """The state before the first word, for features `(*b, T, H)`."""
-        zeros = features.new_zeros(*features.shape[:-2], self.lstm.hidden_size)
+    def project(self, features: Tensor) -> Tensor:
+        """Features `(*b, T, H)` -> what `step` and `unroll` read, `(*b, T, 4 * width + 1)`."""
+        return torch.cat([self.inputs(features), self.direct(features)], dim=-1)
+
+    def initial(self, projected: Tensor) -> State:
+        """The state before the first word, for `(*b, T, ...)`."""
+        zeros = projected.new_zeros(*projected.shape[:-2], self.width)
         return zeros, zeros
 
-    def step(self, features: Tensor, previous: Tensor, state: State) -> tuple[Tensor, State]:
-        """One word: features `(*b, H)`, previous decision `(*b,)` -> logit `(*b,)` and the next state."""
-        shape = features.shape[:-1]
-        inputs = torch.cat([features, previous[..., None]], dim=-1).reshape(-1, features.shape[-1] + 1)
-        flat = (state[0].reshape(-1, state[0].shape[-1]), state[1].reshape(-1, state[1].shape[-1]))
-        lstm = self.lstm
-        hidden, cell = torch.lstm_cell(
-            inputs, flat, lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0
-        )
-        hidden, cell = hidden.reshape(*shape, -1), cell.reshape(*shape, -1)
-        return (self.direct(features) + self.recurrent(hidden)).squeeze(-1), (hidden, cell)
+    def step(self, projected: Tensor, previous: Tensor, state: State) -> tuple[Tensor, State]:
+        """One word: `(N, 4 * width + 1)`, previous decision `(N,)` -> logit `(N,)` and the next state."""
+        hidden, cell = state
+        gates = projected[..., :-1] + previous[..., None] * self.decision + hidden @ self.recurrent.t()
+        enter, forget, candidate, out = gates.chunk(4, dim=-1)
+        cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(candidate)
+        hidden = torch.sigmoid(out) * torch.tanh(cell)
+        return projected[..., -1] + self.output(hidden).squeeze(-1), (hidden, cell)
 
-    def unroll(self, features: Tensor, previous: Tensor) -> Tensor:
-        """All words at once, decisions given: `(*b, T, H)`, `(*b, T)` -> logits `(*b, T)`."""
-        inputs = torch.cat([features, previous[..., None]], dim=-1)
-        hidden = self.lstm(inputs.reshape(-1, *inputs.shape[-2:]))[0].reshape(*inputs.shape[:-1], -1)
-        return (self.direct(features) + self.recurrent(hidden)).squeeze(-1)
+    def unroll(self, projected: Tensor, previous: Tensor) -> Tensor:
+        """All words at once, decisions given: `(N, T, 4 * width + 1)`, `(N, T)` -> logits `(N, T)`."""
+        gates = projected[..., :-1] + previous[..., None] * self.decision
+        hidden: Tensor = GatedLSTM.apply(gates, self.recurrent, torch.ones_like(previous))
+        return projected[..., -1] + self.output(hidden).squeeze(-1)
 
 
 class RecurrentGuide(RationaleGuide):
@@ -65,4 +74,4 @@ class RecurrentGuide(RationaleGuide):
 
     def distribution(self, features: Tensor, lengths: Tensor) -> RecurrentMask:
         """q(z | x), `(B,)` masks of `T` words."""
-        return RecurrentMask(features, self.cell, lengths)
+        return RecurrentMask(self.cell.project(features), self.cell, lengths)

@@ -1,8 +1,8 @@
 """The independent guide, sampled by a relaxation whose gradient passes through the sample.
 
-The family is the same product of Bernoullis, and it is the discrete one that everything reports: the KL to the prior, the
-entropy, the mode. Only what the encoder reads in training is relaxed (Concrete: Maddison et al. 2017, Jang et al. 2017) or
-hard with a relaxed backward pass (straight-through: Bengio et al. 2013).
+The family is the same product of Bernoullis, and it is the discrete one that everything reports: the KL to the
+prior, the entropy, the mode. Only what the encoder reads in training is relaxed (Concrete: Maddison et al. 2017,
+Jang et al. 2017) or hard with a relaxed backward pass (straight-through: Bengio et al. 2013).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """p(y | x, z): what the encoder's numbers say about the target.
 
-Each likelihood is the last layer of the model: it owns its scale, makes a Pyro distribution over a batch of targets, and
-says how much one unit of its cost weighs (`gain`), which ties the prior to the paper's penalties (DESIGN, equation 3).
+Each likelihood is the last layer of the model: it owns its scale, makes a Pyro distribution over a batch of
+targets, and says how much one unit of its cost weighs (`gain`), which ties the prior to the paper's penalties
+(DESIGN, equation 3).
 """
 
 from __future__ import annotations

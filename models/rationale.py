@@ -65,7 +65,8 @@ class RationaleModel(PyroModule):
             `y`, observed or sampled.
         """
         with pyro.plate("documents", len(batch), dim=-1):
-            z = pyro.sample("z", self.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype=torch.get_default_dtype()))
+            dtype = self.encoder.output.weight.dtype
+            z = pyro.sample("z", self.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype))
             outputs = self.encoder(batch.tokens, z, batch.lengths)
             if batch.targets is None:
                 return pyro.sample("y", self.likelihood(outputs))

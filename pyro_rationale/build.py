@@ -24,8 +24,8 @@ def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[lis
     """Where predictions start, and what there is to explain.
 
     Returns:
-        The mean of each scaled rating (zeros for classes), and the summed variance of the ratings, or the entropy of the
-        labels in nats.
+        The mean of each scaled rating (zeros for classes), and the summed variance of the ratings, or the entropy of
+        the labels in nats.
     """
     targets = torch.tensor([document.targets for document in documents], dtype=torch.float64)
     if spec.kind == "regression":

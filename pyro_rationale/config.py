@@ -105,7 +105,7 @@ class Config:
     def __post_init__(self) -> None:
         pathwise = self.train.estimator == "relaxed"
         if pathwise and self.model.guide != "relaxed":
-            raise ConfigError(f"--estimator relaxed works with --guide relaxed only, not with --guide {self.model.guide}")
+            raise ConfigError(f"--estimator relaxed works with --guide relaxed, not with --guide {self.model.guide}")
         if self.estimator == "rloo" and self.train.samples < 2:
             raise ConfigError(f"--samples: rloo needs at least 2 samples per document, got {self.train.samples}")
         if self.estimator == "tracegraph" and self.model.tau == 0:

@@ -1,9 +1,9 @@
 """Steering the share of kept words: a target that comes down slowly, and a field on the prior that follows it.
 
-A multiplier that merely chases a target overshoots: the select-all state resists until the penalty is large, then everything
-goes and nothing comes back (DESIGN, trap 3). Here the prior grows from a permissive one to the one asked for while the target
-descends; a damped, clamped multiplier adds to it only where more than the target is kept; and the field lets go at once where
-far less is kept.
+A multiplier that merely chases a target overshoots: the select-all state resists until the penalty is large, then
+everything goes and nothing comes back (DESIGN, trap 3). Here the prior grows from a permissive one to the one asked for
+while the target descends; a damped, clamped multiplier adds to it only where more than the target is kept; and the
+field lets go at once where far less is kept.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Schedule:
         return min(1.0, max(0.0, (step - self.warmup) / self.anneal))
 
     def target(self, step: int) -> float:
-        """Largest share of words to keep at `step`: a geometric descent, which drops the same proportion at each step."""
+        """Largest share of words to keep at `step`: a geometric descent, the same proportion at each step."""
         start = max(START, self.rate)
         return start * (self.rate / start) ** self.progress(step)
 

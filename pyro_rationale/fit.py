@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import signal
@@ -38,7 +37,13 @@ SHOWN = 3  # documents at the end
 @click.option("--force", is_flag=True, help="replace the run in --out")
 @click.option("--quiet", is_flag=True, help="no progress bar, only the result")
 def fit(
-    data: DataOptions, model: ModelOptions, train: TrainOptions, out: Path | None, resume: bool, force: bool, quiet: bool
+    data: DataOptions,
+    model: ModelOptions,
+    train: TrainOptions,
+    out: Path | None,
+    resume: bool,
+    force: bool,
+    quiet: bool,
 ) -> None:
     """Fit a model that predicts from a few words of each text, and show which.
 
@@ -49,7 +54,7 @@ def fit(
     if resume and force:
         raise ConfigError("--resume goes on with the run and --force throws it away; give one of them")
     config = Config(data, model, train)
-    folder = out if out is not None else Path("runs") / default_name(config)
+    folder = out if out is not None else free_folder(Path("runs") / default_name(config))
     console = Console(highlight=False)
     if resume and (folder / METRICS).exists():
         console.print(f"{folder} is finished already; --force fits it again")
@@ -73,6 +78,15 @@ def default_name(config: Config) -> str:
     data = config.data.data
     stem = Path(data.partition(":")[2] or data).name.partition(".")[0] or "data"
     return f"{stem}-{config.guide}-{config.seed}"
+
+
+def free_folder(wanted: Path) -> Path:
+    """`wanted`, or with the first number from 2 that makes it new: nothing is overwritten unless it is named."""
+    folder, number = wanted, 1
+    while folder.exists():
+        number += 1
+        folder = wanted.with_name(f"{wanted.name}-{number}")
+    return folder
 
 
 class Bar:
@@ -159,7 +173,8 @@ def show_metrics(console: Console, metrics: dict[str, Any]) -> None:
     console.print(metrics_table(metrics["test"], title=f"Test set ({metrics['data']}, {metrics['guide']})"))
     floor = metrics.get("noise_floor")
     if floor is not None:
-        console.print(f"noise floor of the squared error: {floor:.4g}; reached {metrics['test']['mse'] / floor:.2f} x that")
+        ratio = metrics["test"]["mse"] / floor
+        console.print(f"noise floor of the squared error: {floor:.4g}; reached {ratio:.2f} x that")
     now, asked = metrics["prior"], metrics["prior_asked"]
     if abs(now["alpha"] - asked["alpha"]) > 1e-6:
         console.print(

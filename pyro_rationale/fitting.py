@@ -1,11 +1,10 @@
-"""One fit from a configuration to a finished run folder: what `python -m pyro_rationale.fit` does, without the terminal."""
+"""One fit, from a configuration to a finished run folder: `pyro_rationale.fit` without the terminal."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +26,7 @@ from pyro_rationale.history import EpochRecord, StepRecord
 from pyro_rationale.inference.report import objective_report
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.runs import CHECKPOINT, EPOCHS, METRICS, WEIGHTS, Fitted, pick_device, read_config, start_run
-from pyro_rationale.storage import read_json, read_tensors, write_bytes, write_json, write_tensors
+from pyro_rationale.storage import read_tensors, write_bytes, write_json, write_tensors
 from pyro_rationale.training import Trainer
 from pyro_rationale.watch import Watch, score_modes
 
@@ -185,7 +184,7 @@ def prepare(config: Config, folder: Path, resume: bool = False, force: bool = Fa
     if resume:
         config, _ = read_config(folder)
     elif folder.exists() and any(folder.iterdir()) and not force:
-        raise RunError(f"{folder}: already holds files; add --resume to go on, --force to replace the run, or choose another --out")
+        raise RunError(f"{folder}: already holds files; go on with --resume, replace it with --force, or change --out")
     torch.manual_seed(config.seed)
     device = pick_device(config.train.device)
     corpus = load_corpus(config.data)
@@ -236,8 +235,8 @@ def fit_run(
 def settle_sigma(fitted: Fitted, dev: BucketedBatches) -> None:
     """Set the noise of a Normal likelihood to what is left on held-out documents, and kappa so that the gain stays.
 
-    The product kappa / (2 sigma^2) is what training used; how it divides into the two only matters to whoever asks for the
-    uncertainty of a rating, who should get the honest sigma.
+    The quotient kappa / (2 sigma^2) is what training used; how it divides into the two only matters to whoever asks
+    for the uncertainty of a rating, who should get the honest sigma.
     """
     likelihood = fitted.model.likelihood
     if not isinstance(likelihood, NormalLikelihood):

@@ -45,7 +45,8 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as problem:
-        raise ConfigError(f"--device {name}: not usable here ({str(problem).splitlines()[0]}); try --device auto") from None
+        reason = str(problem).splitlines()[0]
+        raise ConfigError(f"--device {name}: not usable here ({reason}); try --device auto") from None
     return device
 
 
@@ -109,7 +110,7 @@ def read_config(folder: Path) -> tuple[Config, TargetSpec]:
     facts = read_json(path)
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         found = facts.get("format") if isinstance(facts, dict) else None
-        raise RunError(f"{path}: run folder of format {found}, this version reads {FORMAT}; fit again with this version")
+        raise RunError(f"{path}: run folder of format {found}, this version reads {FORMAT}; fit again with this one")
     try:
         target = facts["target"]
         spec = TargetSpec(

@@ -1,7 +1,7 @@
 """The training loop: many words first, then fewer and fewer, with a watch on collapse and a way back.
 
-Everything that the next step depends on is in `Trainer.state()`: weights, optimiser, random states, the control of the rate, the
-position in the epoch. Restoring it and going on gives the same numbers, bit for bit on a CPU.
+Everything that the next step depends on is in `Trainer.state()`: weights, optimiser, random states, the control of the
+rate, the position in the epoch. Restoring it and going on gives the same numbers, bit for bit on a CPU.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Trainer:
         if not (math.isfinite(record.loss) and bool(torch.isfinite(norm))):
             raise TrainingError(
                 f"epoch {self.epoch + 1}, batch {self.position + 1} (documents {_some(batch.index)}): the loss is "
-                f"{record.loss:g}, its gradient {float(norm):g}; the state before it is kept: try a lower --learning-rate"
+                f"{record.loss:g}, its gradient {float(norm):g}; the state before it is kept: lower --learning-rate"
             )
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * self._cooling()

@@ -2,9 +2,9 @@
 
     objective(kappa, tau) = E_q[ kappa log p(y | x, z) + log p(z) ] + tau H(q)
 
-kappa is the model's own scale on the site `y`; tau belongs to the objective. kappa = tau = 1 is the ELBO, tau = 0 the
-expected cost of Lei et al. (2016, equation 2). Use it as any other Pyro objective: `SVI(model, guide, optim, MaskELBO())`, or
-`MaskELBO()(model, guide)` with a torch optimiser.
+kappa is the model's own scale on the site `y`; tau belongs to the objective. kappa = tau = 1 is the ELBO, tau = 0
+the expected cost of Lei et al. (2016, equation 2). Use it as any other Pyro objective: `SVI(model, guide, optim,
+MaskELBO())`, or `MaskELBO()(model, guide)` with a torch optimiser.
 """
 
 from __future__ import annotations
@@ -53,17 +53,19 @@ class Estimate:
 class MaskELBO(ELBO):
     """Objective (2) with one of four gradient estimators for its reconstruction term.
 
-    `rloo` (K >= 2): leave-one-out baselines; unbiased for every guide. `reinforce` (K >= 1): no baseline; unbiased; the
-    paper's with K = 1. `relaxed`: pathwise, for guides that can be reparameterised; biased by the relaxation.
-    `straight-through`: hard samples whose gradient passes as if they were the word marginals (or, in the relaxed guide, the
-    relaxed sample); biased, any guide. KL and entropy are exact wherever they exist; for the recurrent guide they are
-    summed along the sampled prefixes and each word is credited only with what comes after it.
+    `rloo` (K >= 2): leave-one-out baselines; unbiased for every guide. `reinforce` (K >= 1): no baseline;
+    unbiased; the paper's with K = 1. `relaxed`: pathwise, for guides that can be reparameterised; biased by the
+    relaxation. `straight-through`: hard samples whose gradient passes as if they were the word marginals (or, in
+    the relaxed guide, the relaxed sample); biased, any guide. KL and entropy are exact wherever they exist; for
+    the recurrent guide they are summed along the sampled prefixes and each word is credited only with what comes
+    after it.
 
     Args:
         estimator: one of the above.
         num_particles: K, samples per document, drawn in one pass.
         tau: weight of the guide's entropy, >= 0.
-        penalties: `exact`, or `sampled` for log q - log p at the samples with their own score term, as in the paper.
+        penalties: `exact`, or `sampled` for log q - log p at the samples with their own score term, as the paper
+            does.
 
     Raises:
         ConfigError: unknown names, rloo with K < 2, tau < 0.
@@ -74,9 +76,10 @@ class MaskELBO(ELBO):
     ) -> None:
         super().__init__(num_particles=num_particles, max_plate_nesting=1, vectorize_particles=True)
         if estimator not in (*SCORE_FUNCTION, *PATHWISE):
-            raise ConfigError(f"--estimator: expected one of {', '.join((*SCORE_FUNCTION, *PATHWISE))}, got {estimator!r}")
+            names = ", ".join((*SCORE_FUNCTION, *PATHWISE))
+            raise ConfigError(f"--estimator: expected one of {names}, got {estimator!r}")
         if estimator == "rloo" and num_particles < 2:
-            raise ConfigError(f"--samples: rloo compares samples with each other and needs at least 2, got {num_particles}")
+            raise ConfigError(f"--samples: rloo compares samples and needs at least 2, got {num_particles}")
         if num_particles < 1:
             raise ConfigError(f"--samples: expected at least 1, got {num_particles}")
         if tau < 0.0:
@@ -95,8 +98,8 @@ class MaskELBO(ELBO):
             q = site["fn"]
             if self.estimator == "straight-through" and not q.has_rsample:
                 site["value"] = _through_marginals(q, site["value"])
-            elif self.estimator in PATHWISE and not q.has_rsample:
-                raise ConfigError(f"--estimator {self.estimator}: {type(q).__name__} has no reparameterised sample")
+            elif (self.estimator in PATHWISE) != q.has_rsample:
+                raise ConfigError(_misfit(self.estimator, q))
             model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
         z = site["value"]
         p = model_trace.nodes["z"]["fn"]
@@ -162,16 +165,34 @@ class MaskELBO(ELBO):
 
 
 def observed_log_prob(trace: Trace) -> Tensor:
-    """Log probability of every observed site, scaled and masked as the model says, `(K, B)`."""
+    """Log probability of every observed site, scaled and masked as the model says, `(K, B)`.
+
+    Raises:
+        ValueError: there is none.
+    """
     trace.compute_log_prob(site_filter=lambda name, site: site["is_observed"])
-    observed = [site["log_prob"] for site in trace.nodes.values() if site["type"] == "sample" and site["is_observed"]]
+    sites = (site for site in trace.nodes.values() if site["type"] == "sample" and site["is_observed"])
+    observed = [site["log_prob"] for site in sites]
+    if not observed:
+        raise ValueError("expected a batch with targets: the model observes nothing")
     return torch.stack(observed).sum(0) if len(observed) > 1 else observed[0]
 
 
 def _through_marginals(q: MaskDistribution, z: Tensor) -> Tensor:
-    """z going forward; going backward, the probability of each word being kept (given its prefix, if autoregressive)."""
+    """z going forward; going backward, P(z_t = 1), or P(z_t = 1 given its prefix) of an autoregressive guide."""
     inclusion = torch.sigmoid(q.conditional_logits(z)) * q.word_mask if isinstance(q, RecurrentMask) else q.mean
-    return z + inclusion - inclusion.detach()
+    return z + (inclusion - inclusion.detach())  # the bracket is exactly 0: encoders tell 1 from nearly 1
+
+
+def _misfit(estimator: str, q: MaskDistribution) -> str:
+    """Why the estimator cannot be had with this guide, and which can."""
+    if estimator in PATHWISE:
+        return f"--estimator {estimator}: {type(q).__name__} has no reparameterised sample; use --estimator rloo"
+    # A score function of relaxed samples would add to the gradient that these carry themselves.
+    return (
+        f"--estimator {estimator}: samples of {type(q).__name__} carry gradients themselves; use --estimator "
+        "relaxed, or --guide independent, the same family without"
+    )
 
 
 def _per_document(term: Tensor) -> Tensor:

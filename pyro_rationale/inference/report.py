@@ -1,4 +1,4 @@
-"""The objective's terms on held-out documents: ELBO, KL, entropy, and the paper's expected cost, computed directly."""
+"""The objective's terms on held-out documents: ELBO, KL, entropy, and the paper's expected cost, each directly."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def discrete(q: MaskDistribution) -> MaskDistribution:
 def batch_terms(fitted: Fitted, batch: Batch, samples: int) -> dict[str, Tensor]:
     """Terms of (2) and of the paper's cost, `(B,)` each.
 
-    `log_likelihood` (kappa = 1), `kl`, `entropy` in nats; `cost` is E_q of equation (1) in the units of the scaled rating
-    squared (or nats of cross entropy), with lambda1 and lambda2 of the prior in force. KL and entropy are exact where they
-    exist; expectations of the likelihood are averages over `samples` draws from the discrete guide.
+    `log_likelihood` (kappa = 1), `kl`, `entropy` in nats; `cost` is E_q of equation (1) in the units of the scaled
+    rating squared (or nats of cross entropy), with lambda1 and lambda2 of the prior in force. KL and entropy are
+    exact where they exist; expectations of the likelihood are averages over `samples` draws from the discrete
+    guide.
     """
     model = fitted.model
     q = discrete(fitted.guide.posterior(batch))
@@ -57,7 +58,7 @@ def batch_terms(fitted: Fitted, batch: Batch, samples: int) -> dict[str, Tensor]
 def objective_report(
     fitted: Fitted, documents: Sequence[Document], samples: int = 16, batch_size: int = 64, seed: int = 0
 ) -> dict[str, float]:
-    """Means over documents that have a target: `elbo` (kappa = tau = 1), `kl`, `entropy`, in nats; `expected_cost`.
+    """Means over documents that have a target.
 
     Args:
         fitted: a run.
@@ -65,6 +66,9 @@ def objective_report(
         samples: draws per document from the guide.
         batch_size: documents at once.
         seed: of the draws.
+
+    Returns:
+        `elbo` (kappa = tau = 1), `kl` and `entropy` in nats, and `expected_cost`; empty if nothing has a target.
     """
     rated = [d for d in documents if d.targets and any(t == t for t in d.targets)]
     if not rated:

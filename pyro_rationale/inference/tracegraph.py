@@ -18,8 +18,8 @@ from pyro_rationale.inference.objective import Estimate, observed_log_prob
 class TemperedTraceGraph(TraceGraph_ELBO):
     """`TraceGraph_ELBO` with the guide's entropy weighted by tau, and with the `differentiable_loss` it lacks.
 
-    Scaling the guide's site `z` by tau scales log q in the cost and leaves its score alone, which is objective (2). All
-    penalties are sampled; a neural baseline is used when the guide has one (NVIL, Mnih and Gregor 2014).
+    Scaling the guide's site `z` by tau scales log q in the cost and leaves its score alone, which is objective
+    (2). All penalties are sampled; a neural baseline is used when the guide has one (NVIL, Mnih and Gregor 2014).
 
     Args:
         num_particles: samples per document, drawn one after the other (a neural baseline fits one shape only).
@@ -32,7 +32,7 @@ class TemperedTraceGraph(TraceGraph_ELBO):
     def __init__(self, num_particles: int = 1, tau: float = 1.0) -> None:
         super().__init__(num_particles=num_particles, max_plate_nesting=1)
         if tau <= 0.0:
-            raise ConfigError(f"--tau: tracegraph takes a weight above 0, got {tau}; use --estimator rloo for tau = 0")
+            raise ConfigError(f"--tau: tracegraph takes a weight above 0, got {tau}; --estimator rloo takes 0")
         self.tau = tau
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:

@@ -1,7 +1,7 @@
 """Keep the chosen words and close the gaps, before anything reads them.
 
-The paper's encoder copies its state where `z = 0` (Lei et al. 2016, section 3.2); reading the kept words side by side is
-the same function, costs only what is kept, and leaves no gaps whose shape could spell the answer.
+The paper's encoder copies its state where `z = 0` (Lei et al. 2016, section 3.2); reading the kept words side by
+side is the same function, costs only what is kept, and leaves no gaps whose shape could spell the answer.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Kept(NamedTuple):
 def active_words(z: Tensor) -> Tensor:
     """Which words must be read, bool like `z`.
 
-    Relaxed masks drop what is negligible. A straight-through mask (0 or 1 going forward, but with a gradient) has to read
-    every word, since the gradient of a dropped word is the question "what if it had been kept?".
+    Relaxed masks drop what is negligible. A straight-through mask (0 or 1 going forward, but with a gradient) has
+    to read every word, since the gradient of a dropped word is the question "what if it had been kept?".
     """
     if not z.requires_grad:
         return z > NEGLIGIBLE
@@ -50,8 +50,8 @@ def compact(tokens: Tensor, z: Tensor, lengths: Tensor) -> Kept:
     active = active_words(z) & inside
     counts = active.sum(-1)
     longest = max(1, int(counts.max()))
-    # A stable sort of "dropped" flags is a permutation that keeps word order, and unlike an in-place copy into a fresh
-    # buffer it keeps Pyro's provenance of z.
+    # A stable sort of "dropped" flags is a permutation that keeps word order, and unlike an in-place copy into a
+    # fresh buffer it keeps Pyro's provenance of z.
     order = (~active).to(torch.uint8).sort(dim=-1, stable=True).indices[:, :longest]
     present = active.gather(-1, order)
     return Kept(

@@ -1,7 +1,8 @@
 """An LSTM whose state moves only as far as each word's weight, with its backward pass written out.
 
-Recording every small operation of such a loop costs several times the operations themselves on a CPU; the hand-written
-gradient needs a fifth of the time (benchmarks/step_time.py). Tests hold it against autograd and against `nn.LSTM`.
+Recording every small operation of such a loop costs several times the operations themselves on a CPU; the
+hand-written gradient needs a fifth of the time (benchmarks/step_time.py). Tests hold it against autograd and
+against `nn.LSTM`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """What reads the kept words, one state per word: LSTM, the paper's RCNN, or a CNN.
 
-Each reader takes `inputs (N, L, E)`, `weights (N, L)` and `hard`. A hard mask has weights 0 and 1 only and no gradient,
-so the fused kernels apply. Otherwise a word of weight w moves the state the fraction w of the way,
-`state + w * (step(state, word) - state)`: at w = 1 that is reading the word, at w = 0 it is the paper's "copy the state",
-and in between it is differentiable in w. A hard mask gives the same states either way; a test holds the two together.
+Each reader takes `inputs (N, L, E)`, `weights (N, L)` and `hard`. Compacted words of a hard mask have weight 1
+each and no gradient, so the fused kernels apply; what they give on padding means nothing. Otherwise a word of
+weight w moves the state the fraction w of the way, `state + w * (step(state, word) - state)`: at w = 1 that is
+reading the word, at w = 0 it is the paper's "copy the state", and in between it is differentiable in w. A hard
+mask gives the same states either way; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyro_rationale.nn.gated import GatedLSTM
@@ -38,9 +40,9 @@ class LSTMReader(nn.Module):
         """States after each word, `(N, L, width)`."""
         if hard:
             return self.lstm(inputs)[0]
-        lstm = self.lstm
-        projected = nn.functional.linear(inputs, lstm.weight_ih_l0, lstm.bias_ih_l0 + lstm.bias_hh_l0)
-        states: Tensor = GatedLSTM.apply(projected, lstm.weight_hh_l0, weights)
+        from_word, from_state, word_bias, state_bias = self.lstm.all_weights[0]
+        projected = F.linear(inputs, from_word, word_bias + state_bias)
+        states: Tensor = GatedLSTM.apply(projected, from_state, weights)
         return states
 
 
@@ -79,17 +81,36 @@ class RCNNReader(nn.Module):
 
 
 class CNNReader(nn.Module):
-    """Windows of three kept words; a word of weight w enters its windows w times."""
+    """Windows of a kept word and those kept before it, three in all.
+
+    The window is a register into which a word of weight w is shifted the fraction w of the way, so that a dropped
+    word leaves no gap in it: a straight-through mask is read as the compacted words are.
+    """
 
     def __init__(self, inputs: int, width: int, window: int = 3) -> None:
         super().__init__()
         self.width = width
-        self.convolution = nn.Conv1d(inputs, width, window, padding=window // 2)
+        self.before = window - 1
+        self.convolution = nn.Conv1d(inputs, width, window)
 
     def forward(self, inputs: Tensor, weights: Tensor, hard: bool) -> Tensor:
-        """States around each word, `(N, L, width)`; zero where the word has no weight."""
-        states = torch.relu(self.convolution((inputs * weights[..., None]).transpose(1, 2))).transpose(1, 2)
-        return states * weights[..., None]
+        """States of the windows that end on each word, `(N, L, width)`."""
+        if hard:
+            return torch.relu(self.convolution(F.pad(inputs.transpose(1, 2), (self.before, 0)))).transpose(1, 2)
+        register = inputs.new_zeros(inputs.shape[0], self.before, inputs.shape[-1])  # oldest word first
+        windows = []
+        for word, weight in zip(inputs.unbind(1), weights[..., None, None].unbind(1), strict=True):
+            window = torch.cat([register, word[:, None]], dim=1)
+            windows.append(window)
+            register = torch.lerp(register, window[:, 1:], weight)
+        taps = self.convolution.weight.transpose(1, 2).flatten(1)  # (width, window * E), as windows are laid out
+        fresh = torch.relu(F.linear(torch.stack(windows, dim=1).flatten(2), taps, self.convolution.bias))
+        state = fresh.new_zeros(fresh.shape[0], self.width)
+        states = []
+        for step, weight in zip(fresh.unbind(1), weights[..., None].unbind(1), strict=True):
+            state = torch.lerp(state, step, weight)
+            states.append(state)
+        return torch.stack(states, dim=1)
 
 
 READERS = {"lstm": LSTMReader, "rcnn": RCNNReader, "cnn": CNNReader}

@@ -1,0 +1,96 @@
+"""The same encoder reading everything: the error that a rationale has to be compared with.
+
+    python benchmarks/full_text.py --data vader-movies [any flag of pyro_rationale.fit]
+
+Same data, networks, optimiser and steps as `python -m pyro_rationale.fit` with the same flags, but z = 1
+throughout and the best epoch by dev error. Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import click
+import torch
+
+from pyro_rationale.build import build_model, target_summary
+from pyro_rationale.commands import options_from, run_command
+from pyro_rationale.config import Config, ModelOptions, TrainOptions
+from pyro_rationale.data import load_corpus
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.vectors import load_vectors
+from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.models import RationaleModel
+from pyro_rationale.training import full_text_loss
+
+
+@torch.no_grad()
+def test_error(model: RationaleModel, batches: BucketedBatches, kind: str) -> tuple[float, float]:
+    """Squared error (scaled) or cross entropy per rated target, and accuracy (NaN for ratings)."""
+    model.eval()
+    cost = right = rated = 0.0
+    for batch in batches.ordered(256):
+        outputs = model.encoder(batch.tokens, batch.mask.float(), batch.lengths)
+        assert batch.targets is not None
+        law, targets = model.likelihood.observe(outputs, batch.targets)
+        if kind == "regression":
+            known = ~batch.targets.isnan()
+            cost += float(((outputs - targets) * known).square().sum())
+            rated += float(known.sum())
+            right = math.nan
+        else:
+            cost -= float(law.log_prob(targets).sum())
+            guess = (outputs > 0).float() if kind == "binary" else outputs.argmax(-1)
+            right += float((guess == targets).sum())
+            rated += targets.numel()
+    return cost / rated, right / rated
+
+
+@click.command()
+@options_from(DataOptions, ModelOptions, TrainOptions)
+def main(data: DataOptions, options: ModelOptions, train: TrainOptions) -> None:
+    """Train and test on whole texts."""
+    config = Config(data, options, train)
+    torch.set_num_threads(train.threads)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(config.seed)
+    corpus = load_corpus(data)
+    spec = corpus.spec
+    vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
+    vectors = load_vectors(options.vectors, vocabulary).matrix if options.vectors else None
+    centre, spread = target_summary(corpus.train, spec)
+    model = build_model(config, spec, len(vocabulary), vectors, centre, spread)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=train.learning_rate)
+    batches = BucketedBatches(corpus.train, vocabulary, spec, train.batch_size, config.seed)
+    epochs = math.ceil(train.steps / len(batches))
+    cooling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(batches), train.learning_rate / 20)
+    dev = BucketedBatches(corpus.dev, vocabulary, spec, train.batch_size)
+    best, chosen, kept = math.inf, 0, copy.deepcopy(model.state_dict())
+    for epoch in range(epochs):
+        model.train()
+        for batch in batches.epoch(epoch):
+            optimizer.zero_grad()
+            (full_text_loss(model, batch) / (len(batch) * spread * model.gain)).backward()
+            torch.nn.utils.clip_grad_norm_(parameters, train.clip)
+            optimizer.step()
+            cooling.step()
+        error, _ = test_error(model, dev, spec.kind)
+        if error < best:
+            best, chosen, kept = error, epoch + 1, copy.deepcopy(model.state_dict())
+    model.load_state_dict(kept)
+    error, accuracy = test_error(model, BucketedBatches(corpus.test, vocabulary, spec, train.batch_size), spec.kind)
+    units = [(high - low) ** 2 for low, high in spec.ranges] or [1.0]
+    facts = {"data": data.data, "seed": config.seed, "best_epoch": chosen, "epochs": epochs}
+    if spec.kind == "regression":
+        facts |= {"mse_scaled": error, "mse": error * sum(units) / len(units)}
+    else:
+        facts |= {"log_loss": error, "accuracy": accuracy}
+    click.echo(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    run_command(main)
