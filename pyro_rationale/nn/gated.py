@@ -32,7 +32,8 @@ class GatedLSTM(torch.autograd.Function):
         """
         n, length, four = projected.shape
         width = four // 4
-        gates = projected.transpose(0, 1).contiguous()  # (L, N, 4H), overwritten by the activations
+        # (L, N, 4H), overwritten by the activations; contiguous() would hand back the input itself where N or L is 1.
+        gates = projected.transpose(0, 1).clone(memory_format=torch.contiguous_format)
         hidden = projected.new_zeros(length + 1, n, width)
         cell = projected.new_zeros(length + 1, n, width)
         fresh = projected.new_empty(length, n, width)  # the cell before it is weighed
