@@ -46,7 +46,12 @@ def table(results: list[dict[str, Any]], title: str) -> Table:
     for result, row in zip(results, rows, strict=True):
         shown.add_row(str(result["seed"]), *(f"{value:.4g}" for value in row))
     shown.add_section()
-    summaries: dict[str, Callable[[Sequence[float]], float]] = {"mean": statistics.mean, "sd": statistics.stdev, "lowest": min, "highest": max}
+    summaries: dict[str, Callable[[Sequence[float]], float]] = {
+        "mean": statistics.mean,
+        "sd": statistics.stdev,
+        "lowest": min,
+        "highest": max,
+    }
     for name, summary in summaries.items():
         if name == "sd" and len(rows) < 2:
             continue

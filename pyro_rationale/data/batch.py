@@ -40,8 +40,11 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with every tensor on `device`."""
-        parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Batch(**{name: None if part is None else part.to(device) for name, part in parts.items()})
+        moved: dict[str, Any] = {}
+        for item in fields(self):
+            part: Tensor | None = getattr(self, item.name)
+            moved[item.name] = None if part is None else part.to(device)
+        return Batch(**moved)
 
     def without_targets(self) -> Batch:
         """The same texts with nothing observed, for prediction."""
