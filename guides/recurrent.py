@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pyro_rationale.distributions import RecurrentMask
 from pyro_rationale.guides.base import RationaleGuide
 from pyro_rationale.nn import BiLSTM
-from pyro_rationale.nn.gated import GatedLSTM
+from pyro_rationale.nn.gated import gated_lstm
 
 State = tuple[Tensor, Tensor]
 
@@ -52,7 +52,7 @@ class MaskCell(nn.Module):
     def unroll(self, projected: Tensor, previous: Tensor) -> Tensor:
         """All words at once, decisions given: `(N, T, 4 * width + 1)`, `(N, T)` -> logits `(N, T)`."""
         gates = projected[..., :-1] + previous[..., None] * self.decision
-        hidden: Tensor = GatedLSTM.apply(gates, self.recurrent, torch.ones_like(previous))
+        hidden = gated_lstm(gates, self.recurrent, torch.ones_like(previous))
         return projected[..., -1] + self.output(hidden).squeeze(-1)
 
 

@@ -6,11 +6,12 @@ import itertools
 
 import pytest
 import torch
+from pyro.ops.provenance import detach_provenance, get_provenance, track_provenance
 from torch import Tensor, nn
 
 from pyro_rationale.nn import POOLINGS, READERS, BiLSTM, Encoder, make_embedding
 from pyro_rationale.nn.compact import compact
-from pyro_rationale.nn.gated import GatedLSTM
+from pyro_rationale.nn.gated import gated_lstm
 from pyro_rationale.nn.generator import reverse_words
 from pyro_rationale.nn.pooling import make_pooling
 from pyro_rationale.nn.readers import LSTMReader
@@ -50,28 +51,39 @@ def test_gated_lstm_gradients(rows: int, length: int, width: int) -> None:
     arguments = [double(rows, length, 4 * width), double(4 * width, width), torch.rand(rows, length).double()]
     for argument in arguments:
         argument.requires_grad_()
-    assert torch.autograd.gradcheck(GatedLSTM.apply, tuple(arguments))
+    assert torch.autograd.gradcheck(gated_lstm, tuple(arguments))
 
 
 def test_gated_lstm_gradients_at_hard_weights() -> None:
     """At 0 and 1 too, where a straight-through estimator asks for them."""
     weights = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], dtype=torch.float64, requires_grad=True)
     projected, recurrent = double(2, 3, 8).requires_grad_(), double(8, 2).requires_grad_()
-    assert torch.autograd.gradcheck(GatedLSTM.apply, (projected, recurrent, weights))
+    assert torch.autograd.gradcheck(gated_lstm, (projected, recurrent, weights))
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_gated_lstm_keeps_gradients_under_provenance(at: int) -> None:
+    """Pyro's `TraceGraph_ELBO` wraps whatever depends on a sample."""
+    arguments = [double(2, 3, 8).requires_grad_(), double(8, 2).requires_grad_(), torch.rand(2, 3).double()]
+    plain = torch.autograd.grad(gated_lstm(*arguments).sum(), arguments[:2])
+    watched = [track_provenance(a, frozenset({"z"})) if i == at else a for i, a in enumerate(arguments)]
+    states = gated_lstm(*watched)
+    assert get_provenance(states) == {"z"}
+    torch.testing.assert_close(torch.autograd.grad(detach_provenance(states).sum(), arguments[:2]), plain)
 
 
 @pytest.mark.parametrize(("rows", "length"), [(1, 4), (4, 1), (2, 3)])
 def test_gated_lstm_leaves_its_input_alone(rows: int, length: int) -> None:
     projected = double(rows, length, 8).requires_grad_()
     before = projected.detach().clone()
-    GatedLSTM.apply(projected, double(8, 2), torch.rand(rows, length).double()).sum().backward()
+    gated_lstm(projected, double(8, 2), torch.rand(rows, length).double()).sum().backward()
     assert torch.equal(projected, before)
 
 
 def test_gated_lstm_leaves_the_incoming_gradient_alone() -> None:
     """The backward pass works in place; a gradient laid out as it likes it must be copied first."""
     projected = double(2, 3, 8).requires_grad_()
-    states = GatedLSTM.apply(projected, double(8, 2), torch.ones(2, 3, dtype=torch.float64))
+    states = gated_lstm(projected, double(8, 2), torch.ones(2, 3, dtype=torch.float64))
     incoming = double(3, 2, 2).transpose(0, 1)
     before = incoming.clone()
     (once,) = torch.autograd.grad(states, projected, incoming, retain_graph=True)

@@ -111,10 +111,24 @@ def guide_table(guide: RationaleGuide, features: Tensor) -> Oracle:
         couplings = torch.stack([guide.joint(pair)[0] for pair in pairs]) if pairs else features.new_zeros(0)
         return Oracle.chain(guide.head(features)[0, :, 0], couplings)
     assert isinstance(guide, RecurrentGuide)
-    masks = all_masks(n)
-    before = torch.cat([torch.zeros(len(masks), 1, dtype=torch.float64), masks[:, :-1]], dim=1)
-    on = torch.sigmoid(guide.cell.unroll(features.expand(len(masks), -1, -1), before))
-    return Oracle(torch.where(masks > 0, on, 1 - on).log().sum(-1))
+    return recurrent_table(guide, features[0])
+
+
+def recurrent_table(guide: RecurrentGuide, features: Tensor) -> Oracle:
+    """The same for the recurrent guide: torch's own cell along all masks at once, features `(n, H)`."""
+    cell, masks = guide.cell, all_masks(len(features))
+    from_word = torch.cat([cell.inputs.weight, cell.decision[:, None]], dim=1)
+    nothing = torch.zeros_like(cell.inputs.bias)
+    state = (features.new_zeros(len(masks), cell.width), features.new_zeros(len(masks), cell.width))
+    total = features.new_zeros(len(masks))
+    before = features.new_zeros(len(masks))
+    for word, here in zip(features, masks.unbind(1), strict=True):
+        inputs = torch.cat([word.expand(len(masks), -1), before[:, None]], dim=1)
+        state = torch.lstm_cell(inputs, state, from_word, cell.recurrent, cell.inputs.bias, nothing)
+        on = torch.sigmoid(cell.direct(word) + cell.output(state[0])[:, 0])
+        total = total + torch.where(here > 0, on, 1 - on).log()
+        before = here
+    return Oracle(total)
 
 
 def hand_log_likelihood(model: RationaleModel, outputs: Tensor, target: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from pyro_rationale.nn.compact import compact
@@ -42,7 +44,7 @@ class Encoder(nn.Module):
         Returns:
             `(*s, B, outputs)`.
         """
-        rows = z.shape[:-2].numel()
+        rows = math.prod(z.shape[:-2])  # a plain tuple where Pyro traces provenance
         kept = compact(tokens.repeat(rows, 1), z.reshape(-1, z.shape[-1]), lengths.repeat(rows))
         hard = not z.requires_grad and bool((kept.weights == kept.weights.round()).all())
         inputs = self.dropout(self.embedding(kept.words))

@@ -12,24 +12,36 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.overrides import handle_torch_function, has_torch_function
+
+
+def gated_lstm(projected: Tensor, recurrent: Tensor, weights: Tensor) -> Tensor:
+    """h_t = h_{t-1} + w_t (lstm(x_t, h_{t-1}, c_{t-1}) - h_{t-1}), and c_t likewise.
+
+    Args:
+        projected: W x_t + b for the four gates (input, forget, candidate, output), `(N, L, 4 H)`.
+        recurrent: U, `(4 H, H)`, as `nn.LSTM` stores it.
+        weights: `(N, L)`, in [0, 1].
+
+    Returns:
+        The states h, `(N, L, H)`.
+    """
+    arguments = (projected, recurrent, weights)
+    if has_torch_function(arguments):
+        # Tensors that watch what is done to them, as those in which Pyro tracks provenance, are to see one operation:
+        # inside of an autograd.Function they would hide its output from autograd, and nothing would be learnt.
+        watched: Tensor = handle_torch_function(gated_lstm, arguments, *arguments)
+        return watched
+    states: Tensor = GatedLSTM.apply(*arguments)
+    return states
 
 
 class GatedLSTM(torch.autograd.Function):
-    """h_t = h_{t-1} + w_t (lstm(x_t, h_{t-1}, c_{t-1}) - h_{t-1}), and c_t likewise."""
+    """`gated_lstm` and its gradient."""
 
     @staticmethod
     def forward(ctx: Any, projected: Tensor, recurrent: Tensor, weights: Tensor) -> Tensor:
-        """Run the recurrence.
-
-        Args:
-            ctx: autograd's notebook.
-            projected: W x_t + b for the four gates (input, forget, candidate, output), `(N, L, 4 H)`.
-            recurrent: U, `(4 H, H)`, as `nn.LSTM` stores it.
-            weights: `(N, L)`, in [0, 1].
-
-        Returns:
-            The states h, `(N, L, H)`.
-        """
+        """Run the recurrence."""
         n, length, four = projected.shape
         width = four // 4
         # (L, N, 4H), overwritten by the activations; contiguous() would hand back the input itself where N or L is 1.

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyro_rationale.nn.gated import GatedLSTM
+from pyro_rationale.nn.gated import gated_lstm
 
 
 class Reader(Protocol):
@@ -42,8 +42,7 @@ class LSTMReader(nn.Module):
             return self.lstm(inputs)[0]
         from_word, from_state, word_bias, state_bias = self.lstm.all_weights[0]
         projected = F.linear(inputs, from_word, word_bias + state_bias)
-        states: Tensor = GatedLSTM.apply(projected, from_state, weights)
-        return states
+        return gated_lstm(projected, from_state, weights)
 
 
 class RCNNReader(nn.Module):
