@@ -251,18 +251,18 @@ def test_straight_through_is_exact_in_a_linear_likelihood(name: str) -> None:
 
 
 def test_relaxed_bias_shrinks_with_the_temperature() -> None:
-    """In the linear likelihood, against the exact gradient: the slope at temperature t is that of E[soft z]."""
+    """In the linear likelihood, where straight-through on the independent twin is exact."""
     linear = Linear()
     errors = []
     for temperature in (2.0, 0.5, 0.1):
         guide = tiny_guide("relaxed")
         guide.temperature = temperature
-        found = gradients(MaskELBO("relaxed", 1), linear, guide, 60_000).mean(0)
+        found = gradients(MaskELBO("relaxed", 1), linear, guide, 10_000).mean(0)
         twin = tiny_guide("independent")
         twin.load_state_dict(guide.state_dict())
         right = gradients(MaskELBO("straight-through", 1), linear, twin, 1)[0]
         errors.append(float((found - right).norm() / right.norm()))
-    assert errors[0] > 3 * errors[1] > 9 * errors[2] or errors[2] < 0.03 < errors[1] < errors[0]
+    assert errors[0] > 2 * errors[1] > 4 * errors[2]
 
 
 # Estimators and guides that do not go together.
