@@ -82,7 +82,7 @@ class RateControl:
     def _error(self, step: int) -> float:
         """Relative error of the rate, in [-1, 1]; 0 between the target and a lower edge that nobody minds."""
         target = self.schedule.target(step)
-        edge = target * (0.25 if self.schedule.arrived(step) else 0.5)
+        edge = target * (0.1 if self.schedule.arrived(step) else 0.5)
         if self.average > target:
             return min(1.0, (self.average - target) / target)
         return min(0.0, (self.average - edge) / edge)

@@ -25,7 +25,18 @@ from pyro_rationale.evaluation import evaluate_documents
 from pyro_rationale.history import EpochRecord, StepRecord
 from pyro_rationale.inference.report import objective_report
 from pyro_rationale.models import NormalLikelihood
-from pyro_rationale.runs import CHECKPOINT, EPOCHS, METRICS, WEIGHTS, Fitted, pick_device, read_config, start_run
+from pyro_rationale.runs import (
+    CHECKPOINT,
+    EPOCHS,
+    METRICS,
+    Fitted,
+    check_free,
+    check_same_config,
+    check_same_corpus,
+    clear_run,
+    pick_device,
+    start_run,
+)
 from pyro_rationale.storage import read_tensors, write_bytes, write_json, write_tensors
 from pyro_rationale.training import Trainer
 from pyro_rationale.watch import Watch, score_modes
@@ -88,15 +99,18 @@ class Fit:
                         self.save()
                         saved = time.monotonic()
                 score = score_modes(self.fitted, self.dev)
-                closed = self.watch.close_epoch(self.trainer.finish_epoch(), score)
-                self.history.append(closed)
+                with self.trainer.unbroken():
+                    closed = self.watch.close_epoch(self.trainer.finish_epoch(), score)
+                    self.history.append(closed)
                 self.seconds = before + time.monotonic() - started
                 self.save()
                 saved = time.monotonic()
                 progress.closed(closed)
         except BaseException:
-            # An interrupt, a loss that is not finite, a full disk elsewhere: the last whole step is worth keeping.
-            self.save()
+            # An interrupt, a loss that is not finite: the last whole step is worth keeping. Half a step is worth
+            # nothing; then the checkpoint before it stands.
+            if self.trainer.whole:
+                self.save()
             raise
 
     @property
@@ -113,12 +127,12 @@ class Fit:
         more, watched = self.watch.state()
         tensors = {f"now.{k}": v for k, v in now.items()} | more
         history = [asdict(record) for record in self.history]
-        write_tensors(
-            self.folder / CHECKPOINT,
-            tensors,
-            {"trainer": facts, "watch": watched, "history": history, "seconds": self.seconds},
-        )
-        lines = "".join(json.dumps(_finite(record)) + "\n" for record in history)
+        about = {"trainer": facts, "watch": watched, "history": history, "seconds": self.seconds}
+        write_tensors(self.folder / CHECKPOINT, tensors, about)
+        self._write_history()
+
+    def _write_history(self) -> None:
+        lines = "".join(json.dumps(_finite(asdict(record))) + "\n" for record in self.history)
         write_bytes(self.folder / EPOCHS, lines.encode())
 
     def resume(self) -> None:
@@ -133,8 +147,10 @@ class Fit:
             self.seconds = facts["seconds"]
             self.watch.restore(tensors, facts["watch"])
             self.trainer.restore({k[4:]: v for k, v in tensors.items() if k.startswith("now.")}, facts["trainer"])
-        except (KeyError, TypeError, RuntimeError) as problem:
-            raise RunError(f"{self.folder / CHECKPOINT}: not a checkpoint of this fit ({problem}); fit again") from None
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as problem:
+            reason = str(problem).splitlines()[0]
+            raise RunError(f"{self.folder / CHECKPOINT}: not a checkpoint of this fit ({reason}); fit again") from None
+        self._write_history()  # a kill may have come after the checkpoint and before the history
 
     def finish(self) -> dict[str, Any]:
         """Choose the best weights, settle sigma, write weights and the test table.
@@ -172,19 +188,20 @@ def prepare(config: Config, folder: Path, resume: bool = False, force: bool = Fa
     """Read the data, build everything, open the run folder.
 
     Args:
-        config: the configuration; with `resume`, the folder's own is used instead.
+        config: the configuration; with `resume` the folder's own, save for `FREE`.
         folder: the run folder.
-        resume: go on from the folder's checkpoint.
+        resume: go on from the folder's checkpoint, or from the start if there is none yet.
         force: start anew in a folder that holds a run.
 
     Raises:
         DataError: the corpus cannot be read.
+        ConfigError: the configuration is not that of the run to resume.
         RunError: the folder already holds a run, or holds none to resume.
     """
     if resume:
-        config, _ = read_config(folder)
-    elif folder.exists() and any(folder.iterdir()) and not force:
-        raise RunError(f"{folder}: already holds files; go on with --resume, replace it with --force, or change --out")
+        check_same_config(config, folder)
+    elif not force:
+        check_free(folder)
     torch.manual_seed(config.seed)
     device = pick_device(config.train.device)
     corpus = load_corpus(config.data)
@@ -207,11 +224,13 @@ def prepare(config: Config, folder: Path, resume: bool = False, force: bool = Fa
     watch = Watch(trainer, prior, rate if steered else None, model.gain, config.train.patience)
     fit = Fit(folder, corpus, fitted, trainer, watch, dev, prior, vectors, [])
     if resume and (folder / CHECKPOINT).exists():
+        check_same_corpus(config, corpus.spec, vocabulary, folder)
         fit.resume()
+    elif force:
+        clear_run(folder)
     elif not resume:
-        for stale in (METRICS, WEIGHTS, CHECKPOINT, EPOCHS):
-            (folder / stale).unlink(missing_ok=True)
-        start_run(folder, config, corpus.spec, vocabulary)
+        check_free(folder)  # once more: reading the corpus takes long enough for another fit to have come
+    start_run(folder, config, corpus.spec, vocabulary)
     return fit
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import pyro
@@ -63,39 +64,56 @@ class Trainer:
             for name, parameter in module.named_parameters()
             if parameter.requires_grad
         }
-        self.learning_rate = options.learning_rate
-        self.optimizer = torch.optim.Adam(self.named.values(), lr=self.learning_rate)
+        self.easing = 1.0  # factor on the learning rate; recoveries lower it
+        self.optimizer = torch.optim.Adam(self.named.values(), lr=options.learning_rate)
         self.step = 0
         self.epoch = 0
         self.position = 0
         self.totals = StepTotals()
+        self.whole = True
         fitted.model.prior = control.update(0, 1.0)
+
+    @contextmanager
+    def unbroken(self) -> Iterator[None]:
+        """Around changes that only make sense together: cut short, they leave `whole` false and no state to save."""
+        self.whole = False
+        yield
+        self.whole = True
 
     # One step.
 
     def train_step(self, batch: Batch) -> StepRecord:
-        """One update on one batch.
+        """One update on one batch; whatever interrupts the computation leaves the state before the step.
 
         Raises:
-            TrainingError: the loss or the gradient is not finite; the parameters are those before the step.
+            TrainingError: the loss or the gradient is not finite.
         """
         batch = batch.to(self.fitted.device)
         reading = self.step < self.control.schedule.warmup
-        self.optimizer.zero_grad(set_to_none=True)
-        loss, record = self._full_text_loss(batch) if reading else self._objective_loss(batch)
-        (loss / (len(batch) * self.scale)).backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.named.values(), self.fitted.config.train.clip)
-        if not (math.isfinite(record.loss) and bool(torch.isfinite(norm))):
-            raise TrainingError(
-                f"epoch {self.epoch + 1}, batch {self.position + 1} (documents {_some(batch.index)}): the loss is "
-                f"{record.loss:g}, its gradient {float(norm):g}; the state before it is kept: lower --learning-rate"
-            )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * self._cooling()
-        self.optimizer.step()
-        self.step += 1
-        if not reading:
-            self.fitted.model.prior = self.control.update(self.step, record.rate)
+        random = self._random()
+        try:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss, record = self._full_text_loss(batch) if reading else self._objective_loss(batch)
+            (loss / (len(batch) * self.scale)).backward()
+            norm = torch.nn.utils.clip_grad_norm_(self.named.values(), self.fitted.config.train.clip)
+            if not (math.isfinite(record.loss) and bool(torch.isfinite(norm))):
+                raise TrainingError(
+                    f"epoch {self.epoch + 1}, batch {self.position + 1} (documents {_some(batch.index)}): the loss "
+                    f"is {record.loss:g}, its gradient {float(norm):g}; the state before it is kept: go on with "
+                    "--resume and a lower --learning-rate"
+                )
+        except BaseException:
+            self._set_random(random)
+            raise
+        with self.unbroken():
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.fitted.config.train.learning_rate * self.easing * self._cooling()
+            self.optimizer.step()
+            self.step += 1
+            if not reading:
+                self.fitted.model.prior = self.control.update(self.step, record.rate)
+            self.totals.add(record)
+            self.position += 1
         return record
 
     def _objective_loss(self, batch: Batch) -> tuple[Tensor, StepRecord]:
@@ -128,10 +146,7 @@ class Trainer:
         for number, batch in enumerate(self.batches.epoch(self.epoch)):
             if number < self.position:
                 continue
-            record = self.train_step(batch)
-            self.totals.add(record)
-            self.position = number + 1
-            yield record
+            yield self.train_step(batch)
 
     def finish_epoch(self) -> EpochRecord:
         """Averages of the epoch; the next one begins."""
@@ -159,17 +174,15 @@ class Trainer:
         names = list(self.named)
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{names[index]}.{key}": value for key, value in moments.items()}
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.fitted.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.fitted.device)
+        tensors |= self._random()
         facts = {
             "step": self.step,
             "epoch": self.epoch,
             "position": self.position,
             "control": self.control.state(),
-            "schedule": vars(self.control.schedule),
-            "totals": vars(self.totals),
-            "learning_rate": self.learning_rate,
+            "schedule": asdict(self.control.schedule),
+            "totals": asdict(self.totals),
+            "easing": self.easing,
         }
         return {name: value.detach().clone() for name, value in tensors.items()}, facts
 
@@ -180,18 +193,31 @@ class Trainer:
         whole["state"] = {}
         for index, name in enumerate(self.named):
             prefix = f"adam.{name}."
-            moments = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            # Copies: Adam would go on writing into the state that a later recovery needs.
+            moments = {k.removeprefix(prefix): v.clone() for k, v in tensors.items() if k.startswith(prefix)}
             if moments:
                 whole["state"][index] = moments
         self.optimizer.load_state_dict(whole)
-        self.learning_rate = facts["learning_rate"]
+        self.easing = facts["easing"]
         self.step, self.epoch, self.position = facts["step"], facts["epoch"], facts["position"]
         self.control.restore(facts["control"])
         self.control.schedule = type(self.control.schedule)(**facts["schedule"])
         self.totals = StepTotals(**facts["totals"])
-        torch.set_rng_state(tensors["random.cpu"].cpu())
-        if "random.cuda" in tensors and self.fitted.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.fitted.device)
+        self.whole = True
+        self._set_random(tensors)
+
+    def _random(self) -> dict[str, Tensor]:
+        """Where the generators stand."""
+        states = {"random.cpu": torch.get_rng_state()}
+        if self.fitted.device.type == "cuda":
+            states["random.cuda"] = torch.cuda.get_rng_state(self.fitted.device)
+        return states
+
+    def _set_random(self, states: dict[str, Tensor]) -> None:
+        """The inverse of `_random`."""
+        torch.set_rng_state(states["random.cpu"].cpu())
+        if "random.cuda" in states and self.fitted.device.type == "cuda":
+            torch.cuda.set_rng_state(states["random.cuda"].cpu(), self.fitted.device)
 
     def weights(self) -> dict[str, Tensor]:
         """Weights and buffers of model and guide, the prior in force among them; copies."""

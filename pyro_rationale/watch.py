@@ -107,21 +107,22 @@ class Watch:
         return self.rate is None or record.dev_rate <= 1.1 * self.rate
 
     def _recover(self) -> str:
-        """Back to the last good state with half the learning rate and half the speed of descent."""
+        """Back to the last good state with half the learning rate and half the pace of what has just collapsed."""
         self.recoveries += 1
         trainer = self.trainer
-        now = (trainer.epoch, trainer.step)
+        epoch, step, easing = trainer.epoch, trainer.step, trainer.easing
+        anneal = trainer.control.schedule.anneal
         if self.good is not None:
             trainer.restore(*self.good)
             where = f"back to epoch {trainer.epoch}"
         else:
             where = "no good state yet, going on"
-        trainer.epoch, good_step = now[0], trainer.step
-        trainer.step = now[1]
+        good_step = trainer.step
+        trainer.epoch, trainer.step = epoch, step
         # Another stretch of random numbers, or the same thing happens again.
         torch.manual_seed(trainer.fitted.config.seed + 7919 * self.recoveries)
-        trainer.learning_rate *= 0.5
-        trainer.control.schedule = slower(trainer.control.schedule, good_step, trainer.step)
+        trainer.easing = 0.5 * easing
+        trainer.control.schedule = slower(trainer.control.schedule, good_step, step, anneal)
         return where + ", half the learning rate, half the pace"
 
     # For checkpoints.
@@ -143,11 +144,11 @@ class Watch:
         self.good = (good, facts["good"]) if facts["good"] is not None else None
 
 
-def slower(schedule: Schedule, then: int, now: int) -> Schedule:
-    """The schedule that stands at `now` where the old one stood at `then`, and goes on at half the pace.
+def slower(schedule: Schedule, then: int, now: int, anneal: float) -> Schedule:
+    """The schedule that stands at `now` where `schedule` stood at `then`, and descends in twice `anneal` steps.
 
     A schedule that had arrived goes back to 70 % of its descent, so that words come back before they go.
     """
     progress = min(0.7, schedule.progress(then))
-    anneal = 2.0 * max(1.0, schedule.anneal)
+    anneal = 2.0 * max(1.0, anneal)
     return Schedule(warmup=now - progress * anneal, anneal=anneal, rate=schedule.rate)

@@ -16,7 +16,7 @@ from pyro_rationale.distributions.base import MaskDistribution
 from pyro_rationale.distributions.scan import bernoulli_entropy, softplus
 
 ENUMERABLE = 10  # words up to which all masks are enumerated
-BEAMS = 16
+BEAMS = 4
 SEED = 20160601  # of the estimates' own generator: the same distribution always reports the same figures
 
 
