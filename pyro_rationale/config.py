@@ -90,6 +90,8 @@ class TrainOptions:
             _positive(flag.replace("_", "-"), getattr(self, flag))
         for flag in ("warmup", "anneal"):
             _positive(flag, getattr(self, flag), strict=False)
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"--seed: expected a whole number from 0 to 2^63 - 1, got {self.seed}")
         if self.estimator not in ESTIMATORS:
             raise ConfigError(f"--estimator: expected one of {', '.join(ESTIMATORS)}, got {self.estimator!r}")
 
@@ -106,6 +108,11 @@ class Config:
         pathwise = self.train.estimator == "relaxed"
         if pathwise and self.model.guide != "relaxed":
             raise ConfigError(f"--estimator relaxed works with --guide relaxed, not with --guide {self.model.guide}")
+        if self.model.guide == "relaxed" and self.estimator in ("reinforce", "rloo"):
+            raise ConfigError(
+                f"--estimator {self.estimator}: samples of --guide relaxed carry gradients themselves; use "
+                "--estimator relaxed, or --guide independent, the same family without"
+            )
         if self.estimator == "rloo" and self.train.samples < 2:
             raise ConfigError(f"--samples: rloo needs at least 2 samples per document, got {self.train.samples}")
         if self.estimator == "tracegraph" and self.model.tau == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -14,17 +15,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from pyro_rationale.commands import options_from, run_command
+from pyro_rationale.commands import given, options_from, run_command, with_given
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.explain import describe
 from pyro_rationale.fitting import Fit, describe_prior, fit_run
 from pyro_rationale.history import EpochRecord, StepRecord
 from pyro_rationale.posterior import ReadingOptions, read
 from pyro_rationale.render import is_plain, legend, metrics_table, rationale
-from pyro_rationale.runs import METRICS
+from pyro_rationale.runs import CONFIG, METRICS, check_same_config, read_config
 from pyro_rationale.storage import read_json
 
 SHOWN = 3  # documents at the end
@@ -53,24 +54,45 @@ def fit(
         raise ConfigError("--resume goes on with a run folder; name it with --out")
     if resume and force:
         raise ConfigError("--resume goes on with the run and --force throws it away; give one of them")
-    config = Config(data, model, train)
-    folder = out if out is not None else free_folder(Path("runs") / default_name(config))
     console = Console(highlight=False)
-    if resume and (folder / METRICS).exists():
-        console.print(f"{folder} is finished already; --force fits it again")
-        show_metrics(console, read_json(folder / METRICS))
-        return
+    if resume and out is not None:
+        config, folder = resumed_config((data, model, train), out, given()), out
+        check_same_config(config, folder)
+        if (folder / METRICS).exists():
+            show_finished(console, folder)
+            return
+    else:
+        config = Config(data, model, train)
+        folder = out if out is not None else free_folder(Path("runs") / default_name(config))
     signal.signal(signal.SIGTERM, _interrupt)
     with Bar(console, quiet) as bar:
         try:
             finished, metrics = fit_run(config, folder, resume, force, bar)
         except KeyboardInterrupt:
             bar.stop()
-            console.print(f"\nInterrupted. Go on with: python -m pyro_rationale.fit --out {folder} --resume")
+            begun = (folder / CONFIG).exists() and not (folder / METRICS).exists()
+            way = f"Go on with: python -m pyro_rationale.fit --out {shlex.quote(str(folder))} --resume"
+            console.print(f"\nInterrupted. {way if begun else 'Nothing was written.'}", soft_wrap=True, markup=False)
             raise
     show_metrics(console, metrics)
     show_documents(console, finished)
-    console.print(f"\nRun folder: [bold]{folder}[/]. Read texts with: python -m pyro_rationale.explain --run {folder}")
+    way = f"python -m pyro_rationale.explain --run {shlex.quote(str(folder))}"
+    console.print(f"\nRun folder: {folder}. Read texts with: {way}", soft_wrap=True, markup=False)
+
+
+def resumed_config(flags: tuple[DataOptions, ModelOptions, TrainOptions], folder: Path, typed: set[str]) -> Config:
+    """The configuration of the run in `folder`, with the flags that the user typed.
+
+    Raises:
+        RunError: its configuration is damaged or of another version.
+    """
+    if not (folder / CONFIG).exists():
+        return Config(*flags)
+    own = read_config(folder)[0]
+    data, model, train = flags
+    return Config(
+        with_given(own.data, data, typed), with_given(own.model, model, typed), with_given(own.train, train, typed)
+    )
 
 
 def default_name(config: Config) -> str:
@@ -126,7 +148,8 @@ class Bar:
         corpus, fitted = fit.corpus, fit.fitted
         spec = corpus.spec
         sizes = f"{len(corpus.train):,} train, {len(corpus.dev):,} dev, {len(corpus.test):,} test"
-        self.console.print(f"[bold]{corpus.name}[/]: {sizes}; {spec.kind} of {', '.join(spec.names)}", soft_wrap=True)
+        what = f": {sizes}; {spec.kind} of {', '.join(spec.names)}"
+        self.console.print(Text.assemble((corpus.name, "bold"), what), soft_wrap=True)
         if fit.vectors is not None:
             tokens = fit.vectors.token_coverage(corpus.train, fitted.vocabulary)
             self.console.print(f"word vectors: {fit.vectors.coverage:.1%} of {len(fitted.vocabulary):,} words, "
@@ -139,7 +162,7 @@ class Bar:
         )
         self.console.print(
             f"guide {fitted.config.guide}, estimator {fitted.config.estimator}, seed {fitted.config.seed}, "
-            f"{fitted.device}; run folder {fit.folder}", soft_wrap=True,
+            f"{fitted.device}; run folder {fit.folder}", soft_wrap=True, markup=False,
         )
         if fit.history:
             self.console.print(f"resumed after epoch {len(fit.history)}, step {fit.trainer.step}")
@@ -167,12 +190,26 @@ class Bar:
         )
 
 
+def show_finished(console: Console, folder: Path) -> None:
+    """The result of a run that needs no more training.
+
+    Raises:
+        RunError: the file is damaged or of another version.
+    """
+    metrics = read_json(folder / METRICS)
+    console.print(f"{folder} is finished already; --force fits it again", soft_wrap=True, markup=False)
+    try:
+        show_metrics(console, metrics)
+    except (KeyError, TypeError) as problem:
+        raise RunError(f"{folder / METRICS}: not a result of this version ({problem}); use --force") from None
+
+
 def show_metrics(console: Console, metrics: dict[str, Any]) -> None:
     """The test table, with the noise floor and the prior in force below it."""
     console.print()
     console.print(metrics_table(metrics["test"], title=f"Test set ({metrics['data']}, {metrics['guide']})"))
     floor = metrics.get("noise_floor")
-    if floor is not None:
+    if floor:
         ratio = metrics["test"]["mse"] / floor
         console.print(f"noise floor of the squared error: {floor:.4g}; reached {ratio:.2f} x that")
     now, asked = metrics["prior"], metrics["prior_asked"]

@@ -28,8 +28,8 @@ from pyro_rationale.storage import read_json, read_tensors, remove_leftovers, wr
 FORMAT = 1  # of the run folder; raised when older folders can no longer be read
 
 CONFIG, VOCABULARY, EPOCHS = "config.json", "vocabulary.json", "epochs.jsonl"
-FREE = ("learning_rate", "device", "threads")  # options that may be changed when a run is resumed
 CHECKPOINT, WEIGHTS, METRICS = "checkpoint.safetensors", "model.safetensors", "metrics.json"
+FREE = ("learning_rate", "device", "threads")  # options that may be changed when a run is resumed
 
 
 def pick_device(name: str) -> torch.device:
