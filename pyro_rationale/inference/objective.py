@@ -99,7 +99,7 @@ class MaskELBO(ELBO):
             if self.estimator == "straight-through" and not q.has_rsample:
                 site["value"] = _through_marginals(q, site["value"])
             elif (self.estimator in PATHWISE) != q.has_rsample:
-                raise ConfigError(_misfit(self.estimator, q))
+                raise ConfigError(misfit(self.estimator, q))
             model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
         z = site["value"]
         p = model_trace.nodes["z"]["fn"]
@@ -184,7 +184,7 @@ def _through_marginals(q: MaskDistribution, z: Tensor) -> Tensor:
     return z + (inclusion - inclusion.detach())  # the bracket is exactly 0: encoders tell 1 from nearly 1
 
 
-def _misfit(estimator: str, q: MaskDistribution) -> str:
+def misfit(estimator: str, q: MaskDistribution) -> str:
     """Why the estimator cannot be had with this guide, and which can."""
     if estimator in PATHWISE:
         return f"--estimator {estimator}: {type(q).__name__} has no reparameterised sample; use --estimator rloo"

@@ -12,7 +12,7 @@ from pyro.ops.provenance import detach_provenance
 from torch import Tensor
 
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.objective import Estimate, observed_log_prob
+from pyro_rationale.inference.objective import Estimate, misfit, observed_log_prob
 
 
 class TemperedTraceGraph(TraceGraph_ELBO):
@@ -26,7 +26,7 @@ class TemperedTraceGraph(TraceGraph_ELBO):
         tau: weight of the guide's entropy; > 0, since Pyro takes no scale of 0.
 
     Raises:
-        ConfigError: tau is 0 or less.
+        ConfigError: tau is 0 or less; later, a guide whose samples carry gradients.
     """
 
     def __init__(self, num_particles: int = 1, tau: float = 1.0) -> None:
@@ -37,7 +37,11 @@ class TemperedTraceGraph(TraceGraph_ELBO):
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         tempered: Callable[..., Any] = poutine.scale(guide, scale=self.tau)
-        return super()._get_trace(model, tempered, args, kwargs)
+        traces = super()._get_trace(model, tempered, args, kwargs)
+        q = traces[1].nodes["z"]["fn"]
+        if q.has_rsample:
+            raise ConfigError(misfit("tracegraph", q))
+        return traces
 
     def estimate(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Estimate:
         """As `MaskELBO.estimate`, with Pyro's surrogate and sampled KL and entropy."""
