@@ -9,6 +9,7 @@ MaskELBO())`, or `MaskELBO()(model, guide)` with a torch optimiser.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +83,7 @@ class MaskELBO(ELBO):
             raise ConfigError(f"--samples: rloo compares samples and needs at least 2, got {num_particles}")
         if num_particles < 1:
             raise ConfigError(f"--samples: expected at least 1, got {num_particles}")
-        if tau < 0.0:
+        if not 0.0 <= tau < math.inf:  # NaN fails as well
             raise ConfigError(f"--tau: expected a weight of 0 or more, got {tau}")
         if penalties not in ("exact", "sampled"):
             raise ConfigError(f"--penalties: expected exact or sampled, got {penalties!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,7 @@ class TemperedTraceGraph(TraceGraph_ELBO):
 
     def __init__(self, num_particles: int = 1, tau: float = 1.0) -> None:
         super().__init__(num_particles=num_particles, max_plate_nesting=1)
-        if tau <= 0.0:
+        if not 0.0 < tau < math.inf:  # NaN fails as well
             raise ConfigError(f"--tau: tracegraph takes a weight above 0, got {tau}; --estimator rloo takes 0")
         self.tau = tau
 
