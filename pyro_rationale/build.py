@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.errors import DataError
 from pyro_rationale.guides import GUIDES, ChainGuide, RationaleGuide, RelaxedGuide
 from pyro_rationale.inference.objective import MaskELBO
 from pyro_rationale.inference.tracegraph import TemperedTraceGraph
@@ -26,8 +27,17 @@ def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[lis
     Returns:
         The mean of each scaled rating (zeros for classes), and the summed variance of the ratings, or the entropy of
         the labels in nats.
+
+    Raises:
+        DataError: nobody rated one of the targets.
     """
     targets = torch.tensor([document.targets for document in documents], dtype=torch.float64)
+    for name, unrated in zip(spec.names, targets.isnan().all(0).tolist(), strict=True):
+        if unrated:
+            raise DataError(
+                f"no training document has a value of {name!r}; leave that --target-column out, or split otherwise "
+                "(--split-seed)"
+            )
     if spec.kind == "regression":
         low, high = torch.tensor(spec.ranges, dtype=torch.float64).unbind(-1)
         scaled = (targets - low) / (high - low)

@@ -90,6 +90,10 @@ class TrainOptions:
             _positive(flag.replace("_", "-"), getattr(self, flag))
         for flag in ("warmup", "anneal"):
             _positive(flag, getattr(self, flag), strict=False)
+        # Above these, torch does not say what is wrong: it overflows, or crashes.
+        for flag, most in (("learning_rate", 1e3), ("threads", 1024)):
+            if getattr(self, flag) > most:
+                raise ConfigError(f"--{flag.replace('_', '-')}: expected {most:g} at most, got {getattr(self, flag)}")
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"--seed: expected a whole number from 0 to 2^63 - 1, got {self.seed}")
         if self.estimator not in ESTIMATORS:
@@ -108,7 +112,7 @@ class Config:
         pathwise = self.train.estimator == "relaxed"
         if pathwise and self.model.guide != "relaxed":
             raise ConfigError(f"--estimator relaxed works with --guide relaxed, not with --guide {self.model.guide}")
-        if self.model.guide == "relaxed" and self.estimator in ("reinforce", "rloo"):
+        if self.model.guide == "relaxed" and self.estimator in ("tracegraph", "reinforce", "rloo"):
             raise ConfigError(
                 f"--estimator {self.estimator}: samples of --guide relaxed carry gradients themselves; use "
                 "--estimator relaxed, or --guide independent, the same family without"
