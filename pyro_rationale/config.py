@@ -36,7 +36,7 @@ class ModelOptions:
     min_count: int = option(2, "a word seen less often in training is unknown")
     dropout: float = option(0.0, "dropout on word vectors and states")
     rate: float = option(0.13, "prior: share of words kept; also what training steers to")
-    span: float = option(1.3, "prior: mean length of a kept run, in words")
+    span: float | None = option(None, "prior: mean length of a kept run, in words; default: 13 % more than by chance")
     lambda1: float | None = option(None, "the paper's penalty per kept word (with --lambda2; replaces --rate, --span)")
     lambda2: float | None = option(None, "the paper's penalty per change of the mask")
     nats: float = option(200.0, "kappa, said as nats: what a perfect prediction of one document gains over none")
@@ -52,8 +52,8 @@ class ModelOptions:
             raise ConfigError(f"--guide: expected one of {', '.join(GUIDE_NAMES)}, got {self.guide!r}")
         if not 0.0 < self.rate < 1.0:
             raise ConfigError(f"--rate: expected a share between 0 and 1, got {self.rate}")
-        if not self.span >= 1.0 or self.span == float("inf"):
-            raise ConfigError(f"--span: expected a mean run length of at least 1 word, got {self.span}")
+        if self.span is not None and not 1.0 < self.span < float("inf"):
+            raise ConfigError(f"--span: expected a mean run of more than 1 word, got {self.span}")
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"--dropout: expected a share from 0 to below 1, got {self.dropout}")
         if self.kappa is not None:
