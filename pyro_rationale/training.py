@@ -203,7 +203,6 @@ class Trainer:
         self.control.restore(facts["control"])
         self.control.schedule = type(self.control.schedule)(**facts["schedule"])
         self.totals = StepTotals(**facts["totals"])
-        self.whole = True
         self._set_random(tensors)
 
     def _random(self) -> dict[str, Tensor]:
