@@ -10,8 +10,8 @@ from pyro_rationale.data.options import DataOptions, option
 from pyro_rationale.errors import ConfigError
 
 GUIDE_NAMES = ("independent", "relaxed", "recurrent", "chain")
-ESTIMATORS = ("auto", "tracegraph", "reinforce", "rloo", "relaxed", "straight-through")
-DEFAULT_ESTIMATOR = {"independent": "rloo", "relaxed": "relaxed", "recurrent": "rloo", "chain": "rloo"}
+ESTIMATORS = ("auto", "tracegraph", "reinforce", "rloo", "muprop", "relaxed", "straight-through")
+DEFAULT_ESTIMATOR = {"independent": "muprop", "relaxed": "relaxed", "recurrent": "muprop", "chain": "muprop"}
 
 
 def _positive(flag: str, value: float, strict: bool = True) -> None:
@@ -71,7 +71,7 @@ class ModelOptions:
 class TrainOptions:
     """How the fit is run."""
 
-    estimator: str = option("auto", "gradient of the reconstruction term; auto: rloo, or relaxed for that guide",
+    estimator: str = option("auto", "gradient of the reconstruction term; auto: muprop, or relaxed for that guide",
                             choices=ESTIMATORS)
     samples: int = option(4, "K, masks per document and step (score functions and straight-through)")
     learning_rate: float = option(3e-3, "of Adam")
@@ -112,13 +112,13 @@ class Config:
         pathwise = self.train.estimator == "relaxed"
         if pathwise and self.model.guide != "relaxed":
             raise ConfigError(f"--estimator relaxed works with --guide relaxed, not with --guide {self.model.guide}")
-        if self.model.guide == "relaxed" and self.estimator in ("tracegraph", "reinforce", "rloo"):
+        if self.model.guide == "relaxed" and self.estimator in ("tracegraph", "reinforce", "rloo", "muprop"):
             raise ConfigError(
                 f"--estimator {self.estimator}: samples of --guide relaxed carry gradients themselves; use "
                 "--estimator relaxed, or --guide independent, the same family without"
             )
-        if self.estimator == "rloo" and self.train.samples < 2:
-            raise ConfigError(f"--samples: rloo needs at least 2 samples per document, got {self.train.samples}")
+        if self.estimator in ("rloo", "muprop") and self.train.samples < 2:
+            raise ConfigError(f"--samples: {self.estimator} needs at least 2 masks per document, got {self.train.samples}")
         if self.estimator == "tracegraph" and self.model.tau == 0:
             raise ConfigError("--tau: tracegraph takes a weight above 0; use --estimator rloo for the paper's tau = 0")
 

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from pyro_rationale.distributions import LinearChain, MaskDistribution, RecurrentMask
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.inference.linear import expected_words, slope
 from pyro_rationale.inference.terms import MaskTerms, closed_terms, prefix_terms, sampled_terms
 
-SCORE_FUNCTION = ("reinforce", "rloo")
+SCORE_FUNCTION = ("reinforce", "rloo", "muprop")
 PATHWISE = ("relaxed", "straight-through")
 
 
@@ -52,9 +53,10 @@ class Estimate:
 
 
 class MaskELBO(ELBO):
-    """Objective (2) with one of four gradient estimators for its reconstruction term.
+    """Objective (2) with one of five gradient estimators for its reconstruction term.
 
-    `rloo` (K >= 2): leave-one-out baselines; unbiased for every guide. `reinforce` (K >= 1): no baseline;
+    `muprop` (K >= 2): the linear part of the reconstruction in closed form, leave-one-out baselines for the rest;
+    unbiased for every guide, and of the lowest variance where words act on their own. `rloo` (K >= 2): leave-one-out baselines; unbiased for every guide. `reinforce` (K >= 1): no baseline;
     unbiased; the paper's with K = 1. `relaxed`: pathwise, for guides that can be reparameterised; biased by the
     relaxation. `straight-through`: hard samples whose gradient passes as if they were the word marginals (or, in
     the relaxed guide, the relaxed sample); biased, any guide. KL and entropy are exact wherever they exist; for
@@ -79,12 +81,14 @@ class MaskELBO(ELBO):
         if estimator not in (*SCORE_FUNCTION, *PATHWISE):
             names = ", ".join((*SCORE_FUNCTION, *PATHWISE))
             raise ConfigError(f"--estimator: expected one of {names}, got {estimator!r}")
-        if estimator == "rloo" and num_particles < 2:
-            raise ConfigError(f"--samples: rloo compares samples and needs at least 2, got {num_particles}")
+        if estimator in ("rloo", "muprop") and num_particles < 2:
+            raise ConfigError(f"--samples: {estimator} compares samples and needs at least 2, got {num_particles}")
         if num_particles < 1:
             raise ConfigError(f"--samples: expected at least 1, got {num_particles}")
         if not 0.0 <= tau < math.inf:  # NaN fails as well
             raise ConfigError(f"--tau: expected a weight of 0 or more, got {tau}")
+        if estimator == "muprop" and penalties != "exact":
+            raise ConfigError("--penalties sampled is for comparison with the paper; muprop has them exact")
         if penalties not in ("exact", "sampled"):
             raise ConfigError(f"--penalties: expected exact or sampled, got {penalties!r}")
         self.estimator = estimator
@@ -106,8 +110,11 @@ class MaskELBO(ELBO):
         p = model_trace.nodes["z"]["fn"]
         reconstruction = observed_log_prob(model_trace)  # (K, B)
         terms = self._terms(q, p, z)
+        slopes = None
+        if self.estimator == "muprop" and torch.is_grad_enabled():
+            slopes = slope(model, guide_trace, q.origin, observed_log_prob, *args, **kwargs)
         return Estimate(
-            surrogate=-self._surrogate(q, z.detach(), reconstruction, terms) / self.num_particles,
+            surrogate=-self._surrogate(q, z.detach(), reconstruction, terms, slopes) / self.num_particles,
             reconstruction=reconstruction.detach().mean(0),
             kl=_per_document(terms.kl),
             entropy=_per_document(terms.entropy),
@@ -122,23 +129,29 @@ class MaskELBO(ELBO):
         terms = closed_terms(q, p)
         return MaskTerms(terms.kl[0], terms.entropy[0])  # the same for every particle
 
-    def _surrogate(self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms) -> Tensor:
+    def _surrogate(
+        self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms, slopes: Tensor | None
+    ) -> Tensor:
         """A scalar whose expected gradient is that of the objective, summed over samples and documents."""
         penalty = terms.penalty(self.tau)
+        reward = reconstruction
+        if slopes is not None:  # the linear part is taken out of the reward, and its expectation put in directly
+            reward = reconstruction - (slopes * z).sum(-1)
+            linear = slopes * (expected_words(q, z) if isinstance(q, RecurrentMask) else q.mean[0])
+            penalty = penalty - (linear if penalty.dim() == 3 else linear.sum(-1))
         if penalty.dim() == 1:  # exact: the same for every sample
             direct = reconstruction.sum() - self.num_particles * penalty.sum()
-            reward = reconstruction
         elif penalty.dim() == 2:  # sampled, (K, B)
             direct = reconstruction.sum() - penalty.sum()
-            reward = reconstruction - penalty
+            reward = reward - penalty
         else:  # along prefixes, (K, B, T): word t is to blame only for what comes after it
             direct = reconstruction.sum() - penalty.sum()
             after = penalty.flip(-1).cumsum(-1).flip(-1) - penalty
-            reward = reconstruction[..., None] - after
+            reward = reward[..., None] - after
         if self.estimator in PATHWISE:
             return direct
         advantage = reward.detach()
-        if self.estimator == "rloo":
+        if self.estimator != "reinforce":
             advantage = (advantage - advantage.mean(0)) * (self.num_particles / (self.num_particles - 1))
         score = q.word_log_probs(z) if penalty.dim() == 3 else q.log_prob(z)
         return direct + (advantage * score).sum()
