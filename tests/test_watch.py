@@ -290,9 +290,11 @@ class Scripted:
         pass
 
 
-def test_dev_figures_by_hand(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dev_figures_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = prepare(small(max_words=256), tmp_path / "run")
     documents = fit.corpus.dev
     longest = max(len(document.tokens) for document in documents)
+    assert longest > min(len(document.tokens) for document in documents)
     modes = torch.bernoulli(torch.full((len(documents), longest), 0.3))
     modes[0] = 0.0
     monkeypatch.setattr(fit.fitted, "guide", Scripted(modes))
