@@ -1,0 +1,200 @@
+"""Files are whole or not there, hold what was written, and say in one line when they are damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyro_rationale.errors import RunError
+from pyro_rationale.storage import read_json, read_tensors, remove_leftovers, write_bytes, write_json, write_tensors
+
+TENSORS = {
+    "a": torch.arange(6, dtype=torch.float64).reshape(2, 3),
+    "b.c": torch.tensor([1, 2, 3]),
+    "nothing": torch.zeros(0, 4),
+    "number": torch.tensor(float("nan")),
+    "flags": torch.tensor([True, False]),
+    "bytes": torch.arange(9, dtype=torch.uint8),
+}
+
+
+# Whole or not there.
+
+
+class Broken(BaseException):
+    """Neither an error nor an interrupt that anybody expects."""
+
+
+@pytest.mark.parametrize("operation", ["fdopen", "fsync", "chmod", "replace"])
+def test_a_failure_in_the_middle_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    path = tmp_path / "a.json"
+    write_bytes(path, b"old")
+
+    def fail(*args: Any) -> None:
+        raise Broken
+
+    monkeypatch.setattr(os, operation, fail)
+    with pytest.raises(Broken):
+        write_bytes(path, b"new and longer")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_value_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"new": object()})
+    assert read_json(path) == {"old": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_old_file_is_replaced_not_written_into(tmp_path: Path) -> None:
+    """A reader that has it open goes on reading the old one."""
+    path = tmp_path / "a.json"
+    write_bytes(path, b"old")
+    with path.open("rb") as reader:
+        write_bytes(path, b"new")
+        assert reader.read() == b"old"
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) & 0o444 == 0o444  # a temporary file is its owner's alone
+
+
+def test_what_a_kill_leaves_beside_a_file_can_be_removed(tmp_path: Path) -> None:
+    for name in ("a.json", ".a.json.x1y2", ".b.json.x1y2", ".a.txt", "a.json.backup"):
+        (tmp_path / name).write_text(name)
+    remove_leftovers(tmp_path / "a.json")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", ".b.json.x1y2", ".a.txt", "a.json.backup"}
+    remove_leftovers(tmp_path / "missing" / "a.json")
+
+
+def test_leftovers_are_found_under_the_name_that_writing_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(*args: Any, **kwargs: Any) -> None:
+        raise Broken
+
+    monkeypatch.setattr(os, "replace", kill)
+    monkeypatch.setattr(Path, "unlink", kill)  # nobody cleans up after a kill
+    with pytest.raises(Broken):
+        write_bytes(tmp_path / "a.json", b"new")
+    monkeypatch.undo()
+    assert len(list(tmp_path.iterdir())) == 1
+    remove_leftovers(tmp_path / "a.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+# There and back.
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(value=JSON)
+def test_json_comes_back(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / "value.json"
+    write_json(path, value)
+    assert read_json(path) == value
+
+
+def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": float("nan"), "b": [float("inf"), (-float("inf"), 1.5)], "c": {"d": float("nan")}})
+    strict = json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(word))
+    assert strict == {"a": None, "b": [None, [None, 1.5]], "c": {"d": None}}
+
+
+@pytest.mark.parametrize(
+    "facts", [None, {"a": 0.1 + 0.2, "inf": float("inf"), "list": [1, None, "\u00e9\n"]}], ids=["none", "some"]
+)
+def test_tensors_come_back_to_the_bit(tmp_path: Path, facts: Any) -> None:
+    """With their facts, infinities included: a checkpoint's best cost starts there."""
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, TENSORS, facts)
+    found, told = read_tensors(path)
+    assert told == facts
+    assert found.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert found[name].dtype == tensor.dtype
+        assert found[name].shape == tensor.shape
+        assert found[name].numpy().tobytes() == tensor.numpy().tobytes()
+
+
+def test_tensors_that_share_memory_or_need_gradients_can_be_written(tmp_path: Path) -> None:
+    base = torch.randn(4, 4, requires_grad=True)
+    write_tensors(tmp_path / "a", {"one": base, "same": base, "part": base[:, ::2].t()})
+    found, _ = read_tensors(tmp_path / "a")
+    assert torch.equal(found["same"], base.detach())
+    assert torch.equal(found["part"], base.detach()[:, ::2].t())
+
+
+def test_a_file_that_was_read_can_be_replaced(tmp_path: Path) -> None:
+    """What was read does not hang on the file."""
+    path = tmp_path / "a"
+    write_tensors(path, {"a": torch.ones(1000)})
+    found, _ = read_tensors(path)
+    write_tensors(path, {"a": torch.zeros(1000)})
+    assert bool((found["a"] == 1).all())
+
+
+# Damage.
+
+
+def refused(read: Callable[[Path], Any], path: Path) -> str:
+    with pytest.raises(RunError) as caught:
+        read(path)
+    said = str(caught.value)
+    assert said.startswith(f"{path}: ")
+    assert "\n" not in said
+    return said
+
+
+@pytest.mark.parametrize("read", [read_json, read_tensors])
+def test_missing_files_and_folders_are_one_line(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    assert "no such file" in refused(read, tmp_path / "missing")
+    assert "unreadable" in refused(read, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1}}', b"\xff\xfe", b"\x00" * 100, b"[1, 2", b"nothing"])
+def test_damaged_json_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    assert "unreadable" in refused(read_json, path)
+
+
+def test_tensors_cut_short_anywhere_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, TENSORS, {"a": 1})
+    content = path.read_bytes()
+    for size in [*range(0, len(content) - 1, 13), len(content) - 1]:
+        path.write_bytes(content[:size])
+        assert "unreadable" in refused(read_tensors, path), size
+
+
+@pytest.mark.parametrize("content", [b"\x00" * 64, b"\xff" * 64, b"PK\x03\x04 a pickle of old", b"{}" * 50])
+def test_no_tensors_at_all_are_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(content)
+    assert "unreadable" in refused(read_tensors, path)
+
+
+def test_facts_that_are_no_json_are_one_line(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "a.safetensors"
+    save_file({"a": torch.ones(1)}, path, metadata={"facts": "{"})
+    assert "unreadable" in refused(read_tensors, path)
+    save_file({"a": torch.ones(1)}, path)  # somebody else's file
+    assert read_tensors(path)[1] is None
