@@ -116,6 +116,17 @@ def test_muprop_is_unbiased(name: str, tau: float) -> None:
 
 
 @pytest.mark.parametrize("name", HARD)
+def test_muprop_is_unbiased_whatever_the_slopes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong ones cost variance only."""
+
+    def wrong(*_args: Any, **_kwargs: Any) -> Tensor:
+        return torch.linspace(-3, 4, 3 * 5, dtype=torch.float64).reshape(3, 5).repeat(DRAWS // 4, 1)
+
+    monkeypatch.setattr("pyro_rationale.inference.objective.slope", wrong)
+    assert worst(MaskELBO("muprop", 4, 0.3), name, 0.3) < 4
+
+
+@pytest.mark.parametrize("name", HARD)
 def test_reinforce_with_one_sample(name: str) -> None:
     """The paper's own: one sample, penalties sampled, no entropy."""
     assert worst(MaskELBO("reinforce", 1, 0.0, "sampled"), name, 0.0) < 4
@@ -157,7 +168,7 @@ def test_tracegraph_with_several_samples_is_their_mean() -> None:
 def test_other_parameters_follow_from_the_features(name: str) -> None:
     """Head, generator and encoder as a whole: their mean gradients from few large batches."""
     model, guide = tiny_model(kappa=1.5), tiny_guide(name)
-    objective = MaskELBO("rloo", 4, 0.3)
+    objective = MaskELBO("muprop", 4, 0.3)
     named = {**dict(model.named_parameters()), **{f"guide.{k}": v for k, v in guide.named_parameters()}}
     loss = -torch.stack([one.objective(0.3) for one in exact(model, guide, DOCUMENTS)]).sum()
     expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(named.values()))])
@@ -179,7 +190,9 @@ def test_other_parameters_follow_from_the_features(name: str) -> None:
 class OwnSampleInBaseline(MaskELBO):
     """The mean of all samples as the baseline, each sample's own among them, and no factor for it."""
 
-    def _surrogate(self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms) -> Tensor:
+    def _surrogate(
+        self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms, slopes: Tensor | None
+    ) -> Tensor:
         reward = (reconstruction - reconstruction.mean(0)).detach()
         return reconstruction.sum() - self.num_particles * terms.kl.sum() + (reward * q.log_prob(z)).sum()
 
@@ -187,7 +200,9 @@ class OwnSampleInBaseline(MaskELBO):
 class ForgottenFuture(MaskELBO):
     """The prefixes' penalties as if a decision did not change what comes after it."""
 
-    def _surrogate(self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms) -> Tensor:
+    def _surrogate(
+        self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms, slopes: Tensor | None
+    ) -> Tensor:
         reward = (reconstruction - reconstruction.mean(0)).detach() * self.num_particles / (self.num_particles - 1)
         return reconstruction.sum() - terms.kl.sum() + (reward * q.log_prob(z)).sum()
 
@@ -195,18 +210,34 @@ class ForgottenFuture(MaskELBO):
 class ForgottenScore(MaskELBO):
     """What `TraceMeanField_ELBO` does without validation: no score function at all."""
 
-    def _surrogate(self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms) -> Tensor:
+    def _surrogate(
+        self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms, slopes: Tensor | None
+    ) -> Tensor:
         return reconstruction.sum() - self.num_particles * terms.kl.sum()
 
 
 class OtherTemperature(MaskELBO):
     """The entropy at full weight."""
 
-    def _surrogate(self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms) -> Tensor:
+    def _surrogate(
+        self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms, slopes: Tensor | None
+    ) -> Tensor:
         self.tau, tau = 1.0, self.tau
-        surrogate = super()._surrogate(q, z, reconstruction, terms)
+        surrogate = super()._surrogate(q, z, reconstruction, terms, slopes)
         self.tau = tau
         return surrogate
+
+
+class ForgottenLinearPart(MaskELBO):
+    """Muprop that takes the linear part out of the reward and does not put it back."""
+
+    def _surrogate(
+        self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms, slopes: Tensor | None
+    ) -> Tensor:
+        assert slopes is not None
+        reward = (reconstruction - (slopes * z).sum(-1)).detach()
+        reward = (reward - reward.mean(0)) * self.num_particles / (self.num_particles - 1)
+        return reconstruction.sum() - self.num_particles * terms.kl.sum() + (reward * q.log_prob(z)).sum()
 
 
 @pytest.mark.parametrize(
@@ -217,11 +248,13 @@ class OtherTemperature(MaskELBO):
         (ForgottenScore, "independent"),
         (ForgottenFuture, "recurrent"),
         (OtherTemperature, "chain"),
+        (ForgottenLinearPart, "chain"),
     ],
 )
 def test_a_wrong_estimator_is_found_out(broken: type[MaskELBO], name: str) -> None:
     tau = 0.3 if broken is OtherTemperature else 1.0
-    assert worst(broken("rloo", 4, tau), name, tau) > 6
+    estimator = "muprop" if broken is ForgottenLinearPart else "rloo"
+    assert worst(broken(estimator, 4, tau), name, tau) > 6
 
 
 # Biased, and said to be.
@@ -269,11 +302,12 @@ class Linear(nn.Module):
             pyro.factor("y", (z * self.weights).sum(-1))
 
 
+@pytest.mark.parametrize("estimator", ["straight-through", "muprop"])
 @pytest.mark.parametrize("name", ["independent", "chain"])
-def test_straight_through_is_exact_in_a_linear_likelihood(name: str) -> None:
-    """To rounding, for any draw."""
+def test_exact_in_a_linear_likelihood(name: str, estimator: str) -> None:
+    """To rounding, for any draw: to straight-through the marginals are all there is, muprop has nothing to sample."""
     guide, linear = tiny_guide(name), Linear()
-    found = gradients(MaskELBO("straight-through", 2, 0.3), linear, guide, 10)
+    found = gradients(MaskELBO(estimator, 2, 0.3), linear, guide, 10)
     features = guide.generator(DOCUMENTS.tokens, DOCUMENTS.lengths).detach().requires_grad_()
     q = guide.distribution(features, DOCUMENTS.lengths)
     p = linear.prior.distribution(DOCUMENTS.lengths, 5, torch.float64)
@@ -307,7 +341,7 @@ def test_guides_without_reparameterised_samples(name: str) -> None:
         MaskELBO("relaxed", 1).estimate(tiny_model(), tiny_guide(name), DOCUMENTS)
 
 
-@pytest.mark.parametrize("estimator", ["rloo", "reinforce", "tracegraph"])
+@pytest.mark.parametrize("estimator", ["muprop", "rloo", "reinforce", "tracegraph"])
 @pytest.mark.parametrize("straight_through", [False, True])
 def test_score_functions_of_relaxed_samples_are_refused(estimator: str, straight_through: bool) -> None:
     """Their own gradient and the score function's would add up to neither."""
@@ -330,6 +364,16 @@ def test_leave_one_out_lowers_the_variance(name: str) -> None:
     )
     assert (against < plain).all()
     assert float(against.sum() / plain.sum()) < 0.6
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_muprop_lowers_the_variance_further(name: str) -> None:
+    model, guide = tiny_model(kappa=1.5), tiny_guide(name)
+    plain, linear = (
+        gradients(MaskELBO(estimator, 4), model, guide, 8_000)[:, :DIRECTIONS].var(0).sum()
+        for estimator in ("rloo", "muprop")
+    )
+    assert linear < 0.8 * plain
 
 
 @pytest.mark.parametrize("name", HARD)

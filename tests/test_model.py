@@ -235,7 +235,8 @@ def adam() -> PyroOptim:
 
 def objectives(name: str) -> list[Objective]:
     """All that serve this guide."""
-    fitting = ["relaxed", "straight-through"] if name == "relaxed" else ["rloo", "reinforce", "straight-through"]
+    hard = ["muprop", "rloo", "reinforce", "straight-through"]
+    fitting = ["relaxed", "straight-through"] if name == "relaxed" else hard
     ours: list[Objective] = [MaskELBO(estimator, 2, 0.5) for estimator in fitting]
     if name != "relaxed":
         ours.append(TemperedTraceGraph(1, 0.5))

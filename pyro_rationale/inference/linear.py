@@ -58,4 +58,3 @@ def expected_words(q: RecurrentMask, z: Tensor) -> Tensor:
     """P(z_t = 1 given z_<t) along the samples, `(K, B, T)`, with gradient; 0 on padding."""
     logits = q.conditional_logits(z)
     return torch.sigmoid(logits) * q.word_mask
-

@@ -56,12 +56,12 @@ class MaskELBO(ELBO):
     """Objective (2) with one of five gradient estimators for its reconstruction term.
 
     `muprop` (K >= 2): the linear part of the reconstruction in closed form, leave-one-out baselines for the rest;
-    unbiased for every guide, and of the lowest variance where words act on their own. `rloo` (K >= 2): leave-one-out baselines; unbiased for every guide. `reinforce` (K >= 1): no baseline;
-    unbiased; the paper's with K = 1. `relaxed`: pathwise, for guides that can be reparameterised; biased by the
-    relaxation. `straight-through`: hard samples whose gradient passes as if they were the word marginals (or, in
-    the relaxed guide, the relaxed sample); biased, any guide. KL and entropy are exact wherever they exist; for
-    the recurrent guide they are summed along the sampled prefixes and each word is credited only with what comes
-    after it.
+    unbiased for every guide, and of the lowest variance where words act on their own. `rloo` (K >= 2): leave-one-out
+    baselines; unbiased for every guide. `reinforce` (K >= 1): no baseline; unbiased; the paper's with K = 1.
+    `relaxed`: pathwise, for guides that can be reparameterised; biased by the relaxation. `straight-through`: hard
+    samples whose gradient passes as if they were the word marginals (or, in the relaxed guide, the relaxed sample);
+    biased, any guide. KL and entropy are exact wherever they exist; for the recurrent guide they are summed along the
+    sampled prefixes and each word is credited only with what comes after it.
 
     Args:
         estimator: one of the above.
