@@ -1,0 +1,325 @@
+"""The trainer: one step of everything that can be combined, what a step changes, and its state."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyro
+import pytest
+import torch
+
+from pyro_rationale.config import ESTIMATORS, GUIDE_NAMES
+from pyro_rationale.data import Batch, Corpus, load_corpus
+from pyro_rationale.errors import ConfigError, DataError, TrainingError
+from pyro_rationale.fitting import prepare
+from pyro_rationale.history import StepRecord
+from pyro_rationale.models import NormalLikelihood
+from pyro_rationale.training import Trainer, full_text_loss
+from small_fit import fit_small, small, table
+
+MakeTrainer = Callable[..., Trainer]
+FOR_RELAXED = ("relaxed", "straight-through")
+VALID = [
+    (guide, estimator)
+    for guide, estimator in itertools.product(GUIDE_NAMES, ESTIMATORS[1:])
+    if (estimator in FOR_RELAXED if guide == "relaxed" else estimator != "relaxed")
+]
+WORDS = "the room was lovely dirty and we liked hated it not so very much again".split()
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return load_corpus(small(documents=16).data)
+
+
+@pytest.fixture
+def make(tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> MakeTrainer:
+    """Trainers on the same sixteen reviews."""
+    monkeypatch.setattr("pyro_rationale.fitting.load_corpus", lambda options: corpus)
+    numbers = itertools.count()
+
+    def trainer(**options: Any) -> Trainer:
+        config = small(**{"documents": 16, "batch_size": 8, **options})
+        return prepare(config, tmp_path / str(next(numbers))).trainer
+
+    return trainer
+
+
+def texts(seed: int, count: int = 30) -> list[str]:
+    """Short texts, none twice."""
+    generator = torch.Generator().manual_seed(seed)
+    picks = [torch.randint(len(WORDS), (4 + i % 5,), generator=generator).tolist() for i in range(count)]
+    return [" ".join([*(WORDS[w] for w in pick), f"n{i}"]) for i, pick in enumerate(picks)]
+
+
+# Everything that can be combined.
+
+
+@pytest.mark.parametrize(("guide", "estimator"), VALID)
+def test_every_combination_trains(make: MakeTrainer, guide: str, estimator: str) -> None:
+    """Two steps with each encoder and pooling: finite, and no parameter is left out."""
+    for encoder, pooling in itertools.product(("lstm", "rcnn", "cnn"), ("last", "mean", "attention")):
+        trainer = make(guide=guide, estimator=estimator, encoder=encoder, pooling=pooling)
+        before = {name: value.detach().clone() for name, value in trainer.named.items()}
+        for record in trainer.run_epoch():
+            assert math.isfinite(record.loss)
+            assert 0.0 < record.rate < 1.0
+            assert record.entropy > 0.0
+        assert trainer.step == 2
+        idle = [name for name, value in trainer.named.items() if torch.equal(value, before[name])]
+        assert idle == [], f"{encoder}, {pooling}"
+        assert all(bool(torch.isfinite(value).all()) for value in trainer.named.values())
+
+
+@pytest.mark.parametrize(
+    ("guide", "estimator"), sorted(set(itertools.product(GUIDE_NAMES, ESTIMATORS[1:])) - set(VALID))
+)
+def test_every_other_combination_is_refused(guide: str, estimator: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^--estimator {estimator}\b.*--guide {guide}"):
+        small(guide=guide, estimator=estimator)
+
+
+REGRESSION = ("stars", [str(1 + i % 5) for i in range(30)])
+ASPECTS = ("stars,food", [f"{1 + i % 5},{'' if i % 3 else i % 4}" for i in range(30)])
+TONE = ("tone", [("bad", "good")[i % 2] for i in range(30)])
+TONES = ("clean,quiet", [f"{i % 2},{'' if i % 3 else i // 3 % 2}" for i in range(30)])
+KIND = ("kind", [("x", "y", "z")[i % 3] for i in range(30)])
+
+
+@pytest.mark.parametrize(
+    ("columns", "kind", "measure"),
+    [
+        (REGRESSION, "regression", "mse"),
+        (ASPECTS, "regression", "mse"),
+        (TONE, "binary", "accuracy"),
+        (TONES, "binary", "accuracy"),
+        (KIND, "multiclass", "accuracy"),
+    ],
+    ids=["regression", "aspects", "binary", "binary aspects", "multiclass"],
+)
+@pytest.mark.parametrize("guide", ["relaxed", "chain"])
+def test_every_kind_of_target_is_fitted(
+    tmp_path: Path, columns: tuple[str, list[str]], kind: str, measure: str, guide: str
+) -> None:
+    header, targets = columns
+    rows = [f"{text},{target}" for text, target in zip(texts(1), targets, strict=True)]
+    path = table(tmp_path / "a.csv", f"text,{header}", rows)
+    names = tuple(header.split(","))
+    fit, metrics = fit_small(tmp_path / "run", data=str(path), target_column=names, guide=guide)
+    assert fit.fitted.spec.kind == kind
+    assert fit.fitted.spec.names == names
+    assert all(math.isfinite(record.loss) for record in fit.history)
+    assert math.isfinite(metrics["test"][measure])
+    assert math.isfinite(metrics["test"]["elbo"])
+    assert "f1" not in metrics["test"]
+
+
+def test_an_aspect_that_no_training_document_rates(tmp_path: Path) -> None:
+    rows = [f"{text},{i % 5}," for i, text in enumerate(texts(2))]
+    train = table(tmp_path / "train.csv", "text,stars,food", [*rows, "the last,1,1", "the first,2,3"])
+    test = table(tmp_path / "test.csv", "text,stars,food", ["the end,1,2", "an end,2,3"])
+    options: dict[str, Any] = {"data": str(train), "target_column": ("stars", "food")}
+    options |= {"dev_data": str(test), "test_data": str(test)}
+    fit_small(tmp_path / "fine", **options)
+    table(train, "text,stars,food", rows)
+    with pytest.raises(DataError, match="'food'"):
+        fit_small(tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+# What a step does.
+
+
+def test_reading_steps_train_the_encoder_alone(make: MakeTrainer) -> None:
+    trainer = make(warmup=2, learning_rate=0.01)
+    start, prior = trainer.weights(), trainer.fitted.model.prior
+    batch = next(iter(trainer.batches))
+    records = [trainer.train_step(batch) for _ in range(2)]
+    assert [(record.rate, record.entropy, record.documents) for record in records] == [(1.0, 0.0, 8)] * 2
+    after = trainer.weights()
+    assert all(torch.equal(after[name], start[name]) for name in start if name.startswith("guide."))
+    assert not torch.equal(after["model.encoder.output.weight"], start["model.encoder.output.weight"])
+    assert trainer.fitted.model.prior == prior
+    trainer.train_step(batch)
+    assert not torch.equal(trainer.weights()["guide.head.weight"], start["guide.head.weight"])
+
+
+def test_reading_learns(make: MakeTrainer) -> None:
+    trainer = make(warmup=1000, learning_rate=0.02)
+    batch = next(iter(trainer.batches))
+    losses = [trainer.train_step(batch).loss for _ in range(60)]
+    assert losses[-1] < 0.3 * losses[0]
+
+
+def test_a_mask_learns_what_the_prior_asks(make: MakeTrainer) -> None:
+    """With a weak likelihood the guide comes down to the prior's rate."""
+    trainer = make(anneal=1, nats=0.01, rate=0.2, learning_rate=0.05, tau=1.0, steps=1000)
+    batch = next(iter(trainer.batches))
+    rates = [trainer.train_step(batch).rate for _ in range(80)]
+    assert rates[0] > 0.6
+    assert 0.05 < rates[-1] < 0.3
+
+
+def test_full_text_loss_by_hand(make: MakeTrainer) -> None:
+    trainer = make()
+    model, batch = trainer.fitted.model, next(iter(trainer.batches))
+    assert batch.targets is not None
+    total = 0.0
+    for tokens, length, target in zip(batch.tokens, batch.lengths.tolist(), batch.targets, strict=True):
+        with torch.no_grad():
+            value = model.encoder(tokens[None, :length], torch.ones(1, length), torch.tensor([length]))
+        assert isinstance(model.likelihood, NormalLikelihood)
+        sigma = float(model.likelihood.sigma)
+        density = -0.5 * ((float(value) - float(target)) / sigma) ** 2 - math.log(sigma * math.sqrt(2 * math.pi))
+        total -= float(model.kappa) * density
+    assert float(full_text_loss(model, batch).detach()) == pytest.approx(total, rel=1e-4)
+    with pytest.raises(ValueError, match="targets"):
+        full_text_loss(model, replace(batch, targets=None))
+
+
+def test_the_gradient_is_clipped(make: MakeTrainer) -> None:
+    trainer = make(clip=1e-3)
+    trainer.train_step(next(iter(trainer.batches)))
+    norms = torch.stack([value.grad.norm() for value in trainer.named.values() if value.grad is not None])
+    assert float(norms.norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_the_learning_rate_cools_once_the_target_is_reached(make: MakeTrainer) -> None:
+    trainer = make(warmup=10, anneal=40, steps=150, learning_rate=1e-3)
+    batch = next(iter(trainer.batches))
+    rates = []
+    for step in (0, 30, 50, 75, 100, 125, 150, 10_000):
+        trainer.step = step
+        trainer.train_step(batch)
+        rates.append(trainer.optimizer.param_groups[0]["lr"] / 1e-3)
+    assert rates[:3] == pytest.approx([1.0] * 3)
+    assert rates[4] == pytest.approx(0.525)
+    assert rates[-2:] == pytest.approx([0.05] * 2)
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_the_global_parameter_store_stays_empty(make: MakeTrainer) -> None:
+    for estimator in ("rloo", "tracegraph"):
+        for _ in make(guide="chain", estimator=estimator).run_epoch():
+            assert len(pyro.get_param_store()) == 0
+
+
+def test_two_fits_at_once_do_not_meet(make: MakeTrainer) -> None:
+    alone = make(guide="chain", seed=1)
+    list(alone.run_epoch())
+    one, other = make(guide="chain", seed=1), make(guide="chain", seed=2)
+    states: dict[str, dict[str, torch.Tensor]] = {}
+    torch.manual_seed(1)  # each continues its own random numbers
+    start = make(guide="chain", seed=1)
+    assert all(map(torch.equal, start.weights().values(), one.weights().values()))
+    random = start._random()
+    for mine, theirs in zip(one.batches.epoch(0), other.batches.epoch(0), strict=True):
+        one._set_random(states.get("one", random))
+        one.train_step(mine)
+        states["one"] = one._random()
+        other.train_step(theirs)
+    assert all(map(torch.equal, one.weights().values(), alone.weights().values()))
+
+
+# Epochs.
+
+
+def test_an_epoch_reads_every_document_once(make: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make(batch_size=5)
+    seen: list[int] = []
+    original = trainer.train_step
+
+    def train_step(batch: Batch) -> StepRecord:
+        assert batch.index is not None
+        seen.extend(batch.index.tolist())
+        return original(batch)
+
+    monkeypatch.setattr(trainer, "train_step", train_step)
+    records = list(trainer.run_epoch())
+    assert sorted(seen) == list(range(16))
+    record = trainer.finish_epoch()
+    assert (record.epoch, record.step, trainer.epoch, trainer.position) == (1, 4, 1, 0)
+    weights = [r.documents for r in records]
+    assert sum(weights) == 16
+    for name in ("loss", "rate"):
+        mean = sum(getattr(r, name) * w for r, w in zip(records, weights, strict=True)) / 16
+        assert getattr(record, name) == pytest.approx(mean)
+    coin = -record.rate * math.log(record.rate) - (1 - record.rate) * math.log(1 - record.rate)
+    entropy = sum(r.entropy * w for r, w in zip(records, weights, strict=True)) / 16
+    assert record.flatness == pytest.approx(entropy / coin)
+    assert record.field == trainer.fitted.model.prior.alpha
+    first = list(seen)
+    seen.clear()
+    list(trainer.run_epoch())
+    assert sorted(seen) == sorted(first)
+    assert seen != first
+
+
+def test_an_epoch_can_be_taken_up_in_the_middle(make: MakeTrainer) -> None:
+    trainer = make(batch_size=4)
+    part = list(itertools.islice(trainer.run_epoch(), 3))
+    rest = list(trainer.run_epoch())
+    assert (len(part), len(rest), trainer.step) == (3, 1, 4)
+
+
+# State.
+
+
+@pytest.mark.parametrize(("guide", "estimator"), [("relaxed", "auto"), ("chain", "tracegraph"), ("recurrent", "auto")])
+def test_a_restored_trainer_goes_on_the_same_way(make: MakeTrainer, guide: str, estimator: str) -> None:
+    options = {"guide": guide, "estimator": estimator, "batch_size": 4, "dropout": 0.1, "anneal": 3}
+    trainer = make(**options)
+    list(itertools.islice(trainer.run_epoch(), 2))
+    tensors, facts = trainer.state()
+    facts = json.loads(json.dumps(facts))
+    expected = list(trainer.run_epoch())
+    other = make(**options)
+    list(other.run_epoch())
+    torch.manual_seed(5)
+    other.restore(tensors, facts)
+    assert list(other.run_epoch()) == expected
+    left, right = other.state(), trainer.state()
+    assert left[1] == right[1]
+    assert left[0].keys() == right[0].keys()
+    assert [name for name in left[0] if not torch.equal(left[0][name], right[0][name])] == []
+
+
+def test_a_state_is_a_copy(make: MakeTrainer) -> None:
+    trainer = make()
+    list(trainer.run_epoch())
+    tensors, facts = trainer.state()
+    kept = {name: value.clone() for name, value in tensors.items()}, json.dumps(facts)
+    list(itertools.islice(trainer.run_epoch(), 1))
+    trainer.train_step(next(iter(trainer.batches)))
+    assert all(torch.equal(tensors[name], kept[0][name]) for name in tensors)
+    assert json.dumps(facts) == kept[1]
+    trainer.restore(tensors, facts)
+    trainer.train_step(next(iter(trainer.batches)))
+    assert all(torch.equal(tensors[name], kept[0][name]) for name in tensors)
+    assert json.dumps(facts) == kept[1]
+
+
+@pytest.mark.parametrize("guide", ["relaxed", "chain"])
+def test_a_loss_that_is_not_finite_changes_nothing(make: MakeTrainer, guide: str) -> None:
+    trainer = make(guide=guide, batch_size=4)
+    list(itertools.islice(trainer.run_epoch(), 1))
+    tensors, facts = trainer.state()
+    batch = next(itertools.islice(trainer.batches.epoch(0), 1, None))
+    assert batch.targets is not None
+    targets = batch.targets.clone()
+    batch.targets[0] = 1e30
+    assert batch.index is not None
+    numbers = ", ".join(str(i) for i in batch.index.tolist())
+    with pytest.raises(TrainingError, match=rf"^epoch 1, batch 2 \(documents {numbers}\): the loss is inf"):
+        trainer.train_step(batch)
+    after, told = trainer.state()
+    assert told == facts
+    assert [name for name in tensors if not torch.equal(after[name], tensors[name])] == []
+    batch.targets[:] = targets
+    trainer.train_step(batch)
