@@ -118,7 +118,9 @@ class Config:
                 "--estimator relaxed, or --guide independent, the same family without"
             )
         if self.estimator in ("rloo", "muprop") and self.train.samples < 2:
-            raise ConfigError(f"--samples: {self.estimator} needs at least 2 masks per document, got {self.train.samples}")
+            raise ConfigError(
+                f"--samples: {self.estimator} needs at least 2 masks per document, got {self.train.samples}"
+            )
         if self.estimator == "tracegraph" and self.model.tau == 0:
             raise ConfigError("--tau: tracegraph takes a weight above 0; use --estimator rloo for the paper's tau = 0")
 
@@ -154,6 +156,6 @@ class Config:
                 name: kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values[name].items()})
                 for name, kind in parts.items()
             }
-        except (KeyError, TypeError) as problem:
+        except (KeyError, TypeError, AttributeError) as problem:
             raise ConfigError(f"the configuration is of another version: {problem}") from problem
         return cls(**made)

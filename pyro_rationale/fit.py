@@ -197,11 +197,10 @@ def show_finished(console: Console, folder: Path) -> None:
         RunError: the file is damaged or of another version.
     """
     metrics = read_json(folder / METRICS)
+    if not isinstance(metrics, dict) or not {"data", "guide", "test", "prior", "prior_asked"} <= metrics.keys():
+        raise RunError(f"{folder / METRICS}: not a result of this version; fit again with --force")
     console.print(f"{folder} is finished already; --force fits it again", soft_wrap=True, markup=False)
-    try:
-        show_metrics(console, metrics)
-    except (KeyError, TypeError) as problem:
-        raise RunError(f"{folder / METRICS}: not a result of this version ({problem}); use --force") from None
+    show_metrics(console, metrics)
 
 
 def show_metrics(console: Console, metrics: dict[str, Any]) -> None:

@@ -144,11 +144,11 @@ class Fit:
         tensors, facts = read_tensors(self.folder / CHECKPOINT)
         try:
             self.history = [EpochRecord(**record) for record in facts["history"]]
-            self.seconds = facts["seconds"]
+            self.seconds = float(facts["seconds"])
             self.watch.restore(tensors, facts["watch"])
             self.trainer.restore({k[4:]: v for k, v in tensors.items() if k.startswith("now.")}, facts["trainer"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as problem:
-            reason = str(problem).splitlines()[0]
+            reason = " ".join(str(problem).split())[:200]
             raise RunError(f"{self.folder / CHECKPOINT}: not a checkpoint of this fit ({reason}); fit again") from None
         self._write_history()  # a kill may have come after the checkpoint and before the history
 

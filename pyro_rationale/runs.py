@@ -181,13 +181,15 @@ def assemble(
 ) -> Fitted:
     """Build the networks at the sizes of the stored weights and fill them in."""
     try:
-        width = tensors["guide.generator.embedding.weight"].shape
-        vectors = torch.zeros(width)
+        shape = tensors["guide.generator.embedding.weight"].shape
+        if len(shape) != 2 or shape[0] != len(vocabulary):
+            raise RuntimeError(f"{len(vocabulary)} words in {VOCABULARY}, word vectors of shape {tuple(shape)}")
+        vectors = torch.zeros(shape)
         model = build_model(config, spec, len(vocabulary), vectors, [0.0] * spec.width, 1.0)
         guide = build_guide(config, len(vocabulary), vectors, 0.0)
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         guide.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("guide.")})
     except (RuntimeError, KeyError) as problem:
-        reason = str(problem).splitlines()[0]
+        reason = " ".join(str(problem).split())[:200]
         raise RunError(f"{folder / WEIGHTS}: weights do not fit the configuration ({reason}); fit again") from None
     return Fitted(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
