@@ -19,7 +19,12 @@ def make_embedding(
         seed_scale: standard deviation of fresh vectors.
     """
     if vectors is not None:
-        return nn.Embedding.from_pretrained(vectors.clone(), freeze=frozen, padding_idx=0)
+        given = nn.Embedding.from_pretrained(vectors.clone(), freeze=frozen, padding_idx=0)
+        if frozen:  # a buffer: Pyro warns about parameters that need no gradient, at every step
+            weight = given.weight.data
+            del given.weight
+            given.register_buffer("weight", weight)
+        return given
     embedding = nn.Embedding(words, width, padding_idx=0)
     with torch.no_grad():
         embedding.weight.mul_(seed_scale)
