@@ -18,7 +18,7 @@ from pyro_rationale.inference.tracegraph import TemperedTraceGraph
 from pyro_rationale.models import NormalLikelihood, RationaleModel, make_likelihood
 from pyro_rationale.nn import BiLSTM, Encoder, make_embedding
 
-LONGER = 1.13  # default span over that of words kept at random: a coupling of about .4 nats per change
+LONGER = 1.131  # default span over that of words kept at random: a coupling of about .4 nats per change
 START_RATE = 0.75  # share of words that an untrained guide keeps: the encoder first learns on text (DESIGN, trap 2)
 
 
@@ -60,7 +60,7 @@ def starting_prior(config: Config, gain: float) -> ChainPrior:
     if options.lambda1 is not None and options.lambda2 is not None:
         return ChainPrior.from_lambdas(options.lambda1, options.lambda2, gain)
     # Words kept at random stand in runs of 1 / (1 - rate).
-    span = options.span if options.span is not None else LONGER / (1.0 - options.rate)
+    span = options.span if options.span is not None else round(LONGER / (1.0 - options.rate), 3)
     return ChainPrior.from_rate_span(options.rate, span)
 
 
