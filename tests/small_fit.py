@@ -1,15 +1,21 @@
-"""Fits of about half a second: options, corpora, and what two runs must have in common to be the same."""
+"""Fits of about half a second: options, corpora, what two runs must have in common, and how a command says no."""
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import click
+import pytest
 import torch
 
+from pyro_rationale.commands import run_command
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import DataOptions
 from pyro_rationale.fitting import Fit, fit_run
@@ -18,8 +24,9 @@ from pyro_rationale.storage import read_tensors
 
 SMALL: dict[str, Any] = {
     **{"documents": 48, "max_words": 40, "hidden": 6, "embedding": 6, "batch_size": 16, "samples": 2},
-    **{"steps": 9, "anneal": 4, "threads": 1, "device": "cpu"},
-}  # three epochs of three steps, the last of them at the target rate
+    **{"steps": 9, "anneal": 4, "patience": 6, "learning_rate": 3e-3, "threads": 1, "device": "cpu"},
+    **{"rate": 0.13, "span": 1.5, "nats": 200.0, "tau": 0.25},
+}  # three epochs of three steps; the last two are at the target rate, and a guide so fresh counts as collapsed
 ROOT = Path(__file__).parent.parent
 
 
@@ -44,6 +51,20 @@ def flags(**options: Any) -> list[str]:
 def fit_small(folder: Path, progress: Any = None, resume: bool = False, **options: Any) -> tuple[Fit, dict[str, Any]]:
     """Fit from the library's side."""
     return fit_run(small(**options), folder, resume=resume, progress=progress)
+
+
+_WHOLE: dict[str, Path] = {}
+
+
+def whole(**options: Any) -> Path:
+    """The folder of a run that nothing interrupted; made once, to be read only."""
+    key = json.dumps(options, sort_keys=True)
+    if key not in _WHOLE:
+        place = Path(tempfile.mkdtemp(prefix="whole-"))
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        fit_small(place / "run", **options)
+        _WHOLE[key] = place / "run"
+    return _WHOLE[key]
 
 
 class Break:
@@ -91,3 +112,22 @@ def table(path: Path, header: str, rows: Sequence[str]) -> Path:
     """Write a CSV."""
     path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     return path
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refusal(capfd: pytest.CaptureFixture[str], command: click.Command, *words: object) -> str:
+    """What a command says to bad input, after making sure that it says it as it should."""
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as end:
+        run_command(command, [str(word) for word in words])
+    out, err = capfd.readouterr()
+    assert end.value.code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    return err.removeprefix("error: ").rstrip("\n")

@@ -202,7 +202,7 @@ def test_the_folder_reproduces_its_own_table(run: tuple[Path, str]) -> None:
 
 def test_the_best_epoch_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyro_rationale.watch.collapse", lambda *figures: "")
-    made, metrics = fit_small(tmp_path, rate=0.95, anneal=1, steps=12, learning_rate=0.05)
+    made, metrics = fit_small(tmp_path, rate=0.95, span=30.0, anneal=1, steps=12, learning_rate=0.05)
     best = min((r for r in made.history if r.dev_rate <= 1.1 * 0.95 and r.step > 1), key=lambda r: r.dev_cost)
     assert metrics["best_epoch"] == best.epoch
     fitted = Fitted.load(tmp_path, "cpu")
@@ -296,5 +296,5 @@ def test_fewer_documents_than_are_shown(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_no_noise_at_all(tmp_path: Path) -> None:
-    output = call("--out", tmp_path / "run", "--quiet", steps=1, noise=0.0).output
+    output = call("--out", tmp_path / "run", "--quiet", steps=1, noise=0.0, max_words=256).output
     assert "noise floor" not in output

@@ -7,14 +7,9 @@ import json
 import math
 import os
 import random
-import shlex
 import shutil
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,32 +23,14 @@ from pyro_rationale import storage
 from pyro_rationale.control import RateControl
 from pyro_rationale.errors import ConfigError, RunError, TrainingError
 from pyro_rationale.fit import fit
-from pyro_rationale.fitting import Fit, fit_run
+from pyro_rationale.fitting import Fit
 from pyro_rationale.history import StepTotals
 from pyro_rationale.inference.objective import Estimate, MaskELBO
 from pyro_rationale.training import Trainer
 from pyro_rationale.watch import Watch
-from small_fit import ROOT, Break, differences, fit_small, flags, small, table
+from small_fit import Break, differences, fit_small, table, whole
 
 GUIDES = ("relaxed", "chain", "independent", "recurrent")
-LONG = {"documents": 96, "steps": 60}  # a second or more, for signals to hit
-Whole = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """Runs that nothing interrupted, by their options; each is made once."""
-    made: dict[str, Path] = {}
-
-    def run(**options: Any) -> Path:
-        key = json.dumps(options, sort_keys=True)
-        if key not in made:
-            folder = tmp_path_factory.mktemp("whole") / "run"
-            fit_small(folder, **options)
-            made[key] = folder
-        return made[key]
-
-    return run
 
 
 def interrupted(folder: Path, progress: Break, **options: Any) -> None:
@@ -65,7 +42,7 @@ def interrupted(folder: Path, progress: Break, **options: Any) -> None:
 # What must be the same is what this suite is about, so: the comparison can tell.
 
 
-def test_a_fit_is_fixed_by_its_seed(tmp_path: Path, whole: Whole) -> None:
+def test_a_fit_is_fixed_by_its_seed(tmp_path: Path) -> None:
     torch.rand(7)  # nothing that was drawn before matters
     fit_small(tmp_path / "again")
     assert differences(tmp_path / "again", whole()) == []
@@ -82,7 +59,7 @@ def test_a_fit_is_fixed_by_its_seed(tmp_path: Path, whole: Whole) -> None:
 @pytest.mark.parametrize(
     ("guide", "steps"), [("relaxed", n) for n in range(10)] + [(g, n) for g in GUIDES[1:] for n in (2, 8)]
 )
-def test_an_interrupt_between_any_two_steps(tmp_path: Path, whole: Whole, guide: str, steps: int) -> None:
+def test_an_interrupt_between_any_two_steps(tmp_path: Path, guide: str, steps: int) -> None:
     """Nine steps in three epochs; the second and third epoch end in a recovery from a collapse."""
     interrupted(tmp_path, Break(steps=steps), guide=guide)
     fit, _ = fit_small(tmp_path, resume=True, guide=guide)
@@ -92,11 +69,11 @@ def test_an_interrupt_between_any_two_steps(tmp_path: Path, whole: Whole, guide:
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_an_interrupt_between_epochs(
-    tmp_path: Path, whole: Whole, monkeypatch: pytest.MonkeyPatch, epochs: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
 ) -> None:
     """A run with dropout, a warm-up, and epochs that are better than others."""
     monkeypatch.setattr("pyro_rationale.watch.collapse", lambda *figures: "")
-    options: dict[str, Any] = {"rate": 0.95, "dropout": 0.2, "warmup": 2, "anneal": 1, "encoder": "rcnn"}
+    options: dict[str, Any] = {"rate": 0.95, "span": 30.0, "dropout": 0.2, "warmup": 2, "anneal": 1, "encoder": "rcnn"}
     interrupted(tmp_path, Break(epochs=epochs), **options)
     fit, metrics = fit_small(tmp_path, resume=True, **options)
     assert differences(tmp_path, whole(**options)) == []
@@ -104,7 +81,7 @@ def test_an_interrupt_between_epochs(
     assert fit.watch.recoveries == 0
 
 
-def test_many_interrupts_of_one_run(tmp_path: Path, whole: Whole) -> None:
+def test_many_interrupts_of_one_run(tmp_path: Path) -> None:
     interrupted(tmp_path, Break(steps=1), guide="chain", estimator="tracegraph")
     for progress in (Break(steps=3), Break(epochs=1), Break(steps=0), Break(steps=2)):
         with pytest.raises(KeyboardInterrupt):
@@ -113,7 +90,7 @@ def test_many_interrupts_of_one_run(tmp_path: Path, whole: Whole) -> None:
     assert differences(tmp_path, whole(guide="chain", estimator="tracegraph")) == []
 
 
-def test_penalties_instead_of_a_rate(tmp_path: Path, whole: Whole) -> None:
+def test_penalties_instead_of_a_rate(tmp_path: Path) -> None:
     options = {"lambda1": 1e-3, "lambda2": 2e-3, "guide": "independent"}
     interrupted(tmp_path, Break(steps=5), **options)
     fit_small(tmp_path, resume=True, **options)
@@ -162,7 +139,7 @@ def prepared_calls(folder: Path, guide: str) -> tuple[int, int]:
 
 @pytest.mark.usefixtures("no_open_handlers")
 @pytest.mark.parametrize("guide", ["relaxed", "chain"])
-def test_an_interrupt_at_any_call(tmp_path: Path, whole: Whole, guide: str) -> None:
+def test_an_interrupt_at_any_call(tmp_path: Path, guide: str) -> None:
     """In the middle of a step, of the watch's judgement, of writing a checkpoint, of the final table."""
     first, last = prepared_calls(tmp_path / "count", guide)
     assert last - first > 1000
@@ -197,7 +174,7 @@ def cut_after(patch: pytest.MonkeyPatch, owner: type, name: str, at: int) -> Non
     ],
 )
 def test_half_a_step_is_not_saved(
-    tmp_path: Path, whole: Whole, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, at: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, at: int
 ) -> None:
     """Cut between parts that only make sense together; the checkpoint before it stands, and leads to the same end."""
     with monkeypatch.context() as patch:
@@ -210,126 +187,12 @@ def test_half_a_step_is_not_saved(
     assert differences(tmp_path, whole()) == []
 
 
-# Kills. In this process: from one file operation on, nothing reaches the disk any more.
-
-
-class Killed(BaseException):
-    pass
-
-
-def die_at(patch: pytest.MonkeyPatch, owner: Any, name: str, at: int) -> None:
-    original, calls = getattr(owner, name), itertools.count(1)
-
-    def operation(*args: Any, **kwargs: Any) -> Any:
-        if next(calls) >= at:
-            raise Killed
-        return original(*args, **kwargs)
-
-    patch.setattr(owner, name, operation)
-
-
-# 1 configuration, 2 vocabulary, 3 to 8 checkpoint and history of three epochs, 9 weights, 10 metrics
-@pytest.mark.parametrize("at", range(1, 11))
-def test_a_kill_before_any_write(tmp_path: Path, whole: Whole, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    with monkeypatch.context() as patch:
-        die_at(patch, os, "replace", at)
-        with pytest.raises(Killed):
-            fit_small(tmp_path)
-    assert (tmp_path / "model.safetensors").exists() == (at == 10)
-    (tmp_path / ".checkpoint.safetensors.k1ll3d").write_bytes(b"what a kill leaves of a file half written")
-    if at == 1:
-        with pytest.raises(RunError, match="no run to resume; start one with the same command without --resume"):
-            fit_small(tmp_path, resume=True)
-    fit_small(tmp_path, resume=at > 1)
-    assert differences(tmp_path, whole()) == []
-    assert len(list(tmp_path.iterdir())) == 6
-
-
-def test_a_second_fit_writes_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The numbers of the test above cover all writes."""
-    die_at(monkeypatch, os, "replace", 11)
-    fit_small(tmp_path)
-
-
-@pytest.mark.parametrize("at", range(1, 7))
-def test_a_kill_while_a_run_is_replaced(
-    tmp_path: Path, whole: Whole, monkeypatch: pytest.MonkeyPatch, at: int
-) -> None:
-    """--force cut short leaves the old run, finished or to finish, or nothing that passes for a run."""
-    shutil.copytree(whole(), tmp_path / "run")
-    with monkeypatch.context() as patch:
-        die_at(patch, Path, "unlink", at)
-        with pytest.raises(Killed):
-            fit_run(small(seed=1), tmp_path / "run", force=True)
-    if at <= 2:
-        fit_small(tmp_path / "run", resume=True)
-        assert differences(tmp_path / "run", whole()) == []
-    else:
-        with pytest.raises(RunError, match="no run to resume"):
-            fit_small(tmp_path / "run", resume=True)
-
-
-def command(folder: Path, *more: str, **options: Any) -> list[str]:
-    return [sys.executable, "-m", "pyro_rationale.fit", *flags(**options), "--out", str(folder), *more]
-
-
-@contextmanager
-def process(folder: Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A fit in a process of its own, which has written its first checkpoint."""
-    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with subprocess.Popen(
-        command(folder, **options),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "40"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
-    ) as running:
-        try:
-            deadline = time.monotonic() + 120
-            while not (folder / "checkpoint.safetensors").exists():
-                assert running.poll() is None, running.communicate()
-                assert time.monotonic() < deadline, "no checkpoint after two minutes"
-                time.sleep(0.005)
-            yield running
-        finally:
-            running.kill()
-
-
-@pytest.mark.parametrize("guide", ["relaxed", "chain"])
-def test_kill_9(tmp_path: Path, whole: Whole, guide: str) -> None:
-    with process(tmp_path / "run", guide=guide, **LONG) as running:
-        time.sleep(random.SystemRandom().uniform(0.0, 0.2))
-        running.kill()
-        running.wait()
-    assert running.returncode == -signal.SIGKILL
-    assert not (tmp_path / "run" / "metrics.json").exists()
-    fit_small(tmp_path / "run", resume=True, guide=guide, **LONG)
-    assert differences(tmp_path / "run", whole(guide=guide, **LONG)) == []
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_polite_end(tmp_path: Path, whole: Whole, number: signal.Signals) -> None:
-    folder = tmp_path / "a run"
-    with process(folder, **LONG) as running:
-        running.send_signal(number)
-        out, err = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert "Traceback" not in err
-    last = out.splitlines()[-1]
-    assert last == f"Interrupted. Go on with: python -m pyro_rationale.fit --out '{folder}' --resume"
-    resumed = CliRunner().invoke(fit, shlex.split(last.partition("fit ")[2]))
-    assert resumed.exit_code == 0, resumed.output
-    assert "resumed after epoch" in resumed.output
-    assert differences(folder, whole(**LONG)) == []
-
-
 # A loss that is not finite.
 
 
 @pytest.mark.parametrize("spoilt", ["loss", "gradient"])
 def test_a_loss_that_is_not_finite(
-    tmp_path: Path, whole: Whole, monkeypatch: pytest.MonkeyPatch, spoilt: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str
 ) -> None:
     original, calls = MaskELBO.estimate, itertools.count(1)
 
@@ -352,7 +215,7 @@ def test_a_loss_that_is_not_finite(
     assert differences(tmp_path, whole()) == []
 
 
-def test_going_on_with_a_lower_learning_rate(tmp_path: Path, whole: Whole) -> None:
+def test_going_on_with_a_lower_learning_rate(tmp_path: Path) -> None:
     interrupted(tmp_path, Break(steps=5))
     fit, _ = fit_small(tmp_path, resume=True, learning_rate=1e-9)
     stored = json.loads((tmp_path / "config.json").read_text())["config"]["train"]
@@ -365,7 +228,7 @@ def test_going_on_with_a_lower_learning_rate(tmp_path: Path, whole: Whole) -> No
 # Resuming what cannot be resumed, or need not.
 
 
-def test_a_finished_run_is_not_trained_again(tmp_path: Path, whole: Whole) -> None:
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     shutil.copytree(whole(), tmp_path / "run")
     (tmp_path / "run" / "checkpoint.safetensors").unlink()
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
