@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pyro_rationale.commands import run_command
+from pyro_rationale.data import Corpus, DataOptions, load_corpus
 from pyro_rationale.fit import fit
 from small_fit import ROOT, content, flags, refusal, table, whole
 
@@ -175,6 +176,21 @@ def test_nothing_is_overwritten(tmp_path: Path, refused: Run) -> None:
     assert "already holds files; go on with --resume, replace it with --force" in refused(fit, *flags(), "--out", out)
     assert "holds no run to resume" in refused(fit, *flags(), "--out", out, "--resume")
     assert content(out) == {"thesis.txt": b"years of work"}
+
+
+def test_a_folder_that_another_fit_takes_meanwhile(
+    tmp_path: Path, refused: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading a corpus takes a while."""
+
+    def load(options: DataOptions) -> Corpus:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "config.json").write_text("theirs")
+        return load_corpus(options)
+
+    monkeypatch.setattr("pyro_rationale.fitting.load_corpus", load)
+    assert "already holds files" in refused(fit, *flags(), "--out", tmp_path / "run", "--quiet")
+    assert content(tmp_path / "run") == {"config.json": b"theirs"}
 
 
 def test_force_does_not_throw_away_a_run_for_options_that_cannot_be_fitted(

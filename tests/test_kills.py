@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from pyro_rationale.errors import RunError
 from pyro_rationale.fit import fit
 from pyro_rationale.fitting import fit_run
+from pyro_rationale.storage import read_tensors
 from small_fit import ROOT, differences, fit_small, flags, small, whole
 
 LONG = {"documents": 96, "steps": 60}  # a second or more, for signals to hit
@@ -62,6 +63,21 @@ def test_a_kill_before_any_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(list(tmp_path.iterdir())) == 6
 
 
+@pytest.mark.parametrize("at", [4, 9, 16])
+def test_a_kill_between_checkpoints_within_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("pyro_rationale.fitting.SAVE_SECONDS", -1.0)  # one after each step
+        die_at(patch, os, "replace", at)
+        with pytest.raises(Killed):
+            fit_small(tmp_path)
+    facts = read_tensors(tmp_path / "checkpoint.safetensors")[1]["trainer"]
+    assert (facts["epoch"], facts["position"]) == {4: (0, 1), 9: (0, 3), 16: (1, 3)}[at]
+    fit_small(tmp_path, resume=True)
+    assert differences(tmp_path, whole()) == []
+
+
 def test_a_second_fit_writes_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The numbers of the test above cover all writes."""
     die_at(monkeypatch, os, "replace", 11)
@@ -89,8 +105,12 @@ def test_a_kill_while_a_run_is_replaced(
 # In a process of its own.
 
 
-def command(folder: Path, *more: str, **options: Any) -> list[str]:
-    return [sys.executable, "-m", "pyro_rationale.fit", *flags(**options), "--out", str(folder), *more]
+# As `python -m pyro_rationale.fit`, but jobs in the background are born deaf to Ctrl-C.
+PROGRAM = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("pyro_rationale.fit", run_name="__main__", alter_sys=True)
+"""
 
 
 @contextmanager
@@ -98,12 +118,11 @@ def process(folder: Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A fit in a process of its own, which has written its first checkpoint."""
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     with subprocess.Popen(
-        command(folder, **options),
+        [sys.executable, "-c", PROGRAM, *flags(**options), "--out", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "40"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     ) as running:
         try:
             deadline = time.monotonic() + 120
