@@ -82,7 +82,7 @@ class TrainOptions:
     anneal: int = option(400, "steps over which the target share of words comes down to --rate")
     clip: float = option(5.0, "largest gradient norm")
     seed: int = option(0, "fixes the result, bit for bit on the CPU")
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
+    device: str = option("auto", "auto, cpu, cuda, cuda:1")
     threads: int = option(2, "CPU threads")
 
     def __post_init__(self) -> None:

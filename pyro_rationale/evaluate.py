@@ -44,7 +44,7 @@ FILES = ("data", "dev_data", "test_data", "annotations")
 @click.option("--lexicon", help="vader, or a file with a word per line: how many kept words are in it?")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--json", "json_path", help="write the figures to this file; - prints them, without the table")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
 def evaluate(
     how: DecodeOptions,
     flags: DataOptions,

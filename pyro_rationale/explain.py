@@ -32,7 +32,7 @@ SHOWN = 300  # characters of an alternative rationale on the terminal
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object per text (JSON lines)")
 @options_from(ReadingOptions)
 @click.option("--max-words", type=int, help="read so many words of each text; default: as in the run")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
 def explain(
     options: ReadingOptions,
     texts: tuple[str, ...],

@@ -44,8 +44,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as problem:
+        torch.zeros(1, dtype=torch.float64, device=device).item()  # the prior's tables need float64
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as problem:
         reason = str(problem).splitlines()[0]
         raise ConfigError(f"--device {name}: not usable here ({reason}); try --device auto") from None
     return device
