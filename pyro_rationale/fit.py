@@ -217,6 +217,11 @@ def show_metrics(console: Console, metrics: dict[str, Any]) -> None:
             f"prior after steering: alpha {now['alpha']:.2f} (asked {asked['alpha']:.2f}) nats per word, "
             f"lambda1 {now['lambda1']:.3g}, lambda2 {now['lambda2']:.3g}"
         )
+    if not metrics["best_epoch"]:
+        console.print(
+            "warning: no epoch came down to the share of words asked for; these are the last weights. "
+            "Give it more --steps or a shorter --anneal, or raise --rate"
+        )
 
 
 def show_documents(console: Console, fit: Fit) -> None:
