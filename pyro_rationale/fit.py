@@ -219,7 +219,7 @@ def show_metrics(console: Console, metrics: dict[str, Any]) -> None:
         )
     if not metrics["best_epoch"]:
         console.print(
-            "warning: no epoch came down to the share of words asked for; these are the last weights. "
+            "warning: training never came down to the share of words asked for; these are the last weights. "
             "Give it more --steps or a shorter --anneal, or raise --rate"
         )
 
