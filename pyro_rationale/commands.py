@@ -142,7 +142,9 @@ def _fail(message: str) -> int:
 
 def _program(command: click.Command) -> str:
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return f"python -m {spec.name.removesuffix('.__main__')}" if spec is not None else (command.name or "pyro_rationale")
+    if spec is None:
+        return command.name or "pyro_rationale"
+    return f"python -m {spec.name.removesuffix('.__main__')}"
 
 
 def _described(cls: type) -> Iterator[Field[Any]]:
