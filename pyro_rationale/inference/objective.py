@@ -109,10 +109,10 @@ class MaskELBO(ELBO):
         z = site["value"]
         p = model_trace.nodes["z"]["fn"]
         reconstruction = observed_log_prob(model_trace)  # (K, B)
-        terms = self._terms(q, p, z)
         slopes = None
         if self.estimator == "muprop" and torch.is_grad_enabled():
             slopes = slope(model, guide_trace, q.origin, observed_log_prob, *args, **kwargs)
+        terms = self._terms(q, p, z)  # after the slope: an autoregressive q remembers one pass, and now that of z
         return Estimate(
             surrogate=-self._surrogate(q, z.detach(), reconstruction, terms, slopes) / self.num_particles,
             reconstruction=reconstruction.detach().mean(0),
