@@ -1,4 +1,4 @@
-"""The amortized guides q(z | x). Import this package as `pyro_rationale.guides`.
+"""The amortized guides q(z | x) and q(z | x, y). Import this package as `pyro_rationale.guides`.
 
 `GUIDES` is the one list of their names: the command line, the tests and the documentation read it.
 """
@@ -10,6 +10,7 @@ from pyro_rationale.guides.chain import ChainGuide
 from pyro_rationale.guides.independent import IndependentGuide
 from pyro_rationale.guides.recurrent import RecurrentGuide
 from pyro_rationale.guides.relaxed import RelaxedGuide
+from pyro_rationale.guides.target import TargetContext
 
 GUIDES: dict[str, type[RationaleGuide]] = {
     "independent": IndependentGuide,
@@ -25,4 +26,5 @@ __all__ = [
     "RationaleGuide",
     "RecurrentGuide",
     "RelaxedGuide",
+    "TargetContext",
 ]

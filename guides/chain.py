@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pyro_rationale.distributions import LinearChain
 from pyro_rationale.guides.base import RationaleGuide
+from pyro_rationale.guides.target import TargetContext
 from pyro_rationale.nn import BiLSTM
 
 
@@ -23,8 +24,14 @@ class ChainGuide(RationaleGuide):
         coupling: where all couplings start, in nats per change of z (the prior's gamma is a good choice).
     """
 
-    def __init__(self, generator: BiLSTM, baseline: nn.Module | None = None, coupling: float = 0.5) -> None:
-        super().__init__(generator, baseline)
+    def __init__(
+        self,
+        generator: BiLSTM,
+        baseline: nn.Module | None = None,
+        coupling: float = 0.5,
+        target: TargetContext | None = None,
+    ) -> None:
+        super().__init__(generator, baseline, target)
         self.head = nn.Linear(generator.width, 1)
         self.joint = nn.Linear(2 * generator.width, 1)
         with torch.no_grad():

@@ -9,14 +9,20 @@ from torch import Tensor, nn
 
 from pyro_rationale.distributions import IndependentMask
 from pyro_rationale.guides.base import RationaleGuide
+from pyro_rationale.guides.target import TargetContext
 from pyro_rationale.nn import BiLSTM
 
 
 class IndependentGuide(RationaleGuide):
     """Independent Bernoulli words given the text."""
 
-    def __init__(self, generator: BiLSTM, baseline: nn.Module | None = None) -> None:
-        super().__init__(generator, baseline)
+    def __init__(
+        self,
+        generator: BiLSTM,
+        baseline: nn.Module | None = None,
+        target: TargetContext | None = None,
+    ) -> None:
+        super().__init__(generator, baseline, target)
         self.head = nn.Linear(generator.width, 1)
 
     def logits(self, features: Tensor) -> Tensor:

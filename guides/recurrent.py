@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pyro_rationale.distributions import RecurrentMask
 from pyro_rationale.guides.base import RationaleGuide
+from pyro_rationale.guides.target import TargetContext
 from pyro_rationale.nn import BiLSTM
 from pyro_rationale.nn.gated import gated_lstm
 
@@ -63,8 +64,14 @@ class RecurrentGuide(RationaleGuide):
         width: hidden size of the recurrence over decisions.
     """
 
-    def __init__(self, generator: BiLSTM, baseline: nn.Module | None = None, width: int = 30) -> None:
-        super().__init__(generator, baseline)
+    def __init__(
+        self,
+        generator: BiLSTM,
+        baseline: nn.Module | None = None,
+        width: int = 30,
+        target: TargetContext | None = None,
+    ) -> None:
+        super().__init__(generator, baseline, target)
         self.cell = MaskCell(generator.width, width)
 
     def start_rate(self, rate: float) -> None:

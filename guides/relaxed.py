@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pyro_rationale.distributions import RelaxedMask
 from pyro_rationale.guides.independent import IndependentGuide
+from pyro_rationale.guides.target import TargetContext
 from pyro_rationale.nn import BiLSTM
 
 
@@ -28,8 +29,9 @@ class RelaxedGuide(IndependentGuide):
         baseline: nn.Module | None = None,
         temperature: float = 0.3,
         straight_through: bool = False,
+        target: TargetContext | None = None,
     ) -> None:
-        super().__init__(generator, baseline)
+        super().__init__(generator, baseline, target)
         self.temperature = temperature
         self.straight_through = straight_through
 

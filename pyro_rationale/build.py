@@ -12,7 +12,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
-from pyro_rationale.guides import GUIDES, ChainGuide, RationaleGuide, RelaxedGuide
+from pyro_rationale.guides import GUIDES, ChainGuide, RationaleGuide, RelaxedGuide, TargetContext
 from pyro_rationale.inference.objective import MaskELBO
 from pyro_rationale.inference.tracegraph import TemperedTraceGraph
 from pyro_rationale.models import NormalLikelihood, RationaleModel, make_likelihood
@@ -90,22 +90,38 @@ def build_model(
     return RationaleModel(encoder, likelihood, starting_prior(config, likelihood.gain(kappa)), kappa)
 
 
-def build_guide(config: Config, words: int, vectors: Tensor | None, gamma: float) -> RationaleGuide:
-    """The amortized guide, untrained, keeping about `START_RATE` of the words."""
+def build_guide(
+    config: Config, words: int, vectors: Tensor | None, gamma: float, spec: TargetSpec | None = None
+) -> RationaleGuide:
+    """The amortized guide, untrained, keeping about `START_RATE` of the words.
+
+    Args:
+        config: the configuration.
+        words: vocabulary size.
+        vectors: `(words, E)` or `None`.
+        gamma: where the couplings of a chain guide start.
+        spec: what is predicted; needed by a guide that reads the target (`condition_on_target`).
+    """
     options = config.model
+    target = None
+    if options.condition_on_target:
+        if spec is None:
+            raise ValueError("a guide that reads the target must be told what is predicted: pass spec")
+        target = TargetContext(spec)
     embedding = make_embedding(words, options.embedding, vectors, options.freeze_vectors)
-    generator = BiLSTM(embedding, options.hidden, options.layers, options.dropout)
+    context = 0 if target is None else target.size
+    generator = BiLSTM(embedding, options.hidden, options.layers, options.dropout, context)
     baseline = None
     if config.estimator == "tracegraph":
         baseline = nn.Sequential(nn.Linear(generator.width, options.hidden), nn.Tanh(), nn.Linear(options.hidden, 1))
     kind = GUIDES[config.guide]
     if kind is RelaxedGuide:
         straight = config.estimator == "straight-through"
-        guide: RationaleGuide = RelaxedGuide(generator, baseline, options.temperature, straight)
+        guide: RationaleGuide = RelaxedGuide(generator, baseline, options.temperature, straight, target)
     elif kind is ChainGuide:
-        guide = ChainGuide(generator, baseline, gamma)
+        guide = ChainGuide(generator, baseline, gamma, target)
     else:
-        guide = kind(generator, baseline)
+        guide = kind(generator, baseline, target=target)
     guide.start_rate(START_RATE)
     return guide
 

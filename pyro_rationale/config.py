@@ -43,6 +43,7 @@ class ModelOptions:
     kappa: float | None = option(None, "weight of the log likelihood; replaces --nats")
     tau: float = option(0.25, "weight of the guide's entropy (1: ELBO, 0: the paper's cost)")
     temperature: float = option(0.3, "relaxed guide: temperature of the Concrete distribution")
+    condition_on_target: bool = option(False, "the guide may read the target too: q(z | x, y) beside q(z | x)")
 
     def __post_init__(self) -> None:
         for flag in ("hidden", "layers", "embedding", "vocabulary", "min_count", "nats", "temperature"):

@@ -212,7 +212,7 @@ def prepare(config: Config, folder: Path, resume: bool = False, force: bool = Fa
     centre, spread = target_summary(corpus.train, corpus.spec)
     model = build_model(config, corpus.spec, len(vocabulary), matrix, centre, spread)
     prior = starting_prior(config, model.gain)
-    guide = build_guide(config, len(vocabulary), matrix, prior.gamma)
+    guide = build_guide(config, len(vocabulary), matrix, prior.gamma, corpus.spec)
     fitted = Fitted(config, corpus.spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
     train = BucketedBatches(corpus.train, vocabulary, corpus.spec, config.train.batch_size, config.seed)
     dev = BucketedBatches(corpus.dev, vocabulary, corpus.spec, config.train.batch_size, config.seed)

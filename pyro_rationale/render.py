@@ -166,6 +166,10 @@ LABELS = {
     "expected_cost": ("expected cost of the paper", ".4g"),
     "kl": ("KL from the prior (nats)", ".4g"),
     "entropy": ("entropy of the guide (nats)", ".4g"),
+    "elbo_given_target": ("ELBO of the guide that sees the target", ".4g"),
+    "expected_cost_given_target": ("its expected cost of the paper", ".4g"),
+    "kl_given_target": ("its KL from the prior (nats)", ".4g"),
+    "entropy_given_target": ("its entropy (nats)", ".4g"),
 }
 
 

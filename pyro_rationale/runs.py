@@ -186,7 +186,7 @@ def assemble(
             raise RuntimeError(f"{len(vocabulary)} words in {VOCABULARY}, word vectors of shape {tuple(shape)}")
         vectors = torch.zeros(shape)
         model = build_model(config, spec, len(vocabulary), vectors, [0.0] * spec.width, 1.0)
-        guide = build_guide(config, len(vocabulary), vectors, 0.0)
+        guide = build_guide(config, len(vocabulary), vectors, 0.0, spec)
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         guide.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("guide.")})
     except (RuntimeError, KeyError) as problem:

@@ -24,16 +24,16 @@ def discrete(q: MaskDistribution) -> MaskDistribution:
 
 
 @torch.no_grad()
-def batch_terms(fitted: Fitted, batch: Batch, samples: int) -> dict[str, Tensor]:
+def batch_terms(fitted: Fitted, batch: Batch, samples: int, see_target: bool = False) -> dict[str, Tensor]:
     """Terms of (2) and of the paper's cost, `(B,)` each.
 
     `log_likelihood` (kappa = 1), `kl`, `entropy` in nats; `cost` is E_q of equation (1) in the units of the scaled
     rating squared (or nats of cross entropy), with lambda1 and lambda2 of the prior in force. KL and entropy are
     exact where they exist; expectations of the likelihood are averages over `samples` draws from the discrete
-    guide.
+    guide. `see_target`: of q(z | x, y) instead of q(z | x), where the guide has both.
     """
     model = fitted.model
-    q = discrete(fitted.guide.posterior(batch))
+    q = discrete(fitted.guide.posterior(batch, see_target=True) if see_target else fitted.guide.posterior(batch))
     z = q.sample(torch.Size([samples]))
     p = model.prior.distribution(batch.lengths, batch.tokens.shape[1], z.dtype)
     if isinstance(q, RecurrentMask):
@@ -68,19 +68,33 @@ def objective_report(
         seed: of the draws.
 
     Returns:
-        `elbo` (kappa = tau = 1), `kl` and `entropy` in nats, and `expected_cost`; empty if nothing has a target.
+        `elbo` (kappa = tau = 1), `kl` and `entropy` in nats, and `expected_cost`, all under q(z | x); where the
+        guide reads targets as well, `elbo_given_target` and so on under q(z | x, y). Empty if nothing has a target.
     """
     rated = [d for d in documents if d.targets and any(t == t for t in d.targets)]
     if not rated:
         return {}
-    sums: dict[str, float] = {}
     batches = BucketedBatches(rated, fitted.vocabulary, fitted.spec, batch_size)
+    report = _mean_terms(fitted, batches, samples, seed, see_target=False)
+    if fitted.guide.target is not None:
+        given = _mean_terms(fitted, batches, samples, seed, see_target=True)
+        report |= {f"{name}_given_target": value for name, value in given.items()}
+    return report
+
+
+def _mean_terms(
+    fitted: Fitted, batches: BucketedBatches, samples: int, seed: int, see_target: bool
+) -> dict[str, float]:
+    """Means of `batch_terms` over documents, by the names of the report."""
+    sums: dict[str, float] = {}
+    count = 0
     with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        for batch in batches.ordered(batch_size):
-            for name, values in batch_terms(fitted, batch.to(fitted.device), samples).items():
+        for batch in batches.ordered():
+            count += len(batch)
+            for name, values in batch_terms(fitted, batch.to(fitted.device), samples, see_target).items():
                 sums[name] = sums.get(name, 0.0) + float(values.double().sum())
-    means = {name: total / len(rated) for name, total in sums.items()}
+    means = {name: total / count for name, total in sums.items()}
     return {
         "elbo": means["log_likelihood"] - means["kl"],
         "expected_cost": means["cost"],
