@@ -1,0 +1,126 @@
+"""What is compared for each question that the reading notes put to the paper: arms, each a few flags of the fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Flags = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of doing it.
+
+    Attributes:
+        name: what the tables call it.
+        flags: fields of the configuration that differ from the corpus's base.
+        attention: `soft` or `hard` for the two attention models, which are no latent-variable models; "" otherwise.
+        rules: score it under every test-time rule as well.
+    """
+
+    name: str
+    flags: Flags = field(default_factory=dict)
+    attention: str = ""
+    rules: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and the arms that answer it.
+
+    Attributes:
+        title: the question.
+        arms: what is compared.
+        columns: measures shown beside those that every table has.
+    """
+
+    title: str
+    arms: tuple[Arm, ...]
+    columns: tuple[str, ...] = ()
+
+
+# Small enough for five seeds of every arm on two cores, large enough for masks that have settled. Real sentences are
+# short and their ratings noisy: more words, weaker coupling, dropout, given word vectors (README, results).
+BASES: dict[str, Flags] = {
+    "synthetic": {"documents": 4000, "steps": 700, "anneal": 250},
+    "vader-movies": {
+        **{"vectors": "glove", "rate": 0.32, "span": 1.5, "dropout": 0.1},
+        **{"steps": 700, "anneal": 250},
+    },
+}
+LEXICON_CORPORA = ("vader-movies", "vader-amazon")
+
+
+def _independent(name: str, **flags: Any) -> Arm:
+    return Arm(name, {"guide": "independent", **flags})
+
+
+RELAXED = Arm("relaxed, exact KL", {"guide": "relaxed"}, rules=True)
+MUPROP = Arm("independent, muprop, K = 4", {"guide": "independent"}, rules=True)
+CHAIN = Arm("chain, muprop, K = 4", {"guide": "chain"}, rules=True)
+RLOO = _independent("independent, RLOO, exact KL, K = 4", estimator="rloo")
+RLOO_SAMPLED = _independent("independent, RLOO, sampled, K = 4", estimator="rloo", penalties="sampled")
+PAPER = _independent("the paper: REINFORCE, sampled, K = 1", estimator="reinforce", samples=1, penalties="sampled")
+
+QUESTIONS: dict[int, Question] = {
+    1: Question(
+        "How many samples estimate the expectation?",
+        (
+            _independent("independent, muprop, K = 2", samples=2),
+            MUPROP,
+            _independent("independent, muprop, K = 8", samples=8),
+            RELAXED,
+            Arm("relaxed, K = 4", {"guide": "relaxed", "samples": 4}),
+            PAPER,
+        ),
+        ("cpu_seconds",),
+    ),
+    2: Question("Which mask at test time: mode, threshold, sample, average?", (RELAXED, MUPROP, CHAIN)),
+    3: Question(
+        "Penalties as constants, sampled, or exact in the gradient?",
+        (
+            RLOO,
+            RLOO_SAMPLED,
+            _independent("independent, RLOO, constant, K = 4", estimator="rloo", penalties="constant"),
+            PAPER,
+        ),
+    ),
+    4: Question(
+        "Which norm of the mask: L0, L1, L2?",
+        (
+            RELAXED,
+            Arm("relaxed, L1 of the relaxed mask", {"guide": "relaxed", "norm": "l1"}),
+            Arm("relaxed, L2 of the relaxed mask", {"guide": "relaxed", "norm": "l2"}),
+            RLOO,
+            _independent("independent, RLOO, L2, K = 4", estimator="rloo", norm="l2"),
+        ),
+        ("rate_sd",),
+    ),
+    5: Question(
+        "Last hidden state against mean and attention pooling: where do rationales fall?",
+        (
+            Arm("relaxed, last state (the paper's)", {"guide": "relaxed", "pooling": "last"}),
+            Arm("relaxed, attention pooling", {"guide": "relaxed", "pooling": "attention"}),
+            RELAXED,
+        ),
+        ("position_mean", "position_last_fifth", "position_distance"),
+    ),
+    6: Question(
+        "Against soft attention and hard stochastic attention, with the same networks?",
+        (RELAXED, Arm("soft attention", attention="soft"), Arm("hard stochastic attention", attention="hard")),
+        ("error_reading_all",),
+    ),
+    7: Question(
+        "As a variational auto-encoder: reparametrised, score function, exact KL?",
+        (
+            RELAXED,
+            Arm("relaxed, straight-through", {"guide": "relaxed", "estimator": "straight-through"}),
+            MUPROP,
+            RLOO,
+            RLOO_SAMPLED,
+            _independent("independent, TraceGraph_ELBO", estimator="tracegraph", samples=4),
+        ),
+        ("cpu_seconds",),
+    ),
+}
