@@ -23,6 +23,7 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation import evaluate_documents
 from pyro_rationale.history import EpochRecord, StepRecord
+from pyro_rationale.inference.comparison import held_out
 from pyro_rationale.inference.report import objective_report
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.runs import (
@@ -99,8 +100,10 @@ class Fit:
                         self.save()
                         saved = time.monotonic()
                 score = score_modes(self.fitted, self.dev)
+                held = held_out(self.fitted, self.dev, self.prior)
                 with self.trainer.unbroken():
                     closed = self.watch.close_epoch(self.trainer.finish_epoch(), score)
+                    closed.dev_elbo, closed.dev_expected = held.elbo, held.cost
                     self.history.append(closed)
                 self.seconds = before + time.monotonic() - started
                 self.save()

@@ -54,6 +54,9 @@ class EpochRecord:
         dev_rate: share of words in the mode masks.
         dev_empty: share of documents whose mode mask is empty.
         dev_cost: expected-cost score by which the best epoch is chosen; lower is better.
+        dev_elbo: ELBO (kappa = tau = 1) in nats per document, on one drawn mask each, under the prior asked for and
+            the sigma that fits these masks' errors; NaN in runs of before it was recorded.
+        dev_expected: E_q of the paper's cost in its units, of the same masks and prior.
         event: what the watch did, if anything.
     """
 
@@ -68,6 +71,8 @@ class EpochRecord:
     dev_rate: float = math.nan
     dev_empty: float = math.nan
     dev_cost: float = math.nan
+    dev_elbo: float = math.nan
+    dev_expected: float = math.nan
     event: str = ""
 
 
