@@ -86,7 +86,8 @@ class BoundOfK:
         total = self.groups + count
         step = mean - self._mean
         self._squares = self._squares + (bounds - mean).square().sum(0) + step.square() * self.groups * count / total
-        self._mean = self._mean + step * count / total
+        nothing = (mean == -math.inf) | (self._mean == -math.inf)  # and then no finite number brings it back
+        self._mean = torch.where(nothing, -math.inf, self._mean + step * count / total)
         self.groups = total
 
     def result(self) -> Bound:
