@@ -23,6 +23,8 @@ SEED = 20160613  # of the hash, which no result depends on
 class Scorer:
     """`scorer(z)`: kappa log p(y | x, z) + log p(z) of masks of one batch, without gradients.
 
+    Model, prior and targets are those of the moment it is made.
+
     Args:
         model: the generative program, in evaluation mode (no dropout).
         batch: with targets; NaN targets count nothing.
@@ -48,17 +50,13 @@ class Scorer:
         self.batch = batch
         self.kappa = float(model.kappa) if kappa is None else kappa
         self.dtype: torch.dtype = model.encoder.output.weight.dtype
+        self.prior: LinearChain = model.prior.distribution(batch.lengths, batch.tokens.shape[1], self.dtype)
         self.rows = rows
         self.remember = remember
         self.read = 0  # masks that the encoder has read
         self._known: dict[int, float] = {}
         numbers = np.random.default_rng(SEED).integers(-(2**63), 2**63, (len(batch), batch.tokens.shape[1] + 1))
         self._numbers = torch.from_numpy(numbers).to(batch.tokens.device)
-
-    @property
-    def prior(self) -> LinearChain:
-        """p(z) of the batch's documents."""
-        return self.model.prior.distribution(self.batch.lengths, self.batch.tokens.shape[1], self.dtype)
 
     def __call__(self, z: Tensor) -> Tensor:
         """Log joint of masks `(*s, B, T)`, in nats, `(*s, B)`."""
