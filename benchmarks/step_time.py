@@ -35,11 +35,16 @@ KINDS = (
     ("relaxed", "relaxed"),
     ("relaxed", "straight-through"),
     ("independent", "rloo"),
+    ("independent", "disarm"),
+    ("independent", "nvil"),
+    ("independent", "muprop"),
     ("independent", "tracegraph"),
     ("chain", "rloo"),
+    ("chain", "muprop"),
     ("chain", "straight-through"),
     ("chain", "tracegraph"),
     ("recurrent", "rloo"),
+    ("recurrent", "muprop"),
 )
 
 
@@ -72,7 +77,7 @@ def main(steps: int, rate: float, threads: int) -> None:
     centre, spread = target_summary(corpus.train, corpus.spec)
     actions: dict[str, Callable[[Batch], None]] = {}
     for name, estimator in KINDS:
-        options = replace(TrainOptions(), estimator=estimator, samples=4)
+        options = replace(TrainOptions(), estimator=estimator)
         config = Config(data, replace(ModelOptions(), guide=name), options)
         model = build_model(config, corpus.spec, len(vocabulary), None, centre, spread)
         guide = build_guide(config, len(vocabulary), None, 0.5)
@@ -83,7 +88,7 @@ def main(steps: int, rate: float, threads: int) -> None:
             with local_parameters():
                 parts[0].estimate(*parts[1:], batch).surrogate.backward()
 
-        actions[f"{name}, {estimator}" + ("" if estimator in ("relaxed", "tracegraph") else ", K = 4")] = step
+        actions[f"{name}, {estimator}, K = {config.samples}"] = step
         actions.setdefault(
             "floor", lambda batch, model=model, body=guide.generator: bare_step(model, body, batch)  # type: ignore[misc]
         )

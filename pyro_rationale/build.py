@@ -17,6 +17,7 @@ from pyro_rationale.inference.objective import MaskELBO
 from pyro_rationale.inference.tracegraph import TemperedTraceGraph
 from pyro_rationale.models import NormalLikelihood, RationaleModel, make_likelihood
 from pyro_rationale.nn import BiLSTM, Encoder, make_embedding
+from pyro_rationale.nn.baseline import StandardisedBaseline
 
 LONGER = 1.131  # default span over that of words kept at random: a coupling of about .4 nats per change
 START_RATE = 0.75  # share of words that an untrained guide keeps: the encoder first learns on text (DESIGN, trap 2)
@@ -111,8 +112,10 @@ def build_guide(
     embedding = make_embedding(words, options.embedding, vectors, options.freeze_vectors)
     context = 0 if target is None else target.size
     generator = BiLSTM(embedding, options.hidden, options.layers, options.dropout, context)
-    baseline = None
-    if config.estimator == "tracegraph":
+    baseline: nn.Module | None = None
+    if config.estimator == "nvil":
+        baseline = StandardisedBaseline(generator.width, options.hidden)
+    elif config.estimator == "tracegraph":
         baseline = nn.Sequential(nn.Linear(generator.width, options.hidden), nn.Tanh(), nn.Linear(options.hidden, 1))
     kind = GUIDES[config.guide]
     if kind is RelaxedGuide:
@@ -129,6 +132,5 @@ def build_guide(
 def build_objective(config: Config) -> MaskELBO | TemperedTraceGraph:
     """The objective and estimator that the configuration names."""
     if config.estimator == "tracegraph":
-        return TemperedTraceGraph(num_particles=1, tau=config.model.tau)
-    particles = 1 if config.estimator == "relaxed" else config.train.samples
-    return MaskELBO(config.estimator, particles, config.model.tau)
+        return TemperedTraceGraph(config.samples, config.model.tau)
+    return MaskELBO(config.estimator, config.samples, config.model.tau, config.train.penalties)

@@ -8,10 +8,19 @@ from typing import Any
 
 from pyro_rationale.data.options import DataOptions, option
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.estimators import (
+    DEFAULT,
+    ONE_SAMPLE,
+    PENALTIES,
+    check_guide,
+    check_penalties,
+    check_samples,
+    default_samples,
+)
+from pyro_rationale.estimators import ESTIMATORS as NAMED
 
 GUIDE_NAMES = ("independent", "relaxed", "recurrent", "chain")
-ESTIMATORS = ("auto", "tracegraph", "reinforce", "rloo", "muprop", "relaxed", "straight-through")
-DEFAULT_ESTIMATOR = {"independent": "muprop", "relaxed": "relaxed", "recurrent": "muprop", "chain": "muprop"}
+ESTIMATORS = ("auto", *NAMED)
 
 
 def _positive(flag: str, value: float, strict: bool = True) -> None:
@@ -74,7 +83,9 @@ class TrainOptions:
 
     estimator: str = option("auto", "gradient of the reconstruction term; auto: muprop, or relaxed for that guide",
                             choices=ESTIMATORS)
-    samples: int = option(4, "K, masks per document and step (score functions and straight-through)")
+    samples: int | None = option(None, "K, masks per document and step; default: 4, but 1 for relaxed and tracegraph")
+    penalties: str = option("exact", "KL and entropy: exact where they can be; sampled with a score function, as the "
+                            "paper does (and tracegraph always); or constant, without a gradient", choices=PENALTIES)
     learning_rate: float = option(3e-3, "of Adam")
     batch_size: int = option(64, "documents per step")
     steps: int = option(1500, "at most, rounded up to whole epochs; see --patience")
@@ -87,7 +98,9 @@ class TrainOptions:
     threads: int = option(2, "CPU threads")
 
     def __post_init__(self) -> None:
-        for flag in ("samples", "learning_rate", "batch_size", "steps", "patience", "clip", "threads"):
+        if self.samples is not None:
+            _positive("samples", self.samples)
+        for flag in ("learning_rate", "batch_size", "steps", "patience", "clip", "threads"):
             _positive(flag.replace("_", "-"), getattr(self, flag))
         for flag in ("warmup", "anneal"):
             _positive(flag, getattr(self, flag), strict=False)
@@ -110,18 +123,9 @@ class Config:
     train: TrainOptions = field(default_factory=TrainOptions)
 
     def __post_init__(self) -> None:
-        pathwise = self.train.estimator == "relaxed"
-        if pathwise and self.model.guide != "relaxed":
-            raise ConfigError(f"--estimator relaxed works with --guide relaxed, not with --guide {self.model.guide}")
-        if self.model.guide == "relaxed" and self.estimator in ("tracegraph", "reinforce", "rloo", "muprop"):
-            raise ConfigError(
-                f"--estimator {self.estimator}: samples of --guide relaxed carry gradients themselves; use "
-                "--estimator relaxed, or --guide independent, the same family without"
-            )
-        if self.estimator in ("rloo", "muprop") and self.train.samples < 2:
-            raise ConfigError(
-                f"--samples: {self.estimator} needs at least 2 masks per document, got {self.train.samples}"
-            )
+        check_guide(self.estimator, self.model.guide)
+        check_samples(self.estimator, self.samples)
+        check_penalties(self.estimator, self.train.penalties)
         if self.estimator == "tracegraph" and self.model.tau == 0:
             raise ConfigError("--tau: tracegraph takes a weight above 0; use --estimator rloo for the paper's tau = 0")
 
@@ -133,7 +137,12 @@ class Config:
     @property
     def estimator(self) -> str:
         """Name of the estimator, `auto` resolved."""
-        return DEFAULT_ESTIMATOR[self.guide] if self.train.estimator == "auto" else self.train.estimator
+        return DEFAULT[self.guide] if self.train.estimator == "auto" else self.train.estimator
+
+    @property
+    def samples(self) -> int:
+        """K, masks per document and step."""
+        return default_samples(self.estimator) if self.train.samples is None else self.train.samples
 
     @property
     def seed(self) -> int:
@@ -146,13 +155,14 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """The inverse of `to_dict`, after JSON turned tuples into lists.
+        """The inverse of `to_dict`, after JSON turned tuples into lists. Fields that are missing take their defaults.
 
         Raises:
             ConfigError: a field that this version does not know, or a part that is missing.
         """
         parts = {"data": DataOptions, "model": ModelOptions, "train": TrainOptions}
         try:
+            values = _modern(values)
             made = {
                 name: kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values[name].items()})
                 for name, kind in parts.items()
@@ -160,3 +170,12 @@ class Config:
         except (KeyError, TypeError, AttributeError) as problem:
             raise ConfigError(f"the configuration is of another version: {problem}") from problem
         return cls(**made)
+
+
+def _modern(values: dict[str, Any]) -> dict[str, Any]:
+    """Of a run from before `--penalties`: relaxed and tracegraph then drew one mask, whatever `--samples` said."""
+    train = values["train"]
+    estimator = DEFAULT.get(values["model"]["guide"]) if train["estimator"] == "auto" else train["estimator"]
+    if "penalties" in train or estimator not in ONE_SAMPLE:
+        return values
+    return {**values, "train": {**train, "samples": None}}

@@ -91,6 +91,7 @@ class Trainer:
         batch = batch.to(self.fitted.device)
         reading = self.step < self.control.schedule.warmup
         random = self._random()
+        running = [(buffer, buffer.clone()) for buffer in self.fitted.guide.buffers()]  # a baseline's statistics
         try:
             self.optimizer.zero_grad(set_to_none=True)
             loss, record = self._full_text_loss(batch) if reading else self._objective_loss(batch)
@@ -104,6 +105,8 @@ class Trainer:
                 )
         except BaseException:
             self._set_random(random)
+            for buffer, before in running:
+                buffer.copy_(before)
             raise
         with self.unbroken():
             for group in self.optimizer.param_groups:

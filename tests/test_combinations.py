@@ -21,6 +21,7 @@ VALID = [
     (guide, estimator)
     for guide, estimator in itertools.product(GUIDE_NAMES, ESTIMATORS[1:])
     if (estimator in FOR_RELAXED if guide == "relaxed" else estimator != "relaxed")
+    and (estimator != "disarm" or guide == "independent")
 ]
 WORDS = "the room was lovely dirty and we liked hated it not so very much again".split()
 

@@ -355,15 +355,16 @@ def test_expected_counts(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"estimator": "magic"}, "--estimator: expected one of reinforce, rloo, muprop, relaxed, straight-through"),
+        ({"estimator": "magic"}, "--estimator: expected one of reinforce, rloo, muprop, disarm, nvil, relaxed"),
         ({"estimator": "tracegraph"}, "--estimator: expected one of"),
-        ({"estimator": "rloo", "num_particles": 1}, "--samples: rloo .* at least 2, got 1"),
+        ({"estimator": "rloo", "num_particles": 1}, "--samples: rloo .* at least 2 .*, got 1"),
         ({"estimator": "reinforce", "num_particles": 0}, "--samples: expected at least 1, got 0"),
-        ({"estimator": "muprop", "num_particles": 1}, "--samples: muprop .* at least 2, got 1"),
+        ({"estimator": "muprop", "num_particles": 1}, "--samples: muprop .* at least 2 .*, got 1"),
+        ({"estimator": "disarm", "num_particles": 3}, "--samples: disarm .* even number, got 3"),
         ({"estimator": "muprop", "penalties": "sampled"}, "--penalties sampled .* muprop"),
         ({"tau": -0.1}, "--tau: .* 0 or more, got -0.1"),
         ({"tau": float("nan")}, "--tau: .* 0 or more, got nan"),
-        ({"penalties": "some"}, "--penalties: expected exact or sampled"),
+        ({"penalties": "some"}, "--penalties: expected exact, sampled or constant, got 'some'"),
     ],
 )
 def test_refused_options(options: dict[str, Any], message: str) -> None:

@@ -180,7 +180,9 @@ def test_an_epoch_can_be_taken_up_in_the_middle(make: MakeTrainer) -> None:
 # State.
 
 
-@pytest.mark.parametrize(("guide", "estimator"), [("relaxed", "auto"), ("chain", "tracegraph"), ("recurrent", "auto")])
+@pytest.mark.parametrize(
+    ("guide", "estimator"), [("relaxed", "auto"), ("chain", "tracegraph"), ("recurrent", "auto"), ("chain", "nvil")]
+)
 def test_a_restored_trainer_goes_on_the_same_way(make: MakeTrainer, guide: str, estimator: str) -> None:
     options = {"guide": guide, "estimator": estimator, "batch_size": 4, "dropout": 0.1, "anneal": 3}
     trainer = make(**options)
@@ -214,9 +216,10 @@ def test_a_state_is_a_copy(make: MakeTrainer) -> None:
     assert json.dumps(facts) == kept[1]
 
 
-@pytest.mark.parametrize("guide", ["relaxed", "chain"])
-def test_a_loss_that_is_not_finite_changes_nothing(make: MakeTrainer, guide: str) -> None:
-    trainer = make(guide=guide, batch_size=4)
+@pytest.mark.parametrize(("guide", "estimator"), [("relaxed", "auto"), ("chain", "auto"), ("chain", "nvil")])
+def test_a_loss_that_is_not_finite_changes_nothing(make: MakeTrainer, guide: str, estimator: str) -> None:
+    """A baseline's running statistics among the rest."""
+    trainer = make(guide=guide, estimator=estimator, batch_size=4)
     list(itertools.islice(trainer.run_epoch(), 1))
     tensors, facts = trainer.state()
     batch = next(itertools.islice(trainer.batches.epoch(0), 1, None))

@@ -180,6 +180,11 @@ class Exact:
     log_likelihood: Tensor
     kappa: float
 
+    @property
+    def reconstruction(self) -> Tensor:
+        """E_q[kappa log p(y | x, z)]."""
+        return self.q.expect(self.kappa * self.log_likelihood)
+
     def objective(self, tau: float) -> Tensor:
         """Objective (2)."""
         return self.q.expect(self.kappa * self.log_likelihood + self.p.log_probs) + tau * self.q.entropy

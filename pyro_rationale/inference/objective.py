@@ -20,13 +20,12 @@ from pyro.infer import ELBO
 from pyro.poutine import Trace
 from torch import Tensor
 
-from pyro_rationale.distributions import LinearChain, MaskDistribution, RecurrentMask
+from pyro_rationale.distributions import IndependentMask, LinearChain, MaskDistribution, RecurrentMask
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.estimators import PATHWISE, SCORE_FUNCTION, check_penalties, check_samples
 from pyro_rationale.inference.linear import expected_words, slope
+from pyro_rationale.inference.score import NeuralBaseline, against_the_others, antithetic_masks, antithetic_term
 from pyro_rationale.inference.terms import MaskTerms, closed_terms, prefix_terms, sampled_terms
-
-SCORE_FUNCTION = ("reinforce", "rloo", "muprop")
-PATHWISE = ("relaxed", "straight-through")
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,35 @@ class Estimate:
         return self.reconstruction - self.kl - (1.0 - tau) * self.entropy
 
 
+@dataclass(frozen=True)
+class Draws:
+    """What an estimator has to work with.
+
+    Attributes:
+        q: the guide's distribution, batch shape `(K, B)`.
+        z: its samples, `(K, B, T)`, detached.
+        reconstruction: kappa log p(y | x, z), `(K, B)`, with gradients.
+        terms: KL and entropy: exact `(B,)`, sampled `(K, B)`, or along prefixes `(K, B, T)`.
+        slopes: d reconstruction / d z_t, `(B, T)`, for muprop.
+        baseline: of the guide, for nvil.
+    """
+
+    q: MaskDistribution
+    z: Tensor
+    reconstruction: Tensor
+    terms: MaskTerms
+    slopes: Tensor | None = None
+    baseline: NeuralBaseline | None = None
+
+
 class MaskELBO(ELBO):
-    """Objective (2) with one of five gradient estimators for its reconstruction term.
+    """Objective (2) with one of seven gradient estimators for its reconstruction term.
 
     `muprop` (K >= 2): the linear part of the reconstruction in closed form, leave-one-out baselines for the rest;
     unbiased for every guide, and of the lowest variance where words act on their own. `rloo` (K >= 2): leave-one-out
-    baselines; unbiased for every guide. `reinforce` (K >= 1): no baseline; unbiased; the paper's with K = 1.
+    baselines; unbiased for every guide. `disarm` (even K): antithetic pairs of masks; unbiased, for words that are
+    independent. `nvil` (K >= 1): a neural baseline that the guide brings, with running statistics of the reward;
+    unbiased for every guide. `reinforce` (K >= 1): no baseline; unbiased; the paper's with K = 1.
     `relaxed`: pathwise, for guides that can be reparameterised; biased by the relaxation. `straight-through`: hard
     samples whose gradient passes as if they were the word marginals (or, in the relaxed guide, the relaxed sample);
     biased, any guide. KL and entropy are exact wherever they exist; for the recurrent guide they are summed along the
@@ -67,11 +89,11 @@ class MaskELBO(ELBO):
         estimator: one of the above.
         num_particles: K, samples per document, drawn in one pass.
         tau: weight of the guide's entropy, >= 0.
-        penalties: `exact`, or `sampled` for log q - log p at the samples with their own score term, as the paper
-            does.
+        penalties: `exact`; `sampled` for log q - log p at the samples with their own score term, as the paper does;
+            or `constant`, which reports them and leaves them out of the gradient (a comparison, no way to fit).
 
     Raises:
-        ConfigError: unknown names, rloo with K < 2, tau < 0.
+        ConfigError: unknown names, a K that the estimator cannot use, tau < 0; later, a guide that does not fit.
     """
 
     def __init__(
@@ -81,16 +103,10 @@ class MaskELBO(ELBO):
         if estimator not in (*SCORE_FUNCTION, *PATHWISE):
             names = ", ".join((*SCORE_FUNCTION, *PATHWISE))
             raise ConfigError(f"--estimator: expected one of {names}, got {estimator!r}")
-        if estimator in ("rloo", "muprop") and num_particles < 2:
-            raise ConfigError(f"--samples: {estimator} compares samples and needs at least 2, got {num_particles}")
-        if num_particles < 1:
-            raise ConfigError(f"--samples: expected at least 1, got {num_particles}")
+        check_samples(estimator, num_particles)
         if not 0.0 <= tau < math.inf:  # NaN fails as well
             raise ConfigError(f"--tau: expected a weight of 0 or more, got {tau}")
-        if estimator == "muprop" and penalties != "exact":
-            raise ConfigError("--penalties sampled is for comparison with the paper; muprop has them exact")
-        if penalties not in ("exact", "sampled"):
-            raise ConfigError(f"--penalties: expected exact or sampled, got {penalties!r}")
+        check_penalties(estimator, penalties)
         self.estimator = estimator
         self.tau = tau
         self.penalties = penalties
@@ -105,6 +121,10 @@ class MaskELBO(ELBO):
                 site["value"] = _through_marginals(q, site["value"])
             elif (self.estimator in PATHWISE) != q.has_rsample:
                 raise ConfigError(misfit(self.estimator, q))
+            elif self.estimator == "disarm":
+                if not isinstance(q, IndependentMask):
+                    raise ConfigError(misfit(self.estimator, q))
+                site["value"] = antithetic_masks(q)
             model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
         z = site["value"]
         p = model_trace.nodes["z"]["fn"]
@@ -113,8 +133,10 @@ class MaskELBO(ELBO):
         if self.estimator == "muprop" and torch.is_grad_enabled():
             slopes = slope(model, guide_trace, q.origin, observed_log_prob, *args, **kwargs)
         terms = self._terms(q, p, z)  # after the slope: an autoregressive q remembers one pass, and now that of z
+        baseline = NeuralBaseline(guide, guide_trace) if self.estimator == "nvil" else None
+        draws = Draws(q, z.detach(), reconstruction, terms, slopes, baseline)
         return Estimate(
-            surrogate=-self._surrogate(q, z.detach(), reconstruction, terms, slopes) / self.num_particles,
+            surrogate=-self._surrogate(draws) / self.num_particles,
             reconstruction=reconstruction.detach().mean(0),
             kl=_per_document(terms.kl),
             entropy=_per_document(terms.entropy),
@@ -129,11 +151,12 @@ class MaskELBO(ELBO):
         terms = closed_terms(q, p)
         return MaskTerms(terms.kl[0], terms.entropy[0])  # the same for every particle
 
-    def _surrogate(
-        self, q: MaskDistribution, z: Tensor, reconstruction: Tensor, terms: MaskTerms, slopes: Tensor | None
-    ) -> Tensor:
+    def _surrogate(self, draws: Draws) -> Tensor:
         """A scalar whose expected gradient is that of the objective, summed over samples and documents."""
-        penalty = terms.penalty(self.tau)
+        q, z, reconstruction, slopes = draws.q, draws.z, draws.reconstruction, draws.slopes
+        penalty = draws.terms.penalty(self.tau)
+        if self.penalties == "constant":
+            penalty = torch.zeros_like(penalty)
         reward = reconstruction
         if slopes is not None:  # the linear part is taken out of the reward, and its expectation put in directly
             reward = reconstruction - (slopes * z).sum(-1)
@@ -150,11 +173,20 @@ class MaskELBO(ELBO):
             reward = reward[..., None] - after
         if self.estimator in PATHWISE:
             return direct
-        advantage = reward.detach()
-        if self.estimator != "reinforce":
-            advantage = (advantage - advantage.mean(0)) * (self.num_particles / (self.num_particles - 1))
-        score = q.word_log_probs(z) if penalty.dim() == 3 else q.log_prob(z)
-        return direct + (advantage * score).sum()
+        return direct + self._score_term(reward.detach(), draws, per_word=penalty.dim() == 3)
+
+    def _score_term(self, reward: Tensor, draws: Draws, per_word: bool) -> Tensor:
+        """A scalar whose gradient is what the reward, `(K, B)` or `(K, B, T)`, says about the guide's choices."""
+        q, z = draws.q, draws.z
+        if self.estimator == "disarm":
+            return antithetic_term(reward, z, q)
+        loss: Tensor | float = 0.0
+        if draws.baseline is not None:
+            reward, loss = draws.baseline.take_off(reward, q)
+        elif self.estimator != "reinforce":
+            reward = against_the_others(reward)
+        score = q.word_log_probs(z) if per_word else q.log_prob(z)
+        return (reward * score).sum() - loss
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Minus the objective, summed over documents; its gradient is the chosen estimator."""
@@ -202,6 +234,11 @@ def misfit(estimator: str, q: MaskDistribution) -> str:
     """Why the estimator cannot be had with this guide, and which can."""
     if estimator in PATHWISE:
         return f"--estimator {estimator}: {type(q).__name__} has no reparameterised sample; use --estimator rloo"
+    if estimator == "disarm" and not q.has_rsample:
+        return (
+            f"--estimator disarm: its pairs of masks are for independent words, not for {type(q).__name__}; use "
+            "--estimator muprop, or --guide independent"
+        )
     # A score function of relaxed samples would add to the gradient that these carry themselves.
     return (
         f"--estimator {estimator}: samples of {type(q).__name__} carry gradients themselves; use --estimator "

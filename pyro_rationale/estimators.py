@@ -1,0 +1,70 @@
+"""The gradient estimators by name: which guides they serve, how many masks they draw, what they do with penalties.
+
+Rules only; the configuration and the objectives both ask here. What the estimators are stands in
+:mod:`pyro_rationale.inference.objective`.
+"""
+
+from __future__ import annotations
+
+from pyro_rationale.errors import ConfigError
+
+SCORE_FUNCTION = ("reinforce", "rloo", "muprop", "disarm", "nvil")
+PATHWISE = ("relaxed", "straight-through")
+ESTIMATORS = ("tracegraph", *SCORE_FUNCTION, *PATHWISE)
+PENALTIES = ("exact", "sampled", "constant")
+DEFAULT = {"independent": "muprop", "relaxed": "relaxed", "recurrent": "muprop", "chain": "muprop"}
+ONE_SAMPLE = ("relaxed", "tracegraph")  # the others draw four masks per document if nothing is said
+BIASED = PATHWISE
+
+
+def default_samples(estimator: str) -> int:
+    """K where `--samples` is not given."""
+    return 1 if estimator in ONE_SAMPLE else 4
+
+
+def check_guide(estimator: str, guide: str) -> None:
+    """Refuse an estimator that does not serve the guide family of that name.
+
+    Raises:
+        ConfigError: that is so.
+    """
+    if estimator == "relaxed" and guide != "relaxed":
+        raise ConfigError(f"--estimator relaxed works with --guide relaxed, not with --guide {guide}")
+    if guide == "relaxed" and estimator not in PATHWISE:
+        raise ConfigError(
+            f"--estimator {estimator}: samples of --guide relaxed carry gradients themselves; use "
+            "--estimator relaxed, or --guide independent, the same family without"
+        )
+    if estimator == "disarm" and guide != "independent":
+        raise ConfigError(
+            f"--estimator disarm draws pairs of masks of independent words, not those of --guide {guide}; use "
+            "--estimator muprop, or --guide independent"
+        )
+
+
+def check_samples(estimator: str, samples: int) -> None:
+    """Refuse a K that the estimator cannot use.
+
+    Raises:
+        ConfigError: too few masks per document, or an odd number of them where they come in pairs.
+    """
+    if samples < 1:
+        raise ConfigError(f"--samples: expected at least 1, got {samples}")
+    if estimator in ("rloo", "muprop") and samples < 2:
+        raise ConfigError(f"--samples: {estimator} needs at least 2 masks per document, got {samples}")
+    if estimator == "disarm" and samples % 2:
+        raise ConfigError(f"--samples: disarm draws masks in pairs and needs an even number, got {samples}")
+
+
+def check_penalties(estimator: str, penalties: str) -> None:
+    """Refuse a treatment of KL and entropy that the estimator does not know.
+
+    Raises:
+        ConfigError: that is so.
+    """
+    if penalties not in PENALTIES:
+        raise ConfigError(f"--penalties: expected {', '.join(PENALTIES[:-1])} or {PENALTIES[-1]}, got {penalties!r}")
+    if estimator == "muprop" and penalties == "sampled":
+        raise ConfigError("--penalties sampled is for comparison with the paper; muprop has them exact, use rloo")
+    if estimator == "tracegraph" and penalties == "constant":
+        raise ConfigError("--penalties constant: tracegraph always samples them, with their gradient; use rloo")
