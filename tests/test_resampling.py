@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 
-from oracle import Oracle, chi_square_z, padded
+from oracle import Oracle, chi_square_z
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.enumeration import all_masks, exact_posterior
+from pyro_rationale.inference.evidence import all_masks
 from pyro_rationale.inference.report import discrete
-from pyro_rationale.inference.resampling import WeightedMasks, importance_posterior
+from pyro_rationale.inference.resampling import WeightedMasks, exact_draws, importance_posterior
 from pyro_rationale.inference.scoring import Scorer
 from pyro_rationale.inference.weights import log_joint
 from pyro_rationale.models import RationaleModel
@@ -27,14 +27,14 @@ def posteriors(model: RationaleModel, kind: str) -> list[Oracle]:
 
 
 @pytest.mark.parametrize("kind", SPECS)
-def test_the_scorer_and_the_table_agree_with_the_oracle_and_with_the_weights_of_the_model(kind: str) -> None:
+def test_the_scorer_agrees_with_the_oracle_and_with_the_weights_of_the_model(kind: str) -> None:
     model = tiny_model(kind, kappa=3.0).eval()
     batch = texts(kind=kind, padding=2)
     scorer = Scorer(model, batch, rows=7)
-    table = exact_posterior(scorer, chunk=9)
-    for row, oracle in enumerate(posteriors(model, kind)):
-        torch.testing.assert_close(table.mean[row], padded(oracle.mean, table.mean.shape[-1]))
-        torch.testing.assert_close(table.log_evidence[row], oracle.log_z)
+    for row, one in enumerate(exact(model, tiny_guide("independent"), texts(kind=kind))):
+        z = torch.nn.functional.pad(one.p.masks, (0, 7 - one.p.n))[:, None].expand(-1, 3, -1)
+        expected = one.p.log_probs + one.kappa * one.log_likelihood.detach()
+        torch.testing.assert_close(scorer(z)[:, row], expected)
     z = model.prior.distribution(batch.lengths, batch.tokens.shape[1], torch.float64).sample((40,))
     with torch.no_grad():
         torch.testing.assert_close(scorer(z), log_joint(model, batch, z))
@@ -47,7 +47,7 @@ def test_the_scorer_reads_each_mask_once_and_forgets_when_it_holds_too_much() ->
     batch = texts()
     model = tiny_model().eval()
     scorer = Scorer(model, batch)
-    z = all_masks(5, torch.float64)[:, None] * batch.mask
+    z = all_masks(0, 32, 5, torch.zeros((), dtype=torch.float64))[:, None] * batch.mask
     first = scorer(z)
     assert scorer.read == sum(2**length for length in LENGTHS)
     assert torch.equal(first, scorer(z))
@@ -63,7 +63,7 @@ def test_a_scorer_needs_targets_and_enumeration_short_documents() -> None:
     with pytest.raises(ValueError, match="targets"):
         Scorer(tiny_model(), texts(kind=None))
     with pytest.raises(ConfigError, match="12 words, got a document of 13"):
-        exact_posterior(Scorer(tiny_model(), texts((13, 2, 1))))
+        exact_draws(Scorer(tiny_model(), texts((13, 2, 1))), 5)
 
 
 @pytest.mark.parametrize("name", ["chain", "independent", "relaxed", "recurrent"])
@@ -84,10 +84,16 @@ def test_resampled_marginals_are_those_of_the_posterior(kind: str, name: str) ->
     torch.testing.assert_close(found.weights.sum(0), torch.ones(3, dtype=torch.float64))
 
 
-def test_resampled_masks_are_of_the_posterior() -> None:
-    model, batch = tiny_model(kappa=2.0).eval(), texts()
-    q = discrete(tiny_guide("chain").posterior(batch))
-    drawn = importance_posterior(Scorer(model, batch), q, 400_000).resample(6000).double()
+@pytest.mark.parametrize("how", ["resampled", "exact"])
+def test_drawn_masks_are_of_the_posterior(how: str) -> None:
+    model, batch = tiny_model(kappa=2.0).eval(), texts(padding=1)
+    scorer = Scorer(model, batch)
+    if how == "exact":
+        drawn = exact_draws(scorer, 6000).double()
+    else:
+        q = discrete(tiny_guide("chain").posterior(batch))
+        drawn = importance_posterior(scorer, q, 400_000).resample(6000).double()
+    assert float(drawn[:, ~batch.mask].sum()) == 0
     for row, oracle in enumerate(posteriors(model, "regression")[:2]):
         assert chi_square_z(oracle, drawn[:, row, : oracle.n]) < 4
 

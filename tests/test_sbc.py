@@ -11,9 +11,8 @@ from scipy import stats
 from torch import Tensor
 
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.enumeration import exact_posterior
 from pyro_rationale.inference.gibbs import gibbs_posterior
-from pyro_rationale.inference.resampling import importance_posterior
+from pyro_rationale.inference.resampling import exact_draws, importance_posterior
 from pyro_rationale.inference.sbc import Sampler, Verdict, judge, ranks_of, sbc_ranks, simulate, uniform_band
 from pyro_rationale.inference.scoring import Scorer
 from tiny import SPECS, replicate, texts, tiny_model
@@ -23,7 +22,7 @@ KAPPA = {"regression": 3.0, "binary": 1.0, "multiclass": 1.0}
 
 
 def exactly(scorer: Scorer) -> Tensor:
-    return exact_posterior(scorer).sample(DRAWS)
+    return exact_draws(scorer, DRAWS)
 
 
 def from_prior(scorer: Scorer) -> Tensor:

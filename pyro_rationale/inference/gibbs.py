@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.distributions import MaskDistribution
-from pyro_rationale.inference.enumeration import all_masks
+from pyro_rationale.inference.evidence import all_masks
 from pyro_rationale.inference.scoring import Scorer
 
 
@@ -138,7 +138,8 @@ class BlockGibbs:
         Returns:
             The masks `(C, B, T)`, and P(z = 1 | others) at the positions, float64, `(C, B, b)`.
         """
-        patterns = all_masks(positions.shape[-1], z.dtype, z.device)  # (2^b, b)
+        size = positions.shape[-1]
+        patterns = all_masks(0, 2**size, size, z)  # (2^b, b)
         inside = self._inside.gather(-1, positions).to(z.dtype)
         wanted = patterns[:, None] * inside  # (2^b, B, b); padding is never kept
         index = positions.expand(len(patterns), *z.shape[:-1], -1)

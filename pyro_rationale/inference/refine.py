@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import LinearChain, MaskDistribution, RecurrentMask
-from pyro_rationale.inference.enumeration import ENUMERABLE, exact_posterior
+from pyro_rationale.inference.evidence import LONGEST, enumerate_masks
 from pyro_rationale.inference.objective import MaskELBO
 from pyro_rationale.inference.scoring import Scorer
 from pyro_rationale.inference.terms import closed_terms, prefix_terms
@@ -130,7 +130,7 @@ def amortization_gap(
         tau: weight of the entropy.
         samples: draws per document.
     """
-    if int(scorer.batch.lengths.max()) <= ENUMERABLE:
+    if int(scorer.batch.lengths.max()) <= LONGEST:
         before, after = (_exact(scorer, law, tau) for law in (q, refined))
         return Gap(before, after, after - before, torch.zeros_like(before))
     if not isinstance(q, RecurrentMask):
@@ -143,12 +143,10 @@ def amortization_gap(
 
 def _exact(scorer: Scorer, law: MaskDistribution, tau: float) -> Tensor:
     """E[log joint] + tau H by enumeration, `(B,)`."""
-    table = exact_posterior(scorer)
-    fits = table.log_joint > -torch.inf
-    masks = table.masks[:, None] * scorer.batch.mask
-    log_q = law.log_prob(masks).double()
-    terms = log_q.exp() * (table.log_joint - tau * log_q)
-    return torch.where(fits, terms, 0.0).sum(0)
+    table = enumerate_masks(scorer.model, scorer.batch, law, scorer.kappa)
+    assert table.log_q is not None
+    terms = table.log_q.exp() * (table.log_joint - tau * table.log_q)
+    return torch.where(table.log_q > -torch.inf, terms, 0.0).sum(0)
 
 
 def _drawn(scorer: Scorer, law: MaskDistribution, tau: float, samples: int, seed: int) -> Tensor:

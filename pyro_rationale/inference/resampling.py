@@ -1,5 +1,7 @@
 """p(z | x, y) by importance resampling: masks drawn from the guide, weighed by what they explain.
 
+Short documents need no weights: `exact_draws` is there for them.
+
 The guide has seen the text only; a draw z of it gets the weight w = p(y | x, z)^kappa p(z) / q(z | x), and weighted
 draws are draws of the posterior (Rubin 1988; Owen 2013, chapter 9). How far to believe them is said by the Pareto
 shape k-hat of the weights (Vehtari et al. 2024): below .7 the errors reported here can be trusted, above not.
@@ -7,12 +9,15 @@ shape k-hat of the weights (Vehtari et al. 2024): below .7 the errors reported h
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pyro_rationale.distributions import MaskDistribution
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.inference.evidence import LONGEST, all_masks, enumerate_masks
 from pyro_rationale.inference.scoring import Scorer
 
 
@@ -41,13 +46,18 @@ class WeightedMasks:
     @property
     def mean(self) -> Tensor:
         """Posterior word marginals, `(B, T)`."""
-        return torch.einsum("sb,sbt->bt", self.weights, self.masks.to(self.log_weights.dtype))
+        return torch.stack([weights @ masks.double() for weights, masks in self._documents()])
 
     @property
     def error(self) -> Tensor:
         """Monte-Carlo standard error of `mean`, `(B, T)`: sqrt(sum w^2 (z - mean)^2) (Owen 2013, equation 9.9)."""
-        off = self.masks.to(self.log_weights.dtype) - self.mean
-        return torch.einsum("sb,sbt->bt", self.weights.square(), off.square()).sqrt()
+        pairs = zip(self._documents(), self.mean, strict=True)
+        squares = [weights.square() @ (masks.double() - mean).square() for (weights, masks), mean in pairs]
+        return torch.stack(squares).sqrt()
+
+    def _documents(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Weights `(S,)` and masks `(S, T)`, one document at a time: as floats, all at once would fill the memory."""
+        return zip(self.weights.unbind(1), self.masks.unbind(1), strict=True)
 
     @property
     def log_evidence(self) -> Tensor:
@@ -84,3 +94,19 @@ def importance_posterior(
         weights.append((scorer(z) - q.log_prob(z)).double())
         masks.append(z > 0.5)
     return WeightedMasks(torch.cat(masks), torch.cat(weights))
+
+
+def exact_draws(scorer: Scorer, number: int) -> Tensor:
+    """Independent masks of p(z | x, y) by enumeration, `(number, B, T)` bool.
+
+    Raises:
+        ConfigError: a document of more than 12 words.
+    """
+    batch = scorer.batch
+    longest = int(batch.lengths.max())
+    if longest > LONGEST:
+        raise ConfigError(f"--words: all masks are enumerated up to {LONGEST} words, got a document of {longest}")
+    table = enumerate_masks(scorer.model, batch, kappa=scorer.kappa)
+    rows = torch.multinomial(table.log_posterior.exp().T, number, replacement=True).T  # (number, B)
+    masks = all_masks(0, 2**longest, batch.tokens.shape[1], scorer.model.encoder.output.weight)
+    return masks[rows] > 0.5
