@@ -13,6 +13,7 @@ from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
 from pyro_rationale.guides import GUIDES, ChainGuide, RationaleGuide, RelaxedGuide, TargetContext
+from pyro_rationale.inference.norms import NormELBO
 from pyro_rationale.inference.objective import MaskELBO
 from pyro_rationale.inference.tracegraph import TemperedTraceGraph
 from pyro_rationale.models import NormalLikelihood, RationaleModel, make_likelihood
@@ -133,4 +134,5 @@ def build_objective(config: Config) -> MaskELBO | TemperedTraceGraph:
     """The objective and estimator that the configuration names."""
     if config.estimator == "tracegraph":
         return TemperedTraceGraph(config.samples, config.model.tau)
-    return MaskELBO(config.estimator, config.samples, config.model.tau, config.train.penalties)
+    options = (config.estimator, config.samples, config.model.tau, config.train.penalties)
+    return MaskELBO(*options) if config.train.norm == "l0" else NormELBO(config.train.norm, *options)

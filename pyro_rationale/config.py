@@ -10,9 +10,11 @@ from pyro_rationale.data.options import DataOptions, option
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.estimators import (
     DEFAULT,
+    NORMS,
     ONE_SAMPLE,
     PENALTIES,
     check_guide,
+    check_norm,
     check_penalties,
     check_samples,
     default_samples,
@@ -86,6 +88,8 @@ class TrainOptions:
     samples: int | None = option(None, "K, masks per document and step; default: 4, but 1 for relaxed and tracegraph")
     penalties: str = option("exact", "KL and entropy: exact where they can be; sampled with a score function, as the "
                             "paper does (and tracegraph always); or constant, without a gradient", choices=PENALTIES)
+    norm: str = option("l0", "what the prior charges for: expected words kept (l0), or the sum (l1) or the root of the "
+                       "sum of squares (l2) of the sampled mask", choices=NORMS)
     learning_rate: float = option(3e-3, "of Adam")
     batch_size: int = option(64, "documents per step")
     steps: int = option(1500, "at most, rounded up to whole epochs; see --patience")
@@ -126,6 +130,7 @@ class Config:
         check_guide(self.estimator, self.model.guide)
         check_samples(self.estimator, self.samples)
         check_penalties(self.estimator, self.train.penalties)
+        check_norm(self.train.norm, self.estimator, self.guide, self.train.penalties)
         if self.estimator == "tracegraph" and self.model.tau == 0:
             raise ConfigError("--tau: tracegraph takes a weight above 0; use --estimator rloo for the paper's tau = 0")
 

@@ -12,6 +12,7 @@ SCORE_FUNCTION = ("reinforce", "rloo", "muprop", "disarm", "nvil")
 PATHWISE = ("relaxed", "straight-through")
 ESTIMATORS = ("tracegraph", *SCORE_FUNCTION, *PATHWISE)
 PENALTIES = ("exact", "sampled", "constant")
+NORMS = ("l0", "l1", "l2")
 DEFAULT = {"independent": "muprop", "relaxed": "relaxed", "recurrent": "muprop", "chain": "muprop"}
 ONE_SAMPLE = ("relaxed", "tracegraph")  # the others draw four masks per document if nothing is said
 BIASED = PATHWISE
@@ -68,3 +69,19 @@ def check_penalties(estimator: str, penalties: str) -> None:
         raise ConfigError("--penalties sampled is for comparison with the paper; muprop has them exact, use rloo")
     if estimator == "tracegraph" and penalties == "constant":
         raise ConfigError("--penalties constant: tracegraph always samples them, with their gradient; use rloo")
+
+
+def check_norm(norm: str, estimator: str, guide: str, penalties: str) -> None:
+    """Refuse a norm of the mask that is none, or that this objective has no place for.
+
+    Raises:
+        ConfigError: that is so.
+    """
+    if norm not in NORMS:
+        raise ConfigError(f"--norm: expected one of {', '.join(NORMS)}, got {norm!r}")
+    if norm == "l0":
+        return
+    if guide == "recurrent":
+        raise ConfigError(f"--norm {norm}: the recurrent guide has no exact marginals; use --guide independent")
+    if estimator == "tracegraph" or penalties != "exact":
+        raise ConfigError(f"--norm {norm} goes with exact penalties: use --estimator rloo and leave --penalties out")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
+from pyro_rationale.build import build_objective
+from pyro_rationale.commands import run_command
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
@@ -14,9 +18,13 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference import MaskELBO
 from pyro_rationale.inference.norms import NormELBO
+from pyro_rationale.study.arms import BASES, QUESTIONS
 from pyro_rationale.study.attention import Attention
+from pyro_rationale.study.cells import Study
 from pyro_rationale.study.positions import position_metrics
-from small_fit import small
+from pyro_rationale.study.questions import study as questions
+from small_fit import flags as flags_of
+from small_fit import refusal, small
 from tiny import exact, texts, tiny_guide, tiny_model
 
 
@@ -137,3 +145,57 @@ def test_hard_attention_has_the_exact_gradient_on_average(corpus) -> None:  # ty
     found = torch.stack([torch.autograd.grad(attention.loss(batch), bias)[0] for _ in range(1500)])
     error = found.std(0) / len(found) ** 0.5
     assert ((found.mean(0) - (want - 0.01 * spread)).abs() <= 4.5 * error + 1e-7).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"norm": "l3"}, "--norm: expected one of l0, l1, l2"),
+        ({"norm": "l2", "guide": "recurrent"}, "--guide independent"),
+        ({"norm": "l1", "guide": "independent", "estimator": "rloo", "penalties": "sampled"}, "--estimator rloo"),
+    ],
+)
+def test_norms_that_do_not_go_with_the_rest(options: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        small(**options)
+
+
+def test_a_norm_is_a_flag_of_the_fit() -> None:
+    assert isinstance(build_objective(small(norm="l2")), NormELBO)
+    assert not isinstance(build_objective(small()), NormELBO)
+
+
+@pytest.mark.parametrize("number", [2, 6])
+def test_questions_are_answered_once(number: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Two seeds of tiny fits: a table with every arm, and cells that are read the second time."""
+    words = [str(number), "--seeds", "1", "--out", str(tmp_path / "cells"), "--json", str(tmp_path / "a.json")]
+    words += ["--markdown", str(tmp_path / "a.md"), *flags_of(documents=24, steps=4, hidden=4)]
+    for _ in range(2):
+        with pytest.raises(SystemExit) as end:
+            run_command(questions, words)
+        assert end.value.code == 0
+    first, again = (json.loads(path.read_text()) for path in (tmp_path / "a.json",) * 2)
+    assert first == again
+    (rows,) = first["tables"].values()
+    if number == 2:
+        assert [row["arm"] for row in rows][:3] == ["relaxed: mode", "relaxed: threshold", "relaxed: sample"]
+        assert len(rows) == 15
+    else:
+        assert [row["arm"] for row in rows] == ["relaxed, exact KL", "soft attention", "hard stochastic attention"]
+        assert rows[1]["error_reading_all"] is not None
+    assert "| relaxed" in (tmp_path / "a.md").read_text()
+    shown = capfd.readouterr().out
+    assert QUESTIONS[number].title[:30] in shown
+
+
+def test_a_question_that_nobody_asked(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "there are 1, 2, 3" in refusal(capfd, questions, "8")
+
+
+@pytest.mark.parametrize("corpus", list(BASES))
+def test_every_arm_is_a_configuration_of_its_own(corpus: str, tmp_path: Path) -> None:
+    arms = {arm.name: arm for question in QUESTIONS.values() for arm in question.arms}
+    study = Study(tmp_path, {**BASES[corpus], "data": corpus})
+    made = {json.dumps(study.config(arm, 3).to_dict(), sort_keys=True) for arm in arms.values() if not arm.attention}
+    assert len(made) == len(arms) - 2  # soft and hard attention are no fits
+    assert all(f'"data": "{corpus}"' in config and '"seed": 3' in config for config in made)

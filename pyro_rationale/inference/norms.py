@@ -14,10 +14,9 @@ from torch import Tensor
 
 from pyro_rationale.distributions import LinearChain, MaskDistribution, RecurrentMask
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.estimators import NORMS
 from pyro_rationale.inference.objective import MaskELBO
 from pyro_rationale.inference.terms import MaskTerms
-
-NORMS = ("l0", "l1", "l2")
 
 
 class NormELBO(MaskELBO):
