@@ -1,7 +1,8 @@
 """p(z | x, y) of a run's documents twice, by importance resampling and by Markov chains, and the amortization gap.
 
 Both methods share the model and nothing else: the chains' moves know the prior, not the guide. Where they agree the
-guide is as good a proposal as its k-hat says. Networks run in float64, for equal masks must have equal weights.
+proposal is as good as its k-hat says; k-hat knows nothing of masks that were never drawn, and the chains do. Networks
+run in float64, for equal masks must have equal weights.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.distributions import MaskDistribution
-from pyro_rationale.errors import DataError
+from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.inference.diagnostics import arviz, mixing
 from pyro_rationale.inference.gibbs import gibbs_posterior
 from pyro_rationale.inference.psis import TRUSTED, psis
@@ -56,6 +57,7 @@ class Effort:
     block: int
     steps: int
     batch_size: int
+    proposal: str
 
 
 @click.command("posterior")
@@ -66,8 +68,10 @@ class Effort:
               help=f"documents to compare on: the first whose k-hat is below {TRUSTED}")
 @click.option("--words", default=40, show_default=True, type=click.IntRange(min=0),
               help="take documents of so many words at most, whole; 0: any")
+@click.option("--proposal", default="guide", show_default=True, type=click.Choice(("guide", "refined")),
+              help="what is resampled from: the guide, or the chain refined from it for each document")
 @click.option("--samples", default=100_000, show_default=True, type=click.IntRange(min=100),
-              help="draws of the guide per document")
+              help="draws of it per document")
 @click.option("--chains", default=8, show_default=True, type=click.IntRange(min=2), help="Markov chains per document")
 @click.option("--draws", default=500, show_default=True, type=click.IntRange(min=4), help="sweeps of each that count")
 @click.option("--warmup", default=100, show_default=True, type=click.IntRange(min=0), help="sweeps before")
@@ -81,11 +85,13 @@ class Effort:
 @json_option()
 def study(
     flags: DataOptions, folder: Path, split: str, number: int, words: int, seed: int, device: str, threads: int,
-    json_path: Path | None, **effort: int,
+    json_path: Path | None, **effort: Any,
 ) -> None:
     """Compare posterior word marginals by importance resampling with those of Markov chains."""
     check_json(json_path)
     arviz()
+    if effort["proposal"] == "refined" and not effort["steps"]:
+        raise ConfigError("--proposal refined needs --refine-steps above 0")
     torch.set_num_threads(threads)
     fitted, documents = run_documents(folder, flags, split, device)
     short = [d for d in documents if not words or len(d.tokens) <= words]
@@ -128,7 +134,10 @@ def compare(fitted: Fitted, documents: Sequence[Document], number: int, effort: 
             if len(chosen) == number:
                 break
     if not chosen:
-        raise DataError(f"k-hat is {TRUSTED} or more on each of {seen} documents: the guide is too poor a proposal")
+        raise DataError(
+            f"k-hat is {TRUSTED} or more on each of {seen} documents: the guide is too poor a proposal; try "
+            "--proposal refined"
+        )
     for row, more in zip(found, by_chains(fitted, chosen, marginals, effort), strict=True):
         row |= more
     return {"documents": len(chosen), "seen": seen, "summary": summary(found), "each": found}
@@ -143,7 +152,10 @@ def by_resampling(
     for batch in batches_of(fitted, documents, 16):
         assert batch.index is not None
         with torch.no_grad():
-            drawn = importance_posterior(Scorer(fitted.model, batch), proposal(fitted, batch), effort.samples)
+            q = proposal(fitted, batch)
+        if effort.proposal == "refined":  # for the posterior itself, whatever entropy the guide was fitted with
+            q = refine(fitted.model, q, batch, tau=1.0, steps=effort.steps)
+        drawn = importance_posterior(Scorer(fitted.model, batch), q, effort.samples)
         k, ess, mean = psis(drawn.log_weights).k, drawn.ess, drawn.mean
         error, evidence = drawn.error.amax(-1), drawn.log_evidence
         for row, index in enumerate(batch.index.tolist()):
@@ -212,7 +224,9 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
 def report(result: dict[str, Any]) -> None:
     """The tables on the terminal."""
     worst = sorted(result["each"], key=lambda row: -row["difference"])[:SHOWN]
-    show(f"{result['run']}: the {len(worst)} documents that differ most", worst, digits=3)
+    columns = ("document", "words", "k_hat", "ess", "difference", "r_hat", "chain_ess", "gap")
+    rows = [{name: row[name] for name in columns if name in row} for row in worst]
+    show(f"{result['run']}: the {len(worst)} documents that differ most", rows, digits=3)
     totals = result["summary"]
     show("all documents", [{"figure": name.replace("_", " "), "value": value} for name, value in totals.items()])
     click.echo(
