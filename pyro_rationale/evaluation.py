@@ -16,7 +16,7 @@ from pyro_rationale.metrics import (
     rationale_metrics,
     selection_metrics,
 )
-from pyro_rationale.posterior import DecodeOptions, decode_all
+from pyro_rationale.posterior import DecodeOptions, decode_all, draw_all
 from pyro_rationale.predictions import Numbers
 
 if TYPE_CHECKING:
@@ -56,6 +56,25 @@ def evaluate_documents(
     if lexicon is not None:
         metrics |= lexicon_metrics(documents, masks, lexicon)
     return metrics
+
+
+def evaluate_average(
+    fitted: Fitted, documents: Sequence[Document], samples: int = 16, batch_size: int = 64, seed: int = 0
+) -> Metrics:
+    """The same for predictions averaged over masks drawn from q(z | x); masks are measured all together.
+
+    Args:
+        fitted: a run.
+        documents: with targets, and gold rationales if there are any; at least one.
+        samples: masks per document.
+        batch_size: documents at once.
+        seed: of the draws.
+    """
+    draws, values = draw_all(fitted, documents, samples, seed, batch_size)
+    masks = [mask for draw in draws for mask in draw]
+    metrics: Metrics = {"documents": len(documents)}
+    metrics |= prediction_metrics(fitted.spec, Predictions(values, targets_of(documents, fitted.spec)))
+    return metrics | selection_metrics(masks) | rationale_metrics([*documents] * samples, masks)
 
 
 def targets_of(documents: Sequence[Document], spec: TargetSpec) -> Numbers:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyro_rationale.errors import RunError
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,23 @@ class EpochRecord:
     dev_elbo: float = math.nan
     dev_expected: float = math.nan
     event: str = ""
+
+
+def read_history(path: Path) -> list[EpochRecord]:
+    """The epochs of a run, from its `epochs.jsonl`; what an older version did not record is NaN.
+
+    Raises:
+        RunError: the file is damaged or of a later version.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows: list[dict[str, Any]] = [
+            {name: math.nan if v is None else v for name, v in json.loads(line).items()} for line in lines
+        ]
+        return [EpochRecord(**row) for row in rows]
+    except (OSError, ValueError, TypeError, AttributeError) as problem:
+        reason = " ".join(str(problem).split())[:200]
+        raise RunError(f"{path}: not a history of this version ({reason}); fit again") from None
 
 
 def collapse(record: EpochRecord, rate: float, arrived: bool) -> str:

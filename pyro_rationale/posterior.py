@@ -149,6 +149,30 @@ def decode_all(
     return masks, values
 
 
+def draw_all(
+    fitted: Fitted, documents: Sequence[Document], samples: int, seed: int = 0, batch_size: int = 64
+) -> tuple[list[list[Mask]], Numbers]:
+    """Masks drawn from q, and predictions averaged over them, of many documents in their order.
+
+    Returns:
+        `samples` lists of a mask per document, and the averages `(N, W)` as in :attr:`Reading.averaged`.
+    """
+    masks: list[list[Mask]] = [[()] * len(documents) for _ in range(samples)]
+    values = np.zeros((len(documents), fitted.spec.width))
+    batches = BucketedBatches([_unlabelled(d) for d in documents], fitted.vocabulary, fitted.spec, batch_size)
+    with _evaluating(fitted), _seeded(seed):
+        for batch in batches.ordered(batch_size):
+            batch = batch.to(fitted.device)
+            z = discrete(fitted.guide.posterior(batch)).sample((samples,))
+            assert batch.index is not None
+            index = batch.index.tolist()
+            values[index] = values_of(fitted.model.predictive(batch, z), fitted.spec).mean(0)
+            for draw, rows in zip(masks, z, strict=True):
+                for i, row in zip(index, rows, strict=True):
+                    draw[i] = _flags(row, documents[i])
+    return masks, values
+
+
 def read(
     fitted: Fitted, documents: Sequence[Document], options: ReadingOptions | None = None
 ) -> Iterator[Reading]:
