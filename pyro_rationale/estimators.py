@@ -15,7 +15,6 @@ PENALTIES = ("exact", "sampled", "constant")
 NORMS = ("l0", "l1", "l2")
 DEFAULT = {"independent": "muprop", "relaxed": "relaxed", "recurrent": "muprop", "chain": "muprop"}
 ONE_SAMPLE = ("relaxed", "tracegraph")  # the others draw four masks per document if nothing is said
-BIASED = PATHWISE
 
 
 def default_samples(estimator: str) -> int:

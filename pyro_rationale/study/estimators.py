@@ -1,0 +1,334 @@
+"""Bias, variance and time of the gradient estimators, on networks before and after training.
+
+For every run, and for untrained networks of the same configuration: the variance of the gradient of the guide's
+parameters over repeated draws of masks on fixed batches, times the encoder evaluations that a draw takes, with RLOO at
+K = 2 as 1; the time of a whole step over that of the bare networks; and the bias, against the enumeration of all masks
+of windows of ten words.
+
+An evaluation is one pass of the encoder forwards and backwards over one mask per document: K of them for K samples,
+and one more for muprop, whose slope is a pass of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from pyro_rationale.build import build_guide, build_model, starting_prior, target_summary
+from pyro_rationale.commands import options_from
+from pyro_rationale.config import Config
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import BucketedBatches, encode_batch
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.guides import RationaleGuide
+from pyro_rationale.inference.objective import MaskELBO
+from pyro_rationale.inference.report import discrete
+from pyro_rationale.inference.tracegraph import TemperedTraceGraph
+from pyro_rationale.inference.variance import (
+    Objective,
+    Spread,
+    fit_baseline,
+    gradient_bias,
+    gradient_spread,
+    plain_network,
+    settled,
+)
+from pyro_rationale.models import RationaleModel
+from pyro_rationale.nn.baseline import StandardisedBaseline
+from pyro_rationale.runs import Fitted
+from pyro_rationale.study.common import Row, check_json, json_option, run_documents, save, show, split_option
+from pyro_rationale.training import full_text_loss, local_parameters
+
+WINDOW = 10  # words of the texts whose masks are enumerated
+SHORT = 8  # of those texts
+FITTING = 4  # masks per document while a baseline learns
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row: an estimator with its options."""
+
+    estimator: str
+    samples: int
+    penalties: str = "exact"
+    guide: str = ""  # family, where it is not the run's own
+    neural: bool = False  # has a neural baseline
+    note: str = ""
+
+    @property
+    def evaluations(self) -> int:
+        """Passes of the encoder per draw."""
+        return self.samples + (self.estimator == "muprop")
+
+    @property
+    def name(self) -> str:
+        """For the table."""
+        return f"{self.estimator}-{self.samples}" + (f" ({self.note})" if self.note else "")
+
+    def objective(self, tau: float) -> Objective:
+        """The estimator."""
+        if self.estimator == "tracegraph":
+            return TemperedTraceGraph(self.samples, tau)
+        return MaskELBO(self.estimator, self.samples, tau, self.penalties)
+
+
+REFERENCE = Contender("rloo", 2)
+PAPER = Contender("reinforce", 1, "sampled", note="the paper's")
+
+
+def contenders(guide: str) -> list[Contender]:
+    """All that serve the family of that guide; a relaxed guide is the independent family, sampled otherwise."""
+    independent = guide in ("independent", "relaxed")
+    rows = [PAPER]
+    for penalties in ("sampled", "exact"):
+        rows += [Contender("reinforce", 4, penalties), Contender("rloo", 2, penalties), Contender("rloo", 4, penalties)]
+        if independent:
+            rows += [Contender("disarm", 2, penalties), Contender("disarm", 4, penalties)]
+        rows += [Contender("nvil", k, penalties, neural=True) for k in (1, 4)]
+    rows += [Contender("muprop", 2), Contender("muprop", 4)]
+    rows += [Contender("tracegraph", 1, "sampled", note="no baseline")]
+    rows += [Contender("tracegraph", k, "sampled", neural=True, note="neural baseline") for k in (1, 4)]
+    rows += [Contender("straight-through", 4)]
+    if independent:
+        rows += [Contender("straight-through", 4, guide="relaxed", note="relaxed backwards")]
+        rows += [Contender("relaxed", 1, guide="relaxed"), Contender("relaxed", 4, guide="relaxed")]
+    return rows
+
+
+@dataclass(frozen=True)
+class Networks:
+    """A model and a guide of one configuration, and which texts they are measured on."""
+
+    name: str
+    fitted: Fitted
+    model: RationaleModel
+    guide: RationaleGuide
+    batches: list[Batch]
+    others: list[Batch]
+    short: Batch
+
+    def twin(self, family: str, estimator: str) -> RationaleGuide:
+        """The same network as a guide of another way of sampling; its baseline is left out."""
+        config = self.fitted.config
+        other = Config(
+            config.data,
+            replace(config.model, guide=family),
+            replace(config.train, estimator=estimator, samples=None, penalties="exact"),
+        )
+        shape = self.guide.generator.embedding.weight
+        guide = build_guide(other, shape.shape[0], torch.zeros(shape.shape), 0.0, self.fitted.spec)
+        guide.baseline = None
+        weights = {k: v for k, v in self.guide.state_dict().items() if not k.startswith("baseline.")}
+        guide.load_state_dict(weights)
+        settled(guide)
+        return guide.to(self.fitted.device)
+
+
+def untrained(fitted: Fitted, documents: Sequence[Document]) -> tuple[RationaleModel, RationaleGuide]:
+    """Fresh networks of a run's configuration; word vectors that were given are kept."""
+    config, words = fitted.config, len(fitted.vocabulary)
+    vectors = fitted.guide.generator.embedding.weight.detach().cpu() if config.model.vectors else None
+    centre, spread = target_summary(documents, fitted.spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = build_model(config, fitted.spec, words, vectors, centre, spread)
+        guide = build_guide(config, words, vectors, starting_prior(config, model.gain).gamma, fitted.spec)
+    return model.to(fitted.device), guide.to(fitted.device)
+
+
+def windows(fitted: Fitted, guide: RationaleGuide, documents: Sequence[Document]) -> Batch:
+    """Of the first documents' stretches of ten words, those on whose masks the guide is least decided."""
+    pieces = [
+        replace(d, tokens=d.tokens[at : at + WINDOW], gold=None, opinion=None)
+        for d in documents[:64]
+        for at in range(0, max(1, len(d.tokens) - WINDOW + 1), WINDOW)
+    ]
+    batch = encode_batch(pieces, fitted.vocabulary, fitted.spec).to(fitted.device)
+    with torch.no_grad():
+        undecided = discrete(guide.posterior(batch)).entropy()
+    best = undecided.topk(min(SHORT, len(pieces))).indices.tolist()
+    return encode_batch([pieces[i] for i in best], fitted.vocabulary, fitted.spec).to(fitted.device)
+
+
+def with_baseline(networks: Networks, row: Contender, steps: int) -> RationaleGuide:
+    """The guide of a row, its neural baseline fitted with everything else held fixed."""
+    own = "independent" if networks.fitted.config.guide == "relaxed" else networks.fitted.config.guide
+    guide = networks.twin(row.guide or own, row.estimator)
+    if not row.neural:
+        return guide
+    baseline = StandardisedBaseline(guide.generator.width, networks.fitted.config.model.hidden)
+    guide.baseline = baseline.to(networks.fitted.device)
+    penalties = "sampled" if row.estimator == "tracegraph" else row.penalties
+    learning = MaskELBO("nvil", FITTING, networks.fitted.config.model.tau, penalties)
+    fit_baseline(learning, networks.model, guide, networks.others, steps)
+    if row.estimator == "tracegraph":
+        guide.baseline = plain_network(baseline)
+    return guide
+
+
+def step_times(guides: dict[Contender, RationaleGuide], networks: Networks, steps: int) -> dict[Contender, float]:
+    """Median time of a whole step over that of the bare networks on the full texts; they take turns."""
+    tau, model = networks.fitted.config.model.tau, networks.model
+    objectives = {row: row.objective(tau) for row in guides}
+    body = copy.deepcopy(networks.guide.generator)
+    ratios: dict[Contender, list[float]] = {row: [] for row in guides}
+    for number in range(steps + 1):
+        batch = networks.batches[number % len(networks.batches)]
+        started = _now(networks)
+        (full_text_loss(model, batch) + body(batch.tokens, batch.lengths).square().mean()).backward()
+        floor = _now(networks) - started
+        for row, guide in guides.items():
+            started = _now(networks)
+            with local_parameters():
+                objectives[row].estimate(model, guide, batch).surrogate.backward()
+            if number:  # the first round warms up
+                ratios[row].append((_now(networks) - started) / floor)
+            guide.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
+        body.zero_grad(set_to_none=True)
+    return {row: median(values) if values else float("nan") for row, values in ratios.items()}
+
+
+def _now(networks: Networks) -> float:
+    if networks.fitted.device.type == "cuda":
+        torch.cuda.synchronize(networks.fitted.device)
+    return time.perf_counter()
+
+
+def measure(networks: Networks, draws: int, short_draws: int, fitting: int, steps: int, seed: int) -> list[Row]:
+    """The table of one state of the networks."""
+    tau = networks.fitted.config.model.tau
+    rows = contenders(networks.fitted.config.guide)
+    console = Console(stderr=True)
+    quiet = not console.is_terminal
+    guides, spreads, figures = {}, {}, []
+    for row in track(rows, f"{networks.name}: variance", console=console, transient=True, disable=quiet):
+        torch.manual_seed(seed)
+        guides[row] = with_baseline(networks, row, fitting)
+        torch.manual_seed(seed + 1)
+        spreads[row] = gradient_spread(row.objective(tau), networks.model, guides[row], networks.batches, draws)
+    times = step_times(guides, networks, steps)
+    unit = spreads[REFERENCE].variance * REFERENCE.evaluations
+    for row in track(rows, f"{networks.name}: bias", console=console, transient=True, disable=quiet):
+        torch.manual_seed(seed + 2)
+        figures.append(_figures(row, spreads[row], unit, times[row]) | _bias(row, networks, guides[row], short_draws))
+    return figures
+
+
+def _figures(row: Contender, spread: Spread, unit: float, seconds: float) -> Row:
+    cost = spread.variance * row.evaluations / unit
+    return {
+        "estimator": row.name,
+        "penalties": row.penalties,
+        "evaluations": row.evaluations,
+        "variance": spread.variance,
+        "variance x evaluations": cost,
+        "+-": cost * spread.error / spread.variance if spread.variance > 0 else 0.0,
+        "step time": seconds,
+    }
+
+
+def _bias(row: Contender, networks: Networks, guide: RationaleGuide, draws: int) -> Row:
+    if not draws:
+        return {"bias z": None, "relative bias": None, "of it noise": None}
+    tau = networks.fitted.config.model.tau
+    bias = gradient_bias(row.objective(tau), networks.model, guide, networks.short, tau, draws)
+    return {"bias z": bias.z, "relative bias": bias.relative, "of it noise": bias.noise}
+
+
+def states(fitted: Fitted, documents: Sequence[Document], batches: int, size: int, seed: int) -> list[Networks]:
+    """The run's networks, and fresh ones of its configuration, with the same texts to measure them on."""
+    order = BucketedBatches(documents, fitted.vocabulary, fitted.spec, size, seed).epoch(0)
+    everything = [batch.to(fitted.device) for batch in order]
+    if len(everything) <= batches:
+        raise ConfigError(
+            f"--batches {batches}: the split holds {len(everything)} batches of {size} documents, and some must be "
+            "left for the baselines to learn on; take fewer, or a smaller --batch"
+        )
+    pairs = [("trained", fitted.model, fitted.guide), ("untrained", *untrained(fitted, documents))]
+    found = []
+    for name, model, guide in pairs:
+        settled(model)
+        settled(guide)
+        short = windows(fitted, guide, documents)
+        found.append(Networks(name, fitted, model, guide, everything[:batches], everything[batches:], short))
+    return found
+
+
+@click.command("estimators")
+@click.option("--run", "folders", required=True, multiple=True, type=click.Path(path_type=Path),
+              help="folder of a fitted run; repeat it for other guides")
+@split_option()
+@click.option("--draws", default=50, show_default=True, type=click.IntRange(3),
+              help="gradients per batch and estimator")
+@click.option("--batches", default=2, show_default=True, type=click.IntRange(1), help="batches the variance is over")
+@click.option("--batch", "size", default=64, show_default=True, type=click.IntRange(1), help="documents in a batch")
+@click.option("--bias-draws", default=20000, show_default=True, type=click.IntRange(0),
+              help="masks per short text and estimator; 0: no bias")
+@click.option("--baseline-steps", default=300, show_default=True, type=click.IntRange(0),
+              help="steps in which neural baselines learn, the rest held fixed")
+@click.option("--timed-steps", default=10, show_default=True, type=click.IntRange(0), help="steps timed; 0: none")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="of batches and masks")
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="CPU threads")
+@json_option()
+@options_from(DataOptions, show_defaults=False)
+def study(
+    flags: DataOptions,
+    folders: tuple[Path, ...],
+    split: str,
+    draws: int,
+    batches: int,
+    size: int,
+    bias_draws: int,
+    baseline_steps: int,
+    timed_steps: int,
+    seed: int,
+    threads: int,
+    json_path: Path | None,
+) -> None:
+    """Bias, variance and time of the gradient estimators.
+
+    The variance is the trace of the covariance of one document's gradient in the guide's parameters; times
+    evaluations, RLOO at K = 2 is 1. The bias is looked for on windows of ten words, the largest difference to the
+    enumerated gradient in standard errors: an unbiased estimator stays below 4.
+    """
+    check_json(json_path)
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    result: dict[str, Any] = {"draws": draws, "batches": batches, "batch": size, "bias_draws": bias_draws, "seed": seed}
+    result["runs"] = []
+    for folder in folders:
+        fitted, documents = run_documents(folder, flags, split)
+        guide, tau = fitted.config.guide, fitted.config.model.tau
+        entry: dict[str, Any] = {"run": str(folder), "guide": guide, "tau": tau}
+        for networks in states(fitted, documents, batches, size, seed):
+            rows = measure(networks, draws, bias_draws, baseline_steps, timed_steps, seed)
+            show(f"{guide} guide, {networks.name} ({folder}), tau = {tau:g}", rows, digits=3)
+            summary = bar(rows)
+            Console(highlight=False).print(summary, soft_wrap=True)
+            entry[networks.name] = rows
+        result["runs"].append(entry)
+    save(json_path, result)
+
+
+def bar(rows: Sequence[Row]) -> str:
+    """How the default of the score-function guides stands against the paper and against Pyro's own."""
+    costs = {row["estimator"]: row["variance x evaluations"] for row in rows}
+    ours = costs["muprop-4"]
+    paper, neural = costs[PAPER.name], costs["tracegraph-1 (neural baseline)"]
+    return (
+        f"variance x evaluations of muprop-4: 1/{paper / ours:.3g} of the paper's REINFORCE, "
+        f"1/{neural / ours:.3g} of TraceGraph_ELBO with a neural baseline\n"
+    )
