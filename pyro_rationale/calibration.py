@@ -130,8 +130,10 @@ def reliability(words: Words, edges: Numbers) -> Curve:
 
 
 def brier(words: Words, edges: Numbers) -> dict[str, float]:
-    """Mean squared error of the marginals, and what it is made of.
+    """Mean squared error of the marginals, what it is made of, and what it is worth.
 
+    `skill` is 1 - `brier` / `uncertainty`: 0 for who gives every word the share of gold words, below for who does
+    worse than that; NaN where all words are gold, or none.
     `brier` = `reliability` - `resolution` + `uncertainty` + `within` (Murphy 1973; the last term, what bins wider than
     a point leave over, by Stephenson, Coelho and Jolliffe 2008): an identity, not an approximation.
     """
@@ -143,8 +145,10 @@ def brier(words: Words, edges: Numbers) -> dict[str, float]:
     middle[0][used], middle[1][used] = curve.said, curve.seen
     place = _place(words.probability, edges)
     apart, off = words.probability - middle[0][place], words.gold - middle[1][place]
+    score = float(np.mean((words.probability - words.gold) ** 2))
     return {
-        "brier": float(np.mean((words.probability - words.gold) ** 2)),
+        "brier": score,
+        "skill": 1.0 - score / (base * (1.0 - base)) if 0.0 < base < 1.0 else float("nan"),
         "reliability": float((share * (curve.said - curve.seen) ** 2).sum()),
         "resolution": float((share * (curve.seen - base) ** 2).sum()),
         "uncertainty": base * (1.0 - base),

@@ -79,6 +79,9 @@ def test_the_brier_score_is_the_sum_of_its_parts() -> None:
     assert parts["reliability"] == pytest.approx((4 * 0.05**2 + 2 * 0.2**2) / 6)
     assert parts["resolution"] == pytest.approx((4 * 0.25**2 + 2 * 0.5**2) / 6)
     assert parts["uncertainty"] == pytest.approx(0.25)
+    assert parts["skill"] == pytest.approx(1 - (3 * 0.04 + 0.64 + 2 * 0.04) / 6 / 0.25)
+    assert c.brier(words([0.25] * 4, [0, 0, 0, 1]), np.linspace(0, 1, 6))["skill"] == pytest.approx(0.0)
+    assert np.isnan(c.brier(words([0.25] * 4, [0] * 4), np.linspace(0, 1, 6))["skill"])
 
 
 def test_contested_words() -> None:
@@ -110,6 +113,8 @@ def test_easy_words_make_a_small_error_of_any_model() -> None:
     assert found["all"]["ece"] == pytest.approx(0.012)
     assert found["contested"]["ece"] == pytest.approx(0.4)
     assert found["contested"]["share"] == pytest.approx(0.03)
+    nothing = c.calibration_metrics(words(0 * some.probability, some.gold))
+    assert nothing["all"]["ece"] == nothing["all"]["gold"] == pytest.approx(0.015)
 
 
 def test_the_interval_is_over_documents() -> None:

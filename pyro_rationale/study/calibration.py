@@ -121,7 +121,9 @@ def row_of(run: str, result: dict[str, Any]) -> Row:
         "ECE": everything["ece"],
         "95 %": f"{everything['ece_low']:.4f}-{everything['ece_high']:.4f}",
         "MCE": everything["mce"],
+        "gold share": everything["gold"],
         "Brier": everything["brier"],
+        "skill": everything["skill"],
         "contested": f"{100 * contested.get('share', 0.0):.1f} %",
         "their ECE": contested.get("ece"),
         "said": contested.get("marginal"),
@@ -158,8 +160,8 @@ def study(
 ) -> None:
     """Compare word marginals with gold words, for one run or several (--run RUN [RUN ...]).
 
-    "contested" are words with a marginal above .05 and gold words; "said" and "seen" are their mean marginal and
-    their share of gold.
+    "gold share" is also the ECE of who keeps nothing. "skill" is that of the Brier score over a constant. "contested"
+    are words with a marginal above .05 and gold words; "said" and "seen" are their mean marginal and share of gold.
     """
     check_json(json_path)
     if figure is not None:
