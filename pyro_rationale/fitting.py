@@ -156,7 +156,7 @@ class Fit:
         self._write_history()  # a kill may have come after the checkpoint and before the history
 
     def finish(self) -> dict[str, Any]:
-        """Choose the best weights, settle sigma, write weights and the test table.
+        """Choose the best weights, settle sigma, write weights and the test table (empty if there are no test texts).
 
         Returns:
             What `metrics.json` holds.
@@ -168,7 +168,7 @@ class Fit:
         fitted.save(self.folder)
         config = fitted.config
         documents = self.corpus.test
-        test = evaluate_documents(fitted, documents) | objective_report(fitted, documents)
+        test = evaluate_documents(fitted, documents) | objective_report(fitted, documents) if documents else {}
         metrics = {
             "data": config.data.data,
             "guide": config.guide,
@@ -187,7 +187,9 @@ class Fit:
         return metrics
 
 
-def prepare(config: Config, folder: Path, resume: bool = False, force: bool = False) -> Fit:
+def prepare(
+    config: Config, folder: Path, resume: bool = False, force: bool = False, corpus: Corpus | None = None
+) -> Fit:
     """Read the data, build everything, open the run folder.
 
     Args:
@@ -195,6 +197,7 @@ def prepare(config: Config, folder: Path, resume: bool = False, force: bool = Fa
         folder: the run folder.
         resume: go on from the folder's checkpoint, or from the start if there is none yet.
         force: start anew in a folder that holds a run.
+        corpus: documents that are at hand already, instead of those that `config.data` names.
 
     Raises:
         DataError: the corpus cannot be read.
@@ -207,7 +210,7 @@ def prepare(config: Config, folder: Path, resume: bool = False, force: bool = Fa
         check_free(folder)
     torch.manual_seed(config.seed)
     device = pick_device(config.train.device)
-    corpus = load_corpus(config.data)
+    corpus = load_corpus(config.data) if corpus is None else corpus
     options = config.model
     vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
     vectors = load_vectors(options.vectors, vocabulary) if options.vectors else None
@@ -238,9 +241,14 @@ def prepare(config: Config, folder: Path, resume: bool = False, force: bool = Fa
 
 
 def fit_run(
-    config: Config, folder: Path, resume: bool = False, force: bool = False, progress: Progress | None = None
+    config: Config,
+    folder: Path,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+    corpus: Corpus | None = None,
 ) -> tuple[Fit, dict[str, Any]]:
-    """Fit and write the run folder.
+    """Fit and write the run folder; arguments as for `prepare`.
 
     Returns:
         The finished fit and its metrics. A run that is already finished is not trained again.
@@ -248,7 +256,7 @@ def fit_run(
     torch.set_num_threads(config.train.threads)
     torch.set_flush_denormal(True)
     progress = progress or Silence()
-    fit = prepare(config, folder, resume, force)
+    fit = prepare(config, folder, resume, force, corpus)
     progress.prepared(fit)
     fit.run(progress)
     return fit, fit.finish()

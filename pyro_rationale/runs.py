@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -71,9 +72,32 @@ class Fitted:
 
     def save(self, folder: Path) -> None:
         """Write the weights and the final prior; configuration and vocabulary are written by `start_run`."""
+        write_tensors(folder / WEIGHTS, self._tensors(), {"format": FORMAT})
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"guide.{k}": v for k, v in self.guide.state_dict().items()}
-        write_tensors(folder / WEIGHTS, tensors, {"format": FORMAT})
+        return tensors | {f"guide.{k}": v for k, v in self.guide.state_dict().items()}
+
+    # Copies and pickles hold what a run folder holds, as plain values: they can be read where there is no GPU.
+
+    def __getstate__(self) -> dict[str, Any]:
+        weights = {name: tensor.cpu().numpy().copy() for name, tensor in self._tensors().items()}
+        facts = {"format": FORMAT, "config": self.config.to_dict(), "device": str(self.device), "name": self.name}
+        return facts | {"spec": self.spec, "vocabulary": self.vocabulary, "weights": weights}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Raises RunError: it was pickled by another version."""
+        if state.get("format") != FORMAT:
+            raise RunError(f"a pickle of format {state.get('format')}, this version reads {FORMAT}; fit again")
+        config = Config.from_dict(state["config"])
+        tensors = {name: torch.tensor(values) for name, values in state["weights"].items()}
+        try:
+            place = pick_device(state["device"])
+        except ConfigError:  # fitted on a machine with a GPU
+            place = torch.device("cpu")
+        with torch.random.fork_rng(devices=[]):  # networks are built at random before the weights go in
+            made = assemble(config, state["spec"], state["vocabulary"], tensors, place, Path(state["name"]))
+        self.__dict__.update(vars(made.eval()))
 
     @classmethod
     def load(cls, folder: Path | str, device: str = "auto") -> Fitted:

@@ -16,6 +16,7 @@ def three_way_split(
     seed: int,
     groups: Sequence[Hashable] | None = None,
     strata: Sequence[Hashable] | None = None,
+    shares: tuple[float, float, float] = _SHARES,
 ) -> tuple[tuple[T, ...], tuple[T, ...], tuple[T, ...]]:
     """Split into train, dev and test, about 80/10/10.
 
@@ -28,6 +29,7 @@ def three_way_split(
         seed: of the shuffle; nothing else is random.
         groups: one key per item; items with equal keys stay together (sentences of one review, copies of a text).
         strata: one key per item (its class); a group counts as its first item's.
+        shares: of the three parts, if others than 80/10/10; they sum to 1, and a part of share 0 stays empty.
 
     Returns:
         Train, dev and test, each in the order of `items`.
@@ -47,7 +49,7 @@ def three_way_split(
     for block in blocks:
         dealt += len(block)
         stratum = None if strata is None else strata[block[0]]
-        lacking = [share * dealt - len(part) for share, part in zip(_SHARES, parts, strict=True)]
+        lacking = [share * dealt - len(part) for share, part in zip(shares, parts, strict=True)]
         part = lacking.index(max(lacking)) if stratum in begun else 0
         parts[part].extend(block)
         begun.add(stratum)
