@@ -60,7 +60,7 @@ def rationale(
         if flags is not None and len(flags) != words:
             raise ValueError(f"expected one {name} entry per token, {words}, got {len(flags)}")
     read = document.offsets[-1][1] if document.offsets else 0
-    clean = _shortened(_harmless(document.text), read)
+    clean = _shortened(harmless(document.text), read)
     kept_spans = list(spans(document, kept))
     gold_spans = [] if gold is None else list(spans(document, gold))
     if plain:
@@ -95,7 +95,7 @@ def spans(document: Document, flags: Sequence[bool]) -> Iterator[Span]:
 
 def snippets(document: Document, mask: Sequence[bool], most: int | None = None) -> str:
     """The kept runs alone, on one line: `cheap and cheerful … never again`; at most `most` characters."""
-    runs = (" ".join(_harmless(document.text[start:end]).split()) for start, end in spans(document, mask))
+    runs = (" ".join(harmless(document.text[start:end]).split()) for start, end in spans(document, mask))
     line = " … ".join(runs) or "(nothing)"
     return line if most is None or len(line) <= most else line[: most - 1] + "…"
 
@@ -133,7 +133,7 @@ def _bracketed(text: str, kept: Sequence[Span], gold: Sequence[Span]) -> str:
     return "".join([*pieces, text[position:]])
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """The text with what a terminal might obey (control characters, bidi overrides) replaced one for one."""
     return _OBEYED.sub(lambda match: " " if match[0].isspace() else "\ufffd", text)
 
