@@ -35,7 +35,7 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 
 
-def options_from(*classes: type, show_defaults: bool = True) -> Decorator:
+def options_from(*classes: type, show_defaults: bool = True, without: Sequence[str] = ()) -> Decorator:
     """Decorator: a flag per described field; the function gets one instance per class, in their order.
 
     ::
@@ -51,9 +51,11 @@ def options_from(*classes: type, show_defaults: bool = True) -> Decorator:
     Args:
         classes: dataclasses.
         show_defaults: name the defaults in ``--help``; not where something else stands in for them.
+        without: fields that keep their defaults and get no flag, for commands that mean something else by the name.
 
     Raises:
-        TypeError: two classes describe one flag, or an annotation has no click type.
+        TypeError: two classes describe one flag, an annotation has no click type, or no class has a field that is to
+            be left out.
     """
     owners: dict[str, type] = {}
     for cls in classes:
@@ -61,19 +63,24 @@ def options_from(*classes: type, show_defaults: bool = True) -> Decorator:
             if item.name in owners:
                 raise TypeError(f"{item.name} is a field of both {owners[item.name].__name__} and {cls.__name__}")
             owners[item.name] = cls
+    if unknown := set(without) - set(owners):
+        raise TypeError(f"no class has a flag {', '.join(sorted(unknown))} that could be left out")
+
+    def flags_of(cls: type) -> list[Field[Any]]:
+        return [item for item in _described(cls) if item.name not in without]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def wrapped(*args: Any, **values: Any) -> Any:
             instances = [
-                cls(**{f.name: _value(f, values.pop(f.name)) for f in _described(cls)}) for cls in classes
+                cls(**{f.name: _value(f, values.pop(f.name)) for f in flags_of(cls)}) for cls in classes
             ]
             return function(*args, *instances, **values)
 
         command: Callable[..., Any] = wrapped
         for cls in reversed(classes):  # the option applied last stands first in --help
             hints = typing.get_type_hints(cls)
-            for item in reversed(list(_described(cls))):
+            for item in reversed(flags_of(cls)):
                 command = _flag(item, hints[item.name], show_defaults)(command)
         return command
 

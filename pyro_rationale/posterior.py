@@ -133,11 +133,11 @@ def decode_all(
     """
     masks: list[Mask] = [()] * len(documents)
     values = np.zeros((len(documents), fitted.spec.width))
-    texts = [_unlabelled(document) for document in documents]
+    texts = [unlabelled(document) for document in documents]
     if not texts:
         return masks, values
     batches = BucketedBatches(texts, fitted.vocabulary, fitted.spec, batch_size)
-    with _evaluating(fitted), _seeded(options.seed):
+    with evaluating(fitted), seeded(options.seed):
         for batch in batches.ordered(batch_size):
             batch = batch.to(fitted.device)
             z = decode(fitted.guide.posterior(batch), options.decode, options.threshold)
@@ -159,8 +159,8 @@ def draw_all(
     """
     masks: list[list[Mask]] = [[()] * len(documents) for _ in range(samples)]
     values = np.zeros((len(documents), fitted.spec.width))
-    batches = BucketedBatches([_unlabelled(d) for d in documents], fitted.vocabulary, fitted.spec, batch_size)
-    with _evaluating(fitted), _seeded(seed):
+    batches = BucketedBatches([unlabelled(d) for d in documents], fitted.vocabulary, fitted.spec, batch_size)
+    with evaluating(fitted), seeded(seed):
         for batch in batches.ordered(batch_size):
             batch = batch.to(fitted.device)
             z = discrete(fitted.guide.posterior(batch)).sample((samples,))
@@ -179,8 +179,8 @@ def read(
     """Readings of the documents, in their order, one at a time as they are asked for."""
     options = options or ReadingOptions()
     for document in documents:
-        batch = encode_batch([_unlabelled(document)], fitted.vocabulary, fitted.spec).to(fitted.device)
-        with _evaluating(fitted), _seeded(_seed_of(document, options.seed)):
+        batch = encode_batch([unlabelled(document)], fitted.vocabulary, fitted.spec).to(fitted.device)
+        with evaluating(fitted), seeded(seed_of(document, options.seed)):
             reading = _read_one(fitted, document, batch, options)
         yield reading
 
@@ -259,18 +259,18 @@ def _flags(row: Tensor, document: Document) -> Mask:
     return tuple((row[: len(document.tokens)] > 0.5).tolist())
 
 
-def _unlabelled(document: Document) -> Document:
+def unlabelled(document: Document) -> Document:
     return replace(document, targets=(), gold=None, opinion=None)
 
 
-def _seed_of(document: Document, seed: int) -> int:
+def seed_of(document: Document, seed: int) -> int:
     """A seed from the words alone, the same in every process and in every company."""
     text = "\n".join([str(seed), *document.tokens]).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Torch's generators start from `seed` inside, and are as before outside."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
@@ -278,7 +278,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _evaluating(fitted: Fitted) -> Iterator[None]:
+def evaluating(fitted: Fitted) -> Iterator[None]:
     """Without gradients and without dropout; training goes on afterwards as before."""
     modules: tuple[torch.nn.Module, ...] = (fitted.model, fitted.guide)
     before = [module.training for module in modules]

@@ -100,6 +100,22 @@ def test_two_owners_of_one_flag_are_refused() -> None:
         options_from(Other, Other)
 
 
+def test_a_field_left_out_keeps_its_default_and_frees_its_flag() -> None:
+    seen: dict[str, Any] = {}
+
+    @click.command()
+    @options_from(Sample, without=("steps",))
+    @click.option("--steps", "count", default=5)
+    def command(sample: Sample, count: int) -> None:
+        seen.update(sample=sample, count=count, given=given())
+
+    result = CliRunner().invoke(command, ["--steps", "7", "--rate", "0.2"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert seen == {"sample": Sample(rate=0.2), "count": 7, "given": {"count", "rate"}}
+    with pytest.raises(TypeError, match="no class has a flag stepps"):
+        options_from(Sample, without=("stepps",))
+
+
 def _end(capfd: pytest.CaptureFixture[str], problem: BaseException | None, *words: str) -> tuple[Any, str, str]:
     @click.command()
     @options_from(Sample)
