@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.extras import arviz
 from pyro_rationale.inference.gibbs import MaskChains
 
 Floats = NDArray[np.float64]
@@ -27,21 +27,6 @@ class Mixing(NamedTuple):
     r_hat: Floats
     ess: Floats
     word_ess: Floats
-
-
-def arviz() -> Any:
-    """The library.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # 0.23 announces its successor at every import
-        try:
-            import arviz
-        except ImportError:
-            raise ConfigError("diagnostics of chains need ArviZ: pip install 'pyro_rationale[viz]'") from None
-    return arviz
 
 
 def mixing(chains: MaskChains, lengths: Tensor) -> Mixing:

@@ -22,7 +22,8 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.inference.diagnostics import arviz, mixing
+from pyro_rationale.extras import arviz
+from pyro_rationale.inference.diagnostics import mixing
 from pyro_rationale.inference.gibbs import gibbs_posterior
 from pyro_rationale.inference.psis import TRUSTED, psis
 from pyro_rationale.inference.refine import amortization_gap, refine
