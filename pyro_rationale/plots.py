@@ -82,8 +82,7 @@ def figures(runs: Sequence[Compared], unit: str) -> dict[str, Figure]:
 def plot_elbo_cost(axes: Axes, runs: Sequence[Compared], unit: str) -> Axes:
     """Training as a path: expected cost of held-out documents to the right, their ELBO up; the last epoch is filled.
 
-    Runs of before epochs recorded both are left out. The ELBO's distance from 0 is on a log scale, as the cost is: a
-    fit crosses orders of magnitude, and what distinguishes the runs happens at the end.
+    Runs of before epochs recorded both are left out.
     """
     for run in runs:
         path = _recorded(run)
@@ -93,7 +92,8 @@ def plot_elbo_cost(axes: Axes, runs: Sequence[Compared], unit: str) -> Axes:
         style = _style(run)
         axes.plot(costs, elbos, markersize=4, markerfacecolor="white", **style)
         axes.plot(costs[-1:], elbos[-1:], color=style["color"], marker=style["marker"], markersize=9, linestyle="")
-    axes.set_xscale("log")
+    costs = [cost for run in runs for cost, _ in _recorded(run)]
+    _log_scale(axes, "x", min(costs, default=1.0), max(costs, default=1.0))
     axes.set_xlabel(f"expected cost on dev documents ({unit})")
     axes.set_ylabel("ELBO on dev documents (nats per document)")
     axes.grid(alpha=0.25)
@@ -112,7 +112,8 @@ def plot_over_lambda(axes: Axes, runs: Sequence[Compared], key: str, unit: str) 
             axes.plot([own], [run.scores[key]], color=style["color"], marker=marker, linestyle="", zorder=3)
     axes.set_xscale("log")
     if key == "cost":
-        axes.set_yscale("log")
+        costs = [point[key] for run in runs for point in run.curve]
+        _log_scale(axes, "y", min(costs), max(costs))
     axes.set_xlabel(r"$\lambda_1$, penalty per kept word")
     axes.set_ylabel(f"{names[key]} ({unit})")
     axes.grid(alpha=0.25)
@@ -163,6 +164,19 @@ def bar_scores(run: Compared) -> dict[str, float]:
         "weighted_entropy": -score["tau"] * score["entropy"],
     }
     return {**score, **parts, "loss": sum(parts.values()) + score["log_z"]}
+
+
+def _log_scale(axes: Axes, which: str, low: float, high: float) -> None:
+    """A log scale with plain numbers at 1, 2 and 5; a linear one where the values are too close to meet several."""
+    if low <= 0.0 or high / low < 4.0:
+        return
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _recorded(run: Compared) -> list[tuple[float, float]]:
