@@ -88,12 +88,12 @@ def plot_elbo_cost(axes: Axes, runs: Sequence[Compared], unit: str) -> Axes:
         path = _recorded(run)
         if not path:
             continue
-        costs, elbos = zip(*path, strict=True)
+        costs, elbos = [cost for cost, _ in path], [elbo for _, elbo in path]
         style = _style(run)
         axes.plot(costs, elbos, markersize=4, markerfacecolor="white", **style)
         axes.plot(costs[-1:], elbos[-1:], color=style["color"], marker=style["marker"], markersize=9, linestyle="")
-    costs = [cost for run in runs for cost, _ in _recorded(run)]
-    _log_scale(axes, "x", min(costs, default=1.0), max(costs, default=1.0))
+    every = [cost for run in runs for cost, _ in _recorded(run)]
+    _log_scale(axes, "x", min(every, default=1.0), max(every, default=1.0))
     axes.set_xlabel(f"expected cost on dev documents ({unit})")
     axes.set_ylabel("ELBO on dev documents (nats per document)")
     axes.grid(alpha=0.25)
