@@ -1,0 +1,164 @@
+"""The report's charts, each with the words and the table that say the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from pyro_rationale.history import EpochRecord
+from pyro_rationale.report.charts import Chart, Line, Point, frame, percent, plain
+from pyro_rationale.report.contents import Histogram, ReadDocument, Reliability, ReportContents
+
+SCATTERS = 4  # targets that get a chart of their own
+Text = Callable[[float], str]
+
+
+def training_charts(history: Sequence[EpochRecord], kind: str) -> list[Chart]:
+    """Loss, rate and held-out figures by epoch; what was not recorded is left out."""
+    if not history:
+        return []
+    error = "squared error (scale 0 to 1)" if kind == "regression" else "cross entropy (nats)"
+    chosen = [r.epoch for r in history if "best" in r.event]
+    events = [f"epoch {r.epoch}: {r.event}" for r in history if r.event and r.event != "best"]
+    note = f"Epoch {chosen[-1]} was chosen." if chosen else ""
+    figures = [
+        ("loss", "Training loss", "objective, lower is better", [("training", "loss")], plain),
+        ("share", "Share of words kept", "words kept", SHARES, percent),
+        ("error", "Error on held-out texts", error, [("held-out", "dev_error")], plain),
+        ("elbo", "ELBO on held-out texts", "nats per document", [("held-out", "dev_elbo")], plain),
+    ]
+    charts = [_epochs(history, *figure, note="" if figure[0] != "error" else note) for figure in figures]
+    if events and charts[0] is not None:
+        charts[0] = _epochs(history, *figures[0], note="; ".join(events) + ".")
+    return [chart for chart in charts if chart is not None]
+
+
+SHARES = [("in training", "rate"), ("target", "target"), ("held-out, most probable", "dev_rate")]
+
+
+def _epochs(
+    history: Sequence[EpochRecord], id: str, title: str, label: str, names: list[tuple[str, str]], text: Text, note: str
+) -> Chart | None:
+    series = {name: [(float(r.epoch), float(getattr(r, key))) for r in history] for name, key in names}
+    series = {name: points for name, points in series.items() if any(math.isfinite(y) for _, y in points)}
+    if not series:
+        return None
+    values = [y for points in series.values() for _, y in points]
+    axes = frame([r.epoch for r in history], [*values, 0.0] if text is percent else values, None, text, whole=True)
+    kinds = zip(("a", "b", "c"), series.items(), strict=False)
+    few = len(history) <= 40
+    lines = [Line(name, kind, axes.path(ps), axes.marks(ps) if few else ()) for kind, (name, ps) in kinds]
+    ends = [
+        f"{name} from {text(_short(ps[0][1]))} to {text(_short(ps[-1][1]))}"
+        for name, ps in ((n, [p for p in ps if math.isfinite(p[1])]) for n, ps in series.items())
+    ]
+    says = f"{title} over {len(history)} epochs: {'; '.join(ends)}."
+    rows = [(str(r.epoch), *(text(_short(ps[i][1])) for ps in series.values())) for i, r in enumerate(history)]
+    return Chart(
+        f"chart-{id}", title, says, "epoch", label, axes.x_ticks, axes.y_ticks, tuple(lines), note=note,
+        header=("epoch", *series), rows=tuple(rows),
+    )  # fmt: skip
+
+
+def selection_charts(contents: ReportContents) -> list[Chart]:
+    """Prior against posterior: shares of words kept, and lengths of runs."""
+    selection = contents.selection
+    if selection is None:
+        return []
+    asked, used = selection.asked, selection.used
+    priors = []
+    if asked:
+        priors.append(f"asked for: {percent(_short(asked['rate']))} of the words in runs of {asked['span']:.3g}")
+    if used:
+        priors.append(f"training ended with: {percent(_short(used['rate']))} in runs of {used['span']:.3g}")
+    note = f"Prior {'; '.join(priors)}." if priors else ""
+    draws = f"draws ({selection.draws} per document)"
+    return [
+        _histogram("rate", "Share of words kept", "words kept", f"share of {draws}", selection.rate, percent, note),
+        _histogram("span", "Length of runs of kept words", "words", "share of runs", selection.span, plain, ""),
+    ]
+
+
+def _histogram(id: str, title: str, x: str, y: str, shown: Histogram, text: Text, note: str) -> Chart:
+    axes = frame(shown.edges, [0.0, *shown.prior, *shown.posterior], text, percent, whole=text is plain)
+    prior = Line(f"prior, mean {text(_short(shown.prior_mean))}", "b", axes.steps(shown.edges, shown.prior))
+    bars = axes.bars(shown.edges, shown.posterior)
+    means = f"mean {text(_short(shown.posterior_mean))} after reading, {text(_short(shown.prior_mean))} a priori"
+    lows = [low if text is percent else low + 0.5 for low in shown.edges[:-1]]
+    rows = [
+        (text(_short(low)), percent(_short(a)), percent(_short(b)))
+        for low, a, b in zip(lows, shown.prior, shown.posterior, strict=True)
+    ]
+    if shown.open:
+        rows[-1] = (f"{rows[-1][0]} and more", *rows[-1][1:])
+        note = f"{note} The last bin holds what is above as well.".strip()
+    first = "from" if text is percent else x
+    return Chart(
+        f"chart-{id}", title, f"{title}: {means}.", x, y, axes.x_ticks, axes.y_ticks, (prior,), bars,
+        f"posterior, mean {text(_short(shown.posterior_mean))}", note, (first, "prior", "posterior"), tuple(rows),
+    )  # fmt: skip
+
+
+def reliability_chart(found: Sequence[Reliability]) -> Chart | None:
+    """Inclusion probabilities against gold; the diagonal is honesty."""
+    if not found:
+        return None
+    axes = frame([0.0, 1.0], [0.0, 1.0], percent, percent)
+    lines = [Line("as said", "ref", axes.path([(0.0, 0.0), (1.0, 1.0)]))]
+    notes, rows = [], []
+    for kind, one in zip(("a", "b", "c"), found, strict=False):
+        points: list[Point] = list(zip(one.curve.said.tolist(), one.curve.seen.tolist(), strict=True))
+        lines.append(Line(one.name, kind, axes.path(points), axes.marks(points)))
+        contested = "" if one.contested is None else f", {one.contested:.3f} where words are contested"
+        notes.append(f"{one.name}: error {one.curve.ece:.3f} ({one.low:.3f} to {one.high:.3f}){contested}")
+        rows += [
+            (one.name, percent(_short(said)), percent(_short(seen)), f"{int(count):,}")
+            for said, seen, count in zip(one.curve.said, one.curve.seen, one.curve.count, strict=True)
+        ]
+    return Chart(
+        "chart-reliability",
+        "Are inclusion probabilities probabilities?",
+        f"Reliability curve. Calibration errors: {'; '.join(notes)}.",
+        "probability of being kept", "share that is gold", axes.x_ticks, axes.y_ticks, tuple(lines),
+        note=f"Expected calibration error. {'; '.join(notes)}.",
+        header=("gold", "said", "seen", "words"), rows=tuple(rows),
+    )  # fmt: skip
+
+
+def scatter_charts(contents: ReportContents) -> list[Chart]:
+    """Predicted against true ratings, a chart per target; none for classes."""
+    spec = contents.spec
+    if spec.kind != "regression":
+        return []
+    charts = [_scatter(i, name, contents.documents, spec.ranges[i]) for i, name in enumerate(spec.names[:SCATTERS])]
+    return [chart for chart in charts if chart is not None]
+
+
+def _scatter(
+    target: int, name: str, documents: Sequence[ReadDocument], scale: tuple[float, float]
+) -> Chart | None:
+    points = [
+        (float(d.document.targets[target]), float(d.values[target]))
+        for d in documents
+        if d.document.targets and math.isfinite(d.document.targets[target])
+    ]
+    if not points:
+        return None
+    ends = [*scale, *(x for x, _ in points)]
+    axes = frame(ends, [*ends, *(y for _, y in points)])
+    low, high = min(ends), max(ends)
+    lines = (
+        Line("predicted as rated", "ref", axes.path([(low, low), (high, high)])),
+        Line(f"a document ({len(points):,})", "dot", "", axes.marks(points)),
+    )
+    error = sum((x - y) ** 2 for x, y in points) / len(points)
+    says = f"Predicted against true {name} of {len(points)} documents, mean squared error {error:.3g}."
+    return Chart(
+        f"chart-scatter-{target}", f"Predicted against true: {name}", says, "true", "predicted",
+        axes.x_ticks, axes.y_ticks, lines, note=f"Mean squared error {error:.3g}.",
+    )  # fmt: skip
+
+
+def _short(value: float) -> float:
+    """Three digits."""
+    return float(f"{value:.3g}")
