@@ -38,6 +38,20 @@ def noise_of(law: dist.TorchDistribution, spec: TargetSpec) -> Numbers:
     return (high - low) * np.sqrt(_numpy(law.variance))
 
 
+def drawn_values(law: dist.TorchDistribution, spec: TargetSpec) -> Numbers:
+    """One draw of each target: `(*s, B, D)` ratings in the user's units or 0/1, or `(*s, B, 1)` class indices.
+
+    Ratings are not cut at the ends of the scale: that is how the likelihood is.
+    """
+    numbers = _numpy(law.sample())
+    if spec.kind == "multiclass":
+        return numbers[..., None]
+    if spec.kind == "binary":
+        return numbers
+    low, high = np.array(spec.ranges, dtype=float).T
+    return low + (high - low) * numbers
+
+
 @dataclass(frozen=True)
 class Mixture:
     """An equally shaped mixture of Normals per target: one component per mask, weighted by its share of the draws.
