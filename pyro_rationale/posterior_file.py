@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 BLOCK = 2**24  # bytes of draws that are gathered before they are written
 DOCUMENTS = 32  # written together, at most
 UNKNOWN = -1  # gold of words that nobody annotated
-# Nats by which stored log likelihoods of draws of one mask differ: ArviZ 1.x refuses to smooth weights whose largest are
-# equal (`az.loo`: "All tail values are the same"), and 0.23 calls their k-hat infinite.
+# Nats by which stored log likelihoods of draws of one mask differ: ArviZ 1.x refuses to smooth weights whose largest
+# are equal (`az.loo`: "All tail values are the same"), and 0.23 calls their k-hat infinite.
 DITHER = 1e-9
 
 WORDS = ("chain", "draw", "document", "word")

@@ -1,8 +1,4 @@
-"""Figures. Each function draws into matplotlib axes that it is given, and returns them; `figures` makes whole files.
-
-Colours are those of Okabe and Ito (2008), which people with any colour vision tell apart; line styles, markers and
-hatches say the same once more, for print.
-"""
+"""Figures of runs side by side; `figures` makes whole files."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.plots.style import HATCHES, PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,8 +18,6 @@ if TYPE_CHECKING:
 COLOURS = {"independent": "#0072B2", "relaxed": "#E69F00", "recurrent": "#009E73", "chain": "#D55E00"}
 MARKERS = {"independent": "o", "relaxed": "s", "recurrent": "^", "chain": "D"}
 LINES = {"elbo": "-", "expected-cost": "--"}
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-HATCHES = ("", "//", "..", "xx", "\\\\", "--")
 
 COST_TERMS = {
     "error": "error of the prediction",
