@@ -125,6 +125,7 @@ def plot_terms(axes: Axes, runs: Sequence[Compared], terms: Mapping[str, str], t
         total: key of the sum.
         label: of the axis, with its unit.
     """
+    axes.use_sticky_edges = False  # or the longest bar's mark lies on the frame
     scores = [bar_scores(run) for run in runs]
     right, left = [0.0] * len(runs), [0.0] * len(runs)
     for number, (key, name) in enumerate(terms.items()):
