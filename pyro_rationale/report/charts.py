@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 Point = tuple[float, float]
 
 WIDTH, HEIGHT = 380.0, 240.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 366.0, 12.0, 198.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 358.0, 12.0, 198.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Chart:
         lines: drawn in this order, above the bars.
         bars: of one series.
         bar_name: its name in the legend.
-        note: below the legend.
+        notes: below the legend, a paragraph each.
         header: of the table of the same figures.
         rows: of that table.
     """
@@ -83,7 +83,7 @@ class Chart:
     lines: tuple[Line, ...] = ()
     bars: tuple[Bar, ...] = ()
     bar_name: str = ""
-    note: str = ""
+    notes: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pyro_rationale.history import EpochRecord
 from pyro_rationale.report.charts import Chart, Line, Point, frame, percent, plain
@@ -19,17 +19,17 @@ def training_charts(history: Sequence[EpochRecord], kind: str) -> list[Chart]:
         return []
     error = "squared error (scale 0 to 1)" if kind == "regression" else "cross entropy (nats)"
     chosen = [r.epoch for r in history if "best" in r.event]
-    events = [f"epoch {r.epoch}: {r.event}" for r in history if r.event and r.event != "best"]
-    note = f"Epoch {chosen[-1]} was chosen." if chosen else ""
+    notes = {
+        "loss": tuple(f"Epoch {r.epoch}: {r.event}." for r in history if r.event and r.event != "best"),
+        "error": tuple(f"Epoch {epoch} was chosen." for epoch in chosen[-1:]),
+    }
     figures = [
         ("loss", "Training loss", "objective, lower is better", [("training", "loss")], plain),
         ("share", "Share of words kept", "words kept", SHARES, percent),
         ("error", "Error on held-out texts", error, [("held-out", "dev_error")], plain),
         ("elbo", "ELBO on held-out texts", "nats per document", [("held-out", "dev_elbo")], plain),
     ]
-    charts = [_epochs(history, *figure, note="" if figure[0] != "error" else note) for figure in figures]
-    if events and charts[0] is not None:
-        charts[0] = _epochs(history, *figures[0], note="; ".join(events) + ".")
+    charts = [_epochs(history, *figure, notes.get(figure[0], ())) for figure in figures]
     return [chart for chart in charts if chart is not None]
 
 
@@ -37,7 +37,13 @@ SHARES = [("in training", "rate"), ("target", "target"), ("held-out, most probab
 
 
 def _epochs(
-    history: Sequence[EpochRecord], id: str, title: str, label: str, names: list[tuple[str, str]], text: Text, note: str
+    history: Sequence[EpochRecord],
+    id: str,
+    title: str,
+    label: str,
+    names: list[tuple[str, str]],
+    text: Text,
+    notes: tuple[str, ...],
 ) -> Chart | None:
     series = {name: [(float(r.epoch), float(getattr(r, key))) for r in history] for name, key in names}
     series = {name: points for name, points in series.items() if any(math.isfinite(y) for _, y in points)}
@@ -55,7 +61,7 @@ def _epochs(
     says = f"{title} over {len(history)} epochs: {'; '.join(ends)}."
     rows = [(str(r.epoch), *(text(_short(ps[i][1])) for ps in series.values())) for i, r in enumerate(history)]
     return Chart(
-        f"chart-{id}", title, says, "epoch", label, axes.x_ticks, axes.y_ticks, tuple(lines), note=note,
+        f"chart-{id}", title, says, "epoch", label, axes.x_ticks, axes.y_ticks, tuple(lines), notes=notes,
         header=("epoch", *series), rows=tuple(rows),
     )  # fmt: skip
 
@@ -65,21 +71,25 @@ def selection_charts(contents: ReportContents) -> list[Chart]:
     selection = contents.selection
     if selection is None:
         return []
-    asked, used = selection.asked, selection.used
-    priors = []
-    if asked:
-        priors.append(f"asked for: {percent(_short(asked['rate']))} of the words in runs of {asked['span']:.3g}")
-    if used:
-        priors.append(f"training ended with: {percent(_short(used['rate']))} in runs of {used['span']:.3g}")
-    note = f"Prior {'; '.join(priors)}." if priors else ""
+    asked, used = _prior(selection.asked), _prior(selection.used)
+    notes = [f"Prior: {used}."] if used else []
+    if asked and asked != used:
+        notes = [f"Prior in use: {used}.", f"Asked for: {asked}."] if used else [f"Prior: {asked}."]
     draws = f"draws ({selection.draws} per document)"
     return [
-        _histogram("rate", "Share of words kept", "words kept", f"share of {draws}", selection.rate, percent, note),
-        _histogram("span", "Length of runs of kept words", "words", "share of runs", selection.span, plain, ""),
+        _histogram("rate", "Share of words kept", "words kept", f"share of {draws}", selection.rate, percent, notes),
+        _histogram("span", "Length of runs of kept words", "words", "share of runs", selection.span, plain, []),
     ]
 
 
-def _histogram(id: str, title: str, x: str, y: str, shown: Histogram, text: Text, note: str) -> Chart:
+def _prior(prior: Mapping[str, float]) -> str:
+    """The prior's rate and span in words; nothing if it is not known."""
+    if not prior:
+        return ""
+    return f"{percent(_short(prior['rate']))} of the words, in runs of {prior['span']:.3g}"
+
+
+def _histogram(id: str, title: str, x: str, y: str, shown: Histogram, text: Text, notes: list[str]) -> Chart:
     axes = frame(shown.edges, [0.0, *shown.prior, *shown.posterior], text, percent, whole=text is plain)
     prior = Line(f"prior, mean {text(_short(shown.prior_mean))}", "b", axes.steps(shown.edges, shown.prior))
     bars = axes.bars(shown.edges, shown.posterior)
@@ -91,11 +101,12 @@ def _histogram(id: str, title: str, x: str, y: str, shown: Histogram, text: Text
     ]
     if shown.open:
         rows[-1] = (f"{rows[-1][0]} and more", *rows[-1][1:])
-        note = f"{note} The last bin holds what is above as well.".strip()
+        notes = [*notes, "The last bin holds what is above as well."]
     first = "from" if text is percent else x
     return Chart(
         f"chart-{id}", title, f"{title}: {means}.", x, y, axes.x_ticks, axes.y_ticks, (prior,), bars,
-        f"posterior, mean {text(_short(shown.posterior_mean))}", note, (first, "prior", "posterior"), tuple(rows),
+        f"posterior, mean {text(_short(shown.posterior_mean))}", tuple(notes),
+        (first, "prior", "posterior"), tuple(rows),
     )  # fmt: skip
 
 
@@ -109,18 +120,18 @@ def reliability_chart(found: Sequence[Reliability]) -> Chart | None:
     for kind, one in zip(("a", "b", "c"), found, strict=False):
         points: list[Point] = list(zip(one.curve.said.tolist(), one.curve.seen.tolist(), strict=True))
         lines.append(Line(one.name, kind, axes.path(points), axes.marks(points)))
-        contested = "" if one.contested is None else f", {one.contested:.3f} where words are contested"
-        notes.append(f"{one.name}: error {one.curve.ece:.3f} ({one.low:.3f} to {one.high:.3f}){contested}")
+        contested = "" if one.contested is None else f"; {one.contested:.3f} over contested words"
+        notes.append(f"{one.name}: {one.curve.ece:.3f} ({one.low:.3f} to {one.high:.3f}){contested}.")
         rows += [
             (one.name, percent(_short(said)), percent(_short(seen)), f"{int(count):,}")
             for said, seen, count in zip(one.curve.said, one.curve.seen, one.curve.count, strict=True)
         ]
     return Chart(
         "chart-reliability",
-        "Are inclusion probabilities probabilities?",
-        f"Reliability curve. Calibration errors: {'; '.join(notes)}.",
+        "Inclusion probabilities against gold",
+        f"Reliability curve. Expected calibration error: {' '.join(notes)}",
         "probability of being kept", "share that is gold", axes.x_ticks, axes.y_ticks, tuple(lines),
-        note=f"Expected calibration error. {'; '.join(notes)}.",
+        notes=("Expected calibration error, with its 95 % interval:", *notes),
         header=("gold", "said", "seen", "words"), rows=tuple(rows),
     )  # fmt: skip
 
@@ -155,7 +166,7 @@ def _scatter(
     says = f"Predicted against true {name} of {len(points)} documents, mean squared error {error:.3g}."
     return Chart(
         f"chart-scatter-{target}", f"Predicted against true: {name}", says, "true", "predicted",
-        axes.x_ticks, axes.y_ticks, lines, note=f"Mean squared error {error:.3g}.",
+        axes.x_ticks, axes.y_ticks, lines, notes=(f"Mean squared error {error:.3g}.",),
     )  # fmt: skip
 
 

@@ -143,19 +143,19 @@ def measure(documents: Sequence[ReadDocument], spec: TargetSpec) -> Metrics:
 
 def tiles_of(metrics: Mapping[str, Any], interval: float, noise_floor: float | None = None) -> tuple[Tile, ...]:
     """The figures that people look for first; those that are not known are left out."""
-    floor = "" if noise_floor is None else f"at least {noise_floor:.4g} by the ratings' own noise"
+    floor = "" if noise_floor is None else f"{noise_floor:.4g} is the ratings' own noise"
     labels = {
         "documents": ("documents", ""),
         "accuracy": ("accuracy", ""),
         "log_loss": ("log loss", "nats per label"),
-        "mse": ("mean squared error", floor),
-        "covered": ("truth in its interval", f"{interval:.0%} expected"),
+        "mse": ("squared error", floor),
+        "covered": ("truth in interval", f"{100 * interval:.3g} % expected"),
         "selected": ("words kept", ""),
         "span": ("mean run", "kept words in a row"),
         "empty": ("nothing kept", "share of documents"),
         "precision": ("precision", "kept words that are gold"),
         "recall": ("recall", "gold words that are kept"),
-        "opinion_recall": ("opinion recall", "words that carry the rating, kept"),
+        "opinion_recall": ("opinion recall", "rating words that are kept"),
         "elbo": ("ELBO", "nats per document"),
         "expected_cost": ("expected cost", "as in Lei et al. (2016)"),
     }

@@ -230,7 +230,7 @@
         make("h3", { id: `doc-${i}` }, doc.i),
         make("p", {}, `${kept} of ${plural(doc.p.length, "word")} kept${share}`),
       ),
-      ...targets.map((target) => prediction(doc, target)),
+      make("div", { class: "said-all" }, ...targets.map((target) => prediction(doc, target))),
       text(doc),
       others(doc),
     );
