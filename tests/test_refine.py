@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyro
 import pytest
 import torch
 
@@ -83,6 +84,16 @@ def test_a_start_that_is_no_chain_has_the_words_log_odds() -> None:
     fields, coupling = chain_parameters(q)
     torch.testing.assert_close(torch.sigmoid(fields) * batch.mask, q.mean)
     assert float(fields[~batch.mask].abs().sum()) == float(coupling.abs().sum()) == 0
+
+
+def test_one_refinement_knows_nothing_of_another() -> None:
+    model, batch = tiny_model(kappa=2.0).eval(), texts()
+    laws = [discrete(tiny_guide("chain", seed).posterior(batch)) for seed in (2, 5)]
+    for law in laws:
+        torch.manual_seed(1)
+        found = refine(model, law, batch, steps=2, learning_rate=1e-3)
+        torch.testing.assert_close(found.fields, law.fields, atol=5e-3, rtol=0)
+    assert not list(pyro.get_param_store().keys())
 
 
 def test_the_model_is_left_as_it_was() -> None:

@@ -30,7 +30,8 @@ def run_of(**options: Any) -> Path:
 
 def test_the_posterior_of_a_run_in_figures(tmp_path: Path) -> None:
     file = tmp_path / "posterior.json"
-    words = ["--run", str(run_of()), *SHORT, "--refine-steps", "2", "--json", str(file), *FEW]
+    wishes = ["--proposal", "refined", "--refine-steps", "100"]  # so fresh a guide is far from any posterior
+    words = ["--run", str(run_of()), *SHORT, *wishes, "--json", str(file), *FEW]
     answer = CliRunner().invoke(posterior, words, catch_exceptions=False)
     assert answer.exit_code == 0
     result = json.loads(file.read_text())

@@ -141,11 +141,10 @@ class BlockGibbs:
         size = positions.shape[-1]
         patterns = all_masks(0, 2**size, size, z)  # (2^b, b)
         inside = self._inside.gather(-1, positions).to(z.dtype)
-        wanted = patterns[:, None] * inside  # (2^b, B, b); padding is never kept
+        wanted = patterns[:, None] * inside  # (2^b, B, b); on padding, settings repeat, each equally often
         index = positions.expand(len(patterns), *z.shape[:-1], -1)
         settings = z.expand(len(patterns), *z.shape).scatter(-1, index, wanted[:, None].expand(index.shape))
-        twice = (wanted != patterns[:, None]).any(-1)  # a setting that differs from another on padding only
-        probs = self.scorer(settings).double().masked_fill(twice[:, None], -torch.inf).softmax(0)  # (2^b, C, B)
+        probs = self.scorer(settings).double().softmax(0)  # (2^b, C, B)
         chosen = torch.multinomial(probs.flatten(1).T, 1).reshape(z.shape[:-1])
         redrawn = settings.gather(0, chosen[None, ..., None].expand(1, *z.shape))[0]
         return redrawn, torch.einsum("pcb,pbk->cbk", probs, wanted.double())

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import pyro
 import torch
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
@@ -29,8 +28,10 @@ from pyro_rationale.models import RationaleModel
 LARGEST = 12.0  # log-odds that a start may have; beyond it there is no gradient to come back by
 
 
-class FreeChain(PyroModule):
+class FreeChain(nn.Module):
     """A guide without a network: one chain per document of one batch.
+
+    A plain module: Pyro's own would put the parameters into its global store, where the next batch's find them.
 
     Args:
         q: where it starts, discrete, batch shape `(B,)`.
