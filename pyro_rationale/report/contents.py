@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -31,6 +32,8 @@ class Histogram:
         posterior: shares likewise.
         prior_mean: over the draws, not over the bins.
         posterior_mean: likewise.
+        asked: shares under the prior that was asked for, where training ended with another.
+        asked_mean: over its draws.
         open: whether something of either lies above the last edge.
     """
 
@@ -39,6 +42,8 @@ class Histogram:
     posterior: tuple[float, ...]
     prior_mean: float
     posterior_mean: float
+    asked: tuple[float, ...] | None = None
+    asked_mean: float = math.nan
     open: bool = False
 
 

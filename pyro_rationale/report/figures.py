@@ -90,23 +90,29 @@ def _prior(prior: Mapping[str, float]) -> str:
 
 
 def _histogram(id: str, title: str, x: str, y: str, shown: Histogram, text: Text, notes: list[str]) -> Chart:
-    axes = frame(shown.edges, [0.0, *shown.prior, *shown.posterior], text, percent, whole=text is plain)
-    prior = Line(f"prior, mean {text(_short(shown.prior_mean))}", "b", axes.steps(shown.edges, shown.prior))
+    heights = [0.0, *shown.prior, *shown.posterior, *(shown.asked or ())]
+    axes = frame(shown.edges, heights, text, percent, whole=text is plain)
+    name = "prior" if shown.asked is None else "prior in use"
+    lines = [Line(f"{name}, mean {text(_short(shown.prior_mean))}", "b", axes.steps(shown.edges, shown.prior))]
+    if shown.asked is not None:
+        asked = f"prior asked for, mean {text(_short(shown.asked_mean))}"
+        lines.append(Line(asked, "c", axes.steps(shown.edges, shown.asked)))
     bars = axes.bars(shown.edges, shown.posterior)
     means = f"mean {text(_short(shown.posterior_mean))} after reading, {text(_short(shown.prior_mean))} a priori"
     lows = [low if text is percent else low + 0.5 for low in shown.edges[:-1]]
+    columns = [shown.prior, shown.posterior, *([shown.asked] if shown.asked else [])]
     rows = [
-        (text(_short(low)), percent(_short(a)), percent(_short(b)))
-        for low, a, b in zip(lows, shown.prior, shown.posterior, strict=True)
+        (text(_short(low)), *(percent(_short(share)) for share in shares))
+        for low, *shares in zip(lows, *columns, strict=True)
     ]
     if shown.open:
         rows[-1] = (f"{rows[-1][0]} and more", *rows[-1][1:])
         notes = [*notes, "The last bin holds what is above as well."]
     first = "from" if text is percent else x
     return Chart(
-        f"chart-{id}", title, f"{title}: {means}.", x, y, axes.x_ticks, axes.y_ticks, (prior,), bars,
+        f"chart-{id}", title, f"{title}: {means}.", x, y, axes.x_ticks, axes.y_ticks, tuple(lines), bars,
         f"posterior, mean {text(_short(shown.posterior_mean))}", tuple(notes),
-        (first, "prior", "posterior"), tuple(rows),
+        (first, name, "posterior", *(["prior asked for"] if shown.asked else [])), tuple(rows),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from pyro_rationale import __version__
 from pyro_rationale.calibration import Curve, Words, calibration_metrics
 from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.evaluation import targets_of
 from pyro_rationale.history import EpochRecord, read_history
 from pyro_rationale.inference.report import objective_report
@@ -38,7 +39,7 @@ RULES = {
 }
 LAYERS: dict[str, Callable[[Document], tuple[bool, ...] | None]] = {
     "annotated rationale": lambda document: document.gold,
-    "words that carry the rating": lambda document: document.opinion,
+    "rating words": lambda document: document.opinion,
 }
 
 
@@ -55,7 +56,7 @@ def contents_of(
 
     Args:
         fitted: the run.
-        readings: of the documents to list, from `posterior.read`; at least one.
+        readings: of the documents to list, from `posterior.read`.
         folder: of the run; its history and its prior are shown where they exist.
         options: those of the readings.
         data: where the documents are from, for people.
@@ -80,7 +81,7 @@ def contents_of(
         facts=facts_of(fitted, data, history, stored),
         tiles=tiles_of(metrics, options.level, stored.get("noise_floor")),
         history=tuple(history),
-        selection=selection_of(fitted, texts, stored.get("prior_asked"), draws, seed),
+        selection=selection_of(fitted, texts, _asked(stored), draws, seed) if texts else None,
         reliability=tuple(reliability_of(documents)),
         rule=RULES[options.decode],
         level=options.level,
@@ -103,6 +104,12 @@ def _stored(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _asked(stored: Mapping[str, Any]) -> ChainPrior | None:
+    """The prior that was asked for, if the run wrote it down."""
+    found = stored.get("prior_asked")
+    return ChainPrior(found["alpha"], found["gamma"]) if isinstance(found, dict) else None
 
 
 def facts_of(

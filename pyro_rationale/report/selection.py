@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.distributions import ChainPrior, MaskDistribution
 from pyro_rationale.fitting import describe_prior
 from pyro_rationale.inference.report import discrete
 from pyro_rationale.report.contents import Histogram, Selection
@@ -30,7 +31,7 @@ COVERED = 0.995  # of the draws lie below the last edge, if there are bins enoug
 def selection_of(
     fitted: Fitted,
     documents: Sequence[Document],
-    asked: Mapping[str, float] | None = None,
+    asked: ChainPrior | None = None,
     draws: int = 20,
     seed: int = 0,
 ) -> Selection:
@@ -39,34 +40,45 @@ def selection_of(
     Args:
         fitted: a run.
         documents: at least one; their lengths matter to the prior, their words to the posterior.
-        asked: the prior as it was asked for, for the caption.
+        asked: the prior that was asked for; it is drawn from as well if training has moved it.
         draws: masks per document, from each.
         seed: of the draws.
     """
     if not documents:
         raise ValueError("expected at least one document")
     model = fitted.model
-    rates: dict[str, list[Numbers]] = {"prior": [], "posterior": []}
-    spans: dict[str, list[Numbers]] = {"prior": [], "posterior": []}
+    priors = {"prior": model.prior}
+    if asked is not None and not _alike(asked, model.prior):
+        priors["asked"] = asked
+    rates: dict[str, list[Numbers]] = {name: [] for name in (*priors, "posterior")}
+    spans: dict[str, list[Numbers]] = {name: [] for name in (*priors, "posterior")}
     with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
         torch.manual_seed(seed)
         for batch in BucketedBatches(documents, fitted.vocabulary, fitted.spec, 64).ordered():
             batch = batch.to(fitted.device)
-            q = discrete(fitted.guide.posterior(batch))
-            p = model.prior.distribution(batch.lengths, batch.tokens.shape[1])
-            for name, law in (("posterior", q), ("prior", p)):
+            laws: dict[str, MaskDistribution] = {
+                name: prior.distribution(batch.lengths, batch.tokens.shape[1]) for name, prior in priors.items()
+            }
+            laws["posterior"] = discrete(fitted.guide.posterior(batch))
+            for name, law in laws.items():
                 z = law.sample(torch.Size([draws]))
                 rates[name].append((z.sum(-1) / batch.lengths).double().cpu().numpy().ravel())
                 spans[name].append(run_lengths(z))
     rate = {name: np.concatenate(parts) for name, parts in rates.items()}
     span = {name: np.concatenate(parts) for name, parts in spans.items()}
     return Selection(
-        histogram(rate["prior"], rate["posterior"], rate_edges(*rate.values())),
-        histogram(span["prior"], span["posterior"], span_edges(*span.values())),
+        histogram(rate, rate_edges(*rate.values())),
+        histogram(span, span_edges(*span.values())),
         draws,
-        dict(asked or {}),
+        {} if asked is None else describe_prior(asked, model.gain),
         describe_prior(model.prior, model.gain),
     )
+
+
+def _alike(one: ChainPrior, other: ChainPrior) -> bool:
+    """Whether two priors are the same but for rounding."""
+    close = math.isclose
+    return close(one.rate, other.rate, rel_tol=1e-3) and close(one.span, other.span, rel_tol=1e-3)
 
 
 def run_lengths(masks: Tensor) -> Numbers:
@@ -76,8 +88,8 @@ def run_lengths(masks: Tensor) -> Numbers:
     return (np.nonzero(edges == -1)[1] - np.nonzero(edges == 1)[1]).astype(float)
 
 
-def histogram(prior: Numbers, posterior: Numbers, edges: Numbers) -> Histogram:
-    """Shares in bins; what is above the last edge counts in the last bin."""
+def histogram(draws: Mapping[str, Numbers], edges: Numbers) -> Histogram:
+    """Shares of `prior`, `posterior` and perhaps `asked` in bins; what is above the last edge is in the last bin."""
 
     def shares(values: Numbers) -> tuple[float, ...]:
         place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
@@ -86,9 +98,17 @@ def histogram(prior: Numbers, posterior: Numbers, edges: Numbers) -> Histogram:
     def mean(values: Numbers) -> float:
         return float(values.mean()) if len(values) else math.nan
 
-    above = any((values > edges[-1]).any() for values in (prior, posterior))
-    ends = tuple(edges.tolist())
-    return Histogram(ends, shares(prior), shares(posterior), mean(prior), mean(posterior), bool(above))
+    prior, posterior, asked = draws["prior"], draws["posterior"], draws.get("asked")
+    return Histogram(
+        tuple(edges.tolist()),
+        shares(prior),
+        shares(posterior),
+        mean(prior),
+        mean(posterior),
+        None if asked is None else shares(asked),
+        math.nan if asked is None else mean(asked),
+        any(bool((values > edges[-1]).any()) for values in draws.values()),
+    )
 
 
 def rate_edges(*samples: Numbers) -> Numbers:

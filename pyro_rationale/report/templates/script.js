@@ -159,17 +159,17 @@
   }
   function prediction(doc, target) {
     const list = make("dl", { class: "prediction" });
-    const add = (label, value, style) => {
-      list.append(make("div", {}, make("dt", {}, label), make("dd", style ? { class: style } : {}, value)));
+    const add = (label, ...values) => {
+      list.append(make("div", {}, make("dt", {}, label), make("dd", {}, ...values)));
     };
-    add(`${data.names[target]}, predicted \u25cf`.replace(rated ? "" : " \u25cf", ""), said(doc.v, target));
+    add(`${data.names[target]}, predicted${rated ? " \u25cf" : ""}`, said(doc.v, target));
     if (doc.n) add(`${data.level} interval`, `${short(doc.n[2 * target])} to ${short(doc.n[2 * target + 1])}`);
     const actual = truth(doc, target);
     if (actual != null) {
-      add(rated ? "true \u25c7" : "true", rated ? short(actual) : data.classes[actual]);
       const verdict = holds(doc, target);
-      const words = rated ? ["\u2717 outside", "\u2713 inside"] : ["\u2717 wrong", "\u2713 right"];
-      if (verdict != null) add(rated ? "truth is" : "prediction is", words[Number(verdict)], verdict ? "right" : "wrong");
+      const words = rated ? ["\u2717 outside", "\u2713 inside"] : ["\u2717 missed", "\u2713 found"];
+      const mark = make("span", { class: verdict ? "right" : "wrong" }, verdict == null ? "" : words[Number(verdict)]);
+      add(rated ? "true \u25c7" : "true", rated ? short(actual) : data.classes[actual], mark);
     }
     if (rated) list.append(strip(doc, target));
     return list;
