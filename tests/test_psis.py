@@ -73,6 +73,13 @@ def test_a_grid_point_at_zero_does_no_harm() -> None:
     assert fit.sigma > 0
 
 
+def test_excesses_that_hardly_exceed_anything() -> None:
+    fit = fit_pareto(torch.tensor([1e-312, 1e-312, 1e-310, 1.0, 2.0], dtype=DOUBLE))
+    assert math.isfinite(fit.k)
+    assert fit.k > 1
+    assert fit.sigma > 0
+
+
 def test_smoothed_weights_keep_order_and_scale() -> None:
     log_weights = noise(400, 3, 2.0)
     result = psis(log_weights)

@@ -112,7 +112,7 @@ def loaded(guide: str) -> tuple[Fitted, Sequence[Document]]:
 def test_figures_stand_with_their_documents(guide: str) -> None:
     fitted, documents = loaded(guide)
     documents = [shorten([document], 3 + 5 * place % 7)[0][0] for place, document in enumerate(documents[:9])]
-    measured = measure(fitted, documents, 10, 3, 2.0, batch_size=4)
+    measured = measure(fitted, documents, 30, 3, 2.0, batch_size=4)
     for place, document in enumerate(documents):
         batch = encode_batch([document], fitted.vocabulary, fitted.spec)
         table = enumerate_masks(fitted.model, batch, fitted.guide.posterior(batch), 2.0)
@@ -123,9 +123,13 @@ def test_figures_stand_with_their_documents(guide: str) -> None:
         variance = (law * weights**2).sum() - (law * weights).sum() ** 2
         torch.testing.assert_close(measured.deviation[place], variance.sqrt(), rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(measured.spread[place], weights.max() - weights.min())
-    assert measured.bounds.keys() == {1, 10}
-    assert [bound.groups for bound in measured.bounds.values()] == [30, 3]
-    assert measured.draws == 30
+    assert measured.bounds.keys() == {1, 10, 30}
+    assert [bound.groups for bound in measured.bounds.values()] == [90, 9, 3]
+    assert measured.draws == 90
+    pairs = zip(measured.k.tolist(), measured.reasons, strict=True)
+    kinds = {(k if k in (0.0, math.inf) else None, reason) for k, reason in pairs}
+    assert len(kinds) > 1 or guide == "relaxed"
+    assert kinds <= {(0.0, CONSTANT), (math.inf, TIES), (None, None)}
     assert [each["id"] for each in measured.each(documents)] == [document.id for document in documents]
 
 
