@@ -25,6 +25,7 @@ from pyro_rationale.metrics import (
 )
 from pyro_rationale.posterior import Reading, ReadingOptions
 from pyro_rationale.render import format_value
+from pyro_rationale.report.charts import plain
 from pyro_rationale.report.contents import OtherRationale, ReadDocument, Reliability, ReportContents, Tile
 from pyro_rationale.report.selection import selection_of
 from pyro_rationale.runs import EPOCHS, METRICS
@@ -120,6 +121,7 @@ def facts_of(
     facts = [
         ("run", fitted.name),
         ("documents", data or config.data.data),
+        ("predicted", predicted(fitted.spec)),
         ("guide", config.guide),
         ("estimator", config.estimator),
         ("seed", str(config.seed)),
@@ -128,6 +130,14 @@ def facts_of(
     if history:
         facts.append(("epochs", f"{history[-1].epoch}" + (f", number {epoch} chosen" if epoch else "")))
     return tuple(facts)
+
+
+def predicted(spec: TargetSpec) -> str:
+    """What is predicted, with its scale or its classes."""
+    if spec.kind != "regression":
+        return f"{', '.join(spec.names)} ({', '.join(spec.classes)})"
+    named = zip(spec.names, spec.ranges, strict=True)
+    return ", ".join(f"{name} ({plain(low)} to {plain(high)})" for name, (low, high) in named)
 
 
 def measure(documents: Sequence[ReadDocument], spec: TargetSpec) -> Metrics:

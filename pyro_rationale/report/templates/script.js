@@ -157,12 +157,17 @@
     if (doc.v[target] != null) picture.append(draw("circle", { class: "said", cx: x(doc.v[target]), cy: 11, r: 3.5 }));
     return picture;
   }
+  // One list per target, under its name if there are several.
+  function predictions(doc) {
+    const name = (target) => (data.names.length > 1 ? [make("p", { class: "target" }, data.names[target])] : []);
+    return targets.flatMap((target) => [...name(target), prediction(doc, target)]);
+  }
   function prediction(doc, target) {
     const list = make("dl", { class: "prediction" });
     const add = (label, ...values) => {
       list.append(make("div", {}, make("dt", {}, label), make("dd", {}, ...values)));
     };
-    add(`${data.names[target]}, predicted${rated ? " \u25cf" : ""}`, said(doc.v, target));
+    add(rated ? "predicted \u25cf" : "predicted", said(doc.v, target));
     if (doc.n) add(`${data.level} interval`, `${short(doc.n[2 * target])} to ${short(doc.n[2 * target + 1])}`);
     const actual = truth(doc, target);
     if (actual != null) {
@@ -230,7 +235,7 @@
         make("h3", { id: `doc-${i}` }, doc.i),
         make("p", {}, `${kept} of ${plural(doc.p.length, "word")} kept${share}`),
       ),
-      make("div", { class: "said-all" }, ...targets.map((target) => prediction(doc, target))),
+      make("div", { class: "said-all" }, ...predictions(doc)),
       text(doc),
       others(doc),
     );
