@@ -7,6 +7,7 @@ dimension `target`. Files are read by `pyro_rationale.arviz_io.load`.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from pyro_rationale import __version__
 from pyro_rationale.arviz_io import GroupFile
-from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.fitting import describe_prior
 from pyro_rationale.inspection import LONGEST, Draws, Inspected, has_target, inspect_documents
@@ -125,8 +126,8 @@ class _Layout:
             "guide": fitted.config.guide,
             "estimator": fitted.config.estimator,
             "task": self.spec.kind,
-            "targets": ", ".join(self.spec.names),
-            "classes": ", ".join(self.spec.classes),
+            "targets": json.dumps(self.spec.names, ensure_ascii=False),
+            "classes": json.dumps(self.spec.classes, ensure_ascii=False),
             "kappa": float(fitted.model.kappa),
             "tau": float(fitted.config.model.tau),
             "seed": seed,
@@ -320,10 +321,3 @@ def _labels(documents: Sequence[Document]) -> Array:
         count = seen[document.id]
         labels.append(document.id if count == 1 else f"{document.id} ({count})")
     return np.array(labels, dtype=object)
-
-
-def describe_targets(spec: TargetSpec) -> str:
-    """What the predictions are numbers of, for an axis."""
-    if spec.kind == "regression":
-        return "rating" if len(spec.names) > 1 else spec.names[0]
-    return "class" if spec.kind == "multiclass" else f"P({spec.classes[-1]})"

@@ -10,6 +10,9 @@ from pyro_rationale.plots.comparison import (
     plot_terms,
     require_matplotlib,
 )
+from pyro_rationale.plots.posterior import plot_khat, plot_predictive, plot_rates, plot_spans, posterior_figures
+from pyro_rationale.plots.rationale import plot_inclusion, plot_rationale
+from pyro_rationale.plots.training import plot_training
 
 __all__ = [
     "COST_TERMS",
@@ -17,7 +20,15 @@ __all__ = [
     "bar_scores",
     "figures",
     "plot_elbo_cost",
+    "plot_inclusion",
+    "plot_khat",
     "plot_over_lambda",
+    "plot_predictive",
+    "plot_rates",
+    "plot_rationale",
+    "plot_spans",
     "plot_terms",
+    "plot_training",
+    "posterior_figures",
     "require_matplotlib",
 ]
