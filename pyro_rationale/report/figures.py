@@ -9,7 +9,7 @@ from pyro_rationale.history import EpochRecord
 from pyro_rationale.report.charts import Chart, Line, Point, frame, percent, plain
 from pyro_rationale.report.contents import Histogram, ReadDocument, Reliability, ReportContents
 
-SCATTERS = 4  # targets that get a chart of their own
+SCATTERS, POINTS = 4, 1500  # targets that get a chart of their own, and documents in each of these
 Text = Callable[[float], str]
 
 
@@ -161,12 +161,13 @@ def _scatter(
     ]
     if not points:
         return None
+    drawn = points[:: math.ceil(len(points) / POINTS)]
     ends = [*scale, *(x for x, _ in points)]
     axes = frame(ends, [*ends, *(y for _, y in points)])
     low, high = min(ends), max(ends)
     lines = (
         Line("predicted as rated", "ref", axes.path([(low, low), (high, high)])),
-        Line(f"a document ({len(points):,})", "dot", "", axes.marks(points)),
+        Line(f"a document ({len(drawn):,})", "dot", "", axes.marks(drawn)),
     )
     error = sum((x - y) ** 2 for x, y in points) / len(points)
     says = f"Predicted against true {name} of {len(points)} documents, mean squared error {error:.3g}."

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from pyro_rationale.report.figures import reliability_chart, scatter_charts, sel
 from pyro_rationale.report.packing import clean, pack, pieces, prediction_lines, rationale_text
 from pyro_rationale.storage import write_bytes
 
-MOST_BYTES = 4_500_000  # of documents: a page above 5 MB is slow to open
-STATIC = 10  # documents that are there without scripts
+MOST_BYTES = 4_000_000  # of documents: a page above 5 MB is slow to open
+STATIC, STATIC_WORDS = 10, 3000  # documents, and about how many words of them, that are there without scripts
 FOLDER = "templates"
 JSON: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
 
@@ -54,7 +55,7 @@ def render(contents: ReportContents) -> str:
         training=training_charts(contents.history, spec.kind),
         selection=selection_charts(contents),
         quality=[*scatter_charts(contents), *([] if reliability is None else [reliability])],
-        static=contents.documents[: min(STATIC, len(packed))],
+        static=_first(contents.documents[: len(packed)]),
         level=percent(contents.level),
         style=Markup(style),
         script=Markup(script),
@@ -79,6 +80,12 @@ def _fitting(documents: Sequence[ReadDocument]) -> list[dict[str, Any]]:
             break
         found.append(packed)
     return found
+
+
+def _first(documents: Sequence[ReadDocument]) -> list[ReadDocument]:
+    """The documents that stand in the page itself: a few, fewer if they are long, but one at least."""
+    before = accumulate((len(document.inclusion) for document in documents), initial=0)
+    return [document for document, words in zip(documents[:STATIC], before, strict=False) if words < STATIC_WORDS]
 
 
 def _part(name: str) -> str:
