@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyro_rationale.errors import RunError
 from pyro_rationale.extras import arviz, optional
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 ENGINE = "h5netcdf"
 COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 CHUNK = 2**20  # bytes of one variable that are compressed together, at most
+# Nats by which stored log likelihoods of draws of one mask differ: ArviZ 1.x refuses to smooth weights whose largest
+# are equal (`az.loo`: "All tail values are the same"), and 0.23 calls their k-hat infinite.
+DITHER = 1e-9
 
 Attributes = Mapping[str, str | int | float]
 
@@ -92,6 +96,12 @@ def open_groups(path: Path | str) -> DataTree:
         reason = " ".join(str(problem).split())[:200]
         raise RunError(f"{path}: no file of draws ({reason}); make it again with pyro_rationale.inspect") from None
     return tree
+
+
+def dithered(log_likelihood: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers that differ from those given, and from one another, by less than `DITHER`; the same at every call."""
+    noise: NDArray[np.float64] = np.random.default_rng(0).uniform(-0.5, 0.5, log_likelihood.shape)
+    return log_likelihood + DITHER * noise
 
 
 def _for_arviz(tree: DataTree) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale import __version__
-from pyro_rationale.arviz_io import GroupFile
+from pyro_rationale.arviz_io import DITHER, GroupFile, dithered
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.fitting import describe_prior
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 BLOCK = 2**24  # bytes of draws that are gathered before they are written
 DOCUMENTS = 32  # written together, at most
 UNKNOWN = -1  # gold of words that nobody annotated
-# Nats by which stored log likelihoods of draws of one mask differ: ArviZ 1.x refuses to smooth weights whose largest
-# are equal (`az.loo`: "All tail values are the same"), and 0.23 calls their k-hat infinite.
-DITHER = 1e-9
-
 WORDS = ("chain", "draw", "document", "word")
 DRAWS = WORDS[:3]
 Array = NDArray[Any]
@@ -304,12 +300,6 @@ class _Layout:
     def _kind(self) -> Any:
         """Ratings are numbers; labels and classes are counted."""
         return np.float32 if self.spec.kind == "regression" else np.int32
-
-
-def dithered(log_likelihood: Array) -> Array:
-    """Numbers that differ from those given, and from one another, by less than `DITHER`; the same at every call."""
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, log_likelihood.shape)
-    return log_likelihood + DITHER * noise
 
 
 def _labels(documents: Sequence[Document]) -> Array:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Numbers = NDArray[np.float64]
 
 TRUSTED = 0.7  # k-hat above which Vehtari et al. (2024) advise against estimates from the weights
+SHAPES = (-1.0, 3.0)  # k-hat: ends of the axis
 COVERED = 0.99  # of the runs, or of the rates, are shown; the rest is counted in the last bar
 BAND = (0.05, 0.95)  # quantiles of replicated data
 BINS = 25
@@ -127,7 +128,7 @@ def plot_predictive(axes: Axes, drawn: ArrayLike, observed: ArrayLike, name: str
 
 
 def plot_khat(axes: Axes, khat: ArrayLike) -> Axes:
-    """Pareto shapes of the documents' importance weights, in ascending order; infinite ones as triangles on top.
+    """Pareto shapes of the documents' importance weights, in ascending order; what is off the axis stands at its edge.
 
     Args:
         axes: to draw into.
@@ -135,22 +136,21 @@ def plot_khat(axes: Axes, khat: ArrayLike) -> Axes:
     """
     values = np.sort(np.asarray(khat, dtype=float))
     values = values[~np.isnan(values)]
-    finite = values[np.isfinite(values)]
+    low, high = SHAPES
     axes.axhline(TRUSTED, color=PRIOR, linestyle="--", linewidth=1.2)
+    axes.set(xlabel="share of documents", ylabel=r"$\hat{k}$ of the weights of q(z | x)", xlim=(0.0, 1.0),
+             ylim=(low - 0.1, high + 0.1))
     if not len(values):
         axes.text(0.5, 0.5, "no document has a target", transform=axes.transAxes, ha="center")
         return axes
-    share = np.arange(1, len(values) + 1) / len(values)
-    top = max([TRUSTED, *finite]) + 0.1 * (max([TRUSTED, *finite]) - min([0.0, *finite]))
-    good = values <= TRUSTED
-    bad = ~good & np.isfinite(values)
-    axes.plot(share[good], values[good], ".", color=POSTERIOR, label=f"trusted (below {TRUSTED}): {good.mean():.0%}")
-    axes.plot(share[bad], values[bad], "x", color=PRIOR, markersize=4, label=f"above: {bad.mean():.0%}")
-    if len(finite) < len(values):
-        endless = np.isinf(values)
-        axes.plot(share[endless], np.full(endless.sum(), top), "^", color=PRIOR, markersize=5, clip_on=False,
-                  label=f"infinite, or no tail to fit: {endless.mean():.0%}")
-    axes.set(xlabel="share of documents", ylabel=r"$\hat{k}$ of the weights of q(z | x)", xlim=(0.0, 1.0))
+    share = (np.arange(len(values)) + 0.5) / len(values)
+    for chosen, marker, colour, label in (
+        (values <= TRUSTED, "o", POSTERIOR, f"up to {TRUSTED}, trusted"),
+        ((values > TRUSTED) & (values <= high), "x", PRIOR, f"above {TRUSTED}"),
+        (values > high, "^", PRIOR, f"above {high:g}, or infinite"),
+    ):
+        label = f"{label}: {chosen.mean():.0%} of documents"
+        axes.plot(share[chosen], values[chosen].clip(low, high), marker, color=colour, markersize=3.5, label=label)
     axes.legend(frameon=False, loc="upper left")
     return axes
 

@@ -39,11 +39,12 @@ def plot_rationale(
     """
     places = _layout(tokens, columns)
     lines = 1 + max((line for line, _ in places), default=0)
+    axes.set_axis_off()
+    axes.figure.canvas.figure.draw_without_rendering()  # lays the axes out: only then is their size known
     box, points = axes.get_window_extent(), 72.0 / axes.figure.dpi
     width, height = points * box.width, points * box.height
     size = min(LARGEST, width / columns / ADVANCE, height / (lines + 0.5) / LEADING)
     axes.set(xlim=(0.0, width / size / ADVANCE), ylim=(height / size / LEADING, 0.0))
-    axes.set_axis_off()
     for i, (token, (line, column)) in enumerate(zip(tokens, places, strict=True)):
         _word(axes, token, line, column, float(inclusion[i]), size)
         if kept is not None and kept[i]:
@@ -75,7 +76,7 @@ def plot_inclusion(
     places = np.arange(len(tokens))
     filled = np.zeros(len(tokens), dtype=bool) if kept is None else np.asarray(kept, dtype=bool)
     heights = np.asarray(inclusion, dtype=float)
-    for i, (start, end) in enumerate(_runs(gold or ())):
+    for i, (start, end) in enumerate(_runs(() if gold is None else gold)):
         label = "annotated rationale" if i == 0 else None
         axes.axvspan(start - 0.5, end - 0.5, color=GOLD, alpha=0.2, linewidth=0.0, label=label)
     for chosen, name in ((filled, "kept"), (~filled, "P(kept | text)" if kept is None else "not kept")):
@@ -95,11 +96,13 @@ def plot_inclusion(
 
 def _word(axes: Axes, token: str, line: int, column: int, probability: float, size: float) -> None:
     """A word in its shade; `$` means nothing here."""
+    from matplotlib.font_manager import FontProperties
     from matplotlib.patches import Rectangle
 
+    font = FontProperties(family="DejaVu Sans Mono", size=size)
     shade = Rectangle((column, line + 0.08), len(token), 0.74, facecolor=AMBER, alpha=0.85 * probability, linewidth=0)
     axes.add_patch(shade)
-    axes.text(column, line + 0.66, token, family="DejaVu Sans Mono", size=size, va="baseline", parse_math=False)
+    axes.text(column, line + 0.66, token, fontproperties=font, va="baseline", parse_math=False)
 
 
 def _layout(tokens: Sequence[str], columns: int) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # What can be shown: the axis's label, and per line a field, its name, colour and style.
 Line = tuple[str, str, str, str]
 QUANTITIES: dict[str, tuple[str, tuple[Line, ...]]] = {
-    "error": ("error on dev documents (scaled ratings squared, or nats)", (("dev_error", "", POSTERIOR, "-o"),)),
+    "error": ("dev error (scaled rating squared, or nats)", (("dev_error", "", POSTERIOR, "-o"),)),
     "rate": (
         "share of words kept",
         (
