@@ -43,7 +43,10 @@ class Question:
 # Small enough for five seeds of every arm on two cores, large enough for masks that have settled. Real sentences are
 # short and their ratings noisy: more words, weaker coupling, dropout, given word vectors (README, results).
 BASES: dict[str, Flags] = {
-    "synthetic": {"documents": 4000, "steps": 700, "anneal": 250},
+    "synthetic": {
+        **{"documents": 3000, "hidden": 32, "batch_size": 32, "learning_rate": 5e-3},
+        **{"steps": 900, "anneal": 350},
+    },
     "vader-movies": {
         **{"vectors": "glove", "rate": 0.32, "span": 1.5, "dropout": 0.1},
         **{"steps": 700, "anneal": 250},
