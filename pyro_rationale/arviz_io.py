@@ -30,7 +30,8 @@ ENGINE = "h5netcdf"
 COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 CHUNK = 2**20  # bytes of one variable that are compressed together, at most
 # Nats by which stored log likelihoods of draws of one mask differ: ArviZ 1.x refuses to smooth weights whose largest
-# are equal (`az.loo`: "All tail values are the same"), and 0.23 calls their k-hat infinite.
+# are equal (`az.loo`: "All tail values are the same"), and 0.23 calls their k-hat infinite. A tail of equal draws and a
+# few rare ones gets a large k-hat in both, rightly.
 DITHER = 1e-9
 
 Attributes = Mapping[str, str | int | float]
@@ -79,8 +80,8 @@ def save(data: Any, path: Path | str) -> None:
                 file.put(group, str(name), values.astype(object) if text else values)
 
 
-def open_groups(path: Path | str) -> DataTree:
-    """The same file as xarray's tree, without ArviZ; close it, or use it in a `with`.
+def open_groups(path: Path | str) -> Any:
+    """The same file as an `xarray.DataTree`, without ArviZ; close it, or use it in a `with`.
 
     Raises:
         ConfigError: xarray or h5netcdf is not installed.
@@ -91,11 +92,10 @@ def open_groups(path: Path | str) -> DataTree:
     if not Path(path).is_file():
         raise RunError(f"{path}: no such file; python -m pyro_rationale.inspect writes one")
     try:
-        tree: DataTree = xarray.open_datatree(path, engine=ENGINE)
+        return xarray.open_datatree(path, engine=ENGINE)
     except (OSError, ValueError, KeyError) as problem:
         reason = " ".join(str(problem).split())[:200]
         raise RunError(f"{path}: no file of draws ({reason}); make it again with pyro_rationale.inspect") from None
-    return tree
 
 
 def dithered(log_likelihood: NDArray[np.float64]) -> NDArray[np.float64]:
