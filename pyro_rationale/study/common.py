@@ -22,6 +22,7 @@ from pyro_rationale.runs import Fitted
 from pyro_rationale.storage import write_json
 
 Row = dict[str, Any]
+WIDE = 160  # columns of a table that goes to a file or a pipe
 
 
 def run_option(required: bool = True) -> Callable[..., Any]:
@@ -79,10 +80,13 @@ def show(title: str, rows: Sequence[Row], digits: int = 4) -> None:
     """Rows of one set of keys as a table on the terminal; the first column is the name."""
     table = Table(title=title, title_justify="left")
     for number, name in enumerate(rows[0]):
-        table.add_column(name.replace("_", " "), justify="right" if number else "left")
+        table.add_column(name.replace("_", " "), justify="right" if number else "left", no_wrap=not number)
     for row in rows:
         table.add_row(*(_cell(value, digits) for value in row.values()))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDE
+    console.print(table)
 
 
 def _cell(value: Any, digits: int) -> str:

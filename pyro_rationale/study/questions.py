@@ -97,7 +97,7 @@ def _row(name: str, found: Sequence[Measures], more: tuple[str, ...]) -> Row:
     for measure in dict.fromkeys((*COLUMNS, *more)):
         values = [cell.get(measure) for cell in found]
         usable = [float(v) for v in values if isinstance(v, (int, float)) and math.isfinite(v)]
-        spread = statistics.stdev(usable) if len(usable) > 1 else 0.0
+        spread = statistics.stdev(usable) if len(usable) > 1 else None
         row[measure] = [statistics.mean(usable), spread] if usable else None
     return row
 
@@ -107,7 +107,10 @@ def _told(row: Row) -> Row:
 
 
 def _cell(value: Any) -> Any:
-    return value if not isinstance(value, list) else f"{value[0]:.4g} ({value[1]:.2g})"
+    if not isinstance(value, list):
+        return value
+    mean, spread = value
+    return f"{mean:.4g}" if spread is None else f"{mean:.4g} ({spread:.2g})"
 
 
 def _markdown(title: str, rows: Sequence[Row]) -> str:
