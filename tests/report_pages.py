@@ -48,7 +48,7 @@ def read(text: str, number: int = 0, gold: bool = True, spec: TargetSpec = RATIN
     values = {"regression": (2.5,), "binary": (0.25,), "multiclass": (0.2, 0.7, 0.1)}[spec.kind]
     others = (OtherRationale(kept, 0.6, -0.5, values), OtherRationale((False,) * words, 0.4, -0.9, values))
     return ReadDocument(
-        document, tuple(i % 11 / 10 for i in range(words)), kept, values,
+        document, tuple(i % 21 / 20 for i in range(words)), kept, values,
         ((1.0, 4.0),) if spec is RATING else None, others,
     )  # fmt: skip
 

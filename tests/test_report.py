@@ -202,15 +202,15 @@ def test_words_are_found_again_where_scripts_count(text: str) -> None:
         end += gap + length
     document = read(text).document
     assert words == [clean(text)[a:b] for a, b in document.offsets]
-    assert packed["p"] == [i % 11 * 10 for i in range(len(words))]
+    assert packed["p"] == [i % 21 * 5 for i in range(len(words))]
 
 
 def test_pieces_are_the_text_and_look_as_they_should() -> None:
-    one = read("good, bad and ugly")  # good , bad and ugly: kept 0 and 3, gold 0 to 2, shades 0, 1, 2, 3, 4
+    one = read("good, bad and ugly")  # good , bad and ugly: kept 0 and 3, gold 0 to 2, at 0, 5, ... 20 %
     found = [(piece.text, piece.classes) for piece in pieces(one)]
     assert found == [
-        ("good", "k g"), (",", "s1 g"), (" ", "g"), ("bad", "s2 g"), (" ", ""),
-        ("and", "s3 k"), (" ", ""), ("ugly", "s4"),
+        ("good", "k g"), (",", "s1 g"), (" ", "g"), ("bad", "s1 g"), (" ", ""),
+        ("and", "s2 k"), (" ", ""), ("ugly", "s2"),
     ]  # fmt: skip
     assert "".join(text for text, _ in found) == one.document.text
     joined = replace(one, kept=(True,) * 5, inclusion=(1.0,) * 5)

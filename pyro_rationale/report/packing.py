@@ -140,7 +140,8 @@ def rationale_text(read: ReadDocument, mask: Sequence[bool]) -> str:
 def _shown(document: Document) -> tuple[str, int]:
     """The clean text without a long unread tail, and how many characters that was."""
     end = document.offsets[-1][1] if document.offsets else 0
-    shown = min(len(document.text), end + UNREAD_SHOWN)
+    unread = len(document.text) - end
+    shown = len(document.text) if unread <= 2 * UNREAD_SHOWN else end + UNREAD_SHOWN
     return clean(document.text[:shown]), len(document.text) - shown
 
 

@@ -172,7 +172,7 @@
     const actual = truth(doc, target);
     if (actual != null) {
       const verdict = holds(doc, target);
-      const words = rated ? ["\u2717 outside", "\u2713 inside"] : ["\u2717 missed", "\u2713 found"];
+      const words = rated ? ["\u2717 outside", "\u2713 inside"] : ["\u2717 wrong", "\u2713 right"];
       const mark = make("span", { class: verdict ? "right" : "wrong" }, verdict == null ? "" : words[Number(verdict)]);
       add(rated ? "true \u25c7" : "true", rated ? short(actual) : data.classes[actual], mark);
     }
@@ -287,10 +287,10 @@
   at("controls").addEventListener("submit", (event) => event.preventDefault());
   at("controls").hidden = false;
 
-  // On paper everything that can be opened is open, and afterwards as before.
+  // On paper all rationales are open, and afterwards as before; figures are as the reader left them.
   let closed = [];
   addEventListener("beforeprint", () => {
-    closed = [...document.querySelectorAll("details:not([open])")];
+    closed = [...document.querySelectorAll(".doc details:not([open])")];
     for (const block of closed) block.open = true;
   });
   addEventListener("afterprint", () => {
