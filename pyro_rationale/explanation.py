@@ -13,6 +13,10 @@ from pyro_rationale.render import UNREAD_SHOWN, Span, harmless, rationale, snipp
 SHADE = "255,160,0"  # amber: with the page's own black or white letters on it, readable up to STRONGEST
 STRONGEST = 0.45  # opacity of the shade of a word that is surely kept
 FAINTEST = 0.01  # inclusion probability below which a word is not shaded
+LEGEND = (
+    '<div style="font-size:.8em;opacity:.75">underlined: the most probable rationale; shade: the probability that a '
+    "word is kept</div>"
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Explanation:
         probabilities: of each label; `None` for numbers.
         interval: `(low, high)` around a number, or one per target; `None` for labels.
         level: probability of the interval.
-        alternatives: distinct rationales, the most probable first (which is `mask`).
+        alternatives: distinct rationales, the most probable first (which is `mask`); none of a text without words.
         names: of the targets.
     """
 
@@ -105,7 +109,7 @@ class Explanation:
                 other.log_probability,
                 predicted(other.values),
             )
-            for other in reading.alternatives
+            for other in (reading.alternatives if document.tokens else ())
         )
         return cls(
             text=document.text,
@@ -132,13 +136,14 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         """One block without scripts, style sheets or links; it takes letters and background from the page."""
+        return self._block() + LEGEND
+
+    def _block(self) -> str:
         return (
             '<div style="max-width:60em;margin:.6em 0;line-height:1.8">'
             f'<div style="font-weight:600">{html.escape(self._verdict())}</div>'
             f'<div dir="auto" style="white-space:pre-wrap;overflow-wrap:anywhere">{self._marked()}</div>'
-            f"{self._others()}"
-            '<div style="font-size:.8em;opacity:.75">underlined: the most probable rationale; '
-            "shade: the probability that a word is kept</div></div>"
+            f"{self._others()}</div>"
         )
 
     def _verdict(self) -> str:
@@ -197,7 +202,7 @@ class Explanations(list[Explanation]):
         super().__init__(items)
 
     def _repr_html_(self) -> str:
-        return "".join(item._repr_html_() for item in self)
+        return "".join(item._block() for item in self) + LEGEND
 
 
 def _short(prediction: Any) -> str:

@@ -78,7 +78,8 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
 
     def predict(self, texts: Any) -> NDArray[Any]:
         """The most probable label of each text, `(N,)`."""
-        return self.classes_[self.predict_proba(texts).argmax(1)]
+        best = self.predict_proba(texts).argmax(1)
+        return self.classes_[best]
 
     def explain(self, texts: Any, samples: int = 100, alternatives: int = 3) -> Explanations:
         """Predictions with their rationales, one per text; a notebook shows them as marked texts.
@@ -112,5 +113,7 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
             for i, label in enumerate(labels):
                 if is_missing(label):
                     raise ValueError(f"Input y contains NaN (at position {i}); leave such texts out")
+        if labels.dtype.kind == "f" and np.isinf(labels).any():
+            raise ValueError(f"Input y contains infinity (at position {int(np.isinf(labels).argmax())})")
         check_classification_targets(labels)
         return labels
