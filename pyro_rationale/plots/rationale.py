@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyro_rationale.plots.style import GOLD, POSTERIOR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+Numbers = Sequence[float] | NDArray[np.floating[Any]]
+Flags = Sequence[bool] | NDArray[np.bool_]
 
 AMBER = "#E69F00"
 ADVANCE = 0.602  # width of a letter of DejaVu Sans Mono, which comes with matplotlib, over its size
@@ -22,9 +26,9 @@ LABELLED = 60  # words, up to which each gets its label
 def plot_rationale(
     axes: Axes,
     tokens: Sequence[str],
-    inclusion: Sequence[float],
-    kept: Sequence[bool] | None = None,
-    gold: Sequence[bool] | None = None,
+    inclusion: Numbers,
+    kept: Flags | None = None,
+    gold: Flags | None = None,
     columns: int = 80,
 ) -> Axes:
     """The text, every word shaded by the probability that it is kept; the letters fit the axes as they are now.
@@ -60,9 +64,9 @@ def plot_rationale(
 def plot_inclusion(
     axes: Axes,
     tokens: Sequence[str],
-    inclusion: Sequence[float],
-    kept: Sequence[bool] | None = None,
-    gold: Sequence[bool] | None = None,
+    inclusion: Numbers,
+    kept: Flags | None = None,
+    gold: Flags | None = None,
 ) -> Axes:
     """A bar per word, as high as the probability that it is kept; bars of a rationale `kept` are filled.
 
@@ -117,7 +121,7 @@ def _layout(tokens: Sequence[str], columns: int) -> list[tuple[int, int]]:
     return places
 
 
-def _runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
+def _runs(flags: Flags) -> list[tuple[int, int]]:
     """`[start, end)` of each run of true flags."""
     change = np.diff(np.concatenate([[0], np.asarray(flags, dtype=int), [0]]))
     return list(zip(np.nonzero(change == 1)[0].tolist(), np.nonzero(change == -1)[0].tolist(), strict=True))
