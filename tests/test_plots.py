@@ -57,7 +57,8 @@ def test_spans_of_masks_that_keep_nothing(axes: Any) -> None:
 def test_rates_above_the_last_bin_are_counted_in_it(axes: Any) -> None:
     rates = np.concatenate([np.full(995, 0.1), np.full(5, 0.9)])
     assert plot_rates(axes, rates.reshape(10, 100), np.full(50, 0.05)) is axes
-    shares = [patch.get_data().values for patch in axes.patches]
+    patches: list[Any] = axes.patches
+    shares = [patch.get_data().values for patch in patches]
     assert [share.sum() for share in shares] == pytest.approx([1.0, 1.0])
     assert shares[0][-1] == pytest.approx(0.005)
     assert names(axes) == ["posterior, mean 0.104", "prior, mean 0.050"]
@@ -104,7 +105,7 @@ def test_words_stand_in_their_shades(axes: Any) -> None:
     assert plot_rationale(axes, TOKENS, INCLUSION, KEPT, GOLD, columns=24) is axes
     assert [text.get_text() for text in axes.texts] == TOKENS
     assert [patch.get_alpha() for patch in axes.patches] == pytest.approx([0.85 * p for p in INCLUSION])
-    axes.figure.draw_without_rendering()
+    axes.figure.canvas.figure.draw_without_rendering()
     for text, shade in zip(axes.texts, axes.patches, strict=True):
         letters, box = text.get_window_extent(), shade.get_window_extent()
         assert letters.x0 >= box.x0 - 2
