@@ -241,12 +241,26 @@
     );
   }
 
-  // A page of them.
+  // A page of them, the first at once and long pages bit by bit, so that the window stays alive meanwhile.
+  const atOnce = 40;
+  let rest = [];
+  let timer;
+  function fill(documents) {
+    clearTimeout(timer);
+    rest = documents.slice(atOnce);
+    at("list").replaceChildren(...documents.slice(0, atOnce).map(card));
+    timer = setTimeout(more);
+  }
+  function more(count = atOnce) {
+    if (!rest.length) return;
+    at("list").append(...rest.splice(0, count).map(card));
+    timer = setTimeout(more);
+  }
   function show() {
     const size = Number(ask.size.value) || Math.max(1, shown.length);
     const pages = Math.max(1, Math.ceil(shown.length / size));
     const chosen = shown.slice(page * size, (page + 1) * size);
-    at("list").replaceChildren(...chosen.map(card));
+    fill(chosen);
     const some = shown.length === all.length ? "" : ` found, of ${all.length.toLocaleString("en")}`;
     const range = chosen.length ? `: ${page * size + 1} to ${page * size + chosen.length} shown` : "";
     at("status").textContent = `${plural(shown.length, "document")}${some}${range}`;
@@ -290,6 +304,7 @@
   // On paper all rationales are open, and afterwards as before; figures are as the reader left them.
   let closed = [];
   addEventListener("beforeprint", () => {
+    more(rest.length);
     closed = [...document.querySelectorAll(".doc details:not([open])")];
     for (const block of closed) block.open = true;
   });
