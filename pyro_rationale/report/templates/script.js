@@ -248,6 +248,7 @@
   function fill(documents) {
     clearTimeout(timer);
     rest = documents.slice(atOnce);
+    at("list").classList.toggle("many", documents.length > 100); // only what is in view is laid out
     at("list").replaceChildren(...documents.slice(0, atOnce).map(card));
     timer = setTimeout(more);
   }
