@@ -83,7 +83,7 @@ def inspect(
     place = out or folder / FOLDER
     check_place(place, report, force)
     check_extras(report)
-    data = data_options(fitted.config.data, flags, given() - {"documents"})
+    data = data_options(fitted.config.data, flags, given())
     if split == "auto":
         split = "all" if is_foreign(data, fitted.config.data) else "test"
     documents = documents_of(load_corpus(data, fitted.spec), split)[:number]
