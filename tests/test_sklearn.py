@@ -9,7 +9,7 @@ import random
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -348,6 +348,21 @@ def test_html_is_the_text_and_nothing_of_it_is_obeyed(fitted: dict[str, Any], te
     assert text[:50].replace("\u202e", "\ufffd") in page.text
     assert "\u202e" not in page.text
     assert len(page.text) < 1500 + len(text)
+
+
+@pytest.mark.parametrize("words", [0, 50])
+def test_html_is_escaped_where_nothing_is_shaded(fitted: dict[str, Any], words: int) -> None:
+    """In words, between them (where `<br>` stands: it is no word), and in what was not read."""
+    text = "word " * words + "<b>& so</b><br><script>alert(1)</script>" + " word" * 3
+    e = fitted["one"].explain([text], samples=2)[0]
+    for p in (0.0, 1.0):
+        bare = replace(e, inclusion=(p,) * len(e.tokens), mask=(False,) * len(e.tokens), spans=(), alternatives=())
+        page = Parts()
+        page.feed(bare._repr_html_())
+        assert page.seen == {"div", "span"} if p or words else page.seen == {"div"}
+        assert text in page.text
+        assert "&lt;script" in bare._repr_html_() or p
+        assert "<<" not in bare._repr_html_()
 
 
 def test_names_of_targets_and_labels_are_escaped() -> None:
