@@ -108,7 +108,7 @@ class Inspected:
 
     Attributes:
         document: the text.
-        inclusion: P(word is kept | text), exact, `(n,)`.
+        inclusion: P(word is kept | text), `(n,)`; exact, save for recurrent guides, which estimate it.
         mode: the most probable mask, `(n,)`.
         posterior: draws from q(z | x).
         prior: draws from p(z), for a text of this length.

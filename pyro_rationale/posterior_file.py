@@ -201,7 +201,7 @@ class _Layout:
             ("elpd", "log of the mean of p(y | x, z) over the draws, which have not seen y; nats"),
         ):
             self._variable("sample_stats", name, ("document",), np.float64, what)
-        self._variable("sample_stats", "inclusion", WORDS[2:], np.float32, "P(word is kept | x), exact, from the guide")
+        self._variable("sample_stats", "inclusion", WORDS[2:], np.float32, "P(word is kept | x), from the guide itself")
         self._variable("sample_stats", "mode", WORDS[2:], np.int8, "the most probable mask")
 
     def _constants(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,26 @@ def test_texts_without_targets_and_without_words(fitted: Fitted, tmp_path: Path)
         assert tree["constant_data/lengths"].values.tolist() == [0, 2]
         assert not tree["posterior/z"].isel(document=0).values.any()
         assert (tree["posterior/rate"].isel(document=0).values == 0).all()
+
+
+def test_memory_does_not_grow_with_the_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted, size = Fitted.load(whole(guide="relaxed"), "cpu"), Size(1000, 4)
+    document = load_corpus(fitted.config.data, fitted.spec).test[0]
+    monkeypatch.setattr("pyro_rationale.posterior_file.BLOCK", 2**18)  # a document or two at once
+
+    def peak(count: int) -> int:
+        chosen = [replace(document, id=str(i)) for i in range(count)]
+        tracemalloc.start()
+        try:
+            write_posterior(tmp_path / "p.nc", fitted, chosen, size)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(2)  # what the first use of a library leaves behind
+    few, many = peak(2), peak(12)
+    more = 10 * 2 * size.samples * len(document.tokens)  # bytes of masks alone
+    assert many - few < more / 8
 
 
 def test_sizes() -> None:
