@@ -24,11 +24,12 @@ COMMANDS = sorted({(name, *found) for name, text in WHOLE.items() for found in C
 @pytest.fixture
 def registries() -> Iterator[None]:
     """Whatever a page registers is forgotten after it."""
-    before = [dict(registry) for registry in (GUIDES, CORPORA)]
+    guides, corpora = dict(GUIDES), dict(CORPORA)
     yield
-    for registry, entries in zip((GUIDES, CORPORA), before, strict=True):
-        registry.clear()
-        registry.update(entries)  # type: ignore[arg-type]
+    GUIDES.clear()
+    GUIDES.update(guides)
+    CORPORA.clear()
+    CORPORA.update(corpora)
 
 
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python" in text])

@@ -12,9 +12,10 @@ from pyro import poutine
 from torch import Tensor
 
 from oracle import all_masks, padded
-from pyro_rationale.config import DEFAULT_ESTIMATOR, GUIDE_NAMES, ModelOptions
+from pyro_rationale.config import GUIDE_NAMES, ModelOptions
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import IndependentMask, LinearChain, RecurrentMask, RelaxedMask
+from pyro_rationale.estimators import DEFAULT
 from pyro_rationale.guides import GUIDES, ChainGuide, RationaleGuide, RecurrentGuide
 from pyro_rationale.nn import BiLSTM, make_embedding
 from tiny import LENGTHS, WORDS, guide_table, texts, tiny_guide
@@ -37,7 +38,7 @@ def long_texts(lengths: tuple[int, ...] = (120, 90, 150, 130)) -> Batch:
 
 def test_one_list_of_guides() -> None:
     assert tuple(GUIDES) == GUIDE_NAMES
-    assert set(DEFAULT_ESTIMATOR) == set(GUIDE_NAMES)
+    assert set(DEFAULT) == set(GUIDE_NAMES)
     flag = next(field for field in fields(ModelOptions) if field.name == "guide")
     assert tuple(flag.metadata["choices"]) == GUIDE_NAMES
 

@@ -57,7 +57,7 @@ def test_spans_of_masks_that_keep_nothing(axes: Any) -> None:
 def test_rates_above_the_last_bin_are_counted_in_it(axes: Any) -> None:
     rates = np.concatenate([np.full(995, 0.1), np.full(5, 0.9)])
     assert plot_rates(axes, rates.reshape(10, 100), np.full(50, 0.05)) is axes
-    patches: list[Any] = axes.patches
+    patches: list[Any] = list(axes.patches)
     shares = [patch.get_data().values for patch in patches]
     assert [share.sum() for share in shares] == pytest.approx([1.0, 1.0])
     assert shares[0][-1] == pytest.approx(0.005)

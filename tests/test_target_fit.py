@@ -145,7 +145,8 @@ def test_every_kind_of_target(tmp_path: Path, columns: str, cells: list[str]) ->
     rows = [f"{'good room ' * (i % 4)}text number n{i} and more,{cell}" for i, cell in enumerate(cells)]
     path = table(tmp_path / "data.csv", f"text,{columns}", rows)
     names = tuple(columns.split(","))
-    options: dict[str, Any] = {"data": str(path), "text_column": "text", "target_column": names, "condition_on_target": True}
+    options: dict[str, Any] = {"data": str(path), "text_column": "text", "target_column": names}
+    options["condition_on_target"] = True
     _, metrics = fit_small(tmp_path / "run", guide="chain", min_count=1, **options)
     assert all(math.isfinite(metrics["test"][name]) for name in GIVEN)
     fitted = Fitted.load(tmp_path / "run", "cpu")
