@@ -169,7 +169,7 @@ def plain_network(baseline: StandardisedBaseline) -> nn.Sequential:
 
 
 def exact_gradient(model: RationaleModel, guide: RationaleGuide, batch: Batch, tau: float) -> Tensor:
-    """The gradient itself, by enumeration: flat, of the mean over the documents of a batch of short texts.
+    """The gradient itself, by enumeration: flat, float64, of the mean over the documents of a batch of short texts.
 
     Args:
         model: the generative program.
@@ -177,6 +177,7 @@ def exact_gradient(model: RationaleModel, guide: RationaleGuide, batch: Batch, t
         batch: with targets, 12 words at most.
         tau: weight of the guide's entropy.
     """
+    model, guide, batch = in_float64(model, guide, batch)
     q = discrete(guide.posterior(batch, see_target=guide.target is not None))
     joint = enumerate_masks(model, batch).log_joint  # (2^n, B), -inf for masks of longer documents
     masks = all_masks(0, len(joint), batch.tokens.shape[1], guide.generator.embedding.weight)
@@ -210,25 +211,22 @@ def gradient_bias(
     model: RationaleModel,
     guide: RationaleGuide,
     batch: Batch,
-    tau: float,
+    exact: Tensor,
     draws: int,
     passes: int = 50,
 ) -> Bias:
     """Mean of independent estimates against enumeration, in float64.
 
     Args:
-        objective: the estimator, for the same tau.
+        objective: the estimator.
         model: the generative program.
         guide: of the family that the estimator serves.
         batch: short texts with targets.
-        tau: weight of the guide's entropy.
+        exact: what `exact_gradient` says of them, in float64, for the objective's tau.
         draws: masks per document in all, at least; copies of the batch share a pass.
         passes: groups of draws; as many degrees of freedom, and one, has the standard error.
     """
-    model, guide = copy.deepcopy(model).double(), copy.deepcopy(guide).double()
-    if batch.targets is not None and batch.targets.is_floating_point():
-        batch = replace(batch, targets=batch.targets.double())
-    exact = exact_gradient(model, guide, batch, tau)
+    model, guide, batch = in_float64(model, guide, batch)
     copies = math.ceil(draws / (passes * objective.num_particles))
     many = repeated(batch, copies)
     generator = torch.Generator().manual_seed(0)
@@ -250,6 +248,16 @@ def gradient_bias(
         float((moments.mean - exact).norm()) / norm,
         math.sqrt(moments.trace / passes) / norm,
     )
+
+
+def in_float64(
+    model: RationaleModel, guide: RationaleGuide, batch: Batch
+) -> tuple[RationaleModel, RationaleGuide, Batch]:
+    """Copies, where rounding is no matter."""
+    targets = batch.targets
+    if targets is not None and targets.is_floating_point():
+        targets = targets.double()
+    return copy.deepcopy(model).double(), copy.deepcopy(guide).double(), replace(batch, targets=targets)
 
 
 def repeated(batch: Batch, copies: int) -> Batch:

@@ -39,6 +39,7 @@ from pyro_rationale.inference.tracegraph import TemperedTraceGraph
 from pyro_rationale.inference.variance import (
     Objective,
     Spread,
+    exact_gradient,
     fit_baseline,
     gradient_bias,
     gradient_spread,
@@ -119,6 +120,12 @@ class Networks:
     others: list[Batch]
     short: Batch
 
+    @property
+    def family(self) -> str:
+        """Of the score functions: a relaxed guide's is the independent one."""
+        guide = self.fitted.config.guide
+        return "independent" if guide == "relaxed" else guide
+
     def twin(self, family: str, estimator: str) -> RationaleGuide:
         """The same network as a guide of another way of sampling; its baseline is left out."""
         config = self.fitted.config
@@ -162,20 +169,15 @@ def windows(fitted: Fitted, guide: RationaleGuide, documents: Sequence[Document]
     return encode_batch([pieces[i] for i in best], fitted.vocabulary, fitted.spec).to(fitted.device)
 
 
-def with_baseline(networks: Networks, row: Contender, steps: int) -> RationaleGuide:
-    """The guide of a row, its neural baseline fitted with everything else held fixed."""
-    own = "independent" if networks.fitted.config.guide == "relaxed" else networks.fitted.config.guide
-    guide = networks.twin(row.guide or own, row.estimator)
-    if not row.neural:
-        return guide
-    baseline = StandardisedBaseline(guide.generator.width, networks.fitted.config.model.hidden)
-    guide.baseline = baseline.to(networks.fitted.device)
-    penalties = "sampled" if row.estimator == "tracegraph" else row.penalties
-    learning = MaskELBO("nvil", FITTING, networks.fitted.config.model.tau, penalties)
+def fitted_baseline(networks: Networks, penalties: str, steps: int) -> StandardisedBaseline:
+    """A neural baseline that has learnt to predict the signal, everything else held fixed."""
+    config = networks.fitted.config
+    guide = networks.twin(networks.family, "nvil")
+    baseline = StandardisedBaseline(guide.generator.width, config.model.hidden).to(networks.fitted.device)
+    guide.baseline = baseline
+    learning = MaskELBO("nvil", FITTING, config.model.tau, penalties)
     fit_baseline(learning, networks.model, guide, networks.others, steps)
-    if row.estimator == "tracegraph":
-        guide.baseline = plain_network(baseline)
-    return guide
+    return baseline
 
 
 def step_times(guides: dict[Contender, RationaleGuide], networks: Networks, steps: int) -> dict[Contender, float]:
@@ -213,17 +215,28 @@ def measure(networks: Networks, draws: int, short_draws: int, fitting: int, step
     rows = contenders(networks.fitted.config.guide)
     console = Console(stderr=True)
     quiet = not console.is_terminal
+    torch.manual_seed(seed)
+    baselines = {penalties: fitted_baseline(networks, penalties, fitting) for penalties in ("exact", "sampled")}
     guides, spreads, figures = {}, {}, []
     for row in track(rows, f"{networks.name}: variance", console=console, transient=True, disable=quiet):
-        torch.manual_seed(seed)
-        guides[row] = with_baseline(networks, row, fitting)
+        guides[row] = guide = networks.twin(row.guide or networks.family, row.estimator)
+        if row.neural:
+            baseline = baselines[row.penalties]
+            guide.baseline = plain_network(baseline) if row.estimator == "tracegraph" else baseline
         torch.manual_seed(seed + 1)
-        spreads[row] = gradient_spread(row.objective(tau), networks.model, guides[row], networks.batches, draws)
+        spreads[row] = gradient_spread(row.objective(tau), networks.model, guide, networks.batches, draws)
     times = step_times(guides, networks, steps)
     unit = spreads[REFERENCE].variance * REFERENCE.evaluations
+    exact = exact_gradient(networks.model, networks.guide, networks.short, tau) if short_draws else None
     for row in track(rows, f"{networks.name}: bias", console=console, transient=True, disable=quiet):
         torch.manual_seed(seed + 2)
-        figures.append(_figures(row, spreads[row], unit, times[row]) | _bias(row, networks, guides[row], short_draws))
+        known = _figures(row, spreads[row], unit, times[row])
+        if exact is not None:
+            bias = gradient_bias(
+                row.objective(tau), networks.model, guides[row], networks.short, exact, short_draws
+            )
+            known |= {"bias z": bias.z, "relative bias": bias.relative, "of it noise": bias.noise}
+        figures.append(known)
     return figures
 
 
@@ -236,16 +249,8 @@ def _figures(row: Contender, spread: Spread, unit: float, seconds: float) -> Row
         "variance": spread.variance,
         "variance x evaluations": cost,
         "+-": cost * spread.error / spread.variance if spread.variance > 0 else 0.0,
-        "step time": seconds,
+        "time": seconds,
     }
-
-
-def _bias(row: Contender, networks: Networks, guide: RationaleGuide, draws: int) -> Row:
-    if not draws:
-        return {"bias z": None, "relative bias": None, "of it noise": None}
-    tau = networks.fitted.config.model.tau
-    bias = gradient_bias(row.objective(tau), networks.model, guide, networks.short, tau, draws)
-    return {"bias z": bias.z, "relative bias": bias.relative, "of it noise": bias.noise}
 
 
 def states(fitted: Fitted, documents: Sequence[Document], batches: int, size: int, seed: int) -> list[Networks]:
@@ -274,7 +279,7 @@ def states(fitted: Fitted, documents: Sequence[Document], batches: int, size: in
 @click.option("--draws", default=50, show_default=True, type=click.IntRange(3),
               help="gradients per batch and estimator")
 @click.option("--batches", default=2, show_default=True, type=click.IntRange(1), help="batches the variance is over")
-@click.option("--batch", "size", default=64, show_default=True, type=click.IntRange(1), help="documents in a batch")
+@click.option("--batch", "size", default=16, show_default=True, type=click.IntRange(1), help="documents in a batch")
 @click.option("--bias-draws", default=20000, show_default=True, type=click.IntRange(0),
               help="masks per short text and estimator; 0: no bias")
 @click.option("--baseline-steps", default=300, show_default=True, type=click.IntRange(0),
@@ -316,8 +321,7 @@ def study(
         for networks in states(fitted, documents, batches, size, seed):
             rows = measure(networks, draws, bias_draws, baseline_steps, timed_steps, seed)
             show(f"{guide} guide, {networks.name} ({folder}), tau = {tau:g}", rows, digits=3)
-            summary = bar(rows)
-            Console(highlight=False).print(summary, soft_wrap=True)
+            print(bar(rows))
             entry[networks.name] = rows
         result["runs"].append(entry)
     save(json_path, result)
