@@ -17,7 +17,7 @@ USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	"$$p" -c '$(USABLE)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
-.PHONY: help install fit test slow lint types ways check clean
+.PHONY: help install fit test slow lint types docs ways check clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -41,13 +41,16 @@ lint: $(READY) ## Check style (ruff)
 types: $(READY) ## Check types (mypy)
 	@$(RUN) -m mypy $(TYPED) $(ARGS)
 
+docs: $(READY) ## Build the documentation into site/; a dead link fails it
+	@$(RUN) -m mkdocs build --quiet --clean $(ARGS)
+
 ways: $(READY) ## Try every way of running: editable, wheel, sdist, bare checkout
 	@PYTHON=$(abspath $(RUN)) tests/ways_of_running.sh
 
-check: lint types ways test ## All of the above but the slow studies, as .ci/run does
+check: lint types docs ways test ## All of the above but the slow studies, as .ci/run does
 
 clean: ## Remove the environment, caches and build outputs (runs/ stays)
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find pyro_rationale models guides tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(READY): pyproject.toml constraints.txt

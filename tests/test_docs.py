@@ -49,7 +49,9 @@ def test_examples_of_extensions_are_short() -> None:
 @pytest.mark.parametrize(("page", "module", "rest"), COMMANDS)
 def test_flags_exist(page: str, module: str, rest: str) -> None:
     words = shlex.split(rest, comments=True)
-    if module.endswith(".study"):
+    if module.endswith(".study") and not words:
+        command = import_module(f"{module}.__main__").studies
+    elif module.endswith(".study"):
         command = import_module(f"{module}.{words[0]}").study
     else:
         command = getattr(import_module(module), module.rpartition(".")[2])
