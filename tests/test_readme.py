@@ -11,7 +11,8 @@ from typing import Any
 import click
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(set(re.findall(r"^python -m pyro_rationale\.\w+.*$", README, flags=re.MULTILINE)))
 
 
@@ -29,6 +30,12 @@ def test_the_python_runs(block: str) -> None:
     assert all(len(names[name]) == 10 for name in made)
 
 
+def test_pages_that_are_linked_exist() -> None:
+    pages = re.findall(r"\]\(([^):]+)\)", README)
+    assert len(pages) > 8
+    assert [page for page in pages if not (ROOT / page).is_file()] == []
+
+
 def test_the_python_was_found() -> None:
     assert all(any(re.search(rf"^{name} = ", block, flags=re.MULTILINE) for block in BLOCKS) for name in RESULTS)
 
@@ -41,7 +48,10 @@ def test_commands_were_found() -> None:
 def test_flags_exist(line: str) -> None:
     words = shlex.split(line, comments=True)
     module = words[2]
-    command = getattr(import_module(module), module.rpartition(".")[2])
+    if module.endswith(".study"):
+        command = import_module(f"{module}.{words[3]}").study
+    else:
+        command = getattr(import_module(module), module.rpartition(".")[2])
     assert isinstance(command, click.Command)
     known = {flag for item in command.params for flag in (*item.opts, *item.secondary_opts)}
     assert {word for word in words if word.startswith("--")} <= known
