@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from pyro_rationale.baselines.face import Marker, RunMarker
+from pyro_rationale.baselines.methods import METHODS, Method, fit_method
 
-__all__ = ["Marker", "RunMarker"]
+__all__ = ["METHODS", "Marker", "Method", "RunMarker", "fit_method"]

@@ -1,0 +1,89 @@
+"""Every method that is compared, by name: `fit_method(name, config, corpus, folder)` gives its :class:`Marker`.
+
+`config.model.rate` is the share of words that it may keep, `config.train.seed` its seed; networks, optimiser, batches
+and steps are those of the configuration, the same for all. A folder holds one method on one corpus at one rate with
+one seed; once it is finished it is read and nothing is fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pyro_rationale.baselines.face import Marker
+from pyro_rationale.baselines.runs import fit_marker
+from pyro_rationale.config import Config
+from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.errors import ConfigError
+
+Fitter = Callable[[Config, Corpus, Path], Marker]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to mark words and to predict from them.
+
+    Attributes:
+        title: for tables.
+        fit: configuration, corpus, folder -> marker; returns at once where the folder holds a finished one.
+        ours: whether it is one of this project's own, and not a baseline.
+        steered: whether training steers to the share of words; the others rank all words and keep the top ones.
+    """
+
+    title: str
+    fit: Fitter
+    ours: bool = False
+    steered: bool = True
+
+
+# The options by which fits differ. What a method does not mention is the default, whatever the base says.
+PLAIN: dict[str, Any] = {
+    "estimator": "auto", "samples": None, "penalties": "exact", "norm": "l0", "condition_on_target": False
+}
+# Lei et al. (2016): one mask, penalties as part of the sampled cost, no baseline, no entropy. Their rate is held by
+# this package's control of it, as that of all fits: they tune lambda1 by hand.
+PAPER: dict[str, Any] = {"estimator": "reinforce", "samples": 1, "penalties": "sampled", "tau": 0.0}
+
+
+def _run(name: str, title: str, ours: bool = False, **flags: Any) -> Method:
+    return Method(title, partial(_fit_run, name, {**PLAIN, **flags}), ours)
+
+
+def _fit_run(name: str, flags: dict[str, Any], config: Config, corpus: Corpus, folder: Path) -> Marker:
+    return fit_marker(name, config, flags, corpus, folder)
+
+
+METHODS: dict[str, Method] = {
+    "chain": _run("chain", "chain guide, muprop", ours=True, guide="chain"),
+    "relaxed": _run("relaxed", "relaxed guide", ours=True, guide="relaxed"),
+    "independent": _run("independent", "independent guide, muprop", ours=True, guide="independent"),
+    "recurrent": _run("recurrent", "recurrent guide, muprop", ours=True, guide="recurrent"),
+    "reinforce-independent": _run(
+        "reinforce-independent", "REINFORCE, independent (Lei et al. 2016)", guide="independent", **PAPER
+    ),
+    "reinforce-recurrent": _run(
+        "reinforce-recurrent", "REINFORCE, recurrent (Lei et al. 2016)", guide="recurrent", **PAPER
+    ),
+}
+
+
+def fit_method(name: str, config: Config, corpus: Corpus, folder: Path) -> Marker:
+    """Fit a method, or read it from its folder if it is finished; a fit that was cut short goes on.
+
+    Args:
+        name: a key of `METHODS`.
+        config: its `model.rate` is the target share of words, its `train.seed` the seed; `data` must be what the
+            corpus was read with.
+        corpus: train and dev documents to fit on. Test documents are never looked at in order to choose anything.
+        folder: of this method, corpus, rate and seed alone.
+
+    Raises:
+        ConfigError: no such method, penalties in place of a rate, or a folder of other options.
+        RunError: the folder is damaged.
+    """
+    if name not in METHODS:
+        raise ConfigError(f"{name}: no such method; there are {', '.join(METHODS)}")
+    return METHODS[name].fit(config, corpus, folder)
