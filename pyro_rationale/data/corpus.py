@@ -42,6 +42,9 @@ class Document:
         targets: `D` numbers in the user's units (NaN = not rated), or one class index (as float) for classes.
         gold: True on the words of the annotated rationale; `None` where there is no annotation.
         opinion: True on the words that carry the rating; `None` where unknown.
+        maps: one set of flags per annotator, where several marked the document; `gold` then holds the words that at
+            least half of them marked (:func:`pyro_rationale.data.rationale.agreed`). `None` where there is one
+            annotation or none.
     """
 
     id: str
@@ -51,6 +54,7 @@ class Document:
     targets: tuple[float, ...] = ()
     gold: tuple[bool, ...] | None = None
     opinion: tuple[bool, ...] | None = None
+    maps: tuple[tuple[bool, ...], ...] | None = None
 
 
 @dataclass(frozen=True)

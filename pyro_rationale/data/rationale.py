@@ -50,6 +50,15 @@ def document(
     return from_tokens(id, text, targets, max_words, flags_of(spans, len(text)))
 
 
+def agreed(maps: Sequence[Sequence[bool]]) -> tuple[bool, ...]:
+    """The words that at least half of the annotators marked: two of three, and either of two.
+
+    Args:
+        maps: one or more sets of flags, one flag per word each.
+    """
+    return tuple(2 * sum(marks) >= len(maps) for marks in zip(*maps, strict=True))
+
+
 def flags_of(spans: Sequence[tuple[int, int]], length: int) -> tuple[bool, ...]:
     """`[start, end)` spans of words as one flag per word."""
     flags = [False] * length

@@ -158,7 +158,7 @@ def untrained(fitted: Fitted, documents: Sequence[Document]) -> tuple[RationaleM
 def windows(fitted: Fitted, guide: RationaleGuide, documents: Sequence[Document]) -> Batch:
     """Of the first documents' stretches of ten words, those on whose masks the guide is least decided."""
     pieces = [
-        replace(d, tokens=d.tokens[at : at + WINDOW], gold=None, opinion=None)
+        replace(d, tokens=d.tokens[at : at + WINDOW], gold=None, opinion=None, maps=None)
         for d in documents[:64]
         for at in range(0, max(1, len(d.tokens) - WINDOW + 1), WINDOW)
     ]
