@@ -22,7 +22,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import option
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.report import discrete
-from pyro_rationale.predictions import Mixture, Numbers, noise_of, values_of
+from pyro_rationale.predictions import Mixture, Numbers, noise_of, on_scale, values_of
 
 if TYPE_CHECKING:
     from pyro_rationale.distributions import MaskDistribution
@@ -93,11 +93,13 @@ class Reading:
         inclusion: P(word is kept | text) per word.
         mode: the most probable mask.
         kept: the mask under the decode rule.
-        values: predicted from the kept words alone: `D` ratings in the user's units, `D` probabilities of the
-            second class for binary labels, or `C` class probabilities.
-        averaged: the same, averaged over posterior draws of the mask.
+        values: predicted from the kept words alone: `D` ratings in the user's units, within the scale, `D`
+            probabilities of the second class for binary labels, or `C` class probabilities.
+        expected: the same before ratings are cut at the ends of the scale, as errors are measured.
+        averaged: the mean over posterior draws of the mask, within the scale.
         sd: standard deviation of each rating, over draws and the likelihood's noise; `None` for classes.
-        interval: central interval of each rating under the same mixture, within the scale; `None` for classes.
+        interval: central interval of each rating under the same mixture, within the scale; `None` for classes. It is
+            made of all drawn masks, so `values` can lie outside where few of them agree with the kept one.
         alternatives: distinct rationales, the mode first, the others by falling log q.
     """
 
@@ -106,6 +108,7 @@ class Reading:
     mode: Mask
     kept: Mask
     values: tuple[float, ...]
+    expected: tuple[float, ...]
     averaged: tuple[float, ...]
     sd: tuple[float, ...] | None
     interval: tuple[tuple[float, float], ...] | None
@@ -129,7 +132,7 @@ def decode_all(
     """Masks and predictions of many documents, in their order, in length-sorted batches.
 
     Returns:
-        The masks, one flag per word, and the predictions from them `(N, W)` as in :attr:`Reading.values`.
+        The masks, one flag per word, and the predictions from them `(N, W)` as in :attr:`Reading.expected`.
     """
     masks: list[Mask] = [()] * len(documents)
     values = np.zeros((len(documents), fitted.spec.width))
@@ -155,7 +158,7 @@ def draw_all(
     """Masks drawn from q, and predictions averaged over them, of many documents in their order.
 
     Returns:
-        `samples` lists of a mask per document, and the averages `(N, W)` as in :attr:`Reading.averaged`.
+        `samples` lists of a mask per document, and the averages `(N, W)`, not cut at the ends of a scale.
     """
     masks: list[list[Mask]] = [[()] * len(documents) for _ in range(samples)]
     values = np.zeros((len(documents), fitted.spec.width))
@@ -199,6 +202,8 @@ def _read_one(fitted: Fitted, document: Document, batch: Batch, options: Reading
     draws = _distinct(torch.cat([mode, kept]), q.sample((options.samples,)).squeeze(1))
     law = fitted.model.predictive(batch, draws.masks[:, None])
     values = values_of(law, fitted.spec)[:, 0]
+    shown = on_scale(values, fitted.spec)
+    place = _position(kept[0], draws.masks)
     weights = draws.counts / draws.counts.sum()
     mixture = None
     if fitted.spec.kind == "regression":
@@ -208,11 +213,12 @@ def _read_one(fitted: Fitted, document: Document, batch: Batch, options: Reading
         inclusion=tuple(q.mean[0, : len(document.tokens)].tolist()),
         mode=_flags(mode[0], document),
         kept=_flags(kept[0], document),
-        values=tuple(values[_position(kept[0], draws.masks)].tolist()),
-        averaged=tuple((weights @ values).tolist()),
+        values=tuple(shown[place].tolist()),
+        expected=tuple(values[place].tolist()),
+        averaged=tuple(on_scale(weights @ values, fitted.spec).tolist()),
         sd=None if mixture is None else tuple(mixture.sd.tolist()),
         interval=None if mixture is None else tuple(mixture.interval(options.level, fitted.spec.ranges)),
-        alternatives=_alternatives(q, document, draws, values, options.alternatives),
+        alternatives=_alternatives(q, document, draws, shown, options.alternatives),
     )
 
 

@@ -23,13 +23,22 @@ def values_of(law: dist.TorchDistribution, spec: TargetSpec) -> Numbers:
 
     Returns:
         `(*s, B, W)`: expected ratings in the user's units, probabilities of the second class for binary labels,
-        or the probabilities of all classes.
+        or the probabilities of all classes. A Normal's mean may lie beyond the ends of the scale: errors and draws
+        are made of it as it is, people see it :func:`on_scale`.
     """
     numbers = _numpy(law.probs if spec.kind == "multiclass" else law.mean)
     if spec.kind != "regression":
         return numbers
     low, high = np.array(spec.ranges, dtype=float).T
     return low + (high - low) * numbers
+
+
+def on_scale(values: Numbers, spec: TargetSpec) -> Numbers:
+    """`values` `(*s, W)` as people see them: ratings no lower and no higher than their scale goes."""
+    if spec.kind != "regression":
+        return values
+    low, high = np.array(spec.ranges, dtype=float).T
+    return values.clip(low, high)
 
 
 def noise_of(law: dist.TorchDistribution, spec: TargetSpec) -> Numbers:

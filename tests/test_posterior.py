@@ -20,7 +20,7 @@ from pyro_rationale.distributions import IndependentMask, RelaxedMask
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation import evaluate_documents, targets_of
 from pyro_rationale.posterior import DecodeOptions, Reading, ReadingOptions, decode, decode_all, read
-from pyro_rationale.predictions import Mixture
+from pyro_rationale.predictions import Mixture, on_scale
 
 WORDS = ("bad", "good", "maybe", "the")
 LOGITS = {"bad": 3.0, "good": 3.0, "maybe": 0.4, "the": -3.0}
@@ -224,6 +224,40 @@ def test_mixture_against_its_parts() -> None:
 def test_interval_stays_on_the_scale() -> None:
     mixture = Mixture(np.array([[4.9], [0.9]]), np.array([[0.5], [0.1]]), np.array([0.5, 0.5]))
     assert mixture.interval(0.9, ((1.0, 5.0),)) == [(1.0, 5.0)]
+
+
+@pytest.mark.parametrize(("word", "end", "beyond"), [("good", 5.0, 1.4), ("bad", 1.0, -0.4)])
+def test_what_is_shown_stays_on_the_scale_and_what_is_measured_does_not(word: str, end: float, beyond: float) -> None:
+    """Three such words lead to 1.4 or to -.4 of the range: beyond the ends of 1 to 5."""
+    words = " ".join([word] * 3)
+    reading = one(words, samples=50, alternatives=4)
+    assert reading.values == (end,)
+    assert reading.expected == pytest.approx((1 + 4 * beyond,), abs=1e-5)
+    assert all(1.0 <= value <= 5.0 for alternative in reading.alternatives for value in alternative.values)
+    assert 1.0 <= reading.averaged[0] <= 5.0
+    assert reading.interval is not None
+    low, high = reading.interval[0]
+    assert low <= reading.values[0] <= high
+    measured = evaluate_documents(fake(), [document(words, end)])["mse"]
+    assert measured == pytest.approx((1 + 4 * beyond - end) ** 2, abs=1e-4)
+    assert decode_all(fake(), [document(words)], DecodeOptions())[1][0] == pytest.approx(reading.expected, abs=1e-5)
+
+
+def test_the_interval_is_of_all_rationales_not_of_the_one_shown() -> None:
+    """The mode keeps every word, few draws do: the prediction lies above a narrow interval, honestly so."""
+    reading = one(" ".join(["maybe"] * 4 + ["bad"] * 2), samples=2000, level=0.5)
+    assert reading.values == pytest.approx((1 + 4 * 0.3,), abs=1e-5)
+    assert reading.interval is not None
+    assert reading.interval[0][1] < reading.values[0]
+    mean = 1 + 4 * (0.5 + 4 * 0.1 * sigmoid(0.4) - 2 * 0.3 * sigmoid(3.0))
+    assert reading.averaged[0] == pytest.approx(mean, abs=0.05)
+
+
+def test_each_target_has_its_own_scale_and_classes_have_none() -> None:
+    two = TargetSpec("regression", ("stars", "marks"), ranges=((1.0, 5.0), (-10.0, 0.0)))
+    values = np.array([[0.5, 0.5], [3.0, -3.0], [9.0, -11.0]])
+    assert on_scale(values, two).tolist() == [[1.0, 0.0], [3.0, -3.0], [5.0, -10.0]]
+    assert on_scale(values, SPECS["multiclass"]) is values
 
 
 def test_wrong_options_name_their_flag() -> None:

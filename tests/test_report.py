@@ -344,6 +344,12 @@ def test_a_report_of_a_run_says_what_evaluate_says(tmp_path: Path) -> None:
     assert render(again) == render(found)
 
 
+def test_errors_are_of_what_was_expected_and_not_of_what_is_shown() -> None:
+    shown = read("good beer")
+    assert measure([shown], RATING)["mse"] == pytest.approx((3.0 - 2.5) ** 2)
+    assert measure([replace(shown, values=(5.0,), expected=(6.0,))], RATING)["mse"] == pytest.approx((3.0 - 6.0) ** 2)
+
+
 def test_intervals_are_counted() -> None:
     inside = read("good beer")
     outside = replace(inside, interval=((4.0, 5.0),))

@@ -31,8 +31,10 @@ from sklearn.utils.estimator_checks import check_estimator, parametrize_with_che
 from number_texts import NumberClassifier, NumberRegressor
 from pyro_rationale.config import ModelOptions, TrainOptions
 from pyro_rationale.data import DataOptions
+from pyro_rationale.data.documents import from_text
 from pyro_rationale.data.synthetic import load_synthetic
 from pyro_rationale.fitting import fit_run
+from pyro_rationale.posterior import DecodeOptions, decode_all
 from pyro_rationale.runs import Fitted
 from pyro_rationale.sklearn import RationaleClassifier, RationaleRegressor
 from pyro_rationale.sklearn.base import OMITTED, OWN, RENAMED
@@ -232,6 +234,23 @@ def test_units_are_the_users(fitted: dict[str, Any]) -> None:
 def test_intervals_end_where_the_scale_does() -> None:
     scale = tiny(target_range=(-50.0, 50.0)).fit(TEXTS, ONE)
     assert scale.fitted_.spec.ranges == ((-50.0, 50.0),)
+
+
+def test_predictions_stay_on_the_scale_as_explanations_do(fitted: dict[str, Any]) -> None:
+    model = pickle.loads(pickle.dumps(fitted["two"]))
+    with torch.no_grad():
+        model.fitted_.model.encoder.output.bias += torch.tensor([2.0, -2.0])
+    documents = [from_text("a", text, (), 256) for text in TEXTS[:9]]
+    raw = decode_all(model.fitted_, documents, DecodeOptions())[1]
+    (low, high), (lowest, highest) = model.fitted_.spec.ranges
+    assert (raw[:, 0] > high).all()
+    assert (raw[:, 1] < lowest).all()
+    ends = np.tile([high, lowest], (9, 1))
+    assert np.array_equal(model.predict(TEXTS[:9]), ends)
+    assert np.array_equal([explanation.prediction for explanation in model.explain(TEXTS[:9], samples=5)], ends)
+    intervals = model.predict_interval(TEXTS[:9], samples=5)
+    assert ((low <= intervals[:, 0]) & (intervals[:, 0] <= high)).all()
+    assert ((lowest <= intervals[:, 1]) & (intervals[:, 1] <= highest)).all()
 
 
 def test_score_is_r_squared_over_what_is_rated(fitted: dict[str, Any]) -> None:

@@ -113,6 +113,7 @@ class ReadDocument:
         values: predictions, as `posterior.Reading.values`.
         interval: per rating; `None` for classes.
         alternatives: the most probable rationale first.
+        expected: what errors are measured by, as `posterior.Reading.expected`; `None`: as `values`.
     """
 
     document: Document
@@ -121,6 +122,7 @@ class ReadDocument:
     values: tuple[float, ...]
     interval: tuple[tuple[float, float], ...] | None = None
     alternatives: tuple[OtherRationale, ...] = ()
+    expected: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         words = len(self.document.tokens)

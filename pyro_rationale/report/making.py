@@ -94,7 +94,7 @@ def _read_document(reading: Reading) -> ReadDocument:
     others = [OtherRationale(a.mask, a.frequency, a.log_probability, a.values) for a in reading.alternatives]
     inclusion = tuple(min(1.0, max(0.0, p)) for p in reading.inclusion)
     return ReadDocument(
-        reading.document, inclusion, reading.kept, reading.values, reading.interval, tuple(others)
+        reading.document, inclusion, reading.kept, reading.values, reading.interval, tuple(others), reading.expected
     )
 
 
@@ -147,7 +147,8 @@ def measure(documents: Sequence[ReadDocument], spec: TargetSpec) -> Metrics:
     truth = targets_of(texts, spec)
     metrics: Metrics = {"documents": len(texts)}
     if len(texts):
-        metrics |= prediction_metrics(spec, Predictions(np.array([read.values for read in documents]), truth))
+        expected = np.array([read.values if read.expected is None else read.expected for read in documents])
+        metrics |= prediction_metrics(spec, Predictions(expected, truth))
     metrics |= selection_metrics(masks) | rationale_metrics(texts, masks)
     if len(texts) and all(read.interval is not None for read in documents):
         ends = np.array([read.interval for read in documents], dtype=float)

@@ -26,7 +26,7 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.fitting import fit_run
 from pyro_rationale.inputs import TURN, check_texts, naming_parameters, own_torch, plain
 from pyro_rationale.posterior import DecodeOptions, Reading, ReadingOptions, decode_all, read
-from pyro_rationale.predictions import Numbers
+from pyro_rationale.predictions import Numbers, on_scale
 from pyro_rationale.runs import check_free, start_run
 
 RENAMED = {"seed": "random_state"}
@@ -172,7 +172,7 @@ class RationaleEstimator(BaseEstimator):
         """`(N, W)` as `Reading.values`, from the most probable rationales."""
         documents = self._unlabelled(texts)
         with TURN:
-            return decode_all(self.fitted_, documents, DecodeOptions())[1]
+            return on_scale(decode_all(self.fitted_, documents, DecodeOptions())[1], self.fitted_.spec)
 
     def _readings(self, texts: Any, level: float, samples: int, alternatives: int) -> list[Reading]:
         documents = self._unlabelled(texts)

@@ -25,7 +25,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         rate: share of words kept.
         steps, anneal: length of training, and the part of it in which the share of words comes down to `rate`.
         max_words: texts are cut after so many words.
-        target_range: lowest and highest rating; else each target's own. Intervals end there.
+        target_range: lowest and highest rating; else each target's own. Predictions and intervals end there.
         validation_fraction: share of the texts that early stopping and the noise (for intervals) are judged by.
         random_state: a number fixes the result, bit for bit on the CPU; also a `numpy.random.RandomState`, or `None`
             for another result each time.
@@ -62,11 +62,14 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         return self
 
     def predict(self, texts: Any) -> Numbers:
-        """Ratings `(N,)`, or `(N, D)` if `y` had two dimensions, from the most probable rationales."""
+        """Ratings within their scale, `(N,)` or `(N, D)` as `y` was, from the most probable rationales."""
         return self._shaped(self._values(texts))
 
     def predict_interval(self, texts: Any, level: float = 0.9, samples: int = 100) -> Numbers:
         """Central intervals of probability `level`: disagreement between rationales and noise together.
+
+        A prediction rests on one rationale, its interval on all that are probable. Where many others say something
+        else, a prediction can lie outside.
 
         Args:
             texts: `N` strings.
