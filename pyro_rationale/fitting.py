@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -247,8 +248,19 @@ def fit_run(
     force: bool = False,
     progress: Progress | None = None,
     corpus: Corpus | None = None,
+    start: Callable[[Fit], None] | None = None,
 ) -> tuple[Fit, dict[str, Any]]:
     """Fit and write the run folder; arguments as for `prepare`.
+
+    Args:
+        config: as for `prepare`, like `folder`, `resume`, `force` and `corpus`.
+        folder: see there.
+        resume: see there.
+        force: see there.
+        progress: is told how far it is.
+        corpus: see there.
+        start: may change the untrained weights before the first step (a stress test starts from bad ones); it is not
+            called where a checkpoint is taken up.
 
     Returns:
         The finished fit and its metrics. A run that is already finished is not trained again.
@@ -257,6 +269,8 @@ def fit_run(
     torch.set_flush_denormal(True)
     progress = progress or Silence()
     fit = prepare(config, folder, resume, force, corpus)
+    if start is not None and fit.trainer.step == 0:
+        start(fit)
     progress.prepared(fit)
     fit.run(progress)
     return fit, fit.finish()

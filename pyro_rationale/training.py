@@ -235,9 +235,14 @@ class Trainer:
 
 def full_text_loss(model: RationaleModel, batch: Batch) -> Tensor:
     """Minus kappa log p(y | x, z = everything), summed over documents: the same encoder as an ordinary reader."""
+    return reading_loss(model, batch, batch.mask)
+
+
+def reading_loss(model: RationaleModel, batch: Batch, mask: Tensor) -> Tensor:
+    """Minus kappa log p(y | x, z = mask), summed over documents; `mask` bool `(B, T)`, False on padding."""
     if batch.targets is None:
         raise ValueError("expected a batch with targets, got none")
-    outputs = model.encoder(batch.tokens, batch.mask.to(model.encoder.output.weight.dtype), batch.lengths)
+    outputs = model.encoder(batch.tokens, mask.to(model.encoder.output.weight.dtype), batch.lengths)
     law, targets = model.likelihood.observe(outputs, batch.targets)
     return -float(model.kappa) * law.log_prob(targets).sum()
 

@@ -104,6 +104,16 @@ def planted_review(options: DataOptions, name: str, aspects: Sequence[str] = ASP
     return _document(name, clauses, links, frozenset(aspects), targets, options.max_words)
 
 
+def distractor(random: Random, opinion: bool = True) -> list[str]:
+    """Words of one sentence that says nothing of any rated aspect: an opinion on an unrated thing, or a filler."""
+    used: set[tuple[str, ...]] = set()
+    if opinion:
+        clause = _opinion_clause(random, _pick(random, tuple(grammar.UNRATED)), _TOP_GRADE * random.random(), used)
+    else:
+        clause = _Clause(_filled(random, _fresh(random, _FILLERS, used), "", ())[0], None, frozenset())
+    return [*clause.words, "."]
+
+
 def _check(options: DataOptions) -> None:
     if options.documents < 4:
         raise ConfigError(f"--documents: expected at least 4, got {options.documents}")
