@@ -96,6 +96,7 @@ class TrainOptions:
     patience: int = option(6, "stop after so many epochs at the target rate without a better dev cost")
     warmup: int = option(0, "steps of reading whole texts, before the first word is dropped")
     anneal: int = option(400, "steps over which the target share of words comes down to --rate")
+    entropy: float = option(0.25, "weight of the guide's entropy until the target rate is reached, if --tau is less")
     clip: float = option(5.0, "largest gradient norm")
     seed: int = option(0, "fixes the result, bit for bit on the CPU")
     device: str = option("auto", "auto, cpu, cuda, cuda:1")
@@ -106,7 +107,7 @@ class TrainOptions:
             _positive("samples", self.samples)
         for flag in ("learning_rate", "batch_size", "steps", "patience", "clip", "threads"):
             _positive(flag.replace("_", "-"), getattr(self, flag))
-        for flag in ("warmup", "anneal"):
+        for flag in ("warmup", "anneal", "entropy"):
             _positive(flag, getattr(self, flag), strict=False)
         # Above these, torch does not say what is wrong: it overflows, or crashes.
         for flag, most in (("learning_rate", 1e3), ("threads", 1024)):

@@ -89,6 +89,7 @@ class Trainer:
             TrainingError: the loss or the gradient is not finite.
         """
         batch = batch.to(self.fitted.device)
+        self.objective.tau = self._entropy_weight()
         reading = self.step < self.control.schedule.warmup
         random = self._random()
         running = [(buffer, buffer.clone()) for buffer in self.fitted.guide.buffers()]  # a baseline's statistics
@@ -132,13 +133,29 @@ class Trainer:
         loss = full_text_loss(self.fitted.model, batch)
         return loss, StepRecord(float(loss.detach()) / (len(batch) * self.scale), 1.0, 0.0, len(batch))
 
-    def _cooling(self) -> float:
-        """Factor on the learning rate: 1 until the target rate is reached, then half a cosine down to a twentieth."""
+    def _entropy_weight(self) -> float:
+        """tau of this step: that of the configuration, reached from above where `entropy` asks for more at first.
+
+        A guide without entropy commits itself to its first guess: with tau = 0 from the start, masks collapse while
+        the target rate comes down. So the weight is held until the target is reached, and then falls to tau over
+        half of the steps that remain; what is left is a fit of objective (2) with the tau that was asked for.
+        """
+        tau, start = self.fitted.config.model.tau, self.fitted.config.train.entropy
+        if start <= tau:
+            return tau
+        fallen = min(1.0, 2.0 * self._since_arrival())
+        return start + (tau - start) * fallen
+
+    def _since_arrival(self) -> float:
+        """How much of the fit after the target rate has been reached is over, 0 to 1."""
         schedule = self.control.schedule
         start = schedule.warmup + schedule.anneal
         end = max(start + 1.0, float(self.fitted.config.train.steps))
-        progress = min(1.0, max(0.0, (self.step - start) / (end - start)))
-        return 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * progress))
+        return min(1.0, max(0.0, (self.step - start) / (end - start)))
+
+    def _cooling(self) -> float:
+        """Factor on the learning rate: 1 until the target rate is reached, then half a cosine down to a twentieth."""
+        return 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * self._since_arrival()))
 
     # One epoch.
 

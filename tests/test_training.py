@@ -235,3 +235,28 @@ def test_a_loss_that_is_not_finite_changes_nothing(make: MakeTrainer, guide: str
     assert [name for name in tensors if not torch.equal(after[name], tensors[name])] == []
     batch.targets[:] = targets
     trainer.train_step(batch)
+
+
+# The weight of the entropy.
+
+
+@pytest.mark.parametrize(
+    ("step", "weight"), [(0, 0.25), (10, 0.25), (20, 0.25), (24, 0.15), (30, 0.0), (39, 0.0), (1000, 0.0)]
+)
+def test_entropy_is_held_until_words_are_gone_and_then_falls_to_tau(
+    make: MakeTrainer, step: int, weight: float
+) -> None:
+    """Twenty steps of descent, twenty after it: the weight falls over the first ten of those."""
+    trainer = make(tau=0.0, entropy=0.25, warmup=5, anneal=15, steps=40)
+    trainer.step = step
+    trainer.train_step(next(iter(trainer.batches)))
+    assert trainer.objective.tau == pytest.approx(weight)
+
+
+@pytest.mark.parametrize(("tau", "entropy"), [(0.25, 0.25), (1.0, 0.25), (0.1, 0.0)])
+def test_entropy_never_rises_above_what_is_asked_for(make: MakeTrainer, tau: float, entropy: float) -> None:
+    trainer = make(tau=tau, entropy=entropy, anneal=2, steps=8)
+    batch = next(iter(trainer.batches))
+    for _ in range(6):
+        trainer.train_step(batch)
+        assert trainer.objective.tau == tau
