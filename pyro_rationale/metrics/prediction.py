@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.metrics.common import Metrics, Numbers
+from pyro_rationale.metrics.common import Flags, Metrics, Numbers, Statistic, Statistics, quotient, values_of
 
 SMALLEST_PROBABILITY = 1e-7
+EVERY = slice(None)
 
 
 @dataclass(frozen=True)
@@ -34,48 +35,51 @@ def prediction_metrics(spec: TargetSpec, predictions: Predictions) -> Metrics:
         [0, 1]. Classes: `accuracy`, and `log_loss` in nats per label. With several targets also `aspects`: the
         same by target.
     """
-    if np.isnan(predictions.targets).all():
-        return {}
-    if spec.kind == "multiclass":
-        return _multiclass(predictions)
-    measure = _regression if spec.kind == "regression" else _binary
-    metrics = measure(spec, predictions, slice(None))
-    if len(spec.names) > 1:
+    metrics = values_of(prediction_statistics(spec, predictions))
+    if metrics and len(spec.names) > 1:
         columns = {name: slice(i, i + 1) for i, name in enumerate(spec.names)}
-        metrics["aspects"] = {name: measure(spec, predictions, column) for name, column in columns.items()}
+        found = {name: prediction_statistics(spec, predictions, column) for name, column in columns.items()}
+        metrics["aspects"] = {name: values_of(statistics) for name, statistics in found.items()}
     return metrics
 
 
-def _regression(spec: TargetSpec, predictions: Predictions, columns: slice) -> Metrics:
-    known = ~np.isnan(predictions.targets[:, columns])  # by target: a prediction of NaN must show
-    if not known.any():
-        return {}
-    error = (predictions.values - predictions.targets)[:, columns]
-    scaled = error / np.array([high - low for low, high in spec.ranges])[columns]
-    return {
-        "mse": float(np.mean(error[known] ** 2)),
-        "mse_scaled": float(np.mean(scaled[known] ** 2)),
-        "mae": float(np.mean(np.abs(error[known]))),
-    }
+def prediction_statistics(spec: TargetSpec, predictions: Predictions, columns: slice = EVERY) -> Statistics:
+    """The same as statistics over documents, of all targets together or of those in some columns.
 
-
-def _binary(spec: TargetSpec, predictions: Predictions, columns: slice) -> Metrics:
+    Unknown targets add nothing to a document's sums; a prediction of NaN shows, by making the figure NaN.
+    """
     targets = predictions.targets[:, columns]
     known = ~np.isnan(targets)
     if not known.any():
         return {}
-    truth, yes = targets[known], predictions.values[:, columns][known]
-    right = np.where(truth == 1, yes, 1 - yes)
-    return {"accuracy": float(np.mean((yes >= 0.5) == (truth == 1))), "log_loss": _log_loss(right)}
+    if spec.kind == "multiclass":
+        return _multiclass(targets, predictions.values, known)
+    values = predictions.values[:, columns]
+    if spec.kind == "binary":
+        right = np.where(targets == 1, values, 1 - values)
+        hits = (values >= 0.5) == (targets == 1)
+        return {"accuracy": _mean(hits, known), "log_loss": _mean(_log_loss(right), known)}
+    error = values - targets
+    scaled = error / np.array([high - low for low, high in spec.ranges])[columns]
+    return {
+        "mse": _mean(error**2, known),
+        "mse_scaled": _mean(scaled**2, known),
+        "mae": _mean(np.abs(error), known),
+    }
 
 
-def _multiclass(predictions: Predictions) -> Metrics:
-    known = ~np.isnan(predictions.targets[:, 0])
-    truth, values = predictions.targets[known, 0].astype(int), predictions.values[known]
-    right = values[np.arange(len(truth)), truth]
-    return {"accuracy": float(np.mean(values.argmax(1) == truth)), "log_loss": _log_loss(right)}
+def _multiclass(targets: Numbers, values: Numbers, known: Flags) -> Statistics:
+    truth = np.where(known, targets, 0.0).astype(int)
+    right = np.take_along_axis(values, truth, axis=1)
+    hits = values.argmax(1)[:, None] == truth
+    return {"accuracy": _mean(hits, known), "log_loss": _mean(_log_loss(right), known)}
 
 
-def _log_loss(right: Numbers) -> float:
-    """Mean -log of the probabilities given to what was true, bounded away from infinity."""
-    return float(-np.log(np.maximum(right, SMALLEST_PROBABILITY)).mean())
+def _mean(values: Numbers | Flags, known: Flags) -> Statistic:
+    """Over known targets `(N, D)`, however many of them a document has."""
+    return quotient(np.where(known, values, 0.0).sum(1), known.sum(1))
+
+
+def _log_loss(right: Numbers) -> Numbers:
+    """-log of the probabilities given to what was true, bounded away from infinity."""
+    return -np.log(np.maximum(right, SMALLEST_PROBABILITY))

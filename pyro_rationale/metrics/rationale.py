@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.metrics.common import Masks, Metrics, Numbers, as_flags, f1_of, ratio
+from pyro_rationale.metrics.common import Masks, Metrics, Statistics, as_flags, average, quotient, ratio, values_of
 
 
 def rationale_metrics(documents: Sequence[Document], masks: Masks) -> Metrics:
@@ -19,33 +19,44 @@ def rationale_metrics(documents: Sequence[Document], masks: Masks) -> Metrics:
         that keep something, as the paper's authors compute it (Lei et al. 2016): it forgives empty masks.
         `gold`: the gold share of words. `opinion_recall`: share of opinion words kept, where they are known.
     """
-    pairs = [(as_flags(d.gold), as_flags(m)) for d, m in zip(documents, masks, strict=True) if d.gold is not None]
-    if not any(gold.any() for gold, _ in pairs):
+    return values_of(rationale_statistics(documents, masks))
+
+
+def rationale_statistics(documents: Sequence[Document], masks: Masks) -> Statistics:
+    """The same as statistics over documents; those without annotation add nothing."""
+    rows = [_counts(document, mask) for document, mask in zip(documents, masks, strict=True)]
+    hits, kept, gold, words = np.array(rows, dtype=float).reshape(-1, 4).T
+    if not gold.any():
         return {}
-    counts = np.array([((gold & kept).sum(), kept.sum(), gold.sum()) for gold, kept in pairs], dtype=float)
-    hits, kept, gold = counts.sum(0)
-    precision, recall = ratio(hits, kept), ratio(hits, gold)
-    metrics = {"precision": precision, "recall": recall, "f1": f1_of(precision, recall)}
-    metrics |= _macro(counts[counts[:, 2] > 0])
-    chosen = counts[counts[:, 1] > 0]
-    metrics["precision_lei"] = float(np.mean(chosen[:, 0] / chosen[:, 1])) if len(chosen) else 0.0
-    metrics["gold"] = ratio(gold, sum(len(mask) for mask, _ in pairs))
-    return metrics | opinion_metrics(documents, masks)
+    known = gold > 0
+    return {
+        "precision": quotient(hits, kept),
+        "recall": quotient(hits, gold),
+        "f1": quotient(2 * hits, kept + gold),
+        "precision_macro": average(ratio(hits, kept), known),
+        "recall_macro": average(ratio(hits, gold), known),
+        "f1_macro": average(ratio(2 * hits, kept + gold), known),
+        "precision_lei": average(ratio(hits, kept), kept > 0),
+        "gold": quotient(gold, words),
+    } | opinion_statistics(documents, masks)
 
 
 def opinion_metrics(documents: Sequence[Document], masks: Masks) -> Metrics:
     """`opinion_recall`, the share of the words that carry the rating which are kept; empty where unknown."""
-    known = [(d.opinion, mask) for d, mask in zip(documents, masks, strict=True) if d.opinion is not None]
-    total = sum(sum(opinion) for opinion, _ in known)
-    hits = sum(int((as_flags(opinion) & as_flags(mask)).sum()) for opinion, mask in known)
-    return {"opinion_recall": hits / total} if total else {}
+    return values_of(opinion_statistics(documents, masks))
 
 
-def _macro(counts: Numbers) -> Metrics:
-    """Means over documents; `counts` `(N, 3)`: hits, kept, gold > 0."""
-    hits, kept, gold = counts.T
-    precision = hits / np.maximum(kept, 1)
-    recall = hits / gold
-    f1 = 2 * hits / (kept + gold)
-    values = {"precision_macro": precision, "recall_macro": recall, "f1_macro": f1}
-    return {name: float(value.mean()) for name, value in values.items()}
+def opinion_statistics(documents: Sequence[Document], masks: Masks) -> Statistics:
+    """The same as statistics over documents."""
+    pairs = [(as_flags(d.opinion), as_flags(mask)) for d, mask in zip(documents, masks, strict=True)]
+    total = [opinion.sum() for opinion, _ in pairs]
+    hits = [(opinion & mask).sum() if opinion.size else 0 for opinion, mask in pairs]
+    return {"opinion_recall": quotient(hits, total)} if any(total) else {}
+
+
+def _counts(document: Document, mask: Sequence[bool]) -> tuple[int, int, int, int]:
+    """Gold words kept, words kept, gold words, words; nothing of a document that nobody has annotated."""
+    if document.gold is None:
+        return 0, 0, 0, 0
+    gold, kept = as_flags(document.gold), as_flags(mask)
+    return int((gold & kept).sum()), int(kept.sum()), int(gold.sum()), kept.size
