@@ -10,6 +10,7 @@ from pyro_rationale.plots.comparison import (
     plot_terms,
     require_matplotlib,
 )
+from pyro_rationale.plots.curves import curve_figure, plot_curves
 from pyro_rationale.plots.posterior import plot_khat, plot_predictive, plot_rates, plot_spans, posterior_figures
 from pyro_rationale.plots.rationale import plot_inclusion, plot_rationale
 from pyro_rationale.plots.training import plot_training
@@ -18,7 +19,9 @@ __all__ = [
     "COST_TERMS",
     "OBJECTIVE_TERMS",
     "bar_scores",
+    "curve_figure",
     "figures",
+    "plot_curves",
     "plot_elbo_cost",
     "plot_inclusion",
     "plot_khat",
