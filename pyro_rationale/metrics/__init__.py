@@ -3,22 +3,61 @@
 A *mask* is one bool per word of one document; functions take a list of masks, as long as the list of documents, so
 padding cannot enter. A ratio without a denominator is 0 by convention (nothing kept has precision 0); always read
 precision next to `empty`, the share of documents that keep nothing.
+
+`*_metrics` give numbers by name, `*_statistics` the same as sums over documents, for intervals and tests.
 """
 
-from pyro_rationale.metrics.common import Masks, Metrics
-from pyro_rationale.metrics.prediction import SMALLEST_PROBABILITY, Predictions, prediction_metrics
-from pyro_rationale.metrics.rationale import opinion_metrics, rationale_metrics
-from pyro_rationale.metrics.selection import count_runs, lexicon_metrics, selection_metrics
+from pyro_rationale.metrics.agreement import agreement_metrics, agreement_statistics
+from pyro_rationale.metrics.common import Masks, Metrics, Statistic, Statistics, values_of
+from pyro_rationale.metrics.eraser import eraser_metrics, eraser_statistics
+from pyro_rationale.metrics.faithfulness import BINS, Judge, faithfulness_metrics, faithfulness_statistics
+from pyro_rationale.metrics.prediction import (
+    SMALLEST_PROBABILITY,
+    Predictions,
+    prediction_metrics,
+    prediction_statistics,
+)
+from pyro_rationale.metrics.rationale import opinion_metrics, rationale_metrics, rationale_statistics
+from pyro_rationale.metrics.selection import (
+    count_runs,
+    lexicon_metrics,
+    lexicon_statistics,
+    selection_metrics,
+    selection_statistics,
+)
+from pyro_rationale.metrics.uncertainty import Difference, added, differences, holm, intervals, paired_test, seeds_test
 
 __all__ = [
+    "BINS",
     "SMALLEST_PROBABILITY",
+    "Difference",
+    "Judge",
     "Masks",
     "Metrics",
     "Predictions",
+    "Statistic",
+    "Statistics",
+    "added",
+    "agreement_metrics",
+    "agreement_statistics",
     "count_runs",
+    "differences",
+    "eraser_metrics",
+    "eraser_statistics",
+    "faithfulness_metrics",
+    "faithfulness_statistics",
+    "holm",
+    "intervals",
     "lexicon_metrics",
+    "lexicon_statistics",
     "opinion_metrics",
+    "paired_test",
     "prediction_metrics",
+    "prediction_statistics",
     "rationale_metrics",
+    "rationale_statistics",
+    "seeds_test",
     "selection_metrics",
+    "selection_statistics",
+    "values_of",
 ]
