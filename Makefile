@@ -11,6 +11,10 @@ RUN    := $(VENV)/bin/python
 # A folder without a Python file yet is an error to mypy.
 TYPED  := $(patsubst %/,%,$(sort $(dir $(wildcard pyro_rationale/*.py tests/*.py benchmarks/*.py))))
 
+# Whole suites run in a process per core, up to four of them (each loads torch), which hand each other what is left.
+# Named files run in one; `make test ARGS="-n 0"` runs everything in one.
+SPREAD := $(if $(findstring tests/,$(ARGS)),,-n logical --maxprocesses 4 --dist worksteal)
+
 # The first interpreter that truly runs, is new enough and can make environments. (Version managers put
 # commands on the path that only print "not found".)
 USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
@@ -30,10 +34,10 @@ fit: $(READY) ## Fit the default model; ARGS are its options
 	@$(RUN) -m pyro_rationale.fit $(ARGS)
 
 test: $(READY) ## Run the tests; ARGS are pytest's
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest $(SPREAD) $(ARGS)
 
 slow: $(READY) ## Run the slow studies: many seeds, calibration
-	@$(RUN) -m pytest -m slow $(ARGS)
+	@$(RUN) -m pytest -m slow $(SPREAD) $(ARGS)
 
 lint: $(READY) ## Check style (ruff)
 	@$(RUN) -m ruff check $(ARGS)
