@@ -11,21 +11,25 @@ from typing import Any
 import click
 from rich.console import Console
 
+from pyro_rationale.baselines import RunMarker
 from pyro_rationale.commands import given, options_from, run_command, to_json, with_given
 from pyro_rationale.data import CORPORA, load_corpus
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.targets import describe
 from pyro_rationale.data.tokenize import tokenize
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.evaluation import evaluate_documents
 from pyro_rationale.inference.report import objective_report
+from pyro_rationale.measuring import measure
+from pyro_rationale.metrics import intervals
 from pyro_rationale.posterior import DecodeOptions
-from pyro_rationale.render import metrics_table
+from pyro_rationale.render import LABELS, metrics_table
 from pyro_rationale.runs import Fitted
 from pyro_rationale.storage import write_json
 
 SPLITS = ("auto", "train", "dev", "test", "all")
 STANDARD_OUTPUT = "-"
+LEVEL = 0.95  # of the intervals
 # Flags that name files: those of the run must not be mixed with another --data.
 FILES = ("data", "dev_data", "test_data", "annotations")
 
@@ -42,6 +46,10 @@ FILES = ("data", "dev_data", "test_data", "annotations")
 @options_from(DecodeOptions)
 @options_from(DataOptions, show_defaults=False)
 @click.option("--lexicon", help="vader, or a file with a word per line: how many kept words are in it?")
+@click.option("--judge", "judge_folder", type=click.Path(path_type=Path),
+              help="folder of another run: does it need the kept words, and are they enough for it?")
+@click.option("--bootstrap", default=0, show_default=True, type=click.IntRange(min=0),
+              help="resamples of the documents for 95 % intervals; 0: none")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--json", "json_path", help="write the figures to this file; - prints them, without the table")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
@@ -51,6 +59,8 @@ def evaluate(
     folder: Path,
     split: str,
     lexicon: str | None,
+    judge_folder: Path | None,
+    bootstrap: int,
     batch_size: int,
     json_path: str | None,
     device: str,
@@ -59,8 +69,7 @@ def evaluate(
 
     Flags about the data that are not given are as in the run, save those that name files.
     """
-    if json_path not in (None, STANDARD_OUTPUT) and not Path(str(json_path)).absolute().parent.is_dir():
-        raise ConfigError(f"--json {json_path}: there is no such folder to write into; make it first")
+    check_json(json_path)
     fitted = Fitted.load(folder, device)
     data = data_options(fitted.config.data, flags, given())
     words = None if lexicon is None else read_lexicon(lexicon, data.cache)
@@ -68,10 +77,9 @@ def evaluate(
     if split == "auto":
         split = "all" if is_foreign(data, fitted.config.data) else "test"
     documents = documents_of(corpus, split)
-    metrics = evaluate_documents(
-        fitted, documents, how.decode, how.threshold, batch_size=batch_size, seed=how.seed, lexicon=words
-    )
-    metrics |= objective_report(fitted, documents, batch_size=batch_size, seed=how.seed)
+    judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
+    measured = measure(RunMarker(fitted, how, batch_size), documents, judge, words, how.seed)
+    metrics = measured.metrics | objective_report(fitted, documents, batch_size=batch_size, seed=how.seed)
     if corpus.noise_floor is not None:
         metrics["noise_floor"] = corpus.noise_floor
     result = {
@@ -84,7 +92,38 @@ def evaluate(
         "decode": how.decode,
         "metrics": metrics,
     }
+    if judge_folder is not None:
+        result["judge"] = str(judge_folder)
+    if bootstrap:
+        ends = intervals(measured.statistics, bootstrap, LEVEL, seed=how.seed)
+        result["bootstrap"] = {"draws": bootstrap, "level": LEVEL, "intervals": ends}
     report(result, json_path)
+
+
+def check_json(path: str | None) -> None:
+    """Refuse a file that cannot be written before any work is done.
+
+    Raises:
+        ConfigError: its folder does not exist.
+    """
+    if path not in (None, STANDARD_OUTPUT) and not Path(str(path)).absolute().parent.is_dir():
+        raise ConfigError(f"--json {path}: there is no such folder to write into; make it first")
+
+
+def judge_of(judge: Path, folders: Sequence[Path], fitted: Fitted, device: str, batch_size: int) -> RunMarker:
+    """The run that judges: another one than those which are judged, with the same targets.
+
+    Raises:
+        ConfigError: it is the same, or predicts something else.
+        RunError: it is no usable run.
+    """
+    if judge.resolve() in [folder.resolve() for folder in folders]:
+        raise ConfigError(f"--judge {judge}: is the run that is judged; name one that was fitted without it")
+    other = Fitted.load(judge, device)
+    if other.spec != fitted.spec:
+        what = describe(other.spec), describe(fitted.spec)
+        raise ConfigError(f"--judge {judge}: predicts {what[0]}, and {folders[0]} predicts {what[1]}; name another run")
+    return RunMarker(other, batch_size=batch_size)
 
 
 def data_options(run: DataOptions, flags: DataOptions, typed: set[str]) -> DataOptions:
@@ -141,7 +180,11 @@ def report(result: dict[str, Any], json_path: str | None) -> None:
         return
     which = "all of it" if result["split"] == "all" else f"{result['split']} split"
     title = f"{result['run']} on {result['data']} ({which}), masks by {result['decode']}"
-    Console(highlight=False).print(metrics_table(result["metrics"], title))
+    shown = {name: value for name, value in result["metrics"].items() if name in LABELS or name == "aspects"}
+    ends = result.get("bootstrap", {}).get("intervals")
+    if ends is not None:
+        title += f", {100 * LEVEL:g} % intervals over documents"
+    Console(highlight=False).print(metrics_table(shown, title, ends))
     if json_path is not None:
         write_json(Path(json_path), result)
 

@@ -83,13 +83,21 @@ def measure(
     statistics |= agreement_statistics(documents, masks)
     if judge is not None:
         statistics |= faithfulness_statistics(judge, documents, masks, scores, seed=seed)
-        statistics |= judge_statistics(judge, documents)
+        statistics |= judge_statistics(judge, documents, masks)
     more = {k: v for k, v in prediction_metrics(marker.spec, predictions).items() if k == "aspects"}
     return Measured(len(documents), statistics, more)
 
 
-def judge_statistics(judge: Marker, documents: Sequence[Document]) -> Statistics:
-    """`judge_mse` and so on: the judge's own errors from whole texts. A judge that cannot read shows nothing."""
+def judge_statistics(judge: Marker, documents: Sequence[Document], masks: Sequence[Sequence[bool]]) -> Statistics:
+    """The judge's own errors: `judge_mse` and so on from whole texts, `judge_kept_mse` and so on from marked words.
+
+    One who cannot read whole texts proves nothing by what it makes of their parts.
+    """
+    found: Statistics = {}
+    targets = targets_of(documents, judge.spec)
     whole = [[True] * len(document.tokens) for document in documents]
-    found = Predictions(judge.predict(documents, whole), targets_of(documents, judge.spec))
-    return {f"judge_{name}": value for name, value in prediction_statistics(judge.spec, found).items()}
+    for kind, marks in (("judge", whole), ("judge_kept", masks)):
+        values = judge.predict(documents, marks)
+        for name, statistic in prediction_statistics(judge.spec, Predictions(values, targets)).items():
+            found[f"{kind}_{name}"] = statistic
+    return found

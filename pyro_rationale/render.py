@@ -159,6 +159,26 @@ LABELS = {
     "f1_macro": ("F1, mean of documents", "%"),
     "precision_lei": ("precision as in Lei et al.", "%"),
     "opinion_recall": ("opinion words kept", "%"),
+    "iou_f1": ("IOU F1 (ERASER)", "%"),
+    "token_f1": ("token F1 (ERASER)", "%"),
+    "auprc": ("AUPRC (ERASER)", "%"),
+    "maps": ("annotators per document", ".3g"),
+    "maps_f1_each": ("F1 with single annotators", "%"),
+    "humans_f1_each": ("  an annotator with another", "%"),
+    "left_out_f1_majority": ("F1 with all annotators but one", "%"),
+    "humans_f1_majority": ("  that one with the others", "%"),
+    "comprehensiveness": ("comprehensiveness", ".3f"),
+    "comprehensiveness_random": ("  of random words", ".3f"),
+    "sufficiency": ("sufficiency", ".3f"),
+    "sufficiency_random": ("  of random words", ".3f"),
+    "aopc_comprehensiveness": ("comprehensiveness, AOPC", ".3f"),
+    "aopc_comprehensiveness_random": ("  of random words", ".3f"),
+    "aopc_sufficiency": ("sufficiency, AOPC", ".3f"),
+    "aopc_sufficiency_random": ("  of random words", ".3f"),
+    "judge_mse": ("squared error of the judge", ".4g"),
+    "judge_kept_mse": ("  from kept words alone", ".4g"),
+    "judge_accuracy": ("accuracy of the judge", "%"),
+    "judge_kept_accuracy": ("  from kept words alone", "%"),
     "lexicon_kept": ("kept words in the lexicon", "%"),
     "lexicon_base": ("all words in the lexicon", "%"),
     "lexicon_lift": ("lexicon lift", ".3g"),
@@ -187,18 +207,33 @@ def format_value(name: str, value: Any) -> str:
     return format(value, style)
 
 
-def metrics_table(metrics: Mapping[str, Any], title: str | None = None) -> Group:
-    """One row per metric; with several aspects, one more column each. The title stands above, at full width."""
+def format_interval(name: str, ends: tuple[float, float]) -> str:
+    """`59.4 to 62.2 %`: both ends as the metric itself, the unit once."""
+    low, high = (format_value(name, end) for end in ends)
+    return "" if "-" in (low, high) else f"{low.removesuffix(' %')} to {high}"
+
+
+def metrics_table(
+    metrics: Mapping[str, Any], title: str | None = None, intervals: Mapping[str, tuple[float, float]] | None = None
+) -> Group:
+    """One row per metric; with several aspects, one more column each. The title stands above, at full width.
+
+    Intervals stand in a column next to the figures that they are of.
+    """
     aspects: Mapping[str, Mapping[str, Any]] = metrics.get("aspects", {})
     table = Table(box=None, pad_edge=False, show_header=bool(aspects))
     table.add_column()
     table.add_column("all", justify="right")
+    if intervals is not None:
+        table.add_column()
     for aspect in aspects:
         table.add_column(aspect, justify="right")
     known = [name for name in LABELS if name in metrics]
     others = [name for name in metrics if name not in LABELS and name != "aspects"]
     for name in known + others:
         cells = [format_value(name, values.get(name)) if name in values else "" for values in aspects.values()]
+        if intervals is not None:
+            cells.insert(0, format_interval(name, intervals[name]) if name in intervals else "")
         table.add_row(LABELS.get(name, (name, ""))[0], format_value(name, metrics[name]), *cells)
     heading = [] if title is None else [Text(title, style="bold")]
     return Group(*heading, table)

@@ -30,7 +30,7 @@ Maps = NDArray[np.bool_]  # (annotators, words)
 Pair = tuple[Flags, Flags]
 REFERENCES: dict[str, Callable[[Maps], Maps]] = {
     "each": lambda maps: maps,
-    "union": lambda maps: maps.any(0)[None],
+    "union": lambda maps: np.atleast_2d(maps.any(0)),
     "majority": lambda maps: np.array([agreed(maps.tolist())], dtype=bool),
 }
 

@@ -57,7 +57,8 @@ def faithfulness_metrics(
     Returns:
         `comprehensiveness` and `sufficiency` of the masks, means over documents; `aopc_comprehensiveness` and
         `aopc_sufficiency` of the top-ranked words, averaged over bins as well; each also with `_random` behind it,
-        after each document's flags (or scores) were shuffled among its words.
+        after each document's flags (or scores) were shuffled among its words. `comprehensiveness_at_5` and so on: of
+        the top-ranked words of one bin, in per cent.
     """
     return values_of(faithfulness_statistics(judge, documents, masks, scores, bins, seed))
 
@@ -79,21 +80,22 @@ def faithfulness_statistics(
     found: Statistics = {}
     for name, shuffle in (("", False), ("_random", True)):
         own = [mark[order] for mark, order in zip(marks, orders, strict=True)] if shuffle else marks
-        drops = [_drops(judge, documents, full, own)]
-        if ranks is not None:
-            ranked = [row[order] for row, order in zip(ranks, orders, strict=True)] if shuffle else ranks
-            drops.append(np.mean(bin_drops(judge, documents, full, ranked, bins), axis=0))
-        for kind, (without, alone) in zip(("", "aopc_"), drops, strict=False):
-            found[f"{kind}comprehensiveness{name}"] = average(without)
-            found[f"{kind}sufficiency{name}"] = average(alone)
+        found |= _named("{}" + name, _drops(judge, documents, full, own))
+        if ranks is None:
+            continue
+        ranked = [row[order] for row, order in zip(ranks, orders, strict=True)] if shuffle else ranks
+        drops = [_drops(judge, documents, full, [top(row, share) for row in ranked]) for share in bins]
+        found |= _named("aopc_{}" + name, np.mean(drops, axis=0))
+        if not shuffle:
+            for share, both in zip(bins, drops, strict=True):
+                found |= _named(f"{{}}_at_{100 * share:g}", both)
     return found
 
 
-def bin_drops(
-    judge: Judge, documents: Sequence[Document], full: Numbers, scores: Sequence[Numbers], bins: Sequence[float] = BINS
-) -> Numbers:
-    """Drops by bin and document, `(bins, 2, N)`: without the top-ranked words, and from them alone."""
-    return np.array([_drops(judge, documents, full, [top(row, share) for row in scores]) for share in bins])
+def _named(name: str, drops: Numbers) -> Statistics:
+    """Means of drops `(2, N)` as `_drops` gives them."""
+    kinds = ("comprehensiveness", "sufficiency")
+    return {name.format(kind): average(row) for kind, row in zip(kinds, drops, strict=True)}
 
 
 def _drops(judge: Judge, documents: Sequence[Document], full: Numbers, marks: Sequence[Flags]) -> Numbers:
