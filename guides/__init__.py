@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pyro_rationale.guides.base import RationaleGuide
 from pyro_rationale.guides.chain import ChainGuide
+from pyro_rationale.guides.hardkuma import HardKumaGuide
 from pyro_rationale.guides.independent import IndependentGuide
 from pyro_rationale.guides.recurrent import RecurrentGuide
 from pyro_rationale.guides.relaxed import RelaxedGuide
@@ -17,11 +18,13 @@ GUIDES: dict[str, type[RationaleGuide]] = {
     "relaxed": RelaxedGuide,
     "recurrent": RecurrentGuide,
     "chain": ChainGuide,
+    "hardkuma": HardKumaGuide,
 }
 
 __all__ = [
     "GUIDES",
     "ChainGuide",
+    "HardKumaGuide",
     "IndependentGuide",
     "RationaleGuide",
     "RecurrentGuide",

@@ -133,6 +133,6 @@ def build_guide(
 def build_objective(config: Config) -> MaskELBO | TemperedTraceGraph:
     """The objective and estimator that the configuration names."""
     if config.estimator == "tracegraph":
-        return TemperedTraceGraph(config.samples, config.model.tau)
-    options = (config.estimator, config.samples, config.model.tau, config.train.penalties)
+        return TemperedTraceGraph(config.samples, config.tau)
+    options = (config.estimator, config.samples, config.tau, config.train.penalties)
     return MaskELBO(*options) if config.train.norm == "l0" else NormELBO(config.train.norm, *options)

@@ -29,7 +29,7 @@ from pyro_rationale.comparing import (
     grid,
     short_names,
 )
-from pyro_rationale.config import GUIDE_NAMES, Config, ModelOptions, TrainOptions
+from pyro_rationale.config import OWN_GUIDES, Config, ModelOptions, TrainOptions
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.options import DataOptions
@@ -139,7 +139,7 @@ def compare(
     check_same_target(runs)
     folders = list(runs)
     if training:
-        guides = (model.guide,) if "guide" in typed else GUIDE_NAMES
+        guides = (model.guide,) if "guide" in typed else OWN_GUIDES
         folders += train_grid(Config(data, model, train), guides, into or Path("runs/compare"), told, quiet)
         check_same_target(folders)
     documents, about = test_documents(folders[0], data, split, typed)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pyro_rationale.build import starting_prior
-from pyro_rationale.config import GUIDE_NAMES, Config
+from pyro_rationale.config import OWN_GUIDES, Config
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import option
 from pyro_rationale.data.targets import describe
@@ -181,7 +181,7 @@ def compare_run(
     """
     fitted = Fitted.load(folder, device)
     precise = in_precision(fitted, getattr(torch, how.dtype))
-    tau = fitted.config.model.tau
+    tau = fitted.config.tau
     setting = Setting.of(precise.model, tau)
     terms = all_terms(precise, documents, how.draws, batch_size, seed)
     found = scores(terms, setting, starting_prior(fitted.config, setting.gain))
@@ -242,7 +242,7 @@ def fitted_elsewhere(folders: Sequence[Path]) -> list[str]:
 # Runs to compare.
 
 
-def grid(config: Config, guides: Sequence[str] = GUIDE_NAMES) -> dict[str, Config]:
+def grid(config: Config, guides: Sequence[str] = OWN_GUIDES) -> dict[str, Config]:
     """Both objectives for each guide, otherwise as `config`; by the names of their folders."""
     configs = {}
     for guide in guides:

@@ -21,8 +21,11 @@ from pyro_rationale.estimators import (
 )
 from pyro_rationale.estimators import ESTIMATORS as NAMED
 
-GUIDE_NAMES = ("independent", "relaxed", "recurrent", "chain")
+OWN_GUIDES = ("independent", "relaxed", "recurrent", "chain")
+GUIDE_NAMES = (*OWN_GUIDES, "hardkuma")  # the last is a baseline
+CONTROLS = ("auto", "rate", "lagrangian")
 ESTIMATORS = ("auto", *NAMED)
+TAU = 0.25  # weight of the entropy, unless --tau says otherwise
 
 
 def _positive(flag: str, value: float, strict: bool = True) -> None:
@@ -52,14 +55,16 @@ class ModelOptions:
     lambda2: float | None = option(None, "the paper's penalty per change of the mask")
     nats: float = option(200.0, "kappa, said as nats: what a perfect prediction of one document gains over none")
     kappa: float | None = option(None, "weight of the log likelihood; replaces --nats")
-    tau: float = option(0.25, "weight of the guide's entropy (1: ELBO, 0: the paper's cost)")
+    tau: float | None = option(None, "weight of the guide's entropy (1: ELBO, 0: the paper's cost); default: .25, but "
+                               "0 for hardkuma")
     temperature: float = option(0.3, "relaxed guide: temperature of the Concrete distribution")
     condition_on_target: bool = option(False, "the guide may read the target too: q(z | x, y) beside q(z | x)")
 
     def __post_init__(self) -> None:
         for flag in ("hidden", "layers", "embedding", "vocabulary", "min_count", "nats", "temperature"):
             _positive(flag.replace("_", "-"), getattr(self, flag))
-        _positive("tau", self.tau, strict=False)
+        if self.tau is not None:
+            _positive("tau", self.tau, strict=False)
         if self.guide not in GUIDE_NAMES:
             raise ConfigError(f"--guide: expected one of {', '.join(GUIDE_NAMES)}, got {self.guide!r}")
         if not 0.0 < self.rate < 1.0:
@@ -90,13 +95,20 @@ class TrainOptions:
                             "paper does (and tracegraph always); or constant, without a gradient", choices=PENALTIES)
     norm: str = option("l0", "what the prior charges for: expected words kept (l0), or the sum (l1) or the root of the "
                        "sum of squares (l2) of the sampled mask", choices=NORMS)
+    control: str = option("auto", "what holds --rate: rate (a damped multiplier beside the prior) or lagrangian (the "
+                          "multiplier of HardKuma's authors instead of the prior's field); auto: rate, but lagrangian "
+                          "for --guide hardkuma", choices=CONTROLS)
+    lagrange_rate: float = option(0.05, "--control lagrangian: pace of its multipliers")
+    transitions: float | None = option(None, "--control lagrangian: steer changes of the mask, too, to so many per "
+                                       "word; default: charge for them as --span says")
     learning_rate: float = option(3e-3, "of Adam")
     batch_size: int = option(64, "documents per step")
     steps: int = option(1500, "at most, rounded up to whole epochs; see --patience")
     patience: int = option(6, "stop after so many epochs at the target rate without a better dev cost")
     warmup: int = option(0, "steps of reading whole texts, before the first word is dropped")
     anneal: int = option(400, "steps over which the target share of words comes down to --rate")
-    entropy: float = option(0.25, "weight of the guide's entropy until the target rate is reached, if --tau is less")
+    entropy: float | None = option(None, "weight of the guide's entropy until the target rate is reached, if --tau is "
+                                   "less; default: .25, but 0 for hardkuma")
     clip: float = option(5.0, "largest gradient norm")
     seed: int = option(0, "fixes the result, bit for bit on the CPU")
     device: str = option("auto", "auto, cpu, cuda, cuda:1")
@@ -105,10 +117,16 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.samples is not None:
             _positive("samples", self.samples)
-        for flag in ("learning_rate", "batch_size", "steps", "patience", "clip", "threads"):
+        for flag in ("lagrange_rate", "learning_rate", "batch_size", "steps", "patience", "clip", "threads"):
             _positive(flag.replace("_", "-"), getattr(self, flag))
-        for flag in ("warmup", "anneal", "entropy"):
+        for flag in ("warmup", "anneal"):
             _positive(flag, getattr(self, flag), strict=False)
+        if self.entropy is not None:
+            _positive("entropy", self.entropy, strict=False)
+        if self.transitions is not None and not 0.0 < self.transitions < 1.0:
+            raise ConfigError(f"--transitions: expected changes per word, between 0 and 1, got {self.transitions}")
+        if self.control not in CONTROLS:
+            raise ConfigError(f"--control: expected one of {', '.join(CONTROLS)}, got {self.control!r}")
         # Above these, torch does not say what is wrong: it overflows, or crashes.
         for flag, most in (("learning_rate", 1e3), ("threads", 1024)):
             if getattr(self, flag) > most:
@@ -130,10 +148,14 @@ class Config:
     def __post_init__(self) -> None:
         check_guide(self.estimator, self.model.guide)
         check_samples(self.estimator, self.samples)
-        check_penalties(self.estimator, self.train.penalties)
+        check_penalties(self.estimator, self.train.penalties, self.guide)
         check_norm(self.train.norm, self.estimator, self.guide, self.train.penalties)
-        if self.estimator == "tracegraph" and self.model.tau == 0:
+        if self.estimator == "tracegraph" and self.tau == 0:
             raise ConfigError("--tau: tracegraph takes a weight above 0; use --estimator rloo for the paper's tau = 0")
+        if self.train.control == "lagrangian" and self.model.lambda1 is not None:
+            raise ConfigError("--control lagrangian steers to --rate; leave --lambda1 and --lambda2 out")
+        if self.train.transitions is not None and self.control != "lagrangian":
+            raise ConfigError("--transitions needs --control lagrangian and no --lambda1; elsewhere --span says it")
 
     @property
     def guide(self) -> str:
@@ -144,6 +166,29 @@ class Config:
     def estimator(self) -> str:
         """Name of the estimator, `auto` resolved."""
         return DEFAULT[self.guide] if self.train.estimator == "auto" else self.train.estimator
+
+    @property
+    def tau(self) -> float:
+        """Weight of the guide's entropy."""
+        if self.model.tau is not None:
+            return self.model.tau
+        return 0.0 if self.guide == "hardkuma" else TAU
+
+    @property
+    def entropy(self) -> float:
+        """The same until the target rate is reached, if that is more."""
+        if self.train.entropy is not None:
+            return self.train.entropy
+        return 0.0 if self.guide == "hardkuma" else TAU
+
+    @property
+    def control(self) -> str:
+        """What holds the share of kept words, `auto` resolved; `penalties` where they are given instead."""
+        if self.model.lambda1 is not None:
+            return "penalties"
+        if self.train.control == "auto":
+            return "lagrangian" if self.guide == "hardkuma" else "rate"
+        return self.train.control
 
     @property
     def samples(self) -> int:

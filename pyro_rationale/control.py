@@ -69,7 +69,7 @@ class RateControl:
     multiplier: float = 0.0
     average: float = START
 
-    def update(self, step: int, observed: float) -> ChainPrior:
+    def update(self, step: int, observed: float, changes: float = math.nan) -> ChainPrior:
         """Take the share of words kept on a training batch; give the prior for the next step."""
         self.average += 0.1 * (observed - self.average)
         progress = self.schedule.progress(step)
@@ -108,7 +108,7 @@ class PenaltyRamp:
     schedule: Schedule
     prior: ChainPrior
 
-    def update(self, step: int, observed: float) -> ChainPrior:
+    def update(self, step: int, observed: float, changes: float = math.nan) -> ChainPrior:
         """The prior for the next step; the observed rate is nobody's business here."""
         progress = self.schedule.progress(step)
         return ChainPrior(self.prior.alpha * progress, self.prior.gamma * progress)
@@ -123,3 +123,76 @@ class PenaltyRamp:
 
     def restore(self, state: dict[str, float]) -> None:
         """Nothing to restore."""
+
+
+@dataclass
+class LagrangianControl:
+    """The multipliers of Bastings, Aziz and Titov (2019, section 3.3), in nats: E|z| / n <= target as a constraint.
+
+    The multiplier of the constraint takes the place of the prior's field. It grows by a factor exp(pace * excess) per
+    step, where the excess is a running average of (share of words kept - target), and shrinks where less is kept
+    (Rezende and Viola 2018, algorithm 1). Where a target for the changes of the mask is given, a second multiplier
+    takes the place of the prior's coupling in the same way; otherwise the coupling is the prior's, growing as it does
+    under :class:`RateControl`.
+
+    In the authors' units, cost per share of words kept, the multiplier is field * n / gain for texts of n words.
+    Theirs has a fixed target, which is a schedule without descent (`--anneal 0`).
+
+    Attributes:
+        schedule: the target over time.
+        prior: what the user asked for; only its coupling is used.
+        pace: of both multipliers (theirs: .05).
+        transitions: target number of changes per word, or `None`.
+        memory: of the running averages (theirs: .5).
+        floor: smallest multiplier, nats.
+        ceiling: largest, nats.
+        field: the state: nats per kept word.
+        coupling: nats per change, where `transitions` are steered to.
+        excess: running average of the share of kept words over the target.
+        excess_changes: likewise of the changes.
+    """
+
+    schedule: Schedule
+    prior: ChainPrior
+    pace: float = 0.05
+    transitions: float | None = None
+    memory: float = 0.5
+    floor: float = 1e-4
+    ceiling: float = 50.0
+    field: float = 0.05
+    coupling: float = 0.05
+    excess: float = 0.0
+    excess_changes: float = 0.0
+
+    def update(self, step: int, observed: float, changes: float = math.nan) -> ChainPrior:
+        """Take the share of words kept on a training batch and its changes per word; give the next step's prior."""
+        self.excess = self._averaged(self.excess, observed - self.target(step))
+        self.field = self._moved(self.field, self.excess)
+        if self.transitions is None:
+            return ChainPrior(self.field, self.prior.gamma * self.schedule.progress(step))
+        if not math.isnan(changes):
+            self.excess_changes = self._averaged(self.excess_changes, changes - self.transitions)
+        self.coupling = self._moved(self.coupling, self.excess_changes)
+        return ChainPrior(self.field, self.coupling)
+
+    def _averaged(self, before: float, now: float) -> float:
+        return self.memory * before + (1.0 - self.memory) * now
+
+    def _moved(self, multiplier: float, excess: float) -> float:
+        return min(self.ceiling, max(self.floor, multiplier * math.exp(self.pace * excess)))
+
+    def target(self, step: int) -> float:
+        """The share steered to at `step`."""
+        return self.schedule.target(step)
+
+    def state(self) -> dict[str, float]:
+        """What a checkpoint must keep."""
+        return {name: getattr(self, name) for name in ("field", "coupling", "excess", "excess_changes")}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """The inverse of `state`."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+Control = RateControl | PenaltyRamp | LagrangianControl

@@ -13,7 +13,9 @@ PATHWISE = ("relaxed", "straight-through")
 ESTIMATORS = ("tracegraph", *SCORE_FUNCTION, *PATHWISE)
 PENALTIES = ("exact", "sampled", "constant")
 NORMS = ("l0", "l1", "l2")
-DEFAULT = {"independent": "muprop", "relaxed": "relaxed", "recurrent": "muprop", "chain": "muprop"}
+DEFAULT = {
+    "independent": "muprop", "relaxed": "relaxed", "recurrent": "muprop", "chain": "muprop", "hardkuma": "relaxed"
+}
 ONE_SAMPLE = ("relaxed", "tracegraph")  # the others draw four masks per document if nothing is said
 
 
@@ -28,8 +30,13 @@ def check_guide(estimator: str, guide: str) -> None:
     Raises:
         ConfigError: that is so.
     """
-    if estimator == "relaxed" and guide != "relaxed":
+    if estimator == "relaxed" and guide not in ("relaxed", "hardkuma"):
         raise ConfigError(f"--estimator relaxed works with --guide relaxed, not with --guide {guide}")
+    if guide == "hardkuma" and estimator != "relaxed":
+        raise ConfigError(
+            f"--estimator {estimator}: samples of --guide hardkuma are weights that carry gradients themselves; use "
+            "--estimator relaxed, or --guide independent"
+        )
     if guide == "relaxed" and estimator not in PATHWISE:
         raise ConfigError(
             f"--estimator {estimator}: samples of --guide relaxed carry gradients themselves; use "
@@ -56,14 +63,16 @@ def check_samples(estimator: str, samples: int) -> None:
         raise ConfigError(f"--samples: disarm draws masks in pairs and needs an even number, got {samples}")
 
 
-def check_penalties(estimator: str, penalties: str) -> None:
-    """Refuse a treatment of KL and entropy that the estimator does not know.
+def check_penalties(estimator: str, penalties: str, guide: str = "") -> None:
+    """Refuse a treatment of KL and entropy that the estimator, or the guide, does not know.
 
     Raises:
         ConfigError: that is so.
     """
     if penalties not in PENALTIES:
         raise ConfigError(f"--penalties: expected {', '.join(PENALTIES[:-1])} or {PENALTIES[-1]}, got {penalties!r}")
+    if guide == "hardkuma" and penalties == "sampled":
+        raise ConfigError("--penalties sampled: those of --guide hardkuma are its closed forms; leave it out")
     if estimator == "muprop" and penalties == "sampled":
         raise ConfigError("--penalties sampled is for comparison with the paper; muprop has them exact, use rloo")
     if estimator == "tracegraph" and penalties == "constant":

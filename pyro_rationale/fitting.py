@@ -14,7 +14,7 @@ import torch
 
 from pyro_rationale.build import build_guide, build_model, build_objective, starting_prior, target_summary
 from pyro_rationale.config import Config
-from pyro_rationale.control import PenaltyRamp, RateControl, Schedule
+from pyro_rationale.control import Control, LagrangianControl, PenaltyRamp, RateControl, Schedule
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus
@@ -226,7 +226,7 @@ def prepare(
     steered = options.lambda1 is None
     rate = options.rate if steered else prior.rate
     schedule = Schedule(config.train.warmup, config.train.anneal, rate)
-    control = RateControl(schedule, prior) if steered else PenaltyRamp(schedule, prior)
+    control = make_control(config, schedule, prior)
     trainer = Trainer(fitted, build_objective(config), control, train, scale=spread * model.gain)
     watch = Watch(trainer, prior, rate if steered else None, model.gain, config.train.patience)
     fit = Fit(folder, corpus, fitted, trainer, watch, dev, prior, vectors, [])
@@ -239,6 +239,15 @@ def prepare(
         check_free(folder)  # once more: reading the corpus takes long enough for another fit to have come
     start_run(folder, config, corpus.spec, vocabulary)
     return fit
+
+
+def make_control(config: Config, schedule: Schedule, prior: ChainPrior) -> Control:
+    """What the options say shall hold the share of kept words."""
+    if config.control == "penalties":
+        return PenaltyRamp(schedule, prior)
+    if config.control == "lagrangian":
+        return LagrangianControl(schedule, prior, config.train.lagrange_rate, config.train.transitions)
+    return RateControl(schedule, prior)
 
 
 def fit_run(

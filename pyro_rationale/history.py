@@ -13,12 +13,14 @@ from pyro_rationale.errors import RunError
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step: loss per document over --nats, share of words kept, entropy in nats per word, documents."""
+    """One step: loss per document over --nats, share of words kept, entropy in nats per word, documents, and changes
+    of the mask per word."""
 
     loss: float
     rate: float
     entropy: float
     documents: int
+    changes: float = math.nan
 
 
 @dataclass

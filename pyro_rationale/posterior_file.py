@@ -125,7 +125,7 @@ class _Layout:
             "targets": json.dumps(self.spec.names, ensure_ascii=False),
             "classes": json.dumps(self.spec.classes, ensure_ascii=False),
             "kappa": float(fitted.model.kappa),
-            "tau": float(fitted.config.model.tau),
+            "tau": float(fitted.config.tau),
             "seed": seed,
             **{f"prior_{name}": value for name, value in prior.items()},
         }

@@ -159,8 +159,8 @@ def check_same_config(config: Config, folder: Path) -> None:
     for part, values in config.to_dict().items():
         for name, value in values.items():
             known = own.to_dict()[part][name]
-            if name == "samples":  # given or left to its default, the same number is the same fit
-                value, known = config.samples, own.samples
+            if name in ("samples", "tau", "entropy"):  # given or left to its default, the same number is the same fit
+                value, known = getattr(config, name), getattr(own, name)
             if value != known and name not in FREE:
                 flag = name.replace("_", "-")
                 raise ConfigError(f"--{flag}: the run in {folder} has {known}, got {value}; leave it out to resume")

@@ -16,7 +16,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from pyro_rationale.control import PenaltyRamp, RateControl
+from pyro_rationale.control import Control
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.errors import TrainingError
@@ -51,7 +51,7 @@ class Trainer:
         self,
         fitted: Fitted,
         objective: MaskELBO | TemperedTraceGraph,
-        control: RateControl | PenaltyRamp,
+        control: Control,
         batches: BucketedBatches,
         scale: float,
     ) -> None:
@@ -115,7 +115,7 @@ class Trainer:
             self.optimizer.step()
             self.step += 1
             if not reading:
-                self.fitted.model.prior = self.control.update(self.step, record.rate)
+                self.fitted.model.prior = self.control.update(self.step, record.rate, record.changes)
             self.totals.add(record)
             self.position += 1
         return record
@@ -127,7 +127,8 @@ class Trainer:
         rate = float(estimate.kept.sum()) / words
         value = -float(estimate.objective(self.objective.tau).mean())
         entropy = float(estimate.entropy.sum()) / words
-        return estimate.surrogate, StepRecord(value / self.scale, rate, entropy, len(batch))
+        changes = float(estimate.changes.sum()) / words
+        return estimate.surrogate, StepRecord(value / self.scale, rate, entropy, len(batch), changes)
 
     def _full_text_loss(self, batch: Batch) -> tuple[Tensor, StepRecord]:
         loss = full_text_loss(self.fitted.model, batch)
@@ -140,7 +141,8 @@ class Trainer:
         the target rate comes down. So the weight is held until the target is reached, and then falls to tau over
         half of the steps that remain; what is left is a fit of objective (2) with the tau that was asked for.
         """
-        tau, start = self.fitted.config.model.tau, self.fitted.config.train.entropy
+        config = self.fitted.config
+        tau, start = config.tau, config.entropy
         if start <= tau:
             return tau
         fallen = min(1.0, 2.0 * self._since_arrival())

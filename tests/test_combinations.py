@@ -16,11 +16,11 @@ from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.fitting import prepare
 from small_fit import fit_small, small, table
 
-FOR_RELAXED = ("relaxed", "straight-through")
+PATHWISE = {"relaxed": ("relaxed", "straight-through"), "hardkuma": ("relaxed",)}
 VALID = [
     (guide, estimator)
     for guide, estimator in itertools.product(GUIDE_NAMES, ESTIMATORS[1:])
-    if (estimator in FOR_RELAXED if guide == "relaxed" else estimator != "relaxed")
+    if (estimator in PATHWISE[guide] if guide in PATHWISE else estimator != "relaxed")
     and (estimator != "disarm" or guide == "independent")
 ]
 WORDS = "the room was lovely dirty and we liked hated it not so very much again".split()

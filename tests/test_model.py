@@ -236,9 +236,9 @@ def adam() -> PyroOptim:
 def objectives(name: str) -> list[Objective]:
     """All that serve this guide."""
     hard = ["muprop", "rloo", "reinforce", "straight-through"]
-    fitting = ["relaxed", "straight-through"] if name == "relaxed" else hard
+    fitting = {"relaxed": ["relaxed", "straight-through"], "hardkuma": ["relaxed"]}.get(name, hard)
     ours: list[Objective] = [MaskELBO(estimator, 2, 0.5) for estimator in fitting]
-    if name != "relaxed":
+    if name not in ("relaxed", "hardkuma"):
         ours.append(TemperedTraceGraph(1, 0.5))
     return [*ours, TraceGraph_ELBO(), TraceGraph_ELBO(num_particles=2), Trace_ELBO(max_plate_nesting=1)]
 

@@ -13,13 +13,13 @@ from pyro.infer import Trace_ELBO, TraceGraph_ELBO
 from torch import Tensor
 
 from oracle import Oracle, changes
-from pyro_rationale.config import Config
+from pyro_rationale.config import OWN_GUIDES, Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.guides import GUIDES, RationaleGuide
+from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference import Estimate, MaskELBO, TemperedTraceGraph, objective_report
 from pyro_rationale.inference.report import batch_terms
 from pyro_rationale.inference.terms import expected_counts
@@ -27,7 +27,7 @@ from pyro_rationale.models import RationaleModel
 from pyro_rationale.runs import Fitted
 from tiny import LENGTHS, SPECS, WORDS, Exact, exact, replicate, texts, tiny_guide, tiny_model
 
-EVERY = pytest.mark.parametrize("name", list(GUIDES))
+EVERY = pytest.mark.parametrize("name", OWN_GUIDES)  # weights of hardkuma: tests/test_hardkuma.py
 KINDS = pytest.mark.parametrize("kind", list(SPECS))
 WEIGHTS = pytest.mark.parametrize(("kappa", "tau"), [(1.0, 1.0), (1.0, 0.0), (6.0, 0.3), (6.0, 2.0)])
 COPIES = 4_000
@@ -78,6 +78,7 @@ def test_objective_is_the_enumerated_one(name: str, kappa: float, tau: float) ->
     check_mean(found.kl, torch.stack([one.q.kl(one.p) for one in documents]).detach())
     check_mean(found.entropy, torch.stack([one.q.entropy for one in documents]).detach())
     check_mean(found.kept, torch.stack([one.q.mean.sum() for one in documents]).detach())
+    check_mean(found.changes, torch.stack([one.q.expect(changes(one.q.masks)) for one in documents]).detach())
     assert float(found.reconstruction.std(0)[0]) > 0
 
 
@@ -99,6 +100,7 @@ def test_tracegraph_has_the_same_objective(name: str, tau: float) -> None:
     check_mean(found.kl, torch.stack([one.q.kl(one.p) for one in documents]).detach())
     check_mean(found.entropy, torch.stack([one.q.entropy for one in documents]).detach())
     check_mean(found.kept, torch.stack([one.q.mean.sum() for one in documents]).detach())
+    check_mean(found.changes, torch.stack([one.q.expect(changes(one.q.masks)) for one in documents]).detach())
 
 
 @pytest.mark.parametrize("name", ["independent", "chain", "relaxed"])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from pyro_rationale.config import GUIDE_NAMES
+from pyro_rationale.config import OWN_GUIDES
 from pyro_rationale.study import estimators
 from pyro_rationale.study.estimators import PAPER, REFERENCE, Contender, contenders, study
 from small_fit import refusal, whole
@@ -32,7 +32,7 @@ def run(path: Path, guides: list[str], *words: object) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("guide", GUIDE_NAMES)
+@pytest.mark.parametrize("guide", OWN_GUIDES)
 def test_every_row(tmp_path: Path, guide: str) -> None:
     result = run(tmp_path / "a.json", [guide], "--bias-draws", 0)
     (entry,) = result["runs"]
@@ -72,4 +72,5 @@ def test_refusals(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     said = refusal(capfd, study, "--run", whole(guide="chain"), "--batches", 1000)
     assert said.startswith("--batches 1000: the split holds")
     assert "no such run folder" in refusal(capfd, study, "--run", tmp_path / "none")
+    assert refusal(capfd, study, "--run", whole(guide="hardkuma")).endswith("there is nothing to compare")
     assert refusal(capfd, study, "--run", tmp_path, "--json", tmp_path / "no" / "a.json").startswith("--json")

@@ -20,6 +20,7 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.guides import (
     GUIDES,
     ChainGuide,
+    HardKumaGuide,
     IndependentGuide,
     RationaleGuide,
     RecurrentGuide,
@@ -110,6 +111,10 @@ def guide_table(guide: RationaleGuide, features: Tensor) -> Oracle:
         pairs = [torch.cat([features[0, t], features[0, t + 1]]) for t in range(n - 1)]
         couplings = torch.stack([guide.joint(pair)[0] for pair in pairs]) if pairs else features.new_zeros(0)
         return Oracle.chain(guide.head(features)[0, :, 0], couplings)
+    if isinstance(guide, HardKumaGuide):
+        a, b = (1 + guide.head(features)[0].exp()).log().unbind(-1)
+        selected = (1 - (0.1 / 1.2) ** a) ** b
+        return Oracle.independent((selected / (1 - selected)).log())
     assert isinstance(guide, RecurrentGuide)
     return recurrent_table(guide, features[0])
 

@@ -41,7 +41,8 @@ class Method:
 
 # The options by which fits differ. What a method does not mention is the default, whatever the base says.
 PLAIN: dict[str, Any] = {
-    "estimator": "auto", "samples": None, "penalties": "exact", "norm": "l0", "condition_on_target": False
+    "estimator": "auto", "samples": None, "penalties": "exact", "norm": "l0", "condition_on_target": False,
+    "control": "auto", "transitions": None, "entropy": None,
 }
 # Lei et al. (2016): one mask, penalties as part of the sampled cost, no baseline, no entropy. Their rate is held by
 # this package's control of it, as that of all fits: they tune lambda1 by hand.
@@ -61,6 +62,7 @@ METHODS: dict[str, Method] = {
     "relaxed": _run("relaxed", "relaxed guide", ours=True, guide="relaxed"),
     "independent": _run("independent", "independent guide, muprop", ours=True, guide="independent"),
     "recurrent": _run("recurrent", "recurrent guide, muprop", ours=True, guide="recurrent"),
+    "hardkuma": _run("hardkuma", "HardKuma (Bastings et al. 2019)", guide="hardkuma", tau=None),
     "reinforce-independent": _run(
         "reinforce-independent", "REINFORCE, independent (Lei et al. 2016)", guide="independent", **PAPER
     ),

@@ -38,6 +38,7 @@ class Estimate:
         kl: KL(q || p) per document, `(B,)`, detached.
         entropy: H(q) per document, `(B,)`, detached.
         kept: words kept by the samples, `(B,)`, detached; expected words where the guide has marginals.
+        changes: changes of the mask, likewise.
     """
 
     surrogate: Tensor
@@ -45,6 +46,7 @@ class Estimate:
     kl: Tensor
     entropy: Tensor
     kept: Tensor
+    changes: Tensor
 
     def objective(self, tau: float) -> Tensor:
         """Objective (2) per document, `(B,)`."""
@@ -141,6 +143,7 @@ class MaskELBO(ELBO):
             kl=_per_document(terms.kl),
             entropy=_per_document(terms.entropy),
             kept=_kept(q, z),
+            changes=_changes(q, z),
         )
 
     def _terms(self, q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
@@ -259,3 +262,15 @@ def _kept(q: MaskDistribution, z: Tensor) -> Tensor:
     if isinstance(q, RecurrentMask):
         return z.detach().sum(-1).mean(0)
     return q.mean[0].detach().sum(-1)
+
+
+def _changes(q: MaskDistribution, z: Tensor) -> Tensor:
+    """Expected number of changes between neighbours in the same sense, `(B,)`."""
+    if not isinstance(q, RecurrentMask):
+        return q.change[0].detach().sum(-1)
+    return changes_of(z.detach(), q.word_mask).mean(0)
+
+
+def changes_of(z: Tensor, words: Tensor) -> Tensor:
+    """Changes between neighbouring words of masks `(*s, B, T)`, `(*s, B)`; that to the padding is none."""
+    return ((z[..., 1:] - z[..., :-1]).abs() * words[..., 1:]).sum(-1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.distributions import MaskDistribution, RecurrentMask, RelaxedMask
+from pyro_rationale.distributions import HardKumaMask, MaskDistribution, RecurrentMask, RelaxedMask
 from pyro_rationale.inference.terms import closed_terms, prefix_terms
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def discrete(q: MaskDistribution) -> MaskDistribution:
     """The distribution over 0/1 masks that a guide stands for: a relaxed one's discrete twin, else itself."""
-    return q.discrete() if isinstance(q, RelaxedMask) else q
+    return q.discrete() if isinstance(q, RelaxedMask | HardKumaMask) else q
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from pyro.ops.provenance import detach_provenance
 from torch import Tensor
 
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.objective import Estimate, misfit, observed_log_prob
+from pyro_rationale.inference.objective import Estimate, changes_of, misfit, observed_log_prob
 
 
 class TemperedTraceGraph(TraceGraph_ELBO):
@@ -49,12 +49,15 @@ class TemperedTraceGraph(TraceGraph_ELBO):
         surrogates, samples = [], []
         for model_trace, guide_trace in self._get_traces(model, guide, args, kwargs):
             surrogates.append(self._loss_and_surrogate_loss_particle(model_trace, guide_trace)[1])
+            q = guide_trace.nodes["z"]["fn"]
             log_q = guide_trace.nodes["z"]["log_prob"] / self.tau
             kl = log_q - model_trace.nodes["z"]["log_prob"]
-            values = (observed_log_prob(model_trace), kl, -log_q, guide_trace.nodes["z"]["value"].sum(-1))
+            z = guide_trace.nodes["z"]["value"]
+            changes = changes_of(z, q.word_mask)
+            values = (observed_log_prob(model_trace), kl, -log_q, z.sum(-1), changes)
             samples.append(torch.stack([detach_provenance(value).detach() for value in values]))
-        reconstruction, kl, entropy, kept = torch.stack(samples).mean(0)
-        return Estimate(torch.stack(surrogates).mean(), reconstruction, kl, entropy, kept)
+        reconstruction, kl, entropy, kept, changes = torch.stack(samples).mean(0)
+        return Estimate(torch.stack(surrogates).mean(), reconstruction, kl, entropy, kept, changes)
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Minus the objective, summed over documents, with the gradient of Pyro's surrogate."""

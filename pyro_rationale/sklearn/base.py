@@ -63,7 +63,7 @@ class RationaleEstimator(BaseEstimator):
         lambda2: float | None = None,
         nats: float = 200.0,
         kappa: float | None = None,
-        tau: float = 0.25,
+        tau: float | None = None,
         temperature: float = 0.3,
         estimator: str = "auto",
         samples: int | None = None,

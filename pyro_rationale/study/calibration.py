@@ -181,7 +181,7 @@ def study(
             {
                 "run": str(path),
                 "guide": options.guide,
-                "tau": options.tau,
+                "tau": fitted.config.tau,
                 "nats": options.nats,
                 "quality": {name: quality[name] for name in QUALITY if name in quality},
                 "documents": len(documents),

@@ -90,7 +90,13 @@ PAPER = Contender("reinforce", 1, "sampled", note="the paper's")
 
 
 def contenders(guide: str) -> list[Contender]:
-    """All that serve the family of that guide; a relaxed guide is the independent family, sampled otherwise."""
+    """All that serve the family of that guide; a relaxed guide is the independent family, sampled otherwise.
+
+    Raises:
+        ConfigError: HardKuma weights, for which there is one estimator and nothing to compare.
+    """
+    if guide == "hardkuma":
+        raise ConfigError("--run: --guide hardkuma has one estimator, by its own weights; there is nothing to compare")
     independent = guide in ("independent", "relaxed")
     rows = [PAPER]
     for penalties in ("sampled", "exact"):
@@ -175,14 +181,14 @@ def fitted_baseline(networks: Networks, penalties: str, steps: int) -> Standardi
     guide = networks.twin(networks.family, "nvil")
     baseline = StandardisedBaseline(guide.generator.width, config.model.hidden).to(networks.fitted.device)
     guide.baseline = baseline
-    learning = MaskELBO("nvil", FITTING, config.model.tau, penalties)
+    learning = MaskELBO("nvil", FITTING, config.tau, penalties)
     fit_baseline(learning, networks.model, guide, networks.others, steps)
     return baseline
 
 
 def step_times(guides: dict[Contender, RationaleGuide], networks: Networks, steps: int) -> dict[Contender, float]:
     """Median time of a whole step over that of the bare networks on the full texts; they take turns."""
-    tau, model = networks.fitted.config.model.tau, networks.model
+    tau, model = networks.fitted.config.tau, networks.model
     objectives = {row: row.objective(tau) for row in guides}
     body = copy.deepcopy(networks.guide.generator)
     ratios: dict[Contender, list[float]] = {row: [] for row in guides}
@@ -211,7 +217,7 @@ def _now(networks: Networks) -> float:
 
 def measure(networks: Networks, draws: int, short_draws: int, fitting: int, steps: int, seed: int) -> list[Row]:
     """The table of one state of the networks."""
-    tau = networks.fitted.config.model.tau
+    tau = networks.fitted.config.tau
     rows = contenders(networks.fitted.config.guide)
     console = Console(stderr=True)
     quiet = not console.is_terminal
@@ -316,7 +322,7 @@ def study(
     result["runs"] = []
     for folder in folders:
         fitted, documents = run_documents(folder, flags, split)
-        guide, tau = fitted.config.guide, fitted.config.model.tau
+        guide, tau = fitted.config.guide, fitted.config.tau
         entry: dict[str, Any] = {"run": str(folder), "guide": guide, "tau": tau}
         for networks in states(fitted, documents, batches, size, seed):
             rows = measure(networks, draws, bias_draws, baseline_steps, timed_steps, seed)

@@ -78,7 +78,7 @@ def study(
         torch.manual_seed(seed)
         measured = measure(fitted, documents, samples, repeats, weight, batch_size)
     facts = {"run": str(folder), "documents": len(documents), "cut": cut, "words": words or None, "kappa": weight}
-    facts |= {"tau": fitted.config.model.tau, "samples": samples, "repeats": repeats, "seed": seed}
+    facts |= {"tau": fitted.config.tau, "samples": samples, "repeats": repeats, "seed": seed}
     result: dict[str, Any] = facts | measured.summary()
     report(result)
     save(json_path, result | {"each": measured.each(documents)})

@@ -101,7 +101,7 @@ def study(
     with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
         torch.manual_seed(seed)
         result = compare(fitted, short, number, Effort(**effort))
-    facts = {"run": str(folder), "kappa": float(fitted.model.kappa), "tau": fitted.config.model.tau, "seed": seed}
+    facts = {"run": str(folder), "kappa": float(fitted.model.kappa), "tau": fitted.config.tau, "seed": seed}
     result = {**facts, "words": words or None, **effort, **result}
     report(result)
     save(json_path, result)
@@ -181,7 +181,7 @@ def by_chains(
         mixed = mixing(chains, batch.lengths)
         gap = None
         if effort.steps:
-            tau = fitted.config.model.tau
+            tau = fitted.config.tau
             gap = amortization_gap(scorer, q, refine(fitted.model, q, batch, tau, steps=effort.steps), tau)
         for row, index in enumerate(batch.index.tolist()):
             mean = chains.mean[row, : len(marginals[index])].cpu()

@@ -1,0 +1,64 @@
+"""Independent words with HardKuma weights (Bastings, Aziz and Titov 2019): the baseline that this project compares
+itself with, in the same networks.
+
+The encoder reads weights in [0, 1] while it trains. A word is selected if its weight is not 0, and all that is
+reported is about that 0/1 mask, as for every other guide; predictions included, which read the selected words whole
+(DESIGN, trap 5). At test time the authors give a word its likeliest kind (0, 1, or the mean of its weight); here it is
+selected when that is likelier than not, which differs only where 0 is the likeliest of three but below 1/2.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pyro_rationale.distributions import HardKumaMask, HardKumaraswamy
+from pyro_rationale.guides.base import RationaleGuide
+from pyro_rationale.guides.target import TargetContext
+from pyro_rationale.nn import BiLSTM
+
+SHAPES = (1e-6, 100.0)  # theirs: beyond these nothing changes any more
+MIDDLE = math.log(2.0)  # softplus(0): both shapes of their untrained guide
+
+
+class HardKumaGuide(RationaleGuide):
+    """Two shapes per word, a = softplus(w . h + c) and b likewise (their KumaGate)."""
+
+    def __init__(
+        self,
+        generator: BiLSTM,
+        baseline: nn.Module | None = None,
+        target: TargetContext | None = None,
+    ) -> None:
+        super().__init__(generator, baseline, target)
+        self.head = nn.Linear(generator.width, 2)
+
+    def shapes(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `(B, T, H)` -> a and b, `(B, T)` each."""
+        a, b = F.softplus(self.head(features)).clamp(*SHAPES).unbind(-1)
+        return a, b
+
+    def start_rate(self, rate: float) -> None:
+        """Set both biases so that P(weight != 0) = rate: a = MIDDLE * s and b = MIDDLE / s, s by bisection."""
+
+        def tilted(log_s: float) -> tuple[float, float]:
+            return MIDDLE * math.exp(log_s), MIDDLE * math.exp(-log_s)
+
+        def selected(log_s: float) -> float:
+            a, b = (torch.tensor(shape, dtype=torch.float64) for shape in tilted(log_s))
+            return float(HardKumaraswamy(a, b).log_selected.exp())
+
+        low, high = -4.0, 4.0  # from next to nothing to next to everything
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if selected(middle) < rate else (low, middle)
+        with torch.no_grad():
+            self.head.bias.copy_(torch.tensor([math.log(math.expm1(shape)) for shape in tilted(low)]))
+
+    def distribution(self, features: Tensor, lengths: Tensor) -> HardKumaMask:
+        """q(z | x), `(B,)` masks of `T` words; its draws carry gradients."""
+        a, b = self.shapes(features)
+        return HardKumaMask(a, b, lengths)
