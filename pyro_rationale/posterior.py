@@ -266,7 +266,7 @@ def _flags(row: Tensor, document: Document) -> Mask:
 
 
 def unlabelled(document: Document) -> Document:
-    return replace(document, targets=(), gold=None, opinion=None)
+    return replace(document, targets=(), gold=None, opinion=None, maps=None)
 
 
 def seed_of(document: Document, seed: int) -> int:
