@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from pyro_rationale.baselines.methods import METHODS, PLAIN
+from pyro_rationale.build import starting_prior
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.options import DataOptions
@@ -176,7 +177,9 @@ class Plan:
             return kind(**{item.name: flags[item.name] for item in fields(kind) if item.name in flags})
 
         try:
-            return Config(part(DataOptions), part(ModelOptions), part(TrainOptions))
+            config = Config(part(DataOptions), part(ModelOptions), part(TrainOptions))
+            starting_prior(config, 1.0)  # a rate and a span that do not go together are told before any fit
+            return config
         except ConfigError as problem:
             raise ConfigError(f"{cell}: {problem}") from None
 
