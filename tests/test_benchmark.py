@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -127,6 +128,14 @@ def test_the_files_that_come_along(path: Path) -> None:
     plan = read_plan(path)
     for cell in plan.cells():
         plan.config(cell, 0.1)  # every combination of flags makes sense
+
+
+def test_the_example_of_the_documentation() -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "benchmark.md").read_text(), flags=re.DOTALL)
+    plan = make_plan(tomllib.loads(text))
+    for cell in plan.cells():
+        plan.config(cell, 0.1)
+    assert [rate.label for rate in plan.corpora[1].rates] == ["0.1", "0.2"]
 
 
 def test_gold_shares_come_from_training_texts_and_never_from_test_texts(tmp_path: Path) -> None:
