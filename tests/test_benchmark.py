@@ -216,7 +216,7 @@ def test_a_method_gets_no_test_text_and_no_gold(tmp_path: Path, monkeypatch: pyt
     (corpus,) = seen
     assert corpus.test == ()
     for document in (*corpus.train, *corpus.dev):
-        assert not document.gold and not document.opinion and not document.maps
+        assert (document.gold, document.opinion, document.maps) == (None, None, None)
         assert document.targets
 
 
