@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pyro_rationale.baselines import RunMarker
 from pyro_rationale.commands import given, options_from, run_command, to_json, with_given
 from pyro_rationale.data import CORPORA, load_corpus
 from pyro_rationale.data.corpus import Corpus, Document
+from pyro_rationale.data.leaks import summary
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import describe
 from pyro_rationale.data.tokenize import tokenize
@@ -74,8 +75,9 @@ def evaluate(
     data = data_options(fitted.config.data, flags, given())
     words = None if lexicon is None else read_lexicon(lexicon, data.cache)
     corpus = load_corpus(data, fitted.spec)
+    foreign = is_foreign(data, fitted.config.data)  # none of its splits was trained on
     if split == "auto":
-        split = "all" if is_foreign(data, fitted.config.data) else "test"
+        split = "all" if foreign else "test"
     documents = documents_of(corpus, split)
     judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
     measured = measure(RunMarker(fitted, how, batch_size), documents, judge, words, how.seed)
@@ -97,7 +99,11 @@ def evaluate(
     if bootstrap:
         ends = intervals(measured.statistics, bootstrap, LEVEL, seed=how.seed)
         result["bootstrap"] = {"draws": bootstrap, "level": LEVEL, "intervals": ends}
+    if corpus.leaks is not None and not foreign:
+        result["leaks"] = asdict(corpus.leaks)
     report(result, json_path)
+    if json_path != STANDARD_OUTPUT and not foreign:
+        click.echo(summary(corpus))
 
 
 def check_json(path: str | None) -> None:

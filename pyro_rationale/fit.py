@@ -18,6 +18,7 @@ from rich.text import Text
 from pyro_rationale.commands import given, options_from, run_command, with_given
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.leaks import summary
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.explain import describe
@@ -150,6 +151,8 @@ class Bar:
         sizes = f"{len(corpus.train):,} train, {len(corpus.dev):,} dev, {len(corpus.test):,} test"
         what = f": {sizes}; {spec.kind} of {', '.join(spec.names)}"
         self.console.print(Text.assemble((corpus.name, "bold"), what), soft_wrap=True)
+        if corpus.leaks is not None:
+            self.console.print(summary(corpus), soft_wrap=True, markup=False)
         if fit.vectors is not None:
             tokens = fit.vectors.token_coverage(corpus.train, fitted.vocabulary)
             self.console.print(f"word vectors: {fit.vectors.coverage:.1%} of {len(fitted.vocabulary):,} words, "

@@ -181,6 +181,7 @@ class Fit:
             "best_epoch": self.watch.best_epoch,
             "recoveries": self.watch.recoveries,
             "noise_floor": self.corpus.noise_floor,
+            "leaks": None if self.corpus.leaks is None else asdict(self.corpus.leaks),
             "prior": describe_prior(fitted.model.prior, fitted.model.gain),
             "prior_asked": describe_prior(self.prior, fitted.model.gain),
         }

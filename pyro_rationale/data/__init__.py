@@ -10,6 +10,7 @@ from pathlib import Path
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
+from pyro_rationale.data.leaks import without_leaks
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, DataError
@@ -40,6 +41,8 @@ _load_path = _lazy("tabular", "load_tabular")
 def load_corpus(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     """Read the corpus that `options.data` names: one of `CORPORA`, `beer:FOLDER`, or the path of a table.
 
+    Every corpus is looked through for copies between its splits, see :mod:`pyro_rationale.data.leaks`.
+
     Args:
         options: which texts, read how.
         spec: targets of a fitted run; labels and ranges are then mapped by it, and misfits are errors.
@@ -50,6 +53,10 @@ def load_corpus(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     """
     if options.max_words < 1:
         raise ConfigError(f"--max-words: expected at least 1, got {options.max_words}")
+    return without_leaks(_read(options, spec), options.drop_leaks)
+
+
+def _read(options: DataOptions, spec: TargetSpec | None) -> Corpus:
     if options.data in CORPORA:
         return CORPORA[options.data](options, spec)
     if options.data.startswith("beer:"):

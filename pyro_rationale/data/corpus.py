@@ -58,12 +58,50 @@ class Document:
 
 
 @dataclass(frozen=True)
+class Copies:
+    """How many documents of one list stand in another: word for word, or else nearly."""
+
+    exact: int = 0
+    near: int = 0
+
+    @property
+    def total(self) -> int:
+        """Both."""
+        return self.exact + self.near
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Copies between the splits and within training, see :mod:`pyro_rationale.data.leaks`.
+
+    Attributes:
+        test: test documents that stand in training as well.
+        dev: dev documents that stand in training as well.
+        test_dev: test documents that stand in dev as well.
+        train: training documents that repeat an earlier one.
+        leaked: training documents that stand in dev or test as well.
+        conflicts: documents that repeat another one, in whatever split, with another target: another class, or a
+            rating that is more than a tenth of the range away.
+        dropped: training documents left out for it (`--drop-leaks`).
+    """
+
+    test: Copies = Copies()
+    dev: Copies = Copies()
+    test_dev: Copies = Copies()
+    train: Copies = Copies()
+    leaked: int = 0
+    conflicts: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
 class Corpus:
     """Three lists of documents and what is predicted of them.
 
     Attributes:
         noise_floor: the smallest possible expected squared error, in the user's units squared, where it is
             known by construction (planted reviews); else `None`.
+        leaks: copies that were found when it was loaded; `None` for documents that were never looked through.
     """
 
     name: str
@@ -72,3 +110,4 @@ class Corpus:
     dev: tuple[Document, ...]
     test: tuple[Document, ...]
     noise_floor: float | None = None
+    leaks: Leaks | None = None

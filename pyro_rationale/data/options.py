@@ -26,6 +26,7 @@ class DataOptions:
     task: str = option("auto", "what the target is", choices=("auto", "regression", "binary", "multiclass"))
     target_range: tuple[float, float] | None = option(None, "lowest and highest rating; else read off the data")
     skip_bad_rows: bool = option(False, "leave unusable rows out, and say how many, instead of stopping")
+    drop_leaks: bool = option(False, "leave training texts out that stand, or nearly stand, in dev or test too")
     dev_data: str | None = option(None, "development file (path corpora and beer); else split off")
     test_data: str | None = option(None, "test file (path corpora and beer); else split off")
     annotations: str | None = option(None, "beer: annotations.json with gold rationales (used as test set)")
