@@ -210,6 +210,12 @@ def test_a_method_gets_no_test_text_and_no_gold(tmp_path: Path, monkeypatch: pyt
         seen.append(corpus)
         return METHODS["relaxed"].fit(config, corpus, folder)
 
+    def load(options: DataOptions, *more: Any) -> Corpus:
+        corpus = load_corpus(options, *more)
+        marked = tuple(replace(d, maps=(d.gold or (),)) for d in corpus.train)
+        return replace(corpus, train=marked)
+
+    monkeypatch.setattr(cells, "load_corpus", load)
     monkeypatch.setitem(METHODS, "chain", Method("spy", spy))
     shop = tiny(tmp_path)
     shop.make(shop.plan.cells()[0])

@@ -90,7 +90,7 @@ class Corpora:
 def for_selection(corpus: Corpus) -> Corpus:
     """The corpus as fitting may see it: no test text, and no gold anywhere."""
     train, dev = (
-        tuple(replace(document, gold=None, opinion=None) for document in documents)
+        tuple(replace(document, gold=None, opinion=None, maps=None) for document in documents)
         for documents in (corpus.train, corpus.dev)
     )
     return replace(corpus, train=train, dev=dev, test=())
