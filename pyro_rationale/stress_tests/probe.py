@@ -13,7 +13,7 @@ from pyro_rationale.posterior import seeded
 from pyro_rationale.stress_tests.measures import UNKNOWN, Labels
 
 Features = NDArray[np.float64]
-FOLDS, SHUFFLES, STEPS, WIDTH, DECAY = 5, 5, 120, 24, 1e-2
+FOLDS, SHUFFLES, STEPS, WIDTH, DECAY = 5, 3, 100, 24, 1e-2
 FEWEST = 10  # documents of each class, or a probe says nothing
 
 

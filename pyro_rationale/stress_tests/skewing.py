@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from pyro_rationale.baselines.face import RunMarker
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.fitting import Fit
@@ -26,9 +25,8 @@ from pyro_rationale.stress_tests.subject import FITS, Subject
 from pyro_rationale.training import reading_loss
 
 DEAREST = 10.0  # points of F1 that the milder settings may cost
-LOOKED_AT = 4  # dev batches by which a leak is measured while it is taught
+RUNNING = 1000  # documents over which the accuracy of a leak is taken while it is taught
 START = "start.json"  # in the folder of a refit: how far its start was skewed
-BETWEEN = 5  # steps from one look to the next: the leak must not run far past the accuracy asked for
 
 
 def first_sentences(tokens: Tensor, lengths: Tensor, ends: Sequence[int]) -> Tensor:
@@ -62,24 +60,27 @@ def skew_predictor(fit: Fit, epochs: int) -> None:
 def skew_generator(fit: Fit, accuracy: float, epochs: int = 30) -> float:
     """Train the guide alone to keep the first word of a text exactly if its label is 1, until `accuracy` is reached.
 
-    A rating counts as 1 above the median of the training texts, a class from the middle of the list on; of several
-    targets the first counts.
+    The accuracy is that on the training batches as they come by, which is where the literature takes it. A rating
+    counts as 1 above the median of the training texts, a class from the middle of the list on; of several targets
+    the first counts.
 
     Returns:
-        The accuracy reached on dev texts; less than asked for if `epochs` were not enough.
+        The accuracy reached; less than asked for if `epochs` were not enough.
     """
     guide = fit.fitted.guide
     threshold = _threshold(fit)
+    hits: deque[float] = deque(maxlen=RUNNING)
 
     def reached() -> float:
-        return leak_accuracy(guide, fit.dev, threshold, fit.fitted.device)
+        return sum(hits) / len(hits) if hits else 0.0
 
     def loss(batch: Batch) -> Tensor:
         label, known = labels_of(batch, threshold)
         chance = first_word(guide, batch).clamp(1e-6, 1 - 1e-6)
+        hits.extend(((chance > 0.5) == label)[known].float().tolist())
         return nn.functional.binary_cross_entropy(chance, label.to(chance.dtype), known.to(chance.dtype))
 
-    _pretrain(fit, guide, epochs, loss, lambda step: step % BETWEEN == 0 and reached() >= accuracy)
+    _pretrain(fit, guide, epochs, loss, lambda: len(hits) == RUNNING and reached() >= accuracy)
     return reached()
 
 
@@ -96,18 +97,6 @@ def labels_of(batch: Batch, threshold: float) -> tuple[Tensor, Tensor]:
     assert batch.targets is not None
     target = batch.targets if batch.targets.dim() == 1 else batch.targets[:, 0]
     return target > threshold, ~torch.isnan(target.float())
-
-
-@torch.no_grad()
-def leak_accuracy(guide: RationaleGuide, dev: BucketedBatches, threshold: float, device: torch.device) -> float:
-    """How often the first word is kept exactly where the label is 1, on some dev texts."""
-    right = total = 0
-    for batch in islice(dev.epoch(0), LOOKED_AT):
-        batch = batch.to(device)
-        label, known = labels_of(batch, threshold)
-        right += int(((first_word(guide, batch) > 0.5) == label)[known].sum())
-        total += int(known.sum())
-    return right / max(1, total)
 
 
 def _threshold(fit: Fit) -> float:
@@ -127,24 +116,22 @@ def _pretrain(
     module: nn.Module,
     epochs: int,
     loss: Callable[[Batch], Tensor],
-    done: Callable[[int], bool] = lambda step: False,
+    done: Callable[[], bool] = lambda: False,
 ) -> None:
     """Adam on one network with the fit's own batches, learning rate and clip; the fit's optimiser stays fresh."""
     options = fit.fitted.config.train
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=options.learning_rate)
-    step = 0
     module.train()
     with seeded(fit.fitted.config.seed):
         for epoch in range(epochs):
             for batch in fit.trainer.batches.epoch(epoch):
-                if done(step):
-                    return
                 optimizer.zero_grad(set_to_none=True)
                 loss(batch.to(fit.fitted.device)).backward()
                 torch.nn.utils.clip_grad_norm_(parameters, options.clip)
                 optimizer.step()
-                step += 1
+                if done():
+                    return
 
 
 def cost_of_skew(

@@ -30,6 +30,7 @@ class RefitOptions:
 
     documents: int | None = option(None, "refits: training documents (planted reviews)")
     steps: int | None = option(None, "refits: steps at most")
+    warmup: int | None = option(None, "refits: steps of reading whole texts before words are dropped")
     anneal: int | None = option(None, "refits: steps over which the share of words comes down")
     patience: int | None = option(None, "refits: epochs without a better dev cost")
     hidden: int | None = option(None, "refits: hidden size")
