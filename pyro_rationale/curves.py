@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
@@ -187,9 +187,12 @@ def bisect(rate_at: Callable[[float], float], rate: float, far: float = FAR) -> 
 
 def ways_of(marker: Marker) -> tuple[str, ...]:
     """The ways that this marker can be read in: all three for fitted runs with a closed form, else two."""
-    if isinstance(marker, RunMarker) and marker.fitted.config.guide != "recurrent":
-        return WAYS
-    return WAYS[:2]
+    return WAYS if _is_run(marker) and marker.fitted.config.guide != "recurrent" else WAYS[:2]
+
+
+def _is_run(marker: Marker) -> TypeGuard[RunMarker]:
+    """Whether its masks are those of a guide; the markers derived from a run's put others in their place."""
+    return type(marker) is RunMarker
 
 
 def marks_of(marker: Marker, documents: Sequence[Document], way: str, coupling: float = 0.0) -> Marks:
@@ -205,7 +208,7 @@ def marks_of(marker: Marker, documents: Sequence[Document], way: str, coupling: 
         return Topmost(marker.marginals(texts))
     if way != "prior":
         raise ConfigError(f"--way: expected one of {', '.join(WAYS)}, got {way!r}")
-    if not isinstance(marker, RunMarker):
+    if not _is_run(marker):
         raise ConfigError(f"--way prior: {marker.name} has no prior to change; use --way threshold or top-k")
     return Reweighted(marker, texts, coupling)
 

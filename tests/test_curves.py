@@ -189,6 +189,18 @@ def test_a_curve_by_hand_of_a_marker_that_may_see_no_label() -> None:
         trace(Counter(), DOCUMENTS, "top-k", [1.5])
 
 
+def test_a_marker_that_hides_its_guide_has_no_prior() -> None:
+    class Everything(RunMarker):
+        def marginals(self, documents: Sequence[Document]) -> list[Numbers]:
+            return [np.ones(len(document.tokens)) for document in documents]
+
+    marker, documents = fitted_run("chain")
+    assert ways_of(marker) == WAYS
+    assert ways_of(Everything(marker.fitted)) == WAYS[:2]
+    with pytest.raises(ConfigError, match="has no prior to change"):
+        marks_of(Everything(marker.fitted), documents, "prior")
+
+
 def test_levels_from_other_texts() -> None:
     other = (scored(0.7, 0.65, target=0.0, gold=(False, False)),)
     found = trace(Counter(), DOCUMENTS, "threshold", [0.5], levels_from=other)
