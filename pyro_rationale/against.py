@@ -33,7 +33,7 @@ from pyro_rationale.evaluate import (
 from pyro_rationale.measuring import Measured, measure
 from pyro_rationale.metrics import Difference, differences, holm
 from pyro_rationale.posterior import DecodeOptions
-from pyro_rationale.render import LABELS, format_interval, format_value
+from pyro_rationale.render import LABELS, format_value
 from pyro_rationale.runs import Fitted
 from pyro_rationale.storage import write_json
 
@@ -44,6 +44,9 @@ TESTED = (
     *("comprehensiveness", "sufficiency", "aopc_comprehensiveness", "aopc_sufficiency", "judge_kept_mse"),
     "judge_kept_accuracy",
 )
+
+NAME_WIDTH = 10
+SHORT = {"judge_kept_mse": "squared error of judge", "judge_kept_accuracy": "accuracy of judge"}  # from kept words
 
 
 @click.command()
@@ -132,18 +135,32 @@ def _entry(item: Difference) -> dict[str, Any]:
 
 
 def differences_table(result: Mapping[str, Any], names: list[str]) -> Group:
-    """A row per metric; differences are RUN minus OTHER."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column()
-    for title in (*names, "difference", f"{100 * LEVEL:g} % interval", "p", "p, Holm"):
+    """A row per metric; differences are RUN minus OTHER, of shares in percentage points."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    for name in names:
+        table.add_column(_broken(name), justify="right", max_width=NAME_WIDTH)
+    for title in (f"difference ({100 * LEVEL:g} %)", "p", "Holm"):
         table.add_column(title, justify="right", overflow="fold")
     for name, row in result["metrics"].items():
-        ends = format_interval(name, (row["low"], row["high"]))
-        cells = [format_value(name, row[key]) for key in ("one", "other", "difference")]
-        table.add_row(LABELS[name][0].strip(), *cells, ends, p_text(row["p"]), p_text(row["p_holm"]))
+        label = SHORT.get(name, LABELS[name][0].removesuffix(" (ERASER)"))
+        figures = format_value(name, row["one"]), format_value(name, row["other"]), difference_text(name, row)
+        table.add_row(label, *figures, p_text(row["p"]), p_text(row["p_holm"]))
     which = "all of it" if result["split"] == "all" else f"{result['split']} split"
     title = f"{result['documents']:,} documents of {result['data']} ({which}), masks by {result['decode']}"
     return Group(Text(title, style="bold"), table)
+
+
+def _broken(name: str) -> str:
+    """A folder's name that may be folded at its hyphens and slashes."""
+    return name if len(name) <= NAME_WIDTH else name.replace("-", "- ").replace("/", "/ ")
+
+
+def difference_text(name: str, row: Mapping[str, float]) -> str:
+    """`+3.3 (+2.9, +3.7)`; no interval where there is none."""
+    share = LABELS[name][1] == "%"
+    texts = [f"{100 * row[key]:+.1f}" if share else f"{row[key]:+.2g}" for key in ("difference", "low", "high")]
+    return texts[0] if math.isnan(row["low"]) else f"{texts[0]} ({texts[1]}, {texts[2]})"
 
 
 def p_text(p: float) -> str:
