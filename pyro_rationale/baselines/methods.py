@@ -13,7 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.baselines.face import Marker
+from pyro_rationale.baselines.attention import fit_attention
+from pyro_rationale.baselines.face import Marker, RunMarker
+from pyro_rationale.baselines.linear import fit_tfidf
+from pyro_rationale.baselines.reader import FullTextMarker, GivenMarker, RandomMarker, fit_reader
 from pyro_rationale.baselines.runs import fit_marker
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
@@ -57,6 +60,36 @@ def _fit_run(name: str, flags: dict[str, Any], config: Config, corpus: Corpus, f
     return fit_marker(name, config, flags, corpus, folder)
 
 
+def _full_text(config: Config, corpus: Corpus, folder: Path) -> Marker:
+    return _named("full-text", FullTextMarker(fit_reader("full-text", "full", config, corpus, folder)))
+
+
+def _random(config: Config, corpus: Corpus, folder: Path) -> Marker:
+    fitted = fit_reader("random", "random", config, corpus, folder)
+    return _named("random", RandomMarker(fitted, config.model.rate, config.seed))
+
+
+def _attention(kind: str, name: str, config: Config, corpus: Corpus, folder: Path) -> Marker:
+    return fit_attention(name, kind, config, corpus, folder)
+
+
+def _fresh(config: Config, corpus: Corpus, folder: Path) -> Marker:
+    """The two fits of Jain et al. (2020): what soft attention marks, and a reader that has seen nothing else."""
+    marker = fit_attention("soft-attention", "soft", config, corpus, folder / "marker")
+    chosen = (marker.masks(corpus.train), marker.masks(corpus.dev))
+    fitted = fit_reader("fresh", "given", config, corpus, folder / "reader", chosen)
+    return _named("fresh", GivenMarker(fitted, marker))
+
+
+def _named(name: str, marker: RunMarker) -> RunMarker:
+    marker.name = name
+    return marker
+
+
+def _ranked(title: str, fit: Fitter) -> Method:
+    return Method(title, fit, steered=False)
+
+
 METHODS: dict[str, Method] = {
     "chain": _run("chain", "chain guide, muprop", ours=True, guide="chain"),
     "relaxed": _run("relaxed", "relaxed guide", ours=True, guide="relaxed"),
@@ -69,6 +102,14 @@ METHODS: dict[str, Method] = {
     "reinforce-recurrent": _run(
         "reinforce-recurrent", "REINFORCE, recurrent (Lei et al. 2016)", guide="recurrent", **PAPER
     ),
+    "budget": _ranked("budgeted top-k (SPECTRA without pairs)", partial(_attention, "budget", "budget")),
+    "soft-attention": _ranked("soft attention, top words", partial(_attention, "soft", "soft-attention")),
+    "sparse-attention": _ranked("1.5-entmax attention, top words", partial(_attention, "sparse", "sparse-attention")),
+    "hard-attention": _ranked("hard attention, top words", partial(_attention, "hard", "hard-attention")),
+    "fresh": _ranked("soft attention, top words, read by a reader of their own (FRESH)", _fresh),
+    "tfidf": _ranked("tf-idf, linear, top words", partial(fit_tfidf, "tfidf")),
+    "random": _ranked("random words", _random),
+    "full-text": _ranked("full text", _full_text),
 }
 
 

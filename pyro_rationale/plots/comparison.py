@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from pyro_rationale.comparing import Compared
 
-COLOURS = {"independent": "#0072B2", "relaxed": "#E69F00", "recurrent": "#009E73", "chain": "#D55E00"}
-MARKERS = {"independent": "o", "relaxed": "s", "recurrent": "^", "chain": "D"}
+COLOURS = {"independent": "#0072B2", "relaxed": "#E69F00", "recurrent": "#009E73", "chain": "#D55E00",
+           "hardkuma": "#CC79A7"}
+MARKERS = {"independent": "o", "relaxed": "s", "recurrent": "^", "chain": "D", "hardkuma": "P"}
 LINES = {"elbo": "-", "expected-cost": "--"}
 
 COST_TERMS = {

@@ -1,0 +1,86 @@
+"""The networks of a fit without its latent variable, and their training: same sizes, optimiser, batches and steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pyro_rationale.baselines.folders import NETWORKS
+from pyro_rationale.baselines.runs import with_flags
+from pyro_rationale.build import build_guide, build_model, target_summary
+from pyro_rationale.config import Config
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.vectors import load_vectors
+from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.runs import Fitted, pick_device
+
+Loss = Callable[[Batch, int], Tensor]
+Score = Callable[[], float]
+
+
+def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tuple[Fitted, float]:
+    """Encoder, likelihood and the generator of the independent guide, untrained, from the seed of the configuration.
+
+    Returns:
+        The networks, and the nats that make their loss of order one, as in a fit.
+    """
+    config = with_flags(config, NETWORKS)
+    torch.set_num_threads(config.train.threads)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(config.seed)
+    options = config.model
+    vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
+    vectors = load_vectors(options.vectors, vocabulary).matrix if options.vectors else None
+    centre, spread = target_summary(corpus.train, corpus.spec)
+    model = build_model(config, corpus.spec, len(vocabulary), vectors, centre, spread)
+    guide = build_guide(config, len(vocabulary), vectors, 0.0)
+    device = pick_device(config.train.device)
+    fitted = Fitted(config, corpus.spec, vocabulary, model.to(device), guide.to(device), device, name)
+    return fitted, spread * model.gain
+
+
+def train(fitted: Fitted, corpus: Corpus, loss: Loss, score: Score | None = None) -> None:
+    """Adam for `--steps` steps at the learning rate of a fit, cooled like there.
+
+    Args:
+        fitted: what is trained.
+        corpus: its training documents are read.
+        loss: of a batch, at a step; per document on average.
+        score: lower is better; asked after each epoch, and the weights of the best one are what remains. `None` for
+            the last ones.
+    """
+    options = fitted.config.train
+    modules: tuple[torch.nn.Module, ...] = (fitted.model, fitted.guide)
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=options.learning_rate)
+    batches = BucketedBatches(corpus.train, fitted.vocabulary, fitted.spec, options.batch_size, options.seed)
+    best, kept = math.inf, [module.state_dict() for module in modules]
+    step = epoch = 0
+    while step < options.steps:
+        for module in modules:
+            module.train()
+        for batch in batches.epoch(epoch):
+            progress = max(0.0, (step - options.anneal) / max(1, options.steps - options.anneal))
+            for group in optimizer.param_groups:
+                group["lr"] = options.learning_rate * (0.05 + 0.475 * (1 + math.cos(math.pi * min(1.0, progress))))
+            optimizer.zero_grad()
+            loss(batch.to(fitted.device), step).backward()
+            torch.nn.utils.clip_grad_norm_(parameters, options.clip)
+            optimizer.step()
+            step += 1
+        epoch += 1
+        if score is not None:
+            fitted.eval()
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                now = score()
+            if now < best:
+                best = now
+                kept = [{k: v.detach().clone() for k, v in module.state_dict().items()} for module in modules]
+    if best < math.inf:
+        for module, weights in zip(modules, kept, strict=True):
+            module.load_state_dict(weights)
