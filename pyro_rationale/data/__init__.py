@@ -34,12 +34,26 @@ CORPORA: dict[str, Loader] = {
     "vader-movies": _lazy("vader", "load_vader_movies"),
     "vader-amazon": _lazy("vader", "load_vader_amazon"),
     "beer": _lazy("beer", "load_beer"),
+    "eraser": _lazy("eraser", "load_eraser"),
+    "r2a": _lazy("r2a", "load_r2a"),
+    "hatexplain": _lazy("hatexplain", "load_hatexplain"),
+    "yelp-hat": _lazy("human_maps", "load_yelp_hat"),
+}
+# Of folders that are named without their kind: what must lie in them.
+_LAYOUTS: dict[str, tuple[str, ...]] = {
+    "beer": ("reviews.*.txt*",),
+    "eraser": ("train.jsonl*", "docs*"),
+    "r2a": ("*.train",),
+    "hatexplain": ("dataset.json", "post_id_divisions.json"),
+    "yelp-hat": ("ham_part*.csv",),
 }
 _load_path = _lazy("tabular", "load_tabular")
 
 
 def load_corpus(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
-    """Read the corpus that `options.data` names: one of `CORPORA`, `beer:FOLDER`, or the path of a table.
+    """Read the corpus that `options.data` names: one of `CORPORA`, `beer:FOLDER` and the like, or a path.
+
+    A path is that of a table, or of a folder whose files tell which of the known layouts it has.
 
     Every corpus is looked through for copies between its splits, see :mod:`pyro_rationale.data.leaks`.
 
@@ -59,11 +73,16 @@ def load_corpus(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
 def _read(options: DataOptions, spec: TargetSpec | None) -> Corpus:
     if options.data in CORPORA:
         return CORPORA[options.data](options, spec)
-    if options.data.startswith("beer:"):
-        return CORPORA["beer"](options, spec)
+    kind = options.data.partition(":")[0]
+    if kind in _LAYOUTS:
+        return CORPORA[kind](options, spec)
     path = Path(options.data).expanduser()
     if path.is_dir():
-        load = CORPORA["beer"] if any(path.glob("reviews.*.txt*")) else _load_path
+        kinds = [name for name, files in _LAYOUTS.items() if all(any(path.glob(pattern)) for pattern in files)]
+        if len(kinds) > 1:
+            ways = " or ".join(f"--data {kind}:{options.data}" for kind in kinds)
+            raise DataError(f"--data {options.data}: could be {' or '.join(kinds)}; say which: {ways}")
+        load = CORPORA[kinds[0]] if kinds else _load_path
         return load(options, spec)
     if path.exists():
         return _load_path(options, spec)

@@ -19,7 +19,9 @@ class DataOptions:
     """Which texts to read, and how. Every field is a flag: `text_column` is `--text-column`."""
 
     data: str = option(
-        "synthetic", "synthetic, imdb, movie-sentences, vader-movies, vader-amazon, beer:FOLDER, or a path"
+        "synthetic",
+        "synthetic, imdb, movie-sentences, vader-movies, vader-amazon; beer:, eraser:, r2a:, hatexplain: or "
+        "yelp-hat:FOLDER; or a path",
     )
     text_column: str | None = option(None, "column with the text (CSV, TSV, JSONL, Parquet)")
     target_column: tuple[str, ...] = option((), "column to predict; repeat it for several aspects", multiple=True)
@@ -27,10 +29,10 @@ class DataOptions:
     target_range: tuple[float, float] | None = option(None, "lowest and highest rating; else read off the data")
     skip_bad_rows: bool = option(False, "leave unusable rows out, and say how many, instead of stopping")
     drop_leaks: bool = option(False, "leave training texts out that stand, or nearly stand, in dev or test too")
-    dev_data: str | None = option(None, "development file (path corpora and beer); else split off")
-    test_data: str | None = option(None, "test file (path corpora and beer); else split off")
+    dev_data: str | None = option(None, "development file (tables, beer, eraser, r2a); else split off")
+    test_data: str | None = option(None, "test file (tables, beer, eraser, r2a); else split off")
     annotations: str | None = option(None, "beer: annotations.json with gold rationales (used as test set)")
-    aspect: str | None = option(None, "synthetic and beer: the rated aspect, by name or number")
+    aspect: str | None = option(None, "synthetic, beer and r2a: the rated aspect, by name or number (r2a: its task)")
     max_words: int = option(256, "cut texts after this many words")
     split_seed: int = option(0, "seed of the split, and of the planted reviews")
     documents: int = option(10000, "synthetic: training documents (dev and test: a quarter each)")

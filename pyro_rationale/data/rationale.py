@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pyro_rationale.data.corpus import Document
@@ -48,6 +49,31 @@ def document(
     if isinstance(text, str):
         return from_text(id, text, targets, max_words, spans)
     return from_tokens(id, text, targets, max_words, flags_of(spans, len(text)))
+
+
+def document_of_several(
+    id: str, text: str | Sequence[str], rationales: Sequence[Any], targets: Sequence[float], max_words: int
+) -> Document:
+    """A document with the maps of several annotators; its gold rationale is what at least half of them marked.
+
+    Args:
+        id: a stable name.
+        text: as for :func:`document`.
+        rationales: one per annotator, each as for :func:`document`; of one alone there are no `maps`.
+        targets: as in :class:`Document`.
+        max_words: words to keep at most.
+
+    Raises:
+        ValueError: If a rationale does not fit the text, or if they cut the text into different words.
+    """
+    read = [document(id, text, rationale, targets, max_words) for rationale in rationales]
+    marked = [one for one in read if one.gold is not None]
+    if not marked:
+        return document(id, text, None, targets, max_words)
+    if len({one.tokens for one in marked}) > 1:
+        raise ValueError("one of its rationales has flags and another has spans of characters; give all in one way")
+    maps = tuple(one.gold for one in marked if one.gold is not None)
+    return replace(marked[0], gold=agreed(maps), maps=maps if len(maps) > 1 else None)
 
 
 def agreed(maps: Sequence[Sequence[bool]]) -> tuple[bool, ...]:

@@ -57,6 +57,32 @@ def three_way_split(
     return train, dev, test
 
 
+def filled_splits(
+    train: Sequence[T],
+    dev: Sequence[T] | None,
+    test: Sequence[T] | None,
+    seed: int,
+    groups: Sequence[Hashable] | None = None,
+    strata: Sequence[Hashable] | None = None,
+) -> tuple[tuple[T, ...], tuple[T, ...], tuple[T, ...]]:
+    """Train, dev and test, of which those that nobody gave (`None`) are split off from training.
+
+    Args:
+        train: the training documents.
+        dev: the development documents.
+        test: the test documents.
+        seed: as for :func:`three_way_split`.
+        groups: one key per training document, likewise.
+        strata: likewise.
+    """
+    if dev is not None and test is not None:
+        return tuple(train), tuple(dev), tuple(test)
+    if dev is None and test is None:
+        return three_way_split(train, seed, groups, strata)
+    rest, held = two_way_split(train, seed, groups, strata)
+    return (rest, held, tuple(test)) if test is not None else (rest, tuple(dev or ()), held)
+
+
 def two_way_split(
     items: Sequence[T],
     seed: int,

@@ -76,7 +76,7 @@ def read_table(path: Path) -> Table:
     kind = _kind(path)
     if kind is None:
         if path.is_dir():
-            raise DataError(f"{path}: is a folder with no beer reviews in it; name a file")
+            raise DataError(f"{path}: is a folder of no layout that is known; name a file in it")
         if not path.exists():
             raise DataError(f"{path}: no such file, and no corpus of that name (see --help for the corpora)")
         raise DataError(

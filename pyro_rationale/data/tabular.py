@@ -10,13 +10,13 @@ from pyro_rationale.data import rationale
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.reading import Faults, listed, log, shown
-from pyro_rationale.data.splits import three_way_split, two_way_split
+from pyro_rationale.data.splits import filled_splits
 from pyro_rationale.data.tables import Row, Table, read_table
 from pyro_rationale.data.targets import Cell, cell_of, decide_spec, target_of
 from pyro_rationale.errors import ConfigError, DataError
 
 _FEWEST_ROWS = 10
-_GOLD_COLUMN = "rationale"
+_GOLD_COLUMN, _MAPS_COLUMN = "rationale", "rationales"
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,15 @@ class _Example:
     text: str | list[str]
     cells: tuple[Cell, ...]
     gold: Any
+    maps: list[Any] | None
 
 
 def load_tabular(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     """Read a table given by path.
 
     With several targets an empty cell means "not rated" (NaN), and a row without any rating is left out; a single
-    target must be there in every row. A column `rationale` holds gold rationales, see :func:`rationale.document`.
+    target must be there in every row. A column `rationale` holds gold rationales, see :func:`rationale.document`,
+    and a column `rationales` (JSON lines, Parquet) a list of them, one per annotator.
     Copies of one text stay on the same side of the split.
 
     Args:
@@ -132,7 +134,8 @@ def _example(row: Row, text_column: str, names: tuple[str, ...]) -> _Example:
         if cell is None and len(names) == 1:
             raise ValueError(f"{name!r} is empty")
         cells.append(cell)
-    return _Example(row.where, text, tuple(cells), row.cells.get(_GOLD_COLUMN))
+    gold, maps = (row.cells.get(name) for name in (_GOLD_COLUMN, _MAPS_COLUMN))
+    return _Example(row.where, text, tuple(cells), gold, maps if isinstance(maps, list) else None)
 
 
 def _new_spec(options: DataOptions, names: tuple[str, ...], found: list[list[_Example]]) -> TargetSpec:
@@ -153,7 +156,11 @@ def _documents(
                 _target(cell, spec, i, name)
                 for i, (cell, name) in enumerate(zip(example.cells, names, strict=True))
             ]
-            document = rationale.document(example.where, example.text, example.gold, targets, max_words)
+            where, text = example.where, example.text
+            if example.maps:
+                document = rationale.document_of_several(where, text, example.maps, targets, max_words)
+            else:
+                document = rationale.document(where, text, example.gold, targets, max_words)
             if not document.tokens:
                 raise ValueError("the text holds no word")
         except ValueError as error:
@@ -174,12 +181,9 @@ def _split(
     options: DataOptions, spec: TargetSpec, parts: list[list[Document]]
 ) -> tuple[tuple[Document, ...], tuple[Document, ...], tuple[Document, ...]]:
     """Train, dev and test; copies of a text stay together, classes keep their shares."""
-    first, *given = (tuple(part) for part in parts)
-    if len(given) == 2:
-        return first, given[0], given[1]
+    first, *given = parts
+    dev = given.pop(0) if options.dev_data else None
+    test = given.pop(0) if options.test_data else None
     groups = [document.text for document in first]
     strata = None if spec.kind == "regression" else [document.targets[0] for document in first]
-    if not given:
-        return three_way_split(first, options.split_seed, groups, strata)
-    train, held = two_way_split(first, options.split_seed, groups, strata)
-    return (train, given[0], held) if options.dev_data else (train, held, given[0])
+    return filled_splits(first, dev, test, options.split_seed, groups, strata)
