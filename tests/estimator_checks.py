@@ -63,7 +63,7 @@ def gradients(objective: Objective, model: Any, guide: RationaleGuide, draws: in
 
     hooks = [guide.generator.register_forward_hook(keep("features"))]
     if isinstance(model, RationaleModel):
-        hooks.append(model.encoder.output.register_forward_hook(keep("outputs")))
+        hooks.append(model.encoder.register_forward_hook(keep("outputs")))
     objective.differentiable_loss(model, guide, replicate(DOCUMENTS, copies)).backward()
     for hook in hooks:
         hook.remove()
@@ -74,7 +74,7 @@ def gradients(objective: Objective, model: Any, guide: RationaleGuide, draws: in
     if "outputs" in caught:
         bias = caught["outputs"].grad
         assert bias is not None
-        parts.append(bias.unflatten(0, (-1, copies, len(DOCUMENTS))).sum((0, 2)))
+        parts.append(bias.reshape(-1, copies, len(DOCUMENTS), bias.shape[-1]).sum((0, 2)))
     return torch.cat(parts, dim=-1)
 
 

@@ -6,8 +6,10 @@ side is the same function, costs only what is kept, and leaves no gaps whose sha
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,3 +61,45 @@ def compact(tokens: Tensor, z: Tensor, lengths: Tensor) -> Kept:
         weights=z.gather(-1, order) * present.to(z.dtype),
         lengths=counts,
     )
+
+
+class Repeats(NamedTuple):
+    """Masks to read once: flat positions `(N,)` of one of each kind, and everybody's place among them `(S * B,)`."""
+
+    chosen: Tensor
+    place: Tensor
+
+
+def repeated_masks(z: Tensor) -> Repeats | None:
+    """What is there to save when S masks are drawn for each of B documents, and many come out the same.
+
+    A guide that has learnt something hardly hesitates: of 32 masks for a document, three may be distinct. They are
+    found by a 64-bit hash (Zobrist 1970: a sum of one random number per kept word), and then compared word by word.
+
+    Args:
+        z: masks of 0 and 1, `(*s, B, T)`.
+
+    Returns:
+        `None` if all are distinct, or are no such masks.
+    """
+    documents, size = z.shape[-2:]
+    flat = z.reshape(-1, size)
+    if len(flat) <= documents or z.requires_grad or type(z) is not Tensor:  # Pyro's provenance is a kind of its own
+        return None
+    numbers = _numbers(size, z.device)
+    owner = torch.arange(documents, device=z.device).repeat(len(flat) // documents)
+    keys = (flat.long() * numbers[:-1]).sum(-1) + owner * numbers[-1]  # wraps around, as it should
+    found, place = torch.unique(keys, return_inverse=True)
+    if len(found) == len(flat):
+        return None
+    chosen = place.new_zeros(len(found))
+    chosen[place] = torch.arange(len(flat), device=z.device)  # which of several equal ones wins does not matter
+    faithful = torch.equal(flat[chosen][place], flat) and torch.equal(owner[chosen][place], owner)
+    return Repeats(chosen, place) if faithful else None
+
+
+@lru_cache(maxsize=64)
+def _numbers(size: int, device: torch.device) -> Tensor:
+    """One odd random number per word, and one for the document."""
+    numbers = np.random.default_rng(20160613).integers(-(2**62), 2**62, size + 1) * 2 + 1
+    return torch.from_numpy(numbers).to(device)

@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor, nn
 
-from pyro_rationale.nn.compact import compact
+from pyro_rationale.nn.compact import compact, repeated_masks
 from pyro_rationale.nn.pooling import make_pooling
 from pyro_rationale.nn.readers import READERS
 
@@ -34,7 +34,7 @@ class Encoder(nn.Module):
         self.output = nn.Linear(width, outputs)
 
     def forward(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
-        """Predict from the kept words.
+        """Predict from the kept words. Of equal masks of one document, one is read, and all get its numbers.
 
         Args:
             tokens: long, `(B, T)`.
@@ -45,9 +45,20 @@ class Encoder(nn.Module):
             `(*s, B, outputs)`.
         """
         rows = math.prod(z.shape[:-2])  # a plain tuple where Pyro traces provenance
-        kept = compact(tokens.repeat(rows, 1), z.reshape(-1, z.shape[-1]), lengths.repeat(rows))
+        tokens, lengths, masks = tokens.repeat(rows, 1), lengths.repeat(rows), z.reshape(-1, z.shape[-1])
+        same = repeated_masks(z) if rows > 1 else None
+        if same is not None:
+            outputs = self._read(tokens[same.chosen], masks[same.chosen], lengths[same.chosen])[same.place]
+        else:
+            outputs = self._read(tokens, masks, lengths)
+        return outputs.reshape(*z.shape[:-1], -1)
+
+    def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
+        """Tokens and masks `(N, T)`, lengths `(N,)` -> `(N, outputs)`."""
+        kept = compact(tokens, z, lengths)
         hard = not z.requires_grad and bool((kept.weights == kept.weights.round()).all())
         inputs = self.dropout(self.embedding(kept.words))
         states = self.reader(inputs, kept.weights, hard)
         pooled = self.dropout(self.pooling(states, kept.weights, kept.lengths))
-        return self.output(pooled).reshape(*z.shape[:-1], -1)
+        outputs: Tensor = self.output(pooled)
+        return outputs
