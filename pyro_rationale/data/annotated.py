@@ -85,7 +85,8 @@ def assemble(
         lists[0], lists[1] if dev else None, lists[2] if test else None, options.split_seed, groups, strata
     )
     if spec is None and not all(splits):
-        raise DataError(f"{options.data}: {len(lists[0])} training examples are too few to split dev and test off")
+        texts = len(set(groups))
+        raise DataError(f"{options.data}: {texts} different training texts are too few to split dev or test off")
     return Corpus(options.data, known, *splits)
 
 
