@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from pyro_rationale.errors import ConfigError
 
-SCORE_FUNCTION = ("reinforce", "rloo", "muprop", "disarm", "nvil")
+SCORE_FUNCTION = ("reinforce", "rloo", "muprop", "sum-and-sample", "disarm", "nvil")
 PATHWISE = ("relaxed", "straight-through")
 ESTIMATORS = ("tracegraph", *SCORE_FUNCTION, *PATHWISE)
+LINEAR = ("muprop", "sum-and-sample")  # the first-order effect of each word in closed form
 PENALTIES = ("exact", "sampled", "constant")
 NORMS = ("l0", "l1", "l2")
 DEFAULT = {
@@ -57,7 +58,7 @@ def check_samples(estimator: str, samples: int) -> None:
     """
     if samples < 1:
         raise ConfigError(f"--samples: expected at least 1, got {samples}")
-    if estimator in ("rloo", "muprop") and samples < 2:
+    if estimator in ("rloo", *LINEAR) and samples < 2:
         raise ConfigError(f"--samples: {estimator} needs at least 2 masks per document, got {samples}")
     if estimator == "disarm" and samples % 2:
         raise ConfigError(f"--samples: disarm draws masks in pairs and needs an even number, got {samples}")
@@ -73,8 +74,8 @@ def check_penalties(estimator: str, penalties: str, guide: str = "") -> None:
         raise ConfigError(f"--penalties: expected {', '.join(PENALTIES[:-1])} or {PENALTIES[-1]}, got {penalties!r}")
     if guide == "hardkuma" and penalties == "sampled":
         raise ConfigError("--penalties sampled: those of --guide hardkuma are its closed forms; leave it out")
-    if estimator == "muprop" and penalties == "sampled":
-        raise ConfigError("--penalties sampled is for comparison with the paper; muprop has them exact, use rloo")
+    if estimator in LINEAR and penalties == "sampled":
+        raise ConfigError(f"--penalties sampled is for comparison with the paper; {estimator} has them exact, use rloo")
     if estimator == "tracegraph" and penalties == "constant":
         raise ConfigError("--penalties constant: tracegraph always samples them, with their gradient; use rloo")
 

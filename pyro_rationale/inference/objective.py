@@ -22,9 +22,10 @@ from torch import Tensor
 
 from pyro_rationale.distributions import IndependentMask, LinearChain, MaskDistribution, RecurrentMask
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.estimators import PATHWISE, SCORE_FUNCTION, check_penalties, check_samples
+from pyro_rationale.estimators import LINEAR, PATHWISE, SCORE_FUNCTION, check_penalties, check_samples
 from pyro_rationale.inference.linear import expected_words, slope
 from pyro_rationale.inference.score import NeuralBaseline, against_the_others, antithetic_masks, antithetic_term
+from pyro_rationale.inference.sum_and_sample import Chosen, choose
 from pyro_rationale.inference.terms import MaskTerms, closed_terms, prefix_terms, sampled_terms
 
 
@@ -62,8 +63,9 @@ class Draws:
         z: its samples, `(K, B, T)`, detached.
         reconstruction: kappa log p(y | x, z), `(K, B)`, with gradients.
         terms: KL and entropy: exact `(B,)`, sampled `(K, B)`, or along prefixes `(K, B, T)`.
-        slopes: d reconstruction / d z_t, `(B, T)`, for muprop.
+        slopes: d reconstruction / d z_t, `(B, T)`, for muprop and sum-and-sample.
         baseline: of the guide, for nvil.
+        chosen: how sum-and-sample came by its masks, which are fewer or more than K.
     """
 
     q: MaskDistribution
@@ -72,16 +74,19 @@ class Draws:
     terms: MaskTerms
     slopes: Tensor | None = None
     baseline: NeuralBaseline | None = None
+    chosen: Chosen | None = None
 
 
 class MaskELBO(ELBO):
-    """Objective (2) with one of seven gradient estimators for its reconstruction term.
+    """Objective (2) with one of eight gradient estimators for its reconstruction term.
 
-    `muprop` (K >= 2): the linear part of the reconstruction in closed form, leave-one-out baselines for the rest;
-    unbiased for every guide, and of the lowest variance where words act on their own. `rloo` (K >= 2): leave-one-out
-    baselines; unbiased for every guide. `disarm` (even K): antithetic pairs of masks; unbiased, for words that are
-    independent. `nvil` (K >= 1): a neural baseline that the guide brings, with running statistics of the reward;
-    unbiased for every guide. `reinforce` (K >= 1): no baseline; unbiased; the paper's with K = 1.
+    `sum-and-sample` (K >= 2): muprop whose most probable masks are summed and not sampled, as
+    :mod:`pyro_rationale.inference.sum_and_sample` says; unbiased for every guide, and of the lowest variance for one
+    that is nearly certain. `muprop` (K >= 2): the linear part of the reconstruction in closed form, leave-one-out
+    baselines for the rest; unbiased for every guide. `rloo` (K >= 2): leave-one-out baselines; unbiased for every
+    guide. `disarm` (even K): antithetic pairs of masks; unbiased, for words that are independent. `nvil` (K >= 1): a
+    neural baseline that the guide brings, with running statistics of the reward; unbiased for every guide.
+    `reinforce` (K >= 1): no baseline; unbiased; the paper's with K = 1.
     `relaxed`: pathwise, for guides that can be reparameterised; biased by the relaxation. `straight-through`: hard
     samples whose gradient passes as if they were the word marginals (or, in the relaxed guide, the relaxed sample);
     biased, any guide. KL and entropy are exact wherever they exist; for the recurrent guide they are summed along the
@@ -115,7 +120,9 @@ class MaskELBO(ELBO):
 
     def estimate(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Estimate:
         """Run guide and model once on the batch in `args`, K samples in one pass."""
-        with pyro.plate("particles", self.num_particles, dim=-2):
+        summing = self.estimator == "sum-and-sample"
+        chosen: Chosen | None = None
+        with pyro.plate("particles", 1 if summing else self.num_particles, dim=-2):
             guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
             site = guide_trace.nodes["z"]
             q = site["fn"]
@@ -127,23 +134,29 @@ class MaskELBO(ELBO):
                 if not isinstance(q, IndependentMask):
                     raise ConfigError(misfit(self.estimator, q))
                 site["value"] = antithetic_masks(q)
+            elif summing:
+                chosen = choose(q.origin, self.num_particles)
+                site["value"] = chosen.z
+                q = q.origin.expand(chosen.z.shape[:-1])
+        with pyro.plate("particles", len(site["value"]), dim=-2):
             model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
         z = site["value"]
         p = model_trace.nodes["z"]["fn"]
         reconstruction = observed_log_prob(model_trace)  # (K, B)
         slopes = None
-        if self.estimator == "muprop" and torch.is_grad_enabled():
+        if self.estimator in LINEAR and torch.is_grad_enabled():
             slopes = slope(model, guide_trace, q.origin, observed_log_prob, *args, **kwargs)
         terms = self._terms(q, p, z)  # after the slope: an autoregressive q remembers one pass, and now that of z
         baseline = NeuralBaseline(guide, guide_trace) if self.estimator == "nvil" else None
-        draws = Draws(q, z.detach(), reconstruction, terms, slopes, baseline)
+        draws = Draws(q, z.detach(), reconstruction, terms, slopes, baseline, chosen)
+        weights = None if chosen is None else chosen.weights
         return Estimate(
             surrogate=-self._surrogate(draws) / self.num_particles,
-            reconstruction=reconstruction.detach().mean(0),
-            kl=_per_document(terms.kl),
-            entropy=_per_document(terms.entropy),
-            kept=_kept(q, z),
-            changes=_changes(q, z),
+            reconstruction=_average(reconstruction.detach(), weights),
+            kl=_per_document(terms.kl, weights),
+            entropy=_per_document(terms.entropy, weights),
+            kept=_kept(q, z, weights),
+            changes=_changes(q, z, weights),
         )
 
     def _terms(self, q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
@@ -155,7 +168,8 @@ class MaskELBO(ELBO):
         return MaskTerms(terms.kl[0], terms.entropy[0])  # the same for every particle
 
     def _surrogate(self, draws: Draws) -> Tensor:
-        """A scalar whose expected gradient is that of the objective, summed over samples and documents."""
+        """A scalar whose expected gradient is K times that of the objective, summed over documents."""
+        weights = None if draws.chosen is None else draws.chosen.weights * self.num_particles
         q, z, reconstruction, slopes = draws.q, draws.z, draws.reconstruction, draws.slopes
         penalty = draws.terms.penalty(self.tau)
         if self.penalties == "constant":
@@ -166,12 +180,12 @@ class MaskELBO(ELBO):
             linear = slopes * (expected_words(q, z) if isinstance(q, RecurrentMask) else q.mean[0])
             penalty = penalty - (linear if penalty.dim() == 3 else linear.sum(-1))
         if penalty.dim() == 1:  # exact: the same for every sample
-            direct = reconstruction.sum() - self.num_particles * penalty.sum()
+            direct = _total(reconstruction, weights) - self.num_particles * penalty.sum()
         elif penalty.dim() == 2:  # sampled, (K, B)
-            direct = reconstruction.sum() - penalty.sum()
+            direct = _total(reconstruction - penalty, weights)
             reward = reward - penalty
         else:  # along prefixes, (K, B, T): word t is to blame only for what comes after it
-            direct = reconstruction.sum() - penalty.sum()
+            direct = _total(reconstruction - penalty.sum(-1), weights)
             after = penalty.flip(-1).cumsum(-1).flip(-1) - penalty
             reward = reward[..., None] - after
         if self.estimator in PATHWISE:
@@ -186,6 +200,8 @@ class MaskELBO(ELBO):
         loss: Tensor | float = 0.0
         if draws.baseline is not None:
             reward, loss = draws.baseline.take_off(reward, q)
+        elif draws.chosen is not None:
+            reward = draws.chosen.credit(reward) * self.num_particles
         elif self.estimator != "reinforce":
             reward = against_the_others(reward)
         score = q.word_log_probs(z) if per_word else q.log_prob(z)
@@ -249,26 +265,36 @@ def misfit(estimator: str, q: MaskDistribution) -> str:
     )
 
 
-def _per_document(term: Tensor) -> Tensor:
+def _total(terms: Tensor, weights: Tensor | None) -> Tensor:
+    """Summed over samples and documents, `(K, B)` -> `()`."""
+    return terms.sum() if weights is None else (weights * terms).sum()
+
+
+def _average(terms: Tensor, weights: Tensor | None) -> Tensor:
+    """Over samples, `(K, B)` -> `(B,)`; weights, if they are not equal, sum to 1."""
+    return terms.mean(0) if weights is None else (weights * terms).sum(0)
+
+
+def _per_document(term: Tensor, weights: Tensor | None) -> Tensor:
     """`(B,)` from exact `(B,)`, sampled `(K, B)` or prefix `(K, B, T)` terms."""
     term = term.detach()
     if term.dim() == 3:
         term = term.sum(-1)
-    return term.mean(0) if term.dim() == 2 else term
+    return _average(term, weights) if term.dim() == 2 else term
 
 
-def _kept(q: MaskDistribution, z: Tensor) -> Tensor:
+def _kept(q: MaskDistribution, z: Tensor, weights: Tensor | None) -> Tensor:
     """Expected number of kept words where marginals are exact, else the samples' average, `(B,)`."""
     if isinstance(q, RecurrentMask):
-        return z.detach().sum(-1).mean(0)
+        return _average(z.detach().sum(-1), weights)
     return q.mean[0].detach().sum(-1)
 
 
-def _changes(q: MaskDistribution, z: Tensor) -> Tensor:
+def _changes(q: MaskDistribution, z: Tensor, weights: Tensor | None) -> Tensor:
     """Expected number of changes between neighbours in the same sense, `(B,)`."""
     if not isinstance(q, RecurrentMask):
         return q.change[0].detach().sum(-1)
-    return changes_of(z.detach(), q.word_mask).mean(0)
+    return _average(changes_of(z.detach(), q.word_mask), weights)
 
 
 def changes_of(z: Tensor, words: Tensor) -> Tensor:

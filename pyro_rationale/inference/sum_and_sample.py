@@ -1,0 +1,141 @@
+"""Few masks summed exactly, the rest sampled: what a guide that has made up its mind wants of a score function.
+
+A trained guide has most of its probability on a handful of masks, and draws them again and again; what its gradient
+varies by are the rare ones. So a set C of masks with known probabilities is taken out of the sampling (Liang,
+Norouzi, Berant, Le and Lao 2018, section 3; Liu, Regier, Tripuraneni, Jordan and McAuliffe 2019):
+
+    E_q[h(z)] = sum_{z in C} q(z) h(z) + E_q[h(z) 1(z not in C)]
+
+C is what pilot draws found, the most probable of it. The second expectation is an average over S fresh draws, of
+which only those outside of C have to be read by the encoder, and equal ones once. S follows from q(C), such that about
+K are outside: a guide that has not made up its mind draws K masks and sums none, which is muprop; a certain one draws
+16 K and reads two. Unbiased, because C and S are fixed before the draws that are averaged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pyro_rationale.distributions import MaskDistribution
+
+PILOTS = 4  # pilot draws for each mask that may be summed
+DEPTH = 16  # at most so many draws for each that is expected to be read
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Masks to be read, N slots for each of B documents; where fewer are wanted the others repeat the first.
+
+    Attributes:
+        z: `(N, B, T)`.
+        probability: q(z) of a mask that is summed, 0 of others, `(N, B)`.
+        count: how often a mask was drawn, 0 of those that are summed, `(N, B)`.
+        draws: S, `(B,)`.
+    """
+
+    z: Tensor
+    probability: Tensor
+    count: Tensor
+    draws: Tensor
+
+    @property
+    def weights(self) -> Tensor:
+        """Of each mask in an average of what carries gradients itself, `(N, B)`; they sum to 1 over the slots.
+
+        The plain weights, q(z) in C and count / S outside, sum to 1 only on average. What the draws outside of C
+        take more or less than their due is made up for by C in proportion, which is unbiased, and leaves no
+        fluctuation in what all masks have in common.
+        """
+        share = self.count / self.draws
+        mass = self.probability.sum(0)
+        left = (1.0 - share.sum(0)) / torch.where(mass > 0, mass, 1.0)
+        return self.probability * left + share
+
+    def credit(self, reward: Tensor) -> Tensor:
+        """Factors of the score functions, from rewards `(N, B)` or, of each word, `(N, B, T)`.
+
+        The baseline is an estimate of the mean reward: that of C, and the average over the draws of what those
+        outside of C differ from it. A draw is compared with the estimate of the others, the masks of C, for which
+        no draw matters, with that of all; both have the same expectation, as the sum over all masks wants it.
+        """
+        probability, count, draws = self.probability, self.count, self.draws
+        if reward.dim() == 3:
+            probability, count, draws = probability[..., None], count[..., None], draws[:, None]
+        mass = probability.sum(0)
+        centre = (probability * reward).sum(0) / torch.where(mass > 0, mass, 1.0)
+        apart = reward - centre
+        total = (count * apart).sum(0)
+        return probability * (apart - total / draws) + count / draws * (apart - (total - apart) / (draws - 1))
+
+
+@torch.no_grad()
+def choose(q: MaskDistribution, samples: int) -> Chosen:
+    """Find the masks to sum, and draw the others.
+
+    Args:
+        q: the guide's, batch shape `(B,)`.
+        samples: K, 2 or more: how many masks are summed at most, and drawn from the rest on average.
+    """
+    summed, log_q = _probable(q, samples, floor=1.0 / (DEPTH * samples))
+    probability = log_q.exp()
+    rest = (1.0 - probability.double().sum(0)).clamp_min(1e-9)
+    draws = (samples / rest).ceil().clamp(samples, DEPTH * samples).long()
+    most = int(draws.max())
+    z = q.sample(torch.Size([most]))
+    outside = torch.arange(most, device=z.device)[:, None] < draws
+    if len(summed):
+        outside &= ~(_equal(z, summed) & (probability > 0)).any(1)
+    same = _equal(z, z) & outside[:, None] & outside
+    count = same.sum(1) * _first(same)  # all of a kind are counted at the first of it
+    return _aligned(
+        torch.cat([summed, z]),
+        torch.cat([probability, probability.new_zeros(count.shape)]),
+        torch.cat([count.new_zeros(probability.shape), count]).to(probability.dtype),
+        draws.to(probability.dtype),
+    )
+
+
+def _probable(q: MaskDistribution, most: int, floor: float) -> tuple[Tensor, Tensor]:
+    """The most probable masks among pilot draws, `(M, B, T)`, and log q, `(M, B)`; -inf: none in this place."""
+    pilots = q.sample(torch.Size([PILOTS * most]))
+    log_q = q.log_prob(pilots)
+    same = _equal(pilots, pilots)
+    log_q = log_q.masked_fill(~_first(same) | (log_q.exp() < floor), -torch.inf)
+    best, where = log_q.topk(most, dim=0)
+    used = int((best > -torch.inf).sum(0).max()) if best.numel() else 0
+    best, where = best[:used], where[:used]
+    return pilots.gather(0, where[..., None].expand(*where.shape, pilots.shape[-1])), best
+
+
+def _equal(one: Tensor, other: Tensor) -> Tensor:
+    """Which masks `(N, B, T)` and `(M, B, T)` of a document are the same, `(N, M, B)`.
+
+    Two masks are if each keeps as many words as both have in common.
+    """
+    common = torch.einsum("nbt,mbt->nmb", one, other)
+    return (common == one.sum(-1)[:, None]) & (common == other.sum(-1))
+
+
+def _first(same: Tensor) -> Tensor:
+    """Which masks are like none before them, `(N, B)`, from `(N, N, B)`; one left out is not even like itself."""
+    index = torch.arange(len(same), device=same.device)
+    earlier = index[:, None] > index
+    return same.diagonal(dim1=0, dim2=1).t() & ~(same & earlier[..., None]).any(1)
+
+
+def _aligned(z: Tensor, probability: Tensor, count: Tensor, draws: Tensor) -> Chosen:
+    """Move what is used to the front, and let the first fill the places of a document that has fewer."""
+    used = (probability > 0) | (count > 0)
+    order = (~used).to(torch.uint8).sort(dim=0, stable=True).indices[: int(used.sum(0).max())]
+    order = torch.where(used.gather(0, order), order, order[:1])
+    slots = torch.arange(len(order), device=z.device)[:, None]
+    own = slots < used.sum(0)
+    return Chosen(
+        z.gather(0, order[..., None].expand(*order.shape, z.shape[-1])),
+        probability.gather(0, order) * own,
+        count.gather(0, order) * own,
+        draws,
+    )
