@@ -23,6 +23,7 @@ from pyro_rationale.benchmarking.cells import CELL, DOCUMENTS, FIT, Workshop, fo
 from pyro_rationale.benchmarking.plan import Cell, make_plan, read_plan
 from pyro_rationale.benchmarking.summary import Block, figures_of, summarise
 from pyro_rationale.config import Config
+from pyro_rationale.curves import marks_of
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.options import DataOptions
@@ -249,6 +250,16 @@ def test_levels_do_not_depend_on_labels_or_test_texts(tmp_path: Path, monkeypatc
         assert mine["kept"] == found["kept"]
         assert mine["cost"] != found["cost"]
         assert other.read(same)["views"][view]["level"] == one.read(cell)["views"][view]["level"]
+
+
+def test_levels_meet_the_target_on_development_texts(tmp_path: Path) -> None:
+    shop = tiny(tmp_path, seeds=1, rates=[0.25])
+    cell = shop.plan.cells()[1]
+    corpus = for_selection(shop.corpora[cell.corpus])
+    chosen = cells.select(cell.method, shop.config(cell), corpus, tmp_path / "fit")
+    for view, way in (("matched", "threshold"), ("prior", "prior")):
+        masks = marks_of(chosen.marker, corpus.dev, way).at(chosen.levels[view])
+        assert 0.23 < np.concatenate(masks).mean() <= 0.25
 
 
 # Cells.
