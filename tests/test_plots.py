@@ -116,6 +116,18 @@ def test_words_stand_in_their_shades(axes: Any) -> None:
     assert len(axes.lines) == sum(KEPT) + sum(GOLD)
 
 
+def test_what_no_space_divides_is_not_divided(axes: Any) -> None:
+    words = ["So", "bad", "!", "It", "'", "s", "(", "sad", ")"]
+    spaced = [word in ("bad", "It", "(") for word in words]
+    plot_rationale(axes, words, [0.0] * 9, columns=6, spaced=spaced)
+    places = {text.get_text(): (int(text.get_position()[0]), int(text.get_position()[1])) for text in axes.texts}
+    assert places == {
+        **{"So": (0, 0), "bad": (0, 1), "!": (3, 1)},
+        **{"It": (0, 2), "'": (2, 2), "s": (3, 2)},
+        **{"(": (0, 3), "sad": (1, 3), ")": (4, 3)},
+    }
+
+
 def test_inclusion_is_a_bar_per_word(axes: Any) -> None:
     assert plot_inclusion(axes, TOKENS, INCLUSION, np.array(KEPT), np.array(GOLD)) is axes
     kept, others = axes.containers

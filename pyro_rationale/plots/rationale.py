@@ -30,6 +30,7 @@ def plot_rationale(
     kept: Flags | None = None,
     gold: Flags | None = None,
     columns: int = 80,
+    spaced: Flags | None = None,
 ) -> Axes:
     """The text, every word shaded by the probability that it is kept; the letters fit the axes as they are now.
 
@@ -40,8 +41,9 @@ def plot_rationale(
         kept: a rationale to underline.
         gold: the annotated rationale, under a dotted green line.
         columns: letters in a line.
+        spaced: whether there is a space before each word; `None`: everywhere.
     """
-    places = _layout(tokens, columns)
+    places = _layout(tokens, columns, spaced)
     lines = 1 + max((line for line, _ in places), default=0)
     axes.set_axis_off()
     axes.figure.canvas.figure.draw_without_rendering()  # lays the axes out: only then is their size known
@@ -109,15 +111,21 @@ def _word(axes: Axes, token: str, line: int, column: int, probability: float, si
     axes.text(column, line + 0.66, token, fontproperties=font, va="baseline", parse_math=False)
 
 
-def _layout(tokens: Sequence[str], columns: int) -> list[tuple[int, int]]:
-    """Line and column of each word; words longer than a line stand alone, and are cut by the frame."""
+def _layout(tokens: Sequence[str], columns: int, spaced: Flags | None = None) -> list[tuple[int, int]]:
+    """Line and column of each word; what no space divides is not divided.
+
+    What is longer than a line stands alone, and is cut by the frame.
+    """
+    starts = [i for i in range(len(tokens)) if i == 0 or spaced is None or spaced[i]]
     places = []
     line = column = 0
-    for token in tokens:
-        if column and column + len(token) > columns:
+    for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
+        if column and column + sum(len(token) for token in tokens[start:end]) > columns:
             line, column = line + 1, 0
-        places.append((line, column))
-        column += len(token) + 1
+        for token in tokens[start:end]:
+            places.append((line, column))
+            column += len(token)
+        column += 1
     return places
 
 
