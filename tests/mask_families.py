@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from oracle import Oracle
 from pyro_rationale.distributions import (
     ChainPrior,
+    HardKumaMask,
     IndependentMask,
     LinearChain,
     MaskDistribution,
@@ -141,6 +142,12 @@ FAMILIES = [
         lambda batch, size: (1.5 * _normal(*batch, size),),
         lambda parts, lengths: RelaxedMask(parts[0], lengths, 0.4, straight_through=True),
         lambda parts: Oracle.independent(parts[0]),
+    ),
+    Family(
+        "hardkuma",
+        lambda batch, size: (0.3 + _normal(*batch, size).exp(), 0.3 + _normal(*batch, size).exp()),
+        lambda parts, lengths: HardKumaMask(parts[0], parts[1], lengths),
+        lambda parts: Oracle.independent(((1 - (0.1 / 1.2) ** parts[0]) ** parts[1]).logit()),
     ),
     Family(
         "recurrent",

@@ -92,7 +92,8 @@ def test_samples_follow_the_table(family: Family) -> None:
     assert samples.shape == (20_000, 3, SIZE)
     for row, length in enumerate(LENGTHS):
         assert samples[:, row, length:].eq(0).all()
-        hard = (samples[:, row, :length] > 0.5).double()  # a relaxed sample is above 1/2 as often as the mask is 1
+        # A relaxed sample is above 1/2 as often as the mask is 1, and a HardKuma weight above 0.
+        hard = (samples[:, row, :length] > (0.0 if family.name == "hardkuma" else 0.5)).double()
         z = chi_square_z(family.document(parameters, row, length), hard)
         assert abs(z) < 4.5, f"row {row}: chi-square is {z:.1f} standard deviations away"
 
@@ -272,7 +273,7 @@ def test_a_site_of_a_pyro_program(family: Family) -> None:
     assert isinstance(value, Tensor)
     assert value.shape == (4, 3, SIZE)
     assert site["log_prob"].shape == (4, 3)
-    assert law.has_rsample == (family.name in ("relaxed", "straight-through"))
+    assert law.has_rsample == (family.name in ("relaxed", "straight-through", "hardkuma"))
     chosen = cast(torch.BoolTensor, torch.tensor([True, False, True]))
     masked = poutine.trace(poutine.mask(program, mask=chosen)).get_trace()
     masked.compute_log_prob()

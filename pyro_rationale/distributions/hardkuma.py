@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import torch
 from pyro.distributions import TorchDistribution
-from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from pyro_rationale.distributions.base import length_mask
 from pyro_rationale.distributions.independent import IndependentMask
 
 SUPPORT = (-0.1, 1.1)  # theirs
@@ -191,10 +191,12 @@ class HardKumaMask(IndependentMask):
         support: tuple[float, float] = SUPPORT,
         validate_args: bool | None = None,
     ) -> None:
-        word = HardKumaraswamy(a, b, support, False)
-        super().__init__(word.log_selected - word.log_zero, lengths, validate_args)
-        # Of the mask's own batch shape, which the lengths may have widened.
-        self._word = word.expand(broadcast_shape(word.batch_shape, self._own_shape + self._event_shape))
+        a, b = torch.broadcast_tensors(a, b)
+        words = length_mask(lengths, a.shape[-1])
+        if words is not None:  # what stands behind a document is not even looked at: it may be no number
+            a, b = torch.where(words, a, 1.0), torch.where(words, b, 1.0)
+        self._word = HardKumaraswamy(a, b, support, False)
+        super().__init__(self._word.log_selected - self._word.log_zero, lengths, validate_args)
 
     @property
     def weights(self) -> HardKumaraswamy:
