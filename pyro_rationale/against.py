@@ -57,7 +57,7 @@ SHORT = {"judge_kept_mse": "squared error of judge", "judge_kept_accuracy": "acc
 @options_from(DecodeOptions)
 @options_from(DataOptions, show_defaults=False)
 @click.option("--judge", "judge_folder", type=click.Path(path_type=Path),
-              help="folder of a third run: does it need the kept words, and are they enough for it?")
+              help="folder of a third run, or of a reader: does it need the kept words, and are they enough for it?")
 @click.option("--draws", default=9999, show_default=True, type=click.IntRange(min=1),
               help="swaps of documents, and resamples of them")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
@@ -86,7 +86,7 @@ def against(
         raise ConfigError(f"{other}: is the first run itself; name two runs")
     check_same_target([run, other])
     told = Console(highlight=False, stderr=True)
-    for note in fitted_elsewhere([run, other] + ([] if judge_folder is None else [judge_folder])):
+    for note in fitted_elsewhere([run, other]):
         told.print(f"note: {note}", soft_wrap=True, markup=False)
     first, second = Fitted.load(run, device), Fitted.load(other, device)
     judge = None if judge_folder is None else judge_of(judge_folder, [run, other], first, device, batch_size)

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from pyro_rationale.baselines import RunMarker
+from pyro_rationale.baselines.judges import load_judge
 from pyro_rationale.commands import given, options_from, run_command, to_json, with_given
 from pyro_rationale.data import CORPORA, load_corpus
 from pyro_rationale.data.corpus import Corpus, Document
@@ -48,7 +49,7 @@ FILES = ("data", "dev_data", "test_data", "annotations")
 @options_from(DataOptions, show_defaults=False)
 @click.option("--lexicon", help="vader, or a file with a word per line: how many kept words are in it?")
 @click.option("--judge", "judge_folder", type=click.Path(path_type=Path),
-              help="folder of another run: does it need the kept words, and are they enough for it?")
+              help="folder of another run, or of a reader: does it need the kept words, and are they enough for it?")
 @click.option("--bootstrap", default=0, show_default=True, type=click.IntRange(min=0),
               help="resamples of the documents for 95 % intervals; 0: none")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
@@ -117,7 +118,7 @@ def check_json(path: str | None) -> None:
 
 
 def judge_of(judge: Path, folders: Sequence[Path], fitted: Fitted, device: str, batch_size: int) -> RunMarker:
-    """The run that judges: another one than those which are judged, with the same targets.
+    """Who judges: a run other than those which are judged, or a reader, with the same targets.
 
     Raises:
         ConfigError: it is the same, or predicts something else.
@@ -125,11 +126,12 @@ def judge_of(judge: Path, folders: Sequence[Path], fitted: Fitted, device: str, 
     """
     if judge.resolve() in [folder.resolve() for folder in folders]:
         raise ConfigError(f"--judge {judge}: is the run that is judged; name one that was fitted without it")
-    other = Fitted.load(judge, device)
+    other = load_judge(judge, device)
     if other.spec != fitted.spec:
         what = describe(other.spec), describe(fitted.spec)
         raise ConfigError(f"--judge {judge}: predicts {what[0]}, and {folders[0]} predicts {what[1]}; name another run")
-    return RunMarker(other, batch_size=batch_size)
+    other.batch_size = batch_size
+    return other
 
 
 def data_options(run: DataOptions, flags: DataOptions, typed: set[str]) -> DataOptions:

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 import torch
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -149,7 +150,7 @@ def show(console: Console, run: str, results: Sequence[Result], details: bool) -
     """The table of verdicts, what is behind those that are no pass, and the references."""
     if not console.is_terminal:
         console.width = max(console.width, NARROWEST)
-    table = Table(title=f"Stress tests of {run}", title_justify="left", show_lines=False, padding=(0, 1))
+    table = Table(title=f"Stress tests of {run}", title_justify="left", show_lines=True, box=box.HORIZONTALS)
     table.add_column("test", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("measured")

@@ -17,7 +17,7 @@ from pyro_rationale.stress_tests.subject import Subject
 
 HIGHEST_LIFT, MOST_TURNED = 1.0, 0.1
 LONGEST = 30  # words of a sentence that is taken from another document
-BAR = f"kept no more often than other words; at most {100 * MOST_TURNED:g} % of the decisions turn"
+BAR = f"kept {HIGHEST_LIFT:g} x as often as other words at most; {100 * MOST_TURNED:g} % turn at most"
 Source = Callable[[Random, Document], Sequence[str]]
 
 
@@ -35,7 +35,7 @@ def check(subject: Subject) -> Verdict:
     if not subject.planted:  # these do speak of the matter: to follow them is no fault
         rows.append(measure(subject, "sentence of another text (not judged)", elsewhere))
     passed = worst["lift"] <= HIGHEST_LIFT and worst["turned"] <= MOST_TURNED
-    figure = f"{worst['inserted']}: kept {worst['lift']:.2f} x as often, {100 * worst['turned']:.1f} % turn"
+    figure = f"{worst['inserted']}: kept {worst['lift']:.2f} x as often; {100 * worst['turned']:.1f} % turn"
     return judged(passed, figure, BAR, "sentences about nothing are taken for evidence", rows)
 
 

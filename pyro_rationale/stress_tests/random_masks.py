@@ -13,7 +13,7 @@ from pyro_rationale.stress_tests.subject import Subject
 
 DRAWS = 5
 LEAST, LARGEST = 0.1, 0.5  # skill below which there is nothing to test; share of it that random words may reach
-BAR = f"skill from random words at most {LARGEST:g} x that from the rationale"
+BAR = f"random words: at most {LARGEST:g} x the rationale's skill"
 
 
 def check(subject: Subject) -> Verdict:
@@ -41,7 +41,7 @@ def check(subject: Subject) -> Verdict:
         outside = [tuple(not gold for gold in document.gold or ()) for document in documents]
         rows.append({"words": "as many outside the gold", "skill": drawn(outside)})
     own, chance = rows[0]["skill"], rows[1]["skill"]
-    figure = f"rationale {own:.2f}, random {chance:.2f}, whole text {rows[4]['skill']:.2f}"
+    figure = f"skill {own:.2f}, random words {chance:.2f}, whole text {rows[4]['skill']:.2f}"
     if own < LEAST:
         return unfit(f"the run predicts next to nothing (skill {own:.2f})", BAR, figure, rows)
     reason = "the encoder reads the answer from words that nobody chose"
