@@ -57,7 +57,9 @@ def test_it_says_what_is_fitted(run: tuple[Path, str]) -> None:
     folder, output = run
     lines = output.splitlines()
     assert lines[0] == "synthetic: 48 train, 12 dev, 12 test; regression of appearance"
-    assert lines[2] == f"guide relaxed, estimator relaxed, seed 0, cpu; run folder {folder}"
+    assert lines[1] == "copies: none, neither between the splits nor in training"
+    assert lines[2].startswith("prior: rate 0.130, span 1.50 words  =  lambda1 ")
+    assert lines[3] == f"guide relaxed, estimator relaxed, seed 0, cpu; run folder {folder}"
     epochs = [line for line in lines if line.startswith("epoch ")]
     assert len(epochs) == 3
     shape = rf"epoch +\d+  loss +{NUMBER}  kept +{NUMBER}% \(target {NUMBER}%\)  dev: error {NUMBER}  kept +{NUMBER}%"

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
-from estimator_checks import DIRECTIONS, DOCUMENTS, HARD, TAUS, exact_gradient, gradients, z_scores
-from oracle import all_masks
-from pyro_rationale.distributions import IndependentMask, MaskDistribution
+from estimator_checks import DOCUMENTS, HARD, TAUS, exact_gradient, gradients, z_scores
+from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference import MaskELBO
-from pyro_rationale.inference.sum_and_sample import DEPTH, Chosen, _equal, _first, choose
-from pyro_rationale.models import RationaleModel
 from tiny import replicate, tiny_guide, tiny_model
 
 SHARPNESS = (0.3, 1.0, 4.0)  # undecided, as it comes, nearly certain

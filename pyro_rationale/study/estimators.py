@@ -323,6 +323,7 @@ def study(
     for folder in folders:
         fitted, documents = run_documents(folder, flags, split)
         guide, tau = fitted.config.guide, fitted.config.tau
+        contenders(guide)  # refuses a guide that has none, before anything is measured
         entry: dict[str, Any] = {"run": str(folder), "guide": guide, "tau": tau}
         for networks in states(fitted, documents, batches, size, seed):
             rows = measure(networks, draws, bias_draws, baseline_steps, timed_steps, seed)
