@@ -36,6 +36,17 @@ def test_pages_that_are_linked_exist() -> None:
     assert [page for page in pages if not (ROOT / page).is_file()] == []
 
 
+def test_the_first_screen_sells() -> None:
+    """What it is, a picture, two commands, results with their commands, and where to go next."""
+    screen = README[: README.index("## Use it")]
+    assert len(screen.splitlines()) <= 60
+    told = ["\n\n![", "](docs/rationale.png)", "\nmake fit ", "\nmake test ", "docs/results.md", "docs/tutorial.md"]
+    places = [screen.index(piece) for piece in told]
+    assert places == sorted(places)
+    results = re.findall(r"^\|.*`(?:make fit|python -m .*)`.*\d.*\|$", screen, flags=re.MULTILINE)
+    assert len(results) >= 3
+
+
 def test_the_python_was_found() -> None:
     assert all(any(re.search(rf"^{name} = ", block, flags=re.MULTILINE) for block in BLOCKS) for name in RESULTS)
 
