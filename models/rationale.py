@@ -38,21 +38,36 @@ class RationaleModel(PyroModule):
         self.likelihood = likelihood
         self.register_buffer("kappa", torch.tensor(float(kappa), dtype=torch.float64))
         self.register_buffer("prior_fields", torch.tensor([prior.alpha, prior.gamma], dtype=torch.float64))
+        self._read: dict[str, tuple[Tensor, int, list[float]]] = {}
+
+    def _numbers(self, name: str) -> list[float]:
+        """A buffer's values; they are fetched from the device only if it has changed since."""
+        buffer: Tensor = getattr(self, name)
+        if buffer.is_inference():
+            return buffer.reshape(-1).tolist()
+        known = self._read.get(name)
+        if known is None or known[0] is not buffer or known[1] != buffer._version:
+            known = self._read[name] = (buffer, buffer._version, buffer.reshape(-1).tolist())
+        return known[2]
 
     @property
     def prior(self) -> ChainPrior:
         """The prior in force; training moves its field to hold the rate of kept words."""
-        alpha, gamma = self.prior_fields.tolist()
+        alpha, gamma = self._numbers("prior_fields")
         return ChainPrior(alpha, gamma)
 
     @prior.setter
     def prior(self, prior: ChainPrior) -> None:
-        self.prior_fields.copy_(torch.tensor([prior.alpha, prior.gamma], dtype=torch.float64))
+        fields = self.prior_fields
+        for place, value in zip(fields, (prior.alpha, prior.gamma), strict=True):
+            place.fill_(value)  # unlike a copy from the CPU, this does not wait for the device
+        if not fields.is_inference():
+            self._read["prior_fields"] = (fields, fields._version, [prior.alpha, prior.gamma])
 
     @property
     def gain(self) -> float:
         """Nats per unit of the paper's cost: kappa / (2 sigma^2) for ratings, kappa for classes."""
-        return self.likelihood.gain(float(self.kappa))
+        return self.likelihood.gain(self._numbers("kappa")[0])
 
     def predictive(self, batch: Batch, z: Tensor) -> dist.TorchDistribution:
         """p(y | x, z) for masks `z` of shape `(*s, B, T)`, in scaled units, not raised to kappa."""
@@ -71,5 +86,5 @@ class RationaleModel(PyroModule):
             if batch.targets is None:
                 return pyro.sample("y", self.likelihood(outputs))
             law, targets = self.likelihood.observe(outputs, batch.targets)
-            with poutine.scale(scale=float(self.kappa)):
+            with poutine.scale(scale=self._numbers("kappa")[0]):
                 return pyro.sample("y", law, obs=targets)

@@ -2,14 +2,20 @@
 
 Everything that the next step depends on is in `Trainer.state()`: weights, optimiser, random states, the control of the
 rate, the position in the epoch. Restoring it and going on gives the same numbers, bit for bit on a CPU.
+
+A GPU is never waited for at the end of a step. What a step has to say comes back while the next one's guide is
+already running, and is needed only then: the prior of a step follows from the rate of the one before. Whether the loss
+was finite is decided on the GPU, by the optimiser.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import pyro
@@ -28,12 +34,61 @@ from pyro_rationale.runs import Fitted
 
 Facts = dict[str, Any]
 
+CHECKED = 20  # first steps of a fit in which Pyro and torch check shapes, supports and parameters
+
 
 @contextmanager
 def local_parameters() -> Iterator[None]:
     """Keep Pyro's global parameter store out of it: our optimiser holds the parameters, and fits never meet."""
     with pyro.get_param_store().scope():
         yield
+
+
+@contextmanager
+def checks(wanted: bool) -> Iterator[None]:
+    """Leave the checks of distributions and programs as they are, or switch them off: each waits for the device."""
+    with nullcontext() if wanted else pyro.validation_enabled(False):
+        yield
+
+
+@dataclass(frozen=True)
+class Before:
+    """Random states, and the running statistics of a baseline with their buffers."""
+
+    random: dict[str, Tensor]
+    running: list[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a step has to say, while it may still be under way on the device.
+
+    Attributes:
+        values: of a step on whole texts, the loss and the norm of the gradient; else minus the objective, averaged
+            over documents, then, summed, the words kept, entropy, changes and words, and the norm. On the CPU, or on
+            their way to it.
+        arrival: the end of that way.
+        reading: whether whole texts were read, and the guide rested.
+        batch: as it came.
+        before: what to go back to, should they not be finite.
+    """
+
+    values: Tensor
+    arrival: torch.cuda.Event | None
+    reading: bool
+    batch: Batch
+    before: Before
+
+    def record(self, scale: float) -> tuple[StepRecord, float]:
+        """The record, losses over `scale`, and the norm of the gradient; waits for both if need be."""
+        if self.arrival is not None:
+            self.arrival.synchronize()
+        documents = len(self.batch)
+        if self.reading:
+            loss, norm = self.values.tolist()
+            return StepRecord(loss / (documents * scale), 1.0, 0.0, documents), norm
+        loss, kept, entropy, changes, words, norm = self.values.tolist()
+        return StepRecord(loss / scale, kept / words, entropy / words, documents, changes / words), norm
 
 
 class Trainer:
@@ -65,12 +120,17 @@ class Trainer:
             if parameter.requires_grad
         }
         self.easing = 1.0  # factor on the learning rate; recoveries lower it
-        self.optimizer = torch.optim.Adam(self.named.values(), lr=options.learning_rate)
+        self.ahead = fitted.device.type == "cuda"  # steps are begun before the one before has reported
+        self.optimizer = torch.optim.Adam(self.named.values(), lr=options.learning_rate, fused=self.ahead)
         self.step = 0
         self.epoch = 0
         self.position = 0
         self.totals = StepTotals()
         self.whole = True
+        self._begun = 0  # steps by this object, resumed or not
+        self._pending: Figures | None = None
+        self._settled: deque[StepRecord] = deque()
+        self._lost = False
         fitted.model.prior = control.update(0, 1.0)
 
     @contextmanager
@@ -88,51 +148,112 @@ class Trainer:
         Raises:
             TrainingError: the loss or the gradient is not finite.
         """
-        batch = batch.to(self.fitted.device)
+        self._launch(batch)
+        self.settle()
+        record = self._settled.pop()
+        self._settled.clear()
+        return record
+
+    def _launch(self, batch: Batch) -> None:
+        """Tell the device all that a step takes. The step launched before reports on the way."""
+        reading = self._due < self.control.schedule.warmup
         self.objective.tau = self._entropy_weight()
-        reading = self.step < self.control.schedule.warmup
-        random = self._random()
-        running = [(buffer, buffer.clone()) for buffer in self.fitted.guide.buffers()]  # a baseline's statistics
+        before = self._before()
+        # The model is the first to need the prior that follows from the step before; the guide runs ahead of it.
+        hook = self.fitted.model.register_forward_pre_hook(lambda *_: self.settle())
+        self._lost = False
         try:
             self.optimizer.zero_grad(set_to_none=True)
-            loss, record = self._full_text_loss(batch) if reading else self._objective_loss(batch)
+            here = batch.to(self.fitted.device)
+            with checks(self._begun < CHECKED):
+                loss, values = self._full_text_loss(here) if reading else self._objective_loss(here)
             (loss / (len(batch) * self.scale)).backward()
+            self.settle()
             norm = torch.nn.utils.clip_grad_norm_(self.named.values(), self.fitted.config.train.clip)
-            if not (math.isfinite(record.loss) and bool(torch.isfinite(norm))):
-                raise TrainingError(
-                    f"epoch {self.epoch + 1}, batch {self.position + 1} (documents {_some(batch.index)}): the loss "
-                    f"is {record.loss:g}, its gradient {float(norm):g}; the state before it is kept: go on with "
-                    "--resume and a lower --learning-rate"
-                )
+            figures = self._figures(torch.stack([*values, norm]), reading, batch, before)
+            if not self.ahead:
+                self._checked(figures)
         except BaseException:
-            self._set_random(random)
-            for buffer, before in running:
-                buffer.copy_(before)
+            if not self._lost:
+                self._go_back(before)
             raise
+        finally:
+            hook.remove()
         with self.unbroken():
             for group in self.optimizer.param_groups:
                 group["lr"] = self.fitted.config.train.learning_rate * self.easing * self._cooling()
             self.optimizer.step()
+            self._begun += 1
+            self._pending = figures
+
+    @property
+    def _due(self) -> int:
+        """Number of the step that comes next, or is being computed; the one before may still be under way."""
+        return self.step + (self._pending is not None)
+
+    def settle(self) -> None:
+        """Take the report of the step that was launched last, if it is still out, and move the control of the rate on.
+
+        Raises:
+            TrainingError: its loss or gradient was not finite; the state is that before it.
+        """
+        figures = self._pending
+        if figures is None:
+            return
+        record = self._checked(figures)
+        with self.unbroken():
+            self._pending = None
             self.step += 1
-            if not reading:
+            if not figures.reading:
                 self.fitted.model.prior = self.control.update(self.step, record.rate, record.changes)
             self.totals.add(record)
             self.position += 1
-        return record
+            self._settled.append(record)
 
-    def _objective_loss(self, batch: Batch) -> tuple[Tensor, StepRecord]:
+    def _figures(self, values: Tensor, reading: bool, batch: Batch, before: Before) -> Figures:
+        """Send a step's figures on their way; on a GPU, see to it that the optimiser minds them."""
+        if not self.ahead:
+            return Figures(values, None, reading, batch, before)
+        # As a gradient scaler would have it: the fused Adam does nothing if this is 1.
+        self.optimizer.found_inf = 1.0 - values[[0, -1]].isfinite().all().float()  # type: ignore[attr-defined]
+        if not values.is_cuda:
+            return Figures(values, None, reading, batch, before)
+        there = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+        there.copy_(values, non_blocking=True)
+        arrival = torch.cuda.Event()
+        arrival.record()
+        return Figures(there, arrival, reading, batch, before)
+
+    def _checked(self, figures: Figures) -> StepRecord:
+        """The record of a step whose loss and gradient are finite."""
+        record, norm = figures.record(self.scale)
+        if math.isfinite(record.loss) and math.isfinite(norm):
+            return record
+        self._go_back(figures.before)
+        self._pending, self._lost = None, True
+        raise TrainingError(
+            f"epoch {self.epoch + 1}, batch {self.position + 1} (documents {_some(figures.batch.index)}): the loss "
+            f"is {record.loss:g}, its gradient {norm:g}; the state before it is kept: go on with "
+            "--resume and a lower --learning-rate"
+        )
+
+    def _before(self) -> Before:
+        return Before(self._random(), [(buffer, buffer.clone()) for buffer in self.fitted.guide.buffers()])
+
+    def _go_back(self, before: Before) -> None:
+        self._set_random(before.random)
+        for buffer, value in before.running:
+            buffer.copy_(value)
+
+    def _objective_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         with local_parameters():
             estimate: Estimate = self.objective.estimate(self.fitted.model, self.fitted.guide, batch)
-        words = float(batch.lengths.sum())
-        rate = float(estimate.kept.sum()) / words
-        value = -float(estimate.objective(self.objective.tau).mean())
-        entropy = float(estimate.entropy.sum()) / words
-        changes = float(estimate.changes.sum()) / words
-        return estimate.surrogate, StepRecord(value / self.scale, rate, entropy, len(batch), changes)
+        sums = [value.sum() for value in (estimate.kept, estimate.entropy, estimate.changes, batch.lengths)]
+        return estimate.surrogate, [-estimate.objective(self.objective.tau).mean(), *sums]
 
-    def _full_text_loss(self, batch: Batch) -> tuple[Tensor, StepRecord]:
+    def _full_text_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         loss = full_text_loss(self.fitted.model, batch)
-        return loss, StepRecord(float(loss.detach()) / (len(batch) * self.scale), 1.0, 0.0, len(batch))
+        return loss, [loss.detach()]
 
     def _entropy_weight(self) -> float:
         """tau of this step: that of the configuration, reached from above where `entropy` asks for more at first.
@@ -153,7 +274,7 @@ class Trainer:
         schedule = self.control.schedule
         start = schedule.warmup + schedule.anneal
         end = max(start + 1.0, float(self.fitted.config.train.steps))
-        return min(1.0, max(0.0, (self.step - start) / (end - start)))
+        return min(1.0, max(0.0, (self._due - start) / (end - start)))
 
     def _cooling(self) -> float:
         """Factor on the learning rate: 1 until the target rate is reached, then half a cosine down to a twentieth."""
@@ -165,10 +286,21 @@ class Trainer:
         """The rest of the current epoch, step by step; afterwards `finish_epoch` closes it."""
         self.fitted.model.train()
         self.fitted.guide.train()
-        for number, batch in enumerate(self.batches.epoch(self.epoch)):
-            if number < self.position:
-                continue
-            yield self.train_step(batch)
+        self.settle()
+        yield from self.steps(islice(self.batches.epoch(self.epoch), self.position, None))
+
+    def steps(self, batches: Iterable[Batch]) -> Iterator[StepRecord]:
+        """A step on each batch. On a GPU each is launched before the one before has reported, and records come late."""
+        if not self.ahead:
+            yield from map(self.train_step, batches)
+            return
+        for batch in batches:
+            self._launch(batch)
+            while self._settled:
+                yield self._settled.popleft()
+        self.settle()
+        yield from self._settled
+        self._settled.clear()
 
     def finish_epoch(self) -> EpochRecord:
         """Averages of the epoch; the next one begins."""
@@ -191,7 +323,8 @@ class Trainer:
     # Everything that the future depends on.
 
     def state(self) -> tuple[dict[str, Tensor], Facts]:
-        """Tensors and plain facts, for a checkpoint."""
+        """Tensors and plain facts, for a checkpoint; a step that is under way is waited for."""
+        self.settle()
         tensors = {f"weights.{name}": value for name, value in self.weights().items()}
         names = list(self.named)
         for index, moments in self.optimizer.state_dict()["state"].items():
@@ -210,6 +343,7 @@ class Trainer:
 
     def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
         """The inverse of `state`."""
+        self._pending = None
         self.load_weights({k.removeprefix("weights."): v for k, v in tensors.items() if k.startswith("weights.")})
         whole = self.optimizer.state_dict()
         whole["state"] = {}

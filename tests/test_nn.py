@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pyro_rationale.nn import POOLINGS, READERS, BiLSTM, Encoder, make_embedding
 from pyro_rationale.nn.compact import compact
-from pyro_rationale.nn.gated import gated_lstm
+from pyro_rationale.nn.gated import gated_lstm, gradient_of_weights_alone
 from pyro_rationale.nn.generator import reverse_words
 from pyro_rationale.nn.pooling import make_pooling
 from pyro_rationale.nn.readers import LSTMReader
@@ -52,6 +52,17 @@ def test_gated_lstm_gradients(rows: int, length: int, width: int) -> None:
     for argument in arguments:
         argument.requires_grad_()
     assert torch.autograd.gradcheck(gated_lstm, tuple(arguments))
+
+
+def test_gated_lstm_gradient_of_the_weights_alone() -> None:
+    shapes = (3, 5, 8), (8, 2), (3, 5)
+    arguments = tuple(torch.rand(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
+    expected = torch.autograd.grad(gated_lstm(*arguments).square().sum(), arguments[2])[0]
+    with gradient_of_weights_alone():
+        states = gated_lstm(*arguments)
+    found = torch.autograd.grad(states.square().sum(), arguments, allow_unused=True)
+    assert [value is None for value in found] == [True, True, False]
+    assert torch.equal(found[2], expected)
 
 
 def test_gated_lstm_gradients_at_hard_weights() -> None:

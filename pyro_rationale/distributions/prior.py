@@ -135,8 +135,10 @@ class ChainPrior:
         fields = torch.full((max_len,), -self.alpha, dtype=dtype, device=device).expand(to_end.shape)
         if edge:
             fields = fields + edge * ((steps == 0).to(dtype) + (to_end == 0).to(dtype))
-        messages, normalizers = (table.to(device) for table in _tables(self.alpha, self.gamma, edge, max_len))
-        coupling = torch.tensor(self.gamma, dtype=dtype, device=device)
+        # Nothing here waits for a GPU: not the copies of the tables, and no scalar is made on the CPU first.
+        tables = _tables(self.alpha, self.gamma, edge, max_len)
+        messages, normalizers = (table.to(device, non_blocking=True) for table in tables)
+        coupling = torch.full((), self.gamma, dtype=dtype, device=device)
         chain = LinearChain(fields, coupling, lengths, log_normalizer=normalizers[lengths].to(dtype))
         logits = messages[to_end.clamp_min(0)].to(dtype)
         if edge:

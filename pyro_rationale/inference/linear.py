@@ -16,6 +16,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_rationale.distributions import MaskDistribution, RecurrentMask
+from pyro_rationale.nn.gated import gradient_of_weights_alone
 
 SWEEPS = 3
 
@@ -49,7 +50,8 @@ def slope(model: Any, guide_trace: Trace, q: MaskDistribution, log_prob: Any, *a
     point = expansion_point(q).requires_grad_()
     there = guide_trace.copy()
     there.nodes["z"] = {**guide_trace.nodes["z"], "value": point}
-    trace = poutine.trace(poutine.replay(model, trace=there)).get_trace(*args, **kwargs)
+    with gradient_of_weights_alone():
+        trace = poutine.trace(poutine.replay(model, trace=there)).get_trace(*args, **kwargs)
     (found,) = torch.autograd.grad(log_prob(trace).sum(), point)
     return found.detach()
 

@@ -18,27 +18,22 @@ NEGLIGIBLE = 1e-2
 
 
 class Kept(NamedTuple):
-    """Kept words, left-aligned: `words` and `weights` `(N, L)`, `lengths` `(N,)`; weight 0 on padding."""
+    """Kept words, left-aligned: `words` and `weights` `(N, L)`, `lengths` `(N,)`; weight 0 on padding.
+
+    `hard`: all weights of words are 1, and no gradient is wanted of them.
+    """
 
     words: Tensor
     weights: Tensor
     lengths: Tensor
-
-
-def active_words(z: Tensor) -> Tensor:
-    """Which words must be read, bool like `z`.
-
-    Relaxed masks drop what is negligible. A straight-through mask (0 or 1 going forward, but with a gradient) has
-    to read every word, since the gradient of a dropped word is the question "what if it had been kept?".
-    """
-    if not z.requires_grad:
-        return z > NEGLIGIBLE
-    hard = bool(((z == 0) | (z == 1)).all())
-    return torch.ones_like(z, dtype=torch.bool) if hard else z > NEGLIGIBLE
+    hard: bool
 
 
 def compact(tokens: Tensor, z: Tensor, lengths: Tensor) -> Kept:
-    """Move the active words of each row to its front, in order.
+    """Move the words that must be read to the front of each row, in order.
+
+    Relaxed masks drop what is negligible. A straight-through mask (0 or 1 going forward, but with a gradient) has
+    to read every word, since the gradient of a dropped word is the question "what if it had been kept?".
 
     Args:
         tokens: long, `(N, T)`.
@@ -49,9 +44,14 @@ def compact(tokens: Tensor, z: Tensor, lengths: Tensor) -> Kept:
         The kept words, padded to the longest row (at least one column, so that empty rows are well formed).
     """
     inside = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
-    active = active_words(z) & inside
+    active = (z > NEGLIGIBLE) & inside
     counts = active.sum(-1)
-    longest = max(1, int(counts.max()))
+    whole = (z == 1) | (z == 0 if z.requires_grad else ~active)
+    # What the sizes and the choice of kernels depend on, in one transfer: the only time a GPU is waited for.
+    longest, longest_text, binary = torch.stack([counts.max(), lengths.max(), whole.all().long()]).tolist()
+    if z.requires_grad and binary:
+        active, counts, longest = inside, lengths, longest_text
+    longest = max(1, longest)
     # A stable sort of "dropped" flags is a permutation that keeps word order, and unlike an in-place copy into a
     # fresh buffer it keeps Pyro's provenance of z.
     order = (~active).to(torch.uint8).sort(dim=-1, stable=True).indices[:, :longest]
@@ -60,6 +60,7 @@ def compact(tokens: Tensor, z: Tensor, lengths: Tensor) -> Kept:
         words=tokens.gather(-1, order) * present,
         weights=z.gather(-1, order) * present.to(z.dtype),
         lengths=counts,
+        hard=bool(binary) and not z.requires_grad,
     )
 
 
@@ -80,11 +81,12 @@ def repeated_masks(z: Tensor) -> Repeats | None:
         z: masks of 0 and 1, `(*s, B, T)`.
 
     Returns:
-        `None` if all are distinct, or are no such masks.
+        `None` if all are distinct, or are no such masks; and always on a GPU, where rows cost next to nothing and
+        looking for equal ones means waiting for it.
     """
     documents, size = z.shape[-2:]
     flat = z.reshape(-1, size)
-    if len(flat) <= documents or z.requires_grad or type(z) is not Tensor:  # Pyro's provenance is a kind of its own
+    if len(flat) <= documents or z.requires_grad or z.is_cuda or type(z) is not Tensor:  # not Pyro's provenance either
         return None
     numbers = _numbers(size, z.device)
     owner = torch.arange(documents, device=z.device).repeat(len(flat) // documents)

@@ -56,9 +56,8 @@ class Encoder(nn.Module):
     def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
         """Tokens and masks `(N, T)`, lengths `(N,)` -> `(N, outputs)`."""
         kept = compact(tokens, z, lengths)
-        hard = not z.requires_grad and bool((kept.weights == kept.weights.round()).all())
         inputs = self.dropout(self.embedding(kept.words))
-        states = self.reader(inputs, kept.weights, hard)
+        states = self.reader(inputs, kept.weights, kept.hard)
         pooled = self.dropout(self.pooling(states, kept.weights, kept.lengths))
         outputs: Tensor = self.output(pooled)
         return outputs

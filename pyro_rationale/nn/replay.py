@@ -1,0 +1,89 @@
+"""Loops of many small kernels, recorded once as a CUDA graph and then replayed.
+
+A recurrence over a text's words launches a few kernels per word, each of which takes a GPU less time than a CPU needs
+to launch it. A graph launches them all at once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+GRAPHS = True  # off: every kernel is launched from here
+LARGEST = 128 * 2**20  # bytes of the largest argument; with more to compute, launching is not what takes the time
+KEPT = 24  # graphs
+
+Outputs = tuple[Tensor, ...]
+
+
+@dataclass
+class Recording:
+    """A graph, and the tensors that it reads and writes."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: tuple[Tensor, ...]
+    outputs: Outputs
+
+
+_seen: set[Any] = set()
+_recordings: OrderedDict[Any, Recording] = OrderedDict()
+_pool: list[Any] = []  # of memory, one for all: results are copied before another graph runs
+
+
+def replayed(function: Callable[..., Outputs], *inputs: Tensor, fixed: tuple[Tensor, ...] = ()) -> Outputs:
+    """`function(*inputs)`, from a graph if that was asked for with such inputs before, on a GPU.
+
+    Args:
+        function: computes tensors from tensors, with no choice that depends on their values and no random numbers; one
+            object for all calls.
+        inputs: without gradients.
+        fixed: tensors that it reads beside them, such as parameters: where these lie is part of the recording.
+    """
+    if not (GRAPHS and inputs[0].is_cuda) or max(value.nbytes for value in inputs) > LARGEST:
+        return function(*inputs)
+    key = (
+        function,
+        tuple((value.shape, value.stride(), value.dtype, value.device) for value in inputs),
+        tuple(value.data_ptr() for value in fixed),
+    )
+    if key not in _seen:  # lengths that come once are not worth recording; and libraries want one run before
+        if len(_seen) > 4096:
+            _seen.clear()
+        _seen.add(key)
+        return function(*inputs)
+    recording = _recordings.get(key)
+    if recording is None:
+        recording = _record(function, inputs)
+        if recording is None:
+            return function(*inputs)
+        _recordings[key] = recording
+        if len(_recordings) > KEPT:
+            _recordings.popitem(last=False)
+    _recordings.move_to_end(key)
+    for own, value in zip(recording.inputs, inputs, strict=True):
+        own.copy_(value)
+    recording.graph.replay()
+    return tuple(value.clone() for value in recording.outputs)
+
+
+def _record(function: Callable[..., Outputs], inputs: tuple[Tensor, ...]) -> Recording | None:
+    """Capture the graph; if that cannot be done here, say so once and give it up."""
+    global GRAPHS
+    own = tuple(value.clone() for value in inputs)  # keeps the strides
+    graph = torch.cuda.CUDAGraph()
+    if not _pool:
+        _pool.append(torch.cuda.graph_pool_handle())
+    try:
+        with torch.cuda.graph(graph, pool=_pool[0], capture_error_mode="thread_local"):
+            outputs = function(*own)
+    except RuntimeError as problem:
+        GRAPHS = False
+        warnings.warn(f"no CUDA graphs of recurrences, which will be slower: {problem}", stacklevel=2)
+        return None
+    return Recording(graph, own, outputs)
