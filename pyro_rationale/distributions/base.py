@@ -45,7 +45,9 @@ class MaskDistribution(TorchDistribution):
         batch_shape: shape of the parameters' batch.
         size: words in the longest document, T.
         lengths: long, `(*batch,)` or broadcastable to it; `None` if no document is padded.
-        validate_args: check parameters here and values in `log_prob`.
+        validate_args: check parameters here and values in `log_prob`. `None` is the class's default for parameters
+            on the CPU, and no for those on an accelerator: every look at a value there stops the program until the
+            device has done all it was given.
 
     Raises:
         ValueError: a length below 0 or above T.
@@ -73,18 +75,22 @@ class MaskDistribution(TorchDistribution):
             del self._validate_args  # back to the class's default, which pyro.enable_validation sets
         else:
             self._validate_args = validate_args
-        if self._validate_args and lengths is not None and lengths.numel():
-            low, high = int(lengths.min()), int(lengths.max())
-            if low < 0 or high > size:
-                raise ValueError(f"expected lengths within [0, {size}], got lengths from {low} to {high}")
 
     def _check_parameters(self) -> None:
         """For the end of a subclass's `__init__`: torch would look at parameters that are not there yet."""
-        if self._validate_args:
-            for name in self.arg_constraints:
-                if not bool(torch.isfinite(getattr(self, name)).all()):
-                    kind = type(self).__name__
-                    raise ValueError(f"{kind}: expected finite {name}, got NaN or infinity on a word")
+        if "_validate_args" not in self.__dict__ and self._device.type != "cpu":
+            self._validate_args = False
+        if not self._validate_args:
+            return
+        size = self._event_shape[0]
+        if self._lengths is not None and self._lengths.numel():
+            low, high = int(self._lengths.min()), int(self._lengths.max())
+            if low < 0 or high > size:
+                raise ValueError(f"expected lengths within [0, {size}], got lengths from {low} to {high}")
+        for name in self.arg_constraints:
+            if not bool(torch.isfinite(getattr(self, name)).all()):
+                kind = type(self).__name__
+                raise ValueError(f"{kind}: expected finite {name}, got NaN or infinity on a word")
 
     # What has been computed from the parameters, at their own batch shape.
 

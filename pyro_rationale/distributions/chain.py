@@ -53,7 +53,9 @@ class LinearChain(MaskDistribution):
         validate_args: bool | None = None,
     ) -> None:
         size = fields.shape[-1]
-        coupling = torch.as_tensor(coupling, dtype=fields.dtype, device=fields.device)
+        if not isinstance(coupling, Tensor):
+            coupling = fields.new_full((), coupling)  # filled in where it is; a copy would wait for the device
+        coupling = coupling.to(fields)
         if coupling.dim() and coupling.shape[-1] != max(size - 1, 0):
             raise ValueError(f"expected a coupling for each of {size - 1} pairs, got {coupling.shape[-1]}")
         coupling = coupling.expand(*coupling.shape[:-1], max(size - 1, 0))

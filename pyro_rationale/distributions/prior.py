@@ -135,9 +135,7 @@ class ChainPrior:
         fields = torch.full((max_len,), -self.alpha, dtype=dtype, device=device).expand(to_end.shape)
         if edge:
             fields = fields + edge * ((steps == 0).to(dtype) + (to_end == 0).to(dtype))
-        # Nothing here waits for a GPU: not the copies of the tables, and no scalar is made on the CPU first.
-        tables = _tables(self.alpha, self.gamma, edge, max_len)
-        messages, normalizers = (table.to(device, non_blocking=True) for table in tables)
+        messages, normalizers = _sent(_tables(self.alpha, self.gamma, edge, max_len), device)
         coupling = torch.full((), self.gamma, dtype=dtype, device=device)
         chain = LinearChain(fields, coupling, lengths, log_normalizer=normalizers[lengths].to(dtype))
         logits = messages[to_end.clamp_min(0)].to(dtype)
@@ -148,8 +146,8 @@ class ChainPrior:
 
 
 @lru_cache(maxsize=64)
-def _tables(alpha: float, gamma: float, edge: float, max_len: int) -> tuple[Tensor, Tensor]:
-    """Per number of words behind (for log Z: in all): backward logits `(max_len,)`, log Z `(max_len + 1,)`.
+def _tables(alpha: float, gamma: float, edge: float, max_len: int) -> Tensor:
+    """Per number of words behind (for log Z: in all): backward logits, log Z; `(2, max_len + 1)`.
 
     `edge` is added to the fields of the first and the last word; the first one's is left out of the logits, for a
     table serves every position. The same recurrence as `scan.backward_logits`, once, in Python's floats.
@@ -163,7 +161,15 @@ def _tables(alpha: float, gamma: float, edge: float, max_len: int) -> tuple[Tens
         normalizers.append(below + _softplus(first))
         below += _softplus(logit - gamma)
         logit = -alpha + _softplus(logit + gamma) - gamma - _softplus(logit - gamma)
-    return torch.tensor(logits, dtype=torch.float64), torch.tensor(normalizers, dtype=torch.float64)
+    logits.append(logit)  # nobody's, so that both are of one size
+    return torch.tensor([logits, normalizers], dtype=torch.float64)
+
+
+def _sent(table: Tensor, device: torch.device) -> Tensor:
+    """On the device; from pinned memory, or the program would wait there until the device has done all before."""
+    if device.type != "cuda":
+        return table.to(device)
+    return table.pin_memory().to(device, non_blocking=True)
 
 
 def _softplus(x: float) -> float:

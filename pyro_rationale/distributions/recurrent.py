@@ -76,6 +76,7 @@ class RecurrentMask(MaskDistribution):
             self._features = torch.where(self._mask[..., None], self._features, features.new_zeros(()))
         self.cell = cell
         self.draws = draws
+        self._check_parameters()
         if self._validate_args and not bool(torch.isfinite(self._features).all()):
             raise ValueError("expected finite features in RecurrentMask, got NaN or infinity on a word")
 
