@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.mapped import target_rows
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
 from pyro_rationale.guides import GUIDES, ChainGuide, RationaleGuide, RelaxedGuide, TargetContext
@@ -34,7 +35,7 @@ def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[lis
     Raises:
         DataError: nobody rated one of the targets.
     """
-    targets = torch.tensor([document.targets for document in documents], dtype=torch.float64)
+    targets = torch.from_numpy(target_rows(documents, len(spec.names)))
     for name, unrated in zip(spec.names, targets.isnan().all(0).tolist(), strict=True):
         if unrated:
             raise DataError(

@@ -37,6 +37,7 @@ from pyro_rationale.runs import CONFIG, EPOCHS, METRICS, Fitted, check_same_conf
 
 OBJECTIVES = {"elbo": 1.0, "expected-cost": 0.0}  # by the weight of the entropy, tau
 FACTORS = tuple(2.0 ** (step / 2) for step in range(-10, 9))  # of lambda1, for the curves over it
+HOW = ("cache", "workers")  # options of the data that change no text
 Scores = dict[str, float]
 
 
@@ -232,7 +233,7 @@ def fitted_elsewhere(folders: Sequence[Path]) -> list[str]:
     notes = []
     for folder in folders[1:]:
         own = asdict(read_config(folder)[0].data)
-        differ = {name: value for name, value in own.items() if name != "cache" and value != first[name]}
+        differ = {name: value for name, value in own.items() if name not in HOW and value != first[name]}
         if differ:
             said = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in differ.items())
             notes.append(f"{folder} was fitted on other texts ({said}); some of the test texts may be among them")

@@ -154,7 +154,8 @@ def documents_of(corpus: Corpus, split: str) -> Sequence[Document]:
     Raises:
         DataError: there is nothing in it.
     """
-    documents = corpus.train + corpus.dev + corpus.test if split == "all" else getattr(corpus, split)
+    parts = (corpus.train, corpus.dev, corpus.test)
+    documents = [d for part in parts for d in part] if split == "all" else getattr(corpus, split)
     if not documents:
         raise DataError(f"{corpus.name}: no document in the {split} split; try --split all")
     return documents

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.mapped import target_rows
 from pyro_rationale.metrics import (
     Metrics,
     Predictions,
@@ -79,6 +78,4 @@ def evaluate_average(
 
 def targets_of(documents: Sequence[Document], spec: TargetSpec) -> Numbers:
     """True targets `(N, D)` in the user's units (class indices for classes); NaN where a document has none."""
-    missing = (float("nan"),) * len(spec.names)
-    rows = [document.targets or missing for document in documents]
-    return np.array(rows, dtype=float).reshape(-1, len(spec.names))
+    return target_rows(documents, len(spec.names))

@@ -30,7 +30,7 @@ FORMAT = 1  # of the run folder; raised when older folders can no longer be read
 
 CONFIG, VOCABULARY, EPOCHS = "config.json", "vocabulary.json", "epochs.jsonl"
 CHECKPOINT, WEIGHTS, METRICS = "checkpoint.safetensors", "model.safetensors", "metrics.json"
-FREE = ("learning_rate", "device", "threads")  # options that may be changed when a run is resumed
+FREE = ("learning_rate", "device", "threads", "workers")  # options that may be changed when a run is resumed
 
 
 def pick_device(name: str) -> torch.device:

@@ -105,7 +105,7 @@ def load(path: Path, *targets: str, **options: Any) -> Corpus:
 
 def everything(corpus: Corpus) -> list[Document]:
     """All documents in the order of the file."""
-    documents = corpus.train + corpus.dev + corpus.test
+    documents = [*corpus.train, *corpus.dev, *corpus.test]
     return sorted(documents, key=lambda d: int(d.id.split()[1]))
 
 

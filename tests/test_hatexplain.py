@@ -52,7 +52,7 @@ def test_a_folder(folder: Path, prefix: str) -> None:
     corpus = load(folder, prefix)
     assert corpus.spec == TargetSpec("multiclass", ("label",), classes=("hatespeech", "normal", "offensive"))
     assert [d.id for d in corpus.train] == ["1_gab", "2_twitter", "3_gab"]
-    assert [d.id for d in corpus.dev + corpus.test] == ["4_gab", "5_gab"]
+    assert [d.id for d in [*corpus.dev, *corpus.test]] == ["4_gab", "5_gab"]
     three, none, two = corpus.train
     assert [d.targets[0] for d in corpus.train] == [0.0, 1.0, 2.0]
     assert three.maps == ((True, True, False, False, False), (False, True, True, False, False),

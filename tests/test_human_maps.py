@@ -48,7 +48,7 @@ def load(path: Path, prefix: str = "yelp-hat:", **options: Any) -> Corpus:
 
 
 def everything(corpus: Corpus) -> list[Document]:
-    return sorted(corpus.train + corpus.dev + corpus.test, key=lambda d: int(d.id.split()[-1]))
+    return sorted([*corpus.train, *corpus.dev, *corpus.test], key=lambda d: int(d.id.split()[-1]))
 
 
 def marked(document: Document, flags: tuple[bool, ...] | None) -> list[str]:
@@ -125,7 +125,7 @@ def table(path: Path, **last: Any) -> Path:
 
 def last(path: Path, **options: Any) -> Document:
     corpus = load_corpus(DataOptions(data=str(path), target_column=("y",), **options))
-    return max(corpus.train + corpus.dev + corpus.test, key=lambda d: int(d.id.split()[1]))
+    return max([*corpus.train, *corpus.dev, *corpus.test], key=lambda d: int(d.id.split()[1]))
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def likeness(one: Sequence[str], other: Sequence[str]) -> float:
 
 def near(texts: Sequence[Sequence[str]]) -> set[tuple[int, int]]:
     documents = [from_text("d", " ".join(words), (), 256) for words in texts]
-    words, starts = _words(documents)
+    words, starts = _words([documents])
     return {(int(i), int(j)) for i, j in sketches.near_pairs(words, starts, np.unique(_first_copies(words, starts)))}
 
 
@@ -172,7 +172,7 @@ def test_sketches_estimate_the_likeness() -> None:
     """Each of 64 rows agrees with the probability that is the likeness."""
     texts = edited_texts(250, seed=5)
     texts = [words for words in texts if len(words) >= sketches.FEWEST_WORDS]
-    words, starts = _words([from_text("d", " ".join(text), (), 256) for text in texts])
+    words, starts = _words([[from_text("d", " ".join(text), (), 256) for text in texts]])
     made = sketches._sketches(sketches._Runs(words, starts), np.arange(len(texts)))
     measured = [(likeness(texts[i], texts[j]), i, j) for i, j in combinations(range(len(texts)), 2)]
     some = [(truth, i, j) for truth, i, j in measured if 0.1 < truth < 0.9][:400]

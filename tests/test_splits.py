@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from pyro_rationale.data.splits import three_way_split, two_way_split
+from pyro_rationale.data.splits import filled_splits, three_way_split
 
 
 @pytest.mark.parametrize("size", [10, 11, 99, 1000])
@@ -53,7 +53,8 @@ def test_every_class_is_trained_on() -> None:
         assert {strata[i] for i in train} == {"rare", "rarer", "usual"}
 
 
-def test_two_way_split_holds_out_a_tenth() -> None:
-    train, held = two_way_split(range(500), seed=0)
+def test_beside_a_file_of_its_own_a_tenth_is_held_out() -> None:
+    train, held, given = filled_splits(range(500), None, (1, 2), seed=0)
+    assert given == (1, 2)
     assert sorted(train + held) == list(range(500))
     assert abs(len(held) - 50) <= 1

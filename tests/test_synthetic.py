@@ -24,7 +24,7 @@ NOUNS = {noun: topic for topic, nouns in {**grammar.RATED, **grammar.UNRATED}.it
 
 @pytest.fixture(scope="module")
 def reviews() -> tuple[Document, ...]:
-    return load_corpus(OPTIONS).train
+    return tuple(load_corpus(OPTIONS).train)
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def pip(monkeypatch: pytest.MonkeyPatch) -> FakePip:
 def test_rated_sentences(tmp_path: Path, pip: FakePip) -> None:
     corpus = load_corpus(DataOptions(data="vader-movies", cache=str(tmp_path)))
     assert corpus.spec == TargetSpec("regression", ("sentiment",), ((-4.0, 4.0),))
-    documents = {d.id: d for d in corpus.train + corpus.dev + corpus.test}
+    documents = {d.id: d for d in [*corpus.train, *corpus.dev, *corpus.test]}
     assert len(documents) == 200
     assert documents["vader-movies 5"].text == "A film, number 2, clich\u00e9d."
     assert documents["vader-movies 5"].targets == (0.975,)

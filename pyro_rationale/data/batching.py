@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.mapped import MappedDocuments
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
 
@@ -87,8 +89,13 @@ class BucketedBatches:
         if not documents:
             raise DataError("expected at least one document to make batches of, got none; check the split")
         self.batch_size, self.seed, self._spec = batch_size, seed, spec
-        self._encoded = [_encode(document, vocabulary, spec) for document in documents]
-        self._lengths = np.array([len(e.tokens) for e in self._encoded])
+        self._encoded: Sequence[_Encoded]
+        if isinstance(documents, MappedDocuments):
+            self._encoded = _MappedRows(documents, vocabulary, spec)
+            self._lengths = np.maximum(documents.lengths, 1)
+        else:
+            self._encoded = [_encode(document, vocabulary, spec) for document in documents]
+            self._lengths = np.array([len(e.tokens) for e in self._encoded])
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -136,22 +143,49 @@ def _flags(document: Document, flags: Sequence[bool] | None, name: str) -> NDArr
     return np.array(flags or [False], dtype=bool)
 
 
+class _MappedRows(Sequence[_Encoded]):
+    """Documents of a mapped file, each encoded when it is asked for."""
+
+    def __init__(self, documents: MappedDocuments, vocabulary: Vocabulary, spec: TargetSpec) -> None:
+        self._documents = documents
+        self._numbers = np.array(vocabulary.encode(documents.file.spellings), dtype=np.int64)
+        self._targets = None
+        if documents.targets is not None:
+            self._targets = _scaled_rows(documents.targets, spec, lambda i: documents[i].id)
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def __getitem__(self, place: Any) -> Any:
+        tokens = self._documents.encode(place, self._numbers)
+        return _Encoded(
+            tokens if len(tokens) else np.array([UNKNOWN]),
+            None if self._targets is None else self._targets[place],
+            self._documents.flags(place, "gold"),
+            self._documents.flags(place, "opinion"),
+        )
+
+
 def _scaled(document: Document, spec: TargetSpec) -> NDArray[np.float32]:
     """Targets `(D,)` as the model sees them: ratings in [0, 1], labels and class indices unchanged."""
-    targets = np.array(document.targets, dtype=np.float64)
-    if len(targets) != len(spec.names):
+    return _scaled_rows(np.array([document.targets], dtype=np.float64), spec, lambda _: document.id)[0]
+
+
+def _scaled_rows(targets: NDArray[np.float64], spec: TargetSpec, name: Callable[[int], str]) -> NDArray[np.float32]:
+    """The same of many documents, `(N, D)`; `name` tells which one is at fault."""
+    if targets.shape[1] != len(spec.names):
         raise DataError(
-            f"{document.id}: expected {len(spec.names)} targets, got {len(targets)}; check the columns"
+            f"{name(0)}: expected {len(spec.names)} targets, got {targets.shape[1]}; check the columns"
         )
     if spec.kind == "regression":
         low, high = np.array(spec.ranges, dtype=np.float64).T
-        targets = (targets - low) / (high - low)
-    else:
-        known = (targets == np.floor(targets)) & (targets >= 0) & (targets < len(spec.classes))
-        if spec.kind == "binary":
-            known |= np.isnan(targets)
-        if not known.all():
-            raise DataError(f"{document.id}: expected a class below {len(spec.classes)}, got {document.targets}")
+        return ((targets - low) / (high - low)).astype(np.float32)
+    known = (targets == np.floor(targets)) & (targets >= 0) & (targets < len(spec.classes))
+    if spec.kind == "binary":
+        known |= np.isnan(targets)
+    if not known.all():
+        i = int(np.flatnonzero(~known.all(axis=1))[0])
+        raise DataError(f"{name(i)}: expected a class below {len(spec.classes)}, got {tuple(targets[i].tolist())}")
     return targets.astype(np.float32)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,6 +84,7 @@ class Leaks:
         conflicts: documents that repeat another one, in whatever split, with another target: another class, or a
             rating that is more than a tenth of the range away.
         dropped: training documents left out for it (`--drop-leaks`).
+        near: whether near copies were looked for; among very many documents only exact ones are.
     """
 
     test: Copies = Copies()
@@ -92,11 +94,12 @@ class Leaks:
     leaked: int = 0
     conflicts: int = 0
     dropped: int = 0
+    near: bool = True
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Three lists of documents and what is predicted of them.
+    """Three lists of documents, in memory or in a file, and what is predicted of them.
 
     Attributes:
         noise_floor: the smallest possible expected squared error, in the user's units squared, where it is
@@ -106,8 +109,8 @@ class Corpus:
 
     name: str
     spec: TargetSpec
-    train: tuple[Document, ...]
-    dev: tuple[Document, ...]
-    test: tuple[Document, ...]
+    train: Sequence[Document]
+    dev: Sequence[Document]
+    test: Sequence[Document]
     noise_floor: float | None = None
     leaks: Leaks | None = None

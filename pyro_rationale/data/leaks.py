@@ -2,7 +2,8 @@
 
 Exact copies have the same words, whatever the punctuation between them; near copies share most of their runs of
 three words, see :mod:`pyro_rationale.data.sketches`. Compared is what the model reads: words behind `--max-words`
-count for nothing. This runs at every load.
+count for nothing. This runs at every load; among more than 200,000 documents it is exact copies alone, found by 64-bit
+hashes of the words.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.corpus import Copies, Corpus, Document, Leaks, TargetSpec
+from pyro_rationale.data.mapped import MappedDocuments, taken, target_rows, word_keys
+from pyro_rationale.data.packing import NO_WORD
 from pyro_rationale.data.sketches import Places, Words, near_pairs
 from pyro_rationale.errors import DataError
 
 _TEST, _DEV, _TRAIN = range(3)  # held-out texts first: nothing crowds them out of a comparison
+MOST = 200_000  # documents among which near copies are looked for
 _APART = 0.1  # of the range: ratings further apart are not ratings of one text
 
 Flags = NDArray[np.bool_]
@@ -37,7 +41,7 @@ def without_leaks(corpus: Corpus, drop: bool = False) -> Corpus:
     leaks, leaked = find_leaks(corpus)
     if not drop or not leaks.leaked:
         return replace(corpus, leaks=leaks)
-    kept = tuple(document for document, out in zip(corpus.train, leaked, strict=True) if not out)
+    kept = taken(corpus.train, np.flatnonzero(~leaked))
     if not kept:
         raise DataError(
             f"--drop-leaks: every training document of {corpus.name} stands in dev or test as well; check its files"
@@ -52,12 +56,18 @@ def find_leaks(corpus: Corpus) -> tuple[Leaks, Flags]:
         The counts, and a flag per training document: does it stand in dev or test as well?
     """
     parts = (corpus.test, corpus.dev, corpus.train)
-    documents = [document for part in parts for document in part]
-    if not documents:
+    count = sum(map(len, parts))
+    if not count:
         return Leaks(), np.zeros(0, dtype=bool)
-    words, starts = _words(documents)
-    first = _first_copies(words, starts)
-    near = near_pairs(words, starts, np.unique(first))
+    searched = count <= MOST
+    if searched:
+        words, starts = _words(parts)
+        first = _first_copies(words, starts)
+        near = near_pairs(words, starts, np.unique(first))
+    else:
+        first = _first_of_keys(np.concatenate([word_keys(part) for part in parts]))
+        near = np.empty((0, 2), dtype=np.int64)
+    targets = np.concatenate([target_rows(part, len(corpus.spec.names)) for part in parts])
     found = _Found(np.repeat(np.arange(3), [len(part) for part in parts]), first, near)
     leaked = (found.stands(_TRAIN, _TEST) | found.stands(_TRAIN, _DEV))[found.split == _TRAIN]
     leaks = Leaks(
@@ -66,7 +76,8 @@ def find_leaks(corpus: Corpus) -> tuple[Leaks, Flags]:
         test_dev=found.copies(_TEST, _DEV),
         train=found.repeats(_TRAIN),
         leaked=int(leaked.sum()),
-        conflicts=_conflicts(corpus.spec, documents, first, near),
+        conflicts=_conflicts(corpus.spec, targets, first, near),
+        near=searched,
     )
     return leaks, leaked
 
@@ -87,8 +98,10 @@ def summary(corpus: Corpus) -> str:
         )
         if copies.total
     ]
-    if not found:
-        return "copies: none, neither between the splits nor in training"
+    if not leaks.near:
+        found.append(f"near copies are not looked for among more than {MOST:,} documents")
+    if not any(copies.total for copies in (leaks.test, leaks.dev, leaks.test_dev, leaks.train)):
+        return "; ".join(["copies: none, neither between the splits nor in training", *found])
     if leaks.conflicts:
         found.append(f"{leaks.conflicts:,} copies have another target")
     if leaks.dropped:
@@ -107,14 +120,32 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def _words(documents: Sequence[Document]) -> tuple[Words, Places]:
+def _words(parts: Sequence[Sequence[Document]]) -> tuple[Words, Places]:
     """Numbers of the words of all documents, without punctuation, and where each document starts `(N + 1,)`."""
-    lengths = [len(document.tokens) for document in documents]
-    tokens = chain.from_iterable(document.tokens for document in documents)
-    flat = np.fromiter(map(_Numbers().__getitem__, tokens), np.int32, sum(lengths))
+    numbers = _Numbers()
+    pieces, lengths = zip(*(_numbered(part, numbers) for part in parts), strict=True)
+    flat = np.concatenate(pieces)
     kept = flat > 0
     before = np.concatenate([[0], np.cumsum(kept)])
-    return flat[kept], before[np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])]
+    return flat[kept], before[np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])]
+
+
+def _numbered(documents: Sequence[Document], numbers: _Numbers) -> tuple[Words, Places]:
+    """Numbers of the words of some documents, one after the other, and of each document how many there are."""
+    if isinstance(documents, MappedDocuments):
+        table = np.array([numbers[word] for word in documents.file.spellings], dtype=np.int64)
+        words = [documents.encode(i, table) for i in range(len(documents))]
+        flat = np.concatenate(words) if words else np.zeros(0, np.int64)
+        return flat.astype(np.int32), documents.lengths.astype(np.int64)
+    lengths = np.array([len(document.tokens) for document in documents], dtype=np.int64)
+    tokens = chain.from_iterable(document.tokens for document in documents)
+    return np.fromiter(map(numbers.__getitem__, tokens), np.int32, int(lengths.sum())), lengths
+
+
+def _first_of_keys(keys: Places) -> Places:
+    """As :func:`_first_copies`, for documents of which there are keys of their words."""
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return np.where(keys == NO_WORD, np.arange(len(keys)), first[inverse])
 
 
 def _first_copies(words: Words, starts: Places) -> Places:
@@ -160,14 +191,10 @@ class _Found:
         return Copies(int(exact.sum()), int(near.sum()))
 
 
-def _conflicts(spec: TargetSpec, documents: Sequence[Document], first: Places, near: Places) -> int:
-    """How many documents have another target than the one that they repeat."""
+def _conflicts(spec: TargetSpec, targets: NDArray[np.float64], first: Places, near: Places) -> int:
+    """How many documents have another target than the one that they repeat; what is not rated says nothing."""
     again = np.flatnonzero(first != np.arange(len(first)))
-    pairs = [*zip(first[again].tolist(), again.tolist(), strict=True), *near.tolist()]
-    return len({j for i, j in pairs if _differ(spec, documents[i].targets, documents[j].targets)})
-
-
-def _differ(spec: TargetSpec, one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two targets are other classes, or ratings too far apart; what is not rated says nothing."""
-    widest = [_APART * (high - low) for low, high in spec.ranges] or [0.0] * len(one)
-    return any(abs(a - b) > most for a, b, most in zip(one, other, widest, strict=False))
+    pairs = np.concatenate([np.stack([first[again], again], axis=1), near])
+    widest = np.array([_APART * (high - low) for low, high in spec.ranges] or [0.0] * len(spec.names))
+    differ = (np.abs(targets[pairs[:, 0]] - targets[pairs[:, 1]]) > widest).any(axis=1)
+    return len(np.unique(pairs[differ, 1]))

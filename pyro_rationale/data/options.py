@@ -35,7 +35,12 @@ class DataOptions:
     aspect: str | None = option(None, "synthetic, beer and r2a: the rated aspect, by name or number (r2a: its task)")
     max_words: int = option(256, "cut texts after this many words")
     split_seed: int = option(0, "seed of the split, and of the planted reviews")
-    documents: int = option(10000, "synthetic: training documents (dev and test: a quarter each)")
+    documents: int = option(10000, "synthetic: training documents (dev and test: a quarter each, 10,000 at most)")
     correlation: float = option(0.0, "synthetic: how strongly the aspects' ratings go together, 0 to 1")
     noise: float = option(0.05, "synthetic: standard deviation of the rating around the clause's valence")
-    cache: str | None = option(None, "folder for fetched sources; default: the user's cache folder")
+    cache: str | None = option(
+        None,
+        "folder for fetched sources (default: the user's cache folder); tables and planted reviews are kept there as "
+        "Arrow files and read from disk",
+    )
+    workers: int = option(1, "--cache: processes that cut texts into words")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import io
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, NoReturn, TextIO, cast
 
 from pyro_rationale.errors import DataError
 
 log = logging.getLogger("pyro_rationale")
 
 _GZIP = b"\x1f\x8b"
+_AT_ONCE = 1 << 22  # bytes
 
 
 def read_bytes(path: Path) -> bytes:
@@ -54,11 +58,84 @@ def read_text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        byte = content[error.start]
-        raise DataError(
-            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; convert it (iconv -f WINDOWS-1252 -t UTF-8)"
-        ) from None
+        _raise_not_utf8(path, content.count(b"\n", 0, error.start) + 1, error)
+
+
+def check_readable(path: Path) -> None:
+    """Make sure that there is a file, that it can be read, and that it is not empty.
+
+    Raises:
+        DataError: As :func:`read_bytes`.
+    """
+    if not any(block.strip() for block in _blocks(path)):
+        raise DataError(f"{path}: is empty; expected rows of text")
+
+
+def open_text(path: Path) -> TextIO:
+    """The same text as a stream, for files that do not fit in memory; line ends are left as they are.
+
+    Raises:
+        DataError: As :func:`read_text`, for anything in the file: it is read through once to make sure.
+    """
+    return io.TextIOWrapper(cast(IO[bytes], _checked(path)), encoding="utf-8-sig", newline="")
+
+
+def _checked(path: Path) -> io.BufferedIOBase:
+    """The bytes of a text file as a stream that stands at its beginning."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    lines, empty = 1, True
+    for block in _blocks(path):
+        if empty and block.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise DataError(f"{path}: is UTF-16; save it as UTF-8")
+        if b"\0" in block:
+            line = lines + block.count(b"\n", 0, block.index(b"\0"))
+            raise DataError(f"{path}, line {line}: holds a zero byte, so it is no text file; expected UTF-8 text")
+        pending = decoder.getstate()[0]  # the beginning of a character that the last block cut in two
+        try:
+            decoder.decode(block)
+        except UnicodeDecodeError as error:
+            _raise_not_utf8(path, lines + block.count(b"\n", 0, max(error.start - len(pending), 0)), error)
+        lines += block.count(b"\n")
+        empty = empty and not block.strip()
+    if empty:
+        raise DataError(f"{path}: is empty; expected rows of text")
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        _raise_not_utf8(path, lines, error)
+    return _opened(path)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file piece by piece, unpacked if it is gzipped."""
+    try:
+        with _opened(path) as file:
+            while block := file.read(_AT_ONCE):
+                yield block
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise DataError(f"{path}: the gzip archive is cut short or damaged; copy or download it again") from None
+
+
+def _opened(path: Path) -> io.BufferedIOBase:
+    try:
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder; name a file in it")
+        with path.open("rb") as file:
+            packed = file.read(2) == _GZIP
+        if path.suffix == ".gz" and not packed and path.stat().st_size:
+            raise DataError(f"{path}: is named .gz and is no gzip archive; rename it or download it again")
+        return gzip.open(path) if packed else path.open("rb")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+def _raise_not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> NoReturn:
+    byte = error.object[error.start]
+    raise DataError(
+        f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; convert it (iconv -f WINDOWS-1252 -t UTF-8)"
+    ) from None
 
 
 class Faults:

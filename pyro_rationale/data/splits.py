@@ -34,27 +34,87 @@ def three_way_split(
     Returns:
         Train, dev and test, each in the order of `items`.
     """
-    members: dict[Hashable, list[int]] = {}
-    for i in range(len(items)):
-        members.setdefault(i if groups is None else groups[i], []).append(i)
-    blocks = list(members.values())
-    random.Random(seed).shuffle(blocks)
-    if strata is not None:
-        rank = {key: i for i, key in enumerate(dict.fromkeys(strata))}
-        blocks.sort(key=lambda block: rank[strata[block[0]]])
-
-    parts: tuple[list[int], ...] = ([], [], [])
-    begun: set[Hashable] = set()
-    dealt = 0
-    for block in blocks:
-        dealt += len(block)
-        stratum = None if strata is None else strata[block[0]]
-        lacking = [share * dealt - len(part) for share, part in zip(shares, parts, strict=True)]
-        part = lacking.index(max(lacking)) if stratum in begun else 0
-        parts[part].extend(block)
-        begun.add(stratum)
-    train, dev, test = (tuple(items[i] for i in sorted(part)) for part in parts)
+    train, dev, test = (
+        tuple(items[i] for i in part) for part in split_places(len(items), seed, groups, strata, shares)
+    )
     return train, dev, test
+
+
+def split_places(
+    count: int,
+    seed: int,
+    groups: Sequence[Hashable] | None = None,
+    strata: Sequence[Hashable] | None = None,
+    shares: tuple[float, float, float] = _SHARES,
+) -> tuple[list[int], list[int], list[int]]:
+    """The same split as positions in a list of `count` items, each part ascending; other arguments likewise."""
+    numbers: dict[Hashable, int] = {}
+    group = range(count) if groups is None else [numbers.setdefault(key, len(numbers)) for key in groups]
+    sizes = [0] * (count if groups is None else len(numbers))
+    ranks: dict[Hashable, int] = {}
+    rank = [0] * len(sizes)  # of the stratum of a group's first item
+    for i, number in enumerate(group):
+        if strata is not None and not sizes[number]:
+            rank[number] = ranks.setdefault(strata[i], len(ranks))
+        elif strata is not None:
+            ranks.setdefault(strata[i], len(ranks))
+        sizes[number] += 1
+    order = list(range(len(sizes)))
+    random.Random(seed).shuffle(order)
+    if strata is not None:
+        order.sort(key=rank.__getitem__)
+
+    home = bytearray(len(sizes))
+    filled = [0, 0, 0]
+    begun = [False] * max(len(ranks), 1)
+    dealt = 0
+    for number in order:
+        size = sizes[number]
+        dealt += size
+        part = _emptiest(shares, filled, dealt) if begun[rank[number]] else 0
+        begun[rank[number]] = True
+        home[number] = part
+        filled[part] += size
+    parts: tuple[list[int], list[int], list[int]] = ([], [], [])
+    for i, number in enumerate(group):
+        parts[home[number]].append(i)
+    return parts
+
+
+def _emptiest(shares: tuple[float, float, float], filled: list[int], dealt: int) -> int:
+    """The part that lacks most of its share of what has been dealt; of equal ones the first."""
+    train, dev, test = (
+        shares[0] * dealt - filled[0], shares[1] * dealt - filled[1], shares[2] * dealt - filled[2]
+    )  # fmt: skip
+    return 0 if train >= dev and train >= test else 1 if dev >= test else 2
+
+
+def filled_places(
+    count: int,
+    dev: bool,
+    test: bool,
+    seed: int,
+    groups: Sequence[Hashable] | None = None,
+    strata: Sequence[Hashable] | None = None,
+) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+    """Positions of those of `count` documents that are trained on, and of those that stand in for dev and for test.
+
+    Args:
+        count: documents given for training.
+        dev: whether somebody gave development documents; none are split off then.
+        test: whether somebody gave test documents, likewise.
+        seed: as for :func:`three_way_split`.
+        groups: one key per training document, likewise.
+        strata: likewise.
+    """
+    if dev and test:
+        return range(count), (), ()
+    first, second, third = split_places(count, seed, groups, strata)
+    if not dev and not test:
+        return first, second, third
+    # 90/10, where one of the three parts is a file of its own.
+    rest = sorted(first + third)
+    return (rest, (), second) if dev else (rest, second, ())
 
 
 def filled_splits(
@@ -75,20 +135,6 @@ def filled_splits(
         groups: one key per training document, likewise.
         strata: likewise.
     """
-    if dev is not None and test is not None:
-        return tuple(train), tuple(dev), tuple(test)
-    if dev is None and test is None:
-        return three_way_split(train, seed, groups, strata)
-    rest, held = two_way_split(train, seed, groups, strata)
-    return (rest, held, tuple(test)) if test is not None else (rest, tuple(dev or ()), held)
-
-
-def two_way_split(
-    items: Sequence[T],
-    seed: int,
-    groups: Sequence[Hashable] | None = None,
-    strata: Sequence[Hashable] | None = None,
-) -> tuple[tuple[T, ...], tuple[T, ...]]:
-    """Split into 90/10, where one of the three parts is a file of its own; see :func:`three_way_split`."""
-    train, held, rest = three_way_split(range(len(items)), seed, groups, strata)
-    return tuple(items[i] for i in sorted(train + rest)), tuple(items[i] for i in held)
+    places = filled_places(len(train), dev is not None, test is not None, seed, groups, strata)
+    rest, held_dev, held_test = (tuple(train[i] for i in part) for part in places)
+    return rest, held_dev if dev is None else tuple(dev), held_test if test is None else tuple(test)

@@ -15,7 +15,7 @@ measured in `tests/test_synthetic.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import NormalDist
@@ -31,6 +31,7 @@ Item = TypeVar("Item")
 ASPECTS: tuple[str, ...] = tuple(grammar.RATED)
 SHORTEST, LONGEST = 60, 150
 _LOWEST, _HIGHEST = 0.15, 0.85  # valences of the outer grades: with the usual noise a rating hardly leaves [0, 1]
+_MOST_HELD_OUT = 10_000
 _TOP_GRADE = len(grammar.OPINIONS) - 1
 _SPREAD = 1.2  # an opinion word's grade is within this (uniformly, then rounded) of its aspect's latent valence
 
@@ -81,13 +82,29 @@ def load_synthetic(options: DataOptions, spec: TargetSpec | None = None) -> Corp
             f"--data synthetic: the run predicts {', '.join(spec.names)} ({spec.kind}), but these reviews rate "
             f"{', '.join(aspects)} (regression, 0 to 1); choose with --aspect"
         )
-    held_out = options.documents // 4
-    train, dev, test = (
-        tuple(planted_review(options, f"planted {split} {i}", aspects) for i in range(count))
-        for split, count in (("train", options.documents), ("dev", held_out), ("test", held_out))
-    )
     whole = options.max_words >= LONGEST
+    parts: Iterable[Sequence[Document]]
+    if options.cache is not None:
+        from pyro_rationale.data.prepared import prepared_reviews
+
+        parts = prepared_reviews(options, aspects)
+    else:
+        parts = (tuple(planted_reviews(options, name, range(size), aspects)) for name, size in sizes(options).items())
+    train, dev, test = parts
     return Corpus("synthetic", own, train, dev, test, noise_floor=options.noise**2 if whole else None)
+
+
+def sizes(options: DataOptions) -> dict[str, int]:
+    """Documents of each split."""
+    held_out = min(options.documents // 4, _MOST_HELD_OUT)
+    return {"train": options.documents, "dev": held_out, "test": held_out}
+
+
+def planted_reviews(
+    options: DataOptions, split: str, numbers: Iterable[int], aspects: Sequence[str]
+) -> Iterator[Document]:
+    """The reviews of a split that have these numbers."""
+    return (planted_review(options, f"planted {split} {i}", aspects) for i in numbers)
 
 
 def planted_review(options: DataOptions, name: str, aspects: Sequence[str] = ASPECTS[:1]) -> Document:

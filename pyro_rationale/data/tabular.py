@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.reading import Faults, listed, log, shown
 from pyro_rationale.data.splits import filled_splits
-from pyro_rationale.data.tables import Row, Table, read_table
+from pyro_rationale.data.tables import Row, Stream, Table, check_column, read_table
 from pyro_rationale.data.targets import Cell, cell_of, decide_spec, target_of
 from pyro_rationale.errors import ConfigError, DataError
 
-_FEWEST_ROWS = 10
-_GOLD_COLUMN, _MAPS_COLUMN = "rationale", "rationales"
+FEWEST_ROWS = 10
+_LARGE = 1 << 29  # bytes
+GOLD_COLUMN, MAPS_COLUMN = "rationale", "rationales"
 
 
 @dataclass(frozen=True)
-class _Example:
+class Example:
     """A row whose text can be used; its targets are still cells."""
 
     where: str
@@ -47,24 +49,40 @@ def load_tabular(options: DataOptions, spec: TargetSpec | None = None) -> Corpus
         ConfigError: If the column options do not go together.
     """
     paths = [Path(p).expanduser() for p in (options.data, options.dev_data, options.test_data) if p]
+    if options.cache is not None:
+        from pyro_rationale.data.prepared import load_prepared_table
+
+        return load_prepared_table(paths, options, spec)
+    for path in paths:
+        if path.is_file() and path.stat().st_size > _LARGE:
+            log.warning("%s: is large; --cache FOLDER cuts it into words once and then needs little memory", path)
     tables = [read_table(path) for path in paths]
-    text_column, names = _columns(tables, options, spec)
+    text_column, names = columns_of(tables, options, spec)
     faults = [Faults(path, options.skip_bad_rows) for path in paths]
     found = [_examples(t, f, text_column, names) for t, f in zip(tables, faults, strict=True)]
     known = spec or _new_spec(options, names, found)
     parts = [_documents(e, f, known, names, options.max_words) for e, f in zip(found, faults, strict=True)]
-    fewest = _FEWEST_ROWS if spec is None else 1
+    fewest = FEWEST_ROWS if spec is None else 1
     for i, (table, fault, part) in enumerate(zip(tables, faults, parts, strict=True)):
         fault.report(len(table.rows))
-        if len(part) < (1 if i else fewest):
-            reason = f" (first fault: {fault.first})" if fault.count else ""
-            raise DataError(
-                f"{table.path}: {len(part)} of its {len(table.rows)} rows can be used{reason}; too few"
-            )
+        check_enough(table.path, len(part), len(table.rows), 1 if i else fewest, fault)
     return Corpus(options.data, known, *_split(options, known, parts))
 
 
-def _columns(tables: list[Table], options: DataOptions, spec: TargetSpec | None) -> tuple[str, tuple[str, ...]]:
+def check_enough(path: Path, usable: int, rows: int, fewest: int, faults: Faults) -> None:
+    """Make sure that a file has enough rows.
+
+    Raises:
+        DataError: It has not.
+    """
+    if usable < fewest:
+        reason = f" (first fault: {faults.first})" if faults.count else ""
+        raise DataError(f"{path}: {usable} of its {rows} rows can be used{reason}; too few")
+
+
+def columns_of(
+    tables: Sequence[Table | Stream], options: DataOptions, spec: TargetSpec | None
+) -> tuple[str, tuple[str, ...]]:
     """The text column and the target columns, all of them in every file."""
     first = tables[0]
     names = options.target_column or (spec.names if spec else ())
@@ -79,18 +97,18 @@ def _columns(tables: list[Table], options: DataOptions, spec: TargetSpec | None)
             f"--target-column: the run predicts {', '.join(spec.names)}; name as many, not {len(names)}"
         )
     for table in tables:
-        table.check_column(text, "--text-column")
+        check_column(table.path, table.columns, text, "--text-column")
         for name in names:
-            table.check_column(name, "--target-column")
+            check_column(table.path, table.columns, name, "--target-column")
     return text, names
 
 
-def _examples(table: Table, faults: Faults, text_column: str, names: tuple[str, ...]) -> list[_Example]:
+def _examples(table: Table, faults: Faults, text_column: str, names: tuple[str, ...]) -> list[Example]:
     examples = []
     unrated = 0
     for row in table.rows:
         try:
-            example = _example(row, text_column, names)
+            example = example_of(row, text_column, names)
         except ValueError as error:
             faults.add(row.where, str(error))
             continue
@@ -98,18 +116,17 @@ def _examples(table: Table, faults: Faults, text_column: str, names: tuple[str, 
             unrated += 1
         else:
             examples.append(example)
-    if unrated:
-        log.warning(
-            "%s: left out %d of %d rows that rate none of %s",
-            table.path,
-            unrated,
-            len(table.rows),
-            ", ".join(names),
-        )
+    report_unrated(table.path, unrated, len(table.rows), names)
     return examples
 
 
-def _example(row: Row, text_column: str, names: tuple[str, ...]) -> _Example:
+def report_unrated(path: Path, unrated: int, rows: int, names: Sequence[str]) -> None:
+    """Say in one line how many of `rows` rows were left out since they have no target at all."""
+    if unrated:
+        log.warning("%s: left out %d of %d rows that rate none of %s", path, unrated, rows, ", ".join(names))
+
+
+def example_of(row: Row, text_column: str, names: tuple[str, ...]) -> Example:
     """A row's text and target cells. Raises ValueError with what is wrong with the row."""
     if row.fault:
         raise ValueError(row.fault)
@@ -134,11 +151,11 @@ def _example(row: Row, text_column: str, names: tuple[str, ...]) -> _Example:
         if cell is None and len(names) == 1:
             raise ValueError(f"{name!r} is empty")
         cells.append(cell)
-    gold, maps = (row.cells.get(name) for name in (_GOLD_COLUMN, _MAPS_COLUMN))
-    return _Example(row.where, text, tuple(cells), gold, maps if isinstance(maps, list) else None)
+    gold, maps = (row.cells.get(name) for name in (GOLD_COLUMN, MAPS_COLUMN))
+    return Example(row.where, text, tuple(cells), gold, maps if isinstance(maps, list) else None)
 
 
-def _new_spec(options: DataOptions, names: tuple[str, ...], found: list[list[_Example]]) -> TargetSpec:
+def _new_spec(options: DataOptions, names: tuple[str, ...], found: list[list[Example]]) -> TargetSpec:
     examples = [example for part in found for example in part]
     if not examples:
         raise DataError(f"{options.data}: no row can be used; look at the first ones")
@@ -147,22 +164,16 @@ def _new_spec(options: DataOptions, names: tuple[str, ...], found: list[list[_Ex
 
 
 def _documents(
-    examples: list[_Example], faults: Faults, spec: TargetSpec, names: tuple[str, ...], max_words: int
+    examples: list[Example], faults: Faults, spec: TargetSpec, names: tuple[str, ...], max_words: int
 ) -> list[Document]:
     documents = []
     for example in examples:
         try:
             targets = [
-                _target(cell, spec, i, name)
+                named_target(cell, spec, i, name)
                 for i, (cell, name) in enumerate(zip(example.cells, names, strict=True))
             ]
-            where, text = example.where, example.text
-            if example.maps:
-                document = rationale.document_of_several(where, text, example.maps, targets, max_words)
-            else:
-                document = rationale.document(where, text, example.gold, targets, max_words)
-            if not document.tokens:
-                raise ValueError("the text holds no word")
+            document = document_of(example, targets, max_words)
         except ValueError as error:
             faults.add(example.where, str(error))
         else:
@@ -170,7 +181,20 @@ def _documents(
     return documents
 
 
-def _target(cell: Cell, spec: TargetSpec, i: int, name: str) -> float:
+def document_of(example: Example, targets: Sequence[float], max_words: int) -> Document:
+    """A row as a document. Raises ValueError with what is wrong with its text or its rationale."""
+    where, text = example.where, example.text
+    if example.maps:
+        document = rationale.document_of_several(where, text, example.maps, targets, max_words)
+    else:
+        document = rationale.document(where, text, example.gold, targets, max_words)
+    if not document.tokens:
+        raise ValueError("the text holds no word")
+    return document
+
+
+def named_target(cell: Cell, spec: TargetSpec, i: int, name: str) -> float:
+    """A cell of the `i`-th target column as a number. Raises ValueError with the column's name."""
     try:
         return target_of(cell, spec, i)
     except ValueError as error:

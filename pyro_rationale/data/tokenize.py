@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 # Marks that follow a base letter (accents written as characters of their own, vowel signs) are no `\w` in Python.
@@ -35,6 +36,8 @@ _SPELLINGS = {
     "\u2013": "--",
     "\u2014": "--",
 }
+
+VERSION = hashlib.blake2b(repr((_TOKEN.pattern, _SPELLINGS)).encode(), digest_size=8).hexdigest()  # of the rules
 
 
 def tokenize(text: str) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.mapped import count_words
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
 
@@ -40,11 +41,12 @@ class WordVectors:
     known: Tensor
     coverage: float
 
-    def token_coverage(self, documents: Iterable[Document], vocabulary: Vocabulary) -> float:
+    def token_coverage(self, documents: Sequence[Document], vocabulary: Vocabulary) -> float:
         """Share of the running words of `documents` that have a vector from the source, 0 to 1."""
-        known = self.known.tolist()
-        found = [known[i] for document in documents for i in vocabulary.encode(document.tokens)]
-        return sum(found) / len(found) if found else 0.0
+        counts = count_words(documents)
+        known = self.known[vocabulary.encode(list(counts))].tolist()
+        found = sum(count for count, has in zip(counts.values(), known, strict=True) if has)
+        return found / counts.total() if counts else 0.0
 
 
 def load_vectors(source: str | os.PathLike[str], vocabulary: Vocabulary) -> WordVectors:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.mapped import count_words
 from pyro_rationale.errors import RunError
 
 PADDING, UNKNOWN = 0, 1
@@ -37,7 +37,7 @@ class Vocabulary:
             raise ValueError("expected distinct words, none of them empty, <pad> or <unk>")
 
     @classmethod
-    def build(cls, documents: Iterable[Document], min_count: int = 2, max_size: int | None = None) -> Vocabulary:
+    def build(cls, documents: Sequence[Document], min_count: int = 2, max_size: int | None = None) -> Vocabulary:
         """Count the words of documents (the training ones) and keep the frequent ones.
 
         Args:
@@ -48,9 +48,7 @@ class Vocabulary:
         Returns:
             Words by falling count, equal counts in alphabetical order: the same texts give the same numbers.
         """
-        counts: Counter[str] = Counter()
-        for document in documents:
-            counts.update(document.tokens)
+        counts = count_words(documents)
         frequent = [w for w, n in counts.items() if n >= min_count and w and w not in _SPECIAL]
         frequent.sort(key=lambda word: (-counts[word], word))
         room = None if max_size is None else max(max_size - len(_SPECIAL), 0)

@@ -1,0 +1,82 @@
+"""Arrow files that are made once, in parallel and with a progress bar, and made again when their source has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pyro_rationale.data.arrow import ArrowFile, Damaged, Facts, arrow, write_arrow
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.packing import Packed
+from pyro_rationale.data.reading import log
+from pyro_rationale.errors import ConfigError
+
+Job = TypeVar("Job")
+
+
+def kept(
+    options: DataOptions, name: str, asked: Facts, state: Facts, chunks: Callable[[Facts], Iterator[Packed]]
+) -> ArrowFile:
+    """The Arrow file for what is asked, if it is there and its source is as it was; else it is made.
+
+    Args:
+        options: name the folder and how many processes.
+        name: beginning of the file's name.
+        asked: what is read how; other questions have other files.
+        state: of the source; a file of another state is replaced.
+        chunks: the documents; notes facts about them as it goes.
+    """
+    if options.workers < 1:
+        raise ConfigError(f"--workers: expected at least 1, got {options.workers}")
+    arrow()
+    key = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=6).hexdigest()
+    path = Path(str(options.cache)).expanduser() / f"{name}-{key}.arrow"
+    try:
+        file = ArrowFile(path)
+        if (file.facts.get("asked"), file.facts.get("state")) == (asked, state):
+            return file
+        log.warning("%s: its source has changed since; making it again", path)
+    except FileNotFoundError:
+        pass
+    except Damaged as problem:
+        log.warning("%s: damaged (%s); making it again", path, problem)
+    facts: Facts = {"asked": asked, "state": state}
+    write_arrow(path, chunks(facts), facts)
+    return ArrowFile(path)
+
+
+def in_order(work: Callable[[Job], Packed], jobs: Iterator[Job], workers: int) -> Iterator[Packed]:
+    """`work` of each job, in the order of the jobs, a few of them ahead in processes of their own."""
+    if workers == 1:
+        yield from map(work, jobs)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        ahead: deque[Future[Packed]] = deque(pool.submit(work, job) for job in islice(jobs, 2 * workers))
+        try:
+            while ahead:
+                packed = ahead.popleft().result()
+                ahead.extend(pool.submit(work, job) for job in islice(jobs, 1))
+                yield packed
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def watched(chunks: Iterator[Packed], name: str, total: int | None) -> Iterator[Packed]:
+    """The same, with a bar on a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(f"cutting {name} into words", total=total)
+        for packed in chunks:
+            bar.advance(task, packed.rows)
+            yield packed

@@ -1,0 +1,108 @@
+"""Documents as columns of numbers: how a process that cuts texts into words hands them on, many at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_rationale.data.corpus import Document
+
+Flags = tuple[bool, ...]
+Cells = tuple[str | None, ...]
+NO_WORD = 0  # in place of a key
+
+
+@dataclass(frozen=True)
+class Packed:
+    """`N` documents of `W` words in all, and what was wrong with the rows that made none.
+
+    Attributes:
+        ids: names.
+        texts: as given.
+        cells: of each document its targets as a file holds them, `None` for none.
+        spellings: the different words, in the order in which they come first.
+        words: int32, `(W,)`, places in `spellings`.
+        lengths: int32, `(N,)`, words per document.
+        spans: int32, `(2 W,)`, first character of each word in its text and the one behind it, in turn.
+        gold: flags per document, or `None`.
+        opinion: likewise.
+        maps: flags per annotator, or `None`.
+        text_keys: int64, `(N,)`, equal for equal texts.
+        word_keys: int64, `(N,)`, equal for equal words, whatever the punctuation; `NO_WORD` for a text without any.
+        rows: rows that were looked at.
+        unrated: rows left out since they rate nothing.
+        faults: where, and what is wrong, of rows that cannot be used.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    cells: list[Cells]
+    spellings: list[str]
+    words: NDArray[np.int32]
+    lengths: NDArray[np.int32]
+    spans: NDArray[np.int32]
+    gold: list[Flags | None]
+    opinion: list[Flags | None]
+    maps: list[tuple[Flags, ...] | None]
+    text_keys: NDArray[np.int64]
+    word_keys: NDArray[np.int64]
+    rows: int = 0
+    unrated: int = 0
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+
+def pack(
+    documents: Sequence[Document],
+    cells: Sequence[Cells] | None = None,
+    rows: int = 0,
+    unrated: int = 0,
+    faults: Iterable[tuple[str, str]] = (),
+) -> Packed:
+    """Documents in columns.
+
+    Args:
+        documents: some hundred or thousand of them.
+        cells: their targets as a file holds them; else those of the documents, as decimal numbers.
+        rows: see :class:`Packed`, as for the other arguments.
+        unrated: likewise.
+        faults: likewise.
+    """
+    places: dict[str, int] = {}
+    words = [places.setdefault(token, len(places)) for document in documents for token in document.tokens]
+    return Packed(
+        ids=[document.id for document in documents],
+        texts=[document.text for document in documents],
+        cells=[tuple(map(repr, d.targets)) for d in documents] if cells is None else list(cells),
+        spellings=list(places),
+        words=np.array(words, dtype=np.int32),
+        lengths=np.array([len(document.tokens) for document in documents], dtype=np.int32),
+        spans=np.array([end for document in documents for span in document.offsets for end in span], dtype=np.int32),
+        gold=[document.gold for document in documents],
+        opinion=[document.opinion for document in documents],
+        maps=[document.maps for document in documents],
+        text_keys=np.array([_key(document.text) for document in documents], dtype=np.int64),
+        word_keys=keys_of_words(documents),
+        rows=rows or len(documents),
+        unrated=unrated,
+        faults=list(faults),
+    )
+
+
+def keys_of_words(documents: Sequence[Document]) -> NDArray[np.int64]:
+    """`Packed.word_keys` of documents, `(N,)`."""
+    spellings = {token for document in documents for token in document.tokens}
+    silent = {token for token in spellings if not any(map(str.isalnum, token))}
+    return np.array([_word_key(document.tokens, silent) for document in documents], dtype=np.int64)
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest(), "big", signed=True)
+
+
+def _word_key(tokens: Sequence[str], silent: set[str]) -> int:
+    words = [token for token in tokens if token not in silent]
+    return (_key("\n".join(words)) or 1) if words else NO_WORD
