@@ -12,12 +12,13 @@ import torch
 from click.testing import CliRunner
 
 from pyro_rationale.config import OWN_GUIDES
+from pyro_rationale.inference.spread import BatchSpread
 from pyro_rationale.study import estimators
-from pyro_rationale.study.estimators import PAPER, REFERENCE, Contender, contenders, study
+from pyro_rationale.study.contenders import NEURAL, PAPER, REFERENCE, contenders, default
+from pyro_rationale.study.estimators import bar, study
 from small_fit import refusal, whole
 
-NEURAL = Contender("tracegraph", 1, "sampled", neural=True, note="neural baseline")
-FEW = [PAPER, REFERENCE, Contender("muprop", 4), NEURAL]
+FEW = [PAPER, REFERENCE, default("chain"), NEURAL[0]]
 FAST = ("--draws", 3, "--batches", 1, "--batch", 2, "--baseline-steps", 3, "--timed-steps", 1, "--threads", 1)
 
 
@@ -43,11 +44,17 @@ def test_every_row(tmp_path: Path, guide: str) -> None:
         assert [(row["estimator"], row["penalties"]) for row in rows] == expected
         assert all(math.isfinite(row["variance"]) and row["time"] > 0 for row in rows)
         named = {(row["estimator"], row["penalties"]): row for row in rows}
-        assert named[REFERENCE.name, "exact"]["variance x evaluations"] == 1.0
-        assert named[PAPER.name, "sampled"]["evaluations"] == 1
-        assert named["muprop-4", "exact"]["evaluations"] == 5, "one more for the slope"
+        assert named[REFERENCE.name, "exact"]["variance x masks"] == 1.0
+        assert named[PAPER.name, "sampled"]["masks read"] == 1
+        assert 1 < named["muprop-4", "exact"]["masks read"] <= 5, "one more for the slope"
         assert f"{guide} guide, {state}" in result["said"]
-    assert result["said"].count("of the paper's REINFORCE") == 2
+        if guide != "relaxed":  # which has no score function of its own
+            found = entry[f"bar, {state}"]
+            assert found["default"] == default(guide).name
+            ours, paper = named[default(guide).name, "exact"], named[PAPER.name, "sampled"]
+            ratio = paper["variance x masks"] / ours["variance x masks"]
+            assert found[PAPER.name]["value"] == pytest.approx(ratio)
+            assert result["said"].replace("\n", " ").count(f"below {PAPER.name}") == 2
 
 
 def test_bias_and_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,3 +81,13 @@ def test_refusals(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "no such run folder" in refusal(capfd, study, "--run", tmp_path / "none")
     assert refusal(capfd, study, "--run", whole(guide="hardkuma")).endswith("there is nothing to compare")
     assert refusal(capfd, study, "--run", tmp_path, "--json", tmp_path / "no" / "a.json").startswith("--json")
+
+
+def test_the_bar_by_hand() -> None:
+    """How many times below: the others' cost over ours."""
+    ours = default("chain")
+    costs = zip((ours, PAPER, *NEURAL), (1, 30, 4, 5), strict=True)
+    spreads = {row: [BatchSpread(cost, 2.0)] * 3 for row, cost in costs}
+    found = bar(ours, spreads)
+    assert found["default"] == ours.name
+    assert [found[row.name]["value"] for row in (PAPER, *NEURAL)] == [30, 4, 5]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
+from rich.console import Console
 
 from pyro_rationale.build import build_objective
 from pyro_rationale.commands import run_command
@@ -18,10 +23,11 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference import MaskELBO
 from pyro_rationale.inference.norms import NormELBO
-from pyro_rationale.study.arms import BASES, QUESTIONS
+from pyro_rationale.study.arms import BASES, QUESTIONS, Arm
 from pyro_rationale.study.attention import Attention
 from pyro_rationale.study.cells import Study
 from pyro_rationale.study.positions import position_metrics
+from pyro_rationale.study.questions import answer, share_out
 from pyro_rationale.study.questions import study as questions
 from small_fit import flags as flags_of
 from small_fit import refusal, small
@@ -185,6 +191,39 @@ def test_questions_are_answered_once(number: int, tmp_path: Path, capfd: pytest.
     assert "| relaxed" in (tmp_path / "a.md").read_text()
     shown = capfd.readouterr().out
     assert QUESTIONS[number].title[:30] in shown
+
+
+def test_processes_share_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each cell is made once, by whoever comes first; who needs one that is being made waits for it."""
+    made: list[tuple[str, int]] = []
+
+    def fit(self: Study, arm: Arm, seed: int, place: Path) -> dict[str, Any]:
+        made.append((arm.name, seed))
+        time.sleep(0.02)
+        return {"mse": float(seed)}
+
+    monkeypatch.setattr(Study, "_fit", fit)
+    asked, console = [QUESTIONS[1], QUESTIONS[3]], Console(quiet=True)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: share_out(Study(tmp_path, {}), asked, 2, console), range(3)))
+        rows = list(pool.map(lambda _: answer(QUESTIONS[1], Study(tmp_path, {}), 3, by_rule=False), range(3)))
+    arms = {arm.name for question in asked for arm in question.arms}
+    expected = [(name, seed) for name in arms for seed in range(2)]
+    expected += [(arm.name, 2) for arm in QUESTIONS[1].arms]
+    assert sorted(made) == sorted(expected)
+    assert rows[0] == rows[1] == rows[2]
+    assert rows[0][0]["mse"] == [1.0, 1.0]
+
+
+def test_a_cell_that_another_process_is_at_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Study, "_fit", lambda *_: {"mse": 1.0})
+    study, arm = Study(tmp_path, {}), QUESTIONS[1].arms[0]
+    assert study.make(arm, 0)
+    (folder,) = tmp_path.iterdir()
+    with FileLock(folder / "seed-1.lock"):
+        assert not study.make(arm, 1)
+        assert study.make(arm, 0), "is finished"
+    assert study.make(arm, 1)
 
 
 def test_a_question_that_nobody_asked(capfd: pytest.CaptureFixture[str]) -> None:

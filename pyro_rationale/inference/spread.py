@@ -22,6 +22,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference.variance import Moments, Objective, guide_parameters, repeated, still
 from pyro_rationale.models import RationaleModel
+from pyro_rationale.nn import BiLSTM
 
 GRADIENTS = ("features", "parameters")
 Gradient = Literal["features", "parameters"]
@@ -30,10 +31,11 @@ Gradient = Literal["features", "parameters"]
 class GivenFeatures(nn.Module):
     """Stands in for a generator whose answer is known."""
 
-    def __init__(self, features: Tensor, width: int) -> None:
+    def __init__(self, features: Tensor, generator: BiLSTM) -> None:
         super().__init__()
         self.features = features
-        self.width = width
+        self.width = generator.width
+        self.embedding = generator.embedding  # whose type the context of a guide that reads targets takes on
 
     def forward(self, tokens: Tensor, lengths: Tensor, context: Tensor | None = None) -> Tensor:
         """The features, whatever is asked."""
@@ -44,7 +46,7 @@ class GivenFeatures(nn.Module):
 def given_features(guide: RationaleGuide, features: Tensor) -> Iterator[None]:
     """A guide whose generator says `features`, `(B, T, H)`, for the time being."""
     generator = guide.generator
-    guide._modules["generator"] = GivenFeatures(features, generator.width)
+    guide._modules["generator"] = GivenFeatures(features, generator)
     try:
         yield
     finally:

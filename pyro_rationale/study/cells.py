@@ -1,4 +1,7 @@
-"""One cell of a study: an arm with a seed on a corpus, fitted once, measured once, and read from its folder after."""
+"""One cell of a study: an arm with a seed on a corpus, fitted once, measured once, and read from its folder after.
+
+Several processes may share the folder: a lock beside each cell sees to it that one of them makes it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from statistics import pstdev
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import load_corpus
@@ -55,14 +59,29 @@ class Study:
         return config
 
     def cell(self, arm: Arm, seed: int) -> Measures:
-        """Measures of a cell; fitted, or taken up where it was interrupted, if need be."""
-        place = self.folder / _slug(arm) / f"seed-{seed}"
-        if not (place / STUDY).exists():
-            measures = self._attend(arm, seed) if arm.attention else self._fit(arm, seed, place)
-            place.mkdir(parents=True, exist_ok=True)
-            write_json(place / STUDY, {"arm": arm.name, "flags": arm.flags, "seed": seed, "measures": measures})
-        found: Measures = read_json(place / STUDY)["measures"]
+        """Measures of a cell; fitted, or taken up where it was interrupted, if need be. Waits for who is at it."""
+        self.make(arm, seed, wait=True)
+        found: Measures = read_json(self._place(arm, seed) / STUDY)["measures"]
         return found
+
+    def make(self, arm: Arm, seed: int, wait: bool = False) -> bool:
+        """Fit and measure a cell unless that is done; `False` if another process is at it and we do not `wait`."""
+        place = self._place(arm, seed)
+        if (place / STUDY).exists():
+            return True
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(f"{place}.lock", timeout=-1 if wait else 0):
+                if not (place / STUDY).exists():  # nobody made it while we waited
+                    measures = self._attend(arm, seed) if arm.attention else self._fit(arm, seed, place)
+                    place.mkdir(exist_ok=True)
+                    write_json(place / STUDY, {"arm": arm.name, "flags": arm.flags, "seed": seed, "measures": measures})
+        except Timeout:
+            return False
+        return True
+
+    def _place(self, arm: Arm, seed: int) -> Path:
+        return self.folder / _slug(arm) / f"seed-{seed}"
 
     def _fit(self, arm: Arm, seed: int, place: Path) -> Measures:
         config = self.config(arm, seed)

@@ -5,8 +5,9 @@ parameters over repeated draws of masks on fixed batches, times the encoder eval
 K = 2 as 1; the time of a whole step over that of the bare networks; and the bias, against the enumeration of all masks
 of windows of ten words.
 
-An evaluation is one pass of the encoder forwards and backwards over one mask per document: K of them for K samples,
-and one more for muprop, whose slope is a pass of its own.
+An evaluation is one mask that the encoder reads, forwards and backwards. They are counted where they are read: of
+equal masks of one document one is (`nn/compact.py`), the slope of muprop is one more, and Pyro's own objective draws
+its masks one by one and reads each.
 """
 
 from __future__ import annotations
@@ -35,14 +36,11 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference.objective import MaskELBO
 from pyro_rationale.inference.report import discrete
-from pyro_rationale.inference.tracegraph import TemperedTraceGraph
+from pyro_rationale.inference.spread import GRADIENTS, BatchSpread, Gradient, batch_spread, cost_ratio
 from pyro_rationale.inference.variance import (
-    Objective,
-    Spread,
     exact_gradient,
     fit_baseline,
     gradient_bias,
-    gradient_spread,
     plain_network,
     settled,
 )
@@ -50,68 +48,13 @@ from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.baseline import StandardisedBaseline
 from pyro_rationale.runs import Fitted
 from pyro_rationale.study.common import Row, check_json, json_option, run_documents, save, show, split_option
+from pyro_rationale.study.contenders import NEURAL, PAPER, REFERENCE, Contender, contenders, default
 from pyro_rationale.training import full_text_loss, local_parameters
 
 WINDOW = 10  # words of the texts whose masks are enumerated
 SHORT = 8  # of those texts
 FITTING = 4  # masks per document while a baseline learns
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One row: an estimator with its options."""
-
-    estimator: str
-    samples: int
-    penalties: str = "exact"
-    guide: str = ""  # family, where it is not the run's own
-    neural: bool = False  # has a neural baseline
-    note: str = ""
-
-    @property
-    def evaluations(self) -> int:
-        """Passes of the encoder per draw."""
-        return self.samples + (self.estimator == "muprop")
-
-    @property
-    def name(self) -> str:
-        """For the table."""
-        return f"{self.estimator}-{self.samples}" + (f" ({self.note})" if self.note else "")
-
-    def objective(self, tau: float) -> Objective:
-        """The estimator."""
-        if self.estimator == "tracegraph":
-            return TemperedTraceGraph(self.samples, tau)
-        return MaskELBO(self.estimator, self.samples, tau, self.penalties)
-
-
-REFERENCE = Contender("rloo", 2)
-PAPER = Contender("reinforce", 1, "sampled", note="the paper's")
-
-
-def contenders(guide: str) -> list[Contender]:
-    """All that serve the family of that guide; a relaxed guide is the independent family, sampled otherwise.
-
-    Raises:
-        ConfigError: HardKuma weights, for which there is one estimator and nothing to compare.
-    """
-    if guide == "hardkuma":
-        raise ConfigError("--run: --guide hardkuma has one estimator, by its own weights; there is nothing to compare")
-    independent = guide in ("independent", "relaxed")
-    rows = [PAPER]
-    for penalties in ("sampled", "exact"):
-        rows += [Contender("reinforce", 4, penalties), Contender("rloo", 2, penalties), Contender("rloo", 4, penalties)]
-        if independent:
-            rows += [Contender("disarm", 2, penalties), Contender("disarm", 4, penalties)]
-        rows += [Contender("nvil", k, penalties, neural=True) for k in (1, 4)]
-    rows += [Contender("muprop", 2), Contender("muprop", 4)]
-    rows += [Contender("tracegraph", 1, "sampled", note="no baseline")]
-    rows += [Contender("tracegraph", k, "sampled", neural=True, note="neural baseline") for k in (1, 4)]
-    rows += [Contender("straight-through", 4)]
-    if independent:
-        rows += [Contender("straight-through", 4, guide="relaxed", note="relaxed backwards")]
-        rows += [Contender("relaxed", 1, guide="relaxed"), Contender("relaxed", 4, guide="relaxed")]
-    return rows
+COPIES = 20  # of each document in a pass
 
 
 @dataclass(frozen=True)
@@ -215,46 +158,75 @@ def _now(networks: Networks) -> float:
     return time.perf_counter()
 
 
-def measure(networks: Networks, draws: int, short_draws: int, fitting: int, steps: int, seed: int) -> list[Row]:
-    """The table of one state of the networks."""
+@dataclass(frozen=True)
+class Effort:
+    """How much is drawn.
+
+    Attributes:
+        draws: gradients per document and estimator, for the variance.
+        gradient: which, of `GRADIENTS`.
+        short: masks per short text and estimator, for the bias; 0: no bias.
+        fitting: steps in which neural baselines learn.
+        timed: steps for the times.
+        seed: of it all.
+    """
+
+    draws: int
+    gradient: Gradient
+    short: int
+    fitting: int
+    timed: int
+    seed: int
+
+
+Spreads = dict[Contender, list[BatchSpread]]
+
+
+def measure(networks: Networks, effort: Effort) -> tuple[list[Row], Spreads]:
+    """The table of one state of the networks, and the variances behind it, batch by batch."""
     tau = networks.fitted.config.tau
     rows = contenders(networks.fitted.config.guide)
     console = Console(stderr=True)
     quiet = not console.is_terminal
-    torch.manual_seed(seed)
-    baselines = {penalties: fitted_baseline(networks, penalties, fitting) for penalties in ("exact", "sampled")}
-    guides, spreads, figures = {}, {}, []
+    torch.manual_seed(effort.seed)
+    baselines = {penalties: fitted_baseline(networks, penalties, effort.fitting) for penalties in ("exact", "sampled")}
+    guides: dict[Contender, RationaleGuide] = {}
+    spreads: Spreads = {}
     for row in track(rows, f"{networks.name}: variance", console=console, transient=True, disable=quiet):
         guides[row] = guide = networks.twin(row.guide or networks.family, row.estimator)
         if row.neural:
             baseline = baselines[row.penalties]
             guide.baseline = plain_network(baseline) if row.estimator == "tracegraph" else baseline
-        torch.manual_seed(seed + 1)
-        spreads[row] = gradient_spread(row.objective(tau), networks.model, guide, networks.batches, draws)
-    times = step_times(guides, networks, steps)
-    unit = spreads[REFERENCE].variance * REFERENCE.evaluations
-    exact = exact_gradient(networks.model, networks.guide, networks.short, tau) if short_draws else None
+        torch.manual_seed(effort.seed + 1)
+        copies = min(COPIES, max(1, effort.draws // 2))
+        spreads[row] = [
+            batch_spread(row.objective(tau), networks.model, guide, batch, effort.draws, copies, effort.gradient)
+            for batch in networks.batches
+        ]
+    times = step_times(guides, networks, effort.timed)
+    exact = exact_gradient(networks.model, networks.guide, networks.short, tau) if effort.short else None
+    figures = []
     for row in track(rows, f"{networks.name}: bias", console=console, transient=True, disable=quiet):
-        torch.manual_seed(seed + 2)
-        known = _figures(row, spreads[row], unit, times[row])
+        torch.manual_seed(effort.seed + 2)
+        known = _figures(row, spreads, times[row])
         if exact is not None:
-            bias = gradient_bias(
-                row.objective(tau), networks.model, guides[row], networks.short, exact, short_draws
-            )
+            objective = row.objective(tau)
+            bias = gradient_bias(objective, networks.model, guides[row], networks.short, exact, effort.short)
             known |= {"bias z": bias.z, "relative bias": bias.relative, "of it noise": bias.noise}
         figures.append(known)
-    return figures
+    return figures, spreads
 
 
-def _figures(row: Contender, spread: Spread, unit: float, seconds: float) -> Row:
-    cost = spread.variance * row.evaluations / unit
+def _figures(row: Contender, spreads: Spreads, seconds: float) -> Row:
+    own = spreads[row]
+    relative = cost_ratio(own, spreads[REFERENCE])
     return {
         "estimator": row.name,
         "penalties": row.penalties,
-        "evaluations": row.evaluations,
-        "variance": spread.variance,
-        "variance x evaluations": cost,
-        "+-": cost * spread.error / spread.variance if spread.variance > 0 else 0.0,
+        "masks read": sum(s.evaluations for s in own) / len(own),
+        "variance": sum(s.variance for s in own) / len(own),
+        "variance x masks": relative.value,
+        "+-": relative.error,
         "time": seconds,
     }
 
@@ -282,10 +254,12 @@ def states(fitted: Fitted, documents: Sequence[Document], batches: int, size: in
 @click.option("--run", "folders", required=True, multiple=True, type=click.Path(path_type=Path),
               help="folder of a fitted run; repeat it for other guides")
 @split_option()
-@click.option("--draws", default=50, show_default=True, type=click.IntRange(3),
-              help="gradients per batch and estimator")
-@click.option("--batches", default=2, show_default=True, type=click.IntRange(1), help="batches the variance is over")
+@click.option("--draws", default=100, show_default=True, type=click.IntRange(3),
+              help="gradients per document and estimator")
+@click.option("--batches", default=10, show_default=True, type=click.IntRange(1), help="batches the variance is over")
 @click.option("--batch", "size", default=16, show_default=True, type=click.IntRange(1), help="documents in a batch")
+@click.option("--gradient", default="parameters", show_default=True, type=click.Choice(GRADIENTS),
+              help="the guide's whole gradient, or what reaches the features of its words")
 @click.option("--bias-draws", default=20000, show_default=True, type=click.IntRange(0),
               help="masks per short text and estimator; 0: no bias")
 @click.option("--baseline-steps", default=300, show_default=True, type=click.IntRange(0),
@@ -302,6 +276,7 @@ def study(
     draws: int,
     batches: int,
     size: int,
+    gradient: Gradient,
     bias_draws: int,
     baseline_steps: int,
     timed_steps: int,
@@ -311,35 +286,42 @@ def study(
 ) -> None:
     """Bias, variance and time of the gradient estimators.
 
-    The variance is the trace of the covariance of one document's gradient in the guide's parameters; times
-    evaluations, RLOO at K = 2 is 1. The bias is looked for on windows of ten words, the largest difference to the
-    enumerated gradient in standard errors: an unbiased estimator stays below 4.
+    The variance is the trace of the covariance of one document's gradient in the guide's parameters; times the
+    masks that the encoder reads for it, RLOO at K = 2 is 1; +- is the jackknife's standard error over batches. The
+    bias is looked for on windows of ten words, the largest difference to the enumerated gradient in standard errors:
+    an unbiased estimator stays below 4.
     """
     check_json(json_path)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    result: dict[str, Any] = {"draws": draws, "batches": batches, "batch": size, "bias_draws": bias_draws, "seed": seed}
-    result["runs"] = []
+    effort = Effort(draws, gradient, bias_draws, baseline_steps, timed_steps, seed)
+    result: dict[str, Any] = {**vars(effort), "batches": batches, "batch": size, "runs": []}
     for folder in folders:
         fitted, documents = run_documents(folder, flags, split)
         guide, tau = fitted.config.guide, fitted.config.tau
         contenders(guide)  # refuses a guide that has none, before anything is measured
         entry: dict[str, Any] = {"run": str(folder), "guide": guide, "tau": tau}
         for networks in states(fitted, documents, batches, size, seed):
-            rows = measure(networks, draws, bias_draws, baseline_steps, timed_steps, seed)
+            rows, spreads = measure(networks, effort)
             show(f"{guide} guide, {networks.name} ({folder}), tau = {tau:g}", rows, digits=3)
-            print(bar(rows))
+            if networks.family == guide:
+                entry[f"bar, {networks.name}"] = found = bar(default(guide), spreads)
+                print(told(found))
             entry[networks.name] = rows
         result["runs"].append(entry)
-    save(json_path, result)
+        save(json_path, result)
 
 
-def bar(rows: Sequence[Row]) -> str:
-    """How the default of the score-function guides stands against the paper and against Pyro's own."""
-    costs = {row["estimator"]: row["variance x evaluations"] for row in rows}
-    ours = costs["muprop-4"]
-    paper, neural = costs[PAPER.name], costs["tracegraph-1 (neural baseline)"]
-    return (
-        f"variance x evaluations of muprop-4: 1/{paper / ours:.3g} of the paper's REINFORCE, "
-        f"1/{neural / ours:.3g} of TraceGraph_ELBO with a neural baseline\n"
-    )
+def bar(ours: Contender, spreads: Spreads) -> dict[str, Any]:
+    """How many times below the paper's estimator and below Pyro's own the default is, with standard errors."""
+    found: dict[str, Any] = {"default": ours.name}
+    for other in filter(spreads.__contains__, (PAPER, *NEURAL)):
+        found[other.name] = vars(cost_ratio(spreads[other], spreads[ours]))
+    return found
+
+
+def told(found: dict[str, Any]) -> str:
+    """The same in a sentence."""
+    below = [f"{ratio['value']:.3g} (se {ratio['error']:.2g}) below {name}" for name, ratio in found.items()
+             if name != "default"]
+    return f"variance x masks read of {found['default']}, the default, times: {', '.join(below)}\n"

@@ -48,7 +48,8 @@ def study(
 ) -> None:
     """Answer questions 1 to 7 (all by default) on one corpus: mean and standard deviation over seeds.
 
-    Flags of the fit replace those of the corpus's base, in every arm.
+    Flags of the fit replace those of the corpus's base, in every arm. The same command in several processes shares
+    the work: each takes a cell that nobody is at, and all print the tables in the end.
     """
     for number in numbers:
         if number not in QUESTIONS:
@@ -60,9 +61,10 @@ def study(
     cells = Study(out or Path("runs/questions") / Path(data.data).name, base)
     console = Console(stderr=True, highlight=False)
     results: dict[str, list[Row]] = {}
+    share_out(cells, [QUESTIONS[number] for number in numbers or tuple(QUESTIONS)], seeds, console)
     for number in numbers or tuple(QUESTIONS):
         question = QUESTIONS[number]
-        rows = answer(question, cells, seeds, console, by_rule=number == RULE_QUESTION)
+        rows = answer(question, cells, seeds, by_rule=number == RULE_QUESTION)
         title = f"{number}. {question.title} ({data.data}, {seeds} seed{'s' if seeds > 1 else ''}: mean, sd)"
         show(title, [_told(row) for row in rows])
         results[title] = rows
@@ -71,14 +73,22 @@ def study(
         markdown.write_text("\n\n".join(_markdown(t, rows) for t, rows in results.items()) + "\n", encoding="utf-8")
 
 
-def answer(question: Question, cells: Study, seeds: int, console: Console, by_rule: bool) -> list[Row]:
+def share_out(cells: Study, asked: Sequence[Question], seeds: int, console: Console) -> None:
+    """Make all cells, but for those that other processes hold; what wants masks of others as its measure comes last."""
+    arms = [arm for question in asked for arm in question.arms]
+    for attention in (False, True):
+        for arm in arms:
+            for seed in range(seeds):
+                if bool(arm.attention) == attention:
+                    console.print(f"{arm.name}, seed {seed}")
+                    cells.make(arm, seed)
+
+
+def answer(question: Question, cells: Study, seeds: int, by_rule: bool) -> list[Row]:
     """A row per arm (or per arm and rule): its name, then measure -> [mean, sd]."""
     rows: list[Row] = []
     for arm in question.arms:
-        found = []
-        for seed in range(seeds):
-            console.print(f"{arm.name}, seed {seed}")
-            found.append(cells.cell(arm, seed))
+        found = [cells.cell(arm, seed) for seed in range(seeds)]
         if by_rule:
             rules = found[0]["rules"]
             rows += [_row(f"{_short(arm)}: {rule}", [cell["rules"][rule] for cell in found], ()) for rule in rules]
