@@ -38,7 +38,9 @@ WIDE = 200
 @click.option("--tables", is_flag=True, help="make the tables of the cells that are finished, and stop")
 @click.option("--corpus", "corpora", multiple=True, help="make the cells of this corpus only; repeat it")
 @click.option("--method", "methods", multiple=True, help="make the cells of this method only; repeat it")
+@click.option("--rate", "rates", multiple=True, help="make the cells of this target only, as in the file; repeat it")
 @click.option("--seed", "seeds", multiple=True, type=int, help="make the cells of this seed only; repeat it")
+@click.option("--no-tables", is_flag=True, help="make cells and no tables: many processes at once need them once")
 @click.option("--quiet", is_flag=True, help="no progress, only the tables")
 def benchmark(
     path: Path,
@@ -47,7 +49,9 @@ def benchmark(
     tables: bool,
     corpora: tuple[str, ...],
     methods: tuple[str, ...],
+    rates: tuple[str, ...],
     seeds: tuple[int, ...],
+    no_tables: bool,
     quiet: bool,
 ) -> None:
     """Fit every method on every corpus at every rate with every seed, and compare them.
@@ -58,7 +62,9 @@ def benchmark(
     plan = read_plan(path)
     if out is not None:
         plan = replace(plan, out=out)
-    wanted = chosen(plan, corpora, methods, seeds)
+    if tables and no_tables:
+        raise ConfigError("--tables makes tables and --no-tables makes none; give one of them")
+    wanted = chosen(plan, corpora, methods, rates, seeds)
     workshop = Workshop(plan)
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -78,12 +84,16 @@ def benchmark(
             raise
         for cell, reason in left:
             console.print(f"not finished: {escape(f'{cell}: {reason}')}", soft_wrap=True)
+    if no_tables:
+        return
     blocks = write_tables(workshop)
     show_tables(console, blocks)
     console.print(f"\n{escape(', '.join([*TABLES, RESULTS]))} in {escape(str(plan.out))}", soft_wrap=True)
 
 
-def chosen(plan: Plan, corpora: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+def chosen(
+    plan: Plan, corpora: Sequence[str], methods: Sequence[str], rates: Sequence[str], seeds: Sequence[int]
+) -> list[Cell]:
     """The cells that flags leave.
 
     Raises:
@@ -92,6 +102,7 @@ def chosen(plan: Plan, corpora: Sequence[str], methods: Sequence[str], seeds: Se
     known: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {
         "--corpus": (corpora, [corpus.name for corpus in plan.corpora]),
         "--method": (methods, plan.methods),
+        "--rate": (rates, list(dict.fromkeys(rate.label for corpus in plan.corpora for rate in corpus.rates))),
         "--seed": (seeds, plan.seeds),
     }
     for flag, (wanted, there) in known.items():
@@ -103,6 +114,7 @@ def chosen(plan: Plan, corpora: Sequence[str], methods: Sequence[str], seeds: Se
         for cell in plan.cells()
         if (not corpora or cell.corpus.name in corpora)
         and (not methods or cell.method in methods)
+        and (not rates or cell.rate.label in rates)
         and (not seeds or cell.seed in seeds)
     ]
 

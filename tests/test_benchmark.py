@@ -30,6 +30,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, TrainingError
 from pyro_rationale.fitting import fit_run
 from pyro_rationale.metrics import rationale_metrics
+from pyro_rationale.runs import read_config
 from small_fit import ROOT, Break, refusal
 
 TINY: dict[str, Any] = {
@@ -56,13 +57,14 @@ def test_a_plan() -> None:
         "seeds": [3, 1],
         "corpora": [
             TINY["corpora"][0],
-            {"data": "imdb", "rates": [0.1], "split-seed": 4, "overrides": {"chain": {"span": 2, "nats": 300}}},
+            {"data": "imdb", "rates": [0.1], "methods": ["chain"], "split-seed": 4,
+             "overrides": {"chain": {"span": 2, "nats": 300}}},
         ],
     })
     assert [(r.label, r.number, r.of_gold) for r in plan.corpora[0].rates] == [
         ("0.5x", 0.5, True), ("1x", 1.0, True), ("0.13", 0.13, False)
     ]
-    assert len(plan.cells()) == 2 * 2 * 3 + 2 * 2
+    assert len(plan.cells()) == 2 * 2 * 3 + 2
     assert (plan.seeds, plan.reference) == ((3, 1), "chain")
     chain, relaxed = (
         plan.config(Cell(plan.corpora[1], plan.corpora[1].rates[0], method, 3), 0.1) for method in ("chain", "relaxed")
@@ -79,6 +81,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"methods": ["chian"]}, "methods: no method 'chian'; did you mean chain?"),
     ({"methods": ["quantum"]}, "methods: no method 'quantum'; there are chain"),
     ({"methods": []}, "methods: expected a list of methods"),
+    ({"corpora": [{**TINY["corpora"][0], "methods": ["tfidf"]}]}, "corpora.planted.methods: tfidf is not among"),
+    ({"corpora": [{**TINY["corpora"][0], "methods": "chain"}]}, "corpora.planted.methods: expected a list"),
     ({"methods": ["chain", "chain"]}, "methods: something stands there twice"),
     ({"reference": "recurrent"}, "reference: 'recurrent' is not among methods; take one of chain, relaxed"),
     ({"rates": [1.5]}, "rates: expected a share of words between 0 and 1"),
@@ -452,6 +456,26 @@ def test_the_command_from_first_to_last(
     assert before == {name: (out / name).read_bytes() for name in names}
 
 
+def test_cells_without_tables_and_one_rate_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = toml(tmp_path / "tiny.toml"), tmp_path / "out"
+    path.write_text(path.read_text().replace('["1x"]', '["1x", 0.3]'))
+    one = (path, "--out", out, "--method", "chain", "--seed", 0, "--rate", "0.3")
+    assert run(capsys, *one, "--no-tables", "--quiet") == ""
+    assert {file.relative_to(out).parts[:3] for file in out.rglob("cell.json")} == {("planted", "0.3", "chain")}
+    assert not (out / "results.json").exists()
+    assert "chain guide" in run(capsys, path, "--out", out, "--tables")
+
+
+def test_hardkuma_steers_to_the_changes_that_rate_and_span_mean(tmp_path: Path) -> None:
+    shop = tiny(tmp_path, methods=["hardkuma-changes"], seeds=1, rates=[0.2], base={**TINY["base"], "span": 2.5})
+    cell = shop.plan.cells()[0]
+    shop.make(cell)
+    fitted = read_config(shop.folder(cell) / FIT)[0]
+    assert fitted.control == "lagrangian"
+    assert fitted.train.transitions == pytest.approx(0.16)
+    assert shop.read(cell)["config"]["train"]["transitions"] is None  # the plan's, the same for all methods
+
+
 def test_a_fit_that_diverges_is_told_and_the_others_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -482,6 +506,8 @@ def test_what_the_command_refuses(tmp_path: Path, capfd: pytest.CaptureFixture[s
     wrong = toml(tmp_path / "wrong.toml", "hiden = 3\n")
     assert "wrong.toml: corpora.planted.hiden: no such key; did you mean hidden?" in refusal(capfd, benchmark, wrong)
     assert "--method crf: not in the file; it has chain, relaxed" in refusal(capfd, benchmark, path, "--method", "crf")
+    assert "--rate 2x: not in the file; it has 1x" in refusal(capfd, benchmark, path, "--rate", "2x")
+    assert "give one of them" in refusal(capfd, benchmark, path, "--tables", "--no-tables")
     message = refusal(capfd, benchmark, path, "--out", tmp_path / "out", "--tables")
     assert "no cell is finished yet" in message
     spans = toml(tmp_path / "spans.toml")

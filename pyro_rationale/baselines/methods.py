@@ -18,6 +18,7 @@ from pyro_rationale.baselines.face import Marker, RunMarker
 from pyro_rationale.baselines.linear import fit_tfidf
 from pyro_rationale.baselines.reader import FullTextMarker, GivenMarker, RandomMarker, fit_reader
 from pyro_rationale.baselines.runs import fit_marker
+from pyro_rationale.build import starting_prior
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError
@@ -47,6 +48,7 @@ PLAIN: dict[str, Any] = {
     "estimator": "auto", "samples": None, "penalties": "exact", "norm": "l0", "condition_on_target": False,
     "control": "auto", "transitions": None, "entropy": None,
 }
+HARDKUMA: dict[str, Any] = {**PLAIN, "guide": "hardkuma", "tau": None}
 # Lei et al. (2016): one mask, penalties as part of the sampled cost, no baseline, no entropy. Their rate is held by
 # this package's control of it, as that of all fits: they tune lambda1 by hand.
 PAPER: dict[str, Any] = {"estimator": "reinforce", "samples": 1, "penalties": "sampled", "tau": 0.0}
@@ -58,6 +60,14 @@ def _run(name: str, title: str, ours: bool = False, **flags: Any) -> Method:
 
 def _fit_run(name: str, flags: dict[str, Any], config: Config, corpus: Corpus, folder: Path) -> Marker:
     return fit_marker(name, config, flags, corpus, folder)
+
+
+def _steered_changes(config: Config, corpus: Corpus, folder: Path) -> Marker:
+    """HardKuma with both constraints of its authors: words kept, and changes of the mask, as rate and span say."""
+    span = starting_prior(config, 1.0).span
+    # A run of kept words has two changes, and there are rate / span runs to a word.
+    flags = HARDKUMA | {"transitions": 2.0 * config.model.rate / span}
+    return _fit_run("hardkuma-changes", flags, config, corpus, folder)
 
 
 def _full_text(config: Config, corpus: Corpus, folder: Path) -> Marker:
@@ -95,7 +105,8 @@ METHODS: dict[str, Method] = {
     "relaxed": _run("relaxed", "relaxed guide", ours=True, guide="relaxed"),
     "independent": _run("independent", "independent guide, muprop", ours=True, guide="independent"),
     "recurrent": _run("recurrent", "recurrent guide, muprop", ours=True, guide="recurrent"),
-    "hardkuma": _run("hardkuma", "HardKuma (Bastings et al. 2019)", guide="hardkuma", tau=None),
+    "hardkuma": _run("hardkuma", "HardKuma (Bastings et al. 2019)", **HARDKUMA),
+    "hardkuma-changes": Method("HardKuma, changes steered as well (Bastings et al. 2019)", _steered_changes),
     "reinforce-independent": _run(
         "reinforce-independent", "REINFORCE, independent (Lei et al. 2016)", guide="independent", **PAPER
     ),

@@ -45,7 +45,7 @@ PARTS: tuple[type, ...] = (DataOptions, ModelOptions, TrainOptions)
 OPTIONS: dict[str, Any] = {name: hint for part in PARTS for name, hint in typing.get_type_hints(part).items()}
 OF_DATA = {item.name for item in fields(DataOptions)}
 TOP = ("out", "seeds", "rates", "methods", "reference", "curve", "base", "overrides", "corpora")
-OF_CORPUS = ("name", "rates", "overrides")
+OF_CORPUS = ("name", "rates", "methods", "overrides")
 # What the grid itself, or the method, decides; a flag for it would be overruled without a word.
 DECIDED = {
     "rate": "it is what rates lists",
@@ -102,12 +102,14 @@ class CorpusPlan:
         flags: of the fit, for all methods.
         overrides: more flags, by method.
         rates: target shares.
+        methods: those of the benchmark that are fitted here.
     """
 
     name: str
     flags: Flags
     overrides: dict[str, Flags]
     rates: tuple[Rate, ...]
+    methods: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ class Plan:
             for corpus in self.corpora
             for seed in self.seeds
             for rate in corpus.rates
-            for method in self.methods
+            for method in corpus.methods
         ]
 
     def data(self, corpus: CorpusPlan) -> DataOptions:
@@ -223,7 +225,7 @@ def make_plan(values: Mapping[str, Any], name: str = "benchmark") -> Plan:
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise ConfigError("corpora: expected at least one [[corpora]] table with name and data")
     rates = _rates(values["rates"], "rates") if "rates" in values else None
-    corpora = tuple(_corpus(table, number, rates) for number, table in enumerate(tables))
+    corpora = tuple(_corpus(table, number, rates, methods) for number, table in enumerate(tables))
     names = [corpus.name for corpus in corpora]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"corpora: {', '.join(sorted(repeated))} stands there twice; give each a name of its own")
@@ -235,7 +237,9 @@ def make_plan(values: Mapping[str, Any], name: str = "benchmark") -> Plan:
     return Plan(Path(out), corpora, methods, _seeds(values), reference, base, overrides, _curve(values))
 
 
-def _corpus(table: Mapping[str, Any], number: int, rates: tuple[Rate, ...] | None) -> CorpusPlan:
+def _corpus(
+    table: Mapping[str, Any], number: int, rates: tuple[Rate, ...] | None, methods: tuple[str, ...]
+) -> CorpusPlan:
     name = table.get("name", table.get("data"))
     where = f"corpora.{name if isinstance(name, str) and 'name' in table else number}"
     if not isinstance(name, str) or not NAME.fullmatch(name) or not name.strip("."):
@@ -243,8 +247,13 @@ def _corpus(table: Mapping[str, Any], number: int, rates: tuple[Rate, ...] | Non
     own = _rates(table["rates"], f"{where}.rates") if "rates" in table else rates
     if own is None:
         raise ConfigError(f"{where}: no rates; give rates = [0.1] here, or at the top for all corpora")
+    some = methods
+    if "methods" in table:
+        some = _strings(table, "methods", "a list of methods, some of those at the top", f"{where}.")
+        if others := [method for method in some if method not in methods]:
+            raise ConfigError(f"{where}.methods: {others[0]} is not among methods at the top; add it there")
     flags = _flags({k: v for k, v in table.items() if k not in OF_CORPUS}, where, OF_CORPUS)
-    return CorpusPlan(name, flags, _overrides(table, f"{where}.overrides"), own)
+    return CorpusPlan(name, flags, _overrides(table, f"{where}.overrides"), own, some)
 
 
 def _overrides(values: Mapping[str, Any], where: str) -> dict[str, Flags]:
@@ -320,12 +329,12 @@ def _methods(names: Iterable[str], where: str) -> None:
             raise ConfigError(f"{where}: no method {name!r}; {remedy}")
 
 
-def _strings(values: Mapping[str, Any], key: str, expected: str) -> tuple[str, ...]:
+def _strings(values: Mapping[str, Any], key: str, expected: str, where: str = "") -> tuple[str, ...]:
     found = values.get(key)
     if not isinstance(found, list) or not found or not all(isinstance(item, str) for item in found):
-        raise ConfigError(f"{key}: expected {expected}")
+        raise ConfigError(f"{where}{key}: expected {expected}")
     if len(set(found)) < len(found):
-        raise ConfigError(f"{key}: something stands there twice")
+        raise ConfigError(f"{where}{key}: something stands there twice")
     return tuple(found)
 
 
