@@ -45,7 +45,7 @@ from pyro_rationale.runs import Fitted
 KINDS = ("soft", "sparse", "hard", "budget")
 DRAWS = 4
 ENTROPY = 0.01  # of a document's softmax, in units of the scaled loss
-TEMPERATURE = 0.1  # of the budget: scores this far apart are one word apart
+TEMPERATURE = 1.0  # of the budget: below 1, nearly every word is in or out from the start, without a gradient
 
 
 def entmax() -> Any:
