@@ -22,7 +22,12 @@ def settle(device: torch.device) -> None:
 
 
 def take_turns(
-    actions: Mapping[str, Action], rounds: int, device: torch.device, chunk: int = 1, warmup: int = 2
+    actions: Mapping[str, Action],
+    rounds: int,
+    device: torch.device,
+    chunk: int = 1,
+    warmup: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Seconds of each action, `rounds` numbers each.
 
@@ -35,16 +40,17 @@ def take_turns(
         device: to wait for.
         chunk: times that are measured together.
         warmup: rounds before; kernels are chosen and memory is taken then.
+        clock: what tells seconds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for number in range(rounds + warmup):
         for name, action in actions.items():
             settle(device)
-            start = time.perf_counter()
+            start = clock()
             action(chunk)
             settle(device)
             if number >= warmup:
-                seconds[name].append((time.perf_counter() - start) / chunk)
+                seconds[name].append((clock() - start) / chunk)
     return seconds
 
 
