@@ -24,12 +24,13 @@ from timing import Action, machine, ratios, take_turns, write
 from torch import Tensor, nn
 
 from pyro_rationale.build import build_guide, build_model, build_objective, starting_prior
-from pyro_rationale.config import Config, ModelOptions, TrainOptions
+from pyro_rationale.config import PRECISIONS, Config, ModelOptions, TrainOptions
 from pyro_rationale.control import RateControl, Schedule
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.nn import generator, replay
 from pyro_rationale.runs import Fitted, pick_device
 from pyro_rationale.training import Trainer
 
@@ -176,6 +177,9 @@ def actions_of(
 @click.option("--rate", default=0.15, show_default=True, help="share of words that the guides keep")
 @click.option("--only", multiple=True, help="guides or estimators to measure; may be repeated  [default: all]")
 @click.option("--quick", is_flag=True, help="what has a bar, at the first batch size")
+@click.option("--precision", default="float32", type=click.Choice(PRECISIONS), help="of our networks and the floor's")
+@click.option("--graphs/--no-graphs", default=True, help="on a GPU: recurrences replayed from CUDA graphs")
+@click.option("--streams/--no-streams", default=True, help="on a GPU: both directions of the BiLSTM at once")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--json", "out", type=click.Path(path_type=Path), help="write the figures here, too")
 def main(
@@ -188,21 +192,28 @@ def main(
     rate: float,
     only: tuple[str, ...],
     quick: bool,
+    precision: str,
+    graphs: bool,
+    streams: bool,
     threads: int,
     out: Path | None,
 ) -> None:
     """Print the table."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    if precision == "tf32":
+        torch.set_float32_matmul_precision("high")
+    replay.GRAPHS, generator.STREAMS = graphs, streams
     place = pick_device(device)
     kinds = list(BARS) if quick else [(g, e, k) for g, e, samples in GRID for k in samples]
     kinds = [kind for kind in kinds if not only or set(only) & {*kind[:2], ", ".join(map(str, kind))}]
     facts: dict[str, Any] = {"benchmark": "step", **machine(place), "words": words, "hidden": hidden, "rate": rate}
+    facts |= {"precision": precision, "graphs": graphs, "streams": streams}
     rows: list[dict[str, Any]] = []
     for size in sizes[:1] if quick else sizes:
-        rows += measure(Sizes(size, words, hidden, vocabulary, rate, place), kinds, steps)
+        rows += measure(Sizes(size, words, hidden, vocabulary, rate, place), kinds, steps, precision=precision)
         write(out, {**facts, "rows": rows})
-    Console().print(table(rows, f"{facts['device']}, {words} words, hidden {hidden}, {rate:.0%} kept"))
+    Console().print(table(rows, f"{facts['device']}, {words} words, hidden {hidden}, {rate:.0%} kept, {precision}"))
 
 
 def measure(sizes: Sizes, kinds: list[tuple[str, str, int]], steps: int, **train: Any) -> list[dict[str, Any]]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyro_rationale.distributions import RecurrentMask
 from pyro_rationale.guides.base import RationaleGuide
 from pyro_rationale.guides.target import TargetContext
 from pyro_rationale.nn import BiLSTM
-from pyro_rationale.nn.gated import gated_lstm
+from pyro_rationale.nn.gated import STRIDE, gated_lstm
+from pyro_rationale.nn.replay import replayed
 
 State = tuple[Tensor, Tensor]
 
@@ -55,6 +57,45 @@ class MaskCell(nn.Module):
         gates = projected[..., :-1] + previous[..., None] * self.decision
         hidden = gated_lstm(gates, self.recurrent, torch.ones_like(previous))
         return projected[..., -1] + self.output(hidden).squeeze(-1)
+
+
+    def draw(self, words: Tensor, uniform: Tensor, alive: Tensor) -> tuple[Tensor, Tensor]:
+        """Masks and their logits, word after word: `(T, B, 4 * width + 1)`, `(T, S * B)`, `(T, B)` -> `(T, S * B)`."""
+        length = len(words)
+        if words.is_cuda and length % STRIDE:  # few lengths, few graphs
+            more = STRIDE - length % STRIDE
+            words, uniform, alive = (F.pad(x, (0, 0) * (x.dim() - 1) + (0, more)) for x in (words, uniform, alive))
+        # The decision before is one more component of the state.
+        matrix = torch.cat([self.recurrent, self.decision[:, None]], dim=1).t()
+        masks, logits = replayed(_draw, words, uniform, alive, matrix, self.output.weight[0])
+        return masks[:length], logits[:length]
+
+
+def _draw(words: Tensor, uniform: Tensor, alive: Tensor, matrix: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+    """See `MaskCell.draw`; `matrix` `(width + 1, 4 * width)`, `output` `(width,)`."""
+    length, documents, _ = words.shape
+    samples, width = uniform.shape[1] // documents, len(output)
+    gates = words.new_empty(samples, documents, 4 * width)
+    now = gates.view(-1, 4 * width)
+    enter, forget, candidate, out = now.split(width, dim=-1)
+    logits = words[..., -1].repeat(1, samples)
+    alive = alive.repeat(1, samples)
+    masks = torch.empty_like(uniform)
+    state = words.new_zeros(uniform.shape[1], width + 1)
+    hidden, before = state[:, :width], state[:, width]
+    cell = torch.zeros_like(hidden)
+    for t in range(length):
+        torch.mm(state, matrix, out=now)
+        gates.add_(words[t, :, :-1])
+        now[:, : 2 * width].sigmoid_()
+        now[:, 2 * width : 3 * width].tanh_()
+        now[:, 3 * width :].sigmoid_()
+        cell.mul_(forget).addcmul_(enter, candidate)
+        torch.mul(out, cell.tanh(), out=hidden)
+        logits[t].addmv_(hidden, output)
+        torch.mul(uniform[t] < logits[t].sigmoid(), alive[t], out=masks[t])
+        before.copy_(masks[t])
+    return masks, logits
 
 
 class RecurrentGuide(RationaleGuide):

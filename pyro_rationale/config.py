@@ -24,6 +24,7 @@ from pyro_rationale.estimators import ESTIMATORS as NAMED
 OWN_GUIDES = ("independent", "relaxed", "recurrent", "chain")
 GUIDE_NAMES = (*OWN_GUIDES, "hardkuma")  # the last is a baseline
 CONTROLS = ("auto", "rate", "lagrangian")
+PRECISIONS = ("float32", "tf32", "bf16")
 ESTIMATORS = ("auto", *NAMED)
 TAU = 0.25  # weight of the entropy, unless --tau says otherwise
 
@@ -110,6 +111,8 @@ class TrainOptions:
     entropy: float | None = option(None, "weight of the guide's entropy until the target rate is reached, if --tau is "
                                    "less; default: .25, but 0 for hardkuma")
     clip: float = option(5.0, "largest gradient norm")
+    precision: str = option("float32", "arithmetic of the networks in training: float32, bf16 (autocast; the rest "
+                            "stays float32), or, on a GPU, tf32 for matrix products", choices=PRECISIONS)
     seed: int = option(0, "fixes the result, bit for bit on the CPU")
     device: str = option("auto", "auto, cpu, cuda, cuda:1")
     threads: int = option(2, "CPU threads")
@@ -131,6 +134,8 @@ class TrainOptions:
         for flag, most in (("learning_rate", 1e3), ("threads", 1024)):
             if getattr(self, flag) > most:
                 raise ConfigError(f"--{flag.replace('_', '-')}: expected {most:g} at most, got {getattr(self, flag)}")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"--precision: expected one of {', '.join(PRECISIONS)}, got {self.precision!r}")
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"--seed: expected a whole number from 0 to 2^63 - 1, got {self.seed}")
         if self.estimator not in ESTIMATORS:

@@ -277,6 +277,8 @@ def fit_run(
     """
     torch.set_num_threads(config.train.threads)
     torch.set_flush_denormal(True)
+    if config.train.precision == "tf32":
+        torch.set_float32_matmul_precision("high")
     progress = progress or Silence()
     fit = prepare(config, folder, resume, force, corpus)
     if start is not None and fit.trainer.step == 0:

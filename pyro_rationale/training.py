@@ -30,6 +30,7 @@ from pyro_rationale.history import EpochRecord, StepRecord, StepTotals
 from pyro_rationale.inference.objective import Estimate, MaskELBO
 from pyro_rationale.inference.tracegraph import TemperedTraceGraph
 from pyro_rationale.models import RationaleModel
+from pyro_rationale.nn.precision import reduced
 from pyro_rationale.runs import Fitted
 
 Facts = dict[str, Any]
@@ -127,6 +128,7 @@ class Trainer:
         self.position = 0
         self.totals = StepTotals()
         self.whole = True
+        self.reduced = torch.bfloat16 if options.precision == "bf16" else None
         self._begun = 0  # steps by this object, resumed or not
         self._pending: Figures | None = None
         self._settled: deque[StepRecord] = deque()
@@ -165,7 +167,7 @@ class Trainer:
         try:
             self.optimizer.zero_grad(set_to_none=True)
             here = batch.to(self.fitted.device)
-            with checks(self._begun < CHECKED):
+            with checks(self._begun < CHECKED), reduced(self.reduced):
                 loss, values = self._full_text_loss(here) if reading else self._objective_loss(here)
             (loss / (len(batch) * self.scale)).backward()
             self.settle()

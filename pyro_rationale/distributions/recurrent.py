@@ -21,7 +21,12 @@ SEED = 20160601  # of the estimates' own generator: the same distribution always
 
 
 class Cell(Protocol):
-    """What :class:`RecurrentMask` needs of a network; `state` is any nest of tensors with the batch in front."""
+    """What :class:`RecurrentMask` needs of a network; `state` is any nest of tensors with the batch in front.
+
+    A cell may have a faster way to sample, `draw(words, uniform, alive)`: from features `(T, B, H)`, uniform numbers
+    `(T, S * B)` and 1 for a word and 0 for padding `(T, B)`, masks of 0 and 1 and their logits, `(T, S * B)` each; it
+    is called without gradients.
+    """
 
     def initial(self, features: Tensor) -> Any:
         """The state before the first word, from features `(*b, T, H)`."""
@@ -139,6 +144,8 @@ class RecurrentMask(MaskDistribution):
     @torch.no_grad()
     def _draw(self, shape: torch.Size, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Masks and the logits they were drawn with, `(*shape, T)` each."""
+        if hasattr(self.cell, "draw"):
+            return self._draw_at_once(shape, generator)
         state = self._initial(shape)
         previous = self._features.new_zeros(shape.numel())
         masks, logits = [], []
@@ -151,6 +158,15 @@ class RecurrentMask(MaskDistribution):
             masks.append(previous.reshape(shape))
             logits.append(logit.reshape(shape))
         return torch.stack(masks, dim=-1), torch.stack(logits, dim=-1)
+
+    def _draw_at_once(self, shape: torch.Size, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """The same by a cell with a loop of its own, from the same random numbers."""
+        size = self._event_shape[0]
+        words = self._features.reshape(-1, size, self._features.shape[-1]).transpose(0, 1)  # (T, own documents, H)
+        uniform = torch.rand(size, shape.numel(), dtype=words.dtype, device=words.device, generator=generator)
+        alive = words.new_ones(words.shape[:2]) if self._mask is None else self._mask.reshape(-1, size).t().to(words)
+        masks, logits = (rows.t().contiguous() for rows in self.cell.draw(words, uniform, alive))  # type: ignore[attr-defined]
+        return masks.reshape(*shape, size), logits.reshape(*shape, size)
 
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """Exact and independent masks, `(*sample_shape, *batch, T)`."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pyro_rationale.nn.compact import compact, repeated_masks
 from pyro_rationale.nn.pooling import make_pooling
+from pyro_rationale.nn.precision import arithmetic
 from pyro_rationale.nn.readers import READERS
 
 
@@ -56,8 +57,10 @@ class Encoder(nn.Module):
     def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
         """Tokens and masks `(N, T)`, lengths `(N,)` -> `(N, outputs)`."""
         kept = compact(tokens, z, lengths)
-        inputs = self.dropout(self.embedding(kept.words))
-        states = self.reader(inputs, kept.weights, kept.hard)
+        with arithmetic(z):
+            inputs = self.dropout(self.embedding(kept.words))
+            states = self.reader(inputs, kept.weights, kept.hard)
+        states = states.to(inputs.dtype)
         pooled = self.dropout(self.pooling(states, kept.weights, kept.lengths))
         outputs: Tensor = self.output(pooled)
         return outputs

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from pyro_rationale.nn.precision import arithmetic
+
+STREAMS = True  # the directions of a BiLSTM side by side on a GPU, which neither of them fills
 
 
 def reverse_words(values: Tensor, lengths: Tensor) -> Tensor:
@@ -13,9 +20,29 @@ def reverse_words(values: Tensor, lengths: Tensor) -> Tensor:
         values: `(B, T, H)`.
         lengths: long, `(B,)`.
     """
-    steps = torch.arange(values.shape[1], device=values.device)
+    rows, size = values.shape[:2]
+    steps = torch.arange(size, device=values.device)
     order = torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
-    return values.gather(1, order[..., None].expand_as(values))
+    order = order + size * torch.arange(rows, device=values.device)[:, None]
+    reversed_values: Tensor = _Exchanged.apply(values, order.reshape(-1))
+    return reversed_values
+
+
+class _Exchanged(torch.autograd.Function):
+    """Words `(B, T, H)` moved to other places, flat positions `(B * T,)` that are their own inverse.
+
+    Autograd would add the gradients up word by word, not knowing that each goes to one place only.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, order: Tensor) -> Tensor:
+        ctx.save_for_backward(order)
+        return values.flatten(0, 1).index_select(0, order).view(values.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (order,) = ctx.saved_tensors
+        return _Exchanged.apply(grads[0], order), None
 
 
 class BiLSTM(nn.Module):
@@ -57,11 +84,35 @@ class BiLSTM(nn.Module):
         if context is not None and self.context is None:
             raise ValueError("got a context, but this generator was built without one (context=0)")
         states = self.embedding(tokens)
-        for layer, (ahead, behind) in enumerate(zip(self.forwards, self.backwards, strict=True)):
-            states = self.dropout(states)
-            if layer == 0 and context is not None and self.context is not None:
-                states = states + self.context(context)[:, None]
-            before = ahead(states)[0]
-            after = reverse_words(behind(reverse_words(states, lengths))[0], lengths)
-            states = torch.cat([before, after], dim=-1)
-        return self.dropout(states)
+        precision = states.dtype
+        with arithmetic(states):
+            for layer, (ahead, behind) in enumerate(zip(self.forwards, self.backwards, strict=True)):
+                states = self.dropout(states)
+                if layer == 0 and context is not None and self.context is not None:
+                    states = states + self.context(context)[:, None]
+                states = torch.cat(both_ways(ahead, behind, states, lengths), dim=-1)
+        return self.dropout(states.to(precision))
+
+
+def both_ways(ahead: nn.Module, behind: nn.Module, states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """`ahead` on the words as they stand, `behind` on them reversed; on a GPU at the same time."""
+    if not (STREAMS and states.is_cuda):
+        before: Tensor = ahead(states)[0]
+        return before, reverse_words(behind(reverse_words(states, lengths))[0], lengths)
+    here, aside = torch.cuda.current_stream(states.device), _aside(states.device)
+    aside.wait_stream(here)
+    with torch.cuda.stream(aside):
+        after = reverse_words(behind(reverse_words(states, lengths))[0], lengths)
+    before = ahead(states)[0]
+    here.wait_stream(aside)
+    # What one stream made and the other uses must not be taken for free memory while it does.
+    for shared in (states, lengths):
+        shared.record_stream(aside)
+    after.record_stream(here)
+    return before, after
+
+
+@lru_cache(maxsize=8)
+def _aside(device: torch.device) -> torch.cuda.Stream:
+    """The stream of the second direction."""
+    return torch.cuda.Stream(device)

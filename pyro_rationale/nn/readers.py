@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyro_rationale.nn.gated import gated_lstm
+from pyro_rationale.nn.precision import plain
 
 
 class Reader(Protocol):
@@ -42,7 +43,8 @@ class LSTMReader(nn.Module):
             return self.lstm(inputs)[0]
         from_word, from_state, word_bias, state_bias = self.lstm.all_weights[0]
         projected = F.linear(inputs, from_word, word_bias + state_bias)
-        return gated_lstm(projected, from_state, weights)
+        with plain(inputs):
+            return gated_lstm(projected.to(from_state.dtype), from_state, weights)
 
 
 class RCNNReader(nn.Module):
@@ -67,15 +69,17 @@ class RCNNReader(nn.Module):
         hidden = inputs.new_zeros(inputs.shape[0], self.width)
         unigram, bigram = hidden, hidden
         states = []
-        for step, weight in zip(self.project(inputs).unbind(1), weights.unsqueeze(-1).unbind(1), strict=True):
-            decay, first, second = step.chunk(3, dim=-1)
-            forget = torch.sigmoid(decay + self.recurrent(hidden))
-            fresh_bigram = torch.lerp(unigram + second, bigram, forget)
-            fresh_unigram = torch.lerp(first, unigram, forget)
-            hidden = torch.lerp(hidden, torch.tanh(fresh_bigram + self.bias), weight)
-            unigram = torch.lerp(unigram, fresh_unigram, weight)
-            bigram = torch.lerp(bigram, fresh_bigram, weight)
-            states.append(hidden)
+        projected = self.project(inputs).to(hidden.dtype)
+        with plain(inputs):
+            for step, weight in zip(projected.unbind(1), weights.unsqueeze(-1).unbind(1), strict=True):
+                decay, first, second = step.chunk(3, dim=-1)
+                forget = torch.sigmoid(decay + self.recurrent(hidden))
+                fresh_bigram = torch.lerp(unigram + second, bigram, forget)
+                fresh_unigram = torch.lerp(first, unigram, forget)
+                hidden = torch.lerp(hidden, torch.tanh(fresh_bigram + self.bias), weight)
+                unigram = torch.lerp(unigram, fresh_unigram, weight)
+                bigram = torch.lerp(bigram, fresh_bigram, weight)
+                states.append(hidden)
         return torch.stack(states, dim=1)
 
 
@@ -104,6 +108,7 @@ class CNNReader(nn.Module):
             register = torch.lerp(register, window[:, 1:], weight)
         taps = self.convolution.weight.transpose(1, 2).flatten(1)  # (width, window * E), as windows are laid out
         fresh = torch.relu(F.linear(torch.stack(windows, dim=1).flatten(2), taps, self.convolution.bias))
+        fresh = fresh.to(weights.dtype)
         state = fresh.new_zeros(fresh.shape[0], self.width)
         states = []
         for step, weight in zip(fresh.unbind(1), weights[..., None].unbind(1), strict=True):
