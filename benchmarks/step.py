@@ -122,11 +122,13 @@ def bare_action(sizes: Sizes, batches: list[Batch], precision: str) -> Action:
     """A step of the bare networks."""
     torch.manual_seed(0)
     networks = Bare(sizes.vocabulary, ModelOptions().embedding, sizes.hidden).to(sizes.device)
-    optimizer = torch.optim.Adam(networks.parameters(), lr=1e-9, fused=sizes.device.type == "cuda")
+    cuda = sizes.device.type == "cuda"
+    optimizer = torch.optim.Adam(networks.parameters(), lr=1e-9, fused=cuda)
+    ready = [batch.pin_memory() if cuda else batch for batch in batches]
 
     def step(chunk: int) -> None:
-        for batch in batches[:chunk]:
-            here = batch.to(sizes.device)
+        for batch in ready[:chunk]:
+            here = batch.to(sizes.device, non_blocking=True)
             optimizer.zero_grad(set_to_none=True)
             with torch.autocast(sizes.device.type, torch.bfloat16, enabled=precision == "bf16"):
                 loss = networks(here)

@@ -25,6 +25,7 @@ from torch import Tensor
 from pyro_rationale.control import Control
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.prefetch import prefetched
 from pyro_rationale.errors import TrainingError
 from pyro_rationale.history import EpochRecord, StepRecord, StepTotals
 from pyro_rationale.inference.objective import Estimate, MaskELBO
@@ -166,7 +167,7 @@ class Trainer:
         self._lost = False
         try:
             self.optimizer.zero_grad(set_to_none=True)
-            here = batch.to(self.fitted.device)
+            here = batch.to(self.fitted.device, non_blocking=True)
             with checks(self._begun < CHECKED), reduced(self.reduced):
                 loss, values = self._full_text_loss(here) if reading else self._objective_loss(here)
             (loss / (len(batch) * self.scale)).backward()
@@ -296,7 +297,7 @@ class Trainer:
         if not self.ahead:
             yield from map(self.train_step, batches)
             return
-        for batch in batches:
+        for batch in prefetched(batches):
             self._launch(batch)
             while self._settled:
                 yield self._settled.popleft()

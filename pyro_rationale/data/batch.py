@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -38,13 +39,18 @@ class Batch:
         """Bool, `(B, T)`; True on words, False on padding."""
         return torch.arange(self.tokens.shape[1], device=self.tokens.device) < self.lengths[:, None]
 
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch with every tensor on `device`."""
-        moved: dict[str, Any] = {}
-        for item in fields(self):
-            part: Tensor | None = getattr(self, item.name)
-            moved[item.name] = None if part is None else part.to(device)
-        return Batch(**moved)
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch with every tensor on `device`; `non_blocking` as for tensors."""
+        return self._each(lambda part: part.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in memory from which a GPU fetches it while others compute."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        parts: dict[str, Tensor | None] = {item.name: getattr(self, item.name) for item in fields(self)}
+        changed: dict[str, Any] = {name: None if part is None else change(part) for name, part in parts.items()}
+        return Batch(**changed)
 
     def without_targets(self) -> Batch:
         """The same texts with nothing observed, for prediction."""
