@@ -103,7 +103,7 @@ class TrainOptions:
     transitions: float | None = option(None, "--control lagrangian: steer changes of the mask, too, to so many per "
                                        "word; default: charge for them as --span says")
     learning_rate: float = option(3e-3, "of Adam")
-    batch_size: int = option(64, "documents per step")
+    batch_size: int = option(64, "documents per step, all devices together")
     steps: int = option(1500, "at most, rounded up to whole epochs; see --patience")
     patience: int = option(6, "stop after so many epochs at the target rate without a better dev cost")
     warmup: int = option(0, "steps of reading whole texts, before the first word is dropped")
@@ -115,7 +115,7 @@ class TrainOptions:
                             "stays float32), or, on a GPU, tf32 for matrix products", choices=PRECISIONS)
     seed: int = option(0, "fixes the result, bit for bit on the CPU")
     device: str = option("auto", "auto, cpu, cuda, cuda:1")
-    threads: int = option(2, "CPU threads")
+    threads: int = option(2, "CPU threads of a machine, divided among its --devices")
 
     def __post_init__(self) -> None:
         if self.samples is not None:

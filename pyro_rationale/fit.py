@@ -6,6 +6,7 @@ import logging
 import math
 import shlex
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,22 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.leaks import summary
 from pyro_rationale.data.options import DataOptions
+from pyro_rationale.distributed import Group
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.explain import describe
-from pyro_rationale.fitting import Fit, describe_prior, fit_run
+from pyro_rationale.fitting import Fit, Silence, describe_prior, fit_run
 from pyro_rationale.history import EpochRecord, StepRecord
+from pyro_rationale.launch import LaunchOptions, check_devices, joined, launch
 from pyro_rationale.posterior import ReadingOptions, read
 from pyro_rationale.render import is_plain, legend, metrics_table, rationale
-from pyro_rationale.runs import CONFIG, METRICS, check_same_config, read_config
+from pyro_rationale.runs import CONFIG, METRICS, check_free, check_same_config, read_config
 from pyro_rationale.storage import read_json
 
 SHOWN = 3  # documents at the end
 
 
 @click.command()
-@options_from(DataOptions, ModelOptions, TrainOptions)
+@options_from(DataOptions, ModelOptions, TrainOptions, LaunchOptions)
 @click.option("--out", type=click.Path(path_type=Path), help="run folder [default: runs/DATA-GUIDE-SEED]")
 @click.option("--resume", is_flag=True, help="go on with the run in --out, to the same result")
 @click.option("--force", is_flag=True, help="replace the run in --out")
@@ -42,11 +45,12 @@ def fit(
     data: DataOptions,
     model: ModelOptions,
     train: TrainOptions,
+    devices: LaunchOptions,
     out: Path | None,
     resume: bool,
     force: bool,
     quiet: bool,
-) -> None:
+) -> int:
     """Fit a model that predicts from a few words of each text, and show which.
 
     Without any flag: planted reviews, relaxed guide, about two minutes.
@@ -55,20 +59,50 @@ def fit(
         raise ConfigError("--resume goes on with a run folder; name it with --out")
     if resume and force:
         raise ConfigError("--resume goes on with the run and --force throws it away; give one of them")
-    console = Console(highlight=False)
-    if resume and out is not None:
-        config, folder = resumed_config((data, model, train), out, given()), out
-        check_same_config(config, folder)
-        if (folder / METRICS).exists():
-            show_finished(console, folder)
-            return
-    else:
-        config = Config(data, model, train)
-        folder = out if out is not None else free_folder(Path("runs") / default_name(config))
+    flags, typed = (data, model, train), given()
+    if devices.wanted():
+        config, folder = opened(flags, typed, out, resume)
+        check_devices(devices, config.train.device, config.train.batch_size)
+        if not (resume or force):
+            check_free(folder)
+        if not (resume and (folder / METRICS).exists()):
+            own = ["-m", "pyro_rationale.fit", *sys.argv[1:]]
+            return launch(devices, own if out is not None else [*own, "--out", str(folder)])
     signal.signal(signal.SIGTERM, _interrupt)
+    with joined(train.device) as group:
+        config, folder = group.given(lambda: opened(flags, typed, out, resume))
+        if group.given(lambda: resume and (folder / METRICS).exists()):
+            if group.main:
+                show_finished(Console(highlight=False), folder)
+        elif group.main:
+            fit_and_show(config, folder, resume, force, quiet, group)
+        else:
+            fit_run(config, folder, resume, force, Silence(), group=group)
+    return 0
+
+
+def opened(
+    flags: tuple[DataOptions, ModelOptions, TrainOptions], typed: set[str], out: Path | None, resume: bool
+) -> tuple[Config, Path]:
+    """The configuration and the folder of the run.
+
+    Raises:
+        RationaleError: the options make no sense, or the run in the folder cannot be gone on with.
+    """
+    if resume and out is not None:
+        config = resumed_config(flags, out, typed)
+        check_same_config(config, out)
+        return config, out
+    config = Config(*flags)
+    return config, out if out is not None else free_folder(Path("runs") / default_name(config))
+
+
+def fit_and_show(config: Config, folder: Path, resume: bool, force: bool, quiet: bool, group: Group) -> None:
+    """Fit with a progress bar; print the result, or how to go on."""
+    console = Console(highlight=False)
     with Bar(console, quiet) as bar:
         try:
-            finished, metrics = fit_run(config, folder, resume, force, bar)
+            finished, metrics = fit_run(config, folder, resume, force, bar, group=group)
         except KeyboardInterrupt:
             bar.stop()
             begun = (folder / CONFIG).exists() and not (folder / METRICS).exists()

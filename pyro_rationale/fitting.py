@@ -20,11 +20,12 @@ from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.vectors import WordVectors, load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.distributed import ALONE, Group, check_shares
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.errors import RunError
+from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation import evaluate_documents
 from pyro_rationale.history import EpochRecord, StepRecord
-from pyro_rationale.inference.comparison import held_out
+from pyro_rationale.inference.comparison import Held, held_out
 from pyro_rationale.inference.report import objective_report
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.runs import (
@@ -40,8 +41,8 @@ from pyro_rationale.runs import (
     start_run,
 )
 from pyro_rationale.storage import read_tensors, write_bytes, write_json, write_tensors
-from pyro_rationale.training import Trainer
-from pyro_rationale.watch import Watch, score_modes
+from pyro_rationale.training import Facts, Trainer
+from pyro_rationale.watch import DevScore, Watch, score_modes
 
 SAVE_SECONDS = 20.0  # between checkpoints within an epoch: a crash loses less than this, an interrupt only a step
 
@@ -89,6 +90,10 @@ class Fit:
 
     def run(self, progress: Progress) -> None:
         """Train to the end, saving as it goes."""
+        with self.group.patience():
+            self._run(progress)
+
+    def _run(self, progress: Progress) -> None:
         started = saved = time.monotonic()
         before = self.seconds
         try:
@@ -100,8 +105,7 @@ class Fit:
                     if now - saved > SAVE_SECONDS:
                         self.save()
                         saved = time.monotonic()
-                score = score_modes(self.fitted, self.dev)
-                held = held_out(self.fitted, self.dev, self.prior)
+                score, held = self.group.given(self._evaluate)
                 with self.trainer.unbroken():
                     closed = self.watch.close_epoch(self.trainer.finish_epoch(), score)
                     closed.dev_elbo, closed.dev_expected = held.elbo, held.cost
@@ -122,11 +126,21 @@ class Fit:
         """Whole epochs that --steps amounts to."""
         return math.ceil(self.fitted.config.train.steps / len(self.trainer.batches))
 
+    @property
+    def group(self) -> Group:
+        """The processes that make this fit."""
+        return self.trainer.group
+
+    def _evaluate(self) -> tuple[DevScore, Held]:
+        return score_modes(self.fitted, self.dev), held_out(self.fitted, self.dev, self.prior)
+
     def _stopped(self) -> bool:
         return bool(self.history) and self.watch.finished(self.history[-1])
 
     def save(self) -> None:
-        """Write the checkpoint, then the history that goes with it."""
+        """Write the checkpoint, then the history that goes with it; the main process does."""
+        if not self.group.main:
+            return
         now, facts = self.trainer.state()
         more, watched = self.watch.state()
         tensors = {f"now.{k}": v for k, v in now.items()} | more
@@ -155,6 +169,25 @@ class Fit:
             reason = " ".join(str(problem).split())[:200]
             raise RunError(f"{self.folder / CHECKPOINT}: not a checkpoint of this fit ({reason}); fit again") from None
         self._write_history()  # a kill may have come after the checkpoint and before the history
+
+    def share_out(self) -> None:
+        """Begin where the main process begins.
+
+        Raises:
+            DataError: the processes have not read the same documents.
+        """
+        if self.group.alone:
+            return
+        read = (len(self.corpus.train), self.fitted.spec, self.fitted.vocabulary.words)
+        theirs, now, watched, self.history, self.seconds = self.group.given(
+            lambda: (read, _on_cpu(self.trainer.state()), _on_cpu(self.watch.state()), self.history, self.seconds)
+        )
+        if read != theirs:
+            name = self.fitted.config.data.data
+            raise DataError(f"--data {name}: not the documents that the first process has read; copy them anew")
+        if not self.group.main:
+            self.trainer.restore(*now)
+            self.watch.restore(*watched)
 
     def finish(self) -> dict[str, Any]:
         """Choose the best weights, settle sigma, write weights and the test table (empty if there are no test texts).
@@ -190,7 +223,12 @@ class Fit:
 
 
 def prepare(
-    config: Config, folder: Path, resume: bool = False, force: bool = False, corpus: Corpus | None = None
+    config: Config,
+    folder: Path,
+    resume: bool = False,
+    force: bool = False,
+    corpus: Corpus | None = None,
+    group: Group = ALONE,
 ) -> Fit:
     """Read the data, build everything, open the run folder.
 
@@ -200,18 +238,20 @@ def prepare(
         resume: go on from the folder's checkpoint, or from the start if there is none yet.
         force: start anew in a folder that holds a run.
         corpus: documents that are at hand already, instead of those that `config.data` names.
+        group: the processes that make this fit; only the main one knows the folder.
 
     Raises:
-        DataError: the corpus cannot be read.
-        ConfigError: the configuration is not that of the run to resume.
+        DataError: the corpus cannot be read, or not every process reads the same.
+        ConfigError: the configuration is not that of the run to resume, or there are more processes than documents in
+            a batch.
         RunError: the folder already holds a run, or holds none to resume.
     """
-    if resume:
+    if resume and group.main:
         check_same_config(config, folder)
-    elif not force:
+    elif group.main and not force:
         check_free(folder)
     torch.manual_seed(config.seed)
-    device = pick_device(config.train.device)
+    device = group.place(pick_device(config.train.device))
     corpus = load_corpus(config.data) if corpus is None else corpus
     options = config.model
     vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
@@ -223,23 +263,32 @@ def prepare(
     guide = build_guide(config, len(vocabulary), matrix, prior.gamma, corpus.spec)
     fitted = Fitted(config, corpus.spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
     train = BucketedBatches(corpus.train, vocabulary, corpus.spec, config.train.batch_size, config.seed)
+    check_shares(config.train.batch_size, len(corpus.train), len(train), group.size)
     dev = BucketedBatches(corpus.dev, vocabulary, corpus.spec, config.train.batch_size, config.seed)
     steered = options.lambda1 is None
     rate = options.rate if steered else prior.rate
     schedule = Schedule(config.train.warmup, config.train.anneal, rate)
     control = make_control(config, schedule, prior)
-    trainer = Trainer(fitted, build_objective(config), control, train, scale=spread * model.gain)
+    trainer = Trainer(fitted, build_objective(config), control, train, scale=spread * model.gain, group=group)
     watch = Watch(trainer, prior, rate if steered else None, model.gain, config.train.patience)
     fit = Fit(folder, corpus, fitted, trainer, watch, dev, prior, vectors, [])
+    if group.main:
+        _open(fit, resume, force)
+    fit.share_out()
+    return fit
+
+
+def _open(fit: Fit, resume: bool, force: bool) -> None:
+    """Take up or begin the run in the folder."""
+    folder, config, spec, vocabulary = fit.folder, fit.fitted.config, fit.corpus.spec, fit.fitted.vocabulary
     if resume and (folder / CHECKPOINT).exists():
-        check_same_corpus(config, corpus.spec, vocabulary, folder)
+        check_same_corpus(config, spec, vocabulary, folder)
         fit.resume()
     elif force:
         clear_run(folder)
     elif not resume:
         check_free(folder)  # once more: reading the corpus takes long enough for another fit to have come
-    start_run(folder, config, corpus.spec, vocabulary)
-    return fit
+    start_run(folder, config, spec, vocabulary)
 
 
 def make_control(config: Config, schedule: Schedule, prior: ChainPrior) -> Control:
@@ -259,6 +308,7 @@ def fit_run(
     progress: Progress | None = None,
     corpus: Corpus | None = None,
     start: Callable[[Fit], None] | None = None,
+    group: Group = ALONE,
 ) -> tuple[Fit, dict[str, Any]]:
     """Fit and write the run folder; arguments as for `prepare`.
 
@@ -271,21 +321,28 @@ def fit_run(
         corpus: see there.
         start: may change the untrained weights before the first step (a stress test starts from bad ones); it is not
             called where a checkpoint is taken up.
+        group: see there.
 
     Returns:
-        The finished fit and its metrics. A run that is already finished is not trained again.
+        The finished fit and its metrics; no metrics in the other processes of a group. A run that is already finished
+        is not trained again.
     """
-    torch.set_num_threads(config.train.threads)
+    torch.set_num_threads(max(1, config.train.threads // group.local))
     torch.set_flush_denormal(True)
     if config.train.precision == "tf32":
         torch.set_float32_matmul_precision("high")
     progress = progress or Silence()
-    fit = prepare(config, folder, resume, force, corpus)
+    fit = prepare(config, folder, resume, force, corpus, group)
     if start is not None and fit.trainer.step == 0:
         start(fit)
     progress.prepared(fit)
     fit.run(progress)
-    return fit, fit.finish()
+    group.close()
+    return fit, fit.finish() if group.main else {}
+
+
+def _on_cpu(state: tuple[dict[str, torch.Tensor], Facts]) -> tuple[dict[str, torch.Tensor], Facts]:
+    return {name: value.cpu() for name, value in state[0].items()}, state[1]
 
 
 def settle_sigma(fitted: Fitted, dev: BucketedBatches) -> None:

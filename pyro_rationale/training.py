@@ -26,6 +26,7 @@ from pyro_rationale.control import Control
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.prefetch import prefetched
+from pyro_rationale.distributed import ALONE, Group
 from pyro_rationale.errors import TrainingError
 from pyro_rationale.history import EpochRecord, StepRecord, StepTotals
 from pyro_rationale.inference.objective import Estimate, MaskELBO
@@ -73,6 +74,8 @@ class Figures:
         reading: whether whole texts were read, and the guide rested.
         batch: as it came.
         before: what to go back to, should they not be finite.
+        joined: whether the figures are those of a group's whole batch, `batch` being a share. Then its documents, and
+            how many processes have been asked to end, stand before the norm.
     """
 
     values: Tensor
@@ -80,17 +83,21 @@ class Figures:
     reading: bool
     batch: Batch
     before: Before
+    joined: bool = False
 
-    def record(self, scale: float) -> tuple[StepRecord, float]:
-        """The record, losses over `scale`, and the norm of the gradient; waits for both if need be."""
+    def record(self, scale: float) -> tuple[StepRecord, float, bool]:
+        """The record, losses over `scale`, the norm of the gradient, and whether to end; waits for them if need be."""
         if self.arrival is not None:
             self.arrival.synchronize()
-        documents = len(self.batch)
+        loss, *sums, norm = self.values.tolist()
+        documents, asked = len(self.batch), 0.0
+        if self.joined:
+            *sums, total, asked = sums
+            documents = round(total)
         if self.reading:
-            loss, norm = self.values.tolist()
-            return StepRecord(loss / (documents * scale), 1.0, 0.0, documents), norm
-        loss, kept, entropy, changes, words, norm = self.values.tolist()
-        return StepRecord(loss / scale, kept / words, entropy / words, documents, changes / words), norm
+            return StepRecord(loss / (documents * scale), 1.0, 0.0, documents), norm, asked > 0
+        kept, entropy, changes, words = sums
+        return StepRecord(loss / scale, kept / words, entropy / words, documents, changes / words), norm, asked > 0
 
 
 class Trainer:
@@ -102,6 +109,7 @@ class Trainer:
         control: gives the prior for each step.
         batches: training documents.
         scale: nats that make the loss of order one, for the gradient clip.
+        group: the processes that take each step together; this one trains on its share of every batch.
     """
 
     def __init__(
@@ -111,10 +119,11 @@ class Trainer:
         control: Control,
         batches: BucketedBatches,
         scale: float,
+        group: Group = ALONE,
     ) -> None:
         options = fitted.config.train
         self.fitted, self.objective, self.control, self.batches = fitted, objective, control, batches
-        self.scale = scale
+        self.scale, self.group = scale, group
         self.named = {
             f"{part}.{name}": parameter
             for part, module in (("model", fitted.model), ("guide", fitted.guide))
@@ -150,6 +159,8 @@ class Trainer:
 
         Raises:
             TrainingError: the loss or the gradient is not finite.
+            KeyboardInterrupt: the step is done, and a process of the group has been asked to end.
+            PeerError: a process of the group is gone.
         """
         self._launch(batch)
         self.settle()
@@ -166,12 +177,15 @@ class Trainer:
         hook = self.fitted.model.register_forward_pre_hook(lambda *_: self.settle())
         self._lost = False
         try:
+            self.group.sow(self.fitted.config.seed, self._due)
             self.optimizer.zero_grad(set_to_none=True)
             here = batch.to(self.fitted.device, non_blocking=True)
             with checks(self._begun < CHECKED), reduced(self.reduced):
                 loss, values = self._full_text_loss(here) if reading else self._objective_loss(here)
             (loss / (len(batch) * self.scale)).backward()
             self.settle()
+            if not self.group.alone:
+                values = self._joined(values, reading, len(batch), before)
             norm = torch.nn.utils.clip_grad_norm_(self.named.values(), self.fitted.config.train.clip)
             figures = self._figures(torch.stack([*values, norm]), reading, batch, before)
             if not self.ahead:
@@ -199,11 +213,12 @@ class Trainer:
 
         Raises:
             TrainingError: its loss or gradient was not finite; the state is that before it.
+            KeyboardInterrupt: as for `train_step`.
         """
         figures = self._pending
         if figures is None:
             return
-        record = self._checked(figures)
+        record, asked = self._checked(figures)
         with self.unbroken():
             self._pending = None
             self.step += 1
@@ -212,26 +227,36 @@ class Trainer:
             self.totals.add(record)
             self.position += 1
             self._settled.append(record)
+        if asked:
+            raise KeyboardInterrupt
 
     def _figures(self, values: Tensor, reading: bool, batch: Batch, before: Before) -> Figures:
         """Send a step's figures on their way; on a GPU, see to it that the optimiser minds them."""
         if not self.ahead:
-            return Figures(values, None, reading, batch, before)
+            return Figures(values, None, reading, batch, before, not self.group.alone)
         # As a gradient scaler would have it: the fused Adam does nothing if this is 1.
         self.optimizer.found_inf = 1.0 - values[[0, -1]].isfinite().all().float()  # type: ignore[attr-defined]
         if not values.is_cuda:
-            return Figures(values, None, reading, batch, before)
+            return Figures(values, None, reading, batch, before, not self.group.alone)
         there = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
         there.copy_(values, non_blocking=True)
         arrival = torch.cuda.Event()
         arrival.record()
-        return Figures(there, arrival, reading, batch, before)
+        return Figures(there, arrival, reading, batch, before, not self.group.alone)
 
-    def _checked(self, figures: Figures) -> StepRecord:
-        """The record of a step whose loss and gradient are finite."""
-        record, norm = figures.record(self.scale)
+    def _joined(self, values: list[Tensor], reading: bool, documents: int, before: Before) -> list[Tensor]:
+        """Gradients and figures of a share become those of the batch."""
+        parameters = [p for name, p in self.named.items() if not (reading and name.startswith("guide."))]
+        loss, *sums = values
+        sums = [loss if reading else loss * documents, *sums]
+        loss, *sums = self.group.join(parameters, before.running, documents, torch.stack(sums))
+        return [loss if reading else loss / sums[-2], *sums]
+
+    def _checked(self, figures: Figures) -> tuple[StepRecord, bool]:
+        """The record of a step whose loss and gradient are finite, and whether it shall be the last."""
+        record, norm, asked = figures.record(self.scale)
         if math.isfinite(record.loss) and math.isfinite(norm):
-            return record
+            return record, asked
         self._go_back(figures.before)
         self._pending, self._lost = None, True
         raise TrainingError(
@@ -290,7 +315,7 @@ class Trainer:
         self.fitted.model.train()
         self.fitted.guide.train()
         self.settle()
-        yield from self.steps(islice(self.batches.epoch(self.epoch), self.position, None))
+        yield from self.steps(islice(self.batches.epoch(self.epoch, self.group.share), self.position, None))
 
     def steps(self, batches: Iterable[Batch]) -> Iterator[StepRecord]:
         """A step on each batch. On a GPU each is launched before the one before has reported, and records come late."""

@@ -104,15 +104,20 @@ class BucketedBatches:
     def __iter__(self) -> Iterator[Batch]:
         return self.epoch(0)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Every document once, in an order that depends on `(seed, number)` and nothing else."""
+    def epoch(self, number: int, share: slice = slice(None)) -> Iterator[Batch]:
+        """Every document once, in an order that depends on `(seed, number)` and nothing else.
+
+        Args:
+            number: of the epoch.
+            share: the documents of each batch to read, shortest first: one process's part.
+        """
         random = np.random.default_rng([self.seed % 2**63, number])
         order = random.permutation(len(self._encoded))
         pools = np.array_split(order, -(-len(self) // _POOL))
         order = np.concatenate([pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools])
         batches = np.array_split(order, len(self))
         for i in random.permutation(len(batches)):
-            yield self._batch(batches[i])
+            yield self._batch(batches[i][share])
 
     def ordered(self, batch_size: int | None = None) -> Iterator[Batch]:
         """Every document once, from the shortest to the longest; `index` says where each came from."""

@@ -1,0 +1,229 @@
+"""Several processes that make one fit: each takes its share of every batch, and all take the same step.
+
+A step of several processes is the step of one: the gradients of the shares are added, weighted by their documents,
+and so are the figures on which the control of the rate decides. Weights, optimiser and control therefore stay the
+same everywhere without being sent, and only one process, the main one, evaluates, prints and writes.
+
+The engine is torch.distributed: gloo on CPUs, NCCL between GPUs. Gradients and figures travel in one flat
+all-reduce. `DistributedDataParallel` would hide a part of it behind the backward pass, but wants a module's `forward`
+around Pyro's programs, a search for unused parameters (steps on whole texts leave the guide alone), and a second
+all-reduce for the figures; the bulk of these gradients belongs to word vectors, which come last in the backward pass,
+where nothing is left to hide behind.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from types import FrameType
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from pyro_rationale.errors import ConfigError, RationaleError
+
+T = TypeVar("T")
+Buffers = Sequence[tuple[Tensor, Tensor]]
+
+TIMEOUT = timedelta(minutes=30)  # for a process that neither answers nor ends; reading a corpus takes some, too
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class PeerError(RationaleError):
+    """Another process of the fit has ended, or does not answer."""
+
+
+class Group:
+    """The processes of a fit: here, this one alone, to whom nothing happens.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: processes of the fit.
+        local: those of them on this machine.
+        alone: whether nobody started this process as one of a group, be it a group of one.
+    """
+
+    rank = 0
+    size = 1
+    local = 1
+    alone = True
+
+    @property
+    def main(self) -> bool:
+        """Whether this process evaluates, prints and writes."""
+        return self.rank == 0
+
+    @property
+    def share(self) -> slice:
+        """Which documents of each batch this process takes. Batches are sorted by length: so shares are alike."""
+        return slice(None)
+
+    def place(self, device: torch.device) -> torch.device:
+        """The device of this process, where the user wants `device`."""
+        return device
+
+    def sow(self, seed: int, step: int) -> None:
+        """Before each step: random numbers of its own for each process."""
+
+    def given(self, make: Callable[[], T]) -> T:
+        """What `make` returns in the main process; it is called nowhere else."""
+        return make()
+
+    def join(
+        self, parameters: Sequence[Tensor], buffers: Buffers, documents: int, sums: Tensor
+    ) -> Tensor:
+        """Turn gradients and figures of the shares into those of the whole batch.
+
+        Args:
+            parameters: their gradients, means over the documents of a share, become means over those of all; one
+                without a gradient here counts as 0.
+            buffers: running statistics, now and before the step; they move by the mean of the shares' moves.
+            documents: of this process's share.
+            sums: figures, added up over the shares.
+
+        Returns:
+            The sums; after them the documents of the batch, and how many processes have been asked to end: if any,
+            all must, after this step.
+
+        Raises:
+            PeerError: one of the processes is gone.
+        """
+        return torch.cat([sums, sums.new_tensor([documents, 0.0])])
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """In here, Ctrl-C and SIGTERM are only noted, for `join` to tell everybody."""
+        yield
+
+    def close(self) -> None:
+        """No more steps."""
+
+
+class Processes(Group):
+    """This process among others, as torchrun or `--devices` started it.
+
+    Args:
+        cuda: whether gradients are on GPUs.
+
+    Raises:
+        PeerError: the others did not come.
+    """
+
+    alone = False
+
+    def __init__(self, cuda: bool) -> None:
+        self.place_of = int(os.environ.get("LOCAL_RANK", "0"))
+        self.local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self.asked = False
+        self.parent = os.getppid()
+        with _companions():
+            self.store, self.rank, self.size = next(dist.rendezvous("env://", timeout=TIMEOUT))
+            backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+            prefixed = dist.PrefixStore("fit", self.store)
+            dist.init_process_group(backend, timeout=TIMEOUT, world_size=self.size, rank=self.rank, store=prefixed)
+
+    @property
+    def share(self) -> slice:
+        """Every `size`-th document."""
+        return slice(self.rank, None, self.size)
+
+    def place(self, device: torch.device) -> torch.device:
+        """A GPU for each process of the machine."""
+        if device.type != "cuda":
+            return device
+        torch.cuda.set_device(self.place_of)
+        return torch.device("cuda", self.place_of)
+
+    def sow(self, seed: int, step: int) -> None:
+        """A function of seed, step and rank alone: nothing that a checkpoint would have to keep for each process."""
+        torch.manual_seed(int(np.random.SeedSequence([seed, step, self.rank]).generate_state(1, np.uint64)[0] >> 1))
+
+    def given(self, make: Callable[[], T]) -> T:
+        """Sent by the main process."""
+        told: list[T | None] = [make() if self.main else None]
+        with _companions():
+            dist.broadcast_object_list(told, src=0)
+        return told[0]  # type: ignore[return-value]
+
+    def join(
+        self, parameters: Sequence[Tensor], buffers: Buffers, documents: int, sums: Tensor
+    ) -> Tensor:
+        """One all-reduce; nothing waits for a GPU."""
+        moved = [(now, now - before) for now, before in buffers if now.is_floating_point()]
+        pieces = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters] + [move for _, move in moved]
+        flat = torch.cat([piece.reshape(-1).to(parameters[0].dtype) for piece in pieces])
+        tail = torch.tensor([documents, self._asked()], dtype=flat.dtype).to(flat.device, non_blocking=True)
+        whole = torch.cat([flat.mul_(documents), sums.to(flat), tail])
+        with _companions():
+            dist.all_reduce(whole)
+        means = whole[: len(flat)].div_(whole[-2]).split([piece.numel() for piece in pieces])
+        for parameter, mean in zip(parameters, means, strict=False):
+            parameter.grad = mean.view_as(parameter)
+        for (now, own), mean in zip(moved, means[len(parameters) :], strict=True):
+            now.add_(mean.view_as(now).to(now.dtype) - own)
+        return whole[len(flat) :]
+
+    def _asked(self) -> bool:
+        """Whether to end: by a signal, or because whoever started us is gone."""
+        return self.asked or os.getppid() != self.parent
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """Whoever left at once would leave the others waiting in an all-reduce, where no signal is heard.
+
+        Once something has gone wrong signals are of no more use: whoever started the processes sends them to all
+        that are still on their way out.
+        """
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            self.asked = True
+
+        before = [(number, signal.signal(number, ask)) for number in SIGNALS]
+        yield
+        for number, handler in before:
+            signal.signal(number, handler)
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def close(self) -> None:
+        """Leave the others; called by all at the same time unless something is wrong."""
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+    def first(self) -> bool:
+        """Whether nobody else has told the user yet what is wrong; only one does."""
+        try:
+            return self.store.add("told", 1) == 1
+        except RuntimeError:
+            return True
+
+
+ALONE = Group()
+
+
+def check_shares(batch_size: int, documents: int, batches: int, size: int) -> None:
+    """Make sure that every process gets a document of every batch.
+
+    Raises:
+        ConfigError: that is not so.
+    """
+    if documents // batches < size:
+        raise ConfigError(
+            f"--batch-size {batch_size}: the smallest batch has {documents // batches} documents for {size} processes; "
+            "raise it, or take fewer --devices"
+        )
+
+
+@contextmanager
+def _companions() -> Iterator[None]:
+    """Around whatever needs the others."""
+    try:
+        yield
+    except RuntimeError as problem:  # torch.distributed's own errors are of this kind
+        raise PeerError(f"another process of this fit has ended ({' '.join(str(problem).split())[:200]})") from problem

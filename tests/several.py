@@ -1,0 +1,158 @@
+"""What each of several processes does in tests/test_distributed.py, and one process for comparison.
+
+    python tests/several.py FOLDER joint      # gradients, fits; rank by rank into FOLDER
+    python tests/several.py FOLDER broken     # the second process finds a fault in its data
+
+Masks are drawn with random numbers that belong to documents, not to places in a batch: then several processes draw
+what one draws.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import Tensor
+
+from pyro_rationale.commands import run_command
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.distributed import ALONE, Group
+from pyro_rationale.errors import DataError
+from pyro_rationale.fitting import Fit, fit_run, prepare
+from pyro_rationale.history import EpochRecord, StepRecord
+from pyro_rationale.launch import joined
+from pyro_rationale.training import Trainer
+from small_fit import Break, small
+
+CASES: dict[str, dict[str, Any]] = {
+    "relaxed": {"guide": "relaxed", "warmup": 1},
+    "muprop": {"guide": "independent", "condition_on_target": True},
+    "nvil": {"guide": "independent", "estimator": "nvil"},
+    "tracegraph": {"guide": "independent", "estimator": "tracegraph"},
+    "sum-and-sample": {"guide": "chain", "estimator": "sum-and-sample"},
+    "recurrent": {"guide": "recurrent", "estimator": "rloo"},
+}
+SIZES: dict[str, Any] = {"documents": 45, "batch_size": 15, "clip": 1e6, "patience": 9}  # shares of 8 and 7 documents
+LONGEST = 64
+_rand = torch.rand
+
+
+class ByDocument:
+    """In place of `torch.rand` during the steps of a trainer."""
+
+    def __init__(self) -> None:
+        self.batch: Batch | None = None
+        self.calls = 0
+
+    def __call__(self, *size: Any, **options: Any) -> Tensor:
+        if self.batch is None or self.batch.index is None:
+            return _rand(*size, **options)
+        shape = torch.Size(size if isinstance(size[0], int) else size[0])
+        documents, words = self.batch.tokens.shape
+        self.calls += 1
+        if shape == (documents, 1):
+            words, lead = 1, 1
+        elif shape[-2:] == (documents, words):
+            lead = shape[:-2].numel()
+        else:  # word after word
+            words, lead = 1, shape.numel() // documents
+            assert shape == (lead * documents,)
+        columns = [
+            _rand(lead, LONGEST, dtype=torch.float64, generator=torch.Generator().manual_seed(1000 * i + self.calls))
+            for i in self.batch.index.tolist()
+        ]
+        return torch.stack(columns, 1)[..., :words].reshape(shape).to(options.get("dtype"))
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        original = Trainer.train_step
+
+        def train_step(trainer: Trainer, batch: Batch) -> StepRecord:
+            self.batch, self.calls = batch, 0
+            try:
+                return original(trainer, batch)
+            finally:
+                self.batch = None
+
+        torch.rand, Trainer.train_step = self, train_step  # type: ignore[assignment, method-assign]
+        try:
+            yield
+        finally:
+            torch.rand, Trainer.train_step = _rand, original  # type: ignore[method-assign]
+
+
+class Last(Break):
+    """A progress that keeps the weights with which training ended, in every process."""
+
+    def prepared(self, fit: Fit) -> None:
+        self.fit = fit
+
+    def closed(self, record: EpochRecord) -> None:
+        self.weights = self.fit.trainer.weights()
+
+
+def gradients(case: str, folder: Path, group: Group) -> dict[str, Any]:
+    """The first two steps in double precision: gradients, records, and where they lead."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        trainer = prepare(small(**SIZES, **CASES[case]), folder, group=group).trainer
+        found: dict[str, Any] = {}
+        for number, batch in zip(range(2), trainer.batches.epoch(0, group.share), strict=False):
+            assert batch.targets is not None
+            record = trainer.train_step(Batch(**{**vars(batch), "targets": batch.targets.double()}))
+            found[f"record {number}"] = list(vars(record).values())
+            for name, parameter in trainer.named.items():
+                found[f"gradient {number} of {name}"] = None if parameter.grad is None else parameter.grad.clone()
+        return found | trainer.weights()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def joint(folder: Path, group: Group) -> dict[str, Any]:
+    """Gradients of all cases, and a fit; in folders of this process's own, which only the main one may use."""
+    with ByDocument().active():
+        found: dict[str, Any] = {case: gradients(case, folder / case, group) for case in CASES}
+        last = Last()
+        fit, _ = fit_run(small(**SIZES), folder / "fit", progress=last, group=group)
+    return found | {"history": [vars(record) for record in fit.history], "weights": last.weights}
+
+
+def resumed(folder: Path, group: Group) -> None:
+    """Two fits with masks of the processes' own, one of them interrupted."""
+    fit_run(small(), folder / "whole", group=group)
+    for progress in (Break(steps=5), Break(epochs=2)):
+        try:
+            fit_run(small(), folder / "resumed", progress=progress, resume=progress.epochs > 0, group=group)
+        except KeyboardInterrupt:
+            continue
+    fit_run(small(), folder / "resumed", resume=True, group=group)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("what", type=click.Choice(["joint", "broken"]))
+def several(folder: Path, what: str) -> None:
+    """One of the processes."""
+    torch.set_num_threads(1)
+    with joined("cpu") as group:
+        assert group is not ALONE
+        close, group.close = group.close, lambda: None  # type: ignore[method-assign]
+        try:
+            if what == "broken":
+                fault: Any = DataError("reviews.csv, row 3: no text")
+                progress = None if group.main else Break(steps=2, problem=fault)
+                fit_run(small(), folder / "run", progress=progress, group=group)
+            own = folder / str(group.rank)
+            torch.save(joint(own, group), folder / f"{group.rank}.pt")
+            resumed(folder / f"resumed-{group.rank}", group)
+        finally:
+            close()
+
+
+if __name__ == "__main__":
+    run_command(several, sys.argv[1:])
