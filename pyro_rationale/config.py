@@ -108,6 +108,8 @@ class TrainOptions:
     patience: int = option(6, "stop after so many epochs at the target rate without a better dev cost")
     warmup: int = option(0, "steps of reading whole texts, before the first word is dropped")
     anneal: int = option(400, "steps over which the target share of words comes down to --rate")
+    any_rate: float = option(0.0, "weight of reading, besides, each text's likeliest words at a random share: an "
+                             "encoder for any rate, see pyro_rationale.curve")
     entropy: float | None = option(None, "weight of the guide's entropy until the target rate is reached, if --tau is "
                                    "less; default: .25, but 0 for hardkuma")
     clip: float = option(5.0, "largest gradient norm")
@@ -122,8 +124,8 @@ class TrainOptions:
             _positive("samples", self.samples)
         for flag in ("lagrange_rate", "learning_rate", "batch_size", "steps", "patience", "clip", "threads"):
             _positive(flag.replace("_", "-"), getattr(self, flag))
-        for flag in ("warmup", "anneal"):
-            _positive(flag, getattr(self, flag), strict=False)
+        for flag in ("warmup", "anneal", "any_rate"):
+            _positive(flag.replace("_", "-"), getattr(self, flag), strict=False)
         if self.entropy is not None:
             _positive("entropy", self.entropy, strict=False)
         if self.transitions is not None and not 0.0 < self.transitions < 1.0:

@@ -36,6 +36,7 @@ from pyro_rationale.nn.precision import reduced
 from pyro_rationale.runs import Fitted
 
 Facts = dict[str, Any]
+SHARES = (0.03, 1.0)  # of a text's words: what --any-rate reads
 
 CHECKED = 20  # first steps of a fit in which Pyro and torch check shapes, supports and parameters
 
@@ -277,7 +278,22 @@ class Trainer:
         with local_parameters():
             estimate: Estimate = self.objective.estimate(self.fitted.model, self.fitted.guide, batch)
         sums = [value.sum() for value in (estimate.kept, estimate.entropy, estimate.changes, batch.lengths)]
-        return estimate.surrogate, [-estimate.objective(self.objective.tau).mean(), *sums]
+        loss = estimate.surrogate
+        if weight := self.fitted.config.train.any_rate:
+            loss = loss + weight * reading_loss(self.fitted.model, batch, self._likeliest(batch))
+        return loss, [-estimate.objective(self.objective.tau).mean(), *sums]
+
+    @torch.no_grad()
+    def _likeliest(self, batch: Batch) -> Tensor:
+        """Each document's words with the largest marginals, at a share drawn for it; bool `(B, T)`.
+
+        The encoder alone learns from them: the guide is not asked to mark more or less than its prior says.
+        """
+        marginals = self.fitted.guide.posterior(batch).mean.masked_fill(~batch.mask, -1.0)
+        low, high = SHARES
+        shares = (low + (high - low) * torch.rand(len(batch))).to(marginals.device)
+        rank = marginals.argsort(-1, descending=True).argsort(-1)
+        return batch.mask & (rank < (shares * batch.lengths).clamp_min(1.0)[:, None])
 
     def _full_text_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         loss = full_text_loss(self.fitted.model, batch)

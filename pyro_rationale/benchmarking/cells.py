@@ -302,9 +302,10 @@ def check_same(facts: dict[str, Any], config: Config, folder: Path) -> None:
     Raises:
         ConfigError: it was made with other options.
     """
-    for part, values in json.loads(json.dumps(config.to_dict())).items():
+    made = Config.from_dict(facts["config"]).to_dict()  # an option that is younger than the cell had its default
+    for part, values in config.to_dict().items():
         for name, value in values.items():
-            known = facts["config"][part].get(name)
+            known = made[part][name]
             if known != value and name not in FREE:
                 raise ConfigError(
                     f"{folder}: was made with {name} = {known}, and the file asks for {value}; name another out, or "

@@ -78,6 +78,7 @@ class RationaleEstimator(BaseEstimator):
         patience: int = 6,
         warmup: int = 0,
         anneal: int = 400,
+        any_rate: float = 0.0,
         entropy: float | None = None,
         clip: float = 5.0,
         device: str = "auto",
