@@ -55,18 +55,16 @@ class ByDocument:
         shape = torch.Size(size if isinstance(size[0], int) else size[0])
         documents, words = self.batch.tokens.shape
         self.calls += 1
-        if shape == (documents, 1):
-            words, lead = 1, 1
-        elif shape[-2:] == (documents, words):
-            lead = shape[:-2].numel()
-        else:  # word after word
-            words, lead = 1, shape.numel() // documents
-            assert shape == (lead * documents,)
+        first = shape[0] == words and len(shape) == 2  # words come first, samples and documents together
+        lead = shape[1] // documents if first else shape[:-2].numel()
+        wide = words if first else shape[-1]
+        assert shape in ((words, lead * documents), (*shape[:-2], documents, wide))
         columns = [
             _rand(lead, LONGEST, dtype=torch.float64, generator=torch.Generator().manual_seed(1000 * i + self.calls))
             for i in self.batch.index.tolist()
         ]
-        return torch.stack(columns, 1)[..., :words].reshape(shape).to(options.get("dtype"))
+        drawn = torch.stack(columns, 1)[..., :wide]
+        return (drawn.movedim(-1, 0) if first else drawn).reshape(shape).to(options.get("dtype"))
 
     @contextmanager
     def active(self) -> Iterator[None]:
