@@ -6,16 +6,16 @@ from typing import Any, cast
 
 import pyro
 import torch
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.guides.target import TargetContext
 from pyro_rationale.nn import BiLSTM
+from pyro_rationale.registration import Program
 
 
-class RationaleGuide(PyroModule):
+class RationaleGuide(Program):
     """An amortized guide: `guide(batch)` samples the site `z`; `guide.posterior(batch)` is its distribution.
 
     A guide with a `target` is two guides in one network. The program then reads the targets of a batch that has

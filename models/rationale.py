@@ -10,16 +10,16 @@ import pyro
 import pyro.distributions as dist
 import torch
 from pyro import poutine
-from pyro.nn import PyroModule
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.models.likelihoods import Likelihood
 from pyro_rationale.nn import Encoder
+from pyro_rationale.registration import Program
 
 
-class RationaleModel(PyroModule):
+class RationaleModel(Program):
     """p(z) p(y | x, z)^kappa as a Pyro program: `model(batch)` has the sites `z` (event_dim 1) and `y`.
 
     Args:

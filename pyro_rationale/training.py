@@ -33,6 +33,7 @@ from pyro_rationale.inference.objective import Estimate, MaskELBO
 from pyro_rationale.inference.tracegraph import TemperedTraceGraph
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.precision import reduced
+from pyro_rationale.registration import unregistered
 from pyro_rationale.runs import Fitted
 
 Facts = dict[str, Any]
@@ -275,7 +276,7 @@ class Trainer:
             buffer.copy_(value)
 
     def _objective_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        with local_parameters():
+        with local_parameters(), unregistered():
             estimate: Estimate = self.objective.estimate(self.fitted.model, self.fitted.guide, batch)
         sums = [value.sum() for value in (estimate.kept, estimate.entropy, estimate.changes, batch.lengths)]
         loss = estimate.surrogate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,7 @@ from pyro_rationale.models import (
     RationaleModel,
     make_likelihood,
 )
+from pyro_rationale.registration import unregistered
 from pyro_rationale.training import local_parameters
 from tiny import LENGTHS, SPECS, document, exact, hand_log_likelihood, texts, tiny_guide, tiny_model
 
@@ -328,6 +330,19 @@ def test_without_a_store_of_its_own_the_second_fit_meets_the_first() -> None:
         second(texts())
         assert pyro.get_param_store()["encoder$$$output.bias"] is second.encoder.output.bias
     assert pyro.get_param_store()["encoder$$$output.bias"] is not second.encoder.output.bias
+
+
+def test_programs_can_keep_their_parameters_to_themselves() -> None:
+    """Which changes nothing but what Pyro's store hears."""
+    model, guide, batch = tiny_model(seed=4), tiny_guide("chain", seed=5), texts()
+    losses = []
+    for silent in (True, False):
+        torch.manual_seed(0)
+        with unregistered() if silent else nullcontext():
+            losses.append(MaskELBO("rloo", 2).differentiable_loss(model, guide, batch))
+        assert bool(list(pyro.get_param_store().keys())) != silent
+    one, other = (torch.autograd.grad(loss, [*model.parameters(), *guide.parameters()]) for loss in losses)
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_masks_of_another_family_can_stand_in_for_the_guide() -> None:

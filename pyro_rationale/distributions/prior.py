@@ -157,10 +157,17 @@ def _tables(alpha: float, gamma: float, edge: float, max_len: int) -> Tensor:
     logit = edge - alpha
     for _ in range(max_len):
         logits.append(logit)
-        first = logit + edge
-        normalizers.append(below + _softplus(first))
-        below += _softplus(logit - gamma)
-        logit = -alpha + _softplus(logit + gamma) - gamma - _softplus(logit - gamma)
+        normalizers.append(below + _softplus(logit + edge))
+        apart = _softplus(logit - gamma)
+        below += apart
+        before, logit = logit, -alpha + _softplus(logit + gamma) - gamma - apart
+        if logit == before:  # far from the end nothing changes any more, and training asks for a table at every step
+            last = _softplus(logit + edge)
+            for _ in range(max_len + 1 - len(normalizers)):
+                normalizers.append(below + last)
+                below += apart
+            logits += [logit] * (max_len - len(logits))
+            break
     logits.append(logit)  # nobody's, so that both are of one size
     return torch.tensor([logits, normalizers], dtype=torch.float64)
 

@@ -1,0 +1,37 @@
+"""Programs that tell Pyro of their parameters only where somebody listens.
+
+A `PyroModule` registers a child network, parameter by parameter, each time that the program touches it:
+`pyro.infer.SVI` finds its parameters that way. A trainer that holds them in a torch optimiser pays for that and has
+nothing from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from pyro.nn import PyroModule
+from torch import nn
+
+_silent = ContextVar("_silent", default=False)
+
+
+@contextmanager
+def unregistered() -> Iterator[None]:
+    """Inside, programs run without telling Pyro of their parameters."""
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
+class Program(PyroModule):
+    """A `PyroModule` whose networks are ordinary modules, and which minds `unregistered`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if _silent.get():
+            return nn.Module.__getattr__(self, name)
+        return super().__getattr__(name)
