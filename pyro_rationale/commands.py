@@ -102,8 +102,11 @@ def with_given(base: T, flags: Any, names: set[str]) -> T:
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """Strict JSON: numbers that are not finite, which it has no words for, become null."""
-    finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
-    return json.dumps(finite, indent=indent, ensure_ascii=False)
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
+        return json.dumps(finite, indent=indent, ensure_ascii=False)
 
 
 def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:

@@ -6,14 +6,18 @@ Prints for each text what is predicted, how sure that is, and the text with the 
 from __future__ import annotations
 
 import math
+import os
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
+import torch
 from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
+from pyro_rationale.ahead import ahead
 from pyro_rationale.commands import options_from, run_command, to_json
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import ConfigError
@@ -23,6 +27,7 @@ from pyro_rationale.runs import Fitted
 from pyro_rationale.texts import gather
 
 SHOWN = 300  # characters of an alternative rationale on the terminal
+BATCH = 64
 
 
 @click.command()
@@ -33,6 +38,9 @@ SHOWN = 300  # characters of an alternative rationale on the terminal
 @options_from(ReadingOptions)
 @click.option("--max-words", type=int, help="read so many words of each text; default: as in the run")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@click.option("--batch-size", default=BATCH, show_default=True, help="texts of like lengths to read at once; 1: each "
+              "gets the numbers that it gets alone, to the last bit")
+@click.option("--threads", type=int, help="CPU threads for the networks; default: a core less than there are")
 def explain(
     options: ReadingOptions,
     texts: tuple[str, ...],
@@ -41,16 +49,24 @@ def explain(
     as_json: bool,
     max_words: int | None,
     device: str,
+    batch_size: int,
+    threads: int | None,
 ) -> None:
     """Predict TEXTS (or the lines of --file, or of standard input) and show the words kept."""
     if max_words is not None and max_words < 1:
         raise ConfigError(f"--max-words: expected at least 1, got {max_words}")
+    if batch_size < 1:
+        raise ConfigError(f"--batch-size: expected at least 1, got {batch_size}")
+    if threads is not None and not 1 <= threads <= 1024:
+        raise ConfigError(f"--threads: expected 1 to 1024, got {threads}")
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) - 1))
     fitted = Fitted.load(folder, device)
     documents = gather(texts, file, max_words or fitted.config.data.max_words)
-    readings = read(fitted, documents, options)
+    readings = ahead(read(fitted, documents, options, batch_size), 20 * batch_size)
     if as_json:
-        for reading in readings:
-            click.echo(to_json(as_dict(reading, fitted.spec, options)))
+        lines = (to_json(as_dict(reading, fitted.spec, options)) for reading in readings)
+        while some := list(islice(lines, batch_size)):
+            click.echo("\n".join(some))
         return
     console = Console(highlight=False)
     for reading in readings:
@@ -65,8 +81,8 @@ def as_dict(reading: Reading, spec: TargetSpec, options: ReadingOptions) -> dict
     return {
         "id": document.id,
         "text": document.text,
-        "tokens": list(document.tokens),
-        "offsets": [list(span) for span in document.offsets],
+        "tokens": document.tokens,
+        "offsets": document.offsets,
         "unread": len(document.text) - document.offsets[-1][1] if document.offsets else 0,
         "inclusion": [round(p, 6) for p in reading.inclusion],
         "mode": _bits(reading.mode),
@@ -160,7 +176,7 @@ def _alternative(alternative: Alternative, reading: Reading, spec: TargetSpec) -
 
 
 def _bits(mask: tuple[bool, ...]) -> list[int]:
-    return [int(flag) for flag in mask]
+    return list(map(int, mask))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.draws import seed_of, seeded
 from pyro_rationale.inference.psis import psis
 from pyro_rationale.inference.report import discrete
-from pyro_rationale.posterior import evaluating, seed_of, seeded, unlabelled
+from pyro_rationale.posterior import evaluating, unlabelled
 from pyro_rationale.predictions import Numbers, drawn_values, values_of
 
 if TYPE_CHECKING:

@@ -1,25 +1,28 @@
 """Reading texts with a fitted run: which words are kept, how sure that is, and what is predicted from them.
 
-Posterior draws are made one document at a time, each from a stream of its own that is seeded by the text. A text
-explained alone or among others therefore gets the same answer, bit for bit, at the price of small batches.
+Posterior draws of each document come from a stream of its own that is seeded by the text. A text explained alone or
+among others therefore gets the same answer: bit for bit where documents are read one at a time, in larger batches up to
+the rounding of the networks' sums.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import option
+from pyro_rationale.draws import Draws, distinct, seed_of, seeded, uniforms
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.report import discrete
 from pyro_rationale.predictions import Mixture, Numbers, noise_of, on_scale, values_of
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from pyro_rationale.runs import Fitted
 
 RULES = ("mode", "threshold", "sample")
+_POOL = 20  # batches whose documents are sorted by length together
+_MASKS = 1024  # that the encoder reads at once, those of like sizes together
 Mask = tuple[bool, ...]
 
 
@@ -177,87 +182,126 @@ def draw_all(
 
 
 def read(
-    fitted: Fitted, documents: Sequence[Document], options: ReadingOptions | None = None
+    fitted: Fitted, documents: Iterable[Document], options: ReadingOptions | None = None, batch_size: int = 1
 ) -> Iterator[Reading]:
-    """Readings of the documents, in their order, one at a time as they are asked for."""
+    """Readings of the documents, in their order, as they are asked for.
+
+    Args:
+        fitted: a run.
+        documents: any number of them; 20 batches at a time are held.
+        options: how much is shown.
+        batch_size: documents of like lengths that are read at once; 1 gives each the numbers that it gets alone, to the
+            last bit. A guide whose draws cannot be made from given numbers (`recurrent`) reads one at a time anyway.
+    """
     options = options or ReadingOptions()
-    for document in documents:
-        batch = encode_batch([unlabelled(document)], fitted.vocabulary, fitted.spec).to(fitted.device)
-        with evaluating(fitted), seeded(seed_of(document, options.seed)):
-            reading = _read_one(fitted, document, batch, options)
-        yield reading
+    source = iter(documents)
+    while some := list(islice(source, batch_size * _POOL if batch_size > 1 else 1)):
+        order = np.argsort([len(document.tokens) for document in some], kind="stable").tolist()
+        found: dict[int, Reading] = {}
+        with evaluating(fitted):
+            for start in range(0, len(order), batch_size):
+                places = order[start : start + batch_size]
+                read = _read_batch(fitted, [some[place] for place in places], options)
+                found.update(zip(places, read, strict=True))
+        yield from (found[place] for place in range(len(some)))
 
 
-class _Draws(NamedTuple):
-    """Distinct masks `(U, T)`, the mode first and the kept one second; how often each was drawn, `(U,)`."""
-
-    masks: Tensor
-    counts: Numbers
-
-
-def _read_one(fitted: Fitted, document: Document, batch: Batch, options: ReadingOptions) -> Reading:
+def _read_batch(fitted: Fitted, documents: list[Document], options: ReadingOptions) -> list[Reading]:
+    batch = encode_batch([unlabelled(document) for document in documents], fitted.vocabulary, fitted.spec)
+    batch = batch.to(fitted.device)
     q = discrete(fitted.guide.posterior(batch))
-    mode = q.mode
-    kept = decode(q, options.decode, options.threshold)
-    draws = _distinct(torch.cat([mode, kept]), q.sample((options.samples,)).squeeze(1))
-    law = fitted.model.predictive(batch, draws.masks[:, None])
-    values = values_of(law, fitted.spec)[:, 0]
+    if not hasattr(q, "sample_from") and len(documents) > 1:
+        return [reading for document in documents for reading in _read_batch(fitted, [document], options)]
+    kept, drawn = _drawn(q, documents, options)
+    draws = distinct(torch.stack([q.mode, kept]), drawn)
+    values, noise = _predicted(fitted, batch, draws)
+    weights = draws.counts / draws.counts.sum(0)
     shown = on_scale(values, fitted.spec)
-    place = _position(kept[0], draws.masks)
-    weights = draws.counts / draws.counts.sum()
-    mixture = None
-    if fitted.spec.kind == "regression":
-        mixture = Mixture(values, noise_of(law, fitted.spec)[:, 0], weights)
-    return Reading(
-        document=document,
-        inclusion=tuple(q.mean[0, : len(document.tokens)].tolist()),
-        mode=_flags(mode[0], document),
-        kept=_flags(kept[0], document),
-        values=tuple(shown[place].tolist()),
-        expected=tuple(values[place].tolist()),
-        averaged=tuple(on_scale(weights @ values, fitted.spec).tolist()),
-        sd=None if mixture is None else tuple(mixture.sd.tolist()),
-        interval=None if mixture is None else tuple(mixture.interval(options.level, fitted.spec.ranges)),
-        alternatives=_alternatives(q, document, draws, shown, options.alternatives),
-    )
-
-
-def _alternatives(
-    q: MaskDistribution, document: Document, draws: _Draws, values: Numbers, count: int
-) -> tuple[Alternative, ...]:
-    """The mode and the most probable of the drawn masks; a kept mask that was never drawn is not one of them."""
-    log_q = q.log_prob(draws.masks[:, None])[:, 0].tolist()
-    drawn = [i for i in range(1, len(log_q)) if draws.counts[i] > 0]
-    order = [0, *sorted(drawn, key=lambda i: (-log_q[i], i))][:count]
-    total = draws.counts.sum()
-    return tuple(
-        Alternative(
-            mask=_flags(draws.masks[i], document),
-            log_probability=log_q[i],
-            frequency=float(draws.counts[i] / total),
-            values=tuple(values[i].tolist()),
+    mixture = None if noise is None else Mixture(values, noise, weights)
+    ends = None if mixture is None else mixture.ends(options.level, fitted.spec.ranges).tolist()
+    averaged = on_scale(np.einsum("ub,ubw->bw", weights, values), fitted.spec).tolist()
+    sds = None if mixture is None else mixture.sd.tolist()
+    masks = draws.masks.to("cpu", torch.bool).numpy()
+    log_q = q.log_prob(draws.masks).cpu().numpy()
+    inclusion = q.mean.cpu().numpy()
+    readings = []
+    for b, document in enumerate(documents):
+        words, place = len(document.tokens), int(draws.places[1, b])
+        own = _Masks(masks[:, b, :words], log_q[:, b].tolist(), draws.counts[:, b], shown[:, b], int(draws.sizes[b]))
+        readings.append(
+            Reading(
+                document=document,
+                inclusion=tuple(inclusion[b, :words].tolist()),
+                mode=own.flags(0),
+                kept=own.flags(place),
+                values=tuple(shown[place, b].tolist()),
+                expected=tuple(values[place, b].tolist()),
+                averaged=tuple(averaged[b]),
+                sd=None if sds is None else tuple(sds[b]),
+                interval=None if ends is None else tuple((low, high) for low, high in ends[b]),
+                alternatives=own.alternatives(options.alternatives),
+            )
         )
-        for i in order
-    )
+    return readings
 
 
-def _distinct(first: Tensor, draws: Tensor) -> _Draws:
-    """Merges equal masks: rows of `first` `(F, T)` in front, then those of `draws` `(S, T)`; only draws count."""
-    positions: dict[bytes, int] = {}
-    rows: list[Tensor] = []
-    counts: list[int] = []
-    for weight, masks in ((0, first), (1, draws)):
-        for row, key in zip(masks, masks.to("cpu", torch.bool).numpy(), strict=True):
-            place = positions.setdefault(key.tobytes(), len(rows))
-            if place == len(rows):
-                rows.append(row)
-                counts.append(0)
-            counts[place] += weight
-    return _Draws(torch.stack(rows), np.array(counts, dtype=float))
+def _drawn(q: MaskDistribution, documents: Sequence[Document], options: ReadingOptions) -> tuple[Tensor, Tensor]:
+    """The mask under the decode rule `(B, T)`, and draws `(S, B, T)`."""
+    if not hasattr(q, "sample_from"):
+        with seeded(seed_of(documents[0], options.seed)):
+            return decode(q, options.decode, options.threshold), q.sample(torch.Size([options.samples]))
+    counts = [1, options.samples] if options.decode == "sample" else [options.samples]
+    numbers = uniforms(documents, q.event_shape[0], options.seed, counts)
+    masks = [q.sample_from(uniform.to(q.mean.device, q.mean.dtype)) for uniform in numbers]
+    kept = masks[0][0] if options.decode == "sample" else decode(q, options.decode, options.threshold)
+    return kept, masks[-1]
 
 
-def _position(mask: Tensor, masks: Tensor) -> int:
-    return int((masks == mask).all(-1).int().argmax())
+def _predicted(fitted: Fitted, batch: Batch, draws: Draws) -> tuple[Numbers, Numbers | None]:
+    """From each mask the expected values `(U, B, W)`, and for ratings the noise around them, `(U, B, D)`."""
+    most, count = draws.counts.shape
+    rows, owners = np.nonzero(np.arange(most)[:, None] < draws.sizes)  # the encoder sees each mask once
+    order = np.argsort(draws.masks.sum(-1).cpu().numpy()[rows, owners], kind="stable")
+    rows, owners = rows[order], owners[order]
+    values, noise = [], []
+    for start in range(0, len(rows), _MASKS):
+        row, owner = (torch.from_numpy(part[start : start + _MASKS]).to(batch.tokens.device) for part in (rows, owners))
+        law = fitted.model.predictive(Batch(batch.tokens[owner], batch.lengths[owner]), draws.masks[row, owner])
+        values.append(values_of(law, fitted.spec))
+        if fitted.spec.kind == "regression":
+            noise.append(noise_of(law, fitted.spec))
+    places = np.zeros((most, count), dtype=np.int64)
+    places[rows, owners] = np.arange(len(rows))
+    places = np.where(np.arange(most)[:, None] < draws.sizes, places, places[0])
+    return np.concatenate(values)[places], np.concatenate(noise)[places] if noise else None
+
+
+class _Masks(NamedTuple):
+    """The distinct masks of one document: flags `(U, n)`, log q, how often drawn, predictions `(U, W)`; how many."""
+
+    masks: NDArray[np.bool_]
+    log_q: list[float]
+    counts: Numbers
+    values: Numbers
+    size: int
+
+    def flags(self, place: int) -> Mask:
+        return tuple(self.masks[place].tolist())
+
+    def alternatives(self, most: int) -> tuple[Alternative, ...]:
+        """The mode and the most probable of the drawn masks; a kept mask that was never drawn is not one of them."""
+        drawn = [i for i in range(1, self.size) if self.counts[i] > 0]
+        order = [0, *sorted(drawn, key=lambda i: (-self.log_q[i], i))][:most]
+        total = self.counts.sum()
+        return tuple(
+            Alternative(
+                mask=self.flags(i),
+                log_probability=self.log_q[i],
+                frequency=float(self.counts[i] / total),
+                values=tuple(self.values[i].tolist()),
+            )
+            for i in order
+        )
 
 
 def _flags(row: Tensor, document: Document) -> Mask:
@@ -267,20 +311,6 @@ def _flags(row: Tensor, document: Document) -> Mask:
 
 def unlabelled(document: Document) -> Document:
     return replace(document, targets=(), gold=None, opinion=None, maps=None)
-
-
-def seed_of(document: Document, seed: int) -> int:
-    """A seed from the words alone, the same in every process and in every company."""
-    text = "\n".join([str(seed), *document.tokens]).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Torch's generators start from `seed` inside, and are as before outside."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
 
 
 @contextmanager

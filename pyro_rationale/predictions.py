@@ -63,12 +63,12 @@ def drawn_values(law: dist.TorchDistribution, spec: TargetSpec) -> Numbers:
 
 @dataclass(frozen=True)
 class Mixture:
-    """An equally shaped mixture of Normals per target: one component per mask, weighted by its share of the draws.
+    """A mixture of Normals per target: one component per mask, weighted by its share of the draws.
 
     Attributes:
-        means: `(S, D)`.
-        sds: `(S, D)`, the likelihood's noise; > 0.
-        weights: `(S,)`, summing to 1.
+        means: `(S, *b, D)`.
+        sds: `(S, *b, D)`, the likelihood's noise; > 0.
+        weights: `(S, *b)`, summing to 1 over the first axis.
     """
 
     means: Numbers
@@ -77,21 +77,21 @@ class Mixture:
 
     @property
     def mean(self) -> Numbers:
-        """`(D,)`."""
-        return self.weights @ self.means
+        """`(*b, D)`."""
+        return self._average(self.means)
 
     @property
     def sd(self) -> Numbers:
-        """`(D,)`; disagreement between masks and noise together (law of total variance)."""
-        return np.sqrt(self.weights @ (self.sds**2 + (self.means - self.mean) ** 2))
+        """`(*b, D)`; disagreement between masks and noise together (law of total variance)."""
+        return np.sqrt(self._average(self.sds**2 + (self.means - self.mean) ** 2))
 
     def cdf(self, values: Numbers) -> Numbers:
-        """P(y <= value), `(D,)` -> `(D,)`."""
+        """P(y <= value), `(*b, D)` -> `(*b, D)`."""
         below = torch.special.ndtr(torch.from_numpy((values - self.means) / self.sds))
-        return self.weights @ below.numpy()
+        return self._average(below.numpy())
 
     def quantile(self, probability: float) -> Numbers:
-        """The value below which `probability` lies, `(D,)`, by bisection between the components' own extremes."""
+        """The value below which `probability` lies, `(*b, D)`, by bisection between the components' own extremes."""
         low = (self.means - 9 * self.sds).min(0)
         high = (self.means + 9 * self.sds).max(0)
         for _ in range(60):
@@ -100,11 +100,18 @@ class Mixture:
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         return (low + high) / 2
 
+    def ends(self, level: float, ranges: tuple[tuple[float, float], ...]) -> Numbers:
+        """The central interval of probability `level` per target, cut at the ends of the rating scale, `(*b, D, 2)`."""
+        ends = np.stack([self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)], axis=-1)
+        bottom, top = np.array(ranges, dtype=float).T[..., None]
+        return ends.clip(bottom, top)
+
     def interval(self, level: float, ranges: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
-        """The central interval of probability `level` per target, cut at the ends of the rating scale."""
-        low, high = self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
-        ends = zip(low.tolist(), high.tolist(), ranges, strict=True)
-        return [(min(max(a, bottom), top), max(min(b, top), bottom)) for a, b, (bottom, top) in ends]
+        """The same of one document, as a pair per target."""
+        return [(low, high) for low, high in self.ends(level, ranges).tolist()]
+
+    def _average(self, values: Numbers) -> Numbers:
+        return np.einsum("s...,s...d->...d", self.weights, values)
 
 
 def _numpy(values: torch.Tensor) -> Numbers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pyro_rationale.data.corpus import Document
@@ -13,8 +13,8 @@ from pyro_rationale.errors import ConfigError, DataError
 STANDARD_INPUT = "-"
 
 
-def gather(arguments: Sequence[str], file: str | None, max_words: int) -> list[Document]:
-    """The texts as documents: from the arguments, else one per line of `file`, else of standard input.
+def gather(arguments: Sequence[str], file: str | None, max_words: int) -> Iterator[Document]:
+    """The texts as documents, as they are asked for: arguments, else the lines of `file`, else of standard input.
 
     Args:
         arguments: texts from the command line.
@@ -28,27 +28,40 @@ def gather(arguments: Sequence[str], file: str | None, max_words: int) -> list[D
     if arguments and file is not None:
         raise ConfigError("give texts either as arguments or by --file, not both")
     if arguments:
-        named = [(f"text {i}", text) for i, text in enumerate(arguments, 1)]
+        named: Iterable[tuple[str, str]] = ((f"text {i}", text) for i, text in enumerate(arguments, 1))
     elif file in (None, STANDARD_INPUT):
         if sys.stdin is None or sys.stdin.isatty():
             raise ConfigError("no text given: write it as an argument, name a --file, or pipe it in")
-        named = _lines(sys.stdin.buffer.read(), "standard input")
+        named = _lines(sys.stdin.buffer, "standard input")
     else:
-        named = _lines(_content(Path(str(file)).expanduser()), str(file))
-    return [_document(name, text, max_words) for name, text in named]
+        named = _lines(_opened(Path(str(file)).expanduser()), str(file))
+    return (_document(name, text, max_words) for name, text in named)
 
 
-def _content(path: Path) -> bytes:
+def _opened(path: Path) -> Iterator[bytes]:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield from file
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); --file wants one text per line") from None
 
 
-def _lines(content: bytes, source: str) -> list[tuple[str, str]]:
+def _without_blank_end(lines: Iterable[bytes]) -> Iterator[bytes]:
+    blank = 0
+    for line in lines:
+        if not line.strip():
+            blank += 1
+            continue
+        yield from (b"",) * blank
+        blank = 0
+        yield line
+
+
+def _lines(content: Iterable[bytes], source: str) -> Iterator[tuple[str, str]]:
     """Named lines; blank ones at the end are no texts."""
-    named = []
-    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").rstrip().split(b"\n"), 1):
+    number = 0
+    for number, line in enumerate(_without_blank_end(content), 1):
+        raw = line.removesuffix(b"\n").removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
         name = f"{source}, line {number}"
         try:
             text = raw.decode("utf-8")
@@ -57,10 +70,9 @@ def _lines(content: bytes, source: str) -> list[tuple[str, str]]:
             raise DataError(f"{name}: expected UTF-8 text, found {found}; convert the file first") from None
         if "\0" in text:
             raise DataError(f"{name}: expected text, found a zero byte; this looks like a binary file")
-        named.append((name, text.removesuffix("\r")))
-    if named == [(f"{source}, line 1", "")]:
+        yield name, text.removesuffix("\r")
+    if not number:
         raise DataError(f"{source}: empty; expected one text per line")
-    return named
 
 
 def _document(name: str, text: str, max_words: int) -> Document:

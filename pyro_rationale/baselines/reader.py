@@ -22,7 +22,8 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus, Document
-from pyro_rationale.posterior import Mask, seed_of
+from pyro_rationale.draws import seed_of
+from pyro_rationale.posterior import Mask
 from pyro_rationale.runs import Fitted
 from pyro_rationale.training import reading_loss
 

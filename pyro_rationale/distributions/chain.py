@@ -190,10 +190,14 @@ class LinearChain(MaskDistribution):
 
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """Exact and independent masks, `(*sample_shape, *batch, T)`."""
-        off, on = self._logits()  # outside of no_grad: the moments will want the same messages, with gradients
+        off, _ = self._logits()  # outside of no_grad: the moments will want the same messages, with gradients
+        shape = torch.Size(sample_shape) + self._batch_shape + self._event_shape
+        return self.sample_from(torch.rand(shape, dtype=off.dtype, device=off.device))
+
+    def sample_from(self, uniform: Tensor) -> Tensor:
+        """The masks that numbers in [0, 1) stand for, `(*sample, *batch, T)` both."""
+        off, on = self._logits()
         with torch.no_grad():
-            shape = torch.Size(sample_shape) + self._batch_shape + self._event_shape
-            uniform = torch.rand(shape, dtype=off.dtype, device=off.device)
             off, on = self._fill(torch.sigmoid(off)), self._fill(torch.sigmoid(on))
             return follow(uniform < off, uniform < on).to(off.dtype)
 

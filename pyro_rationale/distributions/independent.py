@@ -73,7 +73,11 @@ class IndependentMask(MaskDistribution):
         """Exact and independent masks, `(*sample_shape, *batch, T)`."""
         with torch.no_grad():
             shape = torch.Size(sample_shape) + self._batch_shape + self._event_shape
-            uniform = torch.rand(shape, dtype=self._logits.dtype, device=self._logits.device)
+            return self.sample_from(torch.rand(shape, dtype=self._logits.dtype, device=self._logits.device))
+
+    def sample_from(self, uniform: Tensor) -> Tensor:
+        """The masks that numbers in [0, 1) stand for, `(*sample, *batch, T)` both."""
+        with torch.no_grad():
             return (uniform < self._fill(torch.sigmoid(self._logits))).to(self._logits.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pyro_rationale.posterior import seeded
+from pyro_rationale.draws import seeded
 from pyro_rationale.stress_tests.measures import UNKNOWN, Labels
 
 Features = NDArray[np.float64]

@@ -15,9 +15,9 @@ from pyro_rationale.baselines.face import RunMarker
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
+from pyro_rationale.draws import seeded
 from pyro_rationale.fitting import Fit
 from pyro_rationale.guides import RationaleGuide, RecurrentGuide
-from pyro_rationale.posterior import seeded
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.stress_tests.measures import SENTENCE_ENDS, agreement, skill
 from pyro_rationale.stress_tests.result import Row, Verdict, judged, unfit
