@@ -105,6 +105,8 @@ class TrainOptions:
     learning_rate: float = option(3e-3, "of Adam")
     batch_size: int = option(64, "documents per step, all devices together")
     steps: int = option(1500, "at most, rounded up to whole epochs; see --patience")
+    epoch_steps: int | None = option(None, "steps that count as an epoch, between two looks at the dev texts; default: "
+                                     "all training texts once, but no more than --steps")
     patience: int = option(6, "stop after so many epochs at the target rate without a better dev cost")
     warmup: int = option(0, "steps of reading whole texts, before the first word is dropped")
     anneal: int = option(400, "steps over which the target share of words comes down to --rate")
@@ -122,6 +124,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.samples is not None:
             _positive("samples", self.samples)
+        if self.epoch_steps is not None:
+            _positive("epoch-steps", self.epoch_steps)
         for flag in ("lagrange_rate", "learning_rate", "batch_size", "steps", "patience", "clip", "threads"):
             _positive(flag.replace("_", "-"), getattr(self, flag))
         for flag in ("warmup", "anneal", "any_rate"):
@@ -142,6 +146,10 @@ class TrainOptions:
             raise ConfigError(f"--seed: expected a whole number from 0 to 2^63 - 1, got {self.seed}")
         if self.estimator not in ESTIMATORS:
             raise ConfigError(f"--estimator: expected one of {', '.join(ESTIMATORS)}, got {self.estimator!r}")
+
+    def epoch_of(self, documents: int) -> int:
+        """Steps that count as an epoch of so many training documents."""
+        return self.epoch_steps or min(self.steps, -(-documents // self.batch_size))
 
 
 @dataclass(frozen=True)

@@ -43,16 +43,14 @@ def distinct(first: Tensor, drawn: Tensor) -> Draws:
     """
     every = torch.cat([first, drawn])
     rows, batch, _ = every.shape
-    packed = np.packbits(every.to("cpu", torch.bool).numpy(), axis=-1)
-    width = packed.shape[-1]
-    chosen: list[list[int]] = []
     place = np.empty((rows, batch), dtype=np.int64)
-    for b in range(batch):
-        content = packed[:, b].tobytes()
-        found: dict[bytes, int] = {}
-        keys = (content[start : start + width] for start in range(0, rows * width, width))
-        place[:, b] = [found.setdefault(key, len(found)) for key in keys]
-        chosen.append(np.unique(place[:, b], return_index=True)[1].tolist())
+    chosen: list[list[int]] = []
+    for b, keys in enumerate(_keys(every)):
+        earliest = dict(zip(reversed(keys), range(rows - 1, -1, -1), strict=True))
+        order = sorted(earliest.values())
+        numbers = {keys[row]: number for number, row in enumerate(order)}
+        place[:, b] = [numbers[key] for key in keys]
+        chosen.append(order)
     sizes = np.array([len(numbers) for numbers in chosen])
     most = int(sizes.max())
     index = np.array([numbers + numbers[:1] * (most - len(numbers)) for numbers in chosen]).T
@@ -60,6 +58,23 @@ def distinct(first: Tensor, drawn: Tensor) -> Draws:
     np.add.at(counts, (place[len(first) :], np.arange(batch)), 1.0)
     masks = every[torch.from_numpy(index).to(every.device), torch.arange(batch, device=every.device)]
     return Draws(masks, counts, place[: len(first)], sizes)
+
+
+def _keys(masks: Tensor) -> list[list[int]] | list[list[bytes]]:
+    """Of each document its masks `(R, B, T)` as keys that are equal for equal masks only."""
+    bits = np.packbits(masks.to("cpu", torch.bool).numpy(), axis=-1)
+    bits = np.ascontiguousarray(np.pad(bits, ((0, 0), (0, 0), (0, -bits.shape[-1] % 8))).transpose(1, 0, 2))
+    words = bits.view(np.uint64)  # (B, R, T / 64)
+    mixed = words ^ np.random.default_rng(20160613).integers(2**63, size=words.shape[-1], dtype=np.uint64)
+    for shift in (32, 29):  # as in SplitMix64: high bits, too, move all others
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(0xBF58476D1CE4E5B9)
+    hashes = (mixed ^ (mixed >> np.uint64(32))).sum(-1)
+    order = hashes.argsort(axis=1, kind="stable")
+    alike = np.diff(np.take_along_axis(hashes, order, 1), axis=1) == 0
+    moved = np.take_along_axis(words, order[..., None], 1)
+    if (alike[..., None] & (moved[:, 1:] != moved[:, :-1])).any():  # two masks of one hash
+        return [[row.tobytes() for row in document] for document in bits]
+    return hashes.tolist()
 
 
 def uniforms(documents: Sequence[Document], size: int, seed: int, samples: Sequence[int]) -> list[Tensor]:

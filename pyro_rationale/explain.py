@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import torch
 from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
-from pyro_rationale.ahead import ahead
+from pyro_rationale.background import in_background
 from pyro_rationale.commands import options_from, run_command, to_json
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import ConfigError
@@ -62,7 +63,7 @@ def explain(
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) - 1))
     fitted = Fitted.load(folder, device)
     documents = gather(texts, file, max_words or fitted.config.data.max_words)
-    readings = ahead(read(fitted, documents, options, batch_size), 20 * batch_size)
+    readings = in_background(read(fitted, documents, options, batch_size), 20 * batch_size)
     if as_json:
         lines = (to_json(as_dict(reading, fitted.spec, options)) for reading in readings)
         while some := list(islice(lines, batch_size)):
@@ -84,7 +85,7 @@ def as_dict(reading: Reading, spec: TargetSpec, options: ReadingOptions) -> dict
         "tokens": document.tokens,
         "offsets": document.offsets,
         "unread": len(document.text) - document.offsets[-1][1] if document.offsets else 0,
-        "inclusion": [round(p, 6) for p in reading.inclusion],
+        "inclusion": np.array(reading.inclusion).round(6).tolist(),
         "mode": _bits(reading.mode),
         "decode": options.decode,
         "kept": _bits(reading.kept),

@@ -262,8 +262,9 @@ def prepare(
     prior = starting_prior(config, model.gain)
     guide = build_guide(config, len(vocabulary), matrix, prior.gamma, corpus.spec)
     fitted = Fitted(config, corpus.spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
-    train = BucketedBatches(corpus.train, vocabulary, corpus.spec, config.train.batch_size, config.seed)
-    check_shares(config.train.batch_size, len(corpus.train), len(train), group.size)
+    epoch = config.train.epoch_of(len(corpus.train))
+    train = BucketedBatches(corpus.train, vocabulary, corpus.spec, config.train.batch_size, config.seed, epoch)
+    check_shares(config.train.batch_size, len(corpus.train), train.whole, group.size)
     dev = BucketedBatches(corpus.dev, vocabulary, corpus.spec, config.train.batch_size, config.seed)
     steered = options.lambda1 is None
     rate = options.rate if steered else prior.rate

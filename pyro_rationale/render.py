@@ -82,15 +82,14 @@ def rationale(
 
 def spans(document: Document, flags: Sequence[bool]) -> Iterator[Span]:
     """Character spans of maximal runs of flagged tokens, the white space inside a run included."""
-    start = end = -1
-    for flag, (first, last) in zip(flags, document.offsets, strict=True):
-        if flag:
-            start, end = (first if start < 0 else start), last
-        elif start >= 0:
-            yield start, end
-            start = -1
-    if start >= 0:
-        yield start, end
+    if len(flags) != len(document.offsets):
+        raise ValueError(f"expected one flag per token, {len(document.offsets)}, got {len(flags)}")
+    marks = (*map(bool, flags), False)
+    end = 0
+    while True in marks[end:]:
+        start = marks.index(True, end)
+        end = marks.index(False, start)
+        yield document.offsets[start][0], document.offsets[end - 1][1]
 
 
 def snippets(document: Document, mask: Sequence[bool], most: int | None = None) -> str:

@@ -70,6 +70,8 @@ class BucketedBatches:
         spec: what the targets mean.
         batch_size: largest number of documents in a batch.
         seed: of the order.
+        steps: batches that are called an epoch, where that is not every document once: a part of what comes one after
+            the other without end.
 
     Raises:
         DataError: If there is no document, or one does not fit `spec`.
@@ -83,6 +85,7 @@ class BucketedBatches:
         spec: TargetSpec,
         batch_size: int,
         seed: int = 0,
+        steps: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
@@ -97,27 +100,39 @@ class BucketedBatches:
             self._encoded = [_encode(document, vocabulary, spec) for document in documents]
             self._lengths = np.array([len(e.tokens) for e in self._encoded])
 
+        self.whole = -(-len(self._encoded) // batch_size)  # batches that hold every document once
+        self._steps = self.whole if steps is None else steps
+
     def __len__(self) -> int:
         """Batches per epoch."""
-        return -(-len(self._encoded) // self.batch_size)
+        return self._steps
 
     def __iter__(self) -> Iterator[Batch]:
         return self.epoch(0)
 
     def epoch(self, number: int, share: slice = slice(None)) -> Iterator[Batch]:
-        """Every document once, in an order that depends on `(seed, number)` and nothing else.
+        """Every document once, or `steps` batches, in an order that depends on `(seed, number)` and nothing else.
 
         Args:
             number: of the epoch.
             share: the documents of each batch to read, shortest first: one process's part.
         """
+        begin, end = number * len(self), (number + 1) * len(self)
+        while begin < end:
+            whole, first = divmod(begin, self.whole)
+            batches = self._order(whole)[first : first + end - begin]
+            for positions in batches:
+                yield self._batch(positions[share])
+            begin += len(batches)
+
+    def _order(self, number: int) -> list[NDArray[np.int64]]:
+        """The positions of the documents in each batch, every document once."""
         random = np.random.default_rng([self.seed % 2**63, number])
         order = random.permutation(len(self._encoded))
-        pools = np.array_split(order, -(-len(self) // _POOL))
+        pools = np.array_split(order, -(-self.whole // _POOL))
         order = np.concatenate([pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools])
-        batches = np.array_split(order, len(self))
-        for i in random.permutation(len(batches)):
-            yield self._batch(batches[i][share])
+        batches = np.array_split(order, self.whole)
+        return [batches[i] for i in random.permutation(len(batches))]
 
     def ordered(self, batch_size: int | None = None) -> Iterator[Batch]:
         """Every document once, from the shortest to the longest; `index` says where each came from."""

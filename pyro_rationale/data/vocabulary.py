@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from pathlib import Path
 
 from pyro_rationale.data.corpus import Document
@@ -70,8 +71,7 @@ class Vocabulary:
 
     def encode(self, tokens: Sequence[str]) -> list[int]:
         """Numbers of the tokens; unknown ones become 1."""
-        number = self._number.get
-        return [number(token, UNKNOWN) for token in tokens]
+        return list(map(self._number.get, tokens, repeat(UNKNOWN)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the words as JSON, whole or not at all (a kill half-way leaves the old file)."""

@@ -1,4 +1,4 @@
-"""Work a little ahead, in a thread: networks compute, and torch lets others run meanwhile, while findings are written."""
+"""Work ahead in a thread: networks compute, and torch lets others run meanwhile, while what they found is written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 _PATIENCE = 0.1  # seconds between two looks at whether the reader has left
 
 
-def ahead(items: Iterator[T], most: int) -> Iterator[T]:
+def in_background(items: Iterator[T], most: int) -> Iterator[T]:
     """The same items, of which up to `most` have been made before they are asked for.
 
     Whatever making one raises is raised where it would have been without this. A reader who leaves ends the thread.

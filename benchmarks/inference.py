@@ -1,0 +1,191 @@
+"""How fast `explain` is: texts per second in bulk, against the bare networks, and how long it takes to start.
+
+    python benchmarks/inference.py                                     # fits a small run first
+    python benchmarks/inference.py --run runs/chain --json inference.json
+    python benchmarks/inference.py --quick --device cuda
+
+The floor is what nobody can avoid: the generator on the whole texts and the encoder on the most probable rationale, each
+once, on sorted batches, nothing else. `read` is everything in Python: encoding, 100 draws for intervals and
+alternatives, their predictions. `explain --json` is the command, from a file of texts to lines of JSON, less its time
+for one text; that is the start-up, beside which stands what importing torch alone takes.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+import torch
+from rich.console import Console
+from rich.table import Table
+from timing import machine, settle, take_turns, write
+
+from pyro_rationale.config import Config, ModelOptions, TrainOptions
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.synthetic import planted_reviews
+from pyro_rationale.fitting import fit_run
+from pyro_rationale.posterior import Reading, ReadingOptions, evaluating, read
+from pyro_rationale.runs import Fitted
+
+BATCH = 64
+STARTS = "start-up: explain of one text", "import torch"
+BAR_TEXTS, BAR_START = 1000.0, 4.0  # texts of 150 words per second on 2 cores; seconds
+
+
+def make_texts(count: int, words: int) -> list[Document]:
+    """Planted reviews, put together and cut to so many words, unlike those that runs are fitted on."""
+    options = DataOptions(split_seed=1)
+    reviews = planted_reviews(options, "inference", range(count * (1 + words // 60)), ("appearance",))
+    made = []
+    for number in range(count):
+        text = " ".join(next(reviews).text for _ in range(1 + words // 60))
+        end = from_text("", text, (), words).offsets[-1][1]
+        made.append(from_text(f"text {number}", text[:end], (), words))
+    return made
+
+
+def bare(fitted: Fitted, documents: Sequence[Document]) -> None:
+    """Both networks once on every text."""
+    with evaluating(fitted), torch.inference_mode():
+        for batch in BucketedBatches(documents, fitted.vocabulary, fitted.spec, BATCH).ordered(BATCH):
+            here = batch.to(fitted.device)
+            fitted.model.encoder(here.tokens, fitted.guide.posterior(here).mode, here.lengths)
+
+
+def command(folder: Path, file: Path, device: str, threads: int) -> float:
+    """Seconds that the command takes from a file of texts to JSON lines."""
+    words = ["-m", "pyro_rationale.explain", "--run", folder, "--file", file, "--json", "--device", device]
+    start = time.perf_counter()
+    subprocess.run([sys.executable, *map(str, words), "--threads", str(threads)], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def small_run(folder: Path, steps: int, device: str, threads: int) -> None:
+    """A run of the default networks."""
+    data = DataOptions(documents=min(10000, 64 * max(steps, 2)))
+    train = TrainOptions(steps=max(steps, 1), anneal=steps // 2, device=device, threads=threads)
+    fitted = fit_run(Config(data, ModelOptions(), train), folder)[0].fitted
+    if not steps:
+        fitted.guide.start_rate(fitted.config.model.rate)
+        fitted.save(folder)
+
+
+@click.command()
+@click.option("--run", "folder", type=click.Path(path_type=Path), help="a fitted run  [default: a small one is fitted]")
+@click.option("--fit-steps", default=600, show_default=True, help="of the small run; 0: one, and as many words as asked for at random")
+@click.option("--texts", "count", default=4000, show_default=True)
+@click.option("--words", default=150, show_default=True, help="of each text")
+@click.option("--rounds", default=3, show_default=True, help="that count; the median is shown")
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--threads", default=1, show_default=True, help="of the networks; `explain` uses another core to write")
+@click.option("--quick", is_flag=True, help="few texts, a hardly fitted run: does it work?")
+@click.option("--json", "out", type=click.Path(path_type=Path), help="write the figures here, too")
+def main(
+    folder: Path | None,
+    fit_steps: int,
+    count: int,
+    words: int,
+    rounds: int,
+    device: str,
+    threads: int,
+    quick: bool,
+    out: Path | None,
+) -> None:
+    """Print the table."""
+    if quick:
+        count, rounds, fit_steps = min(count, 128), 1, 0
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    with TemporaryDirectory() as temporary:
+        if folder is None:
+            folder = Path(temporary) / "run"
+            small_run(folder, fit_steps, device, threads)
+        documents = make_texts(count, words)
+        file = Path(temporary) / "texts.txt"
+        file.write_text("".join(f"{document.text}\n" for document in documents), encoding="utf-8")
+        one = Path(temporary) / "one.txt"
+        one.write_text(documents[0].text + "\n", encoding="utf-8")
+        fitted = Fitted.load(folder, device)
+        found = {**machine(fitted.device), **measure(fitted, documents, rounds)}
+        seconds = {name: [] for name in ("explain", *STARTS)}  # type: ignore[var-annotated]
+        for _ in range(rounds):
+            seconds["explain"].append(command(folder, file, device, threads))
+            seconds[STARTS[0]].append(command(folder, one, device, threads))
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", "import torch"], check=True)
+            seconds[STARTS[1]].append(time.perf_counter() - start)
+    starts = {name: round(median(seconds[name]), 2) for name in STARTS}
+    bulk = median(seconds["explain"]) - starts[STARTS[0]]
+    found["rows"].append(row("explain --json, less its start-up", count, bulk, found["rows"][0]["ms"]))
+    facts = {"benchmark": "inference", "texts": count, "words": words, **found, "seconds": starts}
+    write(out, facts)
+    show(facts)
+
+
+def measure(fitted: Fitted, documents: Sequence[Document], rounds: int) -> dict[str, Any]:
+    """Rows of what goes on in one process, and how decided the guide is."""
+    readings: list[Reading] = []
+
+    def all_of_it(chunk: int) -> None:
+        readings[:] = read(fitted, documents, ReadingOptions(), BATCH)
+
+    def shown_alone(chunk: int) -> None:
+        list(read(fitted, documents, ReadingOptions(samples=1, alternatives=0), BATCH))
+
+    actions = {
+        "floor: bare networks, once": lambda _: bare(fitted, documents),
+        "read, 1 draw": shown_alone,
+        "read, 100 draws": all_of_it,
+    }
+    settle(fitted.device)
+    seconds = take_turns(actions, rounds, fitted.device, warmup=1 if rounds > 1 else 0)
+    floor = 1e3 * median(seconds["floor: bare networks, once"]) / len(documents)
+    kept = [sum(reading.kept) / max(1, len(reading.kept)) for reading in readings]
+    open_words = [p for reading in readings for p in reading.inclusion if 0.01 < p < 0.99]
+    total = sum(len(reading.inclusion) for reading in readings)
+    return {
+        "guide": fitted.config.guide,
+        "hidden": fitted.config.model.hidden,
+        "kept": round(sum(kept) / len(kept), 3),
+        "undecided": round(len(open_words) / total, 3),
+        "rows": [row(name, len(documents), median(values), floor) for name, values in seconds.items()],
+    }
+
+
+def row(name: str, count: int, seconds: float, floor: float) -> dict[str, Any]:
+    """Texts per second, milliseconds a text, and that over the floor's."""
+    each = 1e3 * seconds / count
+    return {"what": name, "texts_per_second": round(count / seconds, 1), "ms": round(each, 3),
+            "ratio": round(each / floor, 2)}  # fmt: skip
+
+
+def show(facts: dict[str, Any]) -> None:
+    """For people."""
+    title = (
+        f"{facts['texts']:,} texts of {facts['words']} words, {facts['device']}, {facts['threads']} thread(s), guide "
+        f"{facts['guide']}, hidden {facts['hidden']}: {facts['kept']:.1%} kept, {facts['undecided']:.1%} undecided"
+    )
+    table = Table(title=title)
+    for column in ("what", "texts a second", "ms a text", "over the floor"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for each in facts["rows"]:
+        table.add_row(each["what"], f"{each['texts_per_second']:,.0f}", f"{each['ms']:.3f}", f"{each['ratio']:.2f}")
+    console = Console()
+    console.print(table)
+    for name, seconds in facts["seconds"].items():
+        console.print(f"{name}: {seconds:.2f} s")
+    console.print(f"bars: {BAR_TEXTS:,.0f} texts a second on 2 cores, start-up under {BAR_START:g} s")
+
+
+if __name__ == "__main__":
+    main()
