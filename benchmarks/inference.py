@@ -4,7 +4,7 @@
     python benchmarks/inference.py --run runs/chain --json inference.json
     python benchmarks/inference.py --quick --device cuda
 
-The floor is what nobody can avoid: the generator on the whole texts and the encoder on the most probable rationale, each
+The floor is what nobody can avoid: the generator on the whole texts and the encoder on the likeliest rationale, each
 once, on sorted batches, nothing else. `read` is everything in Python: encoding, 100 draws for intervals and
 alternatives, their predictions. `explain --json` is the command, from a file of texts to lines of JSON, less its time
 for one text; that is the start-up, beside which stands what importing torch alone takes.
@@ -82,7 +82,7 @@ def small_run(folder: Path, steps: int, device: str, threads: int) -> None:
 
 @click.command()
 @click.option("--run", "folder", type=click.Path(path_type=Path), help="a fitted run  [default: a small one is fitted]")
-@click.option("--fit-steps", default=600, show_default=True, help="of the small run; 0: one, and as many words as asked for at random")
+@click.option("--fit-steps", default=600, show_default=True, help="of the small run; 0 leaves it undecided")
 @click.option("--texts", "count", default=4000, show_default=True)
 @click.option("--words", default=150, show_default=True, help="of each text")
 @click.option("--rounds", default=3, show_default=True, help="that count; the median is shown")

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ def distinct(first: Tensor, drawn: Tensor) -> Draws:
     return Draws(masks, counts, place[: len(first)], sizes)
 
 
-def _keys(masks: Tensor) -> list[list[int]] | list[list[bytes]]:
+def _keys(masks: Tensor) -> list[list[Any]]:
     """Of each document its masks `(R, B, T)` as keys that are equal for equal masks only."""
     bits = np.packbits(masks.to("cpu", torch.bool).numpy(), axis=-1)
     bits = np.ascontiguousarray(np.pad(bits, ((0, 0), (0, 0), (0, -bits.shape[-1] % 8))).transpose(1, 0, 2))
@@ -74,7 +75,8 @@ def _keys(masks: Tensor) -> list[list[int]] | list[list[bytes]]:
     moved = np.take_along_axis(words, order[..., None], 1)
     if (alike[..., None] & (moved[:, 1:] != moved[:, :-1])).any():  # two masks of one hash
         return [[row.tobytes() for row in document] for document in bits]
-    return hashes.tolist()
+    keys: list[list[Any]] = hashes.tolist()
+    return keys
 
 
 def uniforms(documents: Sequence[Document], size: int, seed: int, samples: Sequence[int]) -> list[Tensor]:

@@ -27,9 +27,11 @@ TEXTS = [
     "The head looked great , and the taste was dull .",
     "the",
     "xyzzy plugh ! ?",
-    *(f"a nice {noun} , {'bad' if i % 2 else 'lovely'} taste , the look {'fine ' * (1 + i % 5)}" for i, noun in enumerate(
-        "foam haze hue nose malt body fizz bill van cap".split())),
-]  # fmt: skip
+    *(
+        f"a nice {noun} , {'bad' if i % 2 else 'lovely'} taste , the look {'fine ' * (1 + i % 5)}"
+        for i, noun in enumerate("foam haze hue nose malt body fizz bill van cap".split())
+    ),
+]
 
 
 def documents() -> list[Document]:
@@ -106,7 +108,8 @@ def test_uniform_numbers_depend_on_the_words_alone() -> None:
 
 def test_given_numbers_make_the_draws_that_chance_makes() -> None:
     logits = torch.linspace(-2, 2, 12).reshape(2, 6)
-    for q in (IndependentMask(logits, torch.tensor([6, 4])), LinearChain(logits, torch.ones(2, 5), torch.tensor([6, 4]))):
+    lengths = torch.tensor([6, 4])
+    for q in (IndependentMask(logits, lengths), LinearChain(logits, torch.ones(2, 5), lengths)):
         torch.manual_seed(1)
         expected = q.sample(torch.Size([50]))
         torch.manual_seed(1)
@@ -141,7 +144,7 @@ def test_a_thread_ahead_gives_the_same_items_and_errors() -> None:
 
 
 def test_a_reader_who_leaves_ends_the_thread() -> None:
-    made = []
+    made: list[int] = []
 
     def endless() -> Iterator[int]:
         while True:

@@ -3,8 +3,8 @@
     NAME-KEY.arrow   record batches of documents: id, text, words, spans, cells, gold, opinion, maps, two keys
     NAME-KEY.json    the spellings that the words are numbers of, and a fingerprint; written last
 
-Words, spans and flags are read where they lie: what nobody looks at costs no memory, and what was looked at the system
-may forget again.
+Words, spans and flags are read where they lie: what nobody looks at costs no memory, and what was looked at is let go
+of again after a while.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import uuid
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from pyro_rationale.errors import DataError
 
 FORMAT = 1  # raised when older files can no longer be read
 _BLOCK = 1 << 22  # bytes
+_CHUNKS = 128  # record batches of one map, before it is closed and opened anew
 
 Facts = dict[str, Any]
 
@@ -83,40 +83,48 @@ class ArrowFile:
             raise error if isinstance(error, Damaged) else Damaged(f"its JSON file is unreadable ({error})") from None
         pa = arrow()
         try:
-            # Opened by every process for itself: a map is not to be pickled.
-            self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            self._reader = self._opened()
             stamp = (self._reader.schema.metadata or {}).get(b"stamp", b"").decode()
             self.lengths = self._lengths()
         except (pa.ArrowException, OSError, ValueError) as error:
             raise error if isinstance(error, Damaged) else Damaged(" ".join(str(error).split())[:120]) from None
         if stamp != self.facts["stamp"] or len(self.lengths) != self.facts["documents"]:
             raise Damaged("another one than its JSON file tells of")
+        self._chunks: dict[int, Chunk] = {}
+
+    def _opened(self) -> Any:
+        pa = arrow()
+        return pa.ipc.open_file(pa.memory_map(str(self.path)))
 
     def _lengths(self) -> NDArray[np.int32]:
         """Words per document `(N,)`; notes where each batch starts."""
         lengths = []
-        for i in range(self._reader.num_record_batches):
-            offsets = self._reader.get_batch(i).column("words").offsets.to_numpy()
+        for batch in self._batches():
+            offsets = batch.column("words").offsets.to_numpy()
             lengths.append(np.diff(offsets))
-            if len(offsets) and (offsets[0] != 0 or (lengths[-1] < 0).any()):
+            if offsets[0] != 0 or (lengths[-1] < 0).any():
                 raise Damaged("its words do not add up")
         self.bounds = np.cumsum([0, *map(len, lengths)])
         return np.concatenate(lengths) if lengths else np.zeros(0, np.int32)
+
+    def _batches(self) -> Iterator[Any]:
+        """The record batches, each to be let go before the next: what a map has shown stays until the map is closed."""
+        for start in range(0, self._reader.num_record_batches, _CHUNKS):
+            reader = self._opened()
+            yield from map(reader.get_batch, range(start, min(start + _CHUNKS, reader.num_record_batches)))
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __reduce__(self) -> tuple[type[ArrowFile], tuple[Path]]:
-        return ArrowFile, (self.path,)
-
-    @cached_property
-    def _chunks(self) -> dict[int, Chunk]:
-        return {}
+        return ArrowFile, (self.path,)  # a map is not to be pickled
 
     def chunk(self, number: int) -> Chunk:
         """The `number`-th record batch."""
         found = self._chunks.get(number)
         if found is None:
+            if len(self._chunks) >= _CHUNKS:
+                self._reader, self._chunks = self._opened(), {}
             columns = self._reader.get_batch(number)
             words, spans = columns.column("words"), columns.column("spans")
             found = self._chunks[number] = Chunk(
@@ -129,18 +137,14 @@ class ArrowFile:
         number = int(np.searchsorted(self.bounds, place, side="right")) - 1
         return self.chunk(number), place - int(self.bounds[number])
 
-    def streamed(self, *columns: str) -> Iterator[tuple[int, Any]]:
-        """First place and columns of one record batch after the other, read and forgotten, not mapped."""
-        pa = arrow()
-        with pa.OSFile(str(self.path)) as file:
-            options = pa.ipc.IpcReadOptions(included_fields=[self._reader.schema.get_field_index(c) for c in columns])
-            reader = pa.ipc.open_file(file, options=options)
-            for i in range(reader.num_record_batches):
-                yield int(self.bounds[i]), reader.get_batch(i)
+    def streamed(self, column: str) -> Iterator[tuple[int, Any]]:
+        """First place, and one column, of one record batch after the other."""
+        for first, batch in zip(self.bounds.tolist(), self._batches(), strict=False):
+            yield first, batch.column(column)
 
     def keys(self, column: str) -> NDArray[np.int64]:
         """All of `text_key` or `word_key`, `(N,)`."""
-        parts = [batch.column(column).to_numpy() for _, batch in self.streamed(column)]
+        parts = [values.to_numpy().copy() for _, values in self.streamed(column)]
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
     def check(self) -> None:

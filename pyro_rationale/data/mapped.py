@@ -101,8 +101,7 @@ class MappedDocuments(Sequence[Document]):
         here = np.bincount(self.places, minlength=len(self.file))
         size = len(self.file.spellings)
         counts = np.zeros(size, dtype=np.int64)
-        for first, batch in self.file.streamed("words"):
-            column = batch.column("words")
+        for first, column in self.file.streamed("words"):
             times = np.repeat(here[first : first + len(column)], np.diff(column.offsets.to_numpy()))
             words = column.values.to_numpy().view(np.uint32)
             if len(words) and words.max() >= size:

@@ -85,7 +85,8 @@ def prepared_reviews(options: DataOptions, aspects: Sequence[str]) -> list[Mappe
         return watched(made, "planted reviews", sum(sizes.values()))
 
     file = kept(options, "synthetic", asked, state, chunks)
-    targets = np.stack([_Column(file, i, len(aspects)).numbers() for i in range(len(aspects))], axis=1)
+    ratings = [cells.values.cast("float64").to_numpy() for _, cells in file.streamed("cells")]
+    targets = np.concatenate(ratings).reshape(-1, len(aspects))
     ends = np.cumsum([0, *sizes.values()])
     places = [np.arange(start, end) for start, end in pairwise(ends.tolist())]
     return [MappedDocuments(file, part, targets[part]) for part in places]
@@ -156,10 +157,8 @@ class _Column:
     def __init__(self, file: ArrowFile, i: int, width: int) -> None:
         numbers: dict[str | None, int] = {}
         which = [np.zeros(0, np.int32)]
-        for _, batch in file.streamed("cells"):
-            coded = batch.column("cells").values.take(_every(i, width, batch.num_rows)).dictionary_encode(
-                null_encoding="encode"
-            )
+        for _, cells in file.streamed("cells"):
+            coded = cells.values.take(_every(i, width, len(cells))).dictionary_encode(null_encoding="encode")
             known = [numbers.setdefault(cell, len(numbers)) for cell in coded.dictionary.to_pylist()]
             which.append(np.array(known, dtype=np.int32)[coded.indices.to_numpy()])
         self.different, self.which = list(numbers), np.concatenate(which)
@@ -167,10 +166,6 @@ class _Column:
     def cells(self) -> Iterator[Cell]:
         """Of each document."""
         return map(self.different.__getitem__, self.which.tolist())
-
-    def numbers(self) -> Any:
-        """Float64, `(N,)`, of cells that are all numbers."""
-        return np.array([float(str(cell)) for cell in self.different], dtype=np.float64)[self.which]
 
     def read(self, spec: TargetSpec, i: int, name: str) -> tuple[Any, dict[int, str]]:
         """The targets `(N,)`, and what is wrong, by the places of documents that have none."""

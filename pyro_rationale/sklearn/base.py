@@ -75,6 +75,7 @@ class RationaleEstimator(BaseEstimator):
         learning_rate: float = 3e-3,
         batch_size: int = 64,
         steps: int = 1500,
+        epoch_steps: int | None = None,
         patience: int = 6,
         warmup: int = 0,
         anneal: int = 400,
