@@ -84,6 +84,7 @@ class RationaleEstimator(BaseEstimator):
         clip: float = 5.0,
         device: str = "auto",
         threads: int = 2,
+        precision: str = "float32",
         max_words: int = 256,
         target_range: tuple[float, float] | None = None,
         validation_fraction: float = 0.1,
