@@ -111,7 +111,7 @@ class MaskDistribution(TorchDistribution):
         if self._mask is None:
             return value
         mask = self._mask if value.shape[-1] == self._mask.shape[-1] else self._mask[..., 1:]
-        return torch.where(mask, value, value.new_zeros(()))
+        return torch.where(mask, value, 0.0)
 
     def __getstate__(self) -> dict[str, Any]:
         # What is stored can be computed again, and may hang on a graph that neither copies nor pickles.

@@ -92,15 +92,18 @@ class LinearChain(MaskDistribution):
         """Backward logits `(*batch, T)` that are known, as a homogeneous prior's are (they must be right)."""
         self._store["messages"] = (True, messages)
 
-    def _logits(self) -> tuple[Tensor, Tensor]:
-        """Logits of z_t = 1 after a word that was dropped, and after one that was kept, `(*b, T)` each."""
+    def _logits(self) -> Tensor:
+        """Logits of z_t = 1 after a word that was dropped, and after one that was kept, `(2, *b, T)`."""
 
-        def compute() -> tuple[Tensor, Tensor]:
-            messages = self._messages()
+        def compute() -> Tensor:
             coupling = F.pad(self._coupling, (1, 0))
-            return messages - coupling, messages + coupling
+            return self._messages() + torch.stack([-coupling, coupling])
 
         return self._cached("logits", compute)
+
+    def _chances(self) -> Tensor:
+        """The same as probabilities, `(2, *b, T)`; 0 on padding."""
+        return self._cached("chances", lambda: self._fill(torch.sigmoid(self._logits())))
 
     @property
     def transitions(self) -> Tensor:
@@ -108,7 +111,7 @@ class LinearChain(MaskDistribution):
 
         They mean nothing on padding, where z is 0 for sure; the values there are finite.
         """
-        return self._spread(self._cached("transitions", lambda: torch.stack(self._logits(), dim=-1)), 2)
+        return self._spread(self._logits().movedim(0, -1), 2)
 
     def _log_normalizer(self) -> Tensor:
         # The empty mask scores 0, so log Z is minus its log probability: the sum over words of -log(1 - p).
@@ -125,7 +128,7 @@ class LinearChain(MaskDistribution):
 
     def _mean(self) -> Tensor:
         def compute() -> Tensor:
-            off, on = (self._fill(torch.sigmoid(logits)) for logits in self._logits())
+            off, on = self._chances()
             return linear_recurrence(on - off, off)
 
         return self._cached("mean", compute)
@@ -134,9 +137,9 @@ class LinearChain(MaskDistribution):
         """P(z_t = 0, z_{t+1} = 1) and P(z_t = 1, z_{t+1} = 0), `(*b, T - 1)` each, 0 next to padding."""
 
         def compute() -> tuple[Tensor, Tensor]:
-            off, on = (logits[..., 1:] for logits in self._logits())
             kept = self._mean()[..., :-1]
-            return self._fill((1 - kept) * torch.sigmoid(off)), self._fill(kept * torch.sigmoid(-on))
+            enter = (1 - kept) * self._chances()[0, ..., 1:]
+            return enter, self._fill(kept * torch.sigmoid(-self._logits()[1, ..., 1:]))
 
         return self._cached("flips", compute)
 
@@ -155,7 +158,7 @@ class LinearChain(MaskDistribution):
         """`(*batch, T - 1, 2, 2)`: P(z_t = i, z_{t+1} = j); 0 where either is padding."""
 
         def compute() -> Tensor:
-            off, on = (logits[..., 1:] for logits in self._logits())
+            off, on = self._logits()[..., 1:]
             kept = self._mean()[..., :-1]
             enter, leave = self._flips()
             stay_off, stay_on = self._fill((1 - kept) * torch.sigmoid(-off)), self._fill(kept * torch.sigmoid(on))
@@ -167,7 +170,7 @@ class LinearChain(MaskDistribution):
         """`(*batch,)`: the chain rule's sum of conditional entropies, none of which is negative."""
 
         def compute() -> Tensor:
-            off, on = (bernoulli_entropy(logits) for logits in self._logits())
+            off, on = bernoulli_entropy(self._logits())
             kept = F.pad(self._mean()[..., :-1], (1, 0))
             return self._fill(off + kept * (on - off)).sum(-1)
 
@@ -190,15 +193,13 @@ class LinearChain(MaskDistribution):
 
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """Exact and independent masks, `(*sample_shape, *batch, T)`."""
-        off, _ = self._logits()  # outside of no_grad: the moments will want the same messages, with gradients
         shape = torch.Size(sample_shape) + self._batch_shape + self._event_shape
-        return self.sample_from(torch.rand(shape, dtype=off.dtype, device=off.device))
+        return self.sample_from(torch.rand(shape, dtype=self._fields.dtype, device=self._device))
 
     def sample_from(self, uniform: Tensor) -> Tensor:
         """The masks that numbers in [0, 1) stand for, `(*sample, *batch, T)` both."""
-        off, on = self._logits()
+        off, on = self._chances()  # outside of no_grad: the moments will want the same, with gradients
         with torch.no_grad():
-            off, on = self._fill(torch.sigmoid(off)), self._fill(torch.sigmoid(on))
             return follow(uniform < off, uniform < on).to(off.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions.kl import register_kl
 
@@ -22,7 +23,10 @@ from pyro_rationale.distributions.scan import bernoulli_entropy, bernoulli_kl
 
 def cross_energy(q: MaskDistribution, p: LinearChain) -> Tensor:
     """E_q[-log p(z)], `(*batch,)`: exact wherever q's `mean` and `change` are. It equals KL(q || p) + H(q)."""
-    return p.log_normalizer - (q.mean * p.fields).sum(-1) + (q.change * p.coupling).sum(-1)
+    shape = broadcast_shape(q.batch_shape, p.batch_shape)
+    q, p = q.origin, p.origin  # once, and not for each of the particles that they were expanded to
+    energy = p.log_normalizer - (q.mean * p.fields).sum(-1) + (q.change * p.coupling).sum(-1)
+    return energy.expand(shape)
 
 
 @register_kl(IndependentMask, LinearChain)
