@@ -20,7 +20,7 @@ from pyro_rationale.distributions import recurrences
 METHODS = ("serial", "log-depth", "kernel")
 # On one core of a CPU, crossings of the two curves for float32 (benchmarks/chain.py; docs/performance.md). Log depth
 # takes a third of the loop's time at 64 chains of 150 words, a tenth at one of 500.
-SHORT = 32  # words below which the loop is the faster
+SHORT = 24  # words below which the loop is the faster
 WIDE = 512  # chains from which it is again, for messages: its operations are large then, and it needs a third of them
 
 KERNEL_TYPES = (torch.float32, torch.float64, torch.int8)

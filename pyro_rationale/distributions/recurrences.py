@@ -56,18 +56,19 @@ def messages_log_depth(fields: Tensor, coupling: Tensor, hard: bool = False) -> 
     step = 1
     while step < size:
         outer, inner = slice(0, size - step, 2 * step), slice(step, size, 2 * step)
-        grid = bump(knees[:, None, outer] + ends[None, :, inner])  # (2 knees, 2 ends, pairs, *b)
+        low, knee = ends[0, outer], knees[:, outer]
+        grid = bump(knee[:, None] + ends[:, inner])  # (2 knees, 2 ends, pairs, *b)
         rise = grid[1] - grid[0]
-        knees[:, outer] = knees[:1, inner] + (grid[:, 1] - grid[:, 0])
-        ends[1, outer] = ends[0, outer] + rise[1]
-        ends[0, outer] += rise[0]
+        torch.add(knees[0, inner], grid[:, 1] - grid[:, 0], out=knee)
+        torch.add(low, rise[1], out=ends[1, outer])
+        low.add_(rise[0])
         step *= 2
     values = ends[0]  # of every map that reaches the end of the chain
     while step > 1:
         step //= 2
         here, ahead = slice(step, size - step, 2 * step), slice(2 * step, size, 2 * step)
         left, right = bump(knees[:, here] + values[ahead])
-        values[here] += right - left
+        values[here].add_(right - left)
     return values.movedim(0, -1).contiguous()
 
 
@@ -96,8 +97,9 @@ def linear_log_depth(gain: Tensor, offset: Tensor, reverse: bool = False) -> Ten
     while step < size:
         outer = _counted(0, size - step, 2 * step, size, reverse)
         inner = _counted(step, size, 2 * step, size, reverse)
-        values[outer].addcmul_(gains[outer], values[inner])
-        gains[outer] *= gains[inner]
+        gain = gains[outer]
+        values[outer].addcmul_(gain, values[inner])
+        gain.mul_(gains[inner])
         step *= 2
     while step > 1:
         step //= 2
