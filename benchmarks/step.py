@@ -32,7 +32,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.nn import generator, replay
 from pyro_rationale.runs import Fitted, pick_device
-from pyro_rationale.training import Trainer
+from pyro_rationale.training import CHECKED, Trainer
 
 SPEC = TargetSpec("regression", ("rating",), ((0.0, 1.0),))
 ONE, MANY, FEW = (1,), (4, 8), (1, 4, 8)
@@ -86,7 +86,7 @@ class Sizes:
     device: torch.device
 
 
-def make_batches(sizes: Sizes, count: int = 4) -> list[Batch]:
+def make_batches(sizes: Sizes, count: int = 8) -> list[Batch]:
     """Texts of `words` random words each, on the CPU, as they come from the data."""
     random = torch.Generator().manual_seed(0)
     shape = (sizes.batch, sizes.words)
@@ -152,7 +152,9 @@ def make_trainer(sizes: Sizes, guide: str, estimator: str, samples: int, **train
     vocabulary = Vocabulary([])
     fitted = Fitted(config, SPEC, vocabulary, model.to(sizes.device), built.to(sizes.device), sizes.device)
     control = RateControl(Schedule(0, 0, sizes.rate), prior)
-    return Trainer(fitted, build_objective(config), control, None, scale=0.1 * model.gain)  # type: ignore[arg-type]
+    trainer = Trainer(fitted, build_objective(config), control, None, scale=0.1 * model.gain)  # type: ignore[arg-type]
+    trainer._begun = CHECKED  # the first steps of a fit check everything; it is the others that take the time
+    return trainer
 
 
 def actions_of(
@@ -224,7 +226,7 @@ def measure(sizes: Sizes, kinds: list[tuple[str, str, int]], steps: int, **train
     actions = {"floor": bare_action(sizes, batches, train.get("precision", "float32"))}
     actions |= dict(actions_of(sizes, batches, kinds, **train))
     cuda = sizes.device.type == "cuda"
-    seconds = take_turns(actions, steps, sizes.device, chunk=4 if cuda else 1)
+    seconds = take_turns(actions, steps, sizes.device, chunk=8 if cuda else 1)
     rows: list[dict[str, Any]] = [{"step": "floor", "batch": sizes.batch, **ratios(seconds["floor"], seconds["floor"])}]
     for kind, (name, values) in zip(kinds, list(seconds.items())[1:], strict=True):
         bar = BARS.get(kind, (None, None))[cuda] if sizes.batch == 64 else None

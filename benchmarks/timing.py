@@ -32,7 +32,8 @@ def take_turns(
     """Seconds of each action, `rounds` numbers each.
 
     All actions go once, then all again: a machine whose speed drifts drifts for all of them. A GPU is waited for
-    before and after each `chunk` and not within, as in training.
+    before and after each `chunk` and not within, as in training. On a CPU with one thread it is the process's own time
+    that counts, so that others on the machine do not; anywhere else it is the time on the wall.
 
     Args:
         actions: each takes the number of times that it is to do its work.
@@ -42,6 +43,7 @@ def take_turns(
         warmup: rounds before; kernels are chosen and memory is taken then.
         clock: what tells seconds.
     """
+    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for number in range(rounds + warmup):
         for name, action in actions.items():

@@ -36,22 +36,17 @@ _recordings: OrderedDict[Any, Recording] = OrderedDict()
 _pool: list[Any] = []  # of memory, one for all: results are copied before another graph runs
 
 
-def replayed(function: Callable[..., Outputs], *inputs: Tensor, fixed: tuple[Tensor, ...] = ()) -> Outputs:
+def replayed(function: Callable[..., Outputs], *inputs: Tensor) -> Outputs:
     """`function(*inputs)`, from a graph if that was asked for with such inputs before, on a GPU.
 
     Args:
         function: computes tensors from tensors, with no choice that depends on their values and no random numbers; one
             object for all calls.
-        inputs: without gradients.
-        fixed: tensors that it reads beside them, such as parameters: where these lie is part of the recording.
+        inputs: all that it reads, without gradients.
     """
     if not (GRAPHS and inputs[0].is_cuda) or max(value.nbytes for value in inputs) > LARGEST:
         return function(*inputs)
-    key = (
-        function,
-        tuple((value.shape, value.stride(), value.dtype, value.device) for value in inputs),
-        tuple(value.data_ptr() for value in fixed),
-    )
+    key = function, tuple((value.shape, value.stride(), value.dtype, value.device) for value in inputs)
     if key not in _seen:  # lengths that come once are not worth recording; and libraries want one run before
         if len(_seen) > 4096:
             _seen.clear()
