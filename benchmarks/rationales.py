@@ -1,50 +1,73 @@
-"""The first test documents of a run with their rationales, as Markdown: nobody chose them.
+"""The first test documents of a run with their rationales, as Markdown: nobody chose them. Or the worst ones.
 
-    python benchmarks/rationales.py --run RUN [--count 10]
+    python benchmarks/rationales.py --run RUN [--count 10] [--worst]
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import torch
 
+from pyro_rationale.baselines import RunMarker
 from pyro_rationale.commands import run_command
 from pyro_rationale.data import load_corpus
+from pyro_rationale.data.corpus import Document
 from pyro_rationale.explain import describe
 from pyro_rationale.fit import format_target
-from pyro_rationale.posterior import ReadingOptions, read
+from pyro_rationale.posterior import Mask, ReadingOptions, read
 from pyro_rationale.render import spans
 from pyro_rationale.runs import Fitted
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>#|~"})
 
 
-def marked(text: str, kept: list[tuple[int, int]], end: int) -> str:
-    """The text up to `end` in Markdown with the kept spans in bold."""
+def marked(text: str, kept: list[tuple[int, int]], end: int, gold: Sequence[tuple[int, int]] = ()) -> str:
+    """The text up to `end` in Markdown with the kept spans in bold and the gold ones in braces."""
+    signs = [(at, sign) for start, stop in kept for at, sign in ((start, "**"), (stop, "**"))]
+    outer = [(start, "{") for start, _ in gold]
+    close = [(stop, "}") for _, stop in gold]
     parts, last = [], 0
-    for start, stop in kept:
-        parts += [text[last:start].translate(SPECIAL), "**", text[start:stop].translate(SPECIAL), "**"]
-        last = stop
+    # Where both begin or end, braces stand outside: Markdown wants bold to touch its words.
+    for at, sign in sorted(outer + signs + close, key=lambda pair: pair[0]):
+        parts += [text[last:at].translate(SPECIAL), sign]
+        last = at
     tail = " …" if len(text) > end else ""
     return " ".join("".join([*parts, text[last:end].translate(SPECIAL), tail]).split())
+
+
+def worst_first(documents: Sequence[Document], masks: Sequence[Mask]) -> list[int]:
+    """Numbers of the annotated documents, those whose rationale agrees least (F1) with the annotation first."""
+
+    def f1(i: int) -> float:
+        gold = documents[i].gold or ()
+        hits = sum(a and b for a, b in zip(gold, masks[i], strict=True))
+        return 2 * hits / max(1, sum(gold) + sum(masks[i]))
+
+    return sorted((i for i, document in enumerate(documents) if document.gold is not None), key=f1)
 
 
 @click.command()
 @click.option("--run", "folder", required=True, type=click.Path(path_type=Path), help="folder of a fitted run")
 @click.option("--count", default=10, show_default=True, help="documents")
-def main(folder: Path, count: int) -> None:
+@click.option("--worst", is_flag=True, help="those that agree least with the annotation, which stands in braces")
+def main(folder: Path, count: int, worst: bool) -> None:
     """Print them."""
     torch.set_num_threads(1)
     fitted = Fitted.load(folder, "cpu")
-    documents = load_corpus(fitted.config.data, fitted.spec).test[:count]
+    documents = load_corpus(fitted.config.data, fitted.spec).test
+    if worst:
+        documents = tuple(documents[i] for i in worst_first(documents, RunMarker(fitted).masks(documents)))
+    documents = documents[:count]
     options = ReadingOptions(alternatives=0)
     for document, reading in zip(documents, read(fitted, documents, options), strict=True):
         told = "; ".join(describe(reading, fitted.spec, options.level))
         truth = ", ".join(format_target(document, fitted.spec))
         end = document.offsets[-1][1] if document.offsets else 0
-        text = marked(document.text, list(spans(document, reading.kept)), end)
+        gold = list(spans(document, document.gold)) if worst and document.gold else ()
+        text = marked(document.text, list(spans(document, reading.kept)), end, gold)
         click.echo(f"- {text}\n  <br>*{told}; true {truth}*\n")
 
 
