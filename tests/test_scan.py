@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 
 from oracle import Oracle, chi_square_z
-from pyro_rationale.distributions import ChainPrior, IndependentMask, LinearChain
+from pyro_rationale.distributions import ChainPrior, IndependentMask, LinearChain, methods
 from pyro_rationale.distributions.methods import METHODS, SHORT, WIDE, choose, using
 from pyro_rationale.distributions.scan import backward_logits, best_logits, follow, linear_recurrence
 
@@ -176,16 +177,20 @@ def test_no_documents(method: str, size: int) -> None:
 
 
 def test_inputs_stay_as_they_are(method: str) -> None:
-    """Loops in place work on copies, of views and of expanded tensors as well."""
-    fields, coupling = torch.randn(11, 3).T, torch.tensor(0.7).expand(3, 10)
-    gain, offset = torch.rand(3, 11), torch.randn(1, 11).expand(3, 11)
-    before = [part.clone() for part in (fields, coupling, gain, offset)]
-    for result in (backward_logits(fields, coupling), best_logits(fields, coupling)):
-        assert result.is_contiguous()
-    linear_recurrence(gain, offset)
-    linear_recurrence(gain, offset, reverse=True)
-    for part, kept in zip((fields, coupling, gain, offset), before, strict=True):
-        assert torch.equal(part, kept)
+    """Loops in place work on copies: of single chains, of views and of expanded tensors."""
+    given = [
+        (torch.randn(11, 3).T, torch.tensor(0.7).expand(3, 10), torch.rand(3, 11), torch.randn(1, 11).expand(3, 11)),
+        (torch.randn(11), torch.rand(10), torch.rand(11), torch.randn(11)),
+        (torch.randn(1, 11), torch.rand(1, 10), torch.rand(1, 11), torch.randn(1, 11)),
+    ]
+    for parts in given:
+        fields, coupling, gain, offset = parts
+        before = [part.clone() for part in parts]
+        for result in (backward_logits(fields, coupling), best_logits(fields, coupling)):
+            assert result.is_contiguous()
+        linear_recurrence(gain, offset)
+        linear_recurrence(gain, offset, reverse=True)
+        assert all(torch.equal(part, kept) for part, kept in zip(parts, before, strict=True))
 
 
 def test_the_choice_on_a_cpu() -> None:
@@ -199,6 +204,36 @@ def test_the_choice_on_a_cpu() -> None:
     assert choose(torch.zeros(3)) == "serial"
     with pytest.raises(ValueError, match="log-depth"), using("parallel"):
         pass
+
+
+class OnCuda(NamedTuple):
+    """What the choice looks at."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...] = (4, 10)
+    device: torch.device = torch.device("cuda")
+
+    def numel(self) -> int:
+        return 40
+
+
+def test_the_choice_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for works, expected in ((True, "kernel"), (False, "log-depth")):
+        monkeypatch.setattr(methods, "kernel_works", lambda works=works: works)
+        for dtype in methods.KERNEL_TYPES:
+            assert choose(OnCuda(dtype)) == expected  # type: ignore[arg-type]
+        assert choose(OnCuda(torch.bfloat16)) == "log-depth"  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here the kernel may well work")
+def test_a_kernel_that_fails_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyro_rationale.distributions import kernels
+
+    monkeypatch.setattr(kernels, "AVAILABLE", False)
+    assert not methods.kernel_works.__wrapped__()  # and no warning, which would be an error
+    monkeypatch.setattr(kernels, "AVAILABLE", True)
+    with pytest.warns(RuntimeWarning, match="without their Triton kernel"):
+        assert not methods.kernel_works.__wrapped__()
 
 
 def test_nothing_looks_at_values_on_a_device() -> None:

@@ -207,6 +207,6 @@ class LinearChain(MaskDistribution):
         if self._validate_args:
             self._validate_sample(value)
         here, ahead = value[..., :-1], value[..., 1:]
-        changes = here + ahead - 2 * here * ahead
+        changes = torch.addcmul(here + ahead, here, ahead, value=-2)
         score = (self._fields * value).sum(-1) - (self._coupling * changes).sum(-1)
         return score - self._log_normalizer()
