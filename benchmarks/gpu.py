@@ -64,7 +64,7 @@ def run(part: Part, device: str, folder: Path, limit: float) -> tuple[str, float
     started = time.monotonic()
     try:
         done = subprocess.run(
-            [sys.executable, *filled], cwd=ROOT, timeout=limit, check=False, text=True,
+            [sys.executable, "-u", *filled], cwd=ROOT, timeout=limit, check=False, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
         outcome, text = "done" if done.returncode == 0 else f"exit status {done.returncode}", done.stdout
@@ -94,7 +94,8 @@ def main(folder: Path, device: str, seconds: float, only: tuple[str, ...]) -> No
             outcome, taken, text = "left out: no time", 0.0, ""
         else:
             outcome, taken, text = run(part, device, folder, min(part.seconds, left))
-        command = " ".join(["python", *(str(a).replace(f"{ROOT}/", "") for a in part.arguments)])
+        words = (a.format(device=device, json=f"{part.name}.json", folder=folder.name) for a in part.arguments)
+        command = " ".join(["python", *(word.replace(f"{ROOT}/", "") for word in words)])
         pages.append(f"## {part.name}\n\n`{command}`: {outcome}, {taken:.0f} s\n\n```\n{text.rstrip()}\n```\n")
         (folder / "gpu.md").write_text("\n".join(pages), encoding="utf-8")
         click.echo(f"{part.name}: {outcome}, {taken:.0f} s")

@@ -226,7 +226,7 @@ def measure(sizes: Sizes, kinds: list[tuple[str, str, int]], steps: int, **train
     actions = {"floor": bare_action(sizes, batches, train.get("precision", "float32"))}
     actions |= dict(actions_of(sizes, batches, kinds, **train))
     cuda = sizes.device.type == "cuda"
-    seconds = take_turns(actions, steps, sizes.device, chunk=8 if cuda else 1)
+    seconds = take_turns(actions, steps, sizes.device, chunk=8 if cuda else 1, warmup=2 if cuda else 1)
     rows: list[dict[str, Any]] = [{"step": "floor", "batch": sizes.batch, **ratios(seconds["floor"], seconds["floor"])}]
     for kind, (name, values) in zip(kinds, list(seconds.items())[1:], strict=True):
         bar = BARS.get(kind, (None, None))[cuda] if sizes.batch == 64 else None

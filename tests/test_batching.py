@@ -186,3 +186,18 @@ def test_bad_arguments_are_refused() -> None:
         BucketedBatches(corpus(3), WORDS, one_target(), 0)
     with pytest.raises(DataError, match="at least one document"):
         BucketedBatches([], WORDS, one_target(), 4)
+
+
+@pytest.mark.parametrize("size", [64, 256])
+@pytest.mark.parametrize("kind", ["planted", "reviews"])
+def test_less_than_five_per_cent_is_padding(kind: str, size: int) -> None:
+    """Of evenly spread lengths from 60 to 150, and of such as full film reviews have: skewed, a third cut at 256."""
+    chance = random.Random(1)
+    lengths = [
+        chance.randint(60, 150) if kind == "planted" else min(256, 10 + int(chance.lognormvariate(5.0, 0.7)))
+        for _ in range(10_000)
+    ]
+    documents = [document("good " * length, 1.0) for length in lengths]
+    batches = list(BucketedBatches(documents, WORDS, one_target(), size).epoch(0))
+    assert sum(int(batch.lengths.sum()) for batch in batches) == sum(lengths)
+    assert sum(lengths) > 0.95 * sum(batch.tokens.numel() for batch in batches)
