@@ -42,6 +42,9 @@ def script(name: str, *options: str) -> tuple[str, ...]:
 
 
 FIT = ("-m", "pyro_rationale.fit", "--device", "{device}", "--threads", "4", "--quiet", "--out", "{folder}/run")
+# A group of one takes the way of many: NCCL's all-reduce, seeds by step, figures that come late.
+NCCL = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", *FIT[:-1], "{folder}/run-nccl",
+        "--documents", "1000", "--steps", "100")
 # The most important first: if time runs out, it is the last that are missing.
 PARTS = (
     Part("step-bars", 45, script("step", "--quick")),
@@ -54,6 +57,7 @@ PARTS = (
     Part("step-bf16", 40, script("step", "--quick", "--precision", "bf16")),
     Part("step-without-streams", 40, script("step", "--quick", "--no-streams")),
     Part("time_to_f1", 45, script("time_to_f1", "--threads", "4")),
+    Part("nccl", 45, NCCL),
     Part("step", 100, script("step", "--steps", "3")),
 )
 

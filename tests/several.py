@@ -12,8 +12,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import torch
@@ -24,7 +26,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributed import ALONE, Group
 from pyro_rationale.errors import DataError
 from pyro_rationale.fitting import Fit, fit_run, prepare
-from pyro_rationale.history import EpochRecord, StepRecord
+from pyro_rationale.history import EpochRecord
 from pyro_rationale.launch import joined
 from pyro_rationale.training import Trainer
 from small_fit import Break, small
@@ -35,6 +37,7 @@ CASES: dict[str, dict[str, Any]] = {
     "nvil": {"guide": "independent", "estimator": "nvil"},
     "tracegraph": {"guide": "independent", "estimator": "tracegraph"},
     "sum-and-sample": {"guide": "chain", "estimator": "sum-and-sample"},
+    "ahead": {"guide": "chain"},
     "recurrent": {"guide": "recurrent", "estimator": "rloo"},
 }
 SIZES: dict[str, Any] = {"documents": 45, "batch_size": 15, "clip": 1e6, "patience": 9}  # shares of 8 and 7 documents
@@ -68,20 +71,20 @@ class ByDocument:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        original = Trainer.train_step
+        original = Trainer._launch
 
-        def train_step(trainer: Trainer, batch: Batch) -> StepRecord:
+        def launch(trainer: Trainer, batch: Batch) -> None:
             self.batch, self.calls = batch, 0
             try:
-                return original(trainer, batch)
+                original(trainer, batch)
             finally:
                 self.batch = None
 
-        torch.rand, Trainer.train_step = self, train_step  # type: ignore[assignment, method-assign]
+        torch.rand, Trainer._launch = self, launch  # type: ignore[assignment, method-assign]
         try:
             yield
         finally:
-            torch.rand, Trainer.train_step = _rand, original  # type: ignore[method-assign]
+            torch.rand, Trainer._launch = _rand, original  # type: ignore[method-assign]
 
 
 class Last(Break):
@@ -99,16 +102,23 @@ def gradients(case: str, folder: Path, group: Group) -> dict[str, Any]:
     torch.set_default_dtype(torch.float64)
     try:
         trainer = prepare(small(**SIZES, **CASES[case]), folder, group=group).trainer
+        if case == "ahead":  # steps are launched before the one before has reported, as on a GPU
+            trainer.ahead, trainer.optimizer = True, torch.optim.Adam(trainer.named.values(), lr=3e-3, fused=True)
         found: dict[str, Any] = {}
-        for number, batch in zip(range(2), trainer.batches.epoch(0, group.share), strict=False):
-            assert batch.targets is not None
-            record = trainer.train_step(Batch(**{**vars(batch), "targets": batch.targets.double()}))
+        batches = [replace(batch, targets=cast(Tensor, batch.targets).double()) for batch in _two(trainer, group)]
+        for number, record in enumerate(trainer.steps(batches)):
             found[f"record {number}"] = list(vars(record).values())
+            if trainer.ahead:
+                continue
             for name, parameter in trainer.named.items():
                 found[f"gradient {number} of {name}"] = None if parameter.grad is None else parameter.grad.clone()
         return found | trainer.weights()
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def _two(trainer: Trainer, group: Group) -> list[Batch]:
+    return list(islice(trainer.batches.epoch(0, group.share), 2))
 
 
 def joint(folder: Path, group: Group) -> dict[str, Any]:
