@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
 ENGINE = "h5netcdf"
+ENGINES = (ENGINE, "h5py")  # and what it is installed without
 COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 CHUNK = 2**20  # bytes of one variable that are compressed together, at most
 # Nats by which stored log likelihoods of draws of one mask differ: ArviZ 1.x refuses to smooth weights whose largest
@@ -84,11 +85,12 @@ def open_groups(path: Path | str) -> Any:
     """The same file as an `xarray.DataTree`, without ArviZ; close it, or use it in a `with`.
 
     Raises:
-        ConfigError: xarray or h5netcdf is not installed.
+        ConfigError: xarray, h5netcdf or h5py is not installed.
         RunError: there is no such file, or it holds something else.
     """
     xarray = optional("xarray", "stored draws need")
-    optional(ENGINE, "stored draws need")
+    for name in ENGINES:
+        optional(name, "stored draws need")
     if not Path(path).is_file():
         raise RunError(f"{path}: no such file; python -m pyro_rationale.inspect writes one")
     try:
@@ -135,7 +137,7 @@ class GroupFile:
         attrs: of the whole file.
 
     Raises:
-        ConfigError: h5netcdf is not installed.
+        ConfigError: h5netcdf or h5py is not installed.
     """
 
     path: Path
@@ -144,7 +146,7 @@ class GroupFile:
     _name: str = ""
 
     def __enter__(self) -> Self:
-        library = optional(ENGINE, "stored draws need")
+        library, _ = (optional(name, "stored draws need") for name in ENGINES)
         handle, self._name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
         os.close(handle)
         self._file = library.File(self._name, "w")

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pyro_rationale.arviz_io import open_groups
+from pyro_rationale.arviz_io import ENGINES, open_groups
 from pyro_rationale.commands import given, options_from, run_command
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
@@ -128,7 +128,8 @@ def check_extras(report: bool) -> None:
     Raises:
         ConfigError: something.
     """
-    optional("h5netcdf", "stored draws need")
+    for name in ENGINES:
+        optional(name, "stored draws need")
     optional("xarray", "stored draws need")
     optional("matplotlib", "figures need")
     if report:

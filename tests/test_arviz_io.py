@@ -20,6 +20,7 @@ from pyro_rationale.extras import arviz
 
 xarray = pytest.importorskip("xarray")
 pytest.importorskip("h5netcdf")
+pytest.importorskip("h5py")
 az = arviz()
 OLD = hasattr(az, "from_datatree")  # 0.23
 CHAINS, DRAWS, WORDS = 4, 50, 7

@@ -91,6 +91,7 @@ def test_the_lines_of_explain(reading: dict[str, Any]) -> None:
 
 def test_the_draws(run: Path, tmp_path: Path) -> None:
     pytest.importorskip("h5netcdf")
+    pytest.importorskip("h5py")
     from pyro_rationale.arviz_io import open_groups
     from pyro_rationale.posterior_file import Size, write_posterior
 

@@ -15,6 +15,7 @@ from pyro_rationale.inspect import inspect
 from small_fit import content, refusal, table, whole
 
 pytest.importorskip("h5netcdf")
+pytest.importorskip("h5py")
 pytest.importorskip("matplotlib")
 FILES = {"posterior.nc", "rate.png", "spans.png", "predictive.png", "khat.png"}
 QUICK = ("--documents", "5", "--samples", "40", "--quiet", "--device", "cpu")
@@ -92,7 +93,7 @@ def test_mistakes_are_one_line(capfd: pytest.CaptureFixture[str], words: tuple[A
     assert said in refusal(capfd, inspect, *(word() if callable(word) else word for word in words))
 
 
-@pytest.mark.parametrize("missing", ["h5netcdf", "matplotlib"])
+@pytest.mark.parametrize("missing", ["h5netcdf", "h5py", "matplotlib"])
 def test_a_missing_extra_is_said_before_the_work(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path, missing: str
 ) -> None:

@@ -29,6 +29,7 @@ from pyro_rationale.runs import Fitted
 from small_fit import table, whole
 
 pytest.importorskip("h5netcdf")
+pytest.importorskip("h5py")
 SAMPLES = 400
 
 
