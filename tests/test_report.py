@@ -181,6 +181,9 @@ def test_the_page_can_be_used_without_eyes_or_mouse() -> None:
     assert len(pictures) == 8
     assert all(e.attributes.get("role") == "img" and e.attributes.get("aria-labelledby") for e in pictures)
     assert page.all("a")[0].attributes == {"class": "skip", "href": "#documents"}
+    parts = [e.attributes["href"] for e in page.all("a")[1:]]
+    assert parts == [f"#{e.attributes['id']}" for e in page.all("h2")]  # every part of the page can be jumped to
+    assert len(parts) == 5
     assert page.all("html")[0].attributes["lang"] == "en"
     assert set(re.findall(r'\bat\("([\w-]+)"\)', SCRIPT)) <= set(ids)  # what the script looks for is there
     levels = [int(e.tag[1]) for e in page.elements if re.fullmatch("h[1-6]", e.tag)]
