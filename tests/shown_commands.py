@@ -40,6 +40,7 @@ SMALLER: dict[str, list[str]] = {
     + "--proposal refined --refine-steps 100".split(),  # so fresh a guide is far from any posterior
     "study questions": ["6", "--seeds", "1", *flags(documents=24, steps=4, hidden=4)],  # all seven: minutes even so
     "study sbc": "--number 10 --words 6 --draws 20 --chains 5 --samples 100 --thin 1 --warmup 2".split(),
+    "benchmarks/chain.py": "--device cpu --words 8 --chains 2 --rounds 1".split(),
     "benchmarks/rationales.py": [],
     "benchmarks/picture.py": ["--number", "1"],
 }

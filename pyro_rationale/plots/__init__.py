@@ -13,6 +13,7 @@ from pyro_rationale.plots.comparison import (
 from pyro_rationale.plots.curves import curve_figure, plot_curves
 from pyro_rationale.plots.posterior import plot_khat, plot_predictive, plot_rates, plot_spans, posterior_figures
 from pyro_rationale.plots.rationale import plot_inclusion, plot_rationale
+from pyro_rationale.plots.study import plot_answer, plot_arms
 from pyro_rationale.plots.training import plot_training
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "bar_scores",
     "curve_figure",
     "figures",
+    "plot_answer",
+    "plot_arms",
     "plot_curves",
     "plot_elbo_cost",
     "plot_inclusion",
