@@ -60,8 +60,10 @@ def _independent(name: str, **flags: Any) -> Arm:
 
 
 RELAXED = Arm("relaxed, exact KL", {"guide": "relaxed"}, rules=True)
-MUPROP = Arm("independent, muprop, K = 4", {"guide": "independent"}, rules=True)
-CHAIN = Arm("chain, muprop, K = 4", {"guide": "chain"}, rules=True)
+MUPROP = Arm("independent, muprop, K = 4", {"guide": "independent", "estimator": "muprop"}, rules=True)
+CHAIN = Arm("chain, muprop, K = 4", {"guide": "chain", "estimator": "muprop"}, rules=True)
+SUMMED = _independent("independent, sum-and-sample, K = 4", estimator="sum-and-sample")
+CHAIN_SUMMED = Arm("chain, sum-and-sample, K = 4", {"guide": "chain", "estimator": "sum-and-sample"})
 RLOO = _independent("independent, RLOO, exact KL, K = 4", estimator="rloo")
 RLOO_SAMPLED = _independent("independent, RLOO, sampled, K = 4", estimator="rloo", penalties="sampled")
 PAPER = _independent("the paper: REINFORCE, sampled, K = 1", estimator="reinforce", samples=1, penalties="sampled")
@@ -70,9 +72,9 @@ QUESTIONS: dict[int, Question] = {
     1: Question(
         "How many samples estimate the expectation?",
         (
-            _independent("independent, muprop, K = 2", samples=2),
+            _independent("independent, muprop, K = 2", estimator="muprop", samples=2),
             MUPROP,
-            _independent("independent, muprop, K = 8", samples=8),
+            _independent("independent, muprop, K = 8", estimator="muprop", samples=8),
             RELAXED,
             Arm("relaxed, K = 4", {"guide": "relaxed", "samples": 4}),
             PAPER,
@@ -120,6 +122,9 @@ QUESTIONS: dict[int, Question] = {
             RELAXED,
             Arm("relaxed, straight-through", {"guide": "relaxed", "estimator": "straight-through"}),
             MUPROP,
+            SUMMED,
+            CHAIN,
+            CHAIN_SUMMED,
             RLOO,
             RLOO_SAMPLED,
             _independent("independent, TraceGraph_ELBO", estimator="tracegraph", samples=4),
