@@ -70,7 +70,10 @@ def test_bias_and_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_same_seed_gives_the_same_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimators, "contenders", lambda guide: FEW)
-    first, second = (run(tmp_path / name, ["chain"], "--bias-draws", 0)["runs"][0]["trained"] for name in ("a", "b"))
+    words = ("--bias-draws", 0, "--state", "trained")
+    entries = [run(tmp_path / name, ["chain"], *words)["runs"][0] for name in ("a", "b")]
+    assert "untrained" not in entries[0]
+    first, second = (entry["trained"] for entry in entries)
     for one, other in zip(first, second, strict=True):
         assert one | {"time": 0.0} == other | {"time": 0.0}
 

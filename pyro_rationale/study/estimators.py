@@ -254,6 +254,8 @@ def states(fitted: Fitted, documents: Sequence[Document], batches: int, size: in
 @click.option("--run", "folders", required=True, multiple=True, type=click.Path(path_type=Path),
               help="folder of a fitted run; repeat it for other guides")
 @split_option()
+@click.option("--state", default="both", show_default=True, type=click.Choice(["both", "trained", "untrained"]),
+              help="of the networks")
 @click.option("--draws", default=100, show_default=True, type=click.IntRange(3),
               help="gradients per document and estimator")
 @click.option("--batches", default=10, show_default=True, type=click.IntRange(1), help="batches the variance is over")
@@ -273,6 +275,7 @@ def study(
     flags: DataOptions,
     folders: tuple[Path, ...],
     split: str,
+    state: str,
     draws: int,
     batches: int,
     size: int,
@@ -302,6 +305,8 @@ def study(
         contenders(guide)  # refuses a guide that has none, before anything is measured
         entry: dict[str, Any] = {"run": str(folder), "guide": guide, "tau": tau}
         for networks in states(fitted, documents, batches, size, seed):
+            if state not in ("both", networks.name):
+                continue
             rows, spreads = measure(networks, effort)
             show(f"{guide} guide, {networks.name} ({folder}), tau = {tau:g}", rows, digits=3)
             if networks.family == guide:

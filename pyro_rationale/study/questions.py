@@ -24,6 +24,7 @@ COLUMNS = (
     *("mse", "accuracy", "selected", "empty", "precision", "opinion_recall", "lexicon_lift", "error_reading_all"),
 )
 RULE_QUESTION = 2
+SLOW = ("tracegraph", "straight-through")  # two to four times as long as the others
 
 
 @click.command("questions")
@@ -74,14 +75,12 @@ def study(
 
 
 def share_out(cells: Study, asked: Sequence[Question], seeds: int, console: Console) -> None:
-    """Make all cells, but for those that other processes hold; what wants masks of others as its measure comes last."""
-    arms = [arm for question in asked for arm in question.arms]
-    for attention in (False, True):
-        for arm in arms:
-            for seed in range(seeds):
-                if bool(arm.attention) == attention:
-                    console.print(f"{arm.name}, seed {seed}")
-                    cells.make(arm, seed)
+    """Make all cells, but for those that other processes hold: the slowest first, those that read others' last."""
+    arms = {arm.name: arm for question in asked for arm in question.arms}.values()
+    for arm in sorted(arms, key=lambda arm: (bool(arm.attention), arm.flags.get("estimator") not in SLOW)):
+        for seed in range(seeds):
+            console.print(f"{arm.name}, seed {seed}")
+            cells.make(arm, seed)
 
 
 def answer(question: Question, cells: Study, seeds: int, by_rule: bool) -> list[Row]:
