@@ -9,7 +9,7 @@ Norouzi, Berant, Le and Lao 2018, section 3; Liu, Regier, Tripuraneni, Jordan an
 C is what pilot draws found, the most probable of it. The second expectation is an average over S fresh draws, of
 which only those outside of C have to be read by the encoder, and equal ones once. S follows from q(C), such that about
 K are outside: a guide that has not made up its mind draws K masks and sums none, which is muprop; a certain one draws
-16 K and reads two. Unbiased, because C and S are fixed before the draws that are averaged.
+8 K and reads two. Unbiased, because C and S are fixed before the draws that are averaged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 from pyro_rationale.distributions import MaskDistribution
 
 PILOTS = 4  # pilot draws for each mask that may be summed
-DEPTH = 16  # at most so many draws for each that is expected to be read
+DEPTH = 8  # at most so many draws for each that is expected to be read
 
 
 @dataclass(frozen=True)
