@@ -89,9 +89,10 @@ class ModelOptions:
 class TrainOptions:
     """How the fit is run."""
 
-    estimator: str = option("auto", "gradient of the reconstruction term; auto: muprop, or relaxed for that guide",
-                            choices=ESTIMATORS)
-    samples: int | None = option(None, "K, masks per document and step; default: 4, but 1 for relaxed and tracegraph")
+    estimator: str = option("auto", "gradient of the reconstruction term; auto: relaxed for that guide, muprop for the "
+                            "recurrent one, sum-and-sample for chain and independent words", choices=ESTIMATORS)
+    samples: int | None = option(None, "K, masks per document and step; default: 4, but 8 for sum-and-sample and 1 for "
+                                 "relaxed and tracegraph")
     penalties: str = option("exact", "KL and entropy: exact where they can be; sampled with a score function, as the "
                             "paper does (and tracegraph always); or constant, without a gradient", choices=PENALTIES)
     norm: str = option("l0", "what the prior charges for: expected words kept (l0), or the sum (l1) or the root of the "

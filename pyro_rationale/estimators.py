@@ -15,14 +15,20 @@ LINEAR = ("muprop", "sum-and-sample")  # the first-order effect of each word in 
 PENALTIES = ("exact", "sampled", "constant")
 NORMS = ("l0", "l1", "l2")
 DEFAULT = {
-    "independent": "muprop", "relaxed": "relaxed", "recurrent": "muprop", "chain": "muprop", "hardkuma": "relaxed"
+    "independent": "sum-and-sample",
+    "chain": "sum-and-sample",
+    "recurrent": "muprop",  # whose masks cost a step per word to draw: too much for those that are drawn and not read
+    "relaxed": "relaxed",
+    "hardkuma": "relaxed",
 }
-ONE_SAMPLE = ("relaxed", "tracegraph")  # the others draw four masks per document if nothing is said
+ONE_SAMPLE = ("relaxed", "tracegraph")
 
 
 def default_samples(estimator: str) -> int:
     """K where `--samples` is not given."""
-    return 1 if estimator in ONE_SAMPLE else 4
+    if estimator in ONE_SAMPLE:
+        return 1
+    return 8 if estimator == "sum-and-sample" else 4
 
 
 def check_guide(estimator: str, guide: str) -> None:

@@ -101,10 +101,10 @@ def _ranked(title: str, fit: Fitter) -> Method:
 
 
 METHODS: dict[str, Method] = {
-    "chain": _run("chain", "chain guide, muprop", ours=True, guide="chain"),
+    "chain": _run("chain", "chain guide", ours=True, guide="chain"),
     "relaxed": _run("relaxed", "relaxed guide", ours=True, guide="relaxed"),
-    "independent": _run("independent", "independent guide, muprop", ours=True, guide="independent"),
-    "recurrent": _run("recurrent", "recurrent guide, muprop", ours=True, guide="recurrent"),
+    "independent": _run("independent", "independent guide", ours=True, guide="independent"),
+    "recurrent": _run("recurrent", "recurrent guide", ours=True, guide="recurrent"),
     "hardkuma": _run("hardkuma", "HardKuma (Bastings et al. 2019)", **HARDKUMA),
     "hardkuma-changes": Method("HardKuma, changes steered as well (Bastings et al. 2019)", _steered_changes),
     "reinforce-independent": _run(

@@ -62,8 +62,8 @@ def _independent(name: str, **flags: Any) -> Arm:
 RELAXED = Arm("relaxed, exact KL", {"guide": "relaxed"}, rules=True)
 MUPROP = Arm("independent, muprop, K = 4", {"guide": "independent", "estimator": "muprop"}, rules=True)
 CHAIN = Arm("chain, muprop, K = 4", {"guide": "chain", "estimator": "muprop"}, rules=True)
-SUMMED = _independent("independent, sum-and-sample, K = 4", estimator="sum-and-sample")
-CHAIN_SUMMED = Arm("chain, sum-and-sample, K = 4", {"guide": "chain", "estimator": "sum-and-sample"})
+SUMMED = _independent("independent, sum-and-sample, K = 8", estimator="sum-and-sample", samples=8)
+CHAIN_SUMMED = Arm("chain, sum-and-sample, K = 8", {"guide": "chain", "estimator": "sum-and-sample", "samples": 8})
 RLOO = _independent("independent, RLOO, exact KL, K = 4", estimator="rloo")
 RLOO_SAMPLED = _independent("independent, RLOO, sampled, K = 4", estimator="rloo", penalties="sampled")
 PAPER = _independent("the paper: REINFORCE, sampled, K = 1", estimator="reinforce", samples=1, penalties="sampled")
@@ -75,6 +75,8 @@ QUESTIONS: dict[int, Question] = {
             _independent("independent, muprop, K = 2", estimator="muprop", samples=2),
             MUPROP,
             _independent("independent, muprop, K = 8", estimator="muprop", samples=8),
+            _independent("independent, sum-and-sample, K = 4", estimator="sum-and-sample", samples=4),
+            SUMMED,
             RELAXED,
             Arm("relaxed, K = 4", {"guide": "relaxed", "samples": 4}),
             PAPER,
