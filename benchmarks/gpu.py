@@ -51,7 +51,7 @@ PARTS = (
     Part("check", 60, script("gpu_check")),
     Part("fit", 75, FIT),
     Part("chain", 60, script("chain", "--quick")),
-    Part("inference", 45, script("inference", "--quick")),
+    Part("inference", 60, script("inference", "--run", "{folder}/run", "--rounds", "2")),
     Part("overhead", 45, script("overhead", "--quick")),
     Part("step-without-graphs", 40, script("step", "--quick", "--no-graphs")),
     Part("step-bf16", 40, script("step", "--quick", "--precision", "bf16")),

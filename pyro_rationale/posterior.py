@@ -21,6 +21,7 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.mapped import MappedDocuments, word_counts
 from pyro_rationale.data.options import option
 from pyro_rationale.draws import Draws, distinct, seed_of, seeded, uniforms
 from pyro_rationale.errors import ConfigError
@@ -141,10 +142,10 @@ def decode_all(
     """
     masks: list[Mask] = [()] * len(documents)
     values = np.zeros((len(documents), fitted.spec.width))
-    texts = [unlabelled(document) for document in documents]
+    texts = without_labels(documents)
     if not texts:
         return masks, values
-    batches = BucketedBatches(texts, fitted.vocabulary, fitted.spec, batch_size)
+    batches, words = BucketedBatches(texts, fitted.vocabulary, fitted.spec, batch_size), word_counts(documents)
     with evaluating(fitted), seeded(options.seed):
         for batch in batches.ordered(batch_size):
             batch = batch.to(fitted.device)
@@ -153,7 +154,7 @@ def decode_all(
             index = batch.index.tolist()
             values[index] = values_of(fitted.model.predictive(batch, z), fitted.spec)
             for i, row in zip(index, z, strict=True):
-                masks[i] = _flags(row, documents[i])
+                masks[i] = _flags(row, words[i])
     return masks, values
 
 
@@ -167,7 +168,8 @@ def draw_all(
     """
     masks: list[list[Mask]] = [[()] * len(documents) for _ in range(samples)]
     values = np.zeros((len(documents), fitted.spec.width))
-    batches = BucketedBatches([unlabelled(d) for d in documents], fitted.vocabulary, fitted.spec, batch_size)
+    batches = BucketedBatches(without_labels(documents), fitted.vocabulary, fitted.spec, batch_size)
+    words = word_counts(documents)
     with evaluating(fitted), seeded(seed):
         for batch in batches.ordered(batch_size):
             batch = batch.to(fitted.device)
@@ -177,7 +179,7 @@ def draw_all(
             values[index] = values_of(fitted.model.predictive(batch, z), fitted.spec).mean(0)
             for draw, rows in zip(masks, z, strict=True):
                 for i, row in zip(index, rows, strict=True):
-                    draw[i] = _flags(row, documents[i])
+                    draw[i] = _flags(row, words[i])
     return masks, values
 
 
@@ -304,9 +306,16 @@ class _Masks(NamedTuple):
         )
 
 
-def _flags(row: Tensor, document: Document) -> Mask:
+def _flags(row: Tensor, words: int) -> Mask:
     """A row of a batch without its padding (nor the unknown word that stands for an empty text)."""
-    return tuple((row[: len(document.tokens)] > 0.5).tolist())
+    return tuple((row[:words] > 0.5).tolist())
+
+
+def without_labels(documents: Sequence[Document]) -> Sequence[Document]:
+    """The same texts with nothing known of them; a file's stay in the file."""
+    if isinstance(documents, MappedDocuments):
+        return documents.unlabelled()
+    return [unlabelled(document) for document in documents]
 
 
 def unlabelled(document: Document) -> Document:

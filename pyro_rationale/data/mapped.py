@@ -137,6 +137,14 @@ def target_rows(documents: Sequence[Document], width: int) -> NDArray[np.float64
     return np.array(rows, dtype=float).reshape(-1, width)
 
 
+def word_counts(documents: Sequence[Document]) -> list[int]:
+    """Words of each document."""
+    if isinstance(documents, MappedDocuments):
+        lengths: list[int] = documents.lengths.tolist()
+        return lengths
+    return [len(document.tokens) for document in documents]
+
+
 def count_words(documents: Sequence[Document]) -> Counter[str]:
     """How often each word occurs in documents."""
     if isinstance(documents, MappedDocuments):

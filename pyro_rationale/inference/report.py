@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.mapped import taken, target_rows
 from pyro_rationale.distributions import HardKumaMask, MaskDistribution, RecurrentMask, RelaxedMask
 from pyro_rationale.inference.terms import closed_terms, prefix_terms
 
@@ -71,7 +73,8 @@ def objective_report(
         `elbo` (kappa = tau = 1), `kl` and `entropy` in nats, and `expected_cost`, all under q(z | x); where the
         guide reads targets as well, `elbo_given_target` and so on under q(z | x, y). Empty if nothing has a target.
     """
-    rated = [d for d in documents if d.targets and any(t == t for t in d.targets)]
+    known = ~np.isnan(target_rows(documents, len(fitted.spec.names))).all(axis=1)
+    rated = taken(documents, np.flatnonzero(known))
     if not rated:
         return {}
     batches = BucketedBatches(rated, fitted.vocabulary, fitted.spec, batch_size)
