@@ -8,7 +8,9 @@ import json
 import logging
 import pickle
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +90,7 @@ def test_a_table_is_the_same_from_disk(kind: str, tmp_path: Path) -> None:
     held = load_corpus(options)
     for _ in range(2):  # made, then found
         assert_same(held, mapped(options, tmp_path))
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(list((tmp_path / "cache").glob("[!.]*"))) == 2
 
 
 def test_classes_gold_and_several_annotators_are_the_same_from_disk(tmp_path: Path) -> None:
@@ -243,7 +245,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("pyro_rationale.data.prepared.pack", interrupted)
     with pytest.raises(KeyboardInterrupt):
         mapped(DataOptions(documents=20), tmp_path)
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
 def test_faulty_rows_stop_it_or_are_left_out_and_counted_at_every_load(
@@ -324,3 +326,23 @@ def test_a_library_that_is_missing_is_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(DataError, match=r"--cache: Arrow files need pyarrow; pip install 'pyro_rationale\[parquet\]'"):
         mapped(DataOptions(documents=20), tmp_path)
+
+
+def _load(options: DataOptions) -> int:
+    return len(load_corpus(options).train)
+
+
+def test_of_several_processes_one_makes_it_and_leftovers_go(tmp_path: Path) -> None:
+    options = DataOptions(documents=300, cache=str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    with ProcessPoolExecutor(3, get_context("spawn")) as pool:
+        assert list(pool.map(_load, [options] * 3)) == [300] * 3
+    (arrow,) = (tmp_path / "cache").glob("*.arrow")
+    stamp, left = json.loads(arrow.with_suffix(".json").read_text())["stamp"], arrow.with_name(f".{arrow.name}.killed")
+    left.touch()
+    mapped(options, tmp_path)
+    assert json.loads(arrow.with_suffix(".json").read_text())["stamp"] == stamp
+    assert left.exists()  # perhaps somebody's work in progress
+    arrow.unlink()
+    mapped(options, tmp_path)
+    assert not left.exists()

@@ -14,8 +14,10 @@ import os
 import tempfile
 import uuid
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from pyro_rationale.errors import DataError
 
 FORMAT = 1  # raised when older files can no longer be read
 _BLOCK = 1 << 22  # bytes
-_CHUNKS = 128  # record batches of one map, before it is closed and opened anew
+_CHUNKS = 256  # record batches of one map, before it is closed and opened anew
 
 Facts = dict[str, Any]
 
@@ -55,8 +57,29 @@ class Chunk:
 
     columns: Any
     words: NDArray[np.int32]
-    starts: NDArray[np.int64]
+    starts: NDArray[np.int32]
     spans: NDArray[np.int32]
+
+    @cached_property
+    def _bits(self) -> dict[str, tuple[NDArray[np.bool_] | None, NDArray[np.int32], NDArray[np.uint8]]]:
+        """Of each column of flags: which rows have any (`None`: all), where they start, and the bits."""
+        found = {}
+        for name in ("gold", "opinion"):
+            column = self.columns.column(name)
+            valid = column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else None
+            bits = column.values.buffers()[1]
+            content = np.frombuffer(bits, np.uint8) if bits is not None else np.zeros(0, np.uint8)
+            found[name] = (valid, column.offsets.to_numpy(), content)
+        return found
+
+    def flags(self, row: int, name: str) -> NDArray[np.bool_] | None:
+        """`gold` or `opinion` of a row, `(n,)`, or `None`."""
+        valid, starts, bits = self._bits[name]
+        if valid is not None and not valid[row]:
+            return None
+        start, end = int(starts[row]), int(starts[row + 1])
+        some = np.unpackbits(bits[start >> 3 : (end + 7) >> 3], bitorder="little")
+        return some[start & 7 : (start & 7) + end - start].view(bool)
 
 
 class ArrowFile:
@@ -90,6 +113,7 @@ class ArrowFile:
             raise error if isinstance(error, Damaged) else Damaged(" ".join(str(error).split())[:120]) from None
         if stamp != self.facts["stamp"] or len(self.lengths) != self.facts["documents"]:
             raise Damaged("another one than its JSON file tells of")
+        self._firsts: list[int] = self.bounds.tolist()
         self._chunks: dict[int, Chunk] = {}
 
     def _opened(self) -> Any:
@@ -128,14 +152,14 @@ class ArrowFile:
             columns = self._reader.get_batch(number)
             words, spans = columns.column("words"), columns.column("spans")
             found = self._chunks[number] = Chunk(
-                columns, words.values.to_numpy(), words.offsets.to_numpy().astype(np.int64), spans.values.to_numpy()
+                columns, words.values.to_numpy(), words.offsets.to_numpy(), spans.values.to_numpy()
             )
         return found
 
     def locate(self, place: int) -> tuple[Chunk, int]:
         """The record batch that holds a document, and its row there."""
-        number = int(np.searchsorted(self.bounds, place, side="right")) - 1
-        return self.chunk(number), place - int(self.bounds[number])
+        number = bisect_right(self._firsts, place) - 1
+        return self.chunk(number), place - self._firsts[number]
 
     def streamed(self, column: str) -> Iterator[tuple[int, Any]]:
         """First place, and one column, of one record batch after the other."""

@@ -177,12 +177,12 @@ class _MappedRows(Sequence[_Encoded]):
         return len(self._documents)
 
     def __getitem__(self, place: Any) -> Any:
-        tokens = self._documents.encode(place, self._numbers)
+        tokens, gold, opinion = self._documents.encode_all(place, self._numbers)
         return _Encoded(
             tokens if len(tokens) else np.array([UNKNOWN]),
             None if self._targets is None else self._targets[place],
-            self._documents.flags(place, "gold"),
-            self._documents.flags(place, "opinion"),
+            gold,
+            opinion,
         )
 
 

@@ -7,6 +7,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -41,6 +42,12 @@ def kept(
     arrow()
     key = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=6).hexdigest()
     path = Path(str(options.cache)).expanduser() / f"{name}-{key}.arrow"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _turn(path):
+        return _found(path, asked, state) or _made(path, asked, state, chunks)
+
+
+def _found(path: Path, asked: Facts, state: Facts) -> ArrowFile | None:
     try:
         file = ArrowFile(path)
         if (file.facts.get("asked"), file.facts.get("state")) == (asked, state):
@@ -50,9 +57,28 @@ def kept(
         pass
     except Damaged as problem:
         log.warning("%s: damaged (%s); making it again", path, problem)
+    return None
+
+
+def _made(path: Path, asked: Facts, state: Facts, chunks: Callable[[Facts], Iterator[Packed]]) -> ArrowFile:
+    for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed
+        left.unlink(missing_ok=True)
     facts: Facts = {"asked": asked, "state": state}
     write_arrow(path, chunks(facts), facts)
     return ArrowFile(path)
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """Alone among the processes that want the same file: the first makes it, the others wait and find it."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows: each makes it, and the last one stays
+        yield
+        return
+    with path.with_name(f".{path.stem}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def in_order(work: Callable[[Job], Packed], jobs: Iterator[Job], workers: int) -> Iterator[Packed]:

@@ -47,9 +47,9 @@ class MappedDocuments(Sequence[Document]):
             return self.taken(np.arange(len(self))[place])
         if not -len(self) <= place < len(self):
             raise IndexError(f"document {place} of {len(self)}")
-        chunk, row = self.file.locate(int(self.places[place]))
+        chunk, row = self._located(place)
         columns = chunk.columns
-        start, end = chunk.starts[row : row + 2]
+        start, end = chunk.starts[row : row + 2].tolist()
         try:
             tokens = tuple(map(self.file.spellings.__getitem__, chunk.words[start:end].view(np.uint32).tolist()))
         except IndexError:
@@ -61,8 +61,8 @@ class MappedDocuments(Sequence[Document]):
             tokens=tokens,
             offsets=tuple(zip(spans[::2], spans[1::2], strict=True)),
             targets=() if self.targets is None else tuple(self.targets[place].tolist()),
-            gold=self._flags(chunk, row, "gold"),
-            opinion=self._flags(chunk, row, "opinion"),
+            gold=_tuple(chunk.flags(row, "gold")) if self.annotated else None,
+            opinion=_tuple(chunk.flags(row, "opinion")) if self.annotated else None,
             maps=self._maps(chunk, row),
         )
 
@@ -80,17 +80,27 @@ class MappedDocuments(Sequence[Document]):
 
     def encode(self, place: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers of a document's words `(n,)`, given those of all spellings."""
-        chunk, row = self.file.locate(int(self.places[place]))
+        return self._encoded(*self._located(place), numbers)
+
+    def encode_all(
+        self, place: int, numbers: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+        """The same, with the document's gold and opinion words, `(n,)` each or `None`."""
+        chunk, row = self._located(place)
+        words = self._encoded(chunk, row, numbers)
+        if not self.annotated:
+            return words, None, None
+        return words, chunk.flags(row, "gold"), chunk.flags(row, "opinion")
+
+    def _located(self, place: int) -> tuple[Chunk, int]:
+        return self.file.locate(int(self.places[place]))
+
+    def _encoded(self, chunk: Chunk, row: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         words = chunk.words[chunk.starts[row] : chunk.starts[row + 1]]
         try:
             return numbers[words.view(np.uint32)]  # a negative number is as much too large as others
         except IndexError:
             raise self._damaged() from None
-
-    def flags(self, place: int, kind: str) -> NDArray[np.bool_] | None:
-        """`gold` or `opinion` of a document, `(n,)`, or `None`."""
-        found = self._flags(*self.file.locate(int(self.places[place])), kind)
-        return None if found is None else np.array(found, dtype=bool)
 
     def keys(self, column: str) -> NDArray[np.int64]:
         """`text_key` or `word_key` of each, `(N,)`."""
@@ -112,13 +122,13 @@ class MappedDocuments(Sequence[Document]):
     def _damaged(self) -> DataError:
         return DataError(f"{self.file.path}: damaged (a word that it does not have); delete it, and it is made again")
 
-    def _flags(self, chunk: Chunk, row: int, kind: str) -> tuple[bool, ...] | None:
-        found = chunk.columns.column(kind)[row].as_py() if self.annotated else None
-        return None if found is None else tuple(found)
-
     def _maps(self, chunk: Chunk, row: int) -> tuple[tuple[bool, ...], ...] | None:
         found = chunk.columns.column("maps")[row].as_py() if self.annotated else None
         return None if found is None else tuple(map(tuple, found))
+
+
+def _tuple(flags: NDArray[np.bool_] | None) -> tuple[bool, ...] | None:
+    return None if flags is None else tuple(flags.tolist())
 
 
 def taken(documents: Sequence[Document], positions: Places) -> Sequence[Document]:
