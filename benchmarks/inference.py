@@ -143,7 +143,8 @@ def main(
         one.write_text(documents[0].text + "\n", encoding="utf-8")
         fitted = Fitted.load(folder, device)
         found = {**machine(fitted.device), **measure(fitted, documents, rounds)}
-        explain: list[object] = ["-m", "pyro_rationale.explain", "--run", folder, "--json", "--device", device, "--threads", threads]
+        explain: list[object] = ["-m", "pyro_rationale.explain", "--run", folder, "--json", "--device", device]
+        explain += ["--threads", threads]
         words_of: dict[str, list[object]] = {"bulk": [*explain, "--file", file]}
         words_of |= {STARTS[0]: [*explain, "--file", one], STARTS[1]: ["-c", "import torch"]}
         turns = [{name: command(*arguments) for name, arguments in words_of.items()} for _ in range(rounds)]
