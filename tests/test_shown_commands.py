@@ -59,6 +59,7 @@ def test_a_command_of_a_block_runs(
     for run in {word for word in words if re.fullmatch(r"runs/[\w-]+", word)} - made:
         shutil.copytree(small_run(shown), tmp_path / run)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))  # as Python does for a script there
     before = [[word for word in words if word != "--tables"]] if "--tables" in words else []  # tables want cells
     for typed in (*before, words):
         with pytest.raises(SystemExit) as end:
