@@ -2,7 +2,7 @@
 
 A step of several processes is the step of one: the gradients of the shares are added, weighted by their documents,
 and so are the figures on which the control of the rate decides. Weights, optimiser and control therefore stay the
-same everywhere without being sent, and only one process, the main one, evaluates, prints and writes.
+same everywhere without being sent. Development texts are shared out, too; only the main process prints and writes.
 
 The engine is torch.distributed: gloo on CPUs, NCCL between GPUs. Gradients and figures travel in one flat
 all-reduce. `DistributedDataParallel` would hide a part of it behind the backward pass, but wants a module's `forward`
@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from types import FrameType
 from typing import TypeVar
 
@@ -56,7 +57,7 @@ class Group:
 
     @property
     def main(self) -> bool:
-        """Whether this process evaluates, prints and writes."""
+        """Whether this process prints and writes."""
         return self.rank == 0
 
     @property
@@ -74,6 +75,14 @@ class Group:
     def given(self, make: Callable[[], T]) -> T:
         """What `make` returns in the main process; it is called nowhere else."""
         return make()
+
+    def part(self, items: Iterable[T]) -> Iterator[T]:
+        """Every process its own of them, until all are taken."""
+        return iter(items)
+
+    def gathered(self, value: T) -> list[T]:
+        """The values of all processes, by rank."""
+        return [value]
 
     def join(
         self, parameters: Sequence[Tensor], buffers: Buffers, documents: int, sums: Tensor
@@ -150,6 +159,17 @@ class Processes(Group):
         with _companions():
             dist.broadcast_object_list(told, src=0)
         return told[0]  # type: ignore[return-value]
+
+    def part(self, items: Iterable[T]) -> Iterator[T]:
+        """Every `size`-th."""
+        return islice(items, self.rank, None, self.size)
+
+    def gathered(self, value: T) -> list[T]:
+        """Sent by all to all."""
+        values: list[T | None] = [None] * self.size
+        with _companions():
+            dist.all_gather_object(values, value)
+        return values  # type: ignore[return-value]
 
     def join(
         self, parameters: Sequence[Tensor], buffers: Buffers, documents: int, sums: Tensor

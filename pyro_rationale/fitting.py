@@ -25,7 +25,7 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation import evaluate_documents
 from pyro_rationale.history import EpochRecord, StepRecord
-from pyro_rationale.inference.comparison import Held, held_out
+from pyro_rationale.inference.comparison import held_out
 from pyro_rationale.inference.report import objective_report
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.runs import (
@@ -42,7 +42,7 @@ from pyro_rationale.runs import (
 )
 from pyro_rationale.storage import read_tensors, write_bytes, write_json, write_tensors
 from pyro_rationale.training import Facts, Trainer
-from pyro_rationale.watch import DevScore, Watch, score_modes
+from pyro_rationale.watch import Watch, score_modes
 
 SAVE_SECONDS = 20.0  # between checkpoints within an epoch: a crash loses less than this, an interrupt only a step
 
@@ -105,7 +105,8 @@ class Fit:
                     if now - saved > SAVE_SECONDS:
                         self.save()
                         saved = time.monotonic()
-                score, held = self.group.given(self._evaluate)
+                score = score_modes(self.fitted, self.dev, group=self.group)
+                held = held_out(self.fitted, self.dev, self.prior, group=self.group)
                 with self.trainer.unbroken():
                     closed = self.watch.close_epoch(self.trainer.finish_epoch(), score)
                     closed.dev_elbo, closed.dev_expected = held.elbo, held.cost
@@ -130,9 +131,6 @@ class Fit:
     def group(self) -> Group:
         """The processes that make this fit."""
         return self.trainer.group
-
-    def _evaluate(self) -> tuple[DevScore, Held]:
-        return score_modes(self.fitted, self.dev), held_out(self.fitted, self.dev, self.prior)
 
     def _stopped(self) -> bool:
         return bool(self.history) and self.watch.finished(self.history[-1])

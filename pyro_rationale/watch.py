@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyro_rationale.control import Schedule
 from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.distributed import ALONE, Group
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.history import EpochRecord, collapse
 from pyro_rationale.runs import Fitted
@@ -35,11 +36,13 @@ class DevScore:
 
 
 @torch.no_grad()
-def score_modes(fitted: Fitted, batches: BucketedBatches, batch_size: int = 256) -> DevScore:
-    """Decode the mode mask of every document and predict from it."""
+def score_modes(
+    fitted: Fitted, batches: BucketedBatches, batch_size: int = 256, group: Group = ALONE
+) -> DevScore:
+    """Decode the mode mask of every document and predict from it; each process of a group takes its part of them."""
     fitted.eval()
     error = kept = words = empty = changes = documents = 0.0
-    for batch in batches.ordered(batch_size):
+    for batch in group.part(batches.ordered(batch_size)):
         batch = batch.to(fitted.device)
         z = fitted.guide.posterior(batch).mode
         outputs = fitted.model.encoder(batch.tokens, z, batch.lengths)
@@ -51,6 +54,8 @@ def score_modes(fitted: Fitted, batches: BucketedBatches, batch_size: int = 256)
         empty += float((z.sum(-1) == 0).sum())
         changes += float((z[:, 1:] - z[:, :-1]).abs().mul(batch.mask[:, 1:]).sum())
         documents += len(batch)
+    sums = group.gathered((error, kept, words, empty, changes, documents))
+    error, kept, words, empty, changes, documents = (sum(column) for column in zip(*sums, strict=True))
     return DevScore(error / documents, kept / words, empty / documents, kept / documents, changes / documents)
 
 

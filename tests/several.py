@@ -18,17 +18,22 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
+import pytest
 import torch
 from torch import Tensor
 
 from pyro_rationale.commands import run_command
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributed import ALONE, Group
+from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.errors import DataError
 from pyro_rationale.fitting import Fit, fit_run, prepare
 from pyro_rationale.history import EpochRecord
+from pyro_rationale.inference import comparison
 from pyro_rationale.launch import joined
+from pyro_rationale.models import RationaleModel
 from pyro_rationale.training import Trainer
+from pyro_rationale.watch import score_modes
 from small_fit import Break, small
 
 CASES: dict[str, dict[str, Any]] = {
@@ -46,7 +51,7 @@ _rand = torch.rand
 
 
 class ByDocument:
-    """In place of `torch.rand` during the steps of a trainer."""
+    """In place of `torch.rand` during the steps of a trainer, and their evaluation."""
 
     def __init__(self) -> None:
         self.batch: Batch | None = None
@@ -80,11 +85,19 @@ class ByDocument:
             finally:
                 self.batch = None
 
-        torch.rand, Trainer._launch = self, launch  # type: ignore[assignment, method-assign]
-        try:
+        def terms(model: RationaleModel, q: MaskDistribution, batch: Batch, samples: int) -> comparison.Terms:
+            self.batch, self.calls = batch, 0
+            try:
+                return evaluated(model, q, batch, samples)
+            finally:
+                self.batch = None
+
+        evaluated = comparison.batch_terms
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "rand", self)
+            patch.setattr(Trainer, "_launch", launch)
+            patch.setattr(comparison, "batch_terms", terms)
             yield
-        finally:
-            torch.rand, Trainer._launch = _rand, original  # type: ignore[method-assign]
 
 
 class Last(Break):
@@ -101,7 +114,8 @@ def gradients(case: str, folder: Path, group: Group) -> dict[str, Any]:
     """The first two steps in double precision: gradients, records, and where they lead."""
     torch.set_default_dtype(torch.float64)
     try:
-        trainer = prepare(small(**SIZES, **CASES[case]), folder, group=group).trainer
+        fit = prepare(small(**SIZES, **CASES[case]), folder, group=group)
+        trainer = fit.trainer
         if case == "ahead":  # steps are launched before the one before has reported, as on a GPU
             trainer.ahead, trainer.optimizer = True, torch.optim.Adam(trainer.named.values(), lr=3e-3, fused=True)
         found: dict[str, Any] = {}
@@ -112,7 +126,9 @@ def gradients(case: str, folder: Path, group: Group) -> dict[str, Any]:
                 continue
             for name, parameter in trainer.named.items():
                 found[f"gradient {number} of {name}"] = None if parameter.grad is None else parameter.grad.clone()
-        return found | trainer.weights()
+        score = score_modes(fit.fitted, fit.dev, 3, group)
+        held = comparison.held_out(fit.fitted, fit.dev, fit.prior, 3, group)
+        return found | trainer.weights() | {"evaluation": [*vars(score).values(), *vars(held).values()]}
     finally:
         torch.set_default_dtype(torch.float32)
 

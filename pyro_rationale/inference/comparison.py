@@ -37,6 +37,7 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document, TaskKind
+from pyro_rationale.distributed import ALONE, Group
 from pyro_rationale.distributions import ChainPrior, IndependentMask, LinearChain, MaskDistribution, RecurrentMask
 from pyro_rationale.distributions.scan import bernoulli_kl, softplus
 from pyro_rationale.inference.evidence import iwae
@@ -108,6 +109,10 @@ class Terms:
     log_normalizer: Tensor
     rated: Tensor
     words: Tensor
+
+    def cpu(self) -> Terms:
+        """The same on the CPU."""
+        return Terms(**{f.name: getattr(self, f.name).cpu() for f in fields(Terms)})
 
     @staticmethod
     def joined(parts: Sequence[Terms]) -> Terms:
@@ -304,18 +309,22 @@ class Held:
     cost: float
 
 
-def held_out(fitted: Fitted, batches: BucketedBatches, prior: ChainPrior, batch_size: int = 256) -> Held:
-    """Both figures in the middle of training, one mask per document.
+def held_out(
+    fitted: Fitted, batches: BucketedBatches, prior: ChainPrior, batch_size: int = 256, group: Group = ALONE
+) -> Held:
+    """Both figures in the middle of training, one mask per document; each process of a group takes its part of them.
 
     Under the prior asked for, not the one that training is at, or the figures would be of other scales from epoch to
     epoch; and with the sigma that fits the errors of these masks, since training leaves its own until the end.
     """
     fitted.eval()
     parts = []
-    with _seeded(fitted, 0):
-        for batch in batches.ordered(batch_size):
+    with _seeded(fitted, group.rank):
+        for batch in group.part(batches.ordered(batch_size)):
             batch = batch.to(fitted.device)
-            parts.append(batch_terms(fitted.model, fitted.guide.posterior(batch), batch, 1))
+            terms = batch_terms(fitted.model, fitted.guide.posterior(batch), batch, 1)
+            parts.append(terms if group.alone else terms.cpu())
+    parts = [part for some in group.gathered(parts) for part in some]
     terms = Terms.joined(parts).under(prior)
     now = Setting.of(fitted.model, 1.0)
     likelihood = float(terms.log_likelihood.mean())
