@@ -12,7 +12,14 @@ import torch
 from torch import Tensor
 
 from oracle import Oracle, chi_square_z
-from pyro_rationale.distributions import ChainPrior, IndependentMask, LinearChain, methods
+from pyro_rationale.distributions import (
+    ChainPrior,
+    HardKumaMask,
+    IndependentMask,
+    LinearChain,
+    RelaxedMask,
+    methods,
+)
 from pyro_rationale.distributions.methods import METHODS, SHORT, WIDE, choose, using
 from pyro_rationale.distributions.scan import backward_logits, best_logits, follow, linear_recurrence
 
@@ -245,9 +252,15 @@ def test_nothing_looks_at_values_on_a_device() -> None:
     fields = torch.zeros(4, 20, device="meta", requires_grad=True)
     coupling = torch.zeros(4, 19, device="meta", requires_grad=True)
     prior = ChainPrior.from_rate_span(0.2, 4.0).distribution(lengths, 20)
-    for law in (LinearChain(fields, coupling, lengths), LinearChain(fields, 0.5), IndependentMask(fields, lengths)):
+    for law in (
+        LinearChain(fields, coupling, lengths),
+        LinearChain(fields, 0.5),
+        IndependentMask(fields, lengths),
+        RelaxedMask(fields, lengths),
+        HardKumaMask(fields.exp(), fields.exp(), lengths),
+    ):
         wide = law.expand((2, 4))
-        z = wide.sample()
+        z = wide.rsample() if wide.has_rsample else wide.sample()
         terms = torch.distributions.kl_divergence(wide, prior), wide.entropy(), wide.log_prob(z), prior.log_prob(z)
         total = sum(term.sum() for term in terms) + wide.mean.sum() + wide.change.sum() + wide.mode.sum()
         total.backward()

@@ -83,7 +83,8 @@ class HardKumaraswamy(TorchDistribution):
 
     def _exponent(self, place: Tensor | float) -> Tensor:
         """-log(place^a)."""
-        return -self.a * torch.as_tensor(place, dtype=self.a.dtype, device=self.a.device).log()
+        # A number's logarithm is taken here: a tensor of it would be copied to the device, which is waited for.
+        return -self.a * (place.log() if isinstance(place, Tensor) else math.log(place))
 
     # Atoms.
 
