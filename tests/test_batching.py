@@ -151,6 +151,19 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     assert order(batches) == order(batches.epoch(0))
 
 
+@pytest.mark.parametrize("steps", [1, 3, 6, 7, 16])
+def test_short_and_long_epochs_are_cut_from_one_row_of_whole_ones(steps: int) -> None:
+    documents = corpus(50)
+    whole = BucketedBatches(documents, WORDS, one_target(), 8, seed=2)
+    assert len(whole) == 7
+    row = [batch.index.tolist() for number in range(4) for batch in whole.epoch(number) if batch.index is not None]
+    cut = BucketedBatches(documents, WORDS, one_target(), 8, seed=2, steps=steps)
+    assert len(cut) == steps
+    for number in range(24 // steps):
+        found = [batch.index.tolist() for batch in cut.epoch(number) if batch.index is not None]
+        assert found == row[number * steps : (number + 1) * steps]
+
+
 def test_company_and_order_of_lengths_change_between_epochs() -> None:
     batches = BucketedBatches(corpus(2000), WORDS, one_target(), 8, seed=1)
     first, second = (

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from pyro_rationale.config import Config
 from pyro_rationale.data import CORPORA, Corpus, DataOptions, TargetSpec, load_corpus
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation import evaluate_documents
 from pyro_rationale.fit import default_name, fit, format_target, free_folder
 from pyro_rationale.fitting import settle_sigma
@@ -25,7 +26,7 @@ from pyro_rationale.history import EpochRecord
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.runs import Fitted, read_config
 from pyro_rationale.watch import score_modes
-from small_fit import ROOT, fit_small, flags, result, small, table
+from small_fit import ROOT, Break, differences, fit_small, flags, result, small, table, whole
 
 TEST_KEYS = {"mse", "selected", "span", "empty", "elbo", "expected_cost", "kl", "entropy"}
 GOLD_KEYS = {"precision", "recall", "f1", "opinion_recall", "precision_lei"}
@@ -81,6 +82,27 @@ def test_it_ends_with_a_table_and_three_documents(run: tuple[Path, str]) -> None
     assert corpus.test[2].text.split()[0] in words
     assert "[" in words.partition(told[0].split(":")[0])[2]  # kept words are in brackets where there is no colour
     assert output.rstrip().endswith(f"explain --run '{folder}'")
+
+
+def test_an_epoch_may_be_a_part_of_the_texts(tmp_path: Path) -> None:
+    """48 texts in batches of 16 are three steps; resumed in the middle of such an epoch it is the same fit."""
+    fit_small(tmp_path / "two", steps=8, epoch_steps=2)
+    epochs = [json.loads(line) for line in (tmp_path / "two" / "epochs.jsonl").read_text().splitlines()]
+    assert [epoch["step"] for epoch in epochs] == [2, 4, 6, 8]
+    with pytest.raises(KeyboardInterrupt):
+        fit_small(tmp_path / "broken", Break(steps=5), steps=8, epoch_steps=2)
+    fit_small(tmp_path / "broken", resume=True, steps=8, epoch_steps=2)
+    assert differences(tmp_path / "two", tmp_path / "broken") == []
+    assert fit_small(tmp_path / "short", steps=2)[0].trainer.step == 2  # no more than was asked for
+    assert fit_small(tmp_path / "whole", steps=4)[0].trainer.step == 6  # whole epochs
+    with pytest.raises(ConfigError, match="--epoch-steps: expected a number above 0"):
+        small(epoch_steps=0)
+
+
+def test_a_fit_from_an_arrow_file_is_the_fit_from_memory(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    fit_small(tmp_path / "arrow", cache=str(tmp_path / "cache"))
+    assert differences(whole(), tmp_path / "arrow") == []
 
 
 def test_quiet_prints_the_result_alone(tmp_path: Path) -> None:
