@@ -11,7 +11,6 @@ of a file, pages that are mapped for a while count as well. Seconds are the proc
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ import click
 import torch
 from rich.console import Console
 from rich.table import Table
-from timing import machine, write
+from timing import machine, peak_memory, write
 
 from pyro_rationale.data import BucketedBatches, Corpus, DataOptions, Vocabulary
 from pyro_rationale.data.synthetic import load_synthetic
@@ -48,10 +47,9 @@ def watch(documents: int, cache: str | None) -> dict[str, float]:
     vocabulary = timed("count", lambda: Vocabulary.build(corpus.train))
     batches = timed("prepare", lambda: BucketedBatches(corpus.train, vocabulary, corpus.spec, 64))
     real, padded = timed("batches", lambda: epoch(batches))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     every = len(corpus.train) + len(corpus.dev) + len(corpus.test)
     sizes = {"documents": every, "trained": documents, "words": real, "padding": 1 - real / padded}
-    return {**found, **sizes, "megabytes": peak}
+    return {**found, **sizes, "megabytes": peak_memory()}
 
 
 def epoch(batches: BucketedBatches) -> tuple[int, int]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import subprocess
 import sys
 import time
@@ -28,7 +27,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from step import Sizes, actions_of, make_batches
-from timing import machine, take_turns, write
+from timing import machine, peak_memory, take_turns, write
 
 from pyro_rationale.data import BucketedBatches, DataOptions, Vocabulary, load_corpus
 from pyro_rationale.estimators import DEFAULT, ONE_SAMPLE
@@ -101,8 +100,7 @@ def read_corpus(count: int) -> dict[str, float]:
     vocabulary = Vocabulary.build(corpus.train)
     for _ in BucketedBatches(corpus.train, vocabulary, corpus.spec, 64):
         pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": time.process_time() - start, "megabytes": peak / 1024}
+    return {"seconds": time.process_time() - start, "megabytes": peak_memory()}
 
 
 @click.command()

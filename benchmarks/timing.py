@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+import re
+import resource
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -61,6 +63,16 @@ def ratios(values: list[float], floor: list[float]) -> dict[str, float]:
     quotients = [value / base for value, base in zip(values, floor, strict=True)]
     found = {"ratio": median(quotients), "lowest": min(quotients), "highest": max(quotients)}
     return {**{k: round(v, 3) for k, v in found.items()}, "ms": round(1e3 * median(values), 2)}
+
+
+def peak_memory() -> float:
+    """Most megabytes that this process has had, the files that it maps included."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage counts what the parent had when it started this process
+        found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
+        if found:
+            return int(found[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def machine(device: torch.device) -> dict[str, Any]:
