@@ -23,7 +23,6 @@ from rich.console import Console
 from rich.table import Table
 from timing import write
 
-BARS = ("relaxed, relaxed, K = 1", "chain, rloo, K = 4", "independent, rloo, K = 4", "recurrent, rloo, K = 4")
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ def epochs(plan: Plan, step: dict[str, Any], gpus: list[int]) -> list[dict[str, 
     """Of each measured step: documents per second on one GPU, and an epoch's hours on several."""
     rows = []
     for row in step["rows"]:
+        if row["step"] == "floor":
+            continue  # no way to train
         seconds = row["ms"] / 1e3 * plan.words / step["words"]
         hours = {n: plan.documents / (n * row["batch"]) * (seconds + plan.exchange(n)) / 3600 for n in gpus}
         speed = row["batch"] / seconds
@@ -85,7 +86,7 @@ def corpus(plan: Plan, data: dict[str, Any]) -> dict[str, float]:
 @click.option("--parameters", default=2.2e6, show_default=True, help="exchanged in a step")
 @click.option("--bandwidth", default=25.0, show_default=True, help="between GPUs, GB/s; assumed")
 @click.option("--latency", default=1e-4, show_default=True, help="of an exchange, seconds; assumed")
-@click.option("--all", "everything", is_flag=True, help="every step that was measured, not only those with a bar")
+@click.option("--only", multiple=True, help="guides or estimators to show; may be repeated  [default: all]")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="write the figures here, too")
 def main(
     step_file: Path,
@@ -96,13 +97,13 @@ def main(
     parameters: float,
     bandwidth: float,
     latency: float,
-    everything: bool,
+    only: tuple[str, ...],
     out: Path | None,
 ) -> None:
     """Print the tables."""
     step, data = (json.loads(path.read_text(encoding="utf-8")) for path in (step_file, data_file))
     plan = Plan(documents, words, parameters, bandwidth * 1e9, latency)
-    rows = [row for row in epochs(plan, step, list(gpus)) if everything or row["step"] in BARS]
+    rows = [row for row in epochs(plan, step, list(gpus)) if not only or set(only) & set(row["step"].split(", "))]
     needs = corpus(plan, data)
     write(out, {"benchmark": "projection", "step": step["device"], "data": data["device"], "epochs": rows, **needs})
     show(plan, step, rows, needs)
