@@ -24,7 +24,6 @@ from rich.table import Table
 from timing import write
 
 
-
 @dataclass(frozen=True)
 class Plan:
     """What is to be trained, and what between.
