@@ -55,7 +55,6 @@ PARTS = (
     Part("overhead", 45, script("overhead", "--quick")),
     Part("step-without-graphs", 40, script("step", "--quick", "--no-graphs")),
     Part("step-bf16", 40, script("step", "--quick", "--precision", "bf16")),
-    Part("step-without-streams", 40, script("step", "--quick", "--no-streams")),
     Part("time_to_f1", 45, script("time_to_f1", "--threads", "4")),
     Part("nccl", 45, NCCL),
     Part("step", 100, script("step", "--steps", "3")),

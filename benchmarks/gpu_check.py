@@ -20,33 +20,51 @@ from rich.console import Console
 from rich.markup import escape
 from step import BARS, Sizes, make_batches, make_trainer
 from timing import machine, settle, write
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_rationale.nn.gated import gated_lstm
+from pyro_rationale.nn.recorded import run_lstm, usable
 from pyro_rationale.runs import pick_device
 
 STEPS = 3
 
 
 def deviations(device: torch.device) -> dict[str, float]:
-    """Largest relative deviation from the CPU of the gated LSTM and its gradients, call by call."""
+    """Largest relative deviation from the CPU of both LSTMs' states and gradients, call by call."""
     random = torch.Generator().manual_seed(0)
     found: dict[str, float] = {}
+    allowed, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
     for call in range(4):
-        given = [torch.rand(shape, generator=random) - 0.5 for shape in ((6, 21, 80), (80, 20))]
-        given.append(torch.rand(6, 21, generator=random))
-        on_device = results(tuple(value.to(device) for value in given))
-        names = ("states", "inputs", "matrix", "weights")
-        for name, ours, theirs in zip(names, on_device, results(given), strict=True):
-            error = float((ours.cpu() - theirs).abs().max() / theirs.abs().max())
-            found[f"call {call + 1}, {name}"] = error
+        gated = [torch.rand(shape, generator=random) - 0.5 for shape in ((6, 21, 80), (80, 20))]
+        gated.append(torch.rand(6, 21, generator=random))
+        shapes = (6, 21, 12), (80, 12), (80, 20), (80,), (80,)
+        plain = [torch.rand(shape, generator=random) - 0.5 for shape in shapes]
+        for name, function, given in (("gated", gated_lstm, gated), ("lstm", lstm, plain)):
+            on_device = results(function, [value.to(device) for value in given])
+            for place, (ours, theirs) in enumerate(zip(on_device, results(function, given), strict=True)):
+                error = float((ours.cpu() - theirs).abs().max() / theirs.abs().max())
+                found[f"{name}, call {call + 1}, result {place}"] = error
+    torch.backends.cudnn.allow_tf32 = allowed
     return found
 
 
-def results(given: Any) -> list[Tensor]:
+def lstm(inputs: Tensor, *weights: Tensor) -> Tensor:
+    """As networks call it, with these weights."""
+    module = nn.LSTM(inputs.shape[-1], weights[1].shape[1], batch_first=True)
+    for name, value in zip(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), weights, strict=True):
+        delattr(module, name)
+        setattr(module, name, value)
+    if inputs.is_cuda and usable(inputs.device):
+        return run_lstm(module, inputs)
+    start = inputs.new_zeros(1, len(inputs), weights[1].shape[1])
+    states: Tensor = torch.lstm(inputs, (start, start), list(weights), True, 1, 0.0, True, False, True)[0]
+    return states
+
+
+def results(function: Any, given: list[Tensor]) -> list[Tensor]:
     """States and the gradients of the sum of their squares."""
     arguments = [value.clone().requires_grad_() for value in given]
-    states = gated_lstm(*arguments)
+    states = function(*arguments)
     return [states.detach(), *torch.autograd.grad(states.square().sum(), arguments)]
 
 
@@ -107,6 +125,8 @@ def main(device: str, hidden: int, out: Path | None) -> None:
     console = Console(width=150)
     facts: dict[str, Any] = {"benchmark": "gpu_check", **machine(place), "deviations": deviations(place)}
     console.print(f"largest deviation from the CPU: {max(facts['deviations'].values()):.2g}")
+    if place.type == "cuda":
+        console.print(f"LSTMs are {'' if usable(place) else 'NOT '}replayed from graphs")
     for kind in BARS:
         name = ", ".join(map(str, kind))
         found = facts[name] = {"waits": waits(sizes, kind), **profile(sizes, kind)}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pyro_rationale.nn.precision import arithmetic
-
-STREAMS = True  # the directions of a BiLSTM side by side on a GPU, which neither of them fills
+from pyro_rationale.nn.recorded import run_lstm
 
 
 def reverse_words(values: Tensor, lengths: Tensor) -> Tensor:
@@ -90,29 +88,7 @@ class BiLSTM(nn.Module):
                 states = self.dropout(states)
                 if layer == 0 and context is not None and self.context is not None:
                     states = states + self.context(context)[:, None]
-                states = torch.cat(both_ways(ahead, behind, states, lengths), dim=-1)
+                before = run_lstm(ahead, states)
+                after = reverse_words(run_lstm(behind, reverse_words(states, lengths)), lengths)
+                states = torch.cat([before, after], dim=-1)
         return self.dropout(states.to(precision))
-
-
-def both_ways(ahead: nn.Module, behind: nn.Module, states: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """`ahead` on the words as they stand, `behind` on them reversed; on a GPU at the same time."""
-    if not (STREAMS and states.is_cuda):
-        before: Tensor = ahead(states)[0]
-        return before, reverse_words(behind(reverse_words(states, lengths))[0], lengths)
-    here, aside = torch.cuda.current_stream(states.device), _aside(states.device)
-    aside.wait_stream(here)
-    with torch.cuda.stream(aside):
-        after = reverse_words(behind(reverse_words(states, lengths))[0], lengths)
-    before = ahead(states)[0]
-    here.wait_stream(aside)
-    # What one stream made and the other uses must not be taken for free memory while it does.
-    for shared in (states, lengths):
-        shared.record_stream(aside)
-    after.record_stream(here)
-    return before, after
-
-
-@lru_cache(maxsize=8)
-def _aside(device: torch.device) -> torch.cuda.Stream:
-    """The stream of the second direction."""
-    return torch.cuda.Stream(device)

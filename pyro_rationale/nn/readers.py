@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pyro_rationale.nn.gated import gated_lstm
 from pyro_rationale.nn.precision import plain
+from pyro_rationale.nn.recorded import run_lstm
 
 
 class Reader(Protocol):
@@ -40,7 +41,7 @@ class LSTMReader(nn.Module):
     def forward(self, inputs: Tensor, weights: Tensor, hard: bool) -> Tensor:
         """States after each word, `(N, L, width)`."""
         if hard:
-            return self.lstm(inputs)[0]
+            return run_lstm(self.lstm, inputs)
         from_word, from_state, word_bias, state_bias = self.lstm.all_weights[0]
         projected = F.linear(inputs, from_word, word_bias + state_bias)
         with plain(inputs):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 GRAPHS = True  # off: every kernel is launched from here
 LARGEST = 128 * 2**20  # bytes of the largest argument; with more to compute, launching is not what takes the time
-KEPT = 24  # graphs
+SHARE = 0.2  # of the device's memory, for what graphs read and write
 
 Outputs = tuple[Tensor, ...]
 
@@ -29,6 +29,11 @@ class Recording:
     graph: torch.cuda.CUDAGraph
     inputs: tuple[Tensor, ...]
     outputs: Outputs
+
+    @property
+    def nbytes(self) -> int:
+        """Of these tensors."""
+        return sum(value.nbytes for value in (*self.inputs, *self.outputs))
 
 
 _seen: set[Any] = set()
@@ -44,7 +49,9 @@ def replayed(function: Callable[..., Outputs], *inputs: Tensor) -> Outputs:
             object for all calls.
         inputs: all that it reads, without gradients.
     """
-    if not (GRAPHS and inputs[0].is_cuda) or max(value.nbytes for value in inputs) > LARGEST:
+    if not (GRAPHS and inputs[0].is_cuda) or torch.is_inference_mode_enabled():
+        return function(*inputs)
+    if max(value.nbytes for value in inputs) > LARGEST:
         return function(*inputs)
     key = function, tuple((value.shape, value.stride(), value.dtype, value.device) for value in inputs)
     if key not in _seen:  # lengths that come once are not worth recording; and libraries want one run before
@@ -58,8 +65,9 @@ def replayed(function: Callable[..., Outputs], *inputs: Tensor) -> Outputs:
         if recording is None:
             return function(*inputs)
         _recordings[key] = recording
-        if len(_recordings) > KEPT:
-            _recordings.popitem(last=False)
+        room = SHARE * torch.cuda.get_device_properties(inputs[0].device).total_memory
+        while len(_recordings) > 1 and sum(known.nbytes for known in _recordings.values()) > room:
+            _recordings.popitem(last=False)  # the one that was not used for longest
     _recordings.move_to_end(key)
     for own, value in zip(recording.inputs, inputs, strict=True):
         own.copy_(value)
