@@ -42,10 +42,14 @@ SMALLER: dict[str, list[str]] = {
     "study sbc": "--number 10 --words 6 --draws 20 --chains 5 --samples 100 --thin 1 --warmup 2".split(),
     "benchmarks/chain.py": "--device cpu --words 8 --chains 2 --rounds 1".split(),
     "benchmarks/rationales.py": [],
+    "benchmarks/step.py": "--device cpu --quick --steps 1 --batch 2 --words 12 --hidden 6".split(),
     "benchmarks/picture.py": ["--number", "1"],
 }
-# Not run here: fits in several processes, on several devices or machines. That test starts such processes.
-APART = {"--devices": "test_distributed.py"}
+# Not run here but by another test: fits in several processes, on several devices or machines, and what reads the
+# figures of other scripts.
+APART = {"--devices": "test_distributed.py", "benchmarks/projection.py": "test_projection.py"}
+# Run by no test: these take a minute or more at their smallest. Flags of the second are looked at in test_docs.py.
+NOT_RUN = ("benchmarks/data.py", "--epoch-steps")
 STAND_INS = {
     **dict.fromkeys(("imdb", "movie-sentences", "vader-movies"), "reviews.csv"),
     "glove": "vectors.txt",
@@ -87,8 +91,8 @@ class Shown:
 
     @property
     def apart(self) -> bool:
-        """Whether another test has to run it."""
-        return any(flag in self.asked for flag in APART)
+        """Whether it is not run with the others."""
+        return any(word in self.words for word in (*APART, *NOT_RUN))
 
     def arguments(self) -> list[str]:
         """Its arguments at the size of a test."""
@@ -128,7 +132,9 @@ def write_inputs(folder: Path) -> None:
     rows = [f"the food was {looks[i % 5]} on day {i}" + f",0.{2 * (i % 5)}" * len(columns) for i in range(60)]
     for name in ("reviews.csv", "lounge.csv"):
         table(folder / name, f"text,{','.join(columns)}", rows)
-    (folder / "big.jsonl").write_text("".join(f'{{"text": "{n} good days", "stars": {n % 5}}}\n' for n in range(60)))
+    for name in ("big.jsonl", "reviews.jsonl"):
+        lines = [f'{{"text": "{i} {looks[i % 5]} days", "stars": {i % 5}}}\n' for i in range(60)]
+        (folder / name).write_text("".join(lines), encoding="utf-8")
     (folder / "texts.txt").write_text("The head looked great.\nA dull taste.\n", encoding="utf-8")
     vectors = [f"{word} {i / 9:.2f} {1 - i / 5:.2f} 0.5" for i, word in enumerate(["the", "food", "was", *looks])]
     (folder / "vectors.txt").write_text("\n".join(vectors) + "\n", encoding="utf-8")

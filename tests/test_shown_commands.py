@@ -73,9 +73,9 @@ def test_a_command_of_a_block_runs(
 def test_what_is_not_run_here_is_run_there() -> None:
     apart = [shown for shown in shown_commands() if shown.apart]
     assert apart
-    for flag, name in APART.items():
-        assert any(flag in shown.asked for shown in apart)
-        assert flag in (ROOT / "tests" / name).read_text(encoding="utf-8")
+    for word, name in APART.items():
+        assert any(word in shown.words for shown in apart)
+        assert Path(word).name in (ROOT / "tests" / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("shown", shown_targets(), ids=lambda shown: " ".join(shown.words))
