@@ -113,7 +113,7 @@ def small_run(folder: Path, steps: int, device: str, threads: int) -> None:
 @click.option("--words", default=150, show_default=True, help="of each text")
 @click.option("--rounds", default=3, show_default=True, help="that count; the median is shown")
 @click.option("--device", default="cpu", show_default=True)
-@click.option("--threads", default=1, show_default=True, help="of the networks; `explain` uses another core to write")
+@click.option("--threads", default=1, show_default=True, help="of the networks here; explain has its own")
 @click.option("--quick", is_flag=True, help="few texts, a hardly fitted run: does it work?")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="write the figures here, too")
 def main(
@@ -144,7 +144,6 @@ def main(
         fitted = Fitted.load(folder, device)
         found = {**machine(fitted.device), **measure(fitted, documents, rounds)}
         explain: list[object] = ["-m", "pyro_rationale.explain", "--run", folder, "--json", "--device", device]
-        explain += ["--threads", threads]
         words_of: dict[str, list[object]] = {"bulk": [*explain, "--file", file]}
         words_of |= {STARTS[0]: [*explain, "--file", one], STARTS[1]: ["-c", "import torch"]}
         turns = [{name: command(*arguments) for name, arguments in words_of.items()} for _ in range(rounds)]

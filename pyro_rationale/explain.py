@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
-from pyro_rationale.background import in_background
 from pyro_rationale.commands import options_from, run_command, to_json
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import ConfigError
@@ -29,6 +28,7 @@ from pyro_rationale.texts import gather
 
 SHOWN = 300  # characters of an alternative rationale on the terminal
 BATCH = 64
+MOST_THREADS = 4  # more would wait for each other: half of the work is Python's
 
 
 @click.command()
@@ -41,7 +41,7 @@ BATCH = 64
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
 @click.option("--batch-size", default=BATCH, show_default=True, help="texts of like lengths to read at once; 1: each "
               "gets the numbers that it gets alone, to the last bit")
-@click.option("--threads", type=int, help="CPU threads for the networks; default: a core less than there are")
+@click.option("--threads", type=int, help=f"that read texts; default: as many as cores, at most {MOST_THREADS}")
 def explain(
     options: ReadingOptions,
     texts: tuple[str, ...],
@@ -60,10 +60,12 @@ def explain(
         raise ConfigError(f"--batch-size: expected at least 1, got {batch_size}")
     if threads is not None and not 1 <= threads <= 1024:
         raise ConfigError(f"--threads: expected 1 to 1024, got {threads}")
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) - 1))
+    cores = os.cpu_count() or 1
+    threads = threads or min(cores, MOST_THREADS)
+    torch.set_num_threads(max(1, cores // threads))
     fitted = Fitted.load(folder, device)
     documents = gather(texts, file, max_words or fitted.config.data.max_words)
-    readings = in_background(read(fitted, documents, options, batch_size), 20 * batch_size)
+    readings = read(fitted, documents, options, batch_size, threads)
     if as_json:
         lines = (to_json(as_dict(reading, fitted.spec, options)) for reading in readings)
         while some := list(islice(lines, batch_size)):

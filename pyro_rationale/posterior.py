@@ -8,9 +8,12 @@ the rounding of the networks' sums.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,6 +26,7 @@ from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.mapped import MappedDocuments, word_counts
 from pyro_rationale.data.options import option
+from pyro_rationale.data.parallel import in_order
 from pyro_rationale.draws import Draws, distinct, seed_of, seeded, uniforms
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.report import discrete
@@ -33,7 +37,8 @@ if TYPE_CHECKING:
     from pyro_rationale.runs import Fitted
 
 RULES = ("mode", "threshold", "sample")
-_POOL = 20  # batches whose documents are sorted by length together
+_TURN = Lock()
+_POOL = 10  # batches whose documents are sorted by length together
 _MASKS = 1024  # that the encoder reads at once, those of like sizes together
 Mask = tuple[bool, ...]
 
@@ -184,28 +189,47 @@ def draw_all(
 
 
 def read(
-    fitted: Fitted, documents: Iterable[Document], options: ReadingOptions | None = None, batch_size: int = 1
+    fitted: Fitted,
+    documents: Iterable[Document],
+    options: ReadingOptions | None = None,
+    batch_size: int = 1,
+    threads: int = 0,
 ) -> Iterator[Reading]:
     """Readings of the documents, in their order, as they are asked for.
 
     Args:
         fitted: a run.
-        documents: any number of them; 20 batches at a time are held.
+        documents: any number of them; ten batches at a time (and a thread) are held.
         options: how much is shown.
         batch_size: documents of like lengths that are read at once; 1 gives each the numbers that it gets alone, to the
             last bit. A guide whose draws cannot be made from given numbers (`recurrent`) reads one at a time anyway.
+        threads: that read ahead; 0 for none, each reading is then made when it is asked for.
     """
-    options = options or ReadingOptions()
     source = iter(documents)
-    while some := list(islice(source, batch_size * _POOL if batch_size > 1 else 1)):
-        order = np.argsort([len(document.tokens) for document in some], kind="stable").tolist()
-        found: dict[int, Reading] = {}
-        with evaluating(fitted):
-            for start in range(0, len(order), batch_size):
-                places = order[start : start + batch_size]
-                read = _read_batch(fitted, [some[place] for place in places], options)
-                found.update(zip(places, read, strict=True))
-        yield from (found[place] for place in range(len(some)))
+    size = batch_size * _POOL if batch_size > 1 or threads else 1
+    pools = iter(lambda: list(islice(source, size)), [])
+    work = partial(_read_pool, fitted, options or ReadingOptions(), batch_size)
+    if threads:
+        return _with_threads(fitted, in_order(work, pools, ThreadPoolExecutor(threads), threads + 1))
+    return chain.from_iterable(map(work, pools))
+
+
+def _with_threads(fitted: Fitted, pools: Iterator[list[Reading]]) -> Iterator[Reading]:
+    with _quiet(fitted):  # all the time: what one thread restores, another may still need
+        yield from chain.from_iterable(pools)
+
+
+def _read_pool(
+    fitted: Fitted, options: ReadingOptions, batch_size: int, documents: list[Document]
+) -> list[Reading]:
+    order = np.argsort([len(document.tokens) for document in documents], kind="stable").tolist()
+    found: dict[int, Reading] = {}
+    with evaluating(fitted):
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size]
+            read = _read_batch(fitted, [documents[place] for place in places], options)
+            found.update(zip(places, read, strict=True))
+    return [found[place] for place in range(len(documents))]
 
 
 def _read_batch(fitted: Fitted, documents: list[Document], options: ReadingOptions) -> list[Reading]:
@@ -250,7 +274,7 @@ def _read_batch(fitted: Fitted, documents: list[Document], options: ReadingOptio
 def _drawn(q: MaskDistribution, documents: Sequence[Document], options: ReadingOptions) -> tuple[Tensor, Tensor]:
     """The mask under the decode rule `(B, T)`, and draws `(S, B, T)`."""
     if not hasattr(q, "sample_from"):
-        with seeded(seed_of(documents[0], options.seed)):
+        with _TURN, seeded(seed_of(documents[0], options.seed)):  # torch's own generator is the process's
             return decode(q, options.decode, options.threshold), q.sample(torch.Size([options.samples]))
     counts = [1, options.samples] if options.decode == "sample" else [options.samples]
     numbers = uniforms(documents, q.event_shape[0], options.seed, counts)
@@ -325,13 +349,19 @@ def unlabelled(document: Document) -> Document:
 @contextmanager
 def evaluating(fitted: Fitted) -> Iterator[None]:
     """Without gradients and without dropout; training goes on afterwards as before."""
+    with _quiet(fitted), torch.no_grad():
+        yield
+
+
+@contextmanager
+def _quiet(fitted: Fitted) -> Iterator[None]:
+    """Without dropout."""
     modules: tuple[torch.nn.Module, ...] = (fitted.model, fitted.guide)
     before = [module.training for module in modules]
     try:
         for module in modules:
             module.eval()
-        with torch.no_grad():
-            yield
+        yield
     finally:
         for module, training in zip(modules, before, strict=True):
             module.train(training)

@@ -1,19 +1,19 @@
-"""Many texts at once: the same masks and, up to rounding, the same numbers as one text at a time; work in a thread."""
+"""Many texts at once: the same masks and, up to rounding, the same numbers as one text at a time; work in threads."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
 from pyro_rationale import draws
-from pyro_rationale.background import in_background
 from pyro_rationale.data import Document
 from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.parallel import in_order
 from pyro_rationale.distributions import IndependentMask, LinearChain
 from pyro_rationale.draws import distinct, uniforms
 from pyro_rationale.errors import DataError
@@ -129,37 +129,42 @@ def test_intervals_of_many_documents_at_once() -> None:
         assert together.ends(0.8, ranges)[b] == pytest.approx(np.array(alone.interval(0.8, ranges)))
 
 
-def test_a_thread_ahead_gives_the_same_items_and_errors() -> None:
-    assert list(in_background(iter(range(100)), 3)) == list(range(100))
-    assert list(in_background(iter(()), 3)) == []
+@pytest.mark.parametrize("guide", ["relaxed", "recurrent"])
+def test_any_number_of_threads_reads_the_same(guide: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyro_rationale.posterior._POOL", 1)
+    fitted = Fitted.load(whole(guide=guide), "cpu")
+    options = ReadingOptions(samples=20)
+    before = torch.get_rng_state()
+    fitted.guide.train()
+    found = [list(read(fitted, iter(documents() * 4), options, 2, threads)) for threads in (0, 1, 3)]
+    assert found[0] == found[1] == found[2]
+    assert fitted.guide.training
+    assert torch.is_grad_enabled()
+    assert torch.equal(torch.get_rng_state(), before)
 
-    def failing() -> Iterator[int]:
-        yield 1
-        raise DataError("line 2: no word in it")
 
-    items = in_background(failing(), 3)
-    assert next(items) == 1
-    with pytest.raises(DataError, match="line 2"):
-        next(items)
+def test_jobs_done_ahead_come_in_order_with_their_errors() -> None:
+    def work(number: int) -> int:
+        time.sleep(0.002 * (number % 3))
+        if number == 7:
+            raise DataError("line 8: no word in it")
+        return number
+
+    results = in_order(work, iter(range(100)), ThreadPoolExecutor(3), 5)
+    assert [next(results) for _ in range(7)] == list(range(7))
+    with pytest.raises(DataError, match="line 8"):
+        next(results)
+    assert list(in_order(work, iter(()), ThreadPoolExecutor(3), 5)) == []
 
 
-def test_a_reader_who_leaves_ends_the_thread() -> None:
+def test_a_reader_who_leaves_ends_the_threads() -> None:
     made: list[int] = []
-
-    def endless() -> Iterator[int]:
-        while True:
-            made.append(len(made))
-            yield made[-1]
-
     before = threading.active_count()
-    items = in_background(endless(), 4)
-    assert [next(items), next(items)] == [0, 1]
-    items.close()  # type: ignore[attr-defined]
-    count = len(made)
-    assert count < 12  # no further ahead than it may
+    results = in_order(made.append, iter(range(10**6)), ThreadPoolExecutor(2), 4)
+    assert [next(results), next(results)] == [None, None]
+    results.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
-    time.sleep(0.05)
-    assert len(made) == count
+    assert len(made) <= 6  # no further ahead than it may
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -21,8 +16,6 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.packing import Packed
 from pyro_rationale.data.reading import log
 from pyro_rationale.errors import ConfigError
-
-Job = TypeVar("Job")
 
 
 def kept(
@@ -79,22 +72,6 @@ def _turn(path: Path) -> Iterator[None]:
     with path.with_name(f".{path.stem}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def in_order(work: Callable[[Job], Packed], jobs: Iterator[Job], workers: int) -> Iterator[Packed]:
-    """`work` of each job, in the order of the jobs, a few of them ahead in processes of their own."""
-    if workers == 1:
-        yield from map(work, jobs)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        ahead: deque[Future[Packed]] = deque(pool.submit(work, job) for job in islice(jobs, 2 * workers))
-        try:
-            while ahead:
-                packed = ahead.popleft().result()
-                ahead.extend(pool.submit(work, job) for job in islice(jobs, 1))
-                yield packed
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def watched(chunks: Iterator[Packed], name: str, total: int | None) -> Iterator[Packed]:

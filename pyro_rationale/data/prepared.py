@@ -8,21 +8,24 @@ and can be changed freely.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import islice, pairwise
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from pyro_rationale.data import synthetic, tabular
 from pyro_rationale.data.arrow import ArrowFile, Facts
-from pyro_rationale.data.caching import in_order, kept, watched
+from pyro_rationale.data.caching import kept, watched
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.mapped import MappedDocuments
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.packing import Packed, pack
+from pyro_rationale.data.parallel import in_order
 from pyro_rationale.data.reading import Faults
 from pyro_rationale.data.splits import filled_places
 from pyro_rationale.data.tables import Row, Stream, stream_table
@@ -30,6 +33,7 @@ from pyro_rationale.data.targets import Cell, decide_spec
 from pyro_rationale.data.tokenize import VERSION
 from pyro_rationale.errors import DataError
 
+Job = TypeVar("Job")
 CHUNK = 1000  # rows that a process gets at once, and documents of a record batch
 
 
@@ -81,7 +85,7 @@ def prepared_reviews(options: DataOptions, aspects: Sequence[str]) -> list[Mappe
             for split, count in sizes.items()
             for start in range(0, count, CHUNK)
         )
-        made = in_order(partial(_pack_reviews, options, tuple(aspects)), jobs, options.workers)
+        made = _spread(partial(_pack_reviews, options, tuple(aspects)), jobs, options.workers)
         return watched(made, "planted reviews", sum(sizes.values()))
 
     file = kept(options, "synthetic", asked, state, chunks)
@@ -90,6 +94,13 @@ def prepared_reviews(options: DataOptions, aspects: Sequence[str]) -> list[Mappe
     ends = np.cumsum([0, *sizes.values()])
     places = [np.arange(start, end) for start, end in pairwise(ends.tolist())]
     return [MappedDocuments(file, part, targets[part]) for part in places]
+
+
+def _spread(work: Callable[[Job], Packed], jobs: Iterator[Job], workers: int) -> Iterator[Packed]:
+    """`work` of each job, in processes if there are to be several."""
+    if workers == 1:
+        return map(work, jobs)
+    return in_order(work, jobs, ProcessPoolExecutor(workers, get_context("spawn")), 2 * workers)
 
 
 def _pack_reviews(options: DataOptions, aspects: tuple[str, ...], job: tuple[str, range]) -> Packed:
@@ -121,7 +132,7 @@ def _table_file(path: Path, options: DataOptions, spec: TargetSpec | None) -> Ar
         rows = stream.rows((text, *columns, tabular.GOLD_COLUMN, tabular.MAPS_COLUMN))
         jobs = iter(lambda: list(islice(rows, CHUNK)), [])
         faults = Faults(path, options.skip_bad_rows)
-        made = in_order(partial(_pack_rows, text, columns, options.max_words), jobs, options.workers)
+        made = _spread(partial(_pack_rows, text, columns, options.max_words), jobs, options.workers)
         for packed in watched(made, path.name, None):
             for where, problem in packed.faults:
                 faults.add(where, problem)
