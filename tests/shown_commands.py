@@ -48,8 +48,8 @@ SMALLER: dict[str, list[str]] = {
 # Not run here but by another test: fits in several processes, on several devices or machines, and what reads the
 # figures of other scripts.
 APART = {"--devices": "test_distributed.py", "benchmarks/projection.py": "test_projection.py"}
-# Run by no test: these take a minute or more at their smallest. Flags of the second are looked at in test_docs.py.
-NOT_RUN = ("benchmarks/data.py", "--epoch-steps")
+# Run by no test: reads for a minute at its smallest, in processes of its own.
+NOT_RUN = ("benchmarks/data.py",)
 STAND_INS = {
     **dict.fromkeys(("imdb", "movie-sentences", "vader-movies"), "reviews.csv"),
     "glove": "vectors.txt",
@@ -103,7 +103,8 @@ class Shown:
             words += ["--text-column", "text", "--target-column", "stars"]
         if self.name == "fit" and "--resume" in words:
             return words  # every other flag is that of the run
-        return [*words, *SMALLER[self.name]]
+        epochs = ["--epoch-steps", "3"] if "--epoch-steps" in words else []  # an epoch is always finished
+        return [*words, *SMALLER[self.name], *epochs]
 
 
 def _blocks() -> list[tuple[str, str]]:
