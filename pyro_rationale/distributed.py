@@ -144,9 +144,8 @@ class Processes(Group):
 
     def place(self, device: torch.device) -> torch.device:
         """A GPU for each process of the machine."""
-        if device.type != "cuda":
+        if device.type != "cuda" or self.local == 1:
             return device
-        torch.cuda.set_device(self.place_of)
         return torch.device("cuda", self.place_of)
 
     def sow(self, seed: int, step: int) -> None:

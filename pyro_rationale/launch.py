@@ -79,18 +79,31 @@ def check_devices(options: LaunchOptions, device: str, batch_size: int) -> None:
     Raises:
         ConfigError: that is not so.
     """
-    place, number = pick_device(device), options.devices or 1
+    number, cuda = options.devices or 1, on_gpus(device)
+    if not cuda:
+        pick_device(device)
     if ":" in device and number > 1:
         raise ConfigError(f"--device {device} is one GPU, and --devices asks for {number}; take --device cuda")
-    if place.type == "cuda" and number > torch.cuda.device_count():
+    if cuda and number > torch.cuda.device_count():
         raise ConfigError(
             f"--devices {number}: there are {torch.cuda.device_count()} GPUs here; --device cpu takes any number"
         )
+    if options.rendezvous is not None:
+        host, _, port = options.rendezvous.rpartition(":")
+        try:
+            socket.getaddrinfo(host, int(port))
+        except OSError as problem:
+            raise ConfigError(f"--rendezvous {options.rendezvous}: {problem.strerror or problem}") from None
     if batch_size < options.processes:
         raise ConfigError(
             f"--batch-size {batch_size}: expected a document for each of {options.processes} processes; raise it, or "
             "take fewer --devices"
         )
+
+
+def on_gpus(device: str) -> bool:
+    """Whether `--device` means GPUs; found out without touching one: all processes would touch the same."""
+    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
 
 
 def launch(options: LaunchOptions, words: Sequence[str]) -> int:
@@ -163,8 +176,14 @@ def joined(device: str) -> Iterator[Group]:
     if not started():
         yield ALONE
         return
+    cuda, place = on_gpus(device), int(os.environ.get("LOCAL_RANK", "0"))
+    if cuda and place >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ConfigError(f"--device {device}: process {place + 1} of this machine has no GPU, there are {count}")
+    if cuda and ":" not in device:
+        torch.cuda.set_device(place)  # before anything else: "cuda" is this one from now on
     try:
-        group = Processes(pick_device(device).type == "cuda")
+        group = Processes(cuda)
     except PeerError:
         raise SystemExit(LOST) from None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -12,12 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 
-from pyro_rationale.distributed import ALONE
+from pyro_rationale.distributed import ALONE, Processes
 from pyro_rationale.fit import fit
 from pyro_rationale.launch import LaunchOptions, launch
 from pyro_rationale.storage import read_tensors
@@ -208,11 +210,23 @@ def test_bad_flags(capfd: pytest.CaptureFixture[str], words: str, message: str) 
 
 
 def test_more_devices_than_there_are(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyro_rationale.launch.pick_device", lambda name: torch.device(name))
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     few = refusal(capfd, fit, *flags(device="cuda"), "--devices", "3")
     assert few == "--devices 3: there are 2 GPUs here; --device cpu takes any number"
     assert "--device cuda:1 is one GPU" in refusal(capfd, fit, *flags(device="cuda:1"), "--devices", "2")
+
+
+def test_a_machine_that_nobody_knows(capfd: pytest.CaptureFixture[str]) -> None:
+    words = "--nodes 2 --node-rank 1 --rendezvous nowhere.invalid:29500"
+    assert refusal(capfd, fit, *flags(), *words.split()).startswith("--rendezvous nowhere.invalid:29500: ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "local", "given"), [("cpu", 4, "cpu"), ("cuda", 4, "cuda:2"), ("cuda:1", 1, "cuda:1")]
+)
+def test_the_device_of_a_process(asked: str, local: int, given: str) -> None:
+    process = cast(Processes, SimpleNamespace(place_of=2, local=local))
+    assert Processes.place(process, torch.device(asked)) == torch.device(given)
 
 
 def test_a_folder_that_is_taken(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -230,6 +244,19 @@ def test_processes_that_torchrun_started(
     assert refusal(capfd, fit, *flags(), "--devices", "4") == message
     assert not LaunchOptions().wanted()
     assert not LaunchOptions(devices=2, nodes=2, rendezvous="here:1").wanted()
+
+
+def test_each_process_draws_numbers_of_its_own() -> None:
+    """And the same again, whatever was drawn before: a resumed run needs no more."""
+    drawn: dict[tuple[int, ...], torch.Tensor] = {}
+    for _ in range(2):
+        for place in itertools.product((0, 1), (0, 7), (0, 1)):
+            seed, step, rank = place
+            Processes.sow(cast(Processes, SimpleNamespace(rank=rank)), seed, step)
+            again = torch.rand(4)
+            assert torch.equal(drawn.setdefault(place, again), again)
+            torch.rand(3)
+    assert len({tuple(numbers.tolist()) for numbers in drawn.values()}) == 8
 
 
 def test_a_group_of_one_changes_nothing() -> None:
