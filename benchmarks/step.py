@@ -66,6 +66,7 @@ GRID: tuple[tuple[str, str, tuple[int, ...]], ...] = (
 # Most that a step may take of the floor, batches of 64: on the CPU, on a GPU.
 BARS: dict[tuple[str, str, int], tuple[float, float | None]] = {
     ("relaxed", "relaxed", 1): (1.15, 1.2),
+    ("chain", "sum-and-sample", 8): (1.6, 1.5),  # the default
     ("chain", "muprop", 4): (1.6, 1.5),
     ("chain", "rloo", 4): (1.6, 1.5),
     ("independent", "rloo", 4): (1.6, 1.6),
