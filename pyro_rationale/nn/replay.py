@@ -37,6 +37,7 @@ class Recording:
 
 
 _seen: set[Any] = set()
+_refused: set[Any] = set()
 _recordings: OrderedDict[Any, Recording] = OrderedDict()
 _pool: list[Any] = []  # of memory, one for all: results are copied before another graph runs
 
@@ -49,7 +50,7 @@ def replayed(function: Callable[..., Outputs], *inputs: Tensor) -> Outputs:
             object for all calls.
         inputs: all that it reads, without gradients.
     """
-    if not (GRAPHS and inputs[0].is_cuda) or torch.is_inference_mode_enabled():
+    if not (GRAPHS and inputs[0].is_cuda) or function in _refused or torch.is_inference_mode_enabled():
         return function(*inputs)
     if max(value.nbytes for value in inputs) > LARGEST:
         return function(*inputs)
@@ -76,8 +77,7 @@ def replayed(function: Callable[..., Outputs], *inputs: Tensor) -> Outputs:
 
 
 def _record(function: Callable[..., Outputs], inputs: tuple[Tensor, ...]) -> Recording | None:
-    """Capture the graph; if that cannot be done here, say so once and give it up."""
-    global GRAPHS
+    """Capture the graph; if that cannot be done with this function, say so once and give it up."""
     own = tuple(value.clone() for value in inputs)  # keeps the strides
     graph = torch.cuda.CUDAGraph()
     if not _pool:
@@ -86,7 +86,8 @@ def _record(function: Callable[..., Outputs], inputs: tuple[Tensor, ...]) -> Rec
         with torch.cuda.graph(graph, pool=_pool[0], capture_error_mode="thread_local"):
             outputs = function(*own)
     except RuntimeError as problem:
-        GRAPHS = False
-        warnings.warn(f"no CUDA graphs of recurrences, which will be slower: {problem}", stacklevel=2)
+        _refused.add(function)
+        reason = str(problem).splitlines()[0]
+        warnings.warn(f"no CUDA graphs of {function.__module__}, which will be slower: {reason}", stacklevel=2)
         return None
     return Recording(graph, own, outputs)
