@@ -38,11 +38,11 @@ from small_fit import Break, small
 
 CASES: dict[str, dict[str, Any]] = {
     "relaxed": {"guide": "relaxed", "warmup": 1},
-    "muprop": {"guide": "independent", "condition_on_target": True},
+    "muprop": {"guide": "independent", "estimator": "muprop", "condition_on_target": True},
     "nvil": {"guide": "independent", "estimator": "nvil"},
     "tracegraph": {"guide": "independent", "estimator": "tracegraph"},
     "sum-and-sample": {"guide": "chain", "estimator": "sum-and-sample"},
-    "ahead": {"guide": "chain"},
+    "ahead": {"guide": "chain", "estimator": "muprop"},
     "recurrent": {"guide": "recurrent", "estimator": "rloo"},
 }
 SIZES: dict[str, Any] = {"documents": 45, "batch_size": 15, "clip": 1e6, "patience": 9}  # shares of 8 and 7 documents
