@@ -85,6 +85,7 @@ class Sizes:
     vocabulary: int
     rate: float
     device: torch.device
+    sharp: float = 0.0
 
 
 def make_batches(sizes: Sizes, count: int = 8) -> list[Batch]:
@@ -139,6 +140,17 @@ def bare_action(sizes: Sizes, batches: list[Batch], precision: str) -> Action:
     return step
 
 
+@torch.no_grad()
+def decide(guide: Any, sizes: Sizes) -> None:
+    """Give an untrained guide opinions: scores of words that differ by `sharp` nats, above 0 for the share `rate`."""
+    batch = make_batches(sizes, 1)[0].to(sizes.device)
+    head = guide.cell.direct if hasattr(guide, "cell") else guide.head
+    scores = guide.generator(batch.tokens, batch.lengths) @ head.weight[0]
+    scale = sizes.sharp / scores.std()
+    head.weight.mul_(scale)
+    head.bias.fill_(-float((scores * scale).quantile(1 - sizes.rate)))
+
+
 def make_trainer(sizes: Sizes, guide: str, estimator: str, samples: int, **train: Any) -> Trainer:
     """The trainer of that guide and estimator, with an untrained guide that keeps the share `rate`."""
     torch.manual_seed(0)
@@ -150,6 +162,9 @@ def make_trainer(sizes: Sizes, guide: str, estimator: str, samples: int, **train
     prior = starting_prior(config, model.gain)
     built = build_guide(config, sizes.vocabulary, None, prior.gamma)
     built.start_rate(sizes.rate)
+    built.to(sizes.device)
+    if sizes.sharp:
+        decide(built, sizes)
     vocabulary = Vocabulary([])
     fitted = Fitted(config, SPEC, vocabulary, model.to(sizes.device), built.to(sizes.device), sizes.device)
     control = RateControl(Schedule(0, 0, sizes.rate), prior)
@@ -180,6 +195,7 @@ def actions_of(
 @click.option("--hidden", default=200, show_default=True)
 @click.option("--vocabulary", default=5000, show_default=True)
 @click.option("--rate", default=0.15, show_default=True, help="share of words that the guides keep")
+@click.option("--sharp", default=0.0, show_default=True, help="nats by which scores of words differ, as after training")
 @click.option("--only", multiple=True, help="guides or estimators to measure; may be repeated  [default: all]")
 @click.option("--quick", is_flag=True, help="what has a bar, at the first batch size")
 @click.option("--precision", default="float32", type=click.Choice(PRECISIONS), help="of our networks and the floor's")
@@ -194,6 +210,7 @@ def main(
     hidden: int,
     vocabulary: int,
     rate: float,
+    sharp: float,
     only: tuple[str, ...],
     quick: bool,
     precision: str,
@@ -211,10 +228,10 @@ def main(
     kinds = list(BARS) if quick else [(g, e, k) for g, e, samples in GRID for k in samples]
     kinds = [kind for kind in kinds if not only or set(only) & {*kind[:2], ", ".join(map(str, kind))}]
     facts: dict[str, Any] = {"benchmark": "step", **machine(place), "words": words, "hidden": hidden, "rate": rate}
-    facts |= {"precision": precision, "graphs": graphs}
+    facts |= {"precision": precision, "graphs": graphs, "sharp": sharp}
     rows: list[dict[str, Any]] = []
     for size in sizes[:1] if quick else sizes:
-        rows += measure(Sizes(size, words, hidden, vocabulary, rate, place), kinds, steps, precision=precision)
+        rows += measure(Sizes(size, words, hidden, vocabulary, rate, place, sharp), kinds, steps, precision=precision)
         write(out, {**facts, "rows": rows})
     Console().print(table(rows, f"{facts['device']}, {words} words, hidden {hidden}, {rate:.0%} kept, {precision}"))
 
