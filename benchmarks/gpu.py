@@ -54,6 +54,7 @@ PARTS = (
     Part("inference", 60, script("inference", "--run", "{folder}/run", "--rounds", "2")),
     Part("overhead", 45, script("overhead", "--quick")),
     Part("step-decided", 40, script("step", "--quick", "--sharp", "8")),
+    Part("step-lstm-graphs", 40, script("step", "--quick", "--lstm-graphs")),
     Part("step-without-graphs", 40, script("step", "--quick", "--no-graphs")),
     Part("step-bf16", 40, script("step", "--quick", "--precision", "bf16")),
     Part("time_to_f1", 45, script("time_to_f1", "--threads", "4")),
