@@ -41,7 +41,7 @@ SMALLER: dict[str, list[str]] = {
     "study questions": ["6", "--seeds", "1", *flags(documents=24, steps=4, hidden=4)],  # all seven: minutes even so
     "study sbc": "--number 10 --words 6 --draws 20 --chains 5 --samples 100 --thin 1 --warmup 2".split(),
     "benchmarks/chain.py": "--device cpu --words 8 --chains 2 --rounds 1".split(),
-    "benchmarks/gpu.py": "--device cpu --seconds 4".split(),  # in which no part may start: it writes the page all the same
+    "benchmarks/gpu.py": "--device cpu --seconds 4".split(),  # no part starts so late; the page is written
     "benchmarks/rationales.py": [],
     "benchmarks/step.py": "--device cpu --quick --steps 1 --batch 2 --words 12 --hidden 6".split(),
     "benchmarks/picture.py": ["--number", "1"],
