@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from pyro_rationale.against import TESTED, against
 from pyro_rationale.baselines import RunMarker
+from pyro_rationale.commands import CONTEXT
 from pyro_rationale.data import load_corpus
 from pyro_rationale.evaluate import evaluate
 from pyro_rationale.evaluation import evaluate_documents
@@ -25,6 +26,10 @@ from small_fit import refusal, whole
 PAGE = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
+# A command keeps the help flags that it was first run with, and other tests ask it for -h.
+AS_RUN: dict[str, Any] = {"catch_exceptions": False, **CONTEXT}
+
+
 @pytest.fixture(scope="module")
 def runs() -> tuple[Path, Path, Path]:
     """Three runs on the same texts that differ in their seeds."""
@@ -33,14 +38,14 @@ def runs() -> tuple[Path, Path, Path]:
 
 def figures(command: Any, *words: object) -> dict[str, Any]:
     """What a command prints with `--json -`."""
-    done = CliRunner().invoke(command, [*map(str, words), "--json", "-", "--device", "cpu"], catch_exceptions=False)
+    done = CliRunner().invoke(command, [*map(str, words), "--json", "-", "--device", "cpu"], **AS_RUN)
     assert done.exit_code == 0, done.output
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
 def table(command: Any, *words: object) -> str:
-    done = CliRunner().invoke(command, [*map(str, words), "--device", "cpu"], catch_exceptions=False)
+    done = CliRunner().invoke(command, [*map(str, words), "--device", "cpu"], **AS_RUN)
     assert done.exit_code == 0, done.output
     return str(done.stdout)
 
@@ -147,6 +152,6 @@ def test_runs_and_judges_must_predict_the_same(
 
 def test_texts_that_the_other_run_may_have_seen_are_told(runs: tuple[Path, Path, Path]) -> None:
     other = whole(documents=56)
-    done = CliRunner().invoke(against, [str(runs[0]), str(other), "--draws", "9", "--device", "cpu"])
+    done = CliRunner().invoke(against, [str(runs[0]), str(other), "--draws", "9", "--device", "cpu"], **CONTEXT)
     assert done.exit_code == 0
     assert "was fitted on other texts" in done.stderr

@@ -102,15 +102,16 @@ def test_only_long_documents_are_cut() -> None:
     assert shorten(documents, 0) == (list(documents), 0)
 
 
-def loaded(guide: str) -> tuple[Fitted, Sequence[Document]]:
+def loaded(guide: str, **options: str) -> tuple[Fitted, Sequence[Document]]:
     """A run and its test documents."""
-    fitted = Fitted.load(whole(guide=guide), "cpu")
+    fitted = Fitted.load(whole(guide=guide, **options), "cpu")
     return fitted, load_corpus(fitted.config.data, fitted.spec).test
 
 
 @pytest.mark.parametrize("guide", ["chain", "relaxed"])
 def test_figures_stand_with_their_documents(guide: str) -> None:
-    fitted, documents = loaded(guide)
+    # Of the small fits, this one's weights are constant on some documents and vary on others.
+    fitted, documents = loaded(guide, **({"estimator": "muprop"} if guide == "chain" else {}))
     documents = [shorten([document], 3 + 5 * place % 7)[0][0] for place, document in enumerate(documents[:9])]
     measured = measure(fitted, documents, 30, 3, 2.0, batch_size=4)
     for place, document in enumerate(documents):
