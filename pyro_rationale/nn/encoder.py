@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
-from pyro_rationale.nn.compact import compact, repeated_masks
+from pyro_rationale.nn.compact import Kept, compact, repeated_masks
+from pyro_rationale.nn.lengthwise import in_lengths
 from pyro_rationale.nn.pooling import make_pooling
 from pyro_rationale.nn.precision import arithmetic
 from pyro_rationale.nn.readers import READERS
@@ -57,6 +59,13 @@ class Encoder(nn.Module):
     def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
         """Tokens and masks `(N, T)`, lengths `(N,)` -> `(N, outputs)`."""
         kept = compact(tokens, z, lengths)
+        split = in_lengths(kept)
+        if split is None:
+            return self._of_rows(kept, z)
+        return torch.cat([self._of_rows(part, z) for part in split.parts])[split.place]
+
+    def _of_rows(self, kept: Kept, z: Tensor) -> Tensor:
+        """`(N, outputs)` of kept words, in the arithmetic that is wanted where `z` is."""
         with arithmetic(z):
             inputs = self.dropout(self.embedding(kept.words))
             states = self.reader(inputs, kept.weights, kept.hard)
