@@ -1,6 +1,6 @@
 """Everything that is measured on a GPU, with one command.
 
-    python benchmarks/gpu.py --out FOLDER [--device cuda] [--seconds 240]
+    python benchmarks/gpu.py --out FOLDER [--device cuda] [--seconds 480]
 
 Runs the benchmarks one after the other, each in a process of its own with its own time limit; if one fails, or takes
 too long, the others go on. FOLDER gets the JSON of each, what it printed, and all of it as `gpu.md`.
@@ -52,9 +52,8 @@ PARTS = (
     Part("fit", 75, FIT),
     Part("chain", 60, script("chain", "--quick")),
     Part("inference", 60, script("inference", "--run", "{folder}/run", "--rounds", "2")),
-    Part("overhead", 45, script("overhead", "--quick")),
+    Part("overhead", 110, script("overhead", "--quick")),
     Part("step-decided", 40, script("step", "--quick", "--sharp", "8")),
-    Part("step-lstm-graphs", 40, script("step", "--quick", "--lstm-graphs")),
     Part("step-without-graphs", 40, script("step", "--quick", "--no-graphs")),
     Part("step-bf16", 40, script("step", "--quick", "--precision", "bf16")),
     Part("time_to_f1", 45, script("time_to_f1", "--threads", "4")),
@@ -83,7 +82,7 @@ def run(part: Part, device: str, folder: Path, limit: float) -> tuple[str, float
 @click.command()
 @click.option("--out", "folder", type=click.Path(path_type=Path), required=True, help="folder for all that is found")
 @click.option("--device", default="cuda", show_default=True)
-@click.option("--seconds", default=240.0, show_default=True, help="for everything together")
+@click.option("--seconds", default=480.0, show_default=True, help="for everything together")
 @click.option("--only", multiple=True, help="parts to run  [default: all]")
 def main(folder: Path, device: str, seconds: float, only: tuple[str, ...]) -> None:
     """Run all parts and write FOLDER/gpu.md."""

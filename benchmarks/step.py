@@ -30,7 +30,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.nn import recorded, replay
+from pyro_rationale.nn import replay
 from pyro_rationale.runs import Fitted, pick_device
 from pyro_rationale.training import CHECKED, Trainer
 
@@ -200,7 +200,6 @@ def actions_of(
 @click.option("--quick", is_flag=True, help="what has a bar, at the first batch size")
 @click.option("--precision", default="float32", type=click.Choice(PRECISIONS), help="of our networks and the floor's")
 @click.option("--graphs/--no-graphs", default=True, help="on a GPU: recurrences replayed from CUDA graphs")
-@click.option("--lstm-graphs", is_flag=True, help="on a GPU: cuDNN's LSTMs as well")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--json", "out", type=click.Path(path_type=Path), help="write the figures here, too")
 def main(
@@ -216,7 +215,6 @@ def main(
     quick: bool,
     precision: str,
     graphs: bool,
-    lstm_graphs: bool,
     threads: int,
     out: Path | None,
 ) -> None:
@@ -225,7 +223,7 @@ def main(
     torch.set_flush_denormal(True)
     if precision == "tf32":
         torch.set_float32_matmul_precision("high")
-    replay.GRAPHS, recorded.ENABLED = graphs, lstm_graphs
+    replay.GRAPHS = graphs
     place = pick_device(device)
     kinds = list(BARS) if quick else [(g, e, k) for g, e, samples in GRID for k in samples]
     kinds = [kind for kind in kinds if not only or set(only) & {*kind[:2], ", ".join(map(str, kind))}]

@@ -17,7 +17,6 @@ from torch.autograd.function import once_differentiable
 
 from pyro_rationale.nn import replay
 
-ENABLED = False  # its calls were never replayed on a GPU yet: `benchmarks/step.py --lstm-graphs` turns it on
 STRIDE = 16  # words are rounded up to multiples of it, and documents to multiples of 8, so that a few graphs serve all
 TOLERANCE = 2e-3  # of the first results against nn.LSTM's, which may compute in tf32
 
@@ -27,7 +26,7 @@ NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 def run_lstm(lstm: nn.Module, inputs: Tensor) -> Tensor:
     """`lstm(inputs)[0]` of an `nn.LSTM` of one layer and direction, `(N, T, E)` -> `(N, T, H)`; states start at 0."""
     plain = type(inputs) is Tensor and inputs.is_cuda and inputs.dtype == torch.float32
-    if not (ENABLED and replay.GRAPHS and plain) or torch.is_autocast_enabled("cuda") or not usable(inputs.device):
+    if not (replay.GRAPHS and plain) or torch.is_autocast_enabled("cuda") or not usable(inputs.device):
         states: Tensor = lstm(inputs)[0]
         return states
     return recorded_lstm(inputs, *(getattr(lstm, f"{name}_l0") for name in NAMES))
