@@ -51,14 +51,15 @@ PARTS = (
     Part("check", 60, script("gpu_check")),
     Part("fit", 75, FIT),
     Part("chain", 60, script("chain", "--quick")),
-    Part("inference", 60, script("inference", "--run", "{folder}/run", "--rounds", "2")),
+    Part("inference", 75, script("inference", "--run", "{folder}/run", "--rounds", "1", "--texts", "1000")),
     Part("overhead", 110, script("overhead", "--quick")),
     Part("step-decided", 40, script("step", "--quick", "--sharp", "8")),
     Part("step-without-graphs", 40, script("step", "--quick", "--no-graphs")),
     Part("step-bf16", 40, script("step", "--quick", "--precision", "bf16")),
     Part("time_to_f1", 45, script("time_to_f1", "--threads", "4")),
     Part("nccl", 45, NCCL),
-    Part("step", 100, script("step", "--steps", "3")),
+    Part("step-64", 100, script("step", "--steps", "3", "--batch", "64")),
+    Part("step-256", 100, script("step", "--steps", "3", "--batch", "256")),
 )
 
 
