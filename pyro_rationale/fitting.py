@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 
 from pyro_rationale.build import build_guide, build_model, build_objective, starting_prior, target_summary
+from pyro_rationale.by_heart import MOST, ByHeart, constant_error
 from pyro_rationale.config import Config
 from pyro_rationale.control import Control, LagrangianControl, PenaltyRamp, RateControl, Schedule
 from pyro_rationale.data import load_corpus
@@ -24,10 +25,11 @@ from pyro_rationale.distributed import ALONE, Group, check_shares
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation import evaluate_documents
+from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.history import EpochRecord, StepRecord
 from pyro_rationale.inference.comparison import held_out
 from pyro_rationale.inference.report import objective_report
-from pyro_rationale.models import NormalLikelihood
+from pyro_rationale.models import NormalLikelihood, RationaleModel
 from pyro_rationale.runs import (
     CHECKPOINT,
     EPOCHS,
@@ -42,7 +44,7 @@ from pyro_rationale.runs import (
 )
 from pyro_rationale.storage import read_tensors, write_bytes, write_json, write_tensors
 from pyro_rationale.training import Facts, Trainer
-from pyro_rationale.watch import Watch, score_modes
+from pyro_rationale.watch import Newly, Watch, score_modes
 
 SAVE_SECONDS = 20.0  # between checkpoints within an epoch: a crash loses less than this, an interrupt only a step
 
@@ -86,6 +88,7 @@ class Fit:
     prior: ChainPrior
     vectors: WordVectors | None
     history: list[EpochRecord]
+    by_heart: ByHeart
     seconds: float = 0.0
 
     def run(self, progress: Progress) -> None:
@@ -107,8 +110,9 @@ class Fit:
                         saved = time.monotonic()
                 score = score_modes(self.fitted, self.dev, group=self.group)
                 held = held_out(self.fitted, self.dev, self.prior, group=self.group)
+                by_heart = self.by_heart.seen(self.fitted, score, self.group)
                 with self.trainer.unbroken():
-                    closed = self.watch.close_epoch(self.trainer.finish_epoch(), score)
+                    closed = self.watch.close_epoch(self.trainer.finish_epoch(), score, by_heart)
                     closed.dev_elbo, closed.dev_expected = held.elbo, held.cost
                     self.history.append(closed)
                 self.seconds = before + time.monotonic() - started
@@ -124,8 +128,8 @@ class Fit:
 
     @property
     def epochs(self) -> int:
-        """Whole epochs that --steps amounts to."""
-        return math.ceil(self.fitted.config.train.steps / len(self.trainer.batches))
+        """Whole epochs that --steps amounts to, from where the fit last started over."""
+        return math.ceil((self.trainer.origin + self.fitted.config.train.steps) / len(self.trainer.batches))
 
     @property
     def group(self) -> Group:
@@ -211,6 +215,7 @@ class Fit:
             "epochs": len(self.history),
             "best_epoch": self.watch.best_epoch,
             "recoveries": self.watch.recoveries,
+            "restarts": self.watch.restarts,
             "noise_floor": self.corpus.noise_floor,
             "leaks": None if self.corpus.leaks is None else asdict(self.corpus.leaks),
             "prior": describe_prior(fitted.model.prior, fitted.model.gain),
@@ -256,9 +261,14 @@ def prepare(
     vectors = load_vectors(options.vectors, vocabulary) if options.vectors else None
     matrix = None if vectors is None else vectors.matrix
     centre, spread = target_summary(corpus.train, corpus.spec)
-    model = build_model(config, corpus.spec, len(vocabulary), matrix, centre, spread)
+
+    def untrained() -> tuple[RationaleModel, RationaleGuide]:
+        model = build_model(config, corpus.spec, len(vocabulary), matrix, centre, spread)
+        gamma = starting_prior(config, model.gain).gamma
+        return model, build_guide(config, len(vocabulary), matrix, gamma, corpus.spec)
+
+    model, guide = untrained()
     prior = starting_prior(config, model.gain)
-    guide = build_guide(config, len(vocabulary), matrix, prior.gamma, corpus.spec)
     fitted = Fitted(config, corpus.spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
     epoch = config.train.epoch_of(len(corpus.train))
     train = BucketedBatches(corpus.train, vocabulary, corpus.spec, config.train.batch_size, config.seed, epoch)
@@ -269,12 +279,27 @@ def prepare(
     schedule = Schedule(config.train.warmup, config.train.anneal, rate)
     control = make_control(config, schedule, prior)
     trainer = Trainer(fitted, build_objective(config), control, train, scale=spread * model.gain, group=group)
-    watch = Watch(trainer, prior, rate if steered else None, model.gain, config.train.patience)
-    fit = Fit(folder, corpus, fitted, trainer, watch, dev, prior, vectors, [])
+    watch = Watch(trainer, prior, rate if steered else None, model.gain, config.train.patience, newly(untrained))
+    known = [corpus.train[i] for i in range(min(MOST, len(corpus.train), len(corpus.dev)))]
+    known_batches = BucketedBatches(known, vocabulary, corpus.spec, config.train.batch_size, config.seed)
+    by_heart = ByHeart(known_batches, constant_error(dev, corpus.spec))
+    fit = Fit(folder, corpus, fitted, trainer, watch, dev, prior, vectors, [], by_heart)
     if group.main:
         _open(fit, resume, force)
     fit.share_out()
     return fit
+
+
+def newly(untrained: Callable[[], tuple[RationaleModel, RationaleGuide]]) -> Newly:
+    """Other untrained weights, by seed; the random numbers of the fit stay where they are."""
+
+    def weights(seed: int) -> dict[str, torch.Tensor]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            parts = zip(("model", "guide"), untrained(), strict=True)
+            return {f"{part}.{name}": value for part, module in parts for name, value in module.state_dict().items()}
+
+    return weights
 
 
 def _open(fit: Fit, resume: bool, force: bool) -> None:

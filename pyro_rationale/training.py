@@ -136,6 +136,7 @@ class Trainer:
         self.ahead = fitted.device.type == "cuda"  # steps are begun before the one before has reported
         self.optimizer = torch.optim.Adam(self.named.values(), lr=options.learning_rate, fused=self.ahead)
         self.step = 0
+        self.origin = 0  # where the weights were untrained: 0, or the step at which the watch started over
         self.epoch = 0
         self.position = 0
         self.totals = StepTotals()
@@ -318,7 +319,7 @@ class Trainer:
         """How much of the fit after the target rate has been reached is over, 0 to 1."""
         schedule = self.control.schedule
         start = schedule.warmup + schedule.anneal
-        end = max(start + 1.0, float(self.fitted.config.train.steps))
+        end = max(start + 1.0, float(self.origin + self.fitted.config.train.steps))
         return min(1.0, max(0.0, (self._due - start) / (end - start)))
 
     def _cooling(self) -> float:
@@ -377,6 +378,7 @@ class Trainer:
         tensors |= self._random()
         facts = {
             "step": self.step,
+            "origin": self.origin,
             "epoch": self.epoch,
             "position": self.position,
             "control": self.control.state(),
@@ -401,6 +403,7 @@ class Trainer:
         self.optimizer.load_state_dict(whole)
         self.easing = facts["easing"]
         self.step, self.epoch, self.position = facts["step"], facts["epoch"], facts["position"]
+        self.origin = facts["origin"]
         self.control.restore(facts["control"])
         self.control.schedule = type(self.control.schedule)(**facts["schedule"])
         self.totals = StepTotals(**facts["totals"])

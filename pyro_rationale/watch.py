@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from pyro_rationale.runs import Fitted
 from pyro_rationale.training import Facts, Trainer
 
 RECOVERIES = 3
+RESTARTS = 2
+Newly = Callable[[int], dict[str, Tensor]]  # untrained weights of model and guide, by seed
 
 
 @dataclass(frozen=True)
@@ -75,23 +78,41 @@ class Watch:
         rate: the final target, or `None` where penalties were given instead.
         gain: nats per unit of prediction cost.
         patience: epochs without a better dev cost before stopping.
+        newly: makes other untrained weights; without it a fit that knows its texts by heart is left as it is.
     """
 
-    def __init__(self, trainer: Trainer, prior: ChainPrior, rate: float | None, gain: float, patience: int) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        prior: ChainPrior,
+        rate: float | None,
+        gain: float,
+        patience: int,
+        newly: Newly | None = None,
+    ) -> None:
         self.trainer, self.prior, self.rate, self.gain, self.patience = trainer, prior, rate, gain, patience
+        self.newly, self.begun = newly, trainer.control.state()
         self.best_cost = math.inf
         self.best_epoch = 0
-        self.recoveries = 0
+        self.recoveries = self.restarts = 0
         self.best: dict[str, Tensor] = {}
         self.good: tuple[dict[str, Tensor], Facts] | None = None
 
-    def close_epoch(self, record: EpochRecord, score: DevScore) -> EpochRecord:
-        """Judge a finished epoch; may put the trainer back. Fills in the record's dev figures and its event."""
+    def close_epoch(self, record: EpochRecord, score: DevScore, by_heart: bool = False) -> EpochRecord:
+        """Judge a finished epoch; may put the trainer back. Fills in the record's dev figures and its event.
+
+        Args:
+            record: of the epoch.
+            score: on the development texts.
+            by_heart: whether training texts are predicted, and others worse than by a constant.
+        """
         record.dev_error, record.dev_rate, record.dev_empty = score.error, score.rate, score.empty
         record.dev_cost = score.cost(self.gain, self.prior)
         arrived = self.trainer.control.schedule.arrived(self.trainer.step)
         trouble = collapse(record, self.rate if self.rate is not None else self.prior.rate, arrived)
-        if trouble and self.recoveries < RECOVERIES:
+        if by_heart and self.newly is not None and self.restarts < RESTARTS:
+            record.event = f"texts learnt by heart: {self._start_over(self.newly)}"
+        elif trouble and self.recoveries < RECOVERIES:
             record.event = f"collapse ({trouble}): {self._recover()}"
         elif trouble:
             record.event = f"collapse ({trouble}): left as it is after {RECOVERIES} recoveries"
@@ -110,6 +131,22 @@ class Watch:
     def _eligible(self, record: EpochRecord) -> bool:
         """Close enough to the target to be a result."""
         return self.rate is None or record.dev_rate <= 1.1 * self.rate
+
+    def _start_over(self, newly: Newly) -> str:
+        """Other untrained weights, and all steps from the first; nothing of the old ones is worth keeping."""
+        self.restarts += 1
+        trainer = self.trainer
+        options, seed = trainer.fitted.config.train, trainer.fitted.config.seed + 104729 * self.restarts
+        trainer.load_weights(newly(seed))
+        trainer.optimizer.state.clear()
+        torch.manual_seed(seed)
+        trainer.control.restore(self.begun)
+        trainer.origin, trainer.easing = trainer.step, 1.0
+        rate = trainer.control.schedule.rate
+        trainer.control.schedule = Schedule(trainer.step + options.warmup, options.anneal, rate)
+        trainer.fitted.model.prior = trainer.control.update(trainer.step, 1.0)
+        self.best_cost, self.best, self.good = math.inf, {}, None
+        return "started over with other weights"
 
     def _recover(self) -> str:
         """Back to the last good state with half the learning rate and half the pace of what has just collapsed."""
@@ -135,7 +172,13 @@ class Watch:
     def state(self) -> tuple[dict[str, Tensor], Facts]:
         """Tensors and facts of the watch itself."""
         tensors = {f"best.{k}": v for k, v in self.best.items()}
-        facts: Facts = {"cost": self.best_cost, "epoch": self.best_epoch, "recoveries": self.recoveries, "good": None}
+        facts: Facts = {
+            "cost": self.best_cost,
+            "epoch": self.best_epoch,
+            "recoveries": self.recoveries,
+            "restarts": self.restarts,
+            "good": None,
+        }
         if self.good is not None:
             tensors |= {f"good.{k}": v for k, v in self.good[0].items()}
             facts["good"] = self.good[1]
@@ -143,7 +186,8 @@ class Watch:
 
     def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
         """The inverse of `state`."""
-        self.best_cost, self.best_epoch, self.recoveries = facts["cost"], facts["epoch"], facts["recoveries"]
+        self.best_cost, self.best_epoch = facts["cost"], facts["epoch"]
+        self.recoveries, self.restarts = facts["recoveries"], facts["restarts"]
         self.best = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
         good = {k.removeprefix("good."): v for k, v in tensors.items() if k.startswith("good.")}
         self.good = (good, facts["good"]) if facts["good"] is not None else None
