@@ -25,7 +25,7 @@ import click
 import torch
 from rich.console import Console
 from rich.table import Table
-from step import Sizes, make_batches, make_trainer
+from step import Sizes, make_batches, make_trainer, size_options
 from timing import machine, ratios, take_turns, write
 
 from pyro_rationale.commands import run_command
@@ -101,10 +101,7 @@ def show(rows: list[dict[str, Any]], title: str, judged: bool) -> Table:
 @click.option("--devices", default=2, show_default=True, help="processes")
 @click.option("--rounds", default=4, show_default=True, help="that count")
 @click.option("--batch", "batches", multiple=True, default=(64, 256), show_default=True, help="documents, all together")
-@click.option("--words", default=150, show_default=True)
-@click.option("--hidden", default=200, show_default=True)
-@click.option("--vocabulary", default=5000, show_default=True)
-@click.option("--rate", default=0.15, show_default=True, help="share of words that the guides keep")
+@size_options
 @click.option("--json", "out", type=click.Path(path_type=Path), help="write the figures here, too")
 def main(
     device: str,

@@ -23,8 +23,8 @@ from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.losses import full_text_loss
 from pyro_rationale.models import RationaleModel
-from pyro_rationale.training import full_text_loss
 
 
 @torch.no_grad()

@@ -11,10 +11,10 @@ rates are 1e-9, so that the share of kept words stays where it was set. Steps of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import torch
@@ -34,6 +34,7 @@ from pyro_rationale.nn import replay
 from pyro_rationale.runs import Fitted, pick_device
 from pyro_rationale.training import CHECKED, Trainer
 
+F = TypeVar("F", bound=Callable[..., Any])
 SPEC = TargetSpec("regression", ("rating",), ((0.0, 1.0),))
 ONE, MANY, FEW = (1,), (4, 8), (1, 4, 8)
 GRID: tuple[tuple[str, str, tuple[int, ...]], ...] = (
@@ -86,6 +87,18 @@ class Sizes:
     rate: float
     device: torch.device
     sharp: float = 0.0
+
+
+def size_options(command: F) -> F:
+    """Decorator: the flags of sizes that steps have in common; the function gets words, hidden, vocabulary, rate."""
+    for option in (  # the one applied last stands first in --help
+        click.option("--rate", default=0.15, show_default=True, help="share of words that the guides keep"),
+        click.option("--vocabulary", default=5000, show_default=True),
+        click.option("--hidden", default=200, show_default=True),
+        click.option("--words", default=150, show_default=True),
+    ):
+        command = option(command)
+    return command
 
 
 def make_batches(sizes: Sizes, count: int = 8) -> list[Batch]:
@@ -191,10 +204,7 @@ def actions_of(
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--steps", default=8, show_default=True, help="rounds that count")
 @click.option("--batch", "sizes", multiple=True, default=(64, 256), show_default=True, help="documents")
-@click.option("--words", default=150, show_default=True)
-@click.option("--hidden", default=200, show_default=True)
-@click.option("--vocabulary", default=5000, show_default=True)
-@click.option("--rate", default=0.15, show_default=True, help="share of words that the guides keep")
+@size_options
 @click.option("--sharp", default=0.0, show_default=True, help="nats by which scores of words differ, as after training")
 @click.option("--only", multiple=True, help="guides or estimators to measure; may be repeated  [default: all]")
 @click.option("--quick", is_flag=True, help="what has a bar, at the first batch size")

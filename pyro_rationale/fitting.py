@@ -14,6 +14,7 @@ import torch
 
 from pyro_rationale.build import build_guide, build_model, build_objective, starting_prior, target_summary
 from pyro_rationale.by_heart import MOST, ByHeart, constant_error
+from pyro_rationale.checkpoint import Facts
 from pyro_rationale.config import Config
 from pyro_rationale.control import Control, LagrangianControl, PenaltyRamp, RateControl, Schedule
 from pyro_rationale.data import load_corpus
@@ -43,7 +44,7 @@ from pyro_rationale.runs import (
     start_run,
 )
 from pyro_rationale.storage import read_tensors, write_bytes, write_json, write_tensors
-from pyro_rationale.training import Facts, Trainer
+from pyro_rationale.training import Trainer
 from pyro_rationale.watch import Newly, Watch, score_modes
 
 SAVE_SECONDS = 20.0  # between checkpoints within an epoch: a crash loses less than this, an interrupt only a step

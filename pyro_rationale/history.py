@@ -22,6 +22,14 @@ class StepRecord:
     documents: int
     changes: float = math.nan
 
+    @property
+    def flatness(self) -> float:
+        """Entropy over that of a coin that falls on its head with probability `rate`; 0 where the coin has none."""
+        if not 0.0 < self.rate < 1.0:
+            return 0.0
+        coin = -self.rate * math.log(self.rate) - (1.0 - self.rate) * math.log1p(-self.rate)
+        return self.entropy / coin if coin > 0 else 0.0
+
 
 @dataclass
 class StepTotals:

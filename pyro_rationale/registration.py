@@ -1,4 +1,4 @@
-"""Programs that tell Pyro of their parameters only where somebody listens.
+"""Programs that tell Pyro of their parameters only where somebody listens, and a store that is theirs alone.
 
 A `PyroModule` registers a child network, parameter by parameter, each time that the program touches it:
 `pyro.infer.SVI` finds its parameters that way. A trainer that holds them in a torch optimiser pays for that and has
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import pyro
 from pyro.nn import PyroModule
 from torch import nn
 
@@ -26,6 +27,13 @@ def unregistered() -> Iterator[None]:
         yield
     finally:
         _silent.reset(token)
+
+
+@contextmanager
+def local_parameters() -> Iterator[None]:
+    """Keep Pyro's global parameter store out of it: our optimiser holds the parameters, and fits never meet."""
+    with pyro.get_param_store().scope():
+        yield
 
 
 class Program(PyroModule):

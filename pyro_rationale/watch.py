@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_rationale.checkpoint import Facts
 from pyro_rationale.control import Schedule
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.distributed import ALONE, Group
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.history import EpochRecord, collapse
 from pyro_rationale.runs import Fitted
-from pyro_rationale.training import Facts, Trainer
+from pyro_rationale.training import Trainer
 
 RECOVERIES = 3
 RESTARTS = 2

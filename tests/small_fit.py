@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import functools
+import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,11 @@ import torch
 
 from pyro_rationale.commands import run_command
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
-from pyro_rationale.data import DataOptions
-from pyro_rationale.fitting import Fit, fit_run
+from pyro_rationale.data import Corpus, DataOptions, load_corpus
+from pyro_rationale.fitting import Fit, fit_run, prepare
 from pyro_rationale.history import EpochRecord, StepRecord
 from pyro_rationale.storage import read_tensors
+from pyro_rationale.training import Trainer
 
 SMALL: dict[str, Any] = {
     **{"documents": 48, "max_words": 40, "hidden": 6, "embedding": 6, "batch_size": 16, "samples": 2},
@@ -51,6 +54,23 @@ def flags(**options: Any) -> list[str]:
 def fit_small(folder: Path, progress: Any = None, resume: bool = False, **options: Any) -> tuple[Fit, dict[str, Any]]:
     """Fit from the library's side."""
     return fit_run(small(**options), folder, resume=resume, progress=progress)
+
+
+@functools.cache
+def sixteen() -> Corpus:
+    """Sixteen planted reviews; to be read only."""
+    return load_corpus(small(documents=16).data)
+
+
+def trainers(folder: Path, **usual: Any) -> Callable[..., Trainer]:
+    """Makes trainers on the same sixteen reviews, of its options and `usual` ones, each in a folder of its own."""
+    numbers = itertools.count()
+
+    def make(**options: Any) -> Trainer:
+        config = small(**{"documents": 16, **usual, **options})
+        return prepare(config, folder / str(next(numbers)), corpus=sixteen()).trainer
+
+    return make
 
 
 _WHOLE: dict[str, Path] = {}

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyro_rationale.data import Batch, Corpus, load_corpus
+from pyro_rationale.checkpoint import Facts
+from pyro_rationale.data import Batch
 from pyro_rationale.errors import TrainingError
-from pyro_rationale.fitting import prepare
 from pyro_rationale.history import StepRecord
-from pyro_rationale.training import Facts, Trainer
-from small_fit import small
+from pyro_rationale.training import Trainer
+from small_fit import trainers
 
 
 class Alone:
@@ -50,25 +50,19 @@ class Alone:
 Make = Callable[..., Alone]
 
 
-@pytest.fixture(scope="module")
-def corpus() -> Corpus:
-    return load_corpus(small(documents=16).data)
-
-
 @pytest.fixture
-def make(tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> Make:
+def make(tmp_path: Path) -> Make:
     """Trainers on sixteen reviews, with the optimiser of a GPU."""
-    monkeypatch.setattr("pyro_rationale.fitting.load_corpus", lambda options: corpus)
-    numbers = itertools.count()
+    trainer = trainers(tmp_path, batch_size=4)
 
-    def trainer(ahead: bool, **options: Any) -> Alone:
-        config = small(**{"documents": 16, "batch_size": 4, **options})
-        made = prepare(config, tmp_path / str(next(numbers))).trainer
+    def alone(ahead: bool, **options: Any) -> Alone:
+        made = trainer(**options)
         made.ahead = ahead
-        made.optimizer = torch.optim.Adam(made.named.values(), lr=config.train.learning_rate, fused=True)
+        rate = made.fitted.config.train.learning_rate
+        made.optimizer = torch.optim.Adam(made.named.values(), lr=rate, fused=True)
         return Alone(made)
 
-    return trainer
+    return alone
 
 
 def check_same(one: Alone, other: Alone) -> None:

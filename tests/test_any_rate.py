@@ -12,7 +12,7 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitting import Fit, prepare
-from pyro_rationale.training import SHARES
+from pyro_rationale.losses import SHARES, likeliest
 from small_fit import small
 
 
@@ -26,7 +26,7 @@ def test_the_words_are_the_likeliest_of_each_text(tmp_path: Path, guide: str) ->
     fit, batch = fit_of(tmp_path / "run", guide=guide, tau=None)
     fit.fitted.eval()
     torch.manual_seed(0)
-    mask = fit.trainer._likeliest(batch)
+    mask = likeliest(fit.fitted.guide, batch)
     assert mask.dtype == torch.bool
     assert not bool((mask & ~batch.mask).any())
     shares = mask.sum(-1) / batch.lengths

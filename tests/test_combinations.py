@@ -11,10 +11,9 @@ import pytest
 import torch
 
 from pyro_rationale.config import ESTIMATORS, GUIDE_NAMES
-from pyro_rationale.data import Corpus, load_corpus
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.fitting import prepare
-from small_fit import fit_small, small, table
+from small_fit import fit_small, sixteen, small, table
 
 PATHWISE = {"relaxed": ("relaxed", "straight-through"), "hardkuma": ("relaxed",)}
 VALID = [
@@ -26,11 +25,6 @@ VALID = [
 WORDS = "the room was lovely dirty and we liked hated it not so very much again".split()
 
 
-@pytest.fixture(scope="module")
-def corpus() -> Corpus:
-    return load_corpus(small(documents=16).data)
-
-
 def texts(seed: int, count: int = 30) -> list[str]:
     """Short texts, none twice."""
     generator = torch.Generator().manual_seed(seed)
@@ -39,14 +33,11 @@ def texts(seed: int, count: int = 30) -> list[str]:
 
 
 @pytest.mark.parametrize(("guide", "estimator"), VALID)
-def test_every_combination_trains(
-    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, guide: str, estimator: str
-) -> None:
+def test_every_combination_trains(tmp_path: Path, guide: str, estimator: str) -> None:
     """Two steps with each encoder and pooling: finite, and no parameter is left out."""
-    monkeypatch.setattr("pyro_rationale.fitting.load_corpus", lambda options: corpus)
     for encoder, pooling in itertools.product(("lstm", "rcnn", "cnn"), ("last", "mean", "attention")):
         config = small(guide=guide, estimator=estimator, encoder=encoder, pooling=pooling, batch_size=8)
-        trainer = prepare(config, tmp_path / encoder / pooling).trainer
+        trainer = prepare(config, tmp_path / encoder / pooling, corpus=sixteen()).trainer
         before = {name: value.detach().clone() for name, value in trainer.named.items()}
         for record in trainer.run_epoch():
             assert math.isfinite(record.loss)

@@ -29,8 +29,7 @@ from pyro_rationale.models import (
     RationaleModel,
     make_likelihood,
 )
-from pyro_rationale.registration import unregistered
-from pyro_rationale.training import local_parameters
+from pyro_rationale.registration import local_parameters, unregistered
 from tiny import LENGTHS, SPECS, document, exact, hand_log_likelihood, texts, tiny_guide, tiny_model
 
 KINDS = pytest.mark.parametrize("kind", list(SPECS))

@@ -19,7 +19,7 @@ from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn import Encoder, make_embedding
 from pyro_rationale.nn.precision import reduced
-from pyro_rationale.training import local_parameters
+from pyro_rationale.registration import local_parameters
 from small_fit import fit_small
 
 SPEC = TargetSpec("regression", ("rating",), ((0.0, 1.0),))

@@ -26,6 +26,7 @@ from pyro_rationale.fit import fit
 from pyro_rationale.fitting import Fit
 from pyro_rationale.history import StepTotals
 from pyro_rationale.inference.objective import Estimate, MaskELBO
+from pyro_rationale.pace import cooling
 from pyro_rationale.training import Trainer
 from pyro_rationale.watch import Watch
 from small_fit import Break, differences, fit_small, table, whole
@@ -222,7 +223,7 @@ def test_going_on_with_a_lower_learning_rate(tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "config.json").read_text())["config"]["train"]
     assert stored["learning_rate"] == 1e-9
     rates = {group["lr"] for group in fit.trainer.optimizer.param_groups}
-    assert rates <= {1e-9 * 0.25 * fit.trainer._cooling(), 1e-9 * 0.5 * fit.trainer._cooling()}
+    assert rates <= {1e-9 * 0.25 * cooling(fit.trainer._passed), 1e-9 * 0.5 * cooling(fit.trainer._passed)}
     assert differences(tmp_path, whole()) != []
 
 

@@ -16,6 +16,7 @@ from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.synthetic import VALENCE, load_synthetic
 from pyro_rationale.fitting import Fit, fit_run, prepare
+from pyro_rationale.losses import reading_loss
 from pyro_rationale.runs import Fitted
 from pyro_rationale.stress_tests import TESTS, RefitOptions, Settings, Subject, Verdict, mask_shape, skewing
 from pyro_rationale.stress_tests.correlation import other_aspects
@@ -354,8 +355,6 @@ def test_a_predictor_is_skewed_to_first_sentences(tmp_path: Path) -> None:
     batch = next(fit.trainer.batches.epoch(0))
 
     def loss(mask: torch.Tensor) -> float:
-        from pyro_rationale.training import reading_loss
-
         return float(reading_loss(fit.fitted.model, batch, mask).detach())
 
     first = first_sentences(batch.tokens, batch.lengths, ends)

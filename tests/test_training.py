@@ -8,38 +8,27 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyro
 import pytest
 import torch
 
-from pyro_rationale.data import Batch, Corpus, load_corpus
+from pyro_rationale.checkpoint import random_states, set_random_states
+from pyro_rationale.data import Batch
 from pyro_rationale.errors import TrainingError
-from pyro_rationale.fitting import prepare
 from pyro_rationale.history import StepRecord
+from pyro_rationale.losses import full_text_loss
 from pyro_rationale.models import NormalLikelihood
-from pyro_rationale.training import Trainer, full_text_loss
-from small_fit import small
+from pyro_rationale.training import Trainer
+from small_fit import trainers
 
 MakeTrainer = Callable[..., Trainer]
 
-@pytest.fixture(scope="module")
-def corpus() -> Corpus:
-    return load_corpus(small(documents=16).data)
-
 
 @pytest.fixture
-def make(tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> MakeTrainer:
-    """Trainers on the same sixteen reviews."""
-    monkeypatch.setattr("pyro_rationale.fitting.load_corpus", lambda options: corpus)
-    numbers = itertools.count()
-
-    def trainer(**options: Any) -> Trainer:
-        config = small(**{"documents": 16, "batch_size": 8, **options})
-        return prepare(config, tmp_path / str(next(numbers))).trainer
-
-    return trainer
+def make(tmp_path: Path) -> MakeTrainer:
+    """Trainers on sixteen reviews."""
+    return trainers(tmp_path, batch_size=8)
 
 
 # What a step does.
@@ -127,11 +116,12 @@ def test_two_fits_at_once_do_not_meet(make: MakeTrainer) -> None:
     torch.manual_seed(1)  # each continues its own random numbers
     start = make(guide="chain", seed=1)
     assert all(map(torch.equal, start.weights().values(), one.weights().values()))
-    random = start._random()
+    device = start.fitted.device
+    random = random_states(device)
     for mine, theirs in zip(one.batches.epoch(0), other.batches.epoch(0), strict=True):
-        one._set_random(states.get("one", random))
+        set_random_states(states.get("one", random), device)
         one.train_step(mine)
-        states["one"] = one._random()
+        states["one"] = random_states(device)
         other.train_step(theirs)
     assert all(map(torch.equal, one.weights().values(), alone.weights().values()))
 

@@ -23,9 +23,9 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.draws import seed_of
+from pyro_rationale.losses import reading_loss
 from pyro_rationale.posterior import Mask
 from pyro_rationale.runs import Fitted
-from pyro_rationale.training import reading_loss
 
 LONGEST = 8  # words that random masks keep or drop together, at most
 Masks = Sequence[Sequence[bool]]

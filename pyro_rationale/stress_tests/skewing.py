@@ -18,11 +18,11 @@ from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.draws import seeded
 from pyro_rationale.fitting import Fit
 from pyro_rationale.guides import RationaleGuide, RecurrentGuide
+from pyro_rationale.losses import reading_loss
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.stress_tests.measures import SENTENCE_ENDS, agreement, skill
 from pyro_rationale.stress_tests.result import Row, Verdict, judged, unfit
 from pyro_rationale.stress_tests.subject import FITS, Subject
-from pyro_rationale.training import reading_loss
 
 DEAREST = 10.0  # points of F1 that the milder settings may cost
 RUNNING = 1000  # documents over which the accuracy of a leak is taken while it is taught

@@ -44,12 +44,13 @@ from pyro_rationale.inference.variance import (
     plain_network,
     settled,
 )
+from pyro_rationale.losses import full_text_loss
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.baseline import StandardisedBaseline
+from pyro_rationale.registration import local_parameters
 from pyro_rationale.runs import Fitted
 from pyro_rationale.study.common import Row, check_json, json_option, run_documents, save, show, split_option
 from pyro_rationale.study.contenders import NEURAL, PAPER, REFERENCE, Contender, contenders, default
-from pyro_rationale.training import full_text_loss, local_parameters
 
 WINDOW = 10  # words of the texts whose masks are enumerated
 SHORT = 8  # of those texts
