@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyro_rationale.control import PERMISSIVE, START, PenaltyRamp, RateControl, Schedule
+from pyro_rationale.control import ON_THE_WAY, PERMISSIVE, START, PenaltyRamp, RateControl, Schedule
 from pyro_rationale.distributions import ChainPrior
 
 PRIOR = ChainPrior.from_rate_span(0.1, 3.0)
@@ -114,6 +114,16 @@ def test_next_to_nothing_is_let_go_at_once() -> None:
     assert prior.alpha < PRIOR.alpha + pressed - 1.0
     steered.multiplier = 0.0
     assert steered.update(1000, 0.0).alpha < PRIOR.alpha - 1.0
+
+
+def test_words_go_no_faster_than_the_target_until_it_is_reached() -> None:
+    """Four fifths of the target is too little on the way, and nobody's business at the end."""
+    way, end = control(anneal=100), control(anneal=100)
+    below = 0.8 * way.target(60)
+    on_the_way = held(way, 60, below)
+    asked = PERMISSIVE + 0.6 * (PRIOR.alpha - PERMISSIVE)
+    assert on_the_way.alpha == pytest.approx(asked + way.grip * (0.8 / ON_THE_WAY - 1.0), abs=1e-6)
+    assert held(end, 100, 0.8 * end.target(100)).alpha == pytest.approx(PRIOR.alpha)
 
 
 def test_one_odd_batch_changes_little() -> None:
