@@ -119,11 +119,11 @@ def test_next_to_nothing_is_let_go_at_once() -> None:
 def test_words_go_no_faster_than_the_target_until_it_is_reached() -> None:
     """Four fifths of the target is too little on the way, and nobody's business at the end."""
     way, end = control(anneal=100), control(anneal=100)
-    below = 0.8 * way.target(60)
-    on_the_way = held(way, 60, below)
+    way.average, end.average = 0.8 * way.target(60), 0.8 * end.target(100)
+    on_the_way = held(way, 60, way.average)
     asked = PERMISSIVE + 0.6 * (PRIOR.alpha - PERMISSIVE)
     assert on_the_way.alpha == pytest.approx(asked + way.grip * (0.8 / ON_THE_WAY - 1.0), abs=1e-6)
-    assert held(end, 100, 0.8 * end.target(100)).alpha == pytest.approx(PRIOR.alpha)
+    assert held(end, 100, end.average).alpha == pytest.approx(PRIOR.alpha)
 
 
 def test_one_odd_batch_changes_little() -> None:
