@@ -42,19 +42,36 @@ def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[lis
                 f"no training document has a value of {name!r}; leave that --target-column out, or split otherwise "
                 "(--split-seed)"
             )
+    spread = max(float(target_spread(targets, spec).sum()), 1e-6)
     if spec.kind == "regression":
-        low, high = torch.tensor(spec.ranges, dtype=torch.float64).unbind(-1)
-        scaled = (targets - low) / (high - low)
-        mean = scaled.nanmean(0)
-        variance = (scaled - mean).square().nanmean(0).sum()
-        return mean.tolist(), max(float(variance), 1e-6)
+        return _scaled(targets, spec).nanmean(0).tolist(), spread
+    return [0.0] * spec.width, spread
+
+
+def target_spread(targets: Tensor, spec: TargetSpec) -> Tensor:
+    """What the best constant prediction of each target costs where it is known, `(D,)`.
+
+    The variance of scaled ratings, or the entropy of labels or of the class in nats.
+
+    Args:
+        targets: in the user's units, float64 `(N, D)`; NaN where there is none.
+        spec: what they mean.
+    """
+    if spec.kind == "regression":
+        scaled = _scaled(targets, spec)
+        return (scaled - scaled.nanmean(0)).square().nanmean(0)
     if spec.kind == "binary":
         share = targets.nanmean(0)
-        entropy = -(torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)).sum()
-        return [0.0] * spec.width, max(float(entropy), 1e-6)
+        return -(torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share))
     counts = torch.bincount(targets[:, 0].long(), minlength=spec.width).double()
     shares = counts / counts.sum()
-    return [0.0] * spec.width, max(float(-torch.xlogy(shares, shares).sum()), 1e-6)
+    return -torch.xlogy(shares, shares).sum(0, keepdim=True)
+
+
+def _scaled(ratings: Tensor, spec: TargetSpec) -> Tensor:
+    """To [0, 1]."""
+    low, high = torch.tensor(spec.ranges, dtype=torch.float64).unbind(-1)
+    return (ratings - low) / (high - low)
 
 
 def starting_prior(config: Config, gain: float) -> ChainPrior:

@@ -9,13 +9,15 @@ by texts that it was not fitted on: it predicts them worse than a constant would
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
+from pyro_rationale.build import target_spread
 from pyro_rationale.data.batching import BucketedBatches
-from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.mapped import target_rows
 from pyro_rationale.distributed import ALONE, Group
 from pyro_rationale.runs import Fitted
 from pyro_rationale.watch import DevScore, score_modes
@@ -43,23 +45,12 @@ class ByHeart:
         return score_modes(fitted, self.known, group=group).error < LEARNT * self.constant
 
 
-def constant_error(batches: BucketedBatches, spec: TargetSpec) -> float:
+def constant_error(documents: Sequence[Document], spec: TargetSpec) -> float:
     """Error per document of the constant that predicts these documents best.
 
     Squared error of scaled ratings, or cross entropy of labels in nats, summed over the targets of a document; one
     that is missing (NaN) costs nothing, as in :func:`pyro_rationale.watch.score_modes`.
     """
-    targets = torch.cat([batch.targets for batch in batches.ordered(256) if batch.targets is not None])
-    if spec.kind == "multiclass":
-        return _entropy(targets.bincount(minlength=len(spec.classes)) / len(targets))
-    known = ~targets.isnan()
-    counts, means = known.sum(0), targets.nanmean(0).nan_to_num(0.5)
-    if spec.kind == "regression":
-        return float(((targets - means) * known).nan_to_num(0.0).square().sum()) / len(targets)
-    each = [_entropy(torch.stack([mean, 1 - mean])) for mean in means]
-    return sum(float(count) * entropy for count, entropy in zip(counts, each, strict=True)) / len(targets)
-
-
-def _entropy(shares: Tensor) -> float:
-    """In nats."""
-    return float(torch.special.entr(shares.double()).sum())
+    targets = torch.from_numpy(target_rows(documents, len(spec.names)))
+    known = (~targets.isnan()).double().mean(0)
+    return float((known * target_spread(targets, spec).nan_to_num(0.0)).sum())

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pyro_rationale.runs import Fitted
@@ -28,7 +28,7 @@ def tensors_of(fitted: Fitted, optimizer: Optimizer, names: Sequence[str]) -> di
     Returns:
         `weights.PART.NAME`, `adam.NAME.KEY` and `random.cpu`; on a GPU `random.cuda`, too.
     """
-    tensors = {f"weights.{name}": value for name, value in weights_of(fitted).items()}
+    tensors = {f"weights.{name}": value for name, value in weights_of(fitted.model, fitted.guide).items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{names[index]}.{key}": value for key, value in moments.items()}
     tensors |= random_states(fitted.device)
@@ -54,9 +54,9 @@ def put_back(fitted: Fitted, optimizer: Optimizer, names: Sequence[str], tensors
     set_random_states(tensors, fitted.device)
 
 
-def weights_of(fitted: Fitted) -> dict[str, Tensor]:
+def weights_of(model: nn.Module, guide: nn.Module) -> dict[str, Tensor]:
     """Weights and buffers of model and guide, the prior in force among them, as `PART.NAME`; copies."""
-    parts = (("model", fitted.model), ("guide", fitted.guide))
+    parts = (("model", model), ("guide", guide))
     return {f"{part}.{k}": v.detach().clone() for part, module in parts for k, v in module.state_dict().items()}
 
 

@@ -19,7 +19,7 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation import evaluate_average, evaluate_documents
 from pyro_rationale.fitting import Progress, fit_run
-from pyro_rationale.history import EpochRecord, read_history
+from pyro_rationale.history import EpochRecord, flatness, read_history
 from pyro_rationale.inference.comparison import (
     Setting,
     Terms,
@@ -106,7 +106,6 @@ def scores(terms: Terms, setting: Setting, asked: ChainPrior) -> Scores:
     common, at = terms.under(asked), replace(setting, prior=asked)
     share = float(terms.kept.sum() / terms.words.sum())
     entropy = float(terms.entropy.sum() / terms.words.sum())
-    coin = -math.log(share) * share - math.log1p(-share) * (1.0 - share) if 0.0 < share < 1.0 else 0.0
     values = {
         "objective": objective(terms, setting.kappa, setting.tau),
         "objective_tau1": objective(terms, setting.kappa, 1.0),
@@ -130,7 +129,7 @@ def scores(terms: Terms, setting: Setting, asked: ChainPrior) -> Scores:
     }
     means = {name: float(value.mean()) for name, value in values.items()}
     means |= {"residual": apart.mean, "residual_worst": apart.worst}
-    means |= {"share": share, "flatness": entropy / coin if coin > 0.0 else 0.0}
+    means |= {"share": share, "flatness": flatness(entropy, share)}
     sigma = math.nan if setting.sigma is None else setting.sigma
     means |= {"gain": setting.gain, "tau": setting.tau, "kappa": setting.kappa, "sigma": sigma}
     return means | {"alpha": setting.prior.alpha, "gamma": setting.prior.gamma, "lambda1": lambda1, "lambda2": lambda2}

@@ -14,7 +14,7 @@ import torch
 
 from pyro_rationale.build import build_guide, build_model, build_objective, starting_prior, target_summary
 from pyro_rationale.by_heart import MOST, ByHeart, constant_error
-from pyro_rationale.checkpoint import Facts
+from pyro_rationale.checkpoint import Facts, weights_of
 from pyro_rationale.config import Config
 from pyro_rationale.control import Control, LagrangianControl, PenaltyRamp, RateControl, Schedule
 from pyro_rationale.data import load_corpus
@@ -283,7 +283,7 @@ def prepare(
     watch = Watch(trainer, prior, rate if steered else None, model.gain, config.train.patience, newly(untrained))
     known = [corpus.train[i] for i in range(min(MOST, len(corpus.train), len(corpus.dev)))]
     known_batches = BucketedBatches(known, vocabulary, corpus.spec, config.train.batch_size, config.seed)
-    by_heart = ByHeart(known_batches, constant_error(dev, corpus.spec))
+    by_heart = ByHeart(known_batches, constant_error(corpus.dev, corpus.spec))
     fit = Fit(folder, corpus, fitted, trainer, watch, dev, prior, vectors, [], by_heart)
     if group.main:
         _open(fit, resume, force)
@@ -297,8 +297,7 @@ def newly(untrained: Callable[[], tuple[RationaleModel, RationaleGuide]]) -> New
     def weights(seed: int) -> dict[str, torch.Tensor]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            parts = zip(("model", "guide"), untrained(), strict=True)
-            return {f"{part}.{name}": value for part, module in parts for name, value in module.state_dict().items()}
+            return weights_of(*untrained())
 
     return weights
 

@@ -24,11 +24,16 @@ class StepRecord:
 
     @property
     def flatness(self) -> float:
-        """Entropy over that of a coin that falls on its head with probability `rate`; 0 where the coin has none."""
-        if not 0.0 < self.rate < 1.0:
-            return 0.0
-        coin = -self.rate * math.log(self.rate) - (1.0 - self.rate) * math.log1p(-self.rate)
-        return self.entropy / coin if coin > 0 else 0.0
+        """See the function."""
+        return flatness(self.entropy, self.rate)
+
+
+def flatness(entropy: float, rate: float) -> float:
+    """Entropy over that of a coin that falls on its head with probability `rate`; 0 where the coin has none."""
+    if not 0.0 < rate < 1.0:
+        return 0.0
+    coin = -rate * math.log(rate) - (1.0 - rate) * math.log1p(-rate)
+    return entropy / coin if coin > 0 else 0.0
 
 
 @dataclass

@@ -296,7 +296,7 @@ class Trainer:
 
     def weights(self) -> dict[str, Tensor]:
         """Weights and buffers of model and guide, the prior in force among them; copies."""
-        return weights_of(self.fitted)
+        return weights_of(self.fitted.model, self.fitted.guide)
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """The inverse of `weights`."""

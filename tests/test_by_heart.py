@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.by_heart import LEARNT, ByHeart, constant_error
-from pyro_rationale.data.batching import BucketedBatches
-from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.documents import from_text
-from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.fitting import Fit, fit_run, prepare
 from pyro_rationale.watch import RESTARTS, DevScore, Watch
 from small_fit import Break, differences, fit_small, small
@@ -24,9 +22,8 @@ LABELS = TargetSpec("binary", ("a", "b"), (), ("no", "yes"))
 CLASSES = TargetSpec("multiclass", ("kind",), (), ("x", "y", "z"))
 
 
-def batches(spec: TargetSpec, *rows: tuple[float, ...]) -> BucketedBatches:
-    documents = [from_text(str(i), "word " * (1 + i), row, 9) for i, row in enumerate(rows)]
-    return BucketedBatches(documents, Vocabulary(["word"]), spec, 4, 0)
+def documents(*rows: tuple[float, ...]) -> list[Document]:
+    return [from_text(str(i), "word " * (1 + i), row, 9) for i, row in enumerate(rows)]
 
 
 def coin(share: float) -> float:
@@ -35,17 +32,17 @@ def coin(share: float) -> float:
 
 def test_the_best_constant_for_ratings() -> None:
     """On the [0, 1] scale, summed over targets; what is not rated costs nothing."""
-    found = constant_error(batches(RATINGS, (0.0, 0.5), (2.0, NAN), (1.0, 1.0), (1.0, NAN)), RATINGS)
+    found = constant_error(documents((0.0, 0.5), (2.0, NAN), (1.0, 1.0), (1.0, NAN)), RATINGS)
     assert found == pytest.approx((2 * 0.25 + 2 * 0.0625) / 4)
 
 
 def test_the_best_constant_for_labels() -> None:
-    found = constant_error(batches(LABELS, (1.0, 1.0), (0.0, NAN), (0.0, 1.0), (0.0, 1.0)), LABELS)
+    found = constant_error(documents((1.0, 1.0), (0.0, NAN), (0.0, 1.0), (0.0, 1.0)), LABELS)
     assert found == pytest.approx(coin(0.25))
 
 
 def test_the_best_constant_for_classes() -> None:
-    found = constant_error(batches(CLASSES, (0.0,), (2.0,), (2.0,), (0.0,)), CLASSES)
+    found = constant_error(documents((0.0,), (2.0,), (2.0,), (0.0,)), CLASSES)
     assert found == pytest.approx(math.log(2.0))
 
 
