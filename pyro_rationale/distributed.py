@@ -25,6 +25,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # its functions keep for good whatever group there is when they are first imported
 from torch import Tensor
 
 from pyro_rationale.errors import ConfigError, RationaleError
@@ -211,7 +212,12 @@ class Processes(Group):
             raise KeyboardInterrupt
 
     def close(self) -> None:
-        """Leave the others; called by all at the same time unless something is wrong."""
+        """Leave the others; called by all at the same time unless something is wrong.
+
+        The threads of gloo end here. Were the group still held by anything, as by the functions of
+        `torch.distributed.nn` when the optimiser's first step imports them, they would outlive the interpreter, and
+        now and then one would be caught taking its lock: "terminate called without an active exception".
+        """
         if dist.is_initialized():
             dist.destroy_process_group()
 

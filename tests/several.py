@@ -157,6 +157,11 @@ def resumed(folder: Path, group: Group) -> None:
     fit_run(small(), folder / "resumed", resume=True, group=group)
 
 
+def threads() -> list[str]:
+    """Names of this process's threads, Python's or not."""
+    return [task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+
+
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("what", type=click.Choice(["joint", "broken"]))
@@ -176,6 +181,7 @@ def several(folder: Path, what: str) -> None:
             resumed(folder / f"resumed-{group.rank}", group)
         finally:
             close()
+            (folder / f"{group.rank}.threads").write_text("\n".join(threads()))
 
 
 if __name__ == "__main__":

@@ -109,6 +109,14 @@ def test_only_the_first_process_writes(together: Path) -> None:
     assert not (together / "1").exists()
 
 
+def test_nothing_of_the_group_outlives_it(together: Path) -> None:
+    """A thread of gloo's that is still there when Python ends can end the process with SIGABRT."""
+    for rank in (0, 1):
+        names = (together / f"{rank}.threads").read_text().split("\n")
+        assert names
+        assert [name for name in names if "gloo" in name] == []
+
+
 def test_resuming_is_exact(together: Path) -> None:
     assert differences(together / "resumed-0" / "whole", together / "resumed-0" / "resumed") == []
 
