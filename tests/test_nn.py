@@ -173,7 +173,7 @@ def test_dropped_words_are_not_read(reader: str, pooling: str, straight_through:
         if words.shape[1]:
             alone = encoder(words, torch.ones_like(words).double(), torch.tensor([words.shape[1]]))
         else:
-            alone = encoder.output(torch.zeros(1, 4, dtype=torch.float64))
+            alone = encoder.output(torch.zeros(1, encoder.reader.width, dtype=torch.float64))
         torch.testing.assert_close(found[row], alone[0])
 
 

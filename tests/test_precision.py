@@ -66,7 +66,7 @@ def test_gradients_agree_within_rounding(guide: str) -> None:
     assert EPSILON / 16 < apart(*together) < 8 * EPSILON  # it did compute in bfloat16, and no worse than that
 
 
-@pytest.mark.parametrize("reader", ["lstm", "rcnn", "cnn"])
+@pytest.mark.parametrize("reader", ["lstm", "bilstm", "rcnn", "cnn"])
 @pytest.mark.parametrize("soft", [False, True])
 def test_every_reader(reader: str, soft: bool) -> None:
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from pyro_rationale.nn.compact import Kept, compact, repeated_masks
 from pyro_rationale.nn.lengthwise import in_lengths
 from pyro_rationale.nn.pooling import make_pooling
 from pyro_rationale.nn.precision import arithmetic
-from pyro_rationale.nn.readers import READERS
+from pyro_rationale.nn.readers import READERS, Reader
 
 
 class Encoder(nn.Module):
@@ -19,8 +19,8 @@ class Encoder(nn.Module):
 
     Args:
         embedding: word vectors, `(V, E)`.
-        reader: `lstm`, `rcnn` (the paper's) or `cnn`.
-        width: hidden size.
+        reader: `lstm`, `bilstm`, `rcnn` (the paper's) or `cnn`.
+        width: hidden size (of each direction).
         pooling: `last` (the paper's), `mean` or `attention`.
         outputs: numbers per document that the likelihood wants.
         dropout: on the word vectors and on the pooled state.
@@ -31,10 +31,10 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = embedding
-        self.reader = READERS[reader](embedding.embedding_dim, width)
-        self.pooling = make_pooling(pooling, width)
+        self.reader: Reader = READERS[reader](embedding.embedding_dim, width)
+        self.pooling = make_pooling(pooling, self.reader.width, self.reader.backwards)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(width, outputs)
+        self.output = nn.Linear(self.reader.width, outputs)
 
     def forward(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
         """Predict from the kept words. Of equal masks of one document, one is read, and all get its numbers.

@@ -7,12 +7,22 @@ from torch import Tensor, nn
 
 
 class LastPooling(nn.Module):
-    """The state after the last kept word (the paper's choice); zeros where nothing is kept."""
+    """The state after the last kept word (the paper's choice); zeros where nothing is kept.
+
+    Args:
+        backwards: how many of a state's last numbers are of what reads backwards, and is done at the first word.
+    """
+
+    def __init__(self, backwards: int = 0) -> None:
+        super().__init__()
+        self.backwards = backwards
 
     def forward(self, states: Tensor, weights: Tensor, lengths: Tensor) -> Tensor:
         """`states` `(N, L, H)`, `weights` `(N, L)`, `lengths` `(N,)` -> `(N, H)`."""
-        last = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[-1])
-        return states.gather(1, last).squeeze(1) * (lengths > 0).to(states.dtype)[:, None]
+        onward, back = states.split([states.shape[-1] - self.backwards, self.backwards], dim=-1)
+        last = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, onward.shape[-1])
+        ends = torch.cat([onward.gather(1, last).squeeze(1), back[:, 0]], dim=-1)
+        return ends * (lengths > 0).to(states.dtype)[:, None]
 
 
 class MeanPooling(nn.Module):
@@ -45,8 +55,8 @@ class AttentionPooling(nn.Module):
 POOLINGS = ("last", "mean", "attention")
 
 
-def make_pooling(name: str, width: int) -> nn.Module:
-    """The pooling called `name` (one of `POOLINGS`) for states of `width` numbers."""
+def make_pooling(name: str, width: int, backwards: int = 0) -> nn.Module:
+    """The pooling called `name` (one of `POOLINGS`) for states of `width` numbers, `backwards` as for `LastPooling`."""
     if name == "attention":
         return AttentionPooling(width)
-    return {"last": LastPooling, "mean": MeanPooling}[name]()
+    return LastPooling(backwards) if name == "last" else MeanPooling()

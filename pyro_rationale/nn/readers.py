@@ -1,4 +1,4 @@
-"""What reads the kept words, one state per word: LSTM, the paper's RCNN, or a CNN.
+"""What reads the kept words, one state per word: LSTM, BiLSTM, the paper's RCNN, or a CNN.
 
 Each reader takes `inputs (N, L, E)`, `weights (N, L)` and `hard`. Compacted words of a hard mask have weight 1
 each and no gradient, so the fused kernels apply; what they give on padding means nothing. Otherwise a word of
@@ -9,6 +9,7 @@ mask gives the same states either way; a test holds the two together.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -21,9 +22,11 @@ from pyro_rationale.nn.recorded import run_lstm
 
 
 class Reader(Protocol):
-    """Anything that turns weighted words into states of `width` numbers."""
+    """Anything that turns weighted words into states of `width` numbers, the last `backwards` of which are of what
+    reads from the last word to the first."""
 
     width: int
+    backwards: int
 
     def __call__(self, inputs: Tensor, weights: Tensor, hard: bool) -> Tensor:
         """`(N, L, E)`, `(N, L)` -> `(N, L, width)`."""
@@ -32,6 +35,8 @@ class Reader(Protocol):
 
 class LSTMReader(nn.Module):
     """A one-directional LSTM whose state is copied where a word has no weight."""
+
+    backwards = 0
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
@@ -48,12 +53,45 @@ class LSTMReader(nn.Module):
             return gated_lstm(projected.to(from_state.dtype), from_state, weights)
 
 
+class BiLSTMReader(nn.Module):
+    """Two LSTMs, one of which reads the kept words from the last to the first.
+
+    Args:
+        inputs: size of a word vector.
+        width: hidden size of each direction; states have twice as many numbers.
+    """
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.width, self.backwards = 2 * width, width
+        self.onward, self.back = LSTMReader(inputs, width), LSTMReader(inputs, width)
+
+    def forward(self, inputs: Tensor, weights: Tensor, hard: bool) -> Tensor:
+        """States from the first word to each, and from the last word to each, `(N, L, 2 width)`."""
+        if not hard:  # words of weight 0 leave the state as it is, wherever they stand
+            back = self.back(inputs.flip(1), weights.flip(1), hard).flip(1)
+        else:
+            order = _reversed(weights)[..., None]
+            back = self.back(inputs.gather(1, order.expand_as(inputs)), weights, hard)
+            back = back.gather(1, order.expand_as(back))
+        return torch.cat([self.onward(inputs, weights, hard), back], dim=-1)
+
+
+def _reversed(weights: Tensor) -> Tensor:
+    """Places `(N, L)` of the words of positive weight, last to first, then those of the rest; its own inverse."""
+    places = torch.arange(weights.shape[1], device=weights.device)
+    words = (weights > 0).sum(-1, keepdim=True)
+    return torch.where(places < words, words - 1 - places, places)
+
+
 class RCNNReader(nn.Module):
     """The paper's recurrent convolution over bigrams, with adaptive decay (Lei et al. 2016, section 3.2).
 
     lambda_t = sigmoid(W x_t + U h_{t-1} + b); c1_t = lambda c1_{t-1} + (1 - lambda) W1 x_t;
     c2_t = lambda c2_{t-1} + (1 - lambda) (c1_{t-1} + W2 x_t); h_t = tanh(c2_t + b).
     """
+
+    backwards = 0
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
@@ -91,6 +129,8 @@ class CNNReader(nn.Module):
     word leaves no gap in it: a straight-through mask is read as the compacted words are.
     """
 
+    backwards = 0
+
     def __init__(self, inputs: int, width: int, window: int = 3) -> None:
         super().__init__()
         self.width = width
@@ -118,4 +158,6 @@ class CNNReader(nn.Module):
         return torch.stack(states, dim=1)
 
 
-READERS = {"lstm": LSTMReader, "rcnn": RCNNReader, "cnn": CNNReader}
+READERS: dict[str, Callable[[int, int], Reader]] = {
+    "lstm": LSTMReader, "bilstm": BiLSTMReader, "rcnn": RCNNReader, "cnn": CNNReader
+}
