@@ -112,8 +112,8 @@ class TrainOptions:
     patience: int = option(6, "stop after so many epochs at the target rate without a better dev cost")
     warmup: int = option(0, "steps of reading whole texts, before the first word is dropped")
     anneal: int = option(400, "steps over which the target share of words comes down to --rate")
-    any_rate: float = option(0.0, "weight of reading, besides, each text's likeliest words at a random share: an "
-                             "encoder for any rate, see pyro_rationale.curve")
+    any_rate: float = option(0.0, "weight of reading, besides, once the target rate is reached, likely words of each "
+                             "text at a random share: an encoder for any rate, see pyro_rationale.curve")
     entropy: float | None = option(None, "weight of the guide's entropy until the target rate is reached, if --tau is "
                                    "less; default: .25, but 0 for hardkuma")
     clip: float = option(5.0, "largest gradient norm")

@@ -1,8 +1,6 @@
-"""Losses of the encoder on masks that are given: whole texts, the likeliest words, or whatever else a reader reads."""
+"""Losses of the encoder on masks that are given: whole texts, likely words, or whatever else a reader reads."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
@@ -11,7 +9,8 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 
-SHARES = (0.03, 0.7)  # of a text's words: what --any-rate reads, drawn evenly in the logarithm
+LEAST = 0.03  # of a text's words, for --any-rate to read
+CLOSE = 1e-7  # to 0 or 1, a probability is as good as there
 
 
 def full_text_loss(model: RationaleModel, batch: Batch) -> Tensor:
@@ -37,13 +36,20 @@ def reading_loss(model: RationaleModel, batch: Batch, mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def likeliest(guide: RationaleGuide, batch: Batch) -> Tensor:
-    """Each document's words with the largest marginals, at a share drawn for it; bool `(B, T)`.
+def at_any_share(guide: RationaleGuide, batch: Batch) -> Tensor:
+    """A mask of each document at a share drawn for it, evenly from `LEAST` to 1; bool `(B, T)`.
+
+    The words of the largest logits of their marginals plus logistic noise. As a word is kept with probability
+    sigmoid(logit - c) where its logit plus such noise is above c, this is a draw from the guide's marginals under a
+    prior by which a word costs c nats more, c being what it takes to keep just so many: what
+    :mod:`pyro_rationale.curves` calls the way `prior`, for independent words. The likeliest words alone would be the
+    same in every epoch, and known by heart soon.
 
     For the encoder alone to learn from: the guide is not asked to mark more or less than its prior says.
     """
-    marginals = guide.posterior(batch).mean.masked_fill(~batch.mask, -1.0)
-    low, high = (math.log(share) for share in SHARES)
-    shares = (low + (high - low) * torch.rand(len(batch))).exp().to(marginals.device)
-    rank = marginals.argsort(-1, descending=True).argsort(-1)
+    marginals = guide.posterior(batch).mean
+    noise = torch.rand_like(marginals)
+    scores = (marginals.logit(CLOSE) + noise.logit(CLOSE)).masked_fill(~batch.mask, -torch.inf)
+    shares = (LEAST + (1.0 - LEAST) * torch.rand(len(batch))).to(marginals.device)
+    rank = scores.argsort(-1, descending=True).argsort(-1)
     return batch.mask & (rank < (shares * batch.lengths).clamp_min(1.0)[:, None])

@@ -31,7 +31,7 @@ from pyro_rationale.errors import TrainingError
 from pyro_rationale.history import EpochRecord, StepRecord, StepTotals
 from pyro_rationale.inference.objective import Estimate, MaskELBO
 from pyro_rationale.inference.tracegraph import TemperedTraceGraph
-from pyro_rationale.losses import full_text_loss, likeliest, reading_loss
+from pyro_rationale.losses import at_any_share, full_text_loss, reading_loss
 from pyro_rationale.nn.precision import reduced
 from pyro_rationale.pace import cooling, entropy_weight, since_arrival
 from pyro_rationale.pending import Before, Figures, sent
@@ -219,8 +219,10 @@ class Trainer:
             estimate: Estimate = self.objective.estimate(self.fitted.model, self.fitted.guide, batch)
         sums = [value.sum() for value in (estimate.kept, estimate.entropy, estimate.changes, batch.lengths)]
         loss = estimate.surrogate
-        if weight := self.fitted.config.train.any_rate:
-            loss = loss + weight * reading_loss(self.fitted.model, batch, likeliest(self.fitted.guide, batch))
+        weight = self.fitted.config.train.any_rate
+        # Not before: to a guide that still keeps most words all are alike, and a few of them are learnt by heart.
+        if weight and self.control.schedule.arrived(self._due):
+            loss = loss + weight * reading_loss(self.fitted.model, batch, at_any_share(self.fitted.guide, batch))
         return loss, [-estimate.objective(self.objective.tau).mean(), *sums]
 
     def _full_text_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
