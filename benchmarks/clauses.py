@@ -1,0 +1,81 @@
+"""Where in a gold clause the words stand that a fit leaves out, and what it marks in their place.
+
+    python benchmarks/clauses.py runs/benchmark/planted
+
+For every fit of METHOD at the gold rate, with and without tied ratings: how much of the first third of each gold clause it
+keeps (that is where the aspect is named, or soon to be) and how much of the rest, how many clauses it keeps nothing of,
+and of the words that it keeps wrongly, the share that stand no more than three words from a gold clause. Own masks.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import click
+import numpy as np
+from bars import spread, table
+
+from pyro_rationale.baselines.face import RunMarker
+from pyro_rationale.benchmarking.cells import FIT, Corpora
+from pyro_rationale.benchmarking.plan import read_plan
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.posterior import Mask, unlabelled
+from pyro_rationale.runs import WEIGHTS, Fitted
+
+NEAR = 3  # words
+
+
+def clauses(gold: Sequence[bool]) -> list[tuple[int, int]]:
+    """Start and end of each run of gold words."""
+    found, start = [], 0
+    for marked, run in groupby(gold):
+        end = start + len(list(run))
+        if marked:
+            found.append((start, end))
+        start = end
+    return found
+
+
+def measured(documents: Sequence[Document], masks: Sequence[Mask]) -> list[float]:
+    """First third kept, rest kept, clauses untouched, wrong words near a clause."""
+    first, rest, untouched, near = [], [], [], []
+    for document, mask in zip(documents, masks, strict=True):
+        assert document.gold is not None
+        kept, around = np.asarray(mask, dtype=bool), np.zeros(len(mask), dtype=bool)
+        for start, end in clauses(document.gold):
+            cut = start + max(1, (end - start) // 3)
+            first.append(float(kept[start:cut].mean()))
+            rest.append(float(kept[cut:end].mean()))
+            untouched.append(float(not kept[start:end].any()))
+            around[max(0, start - NEAR) : end + NEAR] = True
+        near += around[kept & ~np.asarray(document.gold, dtype=bool)].astype(float).tolist()
+    return [statistics.mean(values) if values else float("nan") for values in (first, rest, untouched, near)]
+
+
+@click.command(help=__doc__)
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--plan", "path", default="benchmarks/configs/planted.toml", show_default=True,
+              type=click.Path(path_type=Path), help="what was run there")
+@click.option("--method", "methods", multiple=True, default=("chain",), show_default=True,
+              help="one that is a fit of this package's trainer; repeat it")
+def main(out: Path, path: Path, methods: tuple[str, ...]) -> None:
+    """Prints the table."""
+    plan = read_plan(path)
+    corpora, rows = Corpora(plan), []
+    for own in plan.corpora:
+        for method in methods:
+            folders = [path.parent for path in sorted(out.glob(f"{own.name}/1x/{method}/seed-*/{FIT}/{WEIGHTS}"))]
+            documents = corpora[own].test
+            texts = [unlabelled(document) for document in documents]
+            found = [measured(documents, RunMarker(Fitted.load(folder, "cpu")).masks(texts)) for folder in folders]
+            if found:
+                rows.append([own.name, method, str(len(found)), *map(spread, zip(*found, strict=True))])
+    head = ("corpus", "method", "seeds", "first third", "rest", "clauses untouched", "wrong words near one")
+    click.echo(table(head, rows))
+
+
+if __name__ == "__main__":
+    main()
