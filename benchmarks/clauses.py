@@ -2,9 +2,9 @@
 
     python benchmarks/clauses.py runs/benchmark/planted
 
-For every fit of METHOD at the gold rate, with and without tied ratings: how much of the first third of each gold clause it
-keeps (that is where the aspect is named, or soon to be) and how much of the rest, how many clauses it keeps nothing of,
-and of the words that it keeps wrongly, the share that stand no more than three words from a gold clause. Own masks.
+For every fit of METHOD at the gold rate, with and without tied ratings: how much of the first third of each gold clause
+it keeps (that is where the aspect is named, or soon to be) and how much of the rest, how many clauses it keeps nothing
+of, and of the words that it keeps wrongly, the share that stand no more than three words from a gold clause. Own masks.
 """
 
 from __future__ import annotations

@@ -117,6 +117,8 @@ class TrainOptions:
     entropy: float | None = option(None, "weight of the guide's entropy until the target rate is reached, if --tau is "
                                    "less; default: .25, but 0 for hardkuma")
     clip: float = option(5.0, "largest gradient norm")
+    ema: float = option(0.0, "decay of a moving average of the weights, from where the target rate is reached: it is "
+                        "scored and kept instead of them (.99, say; 0: none)")
     precision: str = option("float32", "arithmetic of the networks in training: float32, bf16 (autocast; the rest "
                             "stays float32), or, on a GPU, tf32 for matrix products", choices=PRECISIONS)
     seed: int = option(0, "fixes the result, bit for bit on the CPU")
@@ -132,6 +134,8 @@ class TrainOptions:
             _positive(flag.replace("_", "-"), getattr(self, flag))
         for flag in ("warmup", "anneal", "any_rate"):
             _positive(flag.replace("_", "-"), getattr(self, flag), strict=False)
+        if not 0.0 <= self.ema < 1.0:
+            raise ConfigError(f"--ema: expected a decay of at least 0 and less than 1, got {self.ema}")
         if self.entropy is not None:
             _positive("entropy", self.entropy, strict=False)
         if self.transitions is not None and not 0.0 < self.transitions < 1.0:

@@ -109,9 +109,10 @@ class Fit:
                     if now - saved > SAVE_SECONDS:
                         self.save()
                         saved = time.monotonic()
-                score = score_modes(self.fitted, self.dev, group=self.group)
-                held = held_out(self.fitted, self.dev, self.prior, group=self.group)
-                by_heart = self.by_heart.seen(self.fitted, score, self.group)
+                with self.trainer.averaged():
+                    score = score_modes(self.fitted, self.dev, group=self.group)
+                    held = held_out(self.fitted, self.dev, self.prior, group=self.group)
+                    by_heart = self.by_heart.seen(self.fitted, score, self.group)
                 with self.trainer.unbroken():
                     closed = self.watch.close_epoch(self.trainer.finish_epoch(), score, by_heart)
                     closed.dev_elbo, closed.dev_expected = held.elbo, held.cost
@@ -198,8 +199,7 @@ class Fit:
         Returns:
             What `metrics.json` holds.
         """
-        if self.watch.best:
-            self.trainer.load_weights(self.watch.best)
+        self.trainer.load_weights(self.watch.best or self.trainer.weights())
         fitted = self.fitted.eval()
         settle_sigma(fitted, self.dev)
         fitted.save(self.folder)

@@ -21,6 +21,7 @@ import pyro
 import torch
 from torch import Tensor
 
+from pyro_rationale.averaging import RunningAverage
 from pyro_rationale.checkpoint import Facts, load_weights, put_back, tensors_of, weights_of
 from pyro_rationale.control import Control
 from pyro_rationale.data.batch import Batch
@@ -78,6 +79,7 @@ class Trainer:
             for name, parameter in module.named_parameters()
             if parameter.requires_grad
         }
+        self.average = RunningAverage(self.named, options.ema)
         self.easing = 1.0  # factor on the learning rate; recoveries lower it
         self.ahead = fitted.device.type == "cuda"  # steps are begun before the one before has reported
         self.optimizer = torch.optim.Adam(self.named.values(), lr=options.learning_rate, fused=self.ahead)
@@ -149,6 +151,10 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.fitted.config.train.learning_rate * self.easing * cooling(self._passed)
             self.optimizer.step()
+            if self.control.schedule.arrived(self._due):
+                self.average.take()
+            else:
+                self.average.clear()
             self._begun += 1
             self._pending = figures
 
@@ -282,13 +288,15 @@ class Trainer:
             "schedule": asdict(self.control.schedule),
             "totals": asdict(self.totals),
             "easing": self.easing,
+            "averaged": self.average.steps,
         }
-        return tensors_of(self.fitted, self.optimizer, list(self.named)), facts
+        return tensors_of(self.fitted, self.optimizer, list(self.named)) | self.average.state(), facts
 
     def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
         """The inverse of `state`."""
         self._pending = None
         put_back(self.fitted, self.optimizer, list(self.named), tensors)
+        self.average.restore(tensors, facts.get("averaged", 0))
         self.easing = facts["easing"]
         self.step, self.epoch, self.position = facts["step"], facts["epoch"], facts["position"]
         self.origin = facts["origin"]
@@ -296,9 +304,21 @@ class Trainer:
         self.control.schedule = type(self.control.schedule)(**facts["schedule"])
         self.totals = StepTotals(**facts["totals"])
 
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """In here, model and guide have the weights that are scored and kept: under `--ema` not those that move."""
+        with self.unbroken():
+            self.average.swap()
+        try:
+            yield
+        finally:
+            with self.unbroken():
+                self.average.swap()
+
     def weights(self) -> dict[str, Tensor]:
-        """Weights and buffers of model and guide, the prior in force among them; copies."""
-        return weights_of(self.fitted.model, self.fitted.guide)
+        """Weights and buffers of model and guide, averages where there are, the prior in force among them; copies."""
+        averages = {name: value.clone() for name, value in self.average.values.items()}
+        return weights_of(self.fitted.model, self.fitted.guide) | averages
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """The inverse of `weights`."""

@@ -140,6 +140,7 @@ class Watch:
         options, seed = trainer.fitted.config.train, trainer.fitted.config.seed + 104729 * self.restarts
         trainer.load_weights(newly(seed))
         trainer.optimizer.state.clear()
+        trainer.average.clear()
         torch.manual_seed(seed)
         trainer.control.restore(self.begun)
         trainer.origin, trainer.easing = trainer.step, 1.0

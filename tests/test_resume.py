@@ -72,9 +72,10 @@ def test_an_interrupt_between_any_two_steps(tmp_path: Path, guide: str, steps: i
 def test_an_interrupt_between_epochs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
 ) -> None:
-    """A run with dropout, a warm-up, and epochs that are better than others."""
+    """A run with dropout, a warm-up, averaged weights, and epochs that are better than others."""
     monkeypatch.setattr("pyro_rationale.watch.collapse", lambda *figures: "")
     options: dict[str, Any] = {"rate": 0.95, "span": 30.0, "dropout": 0.2, "warmup": 2, "anneal": 1, "encoder": "rcnn"}
+    options |= {"ema": 0.9}
     interrupted(tmp_path, Break(epochs=epochs), **options)
     fit, metrics = fit_small(tmp_path, resume=True, **options)
     assert differences(tmp_path, whole(**options)) == []

@@ -8,15 +8,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pyro_rationale.averaging import RunningAverage
 from pyro_rationale.baselines.folders import NETWORKS
 from pyro_rationale.baselines.runs import with_flags
 from pyro_rationale.build import build_guide, build_model, target_summary
+from pyro_rationale.checkpoint import load_weights, weights_of
 from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.pace import cooling
 from pyro_rationale.runs import Fitted, pick_device
 
 Loss = Callable[[Batch, int], Tensor]
@@ -55,32 +58,41 @@ def train(fitted: Fitted, corpus: Corpus, loss: Loss, score: Score | None = None
             the last ones.
     """
     options = fitted.config.train
-    modules: tuple[torch.nn.Module, ...] = (fitted.model, fitted.guide)
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=options.learning_rate)
+    named = {
+        f"{part}.{name}": parameter
+        for part, module in (("model", fitted.model), ("guide", fitted.guide))
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }
+    optimizer, average = torch.optim.Adam(named.values(), lr=options.learning_rate), RunningAverage(named, options.ema)
     batches = BucketedBatches(corpus.train, fitted.vocabulary, fitted.spec, options.batch_size, options.seed)
-    best, kept = math.inf, [module.state_dict() for module in modules]
+    best, kept = math.inf, {}
     step = epoch = 0
     while step < options.steps:
-        for module in modules:
-            module.train()
+        fitted.model.train()
+        fitted.guide.train()
         for batch in batches.epoch(epoch):
             progress = max(0.0, (step - options.anneal) / max(1, options.steps - options.anneal))
             for group in optimizer.param_groups:
-                group["lr"] = options.learning_rate * (0.05 + 0.475 * (1 + math.cos(math.pi * min(1.0, progress))))
+                group["lr"] = options.learning_rate * cooling(min(1.0, progress))
             optimizer.zero_grad()
             loss(batch.to(fitted.device), step).backward()
-            torch.nn.utils.clip_grad_norm_(parameters, options.clip)
+            torch.nn.utils.clip_grad_norm_(named.values(), options.clip)
             optimizer.step()
+            if step >= options.anneal:
+                average.take()
             step += 1
         epoch += 1
-        if score is not None:
-            fitted.eval()
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                now = score()
-            if now < best:
-                best = now
-                kept = [{k: v.detach().clone() for k, v in module.state_dict().items()} for module in modules]
-    if best < math.inf:
-        for module, weights in zip(modules, kept, strict=True):
-            module.load_state_dict(weights)
+        if score is None:
+            continue
+        average.swap()
+        fitted.eval()
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            now = score()
+        if now < best:
+            best, kept = now, weights_of(fitted.model, fitted.guide)
+        average.swap()
+    if kept:
+        load_weights(fitted, kept)
+    else:
+        average.swap()

@@ -82,6 +82,7 @@ class RationaleEstimator(BaseEstimator):
         any_rate: float = 0.0,
         entropy: float | None = None,
         clip: float = 5.0,
+        ema: float = 0.0,
         device: str = "auto",
         threads: int = 2,
         precision: str = "float32",
