@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
 import click
@@ -22,21 +21,11 @@ from pyro_rationale.baselines.face import RunMarker
 from pyro_rationale.benchmarking.cells import FIT, Corpora
 from pyro_rationale.benchmarking.plan import read_plan
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.rationale import spans_of
 from pyro_rationale.posterior import Mask, unlabelled
 from pyro_rationale.runs import WEIGHTS, Fitted
 
 NEAR = 3  # words
-
-
-def clauses(gold: Sequence[bool]) -> list[tuple[int, int]]:
-    """Start and end of each run of gold words."""
-    found, start = [], 0
-    for marked, run in groupby(gold):
-        end = start + len(list(run))
-        if marked:
-            found.append((start, end))
-        start = end
-    return found
 
 
 def measured(documents: Sequence[Document], masks: Sequence[Mask]) -> list[float]:
@@ -45,7 +34,7 @@ def measured(documents: Sequence[Document], masks: Sequence[Mask]) -> list[float
     for document, mask in zip(documents, masks, strict=True):
         assert document.gold is not None
         kept, around = np.asarray(mask, dtype=bool), np.zeros(len(mask), dtype=bool)
-        for start, end in clauses(document.gold):
+        for start, end in spans_of(document.gold):
             cut = start + max(1, (end - start) // 3)
             first.append(float(kept[start:cut].mean()))
             rest.append(float(kept[cut:end].mean()))

@@ -59,6 +59,6 @@ class RunningAverage:
 
     def restore(self, tensors: Mapping[str, Tensor], steps: int) -> None:
         """The inverse of `state`; other tensors may stand among them."""
-        found = {name: tensors.get(f"average.{name}") for name in self.named}
-        self.values = {name: value.to(self.named[name]).clone() for name, value in found.items() if value is not None}
+        named = self.named if steps else {}
+        self.values = {name: tensors[f"average.{name}"].to(value).clone() for name, value in named.items()}
         self.steps = steps

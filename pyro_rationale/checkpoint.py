@@ -60,6 +60,12 @@ def weights_of(model: nn.Module, guide: nn.Module) -> dict[str, Tensor]:
     return {f"{part}.{k}": v.detach().clone() for part, module in parts for k, v in module.state_dict().items()}
 
 
+def trained(model: nn.Module, guide: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters of model and guide that an optimiser moves, as `PART.NAME`; themselves."""
+    parts = (("model", model), ("guide", guide))
+    return {f"{part}.{k}": p for part, module in parts for k, p in module.named_parameters() if p.requires_grad}
+
+
 def load_weights(fitted: Fitted, weights: dict[str, Tensor]) -> None:
     """The inverse of `weights_of`.
 

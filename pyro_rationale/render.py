@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.rationale import spans_of
 
 # Foreground and background together, and by value: a theme may give the sixteen named colours any look it likes.
 KEPT = "bold underline #000000 on #ffd75f"
@@ -84,11 +85,7 @@ def spans(document: Document, flags: Sequence[bool]) -> Iterator[Span]:
     """Character spans of maximal runs of flagged tokens, the white space inside a run included."""
     if len(flags) != len(document.offsets):
         raise ValueError(f"expected one flag per token, {len(document.offsets)}, got {len(flags)}")
-    marks = (*map(bool, flags), False)
-    end = 0
-    while True in marks[end:]:
-        start = marks.index(True, end)
-        end = marks.index(False, start)
+    for start, end in spans_of(flags):
         yield document.offsets[start][0], document.offsets[end - 1][1]
 
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.averaging import RunningAverage
-from pyro_rationale.checkpoint import Facts, load_weights, put_back, tensors_of, weights_of
+from pyro_rationale.checkpoint import Facts, load_weights, put_back, tensors_of, trained, weights_of
 from pyro_rationale.control import Control
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
@@ -73,12 +73,7 @@ class Trainer:
         options = fitted.config.train
         self.fitted, self.objective, self.control, self.batches = fitted, objective, control, batches
         self.scale, self.group = scale, group
-        self.named = {
-            f"{part}.{name}": parameter
-            for part, module in (("model", fitted.model), ("guide", fitted.guide))
-            for name, parameter in module.named_parameters()
-            if parameter.requires_grad
-        }
+        self.named = trained(fitted.model, fitted.guide)
         self.average = RunningAverage(self.named, options.ema)
         self.easing = 1.0  # factor on the learning rate; recoveries lower it
         self.ahead = fitted.device.type == "cuda"  # steps are begun before the one before has reported

@@ -12,14 +12,15 @@ from pyro_rationale.averaging import RunningAverage
 from pyro_rationale.baselines.folders import NETWORKS
 from pyro_rationale.baselines.runs import with_flags
 from pyro_rationale.build import build_guide, build_model, target_summary
-from pyro_rationale.checkpoint import load_weights, weights_of
+from pyro_rationale.checkpoint import load_weights, trained, weights_of
 from pyro_rationale.config import Config
+from pyro_rationale.control import Schedule
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.pace import cooling
+from pyro_rationale.pace import cooling, since_arrival
 from pyro_rationale.runs import Fitted, pick_device
 
 Loss = Callable[[Batch, int], Tensor]
@@ -58,12 +59,7 @@ def train(fitted: Fitted, corpus: Corpus, loss: Loss, score: Score | None = None
             the last ones.
     """
     options = fitted.config.train
-    named = {
-        f"{part}.{name}": parameter
-        for part, module in (("model", fitted.model), ("guide", fitted.guide))
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad
-    }
+    named, schedule = trained(fitted.model, fitted.guide), Schedule(0.0, options.anneal, fitted.config.model.rate)
     optimizer, average = torch.optim.Adam(named.values(), lr=options.learning_rate), RunningAverage(named, options.ema)
     batches = BucketedBatches(corpus.train, fitted.vocabulary, fitted.spec, options.batch_size, options.seed)
     best, kept = math.inf, {}
@@ -72,14 +68,13 @@ def train(fitted: Fitted, corpus: Corpus, loss: Loss, score: Score | None = None
         fitted.model.train()
         fitted.guide.train()
         for batch in batches.epoch(epoch):
-            progress = max(0.0, (step - options.anneal) / max(1, options.steps - options.anneal))
             for group in optimizer.param_groups:
-                group["lr"] = options.learning_rate * cooling(min(1.0, progress))
+                group["lr"] = options.learning_rate * cooling(since_arrival(schedule, step, options.steps))
             optimizer.zero_grad()
             loss(batch.to(fitted.device), step).backward()
             torch.nn.utils.clip_grad_norm_(named.values(), options.clip)
             optimizer.step()
-            if step >= options.anneal:
+            if schedule.arrived(step):
                 average.take()
             step += 1
         epoch += 1

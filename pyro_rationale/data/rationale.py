@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -91,6 +91,16 @@ def flags_of(spans: Sequence[tuple[int, int]], length: int) -> tuple[bool, ...]:
     for start, end in spans:
         flags[start:end] = [True] * (end - start)
     return tuple(flags)
+
+
+def spans_of(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """First word of each maximal run of flagged words, and the one after its last; the inverse of `flags_of`."""
+    marks = (*map(bool, flags), False)
+    end = 0
+    while True in marks[end:]:
+        start = marks.index(True, end)
+        end = marks.index(False, start)
+        yield start, end
 
 
 def _spans(values: list[Any], length: int) -> list[tuple[int, int]]:
