@@ -1,15 +1,14 @@
 # Everything a fresh clone needs: the first target that runs Python makes .venv and installs into it.
 #
 #   make fit ARGS="--guide chain --seed 1"
-#   make test ARGS="tests/test_chain.py -x"
+#   make test ARGS="tests/distributions/test_chain.py -x"
 #   make test PYTHON=python3.12
 
 VENV   ?= .venv
 ARGS   ?=
 READY  := $(VENV)/.installed
 RUN    := $(VENV)/bin/python
-# A folder without a Python file yet is an error to mypy.
-TYPED  := $(patsubst %/,%,$(sort $(dir $(wildcard pyro_rationale/*.py tests/*.py benchmarks/*.py))))
+TYPED  := pyro_rationale tests benchmarks
 
 # Whole suites run in a process per core, up to four of them (each loads torch), which hand each other what is left.
 # Named files run in one; `make test ARGS="-n 0"` runs everything in one.
@@ -49,7 +48,7 @@ docs: $(READY) ## Build the documentation into site/; a dead link fails it
 	@$(RUN) -m mkdocs build --quiet --clean $(ARGS)
 
 ways: $(READY) ## Try every way of running: editable, wheel, sdist, bare checkout
-	@PYTHON=$(abspath $(RUN)) tests/ways_of_running.sh
+	@PYTHON=$(abspath $(RUN)) tests/system/ways_of_running.sh
 
 check: lint types docs ways test ## All of the above but the slow studies, as .ci/run does
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import click
 
-from pyro_rationale.benchmark import CURVES, RESULTS
-from pyro_rationale.metrics import seeds_test
+from pyro_rationale.cli.benchmark import CURVES, RESULTS
+from pyro_rationale.evaluation.metrics import seeds_test
 from pyro_rationale.storage import read_json
 
 

@@ -31,8 +31,8 @@ from timing import machine, take_turns, write
 from torch import Tensor
 
 from pyro_rationale.distributions import LinearChain
-from pyro_rationale.distributions.methods import METHODS, kernel_works, using
-from pyro_rationale.runs import pick_device
+from pyro_rationale.distributions.scan.dispatch import METHODS, kernel_works, using
+from pyro_rationale.fitted import pick_device
 
 Operation = Callable[[Tensor, Tensor], Result]
 SIZES, CHAINS = (16, 64, 150, 512, 4096), (1, 16, 64, 1024)

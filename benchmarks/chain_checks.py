@@ -9,7 +9,7 @@ from timing import settle
 from torch import Tensor
 
 from pyro_rationale.distributions import ChainPrior, LinearChain
-from pyro_rationale.distributions.methods import linear, messages, using
+from pyro_rationale.distributions.scan.dispatch import linear, messages, using
 
 Result = Tensor | tuple[Tensor, ...]
 # Most that a result in float32 may be off, as `Reference.error` says.

@@ -17,13 +17,13 @@ import click
 import numpy as np
 from bars import spread, table
 
-from pyro_rationale.baselines.face import RunMarker
-from pyro_rationale.benchmarking.cells import FIT, Corpora
-from pyro_rationale.benchmarking.plan import read_plan
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.rationale import spans_of
-from pyro_rationale.posterior import Mask, unlabelled
-from pyro_rationale.runs import WEIGHTS, Fitted
+from pyro_rationale.experiments.benchmark.runner import FIT, Corpora
+from pyro_rationale.experiments.benchmark.spec import read_plan
+from pyro_rationale.fitted import WEIGHTS, Fitted
+from pyro_rationale.prediction.predictor import Mask, unlabelled
+from pyro_rationale.prediction.rationalizer import RunMarker
 
 NEAR = 3  # words
 

@@ -26,7 +26,7 @@ from rich.table import Table
 from timing import machine, peak_memory, write
 
 from pyro_rationale.data import BucketedBatches, Corpus, DataOptions, Vocabulary
-from pyro_rationale.data.synthetic import load_synthetic
+from pyro_rationale.data.corpora.synthetic import load_synthetic
 
 T = TypeVar("T")
 MEMORY, MADE, OPENED = "in memory", "Arrow, made", "Arrow, opened"

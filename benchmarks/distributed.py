@@ -28,12 +28,12 @@ from rich.table import Table
 from step import Sizes, make_batches, make_trainer, size_options
 from timing import machine, ratios, take_turns, write
 
-from pyro_rationale.commands import run_command
+from pyro_rationale.cli.common import run_command
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributed import Group
-from pyro_rationale.launch import LaunchOptions, check_devices, joined, launch, started
-from pyro_rationale.runs import pick_device
-from pyro_rationale.training import Trainer
+from pyro_rationale.fitted import pick_device
+from pyro_rationale.training.distributed import Group
+from pyro_rationale.training.launch import LaunchOptions, check_devices, joined, launch, started
+from pyro_rationale.training.trainer import Trainer
 
 KINDS = (("relaxed", "relaxed", 1), ("chain", "muprop", 4))
 BAR = 1.6  # of two processes on two cores, at one thread each

@@ -16,15 +16,16 @@ import click
 import torch
 
 from pyro_rationale.build import build_model, target_summary
-from pyro_rationale.commands import options_from, run_command
+from pyro_rationale.cli.common import run_command
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.losses import full_text_loss
 from pyro_rationale.models import RationaleModel
+from pyro_rationale.options import options_from
+from pyro_rationale.training.auxiliary_losses import full_text_loss
 
 
 @torch.no_grad()

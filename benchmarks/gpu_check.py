@@ -22,9 +22,9 @@ from step import BARS, Sizes, make_batches, make_trainer
 from timing import machine, settle, write
 from torch import Tensor
 
-from pyro_rationale.nn.gated import gated_lstm
-from pyro_rationale.nn.recorded import recorded_lstm, usable
-from pyro_rationale.runs import pick_device
+from pyro_rationale.fitted import pick_device
+from pyro_rationale.nn.kernels.cudnn_graph import recorded_lstm, usable
+from pyro_rationale.nn.kernels.gated_lstm import gated_lstm
 
 STEPS = 3
 

@@ -30,13 +30,13 @@ from timing import machine, settle, write
 
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.corpora.synthetic import planted_reviews
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.documents import from_text
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.synthetic import planted_reviews
-from pyro_rationale.fitting import fit_run
-from pyro_rationale.posterior import Reading, ReadingOptions, evaluating, read
-from pyro_rationale.runs import Fitted
+from pyro_rationale.fitted import Fitted
+from pyro_rationale.prediction.predictor import Reading, ReadingOptions, evaluating, read
+from pyro_rationale.training.fit import fit_run
 
 
 class Seconds(NamedTuple):

@@ -29,10 +29,10 @@ from timing import Action, machine, ratios, take_turns, write
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions.scan import backward_logits, follow, linear_recurrence
-from pyro_rationale.registration import local_parameters
-from pyro_rationale.runs import pick_device
-from pyro_rationale.training import Trainer
+from pyro_rationale.distributions.scan.scan import backward_logits, follow, linear_recurrence
+from pyro_rationale.fitted import pick_device
+from pyro_rationale.models.program import local_parameters
+from pyro_rationale.training.trainer import Trainer
 
 KINDS = (("relaxed", "relaxed", 1), ("independent", "rloo", 4), ("chain", "rloo", 4))
 MOST, LEAST = 1.05, 2.0  # our step over the hand-written one at most; SVI with TraceGraph_ELBO over ours at least

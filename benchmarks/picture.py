@@ -10,15 +10,15 @@ from pathlib import Path
 import click
 import torch
 
-from pyro_rationale.commands import run_command
+from pyro_rationale.cli.common import run_command
+from pyro_rationale.cli.explain import describe
+from pyro_rationale.cli.fit import format_target
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.explain import describe
-from pyro_rationale.fit import format_target
-from pyro_rationale.plots import plot_rationale, require_matplotlib
-from pyro_rationale.posterior import Reading, ReadingOptions, read
-from pyro_rationale.runs import Fitted
+from pyro_rationale.fitted import Fitted
+from pyro_rationale.prediction.predictor import Reading, ReadingOptions, read
+from pyro_rationale.reporting.plots import plot_rationale, require_matplotlib
 
 COLUMNS = 78  # letters in a line
 

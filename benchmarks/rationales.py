@@ -11,15 +11,15 @@ from pathlib import Path
 import click
 import torch
 
-from pyro_rationale.baselines import RunMarker
-from pyro_rationale.commands import run_command
+from pyro_rationale.cli.common import run_command
+from pyro_rationale.cli.explain import describe
+from pyro_rationale.cli.fit import format_target
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.explain import describe
-from pyro_rationale.fit import format_target
-from pyro_rationale.posterior import Mask, ReadingOptions, read
-from pyro_rationale.render import spans
-from pyro_rationale.runs import Fitted
+from pyro_rationale.experiments.baselines import RunMarker
+from pyro_rationale.fitted import Fitted
+from pyro_rationale.prediction.predictor import Mask, ReadingOptions, read
+from pyro_rationale.reporting.console import spans
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>#|~"})
 

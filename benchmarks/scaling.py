@@ -30,8 +30,8 @@ from step import Sizes, actions_of, make_batches
 from timing import machine, peak_memory, take_turns, write
 
 from pyro_rationale.data import BucketedBatches, DataOptions, Vocabulary, load_corpus
-from pyro_rationale.estimators import DEFAULT, ONE_SAMPLE
-from pyro_rationale.runs import pick_device
+from pyro_rationale.fitted import pick_device
+from pyro_rationale.inference.estimators.rules import DEFAULT, ONE_SAMPLE
 
 BAR = 1.1  # the largest exponent
 BASE = {"words": 150, "batch": 64, "samples": 4}

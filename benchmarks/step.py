@@ -25,14 +25,14 @@ from torch import Tensor, nn
 
 from pyro_rationale.build import build_guide, build_model, build_objective, starting_prior
 from pyro_rationale.config import PRECISIONS, Config, ModelOptions, TrainOptions
-from pyro_rationale.control import RateControl, Schedule
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.nn import replay
-from pyro_rationale.runs import Fitted, pick_device
-from pyro_rationale.training import CHECKED, Trainer
+from pyro_rationale.fitted import Fitted, pick_device
+from pyro_rationale.nn.kernels import cuda_graph as replay
+from pyro_rationale.training.rate_control import RateControl, Schedule
+from pyro_rationale.training.trainer import CHECKED, Trainer
 
 F = TypeVar("F", bound=Callable[..., Any])
 SPEC = TargetSpec("regression", ("rating",), ((0.0, 1.0),))

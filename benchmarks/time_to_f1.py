@@ -24,12 +24,12 @@ from rich.console import Console
 from step import Sizes, bare_action
 from timing import machine, settle, write
 
-from pyro_rationale.commands import options_from
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.fitting import Fit, Silence, prepare
-from pyro_rationale.history import EpochRecord, StepRecord
-from pyro_rationale.runs import pick_device
+from pyro_rationale.fitted import pick_device
+from pyro_rationale.options import options_from
+from pyro_rationale.training.fit import Fit, Silence, prepare
+from pyro_rationale.training.history import EpochRecord, StepRecord
 
 PRECISION, OPINION = 0.90, 0.75
 

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from pyro_rationale.guides.base import RationaleGuide
+from pyro_rationale.guides._base import RationaleGuide
+from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.guides.chain import ChainGuide
 from pyro_rationale.guides.hardkuma import HardKumaGuide
 from pyro_rationale.guides.independent import IndependentGuide
 from pyro_rationale.guides.recurrent import RecurrentGuide
 from pyro_rationale.guides.relaxed import RelaxedGuide
-from pyro_rationale.guides.target import TargetContext
 
 GUIDES: dict[str, type[RationaleGuide]] = {
     "independent": IndependentGuide,

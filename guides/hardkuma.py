@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyro_rationale.distributions import HardKumaMask, HardKumaraswamy
-from pyro_rationale.guides.base import RationaleGuide
-from pyro_rationale.guides.target import TargetContext
+from pyro_rationale.guides._base import RationaleGuide
+from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.nn import BiLSTM
 
 SHAPES = (1e-6, 100.0)  # theirs: beyond these nothing changes any more

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.distributions import IndependentMask
-from pyro_rationale.guides.base import RationaleGuide
-from pyro_rationale.guides.target import TargetContext
+from pyro_rationale.guides._base import RationaleGuide
+from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.nn import BiLSTM
 
 

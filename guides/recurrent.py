@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyro_rationale.distributions import RecurrentMask
-from pyro_rationale.guides.base import RationaleGuide
-from pyro_rationale.guides.target import TargetContext
+from pyro_rationale.guides._base import RationaleGuide
+from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.nn import BiLSTM
-from pyro_rationale.nn.gated import STRIDE, gated_lstm
-from pyro_rationale.nn.replay import replayed
+from pyro_rationale.nn.kernels.cuda_graph import replayed
+from pyro_rationale.nn.kernels.gated_lstm import STRIDE, gated_lstm
 
 State = tuple[Tensor, Tensor]
 

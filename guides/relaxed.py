@@ -10,8 +10,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pyro_rationale.distributions import RelaxedMask
+from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.guides.independent import IndependentGuide
-from pyro_rationale.guides.target import TargetContext
 from pyro_rationale.nn import BiLSTM
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.models.likelihoods import Likelihood
+from pyro_rationale.models.program import Program
 from pyro_rationale.nn import Encoder
-from pyro_rationale.registration import Program
 
 
 class RationaleModel(Program):

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.config import Config
+from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.data.mapped import target_rows
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
 from pyro_rationale.guides import GUIDES, ChainGuide, RationaleGuide, RelaxedGuide, TargetContext
-from pyro_rationale.inference.norms import NormELBO
-from pyro_rationale.inference.objective import MaskELBO
-from pyro_rationale.inference.tracegraph import TemperedTraceGraph
+from pyro_rationale.inference.objectives.elbo import MaskELBO
+from pyro_rationale.inference.objectives.norms import NormELBO
+from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
 from pyro_rationale.models import NormalLikelihood, RationaleModel, make_likelihood
 from pyro_rationale.nn import BiLSTM, Encoder, make_embedding
 from pyro_rationale.nn.baseline import StandardisedBaseline

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyro_rationale.data.options import DataOptions, option
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.estimators import (
+from pyro_rationale.inference.estimators.rules import (
     DEFAULT,
     NORMS,
     ONE_SAMPLE,
@@ -19,7 +19,7 @@ from pyro_rationale.estimators import (
     check_samples,
     default_samples,
 )
-from pyro_rationale.estimators import ESTIMATORS as NAMED
+from pyro_rationale.inference.estimators.rules import ESTIMATORS as NAMED
 
 OWN_GUIDES = ("independent", "relaxed", "recurrent", "chain")
 GUIDE_NAMES = (*OWN_GUIDES, "hardkuma")  # the last is a baseline

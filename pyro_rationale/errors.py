@@ -3,6 +3,9 @@
 Command lines print the message and end with exit status 2; a library user catches :class:`RationaleError`.
 """
 
+BAD_INPUT = 2  # exit status where what the user gave cannot be used
+INTERRUPTED = 130  # exit status after Ctrl-C
+
 
 class RationaleError(Exception):
     """Base of all errors whose cause the user can mend."""

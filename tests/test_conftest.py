@@ -9,7 +9,7 @@ import pyro
 import pytest
 import torch
 
-from conftest import SEED, leaks
+from tests.conftest import SEED, leaks
 
 HANDLER = pyro.poutine.trace_messenger.TraceMessenger()
 

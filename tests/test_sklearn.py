@@ -28,16 +28,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from number_texts import NumberClassifier, NumberRegressor
 from pyro_rationale.config import ModelOptions, TrainOptions
 from pyro_rationale.data import DataOptions
+from pyro_rationale.data.corpora.synthetic import load_synthetic
 from pyro_rationale.data.documents import from_text
-from pyro_rationale.data.synthetic import load_synthetic
-from pyro_rationale.fitting import fit_run
-from pyro_rationale.posterior import DecodeOptions, decode_all
-from pyro_rationale.runs import Fitted
+from pyro_rationale.fitted import Fitted
+from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
 from pyro_rationale.sklearn import RationaleClassifier, RationaleRegressor
 from pyro_rationale.sklearn.base import OMITTED, OWN, RENAMED
+from pyro_rationale.training.fit import fit_run
+from tests.support.number_texts import NumberClassifier, NumberRegressor
 
 TINY: dict[str, Any] = {
     **{"hidden": 6, "embedding": 6, "steps": 10, "anneal": 4, "batch_size": 16, "max_words": 50},

@@ -10,7 +10,7 @@ from pathlib import Path
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
-from pyro_rationale.data.leaks import without_leaks
+from pyro_rationale.data.duplicates import without_leaks
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, DataError
@@ -55,7 +55,7 @@ def load_corpus(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
 
     A path is that of a table, or of a folder whose files tell which of the known layouts it has.
 
-    Every corpus is looked through for copies between its splits, see :mod:`pyro_rationale.data.leaks`.
+    Every corpus is looked through for copies between its splits, see :mod:`pyro_rationale.data.duplicates`.
 
     Args:
         options: which texts, read how.

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.cache.dataset import MappedDocuments
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.data.mapped import MappedDocuments
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
 

@@ -73,7 +73,7 @@ class Copies:
 
 @dataclass(frozen=True)
 class Leaks:
-    """Copies between the splits and within training, see :mod:`pyro_rationale.data.leaks`.
+    """Copies between the splits and within training, see :mod:`pyro_rationale.data.duplicates`.
 
     Attributes:
         test: test documents that stand in training as well.

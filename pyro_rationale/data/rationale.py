@@ -8,7 +8,7 @@ from typing import Any
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.documents import from_text, from_tokens
-from pyro_rationale.data.reading import shown
+from pyro_rationale.data.files.text import shown
 
 
 def document(

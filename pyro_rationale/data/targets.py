@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from pyro_rationale.data.corpus import TargetSpec, TaskKind
-from pyro_rationale.data.reading import listed, shown
+from pyro_rationale.data.files.text import listed, shown
 from pyro_rationale.errors import ConfigError, DataError
 
 Cell = str | float | None

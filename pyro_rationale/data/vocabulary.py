@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from pathlib import Path
 
+from pyro_rationale.data.cache.dataset import count_words
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.mapped import count_words
 from pyro_rationale.errors import RunError
 
 PADDING, UNKNOWN = 0, 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pyro_rationale.distributions.autoregressive import RecurrentMask
 from pyro_rationale.distributions.base import MaskDistribution
 from pyro_rationale.distributions.chain import LinearChain
 from pyro_rationale.distributions.hardkuma import HardKumaMask, HardKumaraswamy
 from pyro_rationale.distributions.independent import IndependentMask
 from pyro_rationale.distributions.kl import cross_energy, prefix_entropy, prefix_kl
 from pyro_rationale.distributions.prior import ChainPrior
-from pyro_rationale.distributions.recurrent import RecurrentMask
 from pyro_rationale.distributions.relaxed import RelaxedMask
 
 __all__ = [

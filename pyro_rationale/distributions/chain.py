@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_rationale.distributions.base import MaskDistribution
-from pyro_rationale.distributions.scan import (
+from pyro_rationale.distributions.scan.scan import (
     backward_logits,
     bernoulli_entropy,
     best_logits,

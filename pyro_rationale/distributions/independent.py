@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_rationale.distributions.base import MaskDistribution
-from pyro_rationale.distributions.scan import bernoulli_entropy, softplus
+from pyro_rationale.distributions.scan.scan import bernoulli_entropy, softplus
 
 
 class IndependentMask(MaskDistribution):

@@ -14,11 +14,11 @@ from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions.kl import register_kl
 
+from pyro_rationale.distributions.autoregressive import RecurrentMask
 from pyro_rationale.distributions.base import MaskDistribution
 from pyro_rationale.distributions.chain import LinearChain
 from pyro_rationale.distributions.independent import IndependentMask
-from pyro_rationale.distributions.recurrent import RecurrentMask
-from pyro_rationale.distributions.scan import bernoulli_entropy, bernoulli_kl
+from pyro_rationale.distributions.scan.scan import bernoulli_entropy, bernoulli_kl
 
 
 def cross_energy(q: MaskDistribution, p: LinearChain) -> Tensor:

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.guides import RationaleGuide
-from pyro_rationale.inference.evidence import all_masks, enumerate_masks
-from pyro_rationale.inference.objective import MaskELBO
-from pyro_rationale.inference.report import discrete
-from pyro_rationale.inference.tracegraph import TemperedTraceGraph
+from pyro_rationale.inference.objectives.elbo import MaskELBO
+from pyro_rationale.inference.objectives.report import discrete
+from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
+from pyro_rationale.inference.posterior.evidence import all_masks, enumerate_masks
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.baseline import StandardisedBaseline
 

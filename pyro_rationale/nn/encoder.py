@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pyro_rationale.nn.compact import Kept, compact, repeated_masks
-from pyro_rationale.nn.lengthwise import in_lengths
+from pyro_rationale.nn.autocast import arithmetic
+from pyro_rationale.nn.length_buckets import in_lengths
+from pyro_rationale.nn.packing import Kept, compact, repeated_masks
 from pyro_rationale.nn.pooling import make_pooling
-from pyro_rationale.nn.precision import arithmetic
-from pyro_rationale.nn.readers import READERS, Reader
+from pyro_rationale.nn.sequence import READERS, Reader
 
 
 class Encoder(nn.Module):

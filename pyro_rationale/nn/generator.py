@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_rationale.nn.precision import arithmetic
-from pyro_rationale.nn.recorded import run_lstm
+from pyro_rationale.nn.autocast import arithmetic
+from pyro_rationale.nn.kernels.cudnn_graph import run_lstm
 
 
 def reverse_words(values: Tensor, lengths: Tensor) -> Tensor:

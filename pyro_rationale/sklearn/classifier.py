@@ -14,10 +14,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.explanation import Explanation, Explanations
-from pyro_rationale.inputs import check_texts, is_missing, names_of
-from pyro_rationale.predictions import Numbers
+from pyro_rationale.prediction.explanation import Explanation, Explanations
+from pyro_rationale.prediction.units import Numbers
 from pyro_rationale.sklearn.base import RationaleEstimator, check_given
+from pyro_rationale.sklearn.inputs import check_texts, is_missing, names_of
 
 
 class RationaleClassifier(ClassifierMixin, RationaleEstimator):
@@ -35,8 +35,8 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
 
     Attributes:
         classes_: the labels, sorted.
-        fitted_: :class:`pyro_rationale.runs.Fitted`, the Pyro model and its guide.
-        history_: one :class:`pyro_rationale.history.EpochRecord` per epoch.
+        fitted_: :class:`pyro_rationale.fitted.Fitted`, the Pyro model and its guide.
+        history_: one :class:`pyro_rationale.training.history.EpochRecord` per epoch.
         n_iter_: epochs.
     """
 

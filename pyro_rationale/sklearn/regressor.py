@@ -12,10 +12,10 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.explanation import Explanation, Explanations
-from pyro_rationale.inputs import check_texts, names_of, plain
-from pyro_rationale.predictions import Numbers
+from pyro_rationale.prediction.explanation import Explanation, Explanations
+from pyro_rationale.prediction.units import Numbers
 from pyro_rationale.sklearn.base import RationaleEstimator, check_given
+from pyro_rationale.sklearn.inputs import check_texts, names_of, plain
 
 
 class RationaleRegressor(RegressorMixin, RationaleEstimator):
@@ -32,8 +32,8 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         others: the flags of `python -m pyro_rationale.fit` (see its `--help`).
 
     Attributes:
-        fitted_: :class:`pyro_rationale.runs.Fitted`, the Pyro model and its guide.
-        history_: one :class:`pyro_rationale.history.EpochRecord` per epoch.
+        fitted_: :class:`pyro_rationale.fitted.Fitted`, the Pyro model and its guide.
+        history_: one :class:`pyro_rationale.training.history.EpochRecord` per epoch.
         n_iter_: epochs.
         n_outputs_: targets, `D`.
     """

@@ -1,0 +1,101 @@
+"""What all guides share: q(z | x), or q(z | x, y), from a BiLSTM, as a Pyro program with the one site `z`."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.distributions import MaskDistribution
+from pyro_rationale.guides._target import TargetContext
+from pyro_rationale.models.program import Program
+from pyro_rationale.nn import BiLSTM
+
+
+class RationaleGuide(Program):
+    """An amortized guide: `guide(batch)` samples the site `z`; `guide.posterior(batch)` is its distribution.
+
+    A guide with a `target` is two guides in one network. The program then reads the targets of a batch that has
+    them, as the ELBO wants it: q(z | x, y). In training each document's target is hidden with probability 1/2, and
+    what the network says then is q(z | x). `posterior` is that one, for it is what predictions are made from: it
+    looks at no target unless asked to.
+
+    Args:
+        generator: features per word.
+        baseline: predicts the downstream cost of a document from its (detached) mean features, `(B, H) -> (B, 1)`;
+            used only by Pyro's own score-function objectives (NVIL), `None` for no baseline.
+        target: how a target becomes the generator's context, `None` for a guide that reads the text alone.
+    """
+
+    def __init__(
+        self, generator: BiLSTM, baseline: nn.Module | None = None, target: TargetContext | None = None
+    ) -> None:
+        super().__init__()
+        self.generator = generator
+        self.baseline = baseline
+        self.target = target
+
+    def distribution(self, features: Tensor, lengths: Tensor) -> MaskDistribution:
+        """q(z | x) from features `(B, T, H)`; each guide's own part."""
+        raise NotImplementedError(f"{type(self).__name__} must define distribution()")
+
+    def start_rate(self, rate: float) -> None:
+        """Set the head's bias so that an untrained guide keeps about the share `rate` of the words."""
+        raise NotImplementedError(f"{type(self).__name__} must define start_rate()")
+
+    def posterior(self, batch: Batch, see_target: bool = False) -> MaskDistribution:
+        """The distribution over masks of a batch: batch shape `(B,)`, event shape `(T,)`. Samples nothing.
+
+        Args:
+            batch: texts; their targets make no difference unless `see_target`.
+            see_target: q(z | x, y) instead of q(z | x); unknown targets (NaN) tell it nothing.
+
+        Raises:
+            ValueError: `see_target` of a guide that was not built for it, or of a batch without targets.
+        """
+        return self.distribution(self._features(batch, self._shown(batch) if see_target else None), batch.lengths)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The Pyro program; a guide with a `target` reads those of the batch, half of them while it trains.
+
+        Returns:
+            The sampled mask, `(*s, B, T)`.
+        """
+        context = None
+        if self.target is not None and batch.targets is not None:
+            context = self._shown(batch)
+            if self.training:
+                context = context * (torch.rand(len(batch), 1, device=context.device) < 0.5)
+        features = self._features(batch, context)
+        law = self.distribution(features, batch.lengths)
+        with pyro.plate("documents", len(batch), dim=-1):
+            return pyro.sample("z", law, infer=cast(Any, self._baseline_hint(features, batch)))
+
+    def _features(self, batch: Batch, context: Tensor | None) -> Tensor:
+        """What the heads read, `(B, T, H)`."""
+        if context is None:
+            return self.generator(batch.tokens, batch.lengths)
+        return self.generator(batch.tokens, batch.lengths, context)
+
+    def _shown(self, batch: Batch) -> Tensor:
+        """The targets of a batch as a context, `(B, C)`."""
+        if self.target is None:
+            raise ValueError("this guide reads the text alone; fit one with --condition-on-target for q(z | x, y)")
+        return self.target(batch).to(self.generator.embedding.weight.dtype)
+
+    def _baseline_hint(self, features: Tensor, batch: Batch) -> dict[str, Any]:
+        """Pyro's `infer` entry for a neural baseline (its type leaves that out), or nothing."""
+        if self.baseline is None:
+            return {}
+        mask = batch.mask[..., None].to(features.dtype)
+        pooled = ((features * mask).sum(1) / mask.sum(1)).detach()
+        network = self.baseline
+
+        def predict(inputs: Tensor) -> Tensor:
+            """Of exactly the shape that Pyro gives the cost: `(B,)`, but `()` for a single document."""
+            return network(inputs).squeeze()
+
+        return {"baseline": {"nn_baseline": predict, "nn_baseline_input": pooled}}

@@ -1,0 +1,326 @@
+"""The ELBO beside the paper's expected cost, run by run: `python -m pyro_rationale.compare RUN [RUN ...]`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import signal
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pyro_rationale.cli.evaluate import SPLITS, data_options, documents_of, is_foreign
+from pyro_rationale.cli.fit import Bar
+from pyro_rationale.config import OWN_GUIDES, Config, ModelOptions, TrainOptions
+from pyro_rationale.data import load_corpus
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.evaluation.objective_comparison import (
+    Compared,
+    ComparisonOptions,
+    check_same_target,
+    compare_run,
+    fit_grid,
+    fitted_elsewhere,
+    grid,
+    short_names,
+)
+from pyro_rationale.fitted import read_config
+from pyro_rationale.options import given, options_from
+from pyro_rationale.reporting.console import LABELS, format_value
+from pyro_rationale.reporting.plots import figures, require_matplotlib
+from pyro_rationale.storage import write_bytes, write_json
+
+LABEL_WIDTH = 31
+COLUMN_WIDTH = 11
+FREE = {"seed", "device", "threads", "batch_size"}  # options of a fit that mean something without one
+
+Rows = dict[str, tuple[str, str]]
+# Title of a part of the table, and its rows: score, label, format.
+PARTS: dict[str, Rows] = {
+    "Objective (2), nats": {
+        "objective": ("as fitted, at the run's tau", ".2f"),
+        "objective_tau1": ("scored at tau = 1", ".2f"),
+        "objective_tau0": ("scored at tau = 0", ".2f"),
+    },
+    "Under the prior asked for": {
+        "asked_cost": ("cost (tau = 0)", ".4g"),
+        "asked_free": ("cost - H / gain (tau = 1)", ".4g"),
+        "asked_elbo": ("ELBO, kappa = tau = 1", ".2f"),
+    },
+    "Bounds, kappa = tau = 1, nats": {"elbo": ("ELBO", ".2f"), "iwae": ("IWAE-{iwae}", ".2f")},
+    "Terms, nats": {
+        "reconstruction": ("kappa E log p(y | x, z)", ".2f"),
+        "log_likelihood": ("E log p(y | x, z)", ".3f"),
+        "kl": ("KL(q || p)", ".2f"),
+        "entropy": ("entropy H(q)", ".3g"),
+        "log_z": ("log Z", ".2f"),
+    },
+    "Expected cost, Lei et al.": {
+        "error": ("error", ".4g"),
+        "penalty_kept": ("E lambda1 |z|", ".4g"),
+        "penalty_changes": ("E lambda2 |dz|", ".4g"),
+        "cost": ("sum: directly", ".6g"),
+        "cost_from_elbo": ("from the ELBO, by (3)", ".6g"),
+        "residual": ("residual, relative", ".1e"),
+        "residual_worst": ("  of the worst document", ".1e"),
+    },
+    "What q keeps": {
+        "kept": ("E|z|, words per document", ".2f"),
+        "changes": ("E|dz|", ".2f"),
+        "share": ("share of the words", "%"),
+        "flatness": ("entropy, of a coin's", "%"),
+    },
+    "The run": {
+        "gain": ("gain, nats per unit of cost", ".4g"),
+        "kappa": ("kappa", ".4g"),
+        "sigma": ("sigma", ".4g"),
+        "alpha": ("alpha, nats per word", ".3f"),
+        "gamma": ("gamma, nats per change", ".3f"),
+        "lambda1": ("lambda1", ".3g"),
+        "lambda2": ("lambda2", ".3g"),
+    },
+}
+RULE_TITLES = {
+    "mode": "Test time: the likeliest mask",
+    "threshold": "Test time: words above 1/2",
+    "sample": "Test time: one sample",
+    "average": "Test time: mean of {draws} samples",
+}
+RULE_ROWS = ("mse", "accuracy", "log_loss", "selected", "empty", "precision", "recall", "opinion_recall")
+
+
+@click.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--train", "training", is_flag=True, help="fit what is missing: elbo and expected-cost x four guides")
+@click.option("--into", type=click.Path(path_type=Path), help="--train: folder of the runs [default: runs/compare]")
+@click.option("--out", type=click.Path(path_type=Path), help="folder for comparison.csv, comparison.json and figures")
+@click.option("--figures/--no-figures", "drawing", default=True, show_default=True, help="into --out, PNG and PDF")
+@click.option("--split", default="auto", show_default=True, type=click.Choice(SPLITS),
+              help="auto: the test split, or all of a file that the first run was not fitted on")
+@click.option("--quiet", is_flag=True, help="no progress, only the table")
+@options_from(ComparisonOptions)
+@options_from(DataOptions, ModelOptions, TrainOptions, show_defaults=False)
+def compare(
+    how: ComparisonOptions,
+    data: DataOptions,
+    model: ModelOptions,
+    train: TrainOptions,
+    runs: tuple[Path, ...],
+    training: bool,
+    into: Path | None,
+    out: Path | None,
+    drawing: bool,
+    split: str,
+    quiet: bool,
+) -> None:
+    """Compare fitted runs term by term, each under both objectives and with each test-time rule.
+
+    The flags of a fit are for --train, which fits one run per guide and objective (tau = 1: elbo, tau = 0:
+    expected-cost) and keeps what is there already; with --guide, only that guide. Flags about the data choose another
+    test set, as in pyro_rationale.evaluate. Without them: the test split of the first run.
+    """
+    typed = given()
+    check_options(runs, training, into, typed)
+    if out is not None:
+        prepare_out(out, drawing)
+    torch.set_num_threads(train.threads)
+    console, told = Console(highlight=False), Console(highlight=False, stderr=True)
+    check_same_target(runs)
+    folders = list(runs)
+    if training:
+        guides = (model.guide,) if "guide" in typed else OWN_GUIDES
+        folders += train_grid(Config(data, model, train), guides, into or Path("runs/compare"), told, quiet)
+        check_same_target(folders)
+    documents, about = test_documents(folders[0], data, split, typed)
+    for note in fitted_elsewhere(folders):
+        told.print(f"note: {note}", soft_wrap=True, markup=False)
+    compared = []
+    for number, (name, folder) in enumerate(zip(short_names(folders), folders, strict=True), 1):
+        if not quiet:
+            told.print(f"comparing {number} of {len(folders)}: {folder}", soft_wrap=True, markup=False)
+        compared.append(compare_run(name, folder, documents, how, train.device, train.batch_size, train.seed))
+    spec = read_config(folders[0])[1]
+    unit = unit_of(spec)
+    console.print(
+        f"Means over {len(documents):,} documents of {about['data']} ({about['split']}); costs in {unit}",
+        style="bold", soft_wrap=True, markup=False,
+    )
+    show(console, compared, how)
+    if out is not None:
+        write(out, compared, {**about, "documents": len(documents), **vars(how), "seed": train.seed})
+        if drawing:
+            drawn = draw(out, compared, unit)
+            if "training" not in drawn:
+                told.print("note: these runs did not record the ELBO of their epochs; no figure of training")
+        console.print(f"\nwritten to {out}", soft_wrap=True, markup=False)
+
+
+# Before the work.
+
+
+def check_options(runs: Sequence[Path], training: bool, into: Path | None, typed: set[str]) -> None:
+    """Refuse flags that would do nothing, or contradict what --train is for.
+
+    Raises:
+        ConfigError: the flag.
+    """
+    if not runs and not training:
+        raise ConfigError("name the run folders to compare, or fit them with --train")
+    if training and "tau" in typed:
+        raise ConfigError("--tau: --train fits both objectives, tau = 1 and tau = 0; leave it out")
+    if not training:
+        for name in sorted(typed & ({f.name for kind in (ModelOptions, TrainOptions) for f in fields(kind)} - FREE)):
+            raise ConfigError(f"--{name.replace('_', '-')}: is for fitting; give --train as well, or leave it out")
+        if into is not None:
+            raise ConfigError("--into: is where --train fits; give --train as well, or leave it out")
+
+
+def prepare_out(out: Path, drawing: bool) -> None:
+    """Make the folder for the results, and sure that it can be written to.
+
+    Raises:
+        ConfigError: it cannot, or figures cannot be drawn.
+    """
+    if drawing:
+        require_matplotlib()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".probe"
+        write_bytes(probe, b"")
+        probe.unlink()
+    except OSError as problem:
+        raise ConfigError(f"--out {out}: cannot be written to ({problem.strerror}); name another folder") from None
+
+
+def train_grid(config: Config, guides: Sequence[str], into: Path, told: Console, quiet: bool) -> list[Path]:
+    """Fit what is missing, with a bar for each; Ctrl-C or a polite kill keeps what is done."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    configs = grid(config, guides)
+    bars: list[Bar] = []
+
+    def progress(name: str) -> Bar:
+        if bars:
+            bars[-1].stop()
+        if not quiet:
+            told.print(f"\nfitting {name} ({list(configs).index(name) + 1} of {len(configs)})", style="bold")
+        bars.append(Bar(told, quiet))
+        return bars[-1].__enter__()
+
+    try:
+        return fit_grid(configs, into, progress)
+    except KeyboardInterrupt:
+        told.print("\nInterrupted. The same command goes on from here.", markup=False)
+        raise
+    finally:
+        if bars:
+            bars[-1].stop()
+
+
+def test_documents(
+    folder: Path, flags: DataOptions, split: str, typed: set[str]
+) -> tuple[list[Document], dict[str, Any]]:
+    """The documents with targets that all runs are compared on, and what they are.
+
+    Raises:
+        DataError: there are none.
+    """
+    config, spec = read_config(folder)
+    data = data_options(config.data, flags, typed)
+    if split == "auto":
+        split = "all" if is_foreign(data, config.data) else "test"
+    documents = [
+        d for d in documents_of(load_corpus(data, spec), split) if d.targets and any(t == t for t in d.targets)
+    ]
+    if not documents:
+        raise DataError(f"--split {split}: no document of {data.data} has a target to compare with")
+    return documents, {"data": data.data, "split": split}
+
+
+def unit_of(spec: TargetSpec) -> str:
+    """Of the paper's cost."""
+    return "scaled rating squared" if spec.kind == "regression" else "nats of cross entropy"
+
+
+# After it.
+
+
+def show(console: Console, runs: Sequence[Compared], how: ComparisonOptions) -> None:
+    """Terms as rows, runs as columns; as many runs side by side as the terminal has room for."""
+    at_once = max(1, (console.width - LABEL_WIDTH) // (COLUMN_WIDTH + 1))
+    for start in range(0, len(runs), at_once):
+        console.print()
+        console.print(_block(runs[start : start + at_once], {"iwae": how.iwae, "draws": how.draws}))
+
+
+def _block(runs: Sequence[Compared], words: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
+    table.add_column(width=LABEL_WIDTH - 1, no_wrap=True)
+    for _ in runs:
+        table.add_column(justify="right", width=COLUMN_WIDTH, overflow="fold")
+    table.add_row("run", *(_broken(run.name) for run in runs), style="bold")
+    table.add_row("guide", *(run.guide for run in runs))
+    table.add_row("fitted with tau", *(f"{run.tau:g}" for run in runs))
+    for title, rows in PARTS.items():
+        table.add_row()
+        table.add_row(Text(title.format(**words), style="bold"))
+        for name, (label, style) in rows.items():
+            cells = [_cell(run.scores[name], style) for run in runs]
+            if any(cell != "-" for cell in cells):
+                table.add_row("  " + label.format(**words), *cells)
+    for rule, title in RULE_TITLES.items():
+        table.add_row()
+        table.add_row(Text(title.format(**words), style="bold"))
+        for name in RULE_ROWS:
+            if name in runs[0].rules[rule]:
+                cells = [format_value(name, run.rules[rule].get(name)) for run in runs]
+                table.add_row("  " + LABELS[name][0], *cells)
+    return table
+
+
+def _broken(name: str) -> str:
+    """A folder's name that may be folded at its hyphens and slashes."""
+    return name.replace("-", "- ").replace("/", "/ ") if len(name) > COLUMN_WIDTH else name
+
+
+def _cell(value: float, style: str) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{100 * value:.1f} %" if style == "%" else format(value, style)
+
+
+def write(out: Path, runs: Sequence[Compared], about: dict[str, Any]) -> None:
+    """`comparison.json` with everything, `comparison.csv` with a line per run."""
+    write_json(out / "comparison.json", {**about, "runs": [run.to_dict() for run in runs]})
+    lines = []
+    for run in runs:
+        line: dict[str, Any] = {"run": run.name, "folder": str(run.folder), "guide": run.guide}
+        line |= {"objective": run.objective} | run.scores
+        for rule, metrics in run.rules.items():
+            line |= {f"{rule}_{name}": value for name, value in metrics.items() if isinstance(value, int | float)}
+        lines.append(line)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for line in lines for name in line)))
+    writer.writeheader()
+    writer.writerows(lines)
+    write_bytes(out / "comparison.csv", text.getvalue().encode())
+
+
+def draw(out: Path, runs: Sequence[Compared], unit: str) -> list[str]:
+    """Every figure as a bitmap and as vectors; their names."""
+    made = figures(runs, unit)
+    for name, figure in made.items():
+        for kind in ("png", "pdf"):
+            content = io.BytesIO()
+            figure.savefig(content, format=kind, dpi=150)
+            write_bytes(out / f"{name}.{kind}", content.getvalue())
+    return list(made)

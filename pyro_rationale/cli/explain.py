@@ -1,0 +1,183 @@
+"""Explain texts with a fitted run: `python -m pyro_rationale.explain --run RUN "A text" ...`.
+
+Prints for each text what is predicted, how sure that is, and the text with the words that the prediction rests on.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from rich.console import Console
+from rich.rule import Rule
+from rich.text import Text
+
+from pyro_rationale.cli.input_texts import gather
+from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.fitted import Fitted
+from pyro_rationale.options import options_from
+from pyro_rationale.prediction.predictor import Alternative, Reading, ReadingOptions, read
+from pyro_rationale.reporting.console import is_plain, legend, rationale, snippets
+from pyro_rationale.storage import to_json
+
+SHOWN = 300  # characters of an alternative rationale on the terminal
+BATCH = 64
+MOST_THREADS = 4  # more would wait for each other: half of the work is Python's
+
+
+@click.command()
+@click.argument("texts", nargs=-1)
+@click.option("--run", "folder", required=True, type=click.Path(path_type=Path), help="folder of a fitted run")
+@click.option("--file", help="one text per line; - for standard input")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object per text (JSON lines)")
+@options_from(ReadingOptions)
+@click.option("--max-words", type=int, help="read so many words of each text; default: as in the run")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@click.option("--batch-size", default=BATCH, show_default=True, help="texts of like lengths to read at once; 1: each "
+              "gets the numbers that it gets alone, to the last bit")
+@click.option("--threads", type=int, help=f"that read texts; default: as many as cores, at most {MOST_THREADS}")
+def explain(
+    options: ReadingOptions,
+    texts: tuple[str, ...],
+    folder: Path,
+    file: str | None,
+    as_json: bool,
+    max_words: int | None,
+    device: str,
+    batch_size: int,
+    threads: int | None,
+) -> None:
+    """Predict TEXTS (or the lines of --file, or of standard input) and show the words kept."""
+    if max_words is not None and max_words < 1:
+        raise ConfigError(f"--max-words: expected at least 1, got {max_words}")
+    if batch_size < 1:
+        raise ConfigError(f"--batch-size: expected at least 1, got {batch_size}")
+    if threads is not None and not 1 <= threads <= 1024:
+        raise ConfigError(f"--threads: expected 1 to 1024, got {threads}")
+    cores = os.cpu_count() or 1
+    threads = threads or min(cores, MOST_THREADS)
+    torch.set_num_threads(max(1, cores // threads))
+    fitted = Fitted.load(folder, device)
+    documents = gather(texts, file, max_words or fitted.config.data.max_words)
+    readings = read(fitted, documents, options, batch_size, threads)
+    if as_json:
+        lines = (to_json(as_dict(reading, fitted.spec, options)) for reading in readings)
+        while some := list(islice(lines, batch_size)):
+            click.echo("\n".join(some))
+        return
+    console = Console(highlight=False)
+    for reading in readings:
+        print_reading(console, reading, fitted.spec, options.level)
+    if not is_plain(console):
+        console.print(legend(gold=False, inclusion=True), style="dim")
+
+
+def as_dict(reading: Reading, spec: TargetSpec, options: ReadingOptions) -> dict[str, Any]:
+    """A reading as plain values, for JSON; masks are lists of 0 and 1."""
+    document = reading.document
+    return {
+        "id": document.id,
+        "text": document.text,
+        "tokens": document.tokens,
+        "offsets": document.offsets,
+        "unread": len(document.text) - document.offsets[-1][1] if document.offsets else 0,
+        "inclusion": np.array(reading.inclusion).round(6).tolist(),
+        "mode": _bits(reading.mode),
+        "decode": options.decode,
+        "kept": _bits(reading.kept),
+        "rationale": snippets(document, reading.kept),
+        "prediction": _prediction(reading, spec),
+        "alternatives": [_alternative(a, reading, spec) for a in reading.alternatives],
+    }
+
+
+def print_reading(console: Console, reading: Reading, spec: TargetSpec, level: float) -> None:
+    """The prediction, the marked text, and other rationales with what they would have predicted."""
+    console.print(Rule(Text(reading.document.id), style="dim", align="left", characters="-"))
+    for line in describe(reading, spec, level):
+        console.print(Text(line, style="bold"))
+    kept, words = sum(reading.kept), len(reading.kept)
+    console.print(Text(f"{kept} of {words} words kept ({kept / max(words, 1):.0%})\n"))
+    console.print(rationale(reading.document, reading.kept, reading.inclusion, plain=is_plain(console)))
+    if len(reading.alternatives) > 1:
+        console.print("\nother rationales, and the share of posterior draws that they are", style="dim")
+    for alternative in reading.alternatives:
+        if alternative.mask == reading.kept:
+            continue
+        value = ", ".join(_short(alternative.values, spec))
+        line = f"{alternative.frequency:5.0%}  {value}:  {snippets(reading.document, alternative.mask, SHOWN)}"
+        console.print(Text(line, overflow="fold"))
+    console.print()
+
+
+def describe(reading: Reading, spec: TargetSpec, level: float) -> list[str]:
+    """A line per target: the value, and how sure it is."""
+    if spec.kind == "regression":
+        assert reading.interval is not None
+        values = zip(spec.names, reading.values, reading.interval, strict=True)
+        return [f"{name} {value:.4g}  ({level:.0%} interval {a:.4g} to {b:.4g})" for name, value, (a, b) in values]
+    shown = _short(reading.values, spec)
+    averaged = _short(reading.averaged, spec)
+    return [f"{line}  (averaged over rationales: {other})" for line, other in zip(shown, averaged, strict=True)]
+
+
+def _short(values: tuple[float, ...], spec: TargetSpec) -> list[str]:
+    """`food 3.9` or `sentiment: positive 97 %`, a string per target."""
+    if spec.kind == "regression":
+        return [f"{name} {value:.4g}" for name, value in zip(spec.names, values, strict=True)]
+    found = _probabilities(values, spec)
+    best = {name: max(probabilities, key=lambda c: probabilities[c]) for name, probabilities in found.items()}
+    return [f"{name}: {label} {found[name][label]:.1%}" for name, label in best.items()]
+
+
+def _probabilities(values: tuple[float, ...], spec: TargetSpec) -> dict[str, dict[str, float]]:
+    """Probability of every class, by target."""
+    if spec.kind == "multiclass":
+        return {spec.names[0]: dict(zip(spec.classes, values, strict=True))}
+    no, yes = spec.classes
+    return {name: {no: 1 - value, yes: value} for name, value in zip(spec.names, values, strict=True)}
+
+
+def _prediction(reading: Reading, spec: TargetSpec) -> dict[str, Any]:
+    """By target: value, posterior mean, sd and interval; or label and probabilities."""
+    if spec.kind != "regression":
+        averaged = _probabilities(reading.averaged, spec)
+        found = _point(reading.values, spec)
+        return {name: {**point, "averaged": averaged[name]} for name, point in found.items()}
+    assert reading.sd is not None
+    assert reading.interval is not None
+    parts = zip(spec.names, reading.values, reading.averaged, reading.sd, reading.interval, strict=True)
+    return {
+        name: {"value": value, "mean": mean, "sd": sd, "low": low, "high": high}
+        for name, value, mean, sd, (low, high) in parts
+    }
+
+
+def _point(values: tuple[float, ...], spec: TargetSpec) -> dict[str, Any]:
+    """What one mask predicts, by target."""
+    if spec.kind == "regression":
+        return {name: {"value": value} for name, value in zip(spec.names, values, strict=True)}
+    found = _probabilities(values, spec)
+    return {name: {"label": max(p, key=lambda c: p[c]), "probabilities": p} for name, p in found.items()}
+
+
+def _alternative(alternative: Alternative, reading: Reading, spec: TargetSpec) -> dict[str, Any]:
+    return {
+        "mask": _bits(alternative.mask),
+        "rationale": snippets(reading.document, alternative.mask),
+        "probability": math.exp(alternative.log_probability),
+        "log_probability": alternative.log_probability,
+        "frequency": alternative.frequency,
+        "prediction": _point(alternative.values, spec),
+    }
+
+
+def _bits(mask: tuple[bool, ...]) -> list[int]:
+    return list(map(int, mask))

@@ -1,0 +1,288 @@
+"""Fit a rationale model: `python -m pyro_rationale.fit --guide relaxed`."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from pyro_rationale.cli.explain import describe
+from pyro_rationale.config import Config, ModelOptions, TrainOptions
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.duplicates import summary
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.fitted import CONFIG, METRICS, check_free, check_same_config, read_config
+from pyro_rationale.options import given, options_from, with_given
+from pyro_rationale.prediction.predictor import ReadingOptions, read
+from pyro_rationale.reporting.console import is_plain, legend, metrics_table, rationale
+from pyro_rationale.storage import read_json
+from pyro_rationale.training.distributed import Group
+from pyro_rationale.training.fit import Fit, Silence, describe_prior, fit_run
+from pyro_rationale.training.history import EpochRecord, StepRecord
+from pyro_rationale.training.launch import LaunchOptions, check_devices, joined, launch
+
+SHOWN = 3  # documents at the end
+
+
+@click.command()
+@options_from(DataOptions, ModelOptions, TrainOptions, LaunchOptions)
+@click.option("--out", type=click.Path(path_type=Path), help="run folder [default: runs/DATA-GUIDE-SEED]")
+@click.option("--resume", is_flag=True, help="go on with the run in --out, to the same result")
+@click.option("--force", is_flag=True, help="replace the run in --out")
+@click.option("--quiet", is_flag=True, help="no progress bar, only the result")
+def fit(
+    data: DataOptions,
+    model: ModelOptions,
+    train: TrainOptions,
+    devices: LaunchOptions,
+    out: Path | None,
+    resume: bool,
+    force: bool,
+    quiet: bool,
+) -> int:
+    """Fit a model that predicts from a few words of each text, and show which.
+
+    Without any flag: planted reviews, relaxed guide, about two minutes.
+    """
+    if resume and out is None:
+        raise ConfigError("--resume goes on with a run folder; name it with --out")
+    if resume and force:
+        raise ConfigError("--resume goes on with the run and --force throws it away; give one of them")
+    flags, typed = (data, model, train), given()
+    if devices.wanted():
+        config, folder = opened(flags, typed, out, resume)
+        check_devices(devices, config.train.device, config.train.batch_size)
+        if not (resume or force):
+            check_free(folder)
+        if not (resume and (folder / METRICS).exists()):
+            own = ["-m", "pyro_rationale.fit", *sys.argv[1:]]
+            return launch(devices, own if out is not None else [*own, "--out", str(folder)])
+    signal.signal(signal.SIGTERM, _interrupt)
+    with joined(train.device) as group:
+        config, folder = group.given(lambda: opened(flags, typed, out, resume))
+        if group.given(lambda: resume and (folder / METRICS).exists()):
+            if group.main:
+                show_finished(Console(highlight=False), folder)
+        elif group.main:
+            fit_and_show(config, folder, resume, force, quiet, group)
+        else:
+            fit_run(config, folder, resume, force, Silence(), group=group)
+    return 0
+
+
+def opened(
+    flags: tuple[DataOptions, ModelOptions, TrainOptions], typed: set[str], out: Path | None, resume: bool
+) -> tuple[Config, Path]:
+    """The configuration and the folder of the run.
+
+    Raises:
+        RationaleError: the options make no sense, or the run in the folder cannot be gone on with.
+    """
+    if resume and out is not None:
+        config = resumed_config(flags, out, typed)
+        check_same_config(config, out)
+        return config, out
+    config = Config(*flags)
+    return config, out if out is not None else free_folder(Path("runs") / default_name(config))
+
+
+def fit_and_show(config: Config, folder: Path, resume: bool, force: bool, quiet: bool, group: Group) -> None:
+    """Fit with a progress bar; print the result, or how to go on."""
+    console = Console(highlight=False)
+    with Bar(console, quiet) as bar:
+        try:
+            finished, metrics = fit_run(config, folder, resume, force, bar, group=group)
+        except KeyboardInterrupt:
+            bar.stop()
+            begun = (folder / CONFIG).exists() and not (folder / METRICS).exists()
+            way = f"Go on with: python -m pyro_rationale.fit --out {shlex.quote(str(folder))} --resume"
+            console.print(f"\nInterrupted. {way if begun else 'Nothing was written.'}", soft_wrap=True, markup=False)
+            raise
+    show_metrics(console, metrics)
+    show_documents(console, finished)
+    way = f"python -m pyro_rationale.explain --run {shlex.quote(str(folder))}"
+    console.print(f"\nRun folder: {folder}. Read texts with: {way}", soft_wrap=True, markup=False)
+
+
+def resumed_config(flags: tuple[DataOptions, ModelOptions, TrainOptions], folder: Path, typed: set[str]) -> Config:
+    """The configuration of the run in `folder`, with the flags that the user typed.
+
+    Raises:
+        RunError: its configuration is damaged or of another version.
+    """
+    if not (folder / CONFIG).exists():
+        return Config(*flags)
+    own = read_config(folder)[0]
+    data, model, train = flags
+    return Config(
+        with_given(own.data, data, typed), with_given(own.model, model, typed), with_given(own.train, train, typed)
+    )
+
+
+def default_name(config: Config) -> str:
+    """`synthetic-relaxed-0`; for a path, its stem."""
+    data = config.data.data
+    stem = Path(data.partition(":")[2] or data).name.partition(".")[0] or "data"
+    return f"{stem}-{config.guide}-{config.seed}"
+
+
+def free_folder(wanted: Path) -> Path:
+    """`wanted`, or with the first number from 2 that makes it new: nothing is overwritten unless it is named."""
+    folder, number = wanted, 1
+    while folder.exists():
+        number += 1
+        folder = wanted.with_name(f"{wanted.name}-{number}")
+    return folder
+
+
+class Bar:
+    """The progress bar: loss, share of words kept, dev error; one line per epoch where there is no terminal."""
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self.console, self.quiet = console, quiet
+        self.bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+            transient=True,
+        )
+        self.task = self.bar.add_task("fit", total=None, epoch=0, figures="")
+        self.dev = math.nan
+        self.drawn = 0.0
+
+    def __enter__(self) -> Bar:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the bar off the screen."""
+        self.bar.stop()
+
+    def prepared(self, fit: Fit) -> None:
+        """Say what is fitted: corpus, word vectors, and the prior in both languages."""
+        if self.quiet:
+            return
+        corpus, fitted = fit.corpus, fit.fitted
+        spec = corpus.spec
+        sizes = f"{len(corpus.train):,} train, {len(corpus.dev):,} dev, {len(corpus.test):,} test"
+        what = f": {sizes}; {spec.kind} of {', '.join(spec.names)}"
+        self.console.print(Text.assemble((corpus.name, "bold"), what), soft_wrap=True)
+        if corpus.leaks is not None:
+            self.console.print(summary(corpus), soft_wrap=True, markup=False)
+        if fit.vectors is not None:
+            tokens = fit.vectors.token_coverage(corpus.train, fitted.vocabulary)
+            self.console.print(f"word vectors: {fit.vectors.coverage:.1%} of {len(fitted.vocabulary):,} words, "
+                               f"{tokens:.1%} of the running text")
+        prior = describe_prior(fit.prior, fitted.model.gain)
+        self.console.print(
+            f"prior: rate {prior['rate']:.3f}, span {prior['span']:.2f} words  =  "
+            f"lambda1 {prior['lambda1']:.3g}, lambda2 {prior['lambda2']:.3g} of the paper  "
+            f"(gain {fitted.model.gain:.4g} nats per unit of cost)", soft_wrap=True,
+        )
+        self.console.print(
+            f"guide {fitted.config.guide}, estimator {fitted.config.estimator}, seed {fitted.config.seed}, "
+            f"{fitted.device}; run folder {fit.folder}", soft_wrap=True, markup=False,
+        )
+        if fit.history:
+            self.console.print(f"resumed after epoch {len(fit.history)}, step {fit.trainer.step}")
+            self.dev = fit.history[-1].dev_error
+
+    def stepped(self, record: StepRecord, epoch: int, position: int, batches: int) -> None:
+        """Move the bar."""
+        now = time.monotonic()
+        if now - self.drawn < 0.2 and position < batches:
+            return
+        self.drawn = now
+        dev = "" if math.isnan(self.dev) else f"  dev error {self.dev:.4f}"
+        figures = f"loss {record.loss:.4f}  kept {record.rate:.1%}{dev}"
+        self.bar.update(self.task, completed=position, total=batches, epoch=epoch + 1, figures=figures)
+
+    def closed(self, record: EpochRecord) -> None:
+        """One line per epoch."""
+        self.dev = record.dev_error
+        if self.quiet:
+            return
+        self.console.print(
+            f"epoch {record.epoch:3d}  loss {record.loss:8.4f}  kept {record.rate:6.1%} (target {record.target:.1%})  "
+            f"dev: error {record.dev_error:.4f}  kept {record.dev_rate:6.1%}  empty {record.dev_empty:.1%}  "
+            f"{record.event}", soft_wrap=True, markup=False,
+        )
+
+
+def show_finished(console: Console, folder: Path) -> None:
+    """The result of a run that needs no more training.
+
+    Raises:
+        RunError: the file is damaged or of another version.
+    """
+    metrics = read_json(folder / METRICS)
+    if not isinstance(metrics, dict) or not {"data", "guide", "test", "prior", "prior_asked"} <= metrics.keys():
+        raise RunError(f"{folder / METRICS}: not a result of this version; fit again with --force")
+    console.print(f"{folder} is finished already; --force fits it again", soft_wrap=True, markup=False)
+    show_metrics(console, metrics)
+
+
+def show_metrics(console: Console, metrics: dict[str, Any]) -> None:
+    """The test table, with the noise floor and the prior in force below it."""
+    console.print()
+    console.print(metrics_table(metrics["test"], title=f"Test set ({metrics['data']}, {metrics['guide']})"))
+    floor = metrics.get("noise_floor")
+    if floor:
+        ratio = metrics["test"]["mse"] / floor
+        console.print(f"noise floor of the squared error: {floor:.4g}; reached {ratio:.2f} x that")
+    now, asked = metrics["prior"], metrics["prior_asked"]
+    if abs(now["alpha"] - asked["alpha"]) > 1e-6:
+        console.print(
+            f"prior after steering: alpha {now['alpha']:.2f} (asked {asked['alpha']:.2f}) nats per word, "
+            f"lambda1 {now['lambda1']:.3g}, lambda2 {now['lambda2']:.3g}"
+        )
+    if not metrics["best_epoch"]:
+        console.print(
+            "warning: training never came down to the share of words asked for; these are the last weights. "
+            "Give it more --steps or a shorter --anneal, or raise --rate"
+        )
+
+
+def show_documents(console: Console, fit: Fit) -> None:
+    """A few test documents with their rationales; the first ones, not chosen."""
+    documents = fit.corpus.test[:SHOWN]
+    plain = is_plain(console)
+    options = ReadingOptions(alternatives=0, samples=50)
+    for document, reading in zip(documents, read(fit.fitted, documents, options), strict=True):
+        console.print()
+        truth = ", ".join(format_target(document, fit.fitted.spec))
+        told = "; ".join(describe(reading, fit.fitted.spec, options.level))
+        console.print(Text(f"{document.id}: {told}; true {truth}", style="bold"))
+        console.print(rationale(document, reading.kept, gold=document.gold, plain=plain))
+    if not plain:
+        console.print()
+        console.print(legend(gold=documents[0].gold is not None, inclusion=False))
+
+
+def format_target(document: Document, spec: TargetSpec) -> list[str]:
+    """The true targets, for people."""
+    if spec.kind == "regression":
+        return ["not rated" if math.isnan(t) else f"{t:.4g}" for t in document.targets]
+    return ["unknown" if math.isnan(t) else spec.classes[int(t)] for t in document.targets]
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """A polite kill is an interrupt: what is done is saved."""
+    raise KeyboardInterrupt

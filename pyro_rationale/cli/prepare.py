@@ -1,0 +1,49 @@
+"""Cut a corpus into words once, for fits that read it from disk: `python -m pyro_rationale.prepare --cache FOLDER`.
+
+Every command with the same data options and the same `--cache` then finds it; without this one, the first of them
+makes it.
+"""
+
+from __future__ import annotations
+
+import time
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pyro_rationale.data import load_corpus
+from pyro_rationale.data.cache.arrow import Damaged
+from pyro_rationale.data.cache.dataset import MappedDocuments
+from pyro_rationale.data.duplicates import summary
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.options import options_from
+
+
+@click.command()
+@options_from(DataOptions)
+def prepare(options: DataOptions) -> None:
+    """Make the Arrow files of a table or of planted reviews in --cache, or check every byte of those that are there."""
+    if options.cache is None:
+        raise ConfigError("--cache: name the folder that the Arrow files shall be in")
+    started = time.monotonic()
+    corpus = load_corpus(options)
+    table = Table(title=f"{options.data}, {corpus.spec.kind} of {', '.join(corpus.spec.names)}")
+    for column in ("split", "documents", "words", "Arrow file", "megabytes"):
+        table.add_column(column, justify="left" if column in ("split", "Arrow file") else "right")
+    for name in ("train", "dev", "test"):
+        documents = getattr(corpus, name)
+        if not isinstance(documents, MappedDocuments):
+            raise ConfigError(f"--data {options.data}: only tables and planted reviews are kept as Arrow files")
+        try:
+            documents.file.check()
+        except Damaged as problem:
+            path = documents.file.path
+            raise DataError(f"{path}: damaged ({problem}); delete it, and it is made again") from None
+        size, words = documents.file.path.stat().st_size / 1e6, int(documents.lengths.sum())
+        table.add_row(name, f"{len(documents):,}", f"{words:,}", documents.file.path.name, f"{size:,.1f}")
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(summary(corpus), soft_wrap=True, markup=False)
+    console.print(f"ready after {time.monotonic() - started:.1f} s")

@@ -1,0 +1,169 @@
+"""Error and rationales at any share of words, from one model: `python -m pyro_rationale.curve --run RUN [...]`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pyro_rationale.cli.evaluate import SPLITS, data_options, documents_of, is_foreign
+from pyro_rationale.data import load_corpus
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.objective_comparison import check_same_target, short_names
+from pyro_rationale.evaluation.rate_curves import RATES, WAYS, Curve, own_point, trace, ways_of
+from pyro_rationale.fitted import Fitted
+from pyro_rationale.options import given, options_from
+from pyro_rationale.prediction.rationalizer import RunMarker
+from pyro_rationale.storage import to_json, write_bytes, write_json
+
+COLUMNS = ("rate", "level", "selected", "mse", "accuracy", "precision", "recall", "f1", "span", "empty")
+STANDARD_OUTPUT = "-"
+WIDE = 140
+
+
+@click.command()
+@click.option("--run", "folders", multiple=True, required=True, type=click.Path(path_type=Path),
+              help="folder of a fitted run, drawn as curves; repeat it")
+@click.option("--per-rate", "singles", multiple=True, type=click.Path(path_type=Path),
+              help="folder of a run that was fitted for one rate, drawn as a point; repeat it")
+@click.option("--way", "ways", multiple=True, type=click.Choice(WAYS),
+              help="of marking; repeat it [default: all that a run has]")
+@click.option("--rates", default=",".join(f"{rate:g}" for rate in RATES), show_default=True,
+              help="shares of words, with commas")
+@click.option("--coupling", default=0.0, show_default=True,
+              help="with the way prior: nats by which every change of the mask becomes dearer as well")
+@click.option("--split", default="auto", show_default=True, type=click.Choice(SPLITS),
+              help="auto: the test split, or all of a file that the runs were not fitted on")
+@click.option("--levels", default="same", show_default=True, type=click.Choice(("same", "dev")),
+              help="texts on which thresholds and prices of words are found, without their labels")
+@options_from(DataOptions, show_defaults=False)
+@click.option("--json", "json_path", help="write the curves to this file; - prints them, without the table")
+@click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="write the table to this file")
+@click.option("--figure", type=click.Path(path_type=Path), help="draw the curves into this file (.png, .svg, .pdf)")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+def curve(
+    flags: DataOptions,
+    folders: tuple[Path, ...],
+    singles: tuple[Path, ...],
+    ways: tuple[str, ...],
+    rates: str,
+    coupling: float,
+    split: str,
+    levels: str,
+    json_path: str | None,
+    csv_path: Path | None,
+    figure: Path | None,
+    device: str,
+) -> None:
+    """Print error, accuracy, precision, recall and F1 of runs at many shares of words, without fitting again.
+
+    Flags about the data that are not given are as in the first run.
+    """
+    shares = read_rates(rates)
+    for flag, path in (("--json", json_path), ("--csv", csv_path), ("--figure", figure)):
+        if path not in (None, STANDARD_OUTPUT) and not Path(str(path)).absolute().parent.is_dir():
+            raise ConfigError(f"{flag} {path}: there is no such folder to write into; make it first")
+    if figure is not None:
+        _check_figure(figure)
+    every = [*folders, *singles]
+    check_same_target(every)
+    markers = [RunMarker(Fitted.load(folder, device)) for folder in every]
+    for marker, name in zip(markers, short_names(every), strict=True):
+        marker.name = name
+        for way in ways:
+            if way not in ways_of(marker) and marker in markers[: len(folders)]:
+                raise ConfigError(
+                    f"--way {way}: the recurrent guide of {name} has no closed form under another prior; "
+                    "use --way threshold or top-k"
+                )
+    config = markers[0].fitted.config
+    data = data_options(config.data, flags, given())
+    corpus = load_corpus(data, markers[0].spec)
+    if split == "auto":
+        split = "all" if is_foreign(data, config.data) else "test"
+    documents = documents_of(corpus, split)
+    found_on = documents_of(corpus, "dev") if levels == "dev" else None
+    curves: list[Curve] = []
+    for marker in markers[: len(folders)]:
+        asked = marker.fitted.config.model.rate
+        curves += [
+            trace(marker, documents, way, shares, coupling, found_on) for way in ways or ways_of(marker)
+        ]
+        curves.append(own_point(marker, documents, asked))
+    curves += [own_point(marker, documents, marker.fitted.config.model.rate) for marker in markers[len(folders):]]
+    result = {"data": data.data, "split": split, "documents": len(documents), "coupling": coupling,
+              "levels": levels, "curves": [asdict(found) for found in curves]}
+    if json_path == STANDARD_OUTPUT:
+        click.echo(to_json(result, indent=2))
+    else:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = WIDE
+        console.print(_table(curves, f"{data.data} ({split} split, {len(documents)} documents)"))
+        if json_path is not None:
+            write_json(Path(json_path), result)
+    if csv_path is not None:
+        write_bytes(csv_path, as_csv(curves).encode())
+    if figure is not None:
+        from pyro_rationale.reporting.plots.curves import curve_figure
+
+        curve_figure(curves).savefig(figure, dpi=150)
+
+
+def read_rates(text: str) -> list[float]:
+    """Shares of words, written with commas.
+
+    Raises:
+        ConfigError: something is no share.
+    """
+    try:
+        rates = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"--rates {text}: expected shares of words with commas between them, as 0.05,0.1") from None
+    for rate in rates:
+        if not 0.0 < rate <= 1.0:
+            raise ConfigError(f"--rates: expected shares of words above 0 and at most 1, got {rate:g}")
+    return sorted(set(rates))
+
+
+def as_csv(curves: list[Curve]) -> str:
+    """One row per point."""
+    rows = [{"name": found.name, "way": found.way, **point} for found in curves for point in found.points]
+    known = [name for name in ("name", "way", *COLUMNS) if any(row.get(name) is not None for row in rows)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, known, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _table(curves: list[Curve], title: str) -> Table:
+    points = [point for found in curves for point in found.points]
+    known = [name for name in COLUMNS if any(point.get(name) is not None for point in points)]
+    table = Table("run", "way", *known, title=title)
+    for found in curves:
+        for number, point in enumerate(found.points):
+            first = (found.name, found.way) if number == 0 else ("", "")
+            table.add_row(*first, *(_cell(point.get(name)) for name in known))
+        table.add_section()
+    return table
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _check_figure(path: Path) -> None:
+    """Find out before any work whether the figure can be drawn."""
+    from pyro_rationale.reporting.plots import require_matplotlib
+
+    require_matplotlib()
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"--figure {path}: expected a name that ends in .png, .svg or .pdf")

@@ -1,0 +1,169 @@
+"""Is one run better than another, on these documents? `python -m pyro_rationale.against RUN OTHER`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from pyro_rationale.cli.evaluate import (
+    LEVEL,
+    SPLITS,
+    STANDARD_OUTPUT,
+    check_json,
+    data_options,
+    documents_of,
+    is_foreign,
+    judge_of,
+)
+from pyro_rationale.data import load_corpus
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.measuring import Measured, measure
+from pyro_rationale.evaluation.metrics import Difference, differences, holm
+from pyro_rationale.evaluation.objective_comparison import check_same_target, fitted_elsewhere, short_names
+from pyro_rationale.experiments.baselines import RunMarker
+from pyro_rationale.fitted import Fitted
+from pyro_rationale.options import given, options_from
+from pyro_rationale.prediction.predictor import DecodeOptions
+from pyro_rationale.reporting.console import LABELS, format_value
+from pyro_rationale.storage import to_json, write_json
+
+# What is tested. Other metrics are the same questions in other words, and each more costs the rest some power.
+TESTED = (
+    *("mse", "mae", "accuracy", "log_loss", "selected", "empty", "precision", "recall", "f1", "f1_macro"),
+    *("opinion_recall", "iou_f1", "auprc", "maps_f1_each", "maps_f1_majority"),
+    *("comprehensiveness", "sufficiency", "aopc_comprehensiveness", "aopc_sufficiency", "judge_kept_mse"),
+    "judge_kept_accuracy",
+)
+
+NAME_WIDTH = 10
+SHORT = {"judge_kept_mse": "squared error of judge", "judge_kept_accuracy": "accuracy of judge"}  # from kept words
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path))
+@click.option("--split", default="auto", show_default=True, type=click.Choice(SPLITS),
+              help="auto: the test split, or all of a file that RUN was not fitted on")
+@options_from(DecodeOptions)
+@options_from(DataOptions, show_defaults=False)
+@click.option("--judge", "judge_folder", type=click.Path(path_type=Path),
+              help="folder of a third run, or of a reader: does it need the kept words, and are they enough for it?")
+@click.option("--draws", default=9999, show_default=True, type=click.IntRange(min=1),
+              help="swaps of documents, and resamples of them")
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
+@click.option("--json", "json_path", help="write the figures to this file; - prints them, without the table")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+def against(
+    how: DecodeOptions,
+    flags: DataOptions,
+    run: Path,
+    other: Path,
+    split: str,
+    judge_folder: Path | None,
+    draws: int,
+    batch_size: int,
+    json_path: str | None,
+    device: str,
+) -> None:
+    """Test RUN against OTHER, document by document, on the test set of RUN.
+
+    Each difference has a 95 % bootstrap interval over documents, and the p-value of a permutation test that swaps
+    what the two did on a document; the last column allows for the number of rows (Holm). This is about two fitted
+    runs, not two methods: another seed is another run.
+    """
+    check_json(json_path)
+    if run.resolve() == other.resolve():
+        raise ConfigError(f"{other}: is the first run itself; name two runs")
+    check_same_target([run, other])
+    told = Console(highlight=False, stderr=True)
+    for note in fitted_elsewhere([run, other]):
+        told.print(f"note: {note}", soft_wrap=True, markup=False)
+    first, second = Fitted.load(run, device), Fitted.load(other, device)
+    judge = None if judge_folder is None else judge_of(judge_folder, [run, other], first, device, batch_size)
+    data = data_options(first.config.data, flags, given())
+    if split == "auto":
+        split = "all" if is_foreign(data, first.config.data) else "test"
+    documents = documents_of(load_corpus(data, first.spec), split)
+    one, two = (measure(RunMarker(fitted, how, batch_size), documents, judge, seed=how.seed)
+                for fitted in (first, second))
+    result = {
+        "run": str(run),
+        "other": str(other),
+        "judge": None if judge_folder is None else str(judge_folder),
+        "data": data.data,
+        "split": split,
+        "documents": len(documents),
+        "decode": how.decode,
+        "draws": draws,
+        "level": LEVEL,
+        "metrics": compared(one, two, draws, how.seed),
+    }
+    if json_path == STANDARD_OUTPUT:
+        click.echo(to_json(result, indent=2))
+        return
+    Console(highlight=False).print(differences_table(result, short_names([run, other])))
+    if json_path is not None:
+        write_json(Path(json_path), result)
+
+
+def compared(one: Measured, other: Measured, draws: int, seed: int) -> dict[str, dict[str, Any]]:
+    """By metric that is tested: both figures, their difference with its interval, p, and p as Holm adjusts it."""
+    names = [name for name in TESTED if name in one.statistics and name in other.statistics]
+    found = differences(
+        {name: one.statistics[name] for name in names},
+        {name: other.statistics[name] for name in names},
+        draws,
+        LEVEL,
+        seed,
+    )
+    adjusted = holm({name: item.p for name, item in found.items()})
+    return {name: _entry(item) | {"p_holm": adjusted[name]} for name, item in found.items()}
+
+
+def _entry(item: Difference) -> dict[str, Any]:
+    return asdict(item) | {"difference": item.difference}
+
+
+def differences_table(result: Mapping[str, Any], names: list[str]) -> Group:
+    """A row per metric; differences are RUN minus OTHER, of shares in percentage points."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    for name in names:
+        table.add_column(_broken(name), justify="right", max_width=NAME_WIDTH)
+    for title in (f"difference ({100 * LEVEL:g} %)", "p", "Holm"):
+        table.add_column(title, justify="right", overflow="fold")
+    for name, row in result["metrics"].items():
+        label = SHORT.get(name, LABELS[name][0].removesuffix(" (ERASER)"))
+        figures = format_value(name, row["one"]), format_value(name, row["other"]), difference_text(name, row)
+        table.add_row(label, *figures, p_text(row["p"]), p_text(row["p_holm"]))
+    which = "all of it" if result["split"] == "all" else f"{result['split']} split"
+    title = f"{result['documents']:,} documents of {result['data']} ({which}), masks by {result['decode']}"
+    return Group(Text(title, style="bold"), table)
+
+
+def _broken(name: str) -> str:
+    """A folder's name that may be folded at its hyphens and slashes."""
+    return name if len(name) <= NAME_WIDTH else name.replace("-", "- ").replace("/", "/ ")
+
+
+def difference_text(name: str, row: Mapping[str, float]) -> str:
+    """`+3.3 (+2.9, +3.7)`; no interval where there is none."""
+    share = LABELS[name][1] == "%"
+    texts = [f"{100 * row[key]:+.1f}" if share else f"{row[key]:+.2g}" for key in ("difference", "low", "high")]
+    return texts[0] if math.isnan(row["low"]) else f"{texts[0]} ({texts[1]}, {texts[2]})"
+
+
+def p_text(p: float) -> str:
+    """`.032`, `< .001`."""
+    if math.isnan(p):
+        return "-"
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")

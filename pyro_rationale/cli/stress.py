@@ -1,0 +1,187 @@
+"""Stress tests of a fitted run: `python -m pyro_rationale.stress --run RUN [--only TEST ...]`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pyro_rationale.cli.evaluate import STANDARD_OUTPUT
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.stress import TESTS, RefitOptions, Settings, Subject
+from pyro_rationale.fitted import WEIGHTS, Fitted
+from pyro_rationale.options import options_from
+from pyro_rationale.storage import read_json, to_json, write_json
+
+COLOURS = {"pass": "green", "fail": "bold red", "not applicable": "dim"}
+NARROWEST = 100  # columns of a table that goes to a file or a pipe
+Result = dict[str, Any]
+
+
+@click.command()
+@click.option("--run", "folder", required=True, type=click.Path(path_type=Path), help="folder of a fitted run")
+@click.option("--only", multiple=True, type=click.Choice(list(TESTS)), help="this test; repeat it [default: all]")
+@click.option("--into", type=click.Path(path_type=Path), help="for refits and verdicts [default: RUN/stress]")
+@options_from(Settings, RefitOptions)
+@click.option("--force", is_flag=True, help="measure and fit again what is there already")
+@click.option("--details", is_flag=True, help="all figures of every test below the table")
+@click.option("--json", "json_path", help="write the figures to this file; - prints them, without the table")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+def stress(
+    settings: Settings,
+    refits: RefitOptions,
+    folder: Path,
+    only: tuple[str, ...],
+    into: Path | None,
+    force: bool,
+    details: bool,
+    json_path: str | None,
+    device: str,
+) -> None:
+    """Try to break a run, test by test, and say what held.
+
+    The last three tests fit the run's configuration several times; --steps and the like make these fits smaller.
+    What is done is kept, and taken from there next time.
+    """
+    if json_path not in (None, STANDARD_OUTPUT) and not Path(str(json_path)).absolute().parent.is_dir():
+        raise ConfigError(f"--json {json_path}: there is no such folder to write into; make it first")
+    check(settings)
+    if refits.threads is not None:
+        torch.set_num_threads(refits.threads)
+    console = Console(highlight=False, stderr=json_path == STANDARD_OUTPUT)
+    place = folder / "stress" if into is None else into
+    tell = partial(say, console)
+    subject = Subject(folder, place, Fitted.load(folder, device), settings, refits, force, tell)
+    results = [answer(subject, name) for name in TESTS if not only or name in only]
+    if json_path == STANDARD_OUTPUT:
+        click.echo(to_json(results, indent=2))
+        return
+    show(console, str(folder), results, details)
+    if json_path is not None:
+        write_json(Path(json_path), plain(results))
+
+
+def check(settings: Settings) -> None:
+    """Refuse settings that mean nothing.
+
+    Raises:
+        ConfigError: a number out of its range.
+    """
+    if settings.most < 1:
+        raise ConfigError(f"--most: expected at least 1 document, got {settings.most}")
+    for epochs in settings.skew_epochs:
+        if epochs < 1:
+            raise ConfigError(f"--skew-epochs: expected at least 1, got {epochs}")
+    for accuracy in settings.skew_accuracy:
+        if not 0.5 < accuracy < 1.0:
+            raise ConfigError(f"--skew-accuracy: expected a number between 0.5 and 1, got {accuracy}")
+    if settings.seed < 0:
+        raise ConfigError(f"--seed: expected 0 or more, got {settings.seed}")
+
+
+def answer(subject: Subject, name: str) -> Result:
+    """The result of one test: taken from its file if run and settings are the same, else measured and kept."""
+    test = TESTS[name]
+    path = subject.into / f"{name}.json"
+    asked = {"weights": fingerprint(subject.folder / WEIGHTS), "settings": plain(asdict(subject.settings))}
+    if test.refits:
+        asked["refits"] = {k: v for k, v in subject.refits.given().items() if k != "threads"}
+    if path.exists() and not subject.force:
+        known = read_json(path)
+        if isinstance(known, dict) and known.get("asked") == asked:
+            return known
+    subject.say(f"{test.title} ...")
+    start = time.monotonic()
+    verdict = test.check(subject)
+    result: Result = {
+        "test": name,
+        "title": test.title,
+        "answer": verdict.answer,
+        "figure": verdict.figure,
+        "bar": verdict.bar,
+        "reason": verdict.reason,
+        "reference": test.reference,
+        "rows": list(verdict.rows),
+        "seconds": round(time.monotonic() - start, 1),
+        "asked": asked,
+    }
+    subject.into.mkdir(parents=True, exist_ok=True)
+    result = plain(result)
+    write_json(path, result)
+    return result
+
+
+def fingerprint(path: Path) -> str:
+    """Of a file's bytes: a run that was fitted again is another run."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """What JSON has words for: NaN becomes `None`, tuples become lists, NumPy's numbers Python's."""
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def say(console: Console, line: str) -> None:
+    """Tell what is going on, where somebody looks on."""
+    if console.is_terminal:
+        console.print(line, style="dim", markup=False)
+
+
+def show(console: Console, run: str, results: Sequence[Result], details: bool) -> None:
+    """The table of verdicts, what is behind those that are no pass, and the references."""
+    if not console.is_terminal:
+        console.width = max(console.width, NARROWEST)
+    table = Table(title=f"Stress tests of {run}", title_justify="left", show_lines=True, box=box.HORIZONTALS)
+    table.add_column("test", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("measured")
+    table.add_column("bar")
+    for number, result in enumerate(results, 1):
+        verdict = Text(result["answer"], style=COLOURS[result["answer"]])
+        table.add_row(f"{number} {result['title']}", verdict, result["figure"], result["bar"])
+    console.print(table)
+    for number, result in enumerate(results, 1):
+        reason = f"{result['answer']}: {result['reason']}. " if result["reason"] else ""
+        console.print(Text.assemble(f"{number} {reason}", (result["reference"], "dim")))
+    if details:
+        for result in results:
+            show_rows(console, result)
+
+
+def show_rows(console: Console, result: Result) -> None:
+    """All figures of a test."""
+    rows = result["rows"]
+    if not rows:
+        return
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    table = Table(title=result["title"], title_justify="left")
+    for number, key in enumerate(keys):
+        table.add_column(key.replace("_", " "), justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*(cell(row.get(key)) for key in keys))
+    console.print(table)
+
+
+def cell(value: Any) -> str:
+    """A figure for people."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,271 @@
+"""A corpus as an Arrow file that is mapped into memory, beside a JSON file that says what it was made of.
+
+    NAME-KEY.arrow   record batches of documents: id, text, words, spans, cells, gold, opinion, maps, two keys
+    NAME-KEY.json    the spellings that the words are numbers of, and a fingerprint; written last
+
+Words, spans and flags are read where they lie: what nobody looks at costs no memory, and what was looked at is let go
+of again after a while.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import uuid
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_rationale.data.cache.columns import Packed
+from pyro_rationale.errors import DataError
+
+FORMAT = 1  # raised when older files can no longer be read
+_BLOCK = 1 << 22  # bytes
+_CHUNKS = 256  # record batches of one map, before it is closed and opened anew
+
+Facts = dict[str, Any]
+
+
+class Damaged(ValueError):
+    """A file that is not what was written; the message says in a few words why."""
+
+
+def arrow() -> Any:
+    """The library.
+
+    Raises:
+        DataError: it is not installed.
+    """
+    try:
+        import pyarrow
+    except ImportError:
+        raise DataError("--cache: Arrow files need pyarrow; pip install 'pyro_rationale[parquet]'") from None
+    return pyarrow
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One record batch: numbers as arrays that lie in the file, the rest as Arrow columns."""
+
+    columns: Any
+    words: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    spans: NDArray[np.int32]
+
+    @cached_property
+    def _bits(self) -> dict[str, tuple[NDArray[np.bool_] | None, NDArray[np.int32], NDArray[np.uint8]]]:
+        """Of each column of flags: which rows have any (`None`: all), where they start, and the bits."""
+        found = {}
+        for name in ("gold", "opinion"):
+            column = self.columns.column(name)
+            valid = column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else None
+            bits = column.values.buffers()[1]
+            content = np.frombuffer(bits, np.uint8) if bits is not None else np.zeros(0, np.uint8)
+            found[name] = (valid, column.offsets.to_numpy(), content)
+        return found
+
+    def flags(self, row: int, name: str) -> NDArray[np.bool_] | None:
+        """`gold` or `opinion` of a row, `(n,)`, or `None`."""
+        valid, starts, bits = self._bits[name]
+        if valid is not None and not valid[row]:
+            return None
+        start, end = int(starts[row]), int(starts[row + 1])
+        some = np.unpackbits(bits[start >> 3 : (end + 7) >> 3], bitorder="little")
+        return some[start & 7 : (start & 7) + end - start].view(bool)
+
+
+class ArrowFile:
+    """The documents of one file, by their place.
+
+    Args:
+        path: of the Arrow file; the JSON file stands beside it.
+
+    Raises:
+        Damaged: it is not whole, or not the one that its JSON file tells of.
+        FileNotFoundError: one of the two is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.facts: Facts = json.loads(facts_path(path).read_text(encoding="utf-8"))
+            self.spellings: tuple[str, ...] = tuple(self.facts.pop("spellings"))
+            if self.facts["format"] != FORMAT:
+                raise Damaged(f"of format {self.facts['format']}, not {FORMAT}")
+            if path.stat().st_size != self.facts["bytes"]:
+                raise Damaged(f"of {path.stat().st_size:,} bytes, not {self.facts['bytes']:,}")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise error if isinstance(error, Damaged) else Damaged(f"its JSON file is unreadable ({error})") from None
+        pa = arrow()
+        try:
+            self._reader = self._opened()
+            stamp = (self._reader.schema.metadata or {}).get(b"stamp", b"").decode()
+            self.lengths = self._lengths()
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise error if isinstance(error, Damaged) else Damaged(" ".join(str(error).split())[:120]) from None
+        if stamp != self.facts["stamp"] or len(self.lengths) != self.facts["documents"]:
+            raise Damaged("another one than its JSON file tells of")
+        self._firsts: list[int] = self.bounds.tolist()
+        self._chunks: dict[int, Chunk] = {}
+
+    def _opened(self) -> Any:
+        pa = arrow()
+        return pa.ipc.open_file(pa.memory_map(str(self.path)))
+
+    def _lengths(self) -> NDArray[np.int32]:
+        """Words per document `(N,)`; notes where each batch starts."""
+        lengths = []
+        for batch in self._batches():
+            offsets = batch.column("words").offsets.to_numpy()
+            lengths.append(np.diff(offsets))
+            if offsets[0] != 0 or (lengths[-1] < 0).any():
+                raise Damaged("its words do not add up")
+        self.bounds = np.cumsum([0, *map(len, lengths)])
+        return np.concatenate(lengths) if lengths else np.zeros(0, np.int32)
+
+    def _batches(self) -> Iterator[Any]:
+        """The record batches, each to be let go before the next: what a map has shown stays until the map is closed."""
+        for start in range(0, self._reader.num_record_batches, _CHUNKS):
+            reader = self._opened()
+            yield from map(reader.get_batch, range(start, min(start + _CHUNKS, reader.num_record_batches)))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __reduce__(self) -> tuple[type[ArrowFile], tuple[Path]]:
+        return ArrowFile, (self.path,)  # a map is not to be pickled
+
+    def chunk(self, number: int) -> Chunk:
+        """The `number`-th record batch."""
+        found = self._chunks.get(number)
+        if found is None:
+            if len(self._chunks) >= _CHUNKS:
+                self._reader, self._chunks = self._opened(), {}
+            columns = self._reader.get_batch(number)
+            words, spans = columns.column("words"), columns.column("spans")
+            found = self._chunks[number] = Chunk(
+                columns, words.values.to_numpy(), words.offsets.to_numpy(), spans.values.to_numpy()
+            )
+        return found
+
+    def locate(self, place: int) -> tuple[Chunk, int]:
+        """The record batch that holds a document, and its row there."""
+        number = bisect_right(self._firsts, place) - 1
+        return self.chunk(number), place - self._firsts[number]
+
+    def streamed(self, column: str) -> Iterator[tuple[int, Any]]:
+        """First place, and one column, of one record batch after the other."""
+        for first, batch in zip(self.bounds.tolist(), self._batches(), strict=False):
+            yield first, batch.column(column)
+
+    def keys(self, column: str) -> NDArray[np.int64]:
+        """All of `text_key` or `word_key`, `(N,)`."""
+        parts = [values.to_numpy().copy() for _, values in self.streamed(column)]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def check(self) -> None:
+        """Read all of it.
+
+        Raises:
+            Damaged: a bit is not as it was written.
+        """
+        if checksum(self.path) != self.facts["checksum"]:
+            raise Damaged("of another checksum than when it was written")
+
+
+def facts_path(path: Path) -> Path:
+    """Where the JSON file of an Arrow file stands."""
+    return path.with_suffix(".json")
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of a file."""
+    value = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            value = zlib.crc32(block, value)
+    return value
+
+
+def write_arrow(path: Path, chunks: Iterable[Packed], facts: Facts) -> None:
+    """Write documents as they come, holding one chunk at a time; a kill at any moment leaves the old files or none.
+
+    Args:
+        path: of the Arrow file.
+        chunks: documents.
+        facts: what they were made of, anything that JSON can hold; may be completed while `chunks` are read.
+    """
+    pa = arrow()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    partial = Path(name)
+    try:
+        stamp = uuid.uuid4().hex
+        schema = _schema(pa).with_metadata({"stamp": stamp})
+        numbers: dict[str, int] = {}
+        documents = words = 0
+        with pa.OSFile(name, "wb") as file, pa.ipc.new_file(file, schema) as writer:
+            for packed in chunks:
+                if len(packed.lengths):
+                    writer.write_batch(_record_batch(pa, schema, packed, numbers))
+                documents += len(packed.lengths)
+                words += len(packed.words)
+        size, total = partial.stat().st_size, checksum(partial)
+        about = facts | {"format": FORMAT, "stamp": stamp, "bytes": size, "checksum": total}
+        about |= {"documents": documents, "words": words, "spellings": list(numbers)}
+        partial.chmod(0o644)
+        facts_path(path).unlink(missing_ok=True)
+        partial.replace(path)
+        beside = Path(f"{name}.json")
+        beside.write_text(json.dumps(about, ensure_ascii=False) + "\n", encoding="utf-8")
+        beside.replace(facts_path(path))
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _schema(pa: Any) -> Any:
+    flags = pa.list_(pa.bool_())
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("text", pa.string()),
+            ("words", pa.list_(pa.int32())),
+            ("spans", pa.list_(pa.int32())),
+            ("cells", pa.list_(pa.string())),
+            ("gold", flags),
+            ("opinion", flags),
+            ("maps", pa.list_(flags)),
+            ("text_key", pa.int64()),
+            ("word_key", pa.int64()),
+        ]
+    )
+
+
+def _record_batch(pa: Any, schema: Any, packed: Packed, numbers: dict[str, int]) -> Any:
+    """A chunk with the corpus's numbers for its words; new words get the next ones."""
+    known = np.array([numbers.setdefault(word, len(numbers)) for word in packed.spellings], dtype=np.int32)
+    ends = np.concatenate([[0], np.cumsum(packed.lengths, dtype=np.int64)]).astype(np.int32)
+    columns: list[Any] = [
+        packed.ids,
+        packed.texts,
+        pa.ListArray.from_arrays(ends, known[packed.words] if len(known) else packed.words),
+        pa.ListArray.from_arrays(2 * ends, packed.spans),
+        packed.cells,
+        packed.gold,
+        packed.opinion,
+        packed.maps,
+        packed.text_keys,
+        packed.word_keys,
+    ]
+    made = [c if isinstance(c, pa.Array) else pa.array(c, field.type) for c, field in zip(columns, schema, strict=True)]
+    return pa.record_batch(made, schema=schema)

@@ -1,0 +1,170 @@
+"""Documents of an Arrow file as a sequence like any other, of which nothing is in memory but lengths and targets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_rationale.data.cache.arrow import ArrowFile, Chunk
+from pyro_rationale.data.cache.columns import keys_of_words
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.errors import DataError
+
+Places = NDArray[np.int64]
+
+
+class MappedDocuments(Sequence[Document]):
+    """Some documents of an Arrow file. Memory: 12 bytes a document, and 8 for each target.
+
+    Args:
+        file: holds them.
+        places: int64, `(N,)`, which of its documents, in which order.
+        targets: float64, `(N, D)`, or `None` where nothing is known.
+        annotated: whether gold rationales are shown.
+    """
+
+    def __init__(
+        self, file: ArrowFile, places: Places, targets: NDArray[np.float64] | None, annotated: bool = True
+    ) -> None:
+        self.file, self.places, self.targets, self.annotated = file, places, targets, annotated
+        self.lengths: NDArray[np.int32] = file.lengths[places]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, place: int) -> Document: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> MappedDocuments: ...
+
+    def __getitem__(self, place: int | slice) -> Document | MappedDocuments:
+        if isinstance(place, slice):
+            return self.taken(np.arange(len(self))[place])
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"document {place} of {len(self)}")
+        chunk, row = self._located(place)
+        columns = chunk.columns
+        start, end = chunk.starts[row : row + 2].tolist()
+        try:
+            tokens = tuple(map(self.file.spellings.__getitem__, chunk.words[start:end].view(np.uint32).tolist()))
+        except IndexError:
+            raise self._damaged() from None
+        spans = chunk.spans[2 * start : 2 * end].tolist()
+        return Document(
+            id=columns.column("id")[row].as_py(),
+            text=columns.column("text")[row].as_py(),
+            tokens=tokens,
+            offsets=tuple(zip(spans[::2], spans[1::2], strict=True)),
+            targets=() if self.targets is None else tuple(self.targets[place].tolist()),
+            gold=_tuple(chunk.flags(row, "gold")) if self.annotated else None,
+            opinion=_tuple(chunk.flags(row, "opinion")) if self.annotated else None,
+            maps=self._maps(chunk, row),
+        )
+
+    def __iter__(self) -> Iterator[Document]:
+        return (self[place] for place in range(len(self)))
+
+    def taken(self, positions: Places) -> MappedDocuments:
+        """Those at `positions`, in that order."""
+        targets = None if self.targets is None else self.targets[positions]
+        return MappedDocuments(self.file, self.places[positions], targets, self.annotated)
+
+    def unlabelled(self) -> MappedDocuments:
+        """The same texts without targets and rationales."""
+        return MappedDocuments(self.file, self.places, None, annotated=False)
+
+    def encode(self, place: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of a document's words `(n,)`, given those of all spellings."""
+        return self._encoded(*self._located(place), numbers)
+
+    def encode_all(
+        self, place: int, numbers: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+        """The same, with the document's gold and opinion words, `(n,)` each or `None`."""
+        chunk, row = self._located(place)
+        words = self._encoded(chunk, row, numbers)
+        if not self.annotated:
+            return words, None, None
+        return words, chunk.flags(row, "gold"), chunk.flags(row, "opinion")
+
+    def _located(self, place: int) -> tuple[Chunk, int]:
+        return self.file.locate(int(self.places[place]))
+
+    def _encoded(self, chunk: Chunk, row: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        words = chunk.words[chunk.starts[row] : chunk.starts[row + 1]]
+        try:
+            return numbers[words.view(np.uint32)]  # a negative number is as much too large as others
+        except IndexError:
+            raise self._damaged() from None
+
+    def keys(self, column: str) -> NDArray[np.int64]:
+        """`text_key` or `word_key` of each, `(N,)`."""
+        return self.file.keys(column)[self.places]
+
+    def count_words(self) -> Counter[str]:
+        """How often each word occurs. One pass over the file."""
+        here = np.bincount(self.places, minlength=len(self.file))
+        size = len(self.file.spellings)
+        counts = np.zeros(size, dtype=np.int64)
+        for first, column in self.file.streamed("words"):
+            times = np.repeat(here[first : first + len(column)], np.diff(column.offsets.to_numpy()))
+            words = column.values.to_numpy().view(np.uint32)
+            if len(words) and words.max() >= size:
+                raise self._damaged()
+            counts += np.bincount(words.view(np.int32), weights=times, minlength=size).astype(np.int64)
+        return Counter({self.file.spellings[i]: int(counts[i]) for i in np.flatnonzero(counts)})
+
+    def _damaged(self) -> DataError:
+        return DataError(f"{self.file.path}: damaged (a word that it does not have); delete it, and it is made again")
+
+    def _maps(self, chunk: Chunk, row: int) -> tuple[tuple[bool, ...], ...] | None:
+        found = chunk.columns.column("maps")[row].as_py() if self.annotated else None
+        return None if found is None else tuple(map(tuple, found))
+
+
+def _tuple(flags: NDArray[np.bool_] | None) -> tuple[bool, ...] | None:
+    return None if flags is None else tuple(flags.tolist())
+
+
+def taken(documents: Sequence[Document], positions: Places) -> Sequence[Document]:
+    """Those at `positions`, in that order."""
+    if isinstance(documents, MappedDocuments):
+        return documents.taken(positions)
+    return tuple(documents[i] for i in positions)
+
+
+def target_rows(documents: Sequence[Document], width: int) -> NDArray[np.float64]:
+    """Targets in the user's units, `(N, D)`; NaN where a document has none."""
+    if isinstance(documents, MappedDocuments) and documents.targets is not None:
+        return documents.targets
+    missing = (float("nan"),) * width
+    rows = [document.targets or missing for document in documents]
+    return np.array(rows, dtype=float).reshape(-1, width)
+
+
+def word_counts(documents: Sequence[Document]) -> list[int]:
+    """Words of each document."""
+    if isinstance(documents, MappedDocuments):
+        lengths: list[int] = documents.lengths.tolist()
+        return lengths
+    return [len(document.tokens) for document in documents]
+
+
+def count_words(documents: Sequence[Document]) -> Counter[str]:
+    """How often each word occurs in documents."""
+    if isinstance(documents, MappedDocuments):
+        return documents.count_words()
+    counts: Counter[str] = Counter()
+    for document in documents:
+        counts.update(document.tokens)
+    return counts
+
+
+def word_keys(documents: Sequence[Document]) -> Places:
+    """int64, `(N,)`: equal for documents of equal words, whatever the punctuation; `NO_WORD` for those without any."""
+    return documents.keys("word_key") if isinstance(documents, MappedDocuments) else keys_of_words(documents)

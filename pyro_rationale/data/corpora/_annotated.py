@@ -1,0 +1,140 @@
+"""What the readers of annotated sets share: from examples whose labels are still cells to a corpus of three splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
+from pyro_rationale.data.files.text import Faults
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.rationale import document_of_several
+from pyro_rationale.data.splits import filled_splits
+from pyro_rationale.data.targets import Cell, decide_spec, describe, target_of
+from pyro_rationale.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text with its label and what annotators marked in it.
+
+    Attributes:
+        where: its place in the file, for messages.
+        id: its name.
+        text: a string, or a list of words that are taken as they are.
+        label: a number or the name of a class.
+        rationales: one per annotator, as :func:`pyro_rationale.data.rationale.document` takes them.
+    """
+
+    where: str
+    id: str
+    text: str | list[str]
+    label: Cell
+    rationales: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """The examples of one file, with what is wrong with others of its rows."""
+
+    faults: Faults
+    examples: list[Example]
+    rows: int
+
+
+def assemble(
+    options: DataOptions,
+    spec: TargetSpec | None,
+    target: str,
+    train: Sequence[Part],
+    dev: Sequence[Part],
+    test: Sequence[Part],
+) -> Corpus:
+    """A corpus of one target. What has no file (dev, test) is split off from training.
+
+    Args:
+        options: how to read labels (`task`, `target_range`), cut and split.
+        spec: of a fitted run, by whose classes and range labels are then read.
+        target: what the label is called.
+        train: files of training examples.
+        dev: files of development examples; none is fine.
+        test: files of test examples; none is fine.
+
+    Raises:
+        DataError: If labels cannot be used, or if a split comes out empty.
+    """
+    given = [*train, *dev, *test]
+    labels = [example.label for part in given for example in part.examples]
+    if not labels:
+        [first, *_] = [part.faults for part in given if part.faults.first] or [train[0].faults]
+        raise DataError(f"{first.path}: no row can be used (first fault: {first.first or 'it holds none'})")
+    known = spec or decide_spec(options.data, (target,), [labels], options.task, options.target_range)
+    if len(known.names) > 1:
+        held = "holds one target, and the run predicts"
+        raise DataError(f"{options.data}: {held} {describe(known)}; evaluate on its like")
+    read = [[_documents(part, known, options.max_words) for part in parts] for parts in (train, dev, test)]
+    lists = [[document for documents in part for document in documents] for part in read]
+    for name, files, documents in zip(("training", "dev", "test"), (train, dev, test), lists, strict=True):
+        if files and not documents:
+            raise DataError(f"{files[0].faults.path}: no {name} example can be used; look at its first rows")
+    groups = [document.text for document in lists[0]]
+    strata = None if known.kind == "regression" else [document.targets[0] for document in lists[0]]
+    splits = filled_splits(
+        lists[0], lists[1] if dev else None, lists[2] if test else None, options.split_seed, groups, strata
+    )
+    if spec is None and not all(splits):
+        texts = len(set(groups))
+        raise DataError(f"{options.data}: {texts} different training texts are too few to split dev or test off")
+    return Corpus(options.data, known, *splits)
+
+
+def _documents(part: Part, spec: TargetSpec, max_words: int) -> list[Document]:
+    documents = []
+    for example in part.examples:
+        try:
+            target = _target(example.label, spec)
+            document = document_of_several(example.id, example.text, example.rationales, (target,), max_words)
+            if not document.tokens:
+                raise ValueError("the text holds no word")
+        except ValueError as error:
+            part.faults.add(example.where, str(error))
+        else:
+            documents.append(document)
+    part.faults.report(part.rows)
+    return documents
+
+
+def _target(label: Cell, spec: TargetSpec) -> float:
+    try:
+        return target_of(label, spec, 0)
+    except ValueError as error:
+        raise ValueError(f"its label {error}") from None
+
+
+def place_of(options: DataOptions, name: str) -> Path:
+    """The path behind `name:` in `options.data`.
+
+    Raises:
+        ConfigError: If there is none.
+        DataError: If nothing is there.
+    """
+    source = "" if options.data == name else options.data.removeprefix(f"{name}:")
+    if not source:
+        raise ConfigError(f"--data {name}: is not shipped; give yours as --data {name}:FOLDER")
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; give the data as --data {name}:FOLDER")
+    return path
+
+
+def refuse(options: DataOptions, name: str, *flags: str) -> None:
+    """Refuse flags that mean nothing for a corpus.
+
+    Raises:
+        ConfigError: If one is given.
+    """
+    for flag in flags:
+        if getattr(options, flag):
+            raise ConfigError(f"--{flag.replace('_', '-')}: means nothing for --data {name}; leave it out")

@@ -1,0 +1,179 @@
+"""The beer reviews of the paper, in its own files, for those who have them: `--data beer:FOLDER --aspect aroma`.
+
+BeerAdvocate withdrew the corpus; nothing of it is shipped or fetched. Source of the formats: the files that Lei,
+Barzilay and Jaakkola published with "Rationalizing Neural Predictions" (EMNLP 2016).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pyro_rationale.data import rationale
+from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
+from pyro_rationale.data.documents import from_tokens
+from pyro_rationale.data.files.text import Faults, read_text, shown
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.targets import adapt_spec
+from pyro_rationale.errors import ConfigError, DataError
+
+ASPECTS = ("appearance", "aroma", "palate", "taste", "overall")
+_ALIASES = {"look": "appearance", "smell": "aroma", "feel": "palate", "mouthfeel": "palate"}
+_ANNOTATIONS = "annotations.json"
+
+
+def load_beer(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
+    """Read one aspect of the beer reviews; ratings are in [0, 1].
+
+    A folder is searched for `reviews.aspectN.train.txt.gz` and `.heldout.` (the paper's decorrelated sets) or else
+    `reviews.260k.train.txt.gz` and `.heldout.`, and for `annotations.json`; `.gz` may be missing. Training reviews
+    come from the first, dev reviews from the second (or `dev_data`), and test reviews, with gold rationales, from
+    the third (or `annotations`). Without annotations the test reviews are those of `test_data`, or every second
+    held-out one.
+
+    Args:
+        options: `data` (`beer:FOLDER`, `beer:FILE` or the folder alone), `aspect` (a name, or 0 to 4; default 0).
+        spec: of a fitted run.
+
+    Raises:
+        DataError: Naming file, line and remedy.
+        ConfigError: If `data` has no path or there is no such aspect.
+    """
+    aspect = aspect_number(options.aspect)
+    known = adapt_spec("beer", TargetSpec("regression", (ASPECTS[aspect],), ((0.0, 1.0),)), spec)
+    train_path, held_path, gold_path = _paths(options, aspect)
+    train = _reviews(train_path, aspect, options)
+    held = _reviews(held_path, aspect, options)
+    if gold_path is not None:
+        return Corpus(options.data, known, train, held, _annotated(gold_path, aspect, options))
+    if options.test_data:
+        return Corpus(
+            options.data, known, train, held, _reviews(Path(options.test_data).expanduser(), aspect, options)
+        )
+    if len(held) < 2:
+        raise DataError(f"{held_path}: one review cannot be dev and test; give {_ANNOTATIONS} or --test-data")
+    return Corpus(options.data, known, train, held[::2], held[1::2])
+
+
+def aspect_number(aspect: str | None) -> int:
+    """The position of an aspect's rating: of its name (or number); `None` is the first.
+
+    Raises:
+        ConfigError: If there is no such aspect.
+    """
+    name = "0" if aspect is None else aspect.strip().lower()
+    name = _ALIASES.get(name, name)
+    if name in ASPECTS:
+        return ASPECTS.index(name)
+    if name in map(str, range(len(ASPECTS))):
+        return int(name)
+    raise ConfigError(
+        f"--aspect: expected one of {', '.join(ASPECTS)} or 0 to {len(ASPECTS) - 1}, got {shown(aspect)}"
+    )
+
+
+def _paths(options: DataOptions, aspect: int) -> tuple[Path, Path, Path | None]:
+    """The files of training, held-out and annotated reviews."""
+    source = "" if options.data == "beer" else options.data.removeprefix("beer:")
+    if not source:
+        raise ConfigError(
+            "--data beer: the corpus was withdrawn and is not shipped; give yours as --data beer:FOLDER"
+        )
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; give the beer reviews as --data beer:FOLDER")
+    gold = Path(options.annotations).expanduser() if options.annotations else None
+    if path.is_dir():
+        train, held = _find(path, aspect, "train"), _find(path, aspect, "heldout", options.dev_data)
+        if gold is None and not options.test_data and (path / _ANNOTATIONS).is_file():
+            gold = path / _ANNOTATIONS
+        return train, held, gold
+    if not options.dev_data:
+        raise ConfigError(f"--data beer:{path}: name the held-out reviews with --dev-data, or give their folder")
+    return path, Path(options.dev_data).expanduser(), gold
+
+
+def _find(folder: Path, aspect: int, part: str, given: str | None = None) -> Path:
+    if given:
+        return Path(given).expanduser()
+    names = [f"reviews.{which}.{part}.txt{gz}" for which in (f"aspect{aspect}", "260k") for gz in (".gz", "")]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise DataError(
+        f"{folder}: holds neither {names[0]} nor {names[2]}; put the paper's files there, or choose --aspect"
+    )
+
+
+def _reviews(path: Path, aspect: int, options: DataOptions) -> tuple[Document, ...]:
+    """The lines `y1 y2 ...<TAB>words` of a file."""
+    return _documents(path, options, lambda where, line: _review(where, line, aspect, options.max_words))
+
+
+def _review(where: str, line: str, aspect: int, max_words: int) -> Document:
+    ratings, tab, text = line.partition("\t")
+    if not tab:
+        raise ValueError("has no tab between ratings and words")
+    rating = _rating(ratings.split(), aspect)
+    words = text.split()
+    if not words:
+        raise ValueError("has no words")
+    return from_tokens(where, words, (rating,), max_words)
+
+
+def _annotated(path: Path, aspect: int, options: DataOptions) -> tuple[Document, ...]:
+    """The reviews of `annotations.json`: one object a line, `x` words, `y` ratings, `"0"` ... spans of words."""
+    return _documents(path, options, lambda where, line: _annotation(where, line, aspect, options.max_words))
+
+
+def _annotation(where: str, line: str, aspect: int, max_words: int) -> Document:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"is not JSON ({getattr(error, 'msg', error)})") from None
+    words = value.get("x") if isinstance(value, dict) else None
+    if not isinstance(words, list) or not words or not all(isinstance(w, str) and w for w in words):
+        raise ValueError("has no list of words 'x'")
+    ratings = value.get("y")
+    if not isinstance(ratings, list):
+        raise ValueError("has no list of ratings 'y'")
+    spans = value.get(str(aspect))
+    if not isinstance(spans, list | None):
+        raise ValueError(f"the spans of {ASPECTS[aspect]} are {shown(spans)}, not a list")
+    return rationale.document(where, words, spans, (_rating(ratings, aspect),), max_words)
+
+
+def _rating(ratings: list[Any], aspect: int) -> float:
+    if len(ratings) <= aspect:
+        raise ValueError(f"has {len(ratings)} ratings, none for {ASPECTS[aspect]} (number {aspect})")
+    try:
+        rating = float(ratings[aspect])
+    except (TypeError, ValueError):
+        raise ValueError(f"{ASPECTS[aspect]} is {shown(ratings[aspect])}, not a number") from None
+    if not 0 <= rating <= 1:
+        raise ValueError(f"{ASPECTS[aspect]} is {rating:g}, outside the range 0 to 1")
+    return rating
+
+
+def _documents(path: Path, options: DataOptions, parse: Any) -> tuple[Document, ...]:
+    faults = Faults(path, options.skip_bad_rows)
+    documents = []
+    count = 0
+    for where, line in _lines(path):
+        count += 1
+        try:
+            documents.append(parse(where, line))
+        except ValueError as error:
+            faults.add(where, str(error))
+    faults.report(count)
+    if not documents:
+        raise DataError(f"{path}: none of its {count} lines can be used (first fault: {faults.first})")
+    return tuple(documents)
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            yield f"line {number}", line

@@ -1,0 +1,120 @@
+"""Files of "Deriving Machine Attention from Human Rationales" (Bao, Chang, Yu and Barzilay, EMNLP 2018).
+
+`--data r2a:FOLDER --aspect TASK`; other work on beer and hotel reviews passes its annotations on in the same layout.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyro_rationale.data.corpora._annotated import Example, Part, assemble, place_of, refuse
+from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.files.text import Faults, listed, read_text, shown
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.targets import cell_of
+from pyro_rationale.errors import ConfigError, DataError
+
+_COLUMNS = ("task", "label", "text")
+_GOLD = "rationale"
+
+
+def load_r2a(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
+    """Read `NAME.train`, `NAME.dev` and `NAME.test` (or `train.tsv`, ...) of a folder.
+
+    They hold tab-separated lines below a header `task label text`, perhaps with `rationale`, a 0 or 1 per word; other
+    columns are not used. What there is no file for is split off.
+
+    Args:
+        options: `data` (`r2a:FOLDER`), `aspect` (the task, where there are several), `dev_data`, `test_data`.
+        spec: of a fitted run.
+
+    Raises:
+        DataError: Naming file, line and remedy.
+        ConfigError: If `data` has no path, or if there are several tasks and none is chosen.
+    """
+    refuse(options, "r2a", "annotations")
+    folder = place_of(options, "r2a")
+    if not folder.is_dir():
+        raise ConfigError(f"--data r2a:{folder}: name the folder that holds its files .train, .dev and .test")
+    paths = [
+        files_of(folder, "train", options.aspect),
+        [Path(options.dev_data).expanduser()] if options.dev_data else files_of(folder, "dev", options.aspect),
+        [Path(options.test_data).expanduser()] if options.test_data else files_of(folder, "test", options.aspect),
+    ]
+    if not paths[0]:
+        raise DataError(f"{folder}: holds no .train file (nor train.tsv) with a header {' '.join(_COLUMNS)}")
+    files = [[_File(path) for path in part] for part in paths]
+    task = _task(options.aspect, files)
+    parts = [[file.part(task, options) for file in part if task in file.tasks] for part in files]
+    if not parts[0]:
+        raise DataError(f"{folder}: no training line of task {shown(task)}")
+    return assemble(options, spec, task, *parts)
+
+
+def files_of(folder: Path, split: str, task: str | None = None) -> list[Path]:
+    """The files of a split that have the header; if some are named like the task, only those."""
+    patterns = (f"*.{split}", f"*.{split}.tsv", f"{split}.tsv")
+    found = sorted({path for pattern in patterns for path in folder.glob(pattern) if _has_header(path)})
+    return [path for path in found if path.name.partition(".")[0] == task] or found
+
+
+def _has_header(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        first = file.readline(1000).decode("utf-8-sig", errors="replace")
+    return set(_COLUMNS) <= set(first.rstrip("\r\n").split("\t"))
+
+
+def _task(chosen: str | None, files: list[list[_File]]) -> str:
+    tasks = sorted({task for part in files for file in part for task in file.tasks})
+    if chosen is None and len(tasks) == 1:
+        return tasks[0]
+    if chosen is None:
+        raise ConfigError(f"--aspect: choose one of the tasks {listed(tasks)}")
+    if chosen not in tasks:
+        raise ConfigError(f"--aspect {chosen}: there is no such task, only {listed(tasks)}")
+    return chosen
+
+
+class _File:
+    """The lines of a file, each with its number and its fields, and the tasks among them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = read_text(path).split("\n")
+        self.columns = lines[0].rstrip("\r").split("\t")
+        lacking = [name for name in _COLUMNS if name not in self.columns]
+        if lacking:
+            raise DataError(f"{path}, line 1: has no column {lacking[0]!r}; expected a header {' '.join(_COLUMNS)}")
+        rows = [(i, line.rstrip("\r").split("\t")) for i, line in enumerate(lines[1:], 2) if line.strip()]
+        place = self.columns.index("task")
+        self.rows = [(i, fields[place].strip() if len(fields) > place else "", fields) for i, fields in rows]
+        self.tasks = {task for _, task, _ in self.rows}
+
+    def part(self, task: str, options: DataOptions) -> Part:
+        """The examples of a task."""
+        faults = Faults(self.path, options.skip_bad_rows)
+        rows = [(f"line {i}", fields) for i, own, fields in self.rows if own == task]
+        examples = []
+        for where, fields in rows:
+            try:
+                examples.append(self._example(where, fields))
+            except ValueError as error:
+                faults.add(where, str(error))
+        return Part(faults, examples, len(rows))
+
+    def _example(self, where: str, fields: list[str]) -> Example:
+        cells = dict(zip(self.columns, fields, strict=False))
+        if len(fields) > len(self.columns) or "text" not in cells or "label" not in cells:
+            raise ValueError(f"has {len(fields)} fields where the header has {len(self.columns)}")
+        label, words = cell_of(cells["label"]), cells["text"].split()
+        if label is None:
+            raise ValueError("'label' is empty")
+        if not words:
+            raise ValueError("'text' is empty")
+        marks = cells.get(_GOLD, "").split()
+        wrong = [mark for mark in marks if mark not in ("0", "1")]
+        if wrong:
+            raise ValueError(f"its rationale holds {shown(wrong[0])}, expected a 0 or 1 per word")
+        return Example(where, f"{self.path.name} {where}", words, label, ([int(m) for m in marks],) if marks else ())

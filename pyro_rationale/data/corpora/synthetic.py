@@ -1,0 +1,282 @@
+"""Planted reviews: texts made by a grammar, whose rationales and whose smallest possible error are known.
+
+Each review speaks of four rated aspects and of some unrated things, one to a clause, in random order, with fillers
+in between. Opinion words are shared by all of them: only the noun tells what a clause is about. In one review an
+aspect has one latent valence; its opinion words have grades around it, and
+
+    rating = mean valence of the aspect's opinion words + Normal(0, noise).
+
+So nobody can predict a rating with an expected squared error below noise^2, and whoever reads just the opinion
+words of the aspect's clauses reaches it. The rationale (`gold`) is every word of those clauses, with the commas
+inside but without what stands between clauses; `opinion` marks the words that the rating was computed from.
+Position, length, punctuation, pattern, and any word taken alone, say next to nothing of the rating; how little is
+measured in `tests/data/test_synthetic.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from statistics import NormalDist
+from typing import TypeVar
+
+from pyro_rationale.data.corpora import _synthetic_grammar as grammar
+from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import ConfigError, DataError
+
+Item = TypeVar("Item")
+
+ASPECTS: tuple[str, ...] = tuple(grammar.RATED)
+SHORTEST, LONGEST = 60, 150
+_LOWEST, _HIGHEST = 0.15, 0.85  # valences of the outer grades: with the usual noise a rating hardly leaves [0, 1]
+_MOST_HELD_OUT = 10_000
+_TOP_GRADE = len(grammar.OPINIONS) - 1
+_SPREAD = 1.2  # an opinion word's grade is within this (uniformly, then rounded) of its aspect's latent valence
+
+VALENCE: dict[str, float] = {
+    word: _LOWEST + (_HIGHEST - _LOWEST) * grade / _TOP_GRADE
+    for grade, words in enumerate(grammar.OPINIONS)
+    for word in words
+}
+
+_NOUNS: dict[str, tuple[str, ...]] = {**grammar.RATED, **grammar.UNRATED}
+_TOPICS = tuple(_NOUNS)
+_SLOTS = {"{m}": grammar.ADVERBS, "{t}": grammar.TAILS, "{p}": grammar.PEOPLE}
+_CLAUSES = tuple(tuple(tuple(pattern.split()) for pattern in patterns) for patterns in grammar.CLAUSES)
+_FILLERS = tuple(tuple(pattern.split()) for pattern in grammar.FILLERS)
+_FILLERS_WITH_NOUN = tuple(tuple(pattern.split()) for pattern in grammar.FILLERS_WITH_NOUN)
+
+
+@dataclass(frozen=True)
+class _Clause:
+    """Words of one clause, what it is about (`None` = filler), and where its opinion words stand."""
+
+    words: list[str]
+    topic: str | None
+    opinions: frozenset[int]
+
+
+def load_synthetic(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
+    """Make the corpus of planted reviews; the same options always give the same texts.
+
+    A document depends on the seed, its split and its number alone: more `documents` adds to the same list, and
+    another `aspect` rates and marks the same texts. `aspect` is a name, a number from 0, or `all` (four targets,
+    gold being the union). Cutting texts below 150 words (`max_words`) takes away words that ratings were computed
+    from: no noise floor is claimed then.
+
+    Args:
+        options: uses `documents`, `split_seed`, `aspect`, `noise`, `correlation` and `max_words`.
+        spec: of a fitted run; must be the one that `options` leads to.
+
+    Raises:
+        ConfigError: If one of those options is out of its range.
+        DataError: If `spec` predicts something else.
+    """
+    _check(options)
+    aspects = _chosen(options.aspect)
+    own = TargetSpec("regression", aspects, ranges=((0.0, 1.0),) * len(aspects))
+    if spec is not None and spec != own:
+        raise DataError(
+            f"--data synthetic: the run predicts {', '.join(spec.names)} ({spec.kind}), but these reviews rate "
+            f"{', '.join(aspects)} (regression, 0 to 1); choose with --aspect"
+        )
+    whole = options.max_words >= LONGEST
+    parts: Iterable[Sequence[Document]]
+    if options.cache is not None:
+        from pyro_rationale.data.cache.build import prepared_reviews
+
+        parts = prepared_reviews(options, aspects)
+    else:
+        parts = (tuple(planted_reviews(options, name, range(size), aspects)) for name, size in sizes(options).items())
+    train, dev, test = parts
+    return Corpus("synthetic", own, train, dev, test, noise_floor=options.noise**2 if whole else None)
+
+
+def sizes(options: DataOptions) -> dict[str, int]:
+    """Documents of each split."""
+    held_out = min(options.documents // 4, _MOST_HELD_OUT)
+    return {"train": options.documents, "dev": held_out, "test": held_out}
+
+
+def planted_reviews(
+    options: DataOptions, split: str, numbers: Iterable[int], aspects: Sequence[str]
+) -> Iterator[Document]:
+    """The reviews of a split that have these numbers."""
+    return (planted_review(options, f"planted {split} {i}", aspects) for i in numbers)
+
+
+def planted_review(options: DataOptions, name: str, aspects: Sequence[str] = ASPECTS[:1]) -> Document:
+    """One review, fixed by `options.split_seed` and its name, with ratings and gold words of `aspects`."""
+    random = Random(f"{options.split_seed} {name}")
+    latent = _latents(random, options.correlation)
+    noise = {aspect: options.noise * _normal(random) for aspect in ASPECTS}
+    while True:
+        clauses = _clauses(random, latent)
+        links = [*(_link(random, clause) for clause in clauses[1:]), ["."]]
+        if SHORTEST <= sum(len(c.words) for c in clauses) + sum(map(len, links)) <= LONGEST:
+            break
+    targets = tuple(_mean_valence(clauses, aspect) + noise[aspect] for aspect in aspects)
+    return _document(name, clauses, links, frozenset(aspects), targets, options.max_words)
+
+
+def distractor(random: Random, opinion: bool = True) -> list[str]:
+    """Words of one sentence that says nothing of any rated aspect: an opinion on an unrated thing, or a filler."""
+    used: set[tuple[str, ...]] = set()
+    if opinion:
+        clause = _opinion_clause(random, _pick(random, tuple(grammar.UNRATED)), _TOP_GRADE * random.random(), used)
+    else:
+        clause = _Clause(_filled(random, _fresh(random, _FILLERS, used), "", ())[0], None, frozenset())
+    return [*clause.words, "."]
+
+
+def _check(options: DataOptions) -> None:
+    if options.documents < 4:
+        raise ConfigError(f"--documents: expected at least 4, got {options.documents}")
+    if not 0 <= options.correlation <= 1:
+        raise ConfigError(f"--correlation: expected a number from 0 to 1, got {options.correlation}")
+    if not 0 <= options.noise < float("inf"):
+        raise ConfigError(f"--noise: expected a standard deviation of 0 or more, got {options.noise}")
+    if options.max_words < 1:
+        raise ConfigError(f"--max-words: expected at least 1, got {options.max_words}")
+
+
+def _chosen(aspect: str | None) -> tuple[str, ...]:
+    wanted = "0" if aspect is None else aspect.strip().lower()
+    if wanted == "all":
+        return ASPECTS
+    wanted = {str(i): name for i, name in enumerate(ASPECTS)}.get(wanted, wanted)
+    if wanted not in ASPECTS:
+        raise ConfigError(f"--aspect {aspect}: expected one of {', '.join(ASPECTS)}, a number from 0 to 3, or all")
+    return (wanted,)
+
+
+# Only `Random.random` promises the same numbers in every version of Python, so all chance comes from it.
+def _pick(random: Random, items: Sequence[Item]) -> Item:
+    return items[int(random.random() * len(items))]
+
+
+def _fresh(random: Random, patterns: Sequence[tuple[str, ...]], used: set[tuple[str, ...]]) -> tuple[str, ...]:
+    """A pattern that the review does not have yet, if one turns up in a few draws."""
+    for _ in range(5):
+        pattern = _pick(random, patterns)
+        if pattern not in used:
+            break
+    used.add(pattern)
+    return pattern
+
+
+def _normal(random: Random) -> float:
+    return NormalDist().inv_cdf(max(random.random(), 1e-12))
+
+
+def _latents(random: Random, correlation: float) -> dict[str, float]:
+    """A valence per topic, uniform on the scale of grades, tied between rated aspects by a Gaussian copula."""
+    common, tied, own = _normal(random), correlation**0.5, (1 - correlation) ** 0.5
+    latent = {}
+    for topic in _TOPICS:
+        score = _normal(random)
+        if topic in grammar.RATED:
+            score = tied * common + own * score
+        latent[topic] = _TOP_GRADE * NormalDist().cdf(score)
+    return latent
+
+
+def _clauses(random: Random, latent: dict[str, float]) -> list[_Clause]:
+    """Clauses of one review in random order: 1-2 per rated aspect, 0-2 per unrated thing, 1-4 fillers."""
+    topics = [t for t in grammar.RATED for _ in range(_pick(random, (1, 2)))]
+    topics += [t for t in grammar.UNRATED for _ in range(_pick(random, (0, 1, 1, 2, 2)))]
+    used: set[tuple[str, ...]] = set()
+    clauses = [_opinion_clause(random, topic, latent[topic], used) for topic in topics]
+    clauses += [_filler(random, used) for _ in range(_pick(random, (1, 2, 3, 4)))]
+    return sorted(clauses, key=lambda _: random.random())
+
+
+def _opinion_clause(random: Random, topic: str, latent: float, used: set[tuple[str, ...]]) -> _Clause:
+    count = _pick(random, (1, 1, 2, 2, 2, 3))
+    chosen: list[str] = []
+    while len(chosen) < count:
+        grade = round(latent + _SPREAD * (2 * random.random() - 1))
+        word = _pick(random, grammar.OPINIONS[min(max(grade, 0), _TOP_GRADE)])
+        if word not in chosen:  # "awful and awful" would be no English
+            chosen.append(word)
+    words, opinions = _filled(random, _fresh(random, _CLAUSES[count - 1], used), topic, chosen)
+    return _Clause(words, topic, opinions)
+
+
+def _filler(random: Random, used: set[tuple[str, ...]]) -> _Clause:
+    patterns = _FILLERS_WITH_NOUN if random.random() < 0.5 else _FILLERS
+    words, opinions = _filled(random, _fresh(random, patterns, used), _pick(random, _TOPICS), ())
+    return _Clause(words, None, opinions)
+
+
+def _link(random: Random, following: _Clause) -> list[str]:
+    soft = random.random() < grammar.SOFT_SHARE and following.words[0] in grammar.STARTS
+    return _pick(random, grammar.SOFT if soft else grammar.HARD).split()
+
+
+def _filled(
+    random: Random, pattern: Sequence[str], topic: str, chosen: Sequence[str]
+) -> tuple[list[str], frozenset[int]]:
+    """The pattern with its slots filled, and the positions of the opinion words."""
+    words: list[str] = []
+    opinions: list[int] = []
+    coming = iter(chosen)
+    for part in pattern:
+        if part == "{o}":
+            opinions.append(len(words))
+            words.append(next(coming))
+        elif part == "{n}":
+            words.append(_pick(random, _NOUNS[topic]))
+        elif part in _SLOTS:
+            words.extend(_pick(random, _SLOTS[part]).split())
+        else:
+            words.append(part)
+    for i, following in enumerate(words[1:]):
+        if words[i] == "a" and (following.startswith(grammar.AN_BEFORE) or following in grammar.AN_ALSO_BEFORE):
+            words[i] = "an"
+    return words, frozenset(opinions)
+
+
+def _mean_valence(clauses: Sequence[_Clause], aspect: str) -> float:
+    valences = [VALENCE[c.words[i]] for c in clauses if c.topic == aspect for i in c.opinions]
+    return sum(valences) / len(valences)
+
+
+def _document(
+    name: str,
+    clauses: Sequence[_Clause],
+    links: Sequence[Sequence[str]],
+    aspects: frozenset[str],
+    targets: tuple[float, ...],
+    max_words: int,
+) -> Document:
+    """Write the clauses as text, and mark the words of `aspects` in it."""
+    tokens: list[str] = []
+    gold: list[bool] = []
+    opinion: list[bool] = []
+    for clause, link in zip(clauses, links, strict=True):
+        marked = clause.topic in aspects
+        tokens += (*clause.words, *link)
+        gold += [marked] * len(clause.words) + [False] * len(link)
+        opinion += [marked and i in clause.opinions for i in range(len(clause.words))] + [False] * len(link)
+    del tokens[max_words:], gold[max_words:], opinion[max_words:]
+    text, offsets = _written(tokens)
+    return Document(name, text, tuple(tokens), offsets, targets, gold=tuple(gold), opinion=tuple(opinion))
+
+
+def _written(tokens: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """The tokens as a reader expects them, and the characters of each."""
+    pieces: list[str] = []
+    offsets: list[tuple[int, int]] = []
+    position, opening = 0, True
+    for word in tokens:
+        if pieces and word not in ",;.!":
+            pieces.append(" ")
+            position += 1
+        pieces.append("I" if word == "i" else word.capitalize() if opening else word)
+        offsets.append((position, position + len(word)))
+        position += len(word)
+        opening = word in grammar.SENTENCE_ENDS
+    return "".join(pieces), tuple(offsets)

@@ -1,0 +1,132 @@
+"""Reviews with the attention maps of several people, as in YELP-HAT: `--data yelp-hat:FOLDER`.
+
+Source of the layout: Sen, Hartvigsen, Yin, Kong and Rundensteiner, "Human Attention Maps for Text Classification"
+(ACL 2020), and its repository.
+"""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from pyro_rationale.data.corpora._annotated import Example, Part, assemble, place_of, refuse
+from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.files.tables import Row, Table, read_table
+from pyro_rationale.data.files.text import Faults, shown
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.targets import cell_of
+from pyro_rationale.errors import DataError
+
+LABEL, TEXT, MAP = "Input.label", "Input.text", "Answer.html_output"
+_MARKED = "active"
+
+Span = tuple[int, int]
+
+
+def load_yelp_hat(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
+    """Read the CSV files of a folder, or one file: a row per review and annotator.
+
+    Rows of the same text are one document, whose maps are theirs. It is read as running text: punctuation at the end
+    of a marked word is marked with it. The documents are split 80/10/10. The annotator's own answer
+    (`Answer.Q1Answer`) is not used: the label is the review's.
+
+    Args:
+        options: `data`: `yelp-hat:FOLDER` or `yelp-hat:FILE`.
+        spec: of a fitted run.
+
+    Raises:
+        DataError: Naming file, line and remedy.
+        ConfigError: If `data` has no path.
+    """
+    refuse(options, "yelp-hat", "annotations", "dev_data", "test_data")
+    place = place_of(options, "yelp-hat")
+    paths = sorted(place.glob("*.csv")) if place.is_dir() else [place]
+    if not paths:
+        raise DataError(f"{place}: holds no .csv file; put the annotators' tables there")
+    tables = [read_table(path) for path in paths]
+    for table in tables:
+        for name in (LABEL, TEXT, MAP):
+            if table.columns.count(name) != 1:
+                raise DataError(f"{table.path}, line 1: has not one column {name!r}; it needs {LABEL}, {TEXT}, {MAP}")
+    return assemble(options, spec, "label", _parts(tables, options), [], [])
+
+
+def _parts(tables: list[Table], options: DataOptions) -> list[Part]:
+    """One part per file; a text belongs to the file that has it first."""
+    found: dict[str, tuple[Path, Row]] = {}
+    maps: dict[str, list[list[Span]]] = {}
+    faults = {table.path: Faults(table.path, options.skip_bad_rows) for table in tables}
+    for table in tables:
+        for row in table.rows:
+            try:
+                if row.fault:
+                    raise ValueError(row.fault)
+                text = str(row.cells[TEXT])
+                if not text.strip():
+                    raise ValueError(f"the text in {TEXT!r} is empty")
+                first = found.get(text, (table.path, row))[1]
+                if cell_of(row.cells[LABEL]) != cell_of(first.cells[LABEL]):
+                    raise ValueError(f"{LABEL!r} is {shown(row.cells[LABEL])}, unlike {first.where} of the same text")
+                if cell_of(row.cells[LABEL]) is None:
+                    raise ValueError(f"{LABEL!r} is empty")
+                spans = _marked(text, str(row.cells[MAP]))
+            except ValueError as error:
+                faults[table.path].add(row.where, str(error))
+            else:
+                found.setdefault(text, (table.path, row))
+                maps.setdefault(text, []).append(spans)
+    return [
+        Part(
+            faults[table.path],
+            [
+                Example(row.where, f"{path.name} {row.where}", text, cell_of(row.cells[LABEL]), tuple(maps[text]))
+                for text, (path, row) in found.items()
+                if path == table.path
+            ],
+            len(table.rows),
+        )
+        for table in tables
+    ]
+
+
+def _marked(text: str, written: str) -> list[Span]:
+    """The characters of the words that a map marks: HTML with a `<span>` per word, or a 0 or 1 per word."""
+    places = [match.span() for match in re.finditer(r"\S+", text)]
+    flags = written.split()
+    if set(flags) <= {"0", "1"}:
+        marks = [flag == "1" for flag in flags]
+    else:
+        reader = _Spans()
+        reader.feed(written)
+        marks = [marked for _, marked in reader.words]
+        other = [word for (word, _), (a, b) in zip(reader.words, places, strict=False) if word != text[a:b]]
+        if other and len(marks) == len(places):
+            raise ValueError(f"its map has the word {shown(other[0])}, which stands not there in its text")
+    if len(marks) != len(places):
+        raise ValueError(f"its map has {len(marks)} words and its text {len(places)}")
+    return [place for place, marked in zip(places, marks, strict=True) if marked]
+
+
+class _Spans(HTMLParser):
+    """Words inside `<span>` elements, each with whether its element is of the class `active`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[tuple[str, bool]] = []
+        self.marked: bool | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A word begins."""
+        if tag == "span":
+            self.marked = _MARKED in (dict(attrs).get("class") or "").split()
+
+    def handle_endtag(self, tag: str) -> None:
+        """A word ends."""
+        if tag == "span":
+            self.marked = None
+
+    def handle_data(self, data: str) -> None:
+        """Text in or between words."""
+        if self.marked is not None:
+            self.words += [(word, self.marked) for word in data.split()]

@@ -1,0 +1,138 @@
+"""Does a reader need the marked words, and are they enough for it? Comprehensiveness and sufficiency (ERASER, 4.2).
+
+The reader is a *judge*, who predicts from whatever words it is given; ERASER asks the model that made the rationale,
+we ask another one. With x the text, r the rationale and m the judge's prediction:
+
+    comprehensiveness = drop(m(x), m(x without r)), large where r holds what the judge needs
+    sufficiency       = drop(m(x), m(r)),           small where r is enough for it
+
+For classes the drop is that of the probability of the class that the judge predicts from the whole text, as in ERASER;
+it may be negative. For ratings, which ERASER has none of, it is the absolute change of the predicted rating in units of
+its scale (0: none, 1: from one end to the other), whatever its direction. Several targets are averaged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.evaluation.metrics.statistic import (
+    Flags,
+    Masks,
+    Metrics,
+    Numbers,
+    Statistics,
+    as_flags,
+    average,
+    values_of,
+)
+
+BINS = (0.01, 0.05, 0.1, 0.2, 0.5)  # shares of the words, ERASER's
+ROUNDING = 1e-9  # .07 * 100 is a little more than 7
+
+
+class Judge(Protocol):
+    """The part of a :class:`pyro_rationale.experiments.baselines.Marker` that is needed."""
+
+    spec: TargetSpec
+
+    def predict(self, documents: Sequence[Document], masks: Masks) -> Numbers:
+        """`(N, W)` in the units of `Predictions.values`, from the kept words alone."""
+
+
+def faithfulness_metrics(
+    judge: Judge,
+    documents: Sequence[Document],
+    masks: Masks,
+    scores: Sequence[Numbers] | None = None,
+    bins: Sequence[float] = BINS,
+    seed: int = 0,
+) -> Metrics:
+    """Comprehensiveness and sufficiency before a judge, and what random words of the same number get.
+
+    Args:
+        judge: who predicts.
+        documents: at least one.
+        masks: the rationales.
+        scores: by which words are ranked, a number per word, for the averages over `bins`.
+        bins: shares of the words; of each text the top ones are taken, rounded up, so at least one.
+        seed: of the random words.
+
+    Returns:
+        `comprehensiveness` and `sufficiency` of the masks, means over documents; `aopc_comprehensiveness` and
+        `aopc_sufficiency` of the top-ranked words, averaged over bins as well; each also with `_random` behind it,
+        after each document's flags (or scores) were shuffled among its words. `comprehensiveness_at_5` and so on: of
+        the top-ranked words of one bin, in per cent.
+    """
+    return values_of(faithfulness_statistics(judge, documents, masks, scores, bins, seed))
+
+
+def faithfulness_statistics(
+    judge: Judge,
+    documents: Sequence[Document],
+    masks: Masks,
+    scores: Sequence[Numbers] | None = None,
+    bins: Sequence[float] = BINS,
+    seed: int = 0,
+) -> Statistics:
+    """The same as statistics over documents."""
+    marks = [as_flags(mask) for mask in masks]
+    ranks = None if scores is None else [np.asarray(row, dtype=float) for row in scores]
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(len(document.tokens)) for document in documents]
+    full = judge.predict(documents, [np.ones(len(d.tokens), dtype=bool).tolist() for d in documents])
+    found: Statistics = {}
+    for name, shuffle in (("", False), ("_random", True)):
+        own = [mark[order] for mark, order in zip(marks, orders, strict=True)] if shuffle else marks
+        found |= _named("{}" + name, _drops(judge, documents, full, own))
+        if ranks is None:
+            continue
+        ranked = [row[order] for row, order in zip(ranks, orders, strict=True)] if shuffle else ranks
+        drops = [_drops(judge, documents, full, [top(row, share) for row in ranked]) for share in bins]
+        found |= _named("aopc_{}" + name, np.mean(drops, axis=0))
+        if not shuffle:
+            for share, both in zip(bins, drops, strict=True):
+                found |= _named(f"{{}}_at_{100 * share:g}", both)
+    return found
+
+
+def _named(name: str, drops: Numbers) -> Statistics:
+    """Means of drops `(2, N)` as `_drops` gives them."""
+    kinds = ("comprehensiveness", "sufficiency")
+    return {name.format(kind): average(row) for kind, row in zip(kinds, drops, strict=True)}
+
+
+def _drops(judge: Judge, documents: Sequence[Document], full: Numbers, marks: Sequence[Flags]) -> Numbers:
+    """`(2, N)`: without the marked words, and from them alone."""
+    others = (np.logical_not(mark).tolist() for mark in marks), (mark.tolist() for mark in marks)
+    return np.array([drop(judge.spec, full, judge.predict(documents, list(masks))) for masks in others])
+
+
+def drop(spec: TargetSpec, full: Numbers, other: Numbers) -> Numbers:
+    """What is lost of the prediction from the whole text, `(N,)`.
+
+    Args:
+        spec: of the predictions.
+        full: predictions from whole texts, as :attr:`pyro_rationale.evaluation.metrics.Predictions.values`.
+        other: those from some of the words.
+    """
+    if spec.kind == "regression":
+        scale = np.array([high - low for low, high in spec.ranges])
+        return np.mean(np.abs(full - other) / scale, axis=1)
+    if spec.kind == "binary":
+        return np.mean(np.where(full >= 0.5, full - other, other - full), axis=1)
+    chosen = full.argmax(1)[:, None]
+    return (np.take_along_axis(full, chosen, 1) - np.take_along_axis(other, chosen, 1))[:, 0]
+
+
+def top(scores: ArrayLike, share: float) -> Flags:
+    """The words with the highest scores, a share of them rounded up; of equal scores the earlier words."""
+    scores = np.asarray(scores, dtype=float)
+    mask = np.zeros(len(scores), dtype=bool)
+    mask[np.argsort(-scores, kind="stable")[: math.ceil(share * len(scores) - ROUNDING)]] = True
+    return mask

@@ -1,0 +1,273 @@
+"""Runs side by side on one test set, and the runs to put there: `pyro_rationale.compare` without the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyro_rationale.build import starting_prior
+from pyro_rationale.config import OWN_GUIDES, Config
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.options import option
+from pyro_rationale.data.targets import describe
+from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.evaluation.evaluate import evaluate_average, evaluate_documents
+from pyro_rationale.evaluation.metrics import Metrics
+from pyro_rationale.fitted import CONFIG, EPOCHS, METRICS, Fitted, check_same_config, read_config
+from pyro_rationale.inference.objectives.decomposition import (
+    Setting,
+    Terms,
+    all_terms,
+    cost_from_objective,
+    direct_cost,
+    in_precision,
+    iwae_bound,
+    objective,
+    residual,
+)
+from pyro_rationale.prediction.predictor import RULES
+from pyro_rationale.training.fit import Progress, fit_run
+from pyro_rationale.training.history import EpochRecord, flatness, read_history
+
+OBJECTIVES = {"elbo": 1.0, "expected-cost": 0.0}  # by the weight of the entropy, tau
+FACTORS = tuple(2.0 ** (step / 2) for step in range(-10, 9))  # of lambda1, for the curves over it
+HOW = ("cache", "workers")  # options of the data that change no text
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """How runs are compared."""
+
+    draws: int = option(16, "masks per document that expectations of the encoder are averaged over")
+    iwae: int = option(32, "K of the IWAE bound, masks per document")
+    dtype: str = option("float64", "precision of all but the test-time rules", choices=("float64", "float32"))
+
+    def __post_init__(self) -> None:
+        for flag in ("draws", "iwae"):
+            if getattr(self, flag) < 1:
+                raise ConfigError(f"--{flag}: expected at least 1 mask per document, got {getattr(self, flag)}")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One run on the test set.
+
+    Attributes:
+        name: of its folder, with parents where another run's folder is called the same.
+        folder: of the run.
+        guide: its family.
+        tau: the run's weight of the entropy.
+        scores: by the names of `scores`.
+        rules: by test-time rule, the metrics of `pyro_rationale.evaluation.evaluate`.
+        curve: ELBO and expected cost of this q at other lambda1.
+        history: what `epochs.jsonl` says, an epoch each.
+    """
+
+    name: str
+    folder: Path
+    guide: str
+    tau: float
+    scores: Scores
+    rules: dict[str, Metrics]
+    curve: list[Scores]
+    history: list[EpochRecord]
+
+    @property
+    def objective(self) -> str:
+        """What it was fitted by, in words."""
+        known = {tau: name for name, tau in OBJECTIVES.items()}
+        return known.get(self.tau, f"tau {self.tau:g}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return asdict(self) | {"folder": str(self.folder), "objective": self.objective}
+
+
+def scores(terms: Terms, setting: Setting, asked: ChainPrior) -> Scores:
+    """Means over documents of all terms; nats, or the paper's units (scaled rating squared; nats for classes).
+
+    Args:
+        terms: of the run's documents.
+        setting: of the run.
+        asked: the prior asked for, which is the same for runs that were asked the same. Steering moves the prior in
+            force, and kappa and sigma are settled by each run's own errors, so that values of (2) are no match for
+            each other. Those of `asked_cost` (tau = 0) and `asked_free`, which is the cost less H(q) / gain (tau = 1),
+            are: they are minus (2) over gain, without its constants.
+    """
+    lambda1, lambda2 = setting.lambdas
+    apart = residual(terms, setting)
+    common, at = terms.under(asked), replace(setting, prior=asked)
+    share = float(terms.kept.sum() / terms.words.sum())
+    entropy = float(terms.entropy.sum() / terms.words.sum())
+    values = {
+        "objective": objective(terms, setting.kappa, setting.tau),
+        "objective_tau1": objective(terms, setting.kappa, 1.0),
+        "objective_tau0": objective(terms, setting.kappa, 0.0),
+        "elbo": objective(terms, 1.0, 1.0),
+        "reconstruction": setting.kappa * terms.log_likelihood,
+        "log_likelihood": terms.log_likelihood,
+        "kl": terms.kl,
+        "entropy": terms.entropy,
+        "log_z": terms.log_normalizer,
+        "error": terms.error,
+        "penalty_kept": lambda1 * terms.kept,
+        "penalty_changes": lambda2 * terms.changes,
+        "cost": direct_cost(terms, setting),
+        "cost_from_elbo": cost_from_objective(terms, setting),
+        "asked_elbo": objective(common, 1.0, 1.0),
+        "asked_cost": direct_cost(common, at),
+        "asked_free": direct_cost(common, at) - terms.entropy / setting.gain,
+        "kept": terms.kept,
+        "changes": terms.changes,
+    }
+    means = {name: float(value.mean()) for name, value in values.items()}
+    means |= {"residual": apart.mean, "residual_worst": apart.worst}
+    means |= {"share": share, "flatness": flatness(entropy, share)}
+    sigma = math.nan if setting.sigma is None else setting.sigma
+    means |= {"gain": setting.gain, "tau": setting.tau, "kappa": setting.kappa, "sigma": sigma}
+    return means | {"alpha": setting.prior.alpha, "gamma": setting.prior.gamma, "lambda1": lambda1, "lambda2": lambda2}
+
+
+def over_lambda(terms: Terms, setting: Setting) -> list[Scores]:
+    """The same q under other penalties on words: ELBO (kappa = tau = 1) and expected cost at each lambda1.
+
+    Nothing is fitted again: the cost is then a straight line in lambda1, while the ELBO has a best lambda1, where the
+    prior expects as many words as q keeps (log Z sees to that). `lambda1` 0 or below has no place on a log axis:
+    a prior that favours words is scanned from its size.
+    """
+    found = []
+    lambda1 = abs(setting.lambdas[0]) or 1.0 / setting.gain
+    for factor in FACTORS:
+        alpha = factor * lambda1 * setting.gain
+        if alpha > 100.0:  # nothing would be kept
+            break
+        prior = ChainPrior(alpha, setting.prior.gamma)
+        other = terms.under(prior)
+        cost = direct_cost(other, replace(setting, prior=prior))
+        elbo = objective(other, 1.0, 1.0)
+        found.append({"lambda1": factor * lambda1, "elbo": float(elbo.mean()), "cost": float(cost.mean())})
+    return found
+
+
+def compare_run(
+    name: str,
+    folder: Path,
+    documents: Sequence[Document],
+    how: ComparisonOptions,
+    device: str = "auto",
+    batch_size: int = 64,
+    seed: int = 0,
+) -> Compared:
+    """Everything about one run.
+
+    Args:
+        name: what to call it.
+        folder: of a finished run.
+        documents: with targets, read by the run's own `TargetSpec`.
+        how: draws and precision.
+        device: to compute on.
+        batch_size: documents at once.
+        seed: of all draws.
+
+    Raises:
+        RunError: no usable run.
+    """
+    fitted = Fitted.load(folder, device)
+    precise = in_precision(fitted, getattr(torch, how.dtype))
+    tau = fitted.config.tau
+    setting = Setting.of(precise.model, tau)
+    terms = all_terms(precise, documents, how.draws, batch_size, seed)
+    found = scores(terms, setting, starting_prior(fitted.config, setting.gain))
+    found["iwae"] = iwae_bound(precise, documents, how.iwae, batch_size, seed)
+    rules = {rule: evaluate_documents(fitted, documents, rule, batch_size=batch_size, seed=seed) for rule in RULES}
+    rules["average"] = evaluate_average(fitted, documents, how.draws, batch_size, seed)
+    history = read_history(folder / EPOCHS) if (folder / EPOCHS).exists() else []
+    return Compared(name, folder, fitted.config.guide, tau, found, rules, over_lambda(terms, setting), history)
+
+
+# Which runs go together.
+
+
+def check_same_target(folders: Sequence[Path]) -> None:
+    """Make sure that all runs predict the same.
+
+    Raises:
+        RunError: they do not, or one is no run.
+    """
+    first = None
+    for folder in folders:
+        if not folder.is_dir():
+            raise RunError(f"{folder}: no such run folder; make one with python -m pyro_rationale.fit --out {folder}")
+        spec = read_config(folder)[1]
+        if first is None:
+            first = spec
+        if spec != first:
+            what = describe(spec), describe(first)
+            raise RunError(f"{folder}: predicts {what[0]}, and {folders[0]} predicts {what[1]}; compare like with like")
+
+
+def short_names(folders: Sequence[Path]) -> list[str]:
+    """The folders' own names, with as many parents as it takes to tell them apart."""
+    parts = [folder.absolute().parts for folder in folders]
+    names = []
+    for own in parts:
+        others = [other for other in parts if other != own]
+        size = 1
+        while size < len(own) and any(other[-size:] == own[-size:] for other in others):
+            size += 1
+        names.append("/".join(own[-size:]))
+    return names
+
+
+def fitted_elsewhere(folders: Sequence[Path]) -> list[str]:
+    """Lines about runs that were fitted on other texts than the first: its test set may hold theirs."""
+    first = asdict(read_config(folders[0])[0].data)
+    notes = []
+    for folder in folders[1:]:
+        own = asdict(read_config(folder)[0].data)
+        differ = {name: value for name, value in own.items() if name not in HOW and value != first[name]}
+        if differ:
+            said = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in differ.items())
+            notes.append(f"{folder} was fitted on other texts ({said}); some of the test texts may be among them")
+    return notes
+
+
+# Runs to compare.
+
+
+def grid(config: Config, guides: Sequence[str] = OWN_GUIDES) -> dict[str, Config]:
+    """Both objectives for each guide, otherwise as `config`; by the names of their folders."""
+    configs = {}
+    for guide in guides:
+        for name, tau in OBJECTIVES.items():
+            configs[f"{guide}-{name}"] = replace(config, model=replace(config.model, guide=guide, tau=tau))
+    return configs
+
+
+def fit_grid(configs: dict[str, Config], into: Path, progress: Callable[[str], Progress]) -> list[Path]:
+    """Fit what is missing, one after another; what is finished is kept, what was interrupted goes on.
+
+    Args:
+        configs: by the names of the run folders.
+        into: where the folders are.
+        progress: for the run of a name; asked only for runs that are fitted now.
+
+    Raises:
+        ConfigError: a folder holds a run with other options.
+        RunError: a folder holds something else.
+    """
+    folders = {into / name: config for name, config in configs.items()}
+    for folder, config in folders.items():  # all of them, before hours of work
+        if (folder / CONFIG).exists():
+            check_same_config(config, folder)
+    for folder, config in folders.items():
+        if not (folder / METRICS).exists():
+            fit_run(config, folder, resume=(folder / CONFIG).exists(), progress=progress(folder.name))
+    return list(folders)

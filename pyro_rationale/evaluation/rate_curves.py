@@ -1,0 +1,287 @@
+"""Rate-error curves of one model: how good are its rationales and predictions at any share of words?
+
+Three ways to mark a given share of words without fitting again:
+
+- `threshold`: all words whose marginal P(kept | text) is above a threshold, the same for all documents;
+- `top-k`: the same share of every document, its words with the largest marginals;
+- `prior`: the guide is put under another prior, q'(z | x) proportional to q(z | x) exp(-delta |z|), as if every word
+  had been dearer by delta nats, and the mode of q' is read. For an independent guide that shifts its logits, which is
+  a threshold again; for a chain it shifts the fields and leaves the couplings, so that whole runs come and go.
+
+The first two need nothing but scores of words, and so work for every
+:class:`~pyro_rationale.prediction.rationalizer.Marker`.
+Levels (thresholds and deltas) are found on texts alone: no label is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeGuard
+
+import numpy as np
+
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.distributions import IndependentMask, LinearChain, MaskDistribution
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.evaluate import targets_of
+from pyro_rationale.evaluation.metrics import (
+    Metrics,
+    Predictions,
+    prediction_metrics,
+    rationale_metrics,
+    selection_metrics,
+)
+from pyro_rationale.inference.objectives.report import discrete
+from pyro_rationale.prediction.predictor import Mask, evaluating, unlabelled
+from pyro_rationale.prediction.rationalizer import Marker, RunMarker, Scores
+
+WAYS = ("threshold", "top-k", "prior")
+RATES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+FAR = 64.0  # nats; where the search for delta stops
+HALVINGS = 40
+
+
+def reweighted(q: MaskDistribution, delta: float, coupling: float = 0.0) -> MaskDistribution:
+    """q'(z) proportional to q(z) exp(-delta sum z_t - coupling sum |z_t - z_{t-1}|), in closed form.
+
+    Args:
+        q: independent words, relaxed ones, or a chain.
+        delta: nats by which every kept word becomes dearer.
+        coupling: nats by which every change becomes dearer; independent words with a coupling are a chain.
+
+    Raises:
+        ConfigError: for a recurrent guide there is no closed form.
+    """
+    q = discrete(q)
+    if isinstance(q, LinearChain):
+        return LinearChain(q.fields - delta, q.coupling + coupling, q.lengths)
+    if not isinstance(q, IndependentMask):
+        raise ConfigError(
+            "--way prior: a recurrent guide has no closed form under another prior; use --way threshold or top-k"
+        )
+    if coupling:
+        return LinearChain(q.logits - delta, coupling, q.lengths)
+    return IndependentMask(q.logits - delta, q.lengths)
+
+
+class Marks(Protocol):
+    """The texts under one way of marking; more words at a lower level."""
+
+    def at(self, level: float) -> list[Mask]:
+        """The masks at a threshold, a delta, or minus a share of words."""
+
+    def level(self, rate: float) -> float:
+        """The lowest level at which no more than the share `rate` of all words is kept."""
+
+
+class Thresholded:
+    """Words whose score is at least the level.
+
+    Args:
+        scores: of each document's words.
+    """
+
+    def __init__(self, scores: Sequence[Scores]) -> None:
+        self.scores = scores
+        self.sorted = np.sort(np.concatenate([np.zeros(0), *scores]))[::-1]
+
+    def at(self, level: float) -> list[Mask]:
+        """Masks of the words that score `level` or more."""
+        return [tuple((row >= level).tolist()) for row in self.scores]
+
+    def level(self, rate: float) -> float:
+        """The score of the last word that is still kept; words of one score come and go together."""
+        count = round(rate * len(self.sorted))
+        if count >= len(self.sorted):
+            return 0.0
+        last = self.sorted[count]  # the first word too many
+        above = self.sorted[: count][self.sorted[: count] > last]
+        return float(above[-1]) if len(above) else float(np.nextafter(last, np.inf))
+
+
+class Topmost:
+    """The same share of every document, the words with the best scores; earlier words first among equals.
+
+    Args:
+        scores: of each document's words.
+    """
+
+    def __init__(self, scores: Sequence[Scores]) -> None:
+        self.ranks = [np.argsort(np.argsort(-row, kind="stable"), kind="stable") for row in scores]
+
+    def at(self, level: float) -> list[Mask]:
+        """Masks of the share `-level`, to the nearest word and at least one."""
+        return [tuple((row < max(1, round(-level * len(row)))).tolist()) for row in self.ranks]
+
+    def level(self, rate: float) -> float:
+        """Minus the rate: there is nothing to look for."""
+        return -rate
+
+
+class Reweighted:
+    """Modes of the guide under another prior.
+
+    Args:
+        run: a fitted run.
+        documents: texts; their labels are hidden from everything here.
+        coupling: nats by which every change becomes dearer as well.
+
+    Raises:
+        ConfigError: the guide has no closed form under another prior.
+    """
+
+    def __init__(self, run: RunMarker, documents: Sequence[Document], coupling: float = 0.0) -> None:
+        self.coupling, self.sizes = coupling, [len(document.tokens) for document in documents]
+        self.posteriors: list[tuple[list[int], MaskDistribution]] = []
+        fitted = run.fitted
+        texts = [unlabelled(document) for document in documents]
+        if not texts:
+            return
+        with evaluating(fitted):
+            batches = BucketedBatches(texts, fitted.vocabulary, fitted.spec, run.batch_size)
+            for batch in batches.ordered(run.batch_size):
+                assert batch.index is not None
+                q = discrete(fitted.guide.posterior(batch.to(fitted.device)))
+                reweighted(q, 0.0)  # refuses before any search
+                self.posteriors.append((batch.index.tolist(), q))
+
+    def _each(self, level: float, read: Callable[[MaskDistribution], Any]) -> Iterable[tuple[int, Any]]:
+        for index, q in self.posteriors:
+            rows = read(reweighted(q, level, self.coupling)).cpu().numpy()
+            yield from zip(index, rows, strict=True)
+
+    def at(self, level: float) -> list[Mask]:
+        """The most probable mask of every document where a word costs `level` nats more."""
+        masks: list[Mask] = [()] * len(self.sizes)
+        for i, row in self._each(level, lambda q: q.mode):
+            masks[i] = tuple((row[: self.sizes[i]] > 0.5).tolist())
+        return masks
+
+    def marginals(self, level: float) -> list[Scores]:
+        """P(kept | text) per word there."""
+        found: list[Scores] = [np.zeros(0)] * len(self.sizes)
+        for i, row in self._each(level, lambda q: q.mean):
+            found[i] = row[: self.sizes[i]].astype(np.float64)
+        return found
+
+    def rate(self, level: float) -> float:
+        """Share of all words that the modes keep: it falls with the level."""
+        kept = sum(float(row.sum()) for _, row in self._each(level, lambda q: q.mode))
+        return kept / max(1, sum(self.sizes))
+
+    def level(self, rate: float) -> float:
+        """By bisection: a mode keeps no more words where words cost more."""
+        return bisect(self.rate, rate)
+
+
+def bisect(rate_at: Callable[[float], float], rate: float, far: float = FAR) -> float:
+    """The lowest delta in [-far, far] at which `rate_at`, which falls, is at most `rate`."""
+    low, high = -far, far
+    if rate_at(low) <= rate:
+        return low
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        if rate_at(middle) <= rate:
+            high = middle
+        else:
+            low = middle
+        if high - low < 1e-6:
+            break
+    return high
+
+
+def ways_of(marker: Marker) -> tuple[str, ...]:
+    """The ways that this marker can be read in: all three for fitted runs with a closed form, else two."""
+    return WAYS if _is_run(marker) and marker.fitted.config.guide != "recurrent" else WAYS[:2]
+
+
+def _is_run(marker: Marker) -> TypeGuard[RunMarker]:
+    """Whether its masks are those of a guide; the markers derived from a run's put others in their place."""
+    return type(marker) is RunMarker
+
+
+def marks_of(marker: Marker, documents: Sequence[Document], way: str, coupling: float = 0.0) -> Marks:
+    """The documents as a way of marking sees them.
+
+    Raises:
+        ConfigError: `prior` of something that is no fitted run, or has a recurrent guide; an unknown way.
+    """
+    texts = [unlabelled(document) for document in documents]
+    if way == "threshold":
+        return Thresholded(marker.marginals(texts))
+    if way == "top-k":
+        return Topmost(marker.marginals(texts))
+    if way != "prior":
+        raise ConfigError(f"--way: expected one of {', '.join(WAYS)}, got {way!r}")
+    if not _is_run(marker):
+        raise ConfigError(f"--way prior: {marker.name} has no prior to change; use --way threshold or top-k")
+    return Reweighted(marker, texts, coupling)
+
+
+def measure(marker: Marker, documents: Sequence[Document], masks: Sequence[Mask]) -> Metrics:
+    """Predictions from the masks and the masks themselves, against labels and gold where there are any."""
+    values = marker.predict([unlabelled(document) for document in documents], masks)
+    metrics: Metrics = dict(prediction_metrics(marker.spec, Predictions(values, targets_of(documents, marker.spec))))
+    return metrics | selection_metrics(masks) | rationale_metrics(documents, masks)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One marker under one way.
+
+    Attributes:
+        name: of the marker.
+        way: of marking; `own` for the marker's own masks, which is a single point.
+        points: metrics by rising rate, with `rate` (as asked) and `level` (threshold, delta, or minus the rate).
+    """
+
+    name: str
+    way: str
+    points: list[Metrics]
+
+    def column(self, key: str) -> list[float]:
+        """One metric along the curve; NaN where a point lacks it."""
+        return [float(point[key]) if point.get(key) is not None else float("nan") for point in self.points]
+
+
+def trace(
+    marker: Marker,
+    documents: Sequence[Document],
+    way: str,
+    rates: Sequence[float] = RATES,
+    coupling: float = 0.0,
+    levels_from: Sequence[Document] | None = None,
+) -> Curve:
+    """The curve of a marker.
+
+    Args:
+        marker: what marks and predicts.
+        documents: to measure on.
+        way: one of `WAYS`.
+        rates: shares of words to ask for.
+        coupling: for the way `prior`: nats by which every change becomes dearer.
+        levels_from: texts on which levels are found, `documents` by default; with others (dev, say) the shares
+            kept come close to those asked for instead of meeting them.
+
+    Raises:
+        ConfigError: as for `marks_of`, or a rate outside (0, 1].
+    """
+    for rate in rates:
+        if not 0.0 < rate <= 1.0:
+            raise ConfigError(f"--rates: expected shares of words above 0 and at most 1, got {rate:g}")
+    here = marks_of(marker, documents, way, coupling)
+    finder = here if levels_from is None else marks_of(marker, levels_from, way, coupling)
+    points = []
+    for rate in sorted(rates):
+        level = finder.level(rate)
+        points.append({"rate": rate, "level": level} | measure(marker, documents, here.at(level)))
+    return Curve(marker.name, way, points)
+
+
+def own_point(marker: Marker, documents: Sequence[Document], asked: float | None = None) -> Curve:
+    """The marker's own masks, as a curve of one point; `asked` is the rate that it was fitted for."""
+    masks = marker.masks([unlabelled(document) for document in documents])
+    point = {"rate": asked, "level": None} | measure(marker, documents, masks)
+    return Curve(marker.name, "own", [point])

@@ -1,0 +1,163 @@
+"""What a stress test gets to see: a run, its labelled test documents, and how it may be fitted again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pyro_rationale.config import Config
+from pyro_rationale.data import load_corpus
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.options import option
+from pyro_rationale.errors import DataError, RunError
+from pyro_rationale.evaluation.stress.measures import has_target
+from pyro_rationale.fitted import CONFIG, METRICS, Fitted, check_same_config
+from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.prediction.rationalizer import RunMarker
+from pyro_rationale.prediction.units import Numbers
+from pyro_rationale.training.fit import Fit, fit_run
+
+FITS = "fits"  # folder of the refits
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RefitOptions:
+    """Options in which the refits differ from the run; `None`: as in the run."""
+
+    documents: int | None = option(None, "refits: training documents (planted reviews)")
+    steps: int | None = option(None, "refits: steps at most")
+    warmup: int | None = option(None, "refits: steps of reading whole texts before words are dropped")
+    anneal: int | None = option(None, "refits: steps over which the share of words comes down")
+    patience: int | None = option(None, "refits: epochs without a better dev cost")
+    hidden: int | None = option(None, "refits: hidden size")
+    batch_size: int | None = option(None, "refits: documents per step")
+    learning_rate: float | None = option(None, "refits: of Adam")
+    threads: int | None = option(None, "CPU threads")
+
+    def given(self) -> dict[str, Any]:
+        """What differs."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def smaller(self) -> bool:
+        """Whether refits differ from the run in anything that changes the result."""
+        return bool(self.given().keys() - {"threads"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the tests are done."""
+
+    skew_epochs: tuple[int, ...] = option(
+        (10, 15, 20), "skewed predictor: epochs on first sentences, the mildest first; repeat it", multiple=True
+    )
+    skew_accuracy: tuple[float, ...] = option(
+        (0.6, 0.65, 0.7, 0.75), "skewed generator: accuracy of the first word's leak; repeat it", multiple=True
+    )
+    most: int = option(2000, "test documents to look at, at most")
+    seed: int = option(0, "of random masks, probes and distractors")
+
+
+@dataclass
+class Subject:
+    """A run under test.
+
+    Attributes:
+        folder: of the run.
+        into: where refits and verdicts go.
+        fitted: the run.
+        settings: how the tests are done.
+        refits: in what its refits differ.
+        force: fit again what is there.
+        say: is told what goes on.
+    """
+
+    folder: Path
+    into: Path
+    fitted: Fitted
+    settings: Settings
+    refits: RefitOptions
+    force: bool = False
+    say: Say = lambda line: None
+
+    @property
+    def config(self) -> Config:
+        """Of the run."""
+        return self.fitted.config
+
+    @property
+    def planted(self) -> bool:
+        """Whether the run was fitted on planted reviews."""
+        return self.config.data.data == "synthetic"
+
+    @cached_property
+    def marker(self) -> RunMarker:
+        """The run, as whatever marks words."""
+        return RunMarker(self.fitted)
+
+    @cached_property
+    def documents(self) -> list[Document]:
+        """Its labelled test documents, the first `most` of them."""
+        found = [d for d in load_corpus(self.config.data, self.fitted.spec).test if has_target(d)]
+        if not found:
+            raise DataError(f"{self.config.data.data}: no test document with a target; stress tests need some")
+        return found[: self.settings.most]
+
+    @cached_property
+    def masks(self) -> list[Mask]:
+        """Their rationales."""
+        return self.marker.masks(self.documents)
+
+    @cached_property
+    def values(self) -> Numbers:
+        """`(N, W)`, predicted from them."""
+        return self.marker.predict(self.documents, self.masks)
+
+    def refit(
+        self, name: str, start: Callable[[Fit], None] | None = None, **changes: Any
+    ) -> tuple[RunMarker, list[Document]]:
+        """The run's configuration fitted again, or taken from its folder; and the test documents of that fit.
+
+        Args:
+            name: of the folder, below `into`.
+            start: changes the untrained weights.
+            changes: options that are not those of the run; without any, without `start` and without smaller refits,
+                the run itself is what comes back.
+
+        Raises:
+            RunError: the folder holds a fit with other options.
+        """
+        if start is None and not changes and not self.refits.smaller():
+            return self.marker, self.documents
+        config = changed(self.config, {**self.refits.given(), **changes})
+        place = self.into / FITS / name
+        if self.force or not (place / METRICS).exists():
+            self.say(f"fitting {name}")
+            resume = not self.force and (place / CONFIG).exists()
+            fit_run(config, place, resume=resume, force=self.force, start=start)
+        else:
+            check_same_config(config, place)
+        fitted = Fitted.load(place, config.train.device)
+        documents = [d for d in load_corpus(config.data, fitted.spec).test if has_target(d)]
+        return RunMarker(fitted), documents[: self.settings.most]
+
+
+def changed(config: Config, values: dict[str, Any]) -> Config:
+    """A configuration with some of its fields replaced, whichever part they are in.
+
+    Raises:
+        RunError: no part has such a field.
+    """
+    left = dict(values)
+    parts = {}
+    for part in fields(config):
+        own = getattr(config, part.name)
+        names: Sequence[str] = [item.name for item in fields(own) if item.name in left]
+        parts[part.name] = replace(own, **{name: left.pop(name) for name in names})
+    if left:
+        raise RunError(f"no option of a fit is called {', '.join(left)}")
+    return Config(**parts)

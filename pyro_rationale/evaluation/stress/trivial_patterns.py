@@ -1,0 +1,86 @@
+"""An attacker who looks for trivial patterns: what in the rationale tells the decision and has no content?
+
+First without the model: a probe sees which punctuation marks and function words were kept, how many words of each
+kind, and where. Then with it: of the text's own words without content, the attacker keeps as many as the rationale
+has, those that pull the prediction most to the other side. How often the decision turns is given, and not judged: the
+encoder has never had to read such words, so that it may say anything of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.evaluation.stress.kinds import kind_of
+from pyro_rationale.evaluation.stress.mask_shape import Features, against_control, lying
+from pyro_rationale.evaluation.stress.measures import decisions
+from pyro_rationale.evaluation.stress.subject import Subject
+from pyro_rationale.evaluation.stress.verdict import Row, Verdict
+from pyro_rationale.prediction.predictor import Mask
+
+KINDS = ("punctuation", "function word", "number", "content")
+MOST_WORDS = 60  # tokens without content that have a feature of their own
+
+
+def check(subject: Subject) -> Verdict:
+    """Accuracy of a probe for the decision from what has no content; turned decisions of the attack."""
+    features = patterns(subject.documents, subject.masks)
+    answers = {"decision": decisions(subject.values, subject.fitted.spec)}
+    look = "kept words without content"
+    verdict = against_control(subject, {look: features}, answers, judged_looks=(look,))
+    row: Row = {"of": "decision", "from": "attack: share turned", "accuracy": turned(subject)}
+    return Verdict(verdict.answer, verdict.figure, verdict.bar, verdict.reason, (*verdict.rows, row))
+
+
+def patterns(documents: Sequence[Document], masks: Sequence[Sequence[bool]]) -> Features:
+    """`(N, F)`: kept words of each kind, kept marks and function words one by one, and the shape of the mask."""
+    kept = [[t for t, k in zip(d.tokens, m, strict=True) if k] for d, m in zip(documents, masks, strict=True)]
+    empty = Counter(token for tokens in kept for token in tokens if kind_of(token) != "content")
+    columns = {token: i for i, (token, _) in enumerate(empty.most_common(MOST_WORDS))}
+    rows = []
+    for tokens, mask in zip(kept, masks, strict=True):
+        kinds = Counter(map(kind_of, tokens))
+        each = np.zeros(len(columns))
+        for token in tokens:
+            if token in columns:
+                each[columns[token]] += 1.0
+        counts = np.array([kinds[kind] for kind in KINDS], dtype=float)
+        rows.append(np.concatenate([counts, counts / max(1, len(tokens)), each, lying(mask)]))
+    return np.stack(rows)
+
+
+def turned(subject: Subject) -> float:
+    """Share of decisions that words without content turn, chosen by what the encoder makes of each alone."""
+    documents, spec = subject.documents, subject.fitted.spec
+    types = sorted({t for d in documents for t in d.tokens if kind_of(t) != "content"})
+    if not types:
+        return 0.0
+    alone = [Document(t, t, (t,), ((0, len(t)),)) for t in types]
+    values = subject.marker.predict(alone, [(True,)] * len(alone))
+    own = decisions(subject.values, spec)
+    towards = values if spec.kind == "multiclass" else values[:, 0]
+    pull = dict(zip(types, towards, strict=True))
+    masks = [_against(d, m, o, pull) for d, m, o in zip(documents, subject.masks, own[:, 0], strict=True)]
+    attacked = subject.marker.predict(documents, masks)
+    if spec.kind == "regression":  # the same threshold as without the attack
+        after = (attacked > np.median(subject.values, axis=0)).astype(np.int64)
+    else:
+        after = decisions(attacked, spec)
+    return float((after[:, 0] != own[:, 0]).mean())
+
+
+def _against(document: Document, mask: Sequence[bool], decision: int, pull: dict[str, Features]) -> Mask:
+    """As many words as the mask keeps, none with content, those that speak most against the decision."""
+
+    def favour(place: int) -> float:
+        value = pull[document.tokens[place]]
+        if np.ndim(value):
+            return float(value[decision])  # probability of the class decided for
+        return float(value) if decision else -float(value)
+
+    places = sorted((t for t, token in enumerate(document.tokens) if token in pull), key=favour)
+    chosen = set(places[: sum(mask)])
+    return tuple(t in chosen for t in range(len(mask)))

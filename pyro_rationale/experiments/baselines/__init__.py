@@ -1,0 +1,8 @@
+"""What rationales are compared with: other ways to mark words and to predict from them, behind one face."""
+
+from __future__ import annotations
+
+from pyro_rationale.experiments.baselines.methods import METHODS, Method, fit_method
+from pyro_rationale.prediction.rationalizer import Marker, RunMarker
+
+__all__ = ["METHODS", "Marker", "Method", "RunMarker", "fit_method"]

@@ -1,0 +1,377 @@
+"""What a benchmark consists of, read from a TOML file.
+
+    out = "runs/benchmark/planted"          # folder of the cells and tables
+    seeds = 5                               # 0 ... 4, or a list
+    rates = ["0.5x", "1x", 0.13]            # shares of words; "1x" is the gold share of the training texts
+    methods = ["chain", "relaxed"]
+    reference = "chain"                     # whom the others are tested against
+    curve = [0.05, 0.1, 0.2]                # also measure every model at these shares, without fitting again
+
+    [base]                                  # flags of the fit for everybody
+    threads = 1
+
+    [overrides.relaxed]                     # and for one method
+    temperature = 0.5
+
+    [[corpora]]
+    name = "planted"                        # of its folder; more keys are flags of the fit
+    data = "synthetic"
+    documents = 3000
+    [corpora.overrides.chain]               # one method on this corpus
+    span = 3.0
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pyro_rationale.build import starting_prior
+from pyro_rationale.config import Config, ModelOptions, TrainOptions
+from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.experiments.baselines.methods import METHODS, PLAIN
+
+Flags = dict[str, Any]
+PARTS: tuple[type, ...] = (DataOptions, ModelOptions, TrainOptions)
+OPTIONS: dict[str, Any] = {name: hint for part in PARTS for name, hint in typing.get_type_hints(part).items()}
+OF_DATA = {item.name for item in fields(DataOptions)}
+TOP = ("out", "seeds", "rates", "methods", "reference", "curve", "base", "overrides", "corpora")
+OF_CORPUS = ("name", "rates", "methods", "overrides")
+# What the grid itself, or the method, decides; a flag for it would be overruled without a word.
+DECIDED = {
+    "rate": "it is what rates lists",
+    "seed": "it is what seeds lists",
+    "lambda1": "methods are compared at a share of words: use rates",
+    "lambda2": "methods are compared at a share of words: use rates and span",
+    **{name: "the method decides it" for name in ("guide", *PLAIN)},
+}
+NAME = re.compile(r"[\w.+-]+")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A target share of words: absolute, or a multiple of the gold share.
+
+    Attributes:
+        label: as in the file; names the folder.
+        number: the share, or the multiple.
+        of_gold: whether it is a multiple.
+    """
+
+    label: str
+    number: float
+    of_gold: bool
+
+    def share(self, corpus: Corpus, name: str) -> float:
+        """The share of words, in training documents first and development documents second, never in test ones.
+
+        Raises:
+            ConfigError: no gold to multiply, or the product is no share.
+        """
+        if not self.of_gold:
+            return self.number
+        for documents in (corpus.train, corpus.dev):
+            marked = [(sum(d.gold), len(d.gold)) for d in documents if d.gold is not None]
+            kept, words = (sum(pair[i] for pair in marked) for i in (0, 1))
+            if kept:
+                share = round(self.number * kept / words, 4)
+                if not 0.0 < share < 1.0:
+                    raise ConfigError(f"corpora.{name}: {self.label} the gold share is {share:g}, no share of words")
+                return share
+        raise ConfigError(
+            f"corpora.{name}: no gold rationale in the training or development texts, so that {self.label} means "
+            "nothing; give rates as shares of words, as 0.1"
+        )
+
+
+@dataclass(frozen=True, eq=False)  # one object per corpus: it can be a key, whatever is in it
+class CorpusPlan:
+    """One corpus of the benchmark.
+
+    Attributes:
+        name: of its folder, and in tables.
+        flags: of the fit, for all methods.
+        overrides: more flags, by method.
+        rates: target shares.
+        methods: those of the benchmark that are fitted here.
+    """
+
+    name: str
+    flags: Flags
+    overrides: dict[str, Flags]
+    rates: tuple[Rate, ...]
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fit: a corpus, a target rate, a method, a seed."""
+
+    corpus: CorpusPlan
+    rate: Rate
+    method: str
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        """Its folder, below that of the benchmark."""
+        return Path(self.corpus.name, self.rate.label, self.method, f"seed-{self.seed}")
+
+    def __str__(self) -> str:
+        return f"{self.corpus.name}, {self.rate.label}, {self.method}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark.
+
+    Attributes:
+        out: folder of the cells and of the tables.
+        corpora: what is fitted on.
+        methods: names of :data:`pyro_rationale.experiments.baselines.methods.METHODS`.
+        seeds: of training; the texts and their split stay the same for all of them.
+        reference: the method that the others are tested against.
+        base: flags for all fits.
+        overrides: more flags, by method.
+        curve: shares of words at which every model is measured besides.
+    """
+
+    out: Path
+    corpora: tuple[CorpusPlan, ...]
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    reference: str
+    base: Flags = field(default_factory=dict)
+    overrides: dict[str, Flags] = field(default_factory=dict)
+    curve: tuple[float, ...] = ()
+
+    def cells(self) -> list[Cell]:
+        """All of them; seeds change slowest within a corpus, so that a table of one seed is there early."""
+        return [
+            Cell(corpus, rate, method, seed)
+            for corpus in self.corpora
+            for seed in self.seeds
+            for rate in corpus.rates
+            for method in corpus.methods
+        ]
+
+    def data(self, corpus: CorpusPlan) -> DataOptions:
+        """How a corpus is read: the same for all methods, rates and seeds."""
+        flags = {**self.base, **corpus.flags}
+        return DataOptions(**{name: flags[name] for name in OF_DATA & flags.keys()})
+
+    def config(self, cell: Cell, share: float) -> Config:
+        """The configuration of a cell whose target is `share`."""
+        own = cell.corpus
+        flags = {**self.base, **own.flags, **self.overrides.get(cell.method, {}), **own.overrides.get(cell.method, {})}
+        flags |= {"rate": share, "seed": cell.seed}
+
+        def part(kind: type[Any]) -> Any:
+            return kind(**{item.name: flags[item.name] for item in fields(kind) if item.name in flags})
+
+        try:
+            config = Config(part(DataOptions), part(ModelOptions), part(TrainOptions))
+            starting_prior(config, 1.0)  # a rate and a span that do not go together are told before any fit
+            return config
+        except ConfigError as problem:
+            raise ConfigError(f"{cell}: {problem}") from None
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a benchmark's file.
+
+    Raises:
+        ConfigError: it cannot be read, or something in it means nothing; the message names file and key.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise ConfigError(f"{path}: cannot be read ({reason}); name a TOML file") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigError(f"{path}: not TOML ({problem})") from None
+    try:
+        return make_plan(values, path.stem)
+    except ConfigError as problem:
+        raise ConfigError(f"{path}: {problem}") from None
+
+
+def make_plan(values: Mapping[str, Any], name: str = "benchmark") -> Plan:
+    """A plan from what the file says.
+
+    Args:
+        values: of the file.
+        name: of the folder in `runs/benchmark` if the file names none.
+
+    Raises:
+        ConfigError: a key or a value that means nothing.
+    """
+    _known(values, TOP, "")
+    methods = _strings(values, "methods", "a list of methods, as methods = [\"chain\", \"relaxed\"]")
+    _methods(methods, "methods")
+    reference = values.get("reference", methods[0])
+    if reference not in methods:
+        raise ConfigError(f"reference: {reference!r} is not among methods; take one of {', '.join(methods)}")
+    tables = values.get("corpora")
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError("corpora: expected at least one [[corpora]] table with name and data")
+    rates = _rates(values["rates"], "rates") if "rates" in values else None
+    corpora = tuple(_corpus(table, number, rates, methods) for number, table in enumerate(tables))
+    names = [corpus.name for corpus in corpora]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"corpora: {', '.join(sorted(repeated))} stands there twice; give each a name of its own")
+    out = values.get("out", f"runs/benchmark/{name}")
+    if not isinstance(out, str) or not out:
+        raise ConfigError(f"out: expected the name of a folder, got {out!r}")
+    base = _flags(_table(values, "base", "base"), "base")
+    overrides = _overrides(values, "overrides")
+    return Plan(Path(out), corpora, methods, _seeds(values), reference, base, overrides, _curve(values))
+
+
+def _corpus(
+    table: Mapping[str, Any], number: int, rates: tuple[Rate, ...] | None, methods: tuple[str, ...]
+) -> CorpusPlan:
+    name = table.get("name", table.get("data"))
+    where = f"corpora.{name if isinstance(name, str) and 'name' in table else number}"
+    if not isinstance(name, str) or not NAME.fullmatch(name) or not name.strip("."):
+        raise ConfigError(f"{where}.name: expected a name of letters, digits and . + - _ for the folder, got {name!r}")
+    own = _rates(table["rates"], f"{where}.rates") if "rates" in table else rates
+    if own is None:
+        raise ConfigError(f"{where}: no rates; give rates = [0.1] here, or at the top for all corpora")
+    some = methods
+    if "methods" in table:
+        some = _strings(table, "methods", "a list of methods, some of those at the top", f"{where}.")
+        if others := [method for method in some if method not in methods]:
+            raise ConfigError(f"{where}.methods: {others[0]} is not among methods at the top; add it there")
+    flags = _flags({k: v for k, v in table.items() if k not in OF_CORPUS}, where, OF_CORPUS)
+    return CorpusPlan(name, flags, _overrides(table, f"{where}.overrides"), own, some)
+
+
+def _overrides(values: Mapping[str, Any], where: str) -> dict[str, Flags]:
+    tables = _table(values, "overrides", where)
+    _methods(tables, where)
+    found = {}
+    for method in tables:
+        found[method] = _flags(_table(tables, method, f"{where}.{method}"), f"{where}.{method}")
+        if of_data := OF_DATA & found[method].keys():
+            raise ConfigError(
+                f"{where}.{method}.{min(of_data)}: all methods read the same texts; set it for the corpus"
+            )
+    return found
+
+
+def _table(values: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
+    found = values.get(key, {})
+    if not isinstance(found, dict):
+        raise ConfigError(f"{where}: expected a table of flags, [{where}], got {found!r}")
+    return found
+
+
+def _flags(values: Mapping[str, Any], where: str, more: Sequence[str] = ()) -> Flags:
+    """Flags of the fit, checked by name and type; dashes are as good as underscores."""
+    flags = {key.replace("-", "_"): value for key, value in values.items()}
+    _known(flags, (*OPTIONS, *more), f"{where}.")
+    for name, value in flags.items():
+        if name in DECIDED:
+            raise ConfigError(f"{where}.{name}: cannot be set here, for {DECIDED[name]}")
+        flags[name] = _typed(value, OPTIONS[name], f"{where}.{name}")
+    return flags
+
+
+def _typed(value: Any, hint: Any, where: str) -> Any:
+    """The value as the option wants it.
+
+    Raises:
+        ConfigError: it is of another type.
+    """
+    kinds = [kind for kind in typing.get_args(hint) if kind is not types.NoneType] if _is_union(hint) else [hint]
+    kind = kinds[0]
+    if typing.get_origin(kind) is tuple:
+        parts = typing.get_args(kind)
+        if isinstance(value, list) and (parts[-1] is Ellipsis or len(parts) == len(value)):
+            return tuple(_typed(item, parts[0], where) for item in value)
+        raise ConfigError(f"{where}: expected a list, got {value!r}")
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        told = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
+        raise ConfigError(f"{where}: expected {told}, got {value!r}")
+    return value
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _known(values: Iterable[str], names: Iterable[str], where: str) -> None:
+    names = list(names)
+    for key in values:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, 1)
+            remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(names))}"
+            raise ConfigError(f"{where}{key}: no such key; {remedy}")
+
+
+def _methods(names: Iterable[str], where: str) -> None:
+    for name in names:
+        if name not in METHODS:
+            near = difflib.get_close_matches(name, METHODS, 1)
+            remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(METHODS)}"
+            raise ConfigError(f"{where}: no method {name!r}; {remedy}")
+
+
+def _strings(values: Mapping[str, Any], key: str, expected: str, where: str = "") -> tuple[str, ...]:
+    found = values.get(key)
+    if not isinstance(found, list) or not found or not all(isinstance(item, str) for item in found):
+        raise ConfigError(f"{where}{key}: expected {expected}")
+    if len(set(found)) < len(found):
+        raise ConfigError(f"{where}{key}: something stands there twice")
+    return tuple(found)
+
+
+def _seeds(values: Mapping[str, Any]) -> tuple[int, ...]:
+    found = values.get("seeds", 1)
+    if isinstance(found, int) and not isinstance(found, bool) and found > 0:
+        return tuple(range(found))
+    if isinstance(found, list) and found and all(type(seed) is int and seed >= 0 for seed in found):
+        return tuple(dict.fromkeys(found))
+    raise ConfigError(f"seeds: expected how many, or a list of whole numbers from 0, got {found!r}")
+
+
+def _rates(found: Any, where: str) -> tuple[Rate, ...]:
+    if not isinstance(found, list) or not found:
+        raise ConfigError(f"{where}: expected a list of shares, as [0.1, \"1x\"], got {found!r}")
+    rates = tuple(_rate(item, where) for item in found)
+    if len({rate.label for rate in rates}) < len(rates):
+        raise ConfigError(f"{where}: something stands there twice")
+    return rates
+
+
+def _rate(found: Any, where: str) -> Rate:
+    of_gold = isinstance(found, str) and found.endswith("x")
+    try:
+        number = float(found[:-1] if of_gold else found)
+    except (TypeError, ValueError):
+        number = -1.0
+    if isinstance(found, bool) or not 0.0 < number < (float("inf") if of_gold else 1.0):
+        raise ConfigError(
+            f"{where}: expected a share of words between 0 and 1, or a multiple of the gold share as \"1.5x\", "
+            f"got {found!r}"
+        )
+    return Rate(f"{number:g}x" if of_gold else f"{number:g}", number, of_gold)
+
+
+def _curve(values: Mapping[str, Any]) -> tuple[float, ...]:
+    found = values.get("curve", [])
+    if not isinstance(found, list) or not all(type(item) in (int, float) and 0.0 < item <= 1.0 for item in found):
+        raise ConfigError(f"curve: expected a list of shares of words above 0 and at most 1, got {found!r}")
+    return tuple(sorted({float(item) for item in found}))

@@ -1,0 +1,135 @@
+"""ELBO, IWAE-K and exact log evidence on the same documents, and how good a proposal the guide is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.experiments.studies.bounds import FAR, measure
+from pyro_rationale.experiments.studies.common import (
+    Row,
+    check_json,
+    json_option,
+    run_documents,
+    run_option,
+    save,
+    show,
+    split_option,
+)
+from pyro_rationale.inference.posterior.evidence import LONGEST
+from pyro_rationale.inference.posterior.psis import TRUSTED
+from pyro_rationale.options import options_from
+
+
+@click.command("evidence")
+@run_option()
+@split_option()
+@options_from(DataOptions, show_defaults=False)
+@click.option("--number", default=200, show_default=True, type=click.IntRange(min=1), help="documents: the first ones")
+@click.option(
+    "--words",
+    default=LONGEST,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help=f"cut documents after this many words; exact figures exist up to {LONGEST}; 0: do not cut",
+)
+@click.option("--samples", default=1000, show_default=True, type=click.IntRange(min=2), help="largest K")
+@click.option(
+    "--repeats", default=20, show_default=True, type=click.IntRange(min=2), help="bounds of the largest K to average"
+)
+@click.option(
+    "--kappa",
+    default="own",
+    show_default=True,
+    type=click.Choice(("own", "1")),
+    help="weight of the log likelihood: the run's own, or 1 for p(y | x) itself",
+)
+@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(min=1), help="documents at once")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of the draws")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@json_option()
+def study(
+    flags: DataOptions,
+    folder: Path,
+    split: str,
+    number: int,
+    words: int,
+    samples: int,
+    repeats: int,
+    kappa: str,
+    batch_size: int,
+    seed: int,
+    device: str,
+    json_path: Path | None,
+) -> None:
+    """Bounds on the log evidence of a run's documents, the exact value of short ones, and the quality of weights."""
+    check_json(json_path)
+    fitted, documents = run_documents(folder, flags, split, device)
+    documents, cut = shorten(documents[:number], words)
+    weight = float(fitted.model.kappa) if kappa == "own" else 1.0
+    with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        measured = measure(fitted, documents, samples, repeats, weight, batch_size)
+    facts = {"run": str(folder), "documents": len(documents), "cut": cut, "words": words or None, "kappa": weight}
+    facts |= {"tau": fitted.config.tau, "samples": samples, "repeats": repeats, "seed": seed}
+    result: dict[str, Any] = facts | measured.summary()
+    report(result)
+    save(json_path, result | {"each": measured.each(documents)})
+
+
+def shorten(documents: Sequence[Document], words: int) -> tuple[list[Document], int]:
+    """The documents, none longer than `words` (0: as they are), and how many have been cut."""
+    if not words:
+        return list(documents), 0
+    return [_first(d, words) for d in documents], sum(len(d.tokens) > words for d in documents)
+
+
+def _first(document: Document, words: int) -> Document:
+    return replace(
+        document,
+        tokens=document.tokens[:words],
+        offsets=document.offsets[:words],
+        gold=None if document.gold is None else document.gold[:words],
+        opinion=None if document.opinion is None else document.opinion[:words],
+        maps=None if document.maps is None else tuple(flags[:words] for flags in document.maps),
+    )
+
+
+def report(result: dict[str, Any]) -> None:
+    """The tables on the terminal."""
+    if result["cut"]:
+        cut = f"{result['cut']} of {result['documents']}"
+        click.echo(f"{cut} documents were cut to their first {result['words']} words; their targets are as they were")
+    if result["enumerated"] < result["documents"]:
+        known = f"{result['enumerated']} of {result['documents']}"
+        click.echo(f"no exact evidence where the longest of a batch has over {LONGEST} words: there is one of {known}")
+    rows: list[Row] = list(result["bounds"])
+    if result["enumerated"]:
+        blank = dict.fromkeys(("standard_error", "gap", "above_evidence", "out_of_order"))
+        elbo, evidence = result["elbo"], result["log_evidence"]
+        above = result["exact_elbo_above_evidence"]
+        rows.insert(0, {"bound": "ELBO, exact", "nats": elbo, **blank, "gap": evidence - elbo, "above_evidence": above})
+        rows.append({"bound": "log evidence", "nats": evidence, **blank})
+    title = f"{result['run']}: nats per document, kappa = {result['kappa']:.4g}, guide fitted at tau {result['tau']:g}"
+    show(title, rows, digits=6)
+    quality = [
+        {"weights": name, **{f"{level:.0%}": value for level, value in zip(result["quantiles"], values, strict=True)}}
+        for name, values in ((f"ESS of {result['samples']}", result["ess"]), ("k-hat", result["k_hat"]))
+    ]
+    show("quantiles over documents", quality)
+    click.echo(
+        f"k-hat above {TRUSTED}: {result['k_hat_above']:.1%} of the documents ({result['k_hat_infinite']} of them "
+        f"without a tail to fit); constant tails: {result['k_hat_constant']}"
+    )
+    if result.get("far"):
+        click.echo(
+            f"{result['far']} documents are over {FAR:g} nat short of their evidence at K = {result['samples']}; "
+            f"k-hat says nothing against {result['far_unnoticed']} of them, for it knows only masks that were drawn"
+        )

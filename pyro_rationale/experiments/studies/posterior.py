@@ -1,0 +1,237 @@
+"""p(z | x, y) of a run's documents twice, by importance resampling and by Markov chains, and the amortization gap.
+
+Both methods share the model and nothing else: the chains' moves know the prior, not the guide. Where they agree the
+proposal is as good as its k-hat says; k-hat knows nothing of masks that were never drawn, and the chains do. Networks
+run in float64, for equal masks must have equal weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import Tensor
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.distributions import MaskDistribution
+from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.experiments.studies.common import (
+    Row,
+    batches_of,
+    check_json,
+    json_option,
+    run_documents,
+    run_option,
+    save,
+    show,
+    split_option,
+)
+from pyro_rationale.fitted import Fitted
+from pyro_rationale.inference.objectives.report import discrete
+from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
+from pyro_rationale.inference.posterior.importance import importance_posterior
+from pyro_rationale.inference.posterior.log_joint import Scorer
+from pyro_rationale.inference.posterior.mcmc_diagnostics import mixing
+from pyro_rationale.inference.posterior.psis import TRUSTED, psis
+from pyro_rationale.inference.posterior.refinement import amortization_gap, refine
+from pyro_rationale.optional import arviz
+from pyro_rationale.options import options_from
+
+AGREE = 0.03  # largest difference of word marginals that counts as agreement
+SHOWN = 10  # documents in the terminal's table
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much to compute: draws of importance resampling, chains and sweeps, steps of refinement."""
+
+    samples: int
+    chains: int
+    draws: int
+    warmup: int
+    block: int
+    steps: int
+    batch_size: int
+    proposal: str
+
+
+@click.command("posterior")
+@run_option()
+@split_option()
+@options_from(DataOptions, show_defaults=False)
+@click.option("--number", default=50, show_default=True, type=click.IntRange(min=1),
+              help=f"documents to compare on: the first whose k-hat is below {TRUSTED}")
+@click.option("--words", default=40, show_default=True, type=click.IntRange(min=0),
+              help="take documents of so many words at most, whole; 0: any")
+@click.option("--proposal", default="guide", show_default=True, type=click.Choice(("guide", "refined")),
+              help="what is resampled from: the guide, or the chain refined from it for each document")
+@click.option("--samples", default=100_000, show_default=True, type=click.IntRange(min=100),
+              help="draws of it per document")
+@click.option("--chains", default=8, show_default=True, type=click.IntRange(min=2), help="Markov chains per document")
+@click.option("--draws", default=500, show_default=True, type=click.IntRange(min=4), help="sweeps of each that count")
+@click.option("--warmup", default=100, show_default=True, type=click.IntRange(min=0), help="sweeps before")
+@click.option("--block", default=3, show_default=True, type=click.IntRange(1, 8), help="words redrawn together")
+@click.option("--refine-steps", "steps", default=300, show_default=True, type=click.IntRange(min=0),
+              help="Adam steps of the refined chains; 0: no amortization gap")
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of all draws")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="CPU threads")
+@json_option()
+def study(
+    flags: DataOptions, folder: Path, split: str, number: int, words: int, seed: int, device: str, threads: int,
+    json_path: Path | None, **effort: Any,
+) -> None:
+    """Compare posterior word marginals by importance resampling with those of Markov chains."""
+    check_json(json_path)
+    arviz()
+    if effort["proposal"] == "refined" and not effort["steps"]:
+        raise ConfigError("--proposal refined needs --refine-steps above 0")
+    torch.set_num_threads(threads)
+    fitted, documents = run_documents(folder, flags, split, device)
+    short = [d for d in documents if not words or len(d.tokens) <= words]
+    if not short:
+        raise DataError(f"--words {words}: no document is so short; raise it")
+    with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        result = compare(fitted, short, number, Effort(**effort))
+    facts = {"run": str(folder), "kappa": float(fitted.model.kappa), "tau": fitted.config.tau, "seed": seed}
+    result = {**facts, "words": words or None, **effort, **result}
+    report(result)
+    save(json_path, result)
+
+
+def proposal(fitted: Fitted, batch: Batch) -> MaskDistribution:
+    """The guide's masks, 0/1; a guide that can read targets reads them."""
+    return discrete(fitted.guide.posterior(batch, see_target=fitted.guide.target is not None))
+
+
+def compare(fitted: Fitted, documents: Sequence[Document], number: int, effort: Effort) -> dict[str, Any]:
+    """Everything about the first `number` documents that importance resampling serves; float64 afterwards.
+
+    Raises:
+        DataError: it serves none.
+    """
+    fitted.model.double()
+    fitted.guide.double()
+    chosen: list[Document] = []
+    found: list[Row] = []
+    marginals: list[Tensor] = []
+    seen = 0
+    while len(chosen) < number and seen < len(documents):
+        some = documents[seen : seen + effort.batch_size]
+        for document, row, mean in zip(some, *by_resampling(fitted, some, effort), strict=True):
+            seen += 1
+            if row["k_hat"] < TRUSTED:
+                chosen.append(document)
+                found.append({"document": document.id, "words": max(1, len(document.tokens)), **row})
+                marginals.append(mean)
+            if len(chosen) == number:
+                break
+    if not chosen:
+        raise DataError(
+            f"k-hat is {TRUSTED} or more on each of {seen} documents: the guide is too poor a proposal; try "
+            "--proposal refined"
+        )
+    for row, more in zip(found, by_chains(fitted, chosen, marginals, effort), strict=True):
+        row |= more
+    return {"documents": len(chosen), "seen": seen, "summary": summary(found), "each": found}
+
+
+def by_resampling(
+    fitted: Fitted, documents: Sequence[Document], effort: Effort
+) -> tuple[list[Row], list[Tensor]]:
+    """k-hat, effective sample size and largest Monte-Carlo error of each document, and its marginals `(n,)`."""
+    rows: dict[int, Row] = {}
+    marginals: dict[int, Tensor] = {}
+    for batch in batches_of(fitted, documents, 16):
+        assert batch.index is not None
+        with torch.no_grad():
+            q = proposal(fitted, batch)
+        if effort.proposal == "refined":  # for the posterior itself, whatever entropy the guide was fitted with
+            q = refine(fitted.model, q, batch, tau=1.0, steps=effort.steps)
+        drawn = importance_posterior(Scorer(fitted.model, batch), q, effort.samples)
+        k, ess, mean = psis(drawn.log_weights).k, drawn.ess, drawn.mean
+        error, evidence = drawn.error.amax(-1), drawn.log_evidence
+        for row, index in enumerate(batch.index.tolist()):
+            rows[index] = {"k_hat": float(k[row]), "ess": float(ess[row]), "error": float(error[row])}
+            rows[index]["log_evidence"] = float(evidence[row])
+            marginals[index] = mean[row, : int(batch.lengths[row])].cpu()
+    order = range(len(documents))
+    return [rows[i] for i in order], [marginals[i] for i in order]
+
+
+def by_chains(
+    fitted: Fitted, documents: Sequence[Document], marginals: Sequence[Tensor], effort: Effort
+) -> list[Row]:
+    """How far the chains' marginals are from those given, how the chains mix, and the amortization gap."""
+    rows: dict[int, Row] = {}
+    for batch in batches_of(fitted, documents, effort.batch_size):
+        assert batch.index is not None
+        scorer = Scorer(fitted.model, batch)
+        with torch.no_grad():
+            q = proposal(fitted, batch)
+        chains = gibbs_posterior(scorer, effort.chains, effort.draws, effort.warmup, block=effort.block, guide=q)
+        mixed = mixing(chains, batch.lengths)
+        gap = None
+        if effort.steps:
+            tau = fitted.config.tau
+            gap = amortization_gap(scorer, q, refine(fitted.model, q, batch, tau, steps=effort.steps), tau)
+        for row, index in enumerate(batch.index.tolist()):
+            mean = chains.mean[row, : len(marginals[index])].cpu()
+            rows[index] = {
+                "difference": float((mean - marginals[index]).abs().max()),
+                "chain_error": float(chains.error[row].max()),
+                "r_hat": float(mixed.r_hat[row]),
+                "chain_ess": float(mixed.ess[row]),
+                "leaps": float(chains.leaps[row]),
+            }
+            if gap is not None:
+                rows[index] |= {"objective": float(gap.amortized[row]), "gap": float(gap.gap[row])}
+                rows[index]["gap_error"] = float(gap.error[row])
+    return [rows[i] for i in range(len(documents))]
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """Figures over documents."""
+
+    def column(name: str) -> Tensor:
+        return torch.tensor([row[name] for row in rows], dtype=torch.float64)
+
+    difference = column("difference")
+    result: dict[str, Any] = {
+        "largest_difference": float(difference.max()),
+        "agree": int((difference < AGREE).sum()),
+        "largest_r_hat": float(column("r_hat").max()),
+        "smallest_chain_ess": float(column("chain_ess").min()),
+        "smallest_ess": float(column("ess").min()),
+        "median_ess": float(column("ess").median()),
+        "largest_error": float(column("error").max()),
+    }
+    if "gap" in rows[0]:
+        gap = column("gap")
+        result |= {"mean_gap": float(gap.mean()), "median_gap": float(gap.median()), "largest_gap": float(gap.max())}
+        result["gap_error"] = float(column("gap_error").square().sum().sqrt()) / len(rows)
+        result["gaps_below_zero"] = int((gap < -4 * column("gap_error") - 1e-9).sum())
+    return result
+
+
+def report(result: dict[str, Any]) -> None:
+    """The tables on the terminal."""
+    worst = sorted(result["each"], key=lambda row: -row["difference"])[:SHOWN]
+    columns = ("document", "words", "k_hat", "ess", "difference", "r_hat", "chain_ess", "gap")
+    rows = [{name: row[name] for name in columns if name in row} for row in worst]
+    show(f"{result['run']}: the {len(worst)} documents that differ most", rows, digits=3)
+    totals = result["summary"]
+    show("all documents", [{"figure": name.replace("_", " "), "value": value} for name, value in totals.items()])
+    click.echo(
+        f"k-hat below {TRUSTED}: {result['documents']} of the first {result['seen']} documents; word marginals by "
+        f"{result['samples']} draws and by {result['chains']} chains of {result['draws']} sweeps agree to {AGREE} "
+        f"on {totals['agree']} of them"
+    )

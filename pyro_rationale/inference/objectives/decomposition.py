@@ -1,0 +1,349 @@
+"""The ELBO beside the paper's expected cost: every term of DESIGN equation (3), and what the two sides differ by.
+
+    objective(kappa, tau) = E_q[ kappa log p(y | x, z) + log p(z) ] + tau H(q)                                     (2)
+    E_q[cost] = ( -objective(kappa, 1) + H(q) - log Z - kappa D/2 log(2 pi sigma^2) ) / gain                       (3)
+
+gain is kappa / (2 sigma^2) for ratings. For classes the cost is the cross entropy, gain is kappa, and the Gaussian
+constant goes. D counts the rated aspects of each document.
+
+The two sides are made of different things, so that a mistake in one of them shows:
+
+- *directly*: errors of the encoder's outputs, and expected numbers of kept words and of changes;
+- *from the ELBO*: log probabilities of the likelihood, KL(q || p) and H(q), and log Z.
+
+What is exact and what is averaged. Both sides average the reconstruction over the same K masks, drawn from the
+discrete guide. Independent, relaxed and chain guides: all that concerns masks alone is exact; counts come from
+marginals, the KL from the transition probabilities of both chains, H(q) and log Z from themselves. (The KL of
+`kl_divergence` is made of that same log Z and that same entropy: in (3) they would cancel, and be right whatever they
+are.) Recurrent guide: everything is an average over the same K masks, counts against log q and log p at them, log p
+again from transitions. `prefix_kl` and `prefix_entropy` have less noise, but see each word's alternatives where the
+counts see its decision: with them (3) holds only in the mean. As it is, (3) is an identity for each document and each
+set of draws, and its residual is rounding.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.corpus import Document, TaskKind
+from pyro_rationale.distributions import ChainPrior, IndependentMask, LinearChain, MaskDistribution, RecurrentMask
+from pyro_rationale.distributions.scan.scan import bernoulli_kl, softplus
+from pyro_rationale.inference.objectives.report import discrete
+from pyro_rationale.inference.posterior.evidence import iwae
+from pyro_rationale.models import NormalLikelihood, RationaleModel
+from pyro_rationale.training.distributed import ALONE, Group
+
+if TYPE_CHECKING:
+    from pyro_rationale.fitted import Fitted
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The numbers of a run that (2) and (3) need.
+
+    Attributes:
+        prior: p(z), by alpha and gamma in nats.
+        kappa: weight of the log likelihood.
+        gain: nats per unit of the paper's cost.
+        sigma: noise of a Normal likelihood, in scaled units; `None` for classes.
+        tau: weight of the entropy in the run's own objective.
+    """
+
+    prior: ChainPrior
+    kappa: float
+    gain: float
+    sigma: float | None
+    tau: float
+
+    @classmethod
+    def of(cls, model: RationaleModel, tau: float) -> Setting:
+        """As the model stands."""
+        likelihood = model.likelihood
+        sigma = float(likelihood.sigma) if isinstance(likelihood, NormalLikelihood) else None
+        return cls(model.prior, float(model.kappa), model.gain, sigma, tau)
+
+    @property
+    def lambdas(self) -> tuple[float, float]:
+        """The paper's penalties per kept word and per change."""
+        return self.prior.lambdas(self.gain)
+
+    @property
+    def gaussian(self) -> float:
+        """1/2 log(2 pi sigma^2), nats per rated aspect; 0 for classes."""
+        return 0.0 if self.sigma is None else 0.5 * math.log(2.0 * math.pi * self.sigma**2)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Per document, float64, `(N,)` each.
+
+    Attributes:
+        error: squared error of the scaled ratings, or cross entropy in nats; summed over what is rated.
+        kept: E|z|, words.
+        changes: E|dz|, changes between neighbours.
+        log_likelihood: E log p(y | x, z), nats, kappa = 1.
+        kl: KL(q || p), nats.
+        entropy: H(q), nats.
+        log_normalizer: log Z of the prior, nats.
+        rated: D, targets that are known.
+        words: length of the document.
+    """
+
+    error: Tensor
+    kept: Tensor
+    changes: Tensor
+    log_likelihood: Tensor
+    kl: Tensor
+    entropy: Tensor
+    log_normalizer: Tensor
+    rated: Tensor
+    words: Tensor
+
+    def cpu(self) -> Terms:
+        """The same on the CPU."""
+        return Terms(**{f.name: getattr(self, f.name).cpu() for f in fields(Terms)})
+
+    @staticmethod
+    def joined(parts: Sequence[Terms]) -> Terms:
+        """Terms of several batches as one."""
+        return Terms(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Terms)})
+
+    def under(self, prior: ChainPrior) -> Terms:
+        """The same guide and the same draws under another prior."""
+        lengths = self.words.long()
+        log_z = prior.log_normalizers(int(lengths.max()))[lengths.cpu()].to(self.words.device)
+        energy = prior.alpha * self.kept + prior.gamma * self.changes + log_z
+        return replace(self, kl=energy - self.entropy, log_normalizer=log_z)
+
+
+def objective(terms: Terms, kappa: float, tau: float) -> Tensor:
+    """Objective (2) per document, nats, `(N,)`; kappa = tau = 1 is the ELBO."""
+    return kappa * terms.log_likelihood - terms.kl - (1.0 - tau) * terms.entropy
+
+
+def direct_cost(terms: Terms, setting: Setting) -> Tensor:
+    """E_q of Lei et al. (2016), equation 2, in its units: errors and counts. `(N,)`."""
+    lambda1, lambda2 = setting.lambdas
+    return terms.error + lambda1 * terms.kept + lambda2 * terms.changes
+
+
+def cost_from_objective(terms: Terms, setting: Setting) -> Tensor:
+    """The same by equation (3), from the ELBO's own terms, `(N,)`."""
+    constant = setting.kappa * terms.rated * setting.gaussian
+    nats = -objective(terms, setting.kappa, 1.0) + terms.entropy - terms.log_normalizer - constant
+    return nats / setting.gain
+
+
+@dataclass(frozen=True)
+class Residual:
+    """How far the two sides of (3) are apart: of the means over documents, and of the worst document.
+
+    Both relative to the mean cost; the cost of one document may be 0.
+    """
+
+    mean: float
+    worst: float
+
+
+def residual(terms: Terms, setting: Setting) -> Residual:
+    """Of (3)."""
+    direct, derived = direct_cost(terms, setting), cost_from_objective(terms, setting)
+    scale = abs(float(direct.mean()))
+    if scale == 0.0:
+        scale = 1.0
+    return Residual(abs(float(derived.mean() - direct.mean())) / scale, float((derived - direct).abs().max()) / scale)
+
+
+# The terms of one batch.
+
+
+@torch.no_grad()
+def batch_terms(model: RationaleModel, q: MaskDistribution, batch: Batch, samples: int) -> Terms:
+    """All terms of a batch with targets, from `samples` masks per document (see above for what is averaged).
+
+    Args:
+        model: the generative program.
+        q: the guide's distribution, batch shape `(B,)`; a relaxed one stands for its discrete twin.
+        batch: with targets; NaN where an aspect is not rated.
+        samples: K >= 1, from torch's current generator.
+
+    Raises:
+        ValueError: the batch has no targets.
+    """
+    if batch.targets is None:
+        raise ValueError("expected a batch with targets, got none: a cost is a distance from them")
+    q = discrete(q)
+    z = q.sample(torch.Size([samples]))
+    outputs = model.encoder(batch.tokens, z, batch.lengths)
+    targets = batch.targets.to(outputs.dtype) if batch.targets.is_floating_point() else batch.targets
+    law, known = model.likelihood.observe(outputs, targets)
+    p = model.prior.distribution(batch.lengths, batch.tokens.shape[1], outputs.dtype)
+    kept, changes = _counts(q, z)
+    kl, entropy = _information(q, p, z)
+    whole = {
+        "error": _errors(_kind(model), outputs, targets).mean(0),
+        "kept": kept,
+        "changes": changes,
+        "log_likelihood": law.log_prob(known).mean(0),
+        "kl": kl,
+        "entropy": entropy,
+        "log_normalizer": p.log_normalizer,
+        "rated": (~targets.isnan()).sum(-1) if targets.dim() > 1 else torch.ones_like(targets),
+        "words": batch.lengths,
+    }
+    return Terms(**{name: value.double() for name, value in whole.items()})
+
+
+def _kind(model: RationaleModel) -> TaskKind:
+    kinds: dict[str, TaskKind] = {
+        "NormalLikelihood": "regression", "BernoulliLikelihood": "binary", "CategoricalLikelihood": "multiclass"
+    }
+    return kinds[type(model.likelihood).__name__]
+
+
+def _errors(kind: TaskKind, outputs: Tensor, targets: Tensor) -> Tensor:
+    """The paper's loss of outputs `(K, B, W)`, `(K, B)`, without a look at the likelihood's distribution."""
+    if kind == "multiclass":
+        chosen = outputs.gather(-1, targets.expand(outputs.shape[:-1])[..., None])[..., 0]
+        return torch.logsumexp(outputs, -1) - chosen
+    losses = softplus(outputs) - targets * outputs if kind == "binary" else (outputs - targets).square()
+    return torch.where(targets.isnan(), 0.0, losses).sum(-1)
+
+
+def _counts(q: MaskDistribution, z: Tensor) -> tuple[Tensor, Tensor]:
+    """E|z| and E|dz|, `(B,)`: from exact marginals, or counted on the draws `z (K, B, T)` of a recurrent guide."""
+    if not isinstance(q, RecurrentMask):
+        return q.mean.sum(-1), q.change.sum(-1)
+    both_words = q.word_mask[..., 1:]
+    return z.sum(-1).mean(0), ((z[..., 1:] != z[..., :-1]) & both_words).to(z.dtype).sum(-1).mean(0)
+
+
+def _information(q: MaskDistribution, p: LinearChain, z: Tensor) -> tuple[Tensor, Tensor]:
+    """KL(q || p) and H(q), `(B,)`: exact, or from log probabilities of the draws of a recurrent guide."""
+    if not isinstance(q, RecurrentMask):
+        return stepwise_kl(q, p), q.entropy()
+    entropy = _surprise(q, q.conditional_logits(z), z).mean(0)
+    off, on = p.transitions.unbind(-1)
+    before = F.pad(z[..., :-1], (1, 0))
+    return (q.log_prob(z) + _surprise(q, torch.where(before > 0, on, off), z)).mean(0), entropy
+
+
+def _surprise(q: MaskDistribution, logits: Tensor, z: Tensor) -> Tensor:
+    """-log probability of the masks `z (K, B, T)`, word by word from their logits, `(K, B)`."""
+    losses = F.binary_cross_entropy_with_logits(logits, z, reduction="none")
+    return torch.where(q.word_mask, losses, 0.0).sum(-1)
+
+
+def stepwise_kl(q: MaskDistribution, p: LinearChain) -> Tensor:
+    """KL(q || p) by the chain rule, `(B,)`: sum_t E KL(q(z_t | z_{t-1}) || p(z_t | z_{t-1})), exact.
+
+    Raises:
+        TypeError: q is not a Markov chain.
+    """
+    if isinstance(q, LinearChain):
+        here = q.transitions
+    elif isinstance(q, IndependentMask):
+        here = q.logits[..., None].expand(*q.logits.shape, 2)
+    else:
+        raise TypeError(f"expected independent words or a chain, got {type(q).__name__}")
+    off, on = bernoulli_kl(here, p.transitions).unbind(-1)
+    before = F.pad(q.mean[..., :-1], (1, 0))
+    return torch.where(q.word_mask, (1.0 - before) * off + before * on, 0.0).sum(-1)
+
+
+# A whole set of documents.
+
+
+def in_precision(fitted: Fitted, dtype: torch.dtype) -> Fitted:
+    """The run with networks that compute in `dtype`; the given one is left as it is."""
+    if fitted.model.encoder.output.weight.dtype == dtype:
+        return fitted
+    model, guide = copy.deepcopy(fitted.model).to(dtype), copy.deepcopy(fitted.guide).to(dtype)
+    # Kappa and the prior are float64 whatever the networks are.
+    model.kappa, model.prior_fields = fitted.model.kappa.clone(), fitted.model.prior_fields.clone()
+    return replace(fitted, model=model, guide=guide)
+
+
+def all_terms(
+    fitted: Fitted, documents: Sequence[Document], samples: int, batch_size: int = 64, seed: int = 0
+) -> Terms:
+    """Terms of all documents, from the shortest to the longest."""
+    parts = []
+    with _seeded(fitted, seed):
+        for batch in _batches(fitted, documents, batch_size):
+            parts.append(batch_terms(fitted.model, fitted.guide.posterior(batch), batch, samples))
+    return Terms.joined(parts)
+
+
+def iwae_bound(
+    fitted: Fitted, documents: Sequence[Document], samples: int, batch_size: int = 64, seed: int = 0
+) -> float:
+    """Mean over documents of log 1/K sum_k w_k at kappa = 1, nats (Burda et al. 2016)."""
+    total = 0.0
+    with _seeded(fitted, seed):
+        for batch in _batches(fitted, documents, batch_size):
+            q = fitted.guide.posterior(batch)
+            total += float(iwae(fitted.model, q, batch, (samples,), kappa=1.0)[samples].mean.sum())
+    return total / len(documents)
+
+
+# The run's two figures for the record of its training.
+
+
+@dataclass(frozen=True)
+class Held:
+    """ELBO (kappa = tau = 1, nats) and expected cost (the paper's units) per held-out document."""
+
+    elbo: float
+    cost: float
+
+
+def held_out(
+    fitted: Fitted, batches: BucketedBatches, prior: ChainPrior, batch_size: int = 256, group: Group = ALONE
+) -> Held:
+    """Both figures in the middle of training, one mask per document; each process of a group takes its part of them.
+
+    Under the prior asked for, not the one that training is at, or the figures would be of other scales from epoch to
+    epoch; and with the sigma that fits the errors of these masks, since training leaves its own until the end.
+    """
+    fitted.eval()
+    parts = []
+    with _seeded(fitted, group.rank):
+        for batch in group.part(batches.ordered(batch_size)):
+            batch = batch.to(fitted.device)
+            terms = batch_terms(fitted.model, fitted.guide.posterior(batch), batch, 1)
+            parts.append(terms if group.alone else terms.cpu())
+    parts = [part for some in group.gathered(parts) for part in some]
+    terms = Terms.joined(parts).under(prior)
+    now = Setting.of(fitted.model, 1.0)
+    likelihood = float(terms.log_likelihood.mean())
+    if now.sigma is not None:
+        rated = float(terms.rated.mean())
+        variance = max(float(terms.error.mean()) / rated, 1e-8)
+        likelihood = -rated * (0.5 * math.log(2.0 * math.pi * variance)) - float(terms.error.mean()) / (2.0 * variance)
+    cost = direct_cost(terms, replace(now, prior=prior))
+    return Held(likelihood - float(terms.kl.mean()), float(cost.mean()))
+
+
+def _batches(fitted: Fitted, documents: Sequence[Document], batch_size: int) -> Iterator[Batch]:
+    for batch in BucketedBatches(documents, fitted.vocabulary, fitted.spec, batch_size).ordered(batch_size):
+        yield batch.to(fitted.device)
+
+
+@contextmanager
+def _seeded(fitted: Fitted, seed: int) -> Iterator[None]:
+    """Without gradients; torch's generators start from `seed` inside, and are as before outside."""
+    with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []), torch.no_grad():
+        torch.manual_seed(seed)
+        yield

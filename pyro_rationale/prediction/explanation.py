@@ -1,0 +1,211 @@
+"""A prediction with its rationale, as an object to compute with, to print, or to look at in a notebook."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyro_rationale.prediction.predictor import Mask, Reading
+from pyro_rationale.reporting.console import UNREAD_SHOWN, Span, harmless, rationale, snippets, spans
+
+SHADE = "255,160,0"  # amber: with the page's own black or white letters on it, readable up to STRONGEST
+STRONGEST = 0.45  # opacity of the shade of a word that is surely kept
+FAINTEST = 0.01  # inclusion probability below which a word is not shaded
+LEGEND = (
+    '<div style="font-size:.8em;opacity:.75">underlined: the most probable rationale; shade: the probability that a '
+    "word is kept</div>"
+)
+
+
+@dataclass(frozen=True)
+class OtherRationale:
+    """One of several rationales of a text.
+
+    Attributes:
+        mask: True on kept words.
+        spans: the kept runs as `(start, end)` characters of the text.
+        words: the kept runs as one line.
+        frequency: its share of the posterior draws.
+        log_probability: log q(mask | text).
+        prediction: from these words, as :attr:`Explanation.prediction`.
+    """
+
+    mask: Mask
+    spans: tuple[Span, ...]
+    words: str
+    frequency: float
+    log_probability: float
+    prediction: Any
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation:
+    """What is predicted of a text, and from which of its words.
+
+    `str()` is the text with the rationale in brackets; notebooks show it with every word shaded by the probability
+    that it is kept and the rationale underlined.
+
+    Attributes:
+        text: as given.
+        tokens: the words that were read, lower-cased; `n` of them.
+        offsets: `(start, end)` characters of each in `text`.
+        inclusion: P(word is kept | text), `n` numbers.
+        mask: the most probable rationale, True on its words.
+        spans: its runs as `(start, end)` characters of `text`.
+        prediction: from the rationale alone: a number, a tuple of numbers (several targets), or a label.
+        probabilities: of each label; `None` for numbers.
+        interval: `(low, high)` around a number, or one per target; `None` for labels.
+        level: probability of the interval.
+        alternatives: distinct rationales, the most probable first (which is `mask`); none of a text without words.
+        names: of the targets.
+    """
+
+    text: str
+    tokens: tuple[str, ...]
+    offsets: tuple[Span, ...]
+    inclusion: tuple[float, ...]
+    mask: Mask
+    spans: tuple[Span, ...]
+    prediction: Any
+    probabilities: dict[Any, float] | None
+    interval: Any
+    level: float
+    alternatives: tuple[OtherRationale, ...]
+    names: tuple[str, ...]
+    _plain: str
+
+    @classmethod
+    def of(
+        cls,
+        reading: Reading,
+        predicted: Callable[[Sequence[float]], Any],
+        names: tuple[str, ...],
+        level: float,
+        labels: Callable[[Sequence[float]], dict[Any, float]] | None = None,
+        single: bool = True,
+    ) -> Explanation:
+        """Of what a fitted run made of a text.
+
+        Args:
+            reading: with the most probable mask as the kept one.
+            predicted: from `Reading.values` to a prediction.
+            names: of the targets.
+            level: of the reading's interval.
+            labels: from `Reading.values` to the probabilities of the labels.
+            single: one target, whose interval stands alone.
+        """
+        document = reading.document
+        interval: Any = reading.interval
+        if interval is not None and single:
+            interval = interval[0]
+        others = (
+            OtherRationale(
+                other.mask,
+                tuple(spans(document, other.mask)),
+                snippets(document, other.mask),
+                other.frequency,
+                other.log_probability,
+                predicted(other.values),
+            )
+            for other in (reading.alternatives if document.tokens else ())
+        )
+        return cls(
+            text=document.text,
+            tokens=document.tokens,
+            offsets=document.offsets,
+            inclusion=reading.inclusion,
+            mask=reading.mode,
+            spans=tuple(spans(document, reading.mode)),
+            prediction=predicted(reading.values),
+            probabilities=None if labels is None else labels(reading.values),
+            interval=interval,
+            level=level,
+            alternatives=tuple(others),
+            names=names,
+            _plain=rationale(document, reading.mode, plain=True).plain,
+        )
+
+    def __str__(self) -> str:
+        return f"{self._verdict()}\n{self._plain}"
+
+    def __repr__(self) -> str:
+        kept = " … ".join(harmless(self.text[start:end]) for start, end in self.spans)
+        return f"<Explanation: {self._verdict()}; kept: {kept or '(nothing)'}>"
+
+    def _repr_html_(self) -> str:
+        """One block without scripts, style sheets or links; it takes letters and background from the page."""
+        return self._block() + LEGEND
+
+    def _block(self) -> str:
+        return (
+            '<div style="max-width:60em;margin:.6em 0;line-height:1.8">'
+            f'<div style="font-weight:600">{html.escape(self._verdict())}</div>'
+            f'<div dir="auto" style="white-space:pre-wrap;overflow-wrap:anywhere">{self._marked()}</div>'
+            f"{self._others()}</div>"
+        )
+
+    def _verdict(self) -> str:
+        """The prediction in a line."""
+        if self.probabilities is not None:
+            likely = sorted(self.probabilities.items(), key=lambda item: -item[1])[:5]
+            return f"predicted {self.prediction}  ({', '.join(f'{label}: {p:.1%}' for label, p in likely)})"
+        several = isinstance(self.prediction, tuple)
+        numbers = self.prediction if several else (self.prediction,)
+        intervals = self.interval if several else (self.interval,)
+        parts = []
+        for name, number, (low, high) in zip(self.names, numbers, intervals, strict=True):
+            label = f"{name}: " if several else ""
+            parts.append(f"{label}{number:.4g} ({100 * self.level:g}% interval {low:.4g} to {high:.4g})")
+        return f"predicted {'; '.join(parts)}"
+
+    def _marked(self) -> str:
+        """The text, escaped, with shades and underlines."""
+        text = harmless(self.text)
+        starts, ends = {start for start, _ in self.spans}, {end for _, end in self.spans}
+        pieces, position = [], 0
+        for (start, end), p in zip(self.offsets, self.inclusion, strict=True):
+            pieces.append(html.escape(text[position:start]))
+            if start in starts:
+                pieces.append('<u style="text-decoration-thickness:.15em;text-underline-offset:.2em;font-weight:600">')
+            word = html.escape(text[start:end])
+            if p >= FAINTEST:
+                style = f"background:rgba({SHADE},{STRONGEST * p:.3f});border-radius:.2em"
+                word = f'<span style="{style}" title="kept with probability {p:.2f}">{word}</span>'
+            pieces.append(word)
+            if end in ends:
+                pieces.append("</u>")
+            position = end
+        unread = text[position:]
+        if unread.strip() and len(unread) > UNREAD_SHOWN:
+            unread = unread[:UNREAD_SHOWN] + "…"
+        return "".join(pieces) + (f'<span style="opacity:.6">{html.escape(unread)}</span>' if unread else "")
+
+    def _others(self) -> str:
+        """The alternatives, folded away."""
+        others = [other for other in self.alternatives if other.mask != self.mask]
+        if not others:
+            return ""
+        lines = "".join(
+            f"<li>{html.escape(other.words)} <span style='opacity:.75'>&rarr; {html.escape(_short(other.prediction))}, "
+            f"{other.frequency:.0%} of the draws</span></li>"
+            for other in others
+        )
+        return f"<details><summary>other rationales: {len(others)}</summary><ul>{lines}</ul></details>"
+
+
+class Explanations(list[Explanation]):
+    """A list that notebooks show one below the other."""
+
+    def __init__(self, items: Iterable[Explanation] = ()) -> None:
+        super().__init__(items)
+
+    def _repr_html_(self) -> str:
+        return "".join(item._block() for item in self) + LEGEND
+
+
+def _short(prediction: Any) -> str:
+    """A prediction in a few characters."""
+    values = prediction if isinstance(prediction, tuple) else (prediction,)
+    return ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)

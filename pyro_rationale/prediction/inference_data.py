@@ -1,0 +1,313 @@
+"""`posterior.nc`: which groups and variables it has, and how the draws of many documents get into it.
+
+The names are those of ArviZ's schema (InferenceData specification, 2024) where it has one. Dimensions are chain, draw,
+document and word; `document` carries the ids, `word` the positions from 0. With one target, ratings have no
+dimension `target`. Files are read by `pyro_rationale.prediction.netcdf.load`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_rationale import __version__
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.prediction.netcdf import DITHER, GroupFile, dithered
+from pyro_rationale.prediction.posterior_draws import LONGEST, Draws, Inspected, has_target, inspect_documents
+from pyro_rationale.training.fit import describe_prior
+
+if TYPE_CHECKING:
+    from pyro_rationale.fitted import Fitted
+
+BLOCK = 2**24  # bytes of draws that are gathered before they are written
+DOCUMENTS = 32  # written together, at most
+UNKNOWN = -1  # gold of words that nobody annotated
+WORDS = ("chain", "draw", "document", "word")
+DRAWS = WORDS[:3]
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many draws: `samples` per document in all, in `chains` of equal length."""
+
+    samples: int = 500
+    chains: int = 4
+
+    def __post_init__(self) -> None:
+        if self.chains < 1:
+            raise ConfigError(f"--chains: expected at least 1, got {self.chains}")
+        if self.samples < 4 * self.chains:
+            raise ConfigError(f"--samples: expected at least 4 draws per chain ({4 * self.chains}), got {self.samples}")
+
+    @property
+    def draws(self) -> int:
+        """Per chain; `samples` is rounded up."""
+        return -(-self.samples // self.chains)
+
+
+def write_posterior(
+    path: Path,
+    fitted: Fitted,
+    documents: Sequence[Document],
+    size: Size | None = None,
+    seed: int = 0,
+    progress: Callable[[], object] = lambda: None,
+) -> None:
+    """Draw, weigh and store, a few documents at a time.
+
+    Args:
+        path: of the file; replaced if it is there.
+        fitted: a run.
+        documents: at least one; what has no target is left out of observed data and likelihood.
+        size: how many draws.
+        seed: of the draws, together with each text.
+        progress: called after each document.
+
+    Raises:
+        DataError: no documents.
+        ConfigError: h5netcdf is not installed.
+    """
+    if not documents:
+        raise DataError("expected at least one document to draw masks of, got none")
+    layout = _Layout(fitted, documents, size or Size())
+    with GroupFile(path, layout.attrs(seed)) as file:
+        layout.begin(file)
+        block: list[Inspected] = []
+        for inspected in inspect_documents(fitted, documents, layout.size.chains * layout.size.draws, seed):
+            block.append(inspected)
+            if len(block) == layout.block:
+                layout.put(block)
+                block = []
+            progress()
+        if block:
+            layout.put(block)
+        layout.end()
+
+
+class _Layout:
+    """One file being written: dimensions, variables, and how far it is."""
+
+    def __init__(self, fitted: Fitted, documents: Sequence[Document], size: Size) -> None:
+        self.fitted, self.documents, self.size = fitted, documents, size
+        self.spec = fitted.spec
+        self.words = max(1, max(len(document.tokens) for document in documents))
+        self.rated = [i for i, document in enumerate(documents) if has_target(document)]
+        cells = size.chains * size.draws * (2 * self.words + 64)
+        self.block = max(1, min(DOCUMENTS, len(documents), BLOCK // cells))
+        self.done = self.done_rated = 0
+        shape = (size.chains, size.draws, LONGEST)
+        self.span_count = {group: np.zeros(shape, dtype=np.int64) for group in ("posterior", "prior")}
+        self.file: GroupFile
+
+    def attrs(self, seed: int) -> dict[str, str | int | float]:
+        """What the whole file is about."""
+        fitted = self.fitted
+        prior = describe_prior(fitted.model.prior, fitted.model.gain)
+        return {
+            "title": f"posterior and prior draws of rationales, run {fitted.name}",
+            "creation_library": "pyro_rationale",
+            "creation_library_version": __version__,
+            "inference_library": "pyro-ppl",
+            "sampling": "every draw is independent of all others: chains are sets of draws from one guide, there is "
+            "nothing to warm up or to converge, and r_hat = 1 says no more than that. For az.loo give reff=1.",
+            "guide": fitted.config.guide,
+            "estimator": fitted.config.estimator,
+            "task": self.spec.kind,
+            "targets": json.dumps(self.spec.names, ensure_ascii=False),
+            "classes": json.dumps(self.spec.classes, ensure_ascii=False),
+            "kappa": float(fitted.model.kappa),
+            "tau": float(fitted.config.tau),
+            "seed": seed,
+            **{f"prior_{name}": value for name, value in prior.items()},
+        }
+
+    def begin(self, file: GroupFile) -> None:
+        """All groups, variables and coordinates."""
+        self.file = file
+        for group, what in (
+            ("posterior", "draws from the guide q(z | x), which has not seen y, and what they predict"),
+            ("prior", "draws from p(z), the chain prior in force, for texts of these lengths"),
+        ):
+            self._group(group, what, *WORDS, "length", *self._last_dim())
+            self._draws(group)
+        for group, mask in (("posterior_predictive", "z from posterior"), ("prior_predictive", "z from prior")):
+            what = f"targets drawn from p(y | x, z), {mask}; kappa has no part in it"
+            self._group(group, what, *DRAWS, *self._aspects())
+            self._variable(group, "y", (*DRAWS, *self._aspects()), self._kind(), "in the user's units")
+        self._statistics()
+        self._constants()
+        if self.rated:
+            self._observed()
+
+    def put(self, block: Sequence[Inspected]) -> None:
+        """The next documents."""
+        here = slice(self.done, self.done + len(block))
+        self.done += len(block)
+        for group in ("posterior", "prior"):
+            self._put_draws(group, [getattr(item, group) for item in block], here)
+        for name in ("log_prior", "log_q", "log_weight"):
+            self.file.put("sample_stats", name, self._chains([getattr(b.weights, name) for b in block]), document=here)
+        for name in ("khat", "ess", "elpd"):
+            self.file.put("sample_stats", name, np.array([getattr(b.weights, name) for b in block]), document=here)
+        inclusion = self._padded([item.inclusion for item in block], np.float32)
+        self.file.put("sample_stats", "inclusion", inclusion, document=here)
+        self.file.put("sample_stats", "mode", self._padded([item.mode for item in block], np.int8), document=here)
+        likelihood = [b.weights.log_likelihood for b in block if b.weights.log_likelihood is not None]
+        if likelihood:
+            there = slice(self.done_rated, self.done_rated + len(likelihood))
+            self.done_rated += len(likelihood)
+            self.file.put("log_likelihood", "y", self._chains([dithered(v) for v in likelihood]), document=there)
+
+    def end(self) -> None:
+        """What is summed over documents."""
+        for group, count in self.span_count.items():
+            self.file.put(group, "span_count", count)
+
+    def _draws(self, group: str) -> None:
+        """Variables of the groups posterior and prior."""
+        self._variable(group, "z", WORDS, np.int8, "1 on kept words; 0 behind the end of a document")
+        self._variable(group, "rate", DRAWS, np.float32, "share of the document's words that are kept")
+        self._variable(group, "spans", DRAWS, np.int32, "number of runs of kept words")
+        self._variable(group, "span", DRAWS, np.float32, "mean length of the runs, in words; 0 where nothing is kept")
+        text = f"runs of this length in all documents together; {LONGEST} counts longer ones as well"
+        self._variable(group, "span_count", ("chain", "draw", "length"), np.int64, text)
+        text = {
+            "regression": "E[y | x, z], in the user's units",
+            "binary": "P(y = second class | x, z)",
+            "multiclass": "P(y = class | x, z)",
+        }[self.spec.kind]
+        self._variable(group, "prediction", (*DRAWS, *self._last_dim()), np.float32, text)
+
+    def _statistics(self) -> None:
+        self._group("sample_stats", "how the posterior draws stand to the model", *WORDS)
+        for name, what in (
+            ("log_prior", "log p(z), nats"),
+            ("log_q", "log q(z | x), nats"),
+            ("log_weight", "kappa log p(y | x, z) + log p(z) - log q(z | x), nats; NaN where no target is known"),
+        ):
+            self._variable("sample_stats", name, DRAWS, np.float32, what)
+        for name, what in (
+            ("khat", "Pareto shape of the importance weights; above 0.7 they cannot be trusted"),
+            ("ess", "effective sample size of the importance weights"),
+            ("elpd", "log of the mean of p(y | x, z) over the draws, which have not seen y; nats"),
+        ):
+            self._variable("sample_stats", name, ("document",), np.float64, what)
+        self._variable("sample_stats", "inclusion", WORDS[2:], np.float32, "P(word is kept | x), from the guide itself")
+        self._variable("sample_stats", "mode", WORDS[2:], np.int8, "the most probable mask")
+
+    def _constants(self) -> None:
+        group = "constant_data"
+        self._group(group, "the texts", *WORDS[2:])
+        self._variable(group, "tokens", WORDS[2:], None, "words as the model reads them; empty behind the end")
+        self._variable(group, "lengths", ("document",), np.int32, "words")
+        lengths = np.array([len(document.tokens) for document in self.documents])
+        self.file.put(group, "lengths", lengths)
+        given = [name for name in ("gold", "opinion") if any(getattr(d, name) is not None for d in self.documents)]
+        notes = {"gold": "1 on words of the annotated rationale", "opinion": "1 on the words that carry the rating"}
+        for name in given:
+            self._variable(group, name, WORDS[2:], np.int8, f"{notes[name]}, 0 on others, {UNKNOWN} where unknown")
+        for start in range(0, len(self.documents), self.block):
+            here = slice(start, start + self.block)
+            block = self.documents[here]
+            self.file.put(group, "tokens", self._padded([d.tokens for d in block], object, ""), document=here)
+            for name in given:
+                flags = [[UNKNOWN] * len(d.tokens) if getattr(d, name) is None else getattr(d, name) for d in block]
+                self.file.put(group, name, self._padded(flags, np.int8, UNKNOWN), document=here)
+
+    def _observed(self) -> None:
+        rated = [self.documents[i] for i in self.rated]
+        targets = np.array([document.targets for document in rated], dtype=np.float64)
+        whole = self.spec.kind != "regression" and not np.isnan(targets).any()
+        dims = ("document", *self._aspects())
+        self._group("observed_data", "documents of which a target is known", *dims, documents=self.rated)
+        kind = self._kind() if whole else np.float64
+        self._variable("observed_data", "y", dims, kind, "in the user's units; NaN where unknown")
+        self.file.put("observed_data", "y", targets if "target" in dims else targets[:, 0])
+        self._group(
+            "log_likelihood",
+            "documents of which a target is known. az.loo weighs draws as if they had seen y, which those of the guide "
+            "have not: their own predictive density is sample_stats.elpd",
+            *DRAWS,
+            documents=self.rated,
+        )
+        text = f"log p(y | x, z), nats, all targets together, within {DITHER:g}: az.loo refuses equal weights"
+        self._variable("log_likelihood", "y", DRAWS, np.float64, text)
+
+    # One group, one variable, one block.
+
+    def _group(self, name: str, what: str, *dims: str, documents: Sequence[int] | None = None) -> None:
+        """A group with the coordinates of these dimensions."""
+        chosen = range(len(self.documents)) if documents is None else documents
+        values: dict[str, Any] = {
+            "chain": np.arange(self.size.chains),
+            "draw": np.arange(self.size.draws),
+            "document": _labels(self.documents)[list(chosen)],
+            "word": np.arange(self.words),
+            "length": np.arange(1, LONGEST + 1),
+            "target": np.array(self.spec.names, dtype=object),
+            "class": np.array(self.spec.classes, dtype=object),
+        }
+        self.file.group(name, {dim: len(values[dim]) for dim in dims}, {"description": what})
+        for dim in dims:
+            text = values[dim].dtype == object
+            self.file.variable(name, dim, (dim,), None if text else np.int64)
+            self.file.put(name, dim, values[dim])
+
+    def _variable(self, group: str, name: str, dims: Sequence[str], kind: Any, what: str) -> None:
+        self.file.variable(group, name, dims, kind, {"description": what}, {"chain": 1, "document": self.block})
+
+    def _put_draws(self, group: str, draws: Sequence[Draws], here: slice) -> None:
+        z = np.zeros((self.size.chains, self.size.draws, len(draws), self.words), dtype=np.int8)
+        for i, item in enumerate(draws):
+            z[:, :, i, : item.z.shape[1]] = item.z.reshape(*z.shape[:2], -1)
+        self.file.put(group, "z", z, document=here)
+        for name in ("rate", "spans", "span"):
+            self.file.put(group, name, self._chains([getattr(item, name) for item in draws]), document=here)
+        last = slice(None) if self._last_dim() else 0
+        prediction = self._chains([item.prediction for item in draws])[..., last]
+        self.file.put(group, "prediction", prediction, document=here)
+        last = slice(None) if self._aspects() else 0
+        self.file.put(f"{group}_predictive", "y", self._chains([item.y for item in draws])[..., last], document=here)
+        for item in draws:
+            self.span_count[group] += item.span_count.reshape(self.span_count[group].shape)
+
+    def _chains(self, values: Sequence[Array]) -> Array:
+        """Draws of `B` documents, `(S, *)` each, as `(chain, draw, B, *)`."""
+        together = np.stack(values, 1)
+        return together.reshape(self.size.chains, self.size.draws, *together.shape[1:])
+
+    def _padded(self, rows: Sequence[Any], kind: Any, fill: Any = 0) -> Array:
+        padded = np.full((len(rows), self.words), fill, dtype=kind)
+        for row, values in zip(padded, rows, strict=True):
+            row[: len(values)] = values
+        return padded
+
+    def _aspects(self) -> tuple[str, ...]:
+        return ("target",) if len(self.spec.names) > 1 else ()
+
+    def _last_dim(self) -> tuple[str, ...]:
+        return ("class",) if self.spec.kind == "multiclass" else self._aspects()
+
+    def _kind(self) -> Any:
+        """Ratings are numbers; labels and classes are counted."""
+        return np.float32 if self.spec.kind == "regression" else np.int32
+
+
+def _labels(documents: Sequence[Document]) -> Array:
+    """Ids; one that comes again gets a number, for labels must be distinct."""
+    seen: Counter[str] = Counter()
+    labels = []
+    for document in documents:
+        seen[document.id] += 1
+        count = seen[document.id]
+        labels.append(document.id if count == 1 else f"{document.id} ({count})")
+    return np.array(labels, dtype=object)

@@ -1,0 +1,273 @@
+"""Draws of masks and ratings, from the posterior and from the prior, of many documents: what `posterior.nc` holds.
+
+Every document is drawn by itself, from a stream that its text seeds, as in `posterior.read`: its draws are the same in
+whatever company it comes. Masks are packed, a bit per word, and the networks read each distinct mask once, so that
+draws of one mask have one likelihood to the last bit. Results go to the file a few documents at a time; memory grows
+neither with the documents nor, beyond a bit per word and some numbers, with the draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import encode_batch
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.inference.objectives.report import discrete
+from pyro_rationale.inference.posterior.psis import psis
+from pyro_rationale.prediction.draws import seed_of, seeded
+from pyro_rationale.prediction.predictor import evaluating, unlabelled
+from pyro_rationale.prediction.units import Numbers, drawn_values, values_of
+
+if TYPE_CHECKING:
+    from pyro_rationale.distributions import MaskDistribution
+    from pyro_rationale.fitted import Fitted
+
+Bits = NDArray[np.uint8]
+Whole = NDArray[np.int64]
+
+ROWS = 256  # masks that the encoder reads at once; sorted, so few that like lengths stand together
+CELLS = 2**22  # words times masks at once, as floats
+LONGEST = 50  # words; runs of so many or more are counted together
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks of one document: `S` of them, of which `U` distinct.
+
+    Attributes:
+        packed: the distinct ones, a bit per word, `(U, ceil(n / 8))`.
+        place: which of them each draw is, `(S,)`.
+        words: n.
+    """
+
+    packed: Bits
+    place: Whole
+    words: int
+
+    def unpacked(self, rows: slice | Whole = slice(None)) -> Bits:
+        """Distinct masks as 0 and 1, `(U', n)`."""
+        return np.unpackbits(self.packed[rows], axis=1, count=self.words)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """`S` draws of a mask of one document, and what follows from them.
+
+    Attributes:
+        z: `(S, n)`, 0 and 1.
+        rate: share of the words kept, `(S,)`.
+        spans: number of runs of kept words, `(S,)`.
+        span: mean length of these runs, `(S,)`; 0 where nothing is kept.
+        span_count: number of runs of 1, 2, ... `LONGEST` or more words, `(S, LONGEST)`.
+        prediction: from the mask, `(S, W)`, as :attr:`pyro_rationale.prediction.predictor.Reading.expected`.
+        y: drawn from p(y | x, z), `(S, D)`, in the user's units.
+    """
+
+    z: Bits
+    rate: Numbers
+    spans: Whole
+    span: Numbers
+    span_count: Whole
+    prediction: Numbers
+    y: Numbers
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How the guide's draws stand to the model, in nats; `(S,)` each unless said otherwise.
+
+    Attributes:
+        log_prior: log p(z).
+        log_q: log q(z | x).
+        log_likelihood: log p(y | x, z); `None` where no target is known, and what follows is NaN.
+        log_weight: kappa log p(y | x, z) + log p(z) - log q(z | x).
+        khat: Pareto shape of the weights, a number; inf where they have no mean to speak of.
+        ess: effective sample size of the weights, a number.
+        elpd: log of the mean of p(y | x, z), a number: the target was not seen by q.
+    """
+
+    log_prior: Numbers
+    log_q: Numbers
+    log_likelihood: Numbers | None
+    log_weight: Numbers
+    khat: float
+    ess: float
+    elpd: float
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """One document.
+
+    Attributes:
+        document: the text.
+        inclusion: P(word is kept | text), `(n,)`; exact, save for recurrent guides, which estimate it.
+        mode: the most probable mask, `(n,)`.
+        posterior: draws from q(z | x).
+        prior: draws from p(z), for a text of this length.
+        weights: of the posterior's draws.
+    """
+
+    document: Document
+    inclusion: Numbers
+    mode: Bits
+    posterior: Draws
+    prior: Draws
+    weights: Weights
+
+
+def inspect_documents(
+    fitted: Fitted, documents: Sequence[Document], samples: int, seed: int = 0
+) -> Iterator[Inspected]:
+    """Documents in their order, one at a time as they are asked for.
+
+    Args:
+        fitted: a run.
+        documents: with or without targets.
+        samples: draws per document, from the guide and from the prior.
+        seed: together with the text, of the draws.
+    """
+    for document in documents:
+        with evaluating(fitted), seeded(seed_of(document, seed)):
+            inspected = _inspect(fitted, document, samples)
+        yield inspected
+
+
+def run_lengths(z: Bits) -> tuple[Whole, Whole, Whole]:
+    """Number of runs of ones per row `(S,)`, words in them `(S,)`, and how many there are of each length.
+
+    Args:
+        z: masks `(S, n)`, 0 and 1.
+
+    Returns:
+        The third is `(S, LONGEST)`; its last column counts all longer runs as well.
+    """
+    padded = np.pad(z.astype(np.int8), ((0, 0), (1, 1)))
+    change = np.diff(padded, axis=1)
+    rows, starts = np.nonzero(change == 1)
+    ends = np.nonzero(change == -1)[1]  # row by row, as the starts: they pair up
+    lengths = np.minimum(ends - starts, LONGEST)
+    count = np.bincount(rows * LONGEST + lengths - 1, minlength=len(z) * LONGEST).reshape(len(z), LONGEST)
+    return count.sum(1), z.sum(1, dtype=np.int64), count
+
+
+def _inspect(fitted: Fitted, document: Document, samples: int) -> Inspected:
+    blind = encode_batch([unlabelled(document)], fitted.vocabulary, fitted.spec).to(fitted.device)
+    q = discrete(fitted.guide.posterior(blind))
+    p = fitted.model.prior.distribution(blind.lengths, blind.tokens.shape[1], q.mean.dtype)
+    words = len(document.tokens)
+    found = []
+    for law in (q, p):
+        masks = _draw(law, samples)
+        outputs = _in_rows(masks, _encoder(fitted, blind))
+        found.append((masks, outputs, _draws(fitted, masks, outputs, words)))
+    (masks, outputs, posterior), (_, _, prior) = found
+    return Inspected(
+        document=document,
+        inclusion=_numpy(q.mean[0, :words]),
+        mode=q.mode[0, :words].to("cpu", torch.uint8).numpy(),
+        posterior=posterior,
+        prior=prior,
+        weights=_weigh(fitted, document, masks, outputs, p, q),
+    )
+
+
+def _draw(law: MaskDistribution, samples: int) -> Masks:
+    """Independent masks of one document."""
+    words = law.event_shape[0]
+    most = max(1, CELLS // words)
+    packed = []
+    for start in range(0, samples, most):
+        z = law.sample(torch.Size([min(most, samples - start)]))[:, 0]
+        packed.append(np.packbits((z > 0.5).cpu().numpy(), axis=1))
+    distinct, place = np.unique(np.concatenate(packed), axis=0, return_inverse=True)
+    return Masks(distinct, place.reshape(-1), words)
+
+
+def _in_rows(masks: Masks, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """`compute` of float masks `(U', 1, n)`, `(U', 1, *)`, for all distinct masks, in pieces: `(U, 1, *)`.
+
+    Masks with like numbers of words are taken together, for the encoder reads as many as the fullest has.
+    """
+    kept = np.concatenate([masks.unpacked(piece).sum(1) for piece in _slices(len(masks.packed), masks.words)])
+    order = np.argsort(kept, kind="stable")
+    pieces = [
+        compute(torch.from_numpy(masks.unpacked(order[piece]))[:, None])
+        for piece in _slices(len(order), masks.words)
+    ]
+    found = torch.cat(pieces)
+    result = torch.empty_like(found)
+    result[torch.from_numpy(order).to(found.device)] = found
+    return result
+
+
+def _slices(rows: int, words: int) -> Iterator[slice]:
+    step = max(1, min(ROWS, CELLS // words))
+    return (slice(start, start + step) for start in range(0, rows, step))
+
+
+def _encoder(fitted: Fitted, batch: Batch) -> Callable[[Tensor], Tensor]:
+    """Masks `(U, 1, n)` to the encoder's numbers `(U, 1, W)`."""
+    encoder = fitted.model.encoder
+
+    def read(z: Tensor) -> Tensor:
+        return encoder(batch.tokens, z.to(batch.tokens.device, encoder.output.weight.dtype), batch.lengths)
+
+    return read
+
+
+def _draws(fitted: Fitted, masks: Masks, outputs: Tensor, words: int) -> Draws:
+    distinct = masks.unpacked()[:, :words]  # an empty text is read as one unknown word, which nobody kept
+    spans, kept, count = (part[masks.place] for part in run_lengths(distinct))
+    law = fitted.model.likelihood(outputs[torch.from_numpy(masks.place).to(outputs.device)])
+    return Draws(
+        z=distinct[masks.place],
+        rate=kept / max(words, 1),
+        spans=spans,
+        span=kept / np.maximum(spans, 1),
+        span_count=count,
+        prediction=values_of(law, fitted.spec)[:, 0],
+        y=drawn_values(law, fitted.spec)[:, 0],
+    )
+
+
+def _weigh(
+    fitted: Fitted, document: Document, masks: Masks, outputs: Tensor, p: MaskDistribution, q: MaskDistribution
+) -> Weights:
+    def densities(z: Tensor) -> Tensor:
+        z = z.to(outputs.device, q.mean.dtype)
+        return torch.stack([p.log_prob(z), q.log_prob(z)], -1)
+
+    log_prior, log_q = _numpy(_in_rows(masks, densities)[:, 0]).T
+    nothing = np.full(len(log_q), np.nan)
+    log_likelihood, log_weight, khat, ess, elpd = None, nothing, np.nan, np.nan, np.nan
+    if has_target(document):
+        targets = encode_batch([document], fitted.vocabulary, fitted.spec).to(fitted.device).targets
+        assert targets is not None
+        law, known = fitted.model.likelihood.observe(outputs, targets)
+        log_likelihood = _numpy(law.log_prob(known)[:, 0])
+        log_weight = float(fitted.model.kappa) * log_likelihood + log_prior - log_q
+        draws = torch.from_numpy(log_weight[masks.place])
+        khat = float(psis(draws[:, None]).k)
+        ess = float(torch.exp(2 * draws.logsumexp(0) - (2 * draws).logsumexp(0)))
+        log_likelihood = log_likelihood[masks.place]
+        elpd = float(torch.from_numpy(log_likelihood).logsumexp(0)) - float(np.log(len(log_likelihood)))
+    place = masks.place
+    return Weights(log_prior[place], log_q[place], log_likelihood, log_weight[place], khat, ess, elpd)
+
+
+def has_target(document: Document) -> bool:
+    """Whether anything is known that could be predicted."""
+    return any(target == target for target in document.targets)
+
+
+def _numpy(values: Tensor) -> NDArray[Any]:
+    return values.detach().to("cpu", torch.float64).numpy()

@@ -1,0 +1,367 @@
+"""Reading texts with a fitted run: which words are kept, how sure that is, and what is predicted from them.
+
+Posterior draws of each document come from a stream of its own that is seeded by the text. A text explained alone or
+among others therefore gets the same answer: bit for bit where documents are read one at a time, in larger batches up to
+the rounding of the networks' sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, islice
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import BucketedBatches, encode_batch
+from pyro_rationale.data.cache.dataset import MappedDocuments, word_counts
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.options import option
+from pyro_rationale.data.parallel import in_order
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.inference.objectives.report import discrete
+from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
+from pyro_rationale.prediction.units import Mixture, Numbers, noise_of, on_scale, values_of
+
+if TYPE_CHECKING:
+    from pyro_rationale.distributions import MaskDistribution
+    from pyro_rationale.fitted import Fitted
+
+RULES = ("mode", "threshold", "sample")
+_TURN = Lock()
+_POOL = 10  # batches whose documents are sorted by length together
+_MASKS = 1024  # that the encoder reads at once, those of like sizes together
+Mask = tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How one hard mask is made of q(z | x)."""
+
+    decode: str = option("mode", "the most probable mask, all words above a threshold, or a draw", choices=RULES)
+    threshold: float = option(0.5, "--decode threshold: keep words that are this probable, 0 to 1")
+    seed: int = option(0, "of posterior draws")
+
+    def __post_init__(self) -> None:
+        if self.decode not in RULES:
+            raise ConfigError(f"--decode: expected one of {', '.join(RULES)}, got {self.decode!r}")
+        if not 0.0 <= self.threshold <= 1.0:
+            raise ConfigError(f"--threshold: expected a probability from 0 to 1, got {self.threshold}")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"--seed: expected a whole number from 0 to 2^63 - 1, got {self.seed}")
+
+
+@dataclass(frozen=True)
+class ReadingOptions(DecodeOptions):
+    """How much of q(z | x) a reading shows."""
+
+    samples: int = option(100, "posterior draws per text, for intervals and alternatives")
+    alternatives: int = option(3, "rationales to list per text, the most probable one included")
+    level: float = option(0.9, "probability of the interval around a rating")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.samples < 1:
+            raise ConfigError(f"--samples: expected at least 1 draw, got {self.samples}")
+        if self.alternatives < 0:
+            raise ConfigError(f"--alternatives: expected 0 or more, got {self.alternatives}")
+        if not 0.0 < self.level < 1.0:
+            raise ConfigError(f"--level: expected a probability between 0 and 1, got {self.level}")
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One rationale of several.
+
+    Attributes:
+        mask: True on kept words.
+        log_probability: log q(mask | x).
+        frequency: its share of the posterior draws.
+        values: what is predicted from it, as :attr:`Reading.values`.
+    """
+
+    mask: Mask
+    log_probability: float
+    frequency: float
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a fitted run makes of one document.
+
+    Attributes:
+        document: the text.
+        inclusion: P(word is kept | text) per word.
+        mode: the most probable mask.
+        kept: the mask under the decode rule.
+        values: predicted from the kept words alone: `D` ratings in the user's units, within the scale, `D`
+            probabilities of the second class for binary labels, or `C` class probabilities.
+        expected: the same before ratings are cut at the ends of the scale, as errors are measured.
+        averaged: the mean over posterior draws of the mask, within the scale.
+        sd: standard deviation of each rating, over draws and the likelihood's noise; `None` for classes.
+        interval: central interval of each rating under the same mixture, within the scale; `None` for classes. It is
+            made of all drawn masks, so `values` can lie outside where few of them agree with the kept one.
+        alternatives: distinct rationales, the mode first, the others by falling log q.
+    """
+
+    document: Document
+    inclusion: tuple[float, ...]
+    mode: Mask
+    kept: Mask
+    values: tuple[float, ...]
+    expected: tuple[float, ...]
+    averaged: tuple[float, ...]
+    sd: tuple[float, ...] | None
+    interval: tuple[tuple[float, float], ...] | None
+    alternatives: tuple[Alternative, ...]
+
+
+def decode(q: MaskDistribution, rule: str = "mode", threshold: float = 0.5) -> Tensor:
+    """One hard mask per document, `(*batch, T)`, 0 on padding. `sample` draws from torch's current generator."""
+    if rule == "mode":
+        return q.mode
+    if rule == "sample":
+        return discrete(q).sample()
+    mean = q.mean
+    kept = (mean >= threshold).to(mean.dtype)
+    return kept if q.lengths is None else kept * q.word_mask.to(mean.dtype)
+
+
+def decode_all(
+    fitted: Fitted, documents: Sequence[Document], options: DecodeOptions, batch_size: int = 64
+) -> tuple[list[Mask], Numbers]:
+    """Masks and predictions of many documents, in their order, in length-sorted batches.
+
+    Returns:
+        The masks, one flag per word, and the predictions from them `(N, W)` as in :attr:`Reading.expected`.
+    """
+    masks: list[Mask] = [()] * len(documents)
+    values = np.zeros((len(documents), fitted.spec.width))
+    texts = without_labels(documents)
+    if not texts:
+        return masks, values
+    batches, words = BucketedBatches(texts, fitted.vocabulary, fitted.spec, batch_size), word_counts(documents)
+    with evaluating(fitted), seeded(options.seed):
+        for batch in batches.ordered(batch_size):
+            batch = batch.to(fitted.device)
+            z = decode(fitted.guide.posterior(batch), options.decode, options.threshold)
+            assert batch.index is not None
+            index = batch.index.tolist()
+            values[index] = values_of(fitted.model.predictive(batch, z), fitted.spec)
+            for i, row in zip(index, z, strict=True):
+                masks[i] = _flags(row, words[i])
+    return masks, values
+
+
+def draw_all(
+    fitted: Fitted, documents: Sequence[Document], samples: int, seed: int = 0, batch_size: int = 64
+) -> tuple[list[list[Mask]], Numbers]:
+    """Masks drawn from q, and predictions averaged over them, of many documents in their order.
+
+    Returns:
+        `samples` lists of a mask per document, and the averages `(N, W)`, not cut at the ends of a scale.
+    """
+    masks: list[list[Mask]] = [[()] * len(documents) for _ in range(samples)]
+    values = np.zeros((len(documents), fitted.spec.width))
+    batches = BucketedBatches(without_labels(documents), fitted.vocabulary, fitted.spec, batch_size)
+    words = word_counts(documents)
+    with evaluating(fitted), seeded(seed):
+        for batch in batches.ordered(batch_size):
+            batch = batch.to(fitted.device)
+            z = discrete(fitted.guide.posterior(batch)).sample((samples,))
+            assert batch.index is not None
+            index = batch.index.tolist()
+            values[index] = values_of(fitted.model.predictive(batch, z), fitted.spec).mean(0)
+            for draw, rows in zip(masks, z, strict=True):
+                for i, row in zip(index, rows, strict=True):
+                    draw[i] = _flags(row, words[i])
+    return masks, values
+
+
+def read(
+    fitted: Fitted,
+    documents: Iterable[Document],
+    options: ReadingOptions | None = None,
+    batch_size: int = 1,
+    threads: int = 0,
+) -> Iterator[Reading]:
+    """Readings of the documents, in their order, as they are asked for.
+
+    Args:
+        fitted: a run.
+        documents: any number of them; ten batches at a time (and a thread) are held.
+        options: how much is shown.
+        batch_size: documents of like lengths that are read at once; 1 gives each the numbers that it gets alone, to the
+            last bit. A guide whose draws cannot be made from given numbers (`recurrent`) reads one at a time anyway.
+        threads: that read ahead; 0 for none, each reading is then made when it is asked for.
+    """
+    source = iter(documents)
+    size = batch_size * _POOL if batch_size > 1 or threads else 1
+    pools = iter(lambda: list(islice(source, size)), [])
+    work = partial(_read_pool, fitted, options or ReadingOptions(), batch_size)
+    if threads:
+        return _with_threads(fitted, in_order(work, pools, ThreadPoolExecutor(threads), threads + 1))
+    return chain.from_iterable(map(work, pools))
+
+
+def _with_threads(fitted: Fitted, pools: Iterator[list[Reading]]) -> Iterator[Reading]:
+    with _quiet(fitted):  # all the time: what one thread restores, another may still need
+        yield from chain.from_iterable(pools)
+
+
+def _read_pool(
+    fitted: Fitted, options: ReadingOptions, batch_size: int, documents: list[Document]
+) -> list[Reading]:
+    order = np.argsort([len(document.tokens) for document in documents], kind="stable").tolist()
+    found: dict[int, Reading] = {}
+    with evaluating(fitted):
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size]
+            read = _read_batch(fitted, [documents[place] for place in places], options)
+            found.update(zip(places, read, strict=True))
+    return [found[place] for place in range(len(documents))]
+
+
+def _read_batch(fitted: Fitted, documents: list[Document], options: ReadingOptions) -> list[Reading]:
+    batch = encode_batch([unlabelled(document) for document in documents], fitted.vocabulary, fitted.spec)
+    batch = batch.to(fitted.device)
+    q = discrete(fitted.guide.posterior(batch))
+    if not hasattr(q, "sample_from") and len(documents) > 1:
+        return [reading for document in documents for reading in _read_batch(fitted, [document], options)]
+    kept, drawn = _drawn(q, documents, options)
+    draws = distinct(torch.stack([q.mode, kept]), drawn)
+    values, noise = _predicted(fitted, batch, draws)
+    weights = draws.counts / draws.counts.sum(0)
+    shown = on_scale(values, fitted.spec)
+    mixture = None if noise is None else Mixture(values, noise, weights)
+    ends = None if mixture is None else mixture.ends(options.level, fitted.spec.ranges).tolist()
+    averaged = on_scale(np.einsum("ub,ubw->bw", weights, values), fitted.spec).tolist()
+    sds = None if mixture is None else mixture.sd.tolist()
+    masks = draws.masks.to("cpu", torch.bool).numpy()
+    log_q = q.log_prob(draws.masks).cpu().numpy()
+    inclusion = q.mean.cpu().numpy()
+    readings = []
+    for b, document in enumerate(documents):
+        words, place = len(document.tokens), int(draws.places[1, b])
+        own = _Masks(masks[:, b, :words], log_q[:, b].tolist(), draws.counts[:, b], shown[:, b], int(draws.sizes[b]))
+        readings.append(
+            Reading(
+                document=document,
+                inclusion=tuple(inclusion[b, :words].tolist()),
+                mode=own.flags(0),
+                kept=own.flags(place),
+                values=tuple(shown[place, b].tolist()),
+                expected=tuple(values[place, b].tolist()),
+                averaged=tuple(averaged[b]),
+                sd=None if sds is None else tuple(sds[b]),
+                interval=None if ends is None else tuple((low, high) for low, high in ends[b]),
+                alternatives=own.alternatives(options.alternatives),
+            )
+        )
+    return readings
+
+
+def _drawn(q: MaskDistribution, documents: Sequence[Document], options: ReadingOptions) -> tuple[Tensor, Tensor]:
+    """The mask under the decode rule `(B, T)`, and draws `(S, B, T)`."""
+    if not hasattr(q, "sample_from"):
+        with _TURN, seeded(seed_of(documents[0], options.seed)):  # torch's own generator is the process's
+            return decode(q, options.decode, options.threshold), q.sample(torch.Size([options.samples]))
+    counts = [1, options.samples] if options.decode == "sample" else [options.samples]
+    numbers = uniforms(documents, q.event_shape[0], options.seed, counts)
+    masks = [q.sample_from(uniform.to(q.mean.device, q.mean.dtype)) for uniform in numbers]
+    kept = masks[0][0] if options.decode == "sample" else decode(q, options.decode, options.threshold)
+    return kept, masks[-1]
+
+
+def _predicted(fitted: Fitted, batch: Batch, draws: Draws) -> tuple[Numbers, Numbers | None]:
+    """From each mask the expected values `(U, B, W)`, and for ratings the noise around them, `(U, B, D)`."""
+    most, count = draws.counts.shape
+    rows, owners = np.nonzero(np.arange(most)[:, None] < draws.sizes)  # the encoder sees each mask once
+    order = np.argsort(draws.masks.sum(-1).cpu().numpy()[rows, owners], kind="stable")
+    rows, owners = rows[order], owners[order]
+    values, noise = [], []
+    for start in range(0, len(rows), _MASKS):
+        row, owner = (torch.from_numpy(part[start : start + _MASKS]).to(batch.tokens.device) for part in (rows, owners))
+        law = fitted.model.predictive(Batch(batch.tokens[owner], batch.lengths[owner]), draws.masks[row, owner])
+        values.append(values_of(law, fitted.spec))
+        if fitted.spec.kind == "regression":
+            noise.append(noise_of(law, fitted.spec))
+    places = np.zeros((most, count), dtype=np.int64)
+    places[rows, owners] = np.arange(len(rows))
+    places = np.where(np.arange(most)[:, None] < draws.sizes, places, places[0])
+    return np.concatenate(values)[places], np.concatenate(noise)[places] if noise else None
+
+
+class _Masks(NamedTuple):
+    """The distinct masks of one document: flags `(U, n)`, log q, how often drawn, predictions `(U, W)`; how many."""
+
+    masks: NDArray[np.bool_]
+    log_q: list[float]
+    counts: Numbers
+    values: Numbers
+    size: int
+
+    def flags(self, place: int) -> Mask:
+        return tuple(self.masks[place].tolist())
+
+    def alternatives(self, most: int) -> tuple[Alternative, ...]:
+        """The mode and the most probable of the drawn masks; a kept mask that was never drawn is not one of them."""
+        drawn = [i for i in range(1, self.size) if self.counts[i] > 0]
+        order = [0, *sorted(drawn, key=lambda i: (-self.log_q[i], i))][:most]
+        total = self.counts.sum()
+        return tuple(
+            Alternative(
+                mask=self.flags(i),
+                log_probability=self.log_q[i],
+                frequency=float(self.counts[i] / total),
+                values=tuple(self.values[i].tolist()),
+            )
+            for i in order
+        )
+
+
+def _flags(row: Tensor, words: int) -> Mask:
+    """A row of a batch without its padding (nor the unknown word that stands for an empty text)."""
+    return tuple((row[:words] > 0.5).tolist())
+
+
+def without_labels(documents: Sequence[Document]) -> Sequence[Document]:
+    """The same texts with nothing known of them; a file's stay in the file."""
+    if isinstance(documents, MappedDocuments):
+        return documents.unlabelled()
+    return [unlabelled(document) for document in documents]
+
+
+def unlabelled(document: Document) -> Document:
+    return replace(document, targets=(), gold=None, opinion=None, maps=None)
+
+
+@contextmanager
+def evaluating(fitted: Fitted) -> Iterator[None]:
+    """Without gradients and without dropout; training goes on afterwards as before."""
+    with _quiet(fitted), torch.no_grad():
+        yield
+
+
+@contextmanager
+def _quiet(fitted: Fitted) -> Iterator[None]:
+    """Without dropout."""
+    modules: tuple[torch.nn.Module, ...] = (fitted.model, fitted.guide)
+    before = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.eval()
+        yield
+    finally:
+        for module, training in zip(modules, before, strict=True):
+            module.train(training)

@@ -1,0 +1,156 @@
+"""Documents as the page gets them: compact values for its script, ready pieces for readers without scripts."""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.reporting.console import harmless, snippets
+from pyro_rationale.reporting.html.records import ReadDocument
+
+UNREAD_SHOWN = 200  # characters of a tail that the model did not read
+LEVELS = 10  # of shading
+_UNPAIRED = re.compile("[\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of text and its CSS classes."""
+
+    text: str
+    classes: str
+
+
+def clean(text: str) -> str:
+    """The text with what would disturb a page (control characters, bidi overrides, lone surrogates) replaced, one
+    character for one."""
+    return _UNPAIRED.sub("\ufffd", harmless(text))
+
+
+def pack(read: ReadDocument) -> dict[str, Any]:
+    """What the script needs of a document, under one-letter names.
+
+    `i` id; `t` text; `o` gap before each word and its length, in UTF-16 units as scripts count; `p` inclusion in
+    percent; `k` and `g` the kept and the gold words as [start, end) pairs in one flat list; `v` predictions; `y`
+    truth; `n` interval ends, flat; `a` alternatives as [share of draws in percent, log q, runs, values]; `u` number
+    of characters that are left out at the end. What is not known is left out.
+    """
+    document = read.document
+    text, unread = _shown(document)
+    packed: dict[str, Any] = {
+        "i": clean(document.id),
+        "t": text,
+        "o": _steps(text, document.offsets),
+        "p": [round(100 * p) for p in read.inclusion],
+        "k": runs(read.kept),
+        "v": [number(v) for v in read.values],
+    }
+    if document.gold is not None:
+        packed["g"] = runs(document.gold)
+    if document.targets and not all(math.isnan(y) for y in document.targets):
+        packed["y"] = [number(y) for y in document.targets]
+    if read.interval is not None:
+        packed["n"] = [number(end) for ends in read.interval for end in ends]
+    if read.alternatives:
+        packed["a"] = [
+            [round(100 * a.frequency), number(a.log_probability), runs(a.mask), [number(v) for v in a.values]]
+            for a in read.alternatives
+        ]
+    if unread:
+        packed["u"] = unread
+    return packed
+
+
+def number(value: float) -> float | int | None:
+    """Four digits; `None` for what is not finite."""
+    if not math.isfinite(value):
+        return None
+    short = float(f"{value:.4g}")
+    return int(short) if short == int(short) else short
+
+
+def runs(mask: Sequence[bool]) -> list[int]:
+    """Maximal runs of True as start, end, start, end, ..."""
+    found, position = [], 0
+    for flag, group in groupby(mask):
+        length = len(list(group))
+        if flag:
+            found += [position, position + length]
+        position += length
+    return found
+
+
+def level(inclusion: float) -> int:
+    """Of 0 to `LEVELS`: the nearest tenth, of whole percents, as the script computes it."""
+    return (round(100 * inclusion) + 5) // LEVELS
+
+
+def pieces(read: ReadDocument) -> Iterator[Piece]:
+    """The text in stretches of one look. A gap looks as its neighbours do where both are kept, or both gold."""
+    document = read.document
+    text, _ = _shown(document)
+    gold = document.gold or (False,) * len(document.tokens)
+    looks: list[tuple[str, str]] = []
+    position, before = 0, (False, False)
+    for (start, end), p, kept, true in zip(document.offsets, read.inclusion, read.kept, gold, strict=True):
+        looks.append((text[position:start], _classes(0, kept and before[0], true and before[1])))
+        looks.append((text[start:end], _classes(level(p), kept, true)))
+        position, before = end, (kept, true)
+    looks.append((text[position:], "un"))
+    for classes, group in groupby((look for look in looks if look[0]), key=lambda look: look[1]):
+        yield Piece("".join(part for part, _ in group), classes)
+
+
+def _classes(shade: int, kept: bool, gold: bool) -> str:
+    return " ".join([f"s{shade}"] * (shade > 0) + ["k"] * kept + ["g"] * gold)
+
+
+def prediction_lines(read: ReadDocument, spec: TargetSpec, percent: str) -> list[list[tuple[str, str]]]:
+    """Per target, what is predicted and what is true, as (label, value) pairs for people."""
+    truth = read.document.targets
+    found = []
+    for i, name in enumerate(spec.names):
+        known = bool(truth) and math.isfinite(truth[i])
+        if spec.kind == "regression":
+            line = [(f"{name}, predicted", f"{read.values[i]:.3g}")]
+            if read.interval is not None:
+                low, high = read.interval[i]
+                line.append((f"{percent} interval", f"{low:.3g} to {high:.3g}"))
+            actual = f"{truth[i]:.3g}" if known else "unknown"
+        else:
+            odds = read.values if spec.kind == "multiclass" else (1 - read.values[i], read.values[i])
+            best = max(range(len(odds)), key=lambda c: odds[c])
+            line = [(f"{name}, predicted", f"{spec.classes[best]} ({odds[best]:.0%})")]
+            actual = spec.classes[int(truth[i])] if known else "unknown"
+        found.append([*line, ("true", actual)])
+    return found
+
+
+def rationale_text(read: ReadDocument, mask: Sequence[bool]) -> str:
+    """The words of a mask on one line."""
+    return clean(snippets(read.document, mask))
+
+
+def _shown(document: Document) -> tuple[str, int]:
+    """The clean text without a long unread tail, and how many characters that was."""
+    end = document.offsets[-1][1] if document.offsets else 0
+    unread = len(document.text) - end
+    shown = len(document.text) if unread <= 2 * UNREAD_SHOWN else end + UNREAD_SHOWN
+    return clean(document.text[:shown]), len(document.text) - shown
+
+
+def _steps(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """Gap and length of each word, in UTF-16 units."""
+    wide = [i for i, letter in enumerate(text) if ord(letter) > 0xFFFF]
+    flat, before = [], 0
+    for start, end in offsets:
+        first, last = (place + bisect_left(wide, place) for place in (start, end))
+        flat += [first - before, last - first]
+        before = last
+    return flat

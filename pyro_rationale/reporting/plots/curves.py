@@ -1,0 +1,72 @@
+"""Rate-error curves: a metric against the share of words kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pyro_rationale.reporting.plots.style import PALETTE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pyro_rationale.evaluation.rate_curves import Curve
+
+LINES = {"threshold": "--", "top-k": ":", "prior": "-"}
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
+LABELS = {"mse": "squared error", "mae": "absolute error", "accuracy": "accuracy", "log_loss": "log loss (nats)"}
+
+
+def plot_curves(axes: Axes, curves: Sequence[Curve], key: str) -> Axes:
+    """A line per curve against the share of words that it truly keeps; single points (`own` masks) are filled.
+
+    Colour and marker tell models apart, the line style the way of marking. Points without the metric are left out.
+
+    Args:
+        axes: to draw into.
+        curves: what to draw; those of one name share a colour.
+        key: of the metric.
+    """
+    names = list(dict.fromkeys(curve.name for curve in curves))
+    for curve in curves:
+        number = names.index(curve.name)
+        pairs = [(x, y) for x, y in zip(curve.column("selected"), curve.column(key), strict=True) if x == x and y == y]
+        if not pairs:
+            continue
+        single = curve.way not in LINES
+        axes.plot(
+            [x for x, _ in pairs],
+            [y for _, y in pairs],
+            color=PALETTE[number % len(PALETTE)],
+            marker=MARKS[number % len(MARKS)],
+            linestyle="" if single else LINES[curve.way],
+            markersize=9 if single else 3.5,
+            markeredgecolor="black" if single else PALETTE[number % len(PALETTE)],
+            label=f"{curve.name}, {curve.way}",
+            zorder=3 if single else 2,
+        )
+    axes.set_xlabel("share of words kept")
+    axes.set_ylabel(LABELS.get(key, key.replace("_", " ")))
+    axes.grid(alpha=0.25)
+    return axes
+
+
+def curve_figure(curves: Sequence[Curve]) -> Figure:
+    """The error of the predictions beside precision, recall and F1 where there is gold, on a log scale of words."""
+    from matplotlib.figure import Figure
+
+    from pyro_rationale.reporting.plots.comparison import require_matplotlib
+
+    require_matplotlib()
+    points = [point for curve in curves for point in curve.points]
+    keys = [key for key in ("mse", "accuracy") if any(point.get(key) is not None for point in points)]
+    keys += [key for key in ("precision", "recall", "f1") if any(point.get(key) is not None for point in points)]
+    keys = keys or ["span"]
+    figure = Figure(figsize=(1.0 + 3.6 * len(keys), 4.2), layout="constrained")
+    parts = figure.subplots(1, len(keys), squeeze=False)[0]
+    for axes, key in zip(parts, keys, strict=True):
+        plot_curves(axes, curves, key)
+        axes.set_xscale("log")
+    figure.legend(*parts[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    return figure

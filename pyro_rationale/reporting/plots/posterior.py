@@ -1,0 +1,195 @@
+"""Prior against posterior, and how far the posterior can be trusted; `posterior_figures` draws all from a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyro_rationale.reporting.plots.style import POSTERIOR, PRIOR
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from xarray import DataTree
+
+Numbers = NDArray[np.float64]
+
+TRUSTED = 0.7  # k-hat above which Vehtari et al. (2024) advise against estimates from the weights
+SHAPES = (-1.0, 3.0)  # k-hat: ends of the axis
+COVERED = 0.99  # of the runs, or of the rates, are shown; the rest is counted in the last bar
+BAND = (0.05, 0.95)  # quantiles of replicated data
+BINS = 25
+REPLICATED = 400  # data sets, about
+COLUMNS = 2  # panels in a row
+
+
+def posterior_figures(tree: DataTree) -> dict[str, Figure]:
+    """The figures of a file of draws (`arviz_io.open_groups`), by name; the predictive check only if targets are known.
+
+    The file is read a variable at a time, and masks not at all.
+    """
+    from matplotlib.figure import Figure
+
+    groups: Any = tree
+    made = {name: Figure(figsize=(6.4, 4.0), layout="constrained") for name in ("rate", "spans", "khat")}
+    plot_rates(made["rate"].subplots(), groups["posterior/rate"].values, groups["prior/rate"].values)
+    counts = [groups[f"{group}/span_count"].sum(("chain", "draw")).values for group in ("posterior", "prior")]
+    plot_spans(made["spans"].subplots(), counts[0], counts[1])
+    plot_khat(made["khat"].subplots(), groups["sample_stats/khat"].values)
+    if "observed_data" in tree.children:
+        made["predictive"] = _predictive(groups)
+    return made
+
+
+def plot_rates(axes: Axes, posterior: ArrayLike, prior: ArrayLike) -> Axes:
+    """Share of words kept, per draw and document, a posteriori (filled) and a priori (dashed).
+
+    Args:
+        axes: to draw into.
+        posterior: rates from 0 to 1, any shape.
+        prior: likewise.
+    """
+    after, before = np.ravel(posterior), np.ravel(prior)
+    highest = max(float(np.quantile(after, COVERED)), float(np.quantile(before, COVERED)), 0.02)
+    edges = np.linspace(0.0, min(1.0, 1.1 * highest), BINS + 1)
+    _shares(axes, after, edges, before=False, label=f"posterior, mean {after.mean():.3f}")
+    _shares(axes, before, edges, before=True, label=f"prior, mean {before.mean():.3f}")
+    axes.set(xlabel="share of a document's words that are kept", ylabel="share of draws", xlim=(0.0, edges[-1]))
+    axes.legend(frameon=False)
+    return axes
+
+
+def plot_spans(axes: Axes, posterior: ArrayLike, prior: ArrayLike) -> Axes:
+    """Lengths of the runs of kept words, a posteriori and a priori, as shares of all runs.
+
+    Args:
+        axes: to draw into.
+        posterior: how many runs there are of 1, 2, ... words (the last: or more), `(L,)`.
+        prior: likewise.
+    """
+    counts = np.stack([np.asarray(posterior, dtype=float), np.asarray(prior, dtype=float)])
+    totals = counts.sum(1)
+    shares = counts / np.maximum(totals, 1.0)[:, None]
+    longest = counts.shape[1]
+    below = (shares.cumsum(1) < COVERED).sum(1)[totals > 0]  # lengths that do not yet cover enough
+    shown = min(longest, 2 + int(below.max(initial=0)))
+    bars = np.concatenate([shares[:, : shown - 1], shares[:, shown - 1 :].sum(1, keepdims=True)], 1)
+    means = counts @ np.arange(1, longest + 1) / np.maximum(totals, 1.0)
+    for i, (name, colour, hatch) in enumerate((("posterior", POSTERIOR, ""), ("prior", PRIOR, "///"))):
+        label = f"{name}, mean {means[i]:.2f} words" if totals[i] else f"{name}, no word kept"
+        axes.bar(np.arange(1, shown + 1) + 0.4 * (i - 0.5), bars[i], 0.4, label=label, hatch=hatch,
+                 color="white" if hatch else colour, edgecolor=colour)
+    ticks = _few(shown)
+    axes.set_xticks(ticks, [f"{tick}+" if tick == shown else str(tick) for tick in ticks])
+    axes.set(xlabel="words in a run of kept words", ylabel="share of runs")
+    axes.legend(frameon=False)
+    return axes
+
+
+def plot_predictive(axes: Axes, drawn: ArrayLike, observed: ArrayLike, name: str, classes: Sequence[str] = ()) -> Axes:
+    """Predictive check: the distribution of the observed targets among those of replicated data sets.
+
+    Args:
+        axes: to draw into.
+        drawn: a replicated data set per row, `(S, N)`.
+        observed: `(N,)`; NaN where unknown, which is left out of both.
+        name: of the target, with its unit.
+        classes: names, if targets are 0, 1, ...
+    """
+    values: Numbers = np.asarray(observed, dtype=float)
+    known = ~np.isnan(values)
+    table, values = np.asarray(drawn, dtype=float)[:, known], values[known]
+    if classes:
+        edges = np.arange(len(classes) + 1) - 0.5
+    else:
+        least = min(float(values.min()), float(np.quantile(table, 0.001)))
+        most = max(float(values.max()), float(np.quantile(table, 0.999)))
+        edges = np.linspace(least, most if most > least else least + 1.0, BINS + 1)
+    truth = np.histogram(values, edges)[0] / len(values)
+    replicated = np.stack([np.histogram(row, edges)[0] for row in table]) / len(values)
+    low, middle, high = np.quantile(replicated, (BAND[0], 0.5, BAND[1]), axis=0)
+    band = f"{BAND[1] - BAND[0]:.0%} of replicated data sets"
+    if classes:
+        places = np.arange(len(classes))
+        axes.bar(places, truth, 0.6, color="white", edgecolor="black", label="observed")
+        axes.errorbar(places, middle, (middle - low, high - middle), fmt="o", color=POSTERIOR, capsize=4, label=band)
+        axes.set_xticks(places, classes)
+    else:
+        axes.stairs(high, edges, baseline=low, fill=True, color=POSTERIOR, alpha=0.3, label=band)
+        axes.stairs(middle, edges, color=POSTERIOR, label="their median", baseline=None)
+        axes.stairs(truth, edges, color="black", linewidth=1.8, label="observed", baseline=None)
+    axes.set(xlabel=name, ylabel="share of documents", ylim=(0.0, None))
+    axes.legend(frameon=False)
+    return axes
+
+
+def plot_khat(axes: Axes, khat: ArrayLike) -> Axes:
+    """Pareto shapes of the documents' importance weights, in ascending order; what is off the axis stands at its edge.
+
+    Args:
+        axes: to draw into.
+        khat: `(N,)`; NaN where there are no weights, which is left out.
+    """
+    values = np.sort(np.asarray(khat, dtype=float))
+    values = values[~np.isnan(values)]
+    low, high = SHAPES
+    axes.axhline(TRUSTED, color=PRIOR, linestyle="--", linewidth=1.2)
+    axes.set(xlabel="share of documents", ylabel=r"$\hat{k}$ of the weights of q(z | x)", xlim=(0.0, 1.0),
+             ylim=(low - 0.1, high + 0.1))
+    if not len(values):
+        axes.text(0.5, 0.5, "no document has a target", transform=axes.transAxes, ha="center")
+        return axes
+    share = (np.arange(len(values)) + 0.5) / len(values)
+    for chosen, marker, colour, label in (
+        (values <= TRUSTED, "o", POSTERIOR, f"up to {TRUSTED}, trusted"),
+        ((values > TRUSTED) & (values <= high), "x", PRIOR, f"above {TRUSTED}"),
+        (values > high, "^", PRIOR, f"above {high:g}, or infinite"),
+    ):
+        label = f"{label}: {chosen.mean():.0%} of documents"
+        axes.plot(share[chosen], values[chosen].clip(low, high), marker, color=colour, markersize=3.5, label=label)
+    axes.legend(frameon=False, loc="upper left")
+    return axes
+
+
+def _shares(axes: Axes, values: Numbers, edges: Numbers, before: bool, label: str) -> None:
+    """A histogram whose last bin holds all that is above."""
+    shares = np.histogram(np.minimum(values, edges[-1]), edges)[0] / len(values)
+    if before:
+        axes.stairs(shares, edges, color=PRIOR, linestyle="--", linewidth=1.6, label=label)
+    else:
+        axes.stairs(shares, edges, color=POSTERIOR, alpha=0.45, fill=True, label=label)
+
+
+def _few(count: int) -> list[int]:
+    """At most a dozen of 1 ... count, both ends among them."""
+    step = -(-count // 12)
+    ticks = list(range(1, count + 1, step))
+    return ticks if ticks[-1] == count else [*(tick for tick in ticks if count - tick >= step), count]
+
+
+def _predictive(groups: Any) -> Figure:
+    """A panel per target; of the draws, so many that `REPLICATED` data sets come together."""
+    from matplotlib.figure import Figure
+
+    observed, drawn = groups["observed_data/y"], groups["posterior_predictive/y"]
+    drawn = drawn.isel(draw=slice(-(-REPLICATED // drawn.sizes["chain"]))).sel(document=observed["document"])
+    names, classes = json.loads(groups.attrs["targets"]), json.loads(groups.attrs["classes"])
+    rows = -(-len(names) // COLUMNS)
+    wide = min(len(names), COLUMNS)
+    figure = Figure(figsize=(6.4 if wide == 1 else 5.0 * wide, 4.0 if rows == 1 else 3.2 * rows), layout="constrained")
+    panels: list[Any] = np.ravel(figure.subplots(rows, wide)).tolist()
+    for i, (axes, name) in enumerate(zip(panels, names, strict=False)):
+        one = drawn.isel(target=i) if "target" in drawn.dims else drawn
+        truth = observed.isel(target=i) if "target" in observed.dims else observed
+        if not np.isnan(truth.values.astype(float)).all():
+            table = one.transpose("chain", "draw", "document").values.reshape(-1, truth.size)
+            plot_predictive(axes, table, truth.values, str(name), classes)
+    for axes in panels[len(names) :]:
+        axes.set_axis_off()
+    return figure
+
+

@@ -1,0 +1,55 @@
+"""Losses of the encoder on masks that are given: whole texts, likely words, or whatever else a reader reads."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.guides import RationaleGuide
+from pyro_rationale.models import RationaleModel
+
+LEAST = 0.03  # of a text's words, for --any-rate to read
+CLOSE = 1e-7  # to 0 or 1, a probability is as good as there
+
+
+def full_text_loss(model: RationaleModel, batch: Batch) -> Tensor:
+    """Minus kappa log p(y | x, z = everything), summed over documents: the same encoder as an ordinary reader.
+
+    Raises:
+        ValueError: the batch has no targets.
+    """
+    return reading_loss(model, batch, batch.mask)
+
+
+def reading_loss(model: RationaleModel, batch: Batch, mask: Tensor) -> Tensor:
+    """Minus kappa log p(y | x, z = mask), summed over documents; `mask` bool `(B, T)`, False on padding.
+
+    Raises:
+        ValueError: the batch has no targets.
+    """
+    if batch.targets is None:
+        raise ValueError("expected a batch with targets, got none")
+    outputs = model.encoder(batch.tokens, mask.to(model.encoder.output.weight.dtype), batch.lengths)
+    law, targets = model.likelihood.observe(outputs, batch.targets)
+    return -float(model.kappa) * law.log_prob(targets).sum()
+
+
+@torch.no_grad()
+def at_any_share(guide: RationaleGuide, batch: Batch) -> Tensor:
+    """A mask of each document at a share drawn for it, evenly from `LEAST` to 1; bool `(B, T)`.
+
+    The words of the largest logits of their marginals plus logistic noise. As a word is kept with probability
+    sigmoid(logit - c) where its logit plus such noise is above c, this is a draw from the guide's marginals under a
+    prior by which a word costs c nats more, c being what it takes to keep just so many: what
+    :mod:`pyro_rationale.evaluation.rate_curves` calls the way `prior`, for independent words. The likeliest words
+    alone would be the same in every epoch, and known by heart soon.
+
+    For the encoder alone to learn from: the guide is not asked to mark more or less than its prior says.
+    """
+    marginals = guide.posterior(batch).mean
+    noise = torch.rand_like(marginals)
+    scores = (marginals.logit(CLOSE) + noise.logit(CLOSE)).masked_fill(~batch.mask, -torch.inf)
+    shares = (LEAST + (1.0 - LEAST) * torch.rand(len(batch))).to(marginals.device)
+    rank = scores.argsort(-1, descending=True).argsort(-1)
+    return batch.mask & (rank < (shares * batch.lengths).clamp_min(1.0)[:, None])

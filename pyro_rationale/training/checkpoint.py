@@ -1,0 +1,96 @@
+"""The tensors on which the rest of a fit depends, taken and put back: weights, the optimiser's moments, random states.
+
+Each kind has its prefix, so that all of them make one flat dictionary, as a file of tensors wants it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from pyro_rationale.fitted import Fitted
+
+Facts = dict[str, Any]  # what is no tensor, as JSON has it
+
+
+def tensors_of(fitted: Fitted, optimizer: Optimizer, names: Sequence[str]) -> dict[str, Tensor]:
+    """All of them; copies.
+
+    Args:
+        fitted: model and guide.
+        optimizer: of their parameters.
+        names: of those parameters, in the optimiser's order.
+
+    Returns:
+        `weights.PART.NAME`, `adam.NAME.KEY` and `random.cpu`; on a GPU `random.cuda`, too.
+    """
+    tensors = {f"weights.{name}": value for name, value in weights_of(fitted.model, fitted.guide).items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"adam.{names[index]}.{key}": value for key, value in moments.items()}
+    tensors |= random_states(fitted.device)
+    return {name: value.detach().clone() for name, value in tensors.items()}
+
+
+def put_back(fitted: Fitted, optimizer: Optimizer, names: Sequence[str], tensors: dict[str, Tensor]) -> None:
+    """The inverse of `tensors_of`; a parameter without moments is new to the optimiser.
+
+    Raises:
+        RuntimeError: they are of another model or guide.
+        KeyError: there is no random state among them.
+    """
+    load_weights(fitted, _below("weights.", tensors))
+    whole = optimizer.state_dict()
+    whole["state"] = {}
+    for index, name in enumerate(names):
+        # Copies: Adam would go on writing into the state that a later recovery needs.
+        moments = {key: value.clone() for key, value in _below(f"adam.{name}.", tensors).items()}
+        if moments:
+            whole["state"][index] = moments
+    optimizer.load_state_dict(whole)
+    set_random_states(tensors, fitted.device)
+
+
+def weights_of(model: nn.Module, guide: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers of model and guide, the prior in force among them, as `PART.NAME`; copies."""
+    parts = (("model", model), ("guide", guide))
+    return {f"{part}.{k}": v.detach().clone() for part, module in parts for k, v in module.state_dict().items()}
+
+
+def trained(model: nn.Module, guide: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters of model and guide that an optimiser moves, as `PART.NAME`; themselves."""
+    parts = (("model", model), ("guide", guide))
+    return {f"{part}.{k}": p for part, module in parts for k, p in module.named_parameters() if p.requires_grad}
+
+
+def load_weights(fitted: Fitted, weights: dict[str, Tensor]) -> None:
+    """The inverse of `weights_of`.
+
+    Raises:
+        RuntimeError: they are of another model or guide.
+    """
+    for part, module in (("model", fitted.model), ("guide", fitted.guide)):
+        module.load_state_dict(_below(f"{part}.", weights))
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Where the generators stand: the CPU's, and that of `device` if it is a GPU."""
+    states = {"random.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random.cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
+    """The inverse of `random_states`; other tensors may stand among them."""
+    torch.set_rng_state(states["random.cpu"].cpu())
+    if "random.cuda" in states and device.type == "cuda":
+        torch.cuda.set_rng_state(states["random.cuda"].cpu(), device)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

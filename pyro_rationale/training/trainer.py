@@ -1,0 +1,320 @@
+"""The training loop: many words first, then fewer and fewer, with a watch on collapse and a way back.
+
+Everything that the next step depends on is in `Trainer.state()`: weights, optimiser, random states, the control of the
+rate, the position in the epoch. Restoring it and going on gives the same numbers, bit for bit on a CPU.
+
+A GPU is never waited for at the end of a step. What a step has to say comes back while the next one's guide is
+already running, and is needed only then: the prior of a step follows from the rate of the one before. Whether the loss
+was finite is decided on the GPU, by the optimiser.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from itertools import islice
+
+import pyro
+import torch
+from torch import Tensor
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.prefetch import prefetched
+from pyro_rationale.errors import TrainingError
+from pyro_rationale.fitted import Fitted
+from pyro_rationale.inference.objectives.elbo import Estimate, MaskELBO
+from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
+from pyro_rationale.models.program import local_parameters, unregistered
+from pyro_rationale.nn.autocast import reduced
+from pyro_rationale.training.auxiliary_losses import at_any_share, full_text_loss, reading_loss
+from pyro_rationale.training.checkpoint import Facts, load_weights, put_back, tensors_of, trained, weights_of
+from pyro_rationale.training.distributed import ALONE, Group
+from pyro_rationale.training.ema import RunningAverage
+from pyro_rationale.training.history import EpochRecord, StepRecord, StepTotals
+from pyro_rationale.training.rate_control import Control
+from pyro_rationale.training.schedules import cooling, entropy_weight, since_arrival
+from pyro_rationale.training.step import Before, Figures, sent
+
+CHECKED = 20  # first steps of a fit in which Pyro and torch check shapes, supports and parameters
+
+
+@contextmanager
+def checks(wanted: bool) -> Iterator[None]:
+    """Leave the checks of distributions and programs as they are, or switch them off: each waits for the device."""
+    with nullcontext() if wanted else pyro.validation_enabled(False):
+        yield
+
+
+class Trainer:
+    """Updates a model and a guide; knows nothing of which guide it is.
+
+    Args:
+        fitted: model and guide to train, on their device.
+        objective: objective (2) with its estimator.
+        control: gives the prior for each step.
+        batches: training documents.
+        scale: nats that make the loss of order one, for the gradient clip.
+        group: the processes that take each step together; this one trains on its share of every batch.
+    """
+
+    def __init__(
+        self,
+        fitted: Fitted,
+        objective: MaskELBO | TemperedTraceGraph,
+        control: Control,
+        batches: BucketedBatches,
+        scale: float,
+        group: Group = ALONE,
+    ) -> None:
+        options = fitted.config.train
+        self.fitted, self.objective, self.control, self.batches = fitted, objective, control, batches
+        self.scale, self.group = scale, group
+        self.named = trained(fitted.model, fitted.guide)
+        self.average = RunningAverage(self.named, options.ema)
+        self.easing = 1.0  # factor on the learning rate; recoveries lower it
+        self.ahead = fitted.device.type == "cuda"  # steps are begun before the one before has reported
+        self.optimizer = torch.optim.Adam(self.named.values(), lr=options.learning_rate, fused=self.ahead)
+        self.step = 0
+        self.origin = 0  # where the weights were untrained: 0, or the step at which the watch started over
+        self.epoch = 0
+        self.position = 0
+        self.totals = StepTotals()
+        self.whole = True
+        self.reduced = torch.bfloat16 if options.precision == "bf16" else None
+        self._begun = 0  # steps by this object, resumed or not
+        self._pending: Figures | None = None
+        self._settled: deque[StepRecord] = deque()
+        self._lost = False
+        fitted.model.prior = control.update(0, 1.0)
+
+    @contextmanager
+    def unbroken(self) -> Iterator[None]:
+        """Around changes that only make sense together: cut short, they leave `whole` false and no state to save."""
+        self.whole = False
+        yield
+        self.whole = True
+
+    # One step.
+
+    def train_step(self, batch: Batch) -> StepRecord:
+        """One update on one batch; whatever interrupts the computation leaves the state before the step.
+
+        Raises:
+            TrainingError: the loss or the gradient is not finite.
+            KeyboardInterrupt: the step is done, and a process of the group has been asked to end.
+            PeerError: a process of the group is gone.
+        """
+        self._launch(batch)
+        self.settle()
+        record = self._settled.pop()
+        self._settled.clear()
+        return record
+
+    def _launch(self, batch: Batch) -> None:
+        """Tell the device all that a step takes. The step launched before reports on the way."""
+        reading = self._due < self.control.schedule.warmup
+        self.objective.tau = entropy_weight(self.fitted.config.tau, self.fitted.config.entropy, self._passed)
+        before = Before.of(self.fitted)
+        # The model is the first to need the prior that follows from the step before; the guide runs ahead of it.
+        hook = self.fitted.model.register_forward_pre_hook(lambda *_: self.settle())
+        self._lost = False
+        try:
+            self.group.sow(self.fitted.config.seed, self._due)
+            self.optimizer.zero_grad(set_to_none=True)
+            here = batch.to(self.fitted.device, non_blocking=True)
+            with checks(self._begun < CHECKED), reduced(self.reduced):
+                loss, values = self._full_text_loss(here) if reading else self._objective_loss(here)
+            (loss / (len(batch) * self.scale)).backward()
+            self.settle()
+            if not self.group.alone:
+                values = self._joined(values, reading, len(batch), before)
+            norm = torch.nn.utils.clip_grad_norm_(self.named.values(), self.fitted.config.train.clip)
+            figures = self._figures(torch.stack([*values, norm]), reading, batch, before)
+            if not self.ahead:
+                self._checked(figures)
+        except BaseException:
+            if not self._lost:
+                before.go_back()
+            raise
+        finally:
+            hook.remove()
+        with self.unbroken():
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.fitted.config.train.learning_rate * self.easing * cooling(self._passed)
+            self.optimizer.step()
+            if self.control.schedule.arrived(self._due):
+                self.average.take()
+            else:
+                self.average.clear()
+            self._begun += 1
+            self._pending = figures
+
+    @property
+    def _due(self) -> int:
+        """Number of the step that comes next, or is being computed; the one before may still be under way."""
+        return self.step + (self._pending is not None)
+
+    @property
+    def _passed(self) -> float:
+        """How much of the fit after the target rate has been reached is over, 0 to 1."""
+        return since_arrival(self.control.schedule, self._due, self.origin + self.fitted.config.train.steps)
+
+    def settle(self) -> None:
+        """Take the report of the step that was launched last, if it is still out, and move the control of the rate on.
+
+        Raises:
+            TrainingError: its loss or gradient was not finite; the state is that before it.
+            KeyboardInterrupt: as for `train_step`.
+        """
+        figures = self._pending
+        if figures is None:
+            return
+        record, asked = self._checked(figures)
+        with self.unbroken():
+            self._pending = None
+            self.step += 1
+            if not figures.reading:
+                self.fitted.model.prior = self.control.update(self.step, record.rate, record.changes)
+            self.totals.add(record)
+            self.position += 1
+            self._settled.append(record)
+        if asked:
+            raise KeyboardInterrupt
+
+    def _figures(self, values: Tensor, reading: bool, batch: Batch, before: Before) -> Figures:
+        """Send a step's figures on their way; on a GPU, see to it that the optimiser minds them."""
+        arrival = None
+        if self.ahead:
+            # As a gradient scaler would have it: the fused Adam does nothing if this is 1.
+            self.optimizer.found_inf = 1.0 - values[:: len(values) - 1].isfinite().all().float()  # type: ignore[attr-defined]
+            values, arrival = sent(values)
+        return Figures(values, arrival, reading, batch, before, not self.group.alone)
+
+    def _joined(self, values: list[Tensor], reading: bool, documents: int, before: Before) -> list[Tensor]:
+        """Gradients and figures of a share become those of the batch."""
+        parameters = [p for name, p in self.named.items() if not (reading and name.startswith("guide."))]
+        loss, *sums = values
+        sums = [loss if reading else loss * documents, *sums]
+        loss, *sums = self.group.join(parameters, before.running, documents, torch.stack(sums))
+        return [loss if reading else loss / sums[-2], *sums]
+
+    def _checked(self, figures: Figures) -> tuple[StepRecord, bool]:
+        """The record of a step whose loss and gradient are finite, and whether it shall be the last."""
+        record, norm, asked = figures.record(self.scale)
+        if math.isfinite(record.loss) and math.isfinite(norm):
+            return record, asked
+        figures.before.go_back()
+        self._pending, self._lost = None, True
+        raise TrainingError(
+            f"epoch {self.epoch + 1}, batch {self.position + 1} (documents {figures.documents()}): the loss "
+            f"is {record.loss:g}, its gradient {norm:g}; the state before it is kept: go on with "
+            "--resume and a lower --learning-rate"
+        )
+
+    def _objective_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        with local_parameters(), unregistered():
+            estimate: Estimate = self.objective.estimate(self.fitted.model, self.fitted.guide, batch)
+        sums = [value.sum() for value in (estimate.kept, estimate.entropy, estimate.changes, batch.lengths)]
+        loss = estimate.surrogate
+        weight = self.fitted.config.train.any_rate
+        # Not before: to a guide that still keeps most words all are alike, and a few of them are learnt by heart.
+        if weight and self.control.schedule.arrived(self._due):
+            loss = loss + weight * reading_loss(self.fitted.model, batch, at_any_share(self.fitted.guide, batch))
+        return loss, [-estimate.objective(self.objective.tau).mean(), *sums]
+
+    def _full_text_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        loss = full_text_loss(self.fitted.model, batch)
+        return loss, [loss.detach()]
+
+    # One epoch.
+
+    def run_epoch(self) -> Iterator[StepRecord]:
+        """The rest of the current epoch, step by step; afterwards `finish_epoch` closes it."""
+        self.fitted.model.train()
+        self.fitted.guide.train()
+        self.settle()
+        yield from self.steps(islice(self.batches.epoch(self.epoch, self.group.share), self.position, None))
+
+    def steps(self, batches: Iterable[Batch]) -> Iterator[StepRecord]:
+        """A step on each batch. On a GPU each is launched before the one before has reported, and records come late."""
+        if not self.ahead:
+            yield from map(self.train_step, batches)
+            return
+        for batch in prefetched(batches):
+            self._launch(batch)
+            while self._settled:
+                yield self._settled.popleft()
+        self.settle()
+        yield from self._settled
+        self._settled.clear()
+
+    def finish_epoch(self) -> EpochRecord:
+        """Averages of the epoch; the next one begins."""
+        mean = self.totals.mean()
+        record = EpochRecord(
+            epoch=self.epoch + 1,
+            step=self.step,
+            loss=mean.loss,
+            rate=mean.rate,
+            target=self.control.target(self.step),
+            field=self.fitted.model.prior.alpha,
+            flatness=mean.flatness,
+        )
+        self.epoch += 1
+        self.position = 0
+        self.totals = StepTotals()
+        return record
+
+    # Everything that the future depends on.
+
+    def state(self) -> tuple[dict[str, Tensor], Facts]:
+        """Tensors and plain facts, for a checkpoint; a step that is under way is waited for."""
+        self.settle()
+        facts = {
+            "step": self.step,
+            "origin": self.origin,
+            "epoch": self.epoch,
+            "position": self.position,
+            "control": self.control.state(),
+            "schedule": asdict(self.control.schedule),
+            "totals": asdict(self.totals),
+            "easing": self.easing,
+            "averaged": self.average.steps,
+        }
+        return tensors_of(self.fitted, self.optimizer, list(self.named)) | self.average.state(), facts
+
+    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
+        """The inverse of `state`."""
+        self._pending = None
+        put_back(self.fitted, self.optimizer, list(self.named), tensors)
+        self.average.restore(tensors, facts.get("averaged", 0))
+        self.easing = facts["easing"]
+        self.step, self.epoch, self.position = facts["step"], facts["epoch"], facts["position"]
+        self.origin = facts["origin"]
+        self.control.restore(facts["control"])
+        self.control.schedule = type(self.control.schedule)(**facts["schedule"])
+        self.totals = StepTotals(**facts["totals"])
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """In here, model and guide have the weights that are scored and kept: under `--ema` not those that move."""
+        with self.unbroken():
+            self.average.swap()
+        try:
+            yield
+        finally:
+            with self.unbroken():
+                self.average.swap()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Weights and buffers of model and guide, averages where there are, the prior in force among them; copies."""
+        averages = {name: value.clone() for name, value in self.average.values.items()}
+        return weights_of(self.fitted.model, self.fitted.guide) | averages
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """The inverse of `weights`."""
+        load_weights(self.fitted, weights)

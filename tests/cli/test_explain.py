@@ -1,0 +1,251 @@
+"""`explain` and `evaluate` from the outside, on run folders with small untrained networks."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pyro_rationale.build import build_guide, build_model, target_summary
+from pyro_rationale.cli.common import run_command
+from pyro_rationale.cli.evaluate import data_options, evaluate, is_foreign, read_lexicon
+from pyro_rationale.cli.explain import explain
+from pyro_rationale.config import Config, ModelOptions
+from pyro_rationale.data import DataOptions, Vocabulary, load_corpus
+from pyro_rationale.fitted import Fitted, start_run
+
+Run = Callable[..., tuple[int, str, str]]
+TEXT = "The aroma is weak, but the taste was lovely."
+
+
+def untrained(folder: Path, guide: str, data: DataOptions) -> Path:
+    """A run folder as `fit` would leave it, without the training."""
+    config = Config(data, ModelOptions(guide=guide, hidden=4, embedding=8))
+    corpus = load_corpus(data)
+    vocabulary = Vocabulary.build(corpus.train)
+    centre, spread = target_summary(corpus.train, corpus.spec)
+    torch.manual_seed(0)
+    model = build_model(config, corpus.spec, len(vocabulary), None, centre, spread)
+    network = build_guide(config, len(vocabulary), None, 0.5)
+    network.start_rate(0.4)
+    start_run(folder, config, corpus.spec, vocabulary)
+    Fitted(config, corpus.spec, vocabulary, model, network, torch.device("cpu")).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untrained(tmp_path_factory.mktemp("run"), "relaxed", DataOptions(documents=40))
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("classes")
+    table = folder / "reviews.csv"
+    rows = [f"this one is number {i} and {['bad', 'fair', 'good'][i % 3]},{'xyz'[i % 3]}" for i in range(40)]
+    table.write_text("\n".join(["text,tone", *rows]) + "\n")
+    return untrained(folder / "run", "independent", DataOptions(data=str(table), target_column=("tone",)))
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> Run:
+    def run(command: Any, *words: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            run_command(command, [str(word) for word in words])
+        out, err = capfd.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
+
+
+class Pipe(io.TextIOWrapper):
+    """Standard input that is not a terminal."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content))
+
+
+def test_text_comes_back_with_brackets_in_a_file(call: Run, planted: Path) -> None:
+    status, out, _ = call(explain, "--run", planted, "--decode", "threshold", "--threshold", "0", TEXT)
+    assert status == 0
+    assert f"[{TEXT}]" in out
+    assert "text 1" in out
+    assert "11 of 11 words kept (100%)" in out
+
+
+def test_json_lines_hold_what_is_promised(call: Run, planted: Path) -> None:
+    status, out, _ = call(explain, "--run", planted, "--json", "--alternatives", "4", TEXT, "xyzzy")
+    assert status == 0
+    first, second = map(json.loads, out.splitlines())
+    assert (first["text"], first["id"], first["unread"]) == (TEXT, "text 1", 0)
+    assert first["tokens"][:3] == ["the", "aroma", "is"]
+    assert [TEXT[a:b].lower() for a, b in first["offsets"]] == first["tokens"]
+    words = len(first["tokens"])
+    assert all(len(first[key]) == words for key in ("inclusion", "mode", "kept"))
+    assert all(0 <= p <= 1 for p in first["inclusion"])
+    assert set(first["mode"]) <= {0, 1}
+    (prediction,) = first["prediction"].values()
+    assert prediction["low"] <= prediction["mean"] <= prediction["high"]
+    assert prediction["sd"] > 0
+    masks = [tuple(a["mask"]) for a in first["alternatives"]]
+    assert masks[0] == tuple(first["mode"])
+    assert len(set(masks)) == len(masks) == 4
+    assert second["tokens"] == ["xyzzy"]
+
+
+def test_texts_come_from_a_file_or_a_pipe_in_order(
+    call: Run, planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"\xef\xbb\xbfthe first\r\nthe second one\nthird\n\n"
+    (tmp_path / "texts.txt").write_bytes(content)
+    _, from_file, _ = call(explain, "--run", planted, "--json", "--file", tmp_path / "texts.txt")
+    for words in ((), ("--file", "-")):
+        monkeypatch.setattr("sys.stdin", Pipe(content))
+        _, from_pipe, _ = call(explain, "--run", planted, "--json", *words)
+        assert [json.loads(x)["text"] for x in from_pipe.splitlines()] == ["the first", "the second one", "third"]
+    drop = {"id"}
+    pairs = zip(from_file.splitlines(), from_pipe.splitlines(), strict=True)
+    for a, b in ((json.loads(a), json.loads(b)) for a, b in pairs):
+        assert {k: v for k, v in a.items() if k not in drop} == {k: v for k, v in b.items() if k not in drop}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "standard input: empty"),
+        (b"fine\n\nfine\n", "standard input, line 2: no word in it"),
+        (b"fine\n\xff\xfe\x00\n", "standard input, line 2: expected UTF-8 text, found byte 0xff at position 1"),
+        (b"a\0b", "standard input, line 1: expected text, found a zero byte"),
+    ],
+)
+def test_unusable_input_is_one_line(
+    call: Run, planted: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", Pipe(content))
+    status, out, err = call(explain, "--run", planted)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--file", "no-such-file"), "no-such-file: cannot be read"),
+        (("--file", "x", "text"), "give texts either as arguments or by --file"),
+        ((" ",), "text 1: no word in it"),
+        (("--decode", "best", "text"), "Invalid value for '--decode'"),
+        (("--threshold", "7", "text"), "--threshold: expected"),
+        (("--max-words", "0", "text"), "--max-words: expected"),
+    ],
+)
+def test_mistakes_are_one_line(call: Run, planted: Path, words: tuple[str, ...], message: str) -> None:
+    status, out, err = call(explain, "--run", planted, *words)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [explain, evaluate])
+def test_a_missing_run_is_one_line(call: Run, command: Any, tmp_path: Path) -> None:
+    status, _, err = call(command, "--run", tmp_path / "none")
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "no such run folder" in err
+
+
+def test_a_very_long_text_is_cut_and_says_so(call: Run, planted: Path) -> None:
+    status, out, _ = call(explain, "--run", planted, "--max-words", "5", "word " * 5000)
+    assert status == 0
+    assert "of 5 words kept" in out
+    assert "more characters not read)" in " ".join(out.split())
+    assert len(out) < 2500
+
+
+def test_classes_have_labels_and_probabilities(call: Run, classes: Path) -> None:
+    _, out, _ = call(explain, "--run", classes, "--json", "this one is good")
+    prediction = json.loads(out)["prediction"]["tone"]
+    assert prediction["label"] == max(prediction["probabilities"], key=prediction["probabilities"].__getitem__)
+    assert sum(prediction["probabilities"].values()) == pytest.approx(1.0, abs=1e-5)
+    assert prediction["averaged"].keys() == {"x", "y", "z"}
+    _, out, _ = call(explain, "--run", classes, "this one is good")
+    assert f"tone: {prediction['label']}" in out
+
+
+def test_evaluate_prints_the_table_of_the_runs_own_test_split(call: Run, planted: Path, tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    status, out, _ = call(evaluate, "--run", planted, "--json", path)
+    assert status == 0
+    assert "(test split), masks by mode" in " ".join(out.split())
+    assert "precision as in Lei et al." in out
+    result = json.loads(path.read_text())
+    assert result["metrics"]["documents"] == 10
+    assert result["metrics"]["noise_floor"] == pytest.approx(0.05**2)
+    expected = {"mse", "selected", "span", "empty", "precision", "recall", "f1", "opinion_recall", "precision_lei"}
+    expected |= {"elbo", "expected_cost", "kl", "entropy"}
+    assert expected <= result["metrics"].keys()
+    _, printed, _ = call(evaluate, "--run", planted, "--json", "-")
+    assert json.loads(printed) == result
+
+
+def test_evaluate_reads_all_of_another_file(call: Run, classes: Path, tmp_path: Path) -> None:
+    table = tmp_path / "more.csv"
+    table.write_text("text,tone\n" + "".join(f"a {word} one,{'xyz'[i]}\n" for i, word in enumerate("abc")))
+    _, out, _ = call(evaluate, "--run", classes, "--data", table, "--json", "-")
+    result = json.loads(out)
+    assert (result["split"], result["metrics"]["documents"]) == ("all", 3)
+    assert 0 <= result["metrics"]["accuracy"] <= 1
+    assert "precision" not in result["metrics"]
+
+
+def test_evaluate_mistakes_are_one_line(call: Run, planted: Path, tmp_path: Path) -> None:
+    for words, message in {
+        ("--data", "nowhere.csv"): "error: --data nowhere.csv",
+        ("--json", tmp_path / "no" / "x.json"): "error: --json",
+        ("--lexicon", "nowhere.txt"): "error: --lexicon nowhere.txt: cannot be read",
+    }.items():
+        status, out, err = call(evaluate, "--run", planted, *words)
+        assert (status, out) == (2, "")
+        assert err.startswith(message)
+        assert err.count("\n") == 1
+
+
+def test_flags_not_given_are_those_of_the_run_save_its_files() -> None:
+    run = DataOptions(data="a.csv", dev_data="b.csv", target_column=("taste",), max_words=99)
+    assert data_options(run, DataOptions(), set()) == run
+    shorter = data_options(run, DataOptions(max_words=5), {"max_words", "folder"})
+    assert (shorter.max_words, shorter.dev_data) == (5, "b.csv")
+    other = data_options(run, DataOptions(data="c.csv"), {"data"})
+    assert other == DataOptions(data="c.csv", target_column=("taste",), max_words=99)
+
+
+def test_only_another_table_is_foreign(classes: Path, tmp_path: Path) -> None:
+    table = classes.parent / "reviews.csv"
+    run = DataOptions(data=str(table))
+    detour = table.parent / ".." / table.parent.name / table.name
+    assert not is_foreign(DataOptions(data=str(detour)), run)
+    assert not is_foreign(DataOptions(data="imdb"), run)
+    (tmp_path / "other.csv").touch()
+    assert is_foreign(DataOptions(data=str(tmp_path / "other.csv")), run)
+
+
+def test_help_of_evaluate_claims_no_default_that_is_the_runs(call: Run) -> None:
+    status, out, _ = call(evaluate, "-h")
+    assert status == 0
+    assert "[default: mode]" in " ".join(out.split())
+    assert "[default: synthetic]" not in " ".join(out.split())
+
+
+def test_a_lexicon_file_is_read_up_to_the_first_tab(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("Good\t1.9\nbad\n\ntwo words\n:)\t2.0\n")
+    words = read_lexicon(str(path))
+    assert "good" in words
+    assert "bad" in words
+    assert "two" not in words

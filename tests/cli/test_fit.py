@@ -1,0 +1,324 @@
+"""The command `fit`: what it prints, what it writes, and where."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pyro_rationale.cli.fit import default_name, fit, format_target, free_folder
+from pyro_rationale.config import Config
+from pyro_rationale.data import CORPORA, Corpus, DataOptions, TargetSpec, load_corpus
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.evaluate import evaluate_documents
+from pyro_rationale.fitted import Fitted, read_config
+from pyro_rationale.models import NormalLikelihood
+from pyro_rationale.training.fit import settle_sigma
+from pyro_rationale.training.history import EpochRecord
+from pyro_rationale.training.model_selection import score_modes
+from tests.support.small_fit import ROOT, Break, differences, fit_small, flags, result, small, table, whole
+
+TEST_KEYS = {"mse", "selected", "span", "empty", "elbo", "expected_cost", "kl", "entropy"}
+GOLD_KEYS = {"precision", "recall", "f1", "opinion_recall", "precision_lei"}
+NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?)"
+
+
+def call(*words: object, **options: Any) -> Result:
+    done = CliRunner().invoke(fit, [*flags(**options), *map(str, words)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def strict(text: str) -> Any:
+    """JSON in the strict sense: no NaN, no Infinity."""
+    return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run folder and what was printed."""
+    folder = tmp_path_factory.mktemp("fit") / "a [run]"
+    return folder, call("--out", folder, max_words=256).output
+
+
+# What is printed.
+
+
+def test_it_says_what_is_fitted(run: tuple[Path, str]) -> None:
+    folder, output = run
+    lines = output.splitlines()
+    assert lines[0] == "synthetic: 48 train, 12 dev, 12 test; regression of appearance"
+    assert lines[1] == "copies: none, neither between the splits nor in training"
+    assert lines[2].startswith("prior: rate 0.130, span 1.50 words  =  lambda1 ")
+    assert lines[3] == f"guide relaxed, estimator relaxed, seed 0, cpu; run folder {folder}"
+    epochs = [line for line in lines if line.startswith("epoch ")]
+    assert len(epochs) == 3
+    shape = rf"epoch +\d+  loss +{NUMBER}  kept +{NUMBER}% \(target {NUMBER}%\)  dev: error {NUMBER}  kept +{NUMBER}%"
+    assert all(re.match(shape, line) for line in epochs)
+
+
+def test_it_ends_with_a_table_and_three_documents(run: tuple[Path, str]) -> None:
+    folder, output = run
+    after = output.partition("Test set (synthetic, relaxed)")[2]
+    for name in ("mean squared error", "words kept", "precision", "recall", "F1", "documents with none kept"):
+        assert name in after
+    assert "noise floor of the squared error: 0.0025" in after
+    corpus = load_corpus(small(max_words=256).data)
+    told = [line for line in after.splitlines() if re.match(r"planted test \d+: appearance .* interval .* true ", line)]
+    assert [line.partition(":")[0] for line in told] == [document.id for document in corpus.test[:3]]
+    for document, line in zip(corpus.test, told, strict=False):
+        assert line.endswith(f"true {document.targets[0]:.4g}")
+    words = " ".join(after.split())
+    assert corpus.test[2].text.split()[0] in words
+    assert "[" in words.partition(told[0].split(":")[0])[2]  # kept words are in brackets where there is no colour
+    assert output.rstrip().endswith(f"explain --run '{folder}'")
+
+
+def test_an_epoch_may_be_a_part_of_the_texts(tmp_path: Path) -> None:
+    """48 texts in batches of 16 are three steps; resumed in the middle of such an epoch it is the same fit."""
+    fit_small(tmp_path / "two", steps=8, epoch_steps=2)
+    epochs = [json.loads(line) for line in (tmp_path / "two" / "epochs.jsonl").read_text().splitlines()]
+    assert [epoch["step"] for epoch in epochs] == [2, 4, 6, 8]
+    with pytest.raises(KeyboardInterrupt):
+        fit_small(tmp_path / "broken", Break(steps=5), steps=8, epoch_steps=2)
+    fit_small(tmp_path / "broken", resume=True, steps=8, epoch_steps=2)
+    assert differences(tmp_path / "two", tmp_path / "broken") == []
+    assert fit_small(tmp_path / "short", steps=2)[0].trainer.step == 2  # no more than was asked for
+    assert fit_small(tmp_path / "whole", steps=4)[0].trainer.step == 6  # whole epochs
+    with pytest.raises(ConfigError, match="--epoch-steps: expected a number above 0"):
+        small(epoch_steps=0)
+
+
+def test_a_fit_from_an_arrow_file_is_the_fit_from_memory(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    fit_small(tmp_path / "arrow", cache=str(tmp_path / "cache"))
+    assert differences(whole(), tmp_path / "arrow") == []
+
+
+def test_quiet_prints_the_result_alone(tmp_path: Path) -> None:
+    output = call("--out", tmp_path / "run", "--quiet", steps=3).output
+    assert output.lstrip().startswith("Test set (synthetic, relaxed)")
+    assert "epoch" not in output
+    assert "planted test 2: " in output
+
+
+@pytest.mark.parametrize(
+    "asked", [{"rate": 0.2, "span": 3.0}, {"lambda1": 3e-4, "lambda2": 2e-4}], ids=["rate and span", "lambdas"]
+)
+def test_the_prior_is_printed_in_both_languages(tmp_path: Path, asked: dict[str, float]) -> None:
+    """What one language prints, given back in the other, is the same prior."""
+    output = call("--out", tmp_path / "run", steps=1, nats=200, **asked).output
+    line = next(line for line in output.splitlines() if line.startswith("prior: "))
+    shape = rf"prior: rate {NUMBER}, span {NUMBER} words  =  lambda1 {NUMBER}, lambda2 {NUMBER} of the paper  \(gain"
+    found = re.match(shape, line)
+    assert found, line
+    told = dict(zip(("rate", "span", "lambda1", "lambda2"), map(float, found.groups()), strict=True))
+    for name, value in asked.items():
+        assert told[name] == pytest.approx(value, rel=5e-3)
+    other = {name: value for name, value in told.items() if name not in asked}
+    back = call("--out", tmp_path / "back", steps=1, nats=200, **other).output
+    line = next(line for line in back.splitlines() if line.startswith("prior: "))
+    again = re.match(shape, line)
+    assert again, line
+    assert [float(value) for value in again.groups()] == pytest.approx(list(told.values()), rel=0.03, abs=2e-3)
+
+
+def test_classes_are_fitted_and_named(tmp_path: Path) -> None:
+    rows = [f"{('what a bad room', 'what a good room')[i % 2]} number {i},{('poor', 'fine')[i % 2]}" for i in range(40)]
+    path = table(tmp_path / "rooms.csv", "text,tone", rows)
+    output = call("--out", tmp_path / "run", "--data", path, "--target-column", "tone").output
+    assert "binary of tone" in output
+    assert "accuracy" in output
+    assert "noise floor" not in output
+    assert re.search(r"tone: (poor|fine) [\d.]+%.*; true (poor|fine)", " ".join(output.split()))
+
+
+def test_word_vectors_say_their_coverage(tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_text("the 0.1 0.2 0.3\nthis 0.3 0.2 0.1\nqwertz 1 1 1\n")
+    output = call("--out", tmp_path / "run", "--vectors", tmp_path / "v.txt", "--freeze-vectors", steps=1).output
+    fitted = Fitted.load(tmp_path / "run", "cpu")
+    share = 2 / (len(fitted.vocabulary) - 2)
+    assert f"word vectors: {share:.1%} of" in output
+    row = fitted.guide.generator.embedding.weight[fitted.vocabulary.encode(["the"])[0]]
+    assert row.tolist() == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_a_path_that_looks_like_markup(tmp_path: Path) -> None:
+    folder = tmp_path / "[bold]"
+    folder.mkdir()
+    rows = [f"what a room {i},{i % 5}" for i in range(30)]
+    path = table(folder / "[red].csv", "text,y", rows)
+    output = call("--out", folder / "run", "--data", path, "--target-column", "y", steps=1).output
+    assert "[red].csv" in output.partition("Test set")[0]
+    assert "[bold]/run" in output
+
+
+# What is written.
+
+
+def test_the_run_folder(run: tuple[Path, str]) -> None:
+    folder, _ = run
+    names = {"config.json", "vocabulary.json", "epochs.jsonl", "checkpoint.safetensors", "model.safetensors"}
+    assert {path.name for path in folder.iterdir()} == {*names, "metrics.json"}
+
+
+def test_the_metrics(run: tuple[Path, str]) -> None:
+    metrics = strict((run[0] / "metrics.json").read_text())
+    assert {"data", "guide", "estimator", "seed", "test", "seconds"} <= metrics.keys()
+    assert [metrics[name] for name in ("data", "guide", "estimator", "seed")] == ["synthetic", "relaxed", "relaxed", 0]
+    assert metrics["test"].keys() >= TEST_KEYS | GOLD_KEYS
+    assert all(isinstance(value, (int, float)) and math.isfinite(value) for value in metrics["test"].values())
+    assert metrics["test"]["documents"] == 12
+    assert metrics["noise_floor"] == pytest.approx(0.0025)
+    assert 0 < metrics["seconds"] < 600
+    assert {"rate", "span", "alpha", "gamma", "lambda1", "lambda2"} == metrics["prior"].keys()
+
+
+def test_rationale_keys_only_where_gold_exists(tmp_path: Path) -> None:
+    rows = [f"what a room {i},{'xyz'[i % 3]}" for i in range(30)]
+    path = table(tmp_path / "a.csv", "text,y", rows)
+    fit_small(tmp_path / "run", data=str(path), target_column=("y",), steps=1)
+    test = result(tmp_path / "run")["test"]
+    assert "accuracy" in test
+    assert TEST_KEYS - {"mse"} <= test.keys()
+    assert not test.keys() & {*GOLD_KEYS, "mse"}
+
+
+def test_the_history(run: tuple[Path, str]) -> None:
+    records = [strict(line) for line in (run[0] / "epochs.jsonl").read_text().splitlines()]
+    assert len(records) == result(run[0])["epochs"] == 3
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    assert [record["step"] for record in records] == [3, 6, 9]
+    assert all(list(record) == [item.name for item in fields(EpochRecord)] for record in records)
+
+
+def test_a_history_without_a_target_is_json_too(tmp_path: Path) -> None:
+    fit_small(tmp_path, lambda1=1e-3, lambda2=1e-3, steps=1)
+    assert strict((tmp_path / "epochs.jsonl").read_text())["target"] is None
+
+
+def test_the_configuration_comes_back(run: tuple[Path, str]) -> None:
+    config, spec = read_config(run[0])
+    assert config == small(max_words=256)
+    assert spec == load_corpus(config.data).spec
+    facts = strict((run[0] / "config.json").read_text())
+    assert facts["version"]
+    assert Config.from_dict(facts["config"]) == config
+
+
+def test_the_folder_reproduces_its_own_table(run: tuple[Path, str]) -> None:
+    """The weights written are those that were measured."""
+    fitted = Fitted.load(run[0], "cpu")
+    test = result(run[0])["test"]
+    again = evaluate_documents(fitted, load_corpus(fitted.config.data).test)
+    assert {name: test[name] for name in again} == pytest.approx(again)
+
+
+def test_the_best_epoch_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyro_rationale.training.model_selection.collapse", lambda *figures: "")
+    made, metrics = fit_small(tmp_path, rate=0.95, span=30.0, anneal=1, steps=12, learning_rate=0.05)
+    best = min((r for r in made.history if r.dev_rate <= 1.1 * 0.95 and r.step > 1), key=lambda r: r.dev_cost)
+    assert metrics["best_epoch"] == best.epoch
+    fitted = Fitted.load(tmp_path, "cpu")
+    assert score_modes(fitted, made.dev).error == pytest.approx(best.dev_error)
+
+
+def test_sigma_is_what_is_left_on_dev_and_the_gain_stays(tmp_path: Path) -> None:
+    made, _ = fit_small(tmp_path, steps=3)
+    gain = made.fitted.model.gain
+    settle_sigma(made.fitted, made.dev)
+    error = score_modes(made.fitted, made.dev).error
+    assert isinstance(made.fitted.model.likelihood, NormalLikelihood)
+    assert float(made.fitted.model.likelihood.sigma) ** 2 == pytest.approx(error, rel=1e-5)
+    assert made.fitted.model.gain == pytest.approx(gain, rel=1e-6)
+    assert made.trainer.scale / gain == pytest.approx(made.fitted.config.model.nats / gain, rel=1e-6)
+
+
+# Where.
+
+
+def test_folders_are_numbered_and_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        call("--quiet", steps=1, guide="chain", seed=7)
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"synthetic-chain-7", "synthetic-chain-7-2"}
+    assert free_folder(Path("runs/synthetic-chain-7")) == Path("runs/synthetic-chain-7-3")
+    assert free_folder(Path("runs/other")) == Path("runs/other")
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        *((name, f"{name}-relaxed-0") for name in CORPORA),
+        ("beer:/data/beer/", "beer-relaxed-0"),
+        ("/data/my reviews.csv.gz", "my reviews-relaxed-0"),
+        ("~/lounge.csv", "lounge-relaxed-0"),
+        (".", "data-relaxed-0"),
+    ],
+)
+def test_a_default_name(data: str, name: str) -> None:
+    assert default_name(small(data=data)) == name
+
+
+def test_force_starts_anew(tmp_path: Path) -> None:
+    call("--out", tmp_path / "run", "--quiet", seed=3)
+    call("--out", tmp_path / "run", "--quiet", "--force", steps=1, seed=4)
+    metrics = result(tmp_path / "run")
+    assert (metrics["seed"], metrics["epochs"]) == (4, 1)
+    assert len((tmp_path / "run" / "epochs.jsonl").read_text().splitlines()) == 1
+
+
+def test_as_a_program_from_another_folder(tmp_path: Path) -> None:
+    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-m", "pyro_rationale.fit", *flags(steps=3)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Test set (synthetic, relaxed)" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("explain --run runs/synthetic-relaxed-0")
+    assert result(tmp_path / "runs" / "synthetic-relaxed-0")["epochs"] == 1
+
+
+# Small things.
+
+
+@pytest.mark.parametrize(
+    ("spec", "targets", "told"),
+    [
+        (TargetSpec("regression", ("a", "b"), ((0, 5), (0, 5))), (3.5, math.nan), ["3.5", "not rated"]),
+        (TargetSpec("binary", ("a", "b"), classes=("no", "yes")), (1.0, math.nan), ["yes", "unknown"]),
+        (TargetSpec("multiclass", ("a",), classes=("x", "y", "z")), (2.0,), ["z"]),
+    ],
+)
+def test_true_targets_for_people(spec: TargetSpec, targets: tuple[float, ...], told: list[str]) -> None:
+    assert format_target(Document("d", "", (), (), targets), spec) == told
+
+
+def test_fewer_documents_than_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(options: DataOptions) -> Corpus:
+        corpus = load_corpus(options)
+        return replace(corpus, test=corpus.test[:2])
+
+    monkeypatch.setattr("pyro_rationale.training.fit.load_corpus", short)
+    output = call("--out", tmp_path / "run", "--quiet", steps=1).output
+    assert output.count("planted test ") == 2
+
+
+def test_no_noise_at_all(tmp_path: Path) -> None:
+    output = call("--out", tmp_path / "run", "--quiet", steps=1, noise=0.0, max_words=256).output
+    assert "noise floor" not in output

@@ -1,0 +1,112 @@
+"""`python -m pyro_rationale.inspect` on a fit of half a second."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from pyro_rationale.cli.common import run_command
+from pyro_rationale.cli.posterior import inspect
+from pyro_rationale.prediction.netcdf import open_groups
+from tests.support.small_fit import content, refusal, table, whole
+
+pytest.importorskip("h5netcdf")
+pytest.importorskip("h5py")
+pytest.importorskip("matplotlib")
+FILES = {"posterior.nc", "rate.png", "spans.png", "predictive.png", "khat.png"}
+QUICK = ("--documents", "5", "--samples", "40", "--quiet", "--device", "cpu")
+
+
+def run(*words: object) -> str:
+    result = CliRunner().invoke(inspect, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return str(result.output)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    place = tmp_path_factory.mktemp("made") / "deep" / "results"
+    return place, run("--run", whole(), "--out", place, *QUICK)
+
+
+def test_everything_is_there(made: tuple[Path, str]) -> None:
+    place, said = made
+    assert {path.name for path in place.iterdir()} == FILES | {"report.html"}
+    for path in place.glob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert "5 documents, 4 x 10 draws each" in said
+    assert "k-hat up to 0.7" in said
+    with open_groups(place / "posterior.nc") as tree:
+        groups = {"posterior", "posterior_predictive", "prior", "prior_predictive", "log_likelihood"}
+        assert set(tree.children) == groups | {"observed_data", "sample_stats", "constant_data"}
+        assert tree["posterior"].sizes["document"] == 5
+
+
+def test_the_same_command_makes_the_same_draws(made: tuple[Path, str], tmp_path: Path) -> None:
+    run("--run", whole(), "--out", tmp_path, *QUICK, "--no-report")
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    with open_groups(tmp_path / "posterior.nc") as new, open_groups(made[0] / "posterior.nc") as old:
+        for name in ("posterior/z", "prior/z", "posterior_predictive/y", "log_likelihood/y"):
+            assert new[name].equals(old[name])
+
+
+def test_nothing_is_overwritten_without_force(made: tuple[Path, str], capfd: pytest.CaptureFixture[str]) -> None:
+    before = content(made[0])
+    said = refusal(capfd, inspect, "--run", whole(), "--out", made[0], *QUICK)
+    assert said.endswith("posterior.nc: is there already; replace it with --force, or change --out")
+    assert content(made[0]) == before
+    run("--run", whole(), "--out", made[0], *QUICK, "--force", "--seed", "3", "--no-report")
+    assert content(made[0])["posterior.nc"] != before["posterior.nc"]
+
+
+def test_results_go_into_the_run_by_default(tmp_path: Path) -> None:
+    shutil.copytree(whole(), tmp_path / "run")
+    run("--run", tmp_path / "run", *QUICK, "--no-report")
+    assert {path.name for path in (tmp_path / "run" / "inspect").iterdir()} == FILES
+
+
+def test_a_file_of_its_own_is_inspected_whole(tmp_path: Path) -> None:
+    path = table(tmp_path / "my.csv", "text,appearance", ["a fine look,0.5", "a dull look,", "a look,0.25"])
+    words = ("--data", path, "--text-column", "text", "--target-column", "appearance", "--skip-bad-rows")
+    run("--run", whole(), "--out", tmp_path / "o", *words, *QUICK, "--no-report")
+    with open_groups(tmp_path / "o" / "posterior.nc") as tree:
+        assert tree["posterior"].sizes["document"] in (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--run", "nowhere"), "nowhere: no such run folder"),
+        (("--run", whole, "--samples", "3"), "--samples: expected at least 4 draws per chain (16), got 3"),
+        (("--run", whole, "--chains", "0"), "--chains: expected at least 1, got 0"),
+        (("--run", whole, "--documents", "0"), "Invalid value for '--documents'"),
+        (("--run", whole, "--data", "no.csv"), "no.csv"),
+        (("--run", whole, "--out", __file__), "is a file; name a folder"),
+        (("--run", whole, "--out", f"{__file__}/below"), "cannot be written to"),
+    ],
+)
+def test_mistakes_are_one_line(capfd: pytest.CaptureFixture[str], words: tuple[Any, ...], said: str) -> None:
+    assert said in refusal(capfd, inspect, *(word() if callable(word) else word for word in words))
+
+
+@pytest.mark.parametrize("missing", ["h5netcdf", "h5py", "matplotlib"])
+def test_a_missing_extra_is_said_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path, missing: str
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, missing, None)
+    said = refusal(capfd, inspect, "--run", whole(), "--out", tmp_path / "o", *QUICK)
+    assert said.endswith(f"need {missing}: pip install 'pyro_rationale[viz]'")
+    assert not (tmp_path / "o").exists()
+
+
+def test_documents_are_those_inspected(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run_command(inspect, ["--help"])
+    text = capfd.readouterr().out
+    assert text.count("--documents ") == 1
+    assert "documents to inspect" in text
+    assert "--max-words" in text

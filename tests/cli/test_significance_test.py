@@ -1,0 +1,157 @@
+"""`evaluate` with a judge and intervals, and `against`: two small runs on the same documents."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from pyro_rationale.cli.common import CONTEXT
+from pyro_rationale.cli.evaluate import evaluate
+from pyro_rationale.cli.significance_test import TESTED, against
+from pyro_rationale.data import load_corpus
+from pyro_rationale.evaluation.evaluate import evaluate_documents
+from pyro_rationale.evaluation.measuring import measure
+from pyro_rationale.evaluation.metrics import faithfulness_metrics, intervals, paired_test
+from pyro_rationale.experiments.baselines import RunMarker
+from pyro_rationale.fitted import Fitted
+from pyro_rationale.prediction.predictor import DecodeOptions
+from pyro_rationale.reporting.console import LABELS
+from tests.support.small_fit import refusal, whole
+
+PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+# A command keeps the help flags that it was first run with, and other tests ask it for -h.
+AS_RUN: dict[str, Any] = {"catch_exceptions": False, **CONTEXT}
+
+
+@pytest.fixture(scope="module")
+def runs() -> tuple[Path, Path, Path]:
+    """Three runs on the same texts that differ in their seeds."""
+    return whole(), whole(seed=1), whole(seed=2)
+
+
+def figures(command: Any, *words: object) -> dict[str, Any]:
+    """What a command prints with `--json -`."""
+    done = CliRunner().invoke(command, [*map(str, words), "--json", "-", "--device", "cpu"], **AS_RUN)
+    assert done.exit_code == 0, done.output
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def table(command: Any, *words: object) -> str:
+    done = CliRunner().invoke(command, [*map(str, words), "--device", "cpu"], **AS_RUN)
+    assert done.exit_code == 0, done.output
+    return str(done.stdout)
+
+
+@pytest.mark.parametrize("rule", ["mode", "threshold", "sample"])
+def test_measuring_a_run_gives_its_test_table(runs: tuple[Path, Path, Path], rule: str) -> None:
+    fitted = Fitted.load(runs[0], "cpu")
+    documents = load_corpus(fitted.config.data).test
+    found = measure(RunMarker(fitted, DecodeOptions(rule, 0.3, 5)), documents).metrics
+    known = evaluate_documents(fitted, documents, rule, 0.3, seed=5)
+    assert known.items() <= found.items()
+    assert {"iou_f1", "token_f1", "auprc", "average_precision"} <= found.keys() - known.keys()
+
+
+def test_evaluate_prints_what_json_holds(runs: tuple[Path, Path, Path]) -> None:
+    found = figures(evaluate, "--run", runs[0])
+    assert "bootstrap" not in found
+    assert "judge" not in found
+    printed = table(evaluate, "--run", runs[0])
+    for name in ("iou_f1", "token_f1", "auprc"):
+        assert f"{LABELS[name][0]} " in printed
+        assert 0.0 <= found["metrics"][name] <= 1.0
+    assert "iou_f1_micro" in found["metrics"]
+    assert "iou_f1_micro" not in printed
+    assert len(printed.splitlines()) < 30
+
+
+def test_evaluate_asks_the_judge(runs: tuple[Path, Path, Path]) -> None:
+    found = figures(evaluate, "--run", runs[0], "--judge", runs[1], "--bootstrap", 50)
+    one, judge = (RunMarker(Fitted.load(folder, "cpu")) for folder in runs[:2])
+    documents = load_corpus(one.fitted.config.data).test
+    expected = faithfulness_metrics(judge, documents, one.masks(documents), one.marginals(documents))
+    assert expected.items() <= found["metrics"].items()
+    whole_texts = [(True,) * len(document.tokens) for document in documents]
+    mse = ((judge.predict(documents, whole_texts) - [d.targets for d in documents]) ** 2).mean()
+    assert found["metrics"]["judge_mse"] == pytest.approx(mse)
+    assert found["judge"] == str(runs[1])
+    ends = found["bootstrap"]["intervals"]
+    assert (found["bootstrap"]["draws"], found["bootstrap"]["level"]) == (50, 0.95)
+    assert ends["f1"] == list(intervals(measure(one, documents).statistics, 50)["f1"])
+    assert ends.keys() == found["metrics"].keys() - {
+        *("documents", "noise_floor", "elbo", "expected_cost", "kl", "entropy"),
+    }
+
+
+def test_intervals_stand_beside_their_figures(runs: tuple[Path, Path, Path]) -> None:
+    printed = table(evaluate, "--run", runs[0], "--bootstrap", 20)
+    assert "95 % intervals" in printed
+    [line] = [line for line in printed.splitlines() if line.startswith("words kept")]
+    assert re.fullmatch(r"words kept +\S+ %  [\d.]+ to [\d.]+ % *", line)
+    assert " to " not in next(line for line in printed.splitlines() if line.startswith("ELBO"))
+
+
+def test_against_is_what_the_tests_say(runs: tuple[Path, Path, Path]) -> None:
+    found = figures(against, runs[0], runs[1], "--draws", 99, "--judge", runs[2])
+    measured = []
+    for folder in runs[:2]:
+        fitted = Fitted.load(folder, "cpu")
+        measured.append(measure(RunMarker(fitted), load_corpus(fitted.config.data).test))
+    row = found["metrics"]["f1"]
+    one, other = (item.statistics["f1"] for item in measured)
+    assert (row["one"], row["other"]) == (one.value, other.value)
+    assert row["difference"] == one.value - other.value
+    assert (row["p"], row["exact"]) == paired_test(one, other, 99)
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert all(row["p"] <= row["p_holm"] <= 1.0 for row in found["metrics"].values())
+    assert {"mse", "f1", "auprc", "comprehensiveness", "judge_kept_mse"} <= found["metrics"].keys() <= set(TESTED)
+    assert found["documents"] == measured[0].documents
+
+
+def test_the_table_of_two_runs(runs: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    printed = table(against, runs[0], runs[1], "--draws", 50, "--json", str(tmp_path / "found.json"))
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert "F1, mean of documents" in printed
+    assert f"{100 * found['metrics']['f1']['difference']:+.1f} (" in printed
+    assert printed.startswith(f"{found['documents']} documents of synthetic (test split), masks by mode")
+
+
+def test_every_metric_is_in_the_documentation(runs: tuple[Path, Path, Path]) -> None:
+    found = figures(evaluate, "--run", runs[0], "--judge", runs[1], "--lexicon", "README.md")
+    described = set(re.findall(r"`([^`\n]+)`", PAGE))
+    names = {re.sub(r"_at_\d+$", "_at_N", name) for name in found["metrics"]}
+    assert not names - described
+    assert set(TESTED) <= described
+
+
+def test_a_run_does_not_judge_itself(runs: tuple[Path, Path, Path], capfd: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capfd, evaluate, "--run", runs[0], "--judge", runs[0])
+    assert said.startswith(f"--judge {runs[0]}: is the run that is judged")
+    said = refusal(capfd, against, runs[0], runs[1], "--judge", runs[1])
+    assert said.startswith(f"--judge {runs[1]}: is the run that is judged")
+    assert "name two runs" in refusal(capfd, against, runs[0], runs[0])
+
+
+def test_runs_and_judges_must_predict_the_same(
+    runs: tuple[Path, Path, Path], capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    other = whole(aspect="all")
+    assert "predicts" in refusal(capfd, against, runs[0], other)
+    assert refusal(capfd, evaluate, "--run", runs[0], "--judge", other).startswith(f"--judge {other}: predicts")
+    assert "no such run folder" in refusal(capfd, evaluate, "--run", runs[0], "--judge", tmp_path / "none")
+    assert "no such folder" in refusal(capfd, against, runs[0], runs[1], "--json", tmp_path / "none" / "a.json")
+
+
+def test_texts_that_the_other_run_may_have_seen_are_told(runs: tuple[Path, Path, Path]) -> None:
+    other = whole(documents=56)
+    done = CliRunner().invoke(against, [str(runs[0]), str(other), "--draws", "9", "--device", "cpu"], **CONTEXT)
+    assert done.exit_code == 0
+    assert "was fitted on other texts" in done.stderr

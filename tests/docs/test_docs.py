@@ -1,0 +1,64 @@
+"""The pages of the documentation: their Python runs, their commands have the flags that they are shown with."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+
+from pyro_rationale.data import CORPORA
+from pyro_rationale.guides import GUIDES
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+WHOLE = {name: re.sub(r"\\\n\s*", "", text) for name, text in PAGES.items()}  # commands on one line each
+COMMAND = re.compile(r"python -m (pyro_rationale\.\w+)((?: [^`|\n]*)?)")
+COMMANDS = sorted({(name, *found) for name, text in WHOLE.items() for found in COMMAND.findall(text)})
+
+
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """Whatever a page registers is forgotten after it."""
+    guides, corpora = dict(GUIDES), dict(CORPORA)
+    yield
+    GUIDES.clear()
+    GUIDES.update(guides)
+    CORPORA.clear()
+    CORPORA.update(corpora)
+
+
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python" in text])
+@pytest.mark.usefixtures("registries")
+def test_the_python_of_a_page_runs_from_top_to_bottom(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, object] = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", PAGES[page], flags=re.DOTALL):
+        exec(compile(block, page, "exec"), names)
+
+
+def test_examples_of_extensions_are_short() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", PAGES["extending.md"], flags=re.DOTALL)
+    assert len(blocks) == 4
+    assert max(len(block.splitlines()) for block in blocks) < 40
+
+
+@pytest.mark.parametrize(("page", "module", "rest"), COMMANDS)
+def test_flags_exist(page: str, module: str, rest: str) -> None:
+    words = shlex.split(rest, comments=True)
+    if module.endswith(".study") and not words:
+        command = import_module(f"{module}.__main__").studies
+    elif module.endswith(".study"):
+        command = import_module(f"{module}.{words[0]}").study
+    else:
+        command = getattr(import_module(module), module.rpartition(".")[2])
+    assert isinstance(command, click.Command)
+    known = {flag for item in command.params for flag in (*item.opts, *item.secondary_opts)}
+    if "ignore_unknown_options" in command.context_settings:
+        from pyro_rationale.cli.fit import fit
+
+        known |= {flag for item in fit.params for flag in (*item.opts, *item.secondary_opts)}
+    assert {word for word in words if word.startswith("--")} <= known | {"--help"}

@@ -1,0 +1,135 @@
+"""The notebooks, as they are stored and as they run: each from a clean kernel, in its own folder, like a reader's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat", reason="pip install 'pyro_rationale[notebooks]'")
+nbclient = pytest.importorskip("nbclient", reason="pip install 'pyro_rationale[notebooks]'")
+pytest.importorskip("ipykernel", reason="pip install 'pyro_rationale[notebooks]'")
+pytest.importorskip("matplotlib", reason="pip install 'pyro_rationale[viz]'")
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SECONDS = 600  # for one cell: a notebook takes a minute or two, but machines that run tests are busy
+LINES = 40  # of text below one cell
+# Absolute places on the machine that it ran on: a folder and something in it.
+PLACES = re.compile(r"(?<![\w.:/<])/\w+/[.\w]|[A-Za-z]:\\\w|site-packages")
+
+by_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def stored(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)
+
+
+def cells_of(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def texts_of(cell: Any) -> list[str]:
+    """What a cell says in plain text; of an output in several forms, its plain one."""
+    found = []
+    for output in cell.outputs:
+        text = output.get("text") if output.output_type == "stream" else output.get("data", {}).get("text/plain")
+        if text:
+            found.append(text)
+    return found
+
+
+def every_text(cell: Any) -> list[str]:
+    """The plain texts, and pages as well."""
+    return texts_of(cell) + [output.get("data", {}).get("text/html", "") for output in cell.outputs]
+
+
+def check_outputs(notebook: Any) -> None:
+    for cell in cells_of(notebook):
+        assert all(output.output_type != "error" for output in cell.outputs), cell.source
+        lines = sum(len(text.splitlines()) for text in texts_of(cell))
+        assert lines <= LINES, f"{lines} lines below:\n{cell.source}"
+
+
+def run(notebook: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Execute all cells in a new kernel, from a checkout that need not be installed."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # tqdm, which Pyro imports, would like a package that draws progress bars in browsers.
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore:IProgress not found")
+    for cell in cells_of(notebook):
+        cell.outputs, cell.execution_count = [], None
+    resources = {"metadata": {"path": str(folder)}}
+    nbclient.NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=resources).execute()
+
+
+def test_there_are_notebooks() -> None:
+    assert len(NOTEBOOKS) >= 2
+
+
+@by_notebook
+def test_stored_outputs_can_be_read_alone(path: Path) -> None:
+    notebook = stored(path)
+    nbformat.validate(notebook)
+    check_outputs(notebook)
+    counts = [cell.execution_count for cell in cells_of(notebook)]
+    assert counts == list(range(1, len(counts) + 1)), "not from a clean kernel, in order; run it again and save it"
+    assert any(every_text(cell) for cell in cells_of(notebook))
+
+
+@by_notebook
+def test_stored_outputs_show_no_place_and_no_warning(path: Path) -> None:
+    for cell in cells_of(stored(path)):
+        for text in every_text(cell):
+            assert not PLACES.search(text), PLACES.search(text)
+        assert not [output for output in cell.outputs if output.get("name") == "stderr"], cell.source
+
+
+@by_notebook
+def test_starts_with_a_title_and_explains_itself(path: Path) -> None:
+    notebook = stored(path)
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    prose = sum(cell.cell_type == "markdown" for cell in notebook.cells)
+    assert prose >= len(cells_of(notebook)) / 3
+
+
+@by_notebook
+def test_runs_from_a_clean_kernel(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = stored(path)
+    run(notebook, path.parent, monkeypatch)
+    check_outputs(notebook)
+    for before, after in zip(cells_of(stored(path)), cells_of(notebook), strict=True):
+        kinds = [[sorted(output.get("data", {"text": 0})) for output in cell.outputs] for cell in (before, after)]
+        assert kinds[0] == kinds[1], f"other outputs than the stored ones:\n{before.source}"
+
+
+@pytest.mark.parametrize(
+    "text", ["/scratch/ab12/run", "/home/me/x.py", "/root/.cache", r"C:\Users\me", "lib/site-packages/tqdm"]
+)
+def test_places_are_found(text: str) -> None:
+    assert PLACES.search(f"written to {text}")
+
+
+@pytest.mark.parametrize("text", ["reviews.csv", "and/or", "data:image/png;base64,/abA", "</b>/x/", "https://pyro.ai/a/b"])
+def test_other_texts_are_no_places(text: str) -> None:
+    assert not PLACES.search(text)
+
+
+def test_long_and_failed_outputs_are_found() -> None:
+    cell = nbformat.v4.new_code_cell("many()")
+    cell.outputs = [nbformat.v4.new_output("stream", text="line\n" * (LINES + 1))]
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    with pytest.raises(AssertionError, match="41 lines"):
+        check_outputs(notebook)
+    cell.outputs = [nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]
+    with pytest.raises(AssertionError, match="many"):
+        check_outputs(notebook)
+
+
+def test_a_cell_that_fails_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [nbformat.v4.new_code_cell(text) for text in ("import pyro_rationale", "assert pyro_rationale is None")]
+    with pytest.raises(nbclient.exceptions.CellExecutionError, match="AssertionError"):
+        run(nbformat.v4.new_notebook(cells=cells), tmp_path, monkeypatch)

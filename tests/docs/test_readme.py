@@ -1,0 +1,68 @@
+"""The README's Python runs, and its commands have the flags that they are shown with."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = sorted(set(re.findall(r"^python -m pyro_rationale\.\w+.*$", README, flags=re.MULTILINE)))
+
+
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+RESULTS = {"masks", "explanations"}  # ten each, and one of them in every block
+
+
+@pytest.mark.filterwarnings("ignore:no epoch came down to the share of words")  # a look is no fit
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_python_runs(block: str) -> None:
+    names: dict[str, Any] = {}
+    exec(block, names)
+    made = RESULTS & set(names)
+    assert made
+    assert all(len(names[name]) == 10 for name in made)
+
+
+def test_pages_that_are_linked_exist() -> None:
+    pages = re.findall(r"\]\(([^):]+)\)", README)
+    assert len(pages) > 8
+    assert [page for page in pages if not (ROOT / page).is_file()] == []
+
+
+def test_the_first_screen_sells() -> None:
+    """What it is, a picture, two commands, results with their commands, and where to go next."""
+    screen = README[: README.index("## Use it")]
+    assert len(screen.splitlines()) <= 60
+    told = ["\n\n![", "](docs/rationale.png)", "\nmake fit ", "\nmake test ", "docs/results.md", "docs/tutorial.md"]
+    places = [screen.index(piece) for piece in told]
+    assert places == sorted(places)
+    results = re.findall(r"^\|.*`(?:make fit|python -m .*)`.*\d.*\|$", screen, flags=re.MULTILINE)
+    assert len(results) >= 3
+
+
+def test_the_python_was_found() -> None:
+    assert all(any(re.search(rf"^{name} = ", block, flags=re.MULTILINE) for block in BLOCKS) for name in RESULTS)
+
+
+def test_commands_were_found() -> None:
+    assert len(COMMANDS) >= 5
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_flags_exist(line: str) -> None:
+    words = shlex.split(line, comments=True)
+    module = words[2]
+    if module.endswith(".study"):
+        command = import_module(f"{module}.{words[3]}").study
+    else:
+        command = getattr(import_module(module), module.rpartition(".")[2])
+    assert isinstance(command, click.Command)
+    known = {flag for item in command.params for flag in (*item.opts, *item.secondary_opts)}
+    assert {word for word in words if word.startswith("--")} <= known

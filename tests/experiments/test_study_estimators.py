@@ -1,0 +1,96 @@
+"""`python -m pyro_rationale.study estimators`: every row for every guide, what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from pyro_rationale.config import OWN_GUIDES
+from pyro_rationale.experiments.studies import estimators
+from pyro_rationale.experiments.studies.contenders import NEURAL, PAPER, REFERENCE, contenders, default
+from pyro_rationale.experiments.studies.estimators import bar, study
+from pyro_rationale.inference.gradient_variance import BatchSpread
+from tests.support.small_fit import refusal, whole
+
+FEW = [PAPER, REFERENCE, default("chain"), NEURAL[0]]
+FAST = ("--draws", 3, "--batches", 1, "--batch", 2, "--baseline-steps", 3, "--timed-steps", 1, "--threads", 1)
+
+
+def run(path: Path, guides: list[str], *words: object) -> dict[str, Any]:
+    runs = [word for guide in guides for word in ("--run", str(whole(guide=guide)))]
+    arguments = [*runs, *map(str, FAST), "--json", str(path), *map(str, words)]
+    end = CliRunner().invoke(study, arguments, catch_exceptions=False, env={"COLUMNS": "220"})
+    assert end.exit_code == 0
+    torch.set_flush_denormal(False)
+    result: dict[str, Any] = json.loads(path.read_text())
+    result["said"] = end.output
+    return result
+
+
+@pytest.mark.parametrize("guide", OWN_GUIDES)
+def test_every_row(tmp_path: Path, guide: str) -> None:
+    result = run(tmp_path / "a.json", [guide], "--bias-draws", 0)
+    (entry,) = result["runs"]
+    expected = [(row.name, row.penalties) for row in contenders(guide)]
+    assert len(set(expected)) == len(expected)
+    for state in ("trained", "untrained"):
+        rows = entry[state]
+        assert [(row["estimator"], row["penalties"]) for row in rows] == expected
+        assert all(math.isfinite(row["variance"]) and row["time"] > 0 for row in rows)
+        named = {(row["estimator"], row["penalties"]): row for row in rows}
+        assert named[REFERENCE.name, "exact"]["variance x masks"] == 1.0
+        assert named[PAPER.name, "sampled"]["masks read"] == 1
+        assert 1 < named["muprop-4", "exact"]["masks read"] <= 5, "one more for the slope"
+        assert f"{guide} guide, {state}" in result["said"]
+        if guide != "relaxed":  # which has no score function of its own
+            found = entry[f"bar, {state}"]
+            assert found["default"] == default(guide).name
+            ours, paper = named[default(guide).name, "exact"], named[PAPER.name, "sampled"]
+            ratio = paper["variance x masks"] / ours["variance x masks"]
+            assert found[PAPER.name]["value"] == pytest.approx(ratio)
+            assert result["said"].replace("\n", " ").count(f"below {PAPER.name}") == 2
+
+
+def test_bias_and_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimators, "contenders", lambda guide: FEW)
+    result = run(tmp_path / "a.json", ["chain", "independent"], "--bias-draws", 2000)
+    assert [entry["guide"] for entry in result["runs"]] == ["chain", "independent"]
+    for entry in result["runs"]:
+        for state in ("trained", "untrained"):
+            for row in entry[state]:
+                assert row["bias z"] < 4.5
+                assert row["relative bias"] < 4 * row["of it noise"]
+
+
+def test_the_same_seed_gives_the_same_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimators, "contenders", lambda guide: FEW)
+    words = ("--bias-draws", 0, "--state", "trained")
+    entries = [run(tmp_path / name, ["chain"], *words)["runs"][0] for name in ("a", "b")]
+    assert "untrained" not in entries[0]
+    first, second = (entry["trained"] for entry in entries)
+    for one, other in zip(first, second, strict=True):
+        assert one | {"time": 0.0} == other | {"time": 0.0}
+
+
+def test_refusals(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capfd, study, "--run", whole(guide="chain"), "--batches", 1000)
+    assert said.startswith("--batches 1000: the split holds")
+    assert "no such run folder" in refusal(capfd, study, "--run", tmp_path / "none")
+    assert refusal(capfd, study, "--run", whole(guide="hardkuma")).endswith("there is nothing to compare")
+    assert refusal(capfd, study, "--run", tmp_path, "--json", tmp_path / "no" / "a.json").startswith("--json")
+
+
+def test_the_bar_by_hand() -> None:
+    """How many times below: the others' cost over ours."""
+    ours = default("chain")
+    costs = zip((ours, PAPER, *NEURAL), (1, 30, 4, 5), strict=True)
+    spreads = {row: [BatchSpread(cost, 2.0)] * 3 for row, cost in costs}
+    found = bar(ours, spreads)
+    assert found["default"] == ours.name
+    assert [found[row.name]["value"] for row in (PAPER, *NEURAL)] == [30, 4, 5]

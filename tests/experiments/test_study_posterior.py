@@ -1,0 +1,110 @@
+"""The commands `study posterior` and `study sbc` on fits of half a second, and the diagnostics of chains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from pyro_rationale.experiments.studies.posterior import study as posterior
+from pyro_rationale.experiments.studies.sbc import study as sbc
+from pyro_rationale.inference.posterior.gibbs import MaskChains, gibbs_posterior
+from pyro_rationale.inference.posterior.log_joint import Scorer
+from pyro_rationale.inference.posterior.mcmc_diagnostics import mixing
+from tests.support.small_fit import refusal, whole
+from tests.support.tiny import texts, tiny_model
+
+FEW = ["--threads", "1", "--device", "cpu"]
+SHORT = ["--number", "3", "--words", "40", "--samples", "500", "--chains", "3", "--draws", "8", "--warmup", "2"]
+
+
+def run_of(**options: Any) -> Path:
+    """A fit of a model that says little, of which any guide is a fair posterior."""
+    return whole(guide="chain", kappa=1e-3, max_words=8, **options)
+
+
+def test_the_posterior_of_a_run_in_figures(tmp_path: Path) -> None:
+    file = tmp_path / "posterior.json"
+    wishes = ["--proposal", "refined", "--refine-steps", "100"]  # so fresh a guide is far from any posterior
+    words = ["--run", str(run_of()), *SHORT, *wishes, "--json", str(file), *FEW]
+    answer = CliRunner().invoke(posterior, words, catch_exceptions=False)
+    assert answer.exit_code == 0
+    result = json.loads(file.read_text())
+    assert result["documents"] == len(result["each"]) == 3
+    assert f"{result['summary']['agree']} of them" in " ".join(answer.output.split())
+    for row in result["each"]:
+        assert row["words"] == 8
+        assert row["k_hat"] < 0.7
+        assert 1 <= row["ess"] <= 500
+        assert 0 <= row["difference"] < 0.5
+        assert row["r_hat"] > 0.5
+        assert row["gap_error"] == 0  # short: summed over all masks
+    assert result["summary"]["largest_difference"] == max(row["difference"] for row in result["each"])
+    assert result["summary"]["agree"] == sum(row["difference"] < 0.03 for row in result["each"])
+    again = tmp_path / "again.json"
+    words[words.index(str(file))] = str(again)
+    CliRunner().invoke(posterior, words, catch_exceptions=False)
+    assert json.loads(again.read_text()) == result
+
+
+def test_calibration_of_a_run_with_verdicts_and_a_figure(tmp_path: Path) -> None:
+    figure, file = tmp_path / "ranks.png", tmp_path / "ranks.json"
+    methods = [word for name in ("exact", "importance", "gibbs", "prior") for word in ("--method", name)]
+    small = ["--number", "40", "--words", "6", "--draws", "20", "--chains", "5", "--samples", "300", "--thin", "1"]
+    words = ["--run", str(run_of()), *methods, *small, "--warmup", "3", "--figure", str(figure), "--json", str(file)]
+    answer = CliRunner().invoke(sbc, [*words, *FEW], catch_exceptions=False)
+    assert answer.exit_code == 0
+    rows = json.loads(file.read_text())["results"]
+    assert len(rows) == 4 * 6
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert all(len(row["curve"]["difference"]) == 20 for row in rows)
+    assert min(row["p"] for row in rows) > 1e-3  # at so small a kappa the prior is the posterior, and all are right
+    assert ("NOT UNIFORM" in answer.output) == any(not row["uniform"] for row in rows)
+
+
+def test_bad_wishes_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = run_of()
+    assert "--draws: expected a multiple of --chains 10" in refusal(capfd, sbc, "--run", run, "--draws", 33)
+    assert "--words: --method exact enumerates up to 12" in refusal(capfd, sbc, "--run", run, "--words", 13)
+    nowhere = tmp_path / "no" / "figure.png"
+    assert "no such folder" in refusal(capfd, sbc, "--run", run, "--figure", nowhere)
+    assert "no such run folder" in refusal(capfd, posterior, "--run", tmp_path / "none")
+    assert "--words 2: no document is so short" in refusal(capfd, posterior, "--run", run, "--words", 2)
+
+
+def chains_of(masks: torch.Tensor) -> MaskChains:
+    scores = torch.zeros(masks.shape[:-1], dtype=torch.float64)
+    return MaskChains(masks.bool(), scores, masks.double().mean(1), torch.zeros(masks.shape[2]))
+
+
+def test_r_hat_is_one_for_chains_that_mix_and_infinite_for_chains_that_stand_still_apart() -> None:
+    lengths = torch.tensor([4, 2])
+    good = (torch.rand(4, 200, 2, 4) < 0.4).double()
+    good[..., 1, 2:] = 0.0
+    found = mixing(chains_of(good), lengths)
+    assert float(found.r_hat.max()) < 1.05
+    assert float(found.ess.min()) > 300
+    still = good.clone()
+    still[0, :, 0, 3] = 1.0
+    still[1:, :, 0, 3] = 0.0
+    found = mixing(chains_of(still), lengths)
+    assert np.isinf(found.r_hat[0])
+    assert found.r_hat[1] < 1.05
+    stuck = good.clone()
+    stuck[0, :, 0] = 1.0
+    assert mixing(chains_of(stuck), lengths).r_hat[0] > 1.5
+    constant = mixing(chains_of(torch.ones(4, 20, 2, 4)), torch.tensor([4, 4]))
+    assert constant.r_hat.tolist() == [1.0, 1.0]
+    assert np.isnan(constant.ess).all()
+
+
+def test_gibbs_chains_on_short_documents_mix() -> None:
+    batch = texts(padding=1)
+    found = mixing(gibbs_posterior(Scorer(tiny_model(kappa=2.0).eval(), batch), 4, 200, 20), batch.lengths)
+    assert float(found.r_hat.max()) < 1.05
+    assert float(found.ess.min()) > 200

@@ -1,0 +1,105 @@
+"""Every guide with every estimator, encoder, pooling and kind of target: it trains, or it is refused by name."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pyro_rationale.config import ESTIMATORS, GUIDE_NAMES
+from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.training.fit import prepare
+from tests.support.small_fit import fit_small, sixteen, small, table
+
+PATHWISE = {"relaxed": ("relaxed", "straight-through"), "hardkuma": ("relaxed",)}
+VALID = [
+    (guide, estimator)
+    for guide, estimator in itertools.product(GUIDE_NAMES, ESTIMATORS[1:])
+    if (estimator in PATHWISE[guide] if guide in PATHWISE else estimator != "relaxed")
+    and (estimator != "disarm" or guide == "independent")
+]
+WORDS = "the room was lovely dirty and we liked hated it not so very much again".split()
+
+
+def texts(seed: int, count: int = 30) -> list[str]:
+    """Short texts, none twice."""
+    generator = torch.Generator().manual_seed(seed)
+    picks = [torch.randint(len(WORDS), (4 + i % 5,), generator=generator).tolist() for i in range(count)]
+    return [" ".join([*(WORDS[w] for w in pick), f"n{i}"]) for i, pick in enumerate(picks)]
+
+
+@pytest.mark.parametrize(("guide", "estimator"), VALID)
+def test_every_combination_trains(tmp_path: Path, guide: str, estimator: str) -> None:
+    """Two steps with each encoder and pooling: finite, and no parameter is left out."""
+    for encoder, pooling in itertools.product(("lstm", "bilstm", "rcnn", "cnn"), ("last", "mean", "attention")):
+        config = small(guide=guide, estimator=estimator, encoder=encoder, pooling=pooling, batch_size=8)
+        trainer = prepare(config, tmp_path / encoder / pooling, corpus=sixteen()).trainer
+        before = {name: value.detach().clone() for name, value in trainer.named.items()}
+        for record in trainer.run_epoch():
+            assert math.isfinite(record.loss)
+            assert 0.0 < record.rate < 1.0
+            assert record.entropy > 0.0
+        assert trainer.step == 2
+        idle = [name for name, value in trainer.named.items() if torch.equal(value, before[name])]
+        assert idle == [], f"{encoder}, {pooling}"
+        assert all(bool(torch.isfinite(value).all()) for value in trainer.named.values())
+
+
+@pytest.mark.parametrize(
+    ("guide", "estimator"), sorted(set(itertools.product(GUIDE_NAMES, ESTIMATORS[1:])) - set(VALID))
+)
+def test_every_other_combination_is_refused(guide: str, estimator: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^--estimator {estimator}\b.*--guide {guide}"):
+        small(guide=guide, estimator=estimator)
+
+
+REGRESSION = ("stars", [str(1 + i % 5) for i in range(30)])
+ASPECTS = ("stars,food", [f"{1 + i % 5},{'' if i % 3 else i % 4}" for i in range(30)])
+TONE = ("tone", [("bad", "good")[i % 2] for i in range(30)])
+TONES = ("clean,quiet", [f"{i % 2},{'' if i % 3 else i // 3 % 2}" for i in range(30)])
+KIND = ("kind", [("x", "y", "z")[i % 3] for i in range(30)])
+
+
+@pytest.mark.parametrize(
+    ("columns", "kind", "measure"),
+    [
+        (REGRESSION, "regression", "mse"),
+        (ASPECTS, "regression", "mse"),
+        (TONE, "binary", "accuracy"),
+        (TONES, "binary", "accuracy"),
+        (KIND, "multiclass", "accuracy"),
+    ],
+    ids=["regression", "aspects", "binary", "binary aspects", "multiclass"],
+)
+@pytest.mark.parametrize("guide", ["relaxed", "chain"])
+def test_every_kind_of_target_is_fitted(
+    tmp_path: Path, columns: tuple[str, list[str]], kind: str, measure: str, guide: str
+) -> None:
+    header, targets = columns
+    rows = [f"{text},{target}" for text, target in zip(texts(1), targets, strict=True)]
+    path = table(tmp_path / "a.csv", f"text,{header}", rows)
+    names = tuple(header.split(","))
+    fit, metrics = fit_small(tmp_path / "run", data=str(path), target_column=names, guide=guide)
+    assert fit.fitted.spec.kind == kind
+    assert fit.fitted.spec.names == names
+    assert all(math.isfinite(record.loss) for record in fit.history)
+    assert math.isfinite(metrics["test"][measure])
+    assert math.isfinite(metrics["test"]["elbo"])
+    assert "f1" not in metrics["test"]
+
+
+def test_an_aspect_that_no_training_document_rates(tmp_path: Path) -> None:
+    rows = [f"{text},{i % 5}," for i, text in enumerate(texts(2))]
+    train = table(tmp_path / "train.csv", "text,stars,food", [*rows, "the last,1,1", "the first,2,3"])
+    test = table(tmp_path / "test.csv", "text,stars,food", ["the end,1,2", "an end,2,3"])
+    options: dict[str, Any] = {"data": str(train), "target_column": ("stars", "food")}
+    options |= {"dev_data": str(test), "test_data": str(test)}
+    fit_small(tmp_path / "fine", **options)
+    table(train, "text,stars,food", rows)
+    with pytest.raises(DataError, match="'food'"):
+        fit_small(tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,144 @@
+"""Simulation-based calibration: right samplers pass, wrong ones are caught, by the statistics that can catch them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
+from pyro_rationale.inference.posterior.importance import exact_draws, importance_posterior
+from pyro_rationale.inference.posterior.log_joint import Scorer
+from pyro_rationale.inference.posterior.sbc import Sampler, Verdict, judge, ranks_of, sbc_ranks, simulate, uniform_band
+from tests.support.tiny import SPECS, replicate, texts, tiny_model
+
+DRAWS = 49
+KAPPA = {"regression": 3.0, "binary": 1.0, "multiclass": 1.0}
+
+
+def exactly(scorer: Scorer) -> Tensor:
+    return exact_draws(scorer, DRAWS)
+
+
+def from_prior(scorer: Scorer) -> Tensor:
+    return scorer.prior.sample((DRAWS,))
+
+
+def too_sure(scorer: Scorer) -> Tensor:
+    return exactly(Scorer(scorer.model, scorer.batch, scorer.kappa * 6.0))
+
+
+def too_unsure(scorer: Scorer) -> Tensor:
+    return exactly(Scorer(scorer.model, scorer.batch, scorer.kappa / 6.0))
+
+
+def resampled(scorer: Scorer) -> Tensor:
+    return importance_posterior(scorer, scorer.prior, 4000).resample(DRAWS)
+
+
+def walked(scorer: Scorer) -> Tensor:
+    return gibbs_posterior(scorer, chains=7, draws=DRAWS // 7, warmup=8, thin=4).masks.flatten(0, 1)
+
+
+def verdicts(sampler: Sampler, kind: str = "regression", copies: int = 200) -> dict[str, Verdict]:
+    batch = replicate(texts(kind=kind, padding=1), copies)
+    ranks = sbc_ranks(tiny_model(kind).eval(), batch, sampler, KAPPA[kind])
+    return {name: judge(value, DRAWS) for name, value in ranks.items()}
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_exact_draws_pass(kind: str) -> None:
+    found = verdicts(exactly, kind)
+    assert set(found) == {"words kept", "changes", "first word", "last word", "some word", "log likelihood"}
+    assert min(verdict.p for verdict in found.values()) > 0.005
+    assert sum(verdict.uniform for verdict in found.values()) >= 5
+
+
+@pytest.mark.parametrize("sampler", [resampled, walked])
+def test_resampled_and_walked_draws_pass(sampler: Sampler) -> None:
+    assert min(verdict.p for verdict in verdicts(sampler, copies=100).values()) > 0.005
+
+
+def test_a_sampler_that_returns_the_prior_is_caught_by_the_likelihood_and_by_nothing_else() -> None:
+    found = verdicts(from_prior)
+    likelihood = found.pop("log likelihood")
+    assert not likelihood.uniform
+    assert likelihood.p < 0.001
+    assert min(verdict.p for verdict in found.values()) > 0.005
+
+
+@pytest.mark.parametrize("sampler", [too_sure, too_unsure])
+def test_wrong_confidence_is_caught(sampler: Sampler) -> None:
+    found = verdicts(sampler)["log likelihood"]
+    assert not found.uniform
+    assert found.p < 0.001
+    drift = float(found.difference.mean())  # draws that fit too well put the truth below them
+    assert drift > 0.05 if sampler is too_sure else drift < -0.05
+
+
+def test_ranks_break_ties_at_random() -> None:
+    truth = torch.ones(20_000)
+    drawn = torch.tensor([0.0, 1.0, 1.0, 2.0])[:, None].expand(-1, len(truth))
+    counts = torch.bincount(ranks_of(truth, drawn), minlength=5)
+    assert counts[[0, 4]].tolist() == [0, 0]
+    assert stats.chisquare(counts[1:4].numpy()).pvalue > 1e-4
+    assert ranks_of(torch.tensor([1.5]), torch.tensor([[1.0], [2.0], [0.0]])).tolist() == [2]
+
+
+def test_ranks_of_a_constant_are_uniform() -> None:
+    ranks = ranks_of(torch.zeros(20_000), torch.zeros(9, 20_000))
+    assert stats.chisquare(torch.bincount(ranks, minlength=10).numpy()).pvalue > 1e-4
+
+
+def fresh(number: int, draws: int, sets: int) -> Iterator[Tensor]:
+    random = np.random.default_rng(77)
+    return (torch.from_numpy(random.integers(0, draws + 1, number)) for _ in range(sets))
+
+
+@pytest.mark.parametrize(("number", "draws"), [(100, 19), (600, 49)])
+def test_the_band_holds_95_percent_of_the_right_curves(number: int, draws: int) -> None:
+    found = [judge(ranks, draws) for ranks in fresh(number, draws, 1500)]
+    inside = [bool(((v.difference >= v.low - 1e-12) & (v.difference <= v.high + 1e-12)).all()) for v in found]
+    assert inside == [v.uniform for v in found]
+    assert inside == [v.p > 0.05 or v.uniform for v in found]
+    share = float(np.mean(inside))
+    assert abs(share - 0.95) < 4 * (0.95 * 0.05 / 1500) ** 0.5 + 0.008  # and the band's own simulation
+    assert abs(float(np.mean([v.p < 0.5 for v in found])) - 0.5) < 0.08
+
+
+def test_the_band_s_probabilities_are_binomial() -> None:
+    band = uniform_band(40, 9)
+    expected = stats.binom.cdf(np.arange(41), 40, np.arange(1, 10)[:, None] / 10)
+    np.testing.assert_allclose(band.below, expected, atol=1e-12)
+
+
+def test_simulated_ratings_have_the_noise_of_kappa_and_the_gaps_of_the_data() -> None:
+    model, batch = tiny_model().eval(), replicate(texts(), 3000)
+    z, simulated = simulate(model, batch, kappa=4.0)
+    assert batch.targets is not None
+    assert simulated.targets is not None
+    assert torch.equal(simulated.targets.isnan(), batch.targets.isnan())
+    with torch.no_grad():
+        errors = simulated.targets - model.encoder(batch.tokens, z, batch.lengths)
+    known = errors[~errors.isnan()]
+    assert abs(float(known.std()) / 0.25 - 1) < 4 / (2 * len(known)) ** 0.5  # sigma .5 / sqrt(4)
+    prior = model.prior.distribution(batch.lengths, 5, torch.float64)
+    deviation = (prior.mean[0] * (1 - prior.mean[0]) / 3000).sqrt()
+    assert float(((z[::3].mean(0) - prior.mean[0]) / deviation).abs().max()) < 4.5
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_classes_are_simulated_at_kappa_1_only(kind: str) -> None:
+    model, batch = tiny_model(kind, kappa=2.0).eval(), texts(kind=kind)
+    with pytest.raises(ConfigError, match="--kappa 1"):
+        simulate(model, batch)
+    assert batch.targets is not None
+    _, simulated = simulate(model, batch, kappa=1.0)
+    assert simulated.targets is not None
+    assert simulated.targets.shape == batch.targets.shape
+    assert simulated.targets.dtype == batch.targets.dtype

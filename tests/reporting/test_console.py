@@ -1,0 +1,182 @@
+"""What is printed: marks at the right characters, readable with and without colour."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.documents import from_text
+from pyro_rationale.reporting.console import (
+    KEPT,
+    KEPT_GOLD,
+    MISSED_GOLD,
+    NEARLY,
+    epochs_table,
+    format_value,
+    is_plain,
+    metrics_table,
+    rationale,
+    snippets,
+    spans,
+)
+
+
+def document(text: str, max_words: int = 1000) -> Document:
+    return from_text("d", text, (), max_words)
+
+
+def flags(document: Document, *kept: str) -> list[bool]:
+    return [token in kept for token in document.tokens]
+
+
+def printed(renderable: object, width: int = 80, **options: bool) -> str:
+    console = Console(file=io.StringIO(), width=width, **options)  # type: ignore[arg-type]
+    console.print(renderable)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_runs_are_joined_over_white_space_and_split_over_dropped_words() -> None:
+    d = document("A very\n  fine beer; fine.")
+    mask = flags(d, "very", "fine")
+    assert [d.text[a:b] for a, b in spans(d, mask)] == ["very\n  fine", "fine"]
+    assert rationale(d, mask, plain=True).plain == "A [very\n  fine] beer; [fine]."
+    assert snippets(d, mask) == "very fine … fine"
+    assert snippets(d, mask, most=6) == "very …"
+    assert snippets(d, [False] * len(mask)) == "(nothing)"
+
+
+def test_the_last_word_closes_a_run() -> None:
+    d = document("good")
+    assert rationale(d, [True], plain=True).plain == "[good]"
+
+
+def test_colour_touches_exactly_the_kept_characters() -> None:
+    d = document("The Service was don't-ask BAD!")
+    mask = flags(d, "service", "bad")
+    text = rationale(d, mask)
+    assert text.plain == d.text
+    assert [text.plain[s.start : s.end] for s in text.spans if s.style == KEPT] == ["Service", "BAD"]
+
+
+def test_gold_is_told_apart() -> None:
+    d = document("cold soup but warm bread")
+    kept, gold = flags(d, "soup", "warm"), flags(d, "cold", "soup", "bread")
+    text = rationale(d, kept, gold=gold)
+    assert [text.plain[s.start : s.end] for s in text.spans if s.style == KEPT_GOLD] == ["soup"]
+    assert [text.plain[s.start : s.end] for s in text.spans if s.style == MISSED_GOLD] == ["cold soup", "bread"]
+    assert rationale(d, kept, gold=gold, plain=True).plain == "{cold [soup]} but [warm] {bread}"
+
+
+def test_marks_nest_and_touch_in_a_readable_order() -> None:
+    d = document("a b c")
+    assert rationale(d, [True] * 3, gold=[True] * 3, plain=True).plain == "{[a b c]}"
+    joined = document("don't")  # two tokens without a space between them
+    assert rationale(joined, [True, False], gold=[False, True], plain=True).plain == "[do]{n't}"
+
+
+def test_nearly_kept_words_are_hinted_at() -> None:
+    d = document("one two three")
+    text = rationale(d, [True, False, False], inclusion=[0.9, 0.3, 0.1])
+    assert [text.plain[s.start : s.end] for s in text.spans if s.style == NEARLY] == ["one two"]
+
+
+def test_flags_of_another_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="kept entry per token, 2, got 1"):
+        rationale(document("two words"), [True])
+
+
+def test_a_cut_text_shows_a_little_of_its_rest() -> None:
+    d = document("word " * 2000, max_words=3)
+    text = rationale(d, [True, False, False], plain=True).plain
+    assert text.startswith("[word] word word word")
+    assert text.endswith("more characters not read)")
+    assert len(text) < 300
+    short = document("word " * 50, max_words=3)
+    assert rationale(short, [True] * 3).plain == short.text
+
+
+def test_terminals_are_not_obeyed() -> None:
+    d = document("good \x1b[31mred\x07 \u202eevil\x9b2J\tend\r\nnext")
+    for plain in (True, False):
+        text = rationale(d, [False] * len(d.tokens), plain=plain).plain
+        assert len(text) == len(d.text)
+        assert not set(text) & set("\x1b\x07\u202e\x9b\t\r")
+        assert "end \nnext" in text
+    assert "\x1b" not in snippets(d, [True] * len(d.tokens))
+
+
+def test_other_scripts_and_joined_emoji_survive() -> None:
+    text = "très bon 👩\u200d🍳 نوش‌جان"
+    d = document(text)
+    assert rationale(d, [False] * len(d.tokens)).plain == text
+
+
+def test_long_texts_wrap_at_words_and_fold_when_they_must() -> None:
+    d = document("wonderful beer " * 20 + "x" * 200)
+    lines = printed(rationale(d, [True] * len(d.tokens), plain=True)).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert all(line.strip().split(" ")[-1].rstrip("]") in ("beer", "wonderful") for line in lines[:3])
+    assert "".join(lines).count("x") == 200
+
+
+def test_markup_in_a_text_is_text() -> None:
+    d = document("[red]not red[/red] [/]")
+    assert printed(rationale(d, [False] * len(d.tokens))).strip() == d.text
+
+
+@pytest.mark.parametrize(
+    ("terminal", "no_color", "plain"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_colour_only_where_it_is_welcome(terminal: bool, no_color: bool, plain: bool) -> None:
+    assert is_plain(Console(file=io.StringIO(), force_terminal=terminal, no_color=no_color)) is plain
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("selected", 0.1234, "12.3 %"),
+        ("mse", 0.0025371, "0.002537"),
+        ("mse", 4, "4"),
+        ("documents", 25000, "25,000"),
+        ("precision", None, "-"),
+        ("lexicon_lift", float("nan"), "-"),
+        ("unheard_of", 1.23456, "1.235"),
+        ("data", "synthetic", "synthetic"),
+        ("finished", True, "True"),
+    ],
+)
+def test_values_as_people_read_them(name: str, value: object, shown: str) -> None:
+    assert format_value(name, value) == shown
+
+
+def test_metrics_table_has_known_names_unknown_names_and_aspects() -> None:
+    metrics = {
+        "surprise": 2.0,
+        "mse": 0.25,
+        "selected": 0.1,
+        "aspects": {"food": {"mse": 0.125}, "service": {"mse": 0.375}},
+    }
+    lines = printed(metrics_table(metrics)).splitlines()
+    assert lines[0].split() == ["all", "food", "service"]
+    assert lines[1].split() == ["mean", "squared", "error", "0.25", "0.125", "0.375"]
+    assert lines[2].split() == ["words", "kept", "10.0", "%"]
+    assert lines[3].split() == ["surprise", "2"]
+    title = "a title that is wider than the table below it " * 2
+    assert printed(metrics_table({"empty": 0.5}, title), width=200).splitlines()[0].strip() == title.strip()
+    assert printed(metrics_table({"empty": 0.5})).split() == ["documents", "with", "none", "kept", "50.0", "%"]
+
+
+def test_epochs_table() -> None:
+    rows: list[dict[str, Any]] = [
+        {"epoch": 1, "loss": 2.5, "selected": 0.5, "note": "x"},
+        {"epoch": 2, "loss": 1.25},
+    ]
+    lines = printed(epochs_table(rows)).splitlines()
+    assert lines[0].split() == ["epoch", "loss", "selected"]
+    assert lines[1].split() == ["1", "2.5", "50.0", "%"]
+    assert lines[2].split() == ["2", "1.25", "-"]
+    assert printed(epochs_table(rows, ["epoch"])).split() == ["epoch", "1", "2"]

@@ -1,0 +1,387 @@
+"""The report: what it says, that texts are harmless in it, and that it needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyro_rationale.data import load_corpus
+from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.evaluation.evaluate import evaluate_documents
+from pyro_rationale.fitted import Fitted
+from pyro_rationale.prediction.predictor import ReadingOptions
+from pyro_rationale.prediction.predictor import read as read_all
+from pyro_rationale.reporting.html import contents_of, write_report
+from pyro_rationale.reporting.html.charts import BOTTOM, LEFT, RIGHT, TOP, frame, ticks
+from pyro_rationale.reporting.html.contents import measure
+from pyro_rationale.reporting.html.figures import scatter_charts, training_charts
+from pyro_rationale.reporting.html.page import render
+from pyro_rationale.reporting.html.payload import clean, pack, pieces, runs
+from pyro_rationale.reporting.html.prior_posterior import run_lengths, selection_of, span_edges
+from pyro_rationale.training.history import EpochRecord
+from tests.support.report_pages import BINARY, CLASSES, NASTY, RATING, Drawn, contents, parse, read
+from tests.support.small_fit import whole
+
+STYLE = files("pyro_rationale.reporting.html").joinpath("templates", "style.css").read_text(encoding="utf-8")
+SCRIPT = files("pyro_rationale.reporting.html").joinpath("templates", "script.js").read_text(encoding="utf-8")
+
+
+# Harmless.
+
+
+def test_whatever_texts_contain_is_text() -> None:
+    """Every tag of the page is one that it has with plain texts; the texts come back from its data as they were."""
+    nasty = [f"good {text} bad" for text in NASTY]
+    spec = replace(BINARY, names=(NASTY[1],), classes=(NASTY[0], NASTY[2]))
+    hostile = parse(render(contents(*nasty, spec=spec, title=NASTY[0])))
+    tame = parse(render(contents(*["good bad"] * len(nasty), spec=BINARY)))
+    kinds = ("script", "style", "link", "img", "meta", "noscript", "form", "article", "b")
+    assert {kind: len(hostile.all(kind)) for kind in kinds} == {kind: len(tame.all(kind)) for kind in kinds}
+    assert not [e for e in hostile.elements if any(name.startswith("on") for name in e.attributes)]
+    assert [document["t"] for document in hostile.data()["documents"]] == [clean(text) for text in nasty]
+    assert hostile.data()["names"] == [NASTY[1]]
+    assert hostile.all("h1")[0].text == NASTY[0]
+    shown = [e for e in hostile.elements if e.attributes.get("class") == "text" and e.tag == "p"]
+    assert len(shown) == len(nasty)
+
+
+def test_no_letter_disturbs_the_page() -> None:
+    html = render(contents(*NASTY, title=NASTY[5]))
+    html.encode()  # no half of a pair
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufffe]", html)
+    assert "<script>alert" not in html
+    assert clean("a\x00b\ud800c\u202ed") == "a\ufffdb\ufffdc\ufffdd"
+    assert clean("\U0001f600 ẞ\n") == "\U0001f600 ẞ\n"
+
+
+@given(st.text(max_size=40))
+def test_any_text_comes_back(text: str) -> None:
+    page = parse(render(contents(f"one {text} two")))
+    assert page.data()["documents"][0]["t"] == clean(f"one {text} two")
+    assert len(page.all("script")) == 2
+
+
+def test_the_page_asks_nothing_of_anybody() -> None:
+    page = parse(render(contents("good beer", "bad beer")))
+    for element in page.elements:
+        for name in ("src", "href", "action", "srcset", "data", "poster"):
+            target = element.attributes.get(name)
+            assert target is None or target.startswith("#"), (element.tag, name, target)
+    assert not page.all("link")
+    assert "url(" not in STYLE
+    assert "@import" not in STYLE
+    assert not re.search(r"fetch|XMLHttp|import\(|innerHTML|outerHTML|insertAdjacent|eval\(|document\.write", SCRIPT)
+
+
+def test_only_the_pages_own_script_may_run() -> None:
+    page = parse(render(contents("good beer")))
+    policy = next(e for e in page.all("meta") if e.attributes.get("http-equiv") == "Content-Security-Policy")
+    rules = str(policy.attributes["content"])
+
+    def digest(text: str) -> str:
+        return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+
+    data, script = page.all("script")
+    assert data.attributes["type"] == "application/json"
+    assert f"script-src {digest(script.text)};" in rules
+    assert f"style-src {digest(page.all('style')[0].text)};" in rules
+    assert "default-src 'none'" in rules
+    assert not [e for e in page.elements if "style" in e.attributes]  # the policy forbids these
+
+
+# The same for everybody.
+
+
+def test_the_same_contents_are_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        write_report(tmp_path / name, contents("good beer", "bad beer"))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_a_page_stays_below_five_megabytes(tmp_path: Path) -> None:
+    text = "it's <good> & bad. " * 400
+    report = contents()
+    long = tuple(replace(read(text, 0), document=replace(read(text, 0).document, id=f"row {i}")) for i in range(3))
+    report = replace(report, documents=long * 120)
+    write_report(tmp_path / "page.html", report)
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert 4_000_000 < (tmp_path / "page.html").stat().st_size < 5_000_000
+    listed = len(parse(html).data()["documents"])
+    assert 0 < listed < 360
+    assert f"The first {listed} of 360 documents are listed" in html
+
+
+def luminance(colour: tuple[float, ...]) -> float:
+    """Relative luminance of WCAG 2.2."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Contrast ratio of WCAG 2.2."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def colours(scheme: str) -> dict[str, tuple[float, ...]]:
+    """The style sheet's colours, 0 to 1."""
+    blocks = re.findall(r":root \{(.*?)\}", STYLE, re.S)
+    found = {}
+    for name, value in re.findall(r"--([\w-]+): ([^;]+);", blocks[0 if scheme == "light" else 1]):
+        numbers = [int(value[i : i + 2], 16) for i in (1, 3, 5)] if "#" in value else map(int, value.split())
+        found[name] = tuple(n / 255 for n in numbers)
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_have_enough_contrast(scheme: str) -> None:
+    """WCAG 2.2 AA: 4.5 for text, shaded or not, 3 for lines and controls; each shade is stronger than the last."""
+    c = colours(scheme)
+    for ground in ("page", "paper"):
+        for text in ("ink", "muted", "accent", "right", "wrong"):
+            assert contrast(c[text], c[ground]) >= 4.5, (text, ground)
+        for line in ("a", "b", "c", "gold", "control", "bar-edge"):
+            assert contrast(c[line], c[ground]) >= 3.0, (line, ground)
+    shares = [float(a) for a in re.findall(r"^\.s\d+ \{ background: rgb\(var\(--shade\) / ([\d.]+)\)", STYLE, re.M)]
+    assert len(shares) == 10
+    steps = []
+    for share in shares:
+        shaded = tuple(share * s + (1 - share) * p for s, p in zip(c["shade"], c["paper"], strict=True))
+        assert contrast(c["ink"], shaded) >= 4.5
+        steps.append(contrast(shaded, c["paper"]))
+    assert steps == sorted(steps)
+    assert steps[-1] > 1.9
+
+
+def test_the_page_can_be_used_without_eyes_or_mouse() -> None:
+    page = parse(render(contents("good beer", "bad beer")))
+    ids = [e.attributes["id"] for e in page.elements if "id" in e.attributes]
+    assert len(ids) == len(set(ids))
+    for element in page.elements:
+        for name in ("aria-labelledby", "for"):
+            for target in str(element.attributes.get(name) or "").split():
+                assert target in ids, target
+    labelled = {e.attributes["for"] for e in page.all("label")}
+    assert {e.attributes["id"] for e in [*page.all("input"), *page.all("select")]} == labelled
+    pictures = [e for e in page.all("svg") if e.attributes.get("aria-hidden") != "true"]
+    assert len(pictures) == 8
+    assert all(e.attributes.get("role") == "img" and e.attributes.get("aria-labelledby") for e in pictures)
+    assert page.all("a")[0].attributes == {"class": "skip", "href": "#documents"}
+    parts = [e.attributes["href"] for e in page.all("a")[1:]]
+    assert parts == [f"#{e.attributes['id']}" for e in page.all("h2")]  # every part of the page can be jumped to
+    assert len(parts) == 5
+    assert page.all("html")[0].attributes["lang"] == "en"
+    assert set(re.findall(r'\bat\("([\w-]+)"\)', SCRIPT)) <= set(ids)  # what the script looks for is there
+    levels = [int(e.tag[1]) for e in page.elements if re.fullmatch("h[1-6]", e.tag)]
+    assert levels[0] == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+
+
+# Documents.
+
+
+@pytest.mark.parametrize("text", ["Good, bad!  And   ugly", "\U0001f600 a \U0001f600b\U00020000 c", *NASTY])
+def test_words_are_found_again_where_scripts_count(text: str) -> None:
+    """Scripts count in UTF-16 units."""
+    packed = pack(read(text))
+    units = packed["t"].encode("utf-16-le")
+    end, words = 0, []
+    for gap, length in zip(packed["o"][::2], packed["o"][1::2], strict=True):
+        words.append(units[2 * (end + gap) : 2 * (end + gap + length)].decode("utf-16-le"))
+        end += gap + length
+    document = read(text).document
+    assert words == [clean(text)[a:b] for a, b in document.offsets]
+    assert packed["p"] == [i % 21 * 5 for i in range(len(words))]
+
+
+def test_pieces_are_the_text_and_look_as_they_should() -> None:
+    one = read("good, bad and ugly")  # good , bad and ugly: kept 0 and 3, gold 0 to 2, at 0, 5, ... 20 %
+    found = [(piece.text, piece.classes) for piece in pieces(one)]
+    assert found == [
+        ("good", "k g"), (",", "s1 g"), (" ", "g"), ("bad", "s1 g"), (" ", ""),
+        ("and", "s2 k"), (" ", ""), ("ugly", "s2"),
+    ]  # fmt: skip
+    assert "".join(text for text, _ in found) == one.document.text
+    joined = replace(one, kept=(True,) * 5, inclusion=(1.0,) * 5)
+    assert (" ", "k g") in [(piece.text, piece.classes) for piece in pieces(joined)]
+    assert [p.text for p in pieces(read(""))] == []
+
+
+def test_a_long_tail_that_was_not_read_is_cut() -> None:
+    one = read("good beer")
+    document = replace(one.document, text="good beer" + " and more" * 100)
+    packed = pack(replace(one, document=document))
+    assert packed["t"] == document.text[:209]
+    assert packed["u"] == len(document.text) - 209
+    assert list(pieces(replace(one, document=document)))[-1].classes == "un"
+
+
+def test_what_is_not_known_is_not_there() -> None:
+    one = read("good beer", gold=False)
+    bare = replace(one, document=replace(one.document, targets=(float("nan"),)), interval=None, alternatives=())
+    assert pack(bare).keys() == {"i", "t", "o", "p", "k", "v"}
+    page = render(replace(contents(), documents=(bare,), history=(), selection=None, reliability=()))
+    for absent in ("<svg", "no gold word", "largest error", "<table"):
+        assert absent not in page
+    assert "unknown" in page
+    assert runs((True, True, False, True)) == [0, 2, 3, 4]
+    assert runs(()) == []
+    with pytest.raises(ValueError, match="one per word of row 0"):
+        replace(one, kept=(True,))
+
+
+@pytest.mark.parametrize("spec", [BINARY, CLASSES], ids=["binary", "classes"])
+def test_classes_are_named(spec: TargetSpec) -> None:
+    page = parse(render(contents("good beer", spec=spec)))
+    said = [e.text for e in page.all("dd")]
+    assert {"binary": "negative (75%)", "multiclass": "stout (70%)"}[spec.kind] in said
+    assert spec.classes[1] in said
+    assert page.data()["classes"] == list(spec.classes)
+    assert scatter_charts(contents("good beer", spec=spec)) == []
+
+
+# Charts.
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_ticks_are_round_and_enclose(low: float, width: float) -> None:
+    if low + width <= low:
+        return
+    found = ticks(low, low + width)
+    slack = 1e-6 * max(abs(low), width)
+    assert found[0] <= low + slack
+    assert found[-1] >= low + width - slack
+    assert 2 <= len(found) <= 8
+    assert ticks(1, 4, most=7, whole=True) == [1, 2, 3, 4]
+
+
+def test_points_are_where_they_belong() -> None:
+    axes = frame([1.0, 3.0], [0.0, 10.0])
+    assert axes.path([(1, 0), (2, 5), (3, 10)]) == f"M{LEFT:g} {BOTTOM:g}L{(LEFT + RIGHT) / 2:g} 105L{RIGHT:g} {TOP:g}"
+    assert axes.path([(1, 0), (2, float("nan")), (3, 10)]) == f"M{LEFT:g} {BOTTOM:g}M{RIGHT:g} {TOP:g}"
+    (bar,) = axes.bars([1.0, 2.0, 3.0], [10.0, 0.0], gap=0.0)
+    assert (bar.x, bar.y, bar.width, bar.height) == (LEFT, TOP, (RIGHT - LEFT) / 2, BOTTOM - TOP)
+    flat = frame([1.0], [2.0])  # one epoch, one value
+    assert LEFT < flat.x(1.0) < RIGHT
+    assert TOP < flat.y(2.0) < BOTTOM
+
+
+def test_curves_of_what_was_recorded() -> None:
+    old = [EpochRecord(e, e, 0.1 * e, 0.2, 0.2, 0.0, 0.5, dev_error=0.1, event="best" * (e == 2)) for e in (1, 2, 3)]
+    charts = {chart.id: chart for chart in training_charts(old, "regression")}
+    assert charts.keys() == {"chart-loss", "chart-share", "chart-error"}  # no ELBO in that run
+    assert [line.name for line in charts["chart-share"].lines] == ["in training", "target"]
+    assert charts["chart-error"].notes == ("Epoch 2 was chosen.",)
+    assert charts["chart-loss"].rows[2] == ("3", "0.3")
+    assert training_charts([], "regression") == []
+
+
+# From a run.
+
+
+def test_runs_of_ones() -> None:
+    masks = torch.tensor([[1, 1, 0, 1, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1, 1, 1]])
+    assert run_lengths(masks).tolist() == [2, 1, 3, 8]
+    assert span_edges(np.array([1.0, 2.0]), np.array([])).tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
+
+
+def test_prior_and_posterior_are_drawn_as_they_are() -> None:
+    fitted = Fitted.load(whole(guide="chain"), "cpu")
+    documents = load_corpus(fitted.config.data, fitted.spec).test
+    asked = ChainPrior.from_rate_span(0.4, 3.0)
+    before = torch.random.get_rng_state()
+    found = selection_of(fitted, documents, asked, draws=400)
+    assert torch.equal(before, torch.random.get_rng_state())
+    for shares in (found.rate.prior, found.rate.posterior, found.rate.asked, found.span.prior, found.span.asked):
+        assert shares is not None
+        assert sum(shares) == pytest.approx(1.0)
+    expected = {"prior": 0.0, "asked": 0.0}
+    for document in documents:  # exact, word by word
+        lengths = torch.tensor([len(document.tokens)])
+        for name, prior in (("prior", fitted.model.prior), ("asked", asked)):
+            expected[name] += float(prior.distribution(lengths, int(lengths)).mean.mean()) / len(documents)
+    assert found.rate.prior_mean == pytest.approx(expected["prior"], abs=0.02)
+    assert found.rate.asked_mean == pytest.approx(expected["asked"], abs=0.02)
+    assert found.asked["rate"] == pytest.approx(0.4)
+    readings = list(read_all(fitted, documents, ReadingOptions(samples=1)))
+    marginals = np.mean([np.mean(reading.inclusion) for reading in readings])
+    assert found.rate.posterior_mean == pytest.approx(marginals, abs=0.02)
+    assert selection_of(fitted, documents, fitted.model.prior, draws=2).rate.asked is None
+    with pytest.raises(ValueError, match="at least one document"):
+        selection_of(fitted, [])
+
+
+def test_a_report_of_a_run_says_what_evaluate_says(tmp_path: Path) -> None:
+    folder = whole(guide="chain")
+    fitted = Fitted.load(folder, "cpu")
+    documents = load_corpus(fitted.config.data, fitted.spec).test
+    found = contents_of(fitted, read_all(fitted, documents), folder, data="planted")
+    metrics = evaluate_documents(fitted, documents)
+    measured = measure(found.documents, fitted.spec)
+    assert 0.0 <= measured.pop("covered") <= 1.0
+    assert measured == pytest.approx(metrics, abs=1e-5)
+    assert len(found.history) == 3
+    assert [one.name for one in found.reliability] == ["annotated rationale", "rating words"]
+    assert found.reliability[0].curve.count.sum() == sum(len(document.tokens) for document in documents)
+    labels = {tile.label for tile in found.tiles}
+    assert {"squared error", "words kept", "nothing kept", "precision", "opinion recall", "ELBO"} <= labels
+    write_report(tmp_path / "report.html", found)
+    page = parse((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert len(page.data()["documents"]) == len(documents)
+    assert [len(document["p"]) for document in page.data()["documents"]] == [len(d.tokens) for d in documents]
+    again = contents_of(fitted, read_all(fitted, documents), folder, data="planted")
+    assert render(again) == render(found)
+
+
+def test_errors_are_of_what_was_expected_and_not_of_what_is_shown() -> None:
+    shown = read("good beer")
+    assert measure([shown], RATING)["mse"] == pytest.approx((3.0 - 2.5) ** 2)
+    assert measure([replace(shown, values=(5.0,), expected=(6.0,))], RATING)["mse"] == pytest.approx((3.0 - 6.0) ** 2)
+
+
+def test_intervals_are_counted() -> None:
+    inside = read("good beer")
+    outside = replace(inside, interval=((4.0, 5.0),))
+    unrated = replace(inside, document=replace(inside.document, targets=(float("nan"),)))
+    assert measure([inside, outside, outside, unrated], RATING)["covered"] == pytest.approx(1 / 3)
+    assert "covered" not in measure([read("good beer", spec=BINARY)], BINARY)
+
+
+# In a browser, where there is one.
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no browser on this machine")
+@pytest.mark.parametrize("spec", [RATING, BINARY, CLASSES], ids=["rating", "binary", "classes"])
+def test_a_browser_shows_the_documents(tmp_path: Path, spec: TargetSpec) -> None:
+    """The script draws every text as the templates do, and nothing is said on the console."""
+    report = contents("Good, bad and ugly beer", *NASTY, "plain", "", spec=spec)
+    write_report(tmp_path / "page.html", report)
+    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"file://{tmp_path / 'page.html'}"]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
+    assert b"CONSOLE" not in done.stderr
+    page = parse(done.stdout.decode())
+    assert {"regression": "2.5", "binary": "negative (75\u00a0%)", "multiclass": "stout (70\u00a0%)"}[spec.kind] in [
+        e.text for e in page.all("dd")
+    ]
+    shown = Drawn(done.stdout.decode()).texts
+    assert len(shown) == len(report.documents)
+    for letters, one in zip(shown, report.documents, strict=True):
+        assert letters == [(letter, piece.classes) for piece in pieces(one) for letter in piece.text]

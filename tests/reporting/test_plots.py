@@ -1,0 +1,152 @@
+"""Figures hold the numbers that they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyro_rationale.reporting.plots import (
+    plot_inclusion,
+    plot_khat,
+    plot_predictive,
+    plot_rates,
+    plot_rationale,
+    plot_spans,
+    plot_training,
+)
+from pyro_rationale.training.history import EpochRecord
+
+figure_module = pytest.importorskip("matplotlib.figure")
+TOKENS = ["a", "$5", "look", ",", "dull", "x" * 30]
+INCLUSION = [0.0, 0.2, 0.9, 0.5, 1.0, 0.1]
+KEPT = [False, False, True, False, True, False]
+GOLD = [False, True, True, False, False, False]
+
+
+@pytest.fixture
+def axes() -> Iterator[Any]:
+    figure = figure_module.Figure(figsize=(6, 3), layout="constrained")
+    panel = figure.subplots()
+    yield panel
+    figure.draw_without_rendering()  # whatever was drawn can be rendered
+
+
+def names(axes: Any) -> list[str]:
+    return list(axes.get_legend_handles_labels()[1])
+
+
+def test_spans_are_shares_of_all_runs(axes: Any) -> None:
+    posterior, prior = [30, 60, 10, 0, 0], [90, 9, 0.5, 0.3, 0.2]
+    assert plot_spans(axes, posterior, prior) is axes
+    heights = [[bar.get_height() for bar in group] for group in axes.containers]
+    assert heights[0] == pytest.approx([0.3, 0.6, 0.1, 0.0][: len(heights[0])])
+    assert heights[1][:2] == pytest.approx([0.9, 0.09])
+    assert [sum(group) for group in heights] == pytest.approx([1.0, 1.0])
+    assert names(axes) == ["posterior, mean 1.80 words", "prior, mean 1.12 words"]
+    assert axes.get_xticklabels()[-1].get_text().endswith("+")
+
+
+def test_spans_of_masks_that_keep_nothing(axes: Any) -> None:
+    plot_spans(axes, np.zeros(50), np.zeros(50))
+    assert names(axes) == ["posterior, no word kept", "prior, no word kept"]
+
+
+def test_rates_above_the_last_bin_are_counted_in_it(axes: Any) -> None:
+    rates = np.concatenate([np.full(995, 0.1), np.full(5, 0.9)])
+    assert plot_rates(axes, rates.reshape(10, 100), np.full(50, 0.05)) is axes
+    patches: list[Any] = list(axes.patches)
+    shares = [patch.get_data().values for patch in patches]
+    assert [share.sum() for share in shares] == pytest.approx([1.0, 1.0])
+    assert shares[0][-1] == pytest.approx(0.005)
+    assert names(axes) == ["posterior, mean 0.104", "prior, mean 0.050"]
+
+
+def test_predictive_check_leaves_out_what_nobody_knows(axes: Any) -> None:
+    random = np.random.default_rng(0)
+    observed = random.normal(size=300)
+    drawn = random.normal(size=(200, 300))
+    drawn[:, 7] = 1e6
+    observed[7] = np.nan
+    plot_predictive(axes, drawn, observed, "look")
+    band, middle, truth = (patch.get_data() for patch in axes.patches)
+    assert truth.values.sum() == pytest.approx(1.0)
+    assert truth.edges.max() < 10
+    inside = (band.baseline <= truth.values) & (truth.values <= band.values)
+    assert inside.mean() > 0.7
+    assert (band.baseline <= middle.values).all()
+    assert axes.get_xlabel() == "look"
+
+
+def test_predictive_check_of_classes(axes: Any) -> None:
+    drawn = np.array([[0, 1, 1, 1], [0, 0, 1, 1]])
+    plot_predictive(axes, drawn, [0, 1, 1, 1], "label", ("no", "yes"))
+    bars = axes.containers[0]
+    assert [bar.get_height() for bar in bars] == [0.25, 0.75]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["no", "yes"]
+
+
+def test_shapes_of_weights(axes: Any) -> None:
+    plot_khat(axes, [0.1, 0.7, -5.0, 0.9, np.inf, 8.0, np.nan, 0.2])
+    shares = [label.rpartition(": ")[2] for label in names(axes)]
+    assert shares == ["57% of documents", "14% of documents", "29% of documents"]
+    points = np.concatenate([np.asarray(line.get_ydata()) for line in axes.lines[1:]])
+    assert sorted(points.tolist()) == [-1.0, 0.1, 0.2, 0.7, 0.9, 3.0, 3.0]
+
+
+def test_shapes_where_nothing_is_known(axes: Any) -> None:
+    plot_khat(axes, [np.nan, np.nan])
+    assert axes.texts[0].get_text() == "no document has a target"
+
+
+def test_words_stand_in_their_shades(axes: Any) -> None:
+    assert plot_rationale(axes, TOKENS, INCLUSION, KEPT, GOLD, columns=24) is axes
+    assert [text.get_text() for text in axes.texts] == TOKENS
+    assert [patch.get_alpha() for patch in axes.patches] == pytest.approx([0.85 * p for p in INCLUSION])
+    axes.figure.canvas.figure.draw_without_rendering()
+    for text, shade in zip(axes.texts, axes.patches, strict=True):
+        letters, box = text.get_window_extent(), shade.get_window_extent()
+        assert letters.x0 >= box.x0 - 2
+        assert letters.x1 <= box.x1 + 2
+        assert letters.width > 0.9 * box.width or len(text.get_text()) < 3
+    assert axes.texts[4].get_position()[1] == axes.texts[0].get_position()[1]
+    assert axes.texts[5].get_position()[1] > axes.texts[0].get_position()[1]
+    assert len(axes.lines) == sum(KEPT) + sum(GOLD)
+
+
+def test_what_no_space_divides_is_not_divided(axes: Any) -> None:
+    words = ["So", "bad", "!", "It", "'", "s", "(", "sad", ")"]
+    spaced = [word in ("bad", "It", "(") for word in words]
+    plot_rationale(axes, words, [0.0] * 9, columns=6, spaced=spaced)
+    places = {text.get_text(): (int(text.get_position()[0]), int(text.get_position()[1])) for text in axes.texts}
+    assert places == {
+        **{"So": (0, 0), "bad": (0, 1), "!": (3, 1)},
+        **{"It": (0, 2), "'": (2, 2), "s": (3, 2)},
+        **{"(": (0, 3), "sad": (1, 3), ")": (4, 3)},
+    }
+
+
+def test_inclusion_is_a_bar_per_word(axes: Any) -> None:
+    assert plot_inclusion(axes, TOKENS, INCLUSION, np.array(KEPT), np.array(GOLD)) is axes
+    kept, others = axes.containers
+    assert [bar.get_height() for bar in kept] == [0.9, 1.0]
+    assert [bar.get_height() for bar in others] == [0.0, 0.2, 0.5, 0.1]
+    assert names(axes) == ["annotated rationale", "kept", "not kept"]
+    assert len(axes.get_xticks()) == len(TOKENS)
+
+
+def test_of_long_texts_only_likely_words_are_named(axes: Any) -> None:
+    plot_inclusion(axes, TOKENS * 20, INCLUSION * 20)
+    assert len(axes.get_xticks()) == 20 * sum(p >= 0.5 for p in INCLUSION)
+
+
+def test_training(axes: Any) -> None:
+    history = [EpochRecord(1, 10, 2.0, 0.5, 0.4, 1.0, 0.9, 0.05, 0.4, event="best"),
+               EpochRecord(2, 20, 1.0, 0.2, 0.13, 1.0, 0.5, 0.02, 0.1, event="collapse (rate): restarted")]
+    assert plot_training(axes, history, "rate") is axes
+    assert [np.asarray(line.get_ydata())[-1] for line in axes.lines[:3]] == [0.2, 0.1, 0.13]
+    assert len(axes.lines) == 4
+    with pytest.raises(ValueError, match="expected one of error, rate"):
+        plot_training(axes, history, "speed")

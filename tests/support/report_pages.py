@@ -1,0 +1,156 @@
+"""Contents of reports made by hand, and what a browser's parser makes of a page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.documents import from_text
+from pyro_rationale.evaluation.calibration import Curve
+from pyro_rationale.reporting.html import (
+    Histogram,
+    OtherRationale,
+    ReadDocument,
+    Reliability,
+    ReportContents,
+    Selection,
+    Tile,
+)
+from pyro_rationale.training.history import EpochRecord
+
+RATING = TargetSpec("regression", ("taste",), ((0.0, 5.0),))
+BINARY = TargetSpec("binary", ("sentiment",), (), ("negative", "positive"))
+CLASSES = TargetSpec("multiclass", ("kind",), (), ("lager", "stout", "porter"))
+NASTY = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "\"'><b onclick=\"alert(1)\">' & &lt;b&gt; {{ 7 * 7 }} {% raw %}",
+    "<!--<script> ]]> --> </style><style>*{display:none}</style></noscript>",
+    "zero\x00byte \x1b[31m bell\x07 \x85 \u2028 \u2029",
+    "\u202egnirts desrever\u202c \ufeff \ufffe \ud800 \udfff alone",
+    "\U0001f600\U0001f600 wide e\u0301 ẞ 漢字 שלום",
+    "${alert(1)} `back` \\u003c \\",
+)
+
+
+def read(text: str, number: int = 0, gold: bool = True, spec: TargetSpec = RATING) -> ReadDocument:
+    """A reading of a text: every third word kept, the first three gold."""
+    document = from_text(f"row {number}", text, (3.0 if spec is RATING else 1.0,), 10_000)
+    words = len(document.tokens)
+    kept = tuple(i % 3 == number % 3 for i in range(words))
+    marked = tuple(i < 3 for i in range(words)) if gold else None
+    document = Document(document.id, text, document.tokens, document.offsets, document.targets, marked)
+    values = {"regression": (2.5,), "binary": (0.25,), "multiclass": (0.2, 0.7, 0.1)}[spec.kind]
+    others = (OtherRationale(kept, 0.6, -0.5, values), OtherRationale((False,) * words, 0.4, -0.9, values))
+    return ReadDocument(
+        document, tuple(i % 21 / 20 for i in range(words)), kept, values,
+        ((1.0, 4.0),) if spec is RATING else None, others,
+    )  # fmt: skip
+
+
+def contents(*texts: str, spec: TargetSpec = RATING, title: str = "A run") -> ReportContents:
+    """A report that has everything."""
+    bins = Histogram((0.0, 0.5, 1.0), (0.75, 0.25), (0.25, 0.75), 0.3, 0.6, (0.5, 0.5), 0.4, True)
+    curve = Curve(*(np.array(v) for v in ([0.0, 0.5], [0.5, 1.0], [9, 3], [0.2, 0.7], [0.1, 0.8])))
+    return ReportContents(
+        title=title,
+        spec=spec,
+        documents=tuple(read(text, i, spec=spec) for i, text in enumerate(texts)),
+        facts=(("run", title),),
+        tiles=(Tile("documents", str(len(texts)), title),),
+        history=(
+            EpochRecord(1, 10, 0.5, 0.8, 0.5, 0.1, 0.5, 0.3, 0.4, dev_elbo=-9.0),
+            EpochRecord(2, 20, -0.1, 0.3, 0.2, 0.1, 0.5, 0.1, 0.2, dev_elbo=-7.5, event="best"),
+        ),
+        selection=Selection(bins, bins, 20, {"rate": 0.2, "span": 2.0}, {"rate": 0.1, "span": 1.5}),
+        reliability=(Reliability("annotated rationale", curve, 0.01, 0.03, 0.2),),
+        version="0.0",
+    )
+
+
+@dataclass
+class Element:
+    """A start tag and the text up to the next tag."""
+
+    tag: str
+    attributes: dict[str, str | None]
+    text: str = ""
+
+
+@dataclass
+class Page(HTMLParser):
+    """What stands in a page."""
+
+    elements: list[Element] = field(default_factory=list)
+    open: bool = False
+
+    def __post_init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs)
+        self.elements.append(Element(tag, dict(attrs)))
+        self.open = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.open = False
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.elements[-1].text += data
+
+    def all(self, tag: str) -> list[Element]:
+        """Elements of one kind."""
+        return [element for element in self.elements if element.tag == tag]
+
+    def data(self) -> dict[str, Any]:
+        """The block that the script reads."""
+        found: dict[str, Any] = json.loads(self.all("script")[0].text)
+        return found
+
+
+def parse(html: str) -> Page:
+    """A page as a browser reads it."""
+    page = Page()
+    page.feed(html)
+    page.close()
+    return page
+
+
+class Drawn(HTMLParser):
+    """The texts that the script drew, letter by letter: the letter and its classes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.texts: list[list[tuple[str, str]]] = []
+        self._open: list[str] = []  # classes of the text and of the span in it
+        self._skipped = False
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        classes = dict(attrs).get("class") or ""
+        if tag == "noscript":
+            self._skipped = True
+        elif tag == "p" and classes == "text" and not self._skipped:
+            self.texts.append([])
+            self._open = [""]
+        elif tag == "span" and self._open:
+            self._open.append(classes)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "noscript":
+            self._skipped = False
+        elif tag == "p":
+            self._open = []
+        elif tag == "span" and self._open:
+            self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.texts[-1] += [(letter, self._open[-1]) for letter in data]

@@ -1,0 +1,142 @@
+"""Commands that the README and the pages show in blocks, and how each is run here: as shown, but at a size of seconds.
+
+What is replaced, and nothing else: sizes of fits and of studies (`SMALLER`, later flags win), corpora, word vectors and
+benchmarks that are fetched or large (`STAND_INS`), and words in capitals that stand for a reader's own (`OWN`). Runs
+that a command reads are copies of a small fit. Whoever shows a new command gives it its line in `SMALLER`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.small_fit import SMALL, flags, table
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+BLOCK = re.compile(r"^```(?:sh|bash|shell|console)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+SIZES = ("documents", "hidden", "embedding", "batch_size", "steps", "anneal", "patience", "threads", "device")
+FIT = [word for name, value in SMALL.items() if name in SIZES for word in (f"--{name.replace('_', '-')}", str(value))]
+REFIT = "--documents 48 --hidden 6 --steps 9 --anneal 4 --batch-size 16 --threads 1 --device cpu".split()
+PLACES = ["--device", "cpu"]
+SMALLER: dict[str, list[str]] = {
+    "fit": FIT,
+    "inspect": ["--documents", "4", "--samples", "16", *PLACES],
+    "compare": ["--iwae", "4", "--draws", "2", "--no-figures", *PLACES],
+    "stress": [*REFIT, "--only", "positions", "--only", "skewed-predictor"],  # all: tests/cli/test_stress.py
+    "evaluate": [],
+    "against": ["--draws", "99"],
+    "explain": PLACES,
+    "curve": PLACES,
+    "prepare": ["--workers", "1"],
+    "benchmark": ["--corpus", "planted", "--seed", "0", "--quiet"],
+    "study calibration": PLACES,
+    "study estimators": "--draws 3 --batches 1 --batch 2 --baseline-steps 3 --timed-steps 1 --threads 1".split(),
+    "study evidence": "--number 3 --words 6 --samples 20 --repeats 2 --device cpu".split(),
+    "study posterior": "--number 2 --words 8 --samples 500 --chains 3 --draws 8 --warmup 2".split()
+    + "--proposal refined --refine-steps 100".split(),  # so fresh a guide is far from any posterior
+    "study questions": ["6", "--seeds", "1", *flags(documents=24, steps=4, hidden=4)],  # all seven: minutes even so
+    "study sbc": "--number 10 --words 6 --draws 20 --chains 5 --samples 100 --thin 1 --warmup 2".split(),
+    "benchmarks/chain.py": "--device cpu --words 8 --chains 2 --rounds 1".split(),
+    "benchmarks/gpu.py": "--device cpu --seconds 4".split(),  # no part starts so late; the page is written
+    "benchmarks/rationales.py": [],
+    "benchmarks/step.py": "--device cpu --quick --steps 1 --batch 2 --words 12 --hidden 6".split(),
+    "benchmarks/picture.py": ["--number", "1"],
+}
+# Not run here but by another test: fits in several processes, on several devices or machines, and what reads the
+# figures of other scripts.
+APART = {"--devices": "test_distributed.py", "benchmarks/projection.py": "test_projection.py"}
+# Run by no test: reads for a minute at its smallest, in processes of its own.
+NOT_RUN = ("benchmarks/data.py",)
+STAND_INS = {
+    **dict.fromkeys(("imdb", "movie-sentences", "vader-movies"), "reviews.csv"),
+    "glove": "vectors.txt",
+    "benchmarks/configs/planted.toml": "benchmarks/configs/tiny.toml",
+}
+OWN = {"TAU": "0.25", "NATS": "200", "RUN": "runs/own"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One command of a block.
+
+    Attributes:
+        page: where it stands.
+        line: as it stands there, continuation lines joined.
+    """
+
+    page: str
+    line: str
+
+    @property
+    def words(self) -> list[str]:
+        """As a shell splits it, without `python`, `-m` and what follows `>`."""
+        line, _, _ = self.line.partition(" > ")
+        return [OWN.get(word, word) for word in shlex.split(line, comments=True)][1:]
+
+    @property
+    def name(self) -> str:
+        """`fit`, `study sbc`, `benchmarks/picture.py`."""
+        first, *rest = [word for word in self.words if word != "-m"]
+        short = first.removeprefix("pyro_rationale.")
+        return f"{short} {rest[0]}" if short == "study" else short
+
+    @property
+    def asked(self) -> list[str]:
+        """Its arguments as shown."""
+        rest = [word for word in self.words if word != "-m"][1:]
+        return rest[1:] if self.name.startswith("study ") else rest
+
+    @property
+    def apart(self) -> bool:
+        """Whether it is not run with the others."""
+        return any(word in self.words for word in (*APART, *NOT_RUN))
+
+    def arguments(self) -> list[str]:
+        """Its arguments at the size of a test."""
+        if "--help" in self.asked or "--list" in self.asked:
+            return self.asked
+        words = [STAND_INS.get(word, word) for word in self.asked]
+        if words != self.asked and "reviews.csv" in words:
+            words += ["--text-column", "text", "--target-column", "stars"]
+        if self.name == "fit" and "--resume" in words:
+            return words  # every other flag is that of the run
+        epochs = ["--epoch-steps", "3"] if "--epoch-steps" in words else []  # an epoch is always finished
+        return [*words, *SMALLER[self.name], *epochs]
+
+
+def _blocks() -> list[tuple[str, str]]:
+    return [(page.name, block) for page in PAGES for block in BLOCK.findall(page.read_text(encoding="utf-8"))]
+
+
+def _lines(start: str) -> list[Shown]:
+    whole = [(page, re.sub(r"\\\n\s*", "", block)) for page, block in _blocks()]
+    return [Shown(page, line) for page, block in whole for line in block.splitlines() if line.startswith(start)]
+
+
+def shown_commands() -> list[Shown]:
+    """All commands in Python, each once: those which differ in the page, the comment or the name of a run are one."""
+    return list({re.sub(r"runs/[\w-]+", "RUN", " ".join(shown.words)): shown for shown in _lines("python ")}.values())
+
+
+def shown_targets() -> list[Shown]:
+    """All `make` lines, each once."""
+    return list({tuple(shown.words): shown for shown in _lines("make ")}.values())
+
+
+def write_inputs(folder: Path) -> None:
+    """What readers have: reviews and their ratings in a CSV, texts one per line, word vectors."""
+    looks = ["dull", "plain", "fair", "good", "great"]
+    columns = ("stars", "staff", "food", "appearance", "staff_service", "catering")
+    rows = [f"the food was {looks[i % 5]} on day {i}" + f",0.{2 * (i % 5)}" * len(columns) for i in range(60)]
+    for name in ("reviews.csv", "lounge.csv"):
+        table(folder / name, f"text,{','.join(columns)}", rows)
+    for name in ("big.jsonl", "reviews.jsonl"):
+        lines = [f'{{"text": "{i} {looks[i % 5]} days", "stars": {i % 5}}}\n' for i in range(60)]
+        (folder / name).write_text("".join(lines), encoding="utf-8")
+    (folder / "texts.txt").write_text("The head looked great.\nA dull taste.\n", encoding="utf-8")
+    vectors = [f"{word} {i / 9:.2f} {1 - i / 5:.2f} 0.5" for i, word in enumerate(["the", "food", "was", *looks])]
+    (folder / "vectors.txt").write_text("\n".join(vectors) + "\n", encoding="utf-8")

@@ -1,0 +1,153 @@
+"""Fits of about half a second: options, corpora, what two runs must have in common, and how a command says no."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import torch
+
+from pyro_rationale.cli.common import run_command
+from pyro_rationale.config import Config, ModelOptions, TrainOptions
+from pyro_rationale.data import Corpus, DataOptions, load_corpus
+from pyro_rationale.storage import read_tensors
+from pyro_rationale.training.fit import Fit, fit_run, prepare
+from pyro_rationale.training.history import EpochRecord, StepRecord
+from pyro_rationale.training.trainer import Trainer
+
+SMALL: dict[str, Any] = {
+    **{"documents": 48, "max_words": 40, "hidden": 6, "embedding": 6, "batch_size": 16, "samples": 2},
+    **{"steps": 9, "anneal": 4, "patience": 6, "learning_rate": 3e-3, "threads": 1, "device": "cpu"},
+    **{"rate": 0.13, "span": 1.5, "nats": 200.0, "tau": 0.25},
+}  # three epochs of three steps; the last two are at the target rate, and a guide so fresh counts as collapsed
+ROOT = Path(__file__).parents[2]
+
+
+def small(**options: Any) -> Config:
+    """A configuration by its flags' names."""
+    values = {**SMALL, **options}
+
+    def part(kind: type[Any]) -> Any:
+        return kind(**{item.name: values.pop(item.name) for item in fields(kind) if item.name in values})
+
+    config = Config(part(DataOptions), part(ModelOptions), part(TrainOptions))
+    assert not values, f"no such options: {values}"
+    return config
+
+
+def flags(**options: Any) -> list[str]:
+    """The same as words of a command line."""
+    pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in {**SMALL, **options}.items()]
+    return [word for pair in pairs for word in pair]
+
+
+def fit_small(folder: Path, progress: Any = None, resume: bool = False, **options: Any) -> tuple[Fit, dict[str, Any]]:
+    """Fit from the library's side."""
+    return fit_run(small(**options), folder, resume=resume, progress=progress)
+
+
+@functools.cache
+def sixteen() -> Corpus:
+    """Sixteen planted reviews; to be read only."""
+    return load_corpus(small(documents=16).data)
+
+
+def trainers(folder: Path, **usual: Any) -> Callable[..., Trainer]:
+    """Makes trainers on the same sixteen reviews, of its options and `usual` ones, each in a folder of its own."""
+    numbers = itertools.count()
+
+    def make(**options: Any) -> Trainer:
+        config = small(**{"documents": 16, **usual, **options})
+        return prepare(config, folder / str(next(numbers)), corpus=sixteen()).trainer
+
+    return make
+
+
+_WHOLE: dict[str, Path] = {}
+
+
+def whole(**options: Any) -> Path:
+    """The folder of a run that nothing interrupted; made once, to be read only."""
+    key = json.dumps(options, sort_keys=True)
+    if key not in _WHOLE:
+        place = Path(tempfile.mkdtemp(prefix="whole-"))
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        fit_small(place / "run", **options)
+        _WHOLE[key] = place / "run"
+    return _WHOLE[key]
+
+
+class Break:
+    """A progress that raises after some steps, or after some epochs, of this process."""
+
+    def __init__(self, steps: int = -1, epochs: int = -1, problem: type[BaseException] = KeyboardInterrupt) -> None:
+        self.steps, self.epochs, self.problem = steps, epochs, problem
+
+    def prepared(self, fit: Fit) -> None:
+        if self.steps == 0:
+            raise self.problem
+
+    def stepped(self, record: StepRecord, epoch: int, position: int, batches: int) -> None:
+        self.steps -= 1
+        if self.steps == 0:
+            raise self.problem
+
+    def closed(self, record: EpochRecord) -> None:
+        self.epochs -= 1
+        if self.epochs == 0:
+            raise self.problem
+
+
+def result(folder: Path) -> dict[str, Any]:
+    """`metrics.json` without the time it took."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics.pop("seconds") >= 0
+    return metrics
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """In what two finished runs differ: weights by their bits, figures by all their digits."""
+    found = [name for name in ("vocabulary.json", "epochs.jsonl") if _differ(one / name, other / name)]
+    found += ["metrics.json"] * (result(one) != result(other))
+    left, right = (read_tensors(folder / "model.safetensors")[0] for folder in (one, other))
+    assert left.keys() == right.keys()
+    return found + [name for name in left if not torch.equal(left[name], right[name])]
+
+
+def _differ(one: Path, other: Path) -> bool:
+    return one.read_bytes() != other.read_bytes()
+
+
+def table(path: Path, header: str, rows: Sequence[str]) -> Path:
+    """Write a CSV."""
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refusal(capfd: pytest.CaptureFixture[str], command: click.Command, *words: object) -> str:
+    """What a command says to bad input, after making sure that it says it as it should."""
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as end:
+        run_command(command, [str(word) for word in words])
+    out, err = capfd.readouterr()
+    assert end.value.code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    return err.removeprefix("error: ").rstrip("\n")

@@ -1,0 +1,97 @@
+"""`--any-rate`: the encoder also reads likely words at other shares, and the guide hears nothing of it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.guides import RationaleGuide
+from pyro_rationale.training.auxiliary_losses import LEAST, at_any_share
+from pyro_rationale.training.fit import Fit, prepare
+from tests.support.small_fit import small
+
+
+def fit_of(folder: Path, **options: Any) -> tuple[Fit, Batch]:
+    fit = prepare(small(**options), folder)
+    return fit, next(iter(fit.trainer.batches.epoch(0)))
+
+
+@pytest.mark.parametrize("guide", ["chain", "relaxed", "hardkuma", "recurrent"])
+def test_a_share_of_each_text(tmp_path: Path, guide: str) -> None:
+    fit, batch = fit_of(tmp_path / "run", guide=guide, tau=None)
+    fit.fitted.eval()
+    torch.manual_seed(0)
+    masks = torch.stack([at_any_share(fit.fitted.guide, batch) for _ in range(40)])
+    assert masks.dtype == torch.bool
+    assert not bool((masks & ~batch.mask).any())
+    shares = masks.sum(-1) / batch.lengths
+    assert bool((shares >= LEAST).all())
+    assert float(shares.mean()) == pytest.approx(0.5 * (1.0 + LEAST) + float((0.5 / batch.lengths).mean()), abs=0.03)
+    assert float(shares.std()) == pytest.approx((1.0 - LEAST) / 12**0.5, abs=0.03)  # even, and each document its own
+
+
+class Given:
+    """A guide whose marginals have given logits, in every document."""
+
+    def __init__(self, logits: list[float]) -> None:
+        self.mean = torch.tensor(logits).sigmoid()[None]
+
+    def posterior(self, batch: Batch) -> Any:
+        return SimpleNamespace(mean=self.mean.expand(len(batch), -1))
+
+
+def test_words_come_as_under_a_dearer_prior() -> None:
+    """Of two words, one is kept: by how much its logit is larger says how often, and one far behind never is."""
+    many = 20_000
+    batch = Batch(torch.ones(many, 3, dtype=torch.long), torch.full((many,), 3))
+    torch.manual_seed(0)
+    masks = at_any_share(cast(RationaleGuide, Given([-2.0, -3.0, -40.0])), batch)
+    one = masks[masks.sum(-1) == 1]
+    assert len(one) > 5_000
+    # P(L - L' > -1) of independent logistic L and L'.
+    d = math.exp(-1.0)
+    wanted = (1.0 - d + d * math.log(d)) / (1.0 - d) ** 2
+    assert float(one[:, 0].double().mean()) == pytest.approx(wanted, abs=4 * 0.5 / len(one) ** 0.5)
+    assert not bool(one[:, 2].any())
+
+
+def test_not_before_the_target_rate_is_reached(tmp_path: Path) -> None:
+    def loss(step: int, weight: float) -> float:
+        fit, batch = fit_of(tmp_path / f"{step}-{weight}", guide="chain", any_rate=weight, anneal=10, steps=40)
+        fit.trainer.step = step
+        torch.manual_seed(1)
+        return float(fit.trainer._objective_loss(batch)[0].detach())
+
+    assert loss(9, 0.0) == loss(9, 1.0)
+    assert loss(10, 0.0) < loss(10, 1.0)
+
+
+def test_the_encoder_alone_learns_from_them(tmp_path: Path) -> None:
+    def gradients(folder: str, weight: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        fit, batch = fit_of(tmp_path / folder, guide="chain", any_rate=weight, anneal=0)
+        torch.manual_seed(1)
+        fit.trainer._objective_loss(batch)[0].backward()
+        model, guide = fit.fitted.model, fit.fitted.guide
+        return (
+            {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None},
+            {name: p.grad.clone() for name, p in guide.named_parameters() if p.grad is not None},
+        )
+
+    model, guide = gradients("without", 0.0)
+    more, same = gradients("with", 1.0)
+    assert all(torch.equal(guide[name], same[name]) for name in guide)
+    assert guide.keys() == same.keys()
+    assert any(not torch.allclose(model[name], more[name]) for name in model)
+
+
+def test_a_weight_below_zero_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--any-rate: expected a number of at least 0"):
+        small(any_rate=-1.0)

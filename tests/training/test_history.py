@@ -1,0 +1,54 @@
+"""What epochs add up to, and the names of collapses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pyro_rationale.training.history import EpochRecord, StepRecord, StepTotals, collapse
+
+RATE = 0.1
+
+
+def record(**figures: Any) -> EpochRecord:
+    """An epoch with nothing wrong."""
+    values = {"epoch": 1, "step": 3, "loss": 0.5, "rate": 0.1, "target": 0.1, "field": 1.0, "flatness": 0.2}
+    return EpochRecord(**{**values, "dev_empty": 0.0, **figures})
+
+
+@pytest.mark.parametrize(
+    ("figures", "arrived", "told"),
+    [
+        ({}, True, ""),
+        ({"rate": 0.009}, True, "empty masks"),
+        ({"rate": 0.009}, False, "empty masks"),  # far below any target on the way down
+        ({"rate": 0.011}, True, ""),
+        ({"dev_empty": 0.95}, False, "empty masks"),  # soft masks that no word survives
+        ({"dev_empty": 0.85}, True, ""),
+        ({"rate": 0.6}, True, "full masks"),
+        ({"rate": 0.5}, True, ""),  # too many, yet it may still come down
+        ({"rate": 0.75}, False, ""),  # as it should be at the start
+        ({"flatness": 0.99}, True, "flat masks"),
+        ({"flatness": 0.99}, False, ""),  # every guide starts flat
+        ({"flatness": 0.9}, True, ""),
+    ],
+)
+def test_a_collapse_has_a_name(figures: dict[str, Any], arrived: bool, told: str) -> None:
+    assert collapse(record(**figures), RATE, arrived) == told
+
+
+def test_a_high_rate_is_no_collapse_where_it_is_asked_for() -> None:
+    assert collapse(record(rate=0.95), 0.9, arrived=True) == ""
+    assert collapse(record(rate=0.85), 0.3, arrived=True) == ""  # less than thrice the rate
+    assert collapse(record(rate=0.95), 0.3, arrived=True) == "full masks"
+
+
+def test_epoch_averages_are_weighted_by_documents() -> None:
+    totals = StepTotals()
+    assert totals.mean() == StepRecord(0.0, 0.0, 0.0, 0)
+    totals.add(StepRecord(loss=1.0, rate=0.5, entropy=0.2, documents=30))
+    totals.add(StepRecord(loss=4.0, rate=0.2, entropy=0.8, documents=10))
+    mean = totals.mean()
+    assert (mean.loss, mean.rate, mean.entropy) == pytest.approx((1.75, 0.425, 0.35))
+    assert mean.documents == 40

@@ -1,0 +1,148 @@
+"""A fit that knows its training texts by heart: it is seen, and started over."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.documents import from_text
+from pyro_rationale.training.fit import Fit, fit_run, prepare
+from pyro_rationale.training.memorization import LEARNT, ByHeart, constant_error
+from pyro_rationale.training.model_selection import RESTARTS, DevScore, Watch
+from tests.support.small_fit import Break, differences, fit_small, small
+
+NAN = math.nan
+RATINGS = TargetSpec("regression", ("a", "b"), ((0.0, 2.0), (0.0, 1.0)))
+LABELS = TargetSpec("binary", ("a", "b"), (), ("no", "yes"))
+CLASSES = TargetSpec("multiclass", ("kind",), (), ("x", "y", "z"))
+
+
+def documents(*rows: tuple[float, ...]) -> list[Document]:
+    return [from_text(str(i), "word " * (1 + i), row, 9) for i, row in enumerate(rows)]
+
+
+def coin(share: float) -> float:
+    return -share * math.log(share) - (1 - share) * math.log(1 - share)
+
+
+def test_the_best_constant_for_ratings() -> None:
+    """On the [0, 1] scale, summed over targets; what is not rated costs nothing."""
+    found = constant_error(documents((0.0, 0.5), (2.0, NAN), (1.0, 1.0), (1.0, NAN)), RATINGS)
+    assert found == pytest.approx((2 * 0.25 + 2 * 0.0625) / 4)
+
+
+def test_the_best_constant_for_labels() -> None:
+    found = constant_error(documents((1.0, 1.0), (0.0, NAN), (0.0, 1.0), (0.0, 1.0)), LABELS)
+    assert found == pytest.approx(coin(0.25))
+
+
+def test_the_best_constant_for_classes() -> None:
+    found = constant_error(documents((0.0,), (2.0,), (2.0,), (0.0,)), CLASSES)
+    assert found == pytest.approx(math.log(2.0))
+
+
+@pytest.mark.parametrize(
+    ("dev", "known", "verdict"),
+    [(0.5, 0.1, False), (1.1, LEARNT + 0.01, False), (1.1, LEARNT - 0.01, True), (NAN, 0.1, False), (1.0, 0.1, False)],
+)
+def test_what_counts_as_known_by_heart(
+    monkeypatch: pytest.MonkeyPatch, fit: Fit, dev: float, known: float, verdict: bool
+) -> None:
+    asked = ByHeart(fit.dev, constant=1.0)
+    monkeypatch.setattr("pyro_rationale.training.memorization.score_modes", lambda *_, **__: score(known))
+    assert asked.seen(fit.fitted, score(dev)) is verdict
+
+
+def score(error: float) -> DevScore:
+    return DevScore(error, 0.1, 0.0, 4.0, 2.0)
+
+
+@pytest.fixture
+def fit(tmp_path: Path) -> Fit:
+    return prepare(small(steps=12), tmp_path / "run")
+
+
+def epoch(fit: Fit, by_heart: bool = False) -> str:
+    list(fit.trainer.run_epoch())
+    return fit.watch.close_epoch(fit.trainer.finish_epoch(), score(0.05), by_heart).event
+
+
+def weights(fit: Fit) -> Tensor:
+    return torch.cat([value.flatten().double() for value in fit.trainer.weights().values()])
+
+
+def test_it_starts_over_with_other_weights_and_all_steps(fit: Fit) -> None:
+    untrained = weights(fit)
+    epoch(fit)
+    assert fit.epochs == 4
+    assert epoch(fit, by_heart=True) == "texts learnt by heart: started over with other weights"
+    trainer = fit.trainer
+    assert not trainer.optimizer.state
+    assert (trainer.epoch, trainer.step, trainer.origin) == (2, 6, 6)
+    assert fit.epochs == 6
+    assert trainer.control.schedule.warmup == 6
+    assert not trainer.control.schedule.arrived(9)
+    assert trainer.control.target(6) == pytest.approx(0.75)
+    assert fit.watch.good is None
+    assert not fit.watch.best
+    difference = (weights(fit) - untrained).abs()
+    assert difference.max() > 0.1  # of a random start, not of a few steps
+    assert weights(fit).norm() == pytest.approx(float(untrained.norm()), rel=0.2)
+
+
+def test_others_each_time_and_no_more_than_allowed(fit: Fit) -> None:
+    seen = []
+    for _ in range(RESTARTS):
+        assert "started over" in epoch(fit, by_heart=True)
+        seen.append(weights(fit))
+    assert not torch.equal(seen[0], seen[1])
+    assert "started over" not in epoch(fit, by_heart=True)
+    assert fit.watch.restarts == RESTARTS
+
+
+def test_a_watch_that_cannot_make_weights_leaves_them(fit: Fit) -> None:
+    fit.watch = Watch(fit.trainer, fit.prior, 0.13, 1.0, 3)
+    assert "started over" not in epoch(fit, by_heart=True)
+
+
+class Once:
+    """Says yes after the second epoch, whatever is read."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def seen(self, *_: object) -> bool:
+        self.asked += 1
+        return self.asked == 2
+
+
+def skewed(fit: Fit) -> None:
+    fit.by_heart = Once()  # type: ignore[assignment]
+
+
+def test_a_fit_goes_on_to_the_end_of_its_second_start(tmp_path: Path) -> None:
+    fit, metrics = fit_run(small(), tmp_path / "run", start=skewed)
+    assert [bool("started over" in record.event) for record in fit.history] == [False, True, False, False, False]
+    assert (metrics["restarts"], metrics["recoveries"]) == (1, fit.watch.recoveries)
+    assert fit.trainer.step == 15
+
+
+def test_and_is_the_same_if_it_was_interrupted_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ByHeart, "seen", lambda self, fitted, dev, group: dev_epochs() == 2)
+    count = {"epochs": 0}
+
+    def dev_epochs() -> int:
+        count["epochs"] += 1
+        return count["epochs"]
+
+    fit_small(tmp_path / "whole")
+    count["epochs"] = 0
+    with pytest.raises(KeyboardInterrupt):
+        fit_small(tmp_path / "cut", progress=Break(steps=8))
+    fit_small(tmp_path / "cut", resume=True)
+    assert differences(tmp_path / "whole", tmp_path / "cut") == []

@@ -1,0 +1,278 @@
+"""The watch over a fit: collapses are seen and left, the best epoch is the one of least cost, patience ends."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.training.fit import Fit, prepare
+from pyro_rationale.training.history import EpochRecord, StepTotals
+from pyro_rationale.training.model_selection import RECOVERIES, DevScore, Watch, score_modes, slower
+from pyro_rationale.training.rate_control import Schedule
+from pyro_rationale.training.trainer import Trainer
+from tests.support.small_fit import small
+
+RATE, SPAN = 0.1, 2.5
+PRIOR = ChainPrior.from_rate_span(RATE, SPAN)
+GOOD = DevScore(error=0.05, rate=0.1, empty=0.0, words=4.0, changes=2.0)
+EMPTY = DevScore(error=0.3, rate=0.0, empty=1.0, words=0.0, changes=0.0)
+
+
+def record(**figures: Any) -> EpochRecord:
+    """An epoch with nothing wrong."""
+    values = {"epoch": 1, "step": 3, "loss": 0.5, "rate": 0.1, "target": 0.1, "field": 1.0, "flatness": 0.2}
+    return EpochRecord(**{**values, "dev_empty": 0.0, **figures})
+
+
+# A watch over a real trainer, with scripted epochs.
+
+
+@pytest.fixture
+def fit(tmp_path: Path) -> Fit:
+    """A fit whose target has been reached after one step; nothing has been trained."""
+    return prepare(small(rate=RATE, span=SPAN, anneal=0, patience=3), tmp_path / "run")
+
+
+def train(fit: Fit, steps: int = 1) -> None:
+    """So many steps, in one epoch."""
+    trainer = fit.trainer
+    batches = list(trainer.batches.epoch(0))
+    for number in range(steps):
+        trainer.train_step(batches[number % len(batches)])
+
+
+def close(fit: Fit, score: DevScore, **figures: Any) -> EpochRecord:
+    """End the epoch with these figures."""
+    closed = fit.trainer.finish_epoch()
+    return fit.watch.close_epoch(record(epoch=closed.epoch, step=closed.step, **figures), score)
+
+
+def moments(trainer: Trainer) -> list[Tensor]:
+    return [value for state in trainer.optimizer.state.values() for value in state.values()]
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_collapse_goes_back_to_the_last_good_weights(fit: Fit) -> None:
+    train(fit, 2)
+    good, momentum = fit.trainer.weights(), [value.clone() for value in moments(fit.trainer)]
+    assert close(fit, GOOD).event == "best"
+    train(fit, 2)
+    assert not same(fit.trainer.weights(), good)
+    closed = close(fit, EMPTY, rate=0.001)
+    assert closed.event == "collapse (empty masks): back to epoch 1, half the learning rate, half the pace"
+    assert closed.dev_empty == 1.0
+    assert same(fit.trainer.weights(), good)
+    assert all(map(torch.equal, moments(fit.trainer), momentum))
+    assert (fit.trainer.epoch, fit.trainer.step) == (2, 4)  # time goes on
+
+
+def test_what_comes_after_a_recovery_is_counted_by_itself(fit: Fit) -> None:
+    """The collapsed epoch's figures must not weigh on the next one's, or it looks collapsed too."""
+    train(fit, 2)
+    close(fit, GOOD)
+    train(fit, 3)
+    close(fit, EMPTY, rate=0.001)
+    assert fit.trainer.totals == StepTotals()
+
+
+def test_a_second_recovery_finds_the_good_state_untouched_and_is_gentler(fit: Fit) -> None:
+    train(fit, 2)
+    good, momentum = fit.trainer.weights(), [value.clone() for value in moments(fit.trainer)]
+    close(fit, GOOD)
+    anneal = max(1.0, fit.trainer.control.schedule.anneal)
+    for number in (1, 2, 3):
+        train(fit, 3)  # Adam writes into its moments in place
+        assert not all(map(torch.equal, moments(fit.trainer), momentum))
+        assert "back to epoch 1" in close(fit, EMPTY, rate=0.001).event
+        assert same(fit.trainer.weights(), good)
+        assert all(map(torch.equal, moments(fit.trainer), momentum))
+        assert fit.trainer.easing == 0.5**number
+        assert fit.trainer.control.schedule.anneal == 2**number * anneal
+
+
+def test_the_learning_rate_is_really_halved(fit: Fit) -> None:
+    train(fit)
+    close(fit, GOOD)
+    close(fit, EMPTY)
+    fit.trainer.step = 10**6  # fully cooled, in either schedule
+    train(fit)
+    eased = fit.trainer.optimizer.param_groups[0]["lr"]
+    assert eased == pytest.approx(0.5 * 0.05 * fit.fitted.config.train.learning_rate)
+
+
+def test_random_numbers_are_others_after_a_recovery_and_the_same_each_time(tmp_path: Path) -> None:
+    drawn = []
+    for name in ("one", "two"):
+        fit = prepare(small(rate=RATE, anneal=0), tmp_path / name)
+        close(fit, GOOD)
+        torch.manual_seed(0)
+        before = torch.rand(3)
+        for _ in range(2):
+            close(fit, EMPTY)
+            drawn.append(torch.rand(3))
+        assert not torch.equal(drawn[-1], before)
+    assert not torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2])
+    assert torch.equal(drawn[1], drawn[3])
+
+
+def test_no_more_recoveries_than_allowed(fit: Fit) -> None:
+    train(fit)
+    close(fit, GOOD)
+    events = []
+    for _ in range(RECOVERIES + 2):
+        train(fit)
+        events.append(close(fit, EMPTY).event)
+    assert ["back to epoch 1" in event for event in events] == [True] * RECOVERIES + [False] * 2
+    assert "left as it is" in events[-1]
+    assert fit.watch.recoveries == RECOVERIES
+    assert fit.trainer.easing == 0.5**RECOVERIES
+
+
+def test_a_collapse_before_anything_good(fit: Fit) -> None:
+    train(fit)
+    weights = fit.trainer.weights()
+    assert "no good state yet" in close(fit, EMPTY).event
+    assert same(fit.trainer.weights(), weights)
+    assert fit.trainer.easing == 0.5
+
+
+@pytest.mark.parametrize(("then", "now"), [(0, 40), (30, 45), (60, 80), (400, 500)])
+def test_a_slower_schedule_takes_up_where_the_good_one_stood(then: int, now: int) -> None:
+    schedule = Schedule(warmup=10, anneal=100, rate=0.1)
+    eased = slower(schedule, then, now, anneal=100)
+    assert eased.progress(now) == pytest.approx(min(0.7, schedule.progress(then)))
+    assert eased.progress(now + 20) - eased.progress(now) == pytest.approx(0.1)
+    assert eased.target(now) >= schedule.target(then) * (1 - 1e-9)
+    assert not eased.arrived(now)
+    assert eased.arrived(now + 201)
+
+
+# The best epoch.
+
+
+def test_the_best_epoch_is_the_one_of_least_cost(fit: Fit) -> None:
+    """In nats: the gain times the error, and what the prior asked for charges for words and changes."""
+    costs, weights = [], []
+    for error, words in ((0.05, 9.0), (0.04, 9.0), (0.04, 2.0), (0.045, 2.0)):
+        train(fit)
+        closed = close(fit, DevScore(error, 0.1, 0.0, words, 2.0))
+        gain = fit.fitted.model.gain
+        assert closed.dev_cost == pytest.approx(gain * error + PRIOR.alpha * words + PRIOR.gamma * 2.0)
+        costs.append(closed.dev_cost)
+        weights.append(fit.trainer.weights())
+    assert costs.index(min(costs)) == 2
+    assert (fit.watch.best_epoch, fit.watch.best_cost) == (3, costs[2])
+    assert same(fit.watch.best, weights[2])
+    assert not same(fit.watch.best, weights[3])
+
+
+def test_a_cheap_epoch_that_keeps_too_many_words_is_no_result(fit: Fit) -> None:
+    assert close(fit, DevScore(0.0, 0.2, 0.0, 8.0, 2.0)).event == ""
+    assert close(fit, GOOD).event == "best"
+    assert close(fit, DevScore(0.0, 0.2, 0.0, 8.0, 2.0)).event == ""
+    assert fit.watch.best_epoch == 2
+
+
+def test_an_epoch_before_the_target_is_no_result(tmp_path: Path) -> None:
+    fit = prepare(small(rate=RATE, anneal=2), tmp_path / "run")
+    for event in ("", "", "best"):
+        assert close(fit, DevScore(0.0, 0.1, 0.0, 4.0, 2.0)).event == event or fit.trainer.step < 2
+        train(fit)
+    assert fit.watch.best_epoch == 3
+
+
+def test_a_collapsed_epoch_is_never_the_best(fit: Fit) -> None:
+    close(fit, GOOD)
+    assert "collapse" in close(fit, DevScore(0.0, 0.0, 1.0, 0.0, 0.0)).event
+    assert fit.watch.best_epoch == 1
+
+
+def test_given_penalties_choose_whatever_rate_costs_least(tmp_path: Path) -> None:
+    fit = prepare(small(lambda1=1e-3, lambda2=1e-3, anneal=0), tmp_path / "run")
+    closed = close(fit, DevScore(0.01, 0.4, 0.0, 16.0, 2.0))
+    assert closed.event == "best"
+    gain = fit.fitted.model.gain
+    assert closed.dev_cost == pytest.approx(gain * (0.01 + 1e-3 * 16.0 + 1e-3 * 2.0))
+
+
+def test_patience_counts_epochs_without_a_better_one(fit: Fit) -> None:
+    worse = DevScore(0.06, 0.1, 0.0, 4.0, 2.0)
+    ended = [fit.watch.finished(close(fit, score)) for score in (worse, GOOD, worse, worse)]
+    assert ended == [False] * 4
+    assert fit.watch.finished(close(fit, worse))  # the third since the best
+
+
+def test_no_patience_before_there_is_a_result(fit: Fit) -> None:
+    heavy = DevScore(0.0, 0.5, 0.0, 20.0, 2.0)
+    assert not any(fit.watch.finished(close(fit, heavy)) for _ in range(10))
+
+
+def test_a_watch_is_restored_from_its_state(fit: Fit) -> None:
+    train(fit)
+    close(fit, GOOD)
+    train(fit)
+    close(fit, EMPTY)
+    tensors, facts = fit.watch.state()
+    other = Watch(fit.trainer, fit.prior, RATE, fit.fitted.model.gain, 3)
+    other.restore(tensors, facts)
+    again, told = other.state()
+    assert same(again, tensors)
+    assert told == facts
+    assert (other.best_epoch, other.recoveries, other.best_cost) == (1, 1, fit.watch.best_cost)
+
+
+# Scores on mode masks.
+
+
+class Scripted:
+    """A guide whose modes are given."""
+
+    def __init__(self, modes: Tensor) -> None:
+        self.mode = modes
+
+    def posterior(self, batch: Batch) -> Scripted:
+        assert batch.index is not None
+        return Scripted(self.mode[batch.index, : batch.tokens.shape[1]] * batch.mask)
+
+    def eval(self) -> None:
+        pass
+
+
+def test_dev_figures_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = prepare(small(max_words=256), tmp_path / "run")
+    documents = fit.corpus.dev
+    longest = max(len(document.tokens) for document in documents)
+    assert longest > min(len(document.tokens) for document in documents)
+    modes = torch.bernoulli(torch.full((len(documents), longest), 0.3))
+    modes[0] = 0.0
+    monkeypatch.setattr(fit.fitted, "guide", Scripted(modes))
+    score = score_modes(fit.fitted, fit.dev, batch_size=5)
+    error = kept = changes = words = empty = 0.0
+    for document, mask in zip(documents, modes.tolist(), strict=True):
+        mask = mask[: len(document.tokens)]
+        codes = torch.tensor([fit.fitted.vocabulary.encode(document.tokens)])
+        with torch.no_grad():
+            value = fit.fitted.model.encoder(codes, torch.tensor([mask]), torch.tensor([len(mask)]))
+        error += (float(value) - document.targets[0]) ** 2
+        kept += sum(mask)
+        words += len(mask)
+        empty += not any(mask)
+        changes += sum(a != b for a, b in pairwise(mask))
+    n = len(documents)
+    assert fit.corpus.spec.ranges == ((0.0, 1.0),)
+    assert score.error == pytest.approx(error / n, rel=1e-5)
+    assert score.rate == pytest.approx(kept / words)
+    assert (score.words, score.changes, score.empty) == pytest.approx((kept / n, changes / n, empty / n))
+    assert not math.isclose(score.error, 0.0)

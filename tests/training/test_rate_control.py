@@ -1,0 +1,202 @@
+"""The descent of the share of kept words: schedules, a damped and clamped multiplier, a prior that ends as asked."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.training.rate_control import ON_THE_WAY, PERMISSIVE, START, PenaltyRamp, RateControl, Schedule
+
+PRIOR = ChainPrior.from_rate_span(0.1, 3.0)
+RATES = st.floats(0.001, 0.999)
+SHARES = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60)
+
+
+def control(warmup: float = 0, anneal: float = 100, rate: float = 0.1) -> RateControl:
+    return RateControl(Schedule(warmup, anneal, rate), PRIOR)
+
+
+def held(steered: RateControl, step: int, observed: float, times: int = 200) -> ChainPrior:
+    """The prior after the same share has been observed for a while."""
+    for _ in range(times):
+        prior = steered.update(step, observed)
+    return prior
+
+
+# Schedules.
+
+
+@given(warmup=st.integers(0, 500), anneal=st.floats(0.0, 1000.0), rate=RATES, step=st.integers(0, 2000))
+def test_a_target_only_comes_down(warmup: int, anneal: float, rate: float, step: int) -> None:
+    schedule = Schedule(warmup, anneal, rate)
+    now, then = schedule.target(step), schedule.target(step + 1)
+    assert then <= now * (1 + 1e-12)
+    assert rate * (1 - 1e-9) <= now <= max(START, rate) * (1 + 1e-9)
+    assert schedule.arrived(warmup + math.ceil(anneal) + 1)
+    if step < warmup:
+        assert now == pytest.approx(max(START, rate))
+        assert not schedule.arrived(step)
+    if schedule.arrived(step):
+        assert now == pytest.approx(rate)
+
+
+def test_the_descent_takes_the_same_proportion_at_each_step() -> None:
+    schedule = Schedule(warmup=10, anneal=50, rate=0.05)
+    targets = [schedule.target(step) for step in range(10, 61)]
+    ratios = [then / now for now, then in pairwise(targets)]
+    assert ratios == pytest.approx([(0.05 / START) ** (1 / 50)] * 50)
+    assert not schedule.arrived(59)
+    assert schedule.arrived(60)
+
+
+def test_no_anneal_is_a_jump() -> None:
+    schedule = Schedule(warmup=5, anneal=0, rate=0.2)
+    assert [schedule.progress(step) for step in (0, 4, 5, 6)] == [0.0, 0.0, 1.0, 1.0]
+    assert schedule.target(5) == pytest.approx(0.2)
+
+
+def test_a_rate_above_the_start_is_kept() -> None:
+    schedule = Schedule(warmup=0, anneal=10, rate=0.9)
+    assert [schedule.target(step) for step in (0, 5, 20)] == pytest.approx([0.9] * 3)
+
+
+# The prior asked for, reached slowly.
+
+
+def test_the_prior_grows_from_a_permissive_one() -> None:
+    """Where the rate gives no reason to steer, the field is the schedule's alone."""
+    steered = control()
+    steered.average = START
+    first = steered.update(0, START)
+    assert first.alpha == pytest.approx(PERMISSIVE)
+    assert first.gamma == 0.0
+    halfway = control()
+    halfway.average = target = halfway.target(50)
+    prior = halfway.update(50, target)
+    assert prior.alpha == pytest.approx((PERMISSIVE + PRIOR.alpha) / 2)
+    assert prior.gamma == pytest.approx(PRIOR.gamma / 2)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.6, 0.3])
+def test_at_the_end_the_prior_is_the_one_asked_for(share: float) -> None:
+    """As long as no more than the target is kept, and not next to nothing."""
+    steered = control()
+    steered.average = share * 0.1
+    prior = steered.update(1000, share * 0.1)
+    assert prior.alpha == pytest.approx(PRIOR.alpha)
+    assert prior.gamma == PRIOR.gamma
+
+
+def test_more_than_the_target_is_pressed_and_ever_more() -> None:
+    steered = control()
+    fields = [steered.update(1000, 0.5).alpha for _ in range(400)]
+    rises = [then - now for now, then in pairwise(fields)]
+    assert fields[0] > PRIOR.alpha
+    assert min(rises) >= 0
+    assert fields[-1] > fields[200] > fields[0]
+
+
+def test_next_to_nothing_is_let_go_at_once() -> None:
+    """The field falls below the prior's own within a few batches, and the multiplier comes down too."""
+    steered = control()
+    held(steered, 1000, 0.5)
+    pressed = steered.multiplier
+    steered.average = 0.001
+    prior = held(steered, 1000, 0.0, times=3)
+    assert steered.multiplier < pressed
+    assert prior.alpha < PRIOR.alpha + pressed - 1.0
+    steered.multiplier = 0.0
+    assert steered.update(1000, 0.0).alpha < PRIOR.alpha - 1.0
+
+
+def test_words_go_no_faster_than_the_target_until_it_is_reached() -> None:
+    """Four fifths of the target is too little on the way, and nobody's business at the end."""
+    way, end = control(anneal=100), control(anneal=100)
+    way.average, end.average = 0.8 * way.target(60), 0.8 * end.target(100)
+    on_the_way = held(way, 60, way.average)
+    asked = PERMISSIVE + 0.6 * (PRIOR.alpha - PERMISSIVE)
+    assert on_the_way.alpha == pytest.approx(asked + way.grip * (0.8 / ON_THE_WAY - 1.0), abs=1e-6)
+    assert held(end, 100, end.average).alpha == pytest.approx(PRIOR.alpha)
+
+
+def test_one_odd_batch_changes_little() -> None:
+    calm, disturbed = control(), control()
+    held(calm, 1000, 0.1)
+    held(disturbed, 1000, 0.1)
+    before = disturbed.average
+    disturbed.update(1000, 1.0)
+    assert abs(disturbed.average - before) <= 0.1
+    assert disturbed.multiplier - calm.multiplier <= disturbed.pull
+
+
+@given(shares=SHARES, step=st.integers(0, 300))
+def test_the_multiplier_is_clamped_and_the_field_bounded(shares: list[float], step: int) -> None:
+    steered = control()
+    for share in shares:
+        before = steered.multiplier
+        prior = steered.update(step, share)
+        assert 0.0 <= steered.multiplier <= steered.ceiling
+        assert abs(steered.multiplier - before) <= steered.pull * (1 + 1e-9)
+        low, high = min(PERMISSIVE, PRIOR.alpha), max(PERMISSIVE, PRIOR.alpha)
+        assert low - steered.grip <= prior.alpha <= high + steered.ceiling + steered.grip
+        assert 0.0 <= prior.gamma <= PRIOR.gamma
+
+
+def test_the_ceiling_is_reached_and_kept() -> None:
+    steered = control()
+    held(steered, 1000, 1.0, times=math.ceil(2 * steered.ceiling / steered.pull))
+    assert steered.multiplier == steered.ceiling
+
+
+@pytest.mark.parametrize("stubborn", [1.0, 3.0])
+def test_a_select_all_state_comes_down_and_does_not_end_empty(stubborn: float) -> None:
+    """Words differ in what they are worth, in nats; a tenth are worth far more. The guide follows the field slowly."""
+    generator = torch.Generator().manual_seed(4)
+    worth = stubborn * torch.rand(1000, generator=generator)
+    worth[:100] += 8.0
+    steered = control(anneal=400, rate=0.13)
+    logits = torch.full((1000,), 1.5)
+    shares = []
+    prior = steered.update(0, START)
+    for step in range(1500):
+        share = float(torch.sigmoid(logits).mean())
+        shares.append(share)
+        prior = steered.update(step, share)
+        logits += 0.1 * (worth - prior.alpha).clamp(-1, 1)
+        logits.clamp_(-6, 6)
+    assert min(shares) > 0.1 * 0.13
+    assert shares[-1] < 1.2 * 0.13
+    assert bool((logits[:100] > 0).all())
+    assert bool((logits[100:] < 0).all())
+
+
+@given(shares=SHARES)
+def test_its_state_is_all_that_it_remembers(shares: list[float]) -> None:
+    steered, other = control(), control()
+    for step, share in enumerate(shares):
+        steered.update(step, share)
+    other.restore(json.loads(json.dumps(steered.state())))
+    assert other == steered
+    assert other.update(77, 0.3) == steered.update(77, 0.3)
+
+
+# Penalties instead of a rate.
+
+
+def test_given_penalties_grow_to_their_own_strength_whatever_is_kept() -> None:
+    ramp = PenaltyRamp(Schedule(10, 100, 0.1), PRIOR)
+    for step, strength in ((0, 0.0), (10, 0.0), (60, 0.5), (110, 1.0), (5000, 1.0)):
+        for share in (0.0, 0.1, 1.0):
+            prior = ramp.update(step, share)
+            assert prior.alpha == pytest.approx(strength * PRIOR.alpha)
+            assert prior.gamma == pytest.approx(strength * PRIOR.gamma)
+    assert math.isnan(ramp.target(0))
+    assert ramp.state() == {}
+    ramp.restore({})
