@@ -21,9 +21,9 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.rationale import spans_of
 from pyro_rationale.experiments.benchmark.runner import FIT, Corpora
 from pyro_rationale.experiments.benchmark.spec import read_plan
-from pyro_rationale.fitted import WEIGHTS, Fitted
+from pyro_rationale.fitted import WEIGHTS, FittedModel
 from pyro_rationale.prediction.predictor import Mask, unlabelled
-from pyro_rationale.prediction.rationalizer import RunMarker
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 
 NEAR = 3  # words
 
@@ -59,7 +59,7 @@ def main(out: Path, path: Path, methods: tuple[str, ...]) -> None:
             folders = [path.parent for path in sorted(out.glob(f"{own.name}/1x/{method}/seed-*/{FIT}/{WEIGHTS}"))]
             documents = corpora[own].test
             texts = [unlabelled(document) for document in documents]
-            found = [measured(documents, RunMarker(Fitted.load(folder, "cpu")).masks(texts)) for folder in folders]
+            found = [measured(documents, ModelRationalizer(FittedModel.load(folder, "cpu")).masks(texts)) for folder in folders]
             if found:
                 rows.append([own.name, method, str(len(found)), *map(spread, zip(*found, strict=True))])
     head = ("corpus", "method", "seeds", "first third", "rest", "clauses untouched", "wrong words near one")

@@ -34,8 +34,8 @@ from pyro_rationale.data.corpora.synthetic import planted_reviews
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.documents import from_text
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.fitted import Fitted
-from pyro_rationale.prediction.predictor import Reading, ReadingOptions, evaluating, read
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.predictor import PredictOptions, Reading, evaluating, read
 from pyro_rationale.training.fit import fit_run
 
 
@@ -63,7 +63,7 @@ def make_texts(count: int, words: int) -> list[Document]:
     return made
 
 
-def bare(fitted: Fitted, documents: Sequence[Document]) -> None:
+def bare(fitted: FittedModel, documents: Sequence[Document]) -> None:
     """Both networks once on every text."""
     with evaluating(fitted), torch.inference_mode():
         for batch in BucketedBatches(documents, fitted.vocabulary, fitted.spec, BATCH).ordered(BATCH):
@@ -141,7 +141,7 @@ def main(
         file.write_text("".join(f"{document.text}\n" for document in documents), encoding="utf-8")
         one = Path(temporary) / "one.txt"
         one.write_text(documents[0].text + "\n", encoding="utf-8")
-        fitted = Fitted.load(folder, device)
+        fitted = FittedModel.load(folder, device)
         found = {**machine(fitted.device), **measure(fitted, documents, rounds)}
         explain: list[object] = ["-m", "pyro_rationale.explain", "--run", folder, "--json", "--device", device]
         words_of: dict[str, list[object]] = {"bulk": [*explain, "--file", file]}
@@ -156,15 +156,15 @@ def main(
     show(facts)
 
 
-def measure(fitted: Fitted, documents: Sequence[Document], rounds: int) -> dict[str, Any]:
+def measure(fitted: FittedModel, documents: Sequence[Document], rounds: int) -> dict[str, Any]:
     """Rows of what goes on in one process, and how decided the guide is."""
     readings: list[Reading] = []
 
     def all_of_it() -> None:
-        readings[:] = read(fitted, documents, ReadingOptions(), BATCH)
+        readings[:] = read(fitted, documents, PredictOptions(), BATCH)
 
     def shown_alone() -> None:
-        list(read(fitted, documents, ReadingOptions(samples=1, alternatives=0), BATCH))
+        list(read(fitted, documents, PredictOptions(samples=1, alternatives=0), BATCH))
 
     actions: dict[str, Callable[[], object]] = {
         "floor: bare networks, once": lambda: bare(fitted, documents),

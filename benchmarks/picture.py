@@ -16,8 +16,8 @@ from pyro_rationale.cli.fit import format_target
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import Fitted
-from pyro_rationale.prediction.predictor import Reading, ReadingOptions, read
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.predictor import PredictOptions, Reading, read
 from pyro_rationale.reporting.plots import plot_rationale, require_matplotlib
 
 COLUMNS = 78  # letters in a line
@@ -52,11 +52,11 @@ def main(folder: Path, number: int, path: Path) -> None:
     """Draw a test document into PATH (.png, .svg, .pdf)."""
     torch.set_num_threads(1)
     require_matplotlib()
-    fitted = Fitted.load(folder, "cpu")
+    fitted = FittedModel.load(folder, "cpu")
     documents = load_corpus(fitted.config.data, fitted.spec).test
     if number > len(documents):
         raise ConfigError(f"--number {number}: there are {len(documents)} test documents")
-    options = ReadingOptions(alternatives=0)
+    options = PredictOptions(alternatives=0)
     (reading,) = read(fitted, documents[number - 1 : number], options)
     draw(reading, fitted.spec, options.level, path)
 

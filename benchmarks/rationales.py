@@ -16,9 +16,9 @@ from pyro_rationale.cli.explain import describe
 from pyro_rationale.cli.fit import format_target
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.experiments.baselines import RunMarker
-from pyro_rationale.fitted import Fitted
-from pyro_rationale.prediction.predictor import Mask, ReadingOptions, read
+from pyro_rationale.experiments.baselines import ModelRationalizer
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.predictor import Mask, PredictOptions, read
 from pyro_rationale.reporting.console import spans
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>#|~"})
@@ -56,12 +56,12 @@ def worst_first(documents: Sequence[Document], masks: Sequence[Mask]) -> list[in
 def main(folder: Path, count: int, worst: bool) -> None:
     """Print them."""
     torch.set_num_threads(1)
-    fitted = Fitted.load(folder, "cpu")
+    fitted = FittedModel.load(folder, "cpu")
     documents = load_corpus(fitted.config.data, fitted.spec).test
     if worst:
-        documents = tuple(documents[i] for i in worst_first(documents, RunMarker(fitted).masks(documents)))
+        documents = tuple(documents[i] for i in worst_first(documents, ModelRationalizer(fitted).masks(documents)))
     documents = documents[:count]
-    options = ReadingOptions(alternatives=0)
+    options = PredictOptions(alternatives=0)
     for document, reading in zip(documents, read(fitted, documents, options), strict=True):
         told = "; ".join(describe(reading, fitted.spec, options.level))
         truth = ", ".join(format_target(document, fitted.spec))

@@ -29,7 +29,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.fitted import Fitted, pick_device
+from pyro_rationale.fitted import FittedModel, pick_device
 from pyro_rationale.nn.kernels import cuda_graph as replay
 from pyro_rationale.training.rate_control import RateControl, Schedule
 from pyro_rationale.training.trainer import CHECKED, Trainer
@@ -179,7 +179,7 @@ def make_trainer(sizes: Sizes, guide: str, estimator: str, samples: int, **train
     if sizes.sharp:
         decide(built, sizes)
     vocabulary = Vocabulary([])
-    fitted = Fitted(config, SPEC, vocabulary, model.to(sizes.device), built.to(sizes.device), sizes.device)
+    fitted = FittedModel(config, SPEC, vocabulary, model.to(sizes.device), built.to(sizes.device), sizes.device)
     control = RateControl(Schedule(0, 0, sizes.rate), prior)
     trainer = Trainer(fitted, build_objective(config), control, None, scale=0.1 * model.gain)  # type: ignore[arg-type]
     trainer._begun = CHECKED  # the first steps of a fit check everything; it is the others that take the time

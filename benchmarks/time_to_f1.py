@@ -28,7 +28,7 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.fitted import pick_device
 from pyro_rationale.options import options_from
-from pyro_rationale.training.fit import Fit, Silence, prepare
+from pyro_rationale.training.fit import Fit, NullCallback, prepare
 from pyro_rationale.training.history import EpochRecord, StepRecord
 
 PRECISION, OPINION = 0.90, 0.75
@@ -56,7 +56,7 @@ def quality(fit: Fit) -> tuple[float, float]:
 
 
 @dataclass
-class Stopwatch(Silence):
+class Stopwatch(NullCallback):
     """Counts the fit's own time, and stops it when it is good enough."""
 
     fit: Fit

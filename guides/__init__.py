@@ -1,24 +1,37 @@
 """The amortized guides q(z | x) and q(z | x, y). Import this package as `pyro_rationale.guides`.
 
-`GUIDES` is the one list of their names: the command line, the tests and the documentation read it.
+Each public module registers one guide under its own name. The names are listed without importing torch; the classes
+are imported when they are asked for.
 """
 
 from __future__ import annotations
 
-from pyro_rationale.guides._base import RationaleGuide
-from pyro_rationale.guides._target import TargetContext
-from pyro_rationale.guides.chain import ChainGuide
-from pyro_rationale.guides.hardkuma import HardKumaGuide
-from pyro_rationale.guides.independent import IndependentGuide
-from pyro_rationale.guides.recurrent import RecurrentGuide
-from pyro_rationale.guides.relaxed import RelaxedGuide
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-GUIDES: dict[str, type[RationaleGuide]] = {
-    "independent": IndependentGuide,
-    "relaxed": RelaxedGuide,
-    "recurrent": RecurrentGuide,
-    "chain": ChainGuide,
-    "hardkuma": HardKumaGuide,
+from pyro_rationale.registry import Registry
+
+if TYPE_CHECKING:
+    from pyro_rationale.guides._base import RationaleGuide
+    from pyro_rationale.guides._target import TargetContext
+    from pyro_rationale.guides.chain import ChainGuide
+    from pyro_rationale.guides.hardkuma import HardKumaGuide
+    from pyro_rationale.guides.independent import IndependentGuide
+    from pyro_rationale.guides.recurrent import RecurrentGuide
+    from pyro_rationale.guides.relaxed import RelaxedGuide
+
+GUIDES: Registry[type[RationaleGuide]] = Registry(
+    "guides", __name__, "--guide", ("independent", "relaxed", "recurrent", "chain", "hardkuma")
+)
+
+_MODULES = {
+    "ChainGuide": "chain",
+    "HardKumaGuide": "hardkuma",
+    "IndependentGuide": "independent",
+    "RationaleGuide": "_base",
+    "RecurrentGuide": "recurrent",
+    "RelaxedGuide": "relaxed",
+    "TargetContext": "_target",
 }
 
 __all__ = [
@@ -31,3 +44,9 @@ __all__ = [
     "RelaxedGuide",
     "TargetContext",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -55,3 +55,6 @@ class ChainGuide(RationaleGuide):
         fields = self.head(features).squeeze(-1)
         pairs = torch.cat([features[:, :-1], features[:, 1:]], dim=-1)
         return LinearChain(fields, self.joint(pairs).squeeze(-1), lengths)
+
+
+REGISTERED = ChainGuide

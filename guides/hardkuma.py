@@ -62,3 +62,6 @@ class HardKumaGuide(RationaleGuide):
         """q(z | x), `(B,)` masks of `T` words; its draws carry gradients."""
         a, b = self.shapes(features)
         return HardKumaMask(a, b, lengths)
+
+
+REGISTERED = HardKumaGuide

@@ -37,3 +37,6 @@ class IndependentGuide(RationaleGuide):
     def distribution(self, features: Tensor, lengths: Tensor) -> IndependentMask:
         """q(z | x), `(B,)` masks of `T` words."""
         return IndependentMask(self.logits(features), lengths)
+
+
+REGISTERED = IndependentGuide

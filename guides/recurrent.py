@@ -123,3 +123,6 @@ class RecurrentGuide(RationaleGuide):
     def distribution(self, features: Tensor, lengths: Tensor) -> RecurrentMask:
         """q(z | x), `(B,)` masks of `T` words."""
         return RecurrentMask(self.cell.project(features), self.cell, lengths)
+
+
+REGISTERED = RecurrentGuide

@@ -38,3 +38,6 @@ class RelaxedGuide(IndependentGuide):
     def distribution(self, features: Tensor, lengths: Tensor) -> RelaxedMask:
         """q(z | x), `(B,)` masks of `T` words; its draws carry gradients."""
         return RelaxedMask(self.logits(features), lengths, self.temperature, self.straight_through)
+
+
+REGISTERED = RelaxedGuide

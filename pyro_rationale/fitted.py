@@ -53,7 +53,7 @@ def pick_device(name: str) -> torch.device:
 
 
 @dataclass
-class Fitted:
+class FittedModel:
     """A model, its guide, and all that is needed to use them on texts."""
 
     config: Config
@@ -64,7 +64,7 @@ class Fitted:
     device: torch.device
     name: str = "run"
 
-    def eval(self) -> Fitted:
+    def eval(self) -> FittedModel:
         """Switch dropout off."""
         self.model.eval()
         self.guide.eval()
@@ -100,7 +100,7 @@ class Fitted:
         self.__dict__.update(vars(made.eval()))
 
     @classmethod
-    def load(cls, folder: Path | str, device: str = "auto") -> Fitted:
+    def load(cls, folder: Path | str, device: str = "auto") -> FittedModel:
         """Read a run folder.
 
         Raises:
@@ -180,7 +180,7 @@ def read_config(folder: Path) -> tuple[Config, TargetSpec]:
     """Configuration and target of a run folder.
 
     Raises:
-        RunError: as for `Fitted.load`.
+        RunError: as for `FittedModel.load`.
     """
     path = folder / CONFIG
     facts = read_json(path)
@@ -204,7 +204,7 @@ def assemble(
     tensors: dict[str, torch.Tensor],
     device: torch.device,
     folder: Path,
-) -> Fitted:
+) -> FittedModel:
     """Build the networks at the sizes of the stored weights and fill them in."""
     try:
         shape = tensors["guide.generator.embedding.weight"].shape
@@ -218,4 +218,4 @@ def assemble(
     except (RuntimeError, KeyError) as problem:
         reason = " ".join(str(problem).split())[:200]
         raise RunError(f"{folder / WEIGHTS}: weights do not fit the configuration ({reason}); fit again") from None
-    return Fitted(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
+    return FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name)

@@ -32,7 +32,7 @@ from pyro_rationale.config import ModelOptions, TrainOptions
 from pyro_rationale.data import DataOptions
 from pyro_rationale.data.corpora.synthetic import load_synthetic
 from pyro_rationale.data.documents import from_text
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
 from pyro_rationale.sklearn import RationaleClassifier, RationaleRegressor
 from pyro_rationale.sklearn.base import OMITTED, OWN, RENAMED
@@ -522,12 +522,12 @@ def test_pickle_holds_the_model_and_no_folder(fitted: dict[str, Any], tmp_path: 
 def test_a_pickle_of_another_version_says_so(fitted: dict[str, Any]) -> None:
     state = fitted["one"].fitted_.__getstate__()
     with pytest.raises(Exception, match="pickle of format 0, this version reads"):
-        Fitted.__new__(Fitted).__setstate__({**state, "format": 0})
+        FittedModel.__new__(FittedModel).__setstate__({**state, "format": 0})
 
 
 def test_a_saved_model_is_a_run(fitted: dict[str, Any], tmp_path: Path) -> None:
     fitted["one"].save(tmp_path / "run")
-    loaded = Fitted.load(tmp_path / "run", "cpu")
+    loaded = FittedModel.load(tmp_path / "run", "cpu")
     assert loaded.config == fitted["one"].fitted_.config
     for name, weight in loaded._tensors().items():
         assert torch.equal(weight, fitted["one"].fitted_._tensors()[name])

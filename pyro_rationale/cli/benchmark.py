@@ -17,7 +17,7 @@ from rich.table import Table
 
 from pyro_rationale.errors import ConfigError, TrainingError
 from pyro_rationale.experiments.baselines.methods import METHODS
-from pyro_rationale.experiments.benchmark.runner import STATES, Workshop
+from pyro_rationale.experiments.benchmark.runner import STATES, GridRunner
 from pyro_rationale.experiments.benchmark.spec import Cell, Plan, read_plan
 from pyro_rationale.experiments.benchmark.summary import Block, summarise
 from pyro_rationale.experiments.benchmark.tables import as_csv, curves_csv, grid, latex, markdown, plain, title
@@ -63,7 +63,7 @@ def benchmark(
     if tables and no_tables:
         raise ConfigError("--tables makes tables and --no-tables makes none; give one of them")
     wanted = chosen(plan, corpora, methods, rates, seeds)
-    workshop = Workshop(plan)
+    workshop = GridRunner(plan)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDE
@@ -117,7 +117,7 @@ def chosen(
     ]
 
 
-def make_all(workshop: Workshop, cells: Sequence[Cell], console: Console, quiet: bool) -> list[tuple[Cell, str]]:
+def make_all(workshop: GridRunner, cells: Sequence[Cell], console: Console, quiet: bool) -> list[tuple[Cell, str]]:
     """Make what is missing, one after another; cells that other processes hold are tried again at the end.
 
     Returns:
@@ -156,7 +156,7 @@ def _progress(console: Console, quiet: bool) -> Progress:
     )
 
 
-def write_tables(workshop: Workshop) -> list[Block]:
+def write_tables(workshop: GridRunner) -> list[Block]:
     """All files of tables, of what is finished.
 
     Raises:
@@ -181,7 +181,7 @@ def write_tables(workshop: Workshop) -> list[Block]:
     return blocks
 
 
-def show_cells(console: Console, workshop: Workshop, cells: Sequence[Cell]) -> None:
+def show_cells(console: Console, workshop: GridRunner, cells: Sequence[Cell]) -> None:
     """A row per cell, and how many there are of each state."""
     table = Table("corpus", "rate", "method", "seed", "state", "folder")
     states = [workshop.state(cell) for cell in cells]

@@ -19,9 +19,9 @@ from pyro_rationale.data.tokenize import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.measuring import measure
 from pyro_rationale.evaluation.metrics import intervals
-from pyro_rationale.experiments.baselines import RunMarker
+from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.experiments.baselines.evaluator import load_judge
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.report import objective_report
 from pyro_rationale.options import given, options_from, with_given
 from pyro_rationale.prediction.predictor import DecodeOptions
@@ -71,7 +71,7 @@ def evaluate(
     Flags about the data that are not given are as in the run, save those that name files.
     """
     check_json(json_path)
-    fitted = Fitted.load(folder, device)
+    fitted = FittedModel.load(folder, device)
     data = data_options(fitted.config.data, flags, given())
     words = None if lexicon is None else read_lexicon(lexicon, data.cache)
     corpus = load_corpus(data, fitted.spec)
@@ -80,7 +80,7 @@ def evaluate(
         split = "all" if foreign else "test"
     documents = documents_of(corpus, split)
     judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
-    measured = measure(RunMarker(fitted, how, batch_size), documents, judge, words, how.seed)
+    measured = measure(ModelRationalizer(fitted, how, batch_size), documents, judge, words, how.seed)
     metrics = measured.metrics | objective_report(fitted, documents, batch_size=batch_size, seed=how.seed)
     if corpus.noise_floor is not None:
         metrics["noise_floor"] = corpus.noise_floor
@@ -116,7 +116,7 @@ def check_json(path: str | None) -> None:
         raise ConfigError(f"--json {path}: there is no such folder to write into; make it first")
 
 
-def judge_of(judge: Path, folders: Sequence[Path], fitted: Fitted, device: str, batch_size: int) -> RunMarker:
+def judge_of(judge: Path, folders: Sequence[Path], fitted: FittedModel, device: str, batch_size: int) -> ModelRationalizer:
     """Who judges: a run other than those which are judged, or a reader, with the same targets.
 
     Raises:
@@ -167,7 +167,7 @@ def read_lexicon(name: str, cache: str | None = None) -> Container[str]:
         DataError: the file cannot be read, or holds no word.
     """
     if name == "vader":
-        from pyro_rationale.data.corpora.vader import lexicon
+        from pyro_rationale.data.corpora._vader import lexicon
 
         return frozenset(lexicon(cache))
     try:

@@ -21,9 +21,9 @@ from rich.text import Text
 from pyro_rationale.cli.input_texts import gather
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import options_from
-from pyro_rationale.prediction.predictor import Alternative, Reading, ReadingOptions, read
+from pyro_rationale.prediction.predictor import Alternative, PredictOptions, Reading, read
 from pyro_rationale.reporting.console import is_plain, legend, rationale, snippets
 from pyro_rationale.storage import to_json
 
@@ -37,14 +37,14 @@ MOST_THREADS = 4  # more would wait for each other: half of the work is Python's
 @click.option("--run", "folder", required=True, type=click.Path(path_type=Path), help="folder of a fitted run")
 @click.option("--file", help="one text per line; - for standard input")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object per text (JSON lines)")
-@options_from(ReadingOptions)
+@options_from(PredictOptions)
 @click.option("--max-words", type=int, help="read so many words of each text; default: as in the run")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
 @click.option("--batch-size", default=BATCH, show_default=True, help="texts of like lengths to read at once; 1: each "
               "gets the numbers that it gets alone, to the last bit")
 @click.option("--threads", type=int, help=f"that read texts; default: as many as cores, at most {MOST_THREADS}")
 def explain(
-    options: ReadingOptions,
+    options: PredictOptions,
     texts: tuple[str, ...],
     folder: Path,
     file: str | None,
@@ -64,7 +64,7 @@ def explain(
     cores = os.cpu_count() or 1
     threads = threads or min(cores, MOST_THREADS)
     torch.set_num_threads(max(1, cores // threads))
-    fitted = Fitted.load(folder, device)
+    fitted = FittedModel.load(folder, device)
     documents = gather(texts, file, max_words or fitted.config.data.max_words)
     readings = read(fitted, documents, options, batch_size, threads)
     if as_json:
@@ -79,7 +79,7 @@ def explain(
         console.print(legend(gold=False, inclusion=True), style="dim")
 
 
-def as_dict(reading: Reading, spec: TargetSpec, options: ReadingOptions) -> dict[str, Any]:
+def as_dict(reading: Reading, spec: TargetSpec, options: PredictOptions) -> dict[str, Any]:
     """A reading as plain values, for JSON; masks are lists of 0 and 1."""
     document = reading.document
     return {

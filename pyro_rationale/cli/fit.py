@@ -23,11 +23,11 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import CONFIG, METRICS, check_free, check_same_config, read_config
 from pyro_rationale.options import given, options_from, with_given
-from pyro_rationale.prediction.predictor import ReadingOptions, read
+from pyro_rationale.prediction.predictor import PredictOptions, read
 from pyro_rationale.reporting.console import is_plain, legend, metrics_table, rationale
 from pyro_rationale.storage import read_json
 from pyro_rationale.training.distributed import Group
-from pyro_rationale.training.fit import Fit, Silence, describe_prior, fit_run
+from pyro_rationale.training.fit import Fit, NullCallback, describe_prior, fit_run
 from pyro_rationale.training.history import EpochRecord, StepRecord
 from pyro_rationale.training.launch import LaunchOptions, check_devices, joined, launch
 
@@ -76,7 +76,7 @@ def fit(
         elif group.main:
             fit_and_show(config, folder, resume, force, quiet, group)
         else:
-            fit_run(config, folder, resume, force, Silence(), group=group)
+            fit_run(config, folder, resume, force, NullCallback(), group=group)
     return 0
 
 
@@ -264,7 +264,7 @@ def show_documents(console: Console, fit: Fit) -> None:
     """A few test documents with their rationales; the first ones, not chosen."""
     documents = fit.corpus.test[:SHOWN]
     plain = is_plain(console)
-    options = ReadingOptions(alternatives=0, samples=50)
+    options = PredictOptions(alternatives=0, samples=50)
     for document, reading in zip(documents, read(fit.fitted, documents, options), strict=True):
         console.print()
         truth = ", ".join(format_target(document, fit.fitted.spec))

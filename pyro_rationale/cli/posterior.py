@@ -23,13 +23,13 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, RunError
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.psis import TRUSTED
 from pyro_rationale.optional import optional
 from pyro_rationale.options import given, options_from
 from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
-from pyro_rationale.prediction.predictor import ReadingOptions, read
+from pyro_rationale.prediction.predictor import PredictOptions, read
 from pyro_rationale.reporting.plots import posterior_figures
 from pyro_rationale.storage import remove_leftovers, write_bytes
 
@@ -78,7 +78,7 @@ def inspect(
     """
     size = Size(samples, chains)
     torch.set_num_threads(threads)
-    fitted = Fitted.load(folder, device)
+    fitted = FittedModel.load(folder, device)
     place = out or folder / FOLDER
     check_place(place, report, force)
     check_extras(report)
@@ -177,7 +177,7 @@ def draw(place: Path, groups: Any) -> list[str]:
 
 def write_page(
     path: Path,
-    fitted: Fitted,
+    fitted: FittedModel,
     documents: Sequence[Document],
     folder: Path,
     data: str,
@@ -189,7 +189,7 @@ def write_page(
     """The report, of the same draws: they are seeded by the texts."""
     from pyro_rationale.reporting.html import contents_of, write_report
 
-    options = ReadingOptions(samples=size.chains * size.draws, seed=seed)
+    options = PredictOptions(samples=size.chains * size.draws, seed=seed)
     readings: Iterable[Any] = read(fitted, documents, options)
     shown = not quiet and told.is_terminal
     readings = track(readings, "reading", len(documents), console=told, transient=True, disable=not shown)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.cache.arrow import Damaged
-from pyro_rationale.data.cache.dataset import MappedDocuments
+from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, DataError
@@ -34,7 +34,7 @@ def prepare(options: DataOptions) -> None:
         table.add_column(column, justify="left" if column in ("split", "Arrow file") else "right")
     for name in ("train", "dev", "test"):
         documents = getattr(corpus, name)
-        if not isinstance(documents, MappedDocuments):
+        if not isinstance(documents, ArrowDocuments):
             raise ConfigError(f"--data {options.data}: only tables and planted reviews are kept as Arrow files")
         try:
             documents.file.check()

@@ -18,9 +18,9 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.objective_comparison import check_same_target, short_names
 from pyro_rationale.evaluation.rate_curves import RATES, WAYS, Curve, own_point, trace, ways_of
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import given, options_from
-from pyro_rationale.prediction.rationalizer import RunMarker
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import to_json, write_bytes, write_json
 
 COLUMNS = ("rate", "level", "selected", "mse", "accuracy", "precision", "recall", "f1", "span", "empty")
@@ -74,7 +74,7 @@ def curve(
         _check_figure(figure)
     every = [*folders, *singles]
     check_same_target(every)
-    markers = [RunMarker(Fitted.load(folder, device)) for folder in every]
+    markers = [ModelRationalizer(FittedModel.load(folder, device)) for folder in every]
     for marker, name in zip(markers, short_names(every), strict=True):
         marker.name = name
         for way in ways:

@@ -29,8 +29,8 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.measuring import Measured, measure
 from pyro_rationale.evaluation.metrics import Difference, differences, holm
 from pyro_rationale.evaluation.objective_comparison import check_same_target, fitted_elsewhere, short_names
-from pyro_rationale.experiments.baselines import RunMarker
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.experiments.baselines import ModelRationalizer
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import given, options_from
 from pyro_rationale.prediction.predictor import DecodeOptions
 from pyro_rationale.reporting.console import LABELS, format_value
@@ -87,13 +87,13 @@ def against(
     told = Console(highlight=False, stderr=True)
     for note in fitted_elsewhere([run, other]):
         told.print(f"note: {note}", soft_wrap=True, markup=False)
-    first, second = Fitted.load(run, device), Fitted.load(other, device)
+    first, second = FittedModel.load(run, device), FittedModel.load(other, device)
     judge = None if judge_folder is None else judge_of(judge_folder, [run, other], first, device, batch_size)
     data = data_options(first.config.data, flags, given())
     if split == "auto":
         split = "all" if is_foreign(data, first.config.data) else "test"
     documents = documents_of(load_corpus(data, first.spec), split)
-    one, two = (measure(RunMarker(fitted, how, batch_size), documents, judge, seed=how.seed)
+    one, two = (measure(ModelRationalizer(fitted, how, batch_size), documents, judge, seed=how.seed)
                 for fitted in (first, second))
     result = {
         "run": str(run),

@@ -21,7 +21,7 @@ from rich.text import Text
 from pyro_rationale.cli.evaluate import STANDARD_OUTPUT
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.stress import TESTS, RefitOptions, Settings, Subject
-from pyro_rationale.fitted import WEIGHTS, Fitted
+from pyro_rationale.fitted import WEIGHTS, FittedModel
 from pyro_rationale.options import options_from
 from pyro_rationale.storage import read_json, to_json, write_json
 
@@ -63,7 +63,7 @@ def stress(
     console = Console(highlight=False, stderr=json_path == STANDARD_OUTPUT)
     place = folder / "stress" if into is None else into
     tell = partial(say, console)
-    subject = Subject(folder, place, Fitted.load(folder, device), settings, refits, force, tell)
+    subject = Subject(folder, place, FittedModel.load(folder, device), settings, refits, force, tell)
     results = [answer(subject, name) for name in TESTS if not only or name in only]
     if json_path == STANDARD_OUTPUT:
         click.echo(to_json(results, indent=2))

@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
+from pyro_rationale.data.corpora import CORPORA, CorpusLoader
+from pyro_rationale.data.corpora._table import load_tabular
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.duplicates import without_leaks
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, DataError
-
-Loader = Callable[[DataOptions, "TargetSpec | None"], Corpus]
-
-
-def _lazy(module: str, function: str) -> Loader:
-    """A loader whose module, with whatever it needs, is imported when it is used."""
-
-    def load(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
-        return getattr(import_module(f"{__name__}.{module}"), function)(options, spec)
-
-    return load
-
-
-CORPORA: dict[str, Loader] = {
-    "synthetic": _lazy("synthetic", "load_synthetic"),
-    "imdb": _lazy("movie_reviews", "load_imdb"),
-    "movie-sentences": _lazy("movie_reviews", "load_movie_sentences"),
-    "vader-movies": _lazy("vader", "load_vader_movies"),
-    "vader-amazon": _lazy("vader", "load_vader_amazon"),
-    "beer": _lazy("beer", "load_beer"),
-    "eraser": _lazy("eraser", "load_eraser"),
-    "r2a": _lazy("r2a", "load_r2a"),
-    "hatexplain": _lazy("hatexplain", "load_hatexplain"),
-    "yelp-hat": _lazy("human_maps", "load_yelp_hat"),
-}
-# Of folders that are named without their kind: what must lie in them.
-_LAYOUTS: dict[str, tuple[str, ...]] = {
-    "beer": ("reviews.*.txt*",),
-    "eraser": ("train.jsonl*", "docs*"),
-    "r2a": ("*.train",),
-    "hatexplain": ("dataset.json", "post_id_divisions.json"),
-    "yelp-hat": ("ham_part*.csv",),
-}
-_load_path = _lazy("tabular", "load_tabular")
 
 
 def load_corpus(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
@@ -74,19 +40,19 @@ def _read(options: DataOptions, spec: TargetSpec | None) -> Corpus:
     if options.data in CORPORA:
         return CORPORA[options.data](options, spec)
     kind = options.data.partition(":")[0]
-    if kind in _LAYOUTS:
+    if kind in CORPORA and CORPORA[kind].layout:
         return CORPORA[kind](options, spec)
     path = Path(options.data).expanduser()
     if path.is_dir():
-        kinds = [name for name, files in _LAYOUTS.items() if all(any(path.glob(pattern)) for pattern in files)]
+        layouts = {name: loader.layout for name, loader in CORPORA.items() if loader.layout}
+        kinds = [name for name, files in layouts.items() if all(any(path.glob(pattern)) for pattern in files)]
         if len(kinds) > 1:
             ways = " or ".join(f"--data {kind}:{options.data}" for kind in kinds)
             raise DataError(f"--data {options.data}: could be {' or '.join(kinds)}; say which: {ways}")
-        load = CORPORA[kinds[0]] if kinds else _load_path
-        return load(options, spec)
+        return CORPORA[kinds[0]](options, spec) if kinds else load_tabular(options, spec)
     if path.exists():
-        return _load_path(options, spec)
-    near = get_close_matches(options.data, CORPORA, n=1)
+        return load_tabular(options, spec)
+    near = get_close_matches(options.data, list(CORPORA), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise DataError(f"--data {options.data}: no such file, and none of the corpora {', '.join(CORPORA)}{hint}")
 
@@ -96,6 +62,7 @@ __all__ = [
     "Batch",
     "BucketedBatches",
     "Corpus",
+    "CorpusLoader",
     "DataOptions",
     "Document",
     "TargetSpec",

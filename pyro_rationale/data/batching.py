@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.cache.dataset import MappedDocuments
+from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
@@ -93,7 +93,7 @@ class BucketedBatches:
             raise DataError("expected at least one document to make batches of, got none; check the split")
         self.batch_size, self.seed, self._spec = batch_size, seed, spec
         self._encoded: Sequence[_Encoded]
-        if isinstance(documents, MappedDocuments):
+        if isinstance(documents, ArrowDocuments):
             self._encoded = _MappedRows(documents, vocabulary, spec)
             self._lengths = np.maximum(documents.lengths, 1)
         else:
@@ -166,7 +166,7 @@ def _flags(document: Document, flags: Sequence[bool] | None, name: str) -> NDArr
 class _MappedRows(Sequence[_Encoded]):
     """Documents of a mapped file, each encoded when it is asked for."""
 
-    def __init__(self, documents: MappedDocuments, vocabulary: Vocabulary, spec: TargetSpec) -> None:
+    def __init__(self, documents: ArrowDocuments, vocabulary: Vocabulary, spec: TargetSpec) -> None:
         self._documents = documents
         self._numbers = np.array(vocabulary.encode(documents.file.spellings), dtype=np.int64)
         self._targets = None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.cache.columns import NO_WORD
-from pyro_rationale.data.cache.dataset import MappedDocuments, taken, target_rows, word_keys
+from pyro_rationale.data.cache.dataset import ArrowDocuments, taken, target_rows, word_keys
 from pyro_rationale.data.corpus import Copies, Corpus, Document, Leaks, TargetSpec
 from pyro_rationale.data.minhash import Places, Words, near_pairs
 from pyro_rationale.errors import DataError
@@ -132,7 +132,7 @@ def _words(parts: Sequence[Sequence[Document]]) -> tuple[Words, Places]:
 
 def _numbered(documents: Sequence[Document], numbers: _Numbers) -> tuple[Words, Places]:
     """Numbers of the words of some documents, one after the other, and of each document how many there are."""
-    if isinstance(documents, MappedDocuments):
+    if isinstance(documents, ArrowDocuments):
         table = np.array([numbers[word] for word in documents.file.spellings], dtype=np.int64)
         words = [documents.encode(i, table) for i in range(len(documents))]
         flat = np.concatenate(words) if words else np.zeros(0, np.int64)

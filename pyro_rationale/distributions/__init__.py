@@ -7,7 +7,7 @@ from pyro_rationale.distributions.base import MaskDistribution
 from pyro_rationale.distributions.chain import LinearChain
 from pyro_rationale.distributions.hardkuma import HardKumaMask, HardKumaraswamy
 from pyro_rationale.distributions.independent import IndependentMask
-from pyro_rationale.distributions.kl import cross_energy, prefix_entropy, prefix_kl
+from pyro_rationale.distributions.kl import cross_energy, sequential_entropy, sequential_kl
 from pyro_rationale.distributions.prior import ChainPrior
 from pyro_rationale.distributions.relaxed import RelaxedMask
 
@@ -21,6 +21,6 @@ __all__ = [
     "RecurrentMask",
     "RelaxedMask",
     "cross_energy",
-    "prefix_entropy",
-    "prefix_kl",
+    "sequential_entropy",
+    "sequential_kl",
 ]

@@ -51,7 +51,7 @@ class RecurrentMask(MaskDistribution):
     document has more than 10 words they are exact sums over all masks, with gradients; otherwise Monte Carlo
     estimates without gradients, averages of the exact conditionals over `draws` prefixes (Rao-Blackwell) from a
     generator of their own, so that asking twice gives the same figures and leaves the global random state alone.
-    For gradients use `prefix_kl` and `prefix_entropy`. `mode` is exact up to 10 words, and the best of a beam
+    For gradients use `sequential_kl` and `sequential_entropy`. `mode` is exact up to 10 words, and the best of a beam
     search beyond.
 
     Args:
@@ -99,7 +99,7 @@ class RecurrentMask(MaskDistribution):
     def conditional_logits(self, value: Tensor) -> Tensor:
         """Logits of p(z_t = 1 given z_<t) along `value`, `(*sample, *batch, T)`.
 
-        They mean nothing on padding. The last answer is kept: `log_prob`, `prefix_kl` and `prefix_entropy` of one
+        They mean nothing on padding. The last answer is kept: `log_prob`, `sequential_kl` and `sequential_entropy` of one
         sample cost one pass together.
         """
         last = self._store.get("unrolled")

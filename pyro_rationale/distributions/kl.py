@@ -40,7 +40,7 @@ def _kl_independent(q: IndependentMask, p: IndependentMask) -> Tensor:
     return torch.where(q.word_mask, bernoulli_kl(q.logits, p.logits), 0.0).sum(-1)
 
 
-def prefix_kl(q: RecurrentMask, p: LinearChain, z: Tensor) -> Tensor:
+def sequential_kl(q: RecurrentMask, p: LinearChain, z: Tensor) -> Tensor:
     """KL(q(z_t given z_<t) || p(z_t given z_{t-1})) per word along the prefixes of `z`.
 
     Summed over words and averaged over z ~ q this is KL(q || p), with far less variance than log q(z) - log p(z).
@@ -59,6 +59,6 @@ def prefix_kl(q: RecurrentMask, p: LinearChain, z: Tensor) -> Tensor:
     return torch.where(q.word_mask, terms, 0.0)
 
 
-def prefix_entropy(q: RecurrentMask, z: Tensor) -> Tensor:
+def sequential_entropy(q: RecurrentMask, z: Tensor) -> Tensor:
     """H(q(z_t given z_<t)) per word along the prefixes of `z`, `(*sample, *batch, T)`; 0 on padding."""
     return torch.where(q.word_mask, bernoulli_entropy(q.conditional_logits(z)), 0.0)

@@ -19,11 +19,11 @@ from pyro_rationale.prediction.predictor import DecodeOptions, decode_all, draw_
 from pyro_rationale.prediction.units import Numbers
 
 if TYPE_CHECKING:
-    from pyro_rationale.fitted import Fitted
+    from pyro_rationale.fitted import FittedModel
 
 
 def evaluate_documents(
-    fitted: Fitted,
+    fitted: FittedModel,
     documents: Sequence[Document],
     decode: str = "mode",
     threshold: float = 0.5,
@@ -58,7 +58,7 @@ def evaluate_documents(
 
 
 def evaluate_average(
-    fitted: Fitted, documents: Sequence[Document], samples: int = 16, batch_size: int = 64, seed: int = 0
+    fitted: FittedModel, documents: Sequence[Document], samples: int = 16, batch_size: int = 64, seed: int = 0
 ) -> Metrics:
     """The same for predictions averaged over masks drawn from q(z | x); masks are measured all together.
 

@@ -22,7 +22,7 @@ from pyro_rationale.evaluation.metrics import (
     selection_statistics,
     values_of,
 )
-from pyro_rationale.prediction.rationalizer import Marker
+from pyro_rationale.prediction.rationalizer import Rationalizer
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Measured:
 
 
 def measure(
-    marker: Marker,
+    marker: Rationalizer,
     documents: Sequence[Document],
-    judge: Marker | None = None,
+    judge: Rationalizer | None = None,
     lexicon: Container[str] | None = None,
     seed: int = 0,
 ) -> Measured:
@@ -89,7 +89,7 @@ def measure(
     return Measured(len(documents), statistics, more)
 
 
-def judge_statistics(judge: Marker, documents: Sequence[Document], masks: Sequence[Sequence[bool]]) -> Statistics:
+def judge_statistics(judge: Rationalizer, documents: Sequence[Document], masks: Sequence[Sequence[bool]]) -> Statistics:
     """The judge's own errors: `judge_mse` and so on from whole texts, `judge_kept_mse` and so on from marked words.
 
     One who cannot read whole texts proves nothing by what it makes of their parts.

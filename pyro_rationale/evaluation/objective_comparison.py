@@ -19,7 +19,7 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.evaluate import evaluate_average, evaluate_documents
 from pyro_rationale.evaluation.metrics import Metrics
-from pyro_rationale.fitted import CONFIG, EPOCHS, METRICS, Fitted, check_same_config, read_config
+from pyro_rationale.fitted import CONFIG, EPOCHS, METRICS, FittedModel, check_same_config, read_config
 from pyro_rationale.inference.objectives.decomposition import (
     Setting,
     Terms,
@@ -179,7 +179,7 @@ def compare_run(
     Raises:
         RunError: no usable run.
     """
-    fitted = Fitted.load(folder, device)
+    fitted = FittedModel.load(folder, device)
     precise = in_precision(fitted, getattr(torch, how.dtype))
     tau = fitted.config.tau
     setting = Setting.of(precise.model, tau)

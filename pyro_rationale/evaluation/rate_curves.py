@@ -9,7 +9,7 @@ Three ways to mark a given share of words without fitting again:
   a threshold again; for a chain it shifts the fields and leaves the couplings, so that whole runs come and go.
 
 The first two need nothing but scores of words, and so work for every
-:class:`~pyro_rationale.prediction.rationalizer.Marker`.
+:class:`~pyro_rationale.prediction.rationalizer.Rationalizer`.
 Levels (thresholds and deltas) are found on texts alone: no label is looked at.
 """
 
@@ -35,12 +35,12 @@ from pyro_rationale.evaluation.metrics import (
 )
 from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.prediction.predictor import Mask, evaluating, unlabelled
-from pyro_rationale.prediction.rationalizer import Marker, RunMarker, Scores
+from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer, Scores
 
 WAYS = ("threshold", "top-k", "prior")
 RATES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
-FAR = 64.0  # nats; where the search for delta stops
-HALVINGS = 40
+MAX_SHIFT = 64.0  # nats; where the search for delta stops
+BISECTION_STEPS = 40
 
 
 def reweighted(q: MaskDistribution, delta: float, coupling: float = 0.0) -> MaskDistribution:
@@ -76,7 +76,7 @@ class Marks(Protocol):
         """The lowest level at which no more than the share `rate` of all words is kept."""
 
 
-class Thresholded:
+class ThresholdRule:
     """Words whose score is at least the level.
 
     Args:
@@ -101,7 +101,7 @@ class Thresholded:
         return float(above[-1]) if len(above) else float(np.nextafter(last, np.inf))
 
 
-class Topmost:
+class TopKRule:
     """The same share of every document, the words with the best scores; earlier words first among equals.
 
     Args:
@@ -120,7 +120,7 @@ class Topmost:
         return -rate
 
 
-class Reweighted:
+class PriorShiftRule:
     """Modes of the guide under another prior.
 
     Args:
@@ -132,7 +132,7 @@ class Reweighted:
         ConfigError: the guide has no closed form under another prior.
     """
 
-    def __init__(self, run: RunMarker, documents: Sequence[Document], coupling: float = 0.0) -> None:
+    def __init__(self, run: ModelRationalizer, documents: Sequence[Document], coupling: float = 0.0) -> None:
         self.coupling, self.sizes = coupling, [len(document.tokens) for document in documents]
         self.posteriors: list[tuple[list[int], MaskDistribution]] = []
         fitted = run.fitted
@@ -176,12 +176,12 @@ class Reweighted:
         return bisect(self.rate, rate)
 
 
-def bisect(rate_at: Callable[[float], float], rate: float, far: float = FAR) -> float:
+def bisect(rate_at: Callable[[float], float], rate: float, far: float = MAX_SHIFT) -> float:
     """The lowest delta in [-far, far] at which `rate_at`, which falls, is at most `rate`."""
     low, high = -far, far
     if rate_at(low) <= rate:
         return low
-    for _ in range(HALVINGS):
+    for _ in range(BISECTION_STEPS):
         middle = 0.5 * (low + high)
         if rate_at(middle) <= rate:
             high = middle
@@ -192,17 +192,17 @@ def bisect(rate_at: Callable[[float], float], rate: float, far: float = FAR) -> 
     return high
 
 
-def ways_of(marker: Marker) -> tuple[str, ...]:
+def ways_of(marker: Rationalizer) -> tuple[str, ...]:
     """The ways that this marker can be read in: all three for fitted runs with a closed form, else two."""
     return WAYS if _is_run(marker) and marker.fitted.config.guide != "recurrent" else WAYS[:2]
 
 
-def _is_run(marker: Marker) -> TypeGuard[RunMarker]:
+def _is_run(marker: Rationalizer) -> TypeGuard[ModelRationalizer]:
     """Whether its masks are those of a guide; the markers derived from a run's put others in their place."""
-    return type(marker) is RunMarker
+    return type(marker) is ModelRationalizer
 
 
-def marks_of(marker: Marker, documents: Sequence[Document], way: str, coupling: float = 0.0) -> Marks:
+def marks_of(marker: Rationalizer, documents: Sequence[Document], way: str, coupling: float = 0.0) -> Marks:
     """The documents as a way of marking sees them.
 
     Raises:
@@ -210,17 +210,17 @@ def marks_of(marker: Marker, documents: Sequence[Document], way: str, coupling: 
     """
     texts = [unlabelled(document) for document in documents]
     if way == "threshold":
-        return Thresholded(marker.marginals(texts))
+        return ThresholdRule(marker.marginals(texts))
     if way == "top-k":
-        return Topmost(marker.marginals(texts))
+        return TopKRule(marker.marginals(texts))
     if way != "prior":
         raise ConfigError(f"--way: expected one of {', '.join(WAYS)}, got {way!r}")
     if not _is_run(marker):
         raise ConfigError(f"--way prior: {marker.name} has no prior to change; use --way threshold or top-k")
-    return Reweighted(marker, texts, coupling)
+    return PriorShiftRule(marker, texts, coupling)
 
 
-def measure(marker: Marker, documents: Sequence[Document], masks: Sequence[Mask]) -> Metrics:
+def measure(marker: Rationalizer, documents: Sequence[Document], masks: Sequence[Mask]) -> Metrics:
     """Predictions from the masks and the masks themselves, against labels and gold where there are any."""
     values = marker.predict([unlabelled(document) for document in documents], masks)
     metrics: Metrics = dict(prediction_metrics(marker.spec, Predictions(values, targets_of(documents, marker.spec))))
@@ -247,7 +247,7 @@ class Curve:
 
 
 def trace(
-    marker: Marker,
+    marker: Rationalizer,
     documents: Sequence[Document],
     way: str,
     rates: Sequence[float] = RATES,
@@ -280,7 +280,7 @@ def trace(
     return Curve(marker.name, way, points)
 
 
-def own_point(marker: Marker, documents: Sequence[Document], asked: float | None = None) -> Curve:
+def own_point(marker: Rationalizer, documents: Sequence[Document], asked: float | None = None) -> Curve:
     """The marker's own masks, as a curve of one point; `asked` is the rate that it was fitted for."""
     masks = marker.masks([unlabelled(document) for document in documents])
     point = {"rate": asked, "level": None} | measure(marker, documents, masks)

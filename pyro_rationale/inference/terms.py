@@ -16,8 +16,8 @@ from pyro_rationale.distributions import (
     LinearChain,
     MaskDistribution,
     RecurrentMask,
-    prefix_entropy,
-    prefix_kl,
+    sequential_entropy,
+    sequential_kl,
 )
 
 
@@ -41,9 +41,9 @@ def closed_terms(q: MaskDistribution, p: LinearChain) -> MaskTerms:
     return MaskTerms(dist.kl.kl_divergence(q, p), q.entropy())
 
 
-def prefix_terms(q: RecurrentMask, p: LinearChain, z: Tensor) -> MaskTerms:
+def sequential_terms(q: RecurrentMask, p: LinearChain, z: Tensor) -> MaskTerms:
     """Terms per word along the masks `z (*s, B, T)`; their sum over words is unbiased for the exact terms."""
-    return MaskTerms(prefix_kl(q, p, z), prefix_entropy(q, z))
+    return MaskTerms(sequential_kl(q, p, z), sequential_entropy(q, z))
 
 
 def sampled_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:

@@ -33,7 +33,7 @@ class Reader(Protocol):
         ...
 
 
-class LSTMReader(nn.Module):
+class LSTMEncoder(nn.Module):
     """A one-directional LSTM whose state is copied where a word has no weight."""
 
     backwards = 0
@@ -53,7 +53,7 @@ class LSTMReader(nn.Module):
             return gated_lstm(projected.to(from_state.dtype), from_state, weights)
 
 
-class BiLSTMReader(nn.Module):
+class BiLSTMEncoder(nn.Module):
     """Two LSTMs, one of which reads the kept words from the last to the first.
 
     Args:
@@ -64,7 +64,7 @@ class BiLSTMReader(nn.Module):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.width, self.backwards = 2 * width, width
-        self.onward, self.back = LSTMReader(inputs, width), LSTMReader(inputs, width)
+        self.onward, self.back = LSTMEncoder(inputs, width), LSTMEncoder(inputs, width)
 
     def forward(self, inputs: Tensor, weights: Tensor, hard: bool) -> Tensor:
         """States from the first word to each, and from the last word to each, `(N, L, 2 width)`."""
@@ -84,7 +84,7 @@ def _reversed(weights: Tensor) -> Tensor:
     return torch.where(places < words, words - 1 - places, places)
 
 
-class RCNNReader(nn.Module):
+class RCNNEncoder(nn.Module):
     """The paper's recurrent convolution over bigrams, with adaptive decay (Lei et al. 2016, section 3.2).
 
     lambda_t = sigmoid(W x_t + U h_{t-1} + b); c1_t = lambda c1_{t-1} + (1 - lambda) W1 x_t;
@@ -122,7 +122,7 @@ class RCNNReader(nn.Module):
         return torch.stack(states, dim=1)
 
 
-class CNNReader(nn.Module):
+class CNNEncoder(nn.Module):
     """Windows of a kept word and those kept before it, three in all.
 
     The window is a register into which a word of weight w is shifted the fraction w of the way, so that a dropped
@@ -159,5 +159,5 @@ class CNNReader(nn.Module):
 
 
 READERS: dict[str, Callable[[int, int], Reader]] = {
-    "lstm": LSTMReader, "bilstm": BiLSTMReader, "rcnn": RCNNReader, "cnn": CNNReader
+    "lstm": LSTMEncoder, "bilstm": BiLSTMEncoder, "rcnn": RCNNEncoder, "cnn": CNNEncoder
 }

@@ -21,11 +21,11 @@ from pyro_rationale import __version__
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.prediction.netcdf import DITHER, GroupFile, dithered
-from pyro_rationale.prediction.posterior_draws import LONGEST, Draws, Inspected, has_target, inspect_documents
+from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentPosterior, Draws, has_target, inspect_documents
 from pyro_rationale.training.fit import describe_prior
 
 if TYPE_CHECKING:
-    from pyro_rationale.fitted import Fitted
+    from pyro_rationale.fitted import FittedModel
 
 BLOCK = 2**24  # bytes of draws that are gathered before they are written
 DOCUMENTS = 32  # written together, at most
@@ -56,7 +56,7 @@ class Size:
 
 def write_posterior(
     path: Path,
-    fitted: Fitted,
+    fitted: FittedModel,
     documents: Sequence[Document],
     size: Size | None = None,
     seed: int = 0,
@@ -81,7 +81,7 @@ def write_posterior(
     layout = _Layout(fitted, documents, size or Size())
     with GroupFile(path, layout.attrs(seed)) as file:
         layout.begin(file)
-        block: list[Inspected] = []
+        block: list[DocumentPosterior] = []
         for inspected in inspect_documents(fitted, documents, layout.size.chains * layout.size.draws, seed):
             block.append(inspected)
             if len(block) == layout.block:
@@ -96,7 +96,7 @@ def write_posterior(
 class _Layout:
     """One file being written: dimensions, variables, and how far it is."""
 
-    def __init__(self, fitted: Fitted, documents: Sequence[Document], size: Size) -> None:
+    def __init__(self, fitted: FittedModel, documents: Sequence[Document], size: Size) -> None:
         self.fitted, self.documents, self.size = fitted, documents, size
         self.spec = fitted.spec
         self.words = max(1, max(len(document.tokens) for document in documents))
@@ -148,7 +148,7 @@ class _Layout:
         if self.rated:
             self._observed()
 
-    def put(self, block: Sequence[Inspected]) -> None:
+    def put(self, block: Sequence[DocumentPosterior]) -> None:
         """The next documents."""
         here = slice(self.done, self.done + len(block))
         self.done += len(block)

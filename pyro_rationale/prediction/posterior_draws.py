@@ -24,11 +24,11 @@ from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.prediction.draws import seed_of, seeded
 from pyro_rationale.prediction.predictor import evaluating, unlabelled
-from pyro_rationale.prediction.units import Numbers, drawn_values, values_of
+from pyro_rationale.prediction.units import Numbers, sample_targets, values_of
 
 if TYPE_CHECKING:
     from pyro_rationale.distributions import MaskDistribution
-    from pyro_rationale.fitted import Fitted
+    from pyro_rationale.fitted import FittedModel
 
 Bits = NDArray[np.uint8]
 Whole = NDArray[np.int64]
@@ -104,7 +104,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Inspected:
+class DocumentPosterior:
     """One document.
 
     Attributes:
@@ -125,8 +125,8 @@ class Inspected:
 
 
 def inspect_documents(
-    fitted: Fitted, documents: Sequence[Document], samples: int, seed: int = 0
-) -> Iterator[Inspected]:
+    fitted: FittedModel, documents: Sequence[Document], samples: int, seed: int = 0
+) -> Iterator[DocumentPosterior]:
     """Documents in their order, one at a time as they are asked for.
 
     Args:
@@ -159,7 +159,7 @@ def run_lengths(z: Bits) -> tuple[Whole, Whole, Whole]:
     return count.sum(1), z.sum(1, dtype=np.int64), count
 
 
-def _inspect(fitted: Fitted, document: Document, samples: int) -> Inspected:
+def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentPosterior:
     blind = encode_batch([unlabelled(document)], fitted.vocabulary, fitted.spec).to(fitted.device)
     q = discrete(fitted.guide.posterior(blind))
     p = fitted.model.prior.distribution(blind.lengths, blind.tokens.shape[1], q.mean.dtype)
@@ -170,7 +170,7 @@ def _inspect(fitted: Fitted, document: Document, samples: int) -> Inspected:
         outputs = _in_rows(masks, _encoder(fitted, blind))
         found.append((masks, outputs, _draws(fitted, masks, outputs, words)))
     (masks, outputs, posterior), (_, _, prior) = found
-    return Inspected(
+    return DocumentPosterior(
         document=document,
         inclusion=_numpy(q.mean[0, :words]),
         mode=q.mode[0, :words].to("cpu", torch.uint8).numpy(),
@@ -214,7 +214,7 @@ def _slices(rows: int, words: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def _encoder(fitted: Fitted, batch: Batch) -> Callable[[Tensor], Tensor]:
+def _encoder(fitted: FittedModel, batch: Batch) -> Callable[[Tensor], Tensor]:
     """Masks `(U, 1, n)` to the encoder's numbers `(U, 1, W)`."""
     encoder = fitted.model.encoder
 
@@ -224,7 +224,7 @@ def _encoder(fitted: Fitted, batch: Batch) -> Callable[[Tensor], Tensor]:
     return read
 
 
-def _draws(fitted: Fitted, masks: Masks, outputs: Tensor, words: int) -> Draws:
+def _draws(fitted: FittedModel, masks: Masks, outputs: Tensor, words: int) -> Draws:
     distinct = masks.unpacked()[:, :words]  # an empty text is read as one unknown word, which nobody kept
     spans, kept, count = (part[masks.place] for part in run_lengths(distinct))
     law = fitted.model.likelihood(outputs[torch.from_numpy(masks.place).to(outputs.device)])
@@ -235,12 +235,12 @@ def _draws(fitted: Fitted, masks: Masks, outputs: Tensor, words: int) -> Draws:
         span=kept / np.maximum(spans, 1),
         span_count=count,
         prediction=values_of(law, fitted.spec)[:, 0],
-        y=drawn_values(law, fitted.spec)[:, 0],
+        y=sample_targets(law, fitted.spec)[:, 0],
     )
 
 
 def _weigh(
-    fitted: Fitted, document: Document, masks: Masks, outputs: Tensor, p: MaskDistribution, q: MaskDistribution
+    fitted: FittedModel, document: Document, masks: Masks, outputs: Tensor, p: MaskDistribution, q: MaskDistribution
 ) -> Weights:
     def densities(z: Tensor) -> Tensor:
         z = z.to(outputs.device, q.mean.dtype)

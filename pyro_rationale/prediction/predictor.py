@@ -23,18 +23,18 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
-from pyro_rationale.data.cache.dataset import MappedDocuments, word_counts
+from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import option
 from pyro_rationale.data.parallel import in_order
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
-from pyro_rationale.prediction.units import Mixture, Numbers, noise_of, on_scale, values_of
+from pyro_rationale.prediction.units import Mixture, Numbers, clip_to_range, noise_of, values_of
 
 if TYPE_CHECKING:
     from pyro_rationale.distributions import MaskDistribution
-    from pyro_rationale.fitted import Fitted
+    from pyro_rationale.fitted import FittedModel
 
 RULES = ("mode", "threshold", "sample")
 _TURN = Lock()
@@ -61,7 +61,7 @@ class DecodeOptions:
 
 
 @dataclass(frozen=True)
-class ReadingOptions(DecodeOptions):
+class PredictOptions(DecodeOptions):
     """How much of q(z | x) a reading shows."""
 
     samples: int = option(100, "posterior draws per text, for intervals and alternatives")
@@ -138,7 +138,7 @@ def decode(q: MaskDistribution, rule: str = "mode", threshold: float = 0.5) -> T
 
 
 def decode_all(
-    fitted: Fitted, documents: Sequence[Document], options: DecodeOptions, batch_size: int = 64
+    fitted: FittedModel, documents: Sequence[Document], options: DecodeOptions, batch_size: int = 64
 ) -> tuple[list[Mask], Numbers]:
     """Masks and predictions of many documents, in their order, in length-sorted batches.
 
@@ -164,7 +164,7 @@ def decode_all(
 
 
 def draw_all(
-    fitted: Fitted, documents: Sequence[Document], samples: int, seed: int = 0, batch_size: int = 64
+    fitted: FittedModel, documents: Sequence[Document], samples: int, seed: int = 0, batch_size: int = 64
 ) -> tuple[list[list[Mask]], Numbers]:
     """Masks drawn from q, and predictions averaged over them, of many documents in their order.
 
@@ -189,9 +189,9 @@ def draw_all(
 
 
 def read(
-    fitted: Fitted,
+    fitted: FittedModel,
     documents: Iterable[Document],
-    options: ReadingOptions | None = None,
+    options: PredictOptions | None = None,
     batch_size: int = 1,
     threads: int = 0,
 ) -> Iterator[Reading]:
@@ -208,19 +208,19 @@ def read(
     source = iter(documents)
     size = batch_size * _POOL if batch_size > 1 or threads else 1
     pools = iter(lambda: list(islice(source, size)), [])
-    work = partial(_read_pool, fitted, options or ReadingOptions(), batch_size)
+    work = partial(_read_pool, fitted, options or PredictOptions(), batch_size)
     if threads:
         return _with_threads(fitted, in_order(work, pools, ThreadPoolExecutor(threads), threads + 1))
     return chain.from_iterable(map(work, pools))
 
 
-def _with_threads(fitted: Fitted, pools: Iterator[list[Reading]]) -> Iterator[Reading]:
+def _with_threads(fitted: FittedModel, pools: Iterator[list[Reading]]) -> Iterator[Reading]:
     with _quiet(fitted):  # all the time: what one thread restores, another may still need
         yield from chain.from_iterable(pools)
 
 
 def _read_pool(
-    fitted: Fitted, options: ReadingOptions, batch_size: int, documents: list[Document]
+    fitted: FittedModel, options: PredictOptions, batch_size: int, documents: list[Document]
 ) -> list[Reading]:
     order = np.argsort([len(document.tokens) for document in documents], kind="stable").tolist()
     found: dict[int, Reading] = {}
@@ -232,7 +232,7 @@ def _read_pool(
     return [found[place] for place in range(len(documents))]
 
 
-def _read_batch(fitted: Fitted, documents: list[Document], options: ReadingOptions) -> list[Reading]:
+def _read_batch(fitted: FittedModel, documents: list[Document], options: PredictOptions) -> list[Reading]:
     batch = encode_batch([unlabelled(document) for document in documents], fitted.vocabulary, fitted.spec)
     batch = batch.to(fitted.device)
     q = discrete(fitted.guide.posterior(batch))
@@ -242,10 +242,10 @@ def _read_batch(fitted: Fitted, documents: list[Document], options: ReadingOptio
     draws = distinct(torch.stack([q.mode, kept]), drawn)
     values, noise = _predicted(fitted, batch, draws)
     weights = draws.counts / draws.counts.sum(0)
-    shown = on_scale(values, fitted.spec)
+    shown = clip_to_range(values, fitted.spec)
     mixture = None if noise is None else Mixture(values, noise, weights)
     ends = None if mixture is None else mixture.ends(options.level, fitted.spec.ranges).tolist()
-    averaged = on_scale(np.einsum("ub,ubw->bw", weights, values), fitted.spec).tolist()
+    averaged = clip_to_range(np.einsum("ub,ubw->bw", weights, values), fitted.spec).tolist()
     sds = None if mixture is None else mixture.sd.tolist()
     masks = draws.masks.to("cpu", torch.bool).numpy()
     log_q = q.log_prob(draws.masks).cpu().numpy()
@@ -271,7 +271,7 @@ def _read_batch(fitted: Fitted, documents: list[Document], options: ReadingOptio
     return readings
 
 
-def _drawn(q: MaskDistribution, documents: Sequence[Document], options: ReadingOptions) -> tuple[Tensor, Tensor]:
+def _drawn(q: MaskDistribution, documents: Sequence[Document], options: PredictOptions) -> tuple[Tensor, Tensor]:
     """The mask under the decode rule `(B, T)`, and draws `(S, B, T)`."""
     if not hasattr(q, "sample_from"):
         with _TURN, seeded(seed_of(documents[0], options.seed)):  # torch's own generator is the process's
@@ -283,7 +283,7 @@ def _drawn(q: MaskDistribution, documents: Sequence[Document], options: ReadingO
     return kept, masks[-1]
 
 
-def _predicted(fitted: Fitted, batch: Batch, draws: Draws) -> tuple[Numbers, Numbers | None]:
+def _predicted(fitted: FittedModel, batch: Batch, draws: Draws) -> tuple[Numbers, Numbers | None]:
     """From each mask the expected values `(U, B, W)`, and for ratings the noise around them, `(U, B, D)`."""
     most, count = draws.counts.shape
     rows, owners = np.nonzero(np.arange(most)[:, None] < draws.sizes)  # the encoder sees each mask once
@@ -337,7 +337,7 @@ def _flags(row: Tensor, words: int) -> Mask:
 
 def without_labels(documents: Sequence[Document]) -> Sequence[Document]:
     """The same texts with nothing known of them; a file's stay in the file."""
-    if isinstance(documents, MappedDocuments):
+    if isinstance(documents, ArrowDocuments):
         return documents.unlabelled()
     return [unlabelled(document) for document in documents]
 
@@ -347,14 +347,14 @@ def unlabelled(document: Document) -> Document:
 
 
 @contextmanager
-def evaluating(fitted: Fitted) -> Iterator[None]:
+def evaluating(fitted: FittedModel) -> Iterator[None]:
     """Without gradients and without dropout; training goes on afterwards as before."""
     with _quiet(fitted), torch.no_grad():
         yield
 
 
 @contextmanager
-def _quiet(fitted: Fitted) -> Iterator[None]:
+def _quiet(fitted: FittedModel) -> Iterator[None]:
     """Without dropout."""
     modules: tuple[torch.nn.Module, ...] = (fitted.model, fitted.guide)
     before = [module.training for module in modules]

@@ -13,14 +13,14 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions, Mask, decode_all, evaluating, unlabelled
 from pyro_rationale.prediction.units import Numbers, values_of
 
 Scores = NDArray[np.float64]
 
 
-class Marker(Protocol):
+class Rationalizer(Protocol):
     """Whatever marks words and predicts from marked words; documents in, one entry per document out, in their order.
 
     Attributes:
@@ -41,8 +41,8 @@ class Marker(Protocol):
         """`(N, W)` in the units of `Predictions.values`, from the kept words alone."""
 
 
-class RunMarker:
-    """A fitted run as a :class:`Marker`.
+class ModelRationalizer:
+    """A fitted run as a :class:`Rationalizer`.
 
     Args:
         fitted: the run.
@@ -50,7 +50,7 @@ class RunMarker:
         batch_size: documents at once.
     """
 
-    def __init__(self, fitted: Fitted, decode: DecodeOptions | None = None, batch_size: int = 64) -> None:
+    def __init__(self, fitted: FittedModel, decode: DecodeOptions | None = None, batch_size: int = 64) -> None:
         self.fitted, self.decode, self.batch_size = fitted, decode or DecodeOptions(), batch_size
         self.name, self.spec = fitted.name, fitted.spec
 

@@ -24,7 +24,7 @@ def values_of(law: dist.TorchDistribution, spec: TargetSpec) -> Numbers:
     Returns:
         `(*s, B, W)`: expected ratings in the user's units, probabilities of the second class for binary labels,
         or the probabilities of all classes. A Normal's mean may lie beyond the ends of the scale: errors and draws
-        are made of it as it is, people see it :func:`on_scale`.
+        are made of it as it is, people see it :func:`clip_to_range`.
     """
     numbers = _numpy(law.probs if spec.kind == "multiclass" else law.mean)
     if spec.kind != "regression":
@@ -33,7 +33,7 @@ def values_of(law: dist.TorchDistribution, spec: TargetSpec) -> Numbers:
     return low + (high - low) * numbers
 
 
-def on_scale(values: Numbers, spec: TargetSpec) -> Numbers:
+def clip_to_range(values: Numbers, spec: TargetSpec) -> Numbers:
     """`values` `(*s, W)` as people see them: ratings no lower and no higher than their scale goes."""
     if spec.kind != "regression":
         return values
@@ -47,7 +47,7 @@ def noise_of(law: dist.TorchDistribution, spec: TargetSpec) -> Numbers:
     return (high - low) * np.sqrt(_numpy(law.variance))
 
 
-def drawn_values(law: dist.TorchDistribution, spec: TargetSpec) -> Numbers:
+def sample_targets(law: dist.TorchDistribution, spec: TargetSpec) -> Numbers:
     """One draw of each target: `(*s, B, D)` ratings in the user's units or 0/1, or `(*s, B, 1)` class indices.
 
     Ratings are not cut at the ends of the scale: that is how the likelihood is.

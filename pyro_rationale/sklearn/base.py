@@ -24,8 +24,8 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.fitted import check_free, start_run
-from pyro_rationale.prediction.predictor import DecodeOptions, Reading, ReadingOptions, decode_all, read
-from pyro_rationale.prediction.units import Numbers, on_scale
+from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, Reading, decode_all, read
+from pyro_rationale.prediction.units import Numbers, clip_to_range
 from pyro_rationale.sklearn.inputs import TURN, check_texts, naming_parameters, own_torch, plain
 from pyro_rationale.training.fit import fit_run
 
@@ -180,12 +180,12 @@ class RationaleEstimator(BaseEstimator):
         """`(N, W)` as `Reading.values`, from the most probable rationales."""
         documents = self._unlabelled(texts)
         with TURN:
-            return on_scale(decode_all(self.fitted_, documents, DecodeOptions())[1], self.fitted_.spec)
+            return clip_to_range(decode_all(self.fitted_, documents, DecodeOptions())[1], self.fitted_.spec)
 
     def _readings(self, texts: Any, level: float, samples: int, alternatives: int) -> list[Reading]:
         documents = self._unlabelled(texts)
         with naming_parameters(), TURN:
-            options = ReadingOptions(
+            options = PredictOptions(
                 seed=self.fitted_.config.seed,
                 samples=plain("samples", samples, int),
                 alternatives=plain("alternatives", alternatives, int),

@@ -35,7 +35,7 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
 
     Attributes:
         classes_: the labels, sorted.
-        fitted_: :class:`pyro_rationale.fitted.Fitted`, the Pyro model and its guide.
+        fitted_: :class:`pyro_rationale.fitted.FittedModel`, the Pyro model and its guide.
         history_: one :class:`pyro_rationale.training.history.EpochRecord` per epoch.
         n_iter_: epochs.
     """

@@ -32,7 +32,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         others: the flags of `python -m pyro_rationale.fit` (see its `--help`).
 
     Attributes:
-        fitted_: :class:`pyro_rationale.fitted.Fitted`, the Pyro model and its guide.
+        fitted_: :class:`pyro_rationale.fitted.FittedModel`, the Pyro model and its guide.
         history_: one :class:`pyro_rationale.training.history.EpochRecord` per epoch.
         n_iter_: epochs.
         n_outputs_: targets, `D`.

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 
-Facts = dict[str, Any]  # what is no tensor, as JSON has it
+Metadata = dict[str, Any]  # what is no tensor, as JSON has it
 
 
-def tensors_of(fitted: Fitted, optimizer: Optimizer, names: Sequence[str]) -> dict[str, Tensor]:
+def state_tensors(fitted: FittedModel, optimizer: Optimizer, names: Sequence[str]) -> dict[str, Tensor]:
     """All of them; copies.
 
     Args:
@@ -35,8 +35,8 @@ def tensors_of(fitted: Fitted, optimizer: Optimizer, names: Sequence[str]) -> di
     return {name: value.detach().clone() for name, value in tensors.items()}
 
 
-def put_back(fitted: Fitted, optimizer: Optimizer, names: Sequence[str], tensors: dict[str, Tensor]) -> None:
-    """The inverse of `tensors_of`; a parameter without moments is new to the optimiser.
+def load_state(fitted: FittedModel, optimizer: Optimizer, names: Sequence[str], tensors: dict[str, Tensor]) -> None:
+    """The inverse of `state_tensors`; a parameter without moments is new to the optimiser.
 
     Raises:
         RuntimeError: they are of another model or guide.
@@ -66,7 +66,7 @@ def trained(model: nn.Module, guide: nn.Module) -> dict[str, nn.Parameter]:
     return {f"{part}.{k}": p for part, module in parts for k, p in module.named_parameters() if p.requires_grad}
 
 
-def load_weights(fitted: Fitted, weights: dict[str, Tensor]) -> None:
+def load_weights(fitted: FittedModel, weights: dict[str, Tensor]) -> None:
     """The inverse of `weights_of`.
 
     Raises:

@@ -26,7 +26,7 @@ from pyro_rationale.fitted import (
     CHECKPOINT,
     EPOCHS,
     METRICS,
-    Fitted,
+    FittedModel,
     check_free,
     check_same_config,
     check_same_corpus,
@@ -39,11 +39,11 @@ from pyro_rationale.inference.objectives.decomposition import held_out
 from pyro_rationale.inference.objectives.report import objective_report
 from pyro_rationale.models import NormalLikelihood, RationaleModel
 from pyro_rationale.storage import read_tensors, write_bytes, write_json, write_tensors
-from pyro_rationale.training.checkpoint import Facts, weights_of
+from pyro_rationale.training.checkpoint import Metadata, weights_of
 from pyro_rationale.training.distributed import ALONE, Group, check_shares
 from pyro_rationale.training.history import EpochRecord, StepRecord
-from pyro_rationale.training.memorization import MOST, ByHeart, constant_error
-from pyro_rationale.training.model_selection import Newly, Watch, score_modes
+from pyro_rationale.training.memorization import MOST, MemorizationCheck, constant_error
+from pyro_rationale.training.model_selection import ModelSelection, WeightInit, score_modes
 from pyro_rationale.training.rate_control import Control, LagrangianControl, PenaltyRamp, RateControl, Schedule
 from pyro_rationale.training.trainer import Trainer
 
@@ -63,7 +63,7 @@ class Progress(Protocol):
         """An epoch is done."""
 
 
-class Silence:
+class NullCallback:
     """Tells nobody."""
 
     def prepared(self, fit: Fit) -> None:
@@ -82,14 +82,14 @@ class Fit:
 
     folder: Path
     corpus: Corpus
-    fitted: Fitted
+    fitted: FittedModel
     trainer: Trainer
-    watch: Watch
+    watch: ModelSelection
     dev: BucketedBatches
     prior: ChainPrior
     vectors: WordVectors | None
     history: list[EpochRecord]
-    by_heart: ByHeart
+    by_heart: MemorizationCheck
     seconds: float = 0.0
 
     def run(self, progress: Progress) -> None:
@@ -270,7 +270,7 @@ def prepare(
 
     model, guide = untrained()
     prior = starting_prior(config, model.gain)
-    fitted = Fitted(config, corpus.spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
+    fitted = FittedModel(config, corpus.spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
     epoch = config.train.epoch_of(len(corpus.train))
     train = BucketedBatches(corpus.train, vocabulary, corpus.spec, config.train.batch_size, config.seed, epoch)
     check_shares(config.train.batch_size, len(corpus.train), train.whole, group.size)
@@ -280,10 +280,10 @@ def prepare(
     schedule = Schedule(config.train.warmup, config.train.anneal, rate)
     control = make_control(config, schedule, prior)
     trainer = Trainer(fitted, build_objective(config), control, train, scale=spread * model.gain, group=group)
-    watch = Watch(trainer, prior, rate if steered else None, model.gain, config.train.patience, newly(untrained))
+    watch = ModelSelection(trainer, prior, rate if steered else None, model.gain, config.train.patience, reinitialize(untrained))
     known = [corpus.train[i] for i in range(min(MOST, len(corpus.train), len(corpus.dev)))]
     known_batches = BucketedBatches(known, vocabulary, corpus.spec, config.train.batch_size, config.seed)
-    by_heart = ByHeart(known_batches, constant_error(corpus.dev, corpus.spec))
+    by_heart = MemorizationCheck(known_batches, constant_error(corpus.dev, corpus.spec))
     fit = Fit(folder, corpus, fitted, trainer, watch, dev, prior, vectors, [], by_heart)
     if group.main:
         _open(fit, resume, force)
@@ -291,7 +291,7 @@ def prepare(
     return fit
 
 
-def newly(untrained: Callable[[], tuple[RationaleModel, RationaleGuide]]) -> Newly:
+def reinitialize(untrained: Callable[[], tuple[RationaleModel, RationaleGuide]]) -> WeightInit:
     """Other untrained weights, by seed; the random numbers of the fit stay where they are."""
 
     def weights(seed: int) -> dict[str, torch.Tensor]:
@@ -355,7 +355,7 @@ def fit_run(
     torch.set_flush_denormal(True)
     if config.train.precision == "tf32":
         torch.set_float32_matmul_precision("high")
-    progress = progress or Silence()
+    progress = progress or NullCallback()
     fit = prepare(config, folder, resume, force, corpus, group)
     if start is not None and fit.trainer.step == 0:
         start(fit)
@@ -365,11 +365,11 @@ def fit_run(
     return fit, fit.finish() if group.main else {}
 
 
-def _on_cpu(state: tuple[dict[str, torch.Tensor], Facts]) -> tuple[dict[str, torch.Tensor], Facts]:
+def _on_cpu(state: tuple[dict[str, torch.Tensor], Metadata]) -> tuple[dict[str, torch.Tensor], Metadata]:
     return {name: value.cpu() for name, value in state[0].items()}, state[1]
 
 
-def settle_sigma(fitted: Fitted, dev: BucketedBatches) -> None:
+def settle_sigma(fitted: FittedModel, dev: BucketedBatches) -> None:
     """Set the noise of a Normal likelihood to what is left on held-out documents, and kappa so that the gain stays.
 
     The quotient kappa / (2 sigma^2) is what training used; how it divides into the two only matters to whoever asks

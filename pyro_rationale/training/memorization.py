@@ -18,7 +18,7 @@ from pyro_rationale.build import target_spread
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.distributed import ALONE, Group
 from pyro_rationale.training.model_selection import DevScore, score_modes
 
@@ -27,7 +27,7 @@ MOST = 1000  # training texts that are looked at
 
 
 @dataclass(frozen=True)
-class ByHeart:
+class MemorizationCheck:
     """The question, put after each epoch.
 
     Attributes:
@@ -38,7 +38,7 @@ class ByHeart:
     known: BucketedBatches
     constant: float
 
-    def seen(self, fitted: Fitted, dev: DevScore, group: Group = ALONE) -> bool:
+    def seen(self, fitted: FittedModel, dev: DevScore, group: Group = ALONE) -> bool:
         """Whether training texts are predicted and others are not, from the most probable masks of both."""
         if not dev.error > self.constant:  # as nearly always; nothing else is computed then
             return False

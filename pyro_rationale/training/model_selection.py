@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.fitted import Fitted
-from pyro_rationale.training.checkpoint import Facts
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.training.checkpoint import Metadata
 from pyro_rationale.training.distributed import ALONE, Group
 from pyro_rationale.training.history import EpochRecord, collapse
 from pyro_rationale.training.rate_control import Schedule
@@ -21,7 +21,7 @@ from pyro_rationale.training.trainer import Trainer
 
 RECOVERIES = 3
 RESTARTS = 2
-Newly = Callable[[int], dict[str, Tensor]]  # untrained weights of model and guide, by seed
+WeightInit = Callable[[int], dict[str, Tensor]]  # untrained weights of model and guide, by seed
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DevScore:
 
 @torch.no_grad()
 def score_modes(
-    fitted: Fitted, batches: BucketedBatches, batch_size: int = 256, group: Group = ALONE
+    fitted: FittedModel, batches: BucketedBatches, batch_size: int = 256, group: Group = ALONE
 ) -> DevScore:
     """Decode the mode mask of every document and predict from it; each process of a group takes its part of them."""
     fitted.eval()
@@ -63,14 +63,14 @@ def score_modes(
     return DevScore(error / documents, kept / words, empty / documents, kept / documents, changes / documents)
 
 
-def prediction_cost(fitted: Fitted, law: Any, outputs: Tensor, targets: Tensor, raw: Tensor) -> Tensor:
+def prediction_cost(fitted: FittedModel, law: Any, outputs: Tensor, targets: Tensor, raw: Tensor) -> Tensor:
     """Summed cost of the predictions in the paper's sense: squared error of ratings, cross entropy of labels."""
     if fitted.spec.kind == "regression":
         return ((outputs - targets) * ~raw.isnan()).square().sum()
     return -law.log_prob(targets).sum()
 
 
-class Watch:
+class ModelSelection:
     """Keeps the best weights and the last good state, and steps in when masks collapse.
 
     Args:
@@ -79,7 +79,7 @@ class Watch:
         rate: the final target, or `None` where penalties were given instead.
         gain: nats per unit of prediction cost.
         patience: epochs without a better dev cost before stopping.
-        newly: makes other untrained weights; without it a fit that knows its texts by heart is left as it is.
+        reinitialize: makes other untrained weights; without it a fit that knows its texts by heart is left as it is.
     """
 
     def __init__(
@@ -89,15 +89,15 @@ class Watch:
         rate: float | None,
         gain: float,
         patience: int,
-        newly: Newly | None = None,
+        reinitialize: WeightInit | None = None,
     ) -> None:
         self.trainer, self.prior, self.rate, self.gain, self.patience = trainer, prior, rate, gain, patience
-        self.newly, self.begun = newly, trainer.control.state()
+        self.reinitialize, self.begun = reinitialize, trainer.control.state()
         self.best_cost = math.inf
         self.best_epoch = 0
         self.recoveries = self.restarts = 0
         self.best: dict[str, Tensor] = {}
-        self.good: tuple[dict[str, Tensor], Facts] | None = None
+        self.good: tuple[dict[str, Tensor], Metadata] | None = None
 
     def close_epoch(self, record: EpochRecord, score: DevScore, by_heart: bool = False) -> EpochRecord:
         """Judge a finished epoch; may put the trainer back. Fills in the record's dev figures and its event.
@@ -111,8 +111,8 @@ class Watch:
         record.dev_cost = score.cost(self.gain, self.prior)
         arrived = self.trainer.control.schedule.arrived(self.trainer.step)
         trouble = collapse(record, self.rate if self.rate is not None else self.prior.rate, arrived)
-        if by_heart and self.newly is not None and self.restarts < RESTARTS:
-            record.event = f"texts learnt by heart: {self._start_over(self.newly)}"
+        if by_heart and self.reinitialize is not None and self.restarts < RESTARTS:
+            record.event = f"texts learnt by heart: {self._start_over(self.reinitialize)}"
         elif trouble and self.recoveries < RECOVERIES:
             record.event = f"collapse ({trouble}): {self._recover()}"
         elif trouble:
@@ -133,12 +133,12 @@ class Watch:
         """Close enough to the target to be a result."""
         return self.rate is None or record.dev_rate <= 1.1 * self.rate
 
-    def _start_over(self, newly: Newly) -> str:
+    def _start_over(self, reinitialize: WeightInit) -> str:
         """Other untrained weights, and all steps from the first; nothing of the old ones is worth keeping."""
         self.restarts += 1
         trainer = self.trainer
         options, seed = trainer.fitted.config.train, trainer.fitted.config.seed + 104729 * self.restarts
-        trainer.load_weights(newly(seed))
+        trainer.load_weights(reinitialize(seed))
         trainer.optimizer.state.clear()
         trainer.average.clear()
         torch.manual_seed(seed)
@@ -171,10 +171,10 @@ class Watch:
 
     # For checkpoints.
 
-    def state(self) -> tuple[dict[str, Tensor], Facts]:
+    def state(self) -> tuple[dict[str, Tensor], Metadata]:
         """Tensors and facts of the watch itself."""
         tensors = {f"best.{k}": v for k, v in self.best.items()}
-        facts: Facts = {
+        facts: Metadata = {
             "cost": self.best_cost,
             "epoch": self.best_epoch,
             "recoveries": self.recoveries,
@@ -186,7 +186,7 @@ class Watch:
             facts["good"] = self.good[1]
         return tensors, facts
 
-    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
+    def restore(self, tensors: dict[str, Tensor], facts: Metadata) -> None:
         """The inverse of `state`."""
         self.best_cost, self.best_epoch = facts["cost"], facts["epoch"]
         self.recoveries, self.restarts = facts["recoveries"], facts["restarts"]

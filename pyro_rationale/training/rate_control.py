@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from pyro_rationale.distributions import ChainPrior
 
-PERMISSIVE = -1.0  # the field, in nats per word, under which an untrained guide keeps about three words in four
+INITIAL_ALPHA = -1.0  # the field, in nats per word, under which an untrained guide keeps about three words in four
 START = 0.75  # where the target starts: the share that an untrained guide keeps
 # Of the target, the least that the field lets pass. A guide that runs ahead of the descent has made up its mind before
 # its encoder could tell it better, and then stays there, with several per cent of the texts empty. What it keeps once
 # the target is reached is the prior's business, unless next to nothing is left.
-ON_THE_WAY, ARRIVED = 0.9, 0.1
+TOLERANCE_DURING_ANNEALING, TOLERANCE_AFTER = 0.9, 0.1
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ class RateControl:
         progress = self.schedule.progress(step)
         error = self._error(step)
         self.multiplier = min(self.ceiling, max(0.0, self.multiplier + self.pull * error))
-        base = PERMISSIVE + progress * (self.prior.alpha - PERMISSIVE)
+        base = INITIAL_ALPHA + progress * (self.prior.alpha - INITIAL_ALPHA)
         field = base + max(0.0, self.multiplier + self.grip * error) + min(0.0, self.grip * error)
         return ChainPrior(field, self.prior.gamma * progress)
 
     def _error(self, step: int) -> float:
         """Relative error of the rate, in [-1, 1]; 0 between the target and a lower edge that nobody minds."""
         target = self.schedule.target(step)
-        edge = target * (ARRIVED if self.schedule.arrived(step) else ON_THE_WAY)
+        edge = target * (TOLERANCE_AFTER if self.schedule.arrived(step) else TOLERANCE_DURING_ANNEALING)
         if self.average > target:
             return min(1.0, (self.average - target) / target)
         return min(0.0, (self.average - edge) / edge)

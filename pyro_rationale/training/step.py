@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.checkpoint import random_states, set_random_states
 from pyro_rationale.training.history import StepRecord
 
 
 @dataclass(frozen=True)
-class Before:
+class StateSnapshot:
     """What a step changes before its loss is known.
 
     Attributes:
@@ -28,7 +28,7 @@ class Before:
     device: torch.device
 
     @classmethod
-    def of(cls, fitted: Fitted) -> Before:
+    def of(cls, fitted: FittedModel) -> StateSnapshot:
         """As it is now."""
         running = [(buffer, buffer.clone()) for buffer in fitted.guide.buffers()]
         return cls(random_states(fitted.device), running, fitted.device)
@@ -41,7 +41,7 @@ class Before:
 
 
 @dataclass(frozen=True)
-class Figures:
+class StepResult:
     """What a step has to say.
 
     Attributes:
@@ -60,7 +60,7 @@ class Figures:
     arrival: torch.cuda.Event | None
     reading: bool
     batch: Batch
-    before: Before
+    before: StateSnapshot
     joined: bool = False
 
     def record(self, scale: float) -> tuple[StepRecord, float, bool]:
@@ -86,7 +86,7 @@ class Figures:
         return ", ".join(numbers) + (", ..." if len(index) > most else "")
 
 
-def sent(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+def copy_to_cpu_async(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
     """Send figures on their way to the CPU, without waiting: where they will be, and when, unless they are there."""
     if not values.is_cuda:
         return values, None

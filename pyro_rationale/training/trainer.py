@@ -25,19 +25,19 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.prefetch import prefetched
 from pyro_rationale.errors import TrainingError
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.elbo import Estimate, MaskELBO
 from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
 from pyro_rationale.models.program import local_parameters, unregistered
 from pyro_rationale.nn.autocast import reduced
 from pyro_rationale.training.auxiliary_losses import at_any_share, full_text_loss, reading_loss
-from pyro_rationale.training.checkpoint import Facts, load_weights, put_back, tensors_of, trained, weights_of
+from pyro_rationale.training.checkpoint import Metadata, load_state, load_weights, state_tensors, trained, weights_of
 from pyro_rationale.training.distributed import ALONE, Group
 from pyro_rationale.training.ema import RunningAverage
 from pyro_rationale.training.history import EpochRecord, StepRecord, StepTotals
 from pyro_rationale.training.rate_control import Control
 from pyro_rationale.training.schedules import cooling, entropy_weight, since_arrival
-from pyro_rationale.training.step import Before, Figures, sent
+from pyro_rationale.training.step import StateSnapshot, StepResult, copy_to_cpu_async
 
 CHECKED = 20  # first steps of a fit in which Pyro and torch check shapes, supports and parameters
 
@@ -63,7 +63,7 @@ class Trainer:
 
     def __init__(
         self,
-        fitted: Fitted,
+        fitted: FittedModel,
         objective: MaskELBO | TemperedTraceGraph,
         control: Control,
         batches: BucketedBatches,
@@ -86,7 +86,7 @@ class Trainer:
         self.whole = True
         self.reduced = torch.bfloat16 if options.precision == "bf16" else None
         self._begun = 0  # steps by this object, resumed or not
-        self._pending: Figures | None = None
+        self._pending: StepResult | None = None
         self._settled: deque[StepRecord] = deque()
         self._lost = False
         fitted.model.prior = control.update(0, 1.0)
@@ -118,7 +118,7 @@ class Trainer:
         """Tell the device all that a step takes. The step launched before reports on the way."""
         reading = self._due < self.control.schedule.warmup
         self.objective.tau = entropy_weight(self.fitted.config.tau, self.fitted.config.entropy, self._passed)
-        before = Before.of(self.fitted)
+        before = StateSnapshot.of(self.fitted)
         # The model is the first to need the prior that follows from the step before; the guide runs ahead of it.
         hook = self.fitted.model.register_forward_pre_hook(lambda *_: self.settle())
         self._lost = False
@@ -185,16 +185,16 @@ class Trainer:
         if asked:
             raise KeyboardInterrupt
 
-    def _figures(self, values: Tensor, reading: bool, batch: Batch, before: Before) -> Figures:
+    def _figures(self, values: Tensor, reading: bool, batch: Batch, before: StateSnapshot) -> StepResult:
         """Send a step's figures on their way; on a GPU, see to it that the optimiser minds them."""
         arrival = None
         if self.ahead:
             # As a gradient scaler would have it: the fused Adam does nothing if this is 1.
             self.optimizer.found_inf = 1.0 - values[:: len(values) - 1].isfinite().all().float()  # type: ignore[attr-defined]
-            values, arrival = sent(values)
-        return Figures(values, arrival, reading, batch, before, not self.group.alone)
+            values, arrival = copy_to_cpu_async(values)
+        return StepResult(values, arrival, reading, batch, before, not self.group.alone)
 
-    def _joined(self, values: list[Tensor], reading: bool, documents: int, before: Before) -> list[Tensor]:
+    def _joined(self, values: list[Tensor], reading: bool, documents: int, before: StateSnapshot) -> list[Tensor]:
         """Gradients and figures of a share become those of the batch."""
         parameters = [p for name, p in self.named.items() if not (reading and name.startswith("guide."))]
         loss, *sums = values
@@ -202,7 +202,7 @@ class Trainer:
         loss, *sums = self.group.join(parameters, before.running, documents, torch.stack(sums))
         return [loss if reading else loss / sums[-2], *sums]
 
-    def _checked(self, figures: Figures) -> tuple[StepRecord, bool]:
+    def _checked(self, figures: StepResult) -> tuple[StepRecord, bool]:
         """The record of a step whose loss and gradient are finite, and whether it shall be the last."""
         record, norm, asked = figures.record(self.scale)
         if math.isfinite(record.loss) and math.isfinite(norm):
@@ -271,7 +271,7 @@ class Trainer:
 
     # Everything that the future depends on.
 
-    def state(self) -> tuple[dict[str, Tensor], Facts]:
+    def state(self) -> tuple[dict[str, Tensor], Metadata]:
         """Tensors and plain facts, for a checkpoint; a step that is under way is waited for."""
         self.settle()
         facts = {
@@ -285,12 +285,12 @@ class Trainer:
             "easing": self.easing,
             "averaged": self.average.steps,
         }
-        return tensors_of(self.fitted, self.optimizer, list(self.named)) | self.average.state(), facts
+        return state_tensors(self.fitted, self.optimizer, list(self.named)) | self.average.state(), facts
 
-    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
+    def restore(self, tensors: dict[str, Tensor], facts: Metadata) -> None:
         """The inverse of `state`."""
         self._pending = None
-        put_back(self.fitted, self.optimizer, list(self.named), tensors)
+        load_state(self.fitted, self.optimizer, list(self.named), tensors)
         self.average.restore(tensors, facts.get("averaged", 0))
         self.easing = facts["easing"]
         self.step, self.epoch, self.position = facts["step"], facts["epoch"], facts["position"]

@@ -30,9 +30,9 @@ from pyro_rationale.evaluation.objective_comparison import (
     grid,
     short_names,
 )
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.reporting.plots import COST_TERMS, OBJECTIVE_TERMS, bar_scores, figures, plot_elbo_cost, plot_terms
-from pyro_rationale.training.fit import Silence
+from pyro_rationale.training.fit import NullCallback
 from pyro_rationale.training.history import read_history
 from tests.support.small_fit import Break, content, differences, flags, refusal, small, table, whole
 
@@ -71,7 +71,7 @@ def four() -> list[Path]:
 
 @pytest.fixture(scope="module")
 def compared(four: list[Path]) -> list[Compared]:
-    documents = load_corpus(Fitted.load(four[0], "cpu").config.data).test
+    documents = load_corpus(FittedModel.load(four[0], "cpu").config.data).test
     how = ComparisonOptions(draws=3, iwae=3)
     names = short_names(four)
     return [compare_run(name, folder, documents, how, "cpu") for name, folder in zip(names, four, strict=True)]
@@ -144,7 +144,7 @@ def test_scores_belong_together(compared: list[Compared]) -> None:
 
 def test_rules_are_those_of_evaluate(compared: list[Compared]) -> None:
     for one in compared:
-        fitted = Fitted.load(one.folder, "cpu")
+        fitted = FittedModel.load(one.folder, "cpu")
         documents = load_corpus(fitted.config.data).test
         for rule in ("mode", "threshold", "sample"):
             assert one.rules[rule] == evaluate_documents(fitted, documents, rule)
@@ -192,7 +192,7 @@ def test_eight_runs_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
     folders = sorted((tmp_path / "runs").iterdir())
     expected = {f"{guide}-{name}" for guide in OWN_GUIDES for name in ("elbo", "expected-cost")}
     assert {folder.name for folder in folders} == expected
-    taus = {folder.name: Fitted.load(folder, "cpu").config.model.tau for folder in folders}
+    taus = {folder.name: FittedModel.load(folder, "cpu").config.model.tau for folder in folders}
     assert all(tau == (1.0 if name.endswith("-elbo") else 0.0) for name, tau in taus.items())
     assert err.count("fitting ") == 8
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")}
@@ -203,16 +203,16 @@ def test_eight_runs_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
 
 def test_an_interrupted_grid_goes_on_to_the_same_result(tmp_path: Path) -> None:
     configs = grid(small(**TINY), ("relaxed", "chain"))
-    fit_grid(configs, tmp_path / "whole", lambda name: Silence())
+    fit_grid(configs, tmp_path / "whole", lambda name: NullCallback())
     begun: list[str] = []
 
     def begin(name: str) -> Any:
         begun.append(name)
-        return Silence()
+        return NullCallback()
 
     def breaking(name: str) -> Any:
         begin(name)
-        return Break(steps=3) if len(begun) == 2 else Silence()
+        return Break(steps=3) if len(begun) == 2 else NullCallback()
 
     with pytest.raises(KeyboardInterrupt):
         fit_grid(configs, tmp_path / "broken", breaking)
@@ -226,9 +226,9 @@ def test_an_interrupted_grid_goes_on_to_the_same_result(tmp_path: Path) -> None:
 
 def test_other_options_are_refused_before_anything_is_fitted(tmp_path: Path) -> None:
     last = list(grid(small(**TINY)).items())[-1:]
-    fit_grid(dict(last), tmp_path, lambda name: Silence())
+    fit_grid(dict(last), tmp_path, lambda name: NullCallback())
     with pytest.raises(ConfigError, match=r"--hidden: the run in .*chain-expected-cost has 6, got 7"):
-        fit_grid(grid(small(**{**TINY, "hidden": 7})), tmp_path, lambda name: Silence())
+        fit_grid(grid(small(**{**TINY, "hidden": 7})), tmp_path, lambda name: NullCallback())
     assert [path.name for path in tmp_path.iterdir()] == ["chain-expected-cost"]
 
 

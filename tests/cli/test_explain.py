@@ -17,7 +17,7 @@ from pyro_rationale.cli.evaluate import data_options, evaluate, is_foreign, read
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.config import Config, ModelOptions
 from pyro_rationale.data import DataOptions, Vocabulary, load_corpus
-from pyro_rationale.fitted import Fitted, start_run
+from pyro_rationale.fitted import FittedModel, start_run
 
 Run = Callable[..., tuple[int, str, str]]
 TEXT = "The aroma is weak, but the taste was lovely."
@@ -34,7 +34,7 @@ def untrained(folder: Path, guide: str, data: DataOptions) -> Path:
     network = build_guide(config, len(vocabulary), None, 0.5)
     network.start_rate(0.4)
     start_run(folder, config, corpus.spec, vocabulary)
-    Fitted(config, corpus.spec, vocabulary, model, network, torch.device("cpu")).save(folder)
+    FittedModel(config, corpus.spec, vocabulary, model, network, torch.device("cpu")).save(folder)
     return folder
 
 

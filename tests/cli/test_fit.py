@@ -21,7 +21,7 @@ from pyro_rationale.data import CORPORA, Corpus, DataOptions, TargetSpec, load_c
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
-from pyro_rationale.fitted import Fitted, read_config
+from pyro_rationale.fitted import FittedModel, read_config
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.training.fit import settle_sigma
 from pyro_rationale.training.history import EpochRecord
@@ -146,7 +146,7 @@ def test_classes_are_fitted_and_named(tmp_path: Path) -> None:
 def test_word_vectors_say_their_coverage(tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text("the 0.1 0.2 0.3\nthis 0.3 0.2 0.1\nqwertz 1 1 1\n")
     output = call("--out", tmp_path / "run", "--vectors", tmp_path / "v.txt", "--freeze-vectors", steps=1).output
-    fitted = Fitted.load(tmp_path / "run", "cpu")
+    fitted = FittedModel.load(tmp_path / "run", "cpu")
     share = 2 / (len(fitted.vocabulary) - 2)
     assert f"word vectors: {share:.1%} of" in output
     row = fitted.guide.generator.embedding.weight[fitted.vocabulary.encode(["the"])[0]]
@@ -218,7 +218,7 @@ def test_the_configuration_comes_back(run: tuple[Path, str]) -> None:
 
 def test_the_folder_reproduces_its_own_table(run: tuple[Path, str]) -> None:
     """The weights written are those that were measured."""
-    fitted = Fitted.load(run[0], "cpu")
+    fitted = FittedModel.load(run[0], "cpu")
     test = result(run[0])["test"]
     again = evaluate_documents(fitted, load_corpus(fitted.config.data).test)
     assert {name: test[name] for name in again} == pytest.approx(again)
@@ -229,7 +229,7 @@ def test_the_best_epoch_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     made, metrics = fit_small(tmp_path, rate=0.95, span=30.0, anneal=1, steps=12, learning_rate=0.05)
     best = min((r for r in made.history if r.dev_rate <= 1.1 * 0.95 and r.step > 1), key=lambda r: r.dev_cost)
     assert metrics["best_epoch"] == best.epoch
-    fitted = Fitted.load(tmp_path, "cpu")
+    fitted = FittedModel.load(tmp_path, "cpu")
     assert score_modes(fitted, made.dev).error == pytest.approx(best.dev_error)
 
 

@@ -17,8 +17,8 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.evaluation.measuring import measure
 from pyro_rationale.evaluation.metrics import faithfulness_metrics, intervals, paired_test
-from pyro_rationale.experiments.baselines import RunMarker
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.experiments.baselines import ModelRationalizer
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions
 from pyro_rationale.reporting.console import LABELS
 from tests.support.small_fit import refusal, whole
@@ -52,9 +52,9 @@ def table(command: Any, *words: object) -> str:
 
 @pytest.mark.parametrize("rule", ["mode", "threshold", "sample"])
 def test_measuring_a_run_gives_its_test_table(runs: tuple[Path, Path, Path], rule: str) -> None:
-    fitted = Fitted.load(runs[0], "cpu")
+    fitted = FittedModel.load(runs[0], "cpu")
     documents = load_corpus(fitted.config.data).test
-    found = measure(RunMarker(fitted, DecodeOptions(rule, 0.3, 5)), documents).metrics
+    found = measure(ModelRationalizer(fitted, DecodeOptions(rule, 0.3, 5)), documents).metrics
     known = evaluate_documents(fitted, documents, rule, 0.3, seed=5)
     assert known.items() <= found.items()
     assert {"iou_f1", "token_f1", "auprc", "average_precision"} <= found.keys() - known.keys()
@@ -75,7 +75,7 @@ def test_evaluate_prints_what_json_holds(runs: tuple[Path, Path, Path]) -> None:
 
 def test_evaluate_asks_the_judge(runs: tuple[Path, Path, Path]) -> None:
     found = figures(evaluate, "--run", runs[0], "--judge", runs[1], "--bootstrap", 50)
-    one, judge = (RunMarker(Fitted.load(folder, "cpu")) for folder in runs[:2])
+    one, judge = (ModelRationalizer(FittedModel.load(folder, "cpu")) for folder in runs[:2])
     documents = load_corpus(one.fitted.config.data).test
     expected = faithfulness_metrics(judge, documents, one.masks(documents), one.marginals(documents))
     assert expected.items() <= found["metrics"].items()
@@ -103,8 +103,8 @@ def test_against_is_what_the_tests_say(runs: tuple[Path, Path, Path]) -> None:
     found = figures(against, runs[0], runs[1], "--draws", 99, "--judge", runs[2])
     measured = []
     for folder in runs[:2]:
-        fitted = Fitted.load(folder, "cpu")
-        measured.append(measure(RunMarker(fitted), load_corpus(fitted.config.data).test))
+        fitted = FittedModel.load(folder, "cpu")
+        measured.append(measure(ModelRationalizer(fitted), load_corpus(fitted.config.data).test))
     row = found["metrics"]["f1"]
     one, other = (item.statistics["f1"] for item in measured)
     assert (row["one"], row["other"]) == (one.value, other.value)

@@ -25,7 +25,7 @@ from pyro_rationale.data import BucketedBatches, Corpus, DataOptions, Vocabulary
 from pyro_rationale.data import duplicates as leaks
 from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.cache.arrow import ArrowFile, Damaged
-from pyro_rationale.data.cache.dataset import MappedDocuments
+from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.vectors import WordVectors
 from pyro_rationale.errors import ConfigError, DataError
@@ -54,7 +54,7 @@ def batches(corpus: Corpus, epoch: int = 1) -> list[dict[str, Any]]:
 
 def assert_same(held: Corpus, mapped: Corpus) -> None:
     """Everything that a fit asks of a corpus."""
-    assert isinstance(mapped.train, MappedDocuments)
+    assert isinstance(mapped.train, ArrowDocuments)
     assert (held.spec, held.leaks, held.noise_floor) == (mapped.spec, mapped.leaks, mapped.noise_floor)
     for split in ("train", "dev", "test"):
         assert repr(list(getattr(held, split))) == repr(list(getattr(mapped, split)))  # NaN is not equal to itself
@@ -103,7 +103,7 @@ def test_classes_gold_and_several_annotators_are_the_same_from_disk(tmp_path: Pa
     corpus = mapped(options, tmp_path)
     assert_same(load_corpus(options), corpus)
     assert sum(document.maps is not None for document in corpus.train) > 3
-    assert isinstance(corpus.train, MappedDocuments)
+    assert isinstance(corpus.train, ArrowDocuments)
     assert all(d.gold is None and d.maps is None and d.targets == () for d in corpus.train.unlabelled())
     of_a_run = DataOptions(data=options.data, cache=str(tmp_path / "cache"))
     assert repr(list(load_corpus(of_a_run, corpus.spec).dev)) == repr(list(corpus.dev))
@@ -127,8 +127,8 @@ def test_any_number_of_processes_writes_the_same_file(tmp_path: Path, monkeypatc
     options = DataOptions(data=str(written(tmp_path, "csv")), target_column=("food",))
     one, two = (mapped(replace(options, workers=n), tmp_path / str(n)) for n in (1, 2))
     assert_same(load_corpus(options), two)
-    assert isinstance(one.train, MappedDocuments)
-    assert isinstance(two.train, MappedDocuments)
+    assert isinstance(one.train, ArrowDocuments)
+    assert isinstance(two.train, ArrowDocuments)
     assert one.train.file.spellings == two.train.file.spellings
     assert len(two.train.file.bounds) == 6  # 44 rows, 9 to a batch
     with pytest.raises(ConfigError, match="--workers: expected at least 1"):
@@ -137,7 +137,7 @@ def test_any_number_of_processes_writes_the_same_file(tmp_path: Path, monkeypatc
 
 def test_slices_positions_and_pickles(tmp_path: Path) -> None:
     documents = mapped(DataOptions(documents=20), tmp_path).train
-    assert isinstance(documents, MappedDocuments)
+    assert isinstance(documents, ArrowDocuments)
     whole = list(documents)
     assert documents[-1] == whole[19]
     assert list(documents[3:9:2]) == whole[3:9:2]
@@ -231,7 +231,7 @@ def test_a_changed_bit_is_found_by_prepare(tmp_path: Path) -> None:
 
 def test_words_that_the_file_does_not_have_are_one_line(tmp_path: Path) -> None:
     documents = mapped(DataOptions(documents=20), tmp_path).train
-    assert isinstance(documents, MappedDocuments)
+    assert isinstance(documents, ArrowDocuments)
     documents.file.spellings = documents.file.spellings[:3]
     questions: list[Callable[[], object]] = [lambda: documents[0], documents.count_words]
     for ask in (*questions, lambda: documents.encode(0, np.arange(3))):

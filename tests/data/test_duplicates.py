@@ -21,7 +21,7 @@ from pyro_rationale.data.corpus import Copies, Leaks
 from pyro_rationale.data.documents import from_text
 from pyro_rationale.data.duplicates import _first_copies, _words, find_leaks, summary, without_leaks
 from pyro_rationale.errors import DataError
-from pyro_rationale.fitted import CONFIG, METRICS, Fitted, check_same_config
+from pyro_rationale.fitted import CONFIG, METRICS, FittedModel, check_same_config
 from tests.support.small_fit import fit_small, flags, small
 
 LONG = (
@@ -234,5 +234,5 @@ def test_runs_from_before_the_flag_load_and_resume(tmp_path: Path) -> None:
     facts = json.loads(path.read_text())
     del facts["config"]["data"]["drop_leaks"]
     path.write_text(json.dumps(facts), encoding="utf-8")
-    assert not Fitted.load(tmp_path / "run", "cpu").config.data.drop_leaks
+    assert not FittedModel.load(tmp_path / "run", "cpu").config.data.drop_leaks
     check_same_config(small(), tmp_path / "run")

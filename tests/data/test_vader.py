@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pyro_rationale.data import DataOptions, load_corpus
-from pyro_rationale.data.corpora import vader
+from pyro_rationale.data.corpora import _vader as vader
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import DataError
 
@@ -65,7 +65,7 @@ class FakePip:
 @pytest.fixture
 def pip(monkeypatch: pytest.MonkeyPatch) -> FakePip:
     fake = FakePip(archive_of())
-    monkeypatch.setattr("pyro_rationale.data.corpora.vader.subprocess.run", fake)
+    monkeypatch.setattr("pyro_rationale.data.corpora._vader.subprocess.run", fake)
     monkeypatch.setattr(vader, "SHA256", hashlib.sha256(archive_of()).hexdigest())
     return fake
 
@@ -118,7 +118,7 @@ def test_an_interrupt_leaves_no_half_file(tmp_path: Path, pip: FakePip, monkeypa
         Path(command[command.index("-d") + 1], vader.ARCHIVE).write_bytes(archive_of()[:100])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyro_rationale.data.corpora.vader.subprocess.run", interrupted)
+    monkeypatch.setattr("pyro_rationale.data.corpora._vader.subprocess.run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         vader.fetch(str(tmp_path))
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pyro_rationale.distributions import RecurrentMask, prefix_entropy
+from pyro_rationale.distributions import RecurrentMask, sequential_entropy
 from pyro_rationale.distributions.autoregressive import ENUMERABLE, Cell
 from tests.support.mask_families import BY_NAME, CELL, CountingCell, counting_oracle
 from tests.support.oracle import all_masks, padded
@@ -143,7 +143,7 @@ def test_one_pass_serves_all_questions_about_a_sample() -> None:
     masks = law.sample((4,))
     assert cell.passes == 0
     law.log_prob(masks)
-    prefix_entropy(law, masks)
+    sequential_entropy(law, masks)
     law.expand((4, 3)).word_log_probs(masks.detach())
     assert cell.passes == 1
     law.log_prob(masks.clone())

@@ -14,8 +14,8 @@ from pyro_rationale.distributions import (
     LinearChain,
     RecurrentMask,
     cross_energy,
-    prefix_entropy,
-    prefix_kl,
+    sequential_entropy,
+    sequential_kl,
 )
 from tests.support.mask_families import BY_NAME, LENGTHS
 from tests.support.oracle import Oracle, padded
@@ -127,7 +127,7 @@ def test_prefix_terms_are_unbiased(target: str) -> None:
         exact: Oracle = family.document(parameters, row, length)
         masks = torch.zeros(2**length, 3, 6, dtype=torch.float64)
         masks[:, row] = torch.stack([padded(mask, 6) for mask in exact.masks])
-        kl, entropy = prefix_kl(law, prior, masks), prefix_entropy(law, masks)
+        kl, entropy = sequential_kl(law, prior, masks), sequential_entropy(law, masks)
         assert kl.shape == entropy.shape == masks.shape
         assert kl[:, row, length:].eq(0).all()
         assert entropy[:, row, length:].eq(0).all()
@@ -145,7 +145,7 @@ def test_prefix_kl_varies_less_than_the_log_ratio() -> None:
     assert isinstance(law, RecurrentMask)
     prior = PRIOR.distribution(torch.full((2,), 40), 40, torch.float64)
     masks = law.sample((4000,))
-    terms, ratio = prefix_kl(law, prior, masks).sum(-1), law.log_prob(masks) - prior.log_prob(masks)
+    terms, ratio = sequential_kl(law, prior, masks).sum(-1), law.log_prob(masks) - prior.log_prob(masks)
     gap = (terms - ratio).mean(0) / ((terms - ratio).var(0) / 4000).sqrt()
     assert gap.abs().max() < 4.5
     assert (terms.std(0) < 0.7 * ratio.std(0)).all()
@@ -161,7 +161,7 @@ def test_gradients_of_prefix_terms() -> None:
     assert isinstance(prior, LinearChain)
     exact = family.document((features,), 0, 4)
     masks = exact.masks[:, None]
-    terms = prefix_kl(law, prior, masks).sum(-1)[:, 0]
+    terms = sequential_kl(law, prior, masks).sum(-1)[:, 0]
     surrogate = exact.probs.detach() @ (terms + terms.detach() * law.log_prob(masks)[:, 0])
     expected = exact.kl(other.document(targets, 0, 4))
     torch.testing.assert_close(

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from pyro_rationale.__main__ import load
 from pyro_rationale.data import CORPORA
 from pyro_rationale.guides import GUIDES
 
@@ -24,12 +25,11 @@ COMMANDS = sorted({(name, *found) for name, text in WHOLE.items() for found in C
 @pytest.fixture
 def registries() -> Iterator[None]:
     """Whatever a page registers is forgotten after it."""
-    guides, corpora = dict(GUIDES), dict(CORPORA)
+    before = set(GUIDES), set(CORPORA)
     yield
-    GUIDES.clear()
-    GUIDES.update(guides)
-    CORPORA.clear()
-    CORPORA.update(corpora)
+    for registry, names in zip((GUIDES, CORPORA), before, strict=True):
+        for name in set(registry) - names:
+            del registry[name]
 
 
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python" in text])
@@ -49,12 +49,11 @@ def test_examples_of_extensions_are_short() -> None:
 @pytest.mark.parametrize(("page", "module", "rest"), COMMANDS)
 def test_flags_exist(page: str, module: str, rest: str) -> None:
     words = shlex.split(rest, comments=True)
-    if module.endswith(".study") and not words:
-        command = import_module(f"{module}.__main__").studies
-    elif module.endswith(".study"):
-        command = import_module(f"{module}.{words[0]}").study
+    name = module.rpartition(".")[2]
+    if name == "study" and words:
+        command = import_module(f"pyro_rationale.experiments.studies.{words[0]}").study
     else:
-        command = getattr(import_module(module), module.rpartition(".")[2])
+        command = load(name)
     assert isinstance(command, click.Command)
     known = {flag for item in command.params for flag in (*item.opts, *item.secondary_opts)}
     if "ignore_unknown_options" in command.context_settings:

@@ -16,8 +16,8 @@ from pyro_rationale.cli.posterior import FIGURES
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.files.tables import _KINDS
-from pyro_rationale.fitted import Fitted
-from pyro_rationale.prediction.predictor import ReadingOptions, read
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.predictor import PredictOptions, read
 from pyro_rationale.training.history import EpochRecord
 from tests.support.small_fit import whole
 
@@ -50,8 +50,8 @@ def run() -> Path:
 @pytest.fixture(scope="module")
 def reading(run: Path) -> dict[str, Any]:
     """A line of `explain --json`."""
-    fitted = Fitted.load(run, "cpu")
-    options = ReadingOptions(samples=20)
+    fitted = FittedModel.load(run, "cpu")
+    options = PredictOptions(samples=20)
     [one] = read(fitted, load_corpus(fitted.config.data).test[:1], options)
     return as_dict(one, fitted.spec, options)
 
@@ -95,7 +95,7 @@ def test_the_draws(run: Path, tmp_path: Path) -> None:
     from pyro_rationale.prediction.inference_data import Size, write_posterior
     from pyro_rationale.prediction.netcdf import open_groups
 
-    fitted = Fitted.load(run, "cpu")
+    fitted = FittedModel.load(run, "cpu")
     write_posterior(tmp_path / "posterior.nc", fitted, load_corpus(fitted.config.data).test[:3], Size(8, 2))
     with open_groups(tmp_path / "posterior.nc") as groups:
         found = {

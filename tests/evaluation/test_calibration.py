@@ -15,7 +15,7 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation import calibration as c
 from pyro_rationale.experiments.studies.calibration import marginals, measure, study, words_of
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.reporting.plots.calibration import check_figure
 from tests.support.small_fit import refusal, whole
 
@@ -170,7 +170,7 @@ def test_nonsense_is_refused() -> None:
 
 
 def test_marginals_are_the_guides_and_in_order() -> None:
-    fitted = Fitted.load(whole(guide="chain"), "cpu")
+    fitted = FittedModel.load(whole(guide="chain"), "cpu")
     documents = load_corpus(fitted.config.data, fitted.spec).test
     found = marginals(fitted, documents)
     assert [len(row) for row in found] == [len(document.tokens) for document in documents]
@@ -195,7 +195,7 @@ def test_the_command_writes_what_it_measures(tmp_path: Path) -> None:
     kinds = [[(r["reads"], r["gold"], r["rescaled"]) for r in run["results"]] for run in runs]
     one = [("x", gold, scaled) for gold in ("clause", "opinion") for scaled in (False, True)]
     assert kinds == [one, one + [("x, y", *rest) for _, *rest in one]]
-    fitted = Fitted.load(folders[0], "cpu")
+    fitted = FittedModel.load(folders[0], "cpu")
     documents = load_corpus(fitted.config.data, fitted.spec).test
     again = measure(fitted, documents, None, ("clause",), 5)[0]
     for part in (runs[0]["results"][0]["all"], again["all"]):

@@ -17,9 +17,9 @@ from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.rate_curves import (
     WAYS,
-    Reweighted,
-    Thresholded,
-    Topmost,
+    PriorShiftRule,
+    ThresholdRule,
+    TopKRule,
     bisect,
     marks_of,
     measure,
@@ -28,9 +28,9 @@ from pyro_rationale.evaluation.rate_curves import (
     trace,
     ways_of,
 )
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import Mask
-from pyro_rationale.prediction.rationalizer import RunMarker
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.prediction.units import Numbers
 from tests.support.oracle import Oracle, all_masks, changes
 from tests.support.small_fit import refusal, whole
@@ -66,16 +66,16 @@ def test_a_recurrent_guide_has_no_closed_form() -> None:
         reweighted(tiny_guide("recurrent").posterior(texts()), 0.1)
 
 
-def fitted_run(guide: str) -> tuple[RunMarker, Sequence[Document]]:
+def fitted_run(guide: str) -> tuple[ModelRationalizer, Sequence[Document]]:
     folder = whole(guide=guide, steps=30, learning_rate=0.02, rate=0.3)
-    fitted = Fitted.load(folder, "cpu")
-    return RunMarker(fitted), load_corpus(fitted.config.data, fitted.spec).dev
+    fitted = FittedModel.load(folder, "cpu")
+    return ModelRationalizer(fitted), load_corpus(fitted.config.data, fitted.spec).dev
 
 
 @pytest.mark.parametrize("guide", ["relaxed", "chain"])
 def test_at_delta_zero_the_masks_are_those_of_the_run(guide: str) -> None:
     marker, documents = fitted_run(guide)
-    other = Reweighted(marker, documents)
+    other = PriorShiftRule(marker, documents)
     assert other.at(0.0) == marker.masks(documents)
     for mine, known in zip(other.marginals(0.0), marker.marginals(documents), strict=True):
         assert np.array_equal(mine, known)
@@ -87,7 +87,7 @@ def test_at_delta_zero_the_masks_are_those_of_the_run(guide: str) -> None:
 @pytest.mark.parametrize("guide", ["relaxed", "chain"])
 def test_fewer_words_where_they_cost_more(guide: str) -> None:
     marker, documents = fitted_run(guide)
-    other = Reweighted(marker, documents)
+    other = PriorShiftRule(marker, documents)
     rates = [other.rate(delta) for delta in DELTAS]
     shares = [float(np.concatenate(other.marginals(delta)).mean()) for delta in DELTAS]
     assert all(a >= b for a, b in pairwise(rates))
@@ -125,17 +125,17 @@ def test_bisection_finds_the_lowest_level() -> None:
 
 
 def test_words_of_one_score_come_and_go_together() -> None:
-    marks = Thresholded([np.array([0.9, 0.2, 0.2, 0.2]), np.array([0.5, 0.1])])
+    marks = ThresholdRule([np.array([0.9, 0.2, 0.2, 0.2]), np.array([0.5, 0.1])])
     assert marks.at(marks.level(2 / 6)) == [(True, False, False, False), (True, False)]
     assert marks.at(marks.level(3 / 6)) == [(True, False, False, False), (True, False)]
     assert marks.at(marks.level(5 / 6)) == [(True, True, True, True), (True, False)]
     assert marks.at(marks.level(1.0)) == [(True,) * 4, (True, True)]
-    flat = Thresholded([np.full(4, 0.3)])
+    flat = ThresholdRule([np.full(4, 0.3)])
     assert flat.at(flat.level(0.5)) == [(False,) * 4]
 
 
 def test_the_same_share_of_every_document() -> None:
-    marks = Topmost([np.array([0.1, 0.9, 0.9, 0.0]), np.array([0.2])])
+    marks = TopKRule([np.array([0.1, 0.9, 0.9, 0.0]), np.array([0.2])])
     assert marks.at(marks.level(0.25)) == [(False, True, False, False), (True,)]
     assert marks.at(marks.level(0.75)) == [(True, True, True, False), (True,)]
 
@@ -190,7 +190,7 @@ def test_a_curve_by_hand_of_a_marker_that_may_see_no_label() -> None:
 
 
 def test_a_marker_that_hides_its_guide_has_no_prior() -> None:
-    class Everything(RunMarker):
+    class Everything(ModelRationalizer):
         def marginals(self, documents: Sequence[Document]) -> list[Numbers]:
             return [np.ones(len(document.tokens)) for document in documents]
 

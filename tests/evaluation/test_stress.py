@@ -32,7 +32,7 @@ from pyro_rationale.evaluation.stress.mask_shape import compacted, lying
 from pyro_rationale.evaluation.stress.measures import agreement, decisions, sentences, skill, truths
 from pyro_rationale.evaluation.stress.probe import probe
 from pyro_rationale.evaluation.stress.random_masks import as_many
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.auxiliary_losses import reading_loss
 from pyro_rationale.training.fit import Fit, fit_run, prepare
 from tests.support.small_fit import Break, small, table
@@ -115,7 +115,7 @@ class AnyOpinion(Oracle):
 
 def subject(marker: Oracle, documents: Sequence[Document] = REVIEWS) -> Subject:
     """A subject without a run behind it."""
-    fitted = cast(Fitted, SimpleNamespace(config=SimpleNamespace(data=DATA), spec=SPEC))
+    fitted = cast(FittedModel, SimpleNamespace(config=SimpleNamespace(data=DATA), spec=SPEC))
     made = Subject(Path(), Path(), fitted, Settings(), RefitOptions())
     made.__dict__ |= {"marker": marker, "documents": list(documents)}
     return made

@@ -26,11 +26,11 @@ from pyro_rationale.evaluation.rate_curves import marks_of
 from pyro_rationale.experiments.baselines.methods import METHODS, Method
 from pyro_rationale.experiments.benchmark import runner as cells
 from pyro_rationale.experiments.benchmark import tables
-from pyro_rationale.experiments.benchmark.runner import CELL, DOCUMENTS, FIT, Workshop, for_selection
+from pyro_rationale.experiments.benchmark.runner import CELL, DOCUMENTS, FIT, GridRunner, for_selection
 from pyro_rationale.experiments.benchmark.spec import Cell, make_plan, read_plan
 from pyro_rationale.experiments.benchmark.summary import Block, figures_of, summarise
 from pyro_rationale.fitted import read_config
-from pyro_rationale.prediction.rationalizer import Marker
+from pyro_rationale.prediction.rationalizer import Rationalizer
 from pyro_rationale.training.fit import fit_run
 from tests.support.small_fit import ROOT, Break, refusal
 
@@ -44,8 +44,8 @@ TINY: dict[str, Any] = {
 }
 
 
-def tiny(out: Path, **changes: Any) -> Workshop:
-    return Workshop(replace(make_plan({**TINY, **changes}), out=out))
+def tiny(out: Path, **changes: Any) -> GridRunner:
+    return GridRunner(replace(make_plan({**TINY, **changes}), out=out))
 
 
 # The file.
@@ -212,7 +212,7 @@ def test_selection_never_sees_a_test_label(tmp_path: Path) -> None:
 def test_a_method_gets_no_test_text_and_no_gold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Corpus] = []
 
-    def spy(config: Config, corpus: Corpus, folder: Path) -> Marker:
+    def spy(config: Config, corpus: Corpus, folder: Path) -> Rationalizer:
         seen.append(corpus)
         return METHODS["relaxed"].fit(config, corpus, folder)
 
@@ -300,7 +300,7 @@ def test_an_interrupted_fit_is_taken_up(tmp_path: Path, monkeypatch: pytest.Monk
         fit_run(config, folder, progress=Break(steps=5), corpus=for_selection(broken.corpora[cell.corpus]))
     assert broken.state(cell) == "interrupted"
     steps = Break()
-    monkeypatch.setattr("pyro_rationale.training.fit.Silence", lambda: steps)
+    monkeypatch.setattr("pyro_rationale.training.fit.NullCallback", lambda: steps)
     broken.make(cell)
     assert steps.steps == -1 - 4  # nine in all
     assert broken.read(cell)["seconds"] is None
@@ -339,7 +339,7 @@ def test_two_processes_share_the_cells(tmp_path: Path) -> None:
 # Tests against the reference, and tables.
 
 
-def invented(shop: Workshop, cell: Cell, hits: list[int], cost: list[float]) -> None:
+def invented(shop: GridRunner, cell: Cell, hits: list[int], cost: list[float]) -> None:
     """A cell of documents with four words, two of them gold, two kept."""
     folder = shop.folder(cell)
     folder.mkdir(parents=True)
@@ -480,7 +480,7 @@ def test_hardkuma_steers_to_the_changes_that_rate_and_span_mean(tmp_path: Path) 
 def test_a_fit_that_diverges_is_told_and_the_others_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def diverges(*_: Any) -> Marker:
+    def diverges(*_: Any) -> Rationalizer:
         raise TrainingError("the loss is not finite")
 
     monkeypatch.setitem(METHODS, "relaxed", Method("it diverges", diverges))
@@ -491,7 +491,7 @@ def test_a_fit_that_diverges_is_told_and_the_others_go_on(
 
 def test_cells_that_others_hold_are_left_to_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = toml(tmp_path / "tiny.toml"), tmp_path / "out"
-    shop = Workshop(replace(read_plan(path), out=out))
+    shop = GridRunner(replace(read_plan(path), out=out))
     with shop.held(shop.plan.cells()[0]):
         text = run(capsys, path, "--out", out, "--seed", 0)
         assert "1 finished, 1 being made" in run(capsys, path, "--out", out, "--seed", 0, "--list")

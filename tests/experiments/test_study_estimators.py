@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from pyro_rationale.config import OWN_GUIDES
 from pyro_rationale.experiments.studies import estimators
-from pyro_rationale.experiments.studies.contenders import NEURAL, PAPER, REFERENCE, contenders, default
+from pyro_rationale.experiments.studies.estimator_variants import NEURAL, PAPER, REFERENCE, default, estimator_variants
 from pyro_rationale.experiments.studies.estimators import bar, study
 from pyro_rationale.inference.gradient_variance import BatchSpread
 from tests.support.small_fit import refusal, whole
@@ -37,7 +37,7 @@ def run(path: Path, guides: list[str], *words: object) -> dict[str, Any]:
 def test_every_row(tmp_path: Path, guide: str) -> None:
     result = run(tmp_path / "a.json", [guide], "--bias-draws", 0)
     (entry,) = result["runs"]
-    expected = [(row.name, row.penalties) for row in contenders(guide)]
+    expected = [(row.name, row.penalties) for row in estimator_variants(guide)]
     assert len(set(expected)) == len(expected)
     for state in ("trained", "untrained"):
         rows = entry[state]
@@ -58,7 +58,7 @@ def test_every_row(tmp_path: Path, guide: str) -> None:
 
 
 def test_bias_and_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimators, "contenders", lambda guide: FEW)
+    monkeypatch.setattr(estimators, "estimator_variants", lambda guide: FEW)
     result = run(tmp_path / "a.json", ["chain", "independent"], "--bias-draws", 2000)
     assert [entry["guide"] for entry in result["runs"]] == ["chain", "independent"]
     for entry in result["runs"]:
@@ -69,7 +69,7 @@ def test_bias_and_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_same_seed_gives_the_same_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimators, "contenders", lambda guide: FEW)
+    monkeypatch.setattr(estimators, "estimator_variants", lambda guide: FEW)
     words = ("--bias-draws", 0, "--state", "trained")
     entries = [run(tmp_path / name, ["chain"], *words)["runs"][0] for name in ("a", "b")]
     assert "untrained" not in entries[0]

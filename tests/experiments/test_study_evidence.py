@@ -18,7 +18,7 @@ from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.experiments.studies.bounds import Measured, bound_sizes, measure
 from pyro_rationale.experiments.studies.evidence import shorten, study
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.evidence import Bound, enumerate_masks
 from pyro_rationale.inference.posterior.psis import CONSTANT, TIES
 from tests.support.small_fit import refusal, whole
@@ -59,7 +59,7 @@ def test_the_weight_of_the_likelihood(tmp_path: Path) -> None:
     small = ("--number", 3, "--words", 4, "--samples", 20, "--repeats", 2)
     own, _ = study_json(tmp_path / "own.json", *small)
     one, _ = study_json(tmp_path / "one.json", *small, "--kappa", "1")
-    assert own["kappa"] == float(Fitted.load(whole(guide="chain")).model.kappa) != 1
+    assert own["kappa"] == float(FittedModel.load(whole(guide="chain")).model.kappa) != 1
     assert one["kappa"] == 1
     assert own["log_evidence"] != one["log_evidence"]
 
@@ -102,9 +102,9 @@ def test_only_long_documents_are_cut() -> None:
     assert shorten(documents, 0) == (list(documents), 0)
 
 
-def loaded(guide: str, **options: str) -> tuple[Fitted, Sequence[Document]]:
+def loaded(guide: str, **options: str) -> tuple[FittedModel, Sequence[Document]]:
     """A run and its test documents."""
-    fitted = Fitted.load(whole(guide=guide, **options), "cpu")
+    fitted = FittedModel.load(whole(guide=guide, **options), "cpu")
     return fitted, load_corpus(fitted.config.data, fitted.spec).test
 
 

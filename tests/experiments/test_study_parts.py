@@ -24,7 +24,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.studies.attention import Attention
 from pyro_rationale.experiments.studies.cells import Study
 from pyro_rationale.experiments.studies.positions import position_metrics
-from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS, Arm
+from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS, Variant
 from pyro_rationale.experiments.studies.questions import answer, share_out
 from pyro_rationale.experiments.studies.questions import study as questions
 from pyro_rationale.inference import MaskELBO
@@ -197,7 +197,7 @@ def test_processes_share_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """Each cell is made once, by whoever comes first; who needs one that is being made waits for it."""
     made: list[tuple[str, int]] = []
 
-    def fit(self: Study, arm: Arm, seed: int, place: Path) -> dict[str, Any]:
+    def fit(self: Study, arm: Variant, seed: int, place: Path) -> dict[str, Any]:
         made.append((arm.name, seed))
         time.sleep(0.02)
         return {"mse": float(seed)}

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from pyro_rationale.experiments.studies.posterior import study as posterior
 from pyro_rationale.experiments.studies.sbc import study as sbc
 from pyro_rationale.inference.posterior.gibbs import MaskChains, gibbs_posterior
-from pyro_rationale.inference.posterior.log_joint import Scorer
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.posterior.mcmc_diagnostics import mixing
 from tests.support.small_fit import refusal, whole
 from tests.support.tiny import texts, tiny_model
@@ -105,6 +105,6 @@ def test_r_hat_is_one_for_chains_that_mix_and_infinite_for_chains_that_stand_sti
 
 def test_gibbs_chains_on_short_documents_mix() -> None:
     batch = texts(padding=1)
-    found = mixing(gibbs_posterior(Scorer(tiny_model(kappa=2.0).eval(), batch), 4, 200, 20), batch.lengths)
+    found = mixing(gibbs_posterior(CachedLogJoint(tiny_model(kappa=2.0).eval(), batch), 4, 200, 20), batch.lengths)
     assert float(found.r_hat.max()) < 1.05
     assert float(found.ess.min()) > 200

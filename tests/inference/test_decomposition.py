@@ -15,7 +15,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior, LinearChain, MaskDistribution
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference.objectives import decomposition as comparison
 from pyro_rationale.inference.objectives.decomposition import (
@@ -208,12 +208,12 @@ def test_another_prior_without_drawing_again(name: str) -> None:
 # A whole run.
 
 
-def run(kind: str = "regression", name: str = "chain") -> tuple[Fitted, list[Document]]:
+def run(kind: str = "regression", name: str = "chain") -> tuple[FittedModel, list[Document]]:
     """A tiny run in float64, and three documents of its words."""
     words = [f"w{number}" for number in range(2, WORDS)]
     vocabulary = Vocabulary(words)
     assert len(vocabulary) == WORDS
-    fitted = Fitted(
+    fitted = FittedModel(
         Config(), SPECS[kind], vocabulary, tiny_model(kind, 6.0), tiny_guide(name), torch.device("cpu")
     ).eval()
     batch = texts(kind=kind)

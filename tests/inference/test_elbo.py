@@ -18,7 +18,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference import Estimate, MaskELBO, TemperedTraceGraph, objective_report
 from pyro_rationale.inference.objectives.report import batch_terms
@@ -244,9 +244,9 @@ def test_lambdas_and_the_prior_are_two_names_of_one_thing() -> None:
 # The report.
 
 
-def fitted(kind: str, name: str, kappa: float = 2.0) -> Fitted:
+def fitted(kind: str, name: str, kappa: float = 2.0) -> FittedModel:
     words = Vocabulary(f"w{i}" for i in range(WORDS - 2))
-    return Fitted(
+    return FittedModel(
         Config(), SPECS[kind], words, tiny_model(kind, kappa), tiny_guide(name), torch.device("cpu")
     ).eval()
 

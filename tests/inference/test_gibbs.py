@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.gibbs import BlockGibbs, dispersed, gibbs_posterior
-from pyro_rationale.inference.posterior.log_joint import Scorer
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from tests.inference.test_importance import posteriors
 from tests.support.oracle import Oracle, chi_square_z
 from tests.support.tiny import LENGTHS, texts, tiny_guide, tiny_model
@@ -46,7 +46,7 @@ def test_a_move_leaves_the_posterior_as_it_is(move: str, proposal: str | None) -
     model, batch = tiny_model(kappa=KAPPA).eval(), texts(padding=2)
     oracles = posteriors(model, "regression")
     law = None if proposal is None else discrete(tiny_guide(proposal).posterior(batch))
-    chains = BlockGibbs(Scorer(model, batch), 3, law)
+    chains = BlockGibbs(CachedLogJoint(model, batch), 3, law)
     z = from_tables(oracles, 10_000, batch.tokens.shape[1])
     for _ in range(3):
         z = MOVES[move](chains, z)
@@ -59,7 +59,7 @@ def test_chains_find_the_posterior_from_one_mask(kind: str, block: int) -> None:
     model, batch = tiny_model(kind, kappa=KAPPA).eval(), texts(kind=kind, padding=1)
     oracles = posteriors(model, kind)
     start = batch.mask.double().expand(CHAINS, -1, -1)
-    found = BlockGibbs(Scorer(model, batch), block).run(start, draws=1, warmup=15)
+    found = BlockGibbs(CachedLogJoint(model, batch), block).run(start, draws=1, warmup=15)
     z = found.masks[:, 0].double()
     assert misfit(oracles, z) < 4
     for row, oracle in enumerate(oracles):
@@ -71,7 +71,7 @@ def test_chains_find_the_posterior_from_one_mask(kind: str, block: int) -> None:
 def test_averaged_conditionals_are_the_marginals_and_less_noisy_than_draws() -> None:
     model, batch = tiny_model(kappa=KAPPA).eval(), texts()
     oracles = posteriors(model, "regression")
-    found = gibbs_posterior(Scorer(model, batch), chains=200, draws=50, warmup=10)
+    found = gibbs_posterior(CachedLogJoint(model, batch), chains=200, draws=50, warmup=10)
     truth = oracles[0].mean
     by_draws = found.masks.double().mean(1)[:, 0] - truth  # (C, T)
     by_conditionals = found.inclusion[:, 0] - truth
@@ -83,14 +83,14 @@ def test_averaged_conditionals_are_the_marginals_and_less_noisy_than_draws() -> 
 def test_a_leap_from_the_posterior_itself_is_always_taken() -> None:
     batch = texts()
     model = tiny_model(kappa=1e-9).eval()  # the posterior is the prior
-    chains = BlockGibbs(Scorer(model, batch))
+    chains = BlockGibbs(CachedLogJoint(model, batch))
     found = chains.run(dispersed(chains.scorer, 50), draws=5, warmup=0)
     torch.testing.assert_close(found.leaps, torch.ones(3, dtype=torch.float64))
 
 
 def test_orders_are_permutations_with_padding_behind() -> None:
     batch = texts(padding=2)
-    chains = BlockGibbs(Scorer(tiny_model().eval(), batch))
+    chains = BlockGibbs(CachedLogJoint(tiny_model().eval(), batch))
     for _ in range(20):
         for order in (chains.neighbours(), chains.scattered()):
             for row, length in enumerate(LENGTHS):
@@ -100,7 +100,7 @@ def test_orders_are_permutations_with_padding_behind() -> None:
 
 def test_chains_start_far_apart_and_are_kept_as_asked() -> None:
     batch = texts(padding=1)
-    scorer = Scorer(tiny_model().eval(), batch)
+    scorer = CachedLogJoint(tiny_model().eval(), batch)
     start = dispersed(scorer, 6, discrete(tiny_guide("relaxed").posterior(batch)))
     assert start.shape == (6, 3, 6)
     assert float(start[0].sum()) == 0
@@ -113,4 +113,4 @@ def test_chains_start_far_apart_and_are_kept_as_asked() -> None:
 
 def test_a_block_has_a_word() -> None:
     with pytest.raises(ValueError, match="at least 1 word"):
-        BlockGibbs(Scorer(tiny_model(), texts()), 0)
+        BlockGibbs(CachedLogJoint(tiny_model(), texts()), 0)

@@ -11,7 +11,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.evidence import all_masks
 from pyro_rationale.inference.posterior.importance import WeightedMasks, exact_draws, importance_posterior
-from pyro_rationale.inference.posterior.log_joint import Scorer
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.posterior.log_weights import log_joint
 from pyro_rationale.models import RationaleModel
 from tests.support.oracle import Oracle, chi_square_z
@@ -30,7 +30,7 @@ def posteriors(model: RationaleModel, kind: str) -> list[Oracle]:
 def test_the_scorer_agrees_with_the_oracle_and_with_the_weights_of_the_model(kind: str) -> None:
     model = tiny_model(kind, kappa=3.0).eval()
     batch = texts(kind=kind, padding=2)
-    scorer = Scorer(model, batch, rows=7)
+    scorer = CachedLogJoint(model, batch, rows=7)
     for row, one in enumerate(exact(model, tiny_guide("independent"), texts(kind=kind))):
         z = torch.nn.functional.pad(one.p.masks, (0, 7 - one.p.n))[:, None].expand(-1, 3, -1)
         expected = one.p.log_probs + one.kappa * one.log_likelihood.detach()
@@ -46,13 +46,13 @@ def test_the_scorer_agrees_with_the_oracle_and_with_the_weights_of_the_model(kin
 def test_the_scorer_reads_each_mask_once_and_forgets_when_it_holds_too_much() -> None:
     batch = texts()
     model = tiny_model().eval()
-    scorer = Scorer(model, batch)
+    scorer = CachedLogJoint(model, batch)
     z = all_masks(0, 32, 5, torch.zeros((), dtype=torch.float64))[:, None] * batch.mask
     first = scorer(z)
     assert scorer.read == sum(2**length for length in LENGTHS)
     assert torch.equal(first, scorer(z))
     assert scorer.read == sum(2**length for length in LENGTHS)
-    forgetful = Scorer(model, batch, remember=10)
+    forgetful = CachedLogJoint(model, batch, remember=10)
     for _ in range(2):
         torch.testing.assert_close(torch.cat([forgetful(part) for part in z.split(5)]), first)
     assert forgetful.read > scorer.read
@@ -61,9 +61,9 @@ def test_the_scorer_reads_each_mask_once_and_forgets_when_it_holds_too_much() ->
 
 def test_a_scorer_needs_targets_and_enumeration_short_documents() -> None:
     with pytest.raises(ValueError, match="targets"):
-        Scorer(tiny_model(), texts(kind=None))
+        CachedLogJoint(tiny_model(), texts(kind=None))
     with pytest.raises(ConfigError, match="12 words, got a document of 13"):
-        exact_draws(Scorer(tiny_model(), texts((13, 2, 1))), 5)
+        exact_draws(CachedLogJoint(tiny_model(), texts((13, 2, 1))), 5)
 
 
 @pytest.mark.parametrize("name", ["chain", "independent", "relaxed", "recurrent"])
@@ -71,7 +71,7 @@ def test_a_scorer_needs_targets_and_enumeration_short_documents() -> None:
 def test_resampled_marginals_are_those_of_the_posterior(kind: str, name: str) -> None:
     model, batch = tiny_model(kind, kappa=2.0).eval(), texts(kind=kind, padding=1)
     q = discrete(tiny_guide(name).posterior(batch))
-    found = importance_posterior(Scorer(model, batch), q, SAMPLES, rows=9000)
+    found = importance_posterior(CachedLogJoint(model, batch), q, SAMPLES, rows=9000)
     assert found.masks.shape == (SAMPLES, 3, 6)
     for row, oracle in enumerate(posteriors(model, kind)):
         n = oracle.n
@@ -87,7 +87,7 @@ def test_resampled_marginals_are_those_of_the_posterior(kind: str, name: str) ->
 @pytest.mark.parametrize("how", ["resampled", "exact"])
 def test_drawn_masks_are_of_the_posterior(how: str) -> None:
     model, batch = tiny_model(kappa=2.0).eval(), texts(padding=1)
-    scorer = Scorer(model, batch)
+    scorer = CachedLogJoint(model, batch)
     if how == "exact":
         drawn = exact_draws(scorer, 6000).double()
     else:

@@ -11,7 +11,7 @@ from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior import refinement as room
 from pyro_rationale.inference.posterior.evidence import enumerate_masks
-from pyro_rationale.inference.posterior.log_joint import Scorer
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.posterior.refinement import amortization_gap, chain_parameters, refine
 from tests.support.tiny import exact, texts, tiny_guide, tiny_model
 
@@ -19,7 +19,7 @@ from tests.support.tiny import exact, texts, tiny_guide, tiny_model
 @pytest.mark.parametrize(("kind", "tau"), [("regression", 1.0), ("binary", 0.5), ("multiclass", 1.0)])
 def test_on_two_words_any_posterior_is_a_chain_and_refining_finds_it(kind: str, tau: float) -> None:
     model, batch = tiny_model(kind).eval(), texts((2, 2, 1), padding=1, kind=kind)
-    scorer = Scorer(model, batch, kappa=2.0)
+    scorer = CachedLogJoint(model, batch, kappa=2.0)
     q = discrete(tiny_guide("chain").posterior(batch))
     found = refine(model, q, batch, tau, kappa=2.0, steps=150)
     gap = amortization_gap(scorer, q, found, tau)
@@ -44,7 +44,7 @@ def test_where_the_target_says_nothing_the_refined_chain_is_the_prior() -> None:
 def test_refining_comes_between_the_guide_and_the_evidence(name: str) -> None:
     model, batch, guide = tiny_model(kappa=2.0).eval(), texts(padding=1), tiny_guide(name)
     q = discrete(guide.posterior(batch))
-    scorer = Scorer(model, batch)
+    scorer = CachedLogJoint(model, batch)
     gap = amortization_gap(scorer, q, refine(model, q, batch, steps=60))
     for row, one in enumerate(exact(model, guide, batch)):
         torch.testing.assert_close(gap.amortized[row], one.objective(1.0).detach())
@@ -59,7 +59,7 @@ def test_refining_comes_between_the_guide_and_the_evidence(name: str) -> None:
 def test_gaps_from_draws_are_the_exact_ones(name: str, tau: float, monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = tiny_model(kappa=2.0).eval(), texts(padding=1)
     q = discrete(tiny_guide(name).posterior(batch))
-    scorer = Scorer(model, batch)
+    scorer = CachedLogJoint(model, batch)
     refined = refine(model, q, batch, tau, steps=20)
     truth = amortization_gap(scorer, q, refined, tau)
     monkeypatch.setattr(room, "LONGEST", 0)
@@ -69,7 +69,7 @@ def test_gaps_from_draws_are_the_exact_ones(name: str, tau: float, monkeypatch: 
 
 def test_draws_of_both_laws_come_from_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = tiny_model(kappa=2.0).eval(), texts()
-    scorer = Scorer(model, batch)
+    scorer = CachedLogJoint(model, batch)
     monkeypatch.setattr(room, "LONGEST", 0)
     for name in ("chain", "independent"):
         q = discrete(tiny_guide(name).posterior(batch))

@@ -13,7 +13,7 @@ from torch import Tensor
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
 from pyro_rationale.inference.posterior.importance import exact_draws, importance_posterior
-from pyro_rationale.inference.posterior.log_joint import Scorer
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.posterior.sbc import Sampler, Verdict, judge, ranks_of, sbc_ranks, simulate, uniform_band
 from tests.support.tiny import SPECS, replicate, texts, tiny_model
 
@@ -21,27 +21,27 @@ DRAWS = 49
 KAPPA = {"regression": 3.0, "binary": 1.0, "multiclass": 1.0}
 
 
-def exactly(scorer: Scorer) -> Tensor:
+def exactly(scorer: CachedLogJoint) -> Tensor:
     return exact_draws(scorer, DRAWS)
 
 
-def from_prior(scorer: Scorer) -> Tensor:
+def from_prior(scorer: CachedLogJoint) -> Tensor:
     return scorer.prior.sample((DRAWS,))
 
 
-def too_sure(scorer: Scorer) -> Tensor:
-    return exactly(Scorer(scorer.model, scorer.batch, scorer.kappa * 6.0))
+def too_sure(scorer: CachedLogJoint) -> Tensor:
+    return exactly(CachedLogJoint(scorer.model, scorer.batch, scorer.kappa * 6.0))
 
 
-def too_unsure(scorer: Scorer) -> Tensor:
-    return exactly(Scorer(scorer.model, scorer.batch, scorer.kappa / 6.0))
+def too_unsure(scorer: CachedLogJoint) -> Tensor:
+    return exactly(CachedLogJoint(scorer.model, scorer.batch, scorer.kappa / 6.0))
 
 
-def resampled(scorer: Scorer) -> Tensor:
+def resampled(scorer: CachedLogJoint) -> Tensor:
     return importance_posterior(scorer, scorer.prior, 4000).resample(DRAWS)
 
 
-def walked(scorer: Scorer) -> Tensor:
+def walked(scorer: CachedLogJoint) -> Tensor:
     return gibbs_posterior(scorer, chains=7, draws=DRAWS // 7, warmup=8, thin=4).masks.flatten(0, 1)
 
 

@@ -6,7 +6,7 @@ import pytest
 from torch import Tensor
 
 from pyro_rationale.inference import MaskELBO
-from pyro_rationale.inference.estimators._score_function import against_the_others
+from pyro_rationale.inference.estimators._score_function import leave_one_out_advantage
 from pyro_rationale.inference.objectives.elbo import Draws
 from tests.support.estimator_checks import worst
 
@@ -28,7 +28,7 @@ class ForgottenFuture(MaskELBO):
     """The prefixes' penalties as if a decision did not change what comes after it."""
 
     def _surrogate(self, draws: Draws) -> Tensor:
-        reward = against_the_others(draws.reconstruction.detach())
+        reward = leave_one_out_advantage(draws.reconstruction.detach())
         return draws.reconstruction.sum() - draws.terms.kl.sum() + (reward * draws.q.log_prob(draws.z)).sum()
 
 
@@ -55,7 +55,7 @@ class ForgottenLinearPart(MaskELBO):
     def _surrogate(self, draws: Draws) -> Tensor:
         assert draws.slopes is not None
         reward = draws.reconstruction - (draws.slopes * draws.z).sum(-1)
-        return exact_part(draws) + (against_the_others(reward.detach()) * draws.q.log_prob(draws.z)).sum()
+        return exact_part(draws) + (leave_one_out_advantage(reward.detach()) * draws.q.log_prob(draws.z)).sum()
 
 
 class DividedSignal(MaskELBO):

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from pyro_rationale.nn import POOLINGS, READERS, BiLSTM, Encoder, make_embedding
 from pyro_rationale.nn.generator import reverse_words
-from pyro_rationale.nn.kernels.gated_lstm import gated_lstm, gradient_of_weights_alone
+from pyro_rationale.nn.kernels.gated_lstm import gated_lstm, mask_gradient_only
 from pyro_rationale.nn.packing import compact
 from pyro_rationale.nn.pooling import make_pooling
-from pyro_rationale.nn.sequence import LSTMReader
+from pyro_rationale.nn.sequence import LSTMEncoder
 
 KINDS = pytest.mark.parametrize(("reader", "pooling"), list(itertools.product(READERS, POOLINGS)))
 WORDS = 9
@@ -58,7 +58,7 @@ def test_gated_lstm_gradient_of_the_weights_alone() -> None:
     shapes = (3, 5, 8), (8, 2), (3, 5)
     arguments = tuple(torch.rand(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
     expected = torch.autograd.grad(gated_lstm(*arguments).square().sum(), arguments[2])[0]
-    with gradient_of_weights_alone():
+    with mask_gradient_only():
         states = gated_lstm(*arguments)
     found = torch.autograd.grad(states.square().sum(), arguments, allow_unused=True)
     assert [value is None for value in found] == [True, True, False]
@@ -105,7 +105,7 @@ def test_gated_lstm_leaves_the_incoming_gradient_alone() -> None:
 
 def test_gated_lstm_is_torchs_at_weight_one() -> None:
     """Values and gradients of all four parameters."""
-    reader = LSTMReader(3, 4).double()
+    reader = LSTMEncoder(3, 4).double()
     inputs, ones = double(5, 7, 3), torch.ones(5, 7, dtype=torch.float64)
     target = double(5, 7, 4)
     results = []
@@ -116,7 +116,7 @@ def test_gated_lstm_is_torchs_at_weight_one() -> None:
 
 
 def test_gated_lstm_copies_its_state_at_weight_zero() -> None:
-    reader = LSTMReader(3, 4).double()
+    reader = LSTMEncoder(3, 4).double()
     inputs = double(1, 5, 3)
     weights = torch.tensor([[0.0, 1.0, 0.0, 1.0, 0.0]], dtype=torch.float64)
     states = reader(inputs, weights, False)

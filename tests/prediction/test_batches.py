@@ -16,10 +16,10 @@ from pyro_rationale.data.documents import from_text
 from pyro_rationale.data.parallel import in_order
 from pyro_rationale.distributions import IndependentMask, LinearChain
 from pyro_rationale.errors import DataError
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction import draws
 from pyro_rationale.prediction.draws import distinct, uniforms
-from pyro_rationale.prediction.predictor import Reading, ReadingOptions, read
+from pyro_rationale.prediction.predictor import PredictOptions, Reading, read
 from pyro_rationale.prediction.units import Mixture
 from tests.support.small_fit import whole
 
@@ -51,8 +51,8 @@ def numbers(reading: Reading) -> list[float]:
 @pytest.mark.parametrize("guide", ["relaxed", "independent", "chain", "recurrent"])
 @pytest.mark.parametrize("rule", ["mode", "threshold", "sample"])
 def test_in_batches_as_one_at_a_time(guide: str, rule: str) -> None:
-    fitted = Fitted.load(whole(guide=guide), "cpu")
-    options = ReadingOptions(decode=rule, samples=30, alternatives=5, threshold=0.3, seed=4)
+    fitted = FittedModel.load(whole(guide=guide), "cpu")
+    options = PredictOptions(decode=rule, samples=30, alternatives=5, threshold=0.3, seed=4)
     alone = list(read(fitted, documents(), options))
     for size in (4, 64):
         together = list(read(fitted, iter(documents()), options, size))
@@ -66,8 +66,8 @@ def test_in_batches_as_one_at_a_time(guide: str, rule: str) -> None:
 
 def test_more_texts_than_a_pool_holds_come_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyro_rationale.prediction.predictor._POOL", 2)
-    fitted = Fitted.load(whole(guide="relaxed"), "cpu")
-    found = read(fitted, documents(), ReadingOptions(samples=3), 3)
+    fitted = FittedModel.load(whole(guide="relaxed"), "cpu")
+    found = read(fitted, documents(), PredictOptions(samples=3), 3)
     assert [reading.document for reading in found] == documents()
 
 
@@ -132,8 +132,8 @@ def test_intervals_of_many_documents_at_once() -> None:
 @pytest.mark.parametrize("guide", ["relaxed", "recurrent"])
 def test_any_number_of_threads_reads_the_same(guide: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyro_rationale.prediction.predictor._POOL", 1)
-    fitted = Fitted.load(whole(guide=guide), "cpu")
-    options = ReadingOptions(samples=20)
+    fitted = FittedModel.load(whole(guide=guide), "cpu")
+    options = PredictOptions(samples=20)
     before = torch.get_rng_state()
     fitted.guide.train()
     found = [list(read(fitted, iter(documents() * 4), options, 2, threads)) for threads in (0, 1, 3)]

@@ -17,14 +17,14 @@ from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.documents import from_text
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.log_weights import log_weights
 from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import DITHER, open_groups
-from pyro_rationale.prediction.posterior_draws import LONGEST, Inspected, inspect_documents, run_lengths
-from pyro_rationale.prediction.predictor import ReadingOptions, read
+from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentPosterior, inspect_documents, run_lengths
+from pyro_rationale.prediction.predictor import PredictOptions, read
 from pyro_rationale.prediction.units import noise_of
 from tests.support.small_fit import table, whole
 
@@ -34,17 +34,17 @@ SAMPLES = 400
 
 
 @pytest.fixture(scope="module", params=["relaxed", "recurrent"])
-def fitted(request: pytest.FixtureRequest) -> Fitted:
-    return Fitted.load(whole(guide=request.param), "cpu")
+def fitted(request: pytest.FixtureRequest) -> FittedModel:
+    return FittedModel.load(whole(guide=request.param), "cpu")
 
 
 @pytest.fixture(scope="module")
-def documents(fitted: Fitted) -> list[Document]:
+def documents(fitted: FittedModel) -> list[Document]:
     return list(load_corpus(fitted.config.data, fitted.spec).test[:6])
 
 
 @pytest.fixture(scope="module")
-def inspected(fitted: Fitted, documents: list[Document]) -> list[Inspected]:
+def inspected(fitted: FittedModel, documents: list[Document]) -> list[DocumentPosterior]:
     return list(inspect_documents(fitted, documents, SAMPLES, seed=1))
 
 
@@ -53,7 +53,7 @@ def z_score(values: Any, mean: float) -> float:
     return float(values.mean() - mean) / max(float(spread), 1e-12)
 
 
-def test_masks_come_from_the_guide_and_from_the_prior(fitted: Fitted, inspected: list[Inspected]) -> None:
+def test_masks_come_from_the_guide_and_from_the_prior(fitted: FittedModel, inspected: list[DocumentPosterior]) -> None:
     for item in inspected:
         lengths = torch.tensor([len(item.document.tokens)])
         prior = fitted.model.prior.distribution(lengths, int(lengths), torch.float64).mean[0].numpy()
@@ -67,9 +67,9 @@ def test_masks_come_from_the_guide_and_from_the_prior(fitted: Fitted, inspected:
             assert (np.abs(draws.z.mean(0) - mean)[clear] < 5 * error).all()
 
 
-def test_they_are_the_draws_that_explain_shows(fitted: Fitted, inspected: list[Inspected]) -> None:
+def test_they_are_the_draws_that_explain_shows(fitted: FittedModel, inspected: list[DocumentPosterior]) -> None:
     documents = [item.document for item in inspected]
-    options = ReadingOptions(samples=SAMPLES, seed=1, alternatives=SAMPLES + 1)
+    options = PredictOptions(samples=SAMPLES, seed=1, alternatives=SAMPLES + 1)
     for item, reading in zip(inspected, read(fitted, documents, options), strict=True):
         drawn = {row.tobytes() for row in item.posterior.z}
         shown = [other for other in reading.alternatives if other.frequency > 0]
@@ -79,7 +79,7 @@ def test_they_are_the_draws_that_explain_shows(fitted: Fitted, inspected: list[I
         assert item.mode.astype(bool).tolist() == list(reading.mode)
 
 
-def test_a_document_has_the_same_draws_in_any_company(fitted: Fitted, inspected: list[Inspected]) -> None:
+def test_a_document_has_the_same_draws_in_any_company(fitted: FittedModel, inspected: list[DocumentPosterior]) -> None:
     alone = next(inspect_documents(fitted, [inspected[3].document], SAMPLES, seed=1))
     assert (alone.posterior.z == inspected[3].posterior.z).all()
     assert (alone.prior.y == inspected[3].prior.y).all()
@@ -87,7 +87,7 @@ def test_a_document_has_the_same_draws_in_any_company(fitted: Fitted, inspected:
     assert (other.prior.z != inspected[3].prior.z).any()
 
 
-def test_weights_are_those_of_the_model_and_the_guide(fitted: Fitted, inspected: list[Inspected]) -> None:
+def test_weights_are_those_of_the_model_and_the_guide(fitted: FittedModel, inspected: list[DocumentPosterior]) -> None:
     for item in inspected:
         batch = encode_batch([item.document], fitted.vocabulary, fitted.spec)
         with torch.no_grad():
@@ -105,7 +105,7 @@ def test_weights_are_those_of_the_model_and_the_guide(fitted: Fitted, inspected:
         assert weights.elpd == pytest.approx(math.log(np.exp(weights.log_likelihood).mean()))
 
 
-def test_ratings_are_drawn_around_the_predictions(fitted: Fitted, inspected: list[Inspected]) -> None:
+def test_ratings_are_drawn_around_the_predictions(fitted: FittedModel, inspected: list[DocumentPosterior]) -> None:
     batch = encode_batch([inspected[0].document], fitted.vocabulary, fitted.spec)
     noise = noise_of(fitted.model.predictive(batch, torch.zeros(1, *batch.tokens.shape)), fitted.spec)[0, 0]
     for draws in (inspected[0].posterior, inspected[0].prior):
@@ -132,7 +132,7 @@ def test_runs_are_counted() -> None:
 
 
 def test_the_file_holds_what_was_drawn(
-    fitted: Fitted, documents: list[Document], inspected: list[Inspected], tmp_path: Path
+    fitted: FittedModel, documents: list[Document], inspected: list[DocumentPosterior], tmp_path: Path
 ) -> None:
     unrated = replace(documents[2], id=documents[1].id, targets=(math.nan,), gold=None)
     chosen = [*documents[:2], unrated, *documents[3:]]
@@ -189,7 +189,7 @@ def test_every_kind_of_target(tmp_path: Path, kind: str, prediction: tuple[str, 
     from tests.support.small_fit import fit_small
 
     fit_small(tmp_path / "run", **corpus(tmp_path, kind))
-    fitted = Fitted.load(tmp_path / "run", "cpu")
+    fitted = FittedModel.load(tmp_path / "run", "cpu")
     test = load_corpus(fitted.config.data, fitted.spec).test
     write_posterior(tmp_path / "p.nc", fitted, test[:3], Size(40, 2))
     with open_groups(tmp_path / "p.nc") as tree:
@@ -211,7 +211,7 @@ def test_every_kind_of_target(tmp_path: Path, kind: str, prediction: tuple[str, 
             assert shares[:, 1] == pytest.approx(means if kind == "binary" else means[:, 1], abs=0.3)
 
 
-def test_texts_without_targets_and_without_words(fitted: Fitted, tmp_path: Path) -> None:
+def test_texts_without_targets_and_without_words(fitted: FittedModel, tmp_path: Path) -> None:
     texts = [from_text("empty", "", (), 40), from_text("short", "nice look", (), 40)]
     write_posterior(tmp_path / "p.nc", fitted, texts, Size(16, 4))
     with open_groups(tmp_path / "p.nc") as tree:
@@ -224,7 +224,7 @@ def test_texts_without_targets_and_without_words(fitted: Fitted, tmp_path: Path)
 
 
 def test_memory_does_not_grow_with_the_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted, size = Fitted.load(whole(guide="relaxed"), "cpu"), Size(1000, 4)
+    fitted, size = FittedModel.load(whole(guide="relaxed"), "cpu"), Size(1000, 4)
     document = load_corpus(fitted.config.data, fitted.spec).test[0]
     monkeypatch.setattr("pyro_rationale.prediction.inference_data.BLOCK", 2**18)  # a document or two at once
 
@@ -252,6 +252,6 @@ def test_sizes() -> None:
         Size(15, 4)
 
 
-def test_no_documents_are_refused(fitted: Fitted, tmp_path: Path) -> None:
+def test_no_documents_are_refused(fitted: FittedModel, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least one document"):
         write_posterior(tmp_path / "p.nc", fitted, [])

@@ -19,8 +19,8 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import IndependentMask, RelaxedMask
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents, targets_of
-from pyro_rationale.prediction.predictor import DecodeOptions, Reading, ReadingOptions, decode, decode_all, read
-from pyro_rationale.prediction.units import Mixture, on_scale
+from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, Reading, decode, decode_all, read
+from pyro_rationale.prediction.units import Mixture, clip_to_range
 
 WORDS = ("bad", "good", "maybe", "the")
 LOGITS = {"bad": 3.0, "good": 3.0, "maybe": 0.4, "the": -3.0}
@@ -82,7 +82,7 @@ def document(words: str, *targets: float, gold: str | None = None) -> Document:
 
 
 def one(words: str, kind: str = "regression", **options: Any) -> Reading:
-    (reading,) = read(fake(kind), [document(words)], ReadingOptions(**options))
+    (reading,) = read(fake(kind), [document(words)], PredictOptions(**options))
     return reading
 
 
@@ -154,7 +154,7 @@ def test_a_kept_mask_that_was_never_drawn_is_no_alternative() -> None:
 
 def test_same_answer_alone_or_in_company() -> None:
     documents = [document("the good maybe"), document("bad"), document("maybe maybe maybe the bad good")]
-    options = ReadingOptions(decode="sample", samples=20)
+    options = PredictOptions(decode="sample", samples=20)
     together = list(read(fake(), documents, options))
     for i in (2, 0, 1):
         assert list(read(fake(), [documents[i]], options)) == [together[i]]
@@ -167,7 +167,7 @@ def test_a_relaxed_guide_is_read_by_hard_masks() -> None:
     fitted.guide.posterior = lambda batch: RelaxedMask(table(LOGITS)[batch.tokens], batch.lengths, temperature=0.5)
     documents = [document("maybe good maybe the")]
     for rule in ("mode", "sample"):
-        options = ReadingOptions(decode=rule, samples=200, alternatives=9)
+        options = PredictOptions(decode=rule, samples=200, alternatives=9)
         assert list(read(fitted, documents, options)) == list(read(fake(), documents, options))
     hard = decode(fitted.guide.posterior(encode_batch(documents, VOCABULARY, fitted.spec)), "sample")
     assert set(hard.unique().tolist()) <= {0.0, 1.0}
@@ -256,8 +256,8 @@ def test_the_interval_is_of_all_rationales_not_of_the_one_shown() -> None:
 def test_each_target_has_its_own_scale_and_classes_have_none() -> None:
     two = TargetSpec("regression", ("stars", "marks"), ranges=((1.0, 5.0), (-10.0, 0.0)))
     values = np.array([[0.5, 0.5], [3.0, -3.0], [9.0, -11.0]])
-    assert on_scale(values, two).tolist() == [[1.0, 0.0], [3.0, -3.0], [5.0, -10.0]]
-    assert on_scale(values, SPECS["multiclass"]) is values
+    assert clip_to_range(values, two).tolist() == [[1.0, 0.0], [3.0, -3.0], [5.0, -10.0]]
+    assert clip_to_range(values, SPECS["multiclass"]) is values
 
 
 def test_wrong_options_name_their_flag() -> None:
@@ -271,7 +271,7 @@ def test_wrong_options_name_their_flag() -> None:
     }
     for flag, wrong in wrongs.items():
         with pytest.raises(ConfigError, match=f"--{flag}"):
-            ReadingOptions(**{flag: wrong})
+            PredictOptions(**{flag: wrong})
     with pytest.raises(ConfigError, match="--threshold"):
         DecodeOptions(threshold=float("nan"))
 

@@ -22,8 +22,8 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.evaluation.evaluate import evaluate_documents
-from pyro_rationale.fitted import Fitted
-from pyro_rationale.prediction.predictor import ReadingOptions
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.predictor import PredictOptions
 from pyro_rationale.prediction.predictor import read as read_all
 from pyro_rationale.reporting.html import contents_of, write_report
 from pyro_rationale.reporting.html.charts import BOTTOM, LEFT, RIGHT, TOP, frame, ticks
@@ -300,7 +300,7 @@ def test_runs_of_ones() -> None:
 
 
 def test_prior_and_posterior_are_drawn_as_they_are() -> None:
-    fitted = Fitted.load(whole(guide="chain"), "cpu")
+    fitted = FittedModel.load(whole(guide="chain"), "cpu")
     documents = load_corpus(fitted.config.data, fitted.spec).test
     asked = ChainPrior.from_rate_span(0.4, 3.0)
     before = torch.random.get_rng_state()
@@ -317,7 +317,7 @@ def test_prior_and_posterior_are_drawn_as_they_are() -> None:
     assert found.rate.prior_mean == pytest.approx(expected["prior"], abs=0.02)
     assert found.rate.asked_mean == pytest.approx(expected["asked"], abs=0.02)
     assert found.asked["rate"] == pytest.approx(0.4)
-    readings = list(read_all(fitted, documents, ReadingOptions(samples=1)))
+    readings = list(read_all(fitted, documents, PredictOptions(samples=1)))
     marginals = np.mean([np.mean(reading.inclusion) for reading in readings])
     assert found.rate.posterior_mean == pytest.approx(marginals, abs=0.02)
     assert selection_of(fitted, documents, fitted.model.prior, draws=2).rate.asked is None
@@ -327,7 +327,7 @@ def test_prior_and_posterior_are_drawn_as_they_are() -> None:
 
 def test_a_report_of_a_run_says_what_evaluate_says(tmp_path: Path) -> None:
     folder = whole(guide="chain")
-    fitted = Fitted.load(folder, "cpu")
+    fitted = FittedModel.load(folder, "cpu")
     documents = load_corpus(fitted.config.data, fitted.spec).test
     found = contents_of(fitted, read_all(fitted, documents), folder, data="planted")
     metrics = evaluate_documents(fitted, documents)

@@ -25,7 +25,7 @@ from pyro_rationale.errors import ConfigError, RunError, TrainingError
 from pyro_rationale.inference.objectives.elbo import Estimate, MaskELBO
 from pyro_rationale.training.fit import Fit
 from pyro_rationale.training.history import StepTotals
-from pyro_rationale.training.model_selection import Watch
+from pyro_rationale.training.model_selection import ModelSelection
 from pyro_rationale.training.rate_control import RateControl
 from pyro_rationale.training.schedules import cooling
 from pyro_rationale.training.trainer import Trainer
@@ -173,7 +173,7 @@ def cut_after(patch: pytest.MonkeyPatch, owner: type, name: str, at: int) -> Non
     ("owner", "name", "at"),
     [
         *((torch.optim.Adam, "step", 5), (RateControl, "update", 6), (StepTotals, "add", 5)),
-        *((Trainer, "finish_epoch", 2), (Watch, "close_epoch", 2), (Watch, "_recover", 1)),
+        *((Trainer, "finish_epoch", 2), (ModelSelection, "close_epoch", 2), (ModelSelection, "_recover", 1)),
     ],
 )
 def test_half_a_step_is_not_saved(

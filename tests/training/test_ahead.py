@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyro_rationale.data import Batch
 from pyro_rationale.errors import TrainingError
-from pyro_rationale.training.checkpoint import Facts
+from pyro_rationale.training.checkpoint import Metadata
 from pyro_rationale.training.history import StepRecord
 from pyro_rationale.training.trainer import Trainer
 from tests.support.small_fit import trainers
@@ -43,7 +43,7 @@ class Alone:
     def steps(self, batches: list[Batch]) -> list[StepRecord]:
         return self._alone(lambda: list(self.trainer.steps(batches)))
 
-    def state(self) -> tuple[dict[str, Tensor], Facts]:
+    def state(self) -> tuple[dict[str, Tensor], Metadata]:
         return self._alone(self.trainer.state)
 
 

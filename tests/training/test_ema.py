@@ -112,7 +112,7 @@ def test_an_interrupted_look_leaves_the_moving_weights(tmp_path: Path, monkeypat
     def cut_short(*anything: object, **more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyro_rationale.training.memorization.ByHeart.seen", cut_short)
+    monkeypatch.setattr("pyro_rationale.training.memorization.MemorizationCheck.seen", cut_short)
     cut = Cut()
     with pytest.raises(KeyboardInterrupt):
         fit_small(tmp_path, cut, guide="chain", ema=0.9, **AT_ONCE)

@@ -12,8 +12,8 @@ from torch import Tensor
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.documents import from_text
 from pyro_rationale.training.fit import Fit, fit_run, prepare
-from pyro_rationale.training.memorization import LEARNT, ByHeart, constant_error
-from pyro_rationale.training.model_selection import RESTARTS, DevScore, Watch
+from pyro_rationale.training.memorization import LEARNT, MemorizationCheck, constant_error
+from pyro_rationale.training.model_selection import RESTARTS, DevScore, ModelSelection
 from tests.support.small_fit import Break, differences, fit_small, small
 
 NAN = math.nan
@@ -53,7 +53,7 @@ def test_the_best_constant_for_classes() -> None:
 def test_what_counts_as_known_by_heart(
     monkeypatch: pytest.MonkeyPatch, fit: Fit, dev: float, known: float, verdict: bool
 ) -> None:
-    asked = ByHeart(fit.dev, constant=1.0)
+    asked = MemorizationCheck(fit.dev, constant=1.0)
     monkeypatch.setattr("pyro_rationale.training.memorization.score_modes", lambda *_, **__: score(known))
     assert asked.seen(fit.fitted, score(dev)) is verdict
 
@@ -106,7 +106,7 @@ def test_others_each_time_and_no_more_than_allowed(fit: Fit) -> None:
 
 
 def test_a_watch_that_cannot_make_weights_leaves_them(fit: Fit) -> None:
-    fit.watch = Watch(fit.trainer, fit.prior, 0.13, 1.0, 3)
+    fit.watch = ModelSelection(fit.trainer, fit.prior, 0.13, 1.0, 3)
     assert "started over" not in epoch(fit, by_heart=True)
 
 
@@ -133,7 +133,7 @@ def test_a_fit_goes_on_to_the_end_of_its_second_start(tmp_path: Path) -> None:
 
 
 def test_and_is_the_same_if_it_was_interrupted_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ByHeart, "seen", lambda self, fitted, dev, group: dev_epochs() == 2)
+    monkeypatch.setattr(MemorizationCheck, "seen", lambda self, fitted, dev, group: dev_epochs() == 2)
     count = {"epochs": 0}
 
     def dev_epochs() -> int:

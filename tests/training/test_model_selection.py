@@ -15,7 +15,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.training.fit import Fit, prepare
 from pyro_rationale.training.history import EpochRecord, StepTotals
-from pyro_rationale.training.model_selection import RECOVERIES, DevScore, Watch, score_modes, slower
+from pyro_rationale.training.model_selection import RECOVERIES, DevScore, ModelSelection, score_modes, slower
 from pyro_rationale.training.rate_control import Schedule
 from pyro_rationale.training.trainer import Trainer
 from tests.support.small_fit import small
@@ -225,7 +225,7 @@ def test_a_watch_is_restored_from_its_state(fit: Fit) -> None:
     train(fit)
     close(fit, EMPTY)
     tensors, facts = fit.watch.state()
-    other = Watch(fit.trainer, fit.prior, RATE, fit.fitted.model.gain, 3)
+    other = ModelSelection(fit.trainer, fit.prior, RATE, fit.fitted.model.gain, 3)
     other.restore(tensors, facts)
     again, told = other.state()
     assert same(again, tensors)

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.training.rate_control import ON_THE_WAY, PERMISSIVE, START, PenaltyRamp, RateControl, Schedule
+from pyro_rationale.training.rate_control import (
+    INITIAL_ALPHA,
+    START,
+    TOLERANCE_DURING_ANNEALING,
+    PenaltyRamp,
+    RateControl,
+    Schedule,
+)
 
 PRIOR = ChainPrior.from_rate_span(0.1, 3.0)
 RATES = st.floats(0.001, 0.999)
@@ -75,12 +82,12 @@ def test_the_prior_grows_from_a_permissive_one() -> None:
     steered = control()
     steered.average = START
     first = steered.update(0, START)
-    assert first.alpha == pytest.approx(PERMISSIVE)
+    assert first.alpha == pytest.approx(INITIAL_ALPHA)
     assert first.gamma == 0.0
     halfway = control()
     halfway.average = target = halfway.target(50)
     prior = halfway.update(50, target)
-    assert prior.alpha == pytest.approx((PERMISSIVE + PRIOR.alpha) / 2)
+    assert prior.alpha == pytest.approx((INITIAL_ALPHA + PRIOR.alpha) / 2)
     assert prior.gamma == pytest.approx(PRIOR.gamma / 2)
 
 
@@ -121,8 +128,8 @@ def test_words_go_no_faster_than_the_target_until_it_is_reached() -> None:
     way, end = control(anneal=100), control(anneal=100)
     way.average, end.average = 0.8 * way.target(60), 0.8 * end.target(100)
     on_the_way = held(way, 60, way.average)
-    asked = PERMISSIVE + 0.6 * (PRIOR.alpha - PERMISSIVE)
-    assert on_the_way.alpha == pytest.approx(asked + way.grip * (0.8 / ON_THE_WAY - 1.0), abs=1e-6)
+    asked = INITIAL_ALPHA + 0.6 * (PRIOR.alpha - INITIAL_ALPHA)
+    assert on_the_way.alpha == pytest.approx(asked + way.grip * (0.8 / TOLERANCE_DURING_ANNEALING - 1.0), abs=1e-6)
     assert held(end, 100, end.average).alpha == pytest.approx(PRIOR.alpha)
 
 
@@ -144,7 +151,7 @@ def test_the_multiplier_is_clamped_and_the_field_bounded(shares: list[float], st
         prior = steered.update(step, share)
         assert 0.0 <= steered.multiplier <= steered.ceiling
         assert abs(steered.multiplier - before) <= steered.pull * (1 + 1e-9)
-        low, high = min(PERMISSIVE, PRIOR.alpha), max(PERMISSIVE, PRIOR.alpha)
+        low, high = min(INITIAL_ALPHA, PRIOR.alpha), max(INITIAL_ALPHA, PRIOR.alpha)
         assert low - steered.grip <= prior.alpha <= high + steered.ceiling + steered.grip
         assert 0.0 <= prior.gamma <= PRIOR.gamma
 

@@ -16,10 +16,10 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.evaluation.evaluate import evaluate_documents
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference import objective_report
-from pyro_rationale.prediction.predictor import DecodeOptions, ReadingOptions, decode_all, read
+from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, decode_all, read
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.model_selection import score_modes
 from tests.support.small_fit import Break, differences, fit_small, table, whole
@@ -29,9 +29,9 @@ GIVEN = ("elbo_given_target", "expected_cost_given_target", "kl_given_target", "
 OF_TARGETS = {"mse", "mse_scaled", "mae"}  # what compares with the targets must change with them
 
 
-def loud(guide: str) -> tuple[Fitted, list[Document]]:
+def loud(guide: str) -> tuple[FittedModel, list[Document]]:
     """A small fit whose guide says something quite different once it sees the target, and its test documents."""
-    fitted = Fitted.load(whole(guide=guide, condition_on_target=True), "cpu")
+    fitted = FittedModel.load(whole(guide=guide, condition_on_target=True), "cpu")
     torch.manual_seed(3)
     for name, part in fitted.guide.named_parameters():
         if "context" in name:
@@ -65,7 +65,7 @@ def test_what_is_predicted_does_not_depend_on_the_targets(guide: str) -> None:
             k: v for k, v in other.items() if k not in OF_TARGETS
         }
         assert one["mse"] != other["mse"]
-    options = ReadingOptions(samples=5)
+    options = PredictOptions(samples=5)
     for reading, twin in zip(read(fitted, documents, options), read(fitted, others, options), strict=True):
         assert replace(reading, document=twin.document) == twin
 
@@ -95,11 +95,11 @@ def test_a_fit_reports_both_bounds_and_its_folder_loads(guide: str) -> None:
     folder = whole(guide=guide, condition_on_target=True)
     figures = json.loads((folder / "metrics.json").read_text())["test"]
     assert all(math.isfinite(figures[name]) for name in GIVEN)
-    fitted = Fitted.load(folder, "cpu")
+    fitted = FittedModel.load(folder, "cpu")
     documents = load_corpus(fitted.config.data, fitted.spec).test
     report = objective_report(fitted, documents, batch_size=16)
     assert {name: figures[name] for name in report} == pytest.approx(report, rel=1e-5)
-    plain = objective_report(Fitted.load(whole(guide=guide), "cpu"), documents)
+    plain = objective_report(FittedModel.load(whole(guide=guide), "cpu"), documents)
     assert not set(GIVEN) & plain.keys()
 
 
@@ -126,7 +126,7 @@ def test_a_run_from_before_the_option_loads(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["config"]["model"].pop("condition_on_target") is False
     (tmp_path / "config.json").write_text(json.dumps(config))
-    old = Fitted.load(tmp_path, "cpu")
+    old = FittedModel.load(tmp_path, "cpu")
     assert not old.config.model.condition_on_target
     assert old.guide.target is None
     fit_small(tmp_path, resume=True)
@@ -149,7 +149,7 @@ def test_every_kind_of_target(tmp_path: Path, columns: str, cells: list[str]) ->
     options["condition_on_target"] = True
     _, metrics = fit_small(tmp_path / "run", guide="chain", min_count=1, **options)
     assert all(math.isfinite(metrics["test"][name]) for name in GIVEN)
-    fitted = Fitted.load(tmp_path / "run", "cpu")
+    fitted = FittedModel.load(tmp_path / "run", "cpu")
     assert fitted.guide.target is not None
     assert fitted.guide.generator.context is not None
     assert float(fitted.guide.generator.context.weight.detach().abs().sum()) > 0

@@ -31,7 +31,7 @@ FORMAT = 1  # raised when older files can no longer be read
 _BLOCK = 1 << 22  # bytes
 _CHUNKS = 256  # record batches of one map, before it is closed and opened anew
 
-Facts = dict[str, Any]
+Metadata = dict[str, Any]
 
 
 class Damaged(ValueError):
@@ -96,7 +96,7 @@ class ArrowFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.facts: Facts = json.loads(facts_path(path).read_text(encoding="utf-8"))
+            self.facts: Metadata = json.loads(facts_path(path).read_text(encoding="utf-8"))
             self.spellings: tuple[str, ...] = tuple(self.facts.pop("spellings"))
             if self.facts["format"] != FORMAT:
                 raise Damaged(f"of format {self.facts['format']}, not {FORMAT}")
@@ -195,7 +195,7 @@ def checksum(path: Path) -> int:
     return value
 
 
-def write_arrow(path: Path, chunks: Iterable[Packed], facts: Facts) -> None:
+def write_arrow(path: Path, chunks: Iterable[Packed], facts: Metadata) -> None:
     """Write documents as they come, holding one chunk at a time; a kill at any moment leaves the old files or none.
 
     Args:

@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pyro_rationale.data.cache.arrow import ArrowFile, Facts
+from pyro_rationale.data.cache.arrow import ArrowFile, Metadata
 from pyro_rationale.data.cache.columns import Packed, pack
-from pyro_rationale.data.cache.dataset import MappedDocuments
+from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.cache.sources import kept, watched
+from pyro_rationale.data.corpora import _table as tabular
 from pyro_rationale.data.corpora import synthetic
-from pyro_rationale.data.corpora import table as tabular
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.files.tables import Row, Stream, stream_table
 from pyro_rationale.data.files.text import Faults
@@ -39,7 +39,7 @@ CHUNK = 1000  # rows that a process gets at once, and documents of a record batc
 
 
 def load_prepared_table(paths: Sequence[Path], options: DataOptions, spec: TargetSpec | None) -> Corpus:
-    """As :func:`pyro_rationale.data.corpora.table.load_tabular`, from Arrow files in `options.cache`.
+    """As :func:`pyro_rationale.data.corpora._table.load_tabular`, from Arrow files in `options.cache`.
 
     Args:
         paths: of the table, and of those for dev and test if there are any.
@@ -72,7 +72,7 @@ def load_prepared_table(paths: Sequence[Path], options: DataOptions, spec: Targe
     return Corpus(options.data, known, train, dev, test)
 
 
-def prepared_reviews(options: DataOptions, aspects: Sequence[str]) -> list[MappedDocuments]:
+def prepared_reviews(options: DataOptions, aspects: Sequence[str]) -> list[ArrowDocuments]:
     """Planted reviews in an Arrow file in `options.cache`: train, dev and test."""
     sizes = synthetic.sizes(options)
     asked = {name: getattr(options, name) for name in ("documents", "split_seed", "noise", "correlation", "max_words")}
@@ -80,7 +80,7 @@ def prepared_reviews(options: DataOptions, aspects: Sequence[str]) -> list[Mappe
     some = list(synthetic.planted_reviews(options, "train", range(20), aspects))  # another grammar writes others
     state = {"grammar": hashlib.blake2b(repr(some).encode(), digest_size=8).hexdigest()}
 
-    def chunks(facts: Facts) -> Iterator[Packed]:
+    def chunks(facts: Metadata) -> Iterator[Packed]:
         jobs = (
             (split, range(start, min(start + CHUNK, count)))
             for split, count in sizes.items()
@@ -94,7 +94,7 @@ def prepared_reviews(options: DataOptions, aspects: Sequence[str]) -> list[Mappe
     targets = np.concatenate(ratings).reshape(-1, len(aspects))
     ends = np.cumsum([0, *sizes.values()])
     places = [np.arange(start, end) for start, end in pairwise(ends.tolist())]
-    return [MappedDocuments(file, part, targets[part]) for part in places]
+    return [ArrowDocuments(file, part, targets[part]) for part in places]
 
 
 def _spread(work: Callable[[Job], Packed], jobs: Iterator[Job], workers: int) -> Iterator[Packed]:
@@ -126,7 +126,7 @@ def _table_file(path: Path, options: DataOptions, spec: TargetSpec | None) -> Ar
     }
     state = {"bytes": now.st_size, "modified": now.st_mtime_ns, "tokenizer": VERSION}
 
-    def chunks(facts: Facts) -> Iterator[Packed]:
+    def chunks(facts: Metadata) -> Iterator[Packed]:
         stream = stream_table(path)
         text, columns = tabular.columns_of([stream], options, spec)
         facts |= {"columns": list(stream.columns), "rows": 0, "unrated": 0, "faults": 0, "first_fault": ""}
@@ -198,14 +198,14 @@ def _every(i: int, width: int, count: int) -> Any:
 
 def _usable(
     file: ArrowFile, cells: Sequence[_Column], names: Sequence[str], spec: TargetSpec, faults: Faults
-) -> MappedDocuments:
+) -> ArrowDocuments:
     """The documents of a file whose targets can be used."""
     read = [column.read(spec, i, name) for i, (column, name) in enumerate(zip(cells, names, strict=True))]
     targets = np.stack([values for values, _ in read], axis=1)
     wrong: dict[int, str] = {}
     for _, found in read:
         wrong = found | wrong
-    documents = MappedDocuments(file, np.arange(len(file)), targets)
+    documents = ArrowDocuments(file, np.arange(len(file)), targets)
     for place in sorted(wrong):
         faults.add(documents[place].id, wrong[place])
     return documents.taken(np.delete(np.arange(len(file)), list(wrong))) if wrong else documents
@@ -224,7 +224,7 @@ def _faults(path: Path, file: ArrowFile, skip: bool) -> Faults:
     return faults
 
 
-def _split(parts: list[MappedDocuments], options: DataOptions, spec: TargetSpec) -> list[MappedDocuments]:
+def _split(parts: list[ArrowDocuments], options: DataOptions, spec: TargetSpec) -> list[ArrowDocuments]:
     """Train, dev and test, as a table that is held in memory is split."""
     first, *given = parts
     dev, test = options.dev_data is not None, options.test_data is not None

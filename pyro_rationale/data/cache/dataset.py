@@ -17,7 +17,7 @@ from pyro_rationale.errors import DataError
 Places = NDArray[np.int64]
 
 
-class MappedDocuments(Sequence[Document]):
+class ArrowDocuments(Sequence[Document]):
     """Some documents of an Arrow file. Memory: 12 bytes a document, and 8 for each target.
 
     Args:
@@ -40,9 +40,9 @@ class MappedDocuments(Sequence[Document]):
     def __getitem__(self, place: int) -> Document: ...
 
     @overload
-    def __getitem__(self, place: slice) -> MappedDocuments: ...
+    def __getitem__(self, place: slice) -> ArrowDocuments: ...
 
-    def __getitem__(self, place: int | slice) -> Document | MappedDocuments:
+    def __getitem__(self, place: int | slice) -> Document | ArrowDocuments:
         if isinstance(place, slice):
             return self.taken(np.arange(len(self))[place])
         if not -len(self) <= place < len(self):
@@ -69,14 +69,14 @@ class MappedDocuments(Sequence[Document]):
     def __iter__(self) -> Iterator[Document]:
         return (self[place] for place in range(len(self)))
 
-    def taken(self, positions: Places) -> MappedDocuments:
+    def taken(self, positions: Places) -> ArrowDocuments:
         """Those at `positions`, in that order."""
         targets = None if self.targets is None else self.targets[positions]
-        return MappedDocuments(self.file, self.places[positions], targets, self.annotated)
+        return ArrowDocuments(self.file, self.places[positions], targets, self.annotated)
 
-    def unlabelled(self) -> MappedDocuments:
+    def unlabelled(self) -> ArrowDocuments:
         """The same texts without targets and rationales."""
-        return MappedDocuments(self.file, self.places, None, annotated=False)
+        return ArrowDocuments(self.file, self.places, None, annotated=False)
 
     def encode(self, place: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers of a document's words `(n,)`, given those of all spellings."""
@@ -133,14 +133,14 @@ def _tuple(flags: NDArray[np.bool_] | None) -> tuple[bool, ...] | None:
 
 def taken(documents: Sequence[Document], positions: Places) -> Sequence[Document]:
     """Those at `positions`, in that order."""
-    if isinstance(documents, MappedDocuments):
+    if isinstance(documents, ArrowDocuments):
         return documents.taken(positions)
     return tuple(documents[i] for i in positions)
 
 
 def target_rows(documents: Sequence[Document], width: int) -> NDArray[np.float64]:
     """Targets in the user's units, `(N, D)`; NaN where a document has none."""
-    if isinstance(documents, MappedDocuments) and documents.targets is not None:
+    if isinstance(documents, ArrowDocuments) and documents.targets is not None:
         return documents.targets
     missing = (float("nan"),) * width
     rows = [document.targets or missing for document in documents]
@@ -149,7 +149,7 @@ def target_rows(documents: Sequence[Document], width: int) -> NDArray[np.float64
 
 def word_counts(documents: Sequence[Document]) -> list[int]:
     """Words of each document."""
-    if isinstance(documents, MappedDocuments):
+    if isinstance(documents, ArrowDocuments):
         lengths: list[int] = documents.lengths.tolist()
         return lengths
     return [len(document.tokens) for document in documents]
@@ -157,7 +157,7 @@ def word_counts(documents: Sequence[Document]) -> list[int]:
 
 def count_words(documents: Sequence[Document]) -> Counter[str]:
     """How often each word occurs in documents."""
-    if isinstance(documents, MappedDocuments):
+    if isinstance(documents, ArrowDocuments):
         return documents.count_words()
     counts: Counter[str] = Counter()
     for document in documents:
@@ -167,4 +167,4 @@ def count_words(documents: Sequence[Document]) -> Counter[str]:
 
 def word_keys(documents: Sequence[Document]) -> Places:
     """int64, `(N,)`: equal for documents of equal words, whatever the punctuation; `NO_WORD` for those without any."""
-    return documents.keys("word_key") if isinstance(documents, MappedDocuments) else keys_of_words(documents)
+    return documents.keys("word_key") if isinstance(documents, ArrowDocuments) else keys_of_words(documents)

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pyro_rationale.data.cache.arrow import ArrowFile, Damaged, Facts, arrow, write_arrow
+from pyro_rationale.data.cache.arrow import ArrowFile, Damaged, Metadata, arrow, write_arrow
 from pyro_rationale.data.cache.columns import Packed
 from pyro_rationale.data.files.text import log
 from pyro_rationale.data.options import DataOptions
@@ -19,7 +19,7 @@ from pyro_rationale.errors import ConfigError
 
 
 def kept(
-    options: DataOptions, name: str, asked: Facts, state: Facts, chunks: Callable[[Facts], Iterator[Packed]]
+    options: DataOptions, name: str, asked: Metadata, state: Metadata, chunks: Callable[[Metadata], Iterator[Packed]]
 ) -> ArrowFile:
     """The Arrow file for what is asked, if it is there and its source is as it was; else it is made.
 
@@ -40,7 +40,7 @@ def kept(
         return _found(path, asked, state) or _made(path, asked, state, chunks)
 
 
-def _found(path: Path, asked: Facts, state: Facts) -> ArrowFile | None:
+def _found(path: Path, asked: Metadata, state: Metadata) -> ArrowFile | None:
     try:
         file = ArrowFile(path)
         if (file.facts.get("asked"), file.facts.get("state")) == (asked, state):
@@ -53,10 +53,10 @@ def _found(path: Path, asked: Facts, state: Facts) -> ArrowFile | None:
     return None
 
 
-def _made(path: Path, asked: Facts, state: Facts, chunks: Callable[[Facts], Iterator[Packed]]) -> ArrowFile:
+def _made(path: Path, asked: Metadata, state: Metadata, chunks: Callable[[Metadata], Iterator[Packed]]) -> ArrowFile:
     for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed
         left.unlink(missing_ok=True)
-    facts: Facts = {"asked": asked, "state": state}
+    facts: Metadata = {"asked": asked, "state": state}
     write_arrow(path, chunks(facts), facts)
     return ArrowFile(path)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pyro_rationale.data import rationale
+from pyro_rationale.data.corpora import CorpusLoader
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.documents import from_tokens
 from pyro_rationale.data.files.text import Faults, read_text, shown
@@ -177,3 +178,6 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             yield f"line {number}", line
+
+
+REGISTERED = CorpusLoader(load_beer, layout=("reviews.*.txt*",))

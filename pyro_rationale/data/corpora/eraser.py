@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pyro_rationale.data.corpora import CorpusLoader
 from pyro_rationale.data.corpora._annotated import Example, Part, assemble, place_of, refuse
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.files.tables import Row, Table, read_table
@@ -173,3 +174,6 @@ class _Documents:
             sentences = ([word for word in line if word] for line in lines)
             self.known[docid] = [sentence for sentence in sentences if sentence]
         return self.known[docid]
+
+
+REGISTERED = CorpusLoader(load_eraser, layout=("train.jsonl*", "docs*"))

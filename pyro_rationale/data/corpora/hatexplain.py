@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from pyro_rationale.data.corpora import CorpusLoader
 from pyro_rationale.data.corpora._annotated import Example, Part, assemble, place_of, refuse
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.files.text import Faults, log, read_text, shown
@@ -106,3 +107,6 @@ def _example(post: str, value: Any) -> Example | None:
     if 2 * votes <= len(labels):
         return None
     return Example(f"post {shown(post)}", post, words, label, tuple(rationales or ()))
+
+
+REGISTERED = CorpusLoader(load_hatexplain, layout=("dataset.json", "post_id_divisions.json"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pyro_rationale.data.corpora import CorpusLoader
 from pyro_rationale.data.corpora._annotated import Example, Part, assemble, place_of, refuse
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.files.text import Faults, listed, read_text, shown
@@ -118,3 +119,6 @@ class _File:
         if wrong:
             raise ValueError(f"its rationale holds {shown(wrong[0])}, expected a 0 or 1 per word")
         return Example(where, f"{self.path.name} {where}", words, label, ([int(m) for m in marks],) if marks else ())
+
+
+REGISTERED = CorpusLoader(load_r2a, layout=("*.train",))

@@ -21,6 +21,7 @@ from random import Random
 from statistics import NormalDist
 from typing import TypeVar
 
+from pyro_rationale.data.corpora import CorpusLoader
 from pyro_rationale.data.corpora import _synthetic_grammar as grammar
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.options import DataOptions
@@ -280,3 +281,6 @@ def _written(tokens: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
         position += len(word)
         opening = word in grammar.SENTENCE_ENDS
     return "".join(pieces), tuple(offsets)
+
+
+REGISTERED = CorpusLoader(load_synthetic)

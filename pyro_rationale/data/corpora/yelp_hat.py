@@ -10,6 +10,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+from pyro_rationale.data.corpora import CorpusLoader
 from pyro_rationale.data.corpora._annotated import Example, Part, assemble, place_of, refuse
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.files.tables import Row, Table, read_table
@@ -130,3 +131,6 @@ class _Spans(HTMLParser):
         """Text in or between words."""
         if self.marked is not None:
             self.words += [(word, self.marked) for word in data.split()]
+
+
+REGISTERED = CorpusLoader(load_yelp_hat, layout=("ham_part*.csv",))

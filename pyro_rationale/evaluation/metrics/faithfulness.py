@@ -37,7 +37,7 @@ ROUNDING = 1e-9  # .07 * 100 is a little more than 7
 
 
 class Judge(Protocol):
-    """The part of a :class:`pyro_rationale.experiments.baselines.Marker` that is needed."""
+    """The part of a :class:`pyro_rationale.experiments.baselines.Rationalizer` that is needed."""
 
     spec: TargetSpec
 

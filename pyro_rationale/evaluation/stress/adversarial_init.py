@@ -19,7 +19,7 @@ from pyro_rationale.evaluation.stress.subject import FITS, Subject
 from pyro_rationale.evaluation.stress.verdict import Row, Verdict, judged, unfit
 from pyro_rationale.guides import RationaleGuide, RecurrentGuide
 from pyro_rationale.prediction.draws import seeded
-from pyro_rationale.prediction.rationalizer import RunMarker
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.training.auxiliary_losses import reading_loss
 from pyro_rationale.training.fit import Fit
@@ -181,7 +181,7 @@ def _reached(folder: Path) -> float | None:
     return None if facts["reached"] is None else float(facts["reached"])
 
 
-def _row(name: str, marker: RunMarker, documents: Sequence[Document]) -> Row:
+def _row(name: str, marker: ModelRationalizer, documents: Sequence[Document]) -> Row:
     masks = marker.masks(documents)
     found = agreement(documents, masks)
     return {"skew": name, **found, "skill": skill(marker.predict(documents, masks), documents, marker.spec)}

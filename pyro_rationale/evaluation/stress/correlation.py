@@ -12,7 +12,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.evaluation.stress.measures import agreement, skill
 from pyro_rationale.evaluation.stress.subject import Subject
 from pyro_rationale.evaluation.stress.verdict import Row, Verdict, judged, unfit
-from pyro_rationale.prediction.rationalizer import RunMarker
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 
 LEVELS = (0.0, 0.5, 0.8)
 MILD = 0.5
@@ -38,7 +38,7 @@ def check(subject: Subject) -> Verdict:
     return judged(costs[MILD] <= DEAREST, figure, BAR, "the rationale takes in what other aspects say", rows)
 
 
-def row_of(level: float, marker: RunMarker, documents: Sequence[Document]) -> Row:
+def row_of(level: float, marker: ModelRationalizer, documents: Sequence[Document]) -> Row:
     """The figures of one fit."""
     masks = marker.masks(documents)
     others = other_aspects(marker.fitted.config.data, documents)

@@ -14,9 +14,9 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import option
 from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation.stress.measures import has_target
-from pyro_rationale.fitted import CONFIG, METRICS, Fitted, check_same_config
+from pyro_rationale.fitted import CONFIG, METRICS, FittedModel, check_same_config
 from pyro_rationale.prediction.predictor import Mask
-from pyro_rationale.prediction.rationalizer import RunMarker
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.prediction.units import Numbers
 from pyro_rationale.training.fit import Fit, fit_run
 
@@ -78,7 +78,7 @@ class Subject:
 
     folder: Path
     into: Path
-    fitted: Fitted
+    fitted: FittedModel
     settings: Settings
     refits: RefitOptions
     force: bool = False
@@ -95,9 +95,9 @@ class Subject:
         return self.config.data.data == "synthetic"
 
     @cached_property
-    def marker(self) -> RunMarker:
+    def marker(self) -> ModelRationalizer:
         """The run, as whatever marks words."""
-        return RunMarker(self.fitted)
+        return ModelRationalizer(self.fitted)
 
     @cached_property
     def documents(self) -> list[Document]:
@@ -119,7 +119,7 @@ class Subject:
 
     def refit(
         self, name: str, start: Callable[[Fit], None] | None = None, **changes: Any
-    ) -> tuple[RunMarker, list[Document]]:
+    ) -> tuple[ModelRationalizer, list[Document]]:
         """The run's configuration fitted again, or taken from its folder; and the test documents of that fit.
 
         Args:
@@ -141,9 +141,9 @@ class Subject:
             fit_run(config, place, resume=resume, force=self.force, start=start)
         else:
             check_same_config(config, place)
-        fitted = Fitted.load(place, config.train.device)
+        fitted = FittedModel.load(place, config.train.device)
         documents = [d for d in load_corpus(config.data, fitted.spec).test if has_target(d)]
-        return RunMarker(fitted), documents[: self.settings.most]
+        return ModelRationalizer(fitted), documents[: self.settings.most]
 
 
 def changed(config: Config, values: dict[str, Any]) -> Config:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pyro_rationale.experiments.baselines.methods import METHODS, Method, fit_method
-from pyro_rationale.prediction.rationalizer import Marker, RunMarker
+from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
 
-__all__ = ["METHODS", "Marker", "Method", "RunMarker", "fit_method"]
+__all__ = ["METHODS", "Method", "ModelRationalizer", "Rationalizer", "fit_method"]

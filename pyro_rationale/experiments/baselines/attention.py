@@ -34,11 +34,11 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.baselines.storage import finished, read_networks, write_networks
 from pyro_rationale.experiments.baselines.top_k import all_top_words, scaled
 from pyro_rationale.experiments.baselines.training import build_networks, train
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import IndependentGuide
 from pyro_rationale.nn.packing import compact
 from pyro_rationale.prediction.predictor import Mask, evaluating, unlabelled
-from pyro_rationale.prediction.rationalizer import RunMarker, Scores, padded
+from pyro_rationale.prediction.rationalizer import ModelRationalizer, Scores, padded
 from pyro_rationale.prediction.units import Numbers, values_of
 from pyro_rationale.training.rate_control import Schedule
 
@@ -60,7 +60,7 @@ def entmax() -> Any:
         raise ConfigError("sparse attention needs entmax: pip install 'pyro_rationale[entmax]'") from None
 
 
-class Attending:
+class AttentionModel:
     """Networks that attend, and their loss.
 
     Args:
@@ -70,7 +70,7 @@ class Attending:
         scale: nats of a loss of order one.
     """
 
-    def __init__(self, fitted: Fitted, kind: str, share: float, scale: float = 1.0) -> None:
+    def __init__(self, fitted: FittedModel, kind: str, share: float, scale: float = 1.0) -> None:
         if kind in ("sparse", "budget"):
             entmax()
         assert isinstance(fitted.guide, IndependentGuide)
@@ -196,10 +196,10 @@ class Attending:
         return masks, values
 
 
-class AttentionMarker(RunMarker):
-    """Attention as a :class:`~pyro_rationale.prediction.rationalizer.Marker`."""
+class AttentionMarker(ModelRationalizer):
+    """Attention as a :class:`~pyro_rationale.prediction.rationalizer.Rationalizer`."""
 
-    def __init__(self, attending: Attending) -> None:
+    def __init__(self, attending: AttentionModel) -> None:
         super().__init__(attending.fitted)
         self.attending = attending
 
@@ -232,11 +232,11 @@ def fit_attention(name: str, kind: str, config: Config, corpus: Corpus, folder: 
     """Train attention of one of the `KINDS` into a folder, or read the finished one."""
     share = config.model.rate
     if finished(name, config, folder):
-        return _marker(name, Attending(read_networks(config, folder), kind, share))
+        return _marker(name, AttentionModel(read_networks(config, folder), kind, share))
     if kind in ("sparse", "budget"):
         entmax()  # before the work
     fitted, scale = build_networks(config, corpus, name)
-    attending = Attending(fitted, kind, share, scale)
+    attending = AttentionModel(fitted, kind, share, scale)
     labelled = [d for d in corpus.dev if d.targets]
     dev = [replace(unlabelled(d), targets=d.targets) for d in labelled]
     train(fitted, corpus, attending.loss, (lambda: attending.cost(dev)) if dev else None)
@@ -245,7 +245,7 @@ def fit_attention(name: str, kind: str, config: Config, corpus: Corpus, folder: 
     return _marker(name, attending)
 
 
-def _marker(name: str, attending: Attending) -> AttentionMarker:
+def _marker(name: str, attending: AttentionModel) -> AttentionMarker:
     marker = AttentionMarker(attending)
     marker.name = name
     return marker

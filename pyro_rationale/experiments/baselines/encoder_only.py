@@ -21,10 +21,10 @@ from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.experiments.baselines.storage import finished, read_networks, write_networks
 from pyro_rationale.experiments.baselines.top_k import all_top_words
 from pyro_rationale.experiments.baselines.training import build_networks, train
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.draws import seed_of
 from pyro_rationale.prediction.predictor import Mask
-from pyro_rationale.prediction.rationalizer import RunMarker, Scores, padded
+from pyro_rationale.prediction.rationalizer import ModelRationalizer, Scores, padded
 from pyro_rationale.training.auxiliary_losses import reading_loss
 
 LONGEST = 8  # words that random masks keep or drop together, at most
@@ -44,7 +44,7 @@ def random_masks(batch: Batch) -> Tensor:
 
 
 def fit_reader(name: str, kind: str, config: Config, corpus: Corpus, folder: Path,
-               given: tuple[Masks, Masks] | None = None) -> Fitted:
+               given: tuple[Masks, Masks] | None = None) -> FittedModel:
     """Train a reader into a folder, or read the finished one.
 
     Args:
@@ -84,7 +84,7 @@ def fit_reader(name: str, kind: str, config: Config, corpus: Corpus, folder: Pat
     return fitted.eval()
 
 
-class FullTextMarker(RunMarker):
+class FullTextMarker(ModelRationalizer):
     """Marks everything."""
 
     def marginals(self, documents: Sequence[Document]) -> list[Scores]:
@@ -96,7 +96,7 @@ class FullTextMarker(RunMarker):
         return [(True,) * len(document.tokens) for document in documents]
 
 
-class RandomMarker(RunMarker):
+class RandomMarker(ModelRationalizer):
     """Marks words at random, the same ones of the same text every time.
 
     Args:
@@ -105,7 +105,7 @@ class RandomMarker(RunMarker):
         seed: of the choice.
     """
 
-    def __init__(self, fitted: Fitted, rate: float, seed: int) -> None:
+    def __init__(self, fitted: FittedModel, rate: float, seed: int) -> None:
         super().__init__(fitted)
         self.rate, self.seed = rate, seed
 
@@ -118,10 +118,10 @@ class RandomMarker(RunMarker):
         return all_top_words(self.marginals(documents), self.rate)
 
 
-class GivenMarker(RunMarker):
+class FixedMaskRationalizer(ModelRationalizer):
     """Another marker's words, read by a reader that was trained on nothing else."""
 
-    def __init__(self, fitted: Fitted, marker: RunMarker) -> None:
+    def __init__(self, fitted: FittedModel, marker: ModelRationalizer) -> None:
         super().__init__(fitted)
         self.marker = marker
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from pyro_rationale.config import Config
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.experiments.baselines.storage import MARKER, read_networks
-from pyro_rationale.fitted import Fitted
-from pyro_rationale.prediction.rationalizer import RunMarker
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import read_json
 
 READERS = ("full-text", "random", "fresh")  # methods whose folders hold an encoder that was trained on given masks
 
 
-def load_judge(folder: Path, device: str = "auto") -> RunMarker:
+def load_judge(folder: Path, device: str = "auto") -> ModelRationalizer:
     """A run, or one of the readers among the baselines; only its predictions matter.
 
     Args:
@@ -27,7 +27,7 @@ def load_judge(folder: Path, device: str = "auto") -> RunMarker:
         RunError: nothing usable is there.
     """
     if not (folder / MARKER).exists():
-        return RunMarker(Fitted.load(folder, device))
+        return ModelRationalizer(FittedModel.load(folder, device))
     facts = read_json(folder / MARKER)
     try:
         method, config = facts["method"], Config.from_dict(facts["config"])
@@ -35,6 +35,6 @@ def load_judge(folder: Path, device: str = "auto") -> RunMarker:
         raise RunError(f"{folder / MARKER}: damaged ({problem}); fit it again") from None
     if method not in READERS:
         raise ConfigError(f"--judge {folder}: holds {method}; give a run, or one of {', '.join(READERS)}")
-    marker = RunMarker(read_networks(replace(config, train=replace(config.train, device=device)), folder))
+    marker = ModelRationalizer(read_networks(replace(config, train=replace(config.train, device=device)), folder))
     marker.name = method
     return marker

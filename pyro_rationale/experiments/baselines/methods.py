@@ -1,4 +1,4 @@
-"""Every method that is compared, by name: `fit_method(name, config, corpus, folder)` gives its :class:`Marker`.
+"""Every method that is compared, by name: `fit_method(name, config, corpus, folder)` gives its :class:`Rationalizer`.
 
 `config.model.rate` is the share of words that it may keep, `config.train.seed` its seed; networks, optimiser, batches
 and steps are those of the configuration, the same for all. A folder holds one method on one corpus at one rate with
@@ -18,12 +18,17 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.baselines.attention import fit_attention
-from pyro_rationale.experiments.baselines.encoder_only import FullTextMarker, GivenMarker, RandomMarker, fit_reader
+from pyro_rationale.experiments.baselines.encoder_only import (
+    FixedMaskRationalizer,
+    FullTextMarker,
+    RandomMarker,
+    fit_reader,
+)
 from pyro_rationale.experiments.baselines.runs import fit_marker
 from pyro_rationale.experiments.baselines.tfidf import fit_tfidf
-from pyro_rationale.prediction.rationalizer import Marker, RunMarker
+from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
 
-Fitter = Callable[[Config, Corpus, Path], Marker]
+Fitter = Callable[[Config, Corpus, Path], Rationalizer]
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,11 @@ def _run(name: str, title: str, ours: bool = False, **flags: Any) -> Method:
     return Method(title, partial(_fit_run, name, {**PLAIN, **flags}), ours)
 
 
-def _fit_run(name: str, flags: dict[str, Any], config: Config, corpus: Corpus, folder: Path) -> Marker:
+def _fit_run(name: str, flags: dict[str, Any], config: Config, corpus: Corpus, folder: Path) -> Rationalizer:
     return fit_marker(name, config, flags, corpus, folder)
 
 
-def _steered_changes(config: Config, corpus: Corpus, folder: Path) -> Marker:
+def _steered_changes(config: Config, corpus: Corpus, folder: Path) -> Rationalizer:
     """HardKuma with both constraints of its authors: words kept, and changes of the mask, as rate and span say."""
     span = starting_prior(config, 1.0).span
     # A run of kept words has two changes, and there are rate / span runs to a word.
@@ -70,28 +75,28 @@ def _steered_changes(config: Config, corpus: Corpus, folder: Path) -> Marker:
     return _fit_run("hardkuma-changes", flags, config, corpus, folder)
 
 
-def _full_text(config: Config, corpus: Corpus, folder: Path) -> Marker:
+def _full_text(config: Config, corpus: Corpus, folder: Path) -> Rationalizer:
     return _named("full-text", FullTextMarker(fit_reader("full-text", "full", config, corpus, folder)))
 
 
-def _random(config: Config, corpus: Corpus, folder: Path) -> Marker:
+def _random(config: Config, corpus: Corpus, folder: Path) -> Rationalizer:
     fitted = fit_reader("random", "random", config, corpus, folder)
     return _named("random", RandomMarker(fitted, config.model.rate, config.seed))
 
 
-def _attention(kind: str, name: str, config: Config, corpus: Corpus, folder: Path) -> Marker:
+def _attention(kind: str, name: str, config: Config, corpus: Corpus, folder: Path) -> Rationalizer:
     return fit_attention(name, kind, config, corpus, folder)
 
 
-def _fresh(config: Config, corpus: Corpus, folder: Path) -> Marker:
+def _fresh(config: Config, corpus: Corpus, folder: Path) -> Rationalizer:
     """The two fits of Jain et al. (2020): what soft attention marks, and a reader that has seen nothing else."""
     marker = fit_attention("soft-attention", "soft", config, corpus, folder / "marker")
     chosen = (marker.masks(corpus.train), marker.masks(corpus.dev))
     fitted = fit_reader("fresh", "given", config, corpus, folder / "reader", chosen)
-    return _named("fresh", GivenMarker(fitted, marker))
+    return _named("fresh", FixedMaskRationalizer(fitted, marker))
 
 
-def _named(name: str, marker: RunMarker) -> RunMarker:
+def _named(name: str, marker: ModelRationalizer) -> ModelRationalizer:
     marker.name = name
     return marker
 
@@ -124,7 +129,7 @@ METHODS: dict[str, Method] = {
 }
 
 
-def fit_method(name: str, config: Config, corpus: Corpus, folder: Path) -> Marker:
+def fit_method(name: str, config: Config, corpus: Corpus, folder: Path) -> Rationalizer:
     """Fit a method, or read it from its folder if it is finished; a fit that was cut short goes on.
 
     Args:

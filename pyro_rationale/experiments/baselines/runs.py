@@ -9,8 +9,8 @@ from typing import Any
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import CONFIG, METRICS, Fitted, check_same_config
-from pyro_rationale.prediction.rationalizer import RunMarker
+from pyro_rationale.fitted import CONFIG, METRICS, FittedModel, check_same_config
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.training.fit import fit_run
 
 
@@ -23,7 +23,7 @@ def with_flags(config: Config, flags: dict[str, Any]) -> Config:
     return Config(config.data, replace(config.model, **model), replace(config.train, **train))
 
 
-def fit_marker(name: str, config: Config, flags: dict[str, Any], corpus: Corpus, folder: Path) -> RunMarker:
+def fit_marker(name: str, config: Config, flags: dict[str, Any], corpus: Corpus, folder: Path) -> ModelRationalizer:
     """Fit `config` under `flags` into a run folder, go on with the fit that is there, or read the finished one.
 
     Raises:
@@ -35,10 +35,10 @@ def fit_marker(name: str, config: Config, flags: dict[str, Any], corpus: Corpus,
     wanted = with_flags(config, flags)
     if (folder / METRICS).exists():
         check_same_config(wanted, folder)
-        fitted = Fitted.load(folder, wanted.train.device)
+        fitted = FittedModel.load(folder, wanted.train.device)
     else:
         fit, _ = fit_run(wanted, folder, resume=(folder / CONFIG).exists(), corpus=corpus)
         fitted = fit.fitted
-    marker = RunMarker(fitted)
+    marker = ModelRationalizer(fitted)
     marker.name = name
     return marker

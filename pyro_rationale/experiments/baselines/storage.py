@@ -20,7 +20,7 @@ from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.experiments.baselines.runs import with_flags
-from pyro_rationale.fitted import FREE, VOCABULARY, Fitted, assemble, pick_device
+from pyro_rationale.fitted import FREE, VOCABULARY, FittedModel, assemble, pick_device
 from pyro_rationale.storage import read_json, read_tensors, write_json, write_tensors
 
 MARKER, WEIGHTS = "marker.json", "marker.safetensors"
@@ -82,14 +82,14 @@ def read_spec(folder: Path) -> TargetSpec:
         raise RunError(f"{folder / MARKER}: damaged ({problem}); remove the folder to fit it again") from None
 
 
-def write_networks(name: str, config: Config, fitted: Fitted, folder: Path, **facts: Any) -> None:
+def write_networks(name: str, config: Config, fitted: FittedModel, folder: Path, **facts: Any) -> None:
     """Encoder and generator of a finished baseline; `config` is what was asked for."""
     parts = (("model", fitted.model), ("guide", fitted.guide))
     tensors = {f"{part}.{k}": v for part, module in parts for k, v in module.state_dict().items()}
     write_marker(name, config, fitted.spec, fitted.vocabulary, tensors, folder, **facts)
 
 
-def read_networks(config: Config, folder: Path) -> Fitted:
+def read_networks(config: Config, folder: Path) -> FittedModel:
     """The inverse of `write_networks`, in evaluation mode.
 
     Raises:

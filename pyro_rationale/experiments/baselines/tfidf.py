@@ -46,8 +46,8 @@ def sklearn_model(name: str) -> Any:
         raise ConfigError("the tf-idf baseline needs scikit-learn: pip install 'pyro_rationale[sklearn]'") from None
 
 
-class TfidfMarker:
-    """A fitted linear model as a :class:`~pyro_rationale.prediction.rationalizer.Marker`; reading it needs no
+class TfidfRationalizer:
+    """A fitted linear model as a :class:`~pyro_rationale.prediction.rationalizer.Rationalizer`; reading it needs no
     scikit-learn.
 
     Args:
@@ -116,13 +116,13 @@ def _length(words: NDArray[np.int_], idf: Array) -> float:
     return length if length > 0 else 1.0
 
 
-def fit_tfidf(name: str, config: Config, corpus: Corpus, folder: Path) -> TfidfMarker:
+def fit_tfidf(name: str, config: Config, corpus: Corpus, folder: Path) -> TfidfRationalizer:
     """Fit into a folder, or read the finished one; the strength of the penalty is the best of `ALPHAS` on dev."""
     rate = config.model.rate
     if finished(name, config, folder):
         tensors, _ = read_tensors(folder / WEIGHTS)
         idf, weights, bias = (tensors[part].numpy() for part in ("idf", "weights", "bias"))
-        return TfidfMarker(name, read_spec(folder), Vocabulary.load(folder / VOCABULARY), idf, weights, bias, rate)
+        return TfidfRationalizer(name, read_spec(folder), Vocabulary.load(folder / VOCABULARY), idf, weights, bias, rate)
     sklearn_model("Ridge")  # before the work
     options = config.model
     vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
@@ -134,7 +134,7 @@ def fit_tfidf(name: str, config: Config, corpus: Corpus, folder: Path) -> TfidfM
     weights, bias = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
     tensors = {"idf": torch.tensor(idf), "weights": torch.tensor(weights), "bias": torch.tensor(bias)}
     write_marker(name, config, corpus.spec, vocabulary, tensors, folder, alphas=[part[2] for part in parts])
-    return TfidfMarker(name, corpus.spec, vocabulary, idf, weights, bias, rate)
+    return TfidfRationalizer(name, corpus.spec, vocabulary, idf, weights, bias, rate)
 
 
 def inverse_frequencies(documents: Sequence[Document], vocabulary: Vocabulary) -> Array:

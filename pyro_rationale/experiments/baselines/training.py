@@ -17,7 +17,7 @@ from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.experiments.baselines.runs import with_flags
 from pyro_rationale.experiments.baselines.storage import NETWORKS
-from pyro_rationale.fitted import Fitted, pick_device
+from pyro_rationale.fitted import FittedModel, pick_device
 from pyro_rationale.training.checkpoint import load_weights, trained, weights_of
 from pyro_rationale.training.ema import RunningAverage
 from pyro_rationale.training.rate_control import Schedule
@@ -27,7 +27,7 @@ Loss = Callable[[Batch, int], Tensor]
 Score = Callable[[], float]
 
 
-def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tuple[Fitted, float]:
+def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tuple[FittedModel, float]:
     """Encoder, likelihood and the generator of the independent guide, untrained, from the seed of the configuration.
 
     Returns:
@@ -44,11 +44,11 @@ def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tu
     model = build_model(config, corpus.spec, len(vocabulary), vectors, centre, spread)
     guide = build_guide(config, len(vocabulary), vectors, 0.0)
     device = pick_device(config.train.device)
-    fitted = Fitted(config, corpus.spec, vocabulary, model.to(device), guide.to(device), device, name)
+    fitted = FittedModel(config, corpus.spec, vocabulary, model.to(device), guide.to(device), device, name)
     return fitted, spread * model.gain
 
 
-def train(fitted: Fitted, corpus: Corpus, loss: Loss, score: Score | None = None) -> None:
+def train(fitted: FittedModel, corpus: Corpus, loss: Loss, score: Score | None = None) -> None:
     """Adam for `--steps` steps at the learning rate of a fit, cooled like there.
 
     Args:

@@ -32,7 +32,7 @@ from pyro_rationale.experiments.baselines.methods import METHODS, fit_method
 from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Plan
 from pyro_rationale.fitted import CONFIG
 from pyro_rationale.prediction.predictor import Mask, unlabelled
-from pyro_rationale.prediction.rationalizer import Marker
+from pyro_rationale.prediction.rationalizer import Rationalizer
 from pyro_rationale.storage import read_json, write_bytes
 
 FORMAT = 1
@@ -57,7 +57,7 @@ class Chosen:
         levels: by view, the threshold or the price of a word that meets the target rate on development texts.
     """
 
-    marker: Marker
+    marker: Rationalizer
     levels: dict[str, float]
 
 
@@ -108,7 +108,7 @@ def select(method: str, config: Config, corpus: Corpus, folder: Path) -> Chosen:
     return Chosen(marker, levels)
 
 
-def _marks(marker: Marker, texts: Sequence[Document], way: str) -> Marks | None:
+def _marks(marker: Rationalizer, texts: Sequence[Document], way: str) -> Marks | None:
     """`None` where a way makes no sense: no prior, or marginals that rank no word above another."""
     if way not in ways_of(marker):
         return None
@@ -158,7 +158,7 @@ def measure_cell(chosen: Chosen, corpus: Corpus, rates: Sequence[float] = ()) ->
     return Measured(views, per_document(marker, documents, masks), curves)
 
 
-def per_document(marker: Marker, documents: Sequence[Document], masks: dict[str, list[Mask]]) -> dict[str, Any]:
+def per_document(marker: Rationalizer, documents: Sequence[Document], masks: dict[str, list[Mask]]) -> dict[str, Any]:
     """What `Measured.documents` holds."""
     targets = targets_of(documents, marker.spec)
     texts = [unlabelled(document) for document in documents]
@@ -191,7 +191,7 @@ def _costs(spec: TargetSpec, predictions: Predictions) -> list[float]:
     return [float(value) for value in statistics[COSTS[spec.kind]].table[:, 0]]
 
 
-class Workshop:
+class GridRunner:
     """Makes the cells of a plan, or reads those that are there.
 
     Args:

@@ -17,7 +17,7 @@ from typing import Any
 from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.metrics.statistic import Statistic, quotient
 from pyro_rationale.evaluation.significance import added, holm, paired_test, seeds_test
-from pyro_rationale.experiments.benchmark.runner import COSTS, VIEWS, Workshop
+from pyro_rationale.experiments.benchmark.runner import COSTS, VIEWS, GridRunner
 from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Rate
 
 MEASURES = ("f1", "precision", "recall", "opinion_recall", "mse", "accuracy", "selected", "span", "empty", "seconds")
@@ -89,7 +89,7 @@ class Block:
     lines: list[Line]
 
 
-def summarise(workshop: Workshop, draws: int = DRAWS) -> list[Block]:
+def summarise(workshop: GridRunner, draws: int = DRAWS) -> list[Block]:
     """Tables of all finished cells; methods and seeds without a cell are left out."""
     blocks = []
     plan = workshop.plan
@@ -104,7 +104,7 @@ def summarise(workshop: Workshop, draws: int = DRAWS) -> list[Block]:
 
 
 def _block(
-    workshop: Workshop, corpus: CorpusPlan, rate: Rate, view: str, found: Mapping[Cell, Figures], draws: int
+    workshop: GridRunner, corpus: CorpusPlan, rate: Rate, view: str, found: Mapping[Cell, Figures], draws: int
 ) -> Block:
     plan, lines, counts = workshop.plan, [], {}
     share = math.nan

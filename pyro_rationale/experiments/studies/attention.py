@@ -24,12 +24,12 @@ from pyro_rationale.evaluation.metrics import (
     rationale_metrics,
     selection_metrics,
 )
-from pyro_rationale.experiments.baselines.attention import Attending
+from pyro_rationale.experiments.baselines.attention import AttentionModel
 from pyro_rationale.experiments.baselines.training import build_networks, train
 from pyro_rationale.prediction.predictor import Mask
 
 
-class Attention(Attending):
+class Attention(AttentionModel):
     """A model that attends.
 
     Args:

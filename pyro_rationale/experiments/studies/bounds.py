@@ -17,7 +17,7 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.experiments.studies.common import Row, batches_of
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.evidence import (
     LONGEST,
@@ -131,7 +131,7 @@ def bound_sizes(samples: int) -> list[int]:
 
 
 def measure(
-    fitted: Fitted, documents: Sequence[Document], samples: int, repeats: int, kappa: float, batch_size: int = 32
+    fitted: FittedModel, documents: Sequence[Document], samples: int, repeats: int, kappa: float, batch_size: int = 32
 ) -> Measured:
     """All figures of all documents; the networks of `fitted` are float64 afterwards.
 
@@ -164,7 +164,7 @@ def measure(
 
 @torch.no_grad()
 def _measure_batch(
-    fitted: Fitted, batch: Batch, sizes: list[int], draws: int, kappa: float
+    fitted: FittedModel, batch: Batch, sizes: list[int], draws: int, kappa: float
 ) -> tuple[dict[str, Tensor], tuple[str | None, ...]]:
     q = discrete(fitted.guide.posterior(batch))
     unknown = torch.full((len(batch),), math.nan, dtype=torch.float64)

@@ -32,7 +32,7 @@ from pyro_rationale.experiments.studies.common import (
     show,
     split_option,
 )
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.options import options_from
 
@@ -47,7 +47,7 @@ def flags_of(document: Document, layer: str) -> tuple[bool, ...] | None:
 
 @torch.no_grad()
 def marginals(
-    fitted: Fitted, documents: Sequence[Document], see_target: bool = False, seed: int = 0
+    fitted: FittedModel, documents: Sequence[Document], see_target: bool = False, seed: int = 0
 ) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
     """P(word is kept) under q(z | x), or q(z | x, y), for each document `(words,)`.
 
@@ -88,7 +88,7 @@ def words_of(
 
 
 def measure(
-    fitted: Fitted,
+    fitted: FittedModel,
     documents: Sequence[Document],
     dev: Sequence[Document] | None,
     layers: Sequence[str],

@@ -24,8 +24,8 @@ from pyro_rationale.evaluation.evaluate import evaluate_documents, targets_of
 from pyro_rationale.evaluation.metrics import Predictions, lexicon_metrics, prediction_metrics
 from pyro_rationale.experiments.studies.attention import Attention
 from pyro_rationale.experiments.studies.positions import position_metrics
-from pyro_rationale.experiments.studies.question_variants import LEXICON_CORPORA, RELAXED, Arm, Flags
-from pyro_rationale.fitted import CONFIG, Fitted
+from pyro_rationale.experiments.studies.question_variants import LEXICON_CORPORA, RELAXED, Flags, Variant
+from pyro_rationale.fitted import CONFIG, FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.training.fit import fit_run
@@ -47,7 +47,7 @@ class Study:
     folder: Path
     base: Flags
 
-    def config(self, arm: Arm, seed: int) -> Config:
+    def config(self, arm: Variant, seed: int) -> Config:
         """The configuration of a cell."""
         values = {**self.base, **arm.flags, "seed": seed}
 
@@ -58,13 +58,13 @@ class Study:
         assert not values, f"no such options: {', '.join(values)}"
         return config
 
-    def cell(self, arm: Arm, seed: int) -> Measures:
+    def cell(self, arm: Variant, seed: int) -> Measures:
         """Measures of a cell; fitted, or taken up where it was interrupted, if need be. Waits for who is at it."""
         self.make(arm, seed, wait=True)
         found: Measures = read_json(self._place(arm, seed) / STUDY)["measures"]
         return found
 
-    def make(self, arm: Arm, seed: int, wait: bool = False) -> bool:
+    def make(self, arm: Variant, seed: int, wait: bool = False) -> bool:
         """Fit and measure a cell unless that is done; `False` if another process is at it and we do not `wait`."""
         place = self._place(arm, seed)
         if (place / STUDY).exists():
@@ -80,16 +80,16 @@ class Study:
             return False
         return True
 
-    def _place(self, arm: Arm, seed: int) -> Path:
+    def _place(self, arm: Variant, seed: int) -> Path:
         return self.folder / _slug(arm) / f"seed-{seed}"
 
-    def _fit(self, arm: Arm, seed: int, place: Path) -> Measures:
+    def _fit(self, arm: Variant, seed: int, place: Path) -> Measures:
         config = self.config(arm, seed)
         resume = (place / CONFIG).exists()
         start = time.process_time()
         _, metrics = fit_run(config, place, resume=resume)
         seconds = None if resume else time.process_time() - start
-        fitted = Fitted.load(place, config.train.device)
+        fitted = FittedModel.load(place, config.train.device)
         corpus = load_corpus(config.data, fitted.spec)
         masks, _ = decode_all(fitted, corpus.test, DecodeOptions())
         measures: Measures = {k: v for k, v in metrics["test"].items() if isinstance(v, (int, float))}
@@ -98,7 +98,7 @@ class Study:
             measures["rules"] = score_rules(fitted, corpus.test)
         return measures
 
-    def _attend(self, arm: Arm, seed: int) -> Measures:
+    def _attend(self, arm: Variant, seed: int) -> Measures:
         config = self.config(replace(arm, flags={**arm.flags, "guide": "independent"}), seed)
         corpus = load_corpus(config.data)
         # As many words as the latent-variable model of the same seed keeps: rationales are compared at equal size.
@@ -114,13 +114,13 @@ class Study:
         measures: Measures = dict(position_metrics(corpus.test, masks))
         measures["rate_sd"] = pstdev(float(np.mean(mask)) for mask in masks)
         if config.data.data in LEXICON_CORPORA:
-            from pyro_rationale.data.corpora.vader import lexicon
+            from pyro_rationale.data.corpora._vader import lexicon
 
             measures |= lexicon_metrics(corpus.test, masks, frozenset(lexicon(config.data.cache)))
         return measures
 
 
-def score_rules(fitted: Fitted, documents: Sequence[Document]) -> dict[str, Measures]:
+def score_rules(fitted: FittedModel, documents: Sequence[Document]) -> dict[str, Measures]:
     """The test table under every test-time rule; `average` predicts with the mean over several drawn masks."""
     rules = {rule: evaluate_documents(fitted, documents, rule) for rule in ("mode", "threshold", "sample")}
     rules["threshold .2"] = evaluate_documents(fitted, documents, "threshold", threshold=0.2)
@@ -132,7 +132,7 @@ def score_rules(fitted: Fitted, documents: Sequence[Document]) -> dict[str, Meas
     return {rule: {k: v for k, v in found.items() if isinstance(v, (int, float))} for rule, found in rules.items()}
 
 
-def _slug(arm: Arm) -> str:
+def _slug(arm: Variant) -> str:
     """A folder's name that fixes the arm: two names of one arm share its cells."""
     if arm.attention:
         return f"attention-{arm.attention}"

@@ -17,7 +17,7 @@ from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import given
 from pyro_rationale.storage import write_json
 
@@ -54,14 +54,14 @@ def check_json(path: Path | None) -> None:
 
 def run_documents(
     folder: Path, flags: DataOptions, split: str = "auto", device: str = "auto"
-) -> tuple[Fitted, list[Document]]:
+) -> tuple[FittedModel, list[Document]]:
     """A run, and documents that have targets: of its own test split, or as the flags that were typed say.
 
     Raises:
         RunError: no usable run.
         DataError: no such documents.
     """
-    fitted = Fitted.load(folder, device)
+    fitted = FittedModel.load(folder, device)
     data = data_options(fitted.config.data, flags, given())
     corpus = load_corpus(data, fitted.spec)
     if split == "auto":
@@ -70,7 +70,7 @@ def run_documents(
     return fitted, documents
 
 
-def batches_of(fitted: Fitted, documents: Sequence[Document], size: int = 64) -> Iterator[Batch]:
+def batches_of(fitted: FittedModel, documents: Sequence[Document], size: int = 64) -> Iterator[Batch]:
     """Every document once, on the run's device, the shortest first; `index` says where each came from."""
     for batch in BucketedBatches(documents, fitted.vocabulary, fitted.spec, size).ordered(size):
         yield batch.to(fitted.device)

@@ -41,8 +41,15 @@ from pyro_rationale.experiments.studies.common import (
     show,
     split_option,
 )
-from pyro_rationale.experiments.studies.contenders import NEURAL, PAPER, REFERENCE, Contender, contenders, default
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.experiments.studies.estimator_variants import (
+    NEURAL,
+    PAPER,
+    REFERENCE,
+    EstimatorVariant,
+    default,
+    estimator_variants,
+)
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference.gradient_variance import GRADIENTS, BatchSpread, Gradient, batch_spread, cost_ratio
 from pyro_rationale.inference.objectives.elbo import MaskELBO
@@ -71,7 +78,7 @@ class Networks:
     """A model and a guide of one configuration, and which texts they are measured on."""
 
     name: str
-    fitted: Fitted
+    fitted: FittedModel
     model: RationaleModel
     guide: RationaleGuide
     batches: list[Batch]
@@ -101,7 +108,7 @@ class Networks:
         return guide.to(self.fitted.device)
 
 
-def untrained(fitted: Fitted, documents: Sequence[Document]) -> tuple[RationaleModel, RationaleGuide]:
+def untrained(fitted: FittedModel, documents: Sequence[Document]) -> tuple[RationaleModel, RationaleGuide]:
     """Fresh networks of a run's configuration; word vectors that were given are kept."""
     config, words = fitted.config, len(fitted.vocabulary)
     vectors = fitted.guide.generator.embedding.weight.detach().cpu() if config.model.vectors else None
@@ -113,7 +120,7 @@ def untrained(fitted: Fitted, documents: Sequence[Document]) -> tuple[RationaleM
     return model.to(fitted.device), guide.to(fitted.device)
 
 
-def windows(fitted: Fitted, guide: RationaleGuide, documents: Sequence[Document]) -> Batch:
+def windows(fitted: FittedModel, guide: RationaleGuide, documents: Sequence[Document]) -> Batch:
     """Of the first documents' stretches of ten words, those on whose masks the guide is least decided."""
     pieces = [
         replace(d, tokens=d.tokens[at : at + WINDOW], gold=None, opinion=None, maps=None)
@@ -138,12 +145,12 @@ def fitted_baseline(networks: Networks, penalties: str, steps: int) -> Standardi
     return baseline
 
 
-def step_times(guides: dict[Contender, RationaleGuide], networks: Networks, steps: int) -> dict[Contender, float]:
+def step_times(guides: dict[EstimatorVariant, RationaleGuide], networks: Networks, steps: int) -> dict[EstimatorVariant, float]:
     """Median time of a whole step over that of the bare networks on the full texts; they take turns."""
     tau, model = networks.fitted.config.tau, networks.model
     objectives = {row: row.objective(tau) for row in guides}
     body = copy.deepcopy(networks.guide.generator)
-    ratios: dict[Contender, list[float]] = {row: [] for row in guides}
+    ratios: dict[EstimatorVariant, list[float]] = {row: [] for row in guides}
     for number in range(steps + 1):
         batch = networks.batches[number % len(networks.batches)]
         started = _now(networks)
@@ -168,7 +175,7 @@ def _now(networks: Networks) -> float:
 
 
 @dataclass(frozen=True)
-class Effort:
+class Budget:
     """How much is drawn.
 
     Attributes:
@@ -188,18 +195,18 @@ class Effort:
     seed: int
 
 
-Spreads = dict[Contender, list[BatchSpread]]
+Spreads = dict[EstimatorVariant, list[BatchSpread]]
 
 
-def measure(networks: Networks, effort: Effort) -> tuple[list[Row], Spreads]:
+def measure(networks: Networks, effort: Budget) -> tuple[list[Row], Spreads]:
     """The table of one state of the networks, and the variances behind it, batch by batch."""
     tau = networks.fitted.config.tau
-    rows = contenders(networks.fitted.config.guide)
+    rows = estimator_variants(networks.fitted.config.guide)
     console = Console(stderr=True)
     quiet = not console.is_terminal
     torch.manual_seed(effort.seed)
     baselines = {penalties: fitted_baseline(networks, penalties, effort.fitting) for penalties in ("exact", "sampled")}
-    guides: dict[Contender, RationaleGuide] = {}
+    guides: dict[EstimatorVariant, RationaleGuide] = {}
     spreads: Spreads = {}
     for row in track(rows, f"{networks.name}: variance", console=console, transient=True, disable=quiet):
         guides[row] = guide = networks.twin(row.guide or networks.family, row.estimator)
@@ -226,7 +233,7 @@ def measure(networks: Networks, effort: Effort) -> tuple[list[Row], Spreads]:
     return figures, spreads
 
 
-def _figures(row: Contender, spreads: Spreads, seconds: float) -> Row:
+def _figures(row: EstimatorVariant, spreads: Spreads, seconds: float) -> Row:
     own = spreads[row]
     relative = cost_ratio(own, spreads[REFERENCE])
     return {
@@ -240,7 +247,7 @@ def _figures(row: Contender, spreads: Spreads, seconds: float) -> Row:
     }
 
 
-def states(fitted: Fitted, documents: Sequence[Document], batches: int, size: int, seed: int) -> list[Networks]:
+def states(fitted: FittedModel, documents: Sequence[Document], batches: int, size: int, seed: int) -> list[Networks]:
     """The run's networks, and fresh ones of its configuration, with the same texts to measure them on."""
     order = BucketedBatches(documents, fitted.vocabulary, fitted.spec, size, seed).epoch(0)
     everything = [batch.to(fitted.device) for batch in order]
@@ -306,12 +313,12 @@ def study(
     check_json(json_path)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    effort = Effort(draws, gradient, bias_draws, baseline_steps, timed_steps, seed)
+    effort = Budget(draws, gradient, bias_draws, baseline_steps, timed_steps, seed)
     result: dict[str, Any] = {**vars(effort), "batches": batches, "batch": size, "runs": []}
     for folder in folders:
         fitted, documents = run_documents(folder, flags, split)
         guide, tau = fitted.config.guide, fitted.config.tau
-        contenders(guide)  # refuses a guide that has none, before anything is measured
+        estimator_variants(guide)  # refuses a guide that has none, before anything is measured
         entry: dict[str, Any] = {"run": str(folder), "guide": guide, "tau": tau}
         for networks in states(fitted, documents, batches, size, seed):
             if state not in ("both", networks.name):
@@ -326,7 +333,7 @@ def study(
         save(json_path, result)
 
 
-def bar(ours: Contender, spreads: Spreads) -> dict[str, Any]:
+def bar(ours: EstimatorVariant, spreads: Spreads) -> dict[str, Any]:
     """How many times below the paper's estimator and below Pyro's own the default is, with standard errors."""
     found: dict[str, Any] = {"default": ours.name}
     for other in filter(spreads.__contains__, (PAPER, *NEURAL)):

@@ -32,11 +32,11 @@ from pyro_rationale.experiments.studies.common import (
     show,
     split_option,
 )
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
 from pyro_rationale.inference.posterior.importance import importance_posterior
-from pyro_rationale.inference.posterior.log_joint import Scorer
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.posterior.mcmc_diagnostics import mixing
 from pyro_rationale.inference.posterior.psis import TRUSTED, psis
 from pyro_rationale.inference.posterior.refinement import amortization_gap, refine
@@ -48,7 +48,7 @@ SHOWN = 10  # documents in the terminal's table
 
 
 @dataclass(frozen=True)
-class Effort:
+class Budget:
     """How much to compute: draws of importance resampling, chains and sweeps, steps of refinement."""
 
     samples: int
@@ -100,19 +100,19 @@ def study(
         raise DataError(f"--words {words}: no document is so short; raise it")
     with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        result = compare(fitted, short, number, Effort(**effort))
+        result = compare(fitted, short, number, Budget(**effort))
     facts = {"run": str(folder), "kappa": float(fitted.model.kappa), "tau": fitted.config.tau, "seed": seed}
     result = {**facts, "words": words or None, **effort, **result}
     report(result)
     save(json_path, result)
 
 
-def proposal(fitted: Fitted, batch: Batch) -> MaskDistribution:
+def proposal(fitted: FittedModel, batch: Batch) -> MaskDistribution:
     """The guide's masks, 0/1; a guide that can read targets reads them."""
     return discrete(fitted.guide.posterior(batch, see_target=fitted.guide.target is not None))
 
 
-def compare(fitted: Fitted, documents: Sequence[Document], number: int, effort: Effort) -> dict[str, Any]:
+def compare(fitted: FittedModel, documents: Sequence[Document], number: int, effort: Budget) -> dict[str, Any]:
     """Everything about the first `number` documents that importance resampling serves; float64 afterwards.
 
     Raises:
@@ -145,7 +145,7 @@ def compare(fitted: Fitted, documents: Sequence[Document], number: int, effort: 
 
 
 def by_resampling(
-    fitted: Fitted, documents: Sequence[Document], effort: Effort
+    fitted: FittedModel, documents: Sequence[Document], effort: Budget
 ) -> tuple[list[Row], list[Tensor]]:
     """k-hat, effective sample size and largest Monte-Carlo error of each document, and its marginals `(n,)`."""
     rows: dict[int, Row] = {}
@@ -156,7 +156,7 @@ def by_resampling(
             q = proposal(fitted, batch)
         if effort.proposal == "refined":  # for the posterior itself, whatever entropy the guide was fitted with
             q = refine(fitted.model, q, batch, tau=1.0, steps=effort.steps)
-        drawn = importance_posterior(Scorer(fitted.model, batch), q, effort.samples)
+        drawn = importance_posterior(CachedLogJoint(fitted.model, batch), q, effort.samples)
         k, ess, mean = psis(drawn.log_weights).k, drawn.ess, drawn.mean
         error, evidence = drawn.error.amax(-1), drawn.log_evidence
         for row, index in enumerate(batch.index.tolist()):
@@ -168,13 +168,13 @@ def by_resampling(
 
 
 def by_chains(
-    fitted: Fitted, documents: Sequence[Document], marginals: Sequence[Tensor], effort: Effort
+    fitted: FittedModel, documents: Sequence[Document], marginals: Sequence[Tensor], effort: Budget
 ) -> list[Row]:
     """How far the chains' marginals are from those given, how the chains mix, and the amortization gap."""
     rows: dict[int, Row] = {}
     for batch in batches_of(fitted, documents, effort.batch_size):
         assert batch.index is not None
-        scorer = Scorer(fitted.model, batch)
+        scorer = CachedLogJoint(fitted.model, batch)
         with torch.no_grad():
             q = proposal(fitted, batch)
         chains = gibbs_posterior(scorer, effort.chains, effort.draws, effort.warmup, block=effort.block, guide=q)

@@ -9,7 +9,7 @@ Flags = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Arm:
+class Variant:
     """One way of doing it.
 
     Attributes:
@@ -36,7 +36,7 @@ class Question:
     """
 
     title: str
-    arms: tuple[Arm, ...]
+    arms: tuple[Variant, ...]
     columns: tuple[str, ...] = ()
 
 
@@ -55,15 +55,15 @@ BASES: dict[str, Flags] = {
 LEXICON_CORPORA = ("vader-movies", "vader-amazon")
 
 
-def _independent(name: str, **flags: Any) -> Arm:
-    return Arm(name, {"guide": "independent", **flags})
+def _independent(name: str, **flags: Any) -> Variant:
+    return Variant(name, {"guide": "independent", **flags})
 
 
-RELAXED = Arm("relaxed, exact KL", {"guide": "relaxed"}, rules=True)
-MUPROP = Arm("independent, muprop, K = 4", {"guide": "independent", "estimator": "muprop"}, rules=True)
-CHAIN = Arm("chain, muprop, K = 4", {"guide": "chain", "estimator": "muprop"}, rules=True)
+RELAXED = Variant("relaxed, exact KL", {"guide": "relaxed"}, rules=True)
+MUPROP = Variant("independent, muprop, K = 4", {"guide": "independent", "estimator": "muprop"}, rules=True)
+CHAIN = Variant("chain, muprop, K = 4", {"guide": "chain", "estimator": "muprop"}, rules=True)
 SUMMED = _independent("independent, sum-and-sample, K = 8", estimator="sum-and-sample", samples=8)
-CHAIN_SUMMED = Arm("chain, sum-and-sample, K = 8", {"guide": "chain", "estimator": "sum-and-sample", "samples": 8})
+CHAIN_SUMMED = Variant("chain, sum-and-sample, K = 8", {"guide": "chain", "estimator": "sum-and-sample", "samples": 8})
 RLOO = _independent("independent, RLOO, exact KL, K = 4", estimator="rloo")
 RLOO_SAMPLED = _independent("independent, RLOO, sampled, K = 4", estimator="rloo", penalties="sampled")
 PAPER = _independent("the paper: REINFORCE, sampled, K = 1", estimator="reinforce", samples=1, penalties="sampled")
@@ -78,7 +78,7 @@ QUESTIONS: dict[int, Question] = {
             _independent("independent, sum-and-sample, K = 4", estimator="sum-and-sample", samples=4),
             SUMMED,
             RELAXED,
-            Arm("relaxed, K = 4", {"guide": "relaxed", "samples": 4}),
+            Variant("relaxed, K = 4", {"guide": "relaxed", "samples": 4}),
             PAPER,
         ),
         ("cpu_seconds",),
@@ -97,8 +97,8 @@ QUESTIONS: dict[int, Question] = {
         "Which norm of the mask: L0, L1, L2?",
         (
             RELAXED,
-            Arm("relaxed, L1 of the relaxed mask", {"guide": "relaxed", "norm": "l1"}),
-            Arm("relaxed, L2 of the relaxed mask", {"guide": "relaxed", "norm": "l2"}),
+            Variant("relaxed, L1 of the relaxed mask", {"guide": "relaxed", "norm": "l1"}),
+            Variant("relaxed, L2 of the relaxed mask", {"guide": "relaxed", "norm": "l2"}),
             RLOO,
             _independent("independent, RLOO, L2, K = 4", estimator="rloo", norm="l2"),
         ),
@@ -107,22 +107,22 @@ QUESTIONS: dict[int, Question] = {
     5: Question(
         "Last hidden state against mean and attention pooling: where do rationales fall?",
         (
-            Arm("relaxed, last state (the paper's)", {"guide": "relaxed", "pooling": "last"}),
-            Arm("relaxed, attention pooling", {"guide": "relaxed", "pooling": "attention"}),
+            Variant("relaxed, last state (the paper's)", {"guide": "relaxed", "pooling": "last"}),
+            Variant("relaxed, attention pooling", {"guide": "relaxed", "pooling": "attention"}),
             RELAXED,
         ),
         ("position_mean", "position_last_fifth", "position_distance"),
     ),
     6: Question(
         "Against soft attention and hard stochastic attention, with the same networks?",
-        (RELAXED, Arm("soft attention", attention="soft"), Arm("hard stochastic attention", attention="hard")),
+        (RELAXED, Variant("soft attention", attention="soft"), Variant("hard stochastic attention", attention="hard")),
         ("error_reading_all",),
     ),
     7: Question(
         "As a variational auto-encoder: reparametrised, score function, exact KL?",
         (
             RELAXED,
-            Arm("relaxed, straight-through", {"guide": "relaxed", "estimator": "straight-through"}),
+            Variant("relaxed, straight-through", {"guide": "relaxed", "estimator": "straight-through"}),
             MUPROP,
             SUMMED,
             CHAIN,

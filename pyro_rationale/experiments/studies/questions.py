@@ -17,7 +17,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.studies.cells import Measures, Study
 from pyro_rationale.experiments.studies.common import Row, check_json, json_option, save, show
-from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS, Arm, Flags, Question
+from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS, Flags, Question, Variant
 from pyro_rationale.options import given, options_from
 
 COLUMNS = (
@@ -97,7 +97,7 @@ def answer(question: Question, cells: Study, seeds: int, by_rule: bool) -> list[
     return [{name: row.get(name) for name in row if name in known} for row in rows]
 
 
-def _short(arm: Arm) -> str:
+def _short(arm: Variant) -> str:
     return str(arm.flags["guide"])
 
 

@@ -32,11 +32,11 @@ from pyro_rationale.experiments.studies.common import (
 )
 from pyro_rationale.experiments.studies.evidence import shorten
 from pyro_rationale.experiments.studies.posterior import proposal
-from pyro_rationale.fitted import Fitted
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.evidence import LONGEST
 from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
 from pyro_rationale.inference.posterior.importance import exact_draws, importance_posterior
-from pyro_rationale.inference.posterior.log_joint import Scorer
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.posterior.sbc import COVERAGE, Sampler, check_kappa, judge, sbc_ranks
 from pyro_rationale.options import options_from
 from pyro_rationale.reporting.plots.calibration import check_figure
@@ -46,7 +46,7 @@ METHODS = ("exact", "importance", "gibbs", "prior")
 
 
 @dataclass(frozen=True)
-class Effort:
+class Budget:
     """Draws that are ranked among, and what each method spends on them."""
 
     draws: int
@@ -97,7 +97,7 @@ def study(
     check_json(json_path)
     if figure is not None:
         check_figure(figure)
-    spent = Effort(**effort)
+    spent = Budget(**effort)
     if "exact" in methods and not 0 < words <= LONGEST:
         raise ConfigError(f"--words: --method exact enumerates up to {LONGEST} words, got {words or 'no limit'}")
     torch.set_num_threads(threads)
@@ -119,20 +119,20 @@ def study(
     save(json_path, result)
 
 
-def samplers(fitted: Fitted, effort: Effort) -> dict[str, Sampler]:
+def samplers(fitted: FittedModel, effort: Budget) -> dict[str, Sampler]:
     """The methods, by name."""
 
-    def by_importance(scorer: Scorer) -> Tensor:
+    def by_importance(scorer: CachedLogJoint) -> Tensor:
         return importance_posterior(scorer, proposal(fitted, scorer.batch), effort.samples).resample(effort.draws)
 
-    def by_gibbs(scorer: Scorer) -> Tensor:
+    def by_gibbs(scorer: CachedLogJoint) -> Tensor:
         draws = effort.draws // effort.chains
         q = proposal(fitted, scorer.batch)
         return gibbs_posterior(
             scorer, effort.chains, draws, effort.warmup, effort.thin, effort.block, guide=q
         ).masks.flatten(0, 1)
 
-    known: dict[str, Callable[[Scorer], Tensor]] = {
+    known: dict[str, Callable[[CachedLogJoint], Tensor]] = {
         "exact": lambda scorer: exact_draws(scorer, effort.draws),
         "importance": by_importance,
         "gibbs": by_gibbs,
@@ -142,7 +142,7 @@ def samplers(fitted: Fitted, effort: Effort) -> dict[str, Sampler]:
 
 
 def ranks_by(
-    fitted: Fitted, texts: Sequence[Document], method: str, effort: Effort, kappa: float, batch_size: int
+    fitted: FittedModel, texts: Sequence[Document], method: str, effort: Budget, kappa: float, batch_size: int
 ) -> dict[str, Tensor]:
     """Ranks of one simulation per text, long `(N,)` for each statistic."""
     sampler = samplers(fitted, effort)[method]

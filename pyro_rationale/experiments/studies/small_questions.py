@@ -21,9 +21,9 @@ from pyro_rationale.experiments.studies.question_variants import (
     QUESTIONS,
     RELAXED,
     RLOO,
-    Arm,
     Flags,
     Question,
+    Variant,
 )
 from pyro_rationale.experiments.studies.questions import RULE_QUESTION, answer
 
@@ -42,7 +42,7 @@ BASE: Flags = {
 }
 
 
-def _arms(number: int, *names: str) -> tuple[Arm, ...]:
+def _arms(number: int, *names: str) -> tuple[Variant, ...]:
     """Arms of the whole study's question, by the beginnings of their names, in this order."""
     return tuple(next(arm for arm in QUESTIONS[number].arms if arm.name.startswith(name)) for name in names)
 

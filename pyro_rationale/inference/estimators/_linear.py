@@ -16,7 +16,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_rationale.distributions import MaskDistribution, RecurrentMask
-from pyro_rationale.nn.kernels.gated_lstm import gradient_of_weights_alone
+from pyro_rationale.nn.kernels.gated_lstm import mask_gradient_only
 
 SWEEPS = 3
 
@@ -50,7 +50,7 @@ def slope(model: Any, guide_trace: Trace, q: MaskDistribution, log_prob: Any, *a
     point = expansion_point(q).requires_grad_()
     there = guide_trace.copy()
     there.nodes["z"] = {**guide_trace.nodes["z"], "value": point}
-    with gradient_of_weights_alone():
+    with mask_gradient_only():
         trace = poutine.trace(poutine.replay(model, trace=there)).get_trace(*args, **kwargs)
     (found,) = torch.autograd.grad(log_prob(trace).sum(), point)
     return found.detach()

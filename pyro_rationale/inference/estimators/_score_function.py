@@ -13,7 +13,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.nn.baseline import StandardisedBaseline
 
 
-def against_the_others(reward: Tensor) -> Tensor:
+def leave_one_out_advantage(reward: Tensor) -> Tensor:
     """Leave-one-out baselines: each sample's reward less the mean of the other K - 1."""
     return (reward - reward.mean(0)) * (len(reward) / (len(reward) - 1))
 
@@ -67,7 +67,7 @@ class NeuralBaseline:
         hint = cast(Any, trace.nodes["z"]["infer"])["baseline"]
         self.pooled: Tensor = hint["nn_baseline_input"]  # (B, H), detached
 
-    def take_off(self, reward: Tensor, q: MaskDistribution) -> tuple[Tensor, Tensor]:
+    def subtract_baseline(self, reward: Tensor, q: MaskDistribution) -> tuple[Tensor, Tensor]:
         """The reward less the baseline, and the baseline's own loss, summed like the reward over K and documents.
 
         The baseline is the one from before this step's samples, or it would depend on them. In training the

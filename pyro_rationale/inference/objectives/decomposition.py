@@ -16,7 +16,7 @@ discrete guide. Independent, relaxed and chain guides: all that concerns masks a
 marginals, the KL from the transition probabilities of both chains, H(q) and log Z from themselves. (The KL of
 `kl_divergence` is made of that same log Z and that same entropy: in (3) they would cancel, and be right whatever they
 are.) Recurrent guide: everything is an average over the same K masks, counts against log q and log p at them, log p
-again from transitions. `prefix_kl` and `prefix_entropy` have less noise, but see each word's alternatives where the
+again from transitions. `sequential_kl` and `sequential_entropy` have less noise, but see each word's alternatives where the
 counts see its decision: with them (3) holds only in the mean. As it is, (3) is an identity for each document and each
 set of draws, and its residual is rounding.
 """
@@ -45,7 +45,7 @@ from pyro_rationale.models import NormalLikelihood, RationaleModel
 from pyro_rationale.training.distributed import ALONE, Group
 
 if TYPE_CHECKING:
-    from pyro_rationale.fitted import Fitted
+    from pyro_rationale.fitted import FittedModel
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def stepwise_kl(q: MaskDistribution, p: LinearChain) -> Tensor:
 # A whole set of documents.
 
 
-def in_precision(fitted: Fitted, dtype: torch.dtype) -> Fitted:
+def in_precision(fitted: FittedModel, dtype: torch.dtype) -> FittedModel:
     """The run with networks that compute in `dtype`; the given one is left as it is."""
     if fitted.model.encoder.output.weight.dtype == dtype:
         return fitted
@@ -276,7 +276,7 @@ def in_precision(fitted: Fitted, dtype: torch.dtype) -> Fitted:
 
 
 def all_terms(
-    fitted: Fitted, documents: Sequence[Document], samples: int, batch_size: int = 64, seed: int = 0
+    fitted: FittedModel, documents: Sequence[Document], samples: int, batch_size: int = 64, seed: int = 0
 ) -> Terms:
     """Terms of all documents, from the shortest to the longest."""
     parts = []
@@ -287,7 +287,7 @@ def all_terms(
 
 
 def iwae_bound(
-    fitted: Fitted, documents: Sequence[Document], samples: int, batch_size: int = 64, seed: int = 0
+    fitted: FittedModel, documents: Sequence[Document], samples: int, batch_size: int = 64, seed: int = 0
 ) -> float:
     """Mean over documents of log 1/K sum_k w_k at kappa = 1, nats (Burda et al. 2016)."""
     total = 0.0
@@ -310,7 +310,7 @@ class Held:
 
 
 def held_out(
-    fitted: Fitted, batches: BucketedBatches, prior: ChainPrior, batch_size: int = 256, group: Group = ALONE
+    fitted: FittedModel, batches: BucketedBatches, prior: ChainPrior, batch_size: int = 256, group: Group = ALONE
 ) -> Held:
     """Both figures in the middle of training, one mask per document; each process of a group takes its part of them.
 
@@ -336,13 +336,13 @@ def held_out(
     return Held(likelihood - float(terms.kl.mean()), float(cost.mean()))
 
 
-def _batches(fitted: Fitted, documents: Sequence[Document], batch_size: int) -> Iterator[Batch]:
+def _batches(fitted: FittedModel, documents: Sequence[Document], batch_size: int) -> Iterator[Batch]:
     for batch in BucketedBatches(documents, fitted.vocabulary, fitted.spec, batch_size).ordered(batch_size):
         yield batch.to(fitted.device)
 
 
 @contextmanager
-def _seeded(fitted: Fitted, seed: int) -> Iterator[None]:
+def _seeded(fitted: FittedModel, seed: int) -> Iterator[None]:
     """Without gradients; torch's generators start from `seed` inside, and are as before outside."""
     with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []), torch.no_grad():
         torch.manual_seed(seed)

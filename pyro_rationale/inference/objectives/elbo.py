@@ -26,12 +26,12 @@ from pyro_rationale.inference.estimators._linear import expected_words, slope
 from pyro_rationale.inference.estimators._mask_set import Chosen, choose
 from pyro_rationale.inference.estimators._score_function import (
     NeuralBaseline,
-    against_the_others,
     antithetic_masks,
     antithetic_term,
+    leave_one_out_advantage,
 )
 from pyro_rationale.inference.estimators.rules import LINEAR, PATHWISE, SCORE_FUNCTION, check_penalties, check_samples
-from pyro_rationale.inference.terms import MaskTerms, closed_terms, prefix_terms, sampled_terms
+from pyro_rationale.inference.terms import MaskTerms, closed_terms, sampled_terms, sequential_terms
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,10 @@ class MaskELBO(ELBO):
             if self.estimator == "straight-through" and not q.has_rsample:
                 site["value"] = _through_marginals(q, site["value"])
             elif (self.estimator in PATHWISE) != q.has_rsample:
-                raise ConfigError(misfit(self.estimator, q))
+                raise ConfigError(incompatibility_message(self.estimator, q))
             elif self.estimator == "disarm":
                 if not isinstance(q, IndependentMask):
-                    raise ConfigError(misfit(self.estimator, q))
+                    raise ConfigError(incompatibility_message(self.estimator, q))
                 site["value"] = antithetic_masks(q)
             elif summing:
                 chosen = choose(q.origin, self.num_particles)
@@ -168,7 +168,7 @@ class MaskELBO(ELBO):
         if self.penalties == "sampled":
             return sampled_terms(q, p, z)
         if isinstance(q, RecurrentMask):
-            return prefix_terms(q, p, z.detach())
+            return sequential_terms(q, p, z.detach())
         terms = closed_terms(q, p)
         return MaskTerms(terms.kl[0], terms.entropy[0])  # the same for every particle
 
@@ -204,11 +204,11 @@ class MaskELBO(ELBO):
             return antithetic_term(reward, z, q)
         loss: Tensor | float = 0.0
         if draws.baseline is not None:
-            reward, loss = draws.baseline.take_off(reward, q)
+            reward, loss = draws.baseline.subtract_baseline(reward, q)
         elif draws.chosen is not None:
             reward = draws.chosen.credit(reward) * self.num_particles
         elif self.estimator != "reinforce":
-            reward = against_the_others(reward)
+            reward = leave_one_out_advantage(reward)
         score = q.word_log_probs(z) if per_word else q.log_prob(z)
         return (reward * score).sum() - loss
 
@@ -254,7 +254,7 @@ def _through_marginals(q: MaskDistribution, z: Tensor) -> Tensor:
     return z + (inclusion - inclusion.detach())  # the bracket is exactly 0: encoders tell 1 from nearly 1
 
 
-def misfit(estimator: str, q: MaskDistribution) -> str:
+def incompatibility_message(estimator: str, q: MaskDistribution) -> str:
     """Why the estimator cannot be had with this guide, and which can."""
     if estimator in PATHWISE:
         return f"--estimator {estimator}: {type(q).__name__} has no reparameterised sample; use --estimator rloo"

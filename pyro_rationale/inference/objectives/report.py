@@ -14,10 +14,10 @@ from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.cache.dataset import taken, target_rows
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import HardKumaMask, MaskDistribution, RecurrentMask, RelaxedMask
-from pyro_rationale.inference.terms import closed_terms, prefix_terms
+from pyro_rationale.inference.terms import closed_terms, sequential_terms
 
 if TYPE_CHECKING:
-    from pyro_rationale.fitted import Fitted
+    from pyro_rationale.fitted import FittedModel
 
 
 def discrete(q: MaskDistribution) -> MaskDistribution:
@@ -26,7 +26,7 @@ def discrete(q: MaskDistribution) -> MaskDistribution:
 
 
 @torch.no_grad()
-def batch_terms(fitted: Fitted, batch: Batch, samples: int, see_target: bool = False) -> dict[str, Tensor]:
+def batch_terms(fitted: FittedModel, batch: Batch, samples: int, see_target: bool = False) -> dict[str, Tensor]:
     """Terms of (2) and of the paper's cost, `(B,)` each.
 
     `log_likelihood` (kappa = 1), `kl`, `entropy` in nats; `cost` is E_q of equation (1) in the units of the scaled
@@ -39,7 +39,7 @@ def batch_terms(fitted: Fitted, batch: Batch, samples: int, see_target: bool = F
     z = q.sample(torch.Size([samples]))
     p = model.prior.distribution(batch.lengths, batch.tokens.shape[1], z.dtype)
     if isinstance(q, RecurrentMask):
-        along = prefix_terms(q, p, z)
+        along = sequential_terms(q, p, z)
         kl, entropy = along.kl.sum(-1).mean(0), along.entropy.sum(-1).mean(0)
     else:
         kl, entropy = closed_terms(q, p)
@@ -58,7 +58,7 @@ def batch_terms(fitted: Fitted, batch: Batch, samples: int, see_target: bool = F
 
 
 def objective_report(
-    fitted: Fitted, documents: Sequence[Document], samples: int = 16, batch_size: int = 64, seed: int = 0
+    fitted: FittedModel, documents: Sequence[Document], samples: int = 16, batch_size: int = 64, seed: int = 0
 ) -> dict[str, float]:
     """Means over documents that have a target.
 
@@ -86,7 +86,7 @@ def objective_report(
 
 
 def _mean_terms(
-    fitted: Fitted, batches: BucketedBatches, samples: int, seed: int, see_target: bool
+    fitted: FittedModel, batches: BucketedBatches, samples: int, seed: int, see_target: bool
 ) -> dict[str, float]:
     """Means of `batch_terms` over documents, by the names of the report."""
     sums: dict[str, float] = {}

@@ -13,7 +13,7 @@ from pyro.ops.provenance import detach_provenance
 from torch import Tensor
 
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.objectives.elbo import Estimate, changes_of, misfit, observed_log_prob
+from pyro_rationale.inference.objectives.elbo import Estimate, changes_of, incompatibility_message, observed_log_prob
 
 
 class TemperedTraceGraph(TraceGraph_ELBO):
@@ -41,7 +41,7 @@ class TemperedTraceGraph(TraceGraph_ELBO):
         traces = super()._get_trace(model, tempered, args, kwargs)
         q = traces[1].nodes["z"]["fn"]
         if q.has_rsample:
-            raise ConfigError(misfit("tracegraph", q))
+            raise ConfigError(incompatibility_message("tracegraph", q))
         return traces
 
     def estimate(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Estimate:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.inference.posterior.evidence import all_masks
-from pyro_rationale.inference.posterior.log_joint import Scorer
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class BlockGibbs:
         ValueError: a block of less than one word.
     """
 
-    def __init__(self, scorer: Scorer, block: int = 3, proposal: MaskDistribution | None = None) -> None:
+    def __init__(self, scorer: CachedLogJoint, block: int = 3, proposal: MaskDistribution | None = None) -> None:
         if block < 1:
             raise ValueError(f"expected blocks of at least 1 word, got {block}")
         self.scorer = scorer
@@ -160,7 +160,7 @@ class BlockGibbs:
         return (self.scorer(z) - self.proposal.log_prob(z)).double()
 
 
-def dispersed(scorer: Scorer, chains: int, guide: MaskDistribution | None = None) -> Tensor:
+def dispersed(scorer: CachedLogJoint, chains: int, guide: MaskDistribution | None = None) -> Tensor:
     """Starting points far apart, `(C, B, T)`: nothing, everything, then draws of the prior and of the guide in turn."""
     inside = scorer.batch.mask.to(scorer.dtype)
     laws = [scorer.prior] if guide is None else [scorer.prior, guide]
@@ -169,7 +169,7 @@ def dispersed(scorer: Scorer, chains: int, guide: MaskDistribution | None = None
 
 
 def gibbs_posterior(
-    scorer: Scorer,
+    scorer: CachedLogJoint,
     chains: int = 4,
     draws: int = 1000,
     warmup: int = 200,

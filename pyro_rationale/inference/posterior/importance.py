@@ -18,7 +18,7 @@ from torch import Tensor
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.posterior.evidence import LONGEST, all_masks, enumerate_masks
-from pyro_rationale.inference.posterior.log_joint import Scorer
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class WeightedMasks:
 
 @torch.no_grad()
 def importance_posterior(
-    scorer: Scorer, q: MaskDistribution, samples: int, rows: int = 65_536
+    scorer: CachedLogJoint, q: MaskDistribution, samples: int, rows: int = 65_536
 ) -> WeightedMasks:
     """Weighted draws of a batch.
 
@@ -96,7 +96,7 @@ def importance_posterior(
     return WeightedMasks(torch.cat(masks), torch.cat(weights))
 
 
-def exact_draws(scorer: Scorer, number: int) -> Tensor:
+def exact_draws(scorer: CachedLogJoint, number: int) -> Tensor:
     """Independent masks of p(z | x, y) by enumeration, `(number, B, T)` bool.
 
     Raises:

@@ -20,7 +20,7 @@ from pyro_rationale.models import RationaleModel
 SEED = 20160613  # of the hash, which no result depends on
 
 
-class Scorer:
+class CachedLogJoint:
     """`scorer(z)`: kappa log p(y | x, z) + log p(z) of masks of one batch, without gradients.
 
     Model, prior and targets are those of the moment it is made.

@@ -21,8 +21,8 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import LinearChain, MaskDistribution, RecurrentMask
 from pyro_rationale.inference.objectives.elbo import MaskELBO
 from pyro_rationale.inference.posterior.evidence import LONGEST, enumerate_masks
-from pyro_rationale.inference.posterior.log_joint import Scorer
-from pyro_rationale.inference.terms import closed_terms, prefix_terms
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
+from pyro_rationale.inference.terms import closed_terms, sequential_terms
 from pyro_rationale.models import RationaleModel
 
 LARGEST = 12.0  # log-odds that a start may have; beyond it there is no gradient to come back by
@@ -117,7 +117,7 @@ class Gap:
 
 @torch.no_grad()
 def amortization_gap(
-    scorer: Scorer, q: MaskDistribution, refined: LinearChain, tau: float = 1.0, samples: int = 2000
+    scorer: CachedLogJoint, q: MaskDistribution, refined: LinearChain, tau: float = 1.0, samples: int = 2000
 ) -> Gap:
     """How much better the refined chains are.
 
@@ -142,7 +142,7 @@ def amortization_gap(
     return Gap(before.mean(0), after.mean(0), difference.mean(0), difference.std(0) / samples**0.5)
 
 
-def _exact(scorer: Scorer, law: MaskDistribution, tau: float) -> Tensor:
+def _exact(scorer: CachedLogJoint, law: MaskDistribution, tau: float) -> Tensor:
     """E[log joint] + tau H by enumeration, `(B,)`."""
     table = enumerate_masks(scorer.model, scorer.batch, law, scorer.kappa)
     assert table.log_q is not None
@@ -150,14 +150,14 @@ def _exact(scorer: Scorer, law: MaskDistribution, tau: float) -> Tensor:
     return torch.where(table.log_q > -torch.inf, terms, 0.0).sum(0)
 
 
-def _drawn(scorer: Scorer, law: MaskDistribution, tau: float, samples: int, seed: int) -> Tensor:
+def _drawn(scorer: CachedLogJoint, law: MaskDistribution, tau: float, samples: int, seed: int) -> Tensor:
     """One unbiased value per draw, `(S, B)`: only the likelihood is noisy, and the penalties of a recurrent guide."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         z = law.sample(torch.Size([samples]))
     likelihood = scorer.kappa * scorer.log_likelihood(z)
     if isinstance(law, RecurrentMask):
-        penalty = prefix_terms(law, scorer.prior, z).penalty(tau).sum(-1)
+        penalty = sequential_terms(law, scorer.prior, z).penalty(tau).sum(-1)
     else:
         penalty = closed_terms(law, scorer.prior).penalty(tau)
     return likelihood.double() - penalty.double()

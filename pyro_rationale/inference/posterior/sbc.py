@@ -27,12 +27,12 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.posterior.log_joint import Scorer, with_targets
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint, with_targets
 from pyro_rationale.models import NormalLikelihood, RationaleModel
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
-Sampler = Callable[[Scorer], Tensor]
+Sampler = Callable[[CachedLogJoint], Tensor]
 """From a scorer of a batch, which holds texts and targets, to masks `(L, B, T)`."""
 
 COVERAGE = 0.95
@@ -81,7 +81,7 @@ def simulate(model: RationaleModel, batch: Batch, kappa: float | None = None) ->
     return z, with_targets(batch, y)
 
 
-def statistics(scorer: Scorer, z: Tensor, places: Tensor) -> dict[str, Tensor]:
+def statistics(scorer: CachedLogJoint, z: Tensor, places: Tensor) -> dict[str, Tensor]:
     """What masks `(*s, B, T)` are ranked by, `(*s, B)` each.
 
     Args:
@@ -115,7 +115,7 @@ def sbc_ranks(
 ) -> dict[str, Tensor]:
     """Ranks of one simulation per document of a batch, long `(B,)` per statistic."""
     truth, simulated = simulate(model, batch, kappa)
-    scorer = Scorer(model, simulated, kappa)
+    scorer = CachedLogJoint(model, simulated, kappa)
     drawn = sampler(scorer).to(truth.dtype)
     places = (torch.rand(len(batch), device=truth.device) * batch.lengths).long()
     of_truth, of_drawn = (statistics(scorer, z, places) for z in (truth, drawn))

@@ -26,7 +26,7 @@ _weights_alone = ContextVar("_weights_alone", default=False)
 
 
 @contextmanager
-def gradient_of_weights_alone() -> Iterator[None]:
+def mask_gradient_only() -> Iterator[None]:
     """Inside, `gated_lstm` passes no gradient on but that of its `weights`: a third of the backward pass less."""
     token = _weights_alone.set(True)
     try:

@@ -23,7 +23,7 @@ from pyro_rationale.evaluation.metrics import (
 )
 from pyro_rationale.fitted import EPOCHS, METRICS
 from pyro_rationale.inference.objectives.report import objective_report
-from pyro_rationale.prediction.predictor import Reading, ReadingOptions
+from pyro_rationale.prediction.predictor import PredictOptions, Reading
 from pyro_rationale.reporting.console import format_value
 from pyro_rationale.reporting.html.charts import plain
 from pyro_rationale.reporting.html.prior_posterior import selection_of
@@ -31,7 +31,7 @@ from pyro_rationale.reporting.html.records import OtherRationale, ReadDocument, 
 from pyro_rationale.training.history import EpochRecord, read_history
 
 if TYPE_CHECKING:
-    from pyro_rationale.fitted import Fitted
+    from pyro_rationale.fitted import FittedModel
 
 RULES = {
     "mode": "the most probable rationale",
@@ -45,10 +45,10 @@ LAYERS: dict[str, Callable[[Document], tuple[bool, ...] | None]] = {
 
 
 def contents_of(
-    fitted: Fitted,
+    fitted: FittedModel,
     readings: Iterable[Reading],
     folder: Path,
-    options: ReadingOptions | None = None,
+    options: PredictOptions | None = None,
     data: str = "",
     draws: int = 20,
     seed: int = 0,
@@ -67,7 +67,7 @@ def contents_of(
     Raises:
         RunError: the folder's history is damaged.
     """
-    options = options or ReadingOptions()
+    options = options or PredictOptions()
     documents = tuple(_read_document(reading) for reading in readings)
     texts = [read.document for read in documents]
     stored = _stored(folder)
@@ -114,7 +114,7 @@ def _asked(stored: Mapping[str, Any]) -> ChainPrior | None:
 
 
 def facts_of(
-    fitted: Fitted, data: str, history: Sequence[EpochRecord], stored: Mapping[str, Any]
+    fitted: FittedModel, data: str, history: Sequence[EpochRecord], stored: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
     """Where all this comes from."""
     config = fitted.config

@@ -19,7 +19,7 @@ from pyro_rationale.reporting.html.records import Histogram, Selection
 from pyro_rationale.training.fit import describe_prior
 
 if TYPE_CHECKING:
-    from pyro_rationale.fitted import Fitted
+    from pyro_rationale.fitted import FittedModel
 
 Numbers = NDArray[np.float64]
 BINS = 20
@@ -29,7 +29,7 @@ COVERED = 0.995  # of the draws lie below the last edge, if there are bins enoug
 
 @torch.no_grad()
 def selection_of(
-    fitted: Fitted,
+    fitted: FittedModel,
     documents: Sequence[Document],
     asked: ChainPrior | None = None,
     draws: int = 20,

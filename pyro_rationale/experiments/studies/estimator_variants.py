@@ -12,7 +12,7 @@ from pyro_rationale.inference.variance import Objective
 
 
 @dataclass(frozen=True)
-class Contender:
+class EstimatorVariant:
     """One row: an estimator with its options."""
 
     estimator: str
@@ -34,18 +34,18 @@ class Contender:
         return MaskELBO(self.estimator, self.samples, tau, self.penalties)
 
 
-REFERENCE = Contender("rloo", 2)
-PAPER = Contender("reinforce", 1, "sampled", note="the paper's")
-NEURAL = tuple(Contender("tracegraph", k, "sampled", neural=True, note="neural baseline") for k in (1, 4))
+REFERENCE = EstimatorVariant("rloo", 2)
+PAPER = EstimatorVariant("reinforce", 1, "sampled", note="the paper's")
+NEURAL = tuple(EstimatorVariant("tracegraph", k, "sampled", neural=True, note="neural baseline") for k in (1, 4))
 
 
-def default(guide: str) -> Contender:
+def default(guide: str) -> EstimatorVariant:
     """What a fit of that guide takes unless told otherwise."""
     estimator = DEFAULT[guide]
-    return Contender(estimator, default_samples(estimator))
+    return EstimatorVariant(estimator, default_samples(estimator))
 
 
-def contenders(guide: str) -> list[Contender]:
+def estimator_variants(guide: str) -> list[EstimatorVariant]:
     """All that serve the family of that guide; a relaxed guide is the independent family, sampled otherwise.
 
     Raises:
@@ -56,15 +56,15 @@ def contenders(guide: str) -> list[Contender]:
     independent = guide in ("independent", "relaxed")
     rows = [PAPER]
     for penalties in ("sampled", "exact"):
-        rows += [Contender("reinforce", 4, penalties), Contender("rloo", 2, penalties), Contender("rloo", 4, penalties)]
+        rows += [EstimatorVariant("reinforce", 4, penalties), EstimatorVariant("rloo", 2, penalties), EstimatorVariant("rloo", 4, penalties)]
         if independent:
-            rows += [Contender("disarm", 2, penalties), Contender("disarm", 4, penalties)]
-        rows += [Contender("nvil", k, penalties, neural=True) for k in (1, 4)]
-    rows += [Contender("muprop", k) for k in (2, 4)] + [Contender("sum-and-sample", k) for k in (2, 4, 8)]
-    rows += [Contender("tracegraph", 1, "sampled", note="no baseline")]
+            rows += [EstimatorVariant("disarm", 2, penalties), EstimatorVariant("disarm", 4, penalties)]
+        rows += [EstimatorVariant("nvil", k, penalties, neural=True) for k in (1, 4)]
+    rows += [EstimatorVariant("muprop", k) for k in (2, 4)] + [EstimatorVariant("sum-and-sample", k) for k in (2, 4, 8)]
+    rows += [EstimatorVariant("tracegraph", 1, "sampled", note="no baseline")]
     rows += NEURAL
-    rows += [Contender("straight-through", 4)]
+    rows += [EstimatorVariant("straight-through", 4)]
     if independent:
-        rows += [Contender("straight-through", 4, guide="relaxed", note="relaxed backwards")]
-        rows += [Contender("relaxed", 1, guide="relaxed"), Contender("relaxed", 4, guide="relaxed")]
+        rows += [EstimatorVariant("straight-through", 4, guide="relaxed", note="relaxed backwards")]
+        rows += [EstimatorVariant("relaxed", 1, guide="relaxed"), EstimatorVariant("relaxed", 4, guide="relaxed")]
     return rows
