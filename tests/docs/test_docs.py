@@ -25,11 +25,12 @@ COMMANDS = sorted({(name, *found) for name, text in WHOLE.items() for found in C
 @pytest.fixture
 def registries() -> Iterator[None]:
     """Whatever a page registers is forgotten after it."""
-    before = set(GUIDES), set(CORPORA)
+    guides, corpora = set(GUIDES), set(CORPORA)
     yield
-    for registry, names in zip((GUIDES, CORPORA), before, strict=True):
-        for name in set(registry) - names:
-            del registry[name]
+    for name in set(GUIDES) - guides:
+        del GUIDES[name]
+    for name in set(CORPORA) - corpora:
+        del CORPORA[name]
 
 
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python" in text])
