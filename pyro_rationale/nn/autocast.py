@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from pyro_rationale.errors import ConfigError
 
 _dtype: ContextVar[torch.dtype | None] = ContextVar("_dtype", default=None)
 
@@ -36,3 +39,28 @@ def arithmetic(where: Tensor) -> torch.autocast:
 def plain(where: Tensor) -> torch.autocast:
     """For the parts inside that are not to be reduced."""
     return torch.autocast(where.device.type, enabled=False)
+
+
+def check_bfloat16(device: torch.device) -> None:
+    """Refuse bfloat16 on a device whose LSTMs cannot compute in it; CPUs need AVX-512 for that, or the like.
+
+    Raises:
+        ConfigError: a small LSTM fails there.
+    """
+    problem = bfloat16_problem(device.type)
+    if problem is not None:
+        raise ConfigError(f"--precision bf16: not on this {device.type} ({problem}); use --precision float32")
+
+
+@lru_cache(maxsize=4)
+def bfloat16_problem(device: str) -> str | None:
+    """Error message of an LSTM's forward and backward pass in bfloat16 on a type of device, `None` if they run."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            lstm = nn.LSTM(4, 4, batch_first=True).to(device)
+            with torch.autocast(device, torch.bfloat16):
+                states = lstm(torch.zeros(2, 3, 4, device=device))[0]
+            states.float().sum().backward()
+    except RuntimeError as problem:
+        return str(problem).split(". ")[0].splitlines()[0]
+    return None

@@ -38,6 +38,7 @@ from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference.objectives.decomposition import held_out
 from pyro_rationale.inference.objectives.report import objective_report
 from pyro_rationale.models import NormalLikelihood, RationaleModel
+from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.storage import read_tensors, write_bytes, write_json, write_tensors
 from pyro_rationale.training.checkpoint import Metadata, weights_of
 from pyro_rationale.training.distributed import ALONE, Group, check_shares
@@ -256,6 +257,8 @@ def prepare(
         check_free(folder)
     torch.manual_seed(config.seed)
     device = group.place(pick_device(config.train.device))
+    if config.train.precision == "bf16":
+        check_bfloat16(device)
     corpus = load_corpus(config.data) if corpus is None else corpus
     options = config.model
     vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)

@@ -18,12 +18,14 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.models.program import local_parameters
-from pyro_rationale.nn import Encoder, make_embedding
-from pyro_rationale.nn.autocast import reduced
+from pyro_rationale.nn import Encoder, autocast, make_embedding
+from pyro_rationale.nn.autocast import bfloat16_problem, reduced
 from tests.support.small_fit import fit_small
 
 SPEC = TargetSpec("regression", ("rating",), ((0.0, 1.0),))
 EPSILON = 2.0**-8  # spacing of bfloat16 at 1
+PROBLEM = bfloat16_problem("cpu")
+BFLOAT16 = pytest.mark.skipif(PROBLEM is not None, reason=f"no bfloat16 on this CPU: {PROBLEM}")
 
 
 def texts() -> Batch:
@@ -55,6 +57,7 @@ def apart(one: Tensor, other: Tensor) -> float:
     return float(((one - other).norm() / other.norm().clamp_min(1e-12)).detach())
 
 
+@BFLOAT16
 @pytest.mark.parametrize("guide", ["relaxed", "chain"])
 def test_gradients_agree_within_rounding(guide: str) -> None:
     exact, expected = gradients(guide, None)
@@ -66,6 +69,7 @@ def test_gradients_agree_within_rounding(guide: str) -> None:
     assert EPSILON / 16 < apart(*together) < 8 * EPSILON  # it did compute in bfloat16, and no worse than that
 
 
+@BFLOAT16
 @pytest.mark.parametrize("reader", ["lstm", "bilstm", "rcnn", "cnn"])
 @pytest.mark.parametrize("soft", [False, True])
 def test_every_reader(reader: str, soft: bool) -> None:
@@ -85,6 +89,7 @@ def test_every_reader(reader: str, soft: bool) -> None:
     assert torch.isfinite(gradient).all()
 
 
+@BFLOAT16
 def test_outside_nothing_is_reduced() -> None:
     guide = built("chain")[2]
     before = guide.posterior(texts()).mean
@@ -94,6 +99,7 @@ def test_outside_nothing_is_reduced() -> None:
     assert not torch.equal(within, before)
 
 
+@BFLOAT16
 def test_a_fit_ends_in_the_same_place(tmp_path: Path) -> None:
     """Of a first fit by reading whole texts, which is where the networks do all the work."""
     options: dict[str, Any] = {"documents": 200, "warmup": 1000, "steps": 60, "hidden": 16, "patience": 99}
@@ -109,3 +115,17 @@ def test_a_fit_ends_in_the_same_place(tmp_path: Path) -> None:
 def test_the_flag() -> None:
     with pytest.raises(ConfigError, match="--precision: expected one of float32, tf32, bf16, got 'half'"):
         TrainOptions(precision="half")
+
+
+def test_a_processor_without_bfloat16_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autocast, "bfloat16_problem", lambda device: "could not create a primitive descriptor")
+    expected = r"--precision bf16: not on this cpu \(could not create .*\); use --precision float32"
+    with pytest.raises(ConfigError, match=expected):
+        fit_small(tmp_path / "run", precision="bf16")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_probe_draws_no_random_numbers() -> None:
+    before = torch.get_rng_state()
+    bfloat16_problem.__wrapped__("cpu")
+    assert torch.equal(torch.get_rng_state(), before)
