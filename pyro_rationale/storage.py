@@ -1,19 +1,19 @@
-"""Files that are either whole or not there: JSON and tensors, written beside their place and then moved into it."""
+"""Atomic files: JSON and tensors, written to a temporary file beside the target and then moved onto it."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.errors import RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -37,9 +37,29 @@ def remove_leftovers(path: Path) -> None:
         left.unlink(missing_ok=True)
 
 
+def finite(value: Any) -> Any:
+    """Plain values for JSON: NaN and infinity become None, tuples lists, numbers of NumPy and torch Python's.
+
+    Args:
+        value: numbers, strings, arrays, and mappings and sequences of them.
+    """
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if hasattr(value, "tolist"):
+        return finite(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Strict JSON, through :func:`finite`."""
+    return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON; numbers that are not finite become null."""
-    write_bytes(path, (json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_bytes(path, (to_json(value, indent=2) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
@@ -58,6 +78,8 @@ def read_json(path: Path) -> Any:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Any = None) -> None:
     """Write tensors as safetensors, with `facts` (anything JSON can hold) in the header."""
+    from safetensors.torch import save  # only here: torch takes seconds to import
+
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_bytes(path, save(whole, metadata={"facts": json.dumps(facts)}))
 
@@ -68,6 +90,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
     Raises:
         RunError: the file is missing or damaged.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "null"))
@@ -76,23 +100,3 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
         raise RunError(f"{path}: no such file; the run has not got so far: fit with --resume") from None
     except (OSError, ValueError, SafetensorError) as problem:
         raise RunError(f"{path}: unreadable ({problem}); fit again or restore the file") from None
-
-
-def _plain(value: Any) -> Any:
-    """`value` with numbers that JSON cannot hold replaced by None."""
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
-
-
-def to_json(value: Any, indent: int | None = None) -> str:
-    """Strict JSON: numbers that are not finite, which it has no words for, become null."""
-    try:
-        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
-        return json.dumps(finite, indent=indent, ensure_ascii=False)

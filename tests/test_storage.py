@@ -9,13 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pyro_rationale.errors import RunError
-from pyro_rationale.storage import read_json, read_tensors, remove_leftovers, write_bytes, write_json, write_tensors
+from pyro_rationale.storage import (
+    finite,
+    read_json,
+    read_tensors,
+    remove_leftovers,
+    to_json,
+    write_bytes,
+    write_json,
+    write_tensors,
+)
 
 TENSORS = {
     "a": torch.arange(6, dtype=torch.float64).reshape(2, 3),
@@ -198,3 +208,16 @@ def test_facts_that_are_no_json_are_one_line(tmp_path: Path) -> None:
     assert "unreadable" in refused(read_tensors, path)
     save_file({"a": torch.ones(1)}, path)  # somebody else's file
     assert read_tensors(path)[1] is None
+
+
+# Numbers that JSON has no words for.
+
+
+def test_json_is_strict_and_plain(tmp_path: Path) -> None:
+    value = {"loss": float("nan"), "ends": (1, float("-inf")), "rates": np.array([0.5, np.nan]), "n": np.int64(3)}
+    plain = {"loss": None, "ends": [1, None], "rates": [0.5, None], "n": 3}
+    assert finite(value) == plain
+    assert to_json(value) == json.dumps(plain)
+    assert to_json({"a": torch.tensor(2.0)}) == '{"a": 2.0}'
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == plain

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,7 +22,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.stress import TESTS, RefitOptions, Settings, Subject
 from pyro_rationale.fitted import WEIGHTS, FittedModel
 from pyro_rationale.options import options_from
-from pyro_rationale.storage import read_json, to_json, write_json
+from pyro_rationale.storage import finite, read_json, to_json, write_json
 
 COLOURS = {"pass": "green", "fail": "bold red", "not applicable": "dim"}
 NARROWEST = 100  # columns of a table that goes to a file or a pipe
@@ -70,7 +69,7 @@ def stress(
         return
     show(console, str(folder), results, details)
     if json_path is not None:
-        write_json(Path(json_path), plain(results))
+        write_json(Path(json_path), results)
 
 
 def check(settings: Settings) -> None:
@@ -95,7 +94,7 @@ def answer(subject: Subject, name: str) -> Result:
     """The result of one test: taken from its file if run and settings are the same, else measured and kept."""
     test = TESTS[name]
     path = subject.into / f"{name}.json"
-    asked = {"weights": fingerprint(subject.folder / WEIGHTS), "settings": plain(asdict(subject.settings))}
+    asked = {"weights": fingerprint(subject.folder / WEIGHTS), "settings": finite(asdict(subject.settings))}
     if test.refits:
         asked["refits"] = {k: v for k, v in subject.refits.given().items() if k != "threads"}
     if path.exists() and not subject.force:
@@ -118,7 +117,7 @@ def answer(subject: Subject, name: str) -> Result:
         "asked": asked,
     }
     subject.into.mkdir(parents=True, exist_ok=True)
-    result = plain(result)
+    result = finite(result)
     write_json(path, result)
     return result
 
@@ -126,17 +125,6 @@ def answer(subject: Subject, name: str) -> Result:
 def fingerprint(path: Path) -> str:
     """Of a file's bytes: a run that was fitted again is another run."""
     return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
-
-
-def plain(value: Any) -> Any:
-    """What JSON has words for: NaN becomes `None`, tuples become lists, NumPy's numbers Python's."""
-    if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(part) for part in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def say(console: Console, line: str) -> None:

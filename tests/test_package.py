@@ -1,0 +1,36 @@
+"""The public names of the package: all there, imported when they are used, and free of torch until then."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import pyro_rationale as pr
+
+
+@pytest.mark.parametrize("name", pr.__all__)
+def test_public_names_exist(name: str) -> None:
+    if name.startswith("Rationale"):
+        pytest.importorskip("sklearn")
+    assert getattr(pr, name) is not None
+
+
+def test_each_name_is_exported_once() -> None:
+    assert set(pr.__all__) == {*pr._EXPORTS, "__version__"}
+    assert set(pr.__all__) <= set(dir(pr))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'fit_everything'"):
+        pr.fit_everything  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "program", ["import pyro_rationale", "from pyro_rationale import GUIDES; list(GUIDES)"]
+)
+def test_importing_the_package_does_not_import_torch(program: str) -> None:
+    check = "import sys; assert not {'torch', 'pyro', 'numpy'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", f"{program}\n{check}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
