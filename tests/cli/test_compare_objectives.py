@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from pyro_rationale.evaluation.objective_comparison import (
     short_names,
 )
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.guides import GUIDES
 from pyro_rationale.reporting.plots import COST_TERMS, OBJECTIVE_TERMS, bar_scores, figures, plot_elbo_cost, plot_terms
 from pyro_rationale.training.fit import NullCallback
 from pyro_rationale.training.history import read_history
@@ -254,6 +256,26 @@ def test_a_path_per_run_of_what_its_epochs_recorded(compared: list[Compared]) ->
     old = [replace(one, history=[]) for one in compared]
     assert set(figures(old, "units")) == {"lambda", "terms"}
     assert set(figures([old[0], compared[1]], "units")) == {"training", "lambda", "terms"}
+
+
+@pytest.fixture
+def stiff() -> Iterator[str]:
+    """The name of a registered guide that is none of ours."""
+    GUIDES["stiff"] = GUIDES["chain"]
+    yield "stiff"
+    del GUIDES["stiff"]
+
+
+def test_any_registered_guide_has_a_style_of_its_own(compared: list[Compared], stiff: str) -> None:
+    """Figures of a run whose guide comes from elsewhere ended in `KeyError: 'stiff'`."""
+    runs = [*compared, replace(compared[0], guide=stiff, name=stiff)]
+    assert set(figures(runs, "units")) == {"training", "lambda", "terms"}
+    axes = plot_elbo_cost(Figure().subplots(), runs, "units")
+    looks = {line.get_label(): (line.get_color(), line.get_marker()) for line in axes.lines}
+    assert len({looks[run.name] for run in runs}) == len(runs)
+    again = plot_elbo_cost(Figure().subplots(), runs[-1:], "units").lines[0]
+    assert (again.get_color(), again.get_marker()) == looks[stiff]  # whatever it is compared with
+    assert set(figures([replace(compared[0], guide="not registered here")], "units")) == {"training", "lambda", "terms"}
 
 
 def test_histories_of_before_the_elbo_was_recorded(tmp_path: Path) -> None:

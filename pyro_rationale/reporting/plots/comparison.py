@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.reporting.plots.style import HATCHES, PALETTE
+from pyro_rationale.reporting.plots.style import HATCHES, PALETTE, guide_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from pyro_rationale.evaluation.objective_comparison import Compared
 
-COLOURS = {"independent": "#0072B2", "relaxed": "#E69F00", "recurrent": "#009E73", "chain": "#D55E00",
-           "hardkuma": "#CC79A7"}
-MARKERS = {"independent": "o", "relaxed": "s", "recurrent": "^", "chain": "D", "hardkuma": "P"}
 LINES = {"elbo": "-", "expected-cost": "--"}
 
 COST_TERMS = {
@@ -184,5 +181,4 @@ def _recorded(run: Compared) -> list[tuple[float, float]]:
 
 def _style(run: Compared) -> dict[str, Any]:
     """Colour and marker of the guide, line of the objective."""
-    line = LINES.get(run.objective, ":")
-    return {"color": COLOURS[run.guide], "marker": MARKERS[run.guide], "linestyle": line, "label": run.name}
+    return guide_style(run.guide) | {"linestyle": LINES.get(run.objective, ":"), "label": run.name}

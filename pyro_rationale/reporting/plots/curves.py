@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pyro_rationale.reporting.plots.style import PALETTE
+from pyro_rationale.reporting.plots.style import series_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pyro_rationale.evaluation.rate_curves import Curve
 
 LINES = {"threshold": "--", "top-k": ":", "prior": "-"}
-MARKS = ("o", "s", "^", "D", "v", "P", "X")
 LABELS = {"mse": "squared error", "mae": "absolute error", "accuracy": "accuracy", "log_loss": "log loss (nats)"}
 
 
@@ -30,7 +29,7 @@ def plot_curves(axes: Axes, curves: Sequence[Curve], key: str) -> Axes:
     """
     names = list(dict.fromkeys(curve.name for curve in curves))
     for curve in curves:
-        number = names.index(curve.name)
+        style = series_style(names.index(curve.name))
         pairs = [(x, y) for x, y in zip(curve.column("selected"), curve.column(key), strict=True) if x == x and y == y]
         if not pairs:
             continue
@@ -38,13 +37,12 @@ def plot_curves(axes: Axes, curves: Sequence[Curve], key: str) -> Axes:
         axes.plot(
             [x for x, _ in pairs],
             [y for _, y in pairs],
-            color=PALETTE[number % len(PALETTE)],
-            marker=MARKS[number % len(MARKS)],
             linestyle="" if single else LINES[curve.way],
             markersize=9 if single else 3.5,
-            markeredgecolor="black" if single else PALETTE[number % len(PALETTE)],
+            markeredgecolor="black" if single else style["color"],
             label=f"{curve.name}, {curve.way}",
             zorder=3 if single else 2,
+            **style,
         )
     axes.set_xlabel("share of words kept")
     axes.set_ylabel(LABELS.get(key, key.replace("_", " ")))

@@ -1,11 +1,27 @@
-"""Colours and hatches that all figures share.
+"""Colours, markers and hatches that all figures share.
 
 Colours are those of Okabe and Ito (2008), which people with any colour vision tell apart; line styles, markers and
-hatches say the same once more, for print.
+hatches repeat the distinction for print.
 """
 
 from __future__ import annotations
 
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+from typing import Any
+
+from pyro_rationale.guides import GUIDES
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "P", "v", "X")
 HATCHES = ("", "//", "..", "xx", "\\\\", "--")
 POSTERIOR, PRIOR, GOLD = "#0072B2", "#D55E00", "#009E73"
+
+
+def series_style(index: int) -> dict[str, Any]:
+    """Colour and marker of the series number `index`; no two of the first 42 have both in common."""
+    return {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def guide_style(name: str) -> dict[str, Any]:
+    """Colour and marker of a guide, by its place in the registry, so that it looks the same in every figure."""
+    names = list(GUIDES)
+    return series_style(names.index(name) if name in names else len(names))
