@@ -32,7 +32,7 @@ from pyro_rationale.cli.common import run_command
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.fitted import pick_device
 from pyro_rationale.training.distributed import Group
-from pyro_rationale.training.launch import LaunchOptions, check_devices, joined, launch, started
+from pyro_rationale.training.launch import LaunchOptions, check_devices, launch, process_group, started
 from pyro_rationale.training.trainer import Trainer
 
 KINDS = (("relaxed", "relaxed", 1), ("chain", "muprop", 4))
@@ -62,15 +62,15 @@ def measure(sizes: Sizes, kind: tuple[str, str, int], rounds: int, group: Group)
     def alone(chunk: int) -> None:
         if group.main:
             run("one", one, whole[:chunk])
-        group.given(lambda: None)
+        group.broadcast(lambda: None)
 
     def together(chunk: int) -> None:
         run("several", several, shares[:chunk])
-        group.given(lambda: None)
+        group.broadcast(lambda: None)
 
     def adding(chunk: int) -> None:
         for _ in range(chunk):
-            group.join(parameters, [], 1, torch.zeros(5, device=sizes.device))
+            group.all_reduce(parameters, [], 1, torch.zeros(5, device=sizes.device))
 
     chunk = 4 if sizes.device.type == "cuda" else 1
     actions = {"one": alone, "several": together, "adding": adding}
@@ -122,8 +122,8 @@ def main(
         return launch(options, sys.argv)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    with joined(device) as group:
-        place = group.place(pick_device(device))
+    with process_group(device) as group:
+        place = group.device(pick_device(device))
         sizes = Sizes(0, words, hidden, vocabulary, rate, place)
         rows = [measure(replace(sizes, batch=n), kind, rounds, group) for n in batches for kind in KINDS]
         if group.main:

@@ -28,7 +28,7 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.fitted import pick_device
 from pyro_rationale.options import options_from
-from pyro_rationale.training.fit import Fit, NullCallback, prepare
+from pyro_rationale.training.fit import NullCallback, TrainingRun, prepare
 from pyro_rationale.training.history import EpochRecord, StepRecord
 
 PRECISION, OPINION = 0.90, 0.75
@@ -39,7 +39,7 @@ class Reached(Exception):
 
 
 @torch.no_grad()
-def quality(fit: Fit) -> tuple[float, float]:
+def quality(fit: TrainingRun) -> tuple[float, float]:
     """Precision of the kept words against gold, and the share of opinion words kept, on the development texts."""
     fit.fitted.eval()
     kept = right = found = opinions = 0.0
@@ -59,7 +59,7 @@ def quality(fit: Fit) -> tuple[float, float]:
 class Stopwatch(NullCallback):
     """Counts the fit's own time, and stops it when it is good enough."""
 
-    fit: Fit
+    fit: TrainingRun
     clock: Any
     bare: Any
     started: float = 0.0
@@ -95,7 +95,7 @@ class Stopwatch(NullCallback):
         line = {"epoch": record.epoch, "step": steps, "seconds": seconds, "floor": floor, "ratio": seconds / floor}
         self.lines.append(line | {"precision": precision, "opinion": opinion, "kept": record.dev_rate})
         click.echo("  ".join(f"{name} {value:.4g}" for name, value in self.lines[-1].items()))
-        arrived = self.fit.trainer.control.schedule.arrived(steps)
+        arrived = self.fit.trainer.control.schedule.finished(steps)
         if arrived and precision >= PRECISION and opinion >= OPINION:
             raise Reached
 

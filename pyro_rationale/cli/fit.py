@@ -27,9 +27,9 @@ from pyro_rationale.prediction.predictor import PredictOptions, read
 from pyro_rationale.reporting.console import is_plain, legend, metrics_table, rationale
 from pyro_rationale.storage import read_json
 from pyro_rationale.training.distributed import Group
-from pyro_rationale.training.fit import Fit, NullCallback, describe_prior, fit_run
+from pyro_rationale.training.fit import NullCallback, TrainingRun, describe_prior, fit_run
 from pyro_rationale.training.history import EpochRecord, StepRecord
-from pyro_rationale.training.launch import LaunchOptions, check_devices, joined, launch
+from pyro_rationale.training.launch import LaunchOptions, check_devices, launch, process_group
 
 SHOWN = 3  # documents at the end
 
@@ -68,9 +68,9 @@ def fit(
             own = ["-m", "pyro_rationale.fit", *sys.argv[1:]]
             return launch(devices, own if out is not None else [*own, "--out", str(folder)])
     signal.signal(signal.SIGTERM, _interrupt)
-    with joined(train.device) as group:
-        config, folder = group.given(lambda: opened(flags, typed, out, resume))
-        if group.given(lambda: resume and (folder / METRICS).exists()):
+    with process_group(train.device) as group:
+        config, folder = group.broadcast(lambda: opened(flags, typed, out, resume))
+        if group.broadcast(lambda: resume and (folder / METRICS).exists()):
             if group.main:
                 show_finished(Console(highlight=False), folder)
         elif group.main:
@@ -175,7 +175,7 @@ class Bar:
         """Take the bar off the screen."""
         self.bar.stop()
 
-    def prepared(self, fit: Fit) -> None:
+    def prepared(self, fit: TrainingRun) -> None:
         """Say what is fitted: corpus, word vectors, and the prior in both languages."""
         if self.quiet:
             return
@@ -260,7 +260,7 @@ def show_metrics(console: Console, metrics: dict[str, Any]) -> None:
         )
 
 
-def show_documents(console: Console, fit: Fit) -> None:
+def show_documents(console: Console, fit: TrainingRun) -> None:
     """A few test documents with their rationales; the first ones, not chosen."""
     documents = fit.corpus.test[:SHOWN]
     plain = is_plain(console)

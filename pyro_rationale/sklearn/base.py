@@ -110,7 +110,7 @@ class RationaleEstimator(BaseEstimator):
             with TemporaryDirectory(prefix="pyro-rationale-") as folder:
                 fit, _ = fit_run(config, Path(folder) / "fit", corpus=corpus)
         self.fitted_, self.history_, self.n_iter_ = fit.fitted, fit.history, len(fit.history)
-        if not fit.watch.best:
+        if not fit.selection.best:
             event = f" (the last: {fit.history[-1].event})" if fit.history[-1].event else ""
             message = f"no epoch came down to the share of words asked for{event}; raise steps, or lower anneal"
             warnings.warn(message, ConvergenceWarning, stacklevel=3)

@@ -54,7 +54,7 @@ class Group:
     rank = 0
     size = 1
     local = 1
-    alone = True
+    is_single = True
 
     @property
     def main(self) -> bool:
@@ -66,26 +66,26 @@ class Group:
         """Which documents of each batch this process takes. Batches are sorted by length: so shares are alike."""
         return slice(None)
 
-    def place(self, device: torch.device) -> torch.device:
+    def device(self, device: torch.device) -> torch.device:
         """The device of this process, where the user wants `device`."""
         return device
 
-    def sow(self, seed: int, step: int) -> None:
+    def seed_step(self, seed: int, step: int) -> None:
         """Before each step: random numbers of its own for each process."""
 
-    def given(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], T]) -> T:
         """What `make` returns in the main process; it is called nowhere else."""
         return make()
 
-    def part(self, items: Iterable[T]) -> Iterator[T]:
+    def shard(self, items: Iterable[T]) -> Iterator[T]:
         """Every process its own of them, until all are taken."""
         return iter(items)
 
-    def gathered(self, value: T) -> list[T]:
+    def all_gather(self, value: T) -> list[T]:
         """The values of all processes, by rank."""
         return [value]
 
-    def join(
+    def all_reduce(
         self, parameters: Sequence[Tensor], buffers: Buffers, documents: int, sums: Tensor
     ) -> Tensor:
         """Turn gradients and figures of the shares into those of the whole batch.
@@ -107,7 +107,7 @@ class Group:
         return torch.cat([sums, sums.new_tensor([documents, 0.0])])
 
     @contextmanager
-    def patience(self) -> Iterator[None]:
+    def defer_signals(self) -> Iterator[None]:
         """In here, Ctrl-C and SIGTERM are only noted, for `join` to tell everybody."""
         yield
 
@@ -125,14 +125,14 @@ class Processes(Group):
         PeerError: the others did not come.
     """
 
-    alone = False
+    is_single = False
 
     def __init__(self, cuda: bool) -> None:
-        self.place_of = int(os.environ.get("LOCAL_RANK", "0"))
+        self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         self.local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self.asked = False
         self.parent = os.getppid()
-        with _companions():
+        with _peer_errors():
             self.store, self.rank, self.size = next(dist.rendezvous("env://", timeout=TIMEOUT))
             backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
             prefixed = dist.PrefixStore("fit", self.store)
@@ -143,35 +143,35 @@ class Processes(Group):
         """Every `size`-th document."""
         return slice(self.rank, None, self.size)
 
-    def place(self, device: torch.device) -> torch.device:
+    def device(self, device: torch.device) -> torch.device:
         """A GPU for each process of the machine."""
         if device.type != "cuda" or self.local == 1:
             return device
-        return torch.device("cuda", self.place_of)
+        return torch.device("cuda", self.local_rank)
 
-    def sow(self, seed: int, step: int) -> None:
+    def seed_step(self, seed: int, step: int) -> None:
         """A function of seed, step and rank alone: nothing that a checkpoint would have to keep for each process."""
         torch.manual_seed(int(np.random.SeedSequence([seed, step, self.rank]).generate_state(1, np.uint64)[0] >> 1))
 
-    def given(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], T]) -> T:
         """Sent by the main process."""
         told: list[T | None] = [make() if self.main else None]
-        with _companions():
+        with _peer_errors():
             dist.broadcast_object_list(told, src=0)
         return told[0]  # type: ignore[return-value]
 
-    def part(self, items: Iterable[T]) -> Iterator[T]:
+    def shard(self, items: Iterable[T]) -> Iterator[T]:
         """Every `size`-th."""
         return islice(items, self.rank, None, self.size)
 
-    def gathered(self, value: T) -> list[T]:
+    def all_gather(self, value: T) -> list[T]:
         """Sent by all to all."""
         values: list[T | None] = [None] * self.size
-        with _companions():
+        with _peer_errors():
             dist.all_gather_object(values, value)
         return values  # type: ignore[return-value]
 
-    def join(
+    def all_reduce(
         self, parameters: Sequence[Tensor], buffers: Buffers, documents: int, sums: Tensor
     ) -> Tensor:
         """One all-reduce; nothing waits for a GPU."""
@@ -180,7 +180,7 @@ class Processes(Group):
         flat = torch.cat([piece.reshape(-1).to(parameters[0].dtype) for piece in pieces])
         tail = torch.tensor([documents, self._asked()], dtype=flat.dtype).to(flat.device, non_blocking=True)
         whole = torch.cat([flat.mul_(documents), sums.to(flat), tail])
-        with _companions():
+        with _peer_errors():
             dist.all_reduce(whole)
         means = whole[: len(flat)].div_(whole[-2]).split([piece.numel() for piece in pieces])
         for parameter, mean in zip(parameters, means, strict=False):
@@ -194,7 +194,7 @@ class Processes(Group):
         return self.asked or os.getppid() != self.parent
 
     @contextmanager
-    def patience(self) -> Iterator[None]:
+    def defer_signals(self) -> Iterator[None]:
         """Whoever left at once would leave the others waiting in an all-reduce, where no signal is heard.
 
         Once something has gone wrong signals are of no more use: whoever started the processes sends them to all
@@ -229,7 +229,7 @@ class Processes(Group):
             return True
 
 
-ALONE = Group()
+SINGLE_PROCESS = Group()
 
 
 def check_shares(batch_size: int, documents: int, batches: int, size: int) -> None:
@@ -246,7 +246,7 @@ def check_shares(batch_size: int, documents: int, batches: int, size: int) -> No
 
 
 @contextmanager
-def _companions() -> Iterator[None]:
+def _peer_errors() -> Iterator[None]:
     """Around whatever needs the others."""
     try:
         yield

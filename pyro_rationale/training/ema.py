@@ -28,7 +28,7 @@ class RunningAverage:
         self.values: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def take(self) -> None:
+    def update(self) -> None:
         """Let the parameters, as they are now, into the average."""
         if self.decay == 0.0:
             return
@@ -39,7 +39,7 @@ class RunningAverage:
             get_ema_multi_avg_fn(decay)(list(self.values.values()), [v.detach() for v in self.named.values()], None)
         self.steps += 1
 
-    def clear(self) -> None:
+    def reset(self) -> None:
         """Forget it."""
         self.steps, self.values = 0, {}
 

@@ -41,9 +41,9 @@ from pyro_rationale.models import NormalLikelihood, RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.storage import read_tensors, write_bytes, write_json, write_tensors
 from pyro_rationale.training.checkpoint import Metadata, weights_of
-from pyro_rationale.training.distributed import ALONE, Group, check_shares
+from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_shares
 from pyro_rationale.training.history import EpochRecord, StepRecord
-from pyro_rationale.training.memorization import MOST, MemorizationCheck, constant_error
+from pyro_rationale.training.memorization import MAX_CHECKED, MemorizationCheck, constant_error
 from pyro_rationale.training.model_selection import ModelSelection, WeightInit, score_modes
 from pyro_rationale.training.rate_control import Control, LagrangianControl, PenaltyRamp, RateControl, Schedule
 from pyro_rationale.training.trainer import Trainer
@@ -54,7 +54,7 @@ SAVE_SECONDS = 20.0  # between checkpoints within an epoch: a crash loses less t
 class Progress(Protocol):
     """Who wants to be told."""
 
-    def prepared(self, fit: Fit) -> None:
+    def prepared(self, fit: TrainingRun) -> None:
         """Everything is built; training starts."""
 
     def stepped(self, record: StepRecord, epoch: int, position: int, batches: int) -> None:
@@ -67,7 +67,7 @@ class Progress(Protocol):
 class NullCallback:
     """Tells nobody."""
 
-    def prepared(self, fit: Fit) -> None:
+    def prepared(self, fit: TrainingRun) -> None:
         """Nothing."""
 
     def stepped(self, record: StepRecord, epoch: int, position: int, batches: int) -> None:
@@ -78,24 +78,24 @@ class NullCallback:
 
 
 @dataclass
-class Fit:
+class TrainingRun:
     """A fit under way: the parts, and the folder that they are written to."""
 
     folder: Path
     corpus: Corpus
     fitted: FittedModel
     trainer: Trainer
-    watch: ModelSelection
+    selection: ModelSelection
     dev: BucketedBatches
     prior: ChainPrior
     vectors: WordVectors | None
     history: list[EpochRecord]
-    by_heart: MemorizationCheck
+    memorization: MemorizationCheck
     seconds: float = 0.0
 
     def run(self, progress: Progress) -> None:
         """Train to the end, saving as it goes."""
-        with self.group.patience():
+        with self.group.defer_signals():
             self._run(progress)
 
     def _run(self, progress: Progress) -> None:
@@ -113,9 +113,9 @@ class Fit:
                 with self.trainer.averaged():
                     score = score_modes(self.fitted, self.dev, group=self.group)
                     held = held_out(self.fitted, self.dev, self.prior, group=self.group)
-                    by_heart = self.by_heart.seen(self.fitted, score, self.group)
-                with self.trainer.unbroken():
-                    closed = self.watch.close_epoch(self.trainer.finish_epoch(), score, by_heart)
+                    by_heart = self.memorization.memorized(self.fitted, score, self.group)
+                with self.trainer.atomic():
+                    closed = self.selection.on_epoch_end(self.trainer.finish_epoch(), score, by_heart)
                     closed.dev_elbo, closed.dev_expected = held.elbo, held.cost
                     self.history.append(closed)
                 self.seconds = before + time.monotonic() - started
@@ -125,14 +125,14 @@ class Fit:
         except BaseException:
             # An interrupt, a loss that is not finite: the last whole step is worth keeping. Half a step is worth
             # nothing; then the checkpoint before it stands.
-            if self.trainer.whole:
+            if self.trainer.consistent:
                 self.save()
             raise
 
     @property
     def epochs(self) -> int:
         """Whole epochs that --steps amounts to, from where the fit last started over."""
-        return math.ceil((self.trainer.origin + self.fitted.config.train.steps) / len(self.trainer.batches))
+        return math.ceil((self.trainer.start_step + self.fitted.config.train.steps) / len(self.trainer.batches))
 
     @property
     def group(self) -> Group:
@@ -140,14 +140,14 @@ class Fit:
         return self.trainer.group
 
     def _stopped(self) -> bool:
-        return bool(self.history) and self.watch.finished(self.history[-1])
+        return bool(self.history) and self.selection.should_stop(self.history[-1])
 
     def save(self) -> None:
         """Write the checkpoint, then the history that goes with it; the main process does."""
         if not self.group.main:
             return
         now, facts = self.trainer.state()
-        more, watched = self.watch.state()
+        more, watched = self.selection.state()
         tensors = {f"now.{k}": v for k, v in now.items()} | more
         history = [asdict(record) for record in self.history]
         about = {"trainer": facts, "watch": watched, "history": history, "seconds": self.seconds}
@@ -168,7 +168,7 @@ class Fit:
         try:
             self.history = [EpochRecord(**record) for record in facts["history"]]
             self.seconds = float(facts["seconds"])
-            self.watch.restore(tensors, facts["watch"])
+            self.selection.restore(tensors, facts["watch"])
             self.trainer.restore({k[4:]: v for k, v in tensors.items() if k.startswith("now.")}, facts["trainer"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as problem:
             reason = " ".join(str(problem).split())[:200]
@@ -181,18 +181,18 @@ class Fit:
         Raises:
             DataError: the processes have not read the same documents.
         """
-        if self.group.alone:
+        if self.group.is_single:
             return
         read = (len(self.corpus.train), self.fitted.spec, self.fitted.vocabulary.words)
-        theirs, now, watched, self.history, self.seconds = self.group.given(
-            lambda: (read, _on_cpu(self.trainer.state()), _on_cpu(self.watch.state()), self.history, self.seconds)
+        theirs, now, watched, self.history, self.seconds = self.group.broadcast(
+            lambda: (read, _on_cpu(self.trainer.state()), _on_cpu(self.selection.state()), self.history, self.seconds)
         )
         if read != theirs:
             name = self.fitted.config.data.data
             raise DataError(f"--data {name}: not the documents that the first process has read; copy them anew")
         if not self.group.main:
             self.trainer.restore(*now)
-            self.watch.restore(*watched)
+            self.selection.restore(*watched)
 
     def finish(self) -> dict[str, Any]:
         """Choose the best weights, settle sigma, write weights and the test table (empty if there are no test texts).
@@ -200,7 +200,7 @@ class Fit:
         Returns:
             What `metrics.json` holds.
         """
-        self.trainer.load_weights(self.watch.best or self.trainer.weights())
+        self.trainer.load_weights(self.selection.best or self.trainer.weights())
         fitted = self.fitted.eval()
         settle_sigma(fitted, self.dev)
         fitted.save(self.folder)
@@ -215,9 +215,9 @@ class Fit:
             "test": test,
             "seconds": round(self.seconds, 1),
             "epochs": len(self.history),
-            "best_epoch": self.watch.best_epoch,
-            "recoveries": self.watch.recoveries,
-            "restarts": self.watch.restarts,
+            "best_epoch": self.selection.best_epoch,
+            "recoveries": self.selection.recoveries,
+            "restarts": self.selection.restarts,
             "noise_floor": self.corpus.noise_floor,
             "leaks": None if self.corpus.leaks is None else asdict(self.corpus.leaks),
             "prior": describe_prior(fitted.model.prior, fitted.model.gain),
@@ -233,8 +233,8 @@ def prepare(
     resume: bool = False,
     force: bool = False,
     corpus: Corpus | None = None,
-    group: Group = ALONE,
-) -> Fit:
+    group: Group = SINGLE_PROCESS,
+) -> TrainingRun:
     """Read the data, build everything, open the run folder.
 
     Args:
@@ -256,7 +256,7 @@ def prepare(
     elif group.main and not force:
         check_free(folder)
     torch.manual_seed(config.seed)
-    device = group.place(pick_device(config.train.device))
+    device = group.device(pick_device(config.train.device))
     if config.train.precision == "bf16":
         check_bfloat16(device)
     corpus = load_corpus(config.data) if corpus is None else corpus
@@ -283,11 +283,14 @@ def prepare(
     schedule = Schedule(config.train.warmup, config.train.anneal, rate)
     control = make_control(config, schedule, prior)
     trainer = Trainer(fitted, build_objective(config), control, train, scale=spread * model.gain, group=group)
-    watch = ModelSelection(trainer, prior, rate if steered else None, model.gain, config.train.patience, reinitialize(untrained))
-    known = [corpus.train[i] for i in range(min(MOST, len(corpus.train), len(corpus.dev)))]
+    steered_rate = rate if steered else None
+    selection = ModelSelection(
+        trainer, prior, steered_rate, model.gain, config.train.patience, reinitialize(untrained)
+    )
+    known = [corpus.train[i] for i in range(min(MAX_CHECKED, len(corpus.train), len(corpus.dev)))]
     known_batches = BucketedBatches(known, vocabulary, corpus.spec, config.train.batch_size, config.seed)
-    by_heart = MemorizationCheck(known_batches, constant_error(corpus.dev, corpus.spec))
-    fit = Fit(folder, corpus, fitted, trainer, watch, dev, prior, vectors, [], by_heart)
+    memorization = MemorizationCheck(known_batches, constant_error(corpus.dev, corpus.spec))
+    fit = TrainingRun(folder, corpus, fitted, trainer, selection, dev, prior, vectors, [], memorization)
     if group.main:
         _open(fit, resume, force)
     fit.share_out()
@@ -305,7 +308,7 @@ def reinitialize(untrained: Callable[[], tuple[RationaleModel, RationaleGuide]])
     return weights
 
 
-def _open(fit: Fit, resume: bool, force: bool) -> None:
+def _open(fit: TrainingRun, resume: bool, force: bool) -> None:
     """Take up or begin the run in the folder."""
     folder, config, spec, vocabulary = fit.folder, fit.fitted.config, fit.corpus.spec, fit.fitted.vocabulary
     if resume and (folder / CHECKPOINT).exists():
@@ -334,9 +337,9 @@ def fit_run(
     force: bool = False,
     progress: Progress | None = None,
     corpus: Corpus | None = None,
-    start: Callable[[Fit], None] | None = None,
-    group: Group = ALONE,
-) -> tuple[Fit, dict[str, Any]]:
+    start: Callable[[TrainingRun], None] | None = None,
+    group: Group = SINGLE_PROCESS,
+) -> tuple[TrainingRun, dict[str, Any]]:
     """Fit and write the run folder; arguments as for `prepare`.
 
     Args:

@@ -21,7 +21,7 @@ import torch
 from pyro_rationale.data.options import option
 from pyro_rationale.errors import BAD_INPUT, INTERRUPTED, ConfigError, RationaleError, TrainingError
 from pyro_rationale.fitted import pick_device
-from pyro_rationale.training.distributed import ALONE, SIGNALS, Group, PeerError, Processes
+from pyro_rationale.training.distributed import SIGNALS, SINGLE_PROCESS, Group, PeerError, Processes
 
 LOST = 3  # exit status of a process whose companions have ended; whoever started it tells the user
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # by the engine, which leaves it at that
@@ -163,7 +163,7 @@ def _status(ends: list[tuple[int, int]], size: int) -> int:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Group]:
+def process_group(device: str) -> Iterator[Group]:
     """The group that the environment describes, left at the end.
 
     What goes wrong in all processes is told by one of them; those whose companions are gone are silent, and end
@@ -173,7 +173,7 @@ def joined(device: str) -> Iterator[Group]:
         device: that the user asked for.
     """
     if not started():
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     cuda, place = on_gpus(device), int(os.environ.get("LOCAL_RANK", "0"))
     if cuda and place >= torch.cuda.device_count():

@@ -19,11 +19,11 @@ from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.training.distributed import ALONE, Group
+from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.model_selection import DevScore, score_modes
 
-LEARNT = 0.9  # of the constant's error: at most so much is left on training texts that are known by heart
-MOST = 1000  # training texts that are looked at
+MEMORIZED_SHARE = 0.9  # of the constant's error: at most so much is left on training texts that are known by heart
+MAX_CHECKED = 1000  # training texts that are looked at
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class MemorizationCheck:
     known: BucketedBatches
     constant: float
 
-    def seen(self, fitted: FittedModel, dev: DevScore, group: Group = ALONE) -> bool:
+    def memorized(self, fitted: FittedModel, dev: DevScore, group: Group = SINGLE_PROCESS) -> bool:
         """Whether training texts are predicted and others are not, from the most probable masks of both."""
         if not dev.error > self.constant:  # as nearly always; nothing else is computed then
             return False
-        return score_modes(fitted, self.known, group=group).error < LEARNT * self.constant
+        return score_modes(fitted, self.known, group=group).error < MEMORIZED_SHARE * self.constant
 
 
 def constant_error(documents: Sequence[Document], spec: TargetSpec) -> float:

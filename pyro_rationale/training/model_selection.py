@@ -14,7 +14,7 @@ from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.checkpoint import Metadata
-from pyro_rationale.training.distributed import ALONE, Group
+from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.history import EpochRecord, collapse
 from pyro_rationale.training.rate_control import Schedule
 from pyro_rationale.training.trainer import Trainer
@@ -41,12 +41,12 @@ class DevScore:
 
 @torch.no_grad()
 def score_modes(
-    fitted: FittedModel, batches: BucketedBatches, batch_size: int = 256, group: Group = ALONE
+    fitted: FittedModel, batches: BucketedBatches, batch_size: int = 256, group: Group = SINGLE_PROCESS
 ) -> DevScore:
     """Decode the mode mask of every document and predict from it; each process of a group takes its part of them."""
     fitted.eval()
     error = kept = words = empty = changes = documents = 0.0
-    for batch in group.part(batches.ordered(batch_size)):
+    for batch in group.shard(batches.ordered(batch_size)):
         batch = batch.to(fitted.device)
         z = fitted.guide.posterior(batch).mode
         outputs = fitted.model.encoder(batch.tokens, z, batch.lengths)
@@ -58,7 +58,7 @@ def score_modes(
         empty += float((z.sum(-1) == 0).sum())
         changes += float((z[:, 1:] - z[:, :-1]).abs().mul(batch.mask[:, 1:]).sum())
         documents += len(batch)
-    sums = group.gathered((error, kept, words, empty, changes, documents))
+    sums = group.all_gather((error, kept, words, empty, changes, documents))
     error, kept, words, empty, changes, documents = (sum(column) for column in zip(*sums, strict=True))
     return DevScore(error / documents, kept / words, empty / documents, kept / documents, changes / documents)
 
@@ -99,7 +99,7 @@ class ModelSelection:
         self.best: dict[str, Tensor] = {}
         self.good: tuple[dict[str, Tensor], Metadata] | None = None
 
-    def close_epoch(self, record: EpochRecord, score: DevScore, by_heart: bool = False) -> EpochRecord:
+    def on_epoch_end(self, record: EpochRecord, score: DevScore, by_heart: bool = False) -> EpochRecord:
         """Judge a finished epoch; may put the trainer back. Fills in the record's dev figures and its event.
 
         Args:
@@ -109,7 +109,7 @@ class ModelSelection:
         """
         record.dev_error, record.dev_rate, record.dev_empty = score.error, score.rate, score.empty
         record.dev_cost = score.cost(self.gain, self.prior)
-        arrived = self.trainer.control.schedule.arrived(self.trainer.step)
+        arrived = self.trainer.control.schedule.finished(self.trainer.step)
         trouble = collapse(record, self.rate if self.rate is not None else self.prior.rate, arrived)
         if by_heart and self.reinitialize is not None and self.restarts < RESTARTS:
             record.event = f"texts learnt by heart: {self._start_over(self.reinitialize)}"
@@ -125,7 +125,7 @@ class ModelSelection:
                 record.event = "best"
         return record
 
-    def finished(self, record: EpochRecord) -> bool:
+    def should_stop(self, record: EpochRecord) -> bool:
         """Whether patience has run out."""
         return bool(self.best) and record.epoch - self.best_epoch >= self.patience
 
@@ -140,10 +140,10 @@ class ModelSelection:
         options, seed = trainer.fitted.config.train, trainer.fitted.config.seed + 104729 * self.restarts
         trainer.load_weights(reinitialize(seed))
         trainer.optimizer.state.clear()
-        trainer.average.clear()
+        trainer.average.reset()
         torch.manual_seed(seed)
         trainer.control.restore(self.begun)
-        trainer.origin, trainer.easing = trainer.step, 1.0
+        trainer.start_step, trainer.lr_scale = trainer.step, 1.0
         rate = trainer.control.schedule.rate
         trainer.control.schedule = Schedule(trainer.step + options.warmup, options.anneal, rate)
         trainer.fitted.model.prior = trainer.control.update(trainer.step, 1.0)
@@ -154,7 +154,7 @@ class ModelSelection:
         """Back to the last good state with half the learning rate and half the pace of what has just collapsed."""
         self.recoveries += 1
         trainer = self.trainer
-        epoch, step, easing = trainer.epoch, trainer.step, trainer.easing
+        epoch, step, easing = trainer.epoch, trainer.step, trainer.lr_scale
         anneal = trainer.control.schedule.anneal
         if self.good is not None:
             trainer.restore(*self.good)
@@ -165,7 +165,7 @@ class ModelSelection:
         trainer.epoch, trainer.step = epoch, step
         # Another stretch of random numbers, or the same thing happens again.
         torch.manual_seed(trainer.fitted.config.seed + 7919 * self.recoveries)
-        trainer.easing = 0.5 * easing
+        trainer.lr_scale = 0.5 * easing
         trainer.control.schedule = slower(trainer.control.schedule, good_step, step, anneal)
         return where + ", half the learning rate, half the pace"
 

@@ -46,7 +46,7 @@ class Schedule:
         start = max(START, self.rate)
         return start * (self.rate / start) ** self.progress(step)
 
-    def arrived(self, step: int) -> bool:
+    def finished(self, step: int) -> bool:
         """Whether the target has reached its final value."""
         return self.progress(step) >= 1.0
 
@@ -58,8 +58,8 @@ class RateControl:
     Attributes:
         schedule: the target over time.
         prior: what the user asked for; at the end, and while no more than the target is kept, it is used as it is.
-        pull: integral gain, nats per step at a relative error of 1.
-        grip: proportional gain, nats at a relative error of 1.
+        integral_gain: integral gain, nats per step at a relative error of 1.
+        proportional_gain: proportional gain, nats at a relative error of 1.
         ceiling: largest multiplier, nats per word.
         multiplier: the state.
         average: running average of the observed rate.
@@ -67,8 +67,8 @@ class RateControl:
 
     schedule: Schedule
     prior: ChainPrior
-    pull: float = 0.02
-    grip: float = 2.0
+    integral_gain: float = 0.02
+    proportional_gain: float = 2.0
     ceiling: float = 12.0
     multiplier: float = 0.0
     average: float = START
@@ -78,15 +78,16 @@ class RateControl:
         self.average += 0.1 * (observed - self.average)
         progress = self.schedule.progress(step)
         error = self._error(step)
-        self.multiplier = min(self.ceiling, max(0.0, self.multiplier + self.pull * error))
+        self.multiplier = min(self.ceiling, max(0.0, self.multiplier + self.integral_gain * error))
         base = INITIAL_ALPHA + progress * (self.prior.alpha - INITIAL_ALPHA)
-        field = base + max(0.0, self.multiplier + self.grip * error) + min(0.0, self.grip * error)
+        proportional = self.proportional_gain * error
+        field = base + max(0.0, self.multiplier + proportional) + min(0.0, proportional)
         return ChainPrior(field, self.prior.gamma * progress)
 
     def _error(self, step: int) -> float:
         """Relative error of the rate, in [-1, 1]; 0 between the target and a lower edge that nobody minds."""
         target = self.schedule.target(step)
-        edge = target * (TOLERANCE_AFTER if self.schedule.arrived(step) else TOLERANCE_DURING_ANNEALING)
+        edge = target * (TOLERANCE_AFTER if self.schedule.finished(step) else TOLERANCE_DURING_ANNEALING)
         if self.average > target:
             return min(1.0, (self.average - target) / target)
         return min(0.0, (self.average - edge) / edge)

@@ -7,7 +7,7 @@ import math
 from pyro_rationale.training.rate_control import Schedule
 
 
-def since_arrival(schedule: Schedule, step: int, last: int) -> float:
+def anneal_progress(schedule: Schedule, step: int, last: int) -> float:
     """How much of a fit that ends with step `last` is over at `step`, 0 to 1, from where the target rate is reached."""
     start = schedule.warmup + schedule.anneal
     end = max(start + 1.0, float(last))
@@ -24,7 +24,7 @@ def entropy_weight(tau: float, start: float, passed: float) -> float:
     Args:
         tau: in the end.
         start: until the target rate is reached; no more than tau counts as tau.
-        passed: of the fit, as `since_arrival` has it.
+        passed: of the fit, as `anneal_progress` has it.
     """
     if start <= tau:
         return tau
@@ -32,6 +32,6 @@ def entropy_weight(tau: float, start: float, passed: float) -> float:
     return start + (tau - start) * fallen
 
 
-def cooling(passed: float) -> float:
+def cosine_decay(passed: float) -> float:
     """Factor on the learning rate: 1 until the target rate is reached, then half a cosine down to a twentieth."""
     return 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * passed))

@@ -28,13 +28,13 @@ class StateSnapshot:
     device: torch.device
 
     @classmethod
-    def of(cls, fitted: FittedModel) -> StateSnapshot:
-        """As it is now."""
+    def take(cls, fitted: FittedModel) -> StateSnapshot:
+        """Snapshot the current state."""
         running = [(buffer, buffer.clone()) for buffer in fitted.guide.buffers()]
         return cls(random_states(fitted.device), running, fitted.device)
 
-    def go_back(self) -> None:
-        """As it was then."""
+    def restore(self) -> None:
+        """Restore the snapshot."""
         set_random_states(self.random, self.device)
         for buffer, value in self.running:
             buffer.copy_(value)

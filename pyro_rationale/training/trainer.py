@@ -32,11 +32,11 @@ from pyro_rationale.models.program import local_parameters, unregistered
 from pyro_rationale.nn.autocast import reduced
 from pyro_rationale.training.auxiliary_losses import at_any_share, full_text_loss, reading_loss
 from pyro_rationale.training.checkpoint import Metadata, load_state, load_weights, state_tensors, trained, weights_of
-from pyro_rationale.training.distributed import ALONE, Group
+from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.ema import RunningAverage
 from pyro_rationale.training.history import EpochRecord, StepRecord, StepTotals
 from pyro_rationale.training.rate_control import Control
-from pyro_rationale.training.schedules import cooling, entropy_weight, since_arrival
+from pyro_rationale.training.schedules import anneal_progress, cosine_decay, entropy_weight
 from pyro_rationale.training.step import StateSnapshot, StepResult, copy_to_cpu_async
 
 CHECKED = 20  # first steps of a fit in which Pyro and torch check shapes, supports and parameters
@@ -68,35 +68,35 @@ class Trainer:
         control: Control,
         batches: BucketedBatches,
         scale: float,
-        group: Group = ALONE,
+        group: Group = SINGLE_PROCESS,
     ) -> None:
         options = fitted.config.train
         self.fitted, self.objective, self.control, self.batches = fitted, objective, control, batches
         self.scale, self.group = scale, group
         self.named = trained(fitted.model, fitted.guide)
         self.average = RunningAverage(self.named, options.ema)
-        self.easing = 1.0  # factor on the learning rate; recoveries lower it
-        self.ahead = fitted.device.type == "cuda"  # steps are begun before the one before has reported
-        self.optimizer = torch.optim.Adam(self.named.values(), lr=options.learning_rate, fused=self.ahead)
+        self.lr_scale = 1.0  # factor on the learning rate; recoveries lower it
+        self.pipelined = fitted.device.type == "cuda"  # steps are begun before the one before has reported
+        self.optimizer = torch.optim.Adam(self.named.values(), lr=options.learning_rate, fused=self.pipelined)
         self.step = 0
-        self.origin = 0  # where the weights were untrained: 0, or the step at which the watch started over
+        self.start_step = 0  # where the weights were untrained: 0, or the step at which the watch started over
         self.epoch = 0
         self.position = 0
         self.totals = StepTotals()
-        self.whole = True
+        self.consistent = True
         self.reduced = torch.bfloat16 if options.precision == "bf16" else None
         self._begun = 0  # steps by this object, resumed or not
         self._pending: StepResult | None = None
-        self._settled: deque[StepRecord] = deque()
-        self._lost = False
+        self._records: deque[StepRecord] = deque()
+        self._failed = False
         fitted.model.prior = control.update(0, 1.0)
 
     @contextmanager
-    def unbroken(self) -> Iterator[None]:
+    def atomic(self) -> Iterator[None]:
         """Around changes that only make sense together: cut short, they leave `whole` false and no state to save."""
-        self.whole = False
+        self.consistent = False
         yield
-        self.whole = True
+        self.consistent = True
 
     # One step.
 
@@ -108,62 +108,62 @@ class Trainer:
             KeyboardInterrupt: the step is done, and a process of the group has been asked to end.
             PeerError: a process of the group is gone.
         """
-        self._launch(batch)
-        self.settle()
-        record = self._settled.pop()
-        self._settled.clear()
+        self._enqueue_step(batch)
+        self.flush()
+        record = self._records.pop()
+        self._records.clear()
         return record
 
-    def _launch(self, batch: Batch) -> None:
+    def _enqueue_step(self, batch: Batch) -> None:
         """Tell the device all that a step takes. The step launched before reports on the way."""
-        reading = self._due < self.control.schedule.warmup
-        self.objective.tau = entropy_weight(self.fitted.config.tau, self.fitted.config.entropy, self._passed)
-        before = StateSnapshot.of(self.fitted)
+        reading = self._next_step < self.control.schedule.warmup
+        self.objective.tau = entropy_weight(self.fitted.config.tau, self.fitted.config.entropy, self._progress)
+        before = StateSnapshot.take(self.fitted)
         # The model is the first to need the prior that follows from the step before; the guide runs ahead of it.
-        hook = self.fitted.model.register_forward_pre_hook(lambda *_: self.settle())
-        self._lost = False
+        hook = self.fitted.model.register_forward_pre_hook(lambda *_: self.flush())
+        self._failed = False
         try:
-            self.group.sow(self.fitted.config.seed, self._due)
+            self.group.seed_step(self.fitted.config.seed, self._next_step)
             self.optimizer.zero_grad(set_to_none=True)
             here = batch.to(self.fitted.device, non_blocking=True)
             with checks(self._begun < CHECKED), reduced(self.reduced):
                 loss, values = self._full_text_loss(here) if reading else self._objective_loss(here)
             (loss / (len(batch) * self.scale)).backward()
-            self.settle()
-            if not self.group.alone:
-                values = self._joined(values, reading, len(batch), before)
+            self.flush()
+            if not self.group.is_single:
+                values = self._all_reduce(values, reading, len(batch), before)
             norm = torch.nn.utils.clip_grad_norm_(self.named.values(), self.fitted.config.train.clip)
-            figures = self._figures(torch.stack([*values, norm]), reading, batch, before)
-            if not self.ahead:
-                self._checked(figures)
+            figures = self._step_result(torch.stack([*values, norm]), reading, batch, before)
+            if not self.pipelined:
+                self._check_finite(figures)
         except BaseException:
-            if not self._lost:
-                before.go_back()
+            if not self._failed:
+                before.restore()
             raise
         finally:
             hook.remove()
-        with self.unbroken():
+        with self.atomic():
             for group in self.optimizer.param_groups:
-                group["lr"] = self.fitted.config.train.learning_rate * self.easing * cooling(self._passed)
+                group["lr"] = self.fitted.config.train.learning_rate * self.lr_scale * cosine_decay(self._progress)
             self.optimizer.step()
-            if self.control.schedule.arrived(self._due):
-                self.average.take()
+            if self.control.schedule.finished(self._next_step):
+                self.average.update()
             else:
-                self.average.clear()
+                self.average.reset()
             self._begun += 1
             self._pending = figures
 
     @property
-    def _due(self) -> int:
+    def _next_step(self) -> int:
         """Number of the step that comes next, or is being computed; the one before may still be under way."""
         return self.step + (self._pending is not None)
 
     @property
-    def _passed(self) -> float:
+    def _progress(self) -> float:
         """How much of the fit after the target rate has been reached is over, 0 to 1."""
-        return since_arrival(self.control.schedule, self._due, self.origin + self.fitted.config.train.steps)
+        return anneal_progress(self.control.schedule, self._next_step, self.start_step + self.fitted.config.train.steps)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Take the report of the step that was launched last, if it is still out, and move the control of the rate on.
 
         Raises:
@@ -173,42 +173,42 @@ class Trainer:
         figures = self._pending
         if figures is None:
             return
-        record, asked = self._checked(figures)
-        with self.unbroken():
+        record, asked = self._check_finite(figures)
+        with self.atomic():
             self._pending = None
             self.step += 1
             if not figures.reading:
                 self.fitted.model.prior = self.control.update(self.step, record.rate, record.changes)
             self.totals.add(record)
             self.position += 1
-            self._settled.append(record)
+            self._records.append(record)
         if asked:
             raise KeyboardInterrupt
 
-    def _figures(self, values: Tensor, reading: bool, batch: Batch, before: StateSnapshot) -> StepResult:
+    def _step_result(self, values: Tensor, reading: bool, batch: Batch, before: StateSnapshot) -> StepResult:
         """Send a step's figures on their way; on a GPU, see to it that the optimiser minds them."""
         arrival = None
-        if self.ahead:
+        if self.pipelined:
             # As a gradient scaler would have it: the fused Adam does nothing if this is 1.
             self.optimizer.found_inf = 1.0 - values[:: len(values) - 1].isfinite().all().float()  # type: ignore[attr-defined]
             values, arrival = copy_to_cpu_async(values)
-        return StepResult(values, arrival, reading, batch, before, not self.group.alone)
+        return StepResult(values, arrival, reading, batch, before, not self.group.is_single)
 
-    def _joined(self, values: list[Tensor], reading: bool, documents: int, before: StateSnapshot) -> list[Tensor]:
+    def _all_reduce(self, values: list[Tensor], reading: bool, documents: int, before: StateSnapshot) -> list[Tensor]:
         """Gradients and figures of a share become those of the batch."""
         parameters = [p for name, p in self.named.items() if not (reading and name.startswith("guide."))]
         loss, *sums = values
         sums = [loss if reading else loss * documents, *sums]
-        loss, *sums = self.group.join(parameters, before.running, documents, torch.stack(sums))
+        loss, *sums = self.group.all_reduce(parameters, before.running, documents, torch.stack(sums))
         return [loss if reading else loss / sums[-2], *sums]
 
-    def _checked(self, figures: StepResult) -> tuple[StepRecord, bool]:
+    def _check_finite(self, figures: StepResult) -> tuple[StepRecord, bool]:
         """The record of a step whose loss and gradient are finite, and whether it shall be the last."""
         record, norm, asked = figures.record(self.scale)
         if math.isfinite(record.loss) and math.isfinite(norm):
             return record, asked
-        figures.before.go_back()
-        self._pending, self._lost = None, True
+        figures.before.restore()
+        self._pending, self._failed = None, True
         raise TrainingError(
             f"epoch {self.epoch + 1}, batch {self.position + 1} (documents {figures.documents()}): the loss "
             f"is {record.loss:g}, its gradient {norm:g}; the state before it is kept: go on with "
@@ -222,7 +222,7 @@ class Trainer:
         loss = estimate.surrogate
         weight = self.fitted.config.train.any_rate
         # Not before: to a guide that still keeps most words all are alike, and a few of them are learnt by heart.
-        if weight and self.control.schedule.arrived(self._due):
+        if weight and self.control.schedule.finished(self._next_step):
             loss = loss + weight * reading_loss(self.fitted.model, batch, at_any_share(self.fitted.guide, batch))
         return loss, [-estimate.objective(self.objective.tau).mean(), *sums]
 
@@ -236,21 +236,21 @@ class Trainer:
         """The rest of the current epoch, step by step; afterwards `finish_epoch` closes it."""
         self.fitted.model.train()
         self.fitted.guide.train()
-        self.settle()
+        self.flush()
         yield from self.steps(islice(self.batches.epoch(self.epoch, self.group.share), self.position, None))
 
     def steps(self, batches: Iterable[Batch]) -> Iterator[StepRecord]:
         """A step on each batch. On a GPU each is launched before the one before has reported, and records come late."""
-        if not self.ahead:
+        if not self.pipelined:
             yield from map(self.train_step, batches)
             return
         for batch in prefetched(batches):
-            self._launch(batch)
-            while self._settled:
-                yield self._settled.popleft()
-        self.settle()
-        yield from self._settled
-        self._settled.clear()
+            self._enqueue_step(batch)
+            while self._records:
+                yield self._records.popleft()
+        self.flush()
+        yield from self._records
+        self._records.clear()
 
     def finish_epoch(self) -> EpochRecord:
         """Averages of the epoch; the next one begins."""
@@ -273,16 +273,16 @@ class Trainer:
 
     def state(self) -> tuple[dict[str, Tensor], Metadata]:
         """Tensors and plain facts, for a checkpoint; a step that is under way is waited for."""
-        self.settle()
+        self.flush()
         facts = {
             "step": self.step,
-            "origin": self.origin,
+            "origin": self.start_step,
             "epoch": self.epoch,
             "position": self.position,
             "control": self.control.state(),
             "schedule": asdict(self.control.schedule),
             "totals": asdict(self.totals),
-            "easing": self.easing,
+            "easing": self.lr_scale,
             "averaged": self.average.steps,
         }
         return state_tensors(self.fitted, self.optimizer, list(self.named)) | self.average.state(), facts
@@ -292,9 +292,9 @@ class Trainer:
         self._pending = None
         load_state(self.fitted, self.optimizer, list(self.named), tensors)
         self.average.restore(tensors, facts.get("averaged", 0))
-        self.easing = facts["easing"]
+        self.lr_scale = facts["easing"]
         self.step, self.epoch, self.position = facts["step"], facts["epoch"], facts["position"]
-        self.origin = facts["origin"]
+        self.start_step = facts["origin"]
         self.control.restore(facts["control"])
         self.control.schedule = type(self.control.schedule)(**facts["schedule"])
         self.totals = StepTotals(**facts["totals"])
@@ -302,12 +302,12 @@ class Trainer:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """In here, model and guide have the weights that are scored and kept: under `--ema` not those that move."""
-        with self.unbroken():
+        with self.atomic():
             self.average.swap()
         try:
             yield
         finally:
-            with self.unbroken():
+            with self.atomic():
                 self.average.swap()
 
     def weights(self) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ from pyro_rationale.evaluation.stress.probe import probe
 from pyro_rationale.evaluation.stress.random_masks import as_many
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.auxiliary_losses import reading_loss
-from pyro_rationale.training.fit import Fit, fit_run, prepare
+from pyro_rationale.training.fit import TrainingRun, fit_run, prepare
 from tests.support.small_fit import Break, small, table
 
 CHEAP = [name for name, test in TESTS.items() if not test.refits]
@@ -371,7 +371,7 @@ def test_a_predictor_is_skewed_to_first_sentences(tmp_path: Path) -> None:
 def test_a_start_is_given_once(tmp_path: Path) -> None:
     called: list[Path] = []
 
-    def start(fit: Fit) -> None:
+    def start(fit: TrainingRun) -> None:
         called.append(fit.folder)
 
     with pytest.raises(KeyboardInterrupt):

@@ -28,10 +28,10 @@ from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.errors import DataError
 from pyro_rationale.inference.objectives import decomposition as comparison
 from pyro_rationale.models import RationaleModel
-from pyro_rationale.training.distributed import ALONE, Group
-from pyro_rationale.training.fit import Fit, fit_run, prepare
+from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
+from pyro_rationale.training.fit import TrainingRun, fit_run, prepare
 from pyro_rationale.training.history import EpochRecord
-from pyro_rationale.training.launch import joined
+from pyro_rationale.training.launch import process_group
 from pyro_rationale.training.model_selection import score_modes
 from pyro_rationale.training.trainer import Trainer
 from tests.support.small_fit import Break, small
@@ -76,7 +76,7 @@ class ByDocument:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        original = Trainer._launch
+        original = Trainer._enqueue_step
 
         def launch(trainer: Trainer, batch: Batch) -> None:
             self.batch, self.calls = batch, 0
@@ -95,7 +95,7 @@ class ByDocument:
         evaluated = comparison.batch_terms
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch, "rand", self)
-            patch.setattr(Trainer, "_launch", launch)
+            patch.setattr(Trainer, "_enqueue_step", launch)
             patch.setattr(comparison, "batch_terms", terms)
             yield
 
@@ -103,7 +103,7 @@ class ByDocument:
 class Last(Break):
     """A progress that keeps the weights with which training ended, in every process."""
 
-    def prepared(self, fit: Fit) -> None:
+    def prepared(self, fit: TrainingRun) -> None:
         self.fit = fit
 
     def closed(self, record: EpochRecord) -> None:
@@ -117,12 +117,12 @@ def gradients(case: str, folder: Path, group: Group) -> dict[str, Any]:
         fit = prepare(small(**SIZES, **CASES[case]), folder, group=group)
         trainer = fit.trainer
         if case == "ahead":  # steps are launched before the one before has reported, as on a GPU
-            trainer.ahead, trainer.optimizer = True, torch.optim.Adam(trainer.named.values(), lr=3e-3, fused=True)
+            trainer.pipelined, trainer.optimizer = True, torch.optim.Adam(trainer.named.values(), lr=3e-3, fused=True)
         found: dict[str, Any] = {}
         batches = [replace(batch, targets=cast(Tensor, batch.targets).double()) for batch in _two(trainer, group)]
         for number, record in enumerate(trainer.steps(batches)):
             found[f"record {number}"] = list(vars(record).values())
-            if trainer.ahead:
+            if trainer.pipelined:
                 continue
             for name, parameter in trainer.named.items():
                 found[f"gradient {number} of {name}"] = None if parameter.grad is None else parameter.grad.clone()
@@ -168,8 +168,8 @@ def threads() -> list[str]:
 def several(folder: Path, what: str) -> None:
     """One of the processes."""
     torch.set_num_threads(1)
-    with joined("cpu") as group:
-        assert group is not ALONE
+    with process_group("cpu") as group:
+        assert group is not SINGLE_PROCESS
         close, group.close = group.close, lambda: None  # type: ignore[method-assign]
         try:
             if what == "broken":

@@ -21,7 +21,7 @@ from pyro_rationale.cli.common import run_command
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import Corpus, DataOptions, load_corpus
 from pyro_rationale.storage import read_tensors
-from pyro_rationale.training.fit import Fit, fit_run, prepare
+from pyro_rationale.training.fit import TrainingRun, fit_run, prepare
 from pyro_rationale.training.history import EpochRecord, StepRecord
 from pyro_rationale.training.trainer import Trainer
 
@@ -51,7 +51,9 @@ def flags(**options: Any) -> list[str]:
     return [word for pair in pairs for word in pair]
 
 
-def fit_small(folder: Path, progress: Any = None, resume: bool = False, **options: Any) -> tuple[Fit, dict[str, Any]]:
+def fit_small(
+    folder: Path, progress: Any = None, resume: bool = False, **options: Any
+) -> tuple[TrainingRun, dict[str, Any]]:
     """Fit from the library's side."""
     return fit_run(small(**options), folder, resume=resume, progress=progress)
 
@@ -93,7 +95,7 @@ class Break:
     def __init__(self, steps: int = -1, epochs: int = -1, problem: type[BaseException] = KeyboardInterrupt) -> None:
         self.steps, self.epochs, self.problem = steps, epochs, problem
 
-    def prepared(self, fit: Fit) -> None:
+    def prepared(self, fit: TrainingRun) -> None:
         if self.steps == 0:
             raise self.problem
 

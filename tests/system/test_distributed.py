@@ -21,7 +21,7 @@ import torch
 
 from pyro_rationale.cli.fit import fit
 from pyro_rationale.storage import read_tensors
-from pyro_rationale.training.distributed import ALONE, Processes
+from pyro_rationale.training.distributed import SINGLE_PROCESS, Processes
 from pyro_rationale.training.launch import LaunchOptions, launch
 from tests.support.several import CASES, joint
 from tests.support.small_fit import ROOT, Break, differences, fit_small, flags, refusal
@@ -44,7 +44,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The same by one."""
-    return joint(tmp_path_factory.mktemp("alone"), ALONE)
+    return joint(tmp_path_factory.mktemp("alone"), SINGLE_PROCESS)
 
 
 def made(folder: Path, rank: int) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def command(*words: str) -> list[str]:
 PROGRAM = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("pyro_rationale.cli.fit", run_name="__main__", alter_sys=True)
+runpy.run_module("pyro_rationale.fit", run_name="__main__", alter_sys=True)
 """
 
 
@@ -233,8 +233,8 @@ def test_a_machine_that_nobody_knows(capfd: pytest.CaptureFixture[str]) -> None:
     ("asked", "local", "given"), [("cpu", 4, "cpu"), ("cuda", 4, "cuda:2"), ("cuda:1", 1, "cuda:1")]
 )
 def test_the_device_of_a_process(asked: str, local: int, given: str) -> None:
-    process = cast(Processes, SimpleNamespace(place_of=2, local=local))
-    assert Processes.place(process, torch.device(asked)) == torch.device(given)
+    process = cast(Processes, SimpleNamespace(local_rank=2, local=local))
+    assert Processes.device(process, torch.device(asked)) == torch.device(given)
 
 
 def test_a_folder_that_is_taken(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_each_process_draws_numbers_of_its_own() -> None:
     for _ in range(2):
         for place in itertools.product((0, 1), (0, 7), (0, 1)):
             seed, step, rank = place
-            Processes.sow(cast(Processes, SimpleNamespace(rank=rank)), seed, step)
+            Processes.seed_step(cast(Processes, SimpleNamespace(rank=rank)), seed, step)
             again = torch.rand(4)
             assert torch.equal(drawn.setdefault(place, again), again)
             torch.rand(3)
@@ -272,9 +272,9 @@ def test_a_group_of_one_changes_nothing() -> None:
     parameter = torch.nn.Parameter(torch.ones(2))
     parameter.grad = torch.full((2,), math.pi)
     state = torch.get_rng_state()
-    ALONE.sow(0, 0)
-    joined = ALONE.join([parameter], [], 5, sums)
+    SINGLE_PROCESS.seed_step(0, 0)
+    joined = SINGLE_PROCESS.all_reduce([parameter], [], 5, sums)
     assert torch.equal(torch.get_rng_state(), state)
     assert joined.tolist() == [0.0, 1.0, 2.0, 5.0, 0.0]
-    assert (ALONE.share, ALONE.given(lambda: 7)) == (slice(None), 7)
+    assert (SINGLE_PROCESS.share, SINGLE_PROCESS.broadcast(lambda: 7)) == (slice(None), 7)
     assert torch.equal(parameter.grad, torch.full((2,), math.pi))

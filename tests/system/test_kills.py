@@ -109,7 +109,7 @@ def test_a_kill_while_a_run_is_replaced(
 PROGRAM = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("pyro_rationale.cli.fit", run_name="__main__", alter_sys=True)
+runpy.run_module("pyro_rationale.fit", run_name="__main__", alter_sys=True)
 """
 
 

@@ -23,11 +23,11 @@ from pyro_rationale import storage
 from pyro_rationale.cli.fit import fit
 from pyro_rationale.errors import ConfigError, RunError, TrainingError
 from pyro_rationale.inference.objectives.elbo import Estimate, MaskELBO
-from pyro_rationale.training.fit import Fit
+from pyro_rationale.training.fit import TrainingRun
 from pyro_rationale.training.history import StepTotals
 from pyro_rationale.training.model_selection import ModelSelection
 from pyro_rationale.training.rate_control import RateControl
-from pyro_rationale.training.schedules import cooling
+from pyro_rationale.training.schedules import cosine_decay
 from pyro_rationale.training.trainer import Trainer
 from tests.support.small_fit import Break, differences, fit_small, table, whole
 
@@ -65,7 +65,7 @@ def test_an_interrupt_between_any_two_steps(tmp_path: Path, guide: str, steps: i
     interrupted(tmp_path, Break(steps=steps), guide=guide)
     fit, _ = fit_small(tmp_path, resume=True, guide=guide)
     assert differences(tmp_path, whole(guide=guide)) == []
-    assert fit.watch.recoveries == 2
+    assert fit.selection.recoveries == 2
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])
@@ -80,7 +80,7 @@ def test_an_interrupt_between_epochs(
     fit, metrics = fit_small(tmp_path, resume=True, **options)
     assert differences(tmp_path, whole(**options)) == []
     assert metrics["best_epoch"] > 0
-    assert fit.watch.recoveries == 0
+    assert fit.selection.recoveries == 0
 
 
 def test_many_interrupts_of_one_run(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def prepared_calls(folder: Path, guide: str) -> tuple[int, int]:
     seen: list[int] = []
 
     class Mark(Break):
-        def prepared(self, fit: Fit) -> None:
+        def prepared(self, fit: TrainingRun) -> None:
             seen.append(calls.count)
 
     with Calls(-1) as calls:
@@ -173,7 +173,7 @@ def cut_after(patch: pytest.MonkeyPatch, owner: type, name: str, at: int) -> Non
     ("owner", "name", "at"),
     [
         *((torch.optim.Adam, "step", 5), (RateControl, "update", 6), (StepTotals, "add", 5)),
-        *((Trainer, "finish_epoch", 2), (ModelSelection, "close_epoch", 2), (ModelSelection, "_recover", 1)),
+        *((Trainer, "finish_epoch", 2), (ModelSelection, "on_epoch_end", 2), (ModelSelection, "_recover", 1)),
     ],
 )
 def test_half_a_step_is_not_saved(
@@ -224,7 +224,8 @@ def test_going_on_with_a_lower_learning_rate(tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "config.json").read_text())["config"]["train"]
     assert stored["learning_rate"] == 1e-9
     rates = {group["lr"] for group in fit.trainer.optimizer.param_groups}
-    assert rates <= {1e-9 * 0.25 * cooling(fit.trainer._passed), 1e-9 * 0.5 * cooling(fit.trainer._passed)}
+    decay = cosine_decay(fit.trainer._progress)
+    assert rates <= {1e-9 * 0.25 * decay, 1e-9 * 0.5 * decay}
     assert differences(tmp_path, whole()) != []
 
 

@@ -57,7 +57,7 @@ def make(tmp_path: Path) -> Make:
 
     def alone(ahead: bool, **options: Any) -> Alone:
         made = trainer(**options)
-        made.ahead = ahead
+        made.pipelined = ahead
         rate = made.fitted.config.train.learning_rate
         made.optimizer = torch.optim.Adam(made.named.values(), lr=rate, fused=True)
         return Alone(made)
@@ -96,10 +96,10 @@ def test_records_come_late_and_a_state_waits_for_them(make: Make) -> None:
     plain, ahead = make(False), make(True)
     epoch = ahead.trainer.run_epoch()
     records = ahead.take(epoch, 1)
-    assert (ahead.trainer.step, ahead.trainer._due) == (1, 2)
+    assert (ahead.trainer.step, ahead.trainer._next_step) == (1, 2)
     expected = plain.take(plain.trainer.run_epoch(), 2)
     check_same(plain, ahead)  # asking for the state has settled the second step
-    assert (ahead.trainer.step, ahead.trainer._due) == (2, 2)
+    assert (ahead.trainer.step, ahead.trainer._next_step) == (2, 2)
     records += ahead.take(epoch, 9)
     assert records == expected + plain.epoch()
     check_same(plain, ahead)
@@ -146,5 +146,5 @@ def test_an_interrupt_loses_the_step_under_way_alone(make: Make, monkeypatch: py
     monkeypatch.setattr(ahead.trainer.objective, "estimate", stop)
     with pytest.raises(KeyboardInterrupt):
         ahead.steps(batches)
-    assert ahead.trainer.whole
+    assert ahead.trainer.consistent
     check_same(plain, ahead)

@@ -15,11 +15,11 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.training.auxiliary_losses import LEAST, at_any_share
-from pyro_rationale.training.fit import Fit, prepare
+from pyro_rationale.training.fit import TrainingRun, prepare
 from tests.support.small_fit import small
 
 
-def fit_of(folder: Path, **options: Any) -> tuple[Fit, Batch]:
+def fit_of(folder: Path, **options: Any) -> tuple[TrainingRun, Batch]:
     fit = prepare(small(**options), folder)
     return fit, next(iter(fit.trainer.batches.epoch(0)))
 

@@ -15,7 +15,7 @@ from pyro_rationale.models import RationaleModel
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.auxiliary_losses import full_text_loss
 from pyro_rationale.training.ema import RunningAverage
-from pyro_rationale.training.fit import Fit, prepare
+from pyro_rationale.training.fit import TrainingRun, prepare
 from pyro_rationale.training.model_selection import score_modes
 from pyro_rationale.training.trainer import Trainer
 from tests.support.small_fit import Break, fit_small, sixteen, small
@@ -26,7 +26,7 @@ AT_ONCE: dict[str, Any] = {"anneal": 0, "rate": 0.95, "span": 30.0}  # the targe
 def moved(average: RunningAverage, weight: torch.Tensor, values: list[float]) -> float:
     for value in values:
         weight.fill_(value)
-        average.take()
+        average.update()
     return float(average.values["weight"])
 
 
@@ -44,14 +44,14 @@ def test_a_mean_at_first_and_then_a_moving_one() -> None:
     other = RunningAverage({"weight": weight}, 0.75)
     other.restore(average.state(), average.steps)
     assert moved(other, weight, [3.0]) == moved(average, weight, [3.0]) == pytest.approx(6.0)
-    average.clear()
+    average.reset()
     assert moved(average, weight, [2.0]) == 2.0
 
 
 def test_none_is_none() -> None:
     weight = torch.ones(())
     average = RunningAverage({"weight": weight}, 0.0)
-    average.take()
+    average.update()
     average.swap()
     assert not average.values
     assert not average.state()
@@ -100,7 +100,7 @@ def test_what_is_kept_is_what_was_scored(tmp_path: Path, monkeypatch: pytest.Mon
 class Cut(Break):
     """A Ctrl-C while the averaged weights are scored."""
 
-    def prepared(self, fit: Fit) -> None:
+    def prepared(self, fit: TrainingRun) -> None:
         self.fit = fit
         self.before: dict[str, torch.Tensor] = {}
 
@@ -112,7 +112,7 @@ def test_an_interrupted_look_leaves_the_moving_weights(tmp_path: Path, monkeypat
     def cut_short(*anything: object, **more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyro_rationale.training.memorization.MemorizationCheck.seen", cut_short)
+    monkeypatch.setattr("pyro_rationale.training.memorization.MemorizationCheck.memorized", cut_short)
     cut = Cut()
     with pytest.raises(KeyboardInterrupt):
         fit_small(tmp_path, cut, guide="chain", ema=0.9, **AT_ONCE)

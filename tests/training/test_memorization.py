@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.documents import from_text
-from pyro_rationale.training.fit import Fit, fit_run, prepare
-from pyro_rationale.training.memorization import LEARNT, MemorizationCheck, constant_error
+from pyro_rationale.training.fit import TrainingRun, fit_run, prepare
+from pyro_rationale.training.memorization import MEMORIZED_SHARE, MemorizationCheck, constant_error
 from pyro_rationale.training.model_selection import RESTARTS, DevScore, ModelSelection
 from tests.support.small_fit import Break, differences, fit_small, small
 
@@ -48,14 +48,17 @@ def test_the_best_constant_for_classes() -> None:
 
 @pytest.mark.parametrize(
     ("dev", "known", "verdict"),
-    [(0.5, 0.1, False), (1.1, LEARNT + 0.01, False), (1.1, LEARNT - 0.01, True), (NAN, 0.1, False), (1.0, 0.1, False)],
+    [
+        *((0.5, 0.1, False), (1.1, MEMORIZED_SHARE + 0.01, False), (1.1, MEMORIZED_SHARE - 0.01, True)),
+        *((NAN, 0.1, False), (1.0, 0.1, False)),
+    ],
 )
 def test_what_counts_as_known_by_heart(
-    monkeypatch: pytest.MonkeyPatch, fit: Fit, dev: float, known: float, verdict: bool
+    monkeypatch: pytest.MonkeyPatch, fit: TrainingRun, dev: float, known: float, verdict: bool
 ) -> None:
     asked = MemorizationCheck(fit.dev, constant=1.0)
     monkeypatch.setattr("pyro_rationale.training.memorization.score_modes", lambda *_, **__: score(known))
-    assert asked.seen(fit.fitted, score(dev)) is verdict
+    assert asked.memorized(fit.fitted, score(dev)) is verdict
 
 
 def score(error: float) -> DevScore:
@@ -63,50 +66,50 @@ def score(error: float) -> DevScore:
 
 
 @pytest.fixture
-def fit(tmp_path: Path) -> Fit:
+def fit(tmp_path: Path) -> TrainingRun:
     return prepare(small(steps=12), tmp_path / "run")
 
 
-def epoch(fit: Fit, by_heart: bool = False) -> str:
+def epoch(fit: TrainingRun, by_heart: bool = False) -> str:
     list(fit.trainer.run_epoch())
-    return fit.watch.close_epoch(fit.trainer.finish_epoch(), score(0.05), by_heart).event
+    return fit.selection.on_epoch_end(fit.trainer.finish_epoch(), score(0.05), by_heart).event
 
 
-def weights(fit: Fit) -> Tensor:
+def weights(fit: TrainingRun) -> Tensor:
     return torch.cat([value.flatten().double() for value in fit.trainer.weights().values()])
 
 
-def test_it_starts_over_with_other_weights_and_all_steps(fit: Fit) -> None:
+def test_it_starts_over_with_other_weights_and_all_steps(fit: TrainingRun) -> None:
     untrained = weights(fit)
     epoch(fit)
     assert fit.epochs == 4
     assert epoch(fit, by_heart=True) == "texts learnt by heart: started over with other weights"
     trainer = fit.trainer
     assert not trainer.optimizer.state
-    assert (trainer.epoch, trainer.step, trainer.origin) == (2, 6, 6)
+    assert (trainer.epoch, trainer.step, trainer.start_step) == (2, 6, 6)
     assert fit.epochs == 6
     assert trainer.control.schedule.warmup == 6
-    assert not trainer.control.schedule.arrived(9)
+    assert not trainer.control.schedule.finished(9)
     assert trainer.control.target(6) == pytest.approx(0.75)
-    assert fit.watch.good is None
-    assert not fit.watch.best
+    assert fit.selection.good is None
+    assert not fit.selection.best
     difference = (weights(fit) - untrained).abs()
     assert difference.max() > 0.1  # of a random start, not of a few steps
     assert weights(fit).norm() == pytest.approx(float(untrained.norm()), rel=0.2)
 
 
-def test_others_each_time_and_no_more_than_allowed(fit: Fit) -> None:
+def test_others_each_time_and_no_more_than_allowed(fit: TrainingRun) -> None:
     seen = []
     for _ in range(RESTARTS):
         assert "started over" in epoch(fit, by_heart=True)
         seen.append(weights(fit))
     assert not torch.equal(seen[0], seen[1])
     assert "started over" not in epoch(fit, by_heart=True)
-    assert fit.watch.restarts == RESTARTS
+    assert fit.selection.restarts == RESTARTS
 
 
-def test_a_watch_that_cannot_make_weights_leaves_them(fit: Fit) -> None:
-    fit.watch = ModelSelection(fit.trainer, fit.prior, 0.13, 1.0, 3)
+def test_a_watch_that_cannot_make_weights_leaves_them(fit: TrainingRun) -> None:
+    fit.selection = ModelSelection(fit.trainer, fit.prior, 0.13, 1.0, 3)
     assert "started over" not in epoch(fit, by_heart=True)
 
 
@@ -116,24 +119,24 @@ class Once:
     def __init__(self) -> None:
         self.asked = 0
 
-    def seen(self, *_: object) -> bool:
+    def memorized(self, *_: object) -> bool:
         self.asked += 1
         return self.asked == 2
 
 
-def skewed(fit: Fit) -> None:
-    fit.by_heart = Once()  # type: ignore[assignment]
+def skewed(fit: TrainingRun) -> None:
+    fit.memorization = Once()  # type: ignore[assignment]
 
 
 def test_a_fit_goes_on_to_the_end_of_its_second_start(tmp_path: Path) -> None:
     fit, metrics = fit_run(small(), tmp_path / "run", start=skewed)
     assert [bool("started over" in record.event) for record in fit.history] == [False, True, False, False, False]
-    assert (metrics["restarts"], metrics["recoveries"]) == (1, fit.watch.recoveries)
+    assert (metrics["restarts"], metrics["recoveries"]) == (1, fit.selection.recoveries)
     assert fit.trainer.step == 15
 
 
 def test_and_is_the_same_if_it_was_interrupted_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MemorizationCheck, "seen", lambda self, fitted, dev, group: dev_epochs() == 2)
+    monkeypatch.setattr(MemorizationCheck, "memorized", lambda self, fitted, dev, group: dev_epochs() == 2)
     count = {"epochs": 0}
 
     def dev_epochs() -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.training.fit import Fit, prepare
+from pyro_rationale.training.fit import TrainingRun, prepare
 from pyro_rationale.training.history import EpochRecord, StepTotals
 from pyro_rationale.training.model_selection import RECOVERIES, DevScore, ModelSelection, score_modes, slower
 from pyro_rationale.training.rate_control import Schedule
@@ -36,12 +36,12 @@ def record(**figures: Any) -> EpochRecord:
 
 
 @pytest.fixture
-def fit(tmp_path: Path) -> Fit:
+def fit(tmp_path: Path) -> TrainingRun:
     """A fit whose target has been reached after one step; nothing has been trained."""
     return prepare(small(rate=RATE, span=SPAN, anneal=0, patience=3), tmp_path / "run")
 
 
-def train(fit: Fit, steps: int = 1) -> None:
+def train(fit: TrainingRun, steps: int = 1) -> None:
     """So many steps, in one epoch."""
     trainer = fit.trainer
     batches = list(trainer.batches.epoch(0))
@@ -49,10 +49,10 @@ def train(fit: Fit, steps: int = 1) -> None:
         trainer.train_step(batches[number % len(batches)])
 
 
-def close(fit: Fit, score: DevScore, **figures: Any) -> EpochRecord:
+def close(fit: TrainingRun, score: DevScore, **figures: Any) -> EpochRecord:
     """End the epoch with these figures."""
     closed = fit.trainer.finish_epoch()
-    return fit.watch.close_epoch(record(epoch=closed.epoch, step=closed.step, **figures), score)
+    return fit.selection.on_epoch_end(record(epoch=closed.epoch, step=closed.step, **figures), score)
 
 
 def moments(trainer: Trainer) -> list[Tensor]:
@@ -63,7 +63,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_collapse_goes_back_to_the_last_good_weights(fit: Fit) -> None:
+def test_a_collapse_goes_back_to_the_last_good_weights(fit: TrainingRun) -> None:
     train(fit, 2)
     good, momentum = fit.trainer.weights(), [value.clone() for value in moments(fit.trainer)]
     assert close(fit, GOOD).event == "best"
@@ -77,7 +77,7 @@ def test_a_collapse_goes_back_to_the_last_good_weights(fit: Fit) -> None:
     assert (fit.trainer.epoch, fit.trainer.step) == (2, 4)  # time goes on
 
 
-def test_what_comes_after_a_recovery_is_counted_by_itself(fit: Fit) -> None:
+def test_what_comes_after_a_recovery_is_counted_by_itself(fit: TrainingRun) -> None:
     """The collapsed epoch's figures must not weigh on the next one's, or it looks collapsed too."""
     train(fit, 2)
     close(fit, GOOD)
@@ -86,7 +86,7 @@ def test_what_comes_after_a_recovery_is_counted_by_itself(fit: Fit) -> None:
     assert fit.trainer.totals == StepTotals()
 
 
-def test_a_second_recovery_finds_the_good_state_untouched_and_is_gentler(fit: Fit) -> None:
+def test_a_second_recovery_finds_the_good_state_untouched_and_is_gentler(fit: TrainingRun) -> None:
     train(fit, 2)
     good, momentum = fit.trainer.weights(), [value.clone() for value in moments(fit.trainer)]
     close(fit, GOOD)
@@ -97,11 +97,11 @@ def test_a_second_recovery_finds_the_good_state_untouched_and_is_gentler(fit: Fi
         assert "back to epoch 1" in close(fit, EMPTY, rate=0.001).event
         assert same(fit.trainer.weights(), good)
         assert all(map(torch.equal, moments(fit.trainer), momentum))
-        assert fit.trainer.easing == 0.5**number
+        assert fit.trainer.lr_scale == 0.5**number
         assert fit.trainer.control.schedule.anneal == 2**number * anneal
 
 
-def test_the_learning_rate_is_really_halved(fit: Fit) -> None:
+def test_the_learning_rate_is_really_halved(fit: TrainingRun) -> None:
     train(fit)
     close(fit, GOOD)
     close(fit, EMPTY)
@@ -127,7 +127,7 @@ def test_random_numbers_are_others_after_a_recovery_and_the_same_each_time(tmp_p
     assert torch.equal(drawn[1], drawn[3])
 
 
-def test_no_more_recoveries_than_allowed(fit: Fit) -> None:
+def test_no_more_recoveries_than_allowed(fit: TrainingRun) -> None:
     train(fit)
     close(fit, GOOD)
     events = []
@@ -136,16 +136,16 @@ def test_no_more_recoveries_than_allowed(fit: Fit) -> None:
         events.append(close(fit, EMPTY).event)
     assert ["back to epoch 1" in event for event in events] == [True] * RECOVERIES + [False] * 2
     assert "left as it is" in events[-1]
-    assert fit.watch.recoveries == RECOVERIES
-    assert fit.trainer.easing == 0.5**RECOVERIES
+    assert fit.selection.recoveries == RECOVERIES
+    assert fit.trainer.lr_scale == 0.5**RECOVERIES
 
 
-def test_a_collapse_before_anything_good(fit: Fit) -> None:
+def test_a_collapse_before_anything_good(fit: TrainingRun) -> None:
     train(fit)
     weights = fit.trainer.weights()
     assert "no good state yet" in close(fit, EMPTY).event
     assert same(fit.trainer.weights(), weights)
-    assert fit.trainer.easing == 0.5
+    assert fit.trainer.lr_scale == 0.5
 
 
 @pytest.mark.parametrize(("then", "now"), [(0, 40), (30, 45), (60, 80), (400, 500)])
@@ -155,14 +155,14 @@ def test_a_slower_schedule_takes_up_where_the_good_one_stood(then: int, now: int
     assert eased.progress(now) == pytest.approx(min(0.7, schedule.progress(then)))
     assert eased.progress(now + 20) - eased.progress(now) == pytest.approx(0.1)
     assert eased.target(now) >= schedule.target(then) * (1 - 1e-9)
-    assert not eased.arrived(now)
-    assert eased.arrived(now + 201)
+    assert not eased.finished(now)
+    assert eased.finished(now + 201)
 
 
 # The best epoch.
 
 
-def test_the_best_epoch_is_the_one_of_least_cost(fit: Fit) -> None:
+def test_the_best_epoch_is_the_one_of_least_cost(fit: TrainingRun) -> None:
     """In nats: the gain times the error, and what the prior asked for charges for words and changes."""
     costs, weights = [], []
     for error, words in ((0.05, 9.0), (0.04, 9.0), (0.04, 2.0), (0.045, 2.0)):
@@ -173,16 +173,16 @@ def test_the_best_epoch_is_the_one_of_least_cost(fit: Fit) -> None:
         costs.append(closed.dev_cost)
         weights.append(fit.trainer.weights())
     assert costs.index(min(costs)) == 2
-    assert (fit.watch.best_epoch, fit.watch.best_cost) == (3, costs[2])
-    assert same(fit.watch.best, weights[2])
-    assert not same(fit.watch.best, weights[3])
+    assert (fit.selection.best_epoch, fit.selection.best_cost) == (3, costs[2])
+    assert same(fit.selection.best, weights[2])
+    assert not same(fit.selection.best, weights[3])
 
 
-def test_a_cheap_epoch_that_keeps_too_many_words_is_no_result(fit: Fit) -> None:
+def test_a_cheap_epoch_that_keeps_too_many_words_is_no_result(fit: TrainingRun) -> None:
     assert close(fit, DevScore(0.0, 0.2, 0.0, 8.0, 2.0)).event == ""
     assert close(fit, GOOD).event == "best"
     assert close(fit, DevScore(0.0, 0.2, 0.0, 8.0, 2.0)).event == ""
-    assert fit.watch.best_epoch == 2
+    assert fit.selection.best_epoch == 2
 
 
 def test_an_epoch_before_the_target_is_no_result(tmp_path: Path) -> None:
@@ -190,13 +190,13 @@ def test_an_epoch_before_the_target_is_no_result(tmp_path: Path) -> None:
     for event in ("", "", "best"):
         assert close(fit, DevScore(0.0, 0.1, 0.0, 4.0, 2.0)).event == event or fit.trainer.step < 2
         train(fit)
-    assert fit.watch.best_epoch == 3
+    assert fit.selection.best_epoch == 3
 
 
-def test_a_collapsed_epoch_is_never_the_best(fit: Fit) -> None:
+def test_a_collapsed_epoch_is_never_the_best(fit: TrainingRun) -> None:
     close(fit, GOOD)
     assert "collapse" in close(fit, DevScore(0.0, 0.0, 1.0, 0.0, 0.0)).event
-    assert fit.watch.best_epoch == 1
+    assert fit.selection.best_epoch == 1
 
 
 def test_given_penalties_choose_whatever_rate_costs_least(tmp_path: Path) -> None:
@@ -207,30 +207,30 @@ def test_given_penalties_choose_whatever_rate_costs_least(tmp_path: Path) -> Non
     assert closed.dev_cost == pytest.approx(gain * (0.01 + 1e-3 * 16.0 + 1e-3 * 2.0))
 
 
-def test_patience_counts_epochs_without_a_better_one(fit: Fit) -> None:
+def test_patience_counts_epochs_without_a_better_one(fit: TrainingRun) -> None:
     worse = DevScore(0.06, 0.1, 0.0, 4.0, 2.0)
-    ended = [fit.watch.finished(close(fit, score)) for score in (worse, GOOD, worse, worse)]
+    ended = [fit.selection.should_stop(close(fit, score)) for score in (worse, GOOD, worse, worse)]
     assert ended == [False] * 4
-    assert fit.watch.finished(close(fit, worse))  # the third since the best
+    assert fit.selection.should_stop(close(fit, worse))  # the third since the best
 
 
-def test_no_patience_before_there_is_a_result(fit: Fit) -> None:
+def test_no_patience_before_there_is_a_result(fit: TrainingRun) -> None:
     heavy = DevScore(0.0, 0.5, 0.0, 20.0, 2.0)
-    assert not any(fit.watch.finished(close(fit, heavy)) for _ in range(10))
+    assert not any(fit.selection.should_stop(close(fit, heavy)) for _ in range(10))
 
 
-def test_a_watch_is_restored_from_its_state(fit: Fit) -> None:
+def test_a_watch_is_restored_from_its_state(fit: TrainingRun) -> None:
     train(fit)
     close(fit, GOOD)
     train(fit)
     close(fit, EMPTY)
-    tensors, facts = fit.watch.state()
+    tensors, facts = fit.selection.state()
     other = ModelSelection(fit.trainer, fit.prior, RATE, fit.fitted.model.gain, 3)
     other.restore(tensors, facts)
     again, told = other.state()
     assert same(again, tensors)
     assert told == facts
-    assert (other.best_epoch, other.recoveries, other.best_cost) == (1, 1, fit.watch.best_cost)
+    assert (other.best_epoch, other.recoveries, other.best_cost) == (1, 1, fit.selection.best_cost)
 
 
 # Scores on mode masks.

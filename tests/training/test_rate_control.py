@@ -46,11 +46,11 @@ def test_a_target_only_comes_down(warmup: int, anneal: float, rate: float, step:
     now, then = schedule.target(step), schedule.target(step + 1)
     assert then <= now * (1 + 1e-12)
     assert rate * (1 - 1e-9) <= now <= max(START, rate) * (1 + 1e-9)
-    assert schedule.arrived(warmup + math.ceil(anneal) + 1)
+    assert schedule.finished(warmup + math.ceil(anneal) + 1)
     if step < warmup:
         assert now == pytest.approx(max(START, rate))
-        assert not schedule.arrived(step)
-    if schedule.arrived(step):
+        assert not schedule.finished(step)
+    if schedule.finished(step):
         assert now == pytest.approx(rate)
 
 
@@ -59,8 +59,8 @@ def test_the_descent_takes_the_same_proportion_at_each_step() -> None:
     targets = [schedule.target(step) for step in range(10, 61)]
     ratios = [then / now for now, then in pairwise(targets)]
     assert ratios == pytest.approx([(0.05 / START) ** (1 / 50)] * 50)
-    assert not schedule.arrived(59)
-    assert schedule.arrived(60)
+    assert not schedule.finished(59)
+    assert schedule.finished(60)
 
 
 def test_no_anneal_is_a_jump() -> None:
@@ -129,7 +129,8 @@ def test_words_go_no_faster_than_the_target_until_it_is_reached() -> None:
     way.average, end.average = 0.8 * way.target(60), 0.8 * end.target(100)
     on_the_way = held(way, 60, way.average)
     asked = INITIAL_ALPHA + 0.6 * (PRIOR.alpha - INITIAL_ALPHA)
-    assert on_the_way.alpha == pytest.approx(asked + way.grip * (0.8 / TOLERANCE_DURING_ANNEALING - 1.0), abs=1e-6)
+    released = way.proportional_gain * (0.8 / TOLERANCE_DURING_ANNEALING - 1.0)
+    assert on_the_way.alpha == pytest.approx(asked + released, abs=1e-6)
     assert held(end, 100, end.average).alpha == pytest.approx(PRIOR.alpha)
 
 
@@ -140,7 +141,7 @@ def test_one_odd_batch_changes_little() -> None:
     before = disturbed.average
     disturbed.update(1000, 1.0)
     assert abs(disturbed.average - before) <= 0.1
-    assert disturbed.multiplier - calm.multiplier <= disturbed.pull
+    assert disturbed.multiplier - calm.multiplier <= disturbed.integral_gain
 
 
 @given(shares=SHARES, step=st.integers(0, 300))
@@ -150,15 +151,15 @@ def test_the_multiplier_is_clamped_and_the_field_bounded(shares: list[float], st
         before = steered.multiplier
         prior = steered.update(step, share)
         assert 0.0 <= steered.multiplier <= steered.ceiling
-        assert abs(steered.multiplier - before) <= steered.pull * (1 + 1e-9)
+        assert abs(steered.multiplier - before) <= steered.integral_gain * (1 + 1e-9)
         low, high = min(INITIAL_ALPHA, PRIOR.alpha), max(INITIAL_ALPHA, PRIOR.alpha)
-        assert low - steered.grip <= prior.alpha <= high + steered.ceiling + steered.grip
+        assert low - steered.proportional_gain <= prior.alpha <= high + steered.ceiling + steered.proportional_gain
         assert 0.0 <= prior.gamma <= PRIOR.gamma
 
 
 def test_the_ceiling_is_reached_and_kept() -> None:
     steered = control()
-    held(steered, 1000, 1.0, times=math.ceil(2 * steered.ceiling / steered.pull))
+    held(steered, 1000, 1.0, times=math.ceil(2 * steered.ceiling / steered.integral_gain))
     assert steered.multiplier == steered.ceiling
 
 

@@ -22,7 +22,7 @@ from pyro_rationale.prediction.draws import seeded
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.training.auxiliary_losses import reading_loss
-from pyro_rationale.training.fit import Fit
+from pyro_rationale.training.fit import TrainingRun
 
 DEAREST = 10.0  # points of F1 that the milder settings may cost
 RUNNING = 1000  # documents over which the accuracy of a leak is taken while it is taught
@@ -42,7 +42,7 @@ def end_tokens(vocabulary: Vocabulary) -> list[int]:
     return [number for number in vocabulary.encode(sorted(SENTENCE_ENDS)) if number != UNKNOWN]
 
 
-def skew_predictor(fit: Fit, epochs: int) -> None:
+def skew_predictor(fit: TrainingRun, epochs: int) -> None:
     """Train the encoder alone, on first sentences, for so many epochs: it now expects the answer there.
 
     The fit's own random numbers stay as they are, so that it differs from an unskewed one by its start alone.
@@ -57,7 +57,7 @@ def skew_predictor(fit: Fit, epochs: int) -> None:
     _pretrain(fit, model.encoder, epochs, loss)
 
 
-def skew_generator(fit: Fit, accuracy: float, epochs: int = 30) -> float:
+def skew_generator(fit: TrainingRun, accuracy: float, epochs: int = 30) -> float:
     """Train the guide alone to keep the first word of a text exactly if its label is 1, until `accuracy` is reached.
 
     The accuracy is that on the training batches as they come by, which is where the literature takes it. A rating
@@ -99,7 +99,7 @@ def labels_of(batch: Batch, threshold: float) -> tuple[Tensor, Tensor]:
     return target > threshold, ~torch.isnan(target.float())
 
 
-def _threshold(fit: Fit) -> float:
+def _threshold(fit: TrainingRun) -> float:
     """Above it, a scaled target counts as 1."""
     spec = fit.corpus.spec
     if spec.kind == "multiclass":
@@ -112,7 +112,7 @@ def _threshold(fit: Fit) -> float:
 
 
 def _pretrain(
-    fit: Fit,
+    fit: TrainingRun,
     module: nn.Module,
     epochs: int,
     loss: Callable[[Batch], Tensor],
@@ -139,7 +139,7 @@ def cost_of_skew(
     kind: str,
     levels: Sequence[float],
     mild: Sequence[float],
-    skew: Callable[[Fit, float], float | None],
+    skew: Callable[[TrainingRun, float], float | None],
 ) -> Verdict:
     """Fit once from a fresh start and once from every skewed one, and compare the F1.
 
@@ -171,7 +171,7 @@ def cost_of_skew(
     return judged(costs[worst] <= DEAREST, figure, bar, reason, rows)
 
 
-def _started(skew: Callable[[Fit, float], float | None], level: float, fit: Fit) -> None:
+def _started(skew: Callable[[TrainingRun, float], float | None], level: float, fit: TrainingRun) -> None:
     """Skew a prepared fit, and note in its folder how far that went."""
     write_json(fit.folder / START, {"level": level, "reached": skew(fit, level)})
 

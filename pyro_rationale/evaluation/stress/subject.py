@@ -18,7 +18,7 @@ from pyro_rationale.fitted import CONFIG, METRICS, FittedModel, check_same_confi
 from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.prediction.units import Numbers
-from pyro_rationale.training.fit import Fit, fit_run
+from pyro_rationale.training.fit import TrainingRun, fit_run
 
 FITS = "fits"  # folder of the refits
 Say = Callable[[str], None]
@@ -118,7 +118,7 @@ class Subject:
         return self.marker.predict(self.documents, self.masks)
 
     def refit(
-        self, name: str, start: Callable[[Fit], None] | None = None, **changes: Any
+        self, name: str, start: Callable[[TrainingRun], None] | None = None, **changes: Any
     ) -> tuple[ModelRationalizer, list[Document]]:
         """The run's configuration fitted again, or taken from its folder; and the test documents of that fit.
 

@@ -21,7 +21,7 @@ from pyro_rationale.fitted import FittedModel, pick_device
 from pyro_rationale.training.checkpoint import load_weights, trained, weights_of
 from pyro_rationale.training.ema import RunningAverage
 from pyro_rationale.training.rate_control import Schedule
-from pyro_rationale.training.schedules import cooling, since_arrival
+from pyro_rationale.training.schedules import anneal_progress, cosine_decay
 
 Loss = Callable[[Batch, int], Tensor]
 Score = Callable[[], float]
@@ -69,13 +69,13 @@ def train(fitted: FittedModel, corpus: Corpus, loss: Loss, score: Score | None =
         fitted.guide.train()
         for batch in batches.epoch(epoch):
             for group in optimizer.param_groups:
-                group["lr"] = options.learning_rate * cooling(since_arrival(schedule, step, options.steps))
+                group["lr"] = options.learning_rate * cosine_decay(anneal_progress(schedule, step, options.steps))
             optimizer.zero_grad()
             loss(batch.to(fitted.device), step).backward()
             torch.nn.utils.clip_grad_norm_(named.values(), options.clip)
             optimizer.step()
-            if schedule.arrived(step):
-                average.take()
+            if schedule.finished(step):
+                average.update()
             step += 1
         epoch += 1
         if score is None:

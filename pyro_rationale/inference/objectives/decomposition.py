@@ -42,7 +42,7 @@ from pyro_rationale.distributions.scan.scan import bernoulli_kl, softplus
 from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.evidence import iwae
 from pyro_rationale.models import NormalLikelihood, RationaleModel
-from pyro_rationale.training.distributed import ALONE, Group
+from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
@@ -310,7 +310,11 @@ class Held:
 
 
 def held_out(
-    fitted: FittedModel, batches: BucketedBatches, prior: ChainPrior, batch_size: int = 256, group: Group = ALONE
+    fitted: FittedModel,
+    batches: BucketedBatches,
+    prior: ChainPrior,
+    batch_size: int = 256,
+    group: Group = SINGLE_PROCESS,
 ) -> Held:
     """Both figures in the middle of training, one mask per document; each process of a group takes its part of them.
 
@@ -320,11 +324,11 @@ def held_out(
     fitted.eval()
     parts = []
     with _seeded(fitted, group.rank):
-        for batch in group.part(batches.ordered(batch_size)):
+        for batch in group.shard(batches.ordered(batch_size)):
             batch = batch.to(fitted.device)
             terms = batch_terms(fitted.model, fitted.guide.posterior(batch), batch, 1)
-            parts.append(terms if group.alone else terms.cpu())
-    parts = [part for some in group.gathered(parts) for part in some]
+            parts.append(terms if group.is_single else terms.cpu())
+    parts = [part for some in group.all_gather(parts) for part in some]
     terms = Terms.joined(parts).under(prior)
     now = Setting.of(fitted.model, 1.0)
     likelihood = float(terms.log_likelihood.mean())
