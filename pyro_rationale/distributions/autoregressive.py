@@ -17,6 +17,7 @@ from pyro_rationale.distributions.scan.scan import bernoulli_entropy, softplus
 
 ENUMERABLE = 10  # words up to which all masks are enumerated
 BEAMS = 4
+SWEEPS = 3  # of `approximate_mean`
 SEED = 20160601  # of the estimates' own generator: the same distribution always reports the same figures
 
 
@@ -62,6 +63,7 @@ class RecurrentMask(MaskDistribution):
         validate_args: refuse features that are not numbers, and values outside [0, 1].
     """
 
+    has_exact_marginals = False
     arg_constraints = {}  # noqa: RUF012
 
     def __init__(
@@ -99,8 +101,8 @@ class RecurrentMask(MaskDistribution):
     def conditional_logits(self, value: Tensor) -> Tensor:
         """Logits of p(z_t = 1 given z_<t) along `value`, `(*sample, *batch, T)`.
 
-        They mean nothing on padding. The last answer is kept: `log_prob`, `sequential_kl` and `sequential_entropy` of one
-        sample cost one pass together.
+        They mean nothing on padding. The last answer is kept: `log_prob`, `sequential_kl` and `sequential_entropy` of
+        one sample cost one pass together.
         """
         last = self._store.get("unrolled")
         if last is not None and (last[0] or not torch.is_grad_enabled()) and _same(value, *last[1][:2]):
@@ -114,10 +116,20 @@ class RecurrentMask(MaskDistribution):
             self._store["unrolled"] = (torch.is_grad_enabled(), (value, value._version, logits))
         return logits
 
-    def word_log_probs(self, value: Tensor) -> Tensor:
-        """log p(z_t given z_<t) along `value`, `(*sample, *batch, T)`; 0 on padding."""
-        logits = self.conditional_logits(value)
-        return self._fill(value * logits - softplus(logits))
+    def inclusion(self, value: Tensor) -> Tensor:
+        """P(z_t = 1 given z_<t) along `value`, `(*sample, *batch, T)`; 0 on padding."""
+        return torch.sigmoid(self.conditional_logits(value)) * self.word_mask
+
+    @torch.no_grad()
+    def approximate_mean(self) -> Tensor:
+        """`(*batch, T)`: about P(z_t = 1), by feeding each word's probability to the next in place of its decision.
+
+        That is done three times over, starting from nothing kept.
+        """
+        mean = torch.zeros_like(self.features[..., 0])
+        for _ in range(SWEEPS):
+            mean = self.inclusion(mean)
+        return mean
 
     def log_prob(self, value: Tensor) -> Tensor:
         """`(*sample, *batch)`."""

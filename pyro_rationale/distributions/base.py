@@ -1,14 +1,20 @@
-"""`MaskDistribution`: what all distributions over word masks have in common."""
+"""`MaskDistribution`, the base class of all distributions over word masks, and what each can answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
+import torch.nn.functional as F
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, constraints
+
+from pyro_rationale.distributions.scan.scan import softplus
+
+if TYPE_CHECKING:
+    from pyro_rationale.distributions.chain import LinearChain
 
 
 class _MaskValues(constraints.Constraint):
@@ -49,10 +55,15 @@ class MaskDistribution(TorchDistribution):
             on the CPU, and no for those on an accelerator: every look at a value there stops the program until the
             device has done all it was given.
 
+    Attributes:
+        has_exact_marginals: whether `mean`, `change` and `entropy` are closed forms with gradients for documents of any
+            length. If not, KL and entropy are summed along sampled prefixes, from `conditional_logits`.
+
     Raises:
         ValueError: a length below 0 or above T.
     """
 
+    has_exact_marginals: ClassVar[bool] = True
     support = mask_values
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 
@@ -181,3 +192,56 @@ class MaskDistribution(TorchDistribution):
     def entropy(self) -> Tensor:
         """`(*batch,)`, in nats."""
         raise NotImplementedError
+
+    # Other views of the same distribution.
+
+    def discrete(self) -> MaskDistribution:
+        """The distribution over 0/1 masks that every reported figure is about; itself, unless samples are relaxed."""
+        return self
+
+    def as_chain(self) -> LinearChain | None:
+        """This distribution as a linear chain, `None` if it is not one."""
+        return None
+
+    def tilt(self, delta: float, coupling: float = 0.0) -> MaskDistribution:
+        """q'(z) proportional to q(z) exp(-delta sum z_t - coupling sum |z_t - z_{t-1}|), in closed form.
+
+        Args:
+            delta: nats by which every kept word becomes dearer.
+            coupling: nats by which every change becomes dearer.
+
+        Raises:
+            NotImplementedError: there is no closed form.
+        """
+        chain = self.discrete().as_chain()
+        if chain is None:
+            raise NotImplementedError(f"{type(self).__name__} has no closed form under another prior")
+        return chain.tilt(delta, coupling)
+
+    # Conditionals of each word given those before it.
+
+    @property
+    def transitions(self) -> Tensor:
+        """`(*batch, T, 2)`: logit of p(z_t = 1 given z_{t-1} = i), if the distribution is a Markov chain.
+
+        Both columns are that of p(z_0 = 1) at t = 0. Values on padding are finite and mean nothing.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is not a Markov chain")
+
+    def conditional_logits(self, value: Tensor) -> Tensor:
+        """Logits of p(z_t = 1 given z_<t) along `value`, `(*sample, *batch, T)`; they mean nothing on padding."""
+        off, on = self.transitions.unbind(-1)
+        return torch.where(F.pad(value[..., :-1], (1, 0)) > 0, on, off)
+
+    def word_log_probs(self, value: Tensor) -> Tensor:
+        """log p(z_t given z_<t) along `value`, `(*sample, *batch, T)`; 0 on padding."""
+        logits = self.conditional_logits(value)
+        return self._fill(value * logits - softplus(logits))
+
+    def inclusion(self, value: Tensor) -> Tensor:
+        """P(z_t = 1) if marginals are exact, else P(z_t = 1 given z_<t) along `value`; differentiable, 0 on padding."""
+        return self.mean
+
+    def approximate_mean(self) -> Tensor:
+        """`(*batch, T)`: about P(z_t = 1), found without sampling and without gradients."""
+        return self.mean.detach()

@@ -83,6 +83,14 @@ class LinearChain(MaskDistribution):
         """`(*batch, T - 1)`; 0 where either word is padding."""
         return self._spread(self._coupling)
 
+    def as_chain(self) -> LinearChain:
+        """Itself."""
+        return self
+
+    def tilt(self, delta: float, coupling: float = 0.0) -> LinearChain:
+        """The chain with all fields lower by `delta` and all couplings higher by `coupling`."""
+        return LinearChain(self.fields - delta, self.coupling + coupling, self.lengths)
+
     # The directed chain.
 
     def _messages(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""`IndependentMask`: every word for itself."""
+"""`IndependentMask`: a Bernoulli variable per word, independent of the others."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_rationale.distributions.base import MaskDistribution
+from pyro_rationale.distributions.chain import LinearChain
 from pyro_rationale.distributions.scan.scan import bernoulli_entropy, softplus
 
 
@@ -40,6 +41,19 @@ class IndependentMask(MaskDistribution):
     def logits(self) -> Tensor:
         """`(*batch, T)`; 0 on padding."""
         return self._spread(self._logits)
+
+    @property
+    def transitions(self) -> Tensor:
+        """`(*batch, T, 2)`: the logits twice, since nothing depends on the word before."""
+        return self.logits[..., None].expand(*self.logits.shape, 2)
+
+    def as_chain(self) -> LinearChain:
+        """The chain with these logits as fields, and couplings of 0."""
+        return LinearChain(self.logits, 0.0, self.lengths)
+
+    def tilt(self, delta: float, coupling: float = 0.0) -> MaskDistribution:
+        """Independent words with shifted logits, or a chain if changes are charged for too."""
+        return super().tilt(delta, coupling) if coupling else IndependentMask(self.logits - delta, self.lengths)
 
     def _mean(self) -> Tensor:
         return self._cached("mean", lambda: self._fill(torch.sigmoid(self._logits)))

@@ -14,7 +14,6 @@ from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions.kl import register_kl
 
-from pyro_rationale.distributions.autoregressive import RecurrentMask
 from pyro_rationale.distributions.base import MaskDistribution
 from pyro_rationale.distributions.chain import LinearChain
 from pyro_rationale.distributions.independent import IndependentMask
@@ -22,16 +21,17 @@ from pyro_rationale.distributions.scan.scan import bernoulli_entropy, bernoulli_
 
 
 def cross_energy(q: MaskDistribution, p: LinearChain) -> Tensor:
-    """E_q[-log p(z)], `(*batch,)`: exact wherever q's `mean` and `change` are. It equals KL(q || p) + H(q)."""
+    """E_q[-log p(z)] = KL(q || p) + H(q), `(*batch,)`: exact wherever q's `mean` and `change` are."""
     shape = broadcast_shape(q.batch_shape, p.batch_shape)
     q, p = q.origin, p.origin  # once, and not for each of the particles that they were expanded to
     energy = p.log_normalizer - (q.mean * p.fields).sum(-1) + (q.change * p.coupling).sum(-1)
     return energy.expand(shape)
 
 
-@register_kl(IndependentMask, LinearChain)
-@register_kl(LinearChain, LinearChain)
+@register_kl(MaskDistribution, LinearChain)
 def _kl_chain(q: MaskDistribution, p: LinearChain) -> Tensor:
+    if not q.has_exact_marginals:
+        raise NotImplementedError(f"{type(q).__name__} has no closed form; use sequential_kl")
     return cross_energy(q, p) - q.entropy()
 
 
@@ -40,13 +40,13 @@ def _kl_independent(q: IndependentMask, p: IndependentMask) -> Tensor:
     return torch.where(q.word_mask, bernoulli_kl(q.logits, p.logits), 0.0).sum(-1)
 
 
-def sequential_kl(q: RecurrentMask, p: LinearChain, z: Tensor) -> Tensor:
+def sequential_kl(q: MaskDistribution, p: LinearChain, z: Tensor) -> Tensor:
     """KL(q(z_t given z_<t) || p(z_t given z_{t-1})) per word along the prefixes of `z`.
 
     Summed over words and averaged over z ~ q this is KL(q || p), with far less variance than log q(z) - log p(z).
 
     Args:
-        q: the autoregressive mask.
+        q: a distribution with conditionals, such as the autoregressive one.
         p: the chain.
         z: masks, `(*sample, *batch, T)`.
 
@@ -59,6 +59,6 @@ def sequential_kl(q: RecurrentMask, p: LinearChain, z: Tensor) -> Tensor:
     return torch.where(q.word_mask, terms, 0.0)
 
 
-def sequential_entropy(q: RecurrentMask, z: Tensor) -> Tensor:
+def sequential_entropy(q: MaskDistribution, z: Tensor) -> Tensor:
     """H(q(z_t given z_<t)) per word along the prefixes of `z`, `(*sample, *batch, T)`; 0 on padding."""
     return torch.where(q.word_mask, bernoulli_entropy(q.conditional_logits(z)), 0.0)

@@ -23,7 +23,7 @@ import numpy as np
 
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.distributions import IndependentMask, LinearChain, MaskDistribution
+from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import targets_of
 from pyro_rationale.evaluation.metrics import (
@@ -33,7 +33,6 @@ from pyro_rationale.evaluation.metrics import (
     rationale_metrics,
     selection_metrics,
 )
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.prediction.predictor import Mask, evaluating, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer, Scores
 
@@ -52,18 +51,12 @@ def reweighted(q: MaskDistribution, delta: float, coupling: float = 0.0) -> Mask
         coupling: nats by which every change becomes dearer; independent words with a coupling are a chain.
 
     Raises:
-        ConfigError: for a recurrent guide there is no closed form.
+        ConfigError: there is no closed form, as for a recurrent guide.
     """
-    q = discrete(q)
-    if isinstance(q, LinearChain):
-        return LinearChain(q.fields - delta, q.coupling + coupling, q.lengths)
-    if not isinstance(q, IndependentMask):
-        raise ConfigError(
-            "--way prior: a recurrent guide has no closed form under another prior; use --way threshold or top-k"
-        )
-    if coupling:
-        return LinearChain(q.logits - delta, coupling, q.lengths)
-    return IndependentMask(q.logits - delta, q.lengths)
+    try:
+        return q.tilt(delta, coupling)
+    except NotImplementedError as problem:
+        raise ConfigError(f"--way prior: {problem}; use --way threshold or top-k") from None
 
 
 class Marks(Protocol):
@@ -143,7 +136,7 @@ class PriorShiftRule:
             batches = BucketedBatches(texts, fitted.vocabulary, fitted.spec, run.batch_size)
             for batch in batches.ordered(run.batch_size):
                 assert batch.index is not None
-                q = discrete(fitted.guide.posterior(batch.to(fitted.device)))
+                q = fitted.guide.posterior(batch.to(fitted.device)).discrete()
                 reweighted(q, 0.0)  # refuses before any search
                 self.posteriors.append((batch.index.tolist(), q))
 

@@ -1,6 +1,6 @@
 """The closed-form half of the objective: how far the guide is from the prior, and how random it is.
 
-Only the reconstruction needs an estimator (DESIGN, section 2). For the autoregressive guide, which has no global
+Only the reconstruction needs an estimator (docs/mathematics.md). For the autoregressive guide, which has no global
 closed form, the same quantities are summed along sampled prefixes.
 """
 
@@ -12,13 +12,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from pyro_rationale.distributions import (
-    LinearChain,
-    MaskDistribution,
-    RecurrentMask,
-    sequential_entropy,
-    sequential_kl,
-)
+from pyro_rationale.distributions import LinearChain, MaskDistribution, sequential_entropy, sequential_kl
 
 
 class MaskTerms(NamedTuple):
@@ -41,9 +35,14 @@ def closed_terms(q: MaskDistribution, p: LinearChain) -> MaskTerms:
     return MaskTerms(dist.kl.kl_divergence(q, p), q.entropy())
 
 
-def sequential_terms(q: RecurrentMask, p: LinearChain, z: Tensor) -> MaskTerms:
+def sequential_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
     """Terms per word along the masks `z (*s, B, T)`; their sum over words is unbiased for the exact terms."""
     return MaskTerms(sequential_kl(q, p, z), sequential_entropy(q, z))
+
+
+def best_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
+    """Exact terms `(B,)` where q has exact marginals, else terms per word along `z`, `(*s, B, T)`."""
+    return closed_terms(q, p) if q.has_exact_marginals else sequential_terms(q, p, z)
 
 
 def sampled_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference.objectives.elbo import MaskELBO
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
 from pyro_rationale.inference.posterior.evidence import all_masks, enumerate_masks
 from pyro_rationale.models import RationaleModel
@@ -178,7 +177,7 @@ def exact_gradient(model: RationaleModel, guide: RationaleGuide, batch: Batch, t
         tau: weight of the guide's entropy.
     """
     model, guide, batch = in_float64(model, guide, batch)
-    q = discrete(guide.posterior(batch, see_target=guide.target is not None))
+    q = guide.posterior(batch, see_target=guide.target is not None).discrete()
     joint = enumerate_masks(model, batch).log_joint  # (2^n, B), -inf for masks of longer documents
     masks = all_masks(0, len(joint), batch.tokens.shape[1], guide.generator.embedding.weight)
     log_q = q.log_prob(masks[:, None] * batch.mask)

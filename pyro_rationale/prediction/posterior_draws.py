@@ -20,7 +20,6 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.prediction.draws import seed_of, seeded
 from pyro_rationale.prediction.predictor import evaluating, unlabelled
@@ -161,7 +160,7 @@ def run_lengths(z: Bits) -> tuple[Whole, Whole, Whole]:
 
 def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentPosterior:
     blind = encode_batch([unlabelled(document)], fitted.vocabulary, fitted.spec).to(fitted.device)
-    q = discrete(fitted.guide.posterior(blind))
+    q = fitted.guide.posterior(blind).discrete()
     p = fitted.model.prior.distribution(blind.lengths, blind.tokens.shape[1], q.mean.dtype)
     words = len(document.tokens)
     found = []

@@ -28,7 +28,6 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import option
 from pyro_rationale.data.parallel import in_order
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
 from pyro_rationale.prediction.units import Mixture, Numbers, clip_to_range, noise_of, values_of
 
@@ -131,7 +130,7 @@ def decode(q: MaskDistribution, rule: str = "mode", threshold: float = 0.5) -> T
     if rule == "mode":
         return q.mode
     if rule == "sample":
-        return discrete(q).sample()
+        return q.discrete().sample()
     mean = q.mean
     kept = (mean >= threshold).to(mean.dtype)
     return kept if q.lengths is None else kept * q.word_mask.to(mean.dtype)
@@ -178,7 +177,7 @@ def draw_all(
     with evaluating(fitted), seeded(seed):
         for batch in batches.ordered(batch_size):
             batch = batch.to(fitted.device)
-            z = discrete(fitted.guide.posterior(batch)).sample((samples,))
+            z = fitted.guide.posterior(batch).discrete().sample((samples,))
             assert batch.index is not None
             index = batch.index.tolist()
             values[index] = values_of(fitted.model.predictive(batch, z), fitted.spec).mean(0)
@@ -235,7 +234,7 @@ def _read_pool(
 def _read_batch(fitted: FittedModel, documents: list[Document], options: PredictOptions) -> list[Reading]:
     batch = encode_batch([unlabelled(document) for document in documents], fitted.vocabulary, fitted.spec)
     batch = batch.to(fitted.device)
-    q = discrete(fitted.guide.posterior(batch))
+    q = fitted.guide.posterior(batch).discrete()
     if not hasattr(q, "sample_from") and len(documents) > 1:
         return [reading for document in documents for reading in _read_batch(fitted, [document], options)]
     kept, drawn = _drawn(q, documents, options)

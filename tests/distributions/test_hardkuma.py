@@ -18,7 +18,6 @@ from pyro_rationale.cli.fit import fit as fit_command
 from pyro_rationale.distributions import ChainPrior, HardKumaMask, HardKumaraswamy, IndependentMask
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference import MaskELBO
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.training.rate_control import LagrangianControl, Schedule
 from tests.support.small_fit import Break, differences, fit_small, flags, refusal, small
 from tests.support.tiny import exact, texts, tiny_guide, tiny_model
@@ -170,7 +169,7 @@ def test_expected_l0_and_fused_lasso() -> None:
 
 def test_reports_are_about_the_selected_words() -> None:
     q = mask()
-    twin = discrete(q)
+    twin = q.discrete()
     assert type(twin) is IndependentMask
     for name in ("mean", "change", "mode"):
         torch.testing.assert_close(getattr(twin, name), getattr(q, name))

@@ -14,7 +14,6 @@ from pyro_rationale.config import OWN_GUIDES
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.guides import GUIDES
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.evidence import (
     BoundOfK,
     all_masks,
@@ -97,7 +96,7 @@ class Asked:
         self.read: list[int] = []
         self.drawn: list[int] = []
         self.weighed: list[int] = []
-        kind = type(discrete(q))
+        kind = type(q.discrete())
         sample, log_prob = kind.sample, kind.log_prob
 
         def sampled(law: MaskDistribution, shape: torch.Size) -> Tensor:
@@ -268,7 +267,7 @@ def test_drawing_from_the_table_is_drawing_and_weighing(name: str) -> None:
     torch.manual_seed(5)
     looked_up = torch.cat(list(table.draw(q, 50, rows=21)))
     torch.manual_seed(5)
-    weighed = torch.cat([some for _, some in draw_weighted(model, discrete(q), batch, 50, rows=21)])
+    weighed = torch.cat([some for _, some in draw_weighted(model, q.discrete(), batch, 50, rows=21)])
     torch.testing.assert_close(looked_up, weighed.double())
 
 

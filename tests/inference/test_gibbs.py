@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.gibbs import BlockGibbs, dispersed, gibbs_posterior
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from tests.inference.test_importance import posteriors
@@ -45,7 +44,7 @@ def misfit(oracles: list[Oracle], z: Tensor) -> float:
 def test_a_move_leaves_the_posterior_as_it_is(move: str, proposal: str | None) -> None:
     model, batch = tiny_model(kappa=KAPPA).eval(), texts(padding=2)
     oracles = posteriors(model, "regression")
-    law = None if proposal is None else discrete(tiny_guide(proposal).posterior(batch))
+    law = None if proposal is None else tiny_guide(proposal).posterior(batch).discrete()
     chains = BlockGibbs(CachedLogJoint(model, batch), 3, law)
     z = from_tables(oracles, 10_000, batch.tokens.shape[1])
     for _ in range(3):
@@ -101,7 +100,7 @@ def test_orders_are_permutations_with_padding_behind() -> None:
 def test_chains_start_far_apart_and_are_kept_as_asked() -> None:
     batch = texts(padding=1)
     scorer = CachedLogJoint(tiny_model().eval(), batch)
-    start = dispersed(scorer, 6, discrete(tiny_guide("relaxed").posterior(batch)))
+    start = dispersed(scorer, 6, tiny_guide("relaxed").posterior(batch).discrete())
     assert start.shape == (6, 3, 6)
     assert float(start[0].sum()) == 0
     assert torch.equal(start[1], batch.mask.double())

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.evidence import all_masks
 from pyro_rationale.inference.posterior.importance import WeightedMasks, exact_draws, importance_posterior
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
@@ -70,7 +69,7 @@ def test_a_scorer_needs_targets_and_enumeration_short_documents() -> None:
 @pytest.mark.parametrize("kind", SPECS)
 def test_resampled_marginals_are_those_of_the_posterior(kind: str, name: str) -> None:
     model, batch = tiny_model(kind, kappa=2.0).eval(), texts(kind=kind, padding=1)
-    q = discrete(tiny_guide(name).posterior(batch))
+    q = tiny_guide(name).posterior(batch).discrete()
     found = importance_posterior(CachedLogJoint(model, batch), q, SAMPLES, rows=9000)
     assert found.masks.shape == (SAMPLES, 3, 6)
     for row, oracle in enumerate(posteriors(model, kind)):
@@ -91,7 +90,7 @@ def test_drawn_masks_are_of_the_posterior(how: str) -> None:
     if how == "exact":
         drawn = exact_draws(scorer, 6000).double()
     else:
-        q = discrete(tiny_guide("chain").posterior(batch))
+        q = tiny_guide("chain").posterior(batch).discrete()
         drawn = importance_posterior(scorer, q, 400_000).resample(6000).double()
     assert float(drawn[:, ~batch.mask].sum()) == 0
     for row, oracle in enumerate(posteriors(model, "regression")[:2]):

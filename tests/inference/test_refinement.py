@@ -8,7 +8,6 @@ import torch
 
 from pyro_rationale.distributions import LinearChain
 from pyro_rationale.guides import GUIDES
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior import refinement as room
 from pyro_rationale.inference.posterior.evidence import enumerate_masks
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
@@ -20,7 +19,7 @@ from tests.support.tiny import exact, texts, tiny_guide, tiny_model
 def test_on_two_words_any_posterior_is_a_chain_and_refining_finds_it(kind: str, tau: float) -> None:
     model, batch = tiny_model(kind).eval(), texts((2, 2, 1), padding=1, kind=kind)
     scorer = CachedLogJoint(model, batch, kappa=2.0)
-    q = discrete(tiny_guide("chain").posterior(batch))
+    q = tiny_guide("chain").posterior(batch).discrete()
     found = refine(model, q, batch, tau, kappa=2.0, steps=150)
     gap = amortization_gap(scorer, q, found, tau)
     table = enumerate_masks(model, batch, kappa=2.0)
@@ -33,7 +32,7 @@ def test_on_two_words_any_posterior_is_a_chain_and_refining_finds_it(kind: str, 
 
 def test_where_the_target_says_nothing_the_refined_chain_is_the_prior() -> None:
     model, batch = tiny_model(kappa=1e-9).eval(), texts()
-    q = discrete(tiny_guide("independent").posterior(batch))
+    q = tiny_guide("independent").posterior(batch).discrete()
     found = refine(model, q, batch, steps=150)
     prior = model.prior.distribution(batch.lengths, 5, torch.float64)
     torch.testing.assert_close(found.mean, prior.mean, atol=5e-3, rtol=0)
@@ -43,7 +42,7 @@ def test_where_the_target_says_nothing_the_refined_chain_is_the_prior() -> None:
 @pytest.mark.parametrize("name", GUIDES)
 def test_refining_comes_between_the_guide_and_the_evidence(name: str) -> None:
     model, batch, guide = tiny_model(kappa=2.0).eval(), texts(padding=1), tiny_guide(name)
-    q = discrete(guide.posterior(batch))
+    q = guide.posterior(batch).discrete()
     scorer = CachedLogJoint(model, batch)
     gap = amortization_gap(scorer, q, refine(model, q, batch, steps=60))
     for row, one in enumerate(exact(model, guide, batch)):
@@ -58,7 +57,7 @@ def test_refining_comes_between_the_guide_and_the_evidence(name: str) -> None:
 @pytest.mark.parametrize("name", GUIDES)
 def test_gaps_from_draws_are_the_exact_ones(name: str, tau: float, monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = tiny_model(kappa=2.0).eval(), texts(padding=1)
-    q = discrete(tiny_guide(name).posterior(batch))
+    q = tiny_guide(name).posterior(batch).discrete()
     scorer = CachedLogJoint(model, batch)
     refined = refine(model, q, batch, tau, steps=20)
     truth = amortization_gap(scorer, q, refined, tau)
@@ -72,7 +71,7 @@ def test_draws_of_both_laws_come_from_the_same_numbers(monkeypatch: pytest.Monke
     scorer = CachedLogJoint(model, batch)
     monkeypatch.setattr(room, "LONGEST", 0)
     for name in ("chain", "independent"):
-        q = discrete(tiny_guide(name).posterior(batch))
+        q = tiny_guide(name).posterior(batch).discrete()
         same = amortization_gap(scorer, q, LinearChain(*chain_parameters(q), batch.lengths), samples=50)
         assert float(same.gap.abs().max()) < 1e-9
         assert float(same.error.max()) < 1e-9
@@ -80,7 +79,7 @@ def test_draws_of_both_laws_come_from_the_same_numbers(monkeypatch: pytest.Monke
 
 def test_a_start_that_is_no_chain_has_the_words_log_odds() -> None:
     batch = texts(padding=2)
-    q = discrete(tiny_guide("independent").posterior(batch))
+    q = tiny_guide("independent").posterior(batch).discrete()
     fields, coupling = chain_parameters(q)
     torch.testing.assert_close(torch.sigmoid(fields) * batch.mask, q.mean)
     assert float(fields[~batch.mask].abs().sum()) == float(coupling.abs().sum()) == 0
@@ -88,7 +87,7 @@ def test_a_start_that_is_no_chain_has_the_words_log_odds() -> None:
 
 def test_one_refinement_knows_nothing_of_another() -> None:
     model, batch = tiny_model(kappa=2.0).eval(), texts()
-    laws = [discrete(tiny_guide("chain", seed).posterior(batch)) for seed in (2, 5)]
+    laws = [tiny_guide("chain", seed).posterior(batch).discrete() for seed in (2, 5)]
     for law in laws:
         torch.manual_seed(1)
         found = refine(model, law, batch, steps=2, learning_rate=1e-3)
@@ -99,6 +98,6 @@ def test_one_refinement_knows_nothing_of_another() -> None:
 def test_the_model_is_left_as_it_was() -> None:
     model, batch = tiny_model(kappa=2.0).eval(), texts()
     weights = {name: value.clone() for name, value in model.state_dict().items()}
-    refine(model, discrete(tiny_guide("chain").posterior(batch)), batch, kappa=0.5, steps=3)
+    refine(model, tiny_guide("chain").posterior(batch).discrete(), batch, kappa=0.5, steps=3)
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())

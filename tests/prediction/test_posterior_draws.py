@@ -18,7 +18,6 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.documents import from_text
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.log_weights import log_weights
 from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.prediction.inference_data import Size, write_posterior
@@ -91,7 +90,7 @@ def test_weights_are_those_of_the_model_and_the_guide(fitted: FittedModel, inspe
     for item in inspected:
         batch = encode_batch([item.document], fitted.vocabulary, fitted.spec)
         with torch.no_grad():
-            q = discrete(fitted.guide.posterior(batch))
+            q = fitted.guide.posterior(batch).discrete()
             z = torch.from_numpy(item.posterior.z).float()[:, None]
             expected = log_weights(fitted.model, q, batch, z)[:, 0].double()
         weights = item.weights

@@ -18,7 +18,6 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.experiments.studies.common import Row, batches_of
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.evidence import (
     LONGEST,
     Bound,
@@ -166,7 +165,7 @@ def measure(
 def _measure_batch(
     fitted: FittedModel, batch: Batch, sizes: list[int], draws: int, kappa: float
 ) -> tuple[dict[str, Tensor], tuple[str | None, ...]]:
-    q = discrete(fitted.guide.posterior(batch))
+    q = fitted.guide.posterior(batch).discrete()
     unknown = torch.full((len(batch),), math.nan, dtype=torch.float64)
     figures = dict.fromkeys(("elbo", "deviation", "spread", "evidence"), unknown)
     if int(batch.lengths.max()) <= LONGEST:

@@ -33,7 +33,6 @@ from pyro_rationale.experiments.studies.common import (
     split_option,
 )
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.options import options_from
 
 LAYERS = ("clause", "opinion")
@@ -62,7 +61,7 @@ def marginals(
         torch.manual_seed(seed)
         for batch in batches_of(fitted, documents):
             q = fitted.guide.posterior(batch, see_target=True) if see_target else fitted.guide.posterior(batch)
-            mean = discrete(q).mean.double().clamp(0.0, 1.0).cpu().numpy()
+            mean = q.discrete().mean.double().clamp(0.0, 1.0).cpu().numpy()
             assert batch.index is not None
             for row, index in zip(mean, batch.index.tolist(), strict=True):
                 found[index] = row[: len(documents[index].tokens)]

@@ -53,7 +53,6 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference.gradient_variance import GRADIENTS, BatchSpread, Gradient, batch_spread, cost_ratio
 from pyro_rationale.inference.objectives.elbo import MaskELBO
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.variance import (
     exact_gradient,
     fit_baseline,
@@ -129,7 +128,7 @@ def windows(fitted: FittedModel, guide: RationaleGuide, documents: Sequence[Docu
     ]
     batch = encode_batch(pieces, fitted.vocabulary, fitted.spec).to(fitted.device)
     with torch.no_grad():
-        undecided = discrete(guide.posterior(batch)).entropy()
+        undecided = guide.posterior(batch).discrete().entropy()
     best = undecided.topk(min(SHORT, len(pieces))).indices.tolist()
     return encode_batch([pieces[i] for i in best], fitted.vocabulary, fitted.spec).to(fitted.device)
 

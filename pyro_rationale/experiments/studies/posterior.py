@@ -33,7 +33,6 @@ from pyro_rationale.experiments.studies.common import (
     split_option,
 )
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
 from pyro_rationale.inference.posterior.importance import importance_posterior
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
@@ -109,7 +108,7 @@ def study(
 
 def proposal(fitted: FittedModel, batch: Batch) -> MaskDistribution:
     """The guide's masks, 0/1; a guide that can read targets reads them."""
-    return discrete(fitted.guide.posterior(batch, see_target=fitted.guide.target is not None))
+    return fitted.guide.posterior(batch, see_target=fitted.guide.target is not None).discrete()
 
 
 def compare(fitted: FittedModel, documents: Sequence[Document], number: int, effort: Budget) -> dict[str, Any]:

@@ -15,25 +15,8 @@ from pyro import poutine
 from pyro.poutine import Trace
 from torch import Tensor
 
-from pyro_rationale.distributions import MaskDistribution, RecurrentMask
+from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.nn.kernels.gated_lstm import mask_gradient_only
-
-SWEEPS = 3
-
-
-def expansion_point(q: MaskDistribution) -> Tensor:
-    """Where to expand, `(B, T)`: the marginals, or what stands for them in an autoregressive guide. No gradient.
-
-    Autoregressive marginals have no closed form. Feeding each word's probability to the next word in place of its
-    decision, three times over from "nothing kept", comes near them; nothing depends on how near.
-    """
-    with torch.no_grad():
-        if not isinstance(q, RecurrentMask):
-            return q.mean.detach()
-        point = torch.zeros_like(q.features[..., 0])
-        for _ in range(SWEEPS):
-            point = torch.sigmoid(q.conditional_logits(point)) * q.word_mask
-        return point
 
 
 def slope(model: Any, guide_trace: Trace, q: MaskDistribution, log_prob: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -47,16 +30,12 @@ def slope(model: Any, guide_trace: Trace, q: MaskDistribution, log_prob: Any, *a
         args: of the model.
         kwargs: of the model.
     """
-    point = expansion_point(q).requires_grad_()
+    with torch.no_grad():
+        point = q.approximate_mean()
+    point.requires_grad_()
     there = guide_trace.copy()
     there.nodes["z"] = {**guide_trace.nodes["z"], "value": point}
     with mask_gradient_only():
         trace = poutine.trace(poutine.replay(model, trace=there)).get_trace(*args, **kwargs)
     (found,) = torch.autograd.grad(log_prob(trace).sum(), point)
     return found.detach()
-
-
-def expected_words(q: RecurrentMask, z: Tensor) -> Tensor:
-    """P(z_t = 1 given z_<t) along the samples, `(K, B, T)`, with gradient; 0 on padding."""
-    logits = q.conditional_logits(z)
-    return torch.sigmoid(logits) * q.word_mask

@@ -16,9 +16,9 @@ discrete guide. Independent, relaxed and chain guides: all that concerns masks a
 marginals, the KL from the transition probabilities of both chains, H(q) and log Z from themselves. (The KL of
 `kl_divergence` is made of that same log Z and that same entropy: in (3) they would cancel, and be right whatever they
 are.) Recurrent guide: everything is an average over the same K masks, counts against log q and log p at them, log p
-again from transitions. `sequential_kl` and `sequential_entropy` have less noise, but see each word's alternatives where the
-counts see its decision: with them (3) holds only in the mean. As it is, (3) is an identity for each document and each
-set of draws, and its residual is rounding.
+again from transitions. `sequential_kl` and `sequential_entropy` have less noise, but see each word's alternatives
+where the counts see its decision: with them (3) holds only in the mean. As it is, (3) is an identity for each document
+and each set of draws, and its residual is rounding.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document, TaskKind
-from pyro_rationale.distributions import ChainPrior, IndependentMask, LinearChain, MaskDistribution, RecurrentMask
+from pyro_rationale.distributions import ChainPrior, LinearChain, MaskDistribution
 from pyro_rationale.distributions.scan.scan import bernoulli_kl, softplus
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.evidence import iwae
 from pyro_rationale.models import NormalLikelihood, RationaleModel
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
@@ -183,7 +182,7 @@ def batch_terms(model: RationaleModel, q: MaskDistribution, batch: Batch, sample
     """
     if batch.targets is None:
         raise ValueError("expected a batch with targets, got none: a cost is a distance from them")
-    q = discrete(q)
+    q = q.discrete()
     z = q.sample(torch.Size([samples]))
     outputs = model.encoder(batch.tokens, z, batch.lengths)
     targets = batch.targets.to(outputs.dtype) if batch.targets.is_floating_point() else batch.targets
@@ -223,7 +222,7 @@ def _errors(kind: TaskKind, outputs: Tensor, targets: Tensor) -> Tensor:
 
 def _counts(q: MaskDistribution, z: Tensor) -> tuple[Tensor, Tensor]:
     """E|z| and E|dz|, `(B,)`: from exact marginals, or counted on the draws `z (K, B, T)` of a recurrent guide."""
-    if not isinstance(q, RecurrentMask):
+    if q.has_exact_marginals:
         return q.mean.sum(-1), q.change.sum(-1)
     both_words = q.word_mask[..., 1:]
     return z.sum(-1).mean(0), ((z[..., 1:] != z[..., :-1]) & both_words).to(z.dtype).sum(-1).mean(0)
@@ -231,12 +230,10 @@ def _counts(q: MaskDistribution, z: Tensor) -> tuple[Tensor, Tensor]:
 
 def _information(q: MaskDistribution, p: LinearChain, z: Tensor) -> tuple[Tensor, Tensor]:
     """KL(q || p) and H(q), `(B,)`: exact, or from log probabilities of the draws of a recurrent guide."""
-    if not isinstance(q, RecurrentMask):
+    if q.has_exact_marginals:
         return stepwise_kl(q, p), q.entropy()
     entropy = _surprise(q, q.conditional_logits(z), z).mean(0)
-    off, on = p.transitions.unbind(-1)
-    before = F.pad(z[..., :-1], (1, 0))
-    return (q.log_prob(z) + _surprise(q, torch.where(before > 0, on, off), z)).mean(0), entropy
+    return (q.log_prob(z) + _surprise(q, p.conditional_logits(z), z)).mean(0), entropy
 
 
 def _surprise(q: MaskDistribution, logits: Tensor, z: Tensor) -> Tensor:
@@ -249,15 +246,9 @@ def stepwise_kl(q: MaskDistribution, p: LinearChain) -> Tensor:
     """KL(q || p) by the chain rule, `(B,)`: sum_t E KL(q(z_t | z_{t-1}) || p(z_t | z_{t-1})), exact.
 
     Raises:
-        TypeError: q is not a Markov chain.
+        NotImplementedError: q is not a Markov chain.
     """
-    if isinstance(q, LinearChain):
-        here = q.transitions
-    elif isinstance(q, IndependentMask):
-        here = q.logits[..., None].expand(*q.logits.shape, 2)
-    else:
-        raise TypeError(f"expected independent words or a chain, got {type(q).__name__}")
-    off, on = bernoulli_kl(here, p.transitions).unbind(-1)
+    off, on = bernoulli_kl(q.transitions, p.transitions).unbind(-1)
     before = F.pad(q.mean[..., :-1], (1, 0))
     return torch.where(q.word_mask, (1.0 - before) * off + before * on, 0.0).sum(-1)
 

@@ -20,9 +20,9 @@ from pyro.infer import ELBO
 from pyro.poutine import Trace
 from torch import Tensor
 
-from pyro_rationale.distributions import IndependentMask, LinearChain, MaskDistribution, RecurrentMask
+from pyro_rationale.distributions import IndependentMask, LinearChain, MaskDistribution
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.estimators._linear import expected_words, slope
+from pyro_rationale.inference.estimators._linear import slope
 from pyro_rationale.inference.estimators._mask_set import Chosen, choose
 from pyro_rationale.inference.estimators._score_function import (
     NeuralBaseline,
@@ -31,7 +31,7 @@ from pyro_rationale.inference.estimators._score_function import (
     leave_one_out_advantage,
 )
 from pyro_rationale.inference.estimators.rules import LINEAR, PATHWISE, SCORE_FUNCTION, check_penalties, check_samples
-from pyro_rationale.inference.terms import MaskTerms, closed_terms, sampled_terms, sequential_terms
+from pyro_rationale.inference.terms import MaskTerms, best_terms, sampled_terms
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,8 @@ class MaskELBO(ELBO):
     def _terms(self, q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
         if self.penalties == "sampled":
             return sampled_terms(q, p, z)
-        if isinstance(q, RecurrentMask):
-            return sequential_terms(q, p, z.detach())
-        terms = closed_terms(q, p)
-        return MaskTerms(terms.kl[0], terms.entropy[0])  # the same for every particle
+        terms = best_terms(q, p, z.detach())
+        return MaskTerms(terms.kl[0], terms.entropy[0]) if q.has_exact_marginals else terms  # equal for all particles
 
     def _surrogate(self, draws: Draws) -> Tensor:
         """A scalar whose expected gradient is K times that of the objective, summed over documents."""
@@ -182,7 +180,7 @@ class MaskELBO(ELBO):
         reward = reconstruction
         if slopes is not None:  # the linear part is taken out of the reward, and its expectation put in directly
             reward = reconstruction - (slopes * z).sum(-1)
-            linear = slopes * (expected_words(q, z) if isinstance(q, RecurrentMask) else q.mean[0])
+            linear = slopes * (q.mean[0] if q.has_exact_marginals else q.inclusion(z))
             penalty = penalty - (linear if penalty.dim() == 3 else linear.sum(-1))
         if penalty.dim() == 1:  # exact: the same for every sample
             direct = _total(reconstruction, weights) - self.num_particles * penalty.sum()
@@ -250,7 +248,7 @@ def observed_log_prob(trace: Trace) -> Tensor:
 
 def _through_marginals(q: MaskDistribution, z: Tensor) -> Tensor:
     """z going forward; going backward, P(z_t = 1), or P(z_t = 1 given its prefix) of an autoregressive guide."""
-    inclusion = torch.sigmoid(q.conditional_logits(z)) * q.word_mask if isinstance(q, RecurrentMask) else q.mean
+    inclusion = q.inclusion(z)
     return z + (inclusion - inclusion.detach())  # the bracket is exactly 0: encoders tell 1 from nearly 1
 
 
@@ -290,14 +288,12 @@ def _per_document(term: Tensor, weights: Tensor | None) -> Tensor:
 
 def _kept(q: MaskDistribution, z: Tensor, weights: Tensor | None) -> Tensor:
     """Expected number of kept words where marginals are exact, else the samples' average, `(B,)`."""
-    if isinstance(q, RecurrentMask):
-        return _average(z.detach().sum(-1), weights)
-    return q.mean[0].detach().sum(-1)
+    return q.mean[0].detach().sum(-1) if q.has_exact_marginals else _average(z.detach().sum(-1), weights)
 
 
 def _changes(q: MaskDistribution, z: Tensor, weights: Tensor | None) -> Tensor:
     """Expected number of changes between neighbours in the same sense, `(B,)`."""
-    if not isinstance(q, RecurrentMask):
+    if q.has_exact_marginals:
         return q.change[0].detach().sum(-1)
     return _average(changes_of(z.detach(), q.word_mask), weights)
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_rationale.distributions import LinearChain, MaskDistribution, RecurrentMask
+from pyro_rationale.distributions import LinearChain, MaskDistribution
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.estimators.rules import NORMS
 from pyro_rationale.inference.objectives.elbo import MaskELBO
@@ -40,7 +40,7 @@ class NormELBO(MaskELBO):
         self.norm = norm
 
     def _terms(self, q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
-        if isinstance(q, RecurrentMask):
+        if not q.has_exact_marginals:
             raise ConfigError("--norm: the recurrent guide has no marginals to exchange; use --guide independent")
         terms = super()._terms(q, p, z)
         field = -p.fields[..., :1].squeeze(-1)  # the prior's, the same on every word

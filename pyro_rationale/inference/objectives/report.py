@@ -13,16 +13,10 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.cache.dataset import taken, target_rows
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.distributions import HardKumaMask, MaskDistribution, RecurrentMask, RelaxedMask
-from pyro_rationale.inference.terms import closed_terms, sequential_terms
+from pyro_rationale.inference.terms import best_terms
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
-
-
-def discrete(q: MaskDistribution) -> MaskDistribution:
-    """The distribution over 0/1 masks that a guide stands for: a relaxed one's discrete twin, else itself."""
-    return q.discrete() if isinstance(q, RelaxedMask | HardKumaMask) else q
 
 
 @torch.no_grad()
@@ -35,14 +29,12 @@ def batch_terms(fitted: FittedModel, batch: Batch, samples: int, see_target: boo
     guide. `see_target`: of q(z | x, y) instead of q(z | x), where the guide has both.
     """
     model = fitted.model
-    q = discrete(fitted.guide.posterior(batch, see_target=True) if see_target else fitted.guide.posterior(batch))
+    q = (fitted.guide.posterior(batch, see_target=True) if see_target else fitted.guide.posterior(batch)).discrete()
     z = q.sample(torch.Size([samples]))
     p = model.prior.distribution(batch.lengths, batch.tokens.shape[1], z.dtype)
-    if isinstance(q, RecurrentMask):
-        along = sequential_terms(q, p, z)
-        kl, entropy = along.kl.sum(-1).mean(0), along.entropy.sum(-1).mean(0)
-    else:
-        kl, entropy = closed_terms(q, p)
+    kl, entropy = best_terms(q, p, z)
+    if not q.has_exact_marginals:
+        kl, entropy = kl.sum(-1).mean(0), entropy.sum(-1).mean(0)
     outputs = model.encoder(batch.tokens, z, batch.lengths)
     assert batch.targets is not None
     law, targets = model.likelihood.observe(outputs, batch.targets)

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import MaskDistribution
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.inference.posterior.log_weights import draw_weighted, log_joint
 from pyro_rationale.models import RationaleModel
 
@@ -132,7 +131,7 @@ def iwae(
     samples = max(sizes) if samples is None else samples
     if samples < max(sizes):
         raise ValueError(f"expected at least as many samples as the largest K, {max(sizes)}, got {samples}")
-    return bounds_of((weights for _, weights in draw_weighted(model, discrete(q), batch, samples, kappa, rows)), sizes)
+    return bounds_of((weights for _, weights in draw_weighted(model, q.discrete(), batch, samples, kappa, rows)), sizes)
 
 
 def bounds_of(log_weights: Iterable[Tensor], sizes: Sequence[int]) -> dict[int, Bound]:
@@ -203,7 +202,7 @@ class Enumeration:
             samples: in all, per document.
             rows: most masks at once.
         """
-        q, weights = discrete(q), self.log_weights
+        q, weights = q.discrete(), self.log_weights
         most = max(1, rows // weights.shape[1])
         for start in range(0, samples, most):
             z = q.sample(torch.Size([min(most, samples - start)])).long()
@@ -245,7 +244,7 @@ def enumerate_masks(
     longest, size = int(batch.lengths.max()), batch.tokens.shape[1]
     if longest > LONGEST:
         raise ValueError(f"expected documents of at most {LONGEST} words to enumerate, got one of {longest}")
-    q = None if q is None else discrete(q)
+    q = None if q is None else q.discrete()
     masks = 2**longest
     like = model.encoder.output.weight
     shape = (1 if q is None else 2, masks, len(batch))

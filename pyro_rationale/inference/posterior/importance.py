@@ -78,7 +78,7 @@ def importance_posterior(
 
     Args:
         scorer: the model on the batch; its kappa is the likelihood's weight.
-        q: the discrete proposal (`report.discrete(guide.posterior(batch))`), batch shape `(B,)`.
+        q: the discrete proposal (`guide.posterior(batch).discrete()`), batch shape `(B,)`.
         samples: S, per document.
         rows: most masks to draw at once.
 

@@ -41,7 +41,7 @@ def log_joint(model: RationaleModel, batch: Batch, z: Tensor, kappa: float | Non
 def log_weights(
     model: RationaleModel, q: MaskDistribution, batch: Batch, z: Tensor, kappa: float | None = None
 ) -> Tensor:
-    """`log_joint` minus log q(z), `(*s, B)`; `q` must be discrete (`report.discrete` makes it so)."""
+    """`log_joint` minus log q(z), `(*s, B)`; `q` must be discrete (`q.discrete()` makes it so)."""
     return log_joint(model, batch, z, kappa) - q.log_prob(z)
 
 

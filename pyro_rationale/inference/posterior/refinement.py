@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import LinearChain, MaskDistribution, RecurrentMask
+from pyro_rationale.distributions import LinearChain, MaskDistribution
 from pyro_rationale.inference.objectives.elbo import MaskELBO
 from pyro_rationale.inference.posterior.evidence import LONGEST, enumerate_masks
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
-from pyro_rationale.inference.terms import closed_terms, sequential_terms
+from pyro_rationale.inference.terms import best_terms
 from pyro_rationale.models import RationaleModel
 
 LARGEST = 12.0  # log-odds that a start may have; beyond it there is no gradient to come back by
@@ -57,8 +57,9 @@ class FreeChain(nn.Module):
 @torch.no_grad()
 def chain_parameters(q: MaskDistribution) -> tuple[Tensor, Tensor]:
     """Fields `(B, T)` and couplings `(B, T - 1)`: a chain's own, or the log-odds of another law's words and zeros."""
-    if isinstance(q, LinearChain):
-        return q.fields.clone(), q.coupling.clone()
+    chain = q.as_chain()
+    if chain is q:
+        return chain.fields.clone(), chain.coupling.clone()
     fields = torch.logit(q.mean).clamp(-LARGEST, LARGEST)
     return torch.where(q.word_mask, fields, 0.0), torch.zeros_like(fields[:, 1:])
 
@@ -134,8 +135,7 @@ def amortization_gap(
     if int(scorer.batch.lengths.max()) <= LONGEST:
         before, after = (_exact(scorer, law, tau) for law in (q, refined))
         return Gap(before, after, after - before, torch.zeros_like(before))
-    if not isinstance(q, RecurrentMask):
-        q = LinearChain(*chain_parameters(q), q.lengths)  # the same law, drawn by the refined one's sampler
+    q = q.as_chain() or q  # drawn by the refined one's sampler wherever that is possible
     seed = int(torch.randint(2**62, ()))
     before, after = (_drawn(scorer, law, tau, samples, seed) for law in (q, refined))
     difference = after - before
@@ -156,10 +156,9 @@ def _drawn(scorer: CachedLogJoint, law: MaskDistribution, tau: float, samples: i
         torch.manual_seed(seed)
         z = law.sample(torch.Size([samples]))
     likelihood = scorer.kappa * scorer.log_likelihood(z)
-    if isinstance(law, RecurrentMask):
-        penalty = sequential_terms(law, scorer.prior, z).penalty(tau).sum(-1)
-    else:
-        penalty = closed_terms(law, scorer.prior).penalty(tau)
+    penalty = best_terms(law, scorer.prior, z).penalty(tau)
+    if not law.has_exact_marginals:
+        penalty = penalty.sum(-1)
     return likelihood.double() - penalty.double()
 
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import ChainPrior, MaskDistribution
-from pyro_rationale.inference.objectives.report import discrete
 from pyro_rationale.reporting.html.records import Histogram, Selection
 from pyro_rationale.training.fit import describe_prior
 
@@ -59,7 +58,7 @@ def selection_of(
             laws: dict[str, MaskDistribution] = {
                 name: prior.distribution(batch.lengths, batch.tokens.shape[1]) for name, prior in priors.items()
             }
-            laws["posterior"] = discrete(fitted.guide.posterior(batch))
+            laws["posterior"] = fitted.guide.posterior(batch).discrete()
             for name, law in laws.items():
                 z = law.sample(torch.Size([draws]))
                 rates[name].append((z.sum(-1) / batch.lengths).double().cpu().numpy().ravel())
