@@ -10,13 +10,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pyro_rationale import __version__
 from pyro_rationale.build import build_guide, build_model
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import TargetSpec
@@ -24,13 +23,12 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
-from pyro_rationale.storage import read_json, read_tensors, remove_leftovers, write_json, write_tensors
+from pyro_rationale.storage import read_json, read_tensors, write_tensors
 
 FORMAT = 1  # of the run folder; raised when older folders can no longer be read
 
 CONFIG, VOCABULARY, EPOCHS = "config.json", "vocabulary.json", "epochs.jsonl"
 CHECKPOINT, WEIGHTS, METRICS = "checkpoint.safetensors", "model.safetensors", "metrics.json"
-FREE = ("learning_rate", "device", "threads", "workers")  # options that may be changed when a run is resumed
 
 
 def pick_device(name: str) -> torch.device:
@@ -71,7 +69,7 @@ class FittedModel:
         return self
 
     def save(self, folder: Path) -> None:
-        """Write the weights and the final prior; configuration and vocabulary are written by `start_run`."""
+        """Write the weights and the final prior; configuration and vocabulary are already there."""
         write_tensors(folder / WEIGHTS, self._tensors(), {"format": FORMAT})
 
     def _tensors(self) -> dict[str, torch.Tensor]:
@@ -115,65 +113,6 @@ class FittedModel:
         place = pick_device(device)
         fitted = assemble(config, spec, vocabulary, tensors, place, folder)
         return fitted.eval()
-
-
-def start_run(folder: Path, config: Config, spec: TargetSpec, vocabulary: Vocabulary) -> None:
-    """Make the folder and write what does not change during the fit; the configuration, with which a run can be
-    resumed, comes first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (CONFIG, VOCABULARY, EPOCHS, CHECKPOINT, WEIGHTS, METRICS):
-        remove_leftovers(folder / name)
-    facts = {"format": FORMAT, "version": __version__, "torch": torch.__version__.split("+")[0]}
-    write_json(folder / CONFIG, facts | {"config": config.to_dict(), "target": asdict(spec)})
-    vocabulary.save(folder / VOCABULARY)
-
-
-def clear_run(folder: Path) -> None:
-    """Remove a run, so that a kill half-way leaves the old run, or nothing that could be taken for one."""
-    for name in (METRICS, CONFIG, CHECKPOINT, WEIGHTS, EPOCHS, VOCABULARY):
-        (folder / name).unlink(missing_ok=True)
-
-
-def check_free(folder: Path) -> None:
-    """Make sure that a run can be started in `folder` without overwriting anything.
-
-    Raises:
-        RunError: it is no folder, or holds files (those that a killed fit left half-written do not count).
-    """
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file; name a folder with --out")
-    if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
-        raise RunError(f"{folder}: already holds files; go on with --resume, replace it with --force, or change --out")
-
-
-def check_same_config(config: Config, folder: Path) -> None:
-    """Make sure that going on with the run in `folder` under `config` is going on with the same fit.
-
-    Raises:
-        RunError: there is no run.
-        ConfigError: an option other than those in `FREE` is not that of the run.
-    """
-    if not (folder / CONFIG).exists():
-        raise RunError(f"{folder}: holds no run to resume; start one with the same command without --resume")
-    own, _ = read_config(folder)
-    for part, values in config.to_dict().items():
-        for name, value in values.items():
-            known = own.to_dict()[part][name]
-            if name in ("samples", "tau", "entropy"):  # given or left to its default, the same number is the same fit
-                value, known = getattr(config, name), getattr(own, name)
-            if value != known and name not in FREE:
-                flag = name.replace("_", "-")
-                raise ConfigError(f"--{flag}: the run in {folder} has {known}, got {value}; leave it out to resume")
-
-
-def check_same_corpus(config: Config, spec: TargetSpec, vocabulary: Vocabulary, folder: Path) -> None:
-    """Make sure that the corpus is still that of the run.
-
-    Raises:
-        RunError: what is predicted, or the words, have changed.
-    """
-    if spec != read_config(folder)[1] or vocabulary != Vocabulary.load(folder / VOCABULARY):
-        raise RunError(f"{folder}: {config.data.data} has changed since; restore it, or fit again with --force")
 
 
 def read_config(folder: Path) -> tuple[Config, TargetSpec]:

@@ -21,7 +21,7 @@ from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, RunError
-from pyro_rationale.fitted import CONFIG, METRICS, check_free, check_same_config, read_config
+from pyro_rationale.fitted import CONFIG, METRICS, read_config
 from pyro_rationale.options import given, options_from, with_given
 from pyro_rationale.prediction.predictor import PredictOptions, read
 from pyro_rationale.reporting.console import is_plain, legend, metrics_table, rationale
@@ -30,6 +30,7 @@ from pyro_rationale.training.distributed import Group
 from pyro_rationale.training.fit import NullCallback, TrainingRun, describe_prior, fit_run
 from pyro_rationale.training.history import EpochRecord, StepRecord
 from pyro_rationale.training.launch import LaunchOptions, check_devices, launch, process_group
+from pyro_rationale.training.run_folder import check_free, check_same_config
 
 SHOWN = 3  # documents at the end
 

@@ -19,7 +19,7 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.evaluate import evaluate_average, evaluate_documents
 from pyro_rationale.evaluation.metrics import Metrics
-from pyro_rationale.fitted import CONFIG, EPOCHS, METRICS, FittedModel, check_same_config, read_config
+from pyro_rationale.fitted import CONFIG, EPOCHS, METRICS, FittedModel, read_config
 from pyro_rationale.inference.objectives.decomposition import (
     Setting,
     Terms,
@@ -34,6 +34,7 @@ from pyro_rationale.inference.objectives.decomposition import (
 from pyro_rationale.prediction.predictor import RULES
 from pyro_rationale.training.fit import Progress, fit_run
 from pyro_rationale.training.history import EpochRecord, flatness, read_history
+from pyro_rationale.training.run_folder import check_same_config
 
 OBJECTIVES = {"elbo": 1.0, "expected-cost": 0.0}  # by the weight of the entropy, tau
 FACTORS = tuple(2.0 ** (step / 2) for step in range(-10, 9))  # of lambda1, for the curves over it

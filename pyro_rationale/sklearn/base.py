@@ -23,11 +23,11 @@ from pyro_rationale.data.documents import from_text
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.fitted import check_free, start_run
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, Reading, decode_all, read
 from pyro_rationale.prediction.units import Numbers, clip_to_range
 from pyro_rationale.sklearn.inputs import TURN, check_texts, naming_parameters, own_torch, plain
 from pyro_rationale.training.fit import fit_run
+from pyro_rationale.training.run_folder import check_free, start_run
 
 RENAMED = {"seed": "random_state"}
 OMITTED = ("condition_on_target",)  # what it adds (evidence of labelled texts) has no place in this interface

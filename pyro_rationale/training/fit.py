@@ -22,18 +22,7 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
-from pyro_rationale.fitted import (
-    CHECKPOINT,
-    EPOCHS,
-    METRICS,
-    FittedModel,
-    check_free,
-    check_same_config,
-    check_same_corpus,
-    clear_run,
-    pick_device,
-    start_run,
-)
+from pyro_rationale.fitted import CHECKPOINT, EPOCHS, METRICS, FittedModel, pick_device
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference.objectives.decomposition import held_out
 from pyro_rationale.inference.objectives.report import objective_report
@@ -46,6 +35,7 @@ from pyro_rationale.training.history import EpochRecord, StepRecord
 from pyro_rationale.training.memorization import MAX_CHECKED, MemorizationCheck, constant_error
 from pyro_rationale.training.model_selection import ModelSelection, WeightInit, score_modes
 from pyro_rationale.training.rate_control import Control, LagrangianControl, PenaltyRamp, RateControl, Schedule
+from pyro_rationale.training.run_folder import check_free, check_same_config, check_same_corpus, clear_run, start_run
 from pyro_rationale.training.trainer import Trainer
 
 SAVE_SECONDS = 20.0  # between checkpoints within an epoch: a crash loses less than this, an interrupt only a step
@@ -102,7 +92,7 @@ class TrainingRun:
         started = saved = time.monotonic()
         before = self.seconds
         try:
-            while self.trainer.epoch < self.epochs and not self._stopped():
+            while not self.trained:
                 for record in self.trainer.run_epoch():
                     now = time.monotonic()
                     self.seconds = before + now - started
@@ -139,8 +129,11 @@ class TrainingRun:
         """The processes that make this fit."""
         return self.trainer.group
 
-    def _stopped(self) -> bool:
-        return bool(self.history) and self.selection.should_stop(self.history[-1])
+    @property
+    def trained(self) -> bool:
+        """Whether no step is left, by number or by early stopping."""
+        stopped = bool(self.history) and self.selection.should_stop(self.history[-1])
+        return stopped or self.trainer.epoch >= self.epochs
 
     def save(self) -> None:
         """Write the checkpoint, then the history that goes with it; the main process does."""
@@ -314,6 +307,7 @@ def _open(fit: TrainingRun, resume: bool, force: bool) -> None:
     if resume and (folder / CHECKPOINT).exists():
         check_same_corpus(config, spec, vocabulary, folder)
         fit.resume()
+        check_same_config(config, folder, fit.trained)
     elif force:
         clear_run(folder)
     elif not resume:

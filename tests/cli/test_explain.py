@@ -17,7 +17,8 @@ from pyro_rationale.cli.evaluate import data_options, evaluate, is_foreign, read
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.config import Config, ModelOptions
 from pyro_rationale.data import DataOptions, Vocabulary, load_corpus
-from pyro_rationale.fitted import FittedModel, start_run
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.training.run_folder import start_run
 
 Run = Callable[..., tuple[int, str, str]]
 TEXT = "The aroma is weak, but the taste was lovely."

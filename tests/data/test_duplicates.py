@@ -21,7 +21,8 @@ from pyro_rationale.data.corpus import Copies, Leaks
 from pyro_rationale.data.documents import from_text
 from pyro_rationale.data.duplicates import _first_copies, _words, find_leaks, summary, without_leaks
 from pyro_rationale.errors import DataError
-from pyro_rationale.fitted import CONFIG, METRICS, FittedModel, check_same_config
+from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
+from pyro_rationale.training.run_folder import check_same_config
 from tests.support.small_fit import fit_small, flags, small
 
 LONG = (

@@ -14,11 +14,12 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import option
 from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation.stress.measures import has_target
-from pyro_rationale.fitted import CONFIG, METRICS, FittedModel, check_same_config
+from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
 from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.prediction.units import Numbers
 from pyro_rationale.training.fit import TrainingRun, fit_run
+from pyro_rationale.training.run_folder import check_same_config
 
 FITS = "fits"  # folder of the refits
 Say = Callable[[str], None]

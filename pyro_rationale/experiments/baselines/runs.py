@@ -9,9 +9,10 @@ from typing import Any
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import CONFIG, METRICS, FittedModel, check_same_config
+from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.training.fit import fit_run
+from pyro_rationale.training.run_folder import check_same_config
 
 
 def with_flags(config: Config, flags: dict[str, Any]) -> Config:

@@ -20,8 +20,9 @@ from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.experiments.baselines.runs import with_flags
-from pyro_rationale.fitted import FREE, VOCABULARY, FittedModel, assemble, pick_device
+from pyro_rationale.fitted import VOCABULARY, FittedModel, assemble, pick_device
 from pyro_rationale.storage import read_json, read_tensors, write_json, write_tensors
+from pyro_rationale.training.run_folder import RESUMABLE_OPTIONS
 
 MARKER, WEIGHTS = "marker.json", "marker.safetensors"
 FORMAT = 1
@@ -50,7 +51,7 @@ def finished(name: str, config: Config, folder: Path) -> bool:
     known = Config.from_dict(facts["config"]).to_dict()
     for part, values in config.to_dict().items():
         for option, value in values.items():
-            if known[part][option] != value and option not in FREE:
+            if known[part][option] != value and option not in RESUMABLE_OPTIONS:
                 flag = option.replace("_", "-")
                 raise ConfigError(f"--{flag}: {folder} was fitted with {known[part][option]}, got {value}")
     return True
