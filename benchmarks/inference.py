@@ -100,7 +100,7 @@ def small_run(folder: Path, steps: int, device: str, threads: int) -> None:
     """A run of the default networks."""
     data = DataOptions(documents=min(10000, 64 * max(steps, 2)))
     train = TrainOptions(steps=max(steps, 1), anneal=steps // 2, device=device, threads=threads)
-    fitted = fit_run(Config(data, ModelOptions(), train), folder)[0].fitted
+    fitted = fit_run(Config(data, ModelOptions(), train), folder).fitted
     if not steps:
         fitted.guide.start_rate(fitted.config.model.rate)
         fitted.save(folder)

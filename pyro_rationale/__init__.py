@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyro_rationale.data.batching import BucketedBatches
     from pyro_rationale.data.options import DataOptions
     from pyro_rationale.data.vocabulary import Vocabulary
+    from pyro_rationale.evaluation.results import train
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.guides import GUIDES
     from pyro_rationale.inference import MaskELBO
@@ -53,6 +54,7 @@ _EXPORTS = {
     "load": "fitted:FittedModel.load",
     "load_corpus": "data:load_corpus",
     "target_summary": "build:target_summary",
+    "train": "evaluation.results:train",
 }
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "load",
     "load_corpus",
     "target_summary",
+    "train",
 ]
 
 

@@ -32,11 +32,11 @@ from pyro_rationale.config import ModelOptions, TrainOptions
 from pyro_rationale.data import DataOptions
 from pyro_rationale.data.corpora.synthetic import load_synthetic
 from pyro_rationale.data.documents import from_text
+from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
 from pyro_rationale.sklearn import RationaleClassifier, RationaleRegressor
 from pyro_rationale.sklearn.base import OMITTED, OWN, RENAMED
-from pyro_rationale.training.fit import fit_run
 from tests.support.number_texts import NumberClassifier, NumberRegressor
 
 TINY: dict[str, Any] = {
@@ -161,8 +161,8 @@ def test_the_fit_is_that_of_the_commands(fitted: dict[str, Any], tmp_path: Path)
     corpus = model._split(model._documents(TEXTS, rows, TINY["max_words"]), own.spec, None, own.config)
     assert len(corpus.dev) == 6
     assert not {d.text for d in corpus.dev} & {d.text for d in corpus.train}
-    fit, metrics = fit_run(own.config, tmp_path / "run", corpus=corpus)
-    assert metrics["test"] == {}
+    fit, metrics = train(own.config, tmp_path / "run", corpus=corpus)
+    assert metrics.test == {}
     for name, weight in fit.fitted._tensors().items():
         assert torch.equal(weight, own._tensors()[name]), name
     assert [record.dev_cost for record in fit.history] == [record.dev_cost for record in model.history_]

@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -20,12 +19,12 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.results import RunMetrics, finish_run
 from pyro_rationale.fitted import CONFIG, METRICS, read_config
 from pyro_rationale.options import given, options_from, with_given
 from pyro_rationale.prediction.predictor import PredictOptions, read
 from pyro_rationale.reporting.console import is_plain, legend, metrics_table, rationale
-from pyro_rationale.storage import read_json
 from pyro_rationale.training.distributed import Group
 from pyro_rationale.training.fit import NullCallback, TrainingRun, describe_prior, fit_run
 from pyro_rationale.training.history import EpochRecord, StepRecord
@@ -102,7 +101,8 @@ def fit_and_show(config: Config, folder: Path, resume: bool, force: bool, quiet:
     console = Console(highlight=False)
     with Bar(console, quiet) as bar:
         try:
-            finished, metrics = fit_run(config, folder, resume, force, bar, group=group)
+            finished = fit_run(config, folder, resume, force, bar, group=group)
+            metrics = finish_run(finished)
         except KeyboardInterrupt:
             bar.stop()
             begun = (folder / CONFIG).exists() and not (folder / METRICS).exists()
@@ -233,28 +233,25 @@ def show_finished(console: Console, folder: Path) -> None:
     Raises:
         RunError: the file is damaged or of another version.
     """
-    metrics = read_json(folder / METRICS)
-    if not isinstance(metrics, dict) or not {"data", "guide", "test", "prior", "prior_asked"} <= metrics.keys():
-        raise RunError(f"{folder / METRICS}: not a result of this version; fit again with --force")
+    metrics = RunMetrics.load(folder)
     console.print(f"{folder} is finished already; --force fits it again", soft_wrap=True, markup=False)
     show_metrics(console, metrics)
 
 
-def show_metrics(console: Console, metrics: dict[str, Any]) -> None:
+def show_metrics(console: Console, metrics: RunMetrics) -> None:
     """The test table, with the noise floor and the prior in force below it."""
     console.print()
-    console.print(metrics_table(metrics["test"], title=f"Test set ({metrics['data']}, {metrics['guide']})"))
-    floor = metrics.get("noise_floor")
-    if floor:
-        ratio = metrics["test"]["mse"] / floor
-        console.print(f"noise floor of the squared error: {floor:.4g}; reached {ratio:.2f} x that")
-    now, asked = metrics["prior"], metrics["prior_asked"]
+    console.print(metrics_table(metrics.test, title=f"Test set ({metrics.data}, {metrics.guide})"))
+    if metrics.noise_floor and "mse" in metrics.test:
+        ratio = metrics.test["mse"] / metrics.noise_floor
+        console.print(f"noise floor of the squared error: {metrics.noise_floor:.4g}; reached {ratio:.2f} x that")
+    now, asked = metrics.prior, metrics.prior_asked
     if abs(now["alpha"] - asked["alpha"]) > 1e-6:
         console.print(
             f"prior after steering: alpha {now['alpha']:.2f} (asked {asked['alpha']:.2f}) nats per word, "
             f"lambda1 {now['lambda1']:.3g}, lambda2 {now['lambda2']:.3g}"
         )
-    if not metrics["best_epoch"]:
+    if not metrics.best_epoch:
         console.print(
             "warning: training never came down to the share of words asked for; these are the last weights. "
             "Give it more --steps or a shorter --anneal, or raise --rate"

@@ -19,6 +19,7 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.evaluate import evaluate_average, evaluate_documents
 from pyro_rationale.evaluation.metrics import Metrics
+from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import CONFIG, EPOCHS, METRICS, FittedModel, read_config
 from pyro_rationale.inference.objectives.decomposition import (
     Setting,
@@ -32,7 +33,7 @@ from pyro_rationale.inference.objectives.decomposition import (
     residual,
 )
 from pyro_rationale.prediction.predictor import RULES
-from pyro_rationale.training.fit import Progress, fit_run
+from pyro_rationale.training.fit import Progress
 from pyro_rationale.training.history import EpochRecord, flatness, read_history
 from pyro_rationale.training.run_folder import check_same_config
 
@@ -270,5 +271,5 @@ def fit_grid(configs: dict[str, Config], into: Path, progress: Callable[[str], P
             check_same_config(config, folder)
     for folder, config in folders.items():
         if not (folder / METRICS).exists():
-            fit_run(config, folder, resume=(folder / CONFIG).exists(), progress=progress(folder.name))
+            train(config, folder, resume=(folder / CONFIG).exists(), progress=progress(folder.name))
     return list(folders)

@@ -108,7 +108,7 @@ class RationaleEstimator(BaseEstimator):
         with naming_parameters(), own_torch():
             corpus = self._split(documents, spec, labels, config)
             with TemporaryDirectory(prefix="pyro-rationale-") as folder:
-                fit, _ = fit_run(config, Path(folder) / "fit", corpus=corpus)
+                fit = fit_run(config, Path(folder) / "fit", corpus=corpus)
         self.fitted_, self.history_, self.n_iter_ = fit.fitted, fit.history, len(fit.history)
         if not fit.selection.best:
             event = f" (the last: {fit.history[-1].event})" if fit.history[-1].event else ""

@@ -21,14 +21,12 @@ from pyro_rationale.data.vectors import WordVectors, load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError, RunError
-from pyro_rationale.evaluation.evaluate import evaluate_documents
-from pyro_rationale.fitted import CHECKPOINT, EPOCHS, METRICS, FittedModel, pick_device
+from pyro_rationale.fitted import CHECKPOINT, EPOCHS, FittedModel, pick_device
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference.objectives.decomposition import held_out
-from pyro_rationale.inference.objectives.report import objective_report
 from pyro_rationale.models import NormalLikelihood, RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
-from pyro_rationale.storage import read_tensors, write_bytes, write_json, write_tensors
+from pyro_rationale.storage import read_tensors, write_bytes, write_tensors
 from pyro_rationale.training.checkpoint import Metadata, weights_of
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_shares
 from pyro_rationale.training.history import EpochRecord, StepRecord
@@ -187,37 +185,12 @@ class TrainingRun:
             self.trainer.restore(*now)
             self.selection.restore(*watched)
 
-    def finish(self) -> dict[str, Any]:
-        """Choose the best weights, settle sigma, write weights and the test table (empty if there are no test texts).
-
-        Returns:
-            What `metrics.json` holds.
-        """
+    def finish(self) -> None:
+        """Choose the best weights, settle sigma, and write the weights that the run is used with."""
         self.trainer.load_weights(self.selection.best or self.trainer.weights())
         fitted = self.fitted.eval()
         settle_sigma(fitted, self.dev)
         fitted.save(self.folder)
-        config = fitted.config
-        documents = self.corpus.test
-        test = evaluate_documents(fitted, documents) | objective_report(fitted, documents) if documents else {}
-        metrics = {
-            "data": config.data.data,
-            "guide": config.guide,
-            "estimator": config.estimator,
-            "seed": config.seed,
-            "test": test,
-            "seconds": round(self.seconds, 1),
-            "epochs": len(self.history),
-            "best_epoch": self.selection.best_epoch,
-            "recoveries": self.selection.recoveries,
-            "restarts": self.selection.restarts,
-            "noise_floor": self.corpus.noise_floor,
-            "leaks": None if self.corpus.leaks is None else asdict(self.corpus.leaks),
-            "prior": describe_prior(fitted.model.prior, fitted.model.gain),
-            "prior_asked": describe_prior(self.prior, fitted.model.gain),
-        }
-        write_json(self.folder / METRICS, metrics)
-        return metrics
 
 
 def prepare(
@@ -333,8 +306,10 @@ def fit_run(
     corpus: Corpus | None = None,
     start: Callable[[TrainingRun], None] | None = None,
     group: Group = SINGLE_PROCESS,
-) -> tuple[TrainingRun, dict[str, Any]]:
-    """Fit and write the run folder; arguments as for `prepare`.
+) -> TrainingRun:
+    """Train, choose the best weights and save them; arguments as for `prepare`.
+
+    The test table is none of its business: see :func:`pyro_rationale.evaluation.results.train`.
 
     Args:
         config: as for `prepare`, like `folder`, `resume`, `force` and `corpus`.
@@ -348,8 +323,7 @@ def fit_run(
         group: see there.
 
     Returns:
-        The finished fit and its metrics; no metrics in the other processes of a group. A run that is already finished
-        is not trained again.
+        The finished fit. A run that is already finished is not trained again.
     """
     torch.set_num_threads(max(1, config.train.threads // group.local))
     torch.set_flush_denormal(True)
@@ -362,7 +336,9 @@ def fit_run(
     progress.prepared(fit)
     fit.run(progress)
     group.close()
-    return fit, fit.finish() if group.main else {}
+    if group.main:
+        fit.finish()
+    return fit
 
 
 def _on_cpu(state: tuple[dict[str, torch.Tensor], Metadata]) -> tuple[dict[str, torch.Tensor], Metadata]:

@@ -228,7 +228,7 @@ def test_the_best_epoch_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("pyro_rationale.training.model_selection.collapse", lambda *figures: "")
     made, metrics = fit_small(tmp_path, rate=0.95, span=30.0, anneal=1, steps=12, learning_rate=0.05)
     best = min((r for r in made.history if r.dev_rate <= 1.1 * 0.95 and r.step > 1), key=lambda r: r.dev_cost)
-    assert metrics["best_epoch"] == best.epoch
+    assert metrics.best_epoch == best.epoch
     fitted = FittedModel.load(tmp_path, "cpu")
     assert score_modes(fitted, made.dev).error == pytest.approx(best.dev_error)
 

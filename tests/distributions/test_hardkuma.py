@@ -289,8 +289,8 @@ def test_a_run_resumes_to_the_last_bit_and_is_explained(
     options: dict[str, Any] = {"guide": "hardkuma", "documents": 60, "transitions": 0.05, "tau": None}
     fit, metrics = fit_small(tmp_path / "whole", **options)
     assert isinstance(fit.trainer.control, LagrangianControl)
-    assert 0.0 <= metrics["test"]["selected"] <= 1.0
-    assert math.isfinite(metrics["test"]["elbo"])
+    assert 0.0 <= metrics.test["selected"] <= 1.0
+    assert math.isfinite(metrics.test["elbo"])
     with pytest.raises(KeyboardInterrupt):
         fit_small(tmp_path / "broken", Break(steps=3), **options)
     fit_small(tmp_path / "broken", resume=True, **options)

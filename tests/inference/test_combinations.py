@@ -87,9 +87,9 @@ def test_every_kind_of_target_is_fitted(
     assert fit.fitted.spec.kind == kind
     assert fit.fitted.spec.names == names
     assert all(math.isfinite(record.loss) for record in fit.history)
-    assert math.isfinite(metrics["test"][measure])
-    assert math.isfinite(metrics["test"]["elbo"])
-    assert "f1" not in metrics["test"]
+    assert math.isfinite(metrics.test[measure])
+    assert math.isfinite(metrics.test["elbo"])
+    assert "f1" not in metrics.test
 
 
 def test_an_aspect_that_no_training_document_rates(tmp_path: Path) -> None:

@@ -23,9 +23,11 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.cli.common import run_command
+from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.errors import DataError
+from pyro_rationale.evaluation.results import finish_run
 from pyro_rationale.inference.objectives import decomposition as comparison
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
@@ -137,24 +139,32 @@ def _two(trainer: Trainer, group: Group) -> list[Batch]:
     return list(islice(trainer.batches.epoch(0, group.share), 2))
 
 
+def _train(config: Config, folder: Path, group: Group, progress: Any = None, resume: bool = False) -> TrainingRun:
+    """A fit of all processes, evaluated by the main one."""
+    fit = fit_run(config, folder, resume, progress=progress, group=group)
+    if group.main:
+        finish_run(fit)
+    return fit
+
+
 def joint(folder: Path, group: Group) -> dict[str, Any]:
     """Gradients of all cases, and a fit; in folders of this process's own, which only the main one may use."""
     with ByDocument().active():
         found: dict[str, Any] = {case: gradients(case, folder / case, group) for case in CASES}
         last = Last()
-        fit, _ = fit_run(small(**SIZES), folder / "fit", progress=last, group=group)
+        fit = _train(small(**SIZES), folder / "fit", group, last)
     return found | {"history": [vars(record) for record in fit.history], "weights": last.weights}
 
 
 def resumed(folder: Path, group: Group) -> None:
     """Two fits with masks of the processes' own, one of them interrupted."""
-    fit_run(small(), folder / "whole", group=group)
+    _train(small(), folder / "whole", group)
     for progress in (Break(steps=5), Break(epochs=2)):
         try:
-            fit_run(small(), folder / "resumed", progress=progress, resume=progress.epochs > 0, group=group)
+            _train(small(), folder / "resumed", group, progress, resume=progress.epochs > 0)
         except KeyboardInterrupt:
             continue
-    fit_run(small(), folder / "resumed", resume=True, group=group)
+    _train(small(), folder / "resumed", group, resume=True)
 
 
 def threads() -> list[str]:

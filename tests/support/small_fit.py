@@ -20,8 +20,9 @@ import torch
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import Corpus, DataOptions, load_corpus
+from pyro_rationale.evaluation.results import RunMetrics, train
 from pyro_rationale.storage import read_tensors
-from pyro_rationale.training.fit import TrainingRun, fit_run, prepare
+from pyro_rationale.training.fit import TrainingRun, prepare
 from pyro_rationale.training.history import EpochRecord, StepRecord
 from pyro_rationale.training.trainer import Trainer
 
@@ -51,11 +52,9 @@ def flags(**options: Any) -> list[str]:
     return [word for pair in pairs for word in pair]
 
 
-def fit_small(
-    folder: Path, progress: Any = None, resume: bool = False, **options: Any
-) -> tuple[TrainingRun, dict[str, Any]]:
+def fit_small(folder: Path, progress: Any = None, resume: bool = False, **options: Any) -> tuple[TrainingRun, RunMetrics]:
     """Fit from the library's side."""
-    return fit_run(small(**options), folder, resume=resume, progress=progress)
+    return train(small(**options), folder, resume=resume, progress=progress)
 
 
 @functools.cache

@@ -79,7 +79,7 @@ def test_an_interrupt_between_epochs(
     interrupted(tmp_path, Break(epochs=epochs), **options)
     fit, metrics = fit_small(tmp_path, resume=True, **options)
     assert differences(tmp_path, whole(**options)) == []
-    assert metrics["best_epoch"] > 0
+    assert metrics.best_epoch > 0
     assert fit.selection.recoveries == 0
 
 
@@ -281,4 +281,4 @@ def test_the_time_spent_adds_up(tmp_path: Path) -> None:
     assert spent > 0
     fit, metrics = fit_small(tmp_path, resume=True)
     assert fit.seconds > spent
-    assert metrics["seconds"] == round(fit.seconds, 1)
+    assert metrics.seconds == round(fit.seconds, 1)

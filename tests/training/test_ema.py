@@ -90,7 +90,7 @@ def test_training_does_not_notice(tmp_path: Path) -> None:
 def test_what_is_kept_is_what_was_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyro_rationale.training.model_selection.collapse", lambda *figures: "")
     fit, metrics = fit_small(tmp_path, guide="chain", ema=0.9, **AT_ONCE)
-    best = fit.history[metrics["best_epoch"] - 1]
+    best = fit.history[metrics.best_epoch - 1]
     assert best.event == "best"
     assert score_modes(fit.fitted, fit.dev).error == pytest.approx(best.dev_error, rel=1e-5)
     stored = read_tensors(tmp_path / "model.safetensors")[0]

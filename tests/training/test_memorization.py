@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.documents import from_text
-from pyro_rationale.training.fit import TrainingRun, fit_run, prepare
+from pyro_rationale.evaluation.results import train
+from pyro_rationale.training.fit import TrainingRun, prepare
 from pyro_rationale.training.memorization import MEMORIZED_SHARE, MemorizationCheck, constant_error
 from pyro_rationale.training.model_selection import RESTARTS, DevScore, ModelSelection
 from tests.support.small_fit import Break, differences, fit_small, small
@@ -129,9 +130,9 @@ def skewed(fit: TrainingRun) -> None:
 
 
 def test_a_fit_goes_on_to_the_end_of_its_second_start(tmp_path: Path) -> None:
-    fit, metrics = fit_run(small(), tmp_path / "run", start=skewed)
+    fit, metrics = train(small(), tmp_path / "run", start=skewed)
     assert [bool("started over" in record.event) for record in fit.history] == [False, True, False, False, False]
-    assert (metrics["restarts"], metrics["recoveries"]) == (1, fit.selection.recoveries)
+    assert (metrics.restarts, metrics.recoveries) == (1, fit.selection.recoveries)
     assert fit.trainer.step == 15
 
 

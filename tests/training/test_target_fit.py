@@ -148,7 +148,7 @@ def test_every_kind_of_target(tmp_path: Path, columns: str, cells: list[str]) ->
     options: dict[str, Any] = {"data": str(path), "text_column": "text", "target_column": names}
     options["condition_on_target"] = True
     _, metrics = fit_small(tmp_path / "run", guide="chain", min_count=1, **options)
-    assert all(math.isfinite(metrics["test"][name]) for name in GIVEN)
+    assert all(math.isfinite(metrics.test[name]) for name in GIVEN)
     fitted = FittedModel.load(tmp_path / "run", "cpu")
     assert fitted.guide.target is not None
     assert fitted.guide.generator.context is not None

@@ -13,12 +13,13 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import option
 from pyro_rationale.errors import DataError, RunError
+from pyro_rationale.evaluation.results import train
 from pyro_rationale.evaluation.stress.measures import has_target
 from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
 from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.prediction.units import Numbers
-from pyro_rationale.training.fit import TrainingRun, fit_run
+from pyro_rationale.training.fit import TrainingRun
 from pyro_rationale.training.run_folder import check_same_config
 
 FITS = "fits"  # folder of the refits
@@ -139,7 +140,7 @@ class Subject:
         if self.force or not (place / METRICS).exists():
             self.say(f"fitting {name}")
             resume = not self.force and (place / CONFIG).exists()
-            fit_run(config, place, resume=resume, force=self.force, start=start)
+            train(config, place, resume=resume, force=self.force, start=start)
         else:
             check_same_config(config, place)
         fitted = FittedModel.load(place, config.train.device)

@@ -9,9 +9,9 @@ from typing import Any
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
-from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.run_folder import check_same_config
 
 
@@ -38,7 +38,7 @@ def fit_marker(name: str, config: Config, flags: dict[str, Any], corpus: Corpus,
         check_same_config(wanted, folder)
         fitted = FittedModel.load(folder, wanted.train.device)
     else:
-        fit, _ = fit_run(wanted, folder, resume=(folder / CONFIG).exists(), corpus=corpus)
+        fit, _ = train(wanted, folder, resume=(folder / CONFIG).exists(), corpus=corpus)
         fitted = fit.fitted
     marker = ModelRationalizer(fitted)
     marker.name = name

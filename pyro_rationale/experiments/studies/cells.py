@@ -22,13 +22,13 @@ from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.evaluation.evaluate import evaluate_documents, targets_of
 from pyro_rationale.evaluation.metrics import Predictions, lexicon_metrics, prediction_metrics
+from pyro_rationale.evaluation.results import train
 from pyro_rationale.experiments.studies.attention import Attention
 from pyro_rationale.experiments.studies.positions import position_metrics
 from pyro_rationale.experiments.studies.question_variants import LEXICON_CORPORA, RELAXED, Flags, Variant
 from pyro_rationale.fitted import CONFIG, FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
 from pyro_rationale.storage import read_json, write_json
-from pyro_rationale.training.fit import fit_run
 
 STUDY = "study.json"
 Measures = dict[str, Any]
@@ -87,13 +87,13 @@ class Study:
         config = self.config(arm, seed)
         resume = (place / CONFIG).exists()
         start = time.process_time()
-        _, metrics = fit_run(config, place, resume=resume)
+        _, metrics = train(config, place, resume=resume)
         seconds = None if resume else time.process_time() - start
         fitted = FittedModel.load(place, config.train.device)
         corpus = load_corpus(config.data, fitted.spec)
         masks, _ = decode_all(fitted, corpus.test, DecodeOptions())
-        measures: Measures = {k: v for k, v in metrics["test"].items() if isinstance(v, (int, float))}
-        measures |= self._more(config, corpus, masks) | {"cpu_seconds": seconds, "recoveries": metrics["recoveries"]}
+        measures: Measures = {k: v for k, v in metrics.test.items() if isinstance(v, (int, float))}
+        measures |= self._more(config, corpus, masks) | {"cpu_seconds": seconds, "recoveries": metrics.recoveries}
         if arm.rules:
             measures["rules"] = score_rules(fitted, corpus.test)
         return measures

@@ -1,0 +1,123 @@
+"""A fit with its test table: training, then the metrics of the weights that were chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pyro_rationale.config import Config
+from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.errors import RunError
+from pyro_rationale.evaluation.evaluate import evaluate_documents
+from pyro_rationale.evaluation.metrics import Metrics
+from pyro_rationale.fitted import METRICS
+from pyro_rationale.inference.objectives.report import objective_report
+from pyro_rationale.storage import read_json, write_json
+from pyro_rationale.training.fit import Progress, TrainingRun, describe_prior, fit_run
+
+
+@dataclass(frozen=True)
+class RunMetrics:
+    """Contents of `metrics.json`, whose presence says that a run is finished.
+
+    Attributes:
+        data: corpus that the run was fitted on, as `--data` names it.
+        guide: name of the guide.
+        estimator: name of the gradient estimator.
+        seed: of the fit.
+        test: metrics of the test split by name; empty if the corpus has no test documents.
+        prior: `rate`, `span`, `alpha`, `gamma`, `lambda1` and `lambda2` of the prior after steering.
+        prior_asked: those of the prior that the options ask for.
+        seconds: of training.
+        epochs: number of epochs.
+        best_epoch: the epoch whose weights were chosen; 0 if no epoch came down to the target rate.
+        recoveries: rollbacks to an earlier epoch after a collapse.
+        restarts: fits begun again from other weights.
+        noise_floor: mean squared error that no model can undercut, where the corpus knows it.
+        leaks: counts of documents that the training split shares with the others, where they were counted.
+    """
+
+    data: str
+    guide: str
+    estimator: str
+    seed: int
+    test: Metrics
+    prior: dict[str, float]
+    prior_asked: dict[str, float]
+    seconds: float = 0.0
+    epochs: int = 0
+    best_epoch: int = 0
+    recoveries: int = 0
+    restarts: int = 0
+    noise_floor: float | None = None
+    leaks: dict[str, Any] | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> RunMetrics:
+        """Read `metrics.json` of a finished run; fields of other versions are passed over.
+
+        Raises:
+            RunError: the file is missing, damaged or of another version.
+        """
+        stored = read_json(folder / METRICS)
+        try:
+            metrics = cls(**{item.name: stored[item.name] for item in fields(cls) if item.name in stored})
+        except TypeError:
+            raise RunError(f"{folder / METRICS}: not a result of this version; fit again with --force") from None
+        return metrics
+
+    def save(self, folder: Path) -> None:
+        """Write `metrics.json`."""
+        write_json(folder / METRICS, asdict(self))
+
+
+def finish_run(fit: TrainingRun) -> RunMetrics:
+    """Evaluate a finished fit on its test split and close its run folder by writing `metrics.json`."""
+    fitted, config, documents = fit.fitted, fit.fitted.config, fit.corpus.test
+    metrics = RunMetrics(
+        data=config.data.data,
+        guide=config.guide,
+        estimator=config.estimator,
+        seed=config.seed,
+        test=evaluate_documents(fitted, documents) | objective_report(fitted, documents) if documents else {},
+        prior=describe_prior(fitted.model.prior, fitted.model.gain),
+        prior_asked=describe_prior(fit.prior, fitted.model.gain),
+        seconds=round(fit.seconds, 1),
+        epochs=len(fit.history),
+        best_epoch=fit.selection.best_epoch,
+        recoveries=fit.selection.recoveries,
+        restarts=fit.selection.restarts,
+        noise_floor=fit.corpus.noise_floor,
+        leaks=None if fit.corpus.leaks is None else asdict(fit.corpus.leaks),
+    )
+    metrics.save(fit.folder)
+    return metrics
+
+
+def train(
+    config: Config,
+    folder: Path | str,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+    corpus: Corpus | None = None,
+    start: Callable[[TrainingRun], None] | None = None,
+) -> tuple[TrainingRun, RunMetrics]:
+    """TrainingRun a model into a run folder and evaluate it on the test split.
+
+    Args:
+        config: the configuration.
+        folder: the run folder.
+        resume: go on from the folder's checkpoint, or from the start if there is none yet.
+        force: start anew in a folder that holds a run.
+        progress: is called as training goes on.
+        corpus: documents that are at hand already, instead of those that `config.data` names.
+        start: may change the untrained weights before the first step.
+
+    Returns:
+        The finished run and its metrics.
+    """
+    fit = fit_run(config, Path(folder), resume, force, progress, corpus, start)
+    return fit, finish_run(fit)
