@@ -1,29 +1,200 @@
-"""What the command lines share: flags made from dataclasses, and errors that end in one line.
+"""Options, written once as fields of dataclasses: as flags, TOML keys, JSON values and scikit-learn parameters.
 
-A configuration is written once, as a dataclass whose fields carry ``metadata={"help": ..., "choices": ...,
-"metavar": ..., "multiple": ...}`` (:func:`pyro_rationale.data.options.option` makes such fields). The flag's
-name, type and default come from the field: ``text_column: str | None = None`` is ``--text-column TEXT``.
+A field made by :func:`option` says what the option is for, which values it takes and where `--help` lists it. Its
+name, type and default are those of the field: `text_column: str | None = None` is `--text-column TEXT`. A value from
+a file or a parameter becomes the field's type by :func:`convert`, and the limits of all fields are checked by
+:func:`check_fields`, which the dataclass calls from `__post_init__`.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import math
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import MISSING, Field, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from pyro_rationale.errors import ConfigError
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: Iterable[str] | None = None,
+    also: tuple[str, ...] = (),
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
+    expected: str | None = None,
+    group: str | None = None,
+    common: bool = False,
+    metavar: str | None = None,
+) -> Any:
+    """A dataclass field that describes an option.
+
+    Args:
+        default: what stands for it where it is not given; immutable.
+        help: one line for `--help`.
+        choices: names that it takes; a registry is read when it is needed, without importing what it names.
+        also: names besides, listed first: `auto`.
+        above, least, below, most: limits of a number, or of each number of a tuple; without or with the limit itself.
+        expected: what is expected, for the message about a number beyond the limits.
+        group: heading of `--help` that it is listed under.
+        common: whether `--help` shows it, and not only `--help-all`.
+        metavar: what stands for its value in `--help`.
+    """
+    if isinstance(default, (list, dict)):
+        raise TypeError(f"expected an immutable default, got {default!r}")
+    metadata = {
+        "help": help, "choices": choices, "also": also, "above": above, "least": least, "below": below, "most": most,
+        "expected": expected, "group": group, "common": common, "metavar": metavar,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def flag(name: str) -> str:
+    """The flag of a field: `--text-column` for `text_column`."""
+    return "--" + name.replace("_", "-")
+
+
+# Values.
+
+
+def names(item: Field[Any]) -> tuple[str, ...] | None:
+    """The names that an option takes, or `None` if it is not a choice."""
+    choices = item.metadata.get("choices")
+    return None if choices is None else (*item.metadata.get("also", ()), *choices)
+
+
+def check_fields(instance: DataclassInstance) -> None:
+    """Check every option of a dataclass against the choices and limits that its field declares.
+
+    Raises:
+        ConfigError: one is none of its choices, or beyond its limits; the message names the flag.
+    """
+    for item in _described(type(instance)):
+        value = getattr(instance, item.name)
+        choices = names(item)
+        if choices is not None:
+            if value not in choices:
+                raise ConfigError(no_choice(flag(item.name), value, choices))
+        elif item.metadata.get("expected") or any(item.metadata.get(limit) is not None for limit in _LIMITS):
+            for number in value if isinstance(value, tuple) else (value,):
+                if number is not None and (complaint := _beyond(number, item.metadata)):
+                    raise ConfigError(f"{flag(item.name)}: expected {complaint}, got {number}")
+
+
+def no_choice(where: str, value: Any, choices: Iterable[str]) -> str:
+    """The message about a name that is none of the choices."""
+    known = list(choices)
+    near = get_close_matches(value, known, n=1) if isinstance(value, str) else []
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{where}: expected one of {', '.join(known)}, got {value!r}{hint}"
+
+
+_LIMITS = ("above", "least", "below", "most")
+
+
+def _beyond(number: float, limits: Mapping[str, Any]) -> str | None:
+    """What was expected instead of a number beyond its limits, `None` for one within."""
+    above, least, below, most = (limits.get(name) for name in _LIMITS)
+    low = (above is not None and not number > above) or (least is not None and not number >= least)
+    high = (below is not None and not number < below) or (most is not None and not number <= most)
+    if not (low or high) and math.isfinite(number):
+        return None
+    if limits.get("expected"):
+        return str(limits["expected"])
+    if most is not None and high and not low:
+        return f"{most:g} at most"
+    if below is not None:
+        return f"a number between {above:g} and {below:g}" if above is not None else f"a number below {below:g}"
+    return f"a number above {above:g}" if above is not None else f"a number of at least {least or 0:g}"
+
+
+def convert(item: Field[Any], annotation: Any, value: Any, where: str) -> Any:
+    """A value from TOML, JSON, Python or click, as the field's type: lists become tuples, NumPy's numbers plain ones.
+
+    Args:
+        item: the field.
+        annotation: its type, resolved.
+        value: what was given.
+        where: how messages name it: a flag, a key, a parameter.
+
+    Raises:
+        ConfigError: it is of another type.
+    """
+    kind = _without_none(annotation)
+    if value is None and kind is not annotation:
+        return None
+    if names(item) is not None and not isinstance(value, str):
+        raise ConfigError(no_choice(where, value, names(item) or ()))
+    if typing.get_origin(kind) is tuple:
+        parts = typing.get_args(kind)
+        if isinstance(value, (list, tuple)) and (parts[-1] is Ellipsis or len(parts) == len(value)):
+            return tuple(_plain(part, parts[0], where) for part in value)
+        raise ConfigError(f"{where}: expected a list, got {value!r}")
+    return _plain(value, kind, where)
+
+
+def _plain(value: Any, kind: Any, where: str) -> Any:
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        value = value.item()
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind in NAMES and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
+        raise ConfigError(f"{where}: expected {NAMES[kind]}, got {value!r}")
+    return str(value) if kind is str else value
+
+
+def decode(cls: type[T], values: Mapping[str, Any], where: str = "", others: Iterable[str] = ()) -> T:
+    """An instance of a dataclass from plain values; options that are missing take their defaults.
+
+    Args:
+        cls: the dataclass.
+        values: by the names of its fields.
+        where: put before a name in messages.
+        others: names that may stand beside them, and are left alone.
+
+    Raises:
+        ConfigError: a name that is no option, or a value of another type or beyond its limits.
+    """
+    known, hints = {item.name: item for item in fields(cls)}, typing.get_type_hints(cls)
+    for name in values.keys() - known.keys() - set(others):
+        raise ConfigError(f"{where}{name}: no such option")
+    return cls(**{n: convert(known[n], hints[n], v, f"{where}{n}") for n, v in values.items() if n in known})
+
+
+# Flags.
+
+
+class Flag(click.Option):
+    """A flag with the heading that `--help` lists it under.
+
+    Args:
+        group: the heading.
+        common: whether `--help` shows it, and not only `--help-all`.
+    """
+
+    def __init__(self, *args: Any, group: str, common: bool, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.group, self.common = group, common
 
 
 def options_from(*classes: type, show_defaults: bool = True, without: Sequence[str] = ()) -> Decorator:
@@ -63,8 +234,8 @@ def options_from(*classes: type, show_defaults: bool = True, without: Sequence[s
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def wrapped(*args: Any, **values: Any) -> Any:
-            instances = [
-                cls(**{f.name: _value(f, values.pop(f.name)) for f in flags_of(cls)}) for cls in classes
+            instances: list[Any] = [
+                decode(cls, {item.name: values.pop(item.name) for item in flags_of(cls)}) for cls in classes
             ]
             return function(*args, *instances, **values)
 
@@ -72,7 +243,7 @@ def options_from(*classes: type, show_defaults: bool = True, without: Sequence[s
         for cls in reversed(classes):  # the option applied last stands first in --help
             hints = typing.get_type_hints(cls)
             for item in reversed(flags_of(cls)):
-                command = _flag(item, hints[item.name], show_defaults)(command)
+                command = _flag(cls, item, hints[item.name], show_defaults)(command)
         return command
 
     return decorate
@@ -92,35 +263,36 @@ def with_given(base: T, flags: Any, names: set[str]) -> T:
 
 
 def _described(cls: type) -> Iterator[Field[Any]]:
-    """The fields that are flags."""
+    """The fields that are options."""
     return (item for item in fields(cls) if item.init and "help" in item.metadata)
 
 
-def _value(item: Field[Any], value: Any) -> Any:
-    """What click read, as the field wants it: click gives lists for some, `None` for an absent pair."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _flag(item: Field[Any], annotation: Any, show_default: bool) -> Decorator:
+def _flag(cls: type, item: Field[Any], annotation: Any, show_default: bool) -> Decorator:
     """The click option of one field."""
     if item.default is MISSING:
         raise TypeError(f"field {item.name} needs a default to become a flag")
-    flag = "--" + item.name.replace("_", "-")
-    meta = item.metadata
-    settings: dict[str, Any] = {"default": item.default, "help": meta["help"], "metavar": meta.get("metavar")}
-    settings["show_default"] = show_default and item.default not in (None, "", ())
+    meta, name = item.metadata, flag(item.name)
+    settings: dict[str, Any] = {
+        "cls": Flag,
+        "default": item.default,
+        "help": meta["help"],
+        "metavar": meta.get("metavar"),
+        "show_default": show_default and item.default not in (None, "", ()),
+        "group": meta.get("group") or getattr(cls, "GROUP", "Options"),
+        "common": bool(meta.get("common")),
+    }
     kind = _without_none(annotation)
     if kind is bool:
-        return click.option(f"{flag}/--no-{flag[2:]}", item.name, **settings)
+        return click.option(f"{name}/--no-{name[2:]}", item.name, **settings)
     if typing.get_origin(kind) is tuple:
         parts = typing.get_args(kind)
         if len(parts) == 2 and parts[1] is Ellipsis:
-            settings |= {"type": _click_type(parts[0], meta), "multiple": True}
+            settings |= {"type": _click_type(parts[0], names(item)), "multiple": True}
         else:
-            settings |= {"type": tuple(_click_type(part, {}) for part in parts), "nargs": len(parts)}
+            settings |= {"type": tuple(_click_type(part, None) for part in parts), "nargs": len(parts)}
     else:
-        settings["type"] = _click_type(kind, meta)
-    return click.option(flag, item.name, **settings)
+        settings["type"] = _click_type(kind, names(item))
+    return click.option(name, item.name, **settings)
 
 
 def _without_none(annotation: Any) -> Any:
@@ -133,8 +305,8 @@ def _without_none(annotation: Any) -> Any:
     return annotation
 
 
-def _click_type(kind: Any, meta: Any) -> Any:
-    if choices := meta.get("choices"):
+def _click_type(kind: Any, choices: Sequence[str] | None) -> Any:
+    if choices is not None:
         return click.Choice(tuple(choices))
     if typing.get_origin(kind) is typing.Literal:
         return click.Choice(typing.get_args(kind))

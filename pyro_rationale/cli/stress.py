@@ -56,7 +56,6 @@ def stress(
     """
     if json_path not in (None, STANDARD_OUTPUT) and not Path(str(json_path)).absolute().parent.is_dir():
         raise ConfigError(f"--json {json_path}: there is no such folder to write into; make it first")
-    check(settings)
     if refits.threads is not None:
         torch.set_num_threads(refits.threads)
     console = Console(highlight=False, stderr=json_path == STANDARD_OUTPUT)
@@ -70,24 +69,6 @@ def stress(
     show(console, str(folder), results, details)
     if json_path is not None:
         write_json(Path(json_path), results)
-
-
-def check(settings: Settings) -> None:
-    """Refuse settings that mean nothing.
-
-    Raises:
-        ConfigError: a number out of its range.
-    """
-    if settings.most < 1:
-        raise ConfigError(f"--most: expected at least 1 document, got {settings.most}")
-    for epochs in settings.skew_epochs:
-        if epochs < 1:
-            raise ConfigError(f"--skew-epochs: expected at least 1, got {epochs}")
-    for accuracy in settings.skew_accuracy:
-        if not 0.5 < accuracy < 1.0:
-            raise ConfigError(f"--skew-accuracy: expected a number between 0.5 and 1, got {accuracy}")
-    if settings.seed < 0:
-        raise ConfigError(f"--seed: expected 0 or more, got {settings.seed}")
 
 
 def answer(subject: Subject, name: str) -> Result:

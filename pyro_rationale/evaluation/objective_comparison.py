@@ -13,10 +13,9 @@ import torch
 from pyro_rationale.build import starting_prior
 from pyro_rationale.config import OWN_GUIDES, Config
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.options import option
 from pyro_rationale.data.targets import describe
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.evaluate import evaluate_average, evaluate_documents
 from pyro_rationale.evaluation.metrics import Metrics
 from pyro_rationale.evaluation.results import train
@@ -32,6 +31,7 @@ from pyro_rationale.inference.objectives.decomposition import (
     objective,
     residual,
 )
+from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.predictor import RULES
 from pyro_rationale.training.fit import Progress
 from pyro_rationale.training.history import EpochRecord, flatness, read_history
@@ -47,14 +47,14 @@ Scores = dict[str, float]
 class ComparisonOptions:
     """How runs are compared."""
 
-    draws: int = option(16, "masks per document that expectations of the encoder are averaged over")
-    iwae: int = option(32, "K of the IWAE bound, masks per document")
+    draws: int = option(16, "masks per document that expectations of the encoder are averaged over", least=1,
+                        expected="at least 1 mask per document")
+    iwae: int = option(32, "K of the IWAE bound, masks per document", least=1,
+                       expected="at least 1 mask per document")
     dtype: str = option("float64", "precision of all but the test-time rules", choices=("float64", "float32"))
 
     def __post_init__(self) -> None:
-        for flag in ("draws", "iwae"):
-            if getattr(self, flag) < 1:
-                raise ConfigError(f"--{flag}: expected at least 1 mask per document, got {getattr(self, flag)}")
+        check_fields(self)
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,8 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.options import option
 from pyro_rationale.data.parallel import in_order
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
 from pyro_rationale.prediction.units import Mixture, Numbers, clip_to_range, noise_of, values_of
 
@@ -47,34 +46,25 @@ class DecodeOptions:
     """How one hard mask is made of q(z | x)."""
 
     decode: str = option("mode", "the most probable mask, all words above a threshold, or a draw", choices=RULES)
-    threshold: float = option(0.5, "--decode threshold: keep words that are this probable, 0 to 1")
-    seed: int = option(0, "of posterior draws")
+    threshold: float = option(0.5, "--decode threshold: keep words that are this probable, 0 to 1", least=0, most=1,
+                              expected="a probability from 0 to 1")
+    seed: int = option(0, "of posterior draws", least=0, most=2**63 - 1,
+                       expected="a whole number from 0 to 2^63 - 1")
 
     def __post_init__(self) -> None:
-        if self.decode not in RULES:
-            raise ConfigError(f"--decode: expected one of {', '.join(RULES)}, got {self.decode!r}")
-        if not 0.0 <= self.threshold <= 1.0:
-            raise ConfigError(f"--threshold: expected a probability from 0 to 1, got {self.threshold}")
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"--seed: expected a whole number from 0 to 2^63 - 1, got {self.seed}")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
 class PredictOptions(DecodeOptions):
     """How much of q(z | x) a reading shows."""
 
-    samples: int = option(100, "posterior draws per text, for intervals and alternatives")
-    alternatives: int = option(3, "rationales to list per text, the most probable one included")
-    level: float = option(0.9, "probability of the interval around a rating")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.samples < 1:
-            raise ConfigError(f"--samples: expected at least 1 draw, got {self.samples}")
-        if self.alternatives < 0:
-            raise ConfigError(f"--alternatives: expected 0 or more, got {self.alternatives}")
-        if not 0.0 < self.level < 1.0:
-            raise ConfigError(f"--level: expected a probability between 0 and 1, got {self.level}")
+    samples: int = option(100, "posterior draws per text, for intervals and alternatives", least=1,
+                          expected="at least 1 draw")
+    alternatives: int = option(3, "rationales to list per text, the most probable one included", least=0,
+                               expected="0 or more")
+    level: float = option(0.9, "probability of the interval around a rating", above=0, below=1,
+                          expected="a probability between 0 and 1")
 
 
 @dataclass(frozen=True)

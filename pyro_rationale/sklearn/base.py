@@ -23,6 +23,8 @@ from pyro_rationale.data.documents import from_text
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.fitted import check_free, start_run
+from pyro_rationale.options import names
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, Reading, decode_all, read
 from pyro_rationale.prediction.units import Numbers, clip_to_range
 from pyro_rationale.sklearn.inputs import TURN, check_texts, naming_parameters, own_torch, plain
@@ -138,7 +140,7 @@ class RationaleEstimator(BaseEstimator):
         """The parameters that are fields of `kind`, with plain types."""
         hints = typing.get_type_hints(kind)
         return {
-            item.name: plain(item.name, getattr(self, item.name), hints[item.name], item.metadata.get("choices"))
+            item.name: plain(item.name, getattr(self, item.name), hints[item.name], names(item))
             for item in fields(kind)
             if item.name not in RENAMED and item.name not in OMITTED
         }

@@ -15,12 +15,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
-from pyro_rationale.data.options import option
 from pyro_rationale.errors import BAD_INPUT, INTERRUPTED, ConfigError, RationaleError, TrainingError
 from pyro_rationale.fitted import pick_device
+from pyro_rationale.options import check_fields, option
 from pyro_rationale.training.distributed import SIGNALS, SINGLE_PROCESS, Group, PeerError, Processes
 
 LOST = 3  # exit status of a process whose companions have ended; whoever started it tells the user
@@ -31,16 +32,17 @@ HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # by t
 class LaunchOptions:
     """Over how many devices and machines a fit is spread."""
 
-    devices: int | None = option(None, "processes on this machine, a GPU each or sharing the CPU; default: 1")
-    nodes: int = option(1, "machines; run the same command on each, with its --node-rank")
+    GROUP: ClassVar[str] = "Run"
+
+    devices: int | None = option(None, "processes on this machine, a GPU each or sharing the CPU; default: 1",
+                                 least=1, expected="at least 1")
+    nodes: int = option(1, "machines; run the same command on each, with its --node-rank", least=1,
+                        expected="at least 1")
     node_rank: int = option(0, "number of this machine, from 0; machine 0 writes the run folder")
     rendezvous: str | None = option(None, "where the machines meet: machine 0 and a free port", metavar="HOST:PORT")
 
     def __post_init__(self) -> None:
-        if self.devices is not None and self.devices < 1:
-            raise ConfigError(f"--devices: expected at least 1, got {self.devices}")
-        if self.nodes < 1:
-            raise ConfigError(f"--nodes: expected at least 1, got {self.nodes}")
+        check_fields(self)
         if not 0 <= self.node_rank < self.nodes:
             raise ConfigError(f"--node-rank: expected a number from 0 to {self.nodes - 1}, got {self.node_rank}")
         if (self.nodes > 1) != (self.rendezvous is not None):

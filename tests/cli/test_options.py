@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from pyro_rationale.cli.common import run_command
-from pyro_rationale.data.options import DataOptions, option
+from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, DataError, RationaleError
-from pyro_rationale.options import given, options_from, with_given
+from pyro_rationale.options import given, option, options_from, with_given
 
 HERE = Path("here")
 
@@ -26,7 +26,7 @@ class Sample:
     rate: float = option(0.13, "share of words")
     steps: int | None = option(None, "how many")
     pair: tuple[float, float] | None = option(None, "two numbers")
-    names: tuple[str, ...] = option((), "some names", multiple=True)
+    names: tuple[str, ...] = option((), "some names")
     colour: str = option("red", "a colour", choices=("red", "blue"))
     mode: Literal["a", "b"] = option("a", "a mode")
     out_folder: Path = option(HERE, "a folder")  # noqa: RUF009
@@ -181,7 +181,7 @@ def test_both_help_flags(capfd: pytest.CaptureFixture[str], flag: str) -> None:
 def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     program = tmp_path / "many.py"
     program.write_text(
-        "import click\nfrom pyro_rationale.options import run_command\n"
+        "import click\nfrom pyro_rationale.cli.common import run_command\n"
         "@click.command()\ndef many():\n    for n in range(100000):\n        print(n)\nrun_command(many)\n"
     )
     root = Path(__file__).parents[2]

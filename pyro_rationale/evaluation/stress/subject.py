@@ -11,11 +11,11 @@ from typing import Any
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.options import option
 from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.evaluation.stress.measures import has_target
-from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
+from pyro_rationale.fitted import CONFIG, METRICS, FittedModel, check_same_config
+from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.prediction.units import Numbers
@@ -55,13 +55,17 @@ class Settings:
     """How the tests are done."""
 
     skew_epochs: tuple[int, ...] = option(
-        (10, 15, 20), "skewed predictor: epochs on first sentences, the mildest first; repeat it", multiple=True
+        (10, 15, 20), "skewed predictor: epochs on first sentences, the mildest first; repeat it", least=1,
+        expected="at least 1",
     )
     skew_accuracy: tuple[float, ...] = option(
-        (0.6, 0.65, 0.7, 0.75), "skewed generator: accuracy of the first word's leak; repeat it", multiple=True
+        (0.6, 0.65, 0.7, 0.75), "skewed generator: accuracy of the first word's leak; repeat it", above=0.5, below=1
     )
-    most: int = option(2000, "test documents to look at, at most")
-    seed: int = option(0, "of random masks, probes and distractors")
+    most: int = option(2000, "test documents to look at, at most", least=1, expected="at least 1 document")
+    seed: int = option(0, "of random masks, probes and distractors", least=0, expected="0 or more")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass

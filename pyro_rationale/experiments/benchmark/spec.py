@@ -26,7 +26,6 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -39,10 +38,11 @@ from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.baselines.methods import METHODS, PLAIN
+from pyro_rationale.options import convert
 
 Flags = dict[str, Any]
 PARTS: tuple[type, ...] = (DataOptions, ModelOptions, TrainOptions)
-OPTIONS: dict[str, Any] = {name: hint for part in PARTS for name, hint in typing.get_type_hints(part).items()}
+OPTIONS = {item.name: (item, typing.get_type_hints(part)[item.name]) for part in PARTS for item in fields(part)}
 OF_DATA = {item.name for item in fields(DataOptions)}
 TOP = ("out", "seeds", "rates", "methods", "reference", "curve", "base", "overrides", "corpora")
 OF_CORPUS = ("name", "rates", "methods", "overrides")
@@ -283,33 +283,8 @@ def _flags(values: Mapping[str, Any], where: str, more: Sequence[str] = ()) -> F
     for name, value in flags.items():
         if name in DECIDED:
             raise ConfigError(f"{where}.{name}: cannot be set here, for {DECIDED[name]}")
-        flags[name] = _typed(value, OPTIONS[name], f"{where}.{name}")
+        flags[name] = convert(*OPTIONS[name], value, f"{where}.{name}")
     return flags
-
-
-def _typed(value: Any, hint: Any, where: str) -> Any:
-    """The value as the option wants it.
-
-    Raises:
-        ConfigError: it is of another type.
-    """
-    kinds = [kind for kind in typing.get_args(hint) if kind is not types.NoneType] if _is_union(hint) else [hint]
-    kind = kinds[0]
-    if typing.get_origin(kind) is tuple:
-        parts = typing.get_args(kind)
-        if isinstance(value, list) and (parts[-1] is Ellipsis or len(parts) == len(value)):
-            return tuple(_typed(item, parts[0], where) for item in value)
-        raise ConfigError(f"{where}: expected a list, got {value!r}")
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        told = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
-        raise ConfigError(f"{where}: expected {told}, got {value!r}")
-    return value
-
-
-def _is_union(hint: Any) -> bool:
-    return typing.get_origin(hint) in (typing.Union, types.UnionType)
 
 
 def _known(values: Iterable[str], names: Iterable[str], where: str) -> None:
