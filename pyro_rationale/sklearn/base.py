@@ -23,7 +23,6 @@ from pyro_rationale.data.documents import from_text
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.fitted import check_free, start_run
 from pyro_rationale.options import names
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, Reading, decode_all, read
 from pyro_rationale.prediction.units import Numbers, clip_to_range
