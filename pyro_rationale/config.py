@@ -22,6 +22,7 @@ from pyro_rationale.inference.estimators.rules import (
 )
 from pyro_rationale.inference.estimators.rules import ESTIMATORS as NAMED
 from pyro_rationale.options import check_fields, decode, option
+from pyro_rationale.training.schedules import SCHEDULES
 
 OWN_GUIDES = ("independent", "relaxed", "recurrent", "chain")
 GUIDE_NAMES = (*OWN_GUIDES, "hardkuma")  # the last is a baseline
@@ -108,6 +109,7 @@ class TrainOptions:
                            common=True)
     warmup: int = option(0, "steps on whole texts, before the first word is dropped", least=0)
     anneal: int = option(400, "steps over which the target share of words comes down to --rate", least=0, common=True)
+    schedule: str = option("geometric", "how the target share comes down to --rate", choices=SCHEDULES)
     any_rate: float = option(0.0, "weight of an additional loss, once the target rate is reached, on likely words of "
                              "each text at a random share: an encoder for any rate, see the command rate-curve",
                              least=0)

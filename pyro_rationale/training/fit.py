@@ -246,7 +246,7 @@ def prepare(
     dev = BucketedBatches(corpus.dev, vocabulary, corpus.spec, config.train.batch_size, config.seed)
     steered = options.lambda1 is None
     rate = options.rate if steered else prior.rate
-    schedule = Schedule(config.train.warmup, config.train.anneal, rate)
+    schedule = Schedule(config.train.warmup, config.train.anneal, rate, config.train.schedule)
     control = make_control(config, schedule, prior)
     trainer = Trainer(fitted, build_objective(config), control, train, scale=spread * model.gain, group=group)
     steered_rate = rate if steered else None

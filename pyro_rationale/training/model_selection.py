@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -144,8 +144,9 @@ class ModelSelection:
         torch.manual_seed(seed)
         trainer.control.restore(self.begun)
         trainer.start_step, trainer.lr_scale = trainer.step, 1.0
-        rate = trainer.control.schedule.rate
-        trainer.control.schedule = Schedule(trainer.step + options.warmup, options.anneal, rate)
+        trainer.control.schedule = replace(
+            trainer.control.schedule, warmup=trainer.step + options.warmup, anneal=options.anneal
+        )
         trainer.fitted.model.prior = trainer.control.update(trainer.step, 1.0)
         self.best_cost, self.best, self.good = math.inf, {}, None
         return "started over with other weights"
@@ -202,4 +203,4 @@ def slower(schedule: Schedule, then: int, now: int, anneal: float) -> Schedule:
     """
     progress = min(0.7, schedule.progress(then))
     anneal = 2.0 * max(1.0, anneal)
-    return Schedule(warmup=now - progress * anneal, anneal=anneal, rate=schedule.rate)
+    return replace(schedule, warmup=now - progress * anneal, anneal=anneal)

@@ -1,9 +1,10 @@
-"""Steering the share of kept words: a target that comes down slowly, and a field on the prior that follows it.
+"""Control of the share of kept words: a target rate that is annealed, and a field on the prior that follows it.
 
 A multiplier that merely chases a target overshoots: the select-all state resists until the penalty is large, then
-everything goes and nothing comes back (DESIGN, trap 3). Here the prior grows from a permissive one to the one asked for
-while the target descends; a damped, clamped multiplier adds to it only where more than the target is kept; and the
-field lets go at once where less is kept, so that words go no faster than the target.
+everything goes and nothing comes back (docs/mathematics.md). Here the prior is annealed from a permissive one to the
+requested one together with the target. A damped, clamped multiplier (a PI controller) adds to it only where more than
+the target is kept, and when the rate falls below target the penalty is reduced immediately, so that the kept rate
+never drops faster than scheduled.
 """
 
 from __future__ import annotations
@@ -12,39 +13,41 @@ import math
 from dataclasses import dataclass
 
 from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.training.schedules import SCHEDULES
 
 INITIAL_ALPHA = -1.0  # the field, in nats per word, under which an untrained guide keeps about three words in four
 START = 0.75  # where the target starts: the share that an untrained guide keeps
-# Of the target, the least that the field lets pass. A guide that runs ahead of the descent has made up its mind before
-# its encoder could tell it better, and then stays there, with several per cent of the texts empty. What it keeps once
-# the target is reached is the prior's business, unless next to nothing is left.
+# Lower edge of the tolerated rate, as a share of the target. If the guide sparsifies faster than the schedule it
+# converges before the encoder is trained, with several per cent of the texts empty. Once the target is reached the
+# prior alone decides, unless next to nothing is kept.
 TOLERANCE_DURING_ANNEALING, TOLERANCE_AFTER = 0.9, 0.1
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When words must go, in steps.
+    """Annealing of the target rate, in steps.
 
     Attributes:
         warmup: steps on whole texts; the guide rests.
         anneal: steps over which the target falls from `START` to `rate`, and the prior grows to full strength.
         rate: the final target.
+        shape: name in :data:`pyro_rationale.training.schedules.SCHEDULES`.
     """
 
     warmup: float
     anneal: float
     rate: float
+    shape: str = "geometric"
 
     def progress(self, step: int) -> float:
-        """How far the descent has come, 0 to 1."""
+        """Progress of the annealing, 0 to 1."""
         if self.anneal <= 0:
             return float(step >= self.warmup)
         return min(1.0, max(0.0, (step - self.warmup) / self.anneal))
 
     def target(self, step: int) -> float:
-        """Largest share of words to keep at `step`: a geometric descent, the same proportion at each step."""
-        start = max(START, self.rate)
-        return start * (self.rate / start) ** self.progress(step)
+        """Largest share of words to keep at `step`."""
+        return SCHEDULES[self.shape](max(START, self.rate), self.rate, self.progress(step))
 
     def finished(self, step: int) -> bool:
         """Whether the target has reached its final value."""
@@ -53,15 +56,15 @@ class Schedule:
 
 @dataclass
 class RateControl:
-    """The prior asked for, reached slowly, plus a damped multiplier on the number of kept words.
+    """Annealing to the requested prior, plus a damped multiplier on the number of kept words (a PI controller).
 
     Attributes:
         schedule: the target over time.
-        prior: what the user asked for; at the end, and while no more than the target is kept, it is used as it is.
-        integral_gain: integral gain, nats per step at a relative error of 1.
-        proportional_gain: proportional gain, nats at a relative error of 1.
+        prior: the requested one; in force at the end, and while no more than the target is kept.
+        integral_gain: nats per step at a relative error of 1.
+        proportional_gain: nats at a relative error of 1.
         ceiling: largest multiplier, nats per word.
-        multiplier: the state.
+        multiplier: integral of the error, nats per word.
         average: running average of the observed rate.
     """
 
@@ -85,7 +88,7 @@ class RateControl:
         return ChainPrior(field, self.prior.gamma * progress)
 
     def _error(self, step: int) -> float:
-        """Relative error of the rate, in [-1, 1]; 0 between the target and a lower edge that nobody minds."""
+        """Relative error of the rate, in [-1, 1]; 0 between the target and the lower edge of the tolerated rate."""
         target = self.schedule.target(step)
         edge = target * (TOLERANCE_AFTER if self.schedule.finished(step) else TOLERANCE_DURING_ANNEALING)
         if self.average > target:
@@ -97,7 +100,7 @@ class RateControl:
         return self.schedule.target(step)
 
     def state(self) -> dict[str, float]:
-        """What a checkpoint must keep."""
+        """State for a checkpoint."""
         return {"multiplier": self.multiplier, "average": self.average}
 
     def restore(self, state: dict[str, float]) -> None:
@@ -108,22 +111,22 @@ class RateControl:
 
 @dataclass
 class PenaltyRamp:
-    """Given penalties (`--lambda1`, `--lambda2`) instead of a rate: they grow from 0 to full strength, and stay."""
+    """Linear ramp of given penalties (`--lambda1`, `--lambda2`) from 0 to full strength, instead of a target rate."""
 
     schedule: Schedule
     prior: ChainPrior
 
     def update(self, step: int, observed: float, changes: float = math.nan) -> ChainPrior:
-        """The prior for the next step; the observed rate is nobody's business here."""
+        """The prior for the next step; the observed rate is ignored."""
         progress = self.schedule.progress(step)
         return ChainPrior(self.prior.alpha * progress, self.prior.gamma * progress)
 
     def target(self, step: int) -> float:
-        """There is none."""
+        """NaN: no rate is steered to."""
         return math.nan
 
     def state(self) -> dict[str, float]:
-        """Nothing to keep."""
+        """Empty: there is no state."""
         return {}
 
     def restore(self, state: dict[str, float]) -> None:
@@ -132,7 +135,7 @@ class PenaltyRamp:
 
 @dataclass
 class LagrangianControl:
-    """The multipliers of Bastings, Aziz and Titov (2019, section 3.3), in nats: E|z| / n <= target as a constraint.
+    """Lagrange multipliers of Bastings, Aziz and Titov (2019, section 3.3), in nats: E|z| / n <= target.
 
     The multiplier of the constraint takes the place of the prior's field. It grows by a factor exp(pace * excess) per
     step, where the excess is a running average of (share of words kept - target), and shrinks where less is kept
@@ -145,16 +148,16 @@ class LagrangianControl:
 
     Attributes:
         schedule: the target over time.
-        prior: what the user asked for; only its coupling is used.
-        pace: of both multipliers (theirs: .05).
+        prior: the requested one; only its coupling is used.
+        pace: learning rate of both multipliers (theirs: 0.05).
         transitions: target number of changes per word, or `None`.
-        memory: of the running averages (theirs: .5).
+        memory: decay of the running averages (theirs: 0.5).
         floor: smallest multiplier, nats.
         ceiling: largest, nats.
-        field: the state: nats per kept word.
-        coupling: nats per change, where `transitions` are steered to.
+        field: multiplier of the rate, nats per kept word.
+        coupling: multiplier of the changes, nats each, where `transitions` are steered to.
         excess: running average of the share of kept words over the target.
-        excess_changes: likewise of the changes.
+        excess_changes: running average of the changes over `transitions`.
     """
 
     schedule: Schedule
@@ -191,7 +194,7 @@ class LagrangianControl:
         return self.schedule.target(step)
 
     def state(self) -> dict[str, float]:
-        """What a checkpoint must keep."""
+        """State for a checkpoint."""
         return {name: getattr(self, name) for name in ("field", "coupling", "excess", "excess_changes")}
 
     def restore(self, state: dict[str, float]) -> None:

@@ -30,13 +30,13 @@ from pyro_rationale.inference.objectives.elbo import Estimate, MaskELBO
 from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
 from pyro_rationale.models.program import local_parameters, unregistered
 from pyro_rationale.nn.autocast import reduced
+from pyro_rationale.training.annealing import anneal_progress, cosine_decay, entropy_weight
 from pyro_rationale.training.auxiliary_losses import at_any_share, full_text_loss, reading_loss
 from pyro_rationale.training.checkpoint import Metadata, load_state, load_weights, state_tensors, trained, weights_of
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.ema import RunningAverage
 from pyro_rationale.training.history import EpochRecord, StepRecord, StepTotals
 from pyro_rationale.training.rate_control import Control
-from pyro_rationale.training.schedules import anneal_progress, cosine_decay, entropy_weight
 from pyro_rationale.training.step import StateSnapshot, StepResult, copy_to_cpu_async
 
 CHECKED = 20  # first steps of a fit in which Pyro and torch check shapes, supports and parameters

@@ -18,10 +18,10 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.experiments.baselines.runs import with_flags
 from pyro_rationale.experiments.baselines.storage import NETWORKS
 from pyro_rationale.fitted import FittedModel, pick_device
+from pyro_rationale.training.annealing import anneal_progress, cosine_decay
 from pyro_rationale.training.checkpoint import load_weights, trained, weights_of
 from pyro_rationale.training.ema import RunningAverage
 from pyro_rationale.training.rate_control import Schedule
-from pyro_rationale.training.schedules import anneal_progress, cosine_decay
 
 Loss = Callable[[Batch, int], Tensor]
 Score = Callable[[], float]

@@ -1,0 +1,9 @@
+"""Geometric annealing of the target share of words: every step takes the same proportion."""
+
+
+def geometric(start: float, final: float, progress: float) -> float:
+    """The target at `progress`, from `start` to `final`."""
+    return start * (final / start) ** progress
+
+
+REGISTERED = geometric
