@@ -105,7 +105,7 @@ def train(
     corpus: Corpus | None = None,
     start: Callable[[TrainingRun], None] | None = None,
 ) -> tuple[TrainingRun, RunMetrics]:
-    """TrainingRun a model into a run folder and evaluate it on the test split.
+    """Fit a model into a run folder and evaluate it on the test split.
 
     Args:
         config: the configuration.

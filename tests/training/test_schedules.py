@@ -20,7 +20,7 @@ def test_a_shape_falls_from_start_to_end(name: str) -> None:
     shape = SCHEDULES[name]
     targets = [shape(0.75, 0.1, i / 20) for i in range(21)]
     assert targets == sorted(targets, reverse=True)
-    assert (targets[0], targets[-1]) == (pytest.approx(0.75), pytest.approx(0.1))
+    assert [targets[0], targets[-1]] == pytest.approx([0.75, 0.1])
     assert [shape(0.3, 0.3, i / 4) for i in range(5)] == pytest.approx([0.3] * 5)
 
 
