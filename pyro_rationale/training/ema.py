@@ -1,12 +1,16 @@
-"""A running average of the weights beside those that the optimiser moves (Polyak and Juditsky 1992).
+"""Exponential moving average (EMA) of the weights beside those that the optimiser moves (Polyak and Juditsky 1992).
 
-Steps on a few masks of a few documents leave weights that tremble around where they would settle, the more so once
-the training texts are known. Their average is scored, and is what a fit ends with.
+Gradients from a few masks of a few documents leave weights that fluctuate around their limit, the more so once the
+training texts are known. Their average is evaluated, and is what a fit ends with.
+
+The averages stand beside the parameters and are swapped with them: `torch.optim.swa_utils.AveragedModel` would copy
+model and guide, frozen word vectors and all, and only the copy would have the average.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -14,12 +18,12 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class RunningAverage:
-    """An exponential moving average of parameters; a plain mean while it is young.
+    """EMA of parameters; a plain mean during the first steps.
 
     Args:
         named: the parameters, by name.
-        decay: share of the average that a step leaves as it is, 0 to 1; at 0 there is no average, and the
-            parameters stand for it.
+        decay: share of the average that an update keeps, 0 to 1; at 0 there is no average, and the parameters stand
+            for it.
     """
 
     def __init__(self, named: Mapping[str, Tensor], decay: float) -> None:
@@ -29,7 +33,7 @@ class RunningAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Let the parameters, as they are now, into the average."""
+        """Add the current parameters to the average."""
         if self.decay == 0.0:
             return
         if not self.values:
@@ -40,16 +44,25 @@ class RunningAverage:
         self.steps += 1
 
     def reset(self) -> None:
-        """Forget it."""
+        """Drop the average."""
         self.steps, self.values = 0, {}
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Put the average, if there is one, in the parameters' place, and them in its own; twice is as if never."""
+        """Exchange the average, if there is one, with the parameters; a second swap undoes the first."""
         for name, value in self.values.items():
             moving = self.named[name].detach().clone()
             self.named[name].copy_(value)
             value.copy_(moving)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Context in which the parameters hold the average."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
 
     # For checkpoints.
 
@@ -58,7 +71,7 @@ class RunningAverage:
         return {f"average.{name}": value.clone() for name, value in self.values.items()}
 
     def restore(self, tensors: Mapping[str, Tensor], steps: int) -> None:
-        """The inverse of `state`; other tensors may stand among them."""
+        """Load the average from the tensors of :meth:`state`; others among them are ignored."""
         named = self.named if steps else {}
         self.values = {name: tensors[f"average.{name}"].to(value).clone() for name, value in named.items()}
         self.steps = steps

@@ -1,0 +1,88 @@
+"""Training of networks without a latent variable, for baselines: epochs, EMA, early stopping, best weights.
+
+    fitted, scale = build_networks(config, corpus)  # model and guide, untrained
+
+    def loss(batch: Batch, step: int) -> Tensor:
+        return full_text_loss(fitted.model, batch) / (len(batch) * scale)
+
+    def score() -> float:
+        return sum(float(full_text_loss(fitted.model, batch)) for batch in dev)
+
+    train_networks(fitted, corpus.train, loss, score)
+
+Optimiser, batches, annealing and number of steps are those of a fit (:mod:`pyro_rationale.training.trainer`), so that a
+baseline and a fit with the same options are comparable. There is no control of the rate, no recovery, no checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.training.annealing import anneal_progress, cosine_decay
+from pyro_rationale.training.checkpoint import load_weights, trained, weights_of
+from pyro_rationale.training.ema import RunningAverage
+from pyro_rationale.training.rate_control import Schedule
+
+Loss = Callable[[Batch, int], Tensor]
+Score = Callable[[], float]
+
+
+def train_networks(
+    fitted: FittedModel,
+    documents: Sequence[Document],
+    loss: Loss,
+    score: Score | None = None,
+    patience: int | None = None,
+) -> None:
+    """Minimise a loss by Adam for `--steps` steps, rounded up to whole epochs; the best weights are loaded at the end.
+
+    Args:
+        fitted: model and guide to train, on their device; its configuration has the options.
+        documents: training documents.
+        loss: loss per document of a batch, on its device, at a step.
+        score: computed after each epoch, without gradients and with random numbers of its own; lower is better, and
+            the weights of the best epoch are kept. Without it the last weights are.
+        patience: stop after so many epochs without a better score; by default never.
+    """
+    options = fitted.config.train
+    named = trained(fitted.model, fitted.guide)
+    schedule = Schedule(0.0, options.anneal, fitted.config.model.rate)
+    optimizer = torch.optim.Adam(named.values(), lr=options.learning_rate)
+    decay = LambdaLR(optimizer, lambda step: cosine_decay(anneal_progress(schedule, step, options.steps)))
+    average = RunningAverage(named, options.ema)
+    batches = BucketedBatches(documents, fitted.vocabulary, fitted.spec, options.batch_size, options.seed)
+    best_score, best_epoch, best_weights = math.inf, 0, {}
+    step = epoch = 0
+    while step < options.steps and (patience is None or epoch - best_epoch < patience):
+        fitted.model.train()
+        fitted.guide.train()
+        for batch in batches.epoch(epoch):
+            optimizer.zero_grad()
+            loss(batch.to(fitted.device), step).backward()
+            torch.nn.utils.clip_grad_norm_(named.values(), options.clip)
+            optimizer.step()
+            decay.step()
+            if schedule.finished(step):
+                average.update()
+            step += 1
+        epoch += 1
+        if score is None:
+            continue
+        fitted.eval()
+        with average.applied(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            current = score()
+            if current < best_score:
+                best_score, best_epoch, best_weights = current, epoch, weights_of(fitted.model, fitted.guide)
+    if best_weights:
+        load_weights(fitted, best_weights)
+    else:
+        average.swap()
