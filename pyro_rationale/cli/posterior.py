@@ -7,7 +7,8 @@ against posterior, of the predictive check and of the importance weights (PNG), 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,24 @@ import click
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 
 from pyro_rationale.cli.evaluate import SPLITS, data_options, documents_of, is_foreign
 from pyro_rationale.data import load_corpus
-from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, RunError
-from pyro_rationale.fitted import FittedModel
+from pyro_rationale.fitted import EPOCHS, METRICS, FittedModel
+from pyro_rationale.inference.objectives.report import objective_report
 from pyro_rationale.inference.posterior.psis import TRUSTED
 from pyro_rationale.optional import optional
 from pyro_rationale.options import given, options_from
 from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
-from pyro_rationale.prediction.predictor import PredictOptions, read
+from pyro_rationale.prediction.predictor import PredictOptions, Reading, read
 from pyro_rationale.reporting.plots import posterior_figures
-from pyro_rationale.storage import remove_leftovers, write_bytes
+from pyro_rationale.storage import read_json, remove_leftovers, write_bytes
+from pyro_rationale.training.history import read_history
 
 FILE, REPORT, FOLDER = "posterior.nc", "report.html", "inspect"
 FIGURES = ("rate", "spans", "predictive", "khat")
@@ -79,46 +81,49 @@ def inspect(
     size = Size(samples, chains)
     torch.set_num_threads(threads)
     fitted = FittedModel.load(folder, device)
-    place = out or folder / FOLDER
-    check_place(place, report, force)
+    results = out or folder / FOLDER
+    check_folder(results, report, force)
     check_extras(report)
     data = data_options(fitted.config.data, flags, given())
     if split == "auto":
         split = "all" if is_foreign(data, fitted.config.data) else "test"
     documents = documents_of(load_corpus(data, fitted.spec), split)[:number]
-    make_folder(place)
-    remove_leftovers(place / FILE)
-    told = Console(stderr=True)
-    with_progress(
-        lambda step: write_posterior(place / FILE, fitted, documents, size, seed, step), len(documents), told, quiet
-    )
-    with open_groups(place / FILE) as groups:
-        drawn = draw(place, groups)
-        written = [FILE, *drawn]
+    make_folder(results)
+    remove_leftovers(results / FILE)
+    with progress_bar("drawing", len(documents), quiet) as advance:
+        write_posterior(results / FILE, fitted, documents, size, seed, advance)
+    with open_groups(results / FILE) as groups:
+        written = [FILE, *draw(results, groups)]
         summary = summarise(groups)
-    if report:
-        write_page(place / REPORT, fitted, documents, folder, f"{data.data} ({split})", size, seed, told, quiet)
-        written.append(REPORT)
+        if report:
+            options = PredictOptions(samples=size.chains * size.draws, seed=seed)  # the draws of the file
+            with progress_bar("reading", len(documents), quiet) as advance:
+                predictions = []
+                for prediction in read(fitted, documents, options):
+                    predictions.append(prediction)
+                    advance()
+            write_page(results / REPORT, fitted, predictions, folder, f"{data.data} ({split})", options, groups)
+            written.append(REPORT)
     console = Console(highlight=False)
     console.print(summary)
-    console.print(f"written to {place}: {', '.join(written)}", soft_wrap=True, markup=False)
+    console.print(f"written to {results}: {', '.join(written)}", soft_wrap=True, markup=False)
 
 
 # Before the work.
 
 
-def check_place(place: Path, report: bool, force: bool) -> None:
+def check_folder(results: Path, report: bool, force: bool) -> None:
     """Make sure that nothing is overwritten that should not be.
 
     Raises:
         RunError: the folder is a file, or holds results.
     """
-    if place.exists() and not place.is_dir():
-        raise RunError(f"--out {place}: is a file; name a folder")
+    if results.exists() and not results.is_dir():
+        raise RunError(f"--out {results}: is a file; name a folder")
     names = [FILE, *(f"{name}.png" for name in FIGURES), *([REPORT] if report else [])]
-    there = [name for name in names if (place / name).exists()]
+    there = [name for name in names if (results / name).exists()]
     if there and not force:
-        raise RunError(f"{place / there[0]}: is there already; replace it with --force, or change --out")
+        raise RunError(f"{results / there[0]}: is there already; replace it with --force, or change --out")
 
 
 def check_extras(report: bool) -> None:
@@ -135,37 +140,37 @@ def check_extras(report: bool) -> None:
         optional("jinja2", "the report (or give --no-report) needs")
 
 
-def make_folder(place: Path) -> None:
+def make_folder(results: Path) -> None:
     """The folder for the results.
 
     Raises:
         ConfigError: it cannot be made, or written to.
     """
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        write_bytes(place / ".probe", b"")
-        (place / ".probe").unlink()
+        results.mkdir(parents=True, exist_ok=True)
+        write_bytes(results / ".probe", b"")
+        (results / ".probe").unlink()
     except OSError as problem:
-        raise ConfigError(f"--out {place}: cannot be written to ({problem.strerror}); name another folder") from None
+        raise ConfigError(f"--out {results}: cannot be written to ({problem.strerror}); name another folder") from None
 
 
 # The work.
 
 
-def with_progress(work: Callable[[Callable[[], object]], object], steps: int, told: Console, quiet: bool) -> None:
-    """Calls `work` with a function that it calls `steps` times, and shows how far it is where somebody looks."""
-    from rich.progress import Progress
+@contextmanager
+def progress_bar(name: str, steps: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A bar on standard error, if that is a terminal; gives the function that advances it."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task(name, total=steps)
+        yield lambda: bar.advance(task)
 
-    with Progress(console=told, transient=True, disable=quiet or not told.is_terminal) as bar:
-        task = bar.add_task("drawing", total=steps)
-        work(lambda: bar.advance(task))
 
-
-def draw(place: Path, groups: Any) -> list[str]:
+def draw(results: Path, groups: Any) -> list[str]:
     """All figures as PNG; the names of their files. One that these draws do not have is removed, if it is there."""
     made = posterior_figures(groups)
     for name in FIGURES:
-        path = place / f"{name}.png"
+        path = results / f"{name}.png"
         if name not in made:
             path.unlink(missing_ok=True)
             continue
@@ -178,22 +183,29 @@ def draw(place: Path, groups: Any) -> list[str]:
 def write_page(
     path: Path,
     fitted: FittedModel,
-    documents: Sequence[Document],
+    predictions: Sequence[Reading],
     folder: Path,
     data: str,
-    size: Size,
-    seed: int,
-    told: Console,
-    quiet: bool,
+    options: PredictOptions,
+    groups: Any,
 ) -> None:
-    """The report, of the same draws: they are seeded by the texts."""
-    from pyro_rationale.reporting.html import contents_of, write_report
+    """The report of the stored draws."""
+    from pyro_rationale.reporting.html import build_report, write_report
 
-    options = PredictOptions(samples=size.chains * size.draws, seed=seed)
-    readings: Iterable[Any] = read(fitted, documents, options)
-    shown = not quiet and told.is_terminal
-    readings = track(readings, "reading", len(documents), console=told, transient=True, disable=not shown)
-    write_report(path, contents_of(fitted, readings, folder, options, data, seed=seed))
+    documents = [prediction.document for prediction in predictions]
+    report = build_report(
+        predictions,
+        options,
+        fitted.config,
+        fitted.spec,
+        fitted.name,
+        data=data,
+        metrics=objective_report(fitted, documents, seed=options.seed),
+        history=read_history(folder / EPOCHS) if (folder / EPOCHS).is_file() else (),
+        stored=read_json(folder / METRICS) if (folder / METRICS).is_file() else None,
+        draws=groups,
+    )
+    write_report(path, report)
 
 
 def summarise(groups: Any) -> Table:

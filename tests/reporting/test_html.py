@@ -20,19 +20,25 @@ from hypothesis import strategies as st
 
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.inference_data import Size, write_posterior
+from pyro_rationale.prediction.netcdf import open_groups
 from pyro_rationale.prediction.predictor import PredictOptions
 from pyro_rationale.prediction.predictor import read as read_all
-from pyro_rationale.reporting.html import contents_of, write_report
-from pyro_rationale.reporting.html.charts import BOTTOM, LEFT, RIGHT, TOP, frame, ticks
-from pyro_rationale.reporting.html.contents import measure
-from pyro_rationale.reporting.html.figures import scatter_charts, training_charts
-from pyro_rationale.reporting.html.page import render
+from pyro_rationale.reporting.html import ReportContext, build_report, render, write_report
+from pyro_rationale.reporting.html.build import measure
+from pyro_rationale.reporting.html.charts import (
+    events,
+    prediction_charts,
+    prior_posterior_charts,
+    reliability_charts,
+    training_charts,
+)
 from pyro_rationale.reporting.html.payload import clean, pack, pieces, runs
-from pyro_rationale.reporting.html.prior_posterior import run_lengths, selection_of, span_edges
-from pyro_rationale.training.history import EpochRecord
+from pyro_rationale.reporting.plots.posterior import MaskDraws
+from pyro_rationale.storage import read_json
+from pyro_rationale.training.history import EpochRecord, read_history
 from tests.support.report_pages import BINARY, CLASSES, NASTY, RATING, Drawn, contents, parse, read
 from tests.support.small_fit import whole
 
@@ -234,14 +240,14 @@ def test_what_is_not_known_is_not_there() -> None:
     one = read("good beer", gold=False)
     bare = replace(one, document=replace(one.document, targets=(float("nan"),)), interval=None, alternatives=())
     assert pack(bare).keys() == {"i", "t", "o", "p", "k", "v"}
-    page = render(replace(contents(), documents=(bare,), history=(), selection=None, reliability=()))
+    page = render(replace(contents(), documents=(bare,), sections=()))
     for absent in ("<svg", "no gold word", "largest error", "<table"):
         assert absent not in page
     assert "unknown" in page
     assert runs((True, True, False, True)) == [0, 2, 3, 4]
     assert runs(()) == []
     with pytest.raises(ValueError, match="one per word of row 0"):
-        replace(one, kept=(True,))
+        pack(replace(one, kept=(True,)))
 
 
 @pytest.mark.parametrize("spec", [BINARY, CLASSES], ids=["binary", "classes"])
@@ -251,100 +257,109 @@ def test_classes_are_named(spec: TargetSpec) -> None:
     assert {"binary": "negative (75%)", "multiclass": "stout (70%)"}[spec.kind] in said
     assert spec.classes[1] in said
     assert page.data()["classes"] == list(spec.classes)
-    assert scatter_charts(contents("good beer", spec=spec)) == []
+    assert list(prediction_charts([read("good beer", spec=spec)], spec)) == []
 
 
 # Charts.
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
-def test_ticks_are_round_and_enclose(low: float, width: float) -> None:
-    if low + width <= low:
-        return
-    found = ticks(low, low + width)
-    slack = 1e-6 * max(abs(low), width)
-    assert found[0] <= low + slack
-    assert found[-1] >= low + width - slack
-    assert 2 <= len(found) <= 8
-    assert ticks(1, 4, most=7, whole=True) == [1, 2, 3, 4]
-
-
-def test_points_are_where_they_belong() -> None:
-    axes = frame([1.0, 3.0], [0.0, 10.0])
-    assert axes.path([(1, 0), (2, 5), (3, 10)]) == f"M{LEFT:g} {BOTTOM:g}L{(LEFT + RIGHT) / 2:g} 105L{RIGHT:g} {TOP:g}"
-    assert axes.path([(1, 0), (2, float("nan")), (3, 10)]) == f"M{LEFT:g} {BOTTOM:g}M{RIGHT:g} {TOP:g}"
-    (bar,) = axes.bars([1.0, 2.0, 3.0], [10.0, 0.0], gap=0.0)
-    assert (bar.x, bar.y, bar.width, bar.height) == (LEFT, TOP, (RIGHT - LEFT) / 2, BOTTOM - TOP)
-    flat = frame([1.0], [2.0])  # one epoch, one value
-    assert LEFT < flat.x(1.0) < RIGHT
-    assert TOP < flat.y(2.0) < BOTTOM
+def test_charts_are_small_and_take_their_colours_from_the_page() -> None:
+    """No style attribute, which the policy forbids, no colour of its own, and ids that no other chart has."""
+    charts = [chart for section in contents().sections for chart in section.charts]
+    assert len(charts) == 8
+    for chart in charts:
+        assert 1_000 < len(chart.drawing) < 8_000
+        assert not re.search(r'style=|#[0-9a-f]{6}|class=|<metadata|xlink', chart.drawing)
+    page = render(contents())
+    ids = set(re.findall(r' id="([^"]+)"', page))
+    assert set(re.findall(r'(?:url\(|<use href=")#([\w-]+)', page)) <= ids
+    variables = set(re.findall(r"var\((--[\w-]+)\)", page.partition("</style>")[2]))
+    assert variables <= set(re.findall(r"(--[\w-]+):", STYLE))
 
 
 def test_curves_of_what_was_recorded() -> None:
     old = [EpochRecord(e, e, 0.1 * e, 0.2, 0.2, 0.0, 0.5, dev_error=0.1, event="best" * (e == 2)) for e in (1, 2, 3)]
-    charts = {chart.id: chart for chart in training_charts(old, "regression")}
-    assert charts.keys() == {"chart-loss", "chart-share", "chart-error"}  # no ELBO in that run
-    assert [line.name for line in charts["chart-share"].lines] == ["in training", "target"]
+    charts = {chart.id: chart for chart in training_charts(old)}
+    assert charts.keys() == {"chart-loss", "chart-rate", "chart-error"}  # no ELBO in that run
+    assert charts["chart-rate"].header == ("epoch", "step", "training, expected", "target")
     assert charts["chart-error"].notes == ("Epoch 2 was chosen.",)
-    assert charts["chart-loss"].rows[2] == ("3", "0.3")
-    assert training_charts([], "regression") == []
+    assert charts["chart-loss"].rows[2] == ("3", "3", "0.3")
+    assert list(training_charts([])) == []
+
+
+def test_consecutive_epochs_of_one_event_are_told_together() -> None:
+    words = ["", "stopped", "stopped", "best", "stopped"]
+    history = [EpochRecord(i, i, 0.1, 0.2, 0.2, 0.0, 0.5, event=event) for i, event in enumerate(words, 1)]
+    assert events(history) == ("Epochs 2 to 3: stopped.", "Epoch 5: stopped.")
 
 
 # From a run.
 
 
-def test_runs_of_ones() -> None:
-    masks = torch.tensor([[1, 1, 0, 1, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1, 1, 1]])
-    assert run_lengths(masks).tolist() == [2, 1, 3, 8]
-    assert span_edges(np.array([1.0, 2.0]), np.array([])).tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
-
-
-def test_prior_and_posterior_are_drawn_as_they_are() -> None:
+def test_a_report_of_a_run_says_what_evaluate_says(tmp_path: Path) -> None:
+    pytest.importorskip("h5netcdf")
     fitted = FittedModel.load(whole(guide="chain"), "cpu")
     documents = load_corpus(fitted.config.data, fitted.spec).test
-    asked = ChainPrior.from_rate_span(0.4, 3.0)
-    before = torch.random.get_rng_state()
-    found = selection_of(fitted, documents, asked, draws=400)
-    assert torch.equal(before, torch.random.get_rng_state())
-    for shares in (found.rate.prior, found.rate.posterior, found.rate.asked, found.span.prior, found.span.asked):
-        assert shares is not None
-        assert sum(shares) == pytest.approx(1.0)
-    expected = {"prior": 0.0, "asked": 0.0}
-    for document in documents:  # exact, word by word
-        lengths = torch.tensor([len(document.tokens)])
-        for name, prior in (("prior", fitted.model.prior), ("asked", asked)):
-            expected[name] += float(prior.distribution(lengths, int(lengths)).mean.mean()) / len(documents)
-    assert found.rate.prior_mean == pytest.approx(expected["prior"], abs=0.02)
-    assert found.rate.asked_mean == pytest.approx(expected["asked"], abs=0.02)
-    assert found.asked["rate"] == pytest.approx(0.4)
-    readings = list(read_all(fitted, documents, PredictOptions(samples=1)))
-    marginals = np.mean([np.mean(reading.inclusion) for reading in readings])
-    assert found.rate.posterior_mean == pytest.approx(marginals, abs=0.02)
-    assert selection_of(fitted, documents, fitted.model.prior, draws=2).rate.asked is None
-    with pytest.raises(ValueError, match="at least one document"):
-        selection_of(fitted, [])
+    write_posterior(tmp_path / "posterior.nc", fitted, documents, Size(40, 4))
+    options = PredictOptions(samples=40)
+    stored = read_json(whole(guide="chain") / "metrics.json")
 
+    def report() -> ReportContext:
+        with open_groups(tmp_path / "posterior.nc") as draws:
+            return build_report(
+                list(read_all(fitted, documents, options)), options, fitted.config, fitted.spec, fitted.name,
+                history=read_history(whole(guide="chain") / "epochs.jsonl"), stored=stored, draws=draws,
+            )  # fmt: skip
 
-def test_a_report_of_a_run_says_what_evaluate_says(tmp_path: Path) -> None:
-    folder = whole(guide="chain")
-    fitted = FittedModel.load(folder, "cpu")
-    documents = load_corpus(fitted.config.data, fitted.spec).test
-    found = contents_of(fitted, read_all(fitted, documents), folder, data="planted")
-    metrics = evaluate_documents(fitted, documents)
+    found = report()
     measured = measure(found.documents, fitted.spec)
     assert 0.0 <= measured.pop("covered") <= 1.0
-    assert measured == pytest.approx(metrics, abs=1e-5)
-    assert len(found.history) == 3
-    assert [one.name for one in found.reliability] == ["annotated rationale", "rating words"]
-    assert found.reliability[0].curve.count.sum() == sum(len(document.tokens) for document in documents)
+    assert measured == pytest.approx(evaluate_documents(fitted, documents), abs=1e-5)
     labels = {tile.label for tile in found.tiles}
-    assert {"squared error", "words kept", "nothing kept", "precision", "opinion recall", "ELBO"} <= labels
+    assert {"squared error", "words kept", "nothing kept", "precision", "opinion recall"} <= labels
+    assert [len(section.charts) for section in found.sections] == [4, 2, 2]
     write_report(tmp_path / "report.html", found)
     page = parse((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert len(page.data()["documents"]) == len(documents)
     assert [len(document["p"]) for document in page.data()["documents"]] == [len(d.tokens) for d in documents]
-    again = contents_of(fitted, read_all(fitted, documents), folder, data="planted")
-    assert render(again) == render(found)
+    assert render(report()) == render(found)
+
+
+def test_prior_and_posterior_are_those_of_the_stored_draws(tmp_path: Path) -> None:
+    pytest.importorskip("h5netcdf")
+    fitted = FittedModel.load(whole(guide="chain"), "cpu")
+    documents = load_corpus(fitted.config.data, fitted.spec).test
+    write_posterior(tmp_path / "posterior.nc", fitted, documents, Size(400, 4))
+    requested = {"rate": 0.4, "span": 3.0}
+    with open_groups(tmp_path / "posterior.nc") as draws:
+        masks = MaskDraws.of(draws)
+        assert np.array_equal(masks.rates, draws["posterior/rate"].values)
+        prior = {name: draws.attrs[f"prior_{name}"] for name in ("rate", "span")}
+        kept, span = prior_posterior_charts(masks, prior, requested)
+    rows = np.array([[float(cell.removesuffix(" %")) for cell in row[1:]] for row in kept.rows])
+    assert rows.sum(0) == pytest.approx([100.0, 100.0], abs=1.0)
+    assert f"mean {masks.rates.mean():.3g} a posteriori, {masks.prior_rates.mean():.3g} a priori" in kept.description
+    assert "Prior asked for: 40 % of the words, in runs of 3." in kept.notes
+    assert "prior asked for, mean 0.400" in kept.drawing
+    assert "prior asked for, mean 3.00 words" in span.drawing
+    readings = list(read_all(fitted, documents, PredictOptions(samples=1)))
+    assert masks.rates.mean() == pytest.approx(np.mean([np.mean(r.inclusion) for r in readings]), abs=0.02)
+    expected = 0.0
+    for document in documents:  # exact, word by word
+        lengths = torch.tensor([len(document.tokens)])
+        expected += float(fitted.model.prior.distribution(lengths, int(lengths)).mean.mean()) / len(documents)
+    assert masks.prior_rates.mean() == pytest.approx(expected, abs=0.02)
+    kept, _ = prior_posterior_charts(masks, prior, prior)
+    assert "asked for" not in kept.drawing
+    assert [note.partition(":")[0] for note in kept.notes] == ["Prior"]
+
+
+def test_reliability_is_of_all_words_with_gold() -> None:
+    one = read("good, bad and ugly")
+    (chart,) = reliability_charts([one, read("no gold here", gold=False)])
+    assert sum(int(row[3]) for row in chart.rows) == len(one.document.tokens)
+    assert {row[0] for row in chart.rows} == {"annotated rationale"}
+    assert list(reliability_charts([read("no gold here", gold=False)])) == []
 
 
 def test_errors_are_of_what_was_expected_and_not_of_what_is_shown() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
@@ -11,16 +12,15 @@ import numpy as np
 
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.documents import from_text
-from pyro_rationale.evaluation.calibration import Curve
-from pyro_rationale.reporting.html import (
-    Histogram,
-    OtherRationale,
-    ReadDocument,
-    Reliability,
-    ReportContents,
-    Selection,
-    Tile,
+from pyro_rationale.prediction.predictor import Alternative, Reading
+from pyro_rationale.reporting.html import ReportContext, Section, Tile
+from pyro_rationale.reporting.html.charts import (
+    prediction_charts,
+    prior_posterior_charts,
+    reliability_charts,
+    training_charts,
 )
+from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.training.history import EpochRecord
 
 RATING = TargetSpec("regression", ("taste",), ((0.0, 5.0),))
@@ -38,7 +38,7 @@ NASTY = (
 )
 
 
-def read(text: str, number: int = 0, gold: bool = True, spec: TargetSpec = RATING) -> ReadDocument:
+def read(text: str, number: int = 0, gold: bool = True, spec: TargetSpec = RATING) -> Reading:
     """A reading of a text: every third word kept, the first three gold."""
     document = from_text(f"row {number}", text, (3.0 if spec is RATING else 1.0,), 10_000)
     words = len(document.tokens)
@@ -46,29 +46,47 @@ def read(text: str, number: int = 0, gold: bool = True, spec: TargetSpec = RATIN
     marked = tuple(i < 3 for i in range(words)) if gold else None
     document = Document(document.id, text, document.tokens, document.offsets, document.targets, marked)
     values = {"regression": (2.5,), "binary": (0.25,), "multiclass": (0.2, 0.7, 0.1)}[spec.kind]
-    others = (OtherRationale(kept, 0.6, -0.5, values), OtherRationale((False,) * words, 0.4, -0.9, values))
-    return ReadDocument(
-        document, tuple(i % 21 / 20 for i in range(words)), kept, values,
-        ((1.0, 4.0),) if spec is RATING else None, others,
-    )  # fmt: skip
+    return Reading(
+        document=document,
+        inclusion=tuple(i % 21 / 20 for i in range(words)),
+        mode=kept,
+        kept=kept,
+        values=values,
+        expected=values,
+        averaged=values,
+        sd=(1.0,) if spec is RATING else None,
+        interval=((1.0, 4.0),) if spec is RATING else None,
+        alternatives=(Alternative(kept, -0.5, 0.6, values), Alternative((False,) * words, -0.9, 0.4, values)),
+    )
 
 
-def contents(*texts: str, spec: TargetSpec = RATING, title: str = "A run") -> ReportContents:
+@cache
+def sections(spec: TargetSpec = RATING) -> tuple[Section, ...]:
+    """Every chart that a report can have, of two texts."""
+    history = (
+        EpochRecord(1, 10, 0.5, 0.8, 0.5, 0.1, 0.5, 0.3, 0.4, dev_elbo=-9.0),
+        EpochRecord(2, 20, -0.1, 0.3, 0.2, 0.1, 0.5, 0.1, 0.2, dev_elbo=-7.5, event="best"),
+    )
+    rates = np.linspace(0.0, 1.0, 40)
+    draws = MaskDraws(rates**2, rates, np.array([9, 3, 1]), np.array([5, 4, 3]))
+    readings = [read("good beer", spec=spec), read("bad beer", 1, spec=spec)]
+    charts = {
+        "training": training_charts(history),
+        "selection": prior_posterior_charts(draws, {"rate": 0.1, "span": 1.5}, {"rate": 0.2, "span": 2.0}),
+        "quality": [*prediction_charts(readings, spec), *reliability_charts(readings)],
+    }
+    return tuple(Section(name, name, tuple(made)) for name, made in charts.items())
+
+
+def contents(*texts: str, spec: TargetSpec = RATING, title: str = "A run") -> ReportContext:
     """A report that has everything."""
-    bins = Histogram((0.0, 0.5, 1.0), (0.75, 0.25), (0.25, 0.75), 0.3, 0.6, (0.5, 0.5), 0.4, True)
-    curve = Curve(*(np.array(v) for v in ([0.0, 0.5], [0.5, 1.0], [9, 3], [0.2, 0.7], [0.1, 0.8])))
-    return ReportContents(
+    return ReportContext(
         title=title,
         spec=spec,
         documents=tuple(read(text, i, spec=spec) for i, text in enumerate(texts)),
         facts=(("run", title),),
         tiles=(Tile("documents", str(len(texts)), title),),
-        history=(
-            EpochRecord(1, 10, 0.5, 0.8, 0.5, 0.1, 0.5, 0.3, 0.4, dev_elbo=-9.0),
-            EpochRecord(2, 20, -0.1, 0.3, 0.2, 0.1, 0.5, 0.1, 0.2, dev_elbo=-7.5, event="best"),
-        ),
-        selection=Selection(bins, bins, 20, {"rate": 0.2, "span": 2.0}, {"rate": 0.1, "span": 1.5}),
-        reliability=(Reliability("annotated rationale", curve, 0.01, 0.03, 0.2),),
+        sections=sections(),
         version="0.0",
     )
 

@@ -1,25 +1,7 @@
-"""One self-contained HTML page about a fitted run: figures, charts, and documents with their rationales."""
+"""One self-contained HTML page about a fitted run: key figures, charts, and documents with their rationales."""
 
-from pyro_rationale.reporting.html.contents import contents_of
-from pyro_rationale.reporting.html.page import write_report
-from pyro_rationale.reporting.html.records import (
-    Histogram,
-    OtherRationale,
-    ReadDocument,
-    Reliability,
-    ReportContents,
-    Selection,
-    Tile,
-)
+from pyro_rationale.reporting.html.build import build_report
+from pyro_rationale.reporting.html.context import Chart, ReportContext, Section, Tile
+from pyro_rationale.reporting.html.render import render, write_report
 
-__all__ = [
-    "Histogram",
-    "OtherRationale",
-    "ReadDocument",
-    "Reliability",
-    "ReportContents",
-    "Selection",
-    "Tile",
-    "contents_of",
-    "write_report",
-]
+__all__ = ["Chart", "ReportContext", "Section", "Tile", "build_report", "render", "write_report"]

@@ -1,188 +1,195 @@
-"""Charts as numbers: where lines, bars and ticks stand in a viewBox. A template draws them as SVG."""
+"""The report's charts: figures of `reporting.plots` as SVG, each with the words and the table that say the same."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING
 
-Point = tuple[float, float]
+import numpy as np
 
-WIDTH, HEIGHT = 380.0, 240.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 358.0, 12.0, 198.0
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.evaluation.calibration import Curve, Words, calibration_metrics
+from pyro_rationale.reporting.html.context import Chart
+from pyro_rationale.reporting.plots.calibration import plot_reliability
+from pyro_rationale.reporting.plots.posterior import (
+    Histogram,
+    MaskDraws,
+    plot_rates,
+    plot_spans,
+    rate_histogram,
+    span_histogram,
+)
+from pyro_rationale.reporting.plots.predictions import plot_predictions
+from pyro_rationale.reporting.plots.svg import draw_svg
+from pyro_rationale.reporting.plots.training import plot_training, recorded_series
 
+if TYPE_CHECKING:
+    from pyro_rationale.prediction.predictor import Reading
+    from pyro_rationale.training.history import EpochRecord
 
-@dataclass(frozen=True)
-class Scale:
-    """From values to places, linearly."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A labelled place on an axis."""
-
-    at: float
-    label: str
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line, or points alone if `path` is empty; styles and marker shapes go by `kind`."""
-
-    name: str
-    kind: str
-    path: str
-    marks: tuple[Point, ...] = ()
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A bar from the horizontal axis upwards."""
-
-    x: float
-    y: float
-    width: float
-    height: float
+TRAINING = {
+    "loss": "Training loss",
+    "rate": "Share of words kept in training",
+    "error": "Error on held-out texts",
+    "elbo": "ELBO on held-out texts",
+}
+SCATTERS = 4  # targets that get a chart of their own
+GOLD: dict[str, Callable[[Document], tuple[bool, ...] | None]] = {
+    "annotated rationale": lambda document: document.gold,
+    "rating words": lambda document: document.opinion,
+}
 
 
-@dataclass(frozen=True)
-class Chart:
-    """One figure.
-
-    Attributes:
-        id: of its HTML element.
-        title: above it.
-        says: what can be seen, for those who cannot see it.
-        x_label: with units.
-        y_label: with units.
-        x_ticks: places in the viewBox.
-        y_ticks: likewise.
-        lines: drawn in this order, above the bars.
-        bars: of one series.
-        bar_name: its name in the legend.
-        notes: below the legend, a paragraph each.
-        header: of the table of the same figures.
-        rows: of that table.
-    """
-
-    id: str
-    title: str
-    says: str
-    x_label: str
-    y_label: str
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    lines: tuple[Line, ...] = ()
-    bars: tuple[Bar, ...] = ()
-    bar_name: str = ""
-    notes: tuple[str, ...] = ()
-    header: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
+def training_charts(history: Sequence[EpochRecord]) -> Iterator[Chart]:
+    """Loss, rate and held-out figures; what was not recorded is left out."""
+    best = [record.epoch for record in history if "best" in record.event]
+    notes = {"loss": events(history), "error": tuple(f"Epoch {epoch} was chosen." for epoch in best[-1:])}
+    for quantity, title in TRAINING.items():
+        series = {name: values for name, (_, values) in recorded_series(history, quantity).items()}
+        if series:
+            known = {name: [value for value in values if math.isfinite(value)] for name, values in series.items()}
+            changes = "; ".join(f"{name} from {_plain(v[0])} to {_plain(v[-1])}" for name, v in known.items())
+            yield Chart(
+                f"chart-{quantity}",
+                title,
+                f"{title} over {len(history)} epochs: {changes}.",
+                draw_svg(partial(plot_training, history=history, quantity=quantity), quantity),
+                notes.get(quantity, ()),
+                ("epoch", "step", *series),
+                tuple(
+                    (str(record.epoch), str(record.step), *map(_plain, values))
+                    for record, *values in zip(history, *series.values(), strict=True)
+                ),
+            )
 
 
-@dataclass(frozen=True)
-class Frame:
-    """The two axes of a chart."""
-
-    x: Scale
-    y: Scale
-    x_ticks: tuple[Tick, ...] = field(default=())
-    y_ticks: tuple[Tick, ...] = field(default=())
-
-    def path(self, points: Sequence[Point]) -> str:
-        """A polyline through the points that are finite; a gap where one is not."""
-        pieces, pen = [], "M"
-        for x, y in points:
-            if math.isfinite(x) and math.isfinite(y):
-                pieces.append(f"{pen}{self.x(x):g} {self.y(y):g}")
-                pen = "L"
-            else:
-                pen = "M"
-        return "".join(pieces)
-
-    def marks(self, points: Sequence[Point]) -> tuple[Point, ...]:
-        """The places of the finite points."""
-        return tuple((self.x(x), self.y(y)) for x, y in points if math.isfinite(x) and math.isfinite(y))
-
-    def bars(self, edges: Sequence[float], heights: Sequence[float], gap: float = 1.0) -> tuple[Bar, ...]:
-        """A bar per bin, those of no height left out."""
-        floor = self.y(0.0)
-        found = []
-        for low, high, height in zip(edges, edges[1:], heights, strict=False):
-            left, right, top = self.x(low) + gap / 2, self.x(high) - gap / 2, self.y(height)
-            if floor - top > 0:
-                found.append(Bar(round(left, 1), top, round(right - left, 1), round(floor - top, 1)))
-        return tuple(found)
-
-    def steps(self, edges: Sequence[float], heights: Sequence[float]) -> str:
-        """The outline of a histogram."""
-        points = [(edges[0], 0.0)]
-        for low, high, height in zip(edges, edges[1:], heights, strict=False):
-            points += [(low, height), (high, height)]
-        return self.path([*points, (edges[-1], 0.0)])
+def events(history: Sequence[EpochRecord]) -> tuple[str, ...]:
+    """What happened in training, consecutive epochs of one event together."""
+    lines = []
+    for event, group in groupby(history, key=lambda record: record.event):
+        epochs = [record.epoch for record in group]
+        if event not in ("", "best"):
+            which = f"Epoch {epochs[0]}" if len(epochs) == 1 else f"Epochs {epochs[0]} to {epochs[-1]}"
+            lines.append(f"{which}: {event}.")
+    return tuple(lines)
 
 
-def frame(
-    xs: Sequence[float],
-    ys: Sequence[float],
-    x_text: Callable[[float], str] | None = None,
-    y_text: Callable[[float], str] | None = None,
-    whole: bool = False,
-) -> Frame:
-    """Axes that hold all finite values, with round ticks.
+def prior_posterior_charts(
+    draws: MaskDraws, prior: Mapping[str, float], requested: Mapping[str, float] | None = None
+) -> Iterator[Chart]:
+    """Shares of words kept and lengths of runs, a priori and a posteriori.
 
     Args:
-        xs: values along.
-        ys: values up.
-        x_text: how tick labels read; default: as plain numbers.
-        y_text: likewise.
-        whole: only whole numbers along.
+        draws: of the stored masks.
+        prior: `rate` and `span` of the prior that the draws are from.
+        requested: likewise of the prior that was asked for, if the run wrote it down.
     """
-    x_at, y_at = ticks(*_extent(xs), most=7, whole=whole), ticks(*_extent(ys), most=5)
-    x_low, x_high = _extent(xs)
-    x = Scale(x_low, x_high, LEFT, RIGHT)
-    y = Scale(min(y_at[0], *_extent(ys)), max(y_at[-1], *_extent(ys)), BOTTOM, TOP)
-    return Frame(
-        x,
-        y,
-        tuple(Tick(x(v), (x_text or plain)(v)) for v in x_at if x_low <= v <= x_high),
-        tuple(Tick(y(v), (y_text or plain)(v)) for v in y_at),
+    moved = requested is not None and any(
+        not math.isclose(requested[name], prior[name], rel_tol=1e-3) for name in ("rate", "span")
+    )
+    names = ["Prior in use", "Prior asked for"] if moved else ["Prior"]
+    notes = tuple(
+        f"{name}: {_percent(each['rate'])} of the words, in runs of {each['span']:.3g}."
+        for name, each in zip(names, (prior, requested), strict=False)
+        if each is not None
+    )
+    line = requested if moved and requested is not None else {"rate": math.nan, "span": math.nan}
+    rates = rate_histogram(draws.rates, draws.prior_rates)
+    drawing = draw_svg(lambda axes: plot_rates(axes, draws.rates, draws.prior_rates, line["rate"]), "kept")
+    lows = [_percent(low) for low in rates.edges[:-1]]
+    yield _histogram_chart("kept", "Share of words kept", rates, drawing, notes, "words kept, from", lows)
+    runs = span_histogram(draws.runs, draws.prior_runs)
+    drawing = draw_svg(lambda axes: plot_spans(axes, draws.runs, draws.prior_runs, line["span"]), "span")
+    lows = [str(1 + i) for i in range(len(runs.prior))]
+    yield _histogram_chart("span", "Length of runs of kept words", runs, drawing, (), "words", lows)
+
+
+def _histogram_chart(
+    id: str, title: str, bins: Histogram, drawing: str, notes: tuple[str, ...], header: str, lows: list[str]
+) -> Chart:
+    if bins.open:
+        lows[-1] += " and more"
+        notes = (*notes, "The last bin also holds what lies above it.")
+    rows = tuple((low, _percent(a), _percent(b)) for low, a, b in zip(lows, bins.posterior, bins.prior, strict=True))
+    means = [_plain(mean) for mean in bins.means]
+    description = f"{title}: mean {means[0]} a posteriori, {means[1]} a priori."
+    return Chart(f"chart-{id}", title, description, drawing, notes, (header, "posterior", "prior"), rows)
+
+
+def prediction_charts(predictions: Sequence[Reading], spec: TargetSpec) -> Iterator[Chart]:
+    """Predicted against true ratings, a chart per target; none for classes."""
+    if spec.kind != "regression":
+        return
+    for target, name in enumerate(spec.names[:SCATTERS]):
+        known = [p for p in predictions if p.document.targets and math.isfinite(p.document.targets[target])]
+        if known:
+            truth = np.array([prediction.document.targets[target] for prediction in known])
+            values = np.array([prediction.values[target] for prediction in known])
+            error = f"ean squared error {np.mean((values - truth) ** 2):.3g}"
+            yield Chart(
+                f"chart-scatter-{target}",
+                f"Predicted against true: {name}",
+                f"Predicted against true {name} of {len(known)} documents, m{error}.",
+                draw_svg(
+                    partial(plot_predictions, truth=truth, predicted=values, scale=spec.ranges[target]),
+                    f"scatter{target}",
+                ),
+                (f"M{error} of the values shown.",),
+            )
+
+
+def reliability_charts(predictions: Sequence[Reading]) -> Iterator[Chart]:
+    """Inclusion probabilities against each kind of gold that some document has, in one chart; none without gold."""
+    curves: dict[str, Curve] = {}
+    notes = []
+    for name, gold_of in GOLD.items():
+        words = words_of(predictions, gold_of)
+        if words is None:
+            continue
+        values = calibration_metrics(words, bins=10)
+        whole, ambiguous = values["all"], values["contested"]
+        curves[name] = Curve(**{key: np.array(value) for key, value in whole["curve"].items()})
+        hard = "" if ambiguous is None else f"; {ambiguous['ece']:.3f} over words with P > 0.05 or gold"
+        notes.append(f"{name}: {whole['ece']:.3f} ({whole['ece_low']:.3f} to {whole['ece_high']:.3f}){hard}.")
+    if curves:
+        yield Chart(
+            "chart-reliability",
+            "Inclusion probabilities against gold",
+            f"Reliability curve. Expected calibration error: {' '.join(notes)}",
+            draw_svg(lambda axes: plot_reliability(axes, curves), "reliability"),
+            ("Expected calibration error, with its 95 % interval:", *notes),
+            ("gold", "mean probability", "share of gold", "words"),
+            tuple(
+                (name, _percent(said), _percent(seen), f"{int(count):,}")
+                for name, curve in curves.items()
+                for said, seen, count in zip(curve.said, curve.seen, curve.count, strict=True)
+            ),
+        )
+
+
+def words_of(
+    predictions: Sequence[Reading], gold_of: Callable[[Document], tuple[bool, ...] | None]
+) -> Words | None:
+    """The words of all documents with a rationale of this kind; `None` if no word is in one."""
+    marked = [(i, p, gold_of(p.document)) for i, p in enumerate(predictions) if p.inclusion]
+    known = [(i, p, gold) for i, p, gold in marked if gold is not None]
+    if not any(any(gold) for _, _, gold in known):
+        return None
+    return Words(
+        np.concatenate([p.inclusion for _, p, _ in known]).clip(0.0, 1.0),
+        np.concatenate([np.array(gold, dtype=bool) for _, _, gold in known]),
+        np.concatenate([np.full(len(gold), i) for i, _, gold in known]),
     )
 
 
-def _extent(values: Sequence[float]) -> tuple[float, float]:
-    finite = [v for v in values if math.isfinite(v)] or [0.0, 1.0]
-    low, high = min(finite), max(finite)
-    if high - low > 1e-12 * max(abs(low), abs(high)):
-        return low, high
-    half = abs(low) / 2 or 0.5
-    return low - half, high + half
+def _plain(value: float) -> str:
+    """Three digits, and a proper minus sign."""
+    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
 
 
-def ticks(low: float, high: float, most: int = 5, whole: bool = False) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) that enclose `low` to `high`, about `most` of them."""
-    rough = (high - low) / most
-    size = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * size for m in (1, 2, 5, 10) if m * size >= rough * (1 - 1e-9))
-    if whole:
-        step = max(1.0, round(step))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
-
-
-def plain(value: float) -> str:
-    """A tick label with a proper minus sign."""
-    return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")
-
-
-def percent(value: float) -> str:
-    """A share as a tick label."""
-    return f"{100 * value:.4g} %".replace("-", "\N{MINUS SIGN}")
+def _percent(value: float) -> str:
+    """A share with three digits, and a proper minus sign."""
+    return f"{100 * value:.3g} %".replace("-", "\N{MINUS SIGN}")

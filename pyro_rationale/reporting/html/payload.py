@@ -8,11 +8,13 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.reporting.console import harmless, snippets
-from pyro_rationale.reporting.html.records import ReadDocument
+
+if TYPE_CHECKING:
+    from pyro_rationale.prediction.predictor import Reading
 
 UNREAD_SHOWN = 200  # characters of a tail that the model did not read
 LEVELS = 10  # of shading
@@ -33,7 +35,7 @@ def clean(text: str) -> str:
     return _UNPAIRED.sub("\ufffd", harmless(text))
 
 
-def pack(read: ReadDocument) -> dict[str, Any]:
+def pack(read: Reading) -> dict[str, Any]:
     """What the script needs of a document, under one-letter names.
 
     `i` id; `t` text; `o` gap before each word and its length, in UTF-16 units as scripts count; `p` inclusion in
@@ -42,6 +44,9 @@ def pack(read: ReadDocument) -> dict[str, Any]:
     of characters that are left out at the end. What is not known is left out.
     """
     document = read.document
+    words = len(document.tokens)
+    if any(len(mask) != words for mask in (read.inclusion, read.kept, *(other.mask for other in read.alternatives))):
+        raise ValueError(f"expected {words} entries per mask, one per word of {document.id}")
     text, unread = _shown(document)
     packed: dict[str, Any] = {
         "i": clean(document.id),
@@ -91,7 +96,7 @@ def level(inclusion: float) -> int:
     return (round(100 * inclusion) + 5) // LEVELS
 
 
-def pieces(read: ReadDocument) -> Iterator[Piece]:
+def pieces(read: Reading) -> Iterator[Piece]:
     """The text in stretches of one look. A gap looks as its neighbours do where both are kept, or both gold."""
     document = read.document
     text, _ = _shown(document)
@@ -111,7 +116,7 @@ def _classes(shade: int, kept: bool, gold: bool) -> str:
     return " ".join([f"s{shade}"] * (shade > 0) + ["k"] * kept + ["g"] * gold)
 
 
-def prediction_lines(read: ReadDocument, spec: TargetSpec, percent: str) -> list[list[tuple[str, str]]]:
+def prediction_lines(read: Reading, spec: TargetSpec, percent: str) -> list[list[tuple[str, str]]]:
     """Per target, what is predicted and what is true, as (label, value) pairs for people."""
     truth = read.document.targets
     found = []
@@ -132,7 +137,7 @@ def prediction_lines(read: ReadDocument, spec: TargetSpec, percent: str) -> list
     return found
 
 
-def rationale_text(read: ReadDocument, mask: Sequence[bool]) -> str:
+def rationale_text(read: Reading, mask: Sequence[bool]) -> str:
     """The words of a mask on one line."""
     return clean(snippets(read.document, mask))
 

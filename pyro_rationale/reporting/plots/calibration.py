@@ -1,14 +1,19 @@
-"""Reliability curves as a figure: said against seen, and below how many words each marginal has."""
+"""Reliability curves: the share of gold words among words of each marginal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.calibration import Curve
+from pyro_rationale.reporting.plots.style import REFERENCE, series_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FEW = 20  # words; a bin with fewer is drawn hollow
 
@@ -30,36 +35,52 @@ def check_figure(path: Path) -> None:
         raise ConfigError(f"--figure {path}: there is no such folder to write into; make it first")
 
 
+def plot_reliability(axes: Axes, curves: Mapping[str, Curve]) -> Axes:
+    """Share of gold words against the probability of being kept; bins of few words are hollow, the diagonal is
+    perfect calibration.
+
+    Args:
+        axes: to draw into.
+        curves: by their names in the legend.
+    """
+    axes.plot([0, 1], [0, 1], color=REFERENCE, linewidth=1, linestyle="--")
+    for index, (name, curve) in enumerate(curves.items()):
+        style = series_style(index)
+        axes.plot(curve.said, curve.seen, color=style["color"], linewidth=1.2, label=name)
+        for chosen, face in ((curve.count >= FEW, style["color"]), (curve.count < FEW, "white")):
+            points = curve.said[chosen], curve.seen[chosen]
+            axes.plot(*points, linestyle="", markersize=4.5, markerfacecolor=face, **style)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="probability of being kept", ylabel="share of gold words")
+    if curves:
+        axes.legend(fontsize="small", frameon=False)
+    return axes
+
+
 def draw(path: Path, runs: Sequence[dict[str, Any]]) -> None:
-    """One column per layer of gold; a line for each run and view of the guide, unscaled."""
+    """One column per layer of gold: a reliability curve for each run and view of the guide, unscaled, above the number
+    of words of each marginal."""
     from matplotlib.figure import Figure
 
     layers = list(dict.fromkeys(part["gold"] for run in runs for part in run["results"]))
     figure = Figure(figsize=(5 * len(layers), 6.5), layout="constrained")
     axes = figure.subplots(2, len(layers), squeeze=False, sharex=True, height_ratios=(3, 1))
-    for column, layer in enumerate(layers):
-        upper, lower = axes[0, column], axes[1, column]
-        upper.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="--")
-        for number, (label, curve) in enumerate(_curves(runs, layer)):
-            colour = f"C{number}"
-            said, seen, count = (np.array(curve[name]) for name in ("said", "seen", "count"))
-            upper.plot(said, seen, color=colour, linewidth=1.2, label=label)
-            for chosen, face in ((count >= FEW, colour), (count < FEW, "white")):
-                upper.scatter(said[chosen], seen[chosen], s=18, facecolors=face, edgecolors=colour, zorder=3)
-            middle = 0.5 * (np.array(curve["low"]) + np.array(curve["high"]))
-            lower.plot(middle, count, color=colour, drawstyle="steps-mid", linewidth=1.2)
-        upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), title=f"against {layer} words", ylabel="share of gold words")
+    for layer, upper, lower in zip(layers, *axes, strict=True):
+        curves = _curves(runs, layer)
+        plot_reliability(upper, curves).set(title=f"against {layer} words", xlabel="")
+        for index, curve in enumerate(curves.values()):
+            middle = 0.5 * (curve.low + curve.high)
+            lower.plot(middle, curve.count, color=series_style(index)["color"], drawstyle="steps-mid", linewidth=1.2)
         lower.set(yscale="log", xlabel="word marginal of the guide", ylabel="words")
-        upper.legend(fontsize="small", frameon=False)
     figure.savefig(path, dpi=150)
 
 
-def _curves(runs: Sequence[dict[str, Any]], layer: str) -> list[tuple[str, dict[str, list[float]]]]:
-    found = []
+def _curves(runs: Sequence[dict[str, Any]], layer: str) -> dict[str, Curve]:
+    """Curves of all words by run and view, with their expected calibration error."""
+    found = {}
     for run in runs:
         for part in run["results"]:
             if part["gold"] == layer and not part["rescaled"]:
-                ece = part["all"]["ece"]
                 reads = "" if part["reads"] == "x" else f", reads {part['reads']}"
-                found.append((f"{Path(run['run']).name}{reads}: ECE {ece:.3f}", part["all"]["curve"]))
+                name = f"{Path(run['run']).name}{reads}: ECE {part['all']['ece']:.3f}"
+                found[name] = Curve(**{key: np.array(values) for key, values in part["all"]["curve"].items()})
     return found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyro_rationale.reporting.plots.style import POSTERIOR, PRIOR
+from pyro_rationale.reporting.plots.style import GOLD, POSTERIOR, PRIOR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,30 @@ REPLICATED = 400  # data sets, about
 COLUMNS = 2  # panels in a row
 
 
+class MaskDraws(NamedTuple):
+    """How much the stored draws keep.
+
+    Attributes:
+        rates: share of words kept of each draw from the posterior, `(chain, draw, document)`.
+        prior_rates: likewise from the prior.
+        runs: number of runs of 1, 2, ... words in all draws from the posterior, `(L,)`.
+        prior_runs: likewise from the prior.
+    """
+
+    rates: Numbers
+    prior_rates: Numbers
+    runs: Numbers
+    prior_runs: Numbers
+
+    @classmethod
+    def of(cls, tree: DataTree) -> MaskDraws:
+        """Read from a file of draws; masks are not read."""
+        groups: Any = tree
+        rates = (groups[f"{group}/rate"].values for group in ("posterior", "prior"))
+        runs = (groups[f"{group}/span_count"].sum(("chain", "draw")).values for group in ("posterior", "prior"))
+        return cls(*rates, *runs)
+
+
 def posterior_figures(tree: DataTree) -> dict[str, Figure]:
     """The figures of a file of draws (`arviz_io.open_groups`), by name; the predictive check only if targets are known.
 
@@ -36,38 +61,53 @@ def posterior_figures(tree: DataTree) -> dict[str, Figure]:
 
     groups: Any = tree
     made = {name: Figure(figsize=(6.4, 4.0), layout="constrained") for name in ("rate", "spans", "khat")}
-    plot_rates(made["rate"].subplots(), groups["posterior/rate"].values, groups["prior/rate"].values)
-    counts = [groups[f"{group}/span_count"].sum(("chain", "draw")).values for group in ("posterior", "prior")]
-    plot_spans(made["spans"].subplots(), counts[0], counts[1])
+    draws = MaskDraws.of(tree)
+    plot_rates(made["rate"].subplots(), draws.rates, draws.prior_rates)
+    plot_spans(made["spans"].subplots(), draws.runs, draws.prior_runs)
     plot_khat(made["khat"].subplots(), groups["sample_stats/khat"].values)
     if "observed_data" in tree.children:
         made["predictive"] = _predictive(groups)
     return made
 
 
-def plot_rates(axes: Axes, posterior: ArrayLike, prior: ArrayLike) -> Axes:
-    """Share of words kept, per draw and document, a posteriori (filled) and a priori (dashed).
+class Histogram(NamedTuple):
+    """Shares of draws from the posterior and from the prior in the same `K` bins.
+
+    Attributes:
+        edges: `K + 1` of them, rising.
+        posterior: `K` shares; the last bin holds all that lies above as well.
+        prior: likewise.
+        means: of all draws, a posteriori and a priori; NaN where there are none.
+        open: whether anything lies above the last edge.
+    """
+
+    edges: Numbers
+    posterior: Numbers
+    prior: Numbers
+    means: tuple[float, float]
+    open: bool
+
+
+def rate_histogram(posterior: ArrayLike, prior: ArrayLike) -> Histogram:
+    """Shares of words kept, per draw and document, in `BINS` bins that leave hardly any draw out.
 
     Args:
-        axes: to draw into.
         posterior: rates from 0 to 1, any shape.
         prior: likewise.
     """
-    after, before = np.ravel(posterior), np.ravel(prior)
+    after, before = np.ravel(posterior).astype(float), np.ravel(prior).astype(float)
     highest = max(float(np.quantile(after, COVERED)), float(np.quantile(before, COVERED)), 0.02)
     edges = np.linspace(0.0, min(1.0, 1.1 * highest), BINS + 1)
-    _shares(axes, after, edges, before=False, label=f"posterior, mean {after.mean():.3f}")
-    _shares(axes, before, edges, before=True, label=f"prior, mean {before.mean():.3f}")
-    axes.set(xlabel="share of a document's words that are kept", ylabel="share of draws", xlim=(0.0, edges[-1]))
-    axes.legend(frameon=False)
-    return axes
+    counts = [np.histogram(np.minimum(values, edges[-1]), edges)[0] for values in (after, before)]
+    means = float(after.mean()), float(before.mean())
+    above = bool(max(after.max(), before.max()) > edges[-1])
+    return Histogram(edges, counts[0] / len(after), counts[1] / len(before), means, above)
 
 
-def plot_spans(axes: Axes, posterior: ArrayLike, prior: ArrayLike) -> Axes:
-    """Lengths of the runs of kept words, a posteriori and a priori, as shares of all runs.
+def span_histogram(posterior: ArrayLike, prior: ArrayLike) -> Histogram:
+    """Lengths of the runs of kept words, a bin per length, as shares of all runs.
 
     Args:
-        axes: to draw into.
         posterior: how many runs there are of 1, 2, ... words (the last: or more), `(L,)`.
         prior: likewise.
     """
@@ -78,16 +118,59 @@ def plot_spans(axes: Axes, posterior: ArrayLike, prior: ArrayLike) -> Axes:
     below = (shares.cumsum(1) < COVERED).sum(1)[totals > 0]  # lengths that do not yet cover enough
     shown = min(longest, 2 + int(below.max(initial=0)))
     bars = np.concatenate([shares[:, : shown - 1], shares[:, shown - 1 :].sum(1, keepdims=True)], 1)
-    means = counts @ np.arange(1, longest + 1) / np.maximum(totals, 1.0)
+    with np.errstate(invalid="ignore"):
+        after, before = (counts @ np.arange(1, longest + 1) / totals).tolist()
+    return Histogram(np.arange(0.5, shown + 1.0), bars[0], bars[1], (after, before), bool(counts[:, shown:].any()))
+
+
+def plot_rates(axes: Axes, posterior: ArrayLike, prior: ArrayLike, requested: float = math.nan) -> Axes:
+    """Share of words kept, per draw and document, a posteriori (filled) and a priori (dashed).
+
+    Args:
+        axes: to draw into.
+        posterior: rates from 0 to 1, any shape.
+        prior: likewise.
+        requested: rate of the prior that was asked for, where training has moved it; a dotted line.
+    """
+    bins = rate_histogram(posterior, prior)
+    axes.stairs(bins.posterior, bins.edges, color=POSTERIOR, alpha=0.45, fill=True,
+                label=f"posterior, mean {bins.means[0]:.3f}")
+    axes.stairs(bins.prior, bins.edges, color=PRIOR, linestyle="--", linewidth=1.6,
+                label=f"prior, mean {bins.means[1]:.3f}")
+    _mark(axes, requested, f"prior asked for, mean {requested:.3f}")
+    axes.set(xlabel="share of a document's words that are kept", ylabel="share of draws", xlim=(0.0, bins.edges[-1]))
+    axes.legend(frameon=False)
+    return axes
+
+
+def plot_spans(axes: Axes, posterior: ArrayLike, prior: ArrayLike, requested: float = math.nan) -> Axes:
+    """Lengths of the runs of kept words, a posteriori and a priori, as shares of all runs.
+
+    Args:
+        axes: to draw into.
+        posterior: how many runs there are of 1, 2, ... words (the last: or more), `(L,)`.
+        prior: likewise.
+        requested: mean length under the prior that was asked for, where training has moved it; a dotted line.
+    """
+    bins = span_histogram(posterior, prior)
+    shown = len(bins.posterior)
     for i, (name, colour, hatch) in enumerate((("posterior", POSTERIOR, ""), ("prior", PRIOR, "///"))):
-        label = f"{name}, mean {means[i]:.2f} words" if totals[i] else f"{name}, no word kept"
-        axes.bar(np.arange(1, shown + 1) + 0.4 * (i - 0.5), bars[i], 0.4, label=label, hatch=hatch,
+        mean = bins.means[i]
+        label = f"{name}, no word kept" if math.isnan(mean) else f"{name}, mean {mean:.2f} words"
+        axes.bar(np.arange(1, shown + 1) + 0.4 * (i - 0.5), bins[i + 1], 0.4, label=label, hatch=hatch,
                  color="white" if hatch else colour, edgecolor=colour)
+    _mark(axes, requested, f"prior asked for, mean {requested:.2f} words")
     ticks = _few(shown)
     axes.set_xticks(ticks, [f"{tick}+" if tick == shown else str(tick) for tick in ticks])
     axes.set(xlabel="words in a run of kept words", ylabel="share of runs")
     axes.legend(frameon=False)
     return axes
+
+
+def _mark(axes: Axes, value: float, label: str) -> None:
+    """A vertical line; none for NaN."""
+    if not math.isnan(value):
+        axes.axvline(value, color=GOLD, linestyle=":", linewidth=1.8, label=label)
 
 
 def plot_predictive(axes: Axes, drawn: ArrayLike, observed: ArrayLike, name: str, classes: Sequence[str] = ()) -> Axes:
@@ -153,15 +236,6 @@ def plot_khat(axes: Axes, khat: ArrayLike) -> Axes:
         axes.plot(share[chosen], values[chosen].clip(low, high), marker, color=colour, markersize=3.5, label=label)
     axes.legend(frameon=False, loc="upper left")
     return axes
-
-
-def _shares(axes: Axes, values: Numbers, edges: Numbers, before: bool, label: str) -> None:
-    """A histogram whose last bin holds all that is above."""
-    shares = np.histogram(np.minimum(values, edges[-1]), edges)[0] / len(values)
-    if before:
-        axes.stairs(shares, edges, color=PRIOR, linestyle="--", linewidth=1.6, label=label)
-    else:
-        axes.stairs(shares, edges, color=POSTERIOR, alpha=0.45, fill=True, label=label)
 
 
 def _few(count: int) -> list[int]:

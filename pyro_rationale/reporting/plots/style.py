@@ -14,6 +14,7 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "P", "v", "X")
 HATCHES = ("", "//", "..", "xx", "\\\\", "--")
 POSTERIOR, PRIOR, GOLD = "#0072B2", "#D55E00", "#009E73"
+INK, REFERENCE = "#000000", "#999999"
 
 
 def series_style(index: int) -> dict[str, Any]:

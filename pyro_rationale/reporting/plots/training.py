@@ -1,33 +1,47 @@
-"""How a fit went."""
+"""Training curves."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pyro_rationale.reporting.plots.style import GOLD, POSTERIOR, PRIOR
+from pyro_rationale.reporting.plots.style import GOLD, POSTERIOR, PRIOR, REFERENCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from pyro_rationale.training.history import EpochRecord
 
-# What can be shown: the axis's label, and per line a field, its name, colour and style.
+# Of each quantity: the axis' label, and per line a field, its name, colour and style.
 Line = tuple[str, str, str, str]
 QUANTITIES: dict[str, tuple[str, tuple[Line, ...]]] = {
-    "error": ("dev error (scaled rating squared, or nats)", (("dev_error", "", POSTERIOR, "-o"),)),
+    "error": ("dev error (scaled, or nats)", (("dev_error", "dev", POSTERIOR, "-o"),)),
     "rate": (
         "share of words kept",
         (
             ("rate", "training, expected", POSTERIOR, "-o"),
             ("dev_rate", "dev, most probable masks", GOLD, "--s"),
-            ("target", "asked for", PRIOR, ":"),
+            ("target", "target", PRIOR, ":"),
         ),
     ),
-    "elbo": ("ELBO on dev documents (nats per document)", (("dev_elbo", "", POSTERIOR, "-o"),)),
-    "loss": ("minus objective (2), per document over --nats", (("loss", "", POSTERIOR, "-o"),)),
-    "flatness": ("entropy per word over that of a coin", (("flatness", "", POSTERIOR, "-o"),)),
+    "elbo": ("dev ELBO (nats per document)", (("dev_elbo", "dev", POSTERIOR, "-o"),)),
+    "loss": ("minus objective (2) / --nats", (("loss", "training", POSTERIOR, "-o"),)),
+    "flatness": ("entropy per word / that of a coin", (("flatness", "training", POSTERIOR, "-o"),)),
 }
+MARKED = 40  # epochs, up to which each has a marker
+
+
+def recorded_series(history: Sequence[EpochRecord], quantity: str) -> dict[str, tuple[Line, list[float]]]:
+    """The lines of a quantity that were recorded in any epoch, by their names.
+
+    Raises:
+        ValueError: no such quantity.
+    """
+    if quantity not in QUANTITIES:
+        raise ValueError(f"expected one of {', '.join(QUANTITIES)}, got {quantity!r}")
+    series = ((line, [float(getattr(record, line[0])) for record in history]) for line in QUANTITIES[quantity][1])
+    return {line[1]: (line, values) for line, values in series if any(map(math.isfinite, values))}
 
 
 def plot_training(axes: Axes, history: Sequence[EpochRecord], quantity: str = "error") -> Axes:
@@ -39,20 +53,18 @@ def plot_training(axes: Axes, history: Sequence[EpochRecord], quantity: str = "e
         quantity: one of `QUANTITIES`.
 
     Raises:
-        ValueError: another quantity.
+        ValueError: no such quantity.
     """
-    if quantity not in QUANTITIES:
-        raise ValueError(f"expected one of {', '.join(QUANTITIES)}, got {quantity!r}")
-    label, lines = QUANTITIES[quantity]
     steps = [record.step for record in history]
-    for name, legend, colour, style in lines:
-        values = [getattr(record, name) for record in history]
-        axes.plot(steps, values, style, color=colour, markersize=3.5, markerfacecolor="white", label=legend or None)
+    series = recorded_series(history, quantity)
+    for name, ((_, _, colour, style), values) in series.items():
+        style = style if len(history) <= MARKED else style.rstrip("os")
+        axes.plot(steps, values, style, color=colour, markersize=3.5, markerfacecolor="white", label=name)
     for record in history:
         if record.event.startswith("collapse"):
-            axes.axvline(record.step, color="black", linestyle=":", linewidth=1.0)
-    axes.set(xlabel="step", ylabel=label)
+            axes.axvline(record.step, color=REFERENCE, linestyle=":", linewidth=1.0)
+    axes.set(xlabel="step", ylabel=QUANTITIES[quantity][0])
     axes.grid(alpha=0.25)
-    if len(lines) > 1:
+    if len(series) > 1:
         axes.legend(frameon=False)
     return axes

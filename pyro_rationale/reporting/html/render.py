@@ -1,4 +1,4 @@
-"""The report as one HTML file: no request to anywhere, and no script but its own."""
+"""The report as one HTML file that makes no request and runs no script but its own."""
 
 from __future__ import annotations
 
@@ -9,54 +9,53 @@ from functools import cache
 from importlib.resources import files
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from pyro_rationale.reporting.html.figures import reliability_chart, scatter_charts, selection_charts, training_charts
+from pyro_rationale.reporting.html.context import ReportContext
 from pyro_rationale.reporting.html.payload import clean, pack, pieces, prediction_lines, rationale_text
-from pyro_rationale.reporting.html.records import ReadDocument, ReportContents
+from pyro_rationale.reporting.plots.svg import HEIGHT, WIDTH
 from pyro_rationale.storage import write_bytes
 
+if TYPE_CHECKING:
+    from pyro_rationale.prediction.predictor import Reading
+
 MOST_BYTES = 4_000_000  # of documents: a page above 5 MB is slow to open
-STATIC, STATIC_WORDS = 10, 3000  # documents, and about how many words of them, that are there without scripts
+STATIC, STATIC_WORDS = 10, 3000  # most documents, and about most words of them, in the page without scripts
 FOLDER = "templates"
 JSON: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
 
 
-def write_report(path: Path, contents: ReportContents) -> None:
-    """Write the page, in one step; the same contents are the same bytes."""
-    write_bytes(path, render(contents).encode())
+def write_report(path: Path, context: ReportContext) -> None:
+    """Write the page, in one step; equal contexts give equal bytes."""
+    write_bytes(path, render(context).encode())
 
 
-def render(contents: ReportContents) -> str:
-    """The page as text. Of documents that would make it too large, the first are listed; it says so."""
-    packed = _fitting(contents.documents)
-    spec = contents.spec
+def render(context: ReportContext) -> str:
+    """The page as text. If all documents would make it too large, it lists the first ones and says so."""
+    packed = _fitting(context.documents)
+    spec = context.spec
+    level = percent(context.level)
     data = {
         "kind": spec.kind,
         "names": [clean(name) for name in spec.names],
         "ranges": spec.ranges,
         "classes": [clean(name) for name in spec.classes],
-        "level": percent(contents.level),
+        "level": level,
         "documents": packed,
     }
-    reliability = reliability_chart(contents.reliability)
-    style, script = _part("style.css"), _part("script.js")
-    page = _environment().get_template("report.html.j2")
-    return page.render(
-        contents=contents,
+    style, script = _template("style.css"), _template("script.js")
+    return _environment().get_template("report.html.j2").render(
+        context=context,
         data=data,
         listed=len(packed),
         gold=any("g" in document for document in packed),
         rated=any("y" in document for document in packed),
-        training=training_charts(contents.history, spec.kind),
-        selection=selection_charts(contents),
-        quality=[*scatter_charts(contents), *([] if reliability is None else [reliability])],
-        static=_first(contents.documents[: len(packed)]),
-        level=percent(contents.level),
+        static=_first(context.documents[: len(packed)]),
+        level=level,
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
@@ -69,32 +68,32 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _fitting(documents: Sequence[ReadDocument]) -> list[dict[str, Any]]:
+def _fitting(documents: Sequence[Reading]) -> list[dict[str, Any]]:
     """The first documents, packed, as many as fit."""
-    found: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     size = 0
     for document in documents:
         packed = pack(document)
         size += len(htmlsafe_json_dumps(packed, **JSON).encode()) + 1
-        if size > MOST_BYTES and found:
+        if size > MOST_BYTES and result:
             break
-        found.append(packed)
-    return found
+        result.append(packed)
+    return result
 
 
-def _first(documents: Sequence[ReadDocument]) -> list[ReadDocument]:
-    """The documents that stand in the page itself: a few, fewer if they are long, but one at least."""
+def _first(documents: Sequence[Reading]) -> list[Reading]:
+    """The documents that the page shows without scripts: a few, fewer if they are long, at least one."""
     before = accumulate((len(document.inclusion) for document in documents), initial=0)
     return [document for document, words in zip(documents[:STATIC], before, strict=False) if words < STATIC_WORDS]
 
 
-def _part(name: str) -> str:
-    """A style sheet or script of this package, which stands in the page as it is."""
+def _template(name: str) -> str:
+    """A style sheet or script that stands in the page unchanged."""
     return files(__package__).joinpath(FOLDER, name).read_text(encoding="utf-8")
 
 
 def _hash(content: str) -> str:
-    """By which a browser knows that this is the page's own."""
+    """The hash by which the page's Content-Security-Policy admits a script or style sheet."""
     digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
     return f"'sha256-{digest}'"
 
@@ -112,6 +111,8 @@ def _environment() -> Environment:
     environment.policies["json.dumps_kwargs"] = JSON
     environment.filters |= {"clean": clean}
     environment.globals |= {
+        "height": HEIGHT,
+        "width": WIDTH,
         "pieces": pieces,
         "prediction_lines": prediction_lines,
         "rationale_text": rationale_text,

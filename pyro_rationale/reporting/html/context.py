@@ -1,0 +1,79 @@
+"""Everything that the template of the report shows, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyro_rationale.data.corpus import TargetSpec
+
+if TYPE_CHECKING:
+    from pyro_rationale.prediction.predictor import Reading
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number that people look for first."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One figure.
+
+    Attributes:
+        id: of its HTML element.
+        title: above it.
+        description: for readers who cannot see it.
+        drawing: SVG elements, from :func:`pyro_rationale.reporting.plots.svg.draw_svg`.
+        notes: below it, a paragraph each.
+        header: of the table of the same numbers.
+        rows: of that table.
+    """
+
+    id: str
+    title: str
+    description: str
+    drawing: str
+    notes: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """Charts under a common heading."""
+
+    id: str
+    title: str
+    charts: tuple[Chart, ...]
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """The whole report.
+
+    Attributes:
+        title: its heading.
+        spec: what is predicted, and in which units.
+        documents: predictions to list, in their order.
+        facts: label and value of where the numbers come from.
+        tiles: the summary.
+        sections: of charts.
+        rule: how the underlined rationale was chosen.
+        level: probability of the intervals.
+        version: of the package.
+    """
+
+    title: str
+    spec: TargetSpec
+    documents: tuple[Reading, ...]
+    facts: tuple[tuple[str, str], ...] = ()
+    tiles: tuple[Tile, ...] = ()
+    sections: tuple[Section, ...] = ()
+    rule: str = "the most probable rationale"
+    level: float = 0.9
+    version: str = ""
