@@ -13,6 +13,7 @@ import json
 import math
 
 import click
+import numpy as np
 import torch
 
 from pyro_rationale.build import build_model, target_summary
@@ -25,29 +26,24 @@ from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.options import options_from
+from pyro_rationale.tasks import Task, task_of
 from pyro_rationale.training.auxiliary_losses import full_text_loss
 
 
 @torch.no_grad()
-def test_error(model: RationaleModel, batches: BucketedBatches, kind: str) -> tuple[float, float]:
-    """Squared error (scaled) or cross entropy per rated target, and accuracy (NaN for ratings)."""
+def test_error(model: RationaleModel, batches: BucketedBatches, task: Task) -> tuple[float, float]:
+    """Loss per known target, and accuracy (NaN for ratings)."""
     model.eval()
-    cost = right = rated = 0.0
+    cost = right = known = 0.0
     for batch in batches.ordered(256):
         outputs = model.encoder(batch.tokens, batch.mask.float(), batch.lengths)
         assert batch.targets is not None
-        law, targets = model.likelihood.observe(outputs, batch.targets)
-        if kind == "regression":
-            known = ~batch.targets.isnan()
-            cost += float(((outputs - targets) * known).square().sum())
-            rated += float(known.sum())
-            right = math.nan
-        else:
-            cost -= float(law.log_prob(targets).sum())
-            guess = (outputs > 0).float() if kind == "binary" else outputs.argmax(-1)
-            right += float((guess == targets).sum())
-            rated += targets.numel()
-    return cost / rated, right / rated
+        cost += float(model.likelihood.reported_loss(outputs, batch.targets).sum())
+        targets = batch.targets.reshape(len(batch), -1).double().numpy()
+        hits = task.errors(task.values(model.likelihood(outputs)), targets).get("accuracy", np.full(1, np.nan))
+        right += float(hits[~np.isnan(targets)].sum()) if hits.shape == targets.shape else math.nan
+        known += float((~np.isnan(targets)).sum())
+    return cost / known, right / known
 
 
 @click.command()
@@ -59,7 +55,7 @@ def main(data: DataOptions, options: ModelOptions, train: TrainOptions) -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed)
     corpus = load_corpus(data)
-    spec = corpus.spec
+    spec, task = corpus.spec, task_of(corpus.spec)
     vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
     vectors = load_vectors(options.vectors, vocabulary).matrix if options.vectors else None
     centre, spread = target_summary(corpus.train, spec)
@@ -79,14 +75,14 @@ def main(data: DataOptions, options: ModelOptions, train: TrainOptions) -> None:
             torch.nn.utils.clip_grad_norm_(parameters, train.clip)
             optimizer.step()
             cooling.step()
-        error, _ = test_error(model, dev, spec.kind)
+        error, _ = test_error(model, dev, task)
         if error < best:
             best, chosen, kept = error, epoch + 1, copy.deepcopy(model.state_dict())
     model.load_state_dict(kept)
-    error, accuracy = test_error(model, BucketedBatches(corpus.test, vocabulary, spec, train.batch_size), spec.kind)
+    error, accuracy = test_error(model, BucketedBatches(corpus.test, vocabulary, spec, train.batch_size), task)
     units = [(high - low) ** 2 for low, high in spec.ranges] or [1.0]
     facts = {"data": data.data, "seed": config.seed, "best_epoch": chosen, "epochs": epochs}
-    if spec.kind == "regression":
+    if spec.ranges:
         facts |= {"mse_scaled": error, "mse": error * sum(units) / len(units)}
     else:
         facts |= {"log_loss": error, "accuracy": accuracy}

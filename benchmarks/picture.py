@@ -11,19 +11,17 @@ import click
 import torch
 
 from pyro_rationale.cli.common import run_command
-from pyro_rationale.cli.explain import describe
-from pyro_rationale.cli.fit import format_target
 from pyro_rationale.data import load_corpus
-from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import PredictOptions, Reading, read
 from pyro_rationale.reporting.plots import plot_rationale, require_matplotlib
+from pyro_rationale.tasks import Task
 
 COLUMNS = 78  # letters in a line
 
 
-def draw(reading: Reading, spec: TargetSpec, level: float, path: Path) -> None:
+def draw(reading: Reading, task: Task, level: float, path: Path) -> None:
     """Write the picture, on a ground of its own, so that it can be read on dark pages as well."""
     from matplotlib.figure import Figure
 
@@ -35,8 +33,9 @@ def draw(reading: Reading, spec: TargetSpec, level: float, path: Path) -> None:
     made = Figure(figsize=(8.2, 0.95 + 0.24 * lines), dpi=150, facecolor="white")
     made.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
     axes = made.subplots()
-    told = "; ".join(line.split("  (averaged")[0] for line in describe(reading, spec, level))
-    heading = f"{told}; true {', '.join(format_target(document, spec))}"
+    said = task.lines(reading.values, reading.averaged, reading.interval, level)
+    told = "; ".join(line.split("  (averaged")[0] for line in said)
+    heading = f"{told}; true {', '.join(task.true_lines(document.targets))}"
     axes.set_title(heading, loc="left", fontsize=10, fontweight="bold", parse_math=False)
     legend = "shade: probability that a word is kept; underlined: the rationale, all that the prediction is made from"
     made.supxlabel(legend, fontsize=8, x=0.015, ha="left")
@@ -58,7 +57,7 @@ def main(folder: Path, number: int, path: Path) -> None:
         raise ConfigError(f"--number {number}: there are {len(documents)} test documents")
     options = PredictOptions(alternatives=0)
     (reading,) = read(fitted, documents[number - 1 : number], options)
-    draw(reading, fitted.spec, options.level, path)
+    draw(reading, fitted.task, options.level, path)
 
 
 if __name__ == "__main__":

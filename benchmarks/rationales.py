@@ -12,8 +12,6 @@ import click
 import torch
 
 from pyro_rationale.cli.common import run_command
-from pyro_rationale.cli.explain import describe
-from pyro_rationale.cli.fit import format_target
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.experiments.baselines import ModelRationalizer
@@ -61,10 +59,10 @@ def main(folder: Path, count: int, worst: bool) -> None:
     if worst:
         documents = tuple(documents[i] for i in worst_first(documents, ModelRationalizer(fitted).masks(documents)))
     documents = documents[:count]
-    options = PredictOptions(alternatives=0)
+    options, task = PredictOptions(alternatives=0), fitted.task
     for document, reading in zip(documents, read(fitted, documents, options), strict=True):
-        told = "; ".join(describe(reading, fitted.spec, options.level))
-        truth = ", ".join(format_target(document, fitted.spec))
+        told = "; ".join(task.lines(reading.values, reading.averaged, reading.interval, options.level))
+        truth = ", ".join(task.true_lines(document.targets))
         end = document.offsets[-1][1] if document.offsets else 0
         gold = list(spans(document, document.gold)) if worst and document.gold else ()
         text = marked(document.text, list(spans(document, reading.kept)), end, gold)

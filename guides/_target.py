@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.tasks import TargetSpec, task_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class TargetContext:
     @property
     def size(self) -> int:
         """C."""
-        return self.spec.width if self.spec.kind == "multiclass" else 2 * self.spec.width
+        return task_of(self.spec).context_width
 
     def __call__(self, batch: Batch) -> Tensor:
         """The context, `(B, C)`.
@@ -38,7 +37,4 @@ class TargetContext:
         """
         if batch.targets is None:
             raise ValueError("expected a batch with targets: there is nothing to condition on")
-        if self.spec.kind == "multiclass":
-            return torch.nn.functional.one_hot(batch.targets, self.spec.width).to(torch.get_default_dtype())
-        known = ~batch.targets.isnan()
-        return torch.cat([batch.targets.nan_to_num(0.0), known.to(batch.targets.dtype)], dim=-1)
+        return task_of(self.spec).context(batch.targets)

@@ -5,7 +5,6 @@ from pyro_rationale.models.likelihoods import (
     CategoricalLikelihood,
     Likelihood,
     NormalLikelihood,
-    make_likelihood,
 )
 from pyro_rationale.models.rationale import RationaleModel
 
@@ -15,5 +14,4 @@ __all__ = [
     "Likelihood",
     "NormalLikelihood",
     "RationaleModel",
-    "make_likelihood",
 ]

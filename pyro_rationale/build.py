@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -10,30 +9,31 @@ from torch import Tensor, nn
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.cache.dataset import target_rows
-from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
 from pyro_rationale.guides import GUIDES, ChainGuide, RationaleGuide, RelaxedGuide, TargetContext
 from pyro_rationale.inference.objectives.elbo import MaskELBO
 from pyro_rationale.inference.objectives.norms import NormELBO
 from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
-from pyro_rationale.models import NormalLikelihood, RationaleModel, make_likelihood
+from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn import BiLSTM, Encoder, make_embedding
 from pyro_rationale.nn.baseline import StandardisedBaseline
+from pyro_rationale.tasks import TargetSpec, task_of
 
 LONGER = 1.131  # default span over that of words kept at random: a coupling of about .4 nats per change
 START_RATE = 0.75  # share of words that an untrained guide keeps: the encoder first learns on text (DESIGN, trap 2)
 
 
-def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[list[float], float]:
+def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[list[float] | None, float]:
     """Where predictions start, and what there is to explain.
 
     Returns:
-        The mean of each scaled rating (zeros for classes), and the summed variance of the ratings, or the entropy of
-        the labels in nats.
+        The outputs from which training starts, `None` for those of random weights, and the loss of the best constant
+        prediction, summed over the targets.
 
     Raises:
-        DataError: nobody rated one of the targets.
+        DataError: one of the targets is unknown for every document.
     """
     targets = torch.from_numpy(target_rows(documents, len(spec.names)))
     for name, unrated in zip(spec.names, targets.isnan().all(0).tolist(), strict=True):
@@ -42,36 +42,8 @@ def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[lis
                 f"no training document has a value of {name!r}; leave that --target-column out, or split otherwise "
                 "(--split-seed)"
             )
-    spread = max(float(target_spread(targets, spec).sum()), 1e-6)
-    if spec.kind == "regression":
-        return _scaled(targets, spec).nanmean(0).tolist(), spread
-    return [0.0] * spec.width, spread
-
-
-def target_spread(targets: Tensor, spec: TargetSpec) -> Tensor:
-    """What the best constant prediction of each target costs where it is known, `(D,)`.
-
-    The variance of scaled ratings, or the entropy of labels or of the class in nats.
-
-    Args:
-        targets: in the user's units, float64 `(N, D)`; NaN where there is none.
-        spec: what they mean.
-    """
-    if spec.kind == "regression":
-        scaled = _scaled(targets, spec)
-        return (scaled - scaled.nanmean(0)).square().nanmean(0)
-    if spec.kind == "binary":
-        share = targets.nanmean(0)
-        return -(torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share))
-    counts = torch.bincount(targets[:, 0].long(), minlength=spec.width).double()
-    shares = counts / counts.sum()
-    return -torch.xlogy(shares, shares).sum(0, keepdim=True)
-
-
-def _scaled(ratings: Tensor, spec: TargetSpec) -> Tensor:
-    """To [0, 1]."""
-    low, high = torch.tensor(spec.ranges, dtype=torch.float64).unbind(-1)
-    return (ratings - low) / (high - low)
+    task = task_of(spec)
+    return task.initial_outputs(targets), max(float(task.baseline_loss(targets).sum()), 1e-6)
 
 
 def starting_prior(config: Config, gain: float) -> ChainPrior:
@@ -85,7 +57,12 @@ def starting_prior(config: Config, gain: float) -> ChainPrior:
 
 
 def build_model(
-    config: Config, spec: TargetSpec, words: int, vectors: Tensor | None, centre: Sequence[float], spread: float
+    config: Config,
+    spec: TargetSpec,
+    words: int,
+    vectors: Tensor | None,
+    initial_outputs: Sequence[float] | None = None,
+    baseline_loss: float = 1.0,
 ) -> RationaleModel:
     """The generative model, untrained.
 
@@ -94,19 +71,18 @@ def build_model(
         spec: what is predicted.
         words: vocabulary size.
         vectors: `(words, E)` or `None`.
-        centre: where the outputs start, as `target_summary` gives it.
-        spread: variance or entropy to explain, likewise.
+        initial_outputs: outputs from which training starts, as `target_summary` gives them.
+        baseline_loss: loss of the best constant prediction, likewise.
     """
-    options = config.model
-    sigma = 0.5 * math.sqrt(spread / len(spec.names))
-    likelihood = make_likelihood(spec, sigma=sigma)
+    options, task = config.model, task_of(spec)
+    likelihood = task.make_likelihood(baseline_loss)
     unit = likelihood.gain(1.0)
-    kappa = options.kappa if options.kappa is not None else options.nats / (spread * unit)
+    kappa = options.kappa if options.kappa is not None else options.nats / (baseline_loss * unit)
     embedding = make_embedding(words, options.embedding, vectors, options.freeze_vectors)
-    encoder = Encoder(embedding, options.encoder, options.hidden, options.pooling, spec.width, options.dropout)
-    if isinstance(likelihood, NormalLikelihood):
+    encoder = Encoder(embedding, options.encoder, options.hidden, options.pooling, task.width, options.dropout)
+    if initial_outputs is not None:
         with torch.no_grad():
-            encoder.output.bias.copy_(torch.tensor(centre))
+            encoder.output.bias.copy_(torch.tensor(initial_outputs))
     return RationaleModel(encoder, likelihood, starting_prior(config, likelihood.gain(kappa)), kappa)
 
 

@@ -3,6 +3,10 @@
 Command lines print the message and end with exit status 2; a library user catches :class:`RationaleError`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 BAD_INPUT = 2  # exit status where what the user gave cannot be used
 INTERRUPTED = 130  # exit status after Ctrl-C
 
@@ -25,3 +29,15 @@ class RunError(RationaleError):
 
 class TrainingError(RationaleError):
     """Training cannot go on (a loss that is not finite, say); the last good state has been kept."""
+
+
+def shown(value: object, width: int = 40) -> str:
+    """A value as it may stand in a one-line message."""
+    text = repr(value)
+    return text if len(text) <= width else f"{text[: width - 4]}...{text[-1]}"
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Names from a file as they may stand in a one-line message."""
+    some = ", ".join(shown(name)[1:-1] for name in names[:most])
+    return some if len(names) <= most else f"{some} and {len(names) - most} more"

@@ -18,12 +18,12 @@ import torch
 
 from pyro_rationale.build import build_guide, build_model
 from pyro_rationale.config import Config
-from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.storage import read_json, read_tensors, write_tensors
+from pyro_rationale.tasks import TASKS, TargetSpec, Task, task_of
 
 FORMAT = 1  # of the run folder; raised when older folders can no longer be read
 
@@ -61,6 +61,11 @@ class FittedModel:
     guide: RationaleGuide
     device: torch.device
     name: str = "run"
+
+    @property
+    def task(self) -> Task:
+        """The kind of target: how it is measured and shown."""
+        return task_of(self.spec)
 
     def eval(self) -> FittedModel:
         """Switch dropout off."""
@@ -128,6 +133,7 @@ def read_config(folder: Path) -> tuple[Config, TargetSpec]:
         raise RunError(f"{path}: run folder of format {found}, this version reads {FORMAT}; fit again with this one")
     try:
         target = facts["target"]
+        TASKS.check(target["kind"])
         spec = TargetSpec(
             target["kind"], tuple(target["names"]), tuple((a, b) for a, b in target["ranges"]), tuple(target["classes"])
         )
@@ -150,7 +156,7 @@ def assemble(
         if len(shape) != 2 or shape[0] != len(vocabulary):
             raise RuntimeError(f"{len(vocabulary)} words in {VOCABULARY}, word vectors of shape {tuple(shape)}")
         vectors = torch.zeros(shape)
-        model = build_model(config, spec, len(vocabulary), vectors, [0.0] * spec.width, 1.0)
+        model = build_model(config, spec, len(vocabulary), vectors)
         guide = build_guide(config, len(vocabulary), vectors, 0.0, spec)
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         guide.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("guide.")})

@@ -21,7 +21,7 @@ from pyro_rationale.cli.evaluate import SPLITS, data_options, documents_of, is_f
 from pyro_rationale.cli.fit import Bar
 from pyro_rationale.config import OWN_GUIDES, Config, ModelOptions, TrainOptions
 from pyro_rationale.data import load_corpus
-from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.objective_comparison import (
@@ -39,6 +39,7 @@ from pyro_rationale.options import given, options_from
 from pyro_rationale.reporting.console import LABELS, format_value
 from pyro_rationale.reporting.plots import figures, require_matplotlib
 from pyro_rationale.storage import write_bytes, write_json
+from pyro_rationale.tasks import task_of
 
 LABEL_WIDTH = 31
 COLUMN_WIDTH = 11
@@ -150,7 +151,7 @@ def compare(
             told.print(f"comparing {number} of {len(folders)}: {folder}", soft_wrap=True, markup=False)
         compared.append(compare_run(name, folder, documents, how, train.device, train.batch_size, train.seed))
     spec = read_config(folders[0])[1]
-    unit = unit_of(spec)
+    unit = task_of(spec).loss_unit
     console.print(
         f"Means over {len(documents):,} documents of {about['data']} ({about['split']}); costs in {unit}",
         style="bold", soft_wrap=True, markup=False,
@@ -244,11 +245,6 @@ def test_documents(
     if not documents:
         raise DataError(f"--split {split}: no document of {data.data} has a target to compare with")
     return documents, {"data": data.data, "split": split}
-
-
-def unit_of(spec: TargetSpec) -> str:
-    """Of the paper's cost."""
-    return "scaled rating squared" if spec.kind == "regression" else "nats of cross entropy"
 
 
 # After it.

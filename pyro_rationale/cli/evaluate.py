@@ -14,7 +14,6 @@ from pyro_rationale.data import CORPORA, load_corpus
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.targets import describe
 from pyro_rationale.data.tokenize import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.measuring import measure
@@ -27,6 +26,7 @@ from pyro_rationale.options import given, options_from, with_given
 from pyro_rationale.prediction.predictor import DecodeOptions
 from pyro_rationale.reporting.console import LABELS, metrics_table
 from pyro_rationale.storage import to_json, write_json
+from pyro_rationale.tasks import task_of
 
 SPLITS = ("auto", "train", "dev", "test", "all")
 STANDARD_OUTPUT = "-"
@@ -127,7 +127,7 @@ def judge_of(judge: Path, folders: Sequence[Path], fitted: FittedModel, device: 
         raise ConfigError(f"--judge {judge}: is the run that is judged; name one that was fitted without it")
     other = load_judge(judge, device)
     if other.spec != fitted.spec:
-        what = describe(other.spec), describe(fitted.spec)
+        what = task_of(other.spec).describe(), fitted.task.describe()
         raise ConfigError(f"--judge {judge}: predicts {what[0]}, and {folders[0]} predicts {what[1]}; name another run")
     other.batch_size = batch_size
     return other

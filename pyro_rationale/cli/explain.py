@@ -19,13 +19,13 @@ from rich.rule import Rule
 from rich.text import Text
 
 from pyro_rationale.cli.input_texts import gather
-from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import options_from
 from pyro_rationale.prediction.predictor import Alternative, PredictOptions, Reading, read
 from pyro_rationale.reporting.console import is_plain, legend, rationale, snippets
 from pyro_rationale.storage import to_json
+from pyro_rationale.tasks import Task
 
 SHOWN = 300  # characters of an alternative rationale on the terminal
 BATCH = 64
@@ -68,18 +68,18 @@ def explain(
     documents = gather(texts, file, max_words or fitted.config.data.max_words)
     readings = read(fitted, documents, options, batch_size, threads)
     if as_json:
-        lines = (to_json(as_dict(reading, fitted.spec, options)) for reading in readings)
+        lines = (to_json(as_dict(reading, fitted.task, options)) for reading in readings)
         while some := list(islice(lines, batch_size)):
             click.echo("\n".join(some))
         return
     console = Console(highlight=False)
     for reading in readings:
-        print_reading(console, reading, fitted.spec, options.level)
+        print_reading(console, reading, fitted.task, options.level)
     if not is_plain(console):
         console.print(legend(gold=False, inclusion=True), style="dim")
 
 
-def as_dict(reading: Reading, spec: TargetSpec, options: PredictOptions) -> dict[str, Any]:
+def as_dict(reading: Reading, task: Task, options: PredictOptions) -> dict[str, Any]:
     """A reading as plain values, for JSON; masks are lists of 0 and 1."""
     document = reading.document
     return {
@@ -93,15 +93,15 @@ def as_dict(reading: Reading, spec: TargetSpec, options: PredictOptions) -> dict
         "decode": options.decode,
         "kept": _bits(reading.kept),
         "rationale": snippets(document, reading.kept),
-        "prediction": _prediction(reading, spec),
-        "alternatives": [_alternative(a, reading, spec) for a in reading.alternatives],
+        "prediction": task.record(reading.values, reading.averaged, reading.sd, reading.interval),
+        "alternatives": [_alternative(a, reading, task) for a in reading.alternatives],
     }
 
 
-def print_reading(console: Console, reading: Reading, spec: TargetSpec, level: float) -> None:
+def print_reading(console: Console, reading: Reading, task: Task, level: float) -> None:
     """The prediction, the marked text, and other rationales with what they would have predicted."""
     console.print(Rule(Text(reading.document.id), style="dim", align="left", characters="-"))
-    for line in describe(reading, spec, level):
+    for line in task.lines(reading.values, reading.averaged, reading.interval, level):
         console.print(Text(line, style="bold"))
     kept, words = sum(reading.kept), len(reading.kept)
     console.print(Text(f"{kept} of {words} words kept ({kept / max(words, 1):.0%})\n"))
@@ -111,71 +111,20 @@ def print_reading(console: Console, reading: Reading, spec: TargetSpec, level: f
     for alternative in reading.alternatives:
         if alternative.mask == reading.kept:
             continue
-        value = ", ".join(_short(alternative.values, spec))
+        value = ", ".join(task.short(alternative.values))
         line = f"{alternative.frequency:5.0%}  {value}:  {snippets(reading.document, alternative.mask, SHOWN)}"
         console.print(Text(line, overflow="fold"))
     console.print()
 
 
-def describe(reading: Reading, spec: TargetSpec, level: float) -> list[str]:
-    """A line per target: the value, and how sure it is."""
-    if spec.kind == "regression":
-        assert reading.interval is not None
-        values = zip(spec.names, reading.values, reading.interval, strict=True)
-        return [f"{name} {value:.4g}  ({level:.0%} interval {a:.4g} to {b:.4g})" for name, value, (a, b) in values]
-    shown = _short(reading.values, spec)
-    averaged = _short(reading.averaged, spec)
-    return [f"{line}  (averaged over rationales: {other})" for line, other in zip(shown, averaged, strict=True)]
-
-
-def _short(values: tuple[float, ...], spec: TargetSpec) -> list[str]:
-    """`food 3.9` or `sentiment: positive 97 %`, a string per target."""
-    if spec.kind == "regression":
-        return [f"{name} {value:.4g}" for name, value in zip(spec.names, values, strict=True)]
-    found = _probabilities(values, spec)
-    best = {name: max(probabilities, key=lambda c: probabilities[c]) for name, probabilities in found.items()}
-    return [f"{name}: {label} {found[name][label]:.1%}" for name, label in best.items()]
-
-
-def _probabilities(values: tuple[float, ...], spec: TargetSpec) -> dict[str, dict[str, float]]:
-    """Probability of every class, by target."""
-    if spec.kind == "multiclass":
-        return {spec.names[0]: dict(zip(spec.classes, values, strict=True))}
-    no, yes = spec.classes
-    return {name: {no: 1 - value, yes: value} for name, value in zip(spec.names, values, strict=True)}
-
-
-def _prediction(reading: Reading, spec: TargetSpec) -> dict[str, Any]:
-    """By target: value, posterior mean, sd and interval; or label and probabilities."""
-    if spec.kind != "regression":
-        averaged = _probabilities(reading.averaged, spec)
-        found = _point(reading.values, spec)
-        return {name: {**point, "averaged": averaged[name]} for name, point in found.items()}
-    assert reading.sd is not None
-    assert reading.interval is not None
-    parts = zip(spec.names, reading.values, reading.averaged, reading.sd, reading.interval, strict=True)
-    return {
-        name: {"value": value, "mean": mean, "sd": sd, "low": low, "high": high}
-        for name, value, mean, sd, (low, high) in parts
-    }
-
-
-def _point(values: tuple[float, ...], spec: TargetSpec) -> dict[str, Any]:
-    """What one mask predicts, by target."""
-    if spec.kind == "regression":
-        return {name: {"value": value} for name, value in zip(spec.names, values, strict=True)}
-    found = _probabilities(values, spec)
-    return {name: {"label": max(p, key=lambda c: p[c]), "probabilities": p} for name, p in found.items()}
-
-
-def _alternative(alternative: Alternative, reading: Reading, spec: TargetSpec) -> dict[str, Any]:
+def _alternative(alternative: Alternative, reading: Reading, task: Task) -> dict[str, Any]:
     return {
         "mask": _bits(alternative.mask),
         "rationale": snippets(reading.document, alternative.mask),
         "probability": math.exp(alternative.log_probability),
         "log_probability": alternative.log_probability,
         "frequency": alternative.frequency,
-        "prediction": _point(alternative.values, spec),
+        "prediction": task.point(alternative.values),
     }
 
 

@@ -14,9 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from pyro_rationale.cli.explain import describe
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
-from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
@@ -262,23 +260,16 @@ def show_documents(console: Console, fit: TrainingRun) -> None:
     """A few test documents with their rationales; the first ones, not chosen."""
     documents = fit.corpus.test[:SHOWN]
     plain = is_plain(console)
-    options = PredictOptions(alternatives=0, samples=50)
+    options, task = PredictOptions(alternatives=0, samples=50), fit.fitted.task
     for document, reading in zip(documents, read(fit.fitted, documents, options), strict=True):
         console.print()
-        truth = ", ".join(format_target(document, fit.fitted.spec))
-        told = "; ".join(describe(reading, fit.fitted.spec, options.level))
+        truth = ", ".join(task.true_lines(document.targets))
+        told = "; ".join(task.lines(reading.values, reading.averaged, reading.interval, options.level))
         console.print(Text(f"{document.id}: {told}; true {truth}", style="bold"))
         console.print(rationale(document, reading.kept, gold=document.gold, plain=plain))
     if not plain:
         console.print()
         console.print(legend(gold=documents[0].gold is not None, inclusion=False))
-
-
-def format_target(document: Document, spec: TargetSpec) -> list[str]:
-    """The true targets, for people."""
-    if spec.kind == "regression":
-        return ["not rated" if math.isnan(t) else f"{t:.4g}" for t in document.targets]
-    return ["unknown" if math.isnan(t) else spec.classes[int(t)] for t in document.targets]
 
 
 def _interrupt(number: int, frame: object) -> None:

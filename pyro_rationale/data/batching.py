@@ -15,6 +15,7 @@ from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
+from pyro_rationale.tasks import task_of
 
 _POOL = 50  # batches that are sorted by length together: little padding, and still another company every epoch
 
@@ -197,16 +198,7 @@ def _scaled_rows(targets: NDArray[np.float64], spec: TargetSpec, name: Callable[
         raise DataError(
             f"{name(0)}: expected {len(spec.names)} targets, got {targets.shape[1]}; check the columns"
         )
-    if spec.kind == "regression":
-        low, high = np.array(spec.ranges, dtype=np.float64).T
-        return ((targets - low) / (high - low)).astype(np.float32)
-    known = (targets == np.floor(targets)) & (targets >= 0) & (targets < len(spec.classes))
-    if spec.kind == "binary":
-        known |= np.isnan(targets)
-    if not known.all():
-        i = int(np.flatnonzero(~known.all(axis=1))[0])
-        raise DataError(f"{name(i)}: expected a class below {len(spec.classes)}, got {tuple(targets[i].tolist())}")
-    return targets.astype(np.float32)
+    return task_of(spec).encode(targets, name)
 
 
 def _collate(
@@ -232,13 +224,7 @@ def _targets(encoded: Sequence[_Encoded], spec: TargetSpec) -> torch.Tensor | No
         return None
     missing = np.full(len(spec.names), np.nan, dtype=np.float32)
     targets = torch.from_numpy(np.stack([missing if e.targets is None else e.targets for e in encoded]))
-    if spec.kind != "multiclass":
-        return targets
-    if targets.isnan().any():
-        raise DataError(
-            "expected a class for every document of a batch, or for none; leave out the unlabelled ones"
-        )
-    return targets[:, 0].long()
+    return task_of(spec).batch(targets)
 
 
 def _padded(flags: Sequence[NDArray[np.bool_] | None], longest: int) -> torch.Tensor | None:

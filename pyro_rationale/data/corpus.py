@@ -4,31 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-TaskKind = Literal["regression", "binary", "multiclass"]
-
-
-@dataclass(frozen=True)
-class TargetSpec:
-    """What is predicted, and in which units.
-
-    Attributes:
-        kind: regression (Normal likelihood), binary (Bernoulli) or multiclass (Categorical).
-        names: the `D` targets ("aspects"); exactly one for multiclass.
-        ranges: `(low, high)` per target for regression, mapped to [0, 1] inside the model; empty otherwise.
-        classes: labels in the order of their indices, for binary (two) and multiclass; empty for regression.
-    """
-
-    kind: TaskKind
-    names: tuple[str, ...]
-    ranges: tuple[tuple[float, float], ...] = ()
-    classes: tuple[str, ...] = ()
-
-    @property
-    def width(self) -> int:
-        """Numbers that the encoder puts out: `D`, or the number of classes for multiclass."""
-        return len(self.classes) if self.kind == "multiclass" else len(self.names)
+from pyro_rationale.tasks._spec import TargetSpec as TargetSpec
 
 
 @dataclass(frozen=True)

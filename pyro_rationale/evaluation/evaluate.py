@@ -16,7 +16,7 @@ from pyro_rationale.evaluation.metrics import (
     selection_metrics,
 )
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all, draw_all
-from pyro_rationale.prediction.units import Numbers
+from pyro_rationale.tasks import Numbers
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel

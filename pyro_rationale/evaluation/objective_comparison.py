@@ -13,7 +13,6 @@ import torch
 from pyro_rationale.build import starting_prior
 from pyro_rationale.config import OWN_GUIDES, Config
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.targets import describe
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.evaluate import evaluate_average, evaluate_documents
@@ -33,6 +32,7 @@ from pyro_rationale.inference.objectives.decomposition import (
 )
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.predictor import RULES
+from pyro_rationale.tasks import task_of
 from pyro_rationale.training.fit import Progress
 from pyro_rationale.training.history import EpochRecord, flatness, read_history
 from pyro_rationale.training.run_folder import check_same_config
@@ -211,7 +211,7 @@ def check_same_target(folders: Sequence[Path]) -> None:
         if first is None:
             first = spec
         if spec != first:
-            what = describe(spec), describe(first)
+            what = task_of(spec).describe(), task_of(first).describe()
             raise RunError(f"{folder}: predicts {what[0]}, and {folders[0]} predicts {what[1]}; compare like with like")
 
 

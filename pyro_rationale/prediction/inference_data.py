@@ -142,7 +142,7 @@ class _Layout:
         for group, mask in (("posterior_predictive", "z from posterior"), ("prior_predictive", "z from prior")):
             what = f"targets drawn from p(y | x, z), {mask}; kappa has no part in it"
             self._group(group, what, *DRAWS, *self._aspects())
-            self._variable(group, "y", (*DRAWS, *self._aspects()), self._kind(), "in the user's units")
+            self._variable(group, "y", (*DRAWS, *self._aspects()), self.fitted.task.target_dtype, "in the user's units")
         self._statistics()
         self._constants()
         if self.rated:
@@ -180,11 +180,7 @@ class _Layout:
         self._variable(group, "span", DRAWS, np.float32, "mean length of the runs, in words; 0 where nothing is kept")
         text = f"runs of this length in all documents together; {LONGEST} counts longer ones as well"
         self._variable(group, "span_count", ("chain", "draw", "length"), np.int64, text)
-        text = {
-            "regression": "E[y | x, z], in the user's units",
-            "binary": "P(y = second class | x, z)",
-            "multiclass": "P(y = class | x, z)",
-        }[self.spec.kind]
+        text = self.fitted.task.value_name
         self._variable(group, "prediction", (*DRAWS, *self._last_dim()), np.float32, text)
 
     def _statistics(self) -> None:
@@ -226,10 +222,10 @@ class _Layout:
     def _observed(self) -> None:
         rated = [self.documents[i] for i in self.rated]
         targets = np.array([document.targets for document in rated], dtype=np.float64)
-        whole = self.spec.kind != "regression" and not np.isnan(targets).any()
         dims = ("document", *self._aspects())
         self._group("observed_data", "documents of which a target is known", *dims, documents=self.rated)
-        kind = self._kind() if whole else np.float64
+        whole = bool(self.spec.classes) and not np.isnan(targets).any()
+        kind = self.fitted.task.target_dtype if whole else np.float64
         self._variable("observed_data", "y", dims, kind, "in the user's units; NaN where unknown")
         self.file.put("observed_data", "y", targets if "target" in dims else targets[:, 0])
         self._group(
@@ -295,11 +291,7 @@ class _Layout:
         return ("target",) if len(self.spec.names) > 1 else ()
 
     def _last_dim(self) -> tuple[str, ...]:
-        return ("class",) if self.spec.kind == "multiclass" else self._aspects()
-
-    def _kind(self) -> Any:
-        """Ratings are numbers; labels and classes are counted."""
-        return np.float32 if self.spec.kind == "regression" else np.int32
+        return ("class",) if self.fitted.task.per_class else self._aspects()
 
 
 def _labels(documents: Sequence[Document]) -> Array:

@@ -23,7 +23,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.prediction.draws import seed_of, seeded
 from pyro_rationale.prediction.predictor import evaluating, unlabelled
-from pyro_rationale.prediction.units import Numbers, sample_targets, values_of
+from pyro_rationale.tasks import Numbers
 
 if TYPE_CHECKING:
     from pyro_rationale.distributions import MaskDistribution
@@ -233,8 +233,8 @@ def _draws(fitted: FittedModel, masks: Masks, outputs: Tensor, words: int) -> Dr
         spans=spans,
         span=kept / np.maximum(spans, 1),
         span_count=count,
-        prediction=values_of(law, fitted.spec)[:, 0],
-        y=sample_targets(law, fitted.spec)[:, 0],
+        prediction=fitted.task.values(law)[:, 0],
+        y=fitted.task.sample(law)[:, 0],
     )
 
 

@@ -28,7 +28,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.parallel import in_order
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
-from pyro_rationale.prediction.units import Mixture, Numbers, clip_to_range, noise_of, values_of
+from pyro_rationale.tasks import Numbers
 
 if TYPE_CHECKING:
     from pyro_rationale.distributions import MaskDistribution
@@ -135,7 +135,7 @@ def decode_all(
         The masks, one flag per word, and the predictions from them `(N, W)` as in :attr:`Reading.expected`.
     """
     masks: list[Mask] = [()] * len(documents)
-    values = np.zeros((len(documents), fitted.spec.width))
+    values = np.zeros((len(documents), fitted.task.width))
     texts = without_labels(documents)
     if not texts:
         return masks, values
@@ -146,7 +146,7 @@ def decode_all(
             z = decode(fitted.guide.posterior(batch), options.decode, options.threshold)
             assert batch.index is not None
             index = batch.index.tolist()
-            values[index] = values_of(fitted.model.predictive(batch, z), fitted.spec)
+            values[index] = fitted.task.values(fitted.model.predictive(batch, z))
             for i, row in zip(index, z, strict=True):
                 masks[i] = _flags(row, words[i])
     return masks, values
@@ -161,7 +161,7 @@ def draw_all(
         `samples` lists of a mask per document, and the averages `(N, W)`, not cut at the ends of a scale.
     """
     masks: list[list[Mask]] = [[()] * len(documents) for _ in range(samples)]
-    values = np.zeros((len(documents), fitted.spec.width))
+    values = np.zeros((len(documents), fitted.task.width))
     batches = BucketedBatches(without_labels(documents), fitted.vocabulary, fitted.spec, batch_size)
     words = word_counts(documents)
     with evaluating(fitted), seeded(seed):
@@ -170,7 +170,7 @@ def draw_all(
             z = fitted.guide.posterior(batch).discrete().sample((samples,))
             assert batch.index is not None
             index = batch.index.tolist()
-            values[index] = values_of(fitted.model.predictive(batch, z), fitted.spec).mean(0)
+            values[index] = fitted.task.values(fitted.model.predictive(batch, z)).mean(0)
             for draw, rows in zip(masks, z, strict=True):
                 for i, row in zip(index, rows, strict=True):
                     draw[i] = _flags(row, words[i])
@@ -231,10 +231,10 @@ def _read_batch(fitted: FittedModel, documents: list[Document], options: Predict
     draws = distinct(torch.stack([q.mode, kept]), drawn)
     values, noise = _predicted(fitted, batch, draws)
     weights = draws.counts / draws.counts.sum(0)
-    shown = clip_to_range(values, fitted.spec)
-    mixture = None if noise is None else Mixture(values, noise, weights)
-    ends = None if mixture is None else mixture.ends(options.level, fitted.spec.ranges).tolist()
-    averaged = clip_to_range(np.einsum("ub,ubw->bw", weights, values), fitted.spec).tolist()
+    shown = fitted.task.clip(values)
+    mixture = None if noise is None else fitted.task.mixture(values, noise, weights)
+    ends = None if mixture is None else mixture.interval_bounds(options.level, fitted.spec.ranges).tolist()
+    averaged = fitted.task.clip(np.einsum("ub,ubw->bw", weights, values)).tolist()
     sds = None if mixture is None else mixture.sd.tolist()
     masks = draws.masks.to("cpu", torch.bool).numpy()
     log_q = q.log_prob(draws.masks).cpu().numpy()
@@ -282,9 +282,10 @@ def _predicted(fitted: FittedModel, batch: Batch, draws: Draws) -> tuple[Numbers
     for start in range(0, len(rows), _MASKS):
         row, owner = (torch.from_numpy(part[start : start + _MASKS]).to(batch.tokens.device) for part in (rows, owners))
         law = fitted.model.predictive(Batch(batch.tokens[owner], batch.lengths[owner]), draws.masks[row, owner])
-        values.append(values_of(law, fitted.spec))
-        if fitted.spec.kind == "regression":
-            noise.append(noise_of(law, fitted.spec))
+        values.append(fitted.task.values(law))
+        around = fitted.task.noise(law)
+        if around is not None:
+            noise.append(around)
     places = np.zeros((most, count), dtype=np.int64)
     places[rows, owners] = np.arange(len(rows))
     places = np.where(np.arange(most)[:, None] < draws.sizes, places, places[0])

@@ -15,7 +15,7 @@ from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions, Mask, decode_all, evaluating, unlabelled
-from pyro_rationale.prediction.units import Numbers, values_of
+from pyro_rationale.tasks import Numbers
 
 Scores = NDArray[np.float64]
 
@@ -74,11 +74,11 @@ class ModelRationalizer:
         Raises:
             ValueError: a mask is not as long as its document.
         """
-        values = np.zeros((len(documents), self.spec.width))
+        values = np.zeros((len(documents), self.fitted.task.width))
         with evaluating(self.fitted):
             for index, batch in self._batches(documents):
                 z = padded([masks[i] for i in index], [documents[i] for i in index], batch.tokens)
-                values[index] = values_of(self.fitted.model.predictive(batch, z), self.spec)
+                values[index] = self.fitted.task.values(self.fitted.model.predictive(batch, z))
         return values
 
     def _batches(self, documents: Sequence[Document]) -> Iterator[tuple[list[int], Batch]]:

@@ -25,8 +25,8 @@ from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.options import names
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, Reading, decode_all, read
-from pyro_rationale.prediction.units import Numbers, clip_to_range
 from pyro_rationale.sklearn.inputs import TURN, check_texts, naming_parameters, own_torch, plain
+from pyro_rationale.tasks import Numbers
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.run_folder import check_free, start_run
 
@@ -181,7 +181,7 @@ class RationaleEstimator(BaseEstimator):
         """`(N, W)` as `Reading.values`, from the most probable rationales."""
         documents = self._unlabelled(texts)
         with TURN:
-            return clip_to_range(decode_all(self.fitted_, documents, DecodeOptions())[1], self.fitted_.spec)
+            return self.fitted_.task.clip(decode_all(self.fitted_, documents, DecodeOptions())[1])
 
     def _readings(self, texts: Any, level: float, samples: int, alternatives: int) -> list[Reading]:
         documents = self._unlabelled(texts)

@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_consistent_length
 
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.prediction.explanation import Explanation, Explanations
-from pyro_rationale.prediction.units import Numbers
 from pyro_rationale.sklearn.base import RationaleEstimator, check_given
 from pyro_rationale.sklearn.inputs import check_texts, is_missing, names_of
+from pyro_rationale.tasks import Numbers
 
 
 class RationaleClassifier(ClassifierMixin, RationaleEstimator):
@@ -65,7 +65,7 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         if len(classes) < 2:
             raise ValueError(f"expected at least 2 classes in y, got only one class: {classes[0]!r}")
         kind = "binary" if len(classes) == 2 else "multiclass"
-        spec = TargetSpec(kind, names_of(y, 1), classes=tuple(map(str, classes)))  # type: ignore[arg-type]
+        spec = TargetSpec(kind, names_of(y, 1), classes=tuple(map(str, classes)))
         numbers = index.tolist()
         rows = [(float(i),) for i in numbers]
         self._fit(self._documents(checked, rows, config.data.max_words), spec, numbers)
@@ -102,9 +102,12 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
 
     def _probabilities(self, values: Numbers) -> Numbers:
         """From `Reading.values` `(N, W)`, where two classes have one number, to `(N, C)`."""
-        if self.fitted_.spec.kind == "binary":
-            return np.hstack([1.0 - values, values])
-        return values / values.sum(1, keepdims=True)
+        task = self.fitted_.task
+        probabilities = task.probabilities(values)
+        assert probabilities is not None
+        if task.per_class:  # of float32, which do not quite add up to 1
+            probabilities = probabilities / probabilities.sum(-1, keepdims=True)
+        return probabilities[:, 0]
 
     def _labels(self, y: Any) -> NDArray[Any]:
         check_given(self, y)

@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_array, check_consistent_length
 
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.prediction.explanation import Explanation, Explanations
-from pyro_rationale.prediction.units import Numbers
 from pyro_rationale.sklearn.base import RationaleEstimator, check_given
 from pyro_rationale.sklearn.inputs import check_texts, names_of, plain
+from pyro_rationale.tasks import Numbers
 
 
 class RationaleRegressor(RegressorMixin, RationaleEstimator):

@@ -24,7 +24,7 @@ from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.fitted import CHECKPOINT, EPOCHS, FittedModel, pick_device
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference.objectives.decomposition import held_out
-from pyro_rationale.models import NormalLikelihood, RationaleModel
+from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.storage import read_tensors, write_bytes, write_tensors
 from pyro_rationale.training.checkpoint import Metadata, weights_of
@@ -189,7 +189,7 @@ class TrainingRun:
         """Choose the best weights, settle sigma, and write the weights that the run is used with."""
         self.trainer.load_weights(self.selection.best or self.trainer.weights())
         fitted = self.fitted.eval()
-        settle_sigma(fitted, self.dev)
+        settle_noise(fitted, self.dev)
         fitted.save(self.folder)
 
 
@@ -345,19 +345,18 @@ def _on_cpu(state: tuple[dict[str, torch.Tensor], Metadata]) -> tuple[dict[str, 
     return {name: value.cpu() for name, value in state[0].items()}, state[1]
 
 
-def settle_sigma(fitted: FittedModel, dev: BucketedBatches) -> None:
-    """Set the noise of a Normal likelihood to what is left on held-out documents, and kappa so that the gain stays.
+def settle_noise(fitted: FittedModel, dev: BucketedBatches) -> None:
+    """Set the likelihood's noise to what is left on held-out documents, and kappa so that the gain stays.
 
-    The quotient kappa / (2 sigma^2) is what training used; how it divides into the two only matters to whoever asks
-    for the uncertainty of a rating, who should get the honest sigma.
+    Training used the gain, for ratings kappa / (2 sigma^2); how it divides into the two only matters for the
+    uncertainty of a rating, which should be that of the errors.
     """
     likelihood = fitted.model.likelihood
-    if not isinstance(likelihood, NormalLikelihood):
+    if likelihood.noise is None:
         return
     gain = fitted.model.gain
-    error = score_modes(fitted, dev).error / likelihood.width
-    likelihood.sigma.fill_(math.sqrt(max(error, 1e-8)))
-    fitted.model.kappa.fill_(2.0 * float(likelihood.sigma) ** 2 * gain)
+    likelihood.fit_noise(score_modes(fitted, dev).error / likelihood.width)
+    fitted.model.kappa.fill_(likelihood.kappa_for(gain))
 
 
 def describe_prior(prior: ChainPrior, gain: float) -> dict[str, float]:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import torch
 
-from pyro_rationale.build import target_spread
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.tasks import task_of
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.model_selection import DevScore, score_modes
 
@@ -53,4 +53,4 @@ def constant_error(documents: Sequence[Document], spec: TargetSpec) -> float:
     """
     targets = torch.from_numpy(target_rows(documents, len(spec.names)))
     known = (~targets.isnan()).double().mean(0)
-    return float((known * target_spread(targets, spec).nan_to_num(0.0)).sum())
+    return float((known * task_of(spec).baseline_loss(targets).nan_to_num(0.0)).sum())

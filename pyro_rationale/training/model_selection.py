@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,8 +50,7 @@ def score_modes(
         z = fitted.guide.posterior(batch).mode
         outputs = fitted.model.encoder(batch.tokens, z, batch.lengths)
         assert batch.targets is not None
-        law, targets = fitted.model.likelihood.observe(outputs, batch.targets)
-        error += float(prediction_cost(fitted, law, outputs, targets, batch.targets))
+        error += float(fitted.model.likelihood.reported_loss(outputs, batch.targets).sum())
         kept += float(z.sum())
         words += float(batch.lengths.sum())
         empty += float((z.sum(-1) == 0).sum())
@@ -61,13 +59,6 @@ def score_modes(
     sums = group.all_gather((error, kept, words, empty, changes, documents))
     error, kept, words, empty, changes, documents = (sum(column) for column in zip(*sums, strict=True))
     return DevScore(error / documents, kept / words, empty / documents, kept / documents, changes / documents)
-
-
-def prediction_cost(fitted: FittedModel, law: Any, outputs: Tensor, targets: Tensor, raw: Tensor) -> Tensor:
-    """Summed cost of the predictions in the paper's sense: squared error of ratings, cross entropy of labels."""
-    if fitted.spec.kind == "regression":
-        return ((outputs - targets) * ~raw.isnan()).square().sum()
-    return -law.log_prob(targets).sum()
 
 
 class ModelSelection:

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from pyro_rationale.cli.fit import default_name, fit, format_target, free_folder
+from pyro_rationale.cli.fit import default_name, fit, free_folder
 from pyro_rationale.config import Config
 from pyro_rationale.data import CORPORA, Corpus, DataOptions, TargetSpec, load_corpus
-from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.fitted import FittedModel, read_config
 from pyro_rationale.models import NormalLikelihood
-from pyro_rationale.training.fit import settle_sigma
+from pyro_rationale.tasks import task_of
+from pyro_rationale.training.fit import settle_noise
 from pyro_rationale.training.history import EpochRecord
 from pyro_rationale.training.model_selection import score_modes
 from tests.support.small_fit import ROOT, Break, differences, fit_small, flags, result, small, table, whole
@@ -236,7 +236,7 @@ def test_the_best_epoch_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_sigma_is_what_is_left_on_dev_and_the_gain_stays(tmp_path: Path) -> None:
     made, _ = fit_small(tmp_path, steps=3)
     gain = made.fitted.model.gain
-    settle_sigma(made.fitted, made.dev)
+    settle_noise(made.fitted, made.dev)
     error = score_modes(made.fitted, made.dev).error
     assert isinstance(made.fitted.model.likelihood, NormalLikelihood)
     assert float(made.fitted.model.likelihood.sigma) ** 2 == pytest.approx(error, rel=1e-5)
@@ -306,7 +306,7 @@ def test_as_a_program_from_another_folder(tmp_path: Path) -> None:
     ],
 )
 def test_true_targets_for_people(spec: TargetSpec, targets: tuple[float, ...], told: list[str]) -> None:
-    assert format_target(Document("d", "", (), (), targets), spec) == told
+    assert task_of(spec).true_lines(targets) == told
 
 
 def test_fewer_documents_than_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def reading(run: Path) -> dict[str, Any]:
     fitted = FittedModel.load(run, "cpu")
     options = PredictOptions(samples=20)
     [one] = read(fitted, load_corpus(fitted.config.data).test[:1], options)
-    return as_dict(one, fitted.spec, options)
+    return as_dict(one, fitted.task, options)
 
 
 def test_the_run_folder(run: Path) -> None:

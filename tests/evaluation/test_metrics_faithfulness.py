@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.evaluation.metrics import BINS, faithfulness_metrics
-from pyro_rationale.evaluation.metrics.faithfulness import drop, top
+from pyro_rationale.evaluation.metrics.faithfulness import top
+from pyro_rationale.tasks import task_of
 from tests.support.marked import bits, document
 
 BINARY = TargetSpec("binary", ("positive",), classes=("no", "yes"))
@@ -91,17 +92,17 @@ def test_random_words_are_the_same_for_everybody() -> None:
 
 def test_drops_of_several_labels_are_averaged() -> None:
     spec = TargetSpec("binary", ("a", "b"), classes=("no", "yes"))
-    assert drop(spec, np.array([[0.9, 0.2]]), np.array([[0.6, 0.3]])) == pytest.approx([(0.3 + 0.1) / 2])
+    assert task_of(spec).drop(np.array([[0.9, 0.2]]), np.array([[0.6, 0.3]])) == pytest.approx([(0.3 + 0.1) / 2])
 
 
 def test_drops_of_ratings_are_shares_of_their_scales_whatever_the_direction() -> None:
     full, other = np.array([[5.0, 3.0], [5.0, 3.0]]), np.array([[7.0, 3.0], [4.0, 1.0]])
-    assert drop(RATING, full, other) == pytest.approx([(0.2 + 0) / 2, (0.1 + 0.5) / 2])
+    assert task_of(RATING).drop(full, other) == pytest.approx([(0.2 + 0) / 2, (0.1 + 0.5) / 2])
 
 
 def test_drops_of_classes_are_those_of_the_class_predicted_from_the_whole_text() -> None:
     full, other = np.array([[0.2, 0.7, 0.1], [0.5, 0.3, 0.2]]), np.array([[0.1, 0.2, 0.7], [0.9, 0.1, 0.0]])
-    assert drop(TOPIC, full, other) == pytest.approx([0.5, -0.4])
+    assert task_of(TOPIC).drop(full, other) == pytest.approx([0.5, -0.4])
 
 
 @pytest.mark.parametrize(

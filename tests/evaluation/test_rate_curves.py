@@ -31,7 +31,7 @@ from pyro_rationale.evaluation.rate_curves import (
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
-from pyro_rationale.prediction.units import Numbers
+from pyro_rationale.tasks import Numbers
 from tests.support.oracle import Oracle, all_masks, changes
 from tests.support.small_fit import refusal, whole
 from tests.support.tiny import LENGTHS, texts, tiny_guide

@@ -29,10 +29,11 @@ from pyro_rationale.evaluation.stress.correlation import other_aspects
 from pyro_rationale.evaluation.stress.distractors import put_in, sentence_of_another
 from pyro_rationale.evaluation.stress.kinds import kind_of
 from pyro_rationale.evaluation.stress.mask_shape import compacted, lying
-from pyro_rationale.evaluation.stress.measures import agreement, decisions, sentences, skill, truths
+from pyro_rationale.evaluation.stress.measures import agreement, sentences, skill, truths
 from pyro_rationale.evaluation.stress.probe import probe
 from pyro_rationale.evaluation.stress.random_masks import as_many
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.tasks import task_of
 from pyro_rationale.training.auxiliary_losses import reading_loss
 from pyro_rationale.training.fit import TrainingRun, fit_run, prepare
 from tests.support.small_fit import Break, small, table
@@ -115,7 +116,7 @@ class AnyOpinion(Oracle):
 
 def subject(marker: Oracle, documents: Sequence[Document] = REVIEWS) -> Subject:
     """A subject without a run behind it."""
-    fitted = cast(FittedModel, SimpleNamespace(config=SimpleNamespace(data=DATA), spec=SPEC))
+    fitted = cast(FittedModel, SimpleNamespace(config=SimpleNamespace(data=DATA), spec=SPEC, task=task_of(SPEC)))
     made = Subject(Path(), Path(), fitted, Settings(), RefitOptions())
     made.__dict__ |= {"marker": marker, "documents": list(documents)}
     return made
@@ -227,7 +228,8 @@ def test_skill_of_constants_and_of_the_truth() -> None:
     texts = [Document(str(y), "", (), (), (float(y),)) for y in (0, 0, 0, 1)]
     assert skill(np.array([[0.1], [0.2], [0.3], [0.9]]), texts, binary) == 1.0
     assert skill(np.full((4, 1), 0.1), texts, binary) == 0.0
-    assert decisions(np.array([[0.1, 0.7, 0.2]]), TargetSpec("multiclass", ("y",), classes=("a", "b", "c"))) == 1
+    classes = task_of(TargetSpec("multiclass", ("y",), classes=("a", "b", "c")))
+    assert classes.decisions(np.array([[0.1, 0.7, 0.2]])) == 1
     unknown = [*texts, Document("?", "", (), (), (float("nan"),))]
     assert truths(unknown, binary)[:, 0].tolist() == [0, 0, 0, 1, -1]
 

@@ -20,7 +20,7 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction import draws
 from pyro_rationale.prediction.draws import distinct, uniforms
 from pyro_rationale.prediction.predictor import PredictOptions, Reading, read
-from pyro_rationale.prediction.units import Mixture
+from pyro_rationale.tasks._mixture import Mixture
 from tests.support.small_fit import whole
 
 TEXTS = [
@@ -126,7 +126,7 @@ def test_intervals_of_many_documents_at_once() -> None:
         alone = Mixture(means[:, b], sds[:, b], weights[:, b])
         assert together.mean[b] == pytest.approx(alone.mean)
         assert together.sd[b] == pytest.approx(alone.sd)
-        assert together.ends(0.8, ranges)[b] == pytest.approx(np.array(alone.interval(0.8, ranges)))
+        assert together.interval_bounds(0.8, ranges)[b] == pytest.approx(alone.interval_bounds(0.8, ranges))
 
 
 @pytest.mark.parametrize("guide", ["relaxed", "recurrent"])

@@ -24,7 +24,6 @@ from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import DITHER, open_groups
 from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentPosterior, inspect_documents, run_lengths
 from pyro_rationale.prediction.predictor import PredictOptions, read
-from pyro_rationale.prediction.units import noise_of
 from tests.support.small_fit import table, whole
 
 pytest.importorskip("h5netcdf")
@@ -106,7 +105,9 @@ def test_weights_are_those_of_the_model_and_the_guide(fitted: FittedModel, inspe
 
 def test_ratings_are_drawn_around_the_predictions(fitted: FittedModel, inspected: list[DocumentPosterior]) -> None:
     batch = encode_batch([inspected[0].document], fitted.vocabulary, fitted.spec)
-    noise = noise_of(fitted.model.predictive(batch, torch.zeros(1, *batch.tokens.shape)), fitted.spec)[0, 0]
+    noise = fitted.task.noise(fitted.model.predictive(batch, torch.zeros(1, *batch.tokens.shape)))
+    assert noise is not None
+    noise = noise[0, 0]
     for draws in (inspected[0].posterior, inspected[0].prior):
         scores = (draws.y - draws.prediction) / noise
         assert abs(z_score(scores[:, 0], 0.0)) < 4.5

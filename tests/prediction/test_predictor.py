@@ -20,7 +20,8 @@ from pyro_rationale.distributions import IndependentMask, RelaxedMask
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents, targets_of
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, Reading, decode, decode_all, read
-from pyro_rationale.prediction.units import Mixture, clip_to_range
+from pyro_rationale.tasks import task_of
+from pyro_rationale.tasks._mixture import Mixture
 
 WORDS = ("bad", "good", "maybe", "the")
 LOGITS = {"bad": 3.0, "good": 3.0, "maybe": 0.4, "the": -3.0}
@@ -65,7 +66,7 @@ class FakeModel(nn.Module):
 def fake(kind: str = "regression") -> Any:
     place = torch.device("cpu")
     return SimpleNamespace(
-        spec=SPECS[kind], vocabulary=VOCABULARY, guide=FakeGuide(), model=FakeModel(kind), device=place
+        spec=SPECS[kind], task=task_of(SPECS[kind]), vocabulary=VOCABULARY, guide=FakeGuide(), model=FakeModel(kind), device=place
     )
 
 
@@ -223,7 +224,7 @@ def test_mixture_against_its_parts() -> None:
 
 def test_interval_stays_on_the_scale() -> None:
     mixture = Mixture(np.array([[4.9], [0.9]]), np.array([[0.5], [0.1]]), np.array([0.5, 0.5]))
-    assert mixture.interval(0.9, ((1.0, 5.0),)) == [(1.0, 5.0)]
+    assert mixture.interval_bounds(0.9, ((1.0, 5.0),)).tolist() == [[1.0, 5.0]]
 
 
 @pytest.mark.parametrize(("word", "end", "beyond"), [("good", 5.0, 1.4), ("bad", 1.0, -0.4)])
@@ -256,8 +257,8 @@ def test_the_interval_is_of_all_rationales_not_of_the_one_shown() -> None:
 def test_each_target_has_its_own_scale_and_classes_have_none() -> None:
     two = TargetSpec("regression", ("stars", "marks"), ranges=((1.0, 5.0), (-10.0, 0.0)))
     values = np.array([[0.5, 0.5], [3.0, -3.0], [9.0, -11.0]])
-    assert clip_to_range(values, two).tolist() == [[1.0, 0.0], [3.0, -3.0], [5.0, -10.0]]
-    assert clip_to_range(values, SPECS["multiclass"]) is values
+    assert task_of(two).clip(values).tolist() == [[1.0, 0.0], [3.0, -3.0], [5.0, -10.0]]
+    assert task_of(SPECS["multiclass"]).clip(values) is values
 
 
 def test_wrong_options_name_their_flag() -> None:

@@ -25,8 +25,9 @@ from pyro_rationale.guides import (
     RecurrentGuide,
     RelaxedGuide,
 )
-from pyro_rationale.models import NormalLikelihood, RationaleModel, make_likelihood
+from pyro_rationale.models import NormalLikelihood, RationaleModel
 from pyro_rationale.nn import BiLSTM, Encoder, make_embedding
+from pyro_rationale.tasks import task_of
 from tests.support.oracle import Oracle, all_masks
 
 WORDS = 12
@@ -70,8 +71,8 @@ def tiny_model(
     """A model whose outputs move well with the mask."""
     torch.manual_seed(seed)
     spec = SPECS[kind]
-    likelihood = make_likelihood(spec, **({"sigma": 0.5} if kind == "regression" else {}))
-    encoder = Encoder(make_embedding(WORDS, 3), reader, 4, pooling, spec.width)
+    likelihood = NormalLikelihood(spec.names, 0.5) if kind == "regression" else task_of(spec).make_likelihood()
+    encoder = Encoder(make_embedding(WORDS, 3), reader, 4, pooling, task_of(spec).width)
     with torch.no_grad():
         encoder.output.weight.mul_(3.0)
     return RationaleModel(encoder, likelihood, PRIOR, kappa).double()

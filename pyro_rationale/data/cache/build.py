@@ -230,7 +230,7 @@ def _split(parts: list[ArrowDocuments], options: DataOptions, spec: TargetSpec) 
     dev, test = options.dev_data is not None, options.test_data is not None
     groups = first.keys("text_key").tolist()
     assert first.targets is not None
-    strata = None if spec.kind == "regression" else first.targets[:, 0].tolist()
+    strata = first.targets[:, 0].tolist() if spec.classes else None
     places = filled_places(len(first), dev, test, options.split_seed, groups, strata)
     split = [first.taken(np.array(part, dtype=np.int64)) for part in places]
     if dev:

@@ -12,8 +12,9 @@ from pyro_rationale.data.files.text import Faults
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.rationale import document_of_several
 from pyro_rationale.data.splits import filled_splits
-from pyro_rationale.data.targets import Cell, decide_spec, describe, target_of
+from pyro_rationale.data.targets import Cell, decide_spec, target_of
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.tasks import task_of
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,14 @@ def assemble(
     known = spec or decide_spec(options.data, (target,), [labels], options.task, options.target_range)
     if len(known.names) > 1:
         held = "holds one target, and the run predicts"
-        raise DataError(f"{options.data}: {held} {describe(known)}; evaluate on its like")
+        raise DataError(f"{options.data}: {held} {task_of(known).describe()}; evaluate on its like")
     read = [[_documents(part, known, options.max_words) for part in parts] for parts in (train, dev, test)]
     lists = [[document for documents in part for document in documents] for part in read]
     for name, files, documents in zip(("training", "dev", "test"), (train, dev, test), lists, strict=True):
         if files and not documents:
             raise DataError(f"{files[0].faults.path}: no {name} example can be used; look at its first rows")
     groups = [document.text for document in lists[0]]
-    strata = None if known.kind == "regression" else [document.targets[0] for document in lists[0]]
+    strata = [document.targets[0] for document in lists[0]] if known.classes else None
     splits = filled_splits(
         lists[0], lists[1] if dev else None, lists[2] if test else None, options.split_seed, groups, strata
     )

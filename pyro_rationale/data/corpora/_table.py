@@ -209,5 +209,5 @@ def _split(
     dev = given.pop(0) if options.dev_data else None
     test = given.pop(0) if options.test_data else None
     groups = [document.text for document in first]
-    strata = None if spec.kind == "regression" else [document.targets[0] for document in first]
+    strata = [document.targets[0] for document in first] if spec.classes else None
     return filled_splits(first, dev, test, options.split_seed, groups, strata)

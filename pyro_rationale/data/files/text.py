@@ -7,11 +7,13 @@ import gzip
 import io
 import logging
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NoReturn, TextIO, cast
 
 from pyro_rationale.errors import DataError
+from pyro_rationale.errors import listed as listed
+from pyro_rationale.errors import shown as shown
 
 log = logging.getLogger("pyro_rationale")
 
@@ -163,15 +165,3 @@ class Faults:
         """Say in one line how many of `rows` rows were left out."""
         if self.count:
             log.warning("%s: left out %d of %d rows, first %s", self.path, self.count, rows, self.first)
-
-
-def shown(value: object, width: int = 40) -> str:
-    """A cell as it may stand in a one-line message."""
-    text = repr(value)
-    return text if len(text) <= width else f"{text[: width - 4]}...{text[-1]}"
-
-
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names from a file as they may stand in a one-line message."""
-    some = ", ".join(shown(name)[1:-1] for name in names[:most])
-    return some if len(names) <= most else f"{some} and {len(names) - most} more"

@@ -11,7 +11,6 @@ from pyro_rationale.evaluation.metrics.agreement import agreement_metrics, agree
 from pyro_rationale.evaluation.metrics.eraser import eraser_metrics, eraser_statistics
 from pyro_rationale.evaluation.metrics.faithfulness import BINS, Judge, faithfulness_metrics, faithfulness_statistics
 from pyro_rationale.evaluation.metrics.prediction import (
-    SMALLEST_PROBABILITY,
     Predictions,
     prediction_metrics,
     prediction_statistics,
@@ -37,7 +36,6 @@ from pyro_rationale.evaluation.significance import (
 
 __all__ = [
     "BINS",
-    "SMALLEST_PROBABILITY",
     "Difference",
     "Judge",
     "Masks",

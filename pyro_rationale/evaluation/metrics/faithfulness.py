@@ -31,6 +31,7 @@ from pyro_rationale.evaluation.metrics.statistic import (
     average,
     values_of,
 )
+from pyro_rationale.tasks import task_of
 
 BINS = (0.01, 0.05, 0.1, 0.2, 0.5)  # shares of the words, ERASER's
 ROUNDING = 1e-9  # .07 * 100 is a little more than 7
@@ -110,24 +111,7 @@ def _named(name: str, drops: Numbers) -> Statistics:
 def _drops(judge: Judge, documents: Sequence[Document], full: Numbers, marks: Sequence[Flags]) -> Numbers:
     """`(2, N)`: without the marked words, and from them alone."""
     others = (np.logical_not(mark).tolist() for mark in marks), (mark.tolist() for mark in marks)
-    return np.array([drop(judge.spec, full, judge.predict(documents, list(masks))) for masks in others])
-
-
-def drop(spec: TargetSpec, full: Numbers, other: Numbers) -> Numbers:
-    """What is lost of the prediction from the whole text, `(N,)`.
-
-    Args:
-        spec: of the predictions.
-        full: predictions from whole texts, as :attr:`pyro_rationale.evaluation.metrics.Predictions.values`.
-        other: those from some of the words.
-    """
-    if spec.kind == "regression":
-        scale = np.array([high - low for low, high in spec.ranges])
-        return np.mean(np.abs(full - other) / scale, axis=1)
-    if spec.kind == "binary":
-        return np.mean(np.where(full >= 0.5, full - other, other - full), axis=1)
-    chosen = full.argmax(1)[:, None]
-    return (np.take_along_axis(full, chosen, 1) - np.take_along_axis(other, chosen, 1))[:, 0]
+    return np.array([task_of(judge.spec).drop(full, judge.predict(documents, list(masks))) for masks in others])
 
 
 def top(scores: ArrayLike, share: float) -> Flags:

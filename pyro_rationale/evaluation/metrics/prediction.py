@@ -16,8 +16,8 @@ from pyro_rationale.evaluation.metrics.statistic import (
     quotient,
     values_of,
 )
+from pyro_rationale.tasks import task_of
 
-SMALLEST_PROBABILITY = 1e-7
 EVERY = slice(None)
 
 
@@ -60,34 +60,10 @@ def prediction_statistics(spec: TargetSpec, predictions: Predictions, columns: s
     known = ~np.isnan(targets)
     if not known.any():
         return {}
-    if spec.kind == "multiclass":
-        return _multiclass(targets, predictions.values, known)
-    values = predictions.values[:, columns]
-    if spec.kind == "binary":
-        right = np.where(targets == 1, values, 1 - values)
-        hits = (values >= 0.5) == (targets == 1)
-        return {"accuracy": _mean(hits, known), "log_loss": _mean(_log_loss(right), known)}
-    error = values - targets
-    scaled = error / np.array([high - low for low, high in spec.ranges])[columns]
-    return {
-        "mse": _mean(error**2, known),
-        "mse_scaled": _mean(scaled**2, known),
-        "mae": _mean(np.abs(error), known),
-    }
-
-
-def _multiclass(targets: Numbers, values: Numbers, known: Flags) -> Statistics:
-    truth = np.where(known, targets, 0.0).astype(int)
-    right = np.take_along_axis(values, truth, axis=1)
-    hits = values.argmax(1)[:, None] == truth
-    return {"accuracy": _mean(hits, known), "log_loss": _mean(_log_loss(right), known)}
+    errors = task_of(spec).errors(predictions.values, predictions.targets)
+    return {name: _mean(values[:, columns], known) for name, values in errors.items()}
 
 
 def _mean(values: Numbers | Flags, known: Flags) -> Statistic:
     """Over known targets `(N, D)`, however many of them a document has."""
     return quotient(np.where(known, values, 0.0).sum(1), known.sum(1))
-
-
-def _log_loss(right: Numbers) -> Numbers:
-    """-log of the probabilities given to what was true, bounded away from infinity."""
-    return -np.log(np.maximum(right, SMALLEST_PROBABILITY))

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
+from pyro_rationale.evaluation.evaluate import targets_of
 from pyro_rationale.evaluation.stress.measures import SENTENCE_ENDS, agreement, skill
 from pyro_rationale.evaluation.stress.subject import FITS, Subject
 from pyro_rationale.evaluation.stress.verdict import Row, Verdict, judged, unfit
@@ -68,7 +68,7 @@ def skew_generator(fit: TrainingRun, accuracy: float, epochs: int = 30) -> float
         The accuracy reached; less than asked for if `epochs` were not enough.
     """
     guide = fit.fitted.guide
-    threshold = _threshold(fit)
+    threshold = fit.fitted.task.threshold(targets_of(fit.corpus.train, fit.corpus.spec))
     hits: deque[float] = deque(maxlen=RUNNING)
 
     def reached() -> float:
@@ -97,18 +97,6 @@ def labels_of(batch: Batch, threshold: float) -> tuple[Tensor, Tensor]:
     assert batch.targets is not None
     target = batch.targets if batch.targets.dim() == 1 else batch.targets[:, 0]
     return target > threshold, ~torch.isnan(target.float())
-
-
-def _threshold(fit: TrainingRun) -> float:
-    """Above it, a scaled target counts as 1."""
-    spec = fit.corpus.spec
-    if spec.kind == "multiclass":
-        return len(spec.classes) / 2 - 0.75  # of two classes the second, of three the last two
-    if spec.kind == "binary":
-        return 0.5
-    low, high = spec.ranges[0]
-    median = np.nanmedian([document.targets[0] for document in fit.corpus.train if document.targets])
-    return float((median - low) / (high - low))
 
 
 def _pretrain(

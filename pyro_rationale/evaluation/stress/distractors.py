@@ -10,7 +10,7 @@ import numpy as np
 
 from pyro_rationale.data.corpora.synthetic import distractor
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.evaluation.stress.measures import SENTENCE_ENDS, decisions, sentences
+from pyro_rationale.evaluation.stress.measures import SENTENCE_ENDS, sentences
 from pyro_rationale.evaluation.stress.subject import Subject
 from pyro_rationale.evaluation.stress.verdict import Row, Verdict, judged
 from pyro_rationale.prediction.predictor import Mask
@@ -61,12 +61,9 @@ def measure(subject: Subject, name: str, source: Source) -> Row:
 
 
 def turned(subject: Subject, values: np.ndarray) -> float:
-    """Share of decisions that are not those of the texts as they were."""
-    spec = subject.fitted.spec
-    before = decisions(subject.values, spec)
-    if spec.kind == "regression":  # the median stays that of the texts as they were
-        return float(((values > np.median(subject.values, axis=0)).astype(np.int64) != before).mean())
-    return float((decisions(values, spec) != before).mean())
+    """Share of decisions that are not those of the texts as they were, by the median of whose ratings both go."""
+    task = subject.fitted.task
+    return float((task.decisions(values, subject.values) != task.decisions(subject.values)).mean())
 
 
 def put_in(document: Document, words: Sequence[str], random: Random) -> tuple[Document, Mask]:

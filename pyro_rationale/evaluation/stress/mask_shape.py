@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.evaluation.metrics import count_runs
-from pyro_rationale.evaluation.stress.measures import decisions, truths
+from pyro_rationale.evaluation.stress.measures import truths
 from pyro_rationale.evaluation.stress.probe import probe
 from pyro_rationale.evaluation.stress.subject import Subject
 from pyro_rationale.evaluation.stress.verdict import Row, Verdict, judged, unfit
@@ -35,7 +35,7 @@ def check(subject: Subject) -> Verdict:
         "length of the text": np.array([[len(mask)] for mask in subject.masks], dtype=float),
     }
     answers = {
-        "decision": decisions(subject.values, subject.fitted.spec),
+        "decision": subject.fitted.task.decisions(subject.values),
         "true label": truths(subject.documents, subject.fitted.spec),
     }
     return against_control(subject, looks, answers, judged_looks=("as it lies in the text", "gaps closed"))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.evaluation.evaluate import targets_of
 from pyro_rationale.evaluation.metrics import Masks, rationale_metrics, selection_metrics
-from pyro_rationale.prediction.units import Numbers
+from pyro_rationale.tasks import Numbers, task_of
 
 Labels = NDArray[np.int64]
 UNKNOWN = -1
@@ -23,45 +23,16 @@ def has_target(document: Document) -> bool:
     return any(target == target for target in document.targets)
 
 
-def decisions(values: Numbers, spec: TargetSpec) -> Labels:
-    """What a prediction amounts to, as classes, `(N, D)`: a rating above or below the median of all, a label, a class.
-
-    Args:
-        values: `(N, W)` as `metrics.Predictions.values`.
-        spec: what is predicted.
-    """
-    if spec.kind == "multiclass":
-        return values.argmax(1)[:, None].astype(np.int64)
-    threshold = np.median(values, axis=0) if spec.kind == "regression" else 0.5
-    return (values > threshold).astype(np.int64)
-
-
 def truths(documents: Sequence[Document], spec: TargetSpec) -> Labels:
-    """The same of the true targets, `(N, D)`; `UNKNOWN` where there is none."""
+    """True targets as classes, `(N, D)`; `UNKNOWN` where there is none."""
     targets = targets_of(documents, spec)
-    known = ~np.isnan(targets)
-    threshold = np.nanmedian(targets, axis=0) if spec.kind == "regression" else 0.5
-    classes = targets if spec.kind == "multiclass" else targets > threshold
-    return np.where(known, np.nan_to_num(classes), UNKNOWN).astype(np.int64)
+    decisions = task_of(spec).true_decisions(targets)
+    return np.where(np.isnan(targets), UNKNOWN, np.nan_to_num(decisions)).astype(np.int64)
 
 
 def skill(values: Numbers, documents: Sequence[Document], spec: TargetSpec) -> float:
-    """How much better predictions are than the best constant: 0 no better, 1 perfect, below 0 worse.
-
-    Ratings: 1 - squared error / variance, averaged over the aspects. Classes: (accuracy - a) / (1 - a) with `a` the
-    share of the commonest class.
-    """
-    targets = targets_of(documents, spec)
-    if spec.kind == "regression":
-        error = np.nanmean((values - targets) ** 2, axis=0)
-        return float(np.mean(1.0 - error / np.maximum(np.nanvar(targets, axis=0), 1e-12)))
-    found, true = decisions(values, spec), truths(documents, spec)
-    skills = []
-    for guess, truth in zip(found.T, true.T, strict=True):
-        guess, truth = guess[truth != UNKNOWN], truth[truth != UNKNOWN]
-        constant = float(np.bincount(truth).max() / len(truth))
-        skills.append((float((guess == truth).mean()) - constant) / max(1e-12, 1.0 - constant))
-    return float(np.mean(skills))
+    """How much better predictions are than the best constant: 0 no better, 1 perfect, below 0 worse."""
+    return task_of(spec).skill(values, targets_of(documents, spec))
 
 
 def agreement(documents: Sequence[Document], masks: Masks) -> dict[str, float]:

@@ -18,7 +18,7 @@ from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
-from pyro_rationale.prediction.units import Numbers
+from pyro_rationale.tasks import Numbers
 from pyro_rationale.training.fit import TrainingRun
 from pyro_rationale.training.run_folder import check_same_config
 

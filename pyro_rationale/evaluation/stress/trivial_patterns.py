@@ -16,7 +16,6 @@ import numpy as np
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.evaluation.stress.kinds import kind_of
 from pyro_rationale.evaluation.stress.mask_shape import Features, against_control, lying
-from pyro_rationale.evaluation.stress.measures import decisions
 from pyro_rationale.evaluation.stress.subject import Subject
 from pyro_rationale.evaluation.stress.verdict import Row, Verdict
 from pyro_rationale.prediction.predictor import Mask
@@ -28,7 +27,7 @@ MOST_WORDS = 60  # tokens without content that have a feature of their own
 def check(subject: Subject) -> Verdict:
     """Accuracy of a probe for the decision from what has no content; turned decisions of the attack."""
     features = patterns(subject.documents, subject.masks)
-    answers = {"decision": decisions(subject.values, subject.fitted.spec)}
+    answers = {"decision": subject.fitted.task.decisions(subject.values)}
     look = "kept words without content"
     verdict = against_control(subject, {look: features}, answers, judged_looks=(look,))
     row: Row = {"of": "decision", "from": "attack: share turned", "accuracy": turned(subject)}
@@ -54,21 +53,17 @@ def patterns(documents: Sequence[Document], masks: Sequence[Sequence[bool]]) -> 
 
 def turned(subject: Subject) -> float:
     """Share of decisions that words without content turn, chosen by what the encoder makes of each alone."""
-    documents, spec = subject.documents, subject.fitted.spec
+    documents, task = subject.documents, subject.fitted.task
     types = sorted({t for d in documents for t in d.tokens if kind_of(t) != "content"})
     if not types:
         return 0.0
     alone = [Document(t, t, (t,), ((0, len(t)),)) for t in types]
     values = subject.marker.predict(alone, [(True,)] * len(alone))
-    own = decisions(subject.values, spec)
-    towards = values if spec.kind == "multiclass" else values[:, 0]
-    pull = dict(zip(types, towards, strict=True))
+    own = task.decisions(subject.values)
+    pull = dict(zip(types, task.support(values), strict=True))
     masks = [_against(d, m, o, pull) for d, m, o in zip(documents, subject.masks, own[:, 0], strict=True)]
     attacked = subject.marker.predict(documents, masks)
-    if spec.kind == "regression":  # the same threshold as without the attack
-        after = (attacked > np.median(subject.values, axis=0)).astype(np.int64)
-    else:
-        after = decisions(attacked, spec)
+    after = task.decisions(attacked, subject.values)
     return float((after[:, 0] != own[:, 0]).mean())
 
 
@@ -76,10 +71,7 @@ def _against(document: Document, mask: Sequence[bool], decision: int, pull: dict
     """As many words as the mask keeps, none with content, those that speak most against the decision."""
 
     def favour(place: int) -> float:
-        value = pull[document.tokens[place]]
-        if np.ndim(value):
-            return float(value[decision])  # probability of the class decided for
-        return float(value) if decision else -float(value)
+        return float(pull[document.tokens[place]][decision])
 
     places = sorted((t for t, token in enumerate(document.tokens) if token in pull), key=favour)
     chosen = set(places[: sum(mask)])

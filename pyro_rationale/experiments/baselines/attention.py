@@ -39,7 +39,7 @@ from pyro_rationale.guides import IndependentGuide
 from pyro_rationale.nn.packing import compact
 from pyro_rationale.prediction.predictor import Mask, evaluating, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Scores, padded
-from pyro_rationale.prediction.units import Numbers, values_of
+from pyro_rationale.tasks import Numbers
 from pyro_rationale.training.rate_control import Schedule
 
 KINDS = ("soft", "sparse", "hard", "budget")
@@ -184,13 +184,13 @@ class AttentionModel:
     ) -> tuple[list[Mask], Numbers]:
         """The rationales, in the documents' order, and what `predict` makes of each batch and its masks."""
         masks: list[Mask] = [()] * len(documents)
-        values = np.zeros((len(documents), self.spec.width))
+        values = np.zeros((len(documents), self.fitted.task.width))
         for batch in BucketedBatches(documents, self.vocabulary, self.spec, 128).ordered(128):
             assert batch.index is not None
             index = batch.index.tolist()
             batch = batch.to(self.fitted.device)
             z = self.top(batch)
-            values[index] = values_of(self.model.likelihood(predict(batch, z)), self.spec)
+            values[index] = self.fitted.task.values(self.model.likelihood(predict(batch, z)))
             for i, row in zip(index, z, strict=True):
                 masks[i] = tuple((row[: len(documents[i].tokens)] > 0).tolist())
         return masks, values
@@ -219,12 +219,12 @@ class AttentionMarker(ModelRationalizer):
 
     def predict(self, documents: Sequence[Document], masks: Sequence[Sequence[bool]]) -> Numbers:
         """From the kept words, as if there were no others."""
-        values = np.zeros((len(documents), self.spec.width))
+        values = np.zeros((len(documents), self.fitted.task.width))
         with evaluating(self.fitted):
             for index, batch in self._batches(documents):
                 z = padded([masks[i] for i in index], [documents[i] for i in index], batch.tokens)
                 law = self.fitted.model.likelihood(self.attending.reading(batch, z))
-                values[index] = values_of(law, self.spec)
+                values[index] = self.fitted.task.values(law)
         return values
 
 

@@ -27,8 +27,8 @@ from pyro_rationale.experiments.baselines.top_k import all_top_words, scaled
 from pyro_rationale.fitted import VOCABULARY
 from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import Scores
-from pyro_rationale.prediction.units import Numbers
 from pyro_rationale.storage import read_tensors
+from pyro_rationale.tasks import Numbers, task_of
 
 Array = NDArray[np.float64]
 ALPHAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the ridge; of a logistic regression, 1 / C
@@ -64,7 +64,7 @@ class TfidfRationalizer:
         self, name: str, spec: TargetSpec, vocabulary: Vocabulary, idf: Array, weights: Array, bias: Array, rate: float
     ) -> None:
         self.name, self.spec, self.vocabulary, self.rate = name, spec, vocabulary, rate
-        self.idf, self.weights, self.bias = idf, weights, bias
+        self.idf, self.weights, self.bias, self.task = idf, weights, bias, task_of(spec)
 
     def marginals(self, documents: Sequence[Document]) -> list[Scores]:
         """What each word adds to the outputs, without its sign and summed over targets, over the document's largest.
@@ -76,7 +76,7 @@ class TfidfRationalizer:
             words = np.array(self.vocabulary.encode(document.tokens), dtype=int)
             size = _length(words, self.idf)
             added = self.weights[:, words] * self.idf[words] / size if len(words) else np.zeros((len(self.bias), 0))
-            if self.spec.kind == "multiclass":
+            if self.task.per_class:
                 best = int(np.argmax(added.sum(1) + self.bias))
                 added = added[best : best + 1] - added.mean(0)
             found.append(scaled(np.abs(added).sum(0)))
@@ -99,14 +99,7 @@ class TfidfRationalizer:
             kept = [token for token, keep in zip(document.tokens, mask, strict=True) if keep]
             words = np.array(self.vocabulary.encode(kept), dtype=int)
             rows.append(self.weights[:, words] @ self.idf[words] / _length(words, self.idf) + self.bias)
-        outputs = np.array(rows).reshape(-1, len(self.bias))
-        if self.spec.kind == "regression":
-            return outputs
-        if self.spec.kind == "binary":
-            return 1.0 / (1.0 + np.exp(-np.clip(outputs, -500.0, 500.0)))
-        shifted = np.exp(outputs - outputs.max(1, keepdims=True))
-        shares: Numbers = shifted / shifted.sum(1, keepdims=True)
-        return shares
+        return self.task.from_linear(np.array(rows).reshape(-1, len(self.bias)))
 
 
 def _length(words: NDArray[np.int_], idf: Array) -> float:
@@ -129,8 +122,8 @@ def fit_tfidf(name: str, config: Config, corpus: Corpus, folder: Path) -> TfidfR
     idf = inverse_frequencies(corpus.train, vocabulary)
     train, dev = (matrix(documents, vocabulary, idf) for documents in (corpus.train, corpus.dev))
     targets, wanted = targets_of(corpus.train, corpus.spec), targets_of(corpus.dev, corpus.spec)
-    outputs = range(1 if corpus.spec.kind == "multiclass" else len(corpus.spec.names))
-    parts = [best_model(corpus.spec.kind, train, targets[:, i], dev, wanted[:, i]) for i in outputs]
+    outputs = range(len(corpus.spec.names))
+    parts = [best_model(bool(corpus.spec.classes), train, targets[:, i], dev, wanted[:, i]) for i in outputs]
     weights, bias = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
     tensors = {"idf": torch.tensor(idf), "weights": torch.tensor(weights), "bias": torch.tensor(bias)}
     write_marker(name, config, corpus.spec, vocabulary, tensors, folder, alphas=[part[2] for part in parts])
@@ -162,7 +155,7 @@ def matrix(documents: Sequence[Document], vocabulary: Vocabulary, idf: Array) ->
     return sparse.csr_matrix((values, (rows, columns)), shape=(len(documents), len(vocabulary)))
 
 
-def best_model(kind: str, train: Any, targets: Array, dev: Any, wanted: Array) -> tuple[Array, Array, float]:
+def best_model(classes: bool, train: Any, targets: Array, dev: Any, wanted: Array) -> tuple[Array, Array, float]:
     """Weights `(W, V)`, bias `(W,)` and penalty of the model of one target that is best on dev (on training documents
     where dev has none with a target)."""
     known, asked = ~np.isnan(targets), ~np.isnan(wanted)
@@ -170,7 +163,7 @@ def best_model(kind: str, train: Any, targets: Array, dev: Any, wanted: Array) -
     held = (dev[asked], wanted[asked]) if asked.any() else (train, targets)
     best: tuple[float, Any, float] | None = None
     for alpha in ALPHAS:
-        if kind == "regression":
+        if not classes:
             model = sklearn_model("Ridge")(alpha=alpha).fit(train, targets)
             cost = float(np.mean((model.predict(held[0]) - held[1]) ** 2))
         else:

@@ -34,6 +34,7 @@ from pyro_rationale.fitted import CONFIG
 from pyro_rationale.prediction.predictor import Mask, unlabelled
 from pyro_rationale.prediction.rationalizer import Rationalizer
 from pyro_rationale.storage import read_json, write_bytes
+from pyro_rationale.tasks import task_of
 
 FORMAT = 1
 CELL, DOCUMENTS, FIT, LOCK = "cell.json", "documents.json", "fit", "lock"
@@ -44,7 +45,6 @@ VIEWS = {
     MATCHED: "words above one threshold of the marginals, at the target rate",
     PRIOR: "its masks under a prior of the target rate",
 }
-COSTS = {"regression": "mse", "binary": "accuracy", "multiclass": "accuracy"}
 STATES = ("finished", "being made", "interrupted", "missing")
 
 
@@ -188,7 +188,7 @@ def _costs(spec: TargetSpec, predictions: Predictions) -> list[float]:
     statistics = prediction_statistics(spec, predictions)
     if not statistics:
         return [0.0] * len(predictions.targets)
-    return [float(value) for value in statistics[COSTS[spec.kind]].table[:, 0]]
+    return [float(value) for value in statistics[task_of(spec).cost_name].table[:, 0]]
 
 
 class GridRunner:

@@ -17,8 +17,9 @@ from typing import Any
 from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.metrics.statistic import Statistic, quotient
 from pyro_rationale.evaluation.significance import added, holm, paired_test, seeds_test
-from pyro_rationale.experiments.benchmark.runner import COSTS, VIEWS, GridRunner
+from pyro_rationale.experiments.benchmark.runner import VIEWS, GridRunner
 from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Rate
+from pyro_rationale.tasks import TASKS
 
 MEASURES = ("f1", "precision", "recall", "opinion_recall", "mse", "accuracy", "selected", "span", "empty", "seconds")
 DRAWS = 9999
@@ -151,7 +152,7 @@ def figures_of(documents: Figures, view: str, kind: str) -> dict[str, Statistic]
             total = [a + b for a, b in zip(kept, gold, strict=True)]
             found["f1"] = quotient([2 * number for number in own["hits"]], total)
         if any(documents["known"]):
-            found[COSTS[kind]] = quotient(own["cost"], documents["known"])
+            found[TASKS[kind].cost_name] = quotient(own["cost"], documents["known"])
         return found
     except (KeyError, TypeError) as problem:
         raise RunError(f"documents.json of a cell: {problem} is missing; delete that cell and run again") from None

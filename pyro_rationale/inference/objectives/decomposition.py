@@ -24,7 +24,6 @@ and each set of draws, and its residual is rounding.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -36,11 +35,11 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
-from pyro_rationale.data.corpus import Document, TaskKind
+from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import ChainPrior, LinearChain, MaskDistribution
-from pyro_rationale.distributions.scan.scan import bernoulli_kl, softplus
+from pyro_rationale.distributions.scan.scan import bernoulli_kl
 from pyro_rationale.inference.posterior.evidence import iwae
-from pyro_rationale.models import NormalLikelihood, RationaleModel
+from pyro_rationale.models import RationaleModel
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 
 if TYPE_CHECKING:
@@ -55,7 +54,9 @@ class Setting:
         prior: p(z), by alpha and gamma in nats.
         kappa: weight of the log likelihood.
         gain: nats per unit of the paper's cost.
-        sigma: noise of a Normal likelihood, in scaled units; `None` for classes.
+        sigma: noise of the likelihood, in scaled units; `None` for classes.
+        constant: nats of a likelihood per known target that do not depend on the outputs, 1/2 log(2 pi sigma^2) for
+            a Normal one; 0 for classes.
         tau: weight of the entropy in the run's own objective.
     """
 
@@ -63,24 +64,19 @@ class Setting:
     kappa: float
     gain: float
     sigma: float | None
+    constant: float
     tau: float
 
     @classmethod
     def of(cls, model: RationaleModel, tau: float) -> Setting:
         """As the model stands."""
         likelihood = model.likelihood
-        sigma = float(likelihood.sigma) if isinstance(likelihood, NormalLikelihood) else None
-        return cls(model.prior, float(model.kappa), model.gain, sigma, tau)
+        return cls(model.prior, float(model.kappa), model.gain, likelihood.noise, likelihood.log_normalizer(), tau)
 
     @property
     def lambdas(self) -> tuple[float, float]:
         """The paper's penalties per kept word and per change."""
         return self.prior.lambdas(self.gain)
-
-    @property
-    def gaussian(self) -> float:
-        """1/2 log(2 pi sigma^2), nats per rated aspect; 0 for classes."""
-        return 0.0 if self.sigma is None else 0.5 * math.log(2.0 * math.pi * self.sigma**2)
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,7 @@ def direct_cost(terms: Terms, setting: Setting) -> Tensor:
 
 def cost_from_objective(terms: Terms, setting: Setting) -> Tensor:
     """The same by equation (3), from the ELBO's own terms, `(N,)`."""
-    constant = setting.kappa * terms.rated * setting.gaussian
+    constant = setting.kappa * terms.rated * setting.constant
     nats = -objective(terms, setting.kappa, 1.0) + terms.entropy - terms.log_normalizer - constant
     return nats / setting.gain
 
@@ -191,7 +187,7 @@ def batch_terms(model: RationaleModel, q: MaskDistribution, batch: Batch, sample
     kept, changes = _counts(q, z)
     kl, entropy = _information(q, p, z)
     whole = {
-        "error": _errors(_kind(model), outputs, targets).mean(0),
+        "error": model.likelihood.loss(outputs, targets).sum(-1).mean(0),
         "kept": kept,
         "changes": changes,
         "log_likelihood": law.log_prob(known).mean(0),
@@ -202,22 +198,6 @@ def batch_terms(model: RationaleModel, q: MaskDistribution, batch: Batch, sample
         "words": batch.lengths,
     }
     return Terms(**{name: value.double() for name, value in whole.items()})
-
-
-def _kind(model: RationaleModel) -> TaskKind:
-    kinds: dict[str, TaskKind] = {
-        "NormalLikelihood": "regression", "BernoulliLikelihood": "binary", "CategoricalLikelihood": "multiclass"
-    }
-    return kinds[type(model.likelihood).__name__]
-
-
-def _errors(kind: TaskKind, outputs: Tensor, targets: Tensor) -> Tensor:
-    """The paper's loss of outputs `(K, B, W)`, `(K, B)`, without a look at the likelihood's distribution."""
-    if kind == "multiclass":
-        chosen = outputs.gather(-1, targets.expand(outputs.shape[:-1])[..., None])[..., 0]
-        return torch.logsumexp(outputs, -1) - chosen
-    losses = softplus(outputs) - targets * outputs if kind == "binary" else (outputs - targets).square()
-    return torch.where(targets.isnan(), 0.0, losses).sum(-1)
 
 
 def _counts(q: MaskDistribution, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -322,11 +302,9 @@ def held_out(
     parts = [part for some in group.all_gather(parts) for part in some]
     terms = Terms.joined(parts).under(prior)
     now = Setting.of(fitted.model, 1.0)
-    likelihood = float(terms.log_likelihood.mean())
-    if now.sigma is not None:
-        rated = float(terms.rated.mean())
-        variance = max(float(terms.error.mean()) / rated, 1e-8)
-        likelihood = -rated * (0.5 * math.log(2.0 * math.pi * variance)) - float(terms.error.mean()) / (2.0 * variance)
+    likelihood = fitted.model.likelihood.best_log_likelihood(float(terms.error.mean()), float(terms.rated.mean()))
+    if likelihood is None:
+        likelihood = float(terms.log_likelihood.mean())
     cost = direct_cost(terms, replace(now, prior=prior))
     return Held(likelihood - float(terms.kl.mean()), float(cost.mean()))
 

@@ -39,10 +39,7 @@ def batch_terms(fitted: FittedModel, batch: Batch, samples: int, see_target: boo
     assert batch.targets is not None
     law, targets = model.likelihood.observe(outputs, batch.targets)
     log_likelihood = law.log_prob(targets)
-    if fitted.spec.kind == "regression":
-        error = ((outputs - targets) * ~batch.targets.isnan()).square().sum(-1)
-    else:
-        error = -log_likelihood
+    error = model.likelihood.reported_loss(outputs, batch.targets).sum(-1)
     lambda1, lambda2 = model.prior.lambdas(model.gain)
     changes = (z[..., 1:] - z[..., :-1]).abs().mul(batch.mask[:, 1:]).sum(-1)
     cost = error + lambda1 * z.sum(-1) + lambda2 * changes

@@ -28,7 +28,7 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint, with_targets
-from pyro_rationale.models import NormalLikelihood, RationaleModel
+from pyro_rationale.models import RationaleModel
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -46,10 +46,8 @@ def check_kappa(model: RationaleModel, kappa: float) -> None:
     Raises:
         ConfigError: classes with kappa other than 1.
     """
-    if not isinstance(model.likelihood, NormalLikelihood) and kappa != 1.0:
-        raise ConfigError(
-            f"--kappa: no data can be simulated from class probabilities to the power {kappa:g}; use --kappa 1"
-        )
+    if not model.likelihood.has_powers and kappa != 1.0:
+        raise ConfigError(f"--kappa: no data can be simulated from probabilities to the power {kappa:g}; use --kappa 1")
 
 
 @torch.no_grad()
@@ -72,10 +70,7 @@ def simulate(model: RationaleModel, batch: Batch, kappa: float | None = None) ->
     dtype = model.encoder.output.weight.dtype
     z = model.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype).sample()
     outputs = model.encoder(batch.tokens, z, batch.lengths)
-    if isinstance(model.likelihood, NormalLikelihood):
-        y = torch.normal(outputs, (model.likelihood.sigma / kappa**0.5).to(dtype).expand(outputs.shape))
-    else:
-        y = model.likelihood(outputs).sample()
+    y = model.likelihood.powered(outputs, kappa).sample()
     if batch.targets is not None and y.is_floating_point():
         y = torch.where(batch.targets.isnan(), torch.nan, y)
     return z, with_targets(batch, y)

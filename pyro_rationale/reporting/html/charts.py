@@ -121,7 +121,7 @@ def _histogram_chart(
 
 def prediction_charts(predictions: Sequence[Reading], spec: TargetSpec) -> Iterator[Chart]:
     """Predicted against true ratings, a chart per target; none for classes."""
-    if spec.kind != "regression":
+    if not spec.ranges:
         return
     for target, name in enumerate(spec.names[:SCATTERS]):
         known = [p for p in predictions if p.document.targets and math.isfinite(p.document.targets[target])]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.reporting.console import harmless, snippets
+from pyro_rationale.tasks import task_of
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Reading
@@ -120,19 +121,18 @@ def prediction_lines(read: Reading, spec: TargetSpec, percent: str) -> list[list
     """Per target, what is predicted and what is true, as (label, value) pairs for people."""
     truth = read.document.targets
     found = []
-    for i, name in enumerate(spec.names):
-        known = bool(truth) and math.isfinite(truth[i])
-        if spec.kind == "regression":
-            line = [(f"{name}, predicted", f"{read.values[i]:.3g}")]
-            if read.interval is not None:
-                low, high = read.interval[i]
-                line.append((f"{percent} interval", f"{low:.3g} to {high:.3g}"))
-            actual = f"{truth[i]:.3g}" if known else "unknown"
+    for i, (name, point) in enumerate(task_of(spec).point(read.values).items()):
+        if "value" in point:
+            line = [(f"{name}, predicted", f"{point['value']:.3g}")]
         else:
-            odds = read.values if spec.kind == "multiclass" else (1 - read.values[i], read.values[i])
-            best = max(range(len(odds)), key=lambda c: odds[c])
-            line = [(f"{name}, predicted", f"{spec.classes[best]} ({odds[best]:.0%})")]
-            actual = spec.classes[int(truth[i])] if known else "unknown"
+            label = point["label"]
+            line = [(f"{name}, predicted", f"{label} ({point['probabilities'][label]:.0%})")]
+        if read.interval is not None:
+            low, high = read.interval[i]
+            line.append((f"{percent} interval", f"{low:.3g} to {high:.3g}"))
+        actual = "unknown"
+        if truth and math.isfinite(truth[i]):
+            actual = spec.classes[int(truth[i])] if spec.classes else f"{truth[i]:.3g}"
         found.append([*line, ("true", actual)])
     return found
 

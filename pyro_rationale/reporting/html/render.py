@@ -19,6 +19,7 @@ from pyro_rationale.reporting.html.context import ReportContext
 from pyro_rationale.reporting.html.payload import clean, pack, pieces, prediction_lines, rationale_text
 from pyro_rationale.reporting.plots.svg import HEIGHT, WIDTH
 from pyro_rationale.storage import write_bytes
+from pyro_rationale.tasks import task_of
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Reading
@@ -40,7 +41,7 @@ def render(context: ReportContext) -> str:
     spec = context.spec
     level = percent(context.level)
     data = {
-        "kind": spec.kind,
+        "per_class": task_of(spec).per_class,
         "names": [clean(name) for name in spec.names],
         "ranges": spec.ranges,
         "classes": [clean(name) for name in spec.classes],

@@ -3,7 +3,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const all = data.documents;
-  const rated = data.kind === "regression";
+  const rated = data.ranges.length > 0;
   const at = (id) => document.getElementById(id);
   const ask = { search: at("search"), within: at("within"), sort: at("sort"), only: at("only"), size: at("size") };
   let page = 0;
@@ -57,7 +57,7 @@
 
   // What is predicted, by target.
   function odds(values, target) {
-    if (data.kind === "multiclass") return values;
+    if (data.per_class) return values;
     return [1 - values[target], values[target]];
   }
   const best = (chances) => chances.indexOf(Math.max(...chances));

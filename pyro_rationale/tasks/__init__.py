@@ -1,0 +1,70 @@
+"""Kinds of targets: ratings, yes/no labels, one of several classes, and those of other packages.
+
+Each public module registers one :class:`Task` under its own name, which is `TargetSpec.kind`: everything that depends
+on the kind of a target is asked of its task. The names are listed without importing torch.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pyro_rationale.registry import Registry
+from pyro_rationale.tasks._spec import TargetSpec
+
+if TYPE_CHECKING:
+    from pyro_rationale.tasks._base import Numbers, Task
+    from pyro_rationale.tasks._likelihood import Likelihood
+    from pyro_rationale.tasks.binary import BernoulliLikelihood, BinaryTask
+    from pyro_rationale.tasks.multiclass import CategoricalLikelihood, MulticlassTask
+    from pyro_rationale.tasks.regression import NormalLikelihood, RegressionTask
+
+TASKS: Registry[type[Task]] = Registry("tasks", __name__, "--task", ("regression", "binary", "multiclass"))
+
+_MODULES = {
+    "BernoulliLikelihood": "binary",
+    "BinaryTask": "binary",
+    "CategoricalLikelihood": "multiclass",
+    "Likelihood": "_likelihood",
+    "MulticlassTask": "multiclass",
+    "NormalLikelihood": "regression",
+    "Numbers": "_base",
+    "RegressionTask": "regression",
+    "Task": "_base",
+}
+
+__all__ = [
+    "TASKS",
+    "BernoulliLikelihood",
+    "BinaryTask",
+    "CategoricalLikelihood",
+    "Likelihood",
+    "MulticlassTask",
+    "NormalLikelihood",
+    "Numbers",
+    "RegressionTask",
+    "TargetSpec",
+    "Task",
+    "task_of",
+]
+
+
+def task_of(spec: TargetSpec) -> Task:
+    """The task of a target; one object per target.
+
+    Raises:
+        ConfigError: its kind is not registered.
+    """
+    return _make(TASKS[spec.kind], spec)
+
+
+@lru_cache(maxsize=64)
+def _make(kind: type[Task], spec: TargetSpec) -> Task:
+    return kind(spec)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,265 @@
+"""Base of all tasks: everything that depends on the kind of a target."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyro_rationale.tasks._cells import Cell
+from pyro_rationale.tasks._likelihood import Likelihood
+from pyro_rationale.tasks._mixture import Mixture
+from pyro_rationale.tasks._spec import TargetSpec
+
+Numbers = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+class Task(ABC):
+    """One kind of target: how it is read, modelled, measured and shown.
+
+    Targets come as `(N, D)` numbers in the user's units: ratings, or indices of classes; NaN where there is none. A
+    batch holds them scaled, as :meth:`encode` and :meth:`batch` make them. Predictions are `(N, W)` numbers, as
+    :meth:`values` makes them.
+
+    Args:
+        spec: the target.
+    """
+
+    cost_name: ClassVar[str]  # of the entry of `errors` that stands for all of them in tables
+    loss_unit: ClassVar[str]  # of the likelihood's loss
+    value_name: ClassVar[str]  # of predictions, for data files
+    target_dtype: ClassVar[type[np.generic]]  # of targets, for data files
+    per_class: ClassVar[bool] = False  # predictions have a column per class instead of one per target
+
+    def __init__(self, spec: TargetSpec) -> None:
+        self.spec = spec
+
+    @property
+    def width(self) -> int:
+        """Number of the encoder's outputs and of columns of a prediction, `W`."""
+        return len(self.spec.classes) if self.per_class else len(self.spec.names)
+
+    # Reading.
+
+    @classmethod
+    def suits(cls, columns: Sequence[Sequence[Cell]], scale: tuple[float, float] | None) -> bool:
+        """Whether `--task auto` should take this task for target columns without empty cells.
+
+        Args:
+            columns: the cells of each target.
+            scale: lowest and highest rating, where they were given.
+        """
+        return False
+
+    @classmethod
+    @abstractmethod
+    def make_spec(
+        cls,
+        kind: str,
+        where: str,
+        names: Sequence[str],
+        columns: Sequence[Sequence[Cell]],
+        scale: tuple[float, float] | None,
+    ) -> TargetSpec:
+        """Description of the targets that stand in some columns.
+
+        Args:
+            kind: name of the task.
+            where: the file, for messages.
+            names: the targets.
+            columns: the cells of each, without empty ones.
+            scale: lowest and highest rating, where they were given.
+
+        Raises:
+            DataError: there is nothing to predict in a column.
+            ConfigError: the options do not go together.
+        """
+
+    @abstractmethod
+    def parse(self, cell: Cell, i: int) -> float:
+        """A cell of the `i`-th target, not empty, as a number in the user's units.
+
+        Raises:
+            ValueError: it does not fit; the message says how.
+        """
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The target in a few words, for messages."""
+
+    @abstractmethod
+    def encode(self, targets: Numbers, name: Callable[[int], str]) -> NDArray[np.float32]:
+        """Targets `(N, D)` scaled for the model.
+
+        Args:
+            targets: in the user's units.
+            name: of a document, for messages.
+
+        Raises:
+            DataError: a target does not fit.
+        """
+
+    def batch(self, rows: Tensor) -> Tensor:
+        """Encoded targets `(B, D)` in the shape that the likelihood reads.
+
+        Raises:
+            DataError: some are missing, and must not.
+        """
+        return rows
+
+    # Modelling.
+
+    @abstractmethod
+    def baseline_loss(self, targets: Tensor) -> Tensor:
+        """Mean loss of the best constant prediction of each target where it is known, float64 `(D,)`.
+
+        Args:
+            targets: in the user's units, float64 `(N, D)`.
+        """
+
+    @abstractmethod
+    def make_likelihood(self, baseline_loss: float = 1.0) -> Likelihood:
+        """The likelihood, untrained.
+
+        Args:
+            baseline_loss: :meth:`baseline_loss` of the training targets, summed over them.
+        """
+
+    def initial_outputs(self, targets: Tensor) -> list[float] | None:
+        """The `W` outputs from which training starts; `None` for those of random weights."""
+        return None
+
+    @property
+    def context_width(self) -> int:
+        """Number of columns of :meth:`context`."""
+        return 2 * self.width
+
+    def context(self, targets: Tensor) -> Tensor:
+        """A batch's targets as inputs of a guide, `(B, C)`; zeros where they are unknown.
+
+        By default the scaled value of each target and a flag that it is known.
+        """
+        known = ~targets.isnan()
+        return torch.cat([targets.nan_to_num(0.0), known.to(targets.dtype)], dim=-1)
+
+    # Predictions.
+
+    def values(self, distribution: dist.TorchDistribution) -> Numbers:
+        """Predictions `(*s, B, W)` in the user's units, from p(y | x, z) of batch shape `(*s, B)`.
+
+        Ratings are expected values. They may lie beyond the ends of the scale: errors and draws are made of them as
+        they are, people see them clipped (:meth:`clip`). Labels are probabilities of the second class, or of all.
+        """
+        return to_numbers(distribution.mean)
+
+    def sample(self, distribution: dist.TorchDistribution) -> Numbers:
+        """One draw of each target, `(*s, B, D)` in the user's units, not clipped."""
+        return to_numbers(distribution.sample())
+
+    def clip(self, values: Numbers) -> Numbers:
+        """Predictions `(*s, W)` as people see them, within the scale."""
+        return values
+
+    def noise(self, distribution: dist.TorchDistribution) -> Numbers | None:
+        """Standard deviation of each target around :meth:`values`, `(*s, B, D)`; `None` for classes."""
+        return None
+
+    def mixture(self, values: Numbers, noise: Numbers, weights: Numbers) -> Mixture:
+        """Predictive distribution of ratings over several masks, as :class:`Mixture` takes them."""
+        return Mixture(values, noise, weights)
+
+    def from_linear(self, outputs: Numbers) -> Numbers:
+        """Predictions `(N, W)` from the outputs of a linear model: ratings in the user's units, or logits."""
+        return outputs
+
+    def probabilities(self, values: Numbers) -> Numbers | None:
+        """Probabilities of the classes of each target, `(N, D, C)`; `None` for ratings."""
+        return None
+
+    # Measuring.
+
+    @abstractmethod
+    def errors(self, values: Numbers, targets: Numbers) -> dict[str, NDArray[Any]]:
+        """Figures of each predicted target by name, `(N, D)` each; arbitrary where the target is NaN."""
+
+    @abstractmethod
+    def drop(self, full: Numbers, other: Numbers) -> Numbers:
+        """Loss of a prediction `other` from some of the words against `full` from all of them, `(N,)`."""
+
+    @abstractmethod
+    def decisions(self, values: Numbers, reference: Numbers | None = None) -> Labels:
+        """Predictions as classes, `(N, D)`.
+
+        Args:
+            values: predictions.
+            reference: predictions whose median divides ratings in two; default: `values`.
+        """
+
+    @abstractmethod
+    def true_decisions(self, targets: Numbers) -> Numbers:
+        """True targets as classes, `(N, D)`, as :meth:`decisions`; arbitrary where the target is NaN."""
+
+    @abstractmethod
+    def threshold(self, targets: Numbers) -> float:
+        """Where the first scaled target divides documents in two, from the training targets `(N, D)`."""
+
+    def support(self, values: Numbers) -> Numbers:
+        """How much predictions speak for each decision on the first target, `(N, C)`."""
+        return np.stack([-values[:, 0], values[:, 0]], axis=1)
+
+    @abstractmethod
+    def skill(self, values: Numbers, targets: Numbers) -> float:
+        """How much better predictions are than the best constant: 0 no better, 1 perfect, below 0 worse."""
+
+    # Showing.
+
+    @abstractmethod
+    def point(self, values: Sequence[float]) -> dict[str, dict[str, Any]]:
+        """One prediction by target, as plain values: `value`, or `label` and `probabilities`."""
+
+    @abstractmethod
+    def record(
+        self,
+        values: Sequence[float],
+        averaged: Sequence[float],
+        sd: Sequence[float] | None,
+        interval: Sequence[tuple[float, float]] | None,
+    ) -> dict[str, dict[str, Any]]:
+        """:meth:`point` with what the posterior adds.
+
+        Args:
+            values: the prediction from one mask.
+            averaged: the mean over masks.
+            sd: standard deviation of each rating.
+            interval: of each rating.
+        """
+
+    @abstractmethod
+    def lines(
+        self,
+        values: Sequence[float],
+        averaged: Sequence[float],
+        interval: Sequence[tuple[float, float]] | None,
+        level: float,
+    ) -> list[str]:
+        """A line per target: the prediction, and how sure it is."""
+
+    @abstractmethod
+    def short(self, values: Sequence[float]) -> list[str]:
+        """`food 3.9` or `sentiment: positive 97 %`, a string per target."""
+
+    @abstractmethod
+    def true_lines(self, targets: Sequence[float]) -> list[str]:
+        """True targets of a document, a string each."""
+
+
+def to_numbers(values: Tensor) -> Numbers:
+    """A tensor as float64 numbers."""
+    return values.detach().to("cpu", torch.float64).numpy()

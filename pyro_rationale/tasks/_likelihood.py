@@ -1,0 +1,85 @@
+"""p(y | x, z): what the encoder's outputs say about the target."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+
+
+class Likelihood(nn.Module, ABC):
+    """The last layer of the model: a distribution over targets, and its noise, if it has one.
+
+    A likelihood states a loss per target, such as the squared error, and how many nats one unit of it weighs (`gain`),
+    which ties the prior to the paper's penalties (docs/mathematics.md, equation 3). Its log probability is
+    `-gain(1) * loss - log_normalizer`.
+
+    Args:
+        width: number of outputs `W` that it reads.
+    """
+
+    event_dim = 1  # of the distribution: 1 for `D` targets, 0 for one class
+    has_powers = False  # whether p(y | x, z)^kappa is a distribution of this family, up to a factor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    @abstractmethod
+    def forward(self, outputs: Tensor) -> dist.TorchDistribution:
+        """Outputs `(*s, B, W)` -> a distribution over targets, of batch shape `(*s, B)`."""
+
+    @abstractmethod
+    def observe(self, outputs: Tensor, targets: Tensor) -> tuple[dist.TorchDistribution, Tensor]:
+        """The distribution with unknown targets (NaN) masked out, and the targets without NaN."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each target, `(*s, B, D)`, computed without the distribution; 0 where it is unknown (NaN)."""
+
+    def reported_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Loss as fits report it: `(*s, B, *)`, to be summed over the last dimension."""
+        return self.loss(outputs, targets)
+
+    def gain(self, kappa: float) -> float:
+        """Nats per unit of loss; kappa for a loss in nats."""
+        return kappa
+
+    def kappa_for(self, gain: float) -> float:
+        """Inverse of `gain`: the weight of the log likelihood at which a unit of loss weighs so many nats."""
+        return gain / self.gain(1.0)
+
+    def log_normalizer(self) -> float:
+        """Nats per known target that no output changes."""
+        return 0.0
+
+    @property
+    def noise(self) -> float | None:
+        """Scale of the noise, in scaled units; `None` for a likelihood without one."""
+        return None
+
+    def fit_noise(self, loss: float) -> None:
+        """Set the noise to the one under which targets with this mean loss are most probable."""
+
+    def best_log_likelihood(self, loss: float, known: float) -> float | None:
+        """Log probability, in nats, of targets with this loss in total under the noise that fits it best.
+
+        Args:
+            loss: of a document.
+            known: number of targets with this loss.
+
+        Returns:
+            `None` for a likelihood without noise.
+        """
+        return None
+
+    def powered(self, outputs: Tensor, kappa: float) -> dist.TorchDistribution:
+        """p(y | x, z)^kappa as a distribution, where there is one (`has_powers`, or kappa = 1)."""
+        return self(outputs)
+
+
+def known_loss(losses: Tensor, targets: Tensor) -> Tensor:
+    """Losses with those of unknown targets set to 0."""
+    return torch.where(targets.isnan(), 0.0, losses)

@@ -1,0 +1,22 @@
+"""Description of a target: its kind, its names, and its units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """What is predicted, and in which units.
+
+    Attributes:
+        kind: name of a registered task: regression, binary, multiclass, or one of another package.
+        names: the `D` targets ("aspects"); exactly one for multiclass.
+        ranges: `(low, high)` per target for ratings, mapped to [0, 1] inside the model; empty for classes.
+        classes: labels in the order of their indices, two for binary, more for multiclass; empty for ratings.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    ranges: tuple[tuple[float, float], ...] = ()
+    classes: tuple[str, ...] = ()

@@ -1,0 +1,115 @@
+"""Yes/no labels, with a Bernoulli likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyro_rationale.errors import DataError, shown
+from pyro_rationale.tasks._base import Labels, Numbers
+from pyro_rationale.tasks._cells import Cell, are_numbers, are_zero_or_one, label_of, labels_of
+from pyro_rationale.tasks._classes import ClassTask, log_loss
+from pyro_rationale.tasks._likelihood import Likelihood, known_loss
+
+
+class BernoulliLikelihood(Likelihood):
+    """Yes/no labels: Bernoulli(logits = outputs), independent over the `D` labels given the mask."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(len(names))
+
+    def forward(self, outputs: Tensor) -> dist.TorchDistribution:
+        """Logits `(*s, B, D)` -> a distribution of batch shape `(*s, B)` and event shape `(D,)`."""
+        return dist.Bernoulli(logits=outputs).to_event(1)
+
+    def observe(self, outputs: Tensor, targets: Tensor) -> tuple[dist.TorchDistribution, Tensor]:
+        """The distribution with missing labels (NaN) masked out, and labels without NaN."""
+        known = ~targets.isnan()
+        return dist.Bernoulli(logits=outputs).mask(known).to_event(1), targets.nan_to_num(0.0)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross entropy of each label in nats, `(*s, B, D)`."""
+        return known_loss(F.softplus(outputs, threshold=40.0) - targets * outputs, targets)
+
+    def reported_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross entropy by the distribution's own formula, which rounds differently, `(*s, B, 1)`."""
+        distribution, labels = self.observe(outputs, targets)
+        return -distribution.log_prob(labels)[..., None]
+
+
+class BinaryTask(ClassTask):
+    """One or several yes/no labels; unknown ones are NaN."""
+
+    value_name = "P(y = second class | x, z)"
+    may_be_missing = True
+
+    @classmethod
+    def suits(cls, columns: Sequence[Sequence[Cell]], scale: tuple[float, float] | None) -> bool:
+        """Numbers that are all 0 or 1, or at most two labels."""
+        if are_numbers(columns):
+            return scale is None and are_zero_or_one(columns)
+        return len(labels_of(columns)) <= 2
+
+    @classmethod
+    def check_labels(cls, where: str, labels: Sequence[str]) -> None:
+        """Two of them."""
+        if len(labels) > 2:
+            some = ", ".join(map(shown, labels[:4]))
+            raise DataError(f"{where} holds {len(labels)} classes ({some}...); binary has two: --task multiclass")
+
+    def parse(self, cell: Cell, i: int) -> float:
+        """Index of a label; 0 and 1 say which of the two even where the classes of a fitted run have names."""
+        label = label_of(cell)
+        if label in ("0", "1") and label not in self.spec.classes:
+            return float(label)
+        return super().parse(cell, i)
+
+    def baseline_loss(self, targets: Tensor) -> Tensor:
+        """Entropy of each label in nats."""
+        share = targets.nanmean(0)
+        return -(torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share))
+
+    def make_likelihood(self, baseline_loss: float = 1.0) -> Likelihood:
+        """Bernoulli."""
+        return BernoulliLikelihood(self.spec.names)
+
+    def from_linear(self, outputs: Numbers) -> Numbers:
+        """The logistic function."""
+        chances: Numbers = 1.0 / (1.0 + np.exp(-np.clip(outputs, -500.0, 500.0)))
+        return chances
+
+    def probabilities(self, values: Numbers) -> Numbers:
+        """Of no and yes, `(N, D, 2)`."""
+        return np.stack([1 - values, values], axis=-1)
+
+    def errors(self, values: Numbers, targets: Numbers) -> dict[str, NDArray[Any]]:
+        """`accuracy`, and `log_loss` in nats."""
+        right = np.where(targets == 1, values, 1 - values)
+        return {"accuracy": (values >= 0.5) == (targets == 1), "log_loss": log_loss(right)}
+
+    def drop(self, full: Numbers, other: Numbers) -> Numbers:
+        """Change of the probability of the label predicted from all words, averaged over the targets."""
+        changes: Numbers = np.mean(np.where(full >= 0.5, full - other, other - full), axis=1)
+        return changes
+
+    def decisions(self, values: Numbers, reference: Numbers | None = None) -> Labels:
+        """The second label above a probability of 1/2."""
+        return (values > 0.5).astype(np.int64)
+
+    def true_decisions(self, targets: Numbers) -> Numbers:
+        """The labels."""
+        return (targets > 0.5).astype(float)
+
+    def threshold(self, targets: Numbers) -> float:
+        """Between the two."""
+        return 0.5
+
+
+REGISTERED = BinaryTask

@@ -1,0 +1,135 @@
+"""One of several classes, with a Categorical likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.tasks._base import Labels, Numbers, to_numbers
+from pyro_rationale.tasks._cells import Cell, are_numbers, labels_of
+from pyro_rationale.tasks._classes import ClassTask, log_loss
+from pyro_rationale.tasks._likelihood import Likelihood
+
+
+class CategoricalLikelihood(Likelihood):
+    """One of `C` classes: Categorical(logits = outputs)."""
+
+    event_dim = 0
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        super().__init__(len(classes))
+
+    def forward(self, outputs: Tensor) -> dist.TorchDistribution:
+        """Logits `(*s, B, C)` -> a distribution of batch shape `(*s, B)`."""
+        return dist.Categorical(logits=outputs)
+
+    def observe(self, outputs: Tensor, targets: Tensor) -> tuple[dist.TorchDistribution, Tensor]:
+        """The distribution and the classes, which are never missing."""
+        return self(outputs), targets
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross entropy in nats, `(*s, B, 1)`."""
+        chosen = outputs.gather(-1, targets.expand(outputs.shape[:-1])[..., None])
+        return torch.logsumexp(outputs, -1, keepdim=True) - chosen
+
+
+class MulticlassTask(ClassTask):
+    """One of several classes, known for every document of a batch or for none."""
+
+    value_name = "P(y = class | x, z)"
+    per_class = True
+
+    @classmethod
+    def suits(cls, columns: Sequence[Sequence[Cell]], scale: tuple[float, float] | None) -> bool:
+        """More than two labels."""
+        return not are_numbers(columns) and len(labels_of(columns)) > 2
+
+    @classmethod
+    def check_names(cls, names: Sequence[str]) -> None:
+        """One target."""
+        if len(names) > 1:
+            raise ConfigError(
+                f"--target-column: {len(names)} columns of classes ({', '.join(names)}); name one of them"
+            )
+
+    def batch(self, rows: Tensor) -> Tensor:
+        """Class indices, int64 `(B,)`."""
+        if rows.isnan().any():
+            raise DataError(
+                "expected a class for every document of a batch, or for none; leave out the unlabelled ones"
+            )
+        return rows[:, 0].long()
+
+    def baseline_loss(self, targets: Tensor) -> Tensor:
+        """Entropy of the class in nats."""
+        counts = torch.bincount(targets[:, 0].long(), minlength=self.width).double()
+        shares = counts / counts.sum()
+        return -torch.xlogy(shares, shares).sum(0, keepdim=True)
+
+    def make_likelihood(self, baseline_loss: float = 1.0) -> Likelihood:
+        """Categorical."""
+        return CategoricalLikelihood(self.spec.classes)
+
+    @property
+    def context_width(self) -> int:
+        """Number of classes."""
+        return self.width
+
+    def context(self, targets: Tensor) -> Tensor:
+        """One-hot."""
+        return torch.nn.functional.one_hot(targets, self.width).to(torch.get_default_dtype())
+
+    def values(self, distribution: dist.TorchDistribution) -> Numbers:
+        """Probabilities of all classes."""
+        return to_numbers(distribution.probs)
+
+    def sample(self, distribution: dist.TorchDistribution) -> Numbers:
+        """Class indices."""
+        return to_numbers(distribution.sample())[..., None]
+
+    def from_linear(self, outputs: Numbers) -> Numbers:
+        """The softmax."""
+        shifted = np.exp(outputs - outputs.max(1, keepdims=True))
+        shares: Numbers = shifted / shifted.sum(1, keepdims=True)
+        return shares
+
+    def probabilities(self, values: Numbers) -> Numbers:
+        """Of the one target, `(N, 1, C)`."""
+        return values[:, None]
+
+    def errors(self, values: Numbers, targets: Numbers) -> dict[str, NDArray[Any]]:
+        """`accuracy`, and `log_loss` in nats."""
+        truth = np.where(np.isnan(targets), 0.0, targets).astype(int)
+        right = np.take_along_axis(values, truth, axis=1)
+        return {"accuracy": self.decisions(values) == truth, "log_loss": log_loss(right)}
+
+    def drop(self, full: Numbers, other: Numbers) -> Numbers:
+        """Change of the probability of the class predicted from all words."""
+        chosen = self.decisions(full)
+        return (np.take_along_axis(full, chosen, 1) - np.take_along_axis(other, chosen, 1))[:, 0]
+
+    def decisions(self, values: Numbers, reference: Numbers | None = None) -> Labels:
+        """The most probable class."""
+        return values.argmax(1)[:, None].astype(np.int64)
+
+    def true_decisions(self, targets: Numbers) -> Numbers:
+        """The classes."""
+        return targets
+
+    def threshold(self, targets: Numbers) -> float:
+        """Middle of the list of classes: of two the second is above, of three the last two."""
+        return self.width / 2 - 0.75
+
+    def support(self, values: Numbers) -> Numbers:
+        """Probabilities of the classes."""
+        return values
+
+
+REGISTERED = MulticlassTask
