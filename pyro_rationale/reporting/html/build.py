@@ -10,7 +10,6 @@ import numpy as np
 from pyro_rationale import __version__
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.data.targets import describe
 from pyro_rationale.evaluation.evaluate import targets_of
 from pyro_rationale.evaluation.metrics import (
     Metrics,
@@ -28,6 +27,7 @@ from pyro_rationale.reporting.html.charts import (
 )
 from pyro_rationale.reporting.html.context import ReportContext, Section, Tile
 from pyro_rationale.reporting.plots.posterior import MaskDraws
+from pyro_rationale.tasks import task_of
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -104,7 +104,7 @@ def facts_of(
     facts = [
         ("run", name),
         ("documents", data or config.data.data),
-        ("predicted", describe(spec)),
+        ("predicted", task_of(spec).describe()),
         ("guide", config.guide),
         ("estimator", config.estimator),
         ("seed", str(config.seed)),
