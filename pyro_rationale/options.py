@@ -23,6 +23,7 @@ import click
 from click.core import ParameterSource
 
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.storage import to_json, write_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -315,3 +316,47 @@ def _click_type(kind: Any, choices: Sequence[str] | None) -> Any:
     if inspect.isclass(kind) and issubclass(kind, Path):
         return click.Path(path_type=Path)
     raise TypeError(f"no flag can hold a value of type {kind}")
+
+
+# Flags that several commands have.
+
+SPLITS = ("auto", "train", "dev", "test", "all")
+STANDARD_OUTPUT = Path("-")
+
+run_option = click.option(
+    "--run", "folder", required=True, type=click.Path(path_type=Path), help="folder of a fitted run"
+)
+split_option = click.option(
+    "--split", default="auto", show_default=True, type=click.Choice(SPLITS),
+    help="auto: the test split, or all of a file that the run was not fitted on",
+)
+json_option = click.option(
+    "--json", "json_path", type=click.Path(path_type=Path),
+    help="write the results to this file; - prints them, without the table",
+)
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+batch_size_option = click.option(
+    "--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once"
+)
+
+
+def check_writable(name: str, path: Path | None) -> None:
+    """Refuse a file that cannot be written before any work is done.
+
+    Args:
+        name: the flag that names it.
+        path: the file; `-` for standard output.
+
+    Raises:
+        ConfigError: its folder does not exist.
+    """
+    if path not in (None, STANDARD_OUTPUT) and not path.absolute().parent.is_dir():
+        raise ConfigError(f"{name} {path}: there is no such folder to write into; make it first")
+
+
+def write_result(path: Path | None, result: Any) -> None:
+    """Write results as JSON to the file of `--json`, to standard output for `-`; nothing for `None`."""
+    if path == STANDARD_OUTPUT:
+        click.echo(to_json(result, indent=2))
+    elif path is not None:
+        write_json(path, result)

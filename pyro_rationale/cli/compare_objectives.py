@@ -17,13 +17,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pyro_rationale.cli.evaluate import SPLITS, data_options, documents_of, is_foreign
 from pyro_rationale.cli.fit import Bar
 from pyro_rationale.config import OWN_GUIDES, Config, ModelOptions, TrainOptions
-from pyro_rationale.data import load_corpus
-from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.data.selection import select_documents
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.objective_comparison import (
     Compared,
     ComparisonOptions,
@@ -35,7 +33,7 @@ from pyro_rationale.evaluation.objective_comparison import (
     short_names,
 )
 from pyro_rationale.fitted import read_config
-from pyro_rationale.options import given, options_from
+from pyro_rationale.options import given, options_from, split_option
 from pyro_rationale.reporting.console import LABELS, format_value
 from pyro_rationale.reporting.plots import figures, require_matplotlib
 from pyro_rationale.storage import write_bytes, write_json
@@ -106,8 +104,7 @@ RULE_ROWS = ("mse", "accuracy", "log_loss", "selected", "empty", "precision", "r
 @click.option("--into", type=click.Path(path_type=Path), help="--train: folder of the runs [default: runs/compare]")
 @click.option("--out", type=click.Path(path_type=Path), help="folder for comparison.csv, comparison.json and figures")
 @click.option("--figures/--no-figures", "drawing", default=True, show_default=True, help="into --out, PNG and PDF")
-@click.option("--split", default="auto", show_default=True, type=click.Choice(SPLITS),
-              help="auto: the test split, or all of a file that the first run was not fitted on")
+@split_option
 @click.option("--quiet", is_flag=True, help="no progress, only the table")
 @options_from(ComparisonOptions)
 @options_from(DataOptions, ModelOptions, TrainOptions, show_defaults=False)
@@ -142,7 +139,9 @@ def compare(
         guides = (model.guide,) if "guide" in typed else OWN_GUIDES
         folders += train_grid(Config(data, model, train), guides, into or Path("runs/compare"), told, quiet)
         check_same_target(folders)
-    documents, about = test_documents(folders[0], data, split, typed)
+    config, spec = read_config(folders[0])
+    chosen = select_documents(config.data, data, typed, split, spec)
+    documents, about = chosen.with_targets(), {"data": chosen.options.data, "split": chosen.split}
     for note in fitted_elsewhere(folders):
         told.print(f"note: {note}", soft_wrap=True, markup=False)
     compared = []
@@ -150,7 +149,6 @@ def compare(
         if not quiet:
             told.print(f"comparing {number} of {len(folders)}: {folder}", soft_wrap=True, markup=False)
         compared.append(compare_run(name, folder, documents, how, train.device, train.batch_size, train.seed))
-    spec = read_config(folders[0])[1]
     unit = task_of(spec).loss_unit
     console.print(
         f"Means over {len(documents):,} documents of {about['data']} ({about['split']}); costs in {unit}",
@@ -227,24 +225,6 @@ def train_grid(config: Config, guides: Sequence[str], into: Path, told: Console,
             bars[-1].stop()
 
 
-def test_documents(
-    folder: Path, flags: DataOptions, split: str, typed: set[str]
-) -> tuple[list[Document], dict[str, Any]]:
-    """The documents with targets that all runs are compared on, and what they are.
-
-    Raises:
-        DataError: there are none.
-    """
-    config, spec = read_config(folder)
-    data = data_options(config.data, flags, typed)
-    if split == "auto":
-        split = "all" if is_foreign(data, config.data) else "test"
-    documents = [
-        d for d in documents_of(load_corpus(data, spec), split) if d.targets and any(t == t for t in d.targets)
-    ]
-    if not documents:
-        raise DataError(f"--split {split}: no document of {data.data} has a target to compare with")
-    return documents, {"data": data.data, "split": split}
 
 
 # After it.

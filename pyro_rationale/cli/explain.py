@@ -21,7 +21,7 @@ from rich.text import Text
 from pyro_rationale.cli.input_texts import gather
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.options import options_from
+from pyro_rationale.options import device_option, options_from, run_option
 from pyro_rationale.prediction.predictor import Alternative, PredictOptions, Reading, read
 from pyro_rationale.reporting.console import is_plain, legend, rationale, snippets
 from pyro_rationale.storage import to_json
@@ -34,12 +34,12 @@ MOST_THREADS = 4  # more would wait for each other: half of the work is Python's
 
 @click.command()
 @click.argument("texts", nargs=-1)
-@click.option("--run", "folder", required=True, type=click.Path(path_type=Path), help="folder of a fitted run")
+@run_option
 @click.option("--file", help="one text per line; - for standard input")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object per text (JSON lines)")
 @options_from(PredictOptions)
 @click.option("--max-words", type=int, help="read so many words of each text; default: as in the run")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@device_option
 @click.option("--batch-size", default=BATCH, show_default=True, help="texts of like lengths to read at once; 1: each "
               "gets the numbers that it gets alone, to the last bit")
 @click.option("--threads", type=int, help=f"that read texts; default: as many as cores, at most {MOST_THREADS}")

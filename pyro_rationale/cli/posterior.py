@@ -19,15 +19,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from pyro_rationale.cli.evaluate import SPLITS, data_options, documents_of, is_foreign
-from pyro_rationale.data import load_corpus
 from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import EPOCHS, METRICS, FittedModel
 from pyro_rationale.inference.objectives.report import objective_report
 from pyro_rationale.inference.posterior.psis import TRUSTED
 from pyro_rationale.optional import optional
-from pyro_rationale.options import given, options_from
+from pyro_rationale.options import device_option, given, options_from, run_option, split_option
 from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
 from pyro_rationale.prediction.predictor import PredictOptions, Reading, read
@@ -41,12 +40,11 @@ DPI = 150
 
 
 @click.command()
-@click.option("--run", "folder", required=True, type=click.Path(path_type=Path), help="folder of a fitted run")
+@run_option
 @click.option("--out", type=click.Path(path_type=Path), help=f"folder for the results [default: {FOLDER} in the run's]")
 @click.option("--documents", "number", default=200, show_default=True, type=click.IntRange(min=1),
               help="documents to inspect: the first of the split")
-@click.option("--split", default="auto", show_default=True, type=click.Choice(SPLITS),
-              help="auto: the test split, or all of a file that the run was not fitted on")
+@split_option
 @click.option("--samples", default=Size.samples, show_default=True, type=int,
               help="masks drawn per document, in all chains together; as many from the prior")
 @click.option("--chains", default=Size.chains, show_default=True, type=int,
@@ -56,7 +54,7 @@ DPI = 150
 @click.option("--force", is_flag=True, help="replace what an earlier inspection left")
 @click.option("--quiet", is_flag=True, help="no progress, only the summary")
 @options_from(DataOptions, show_defaults=False, without=("documents",))
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@device_option
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 1024), help="CPU threads")
 def inspect(
     flags: DataOptions,
@@ -84,10 +82,8 @@ def inspect(
     results = out or folder / FOLDER
     check_folder(results, report, force)
     check_extras(report)
-    data = data_options(fitted.config.data, flags, given())
-    if split == "auto":
-        split = "all" if is_foreign(data, fitted.config.data) else "test"
-    documents = documents_of(load_corpus(data, fitted.spec), split)[:number]
+    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec)
+    documents = chosen.documents[:number]
     make_folder(results)
     remove_leftovers(results / FILE)
     with progress_bar("drawing", len(documents), quiet) as advance:
@@ -102,7 +98,8 @@ def inspect(
                 for prediction in read(fitted, documents, options):
                     predictions.append(prediction)
                     advance()
-            write_page(results / REPORT, fitted, predictions, folder, f"{data.data} ({split})", options, groups)
+            title = f"{chosen.options.data} ({chosen.split})"
+            write_page(results / REPORT, fitted, predictions, folder, title, options, groups)
             written.append(REPORT)
     console = Console(highlight=False)
     console.print(summary)

@@ -12,19 +12,26 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pyro_rationale.cli.evaluate import SPLITS, data_options, documents_of, is_foreign
-from pyro_rationale.data import load_corpus
 from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.selection import documents_of, select_documents
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.objective_comparison import check_same_target, short_names
 from pyro_rationale.evaluation.rate_curves import RATES, WAYS, Curve, own_point, trace, ways_of
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.options import given, options_from
+from pyro_rationale.options import (
+    STANDARD_OUTPUT,
+    check_writable,
+    device_option,
+    given,
+    json_option,
+    options_from,
+    split_option,
+    write_result,
+)
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
-from pyro_rationale.storage import to_json, write_bytes, write_json
+from pyro_rationale.storage import write_bytes
 
 COLUMNS = ("rate", "level", "selected", "mse", "accuracy", "precision", "recall", "f1", "span", "empty")
-STANDARD_OUTPUT = "-"
 WIDE = 140
 
 
@@ -39,15 +46,14 @@ WIDE = 140
               help="shares of words, with commas")
 @click.option("--coupling", default=0.0, show_default=True,
               help="with the way prior: nats by which every change of the mask becomes dearer as well")
-@click.option("--split", default="auto", show_default=True, type=click.Choice(SPLITS),
-              help="auto: the test split, or all of a file that the runs were not fitted on")
+@split_option
 @click.option("--levels", default="same", show_default=True, type=click.Choice(("same", "dev")),
               help="texts on which thresholds and prices of words are found, without their labels")
 @options_from(DataOptions, show_defaults=False)
-@click.option("--json", "json_path", help="write the curves to this file; - prints them, without the table")
+@json_option
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="write the table to this file")
 @click.option("--figure", type=click.Path(path_type=Path), help="draw the curves into this file (.png, .svg, .pdf)")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@device_option
 def curve(
     flags: DataOptions,
     folders: tuple[Path, ...],
@@ -57,7 +63,7 @@ def curve(
     coupling: float,
     split: str,
     levels: str,
-    json_path: str | None,
+    json_path: Path | None,
     csv_path: Path | None,
     figure: Path | None,
     device: str,
@@ -68,8 +74,7 @@ def curve(
     """
     shares = read_rates(rates)
     for flag, path in (("--json", json_path), ("--csv", csv_path), ("--figure", figure)):
-        if path not in (None, STANDARD_OUTPUT) and not Path(str(path)).absolute().parent.is_dir():
-            raise ConfigError(f"{flag} {path}: there is no such folder to write into; make it first")
+        check_writable(flag, path)
     if figure is not None:
         _check_figure(figure)
     every = [*folders, *singles]
@@ -83,13 +88,9 @@ def curve(
                     f"--way {way}: the recurrent guide of {name} has no closed form under another prior; "
                     "use --way threshold or top-k"
                 )
-    config = markers[0].fitted.config
-    data = data_options(config.data, flags, given())
-    corpus = load_corpus(data, markers[0].spec)
-    if split == "auto":
-        split = "all" if is_foreign(data, config.data) else "test"
-    documents = documents_of(corpus, split)
-    found_on = documents_of(corpus, "dev") if levels == "dev" else None
+    chosen = select_documents(markers[0].fitted.config.data, flags, given(), split, markers[0].spec)
+    documents, data, split = chosen.documents, chosen.options, chosen.split
+    found_on = documents_of(chosen.corpus, "dev") if levels == "dev" else None
     curves: list[Curve] = []
     for marker in markers[: len(folders)]:
         asked = marker.fitted.config.model.rate
@@ -100,15 +101,12 @@ def curve(
     curves += [own_point(marker, documents, marker.fitted.config.model.rate) for marker in markers[len(folders):]]
     result = {"data": data.data, "split": split, "documents": len(documents), "coupling": coupling,
               "levels": levels, "curves": [asdict(found) for found in curves]}
-    if json_path == STANDARD_OUTPUT:
-        click.echo(to_json(result, indent=2))
-    else:
+    write_result(json_path, result)
+    if json_path != STANDARD_OUTPUT:
         console = Console(highlight=False)
         if not console.is_terminal:
             console.width = WIDE
         console.print(_table(curves, f"{data.data} ({split} split, {len(documents)} documents)"))
-        if json_path is not None:
-            write_json(Path(json_path), result)
     if csv_path is not None:
         write_bytes(csv_path, as_csv(curves).encode())
     if figure is not None:

@@ -13,28 +13,28 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from pyro_rationale.cli.evaluate import (
-    LEVEL,
-    SPLITS,
-    STANDARD_OUTPUT,
-    check_json,
-    data_options,
-    documents_of,
-    is_foreign,
-    judge_of,
-)
-from pyro_rationale.data import load_corpus
+from pyro_rationale.cli.evaluate import LEVEL, judge_of
 from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.measuring import Measured, measure
 from pyro_rationale.evaluation.metrics import Difference, differences, holm
 from pyro_rationale.evaluation.objective_comparison import check_same_target, fitted_elsewhere, short_names
 from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.options import given, options_from
+from pyro_rationale.options import (
+    STANDARD_OUTPUT,
+    batch_size_option,
+    check_writable,
+    device_option,
+    given,
+    json_option,
+    options_from,
+    split_option,
+    write_result,
+)
 from pyro_rationale.prediction.predictor import DecodeOptions
 from pyro_rationale.reporting.console import LABELS, format_value
-from pyro_rationale.storage import to_json, write_json
 
 # What is tested. Other metrics are the same questions in other words, and each more costs the rest some power.
 TESTED = (
@@ -51,17 +51,16 @@ SHORT = {"judge_kept_mse": "squared error of judge", "judge_kept_accuracy": "acc
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path))
-@click.option("--split", default="auto", show_default=True, type=click.Choice(SPLITS),
-              help="auto: the test split, or all of a file that RUN was not fitted on")
+@split_option
 @options_from(DecodeOptions)
 @options_from(DataOptions, show_defaults=False)
 @click.option("--judge", "judge_folder", type=click.Path(path_type=Path),
               help="folder of a third run, or of a reader: does it need the kept words, and are they enough for it?")
 @click.option("--draws", default=9999, show_default=True, type=click.IntRange(min=1),
               help="swaps of documents, and resamples of them")
-@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
-@click.option("--json", "json_path", help="write the figures to this file; - prints them, without the table")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@batch_size_option
+@json_option
+@device_option
 def against(
     how: DecodeOptions,
     flags: DataOptions,
@@ -71,7 +70,7 @@ def against(
     judge_folder: Path | None,
     draws: int,
     batch_size: int,
-    json_path: str | None,
+    json_path: Path | None,
     device: str,
 ) -> None:
     """Test RUN against OTHER, document by document, on the test set of RUN.
@@ -80,7 +79,7 @@ def against(
     what the two did on a document; the last column allows for the number of rows (Holm). This is about two fitted
     runs, not two methods: another seed is another run.
     """
-    check_json(json_path)
+    check_writable("--json", json_path)
     if run.resolve() == other.resolve():
         raise ConfigError(f"{other}: is the first run itself; name two runs")
     check_same_target([run, other])
@@ -89,30 +88,25 @@ def against(
         told.print(f"note: {note}", soft_wrap=True, markup=False)
     first, second = FittedModel.load(run, device), FittedModel.load(other, device)
     judge = None if judge_folder is None else judge_of(judge_folder, [run, other], first, device, batch_size)
-    data = data_options(first.config.data, flags, given())
-    if split == "auto":
-        split = "all" if is_foreign(data, first.config.data) else "test"
-    documents = documents_of(load_corpus(data, first.spec), split)
+    chosen = select_documents(first.config.data, flags, given(), split, first.spec)
+    documents = chosen.documents
     one, two = (measure(ModelRationalizer(fitted, how, batch_size), documents, judge, seed=how.seed)
                 for fitted in (first, second))
     result = {
         "run": str(run),
         "other": str(other),
         "judge": None if judge_folder is None else str(judge_folder),
-        "data": data.data,
-        "split": split,
+        "data": chosen.options.data,
+        "split": chosen.split,
         "documents": len(documents),
         "decode": how.decode,
         "draws": draws,
         "level": LEVEL,
         "metrics": compared(one, two, draws, how.seed),
     }
-    if json_path == STANDARD_OUTPUT:
-        click.echo(to_json(result, indent=2))
-        return
-    Console(highlight=False).print(differences_table(result, short_names([run, other])))
-    if json_path is not None:
-        write_json(Path(json_path), result)
+    write_result(json_path, result)
+    if json_path != STANDARD_OUTPUT:
+        Console(highlight=False).print(differences_table(result, short_names([run, other])))
 
 
 def compared(one: Measured, other: Measured, draws: int, seed: int) -> dict[str, dict[str, Any]]:

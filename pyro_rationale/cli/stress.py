@@ -17,12 +17,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pyro_rationale.cli.evaluate import STANDARD_OUTPUT
-from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.stress import TESTS, RefitOptions, Settings, Subject
 from pyro_rationale.fitted import WEIGHTS, FittedModel
-from pyro_rationale.options import options_from
-from pyro_rationale.storage import finite, read_json, to_json, write_json
+from pyro_rationale.options import (
+    STANDARD_OUTPUT,
+    check_writable,
+    device_option,
+    json_option,
+    options_from,
+    run_option,
+    write_result,
+)
+from pyro_rationale.storage import finite, read_json, write_json
 
 COLOURS = {"pass": "green", "fail": "bold red", "not applicable": "dim"}
 NARROWEST = 100  # columns of a table that goes to a file or a pipe
@@ -30,14 +36,14 @@ Result = dict[str, Any]
 
 
 @click.command()
-@click.option("--run", "folder", required=True, type=click.Path(path_type=Path), help="folder of a fitted run")
+@run_option
 @click.option("--only", multiple=True, type=click.Choice(list(TESTS)), help="this test; repeat it [default: all]")
 @click.option("--into", type=click.Path(path_type=Path), help="for refits and verdicts [default: RUN/stress]")
 @options_from(Settings, RefitOptions)
 @click.option("--force", is_flag=True, help="measure and fit again what is there already")
 @click.option("--details", is_flag=True, help="all figures of every test below the table")
-@click.option("--json", "json_path", help="write the figures to this file; - prints them, without the table")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@json_option
+@device_option
 def stress(
     settings: Settings,
     refits: RefitOptions,
@@ -46,7 +52,7 @@ def stress(
     into: Path | None,
     force: bool,
     details: bool,
-    json_path: str | None,
+    json_path: Path | None,
     device: str,
 ) -> None:
     """Try to break a run, test by test, and say what held.
@@ -54,8 +60,7 @@ def stress(
     The last three tests fit the run's configuration several times; --steps and the like make these fits smaller.
     What is done is kept, and taken from there next time.
     """
-    if json_path not in (None, STANDARD_OUTPUT) and not Path(str(json_path)).absolute().parent.is_dir():
-        raise ConfigError(f"--json {json_path}: there is no such folder to write into; make it first")
+    check_writable("--json", json_path)
     if refits.threads is not None:
         torch.set_num_threads(refits.threads)
     console = Console(highlight=False, stderr=json_path == STANDARD_OUTPUT)
@@ -63,12 +68,9 @@ def stress(
     tell = partial(say, console)
     subject = Subject(folder, place, FittedModel.load(folder, device), settings, refits, force, tell)
     results = [answer(subject, name) for name in TESTS if not only or name in only]
-    if json_path == STANDARD_OUTPUT:
-        click.echo(to_json(results, indent=2))
-        return
-    show(console, str(folder), results, details)
-    if json_path is not None:
-        write_json(Path(json_path), results)
+    write_result(json_path, results)
+    if json_path != STANDARD_OUTPUT:
+        show(console, str(folder), results, details)
 
 
 def answer(subject: Subject, name: str) -> Result:

@@ -13,10 +13,11 @@ import torch
 
 from pyro_rationale.build import build_guide, build_model, target_summary
 from pyro_rationale.cli.common import run_command
-from pyro_rationale.cli.evaluate import data_options, evaluate, is_foreign, read_lexicon
+from pyro_rationale.cli.evaluate import evaluate, read_lexicon
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.config import Config, ModelOptions
 from pyro_rationale.data import DataOptions, Vocabulary, load_corpus
+from pyro_rationale.data.selection import is_foreign, override
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.run_folder import start_run
 
@@ -219,10 +220,10 @@ def test_evaluate_mistakes_are_one_line(call: Run, planted: Path, tmp_path: Path
 
 def test_flags_not_given_are_those_of_the_run_save_its_files() -> None:
     run = DataOptions(data="a.csv", dev_data="b.csv", target_column=("taste",), max_words=99)
-    assert data_options(run, DataOptions(), set()) == run
-    shorter = data_options(run, DataOptions(max_words=5), {"max_words", "folder"})
+    assert override(run, DataOptions(), set()) == run
+    shorter = override(run, DataOptions(max_words=5), {"max_words", "folder"})
     assert (shorter.max_words, shorter.dev_data) == (5, "b.csv")
-    other = data_options(run, DataOptions(data="c.csv"), {"data"})
+    other = override(run, DataOptions(data="c.csv"), {"data"})
     assert other == DataOptions(data="c.csv", target_column=("taste",), max_words=99)
 
 

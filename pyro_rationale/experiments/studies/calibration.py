@@ -21,19 +21,17 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.calibration import Words, calibration_metrics, fit_temperature
 from pyro_rationale.evaluation.evaluate import evaluate_documents
-from pyro_rationale.experiments.studies.common import (
-    Row,
-    batches_of,
-    check_json,
-    json_option,
-    run_documents,
-    run_option,
-    save,
-    show,
-    split_option,
-)
+from pyro_rationale.experiments.studies.common import Row, batches_of, run_documents, show
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.options import options_from
+from pyro_rationale.options import (
+    check_writable,
+    device_option,
+    json_option,
+    options_from,
+    run_option,
+    split_option,
+    write_result,
+)
 
 LAYERS = ("clause", "opinion")
 QUALITY = ("precision", "recall", "opinion_recall", "empty", "selected", "mse")
@@ -131,10 +129,10 @@ def row_of(run: str, result: dict[str, Any]) -> Row:
 
 
 @click.command("calibration")
-@run_option()
+@run_option
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path))
 @options_from(DataOptions, show_defaults=False)
-@split_option()
+@split_option
 @click.option(
     "--gold", default="both", show_default=True, type=click.Choice((*LAYERS, "both")), help="what ought to be kept"
 )
@@ -143,8 +141,8 @@ def row_of(run: str, result: dict[str, Any]) -> Row:
     "--rescale/--no-rescale", default=False, show_default=True, help="also divide logits by a temperature fitted on dev"
 )
 @click.option("--figure", type=click.Path(path_type=Path), help="draw the reliability curves into this file")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
-@json_option()
+@device_option
+@json_option
 def study(
     flags: DataOptions,
     folder: Path,
@@ -162,7 +160,7 @@ def study(
     "gold share" is also the ECE of who keeps nothing. "skill" is that of the Brier score over a constant. "contested"
     are words with a marginal above .05 and gold words; "said" and "seen" are their mean marginal and share of gold.
     """
-    check_json(json_path)
+    check_writable("--json", json_path)
     if figure is not None:
         from pyro_rationale.reporting.plots.calibration import check_figure
 
@@ -192,7 +190,7 @@ def study(
         "the same runs by their most probable masks",
         [{"run": Path(r["run"]).name, "tau": r["tau"], "nats": r["nats"], **r["quality"]} for r in runs],
     )
-    save(json_path, {"bins": bins, "split": split, "runs": runs})
+    write_result(json_path, {"bins": bins, "split": split, "runs": runs})
     if figure is not None:
         from pyro_rationale.reporting.plots.calibration import draw
 

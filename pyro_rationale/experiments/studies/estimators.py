@@ -32,15 +32,7 @@ from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.studies.common import (
-    Row,
-    check_json,
-    json_option,
-    run_documents,
-    save,
-    show,
-    split_option,
-)
+from pyro_rationale.experiments.studies.common import Row, run_documents, show
 from pyro_rationale.experiments.studies.estimator_variants import (
     NEURAL,
     PAPER,
@@ -63,7 +55,7 @@ from pyro_rationale.inference.variance import (
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.models.program import local_parameters
 from pyro_rationale.nn.baseline import StandardisedBaseline
-from pyro_rationale.options import options_from
+from pyro_rationale.options import check_writable, json_option, options_from, split_option, write_result
 from pyro_rationale.training.auxiliary_losses import full_text_loss
 
 WINDOW = 10  # words of the texts whose masks are enumerated
@@ -268,7 +260,7 @@ def states(fitted: FittedModel, documents: Sequence[Document], batches: int, siz
 @click.command("estimators")
 @click.option("--run", "folders", required=True, multiple=True, type=click.Path(path_type=Path),
               help="folder of a fitted run; repeat it for other guides")
-@split_option()
+@split_option
 @click.option("--state", default="both", show_default=True, type=click.Choice(["both", "trained", "untrained"]),
               help="of the networks")
 @click.option("--draws", default=100, show_default=True, type=click.IntRange(3),
@@ -284,7 +276,7 @@ def states(fitted: FittedModel, documents: Sequence[Document], batches: int, siz
 @click.option("--timed-steps", default=10, show_default=True, type=click.IntRange(0), help="steps timed; 0: none")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="of batches and masks")
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="CPU threads")
-@json_option()
+@json_option
 @options_from(DataOptions, show_defaults=False)
 def study(
     flags: DataOptions,
@@ -309,7 +301,7 @@ def study(
     bias is looked for on windows of ten words, the largest difference to the enumerated gradient in standard errors:
     an unbiased estimator stays below 4.
     """
-    check_json(json_path)
+    check_writable("--json", json_path)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     effort = Budget(draws, gradient, bias_draws, baseline_steps, timed_steps, seed)
@@ -329,7 +321,7 @@ def study(
                 print(told(found))
             entry[networks.name] = rows
         result["runs"].append(entry)
-        save(json_path, result)
+        write_result(json_path, result)
 
 
 def bar(ours: EstimatorVariant, spreads: Spreads) -> dict[str, Any]:

@@ -13,24 +13,23 @@ import torch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.experiments.studies.bounds import FAR, measure
-from pyro_rationale.experiments.studies.common import (
-    Row,
-    check_json,
-    json_option,
-    run_documents,
-    run_option,
-    save,
-    show,
-    split_option,
-)
+from pyro_rationale.experiments.studies.common import Row, run_documents, show
 from pyro_rationale.inference.posterior.evidence import LONGEST
 from pyro_rationale.inference.posterior.psis import TRUSTED
-from pyro_rationale.options import options_from
+from pyro_rationale.options import (
+    check_writable,
+    device_option,
+    json_option,
+    options_from,
+    run_option,
+    split_option,
+    write_result,
+)
 
 
 @click.command("evidence")
-@run_option()
-@split_option()
+@run_option
+@split_option
 @options_from(DataOptions, show_defaults=False)
 @click.option("--number", default=200, show_default=True, type=click.IntRange(min=1), help="documents: the first ones")
 @click.option(
@@ -53,8 +52,8 @@ from pyro_rationale.options import options_from
 )
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of the draws")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
-@json_option()
+@device_option
+@json_option
 def study(
     flags: DataOptions,
     folder: Path,
@@ -70,7 +69,7 @@ def study(
     json_path: Path | None,
 ) -> None:
     """Bounds on the log evidence of a run's documents, the exact value of short ones, and the quality of weights."""
-    check_json(json_path)
+    check_writable("--json", json_path)
     fitted, documents = run_documents(folder, flags, split, device)
     documents, cut = shorten(documents[:number], words)
     weight = float(fitted.model.kappa) if kappa == "own" else 1.0
@@ -81,7 +80,7 @@ def study(
     facts |= {"tau": fitted.config.tau, "samples": samples, "repeats": repeats, "seed": seed}
     result: dict[str, Any] = facts | measured.summary()
     report(result)
-    save(json_path, result | {"each": measured.each(documents)})
+    write_result(json_path, result | {"each": measured.each(documents)})
 
 
 def shorten(documents: Sequence[Document], words: int) -> tuple[list[Document], int]:

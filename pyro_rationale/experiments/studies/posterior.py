@@ -21,17 +21,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.experiments.studies.common import (
-    Row,
-    batches_of,
-    check_json,
-    json_option,
-    run_documents,
-    run_option,
-    save,
-    show,
-    split_option,
-)
+from pyro_rationale.experiments.studies.common import Row, batches_of, run_documents, show
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
 from pyro_rationale.inference.posterior.importance import importance_posterior
@@ -40,7 +30,15 @@ from pyro_rationale.inference.posterior.mcmc_diagnostics import mixing
 from pyro_rationale.inference.posterior.psis import TRUSTED, psis
 from pyro_rationale.inference.posterior.refinement import amortization_gap, refine
 from pyro_rationale.optional import arviz
-from pyro_rationale.options import options_from
+from pyro_rationale.options import (
+    check_writable,
+    device_option,
+    json_option,
+    options_from,
+    run_option,
+    split_option,
+    write_result,
+)
 
 AGREE = 0.03  # largest difference of word marginals that counts as agreement
 SHOWN = 10  # documents in the terminal's table
@@ -61,8 +59,8 @@ class Budget:
 
 
 @click.command("posterior")
-@run_option()
-@split_option()
+@run_option
+@split_option
 @options_from(DataOptions, show_defaults=False)
 @click.option("--number", default=50, show_default=True, type=click.IntRange(min=1),
               help=f"documents to compare on: the first whose k-hat is below {TRUSTED}")
@@ -80,15 +78,15 @@ class Budget:
               help="Adam steps of the refined chains; 0: no amortization gap")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of all draws")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@device_option
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="CPU threads")
-@json_option()
+@json_option
 def study(
     flags: DataOptions, folder: Path, split: str, number: int, words: int, seed: int, device: str, threads: int,
     json_path: Path | None, **effort: Any,
 ) -> None:
     """Compare posterior word marginals by importance resampling with those of Markov chains."""
-    check_json(json_path)
+    check_writable("--json", json_path)
     arviz()
     if effort["proposal"] == "refined" and not effort["steps"]:
         raise ConfigError("--proposal refined needs --refine-steps above 0")
@@ -103,7 +101,7 @@ def study(
     facts = {"run": str(folder), "kappa": float(fitted.model.kappa), "tau": fitted.config.tau, "seed": seed}
     result = {**facts, "words": words or None, **effort, **result}
     report(result)
-    save(json_path, result)
+    write_result(json_path, result)
 
 
 def proposal(fitted: FittedModel, batch: Batch) -> MaskDistribution:

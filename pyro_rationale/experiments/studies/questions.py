@@ -16,9 +16,9 @@ from pyro_rationale.config import ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.studies.cells import Measures, Study
-from pyro_rationale.experiments.studies.common import Row, check_json, json_option, save, show
+from pyro_rationale.experiments.studies.common import Row, show
 from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS, Flags, Question, Variant
-from pyro_rationale.options import given, options_from
+from pyro_rationale.options import check_writable, given, json_option, options_from, write_result
 
 COLUMNS = (
     *("mse", "accuracy", "selected", "empty", "precision", "opinion_recall", "lexicon_lift", "error_reading_all"),
@@ -36,7 +36,7 @@ SLOW = ("tracegraph", "straight-through")  # two to four times as long as the ot
     "are read, not fitted again"
 )
 @click.option("--markdown", type=click.Path(path_type=Path), help="write the tables to this file, as Markdown")
-@json_option()
+@json_option
 def study(
     data: DataOptions,
     model: ModelOptions,
@@ -56,7 +56,7 @@ def study(
         if number not in QUESTIONS:
             raise ConfigError(f"{number}: no such question; there are {', '.join(map(str, QUESTIONS))}")
     for path in (json_path, markdown):
-        check_json(path)
+        check_writable("--json", path)
     typed = {f.name: getattr(part, f.name) for part in (data, model, train) for f in fields(part) if f.name in given()}
     base = {**BASES.get(data.data, {}), "data": data.data, "threads": 1, **typed}
     cells = Study(out or Path("runs/questions") / Path(data.data).name, base)
@@ -69,7 +69,7 @@ def study(
         title = f"{number}. {question.title} ({data.data}, {seeds} seed{'s' if seeds > 1 else ''}: mean, sd)"
         show(title, [_told(row) for row in rows])
         results[title] = rows
-    save(json_path, {"base": _plain(base), "seeds": seeds, "tables": results})
+    write_result(json_path, {"base": _plain(base), "seeds": seeds, "tables": results})
     if markdown is not None:
         markdown.write_text("\n\n".join(_markdown(t, rows) for t, rows in results.items()) + "\n", encoding="utf-8")
 

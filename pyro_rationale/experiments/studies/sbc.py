@@ -19,17 +19,7 @@ from torch import Tensor
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.studies.common import (
-    Row,
-    batches_of,
-    check_json,
-    json_option,
-    run_documents,
-    run_option,
-    save,
-    show,
-    split_option,
-)
+from pyro_rationale.experiments.studies.common import Row, batches_of, run_documents, show
 from pyro_rationale.experiments.studies.evidence import shorten
 from pyro_rationale.experiments.studies.posterior import proposal
 from pyro_rationale.fitted import FittedModel
@@ -38,7 +28,15 @@ from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
 from pyro_rationale.inference.posterior.importance import exact_draws, importance_posterior
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.posterior.sbc import COVERAGE, Sampler, check_kappa, judge, sbc_ranks
-from pyro_rationale.options import options_from
+from pyro_rationale.options import (
+    check_writable,
+    device_option,
+    json_option,
+    options_from,
+    run_option,
+    split_option,
+    write_result,
+)
 from pyro_rationale.reporting.plots.calibration import check_figure
 from pyro_rationale.reporting.plots.sbc import draw
 
@@ -62,8 +60,8 @@ class Budget:
 
 
 @click.command("sbc")
-@run_option()
-@split_option()
+@run_option
+@split_option
 @options_from(DataOptions, show_defaults=False)
 @click.option("--method", "methods", multiple=True, type=click.Choice(METHODS), default=METHODS[:3], show_default=True,
               help="on trial; repeat it for several. prior: a wrong one, to see it caught")
@@ -84,17 +82,17 @@ class Budget:
               help="weight of the log likelihood; default: the run's. Classes: 1")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of data and draws")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@device_option
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="CPU threads")
 @click.option("--figure", type=click.Path(path_type=Path), help="draw the ranks' distribution functions to this file")
-@json_option()
+@json_option
 def study(
     flags: DataOptions, folder: Path, split: str, methods: tuple[str, ...], number: int, words: int,
     kappa: float | None, batch_size: int, seed: int, device: str, threads: int, figure: Path | None,
     json_path: Path | None, **effort: int,
 ) -> None:
     """Are draws of the posterior what they should be? Verdicts by ranks of true masks among them."""
-    check_json(json_path)
+    check_writable("--json", json_path)
     if figure is not None:
         check_figure(figure)
     spent = Budget(**effort)
@@ -116,7 +114,7 @@ def study(
     report(result)
     if figure is not None:
         draw(figure, result["results"])
-    save(json_path, result)
+    write_result(json_path, result)
 
 
 def samplers(fitted: FittedModel, effort: Budget) -> dict[str, Sampler]:

@@ -1,0 +1,103 @@
+"""Documents that a fitted run is evaluated on: of its own corpus, or of another that flags name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import DataError
+from pyro_rationale.options import with_given
+
+if TYPE_CHECKING:
+    from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
+
+# Options that name files: those of the run must not be mixed with another --data.
+FILES = ("data", "dev_data", "test_data", "annotations")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Documents to evaluate on.
+
+    Attributes:
+        documents: those of the split.
+        corpus: what they are part of.
+        options: how it was read.
+        split: `train`, `dev`, `test` or `all`.
+        foreign: whether the run was fitted on no split of the corpus.
+    """
+
+    documents: Sequence[Document]
+    corpus: Corpus
+    options: DataOptions
+    split: str
+    foreign: bool
+
+    def with_targets(self) -> list[Document]:
+        """The documents that have a target.
+
+        Raises:
+            DataError: there are none.
+        """
+        documents = [d for d in self.documents if d.targets and any(t == t for t in d.targets)]
+        if not documents:
+            raise DataError(f"--split {self.split}: no document of {self.options.data} has a target to compare with")
+        return documents
+
+
+def select_documents(
+    run: DataOptions, flags: DataOptions, given: set[str], split: str, spec: TargetSpec
+) -> Selection:
+    """Read the documents of one split of a run's corpus, or of the corpus that flags name.
+
+    Args:
+        run: options of the run.
+        flags: options of the command line.
+        given: names of the options that the user set; the others are those of the run.
+        split: `train`, `dev`, `test`, `all`, or `auto`: the test split, or all of a file that the run was not fitted
+            on.
+        spec: targets of the run.
+
+    Raises:
+        DataError: the corpus cannot be read, or the split is empty.
+    """
+    from pyro_rationale.data import load_corpus
+
+    options = override(run, flags, given)
+    foreign = is_foreign(options, run)
+    if split == "auto":
+        split = "all" if foreign else "test"
+    corpus = load_corpus(options, spec)
+    return Selection(documents_of(corpus, split), corpus, options, split, foreign)
+
+
+def override(run: DataOptions, flags: DataOptions, given: set[str]) -> DataOptions:
+    """The run's options with those that the user set; with another corpus, none of the run's files."""
+    base = run
+    if "data" in given and flags.data != run.data:
+        base = with_given(run, DataOptions(), set(FILES))
+    return with_given(base, flags, given & {f.name for f in fields(DataOptions)})
+
+
+def is_foreign(options: DataOptions, run: DataOptions) -> bool:
+    """Whether the data are a table of their own, no split of which the run was fitted on."""
+    from pyro_rationale.data.corpora import CORPORA
+
+    path, fitted_on = Path(options.data).expanduser(), Path(run.data).expanduser()
+    return options.data not in CORPORA and path.is_file() and path.resolve() != fitted_on.resolve()
+
+
+def documents_of(corpus: Corpus, split: str) -> Sequence[Document]:
+    """One split, or all three.
+
+    Raises:
+        DataError: there is nothing in it.
+    """
+    parts = (corpus.train, corpus.dev, corpus.test)
+    documents = [d for part in parts for d in part] if split == "all" else getattr(corpus, split)
+    if not documents:
+        raise DataError(f"{corpus.name}: no document in the {split} split; try --split all")
+    return documents
