@@ -31,7 +31,8 @@ from timing import machine, peak_memory, take_turns, write
 
 from pyro_rationale.data import BucketedBatches, DataOptions, Vocabulary, load_corpus
 from pyro_rationale.fitted import pick_device
-from pyro_rationale.inference.estimators.rules import DEFAULT, ONE_SAMPLE
+from pyro_rationale.guides import GUIDES
+from pyro_rationale.inference.estimators import ESTIMATORS
 
 BAR = 1.1  # the largest exponent
 BASE = {"words": 150, "batch": 64, "samples": 4}
@@ -51,11 +52,13 @@ def steps(
 ) -> dict[str, Any]:
     """Time, and on a GPU peak memory, of a training step at several sizes of one thing."""
     actions, peaks = {}, []
-    estimator = DEFAULT[guide] if what != "samples" or DEFAULT[guide] not in ONE_SAMPLE else "straight-through"
+    estimator = GUIDES[guide].default_estimator
+    if what == "samples" and ESTIMATORS[estimator].default_samples == 1:
+        estimator = "straight-through"
     for value in values:
         size = BASE | {what: value}
         sizes = Sizes(size["batch"], size["words"], hidden, 5000, 0.15, device)
-        samples = 1 if estimator in ONE_SAMPLE else size["samples"]
+        samples = 1 if ESTIMATORS[estimator].default_samples == 1 else size["samples"]
         [(_, action)] = actions_of(sizes, make_batches(sizes), [(guide, estimator, samples)])
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)

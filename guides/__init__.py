@@ -24,6 +24,8 @@ GUIDES: Registry[type[RationaleGuide]] = Registry(
     "guides", __name__, "--guide", ("independent", "relaxed", "recurrent", "chain", "hardkuma")
 )
 
+START_RATE = 0.75  # share of words that an untrained guide keeps and annealing starts from: encoders learn on text first
+
 _MODULES = {
     "ChainGuide": "chain",
     "HardKumaGuide": "hardkuma",
@@ -36,6 +38,7 @@ _MODULES = {
 
 __all__ = [
     "GUIDES",
+    "START_RATE",
     "ChainGuide",
     "HardKumaGuide",
     "IndependentGuide",
@@ -43,7 +46,13 @@ __all__ = [
     "RecurrentGuide",
     "RelaxedGuide",
     "TargetContext",
+    "own_guides",
 ]
+
+
+def own_guides() -> tuple[str, ...]:
+    """Names of all guides but those that stand for a method of others, to compare with."""
+    return tuple(name for name, guide in GUIDES.items() if not guide.is_baseline)
 
 
 def __getattr__(name: str) -> Any:

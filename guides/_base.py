@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar, Protocol, Self, cast
 
 import pyro
 import torch
@@ -15,8 +15,22 @@ from pyro_rationale.models.program import Program
 from pyro_rationale.nn import BiLSTM
 
 
+class GuideConfig(Protocol):
+    """The part of a configuration that guides read."""
+
+    @property
+    def model(self) -> Any:
+        """Options of the networks, `temperature` among them."""
+
+    @property
+    def estimator(self) -> str:
+        """Name of the gradient estimator."""
+
+
 class RationaleGuide(Program):
     """An amortized guide: `guide(batch)` samples the site `z`; `guide.posterior(batch)` is its distribution.
+
+    A subclass defines `distribution` and `start_rate`, and names what fits it.
 
     A guide with a `target` is two guides in one network. The program then reads the targets of a batch that has
     them, as the ELBO wants it: q(z | x, y). In training each document's target is hidden with probability 1/2, and
@@ -28,7 +42,22 @@ class RationaleGuide(Program):
         baseline: predicts the downstream cost of a document from its (detached) mean features, `(B, H) -> (B, 1)`;
             used only by Pyro's own score-function objectives (NVIL), `None` for no baseline.
         target: how a target becomes the generator's context, `None` for a guide that reads the text alone.
+
+    Attributes:
+        family: class of its distributions; what estimators and norms it goes with follows from that.
+        default_estimator: estimator for `--estimator auto`.
+        default_tau: weight of the entropy unless `--tau` says otherwise.
+        default_control: what holds the rate for `--control auto`.
+        penalties: values of `--penalties` that it knows.
+        is_baseline: whether it stands for a method of others, to compare with.
     """
+
+    family: ClassVar[type[MaskDistribution]] = MaskDistribution
+    default_estimator: ClassVar[str] = "muprop"
+    default_tau: ClassVar[float] = 0.25
+    default_control: ClassVar[str] = "rate"
+    penalties: ClassVar[tuple[str, ...]] = ("exact", "sampled", "constant")
+    is_baseline: ClassVar[bool] = False
 
     def __init__(
         self, generator: BiLSTM, baseline: nn.Module | None = None, target: TargetContext | None = None
@@ -37,6 +66,26 @@ class RationaleGuide(Program):
         self.generator = generator
         self.baseline = baseline
         self.target = target
+
+    @classmethod
+    def from_config(
+        cls,
+        config: GuideConfig,
+        generator: BiLSTM,
+        baseline: nn.Module | None = None,
+        target: TargetContext | None = None,
+        coupling: float = 0.5,
+    ) -> Self:
+        """An untrained guide; override it where the constructor takes more.
+
+        Args:
+            config: options of the fit.
+            generator: features per word.
+            baseline: see the class.
+            target: see the class.
+            coupling: the prior's, in nats per change of the mask.
+        """
+        return cls(generator, baseline, target=target)
 
     def distribution(self, features: Tensor, lengths: Tensor) -> MaskDistribution:
         """q(z | x) from features `(B, T, H)`; each guide's own part."""
@@ -70,9 +119,9 @@ class RationaleGuide(Program):
             if self.training:
                 context = context * (torch.rand(len(batch), 1, device=context.device) < 0.5)
         features = self._features(batch, context)
-        law = self.distribution(features, batch.lengths)
+        q = self.distribution(features, batch.lengths)
         with pyro.plate("documents", len(batch), dim=-1):
-            return pyro.sample("z", law, infer=cast(Any, self._baseline_hint(features, batch)))
+            return pyro.sample("z", q, infer=cast(Any, self._baseline_hint(features, batch)))
 
     def _features(self, batch: Batch, context: Tensor | None) -> Tensor:
         """What the heads read, `(B, T, H)`."""

@@ -1,18 +1,19 @@
 """A structured guide: q(z | x) is a linear chain with a field on every word and a coupling between neighbours.
 
 The prior is a member of this family, so a strong coupling does not make the guide choose between everything and
-nothing as it does an independent one (DESIGN, trap 4), and its KL to the prior is exact.
+nothing as it does an independent one (docs/guides.md), and its KL to the prior is exact.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from pyro_rationale.distributions import LinearChain
-from pyro_rationale.guides._base import RationaleGuide
+from pyro_rationale.guides._base import GuideConfig, RationaleGuide
 from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.nn import BiLSTM
 
@@ -23,6 +24,9 @@ class ChainGuide(RationaleGuide):
     Args:
         coupling: where all couplings start, in nats per change of z (the prior's gamma is a good choice).
     """
+
+    family = LinearChain
+    default_estimator = "sum-and-sample"
 
     def __init__(
         self,
@@ -37,6 +41,18 @@ class ChainGuide(RationaleGuide):
         with torch.no_grad():
             self.joint.weight.zero_()
             self.joint.bias.fill_(coupling)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: GuideConfig,
+        generator: BiLSTM,
+        baseline: nn.Module | None = None,
+        target: TargetContext | None = None,
+        coupling: float = 0.5,
+    ) -> Self:
+        """An untrained guide whose couplings start at the prior's."""
+        return cls(generator, baseline, coupling, target)
 
     def start_rate(self, rate: float) -> None:
         """Set the field so that a long homogeneous chain with the starting coupling keeps the share `rate`.

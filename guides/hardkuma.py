@@ -2,9 +2,9 @@
 itself with, in the same networks.
 
 The encoder reads weights in [0, 1] while it trains. A word is selected if its weight is not 0, and all that is
-reported is about that 0/1 mask, as for every other guide; predictions included, which read the selected words whole
-(DESIGN, trap 5). At test time the authors give a word its likeliest kind (0, 1, or the mean of its weight); here it is
-selected when that is likelier than not, which differs only where 0 is the likeliest of three but below 1/2.
+reported is about that 0/1 mask, as for every other guide; predictions included, which read the selected words whole.
+At test time the authors give a word its likeliest kind (0, 1, or the mean of its weight); here it is selected when
+that is likelier than not, which differs only where 0 is the likeliest of three but below 1/2.
 """
 
 from __future__ import annotations
@@ -26,6 +26,13 @@ MIDDLE = math.log(2.0)  # softplus(0): both shapes of their untrained guide
 
 class HardKumaGuide(RationaleGuide):
     """Two shapes per word, a = softplus(w . h + c) and b likewise (their KumaGate)."""
+
+    family = HardKumaMask
+    default_estimator = "relaxed"
+    default_tau = 0.0
+    default_control = "lagrangian"
+    penalties = ("exact", "constant")
+    is_baseline = True
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Every word for itself: q(z | x) = prod_t Bernoulli(z_t; sigmoid(w . h_t + b)) (the paper's first generator)."""
+"""Independent words: q(z | x) = prod_t Bernoulli(z_t; sigmoid(w . h_t + b)) (the paper's first generator)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from pyro_rationale.nn import BiLSTM
 
 class IndependentGuide(RationaleGuide):
     """Independent Bernoulli words given the text."""
+
+    family = IndependentMask
+    default_estimator = "sum-and-sample"
 
     def __init__(
         self,

@@ -58,7 +58,6 @@ class MaskCell(nn.Module):
         hidden = gated_lstm(gates, self.recurrent, torch.ones_like(previous))
         return projected[..., -1] + self.output(hidden).squeeze(-1)
 
-
     def draw(self, words: Tensor, uniform: Tensor, alive: Tensor) -> tuple[Tensor, Tensor]:
         """Masks and their logits, word after word: `(T, B, 4 * width + 1)`, `(T, S * B)`, `(T, B)` -> `(T, S * B)`."""
         length = len(words)
@@ -104,6 +103,9 @@ class RecurrentGuide(RationaleGuide):
     Args:
         width: hidden size of the recurrence over decisions.
     """
+
+    family = RecurrentMask
+    default_estimator = "muprop"  # others draw masks that are not read, at the cost of a step per word
 
     def __init__(
         self,

@@ -7,9 +7,12 @@ Jang et al. 2017) or hard with a relaxed backward pass (straight-through: Bengio
 
 from __future__ import annotations
 
+from typing import Self
+
 from torch import Tensor, nn
 
 from pyro_rationale.distributions import RelaxedMask
+from pyro_rationale.guides._base import GuideConfig
 from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.guides.independent import IndependentGuide
 from pyro_rationale.nn import BiLSTM
@@ -23,6 +26,9 @@ class RelaxedGuide(IndependentGuide):
         straight_through: give the encoder 0/1 masks and differentiate as if they were relaxed.
     """
 
+    family = RelaxedMask
+    default_estimator = "relaxed"
+
     def __init__(
         self,
         generator: BiLSTM,
@@ -34,6 +40,18 @@ class RelaxedGuide(IndependentGuide):
         super().__init__(generator, baseline, target)
         self.temperature = temperature
         self.straight_through = straight_through
+
+    @classmethod
+    def from_config(
+        cls,
+        config: GuideConfig,
+        generator: BiLSTM,
+        baseline: nn.Module | None = None,
+        target: TargetContext | None = None,
+        coupling: float = 0.5,
+    ) -> Self:
+        """An untrained guide whose samples are hard if the estimator is straight-through."""
+        return cls(generator, baseline, config.model.temperature, config.estimator == "straight-through", target)
 
     def distribution(self, features: Tensor, lengths: Tensor) -> RelaxedMask:
         """q(z | x), `(B,)` masks of `T` words; its draws carry gradients."""

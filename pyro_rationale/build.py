@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
-from pyro_rationale.guides import GUIDES, ChainGuide, RationaleGuide, RelaxedGuide, TargetContext
-from pyro_rationale.inference.objectives.elbo import MaskELBO
-from pyro_rationale.inference.objectives.norms import NormELBO
-from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
+from pyro_rationale.guides import GUIDES, START_RATE, RationaleGuide, TargetContext
+from pyro_rationale.inference.estimators import ESTIMATORS
+from pyro_rationale.inference.objectives.elbo import Objective, make_objective
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn import BiLSTM, Encoder, make_embedding
-from pyro_rationale.nn.baseline import StandardisedBaseline
 from pyro_rationale.tasks import TargetSpec, task_of
 
 LONGER = 1.131  # default span over that of words kept at random: a coupling of about .4 nats per change
-START_RATE = 0.75  # share of words that an untrained guide keeps: the encoder first learns on text (DESIGN, trap 2)
 
 
 def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[list[float] | None, float]:
@@ -107,26 +104,12 @@ def build_guide(
     embedding = make_embedding(words, options.embedding, vectors, options.freeze_vectors)
     context = 0 if target is None else target.size
     generator = BiLSTM(embedding, options.hidden, options.layers, options.dropout, context)
-    baseline: nn.Module | None = None
-    if config.estimator == "nvil":
-        baseline = StandardisedBaseline(generator.width, options.hidden)
-    elif config.estimator == "tracegraph":
-        baseline = nn.Sequential(nn.Linear(generator.width, options.hidden), nn.Tanh(), nn.Linear(options.hidden, 1))
-    kind = GUIDES[config.guide]
-    if kind is RelaxedGuide:
-        straight = config.estimator == "straight-through"
-        guide: RationaleGuide = RelaxedGuide(generator, baseline, options.temperature, straight, target)
-    elif kind is ChainGuide:
-        guide = ChainGuide(generator, baseline, gamma, target)
-    else:
-        guide = kind(generator, baseline, target=target)
+    baseline = ESTIMATORS[config.estimator].make_baseline(generator.width, options.hidden)
+    guide = GUIDES[config.guide].from_config(config, generator, baseline, target, gamma)
     guide.start_rate(START_RATE)
     return guide
 
 
-def build_objective(config: Config) -> MaskELBO | TemperedTraceGraph:
+def build_objective(config: Config) -> Objective:
     """The objective and estimator that the configuration names."""
-    if config.estimator == "tracegraph":
-        return TemperedTraceGraph(config.samples, config.tau)
-    options = (config.estimator, config.samples, config.tau, config.train.penalties)
-    return MaskELBO(*options) if config.train.norm == "l0" else NormELBO(config.train.norm, *options)
+    return make_objective(config.estimator, config.samples, config.tau, config.train.penalties, config.train.norm)

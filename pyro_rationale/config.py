@@ -9,27 +9,12 @@ from typing import Any, ClassVar
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import GUIDES
-from pyro_rationale.inference.estimators.rules import (
-    DEFAULT,
-    NORMS,
-    ONE_SAMPLE,
-    PENALTIES,
-    check_guide,
-    check_norm,
-    check_penalties,
-    check_samples,
-    default_samples,
-)
-from pyro_rationale.inference.estimators.rules import ESTIMATORS as NAMED
+from pyro_rationale.inference.estimators import ESTIMATORS, NORMS, PENALTIES
 from pyro_rationale.options import check_fields, decode, option
 from pyro_rationale.training.schedules import SCHEDULES
 
-OWN_GUIDES = ("independent", "relaxed", "recurrent", "chain")
-GUIDE_NAMES = (*OWN_GUIDES, "hardkuma")  # the last is a baseline
 CONTROLS = ("auto", "rate", "lagrangian")
 PRECISIONS = ("float32", "tf32", "bf16")
-ESTIMATORS = ("auto", *NAMED)
-TAU = 0.25  # weight of the entropy, unless --tau says otherwise
 PRIOR, TRAINING, RUN = "Prior and objective", "Training", "Run"  # headings of --help
 
 
@@ -84,7 +69,7 @@ class TrainOptions:
     GROUP: ClassVar[str] = TRAINING
 
     estimator: str = option("auto", "gradient of the reconstruction term; auto: relaxed for that guide, muprop for the "
-                            "recurrent one, sum-and-sample for chain and independent words", choices=NAMED,
+                            "recurrent one, sum-and-sample for chain and independent words", choices=ESTIMATORS,
                             also=("auto",), common=True)
     samples: int | None = option(None, "K, masks per document and step; default: 4, but 8 for sum-and-sample and 1 for "
                                  "relaxed and tracegraph", above=0)
@@ -143,12 +128,24 @@ class Config:
     train: TrainOptions = field(default_factory=TrainOptions)
 
     def __post_init__(self) -> None:
-        check_guide(self.estimator, self.model.guide)
-        check_samples(self.estimator, self.samples)
-        check_penalties(self.estimator, self.train.penalties, self.guide)
-        check_norm(self.train.norm, self.estimator, self.guide, self.train.penalties)
-        if self.estimator == "tracegraph" and self.tau == 0:
-            raise ConfigError("--tau: tracegraph takes a weight above 0; use --estimator rloo for the paper's tau = 0")
+        from pyro_rationale.inference.estimators._base import check_penalties, check_samples
+
+        guide, estimator, penalties = GUIDES[self.guide], ESTIMATORS[self.estimator], self.train.penalties
+        if reason := estimator.refusal(guide.family):
+            raise ConfigError(f"--estimator {self.estimator} does not go with --guide {self.guide}: {reason}")
+        check_samples(self.estimator, estimator, self.samples)
+        check_penalties(self.estimator, estimator, penalties, self.train.norm)
+        if penalties not in guide.penalties:
+            known = " or ".join(guide.penalties)
+            raise ConfigError(f"--penalties {penalties} does not go with --guide {self.guide}; take {known}")
+        if self.train.norm != "l0" and not guide.family.has_exact_marginals:
+            raise ConfigError(
+                f"--norm {self.train.norm}: --guide {self.guide} has no exact marginals; use --guide independent"
+            )
+        if self.tau == 0 and not estimator.zero_tau:
+            raise ConfigError(
+                f"--tau: {self.estimator} takes a weight above 0; use --estimator rloo for the paper's tau = 0"
+            )
         if self.train.control == "lagrangian" and self.model.lambda1 is not None:
             raise ConfigError("--control lagrangian steers to --rate; leave --lambda1 and --lambda2 out")
         if self.train.transitions is not None and self.control != "lagrangian":
@@ -162,21 +159,17 @@ class Config:
     @property
     def estimator(self) -> str:
         """Name of the estimator, `auto` resolved."""
-        return DEFAULT[self.guide] if self.train.estimator == "auto" else self.train.estimator
+        return GUIDES[self.guide].default_estimator if self.train.estimator == "auto" else self.train.estimator
 
     @property
     def tau(self) -> float:
         """Weight of the guide's entropy."""
-        if self.model.tau is not None:
-            return self.model.tau
-        return 0.0 if self.guide == "hardkuma" else TAU
+        return GUIDES[self.guide].default_tau if self.model.tau is None else self.model.tau
 
     @property
     def entropy(self) -> float:
         """Weight of the guide's entropy until the target rate is reached, if it is more than `tau`."""
-        if self.train.entropy is not None:
-            return self.train.entropy
-        return 0.0 if self.guide == "hardkuma" else TAU
+        return GUIDES[self.guide].default_tau if self.train.entropy is None else self.train.entropy
 
     @property
     def control(self) -> str:
@@ -184,13 +177,13 @@ class Config:
         if self.model.lambda1 is not None:
             return "penalties"
         if self.train.control == "auto":
-            return "lagrangian" if self.guide == "hardkuma" else "rate"
+            return GUIDES[self.guide].default_control
         return self.train.control
 
     @property
     def samples(self) -> int:
         """K, masks per document and step."""
-        return default_samples(self.estimator) if self.train.samples is None else self.train.samples
+        return ESTIMATORS[self.estimator].default_samples if self.train.samples is None else self.train.samples
 
     @property
     def seed(self) -> int:
@@ -218,9 +211,10 @@ class Config:
 
 
 def _modern(values: dict[str, Any]) -> dict[str, Any]:
-    """Of a run from before `--penalties`: relaxed and tracegraph then drew one mask, whatever `--samples` said."""
+    """Adapt a run from before `--penalties`: relaxed and tracegraph drew one mask then, whatever `--samples` said."""
     train = values["train"]
-    estimator = DEFAULT.get(values["model"]["guide"]) if train["estimator"] == "auto" else train["estimator"]
-    if "penalties" in train or estimator not in ONE_SAMPLE:
+    automatic = train["estimator"] == "auto" and values["model"]["guide"] == "relaxed"
+    estimator = "relaxed" if automatic else train["estimator"]
+    if "penalties" in train or estimator not in ("relaxed", "tracegraph"):
         return values
     return {**values, "train": {**train, "samples": None}}

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_rationale.cli.fit import Bar
-from pyro_rationale.config import OWN_GUIDES, Config, ModelOptions, TrainOptions
+from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError
@@ -33,6 +33,7 @@ from pyro_rationale.evaluation.objective_comparison import (
     short_names,
 )
 from pyro_rationale.fitted import read_config
+from pyro_rationale.guides import own_guides
 from pyro_rationale.options import given, options_from, split_option
 from pyro_rationale.reporting.console import LABELS, format_value
 from pyro_rationale.reporting.plots import figures, require_matplotlib
@@ -136,7 +137,7 @@ def compare(
     check_same_target(runs)
     folders = list(runs)
     if training:
-        guides = (model.guide,) if "guide" in typed else OWN_GUIDES
+        guides = (model.guide,) if "guide" in typed else own_guides()
         folders += train_grid(Config(data, model, train), guides, into or Path("runs/compare"), told, quiet)
         check_same_target(folders)
     config, spec = read_config(folders[0])

@@ -59,11 +59,16 @@ class MaskDistribution(TorchDistribution):
         has_exact_marginals: whether `mean`, `change` and `entropy` are closed forms with gradients for documents of any
             length. If not, KL and entropy are summed along sampled prefixes, from `conditional_logits`.
 
+        has_independent_words: whether it is a product over words, with `logits` as its parameters.
+        has_hard_rsample: whether its reparameterised samples can be 0/1 masks.
+
     Raises:
         ValueError: a length below 0 or above T.
     """
 
     has_exact_marginals: ClassVar[bool] = True
+    has_independent_words: ClassVar[bool] = False
+    has_hard_rsample: ClassVar[bool] = False
     support = mask_values
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 

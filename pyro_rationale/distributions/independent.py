@@ -23,6 +23,7 @@ class IndependentMask(MaskDistribution):
         validate_args: refuse logits that are not numbers, and values outside [0, 1].
     """
 
+    has_independent_words = True
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {"logits": constraints.real_vector}
 
     def __init__(self, logits: Tensor, lengths: Tensor | None = None, validate_args: bool | None = None) -> None:

@@ -28,6 +28,7 @@ class RelaxedMask(IndependentMask):
     """
 
     has_rsample = True
+    has_hard_rsample = True
 
     def __init__(
         self,

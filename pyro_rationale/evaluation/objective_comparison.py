@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pyro_rationale.build import starting_prior
-from pyro_rationale.config import OWN_GUIDES, Config
+from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import RunError
@@ -19,6 +19,7 @@ from pyro_rationale.evaluation.evaluate import evaluate_average, evaluate_docume
 from pyro_rationale.evaluation.metrics import Metrics
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import CONFIG, EPOCHS, METRICS, FittedModel, read_config
+from pyro_rationale.guides import own_guides
 from pyro_rationale.inference.objectives.decomposition import (
     Setting,
     Terms,
@@ -244,10 +245,10 @@ def fitted_elsewhere(folders: Sequence[Path]) -> list[str]:
 # Runs to compare.
 
 
-def grid(config: Config, guides: Sequence[str] = OWN_GUIDES) -> dict[str, Config]:
+def grid(config: Config, guides: Sequence[str] | None = None) -> dict[str, Config]:
     """Both objectives for each guide, otherwise as `config`; by the names of their folders."""
     configs = {}
-    for guide in guides:
+    for guide in own_guides() if guides is None else guides:
         for name, tau in OBJECTIVES.items():
             configs[f"{guide}-{name}"] = replace(config, model=replace(config.model, guide=guide, tau=tau))
     return configs

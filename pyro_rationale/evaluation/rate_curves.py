@@ -187,7 +187,7 @@ def bisect(rate_at: Callable[[float], float], rate: float, far: float = MAX_SHIF
 
 def ways_of(marker: Rationalizer) -> tuple[str, ...]:
     """The ways that this marker can be read in: all three for fitted runs with a closed form, else two."""
-    return WAYS if _is_run(marker) and marker.fitted.config.guide != "recurrent" else WAYS[:2]
+    return WAYS if _is_run(marker) and marker.fitted.guide.family.has_exact_marginals else WAYS[:2]
 
 
 def _is_run(marker: Rationalizer) -> TypeGuard[ModelRationalizer]:

@@ -1,7 +1,28 @@
-"""Objectives, gradient estimators and evidence: what turns a model and a guide into numbers."""
+"""Objectives, gradient estimators and evidence: from a model and a guide to numbers. Names are imported lazily."""
 
-from pyro_rationale.inference.objectives.elbo import Estimate, MaskELBO
-from pyro_rationale.inference.objectives.report import objective_report
-from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
+from __future__ import annotations
 
-__all__ = ["Estimate", "MaskELBO", "TemperedTraceGraph", "objective_report"]
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyro_rationale.inference.estimators import ESTIMATORS
+    from pyro_rationale.inference.objectives.elbo import Estimate, MaskELBO
+    from pyro_rationale.inference.objectives.report import objective_report
+    from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
+
+_EXPORTS = {
+    "ESTIMATORS": "estimators",
+    "Estimate": "objectives.elbo",
+    "MaskELBO": "objectives.elbo",
+    "TemperedTraceGraph": "objectives.tracegraph",
+    "objective_report": "objectives.report",
+}
+
+__all__ = ["ESTIMATORS", "Estimate", "MaskELBO", "TemperedTraceGraph", "objective_report"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return resolve_name(f"{__name__}.{_EXPORTS[name]}:{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,13 +20,11 @@ from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.guides import RationaleGuide
-from pyro_rationale.inference.objectives.elbo import MaskELBO
-from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
+from pyro_rationale.inference.objectives.elbo import MaskELBO, Objective
 from pyro_rationale.inference.posterior.evidence import all_masks, enumerate_masks
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.baseline import StandardisedBaseline
 
-Objective = MaskELBO | TemperedTraceGraph
 DIRECTIONS = 16  # in which a bias is looked for
 
 

@@ -13,10 +13,10 @@ import math
 from dataclasses import dataclass
 
 from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.guides import START_RATE
 from pyro_rationale.training.schedules import SCHEDULES
 
 INITIAL_ALPHA = -1.0  # the field, in nats per word, under which an untrained guide keeps about three words in four
-START = 0.75  # where the target starts: the share that an untrained guide keeps
 # Lower edge of the tolerated rate, as a share of the target. If the guide sparsifies faster than the schedule it
 # converges before the encoder is trained, with several per cent of the texts empty. Once the target is reached the
 # prior alone decides, unless next to nothing is kept.
@@ -29,7 +29,7 @@ class Schedule:
 
     Attributes:
         warmup: steps on whole texts; the guide rests.
-        anneal: steps over which the target falls from `START` to `rate`, and the prior grows to full strength.
+        anneal: steps over which the target falls from `START_RATE` to `rate`, and the prior grows to full strength.
         rate: the final target.
         shape: name in :data:`pyro_rationale.training.schedules.SCHEDULES`.
     """
@@ -47,7 +47,7 @@ class Schedule:
 
     def target(self, step: int) -> float:
         """Largest share of words to keep at `step`."""
-        return SCHEDULES[self.shape](max(START, self.rate), self.rate, self.progress(step))
+        return SCHEDULES[self.shape](max(START_RATE, self.rate), self.rate, self.progress(step))
 
     def finished(self, step: int) -> bool:
         """Whether the target has reached its final value."""
@@ -74,7 +74,7 @@ class RateControl:
     proportional_gain: float = 2.0
     ceiling: float = 12.0
     multiplier: float = 0.0
-    average: float = START
+    average: float = START_RATE
 
     def update(self, step: int, observed: float, changes: float = math.nan) -> ChainPrior:
         """Take the share of words kept on a training batch; give the prior for the next step."""

@@ -26,8 +26,7 @@ from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.prefetch import prefetched
 from pyro_rationale.errors import TrainingError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.inference.objectives.elbo import Estimate, MaskELBO
-from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
+from pyro_rationale.inference.objectives.elbo import Estimate, Objective
 from pyro_rationale.models.program import local_parameters, unregistered
 from pyro_rationale.nn.autocast import reduced
 from pyro_rationale.training.annealing import anneal_progress, cosine_decay, entropy_weight
@@ -64,7 +63,7 @@ class Trainer:
     def __init__(
         self,
         fitted: FittedModel,
-        objective: MaskELBO | TemperedTraceGraph,
+        objective: Objective,
         control: Control,
         batches: BucketedBatches,
         scale: float,

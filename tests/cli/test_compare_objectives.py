@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.compare_objectives import compare
-from pyro_rationale.config import OWN_GUIDES
 from pyro_rationale.data import load_corpus
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
@@ -32,7 +31,7 @@ from pyro_rationale.evaluation.objective_comparison import (
     short_names,
 )
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.guides import GUIDES
+from pyro_rationale.guides import GUIDES, own_guides
 from pyro_rationale.reporting.plots import COST_TERMS, OBJECTIVE_TERMS, bar_scores, figures, plot_elbo_cost, plot_terms
 from pyro_rationale.training.fit import NullCallback
 from pyro_rationale.training.history import read_history
@@ -68,7 +67,7 @@ def both_classes(folder: Path, kind: str) -> Path:
 
 @pytest.fixture(scope="module")
 def four() -> list[Path]:
-    return [whole(guide=guide) for guide in OWN_GUIDES]
+    return [whole(guide=guide) for guide in own_guides()]
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +89,7 @@ def test_all_that_is_written(
     assert {path.name for path in (tmp_path / "new" / "out").iterdir()} == names | {"comparison.csv", "comparison.json"}
     result = json.loads((tmp_path / "new" / "out" / "comparison.json").read_text())
     assert (result["data"], result["split"], result["documents"], result["draws"]) == ("synthetic", "test", 12, 3)
-    assert [row["guide"] for row in result["runs"]] == list(OWN_GUIDES)
+    assert [row["guide"] for row in result["runs"]] == list(own_guides())
     for row in result["runs"]:
         scores = row["scores"]
         assert max(scores["residual"], scores["residual_worst"]) <= bar
@@ -118,7 +117,7 @@ def test_the_table_fits_the_terminal(
     assert max(len(line.rstrip()) for line in lines[1:]) <= width
     assert "…" not in out
     assert sum(line.startswith("  residual, relative") for line in lines) == {60: 4, 80: 2, 160: 1}[width]
-    for guide in OWN_GUIDES:
+    for guide in own_guides():
         assert sum(line.split().count(guide) for line in lines if line.startswith("guide")) == 2
 
 
@@ -192,7 +191,7 @@ def test_eight_runs_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
     words = [*training(), "--into", tmp_path / "runs"]
     _, err = run(capfd, *words)
     folders = sorted((tmp_path / "runs").iterdir())
-    expected = {f"{guide}-{name}" for guide in OWN_GUIDES for name in ("elbo", "expected-cost")}
+    expected = {f"{guide}-{name}" for guide in own_guides() for name in ("elbo", "expected-cost")}
     assert {folder.name for folder in folders} == expected
     taus = {folder.name: FittedModel.load(folder, "cpu").config.model.tau for folder in folders}
     assert all(tau == (1.0 if name.endswith("-elbo") else 0.0) for name, tau in taus.items())

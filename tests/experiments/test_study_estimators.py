@@ -11,10 +11,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from pyro_rationale.config import OWN_GUIDES
 from pyro_rationale.experiments.studies import estimators
 from pyro_rationale.experiments.studies.estimator_variants import NEURAL, PAPER, REFERENCE, default, estimator_variants
 from pyro_rationale.experiments.studies.estimators import bar, study
+from pyro_rationale.guides import own_guides
 from pyro_rationale.inference.gradient_variance import BatchSpread
 from tests.support.small_fit import refusal, whole
 
@@ -33,7 +33,7 @@ def run(path: Path, guides: list[str], *words: object) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("guide", OWN_GUIDES)
+@pytest.mark.parametrize("guide", own_guides())
 def test_every_row(tmp_path: Path, guide: str) -> None:
     result = run(tmp_path / "a.json", [guide], "--bias-draws", 0)
     (entry,) = result["runs"]

@@ -28,7 +28,6 @@ from pyro_rationale.experiments.studies.question_variants import BASES, QUESTION
 from pyro_rationale.experiments.studies.questions import answer, share_out
 from pyro_rationale.experiments.studies.questions import study as questions
 from pyro_rationale.inference import MaskELBO
-from pyro_rationale.inference.objectives.norms import NormELBO
 from tests.support.small_fit import flags as flags_of
 from tests.support.small_fit import refusal, small
 from tests.support.tiny import exact, texts, tiny_guide, tiny_model
@@ -64,7 +63,7 @@ def test_nothing_kept_has_no_position() -> None:
 def test_l1_of_a_discrete_mask_is_l0_in_expectation() -> None:
     model, guide, batch = tiny_model(), tiny_guide("independent"), texts()
     torch.manual_seed(0)
-    estimate = NormELBO("l1", "rloo", 20000).estimate(model, guide, batch)
+    estimate = MaskELBO("rloo", 20000, norm="l1").estimate(model, guide, batch)
     torch.manual_seed(0)
     plain = MaskELBO("rloo", 20000).estimate(model, guide, batch)
     assert torch.allclose(estimate.kl, plain.kl, atol=0.05)
@@ -74,7 +73,7 @@ def test_l1_of_a_discrete_mask_is_l0_in_expectation() -> None:
 def test_l2_charges_the_root_of_the_number_of_words() -> None:
     model, guide, batch = tiny_model(), tiny_guide("independent"), texts()
     torch.manual_seed(0)
-    estimate = NormELBO("l2", "rloo", 20000).estimate(model, guide, batch)
+    estimate = MaskELBO("rloo", 20000, norm="l2").estimate(model, guide, batch)
     for row, known in enumerate(exact(model, guide, batch)):
         counts = known.q.masks.sum(-1)
         excess = model.prior.alpha * float(known.q.expect(counts.sqrt() - counts).detach())
@@ -95,7 +94,7 @@ def test_the_gradient_of_the_l2_norm_is_unbiased() -> None:
     torch.manual_seed(1)
     found = []
     for _ in range(400):
-        estimate = NormELBO("l2", "rloo", 50).estimate(model, guide, batch)
+        estimate = MaskELBO("rloo", 50, norm="l2").estimate(model, guide, batch)
         found.append(-torch.autograd.grad(estimate.surrogate, head)[0])
     draws = torch.stack(found)
     error = draws.std(0) / len(draws) ** 0.5
@@ -104,9 +103,9 @@ def test_the_gradient_of_the_l2_norm_is_unbiased() -> None:
 
 def test_norms_that_are_none() -> None:
     with pytest.raises(ConfigError, match="--norm"):
-        NormELBO("l3", "rloo", 2)
+        MaskELBO("rloo", 2, norm="l3")
     with pytest.raises(ConfigError, match="recurrent"):
-        NormELBO("l2", "rloo", 2).estimate(tiny_model(), tiny_guide("recurrent"), texts())
+        MaskELBO("rloo", 2, norm="l2").estimate(tiny_model(), tiny_guide("recurrent"), texts())
 
 
 @pytest.fixture(scope="module")
@@ -166,8 +165,10 @@ def test_norms_that_do_not_go_with_the_rest(options: dict[str, str], said: str) 
 
 
 def test_a_norm_is_a_flag_of_the_fit() -> None:
-    assert isinstance(build_objective(small(norm="l2")), NormELBO)
-    assert not isinstance(build_objective(small()), NormELBO)
+    for norm in ("l0", "l2"):
+        objective = build_objective(small(norm=norm))
+        assert isinstance(objective, MaskELBO)
+        assert objective.norm == norm
 
 
 @pytest.mark.parametrize("number", [2, 6])

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from pyro_rationale.config import OWN_GUIDES
 from pyro_rationale.data.batch import Batch
+from pyro_rationale.guides import own_guides
 from pyro_rationale.inference import MaskELBO
 from tests.support.estimator_checks import DOCUMENTS, directions, gradients, worst
 from tests.support.tiny import replicate, tiny_guide, tiny_model
@@ -28,7 +28,7 @@ def test_straight_through_is_biased(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("name", OWN_GUIDES)
+@pytest.mark.parametrize("name", own_guides())
 def test_straight_through_hands_hard_masks_to_the_encoder(name: str, dtype: torch.dtype) -> None:
     """To the last bit: it is by 0 and 1 that the encoder knows to ask about the words that were dropped."""
     model, guide = tiny_model().to(dtype), tiny_guide(name, straight_through=True).to(dtype)

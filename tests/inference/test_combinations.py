@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from pyro_rationale.config import ESTIMATORS, GUIDE_NAMES
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.guides import GUIDES
+from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.training.fit import prepare
 from tests.support.small_fit import fit_small, sixteen, small, table
 
 PATHWISE = {"relaxed": ("relaxed", "straight-through"), "hardkuma": ("relaxed",)}
 VALID = [
     (guide, estimator)
-    for guide, estimator in itertools.product(GUIDE_NAMES, ESTIMATORS[1:])
+    for guide, estimator in itertools.product(GUIDES, ESTIMATORS)
     if (estimator in PATHWISE[guide] if guide in PATHWISE else estimator != "relaxed")
     and (estimator != "disarm" or guide == "independent")
 ]
@@ -50,7 +51,7 @@ def test_every_combination_trains(tmp_path: Path, guide: str, estimator: str) ->
 
 
 @pytest.mark.parametrize(
-    ("guide", "estimator"), sorted(set(itertools.product(GUIDE_NAMES, ESTIMATORS[1:])) - set(VALID))
+    ("guide", "estimator"), sorted(set(itertools.product(GUIDES, ESTIMATORS)) - set(VALID))
 )
 def test_every_other_combination_is_refused(guide: str, estimator: str) -> None:
     with pytest.raises(ConfigError, match=rf"^--estimator {estimator}\b.*--guide {guide}"):

@@ -12,14 +12,14 @@ import torch
 from pyro.infer import Trace_ELBO, TraceGraph_ELBO
 from torch import Tensor
 
-from pyro_rationale.config import OWN_GUIDES, Config
+from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.guides import RationaleGuide
+from pyro_rationale.guides import RationaleGuide, own_guides
 from pyro_rationale.inference import Estimate, MaskELBO, TemperedTraceGraph, objective_report
 from pyro_rationale.inference.objectives.report import batch_terms
 from pyro_rationale.inference.terms import expected_counts
@@ -27,7 +27,7 @@ from pyro_rationale.models import RationaleModel
 from tests.support.oracle import Oracle, changes
 from tests.support.tiny import LENGTHS, SPECS, WORDS, Exact, exact, replicate, texts, tiny_guide, tiny_model
 
-EVERY = pytest.mark.parametrize("name", OWN_GUIDES)  # weights of hardkuma: tests/distributions/test_hardkuma.py
+EVERY = pytest.mark.parametrize("name", own_guides())  # weights of hardkuma: tests/distributions/test_hardkuma.py
 KINDS = pytest.mark.parametrize("kind", list(SPECS))
 WEIGHTS = pytest.mark.parametrize(("kappa", "tau"), [(1.0, 1.0), (1.0, 0.0), (6.0, 0.3), (6.0, 2.0)])
 COPIES = 4_000

@@ -9,7 +9,7 @@ from torch import Tensor
 from pyro_rationale.distributions import IndependentMask, MaskDistribution
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference import MaskELBO
-from pyro_rationale.inference.estimators._mask_set import DEPTH, Chosen, choose
+from pyro_rationale.inference.estimators.sum_and_sample import DEPTH, MaskSet, choose
 from tests.support.estimator_checks import DOCUMENTS, HARD, TAUS, exact_gradient, gradients, z_scores
 from tests.support.oracle import Oracle
 from tests.support.tiny import document, guide_table, replicate, tiny_guide, tiny_model
@@ -132,11 +132,11 @@ def test_credit_is_unbiased(name: str, factor: float) -> None:
         own = own - table.expect(own)
         score[:, row :: len(DOCUMENTS)] = own[place[:, row :: len(DOCUMENTS)]]
         expected.append(table.expect(own * reward[: len(own)]))
-    is_expected((found.credit(reward[place]) * score).sum(0), expected)
-    assert found.credit(torch.full_like(score, 7.0)).abs().max() < 1e-9
+    is_expected((found.advantage(reward[place]) * score).sum(0), expected)
+    assert found.advantage(torch.full_like(score, 7.0)).abs().max() < 1e-9
 
 
-def by_hand(found: Chosen, reward: Tensor) -> Tensor:
+def by_hand(found: MaskSet, reward: Tensor) -> Tensor:
     """Credit of one document, draw by draw; `(N,)` from rewards `(N,)`."""
     probability, draws = found.probability[:, 0], int(found.draws)
     mass = float(probability.sum())
@@ -158,11 +158,12 @@ def test_credit_draw_by_draw(probability: tuple[float, ...]) -> None:
     count = torch.tensor([0.0, 0.0, 3.0, 1.0] if sum(probability) else [1.0, 2.0, 3.0, 1.0], dtype=torch.float64)
     p = torch.tensor(probability, dtype=torch.float64)
     draws = torch.tensor([20.0 if sum(probability) else 7.0], dtype=torch.float64)
-    found = Chosen(torch.zeros(4, 1, 2), p[:, None], count[:, None], draws)
+    z = torch.zeros(4, 1, 2)
+    found = MaskSet(IndependentMask(z), z, p[:, None], count[:, None], draws)
     reward = torch.randn(4, 1, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     right = torch.stack([by_hand(found, reward[:, 0, word]) for word in range(2)], dim=-1)
-    torch.testing.assert_close(found.credit(reward)[:, 0], right)
-    torch.testing.assert_close(found.credit(reward[..., 0])[:, 0], right[:, 0])
+    torch.testing.assert_close(found.advantage(reward)[:, 0], right)
+    torch.testing.assert_close(found.advantage(reward[..., 0])[:, 0], right[:, 0])
 
 
 def test_without_a_summed_mask_it_is_leave_one_out() -> None:
@@ -176,7 +177,7 @@ def test_without_a_summed_mask_it_is_leave_one_out() -> None:
     assert torch.equal(found.weights, torch.full((4, 2), 0.25, dtype=torch.float64))
     reward = torch.randn(4, 2, dtype=torch.float64)
     others = (reward.sum(0) - reward) / 3
-    torch.testing.assert_close(found.credit(reward), (reward - others) / 4)
+    torch.testing.assert_close(found.advantage(reward), (reward - others) / 4)
 
 
 def test_a_certain_guide_reads_one_mask() -> None:
@@ -186,4 +187,4 @@ def test_a_certain_guide_reads_one_mask() -> None:
     assert found.z.tolist() == [[[1.0, 0.0, 1.0]]]
     assert found.weights.tolist() == [[1.0]]
     assert found.draws.tolist() == [4 * DEPTH]
-    assert found.credit(torch.tensor([[3.0]], dtype=torch.float64)).abs().max() < 1e-12
+    assert found.advantage(torch.tensor([[3.0]], dtype=torch.float64)).abs().max() < 1e-12

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.guides import START_RATE
 from pyro_rationale.training.rate_control import (
     INITIAL_ALPHA,
-    START,
     TOLERANCE_DURING_ANNEALING,
     PenaltyRamp,
     RateControl,
@@ -45,10 +45,10 @@ def test_a_target_only_comes_down(warmup: int, anneal: float, rate: float, step:
     schedule = Schedule(warmup, anneal, rate)
     now, then = schedule.target(step), schedule.target(step + 1)
     assert then <= now * (1 + 1e-12)
-    assert rate * (1 - 1e-9) <= now <= max(START, rate) * (1 + 1e-9)
+    assert rate * (1 - 1e-9) <= now <= max(START_RATE, rate) * (1 + 1e-9)
     assert schedule.finished(warmup + math.ceil(anneal) + 1)
     if step < warmup:
-        assert now == pytest.approx(max(START, rate))
+        assert now == pytest.approx(max(START_RATE, rate))
         assert not schedule.finished(step)
     if schedule.finished(step):
         assert now == pytest.approx(rate)
@@ -58,7 +58,7 @@ def test_the_descent_takes_the_same_proportion_at_each_step() -> None:
     schedule = Schedule(warmup=10, anneal=50, rate=0.05)
     targets = [schedule.target(step) for step in range(10, 61)]
     ratios = [then / now for now, then in pairwise(targets)]
-    assert ratios == pytest.approx([(0.05 / START) ** (1 / 50)] * 50)
+    assert ratios == pytest.approx([(0.05 / START_RATE) ** (1 / 50)] * 50)
     assert not schedule.finished(59)
     assert schedule.finished(60)
 
@@ -80,8 +80,8 @@ def test_a_rate_above_the_start_is_kept() -> None:
 def test_the_prior_grows_from_a_permissive_one() -> None:
     """Where the rate gives no reason to steer, the field is the schedule's alone."""
     steered = control()
-    steered.average = START
-    first = steered.update(0, START)
+    steered.average = START_RATE
+    first = steered.update(0, START_RATE)
     assert first.alpha == pytest.approx(INITIAL_ALPHA)
     assert first.gamma == 0.0
     halfway = control()
@@ -172,7 +172,7 @@ def test_a_select_all_state_comes_down_and_does_not_end_empty(stubborn: float) -
     steered = control(anneal=400, rate=0.13)
     logits = torch.full((1000,), 1.5)
     shares = []
-    prior = steered.update(0, START)
+    prior = steered.update(0, START_RATE)
     for step in range(1500):
         share = float(torch.sigmoid(logits).mean())
         shares.append(share)

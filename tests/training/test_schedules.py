@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.guides import START_RATE
 from pyro_rationale.training.model_selection import slower
-from pyro_rationale.training.rate_control import START, Schedule
+from pyro_rationale.training.rate_control import Schedule
 from pyro_rationale.training.schedules import SCHEDULES
 from tests.support.small_fit import Break, differences, fit_small, small, whole
 
@@ -32,7 +33,7 @@ def test_shapes_half_way() -> None:
 
 def test_a_schedule_has_its_shape_also_after_a_recovery() -> None:
     schedule = Schedule(10, 100, 0.1, "linear")
-    assert schedule.target(60) == pytest.approx(0.5 * (START + 0.1))
+    assert schedule.target(60) == pytest.approx(0.5 * (START_RATE + 0.1))
     assert slower(schedule, 60, 60, 100).shape == "linear"
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.estimators.rules import DEFAULT, default_samples
-from pyro_rationale.inference.objectives.elbo import MaskELBO
-from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
-from pyro_rationale.inference.variance import Objective
+from pyro_rationale.guides import GUIDES
+from pyro_rationale.inference.estimators import ESTIMATORS
+from pyro_rationale.inference.objectives.elbo import Objective, make_objective
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,7 @@ class EstimatorVariant:
 
     def objective(self, tau: float) -> Objective:
         """The estimator."""
-        if self.estimator == "tracegraph":
-            return TemperedTraceGraph(self.samples, tau)
-        return MaskELBO(self.estimator, self.samples, tau, self.penalties)
+        return make_objective(self.estimator, self.samples, tau, self.penalties)
 
 
 REFERENCE = EstimatorVariant("rloo", 2)
@@ -41,8 +38,8 @@ NEURAL = tuple(EstimatorVariant("tracegraph", k, "sampled", neural=True, note="n
 
 def default(guide: str) -> EstimatorVariant:
     """What a fit of that guide takes unless told otherwise."""
-    estimator = DEFAULT[guide]
-    return EstimatorVariant(estimator, default_samples(estimator))
+    estimator = GUIDES[guide].default_estimator
+    return EstimatorVariant(estimator, ESTIMATORS[estimator].default_samples)
 
 
 def estimator_variants(guide: str) -> list[EstimatorVariant]:

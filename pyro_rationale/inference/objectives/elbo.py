@@ -1,4 +1,4 @@
-"""Objective (2) of the design as a Pyro `ELBO`, with everything that has a closed form in closed form.
+"""Objective (2) of docs/mathematics.md as a Pyro `ELBO`, with everything that has a closed form in closed form.
 
     objective(kappa, tau) = E_q[ kappa log p(y | x, z) + log p(z) ] + tau H(q)
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pyro
 import torch
@@ -20,17 +20,10 @@ from pyro.infer import ELBO
 from pyro.poutine import Trace
 from torch import Tensor
 
-from pyro_rationale.distributions import IndependentMask, LinearChain, MaskDistribution
+from pyro_rationale.distributions import LinearChain, MaskDistribution
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.estimators._linear import slope
-from pyro_rationale.inference.estimators._mask_set import Chosen, choose
-from pyro_rationale.inference.estimators._score_function import (
-    NeuralBaseline,
-    antithetic_masks,
-    antithetic_term,
-    leave_one_out_advantage,
-)
-from pyro_rationale.inference.estimators.rules import LINEAR, PATHWISE, SCORE_FUNCTION, check_penalties, check_samples
+from pyro_rationale.inference.estimators import ESTIMATORS
+from pyro_rationale.inference.estimators._base import Draws, Programs, check_family, check_penalties, check_samples
 from pyro_rationale.inference.terms import MaskTerms, best_terms, sampled_terms
 
 
@@ -59,104 +52,92 @@ class Estimate:
         return self.reconstruction - self.kl - (1.0 - tau) * self.entropy
 
 
-@dataclass(frozen=True)
-class Draws:
-    """What an estimator has to work with.
+class Objective(Protocol):
+    """An objective that a trainer can use; `tau` may change from step to step."""
 
-    Attributes:
-        q: the guide's distribution, batch shape `(K, B)`.
-        z: its samples, `(K, B, T)`, detached.
-        reconstruction: kappa log p(y | x, z), `(K, B)`, with gradients.
-        terms: KL and entropy: exact `(B,)`, sampled `(K, B)`, or along prefixes `(K, B, T)`.
-        slopes: d reconstruction / d z_t, `(B, T)`, for muprop and sum-and-sample.
-        baseline: of the guide, for nvil.
-        chosen: how sum-and-sample came by its masks, which are fewer or more than K.
-    """
+    num_particles: int
+    tau: float
 
-    q: MaskDistribution
-    z: Tensor
-    reconstruction: Tensor
-    terms: MaskTerms
-    slopes: Tensor | None = None
-    baseline: NeuralBaseline | None = None
-    chosen: Chosen | None = None
+    def estimate(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Estimate:
+        """Run guide and model on the batch in `args`."""
+
+
+def make_objective(
+    estimator: str, samples: int, tau: float, penalties: str = "exact", norm: str = "l0"
+) -> Objective:
+    """Objective (2) with the estimator of that name; arguments as for `MaskELBO`, which most estimators belong to."""
+    own = ESTIMATORS[estimator].objective
+    result: Objective = MaskELBO(estimator, samples, tau, penalties, norm) if own is None else own(samples, tau)
+    return result
 
 
 class MaskELBO(ELBO):
-    """Objective (2) with one of eight gradient estimators for its reconstruction term.
+    """Objective (2) with a gradient estimator for its reconstruction term; KL and entropy are exact if they can be.
 
-    `sum-and-sample` (K >= 2): muprop whose most probable masks are summed and not sampled, as
-    :mod:`pyro_rationale.inference.estimators._mask_set` says; unbiased for every guide, and of the lowest variance for
-    one that is nearly certain. `muprop` (K >= 2): the linear part of the reconstruction in closed form, leave-one-out
-    baselines for the rest; unbiased for every guide. `rloo` (K >= 2): leave-one-out baselines; unbiased for every
-    guide. `disarm` (even K): antithetic pairs of masks; unbiased, for words that are independent. `nvil` (K >= 1): a
-    neural baseline that the guide brings, with running statistics of the reward; unbiased for every guide.
-    `reinforce` (K >= 1): no baseline; unbiased; the paper's with K = 1.
-    `relaxed`: pathwise, for guides that can be reparameterised; biased by the relaxation. `straight-through`: hard
-    samples whose gradient passes as if they were the word marginals (or, in the relaxed guide, the relaxed sample);
-    biased, any guide. KL and entropy are exact wherever they exist; for the recurrent guide they are summed along the
-    sampled prefixes and each word is credited only with what comes after it.
+    Estimators are the modules of :mod:`pyro_rationale.inference.estimators`. For an autoregressive guide KL and entropy
+    are summed along the sampled prefixes, and each word is credited only with what comes after it.
+
+    With another norm than `l0`, the prior's field charges for a norm of the sampled mask in place of the expected
+    number of kept words, for the question which norm is right. On 0/1 masks the L0 norm, the L1 norm and the squared L2 norm
+    are one number; they part on relaxed masks, whose weights L1 sums up, and at the L2 norm itself, under which the
+    tenth word costs less than the first. The objective is then no bound on an evidence: p(z) with another norm has
+    another normaliser, which depends on neither guide nor model and is left out.
 
     Args:
-        estimator: one of the above.
+        estimator: name of an estimator.
         num_particles: K, samples per document, drawn in one pass.
         tau: weight of the guide's entropy, >= 0.
         penalties: `exact`; `sampled` for log q - log p at the samples with their own score term, as the paper does;
             or `constant`, which reports them and leaves them out of the gradient (a comparison, no way to fit).
+        norm: `l0`; `l1`, the sum of weights; `l2`, the root of the sum of their squares.
 
     Raises:
         ConfigError: unknown names, a K that the estimator cannot use, tau < 0; later, a guide that does not fit.
     """
 
     def __init__(
-        self, estimator: str = "rloo", num_particles: int = 4, tau: float = 1.0, penalties: str = "exact"
+        self,
+        estimator: str = "rloo",
+        num_particles: int = 4,
+        tau: float = 1.0,
+        penalties: str = "exact",
+        norm: str = "l0",
     ) -> None:
         super().__init__(num_particles=num_particles, max_plate_nesting=1, vectorize_particles=True)
-        if estimator not in (*SCORE_FUNCTION, *PATHWISE):
-            names = ", ".join((*SCORE_FUNCTION, *PATHWISE))
+        kind = ESTIMATORS[estimator]
+        if kind.objective is not None:
+            names = ", ".join(name for name in ESTIMATORS if ESTIMATORS[name].objective is None)
             raise ConfigError(f"--estimator: expected one of {names}, got {estimator!r}")
-        check_samples(estimator, num_particles)
+        check_samples(estimator, kind, num_particles)
         if not 0.0 <= tau < math.inf:  # NaN fails as well
             raise ConfigError(f"--tau: expected a weight of 0 or more, got {tau}")
-        check_penalties(estimator, penalties)
-        self.estimator = estimator
-        self.tau = tau
-        self.penalties = penalties
+        check_penalties(estimator, kind, penalties, norm)
+        self.estimator, self.method = estimator, kind()
+        self.tau, self.penalties, self.norm = tau, penalties, norm
 
     def estimate(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Estimate:
         """Run guide and model once on the batch in `args`, K samples in one pass."""
-        summing = self.estimator == "sum-and-sample"
-        chosen: Chosen | None = None
-        with pyro.plate("particles", 1 if summing else self.num_particles, dim=-2):
+        with pyro.plate("particles", self.method.guide_samples(self.num_particles), dim=-2):
             guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
             site = guide_trace.nodes["z"]
-            q = site["fn"]
-            if self.estimator == "straight-through" and not q.has_rsample:
-                site["value"] = _through_marginals(q, site["value"])
-            elif (self.estimator in PATHWISE) != q.has_rsample:
-                raise ConfigError(incompatibility_message(self.estimator, q))
-            elif self.estimator == "disarm":
-                if not isinstance(q, IndependentMask):
-                    raise ConfigError(incompatibility_message(self.estimator, q))
-                site["value"] = antithetic_masks(q)
-            elif summing:
-                chosen = choose(q.origin, self.num_particles)
-                site["value"] = chosen.z
-                q = q.origin.expand(chosen.z.shape[:-1])
-        with pyro.plate("particles", len(site["value"]), dim=-2):
+            check_family(self.estimator, type(self.method), type(site["fn"]))
+            masks = self.method.draw(site["fn"], site["value"], self.num_particles)
+        q, z = masks.q, masks.z
+        site["value"] = z
+        with pyro.plate("particles", len(z), dim=-2):
             model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
-        z = site["value"]
-        p = model_trace.nodes["z"]["fn"]
         reconstruction = observed_log_prob(model_trace)  # (K, B)
-        slopes = None
-        if self.estimator in LINEAR and torch.is_grad_enabled():
-            slopes = slope(model, guide_trace, q.origin, observed_log_prob, *args, **kwargs)
-        terms = self._terms(q, p, z)  # after the slope: an autoregressive q remembers one pass, and now that of z
-        baseline = NeuralBaseline(guide, guide_trace) if self.estimator == "nvil" else None
-        draws = Draws(q, z.detach(), reconstruction, terms, slopes, baseline, chosen)
-        weights = None if chosen is None else chosen.weights
+        programs = Programs(model, guide, guide_trace, observed_log_prob, args, kwargs)
+        prepared = self.method.prepare(programs, masks)
+        # After that: an autoregressive q remembers one pass, and from now on that of z.
+        terms = self._terms(q, model_trace.nodes["z"]["fn"], z)
+        weights = masks.weights
+        draws = Draws(masks, z.detach(), reconstruction, terms, self.num_particles, weights, prepared)
+        penalty = terms.penalty(self.tau)
+        if self.penalties == "constant":
+            penalty = torch.zeros_like(penalty)
         return Estimate(
-            surrogate=-self._surrogate(draws) / self.num_particles,
+            surrogate=-self.method.surrogate(draws, penalty) / self.num_particles,
             reconstruction=_average(reconstruction.detach(), weights),
             kl=_per_document(terms.kl, weights),
             entropy=_per_document(terms.entropy, weights),
@@ -168,47 +149,17 @@ class MaskELBO(ELBO):
         if self.penalties == "sampled":
             return sampled_terms(q, p, z)
         terms = best_terms(q, p, z.detach())
-        return MaskTerms(terms.kl[0], terms.entropy[0]) if q.has_exact_marginals else terms  # equal for all particles
-
-    def _surrogate(self, draws: Draws) -> Tensor:
-        """A scalar whose expected gradient is K times that of the objective, summed over documents."""
-        weights = None if draws.chosen is None else draws.chosen.weights * self.num_particles
-        q, z, reconstruction, slopes = draws.q, draws.z, draws.reconstruction, draws.slopes
-        penalty = draws.terms.penalty(self.tau)
-        if self.penalties == "constant":
-            penalty = torch.zeros_like(penalty)
-        reward = reconstruction
-        if slopes is not None:  # the linear part is taken out of the reward, and its expectation put in directly
-            reward = reconstruction - (slopes * z).sum(-1)
-            linear = slopes * (q.mean[0] if q.has_exact_marginals else q.inclusion(z))
-            penalty = penalty - (linear if penalty.dim() == 3 else linear.sum(-1))
-        if penalty.dim() == 1:  # exact: the same for every sample
-            direct = _total(reconstruction, weights) - self.num_particles * penalty.sum()
-        elif penalty.dim() == 2:  # sampled, (K, B)
-            direct = _total(reconstruction - penalty, weights)
-            reward = reward - penalty
-        else:  # along prefixes, (K, B, T): word t is to blame only for what comes after it
-            direct = _total(reconstruction - penalty.sum(-1), weights)
-            after = penalty.flip(-1).cumsum(-1).flip(-1) - penalty
-            reward = reward[..., None] - after
-        if self.estimator in PATHWISE:
-            return direct
-        return direct + self._score_term(reward.detach(), draws, per_word=penalty.dim() == 3)
-
-    def _score_term(self, reward: Tensor, draws: Draws, per_word: bool) -> Tensor:
-        """A scalar whose gradient is what the reward, `(K, B)` or `(K, B, T)`, says about the guide's choices."""
-        q, z = draws.q, draws.z
-        if self.estimator == "disarm":
-            return antithetic_term(reward, z, q)
-        loss: Tensor | float = 0.0
-        if draws.baseline is not None:
-            reward, loss = draws.baseline.subtract_baseline(reward, q)
-        elif draws.chosen is not None:
-            reward = draws.chosen.credit(reward) * self.num_particles
-        elif self.estimator != "reinforce":
-            reward = leave_one_out_advantage(reward)
-        score = q.word_log_probs(z) if per_word else q.log_prob(z)
-        return (reward * score).sum() - loss
+        if not q.has_exact_marginals:
+            if self.norm != "l0":
+                raise ConfigError(f"--norm {self.norm}: a recurrent guide has no exact marginals; use --guide independent")
+            return terms
+        terms = MaskTerms(terms.kl[0], terms.entropy[0])  # equal for all particles
+        if self.norm == "l0":
+            return terms
+        field = -p.fields[..., :1].squeeze(-1)  # the prior's, the same on every word
+        size = z.sum(-1) if self.norm == "l1" else z.square().sum(-1).clamp_min(1e-8).sqrt()
+        excess = field * (size - q.mean.sum(-1))  # (K, B)
+        return MaskTerms(terms.kl + excess, terms.entropy + torch.zeros_like(excess))
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Minus the objective, summed over documents; its gradient is the chosen estimator."""
@@ -244,33 +195,6 @@ def observed_log_prob(trace: Trace) -> Tensor:
     if not observed:
         raise ValueError("expected a batch with targets: the model observes nothing")
     return torch.stack(observed).sum(0) if len(observed) > 1 else observed[0]
-
-
-def _through_marginals(q: MaskDistribution, z: Tensor) -> Tensor:
-    """z going forward; going backward, P(z_t = 1), or P(z_t = 1 given its prefix) of an autoregressive guide."""
-    inclusion = q.inclusion(z)
-    return z + (inclusion - inclusion.detach())  # the bracket is exactly 0: encoders tell 1 from nearly 1
-
-
-def incompatibility_message(estimator: str, q: MaskDistribution) -> str:
-    """Why the estimator cannot be had with this guide, and which can."""
-    if estimator in PATHWISE:
-        return f"--estimator {estimator}: {type(q).__name__} has no reparameterised sample; use --estimator rloo"
-    if estimator == "disarm" and not q.has_rsample:
-        return (
-            f"--estimator disarm: its pairs of masks are for independent words, not for {type(q).__name__}; use "
-            "--estimator muprop, or --guide independent"
-        )
-    # A score function of relaxed samples would add to the gradient that these carry themselves.
-    return (
-        f"--estimator {estimator}: samples of {type(q).__name__} carry gradients themselves; use --estimator "
-        "relaxed, or --guide independent, the same family without"
-    )
-
-
-def _total(terms: Tensor, weights: Tensor | None) -> Tensor:
-    """Summed over samples and documents, `(K, B)` -> `()`."""
-    return terms.sum() if weights is None else (weights * terms).sum()
 
 
 def _average(terms: Tensor, weights: Tensor | None) -> Tensor:

@@ -13,7 +13,9 @@ from pyro.ops.provenance import detach_provenance
 from torch import Tensor
 
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.objectives.elbo import Estimate, changes_of, incompatibility_message, observed_log_prob
+from pyro_rationale.inference.estimators import ESTIMATORS
+from pyro_rationale.inference.estimators._base import check_family
+from pyro_rationale.inference.objectives.elbo import Estimate, changes_of, observed_log_prob
 
 
 class TemperedTraceGraph(TraceGraph_ELBO):
@@ -39,9 +41,7 @@ class TemperedTraceGraph(TraceGraph_ELBO):
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         tempered: Callable[..., Any] = poutine.scale(guide, scale=self.tau)
         traces = super()._get_trace(model, tempered, args, kwargs)
-        q = traces[1].nodes["z"]["fn"]
-        if q.has_rsample:
-            raise ConfigError(incompatibility_message("tracegraph", q))
+        check_family("tracegraph", ESTIMATORS["tracegraph"], type(traces[1].nodes["z"]["fn"]))
         return traces
 
     def estimate(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Estimate:
