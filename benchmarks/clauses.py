@@ -18,7 +18,7 @@ import numpy as np
 from bars import spread, table
 
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.rationale import spans_of
+from pyro_rationale.data.document import spans_of
 from pyro_rationale.experiments.benchmark.runner import FIT, Corpora
 from pyro_rationale.experiments.benchmark.spec import read_plan
 from pyro_rationale.fitted import WEIGHTS, FittedModel

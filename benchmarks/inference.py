@@ -32,7 +32,7 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpora.synthetic import planted_reviews
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.document import make_document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import PredictOptions, Reading, evaluating, read
@@ -58,8 +58,8 @@ def make_texts(count: int, words: int) -> list[Document]:
     made = []
     for number in range(count):
         text = " ".join(next(reviews).text for _ in range(1 + words // 60))
-        end = from_text("", text, (), words).offsets[-1][1]
-        made.append(from_text(f"text {number}", text[:end], (), words))
+        end = make_document("", text, (), words).offsets[-1][1]
+        made.append(make_document(f"text {number}", text[:end], (), words))
     return made
 
 

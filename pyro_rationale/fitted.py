@@ -18,6 +18,7 @@ import torch
 
 from pyro_rationale.build import build_guide, build_model
 from pyro_rationale.config import Config
+from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.guides import RationaleGuide
@@ -66,6 +67,11 @@ class FittedModel:
     def task(self) -> Task:
         """The kind of target: how it is measured and shown."""
         return task_of(self.spec)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Splits a text into the words that the model reads."""
+        return TOKENIZERS[self.config.data.tokenizer]
 
     def eval(self) -> FittedModel:
         """Switch dropout off."""

@@ -31,7 +31,7 @@ from sklearn.utils.estimator_checks import check_estimator, parametrize_with_che
 from pyro_rationale.config import ModelOptions, TrainOptions
 from pyro_rationale.data import DataOptions
 from pyro_rationale.data.corpora.synthetic import load_synthetic
-from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.document import make_document
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
@@ -240,7 +240,7 @@ def test_predictions_stay_on_the_scale_as_explanations_do(fitted: dict[str, Any]
     model = pickle.loads(pickle.dumps(fitted["two"]))
     with torch.no_grad():
         model.fitted_.model.encoder.output.bias += torch.tensor([2.0, -2.0])
-    documents = [from_text("a", text, (), 256) for text in TEXTS[:9]]
+    documents = [make_document("a", text, (), 256) for text in TEXTS[:9]]
     raw = decode_all(model.fitted_, documents, DecodeOptions())[1]
     (low, high), (lowest, highest) = model.fitted_.spec.ranges
     assert (raw[:, 0] > high).all()

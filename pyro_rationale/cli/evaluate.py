@@ -13,7 +13,7 @@ from rich.console import Console
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import override, select_documents
-from pyro_rationale.data.tokenize import tokenize
+from pyro_rationale.data.tokenizers.words import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.measuring import measure
 from pyro_rationale.evaluation.metrics import intervals

@@ -65,7 +65,7 @@ def explain(
     threads = threads or min(cores, MOST_THREADS)
     torch.set_num_threads(max(1, cores // threads))
     fitted = FittedModel.load(folder, device)
-    documents = gather(texts, file, max_words or fitted.config.data.max_words)
+    documents = gather(texts, file, max_words or fitted.config.data.max_words, fitted.tokenizer)
     readings = read(fitted, documents, options, batch_size, threads)
     if as_json:
         lines = (to_json(as_dict(reading, fitted.task, options)) for reading in readings)

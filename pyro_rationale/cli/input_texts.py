@@ -6,20 +6,24 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.document import Document, make_document
+from pyro_rationale.data.tokenizers import Tokenizer
+from pyro_rationale.data.tokenizers.words import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 
 STANDARD_INPUT = "-"
 
 
-def gather(arguments: Sequence[str], file: str | None, max_words: int) -> Iterator[Document]:
+def gather(
+    arguments: Sequence[str], file: str | None, max_words: int, tokenizer: Tokenizer = tokenize
+) -> Iterator[Document]:
     """The texts as documents, as they are asked for: arguments, else the lines of `file`, else of standard input.
 
     Args:
         arguments: texts from the command line.
         file: a path, `-` for standard input, or `None`.
         max_words: words to read of each.
+        tokenizer: splits a text into words.
 
     Raises:
         ConfigError: texts in two places, or nowhere.
@@ -35,7 +39,7 @@ def gather(arguments: Sequence[str], file: str | None, max_words: int) -> Iterat
         named = _lines(sys.stdin.buffer, "standard input")
     else:
         named = _lines(_opened(Path(str(file)).expanduser()), str(file))
-    return (_document(name, text, max_words) for name, text in named)
+    return (_document(name, text, max_words, tokenizer) for name, text in named)
 
 
 def _opened(path: Path) -> Iterator[bytes]:
@@ -75,8 +79,8 @@ def _lines(content: Iterable[bytes], source: str) -> Iterator[tuple[str, str]]:
         raise DataError(f"{source}: empty; expected one text per line")
 
 
-def _document(name: str, text: str, max_words: int) -> Document:
-    document = from_text(name, text, (), max_words)
+def _document(name: str, text: str, max_words: int, tokenizer: Tokenizer) -> Document:
+    document = make_document(name, text, (), max_words, tokenizer=tokenizer)
     if not document.tokens:
         raise DataError(f"{name}: no word in it; take the line out, or write a text there")
     return document

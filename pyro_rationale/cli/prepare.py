@@ -19,6 +19,7 @@ from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.options import options_from
+from pyro_rationale.reporting.console import corpus_progress
 
 
 @click.command()
@@ -28,7 +29,8 @@ def prepare(options: DataOptions) -> None:
     if options.cache is None:
         raise ConfigError("--cache: name the folder that the Arrow files shall be in")
     started = time.monotonic()
-    corpus = load_corpus(options)
+    with corpus_progress() as progress:
+        corpus = load_corpus(options, progress=progress)
     table = Table(title=f"{options.data}, {corpus.spec.kind} of {', '.join(corpus.spec.names)}")
     for column in ("split", "documents", "words", "Arrow file", "megabytes"):
         table.add_column(column, justify="left" if column in ("split", "Arrow file") else "right")

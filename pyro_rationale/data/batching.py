@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import ArrowDocuments
-from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.data.document import Document
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
 from pyro_rationale.tasks import task_of

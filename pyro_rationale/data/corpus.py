@@ -1,50 +1,26 @@
-"""What every corpus is turned into: documents with targets in the user's units, in three splits."""
+"""A corpus: documents with targets in the user's units, in three splits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyro_rationale.tasks._spec import TargetSpec as TargetSpec
-
-
-@dataclass(frozen=True)
-class Document:
-    """One text. Tokens are what the model reads; offsets point back into `text`.
-
-    Attributes:
-        id: a stable name ("row 17", "aclImdb 203").
-        text: the text as given.
-        tokens: words, lower-cased as the model reads them.
-        offsets: `(start, end)` characters of each token in `text`.
-        targets: `D` numbers in the user's units (NaN = not rated), or one class index (as float) for classes.
-        gold: True on the words of the annotated rationale; `None` where there is no annotation.
-        opinion: True on the words that carry the rating; `None` where unknown.
-        maps: one set of flags per annotator, where several marked the document; `gold` then holds the words that at
-            least half of them marked (:func:`pyro_rationale.data.rationale.agreed`). `None` where there is one
-            annotation or none.
-    """
-
-    id: str
-    text: str
-    tokens: tuple[str, ...]
-    offsets: tuple[tuple[int, int], ...]
-    targets: tuple[float, ...] = ()
-    gold: tuple[bool, ...] | None = None
-    opinion: tuple[bool, ...] | None = None
-    maps: tuple[tuple[bool, ...], ...] | None = None
+from pyro_rationale.data.document import Document
+from pyro_rationale.data.tokenizers import Tokenizer
+from pyro_rationale.data.tokenizers.words import tokenize
+from pyro_rationale.tasks._spec import TargetSpec
 
 
 @dataclass(frozen=True)
 class Copies:
-    """How many documents of one list stand in another: word for word, or else nearly."""
+    """How many documents of one list also stand in another: word for word, or nearly."""
 
     exact: int = 0
     near: int = 0
 
     @property
     def total(self) -> int:
-        """Both."""
+        """Exact and near copies."""
         return self.exact + self.near
 
 
@@ -76,12 +52,18 @@ class Leaks:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Three lists of documents, in memory or in a file, and what is predicted of them.
+    """Three lists of documents, in memory or on disk, and what is predicted of them.
 
     Attributes:
+        name: as `--data` names it.
+        spec: the targets.
+        train: documents to fit on.
+        dev: documents to choose an epoch by.
+        test: documents to measure on.
         noise_floor: the smallest possible expected squared error, in the user's units squared, where it is
             known by construction (planted reviews); else `None`.
-        leaks: copies that were found when it was loaded; `None` for documents that were never looked through.
+        leaks: copies that were found when it was loaded; `None` for documents that were never searched for copies.
+        tokenizer: splits further texts as the documents were split.
     """
 
     name: str
@@ -91,3 +73,4 @@ class Corpus:
     test: Sequence[Document]
     noise_floor: float | None = None
     leaks: Leaks | None = None
+    tokenizer: Tokenizer = tokenize

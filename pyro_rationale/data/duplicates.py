@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.cache.columns import NO_WORD
 from pyro_rationale.data.cache.dataset import ArrowDocuments, taken, target_rows, word_keys
-from pyro_rationale.data.corpus import Copies, Corpus, Document, Leaks, TargetSpec
+from pyro_rationale.data.corpus import Copies, Corpus, Leaks, TargetSpec
+from pyro_rationale.data.document import Document
 from pyro_rationale.data.minhash import Places, Words, near_pairs
 from pyro_rationale.errors import DataError
 

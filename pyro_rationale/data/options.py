@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pyro_rationale.data.corpora import CORPORA
+from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.tasks import TASKS
 
@@ -17,8 +19,7 @@ class DataOptions:
 
     data: str = option(
         "synthetic",
-        "synthetic, imdb, movie-sentences, vader-movies, vader-amazon; beer:, eraser:, r2a:, hatexplain: or "
-        "yelp-hat:FOLDER; or a path",
+        f"one of {', '.join(CORPORA)}, those with files of your own as NAME:FOLDER; or the path of a table or a folder",
         common=True,
     )
     text_column: str | None = option(None, "column with the text (CSV, TSV, JSONL, Parquet)", common=True)
@@ -32,11 +33,14 @@ class DataOptions:
     annotations: str | None = option(None, "beer: annotations.json with gold rationales (used as test set)")
     aspect: str | None = option(None, "synthetic, beer and r2a: the rated aspect, by name or number (r2a: its task)")
     max_words: int = option(256, "cut texts after this many words", least=1, expected="at least 1")
+    tokenizer: str = option("words", "how texts are split into words", choices=TOKENIZERS)
     split_seed: int = option(0, "seed of the split, and of the planted reviews")
     documents: int = option(10000, "synthetic: training documents (dev and test: a quarter each, 10,000 at most)",
-                            common=True)
-    correlation: float = option(0.0, "synthetic: how strongly the aspects' ratings go together, 0 to 1")
-    noise: float = option(0.05, "synthetic: standard deviation of the rating around the clause's valence")
+                            least=4, expected="at least 4", common=True)
+    correlation: float = option(0.0, "synthetic: correlation of the aspects' latent ratings, 0 to 1", least=0, most=1,
+                                expected="a number from 0 to 1")
+    noise: float = option(0.05, "synthetic: standard deviation of the rating around the clause's valence", least=0,
+                          expected="a standard deviation of 0 or more")
     cache: str | None = option(
         None,
         "folder for fetched sources (default: the user's cache folder); tables and planted reviews are kept there as "

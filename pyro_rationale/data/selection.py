@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,10 +76,15 @@ def select_documents(
 
 
 def override(run: DataOptions, flags: DataOptions, given: set[str]) -> DataOptions:
-    """The run's options with those that the user set; with another corpus, none of the run's files."""
+    """The run's options with those that the user set; another corpus takes over only those that it has."""
+    from pyro_rationale.data.loading import loader_of
+
     base = run
     if "data" in given and flags.data != run.data:
-        base = with_given(run, DataOptions(), set(FILES))
+        unused: list[str] = []
+        with suppress(DataError):  # there is no such corpus: loading it says so
+            unused = loader_of(flags.data).unused(run)
+        base = with_given(run, DataOptions(), {*FILES, *unused})
     return with_given(base, flags, given & {f.name for f in fields(DataOptions)})
 
 

@@ -6,6 +6,8 @@ import random
 from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
+from pyro_rationale.data.cache.dataset import taken
+
 T = TypeVar("T")
 
 _SHARES = (0.8, 0.1, 0.1)
@@ -35,19 +37,19 @@ def three_way_split(
         Train, dev and test, each in the order of `items`.
     """
     train, dev, test = (
-        tuple(items[i] for i in part) for part in split_places(len(items), seed, groups, strata, shares)
+        tuple(items[i] for i in part) for part in split_indices(len(items), seed, groups, strata, shares)
     )
     return train, dev, test
 
 
-def split_places(
+def split_indices(
     count: int,
     seed: int,
     groups: Sequence[Hashable] | None = None,
     strata: Sequence[Hashable] | None = None,
     shares: tuple[float, float, float] = _SHARES,
 ) -> tuple[list[int], list[int], list[int]]:
-    """The same split as positions in a list of `count` items, each part ascending; other arguments likewise."""
+    """Positions in a list of `count` items of each part, ascending; see :func:`three_way_split` for the arguments."""
     numbers: dict[Hashable, int] = {}
     group = range(count) if groups is None else [numbers.setdefault(key, len(numbers)) for key in groups]
     sizes = [0] * (count if groups is None else len(numbers))
@@ -89,34 +91,6 @@ def _emptiest(shares: tuple[float, float, float], filled: list[int], dealt: int)
     return 0 if train >= dev and train >= test else 1 if dev >= test else 2
 
 
-def filled_places(
-    count: int,
-    dev: bool,
-    test: bool,
-    seed: int,
-    groups: Sequence[Hashable] | None = None,
-    strata: Sequence[Hashable] | None = None,
-) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
-    """Positions of those of `count` documents that are trained on, and of those that stand in for dev and for test.
-
-    Args:
-        count: documents given for training.
-        dev: whether somebody gave development documents; none are split off then.
-        test: whether somebody gave test documents, likewise.
-        seed: as for :func:`three_way_split`.
-        groups: one key per training document, likewise.
-        strata: likewise.
-    """
-    if dev and test:
-        return range(count), (), ()
-    first, second, third = split_places(count, seed, groups, strata)
-    if not dev and not test:
-        return first, second, third
-    # 90/10, where one of the three parts is a file of its own.
-    rest = sorted(first + third)
-    return (rest, (), second) if dev else (rest, second, ())
-
-
 def filled_splits(
     train: Sequence[T],
     dev: Sequence[T] | None,
@@ -124,17 +98,23 @@ def filled_splits(
     seed: int,
     groups: Sequence[Hashable] | None = None,
     strata: Sequence[Hashable] | None = None,
-) -> tuple[tuple[T, ...], tuple[T, ...], tuple[T, ...]]:
-    """Train, dev and test, of which those that nobody gave (`None`) are split off from training.
+) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
+    """Train, dev and test documents, where dev or test is split off from training if it is not given.
 
     Args:
-        train: the training documents.
-        dev: the development documents.
-        test: the test documents.
-        seed: as for :func:`three_way_split`.
-        groups: one key per training document, likewise.
-        strata: likewise.
+        train: the training documents, in memory or on disk.
+        dev: the development documents, or `None`.
+        test: the test documents, or `None`.
+        seed: see :func:`three_way_split`.
+        groups: one key per training document; see :func:`three_way_split`.
+        strata: one key per training document; see :func:`three_way_split`.
     """
-    places = filled_places(len(train), dev is not None, test is not None, seed, groups, strata)
-    rest, held_dev, held_test = (tuple(train[i] for i in part) for part in places)
-    return rest, held_dev if dev is None else tuple(dev), held_test if test is None else tuple(test)
+    if dev is not None and test is not None:
+        return train, dev, test
+    first, second, third = split_indices(len(train), seed, groups, strata)
+    held_out, rest = taken(train, second), sorted(first + third)  # 90/10, where one of the three parts is given
+    if dev is not None:
+        return taken(train, rest), dev, held_out
+    if test is not None:
+        return taken(train, rest), held_out, test
+    return taken(train, first), held_out, taken(train, third)

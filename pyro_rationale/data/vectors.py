@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_rationale.data.cache.dataset import count_words
-from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.document import Document
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
 

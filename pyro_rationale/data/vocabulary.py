@@ -9,7 +9,7 @@ from itertools import repeat
 from pathlib import Path
 
 from pyro_rationale.data.cache.dataset import count_words
-from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.document import Document
 from pyro_rationale.errors import RunError
 
 PADDING, UNKNOWN = 0, 1

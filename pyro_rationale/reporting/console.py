@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, Group
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.rationale import spans_of
+from pyro_rationale.data.document import Document, spans_of
 
 # Foreground and background together, and by value: a theme may give the sixteen named colours any look it likes.
 KEPT = "bold underline #000000 on #ffd75f"
@@ -251,3 +252,19 @@ def epochs_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | Non
     for row in rows:
         table.add_row(*(format_value(name, row.get(name)) for name in columns))
     return table
+
+
+@contextmanager
+def corpus_progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A progress bar on the terminal while a corpus is cut into words; yields the function that moves it."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def move(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(f"cutting {name} into words", total=total)
+            bar.update(tasks[name], completed=done)
+
+        yield move

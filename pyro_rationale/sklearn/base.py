@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
-from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.document import make_document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
@@ -146,7 +146,7 @@ class RationaleEstimator(BaseEstimator):
 
     def _documents(self, texts: Any, targets: Sequence[tuple[float, ...]], most: int) -> list[Document]:
         checked = check_texts(texts)
-        return [from_text(f"text {i}", checked[i], row, most) for i, row in enumerate(targets)]
+        return [make_document(f"text {i}", checked[i], row, most) for i, row in enumerate(targets)]
 
     def _split(
         self, documents: list[Document], spec: TargetSpec, labels: Sequence[int] | None, config: Config

@@ -116,6 +116,16 @@ def test_files_of_their_own_for_dev_and_test(tmp_path: Path) -> None:
         assert_same(load_corpus(options), mapped(options, tmp_path))
 
 
+def test_unrated_documents_are_one_stratum_on_disk_too(tmp_path: Path) -> None:
+    """The split keeps the shares of each class; NaN, which equals nothing, must not make a class of each document."""
+    rows = [{"text": f"row {i}", "a": "" if i % 3 else str(i % 2), "b": str(i // 2 % 2)} for i in range(60)]
+    options = DataOptions(data=str(written(tmp_path, "csv", rows)), target_column=("a", "b"))
+    held = load_corpus(options)
+    assert held.spec.kind == "binary"
+    assert_same(held, mapped(options, tmp_path))
+    assert (len(held.train), len(held.dev), len(held.test)) == (48, 6, 6)
+
+
 @pytest.mark.parametrize("aspect", [None, "all"])
 def test_planted_reviews_are_the_same_from_disk(aspect: str | None, tmp_path: Path) -> None:
     options = DataOptions(documents=60, aspect=aspect, max_words=80)
@@ -243,7 +253,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
     def interrupted(*rest: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyro_rationale.data.cache.build.pack", interrupted)
+    monkeypatch.setattr("pyro_rationale.data.corpora.synthetic.pack", interrupted)
     with pytest.raises(KeyboardInterrupt):
         mapped(DataOptions(documents=20), tmp_path)
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]

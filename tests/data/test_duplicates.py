@@ -18,7 +18,7 @@ from pyro_rationale.cli.fit import fit
 from pyro_rationale.data import Corpus, DataOptions, Document, TargetSpec, load_corpus
 from pyro_rationale.data import minhash as sketches
 from pyro_rationale.data.corpus import Copies, Leaks
-from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.document import make_document
 from pyro_rationale.data.duplicates import _first_copies, _words, find_leaks, summary, without_leaks
 from pyro_rationale.errors import DataError
 from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
@@ -43,7 +43,7 @@ def corpus(train: Sequence[str], dev: Sequence[str], test: Sequence[str], spec: 
 
     def documents(name: str, texts: Sequence[str]) -> tuple[Document, ...]:
         parts = [text.partition("=") for text in texts]
-        return tuple(from_text(f"{name} {i}", t, (float(y or 1),), 256) for i, (t, _, y) in enumerate(parts))
+        return tuple(make_document(f"{name} {i}", t, (float(y or 1),), 256) for i, (t, _, y) in enumerate(parts))
 
     return Corpus("made up", spec, documents("train", train), documents("dev", dev), documents("test", test))
 
@@ -92,7 +92,7 @@ def test_what_is_no_copy() -> None:
 
 
 def test_only_words_that_are_read_count() -> None:
-    made = [from_text("d", text, (1.0,), 4) for text in ("one two three four five", "one two three four six")]
+    made = [make_document("d", text, (1.0,), 4) for text in ("one two three four five", "one two three four six")]
     assert find_leaks(Corpus("c", STARS, (made[0],), (), (made[1],)))[0].test == Copies(1, 0)
 
 
@@ -153,7 +153,7 @@ def likeness(one: Sequence[str], other: Sequence[str]) -> float:
 
 
 def near(texts: Sequence[Sequence[str]]) -> set[tuple[int, int]]:
-    documents = [from_text("d", " ".join(words), (), 256) for words in texts]
+    documents = [make_document("d", " ".join(words), (), 256) for words in texts]
     words, starts = _words([documents])
     return {(int(i), int(j)) for i, j in sketches.near_pairs(words, starts, np.unique(_first_copies(words, starts)))}
 
@@ -174,7 +174,7 @@ def test_sketches_estimate_the_likeness() -> None:
     """Each of 64 rows agrees with the probability that is the likeness."""
     texts = edited_texts(250, seed=5)
     texts = [words for words in texts if len(words) >= sketches.FEWEST_WORDS]
-    words, starts = _words([[from_text("d", " ".join(text), (), 256) for text in texts]])
+    words, starts = _words([[make_document("d", " ".join(text), (), 256) for text in texts]])
     made = sketches._sketches(sketches._Runs(words, starts), np.arange(len(texts)))
     measured = [(likeness(texts[i], texts[j]), i, j) for i, j in combinations(range(len(texts)), 2)]
     some = [(truth, i, j) for truth, i, j in measured if 0.1 < truth < 0.9][:400]

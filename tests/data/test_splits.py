@@ -56,5 +56,5 @@ def test_every_class_is_trained_on() -> None:
 def test_beside_a_file_of_its_own_a_tenth_is_held_out() -> None:
     train, held, given = filled_splits(range(500), None, (1, 2), seed=0)
     assert given == (1, 2)
-    assert sorted(train + held) == list(range(500))
+    assert sorted([*train, *held]) == list(range(500))
     assert abs(len(held) - 50) <= 1

@@ -165,13 +165,13 @@ def test_texts_are_cut_but_kept_whole_for_display(tmp_path: Path) -> None:
 
 
 def test_cutting_early_and_late_give_the_same_words(tmp_path: Path) -> None:
-    from pyro_rationale.data.documents import from_text
-    from pyro_rationale.data.tokenize import tokenize
+    from pyro_rationale.data.document import make_document
+    from pyro_rationale.data.tokenizers.words import tokenize
 
     text = " ".join(f"don't stop-{i} at antidisestablishmentarianism's door..." for i in range(300))
     tokens, offsets = tokenize(text)
     for count in (1, 2, 3, 10, 101, 10_000):
-        document = from_text("a", text, (), count)
+        document = make_document("a", text, (), count)
         assert (document.tokens, document.offsets) == (tokens[:count], offsets[:count])
 
 

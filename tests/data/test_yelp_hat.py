@@ -12,7 +12,7 @@ import pytest
 
 from pyro_rationale.data import Corpus, DataOptions, Document, load_corpus
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.data.rationale import agreed, document_of_several
+from pyro_rationale.data.document import agreed, make_document
 from pyro_rationale.errors import DataError
 
 COLUMNS = ("Input.label", "Input.text", "Answer.Q1Answer", "Answer.html_output")
@@ -89,7 +89,7 @@ BAD = [
     ((0, "Review number 1 is here.", "yes", "1 0 0 0 0"), "'Input.label' is '0', unlike line 4 of the same text"),
     ((1, "good beer", "yes", "{}"), "its map has 0 words and its text 2"),
     ((1, "good beer", "yes", "1"), "its map has 1 words and its text 2"),
-    ((1, "good beer", "yes", html("good wine", 1)), "its map has the word 'wine', which stands not there"),
+    ((1, "good beer", "yes", html("good wine", 1)), "its map has the word 'wine', which is not at that place"),
     ((1, "good beer"), "has 2 fields where the header has 4"),
 ]
 
@@ -177,4 +177,4 @@ def test_what_annotators_agree_on() -> None:
     assert agreed([one, two]) == (True, True, False)
     assert agreed([one, two, three]) == (True, True, False)
     assert agreed([one, two, three, three]) == (True, True, True)
-    assert document_of_several("d", "no maps", [], (), 9).gold is None
+    assert make_document("d", "no maps", (), 9).gold is None

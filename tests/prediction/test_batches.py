@@ -12,7 +12,7 @@ import torch
 
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.data import Document
-from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.document import make_document
 from pyro_rationale.data.parallel import in_order
 from pyro_rationale.distributions import IndependentMask, LinearChain
 from pyro_rationale.errors import DataError
@@ -35,7 +35,7 @@ TEXTS = [
 
 
 def documents() -> list[Document]:
-    return [from_text(f"text {i}", text, (), 40) for i, text in enumerate(TEXTS)]
+    return [make_document(f"text {i}", text, (), 40) for i, text in enumerate(TEXTS)]
 
 
 def numbers(reading: Reading) -> list[float]:

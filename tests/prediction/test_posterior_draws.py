@@ -15,7 +15,7 @@ import torch
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.document import make_document
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.log_weights import log_weights
@@ -212,7 +212,7 @@ def test_every_kind_of_target(tmp_path: Path, kind: str, prediction: tuple[str, 
 
 
 def test_texts_without_targets_and_without_words(fitted: FittedModel, tmp_path: Path) -> None:
-    texts = [from_text("empty", "", (), 40), from_text("short", "nice look", (), 40)]
+    texts = [make_document("empty", "", (), 40), make_document("short", "nice look", (), 40)]
     write_posterior(tmp_path / "p.nc", fitted, texts, Size(16, 4))
     with open_groups(tmp_path / "p.nc") as tree:
         assert "observed_data" not in tree.children

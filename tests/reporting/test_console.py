@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.document import make_document
 from pyro_rationale.reporting.console import (
     KEPT,
     KEPT_GOLD,
@@ -26,7 +26,7 @@ from pyro_rationale.reporting.console import (
 
 
 def document(text: str, max_words: int = 1000) -> Document:
-    return from_text("d", text, (), max_words)
+    return make_document("d", text, (), max_words)
 
 
 def flags(document: Document, *kept: str) -> list[bool]:

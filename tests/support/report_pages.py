@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.document import make_document
 from pyro_rationale.prediction.predictor import Alternative, Reading
 from pyro_rationale.reporting.html import ReportContext, Section, Tile
 from pyro_rationale.reporting.html.charts import (
@@ -40,7 +40,7 @@ NASTY = (
 
 def read(text: str, number: int = 0, gold: bool = True, spec: TargetSpec = RATING) -> Reading:
     """A reading of a text: every third word kept, the first three gold."""
-    document = from_text(f"row {number}", text, (3.0 if spec is RATING else 1.0,), 10_000)
+    document = make_document(f"row {number}", text, (3.0 if spec is RATING else 1.0,), 10_000)
     words = len(document.tokens)
     kept = tuple(i % 3 == number % 3 for i in range(words))
     marked = tuple(i < 3 for i in range(words)) if gold else None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.document import make_document
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.training.fit import TrainingRun, prepare
 from pyro_rationale.training.memorization import MEMORIZED_SHARE, MemorizationCheck, constant_error
@@ -24,7 +24,7 @@ CLASSES = TargetSpec("multiclass", ("kind",), (), ("x", "y", "z"))
 
 
 def documents(*rows: tuple[float, ...]) -> list[Document]:
-    return [from_text(str(i), "word " * (1 + i), row, 9) for i, row in enumerate(rows)]
+    return [make_document(str(i), "word " * (1 + i), row, 9) for i, row in enumerate(rows)]
 
 
 def coin(share: float) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.document import Document
 
 Flags = tuple[bool, ...]
 Cells = tuple[str | None, ...]

@@ -1,20 +1,21 @@
-"""Documents of an Arrow file as a sequence like any other, of which nothing is in memory but lengths and targets."""
+"""Documents of an Arrow file as a sequence, of which only lengths and targets are in memory."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import overload
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.cache.arrow import ArrowFile, Chunk
 from pyro_rationale.data.cache.columns import keys_of_words
-from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.document import Document
 from pyro_rationale.errors import DataError
 
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
+T = TypeVar("T")
 
 
 class ArrowDocuments(Sequence[Document]):
@@ -22,32 +23,32 @@ class ArrowDocuments(Sequence[Document]):
 
     Args:
         file: holds them.
-        places: int64, `(N,)`, which of its documents, in which order.
+        rows: int64, `(N,)`, which of its documents, in which order.
         targets: float64, `(N, D)`, or `None` where nothing is known.
-        annotated: whether gold rationales are shown.
+        annotated: whether the documents have their gold rationales.
     """
 
     def __init__(
-        self, file: ArrowFile, places: Places, targets: NDArray[np.float64] | None, annotated: bool = True
+        self, file: ArrowFile, rows: Indices, targets: NDArray[np.float64] | None, annotated: bool = True
     ) -> None:
-        self.file, self.places, self.targets, self.annotated = file, places, targets, annotated
-        self.lengths: NDArray[np.int32] = file.lengths[places]
+        self.file, self.rows, self.targets, self.annotated = file, rows, targets, annotated
+        self.lengths: NDArray[np.int32] = file.lengths[rows]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.rows)
 
     @overload
-    def __getitem__(self, place: int) -> Document: ...
+    def __getitem__(self, index: int) -> Document: ...
 
     @overload
-    def __getitem__(self, place: slice) -> ArrowDocuments: ...
+    def __getitem__(self, index: slice) -> ArrowDocuments: ...
 
-    def __getitem__(self, place: int | slice) -> Document | ArrowDocuments:
-        if isinstance(place, slice):
-            return self.taken(np.arange(len(self))[place])
-        if not -len(self) <= place < len(self):
-            raise IndexError(f"document {place} of {len(self)}")
-        chunk, row = self._located(place)
+    def __getitem__(self, index: int | slice) -> Document | ArrowDocuments:
+        if isinstance(index, slice):
+            return self.taken(np.arange(len(self))[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"document {index} of {len(self)}")
+        chunk, row = self._located(index)
         columns = chunk.columns
         start, end = chunk.starts[row : row + 2].tolist()
         try:
@@ -60,40 +61,40 @@ class ArrowDocuments(Sequence[Document]):
             text=columns.column("text")[row].as_py(),
             tokens=tokens,
             offsets=tuple(zip(spans[::2], spans[1::2], strict=True)),
-            targets=() if self.targets is None else tuple(self.targets[place].tolist()),
+            targets=() if self.targets is None else tuple(self.targets[index].tolist()),
             gold=_tuple(chunk.flags(row, "gold")) if self.annotated else None,
             opinion=_tuple(chunk.flags(row, "opinion")) if self.annotated else None,
             maps=self._maps(chunk, row),
         )
 
     def __iter__(self) -> Iterator[Document]:
-        return (self[place] for place in range(len(self)))
+        return (self[index] for index in range(len(self)))
 
-    def taken(self, positions: Places) -> ArrowDocuments:
-        """Those at `positions`, in that order."""
+    def taken(self, positions: Indices) -> ArrowDocuments:
+        """The documents at `positions`, in that order."""
         targets = None if self.targets is None else self.targets[positions]
-        return ArrowDocuments(self.file, self.places[positions], targets, self.annotated)
+        return ArrowDocuments(self.file, self.rows[positions], targets, self.annotated)
 
     def unlabelled(self) -> ArrowDocuments:
-        """The same texts without targets and rationales."""
-        return ArrowDocuments(self.file, self.places, None, annotated=False)
+        """These texts without targets and rationales."""
+        return ArrowDocuments(self.file, self.rows, None, annotated=False)
 
-    def encode(self, place: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    def encode(self, index: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers of a document's words `(n,)`, given those of all spellings."""
-        return self._encoded(*self._located(place), numbers)
+        return self._encoded(*self._located(index), numbers)
 
     def encode_all(
-        self, place: int, numbers: NDArray[np.int64]
+        self, index: int, numbers: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
-        """The same, with the document's gold and opinion words, `(n,)` each or `None`."""
-        chunk, row = self._located(place)
+        """Numbers of a document's words, with its gold and opinion flags, `(n,)` each, flags `None` if unknown."""
+        chunk, row = self._located(index)
         words = self._encoded(chunk, row, numbers)
         if not self.annotated:
             return words, None, None
         return words, chunk.flags(row, "gold"), chunk.flags(row, "opinion")
 
-    def _located(self, place: int) -> tuple[Chunk, int]:
-        return self.file.locate(int(self.places[place]))
+    def _located(self, index: int) -> tuple[Chunk, int]:
+        return self.file.locate(int(self.rows[index]))
 
     def _encoded(self, chunk: Chunk, row: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         words = chunk.words[chunk.starts[row] : chunk.starts[row + 1]]
@@ -103,12 +104,12 @@ class ArrowDocuments(Sequence[Document]):
             raise self._damaged() from None
 
     def keys(self, column: str) -> NDArray[np.int64]:
-        """`text_key` or `word_key` of each, `(N,)`."""
-        return self.file.keys(column)[self.places]
+        """`text_key` or `word_key` of each document, `(N,)`."""
+        return self.file.keys(column)[self.rows]
 
     def count_words(self) -> Counter[str]:
-        """How often each word occurs. One pass over the file."""
-        here = np.bincount(self.places, minlength=len(self.file))
+        """How often each word occurs, counted in one pass over the file."""
+        here = np.bincount(self.rows, minlength=len(self.file))
         size = len(self.file.spellings)
         counts = np.zeros(size, dtype=np.int64)
         for first, column in self.file.streamed("words"):
@@ -123,19 +124,26 @@ class ArrowDocuments(Sequence[Document]):
         return DataError(f"{self.file.path}: damaged (a word that it does not have); delete it, and it is made again")
 
     def _maps(self, chunk: Chunk, row: int) -> tuple[tuple[bool, ...], ...] | None:
-        found = chunk.columns.column("maps")[row].as_py() if self.annotated else None
-        return None if found is None else tuple(map(tuple, found))
+        maps = chunk.columns.column("maps")[row].as_py() if self.annotated else None
+        return None if maps is None else tuple(map(tuple, maps))
 
 
 def _tuple(flags: NDArray[np.bool_] | None) -> tuple[bool, ...] | None:
     return None if flags is None else tuple(flags.tolist())
 
 
-def taken(documents: Sequence[Document], positions: Places) -> Sequence[Document]:
-    """Those at `positions`, in that order."""
+def taken(documents: Sequence[T], positions: Sequence[int] | Indices) -> Sequence[T]:
+    """The documents at `positions`, in that order."""
     if isinstance(documents, ArrowDocuments):
-        return documents.taken(positions)
+        return documents.taken(np.asarray(positions, dtype=np.int64))  # type: ignore[return-value]
     return tuple(documents[i] for i in positions)
+
+
+def text_keys(documents: Sequence[Document]) -> list[Hashable]:
+    """A key of each document, equal for equal texts."""
+    if isinstance(documents, ArrowDocuments):
+        return list(documents.keys("text_key").tolist())
+    return [document.text for document in documents]
 
 
 def target_rows(documents: Sequence[Document], width: int) -> NDArray[np.float64]:
@@ -165,6 +173,6 @@ def count_words(documents: Sequence[Document]) -> Counter[str]:
     return counts
 
 
-def word_keys(documents: Sequence[Document]) -> Places:
+def word_keys(documents: Sequence[Document]) -> Indices:
     """int64, `(N,)`: equal for documents of equal words, whatever the punctuation; `NO_WORD` for those without any."""
     return documents.keys("word_key") if isinstance(documents, ArrowDocuments) else keys_of_words(documents)

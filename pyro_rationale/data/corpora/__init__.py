@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pyro_rationale.data.corpus import Corpus, TargetSpec
-from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.registry import Registry
+
+if TYPE_CHECKING:
+    from pyro_rationale.data.corpus import Corpus, TargetSpec
+    from pyro_rationale.data.options import DataOptions
+
+# Options that mean the same for every corpus.
+_COMMON = ("data", "max_words", "tokenizer", "split_seed", "drop_leaks", "skip_bad_rows", "cache", "workers")
+LABEL_OPTIONS = ("task", "target_range")  # of corpora whose targets are read off their labels
 
 
 @dataclass(frozen=True)
@@ -16,18 +25,62 @@ class CorpusLoader:
 
     Attributes:
         load: reads it; given the targets of a fitted run, labels and ranges are mapped by them.
+        title: what the corpus is, in one line.
+        options: fields of :class:`pyro_rationale.data.options.DataOptions` that mean something for this corpus, beside
+            those that mean the same for every corpus.
         layout: patterns of files that must lie in a folder of this kind, by which a folder that is named without its
             kind (`--data FOLDER`) is recognised; empty for a corpus that needs no folder (`--data NAME`).
+        load_cached: reads it from Arrow files in the folder `options.cache`, which it makes if necessary; its last
+            argument is called with the progress. `None` for a corpus that is always held in memory.
     """
 
     load: Callable[[DataOptions, TargetSpec | None], Corpus]
+    title: str = ""
+    options: tuple[str, ...] = ()
     layout: tuple[str, ...] = ()
+    load_cached: Callable[..., Corpus] | None = None
 
     def __call__(self, options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
-        """The corpus; see `load`."""
+        """The corpus in memory; see `load`."""
         return self.load(options, spec)
+
+    def unused(self, options: DataOptions) -> list[str]:
+        """Fields of `options` that are set and mean nothing for this corpus.
+
+        Fields with a default of their own, such as the number of synthetic documents, do not count: scripts may give
+        them whatever the corpus.
+        """
+        own = (*_COMMON, *self.options)
+        optional = [item.name for item in fields(options) if item.name not in own and item.default in (None, ())]
+        return [name for name in optional if getattr(options, name)]
+
+    def check(self, options: DataOptions) -> None:
+        """Refuse options that mean nothing for this corpus.
+
+        Raises:
+            ConfigError: If one is set.
+        """
+        for name in self.unused(options):
+            flag = name.replace("_", "-")
+            raise ConfigError(f"--{flag}: means nothing for --data {options.data}; leave it out")
 
 
 CORPORA: Registry[CorpusLoader] = Registry(
     "corpora", __name__, "--data", ("synthetic", "imdb", "movie-sentences", "vader-movies", "vader-amazon", "beer")
 )
+
+
+def data_path(options: DataOptions, name: str) -> Path:
+    """The path behind `name:` in `options.data`.
+
+    Raises:
+        ConfigError: If there is none.
+        DataError: If nothing is there.
+    """
+    source = "" if options.data == name else options.data.removeprefix(f"{name}:")
+    if not source:
+        raise ConfigError(f"--data {name}: is not shipped; give yours as --data {name}:FOLDER")
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; give the data as --data {name}:FOLDER")
+    return path

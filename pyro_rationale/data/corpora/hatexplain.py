@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.data.corpora import CorpusLoader
-from pyro_rationale.data.corpora._annotated import Example, Part, assemble, place_of, refuse
+from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_path
+from pyro_rationale.data.corpora._annotated import Example, Part, assemble
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.files.text import Faults, log, read_text, shown
 from pyro_rationale.data.options import DataOptions
@@ -36,9 +36,8 @@ def load_hatexplain(options: DataOptions, spec: TargetSpec | None = None) -> Cor
         DataError: Naming file, post and remedy.
         ConfigError: If `data` has no path.
     """
-    refuse(options, "hatexplain", "annotations", "dev_data", "test_data")
-    place = place_of(options, "hatexplain")
-    path = place / DATASET if place.is_dir() else place
+    path = data_path(options, "hatexplain")
+    path = path / DATASET if path.is_dir() else path
     posts = _object(path)
     divisions = path.parent / DIVISIONS
     if not divisions.is_file():
@@ -109,4 +108,9 @@ def _example(post: str, value: Any) -> Example | None:
     return Example(f"post {shown(post)}", post, words, label, tuple(rationales or ()))
 
 
-REGISTERED = CorpusLoader(load_hatexplain, layout=("dataset.json", "post_id_divisions.json"))
+REGISTERED = CorpusLoader(
+    load_hatexplain,
+    "posts with labels and rationales of several annotators (Mathew et al., AAAI 2021)",
+    options=LABEL_OPTIONS,
+    layout=("dataset.json", "post_id_divisions.json"),
+)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pyro_rationale.data.corpora import CorpusLoader
-from pyro_rationale.data.corpora._annotated import Example, Part, assemble, place_of, refuse
+from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_path
+from pyro_rationale.data.corpora._annotated import Example, Part, assemble
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.files.text import Faults, listed, read_text, shown
 from pyro_rationale.data.options import DataOptions
@@ -33,8 +33,7 @@ def load_r2a(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
         DataError: Naming file, line and remedy.
         ConfigError: If `data` has no path, or if there are several tasks and none is chosen.
     """
-    refuse(options, "r2a", "annotations")
-    folder = place_of(options, "r2a")
+    folder = data_path(options, "r2a")
     if not folder.is_dir():
         raise ConfigError(f"--data r2a:{folder}: name the folder that holds its files .train, .dev and .test")
     paths = [
@@ -55,8 +54,8 @@ def load_r2a(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
 def files_of(folder: Path, split: str, task: str | None = None) -> list[Path]:
     """The files of a split that have the header; if some are named like the task, only those."""
     patterns = (f"*.{split}", f"*.{split}.tsv", f"{split}.tsv")
-    found = sorted({path for pattern in patterns for path in folder.glob(pattern) if _has_header(path)})
-    return [path for path in found if path.name.partition(".")[0] == task] or found
+    paths = sorted({path for pattern in patterns for path in folder.glob(pattern) if _has_header(path)})
+    return [path for path in paths if path.name.partition(".")[0] == task] or paths
 
 
 def _has_header(path: Path) -> bool:
@@ -89,8 +88,8 @@ class _File:
         if lacking:
             raise DataError(f"{path}, line 1: has no column {lacking[0]!r}; expected a header {' '.join(_COLUMNS)}")
         rows = [(i, line.rstrip("\r").split("\t")) for i, line in enumerate(lines[1:], 2) if line.strip()]
-        place = self.columns.index("task")
-        self.rows = [(i, fields[place].strip() if len(fields) > place else "", fields) for i, fields in rows]
+        column = self.columns.index("task")
+        self.rows = [(i, fields[column].strip() if len(fields) > column else "", fields) for i, fields in rows]
         self.tasks = {task for _, task, _ in self.rows}
 
     def part(self, task: str, options: DataOptions) -> Part:
@@ -121,4 +120,9 @@ class _File:
         return Example(where, f"{self.path.name} {where}", words, label, ([int(m) for m in marks],) if marks else ())
 
 
-REGISTERED = CorpusLoader(load_r2a, layout=("*.train",))
+REGISTERED = CorpusLoader(
+    load_r2a,
+    'texts with rationales of "Deriving Machine Attention from Human Rationales" (Bao et al., EMNLP 2018)',
+    options=("aspect", "dev_data", "test_data", *LABEL_OPTIONS),
+    layout=("*.train",),
+)

@@ -15,15 +15,25 @@ measured in `tests/data/test_synthetic.py`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from random import Random
 from statistics import NormalDist
 from typing import TypeVar
 
+import numpy as np
+
+from pyro_rationale.data.cache import build
+from pyro_rationale.data.cache.arrow import Metadata
+from pyro_rationale.data.cache.columns import Packed, pack
+from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpora import CorpusLoader
 from pyro_rationale.data.corpora import _synthetic_grammar as grammar
-from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
+from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.document import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, DataError
 
@@ -75,7 +85,59 @@ def load_synthetic(options: DataOptions, spec: TargetSpec | None = None) -> Corp
         ConfigError: If one of those options is out of its range.
         DataError: If `spec` predicts something else.
     """
-    _check(options)
+    own = _spec(options, spec)
+    parts = (tuple(planted_reviews(options, name, range(size), own.names)) for name, size in sizes(options).items())
+    train, dev, test = parts
+    return _corpus(options, own, train, dev, test)
+
+
+def load_cached_synthetic(
+    options: DataOptions, spec: TargetSpec | None = None, progress: build.Progress | None = None
+) -> Corpus:
+    """Load the corpus of :func:`load_synthetic` from an Arrow file in `options.cache`."""
+    own = _spec(options, spec)
+    fields = ("documents", "split_seed", "noise", "correlation", "max_words")
+    request = {name: getattr(options, name) for name in fields}
+    request |= {"kind": "synthetic", "aspects": list(own.names)}
+    some = list(planted_reviews(options, "train", range(20), own.names))  # another grammar writes others
+    state = {"grammar": hashlib.blake2b(repr(some).encode(), digest_size=8).hexdigest()}
+    splits = sizes(options)
+
+    def chunks(facts: Metadata) -> Iterator[Packed]:
+        jobs = (
+            (split, range(start, min(start + build.CHUNK, count)))
+            for split, count in splits.items()
+            for start in range(0, count, build.CHUNK)
+        )
+        return build.in_processes(partial(_pack, options, own.names), jobs, options.workers)
+
+    source = build.Source("synthetic", request, state, chunks, sum(splits.values()))
+    file = build.cached_file(source, options, progress)
+    ratings = [cells.values.cast("float64").to_numpy() for _, cells in file.streamed("cells")]
+    targets = np.concatenate(ratings).reshape(-1, len(own.names))
+    ends = np.cumsum([0, *splits.values()])
+    rows = (np.arange(start, end) for start, end in pairwise(ends.tolist()))
+    train, dev, test = (ArrowDocuments(file, part, targets[part]) for part in rows)
+    return _corpus(options, own, train, dev, test)
+
+
+def _pack(options: DataOptions, aspects: Sequence[str], job: tuple[str, range]) -> Packed:
+    return pack(list(planted_reviews(options, *job, aspects)))
+
+
+def _corpus(
+    options: DataOptions,
+    spec: TargetSpec,
+    train: Sequence[Document],
+    dev: Sequence[Document],
+    test: Sequence[Document],
+) -> Corpus:
+    whole = options.max_words >= LONGEST
+    return Corpus("synthetic", spec, train, dev, test, noise_floor=options.noise**2 if whole else None)
+
+
+def _spec(options: DataOptions, spec: TargetSpec | None) -> TargetSpec:
+    """The targets that the options lead to, checked against those of a fitted run."""
     aspects = _chosen(options.aspect)
     own = TargetSpec("regression", aspects, ranges=((0.0, 1.0),) * len(aspects))
     if spec is not None and spec != own:
@@ -83,16 +145,7 @@ def load_synthetic(options: DataOptions, spec: TargetSpec | None = None) -> Corp
             f"--data synthetic: the run predicts {', '.join(spec.names)} ({spec.kind}), but these reviews rate "
             f"{', '.join(aspects)} (regression, 0 to 1); choose with --aspect"
         )
-    whole = options.max_words >= LONGEST
-    parts: Iterable[Sequence[Document]]
-    if options.cache is not None:
-        from pyro_rationale.data.cache.build import prepared_reviews
-
-        parts = prepared_reviews(options, aspects)
-    else:
-        parts = (tuple(planted_reviews(options, name, range(size), aspects)) for name, size in sizes(options).items())
-    train, dev, test = parts
-    return Corpus("synthetic", own, train, dev, test, noise_floor=options.noise**2 if whole else None)
+    return own
 
 
 def sizes(options: DataOptions) -> dict[str, int]:
@@ -132,25 +185,14 @@ def distractor(random: Random, opinion: bool = True) -> list[str]:
     return [*clause.words, "."]
 
 
-def _check(options: DataOptions) -> None:
-    if options.documents < 4:
-        raise ConfigError(f"--documents: expected at least 4, got {options.documents}")
-    if not 0 <= options.correlation <= 1:
-        raise ConfigError(f"--correlation: expected a number from 0 to 1, got {options.correlation}")
-    if not 0 <= options.noise < float("inf"):
-        raise ConfigError(f"--noise: expected a standard deviation of 0 or more, got {options.noise}")
-    if options.max_words < 1:
-        raise ConfigError(f"--max-words: expected at least 1, got {options.max_words}")
-
-
 def _chosen(aspect: str | None) -> tuple[str, ...]:
-    wanted = "0" if aspect is None else aspect.strip().lower()
-    if wanted == "all":
+    name = "0" if aspect is None else aspect.strip().lower()
+    if name == "all":
         return ASPECTS
-    wanted = {str(i): name for i, name in enumerate(ASPECTS)}.get(wanted, wanted)
-    if wanted not in ASPECTS:
+    name = {str(i): known for i, known in enumerate(ASPECTS)}.get(name, name)
+    if name not in ASPECTS:
         raise ConfigError(f"--aspect {aspect}: expected one of {', '.join(ASPECTS)}, a number from 0 to 3, or all")
-    return (wanted,)
+    return (name,)
 
 
 # Only `Random.random` promises the same numbers in every version of Python, so all chance comes from it.
@@ -283,4 +325,9 @@ def _written(tokens: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
     return "".join(pieces), tuple(offsets)
 
 
-REGISTERED = CorpusLoader(load_synthetic)
+REGISTERED = CorpusLoader(
+    load_synthetic,
+    "reviews of planted rationales, made by a grammar, whose smallest possible error is known",
+    options=("aspect", "documents", "correlation", "noise"),
+    load_cached=load_cached_synthetic,
+)

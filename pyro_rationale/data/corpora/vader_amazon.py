@@ -1,6 +1,13 @@
-"""3,708 snippets of product reviews with mean human ratings in [-4, 4] (Hutto and Gilbert 2014)."""
+"""Rated sentences of product reviews, from the source archive of `vaderSentiment`: `--data vader-amazon`."""
+
+from __future__ import annotations
+
+from functools import partial
 
 from pyro_rationale.data.corpora import CorpusLoader
-from pyro_rationale.data.corpora._vader import load_vader_amazon
+from pyro_rationale.data.corpora._vader import load_ratings
 
-REGISTERED = CorpusLoader(load_vader_amazon)
+REGISTERED = CorpusLoader(
+    partial(load_ratings, "vader-amazon", "amazonReviewSnippets_GroundTruth.txt"),
+    "3,708 sentences of 309 product reviews with mean human ratings from -4 to 4 (Hutto and Gilbert, ICWSM 2014)",
+)

@@ -7,11 +7,12 @@ Source of the layout: Sen, Hartvigsen, Yin, Kong and Rundensteiner, "Human Atten
 from __future__ import annotations
 
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
-from pyro_rationale.data.corpora import CorpusLoader
-from pyro_rationale.data.corpora._annotated import Example, Part, assemble, place_of, refuse
+from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_path
+from pyro_rationale.data.corpora._annotated import Example, Part, assemble
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.files.tables import Row, Table, read_table
 from pyro_rationale.data.files.text import Faults, shown
@@ -40,11 +41,10 @@ def load_yelp_hat(options: DataOptions, spec: TargetSpec | None = None) -> Corpu
         DataError: Naming file, line and remedy.
         ConfigError: If `data` has no path.
     """
-    refuse(options, "yelp-hat", "annotations", "dev_data", "test_data")
-    place = place_of(options, "yelp-hat")
-    paths = sorted(place.glob("*.csv")) if place.is_dir() else [place]
+    path = data_path(options, "yelp-hat")
+    paths = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     if not paths:
-        raise DataError(f"{place}: holds no .csv file; put the annotators' tables there")
+        raise DataError(f"{path}: holds no .csv file; put the annotators' tables there")
     tables = [read_table(path) for path in paths]
     for table in tables:
         for name in (LABEL, TEXT, MAP):
@@ -55,18 +55,20 @@ def load_yelp_hat(options: DataOptions, spec: TargetSpec | None = None) -> Corpu
 
 def _parts(tables: list[Table], options: DataOptions) -> list[Part]:
     """One part per file; a text belongs to the file that has it first."""
-    found: dict[str, tuple[Path, Row]] = {}
+    rows: dict[str, tuple[Path, Row]] = {}
+    counts: Counter[Path] = Counter()
     maps: dict[str, list[list[Span]]] = {}
     faults = {table.path: Faults(table.path, options.skip_bad_rows) for table in tables}
     for table in tables:
-        for row in table.rows:
+        for row in table.rows():
+            counts[table.path] += 1
             try:
                 if row.fault:
                     raise ValueError(row.fault)
                 text = str(row.cells[TEXT])
                 if not text.strip():
                     raise ValueError(f"the text in {TEXT!r} is empty")
-                first = found.get(text, (table.path, row))[1]
+                first = rows.get(text, (table.path, row))[1]
                 if cell_of(row.cells[LABEL]) != cell_of(first.cells[LABEL]):
                     raise ValueError(f"{LABEL!r} is {shown(row.cells[LABEL])}, unlike {first.where} of the same text")
                 if cell_of(row.cells[LABEL]) is None:
@@ -75,17 +77,17 @@ def _parts(tables: list[Table], options: DataOptions) -> list[Part]:
             except ValueError as error:
                 faults[table.path].add(row.where, str(error))
             else:
-                found.setdefault(text, (table.path, row))
+                rows.setdefault(text, (table.path, row))
                 maps.setdefault(text, []).append(spans)
     return [
         Part(
             faults[table.path],
             [
                 Example(row.where, f"{path.name} {row.where}", text, cell_of(row.cells[LABEL]), tuple(maps[text]))
-                for text, (path, row) in found.items()
+                for text, (path, row) in rows.items()
                 if path == table.path
             ],
-            len(table.rows),
+            counts[table.path],
         )
         for table in tables
     ]
@@ -98,12 +100,12 @@ def _marked(text: str, written: str) -> list[Span]:
     if set(flags) <= {"0", "1"}:
         marks = [flag == "1" for flag in flags]
     else:
-        reader = _Spans()
-        reader.feed(written)
-        marks = [marked for _, marked in reader.words]
-        other = [word for (word, _), (a, b) in zip(reader.words, places, strict=False) if word != text[a:b]]
+        parser = _Spans()
+        parser.feed(written)
+        marks = [marked for _, marked in parser.words]
+        other = [word for (word, _), (a, b) in zip(parser.words, places, strict=False) if word != text[a:b]]
         if other and len(marks) == len(places):
-            raise ValueError(f"its map has the word {shown(other[0])}, which stands not there in its text")
+            raise ValueError(f"its map has the word {shown(other[0])}, which is not at that place in its text")
     if len(marks) != len(places):
         raise ValueError(f"its map has {len(marks)} words and its text {len(places)}")
     return [place for place, marked in zip(places, marks, strict=True) if marked]
@@ -133,4 +135,9 @@ class _Spans(HTMLParser):
             self.words += [(word, self.marked) for word in data.split()]
 
 
-REGISTERED = CorpusLoader(load_yelp_hat, layout=("ham_part*.csv",))
+REGISTERED = CorpusLoader(
+    load_yelp_hat,
+    "reviews with the attention maps of several people (Sen et al., ACL 2020)",
+    options=LABEL_OPTIONS,
+    layout=("ham_part*.csv",),
+)

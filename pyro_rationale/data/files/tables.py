@@ -1,4 +1,4 @@
-"""CSV, TSV, JSON lines and Parquet as one thing: named columns, and rows that know where they stand."""
+"""Reading CSV, TSV, JSON lines and Parquet in one way: named columns, and rows that know their line."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from io import StringIO
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from pyro_rationale.data.files.text import check_readable, listed, open_text, read_text, shown
+from pyro_rationale.data.files.text import check_readable, check_text, listed, open_text, shown
 from pyro_rationale.errors import DataError
 
 _LARGEST_FIELD = 2**31 - 1
-_NEVER_CLOSES = "a quotation mark opens here and never closes"
 _KINDS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -41,26 +40,46 @@ class Row:
     fault: str | None = None
 
 
-@dataclass(frozen=True)
 class Table:
-    """The rows of one file."""
+    """One file as named columns and rows, read anew at every pass, so that it need not fit in memory.
 
-    path: Path
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True)
-class Stream:
-    """The same without its rows in memory.
-
-    Attributes:
-        rows: of a set of columns, a pass over the rows, whose cells are those columns'.
+    Args:
+        path: the file.
+        stream: makes one pass over its rows; given names of columns, cells of other columns may be left out.
+        columns: their names; read off the rows if not given.
     """
 
-    path: Path
-    columns: tuple[str, ...]
-    rows: Callable[[Iterable[str]], Iterator[Row]]
+    def __init__(
+        self,
+        path: Path,
+        stream: Callable[[frozenset[str] | None], Iterator[Row]],
+        columns: tuple[str, ...] | None = None,
+    ) -> None:
+        self.path, self._stream = path, stream
+        if columns is not None:
+            self.columns = columns
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns in their order."""
+        return tuple(dict.fromkeys(name for row in self._stream(None) for name in row.cells))
+
+    def rows(self, names: Iterable[str] | None = None) -> Iterator[Row]:
+        """One pass over the rows.
+
+        Args:
+            names: the only columns whose cells are needed; else all.
+
+        Raises:
+            DataError: If the file turns out to be unusable behind its first rows. Faulty rows come with their fault.
+        """
+        if names is None:
+            return self._stream(None)
+        needed = frozenset(names)
+        return (
+            Row(row.where, {name: value for name, value in row.cells.items() if name in needed}, row.fault)
+            for row in self._stream(needed)
+        )
 
 
 def check_column(path: Path, columns: tuple[str, ...], name: str, flag: str) -> None:
@@ -69,11 +88,11 @@ def check_column(path: Path, columns: tuple[str, ...], name: str, flag: str) -> 
     Raises:
         DataError: If there is none, or two; says which columns there are, and the nearest.
     """
-    found = columns.count(name)
-    if found == 1:
+    count = columns.count(name)
+    if count == 1:
         return
-    if found:
-        raise DataError(f"{path}, line 1: {found} columns are named {name!r}; rename all but one of them")
+    if count:
+        raise DataError(f"{path}, line 1: {count} columns are named {name!r}; rename all but one of them")
     near = get_close_matches(name, columns, n=1, cutoff=0.5) or [
         c for c in columns if c.lower() == name.lower()
     ]
@@ -82,38 +101,19 @@ def check_column(path: Path, columns: tuple[str, ...], name: str, flag: str) -> 
 
 
 def read_table(path: Path) -> Table:
-    """Read a table whose kind its name tells: .csv .tsv .jsonl .ndjson (each also with .gz) .parquet.
+    """A table whose kind its name tells: .csv .tsv .jsonl .ndjson (each also with .gz) .parquet.
 
     Raises:
-        DataError: If the file cannot be read as what its name says. Faulty *rows* are kept, with their fault.
+        DataError: If the file cannot be read as what its name says.
     """
     kind = _kind(path)
     if kind == "parquet":
-        return _read_parquet(path)
-    text = read_text(path)
-    if kind == "jsonl":
-        rows = tuple(_json_lines(path, StringIO(text, newline="\n")))
-        table = Table(path, _keys(rows), rows)
-    else:
-        table = _read_separated(path, text, kind)
-    if not table.rows:
+        return _parquet(path)
+    check_text(path)
+    table = Table(path, lambda _: _json_lines(path)) if kind == "jsonl" else _separated(path, kind)
+    if next(table.rows(), None) is None:
         raise DataError(f"{path}: has a header and no rows below it")
     return table
-
-
-def stream_table(path: Path) -> Stream:
-    """The same for a file that does not fit in memory; it may be gone through any number of times.
-
-    Raises:
-        DataError: As :func:`read_table`; what is wrong behind the first rows may come up during a pass.
-    """
-    kind = _kind(path)
-    if kind == "parquet":
-        return _stream_parquet(path)
-    stream = _stream_json_lines(path) if kind == "jsonl" else _stream_separated(path, kind)
-    if next(stream.rows(stream.columns), None) is None:
-        raise DataError(f"{path}: has a header and no rows below it")
-    return stream
 
 
 def _kind(path: Path) -> str:
@@ -132,159 +132,89 @@ def _kind(path: Path) -> str:
     )
 
 
-def _read_separated(path: Path, text: str, kind: str) -> Table:
-    separator = _separator(text.lstrip("\r\n").partition("\n")[0], kind)
-
-    def read(quoting: int) -> tuple[list[str], list[Row]]:
-        header, rows = _records(path, StringIO(text, newline=""), separator, quoting)
-        return header, list(rows)
-
-    header, rows = read(csv.QUOTE_MINIMAL)
-    # Many tab-separated files know no quoting: a quotation mark in a text looks like the start of a field.
-    if separator == "\t" and any(row.fault for row in rows):
-        plain_header, plain = read(csv.QUOTE_NONE)
-        if not any(row.fault for row in plain):
-            header, rows = plain_header, plain
-    if rows:
-        _refuse_unclosed(path, rows[-1])
-    return Table(path, tuple(name.strip() for name in header), tuple(rows))
-
-
-def _stream_separated(path: Path, kind: str) -> Stream:
+def _separated(path: Path, kind: str) -> Table:
     with open_text(path) as text:
         first = next((line for line in text if line.strip("\r\n")), "")
-    separator = _separator(first, kind)
+    separator = "\t" if kind == "tsv" else max(",;\t", key=first.count)
 
-    def read(quoting: int) -> Iterator[Row]:
-        with open_text(path) as text:
-            yield from _records(path, text, separator, quoting)[1]
+    def rows(quoting: int) -> Iterator[Row]:
+        records = _records(path, separator, quoting)
+        header = _header(path, records)
+        for line, fields, fault in records:
+            if fault is None and len(fields) != len(header):
+                hint = f"is a {separator!r} in a text not quoted?"
+                fault = f"has {len(fields)} fields where the header has {len(header)} ({hint})"
+            yield Row(f"line {line}", {} if fault else dict(zip(header, fields, strict=True)), fault)
+
+    def well_formed(quoting: int) -> bool:
+        try:
+            return not any(row.fault for row in rows(quoting))
+        except DataError:
+            return False
 
     quoting = csv.QUOTE_MINIMAL
-    if separator == "\t" and any(row.fault for row in read(quoting)) and not any(r.fault for r in read(csv.QUOTE_NONE)):
-        quoting = csv.QUOTE_NONE  # as above
+    # Many tab-separated files know no quoting: a quotation mark in a text looks like the start of a field.
+    if separator == "\t" and not well_formed(quoting) and well_formed(csv.QUOTE_NONE):
+        quoting = csv.QUOTE_NONE
+    return Table(path, lambda _: rows(quoting), _header(path, _records(path, separator, quoting)))
+
+
+def _header(path: Path, records: Iterator[tuple[int, list[str], str | None]]) -> tuple[str, ...]:
+    """Names of the columns, taken from the first record."""
+    for line, fields, fault in records:
+        if fault is not None:
+            raise DataError(f"{path}, line {line}: {fault}; expected a header with the names of the columns")
+        return tuple(name.strip() for name in fields)
+    return ()
+
+
+def _records(path: Path, separator: str, quoting: int) -> Iterator[tuple[int, list[str], str | None]]:
+    """First line, fields and fault of each record that is not blank; after a fault the next line is read on."""
     with open_text(path) as text:
-        header = _records(path, text, separator, quoting)[0]
-
-    def rows(names: Iterable[str]) -> Iterator[Row]:
-        wanted = set(names)
-        for row in read(quoting):
-            _refuse_unclosed(path, row)
-            yield _restricted(row, wanted)
-
-    return Stream(path, tuple(header), rows)
-
-
-def _restricted(row: Row, names: set[str]) -> Row:
-    return Row(row.where, {name: value for name, value in row.cells.items() if name in names}, row.fault)
-
-
-def _separator(first: str, kind: str) -> str:
-    return "\t" if kind == "tsv" else max(",;\t", key=first.count)
-
-
-def _refuse_unclosed(path: Path, row: Row) -> None:
-    if row.fault == _NEVER_CLOSES:  # it took the rest of the file with it: more than one bad row
-        raise DataError(f"{path}, {row.where}: {_NEVER_CLOSES}; close it, or double it if it is part of the text")
-
-
-def _records(path: Path, source: TextIO, separator: str, quoting: int) -> tuple[list[str], Iterator[Row]]:
-    """The header, and a pass over what stands below it."""
-    largest = csv.field_size_limit(_LARGEST_FIELD)  # the limit is global: put it back
-    reader = csv.reader(source, delimiter=separator, quoting=quoting, strict=True)  # type: ignore[arg-type]
-    lines = _lines(reader)
-    try:
-        for line, record, fault in lines:
-            if fault is not None:
-                raise DataError(f"{path}, line {line}: {fault}; expected a header with the names of the columns")
-            if record:
-                return [name.strip() for name in record], _rows([name.strip() for name in record], lines, separator)
-        return [], iter(())
-    finally:
-        csv.field_size_limit(largest)
-
-
-def _rows(
-    header: list[str], lines: Iterator[tuple[int, list[str], str | None]], separator: str
-) -> Iterator[Row]:
-    hint = f"is a {separator!r} in a text not quoted?"
-    while True:
-        largest = csv.field_size_limit(_LARGEST_FIELD)
-        try:
-            found = next(lines, None)
-        finally:
-            csv.field_size_limit(largest)
-        if found is None:
-            return
-        line, record, fault = found
-        if fault is None and not record:
-            continue  # a blank line
-        if fault is None and len(record) != len(header):
-            fault = f"has {len(record)} fields where the header has {len(header)} ({hint})"
-        yield Row(f"line {line}", {} if fault else dict(zip(header, record, strict=True)), fault)
-
-
-def _lines(reader: Any) -> Iterator[tuple[int, list[str], str | None]]:
-    """`(line it starts on, fields, fault)` of each record; the reader goes on with the next line after a fault."""
-    while True:
-        line = reader.line_num + 1
-        try:
-            yield line, next(reader), None
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end" in str(error):
-                yield line, [], _NEVER_CLOSES
+        reader = csv.reader(text, delimiter=separator, quoting=quoting, strict=True)  # type: ignore[arg-type]
+        while True:
+            line, fault = reader.line_num + 1, None
+            largest = csv.field_size_limit(_LARGEST_FIELD)  # the limit is global: put it back
+            try:
+                fields = next(reader)
+            except StopIteration:
                 return
-            last = f" up to line {reader.line_num}" if reader.line_num > line else ""
-            yield line, [], f"is not well quoted{last} ({error})"
+            except csv.Error as error:
+                if "unexpected end" in str(error):  # it took the rest of the file with it: more than one bad row
+                    problem = "a quotation mark opens here and never closes"
+                    remedy = "close it, or double it if it is part of the text"
+                    raise DataError(f"{path}, line {line}: {problem}; {remedy}") from None
+                last = f" up to line {reader.line_num}" if reader.line_num > line else ""
+                fields, fault = [], f"is not well quoted{last} ({error})"
+            finally:
+                csv.field_size_limit(largest)
+            if fields or fault:
+                yield line, fields, fault
 
 
-def _keys(rows: Iterable[Row]) -> tuple[str, ...]:
-    columns: dict[str, None] = {}
-    for row in rows:
-        columns.update(dict.fromkeys(row.cells))
-    return tuple(columns)
-
-
-def _json_lines(path: Path, source: Iterable[str]) -> Iterator[Row]:
+def _json_lines(path: Path) -> Iterator[Row]:
     begun = False
-    for number, line in enumerate(source, start=1):
-        if not line.strip():
-            continue
-        if not begun and line.lstrip().startswith("["):
-            raise DataError(f"{path}, line 1: is a JSON array; write one object a line (jq -c '.[]')")
-        begun = True
-        where = f"line {number}"
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield Row(where, {}, f"is not JSON ({getattr(error, 'msg', 'nested too deeply')})")
-            continue
-        if not isinstance(value, dict):
-            yield Row(where, {}, f"holds {shown(value)} where an object {{...}} was expected")
-            continue
-        yield Row(where, value)
+    with open_text(path) as text:
+        text.reconfigure(newline="\n")  # type: ignore[attr-defined]  # a carriage return alone ends no line
+        for number, line in enumerate(text, start=1):
+            if not line.strip():
+                continue
+            if not begun and line.lstrip().startswith("["):
+                raise DataError(f"{path}, line 1: is a JSON array; write one object a line (jq -c '.[]')")
+            begun = True
+            where = f"line {number}"
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield Row(where, {}, f"is not JSON ({getattr(error, 'msg', 'nested too deeply')})")
+                continue
+            if isinstance(value, dict):
+                yield Row(where, value)
+            else:
+                yield Row(where, {}, f"holds {shown(value)} where an object {{...}} was expected")
 
 
-def _stream_json_lines(path: Path) -> Stream:
-    def read() -> Iterator[Row]:
-        with open_text(path) as text:
-            text.reconfigure(newline="\n")  # type: ignore[attr-defined]
-            yield from _json_lines(path, text)
-
-    def rows(names: Iterable[str]) -> Iterator[Row]:
-        wanted = set(names)
-        return (_restricted(row, wanted) for row in read())
-
-    return Stream(path, _keys(read()), rows)
-
-
-def _read_parquet(path: Path) -> Table:
-    stream = _stream_parquet(path)
-    return Table(path, stream.columns, tuple(stream.rows(stream.columns)))
-
-
-def _stream_parquet(path: Path) -> Stream:
+def _parquet(path: Path) -> Table:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -295,7 +225,7 @@ def _stream_parquet(path: Path) -> Stream:
         reason = shown(str(error), 80)[1:-1]
         return DataError(f"{path}: is no Parquet file, or a damaged one ({reason}); write it again")
 
-    check_readable(path)  # the faults that every file can have, said in the same words
+    check_readable(path)  # the faults that every file can have, in the same words
     try:
         with pq.ParquetFile(path) as file:
             columns, count = tuple(file.schema_arrow.names), file.metadata.num_rows
@@ -304,16 +234,16 @@ def _stream_parquet(path: Path) -> Stream:
     if not count:
         raise DataError(f"{path}: has columns and no rows")
 
-    def rows(names: Iterable[str]) -> Iterator[Row]:
-        wanted = set(names)
-        number = 0
+    def stream(names: frozenset[str] | None) -> Iterator[Row]:
+        needed = [name for name in columns if names is None or name in names]
+        first = 1
         try:
             with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=1024, columns=[name for name in columns if name in wanted]):
-                    for cells in batch.to_pylist():
-                        number += 1
+                for batch in file.iter_batches(batch_size=1024, columns=needed):
+                    for number, cells in enumerate(batch.to_pylist(), start=first):
                         yield Row(f"row {number}", cells)
+                    first += len(batch)
         except (pa.ArrowException, OSError) as error:
             raise damaged(error) from None
 
-    return Stream(path, columns, rows)
+    return Table(path, stream, columns)

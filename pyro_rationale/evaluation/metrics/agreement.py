@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.rationale import agreed
+from pyro_rationale.data.document import agreed
 from pyro_rationale.evaluation.metrics.statistic import (
     Flags,
     Masks,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyro_rationale.data.tokenize import tokenize
+from pyro_rationale.data.tokenizers import TOKENIZERS
+from pyro_rationale.data.tokenizers.words import tokenize
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,16 @@ def test_tokens_are_their_own_tokens(words: list[str]) -> None:
     """Reading the tokens again changes nothing, so that a text once tokenized can be stored and read back."""
     tokens, _ = tokenize(" ".join(words))
     assert tokenize(" ".join(tokens))[0] == tokens
+
+
+def test_the_first_tokens_are_those_of_the_whole_text() -> None:
+    text = " ".join(f"don't stop-{i} at <br/> antidisestablishmentarianism's door..." for i in range(300))
+    tokens, offsets = tokenize(text)
+    for limit in (0, 1, 2, 3, 10, 101, 10_000, None):
+        assert tokenize(text, limit) == (tokens[:limit], offsets[:limit])
+
+
+def test_the_former_import_path_still_works() -> None:
+    from pyro_rationale.data.tokenize import tokenize as former
+
+    assert former is tokenize is TOKENIZERS["words"]

@@ -1,0 +1,142 @@
+"""A table that is cut into words once and then read from an Arrow file: what `--cache FOLDER` does to tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_rationale.data.cache import build
+from pyro_rationale.data.cache.arrow import ArrowFile, Metadata
+from pyro_rationale.data.cache.columns import Packed, pack
+from pyro_rationale.data.cache.dataset import ArrowDocuments
+from pyro_rationale.data.corpora import _table
+from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.document import document_maker
+from pyro_rationale.data.files.tables import Row, read_table
+from pyro_rationale.data.files.text import Faults
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.targets import Cell
+from pyro_rationale.data.tokenizers import TOKENIZERS
+
+
+def load_cached_table(
+    options: DataOptions, spec: TargetSpec | None = None, progress: build.Progress | None = None
+) -> Corpus:
+    """Load the corpus of :func:`pyro_rationale.data.corpora._table.load_table` from Arrow files in `options.cache`."""
+    tables = [_CachedTable(path, options, spec, progress) for path in _table.paths(options)]
+    return _table.corpus_of(options, spec, tables)
+
+
+class _CachedTable(_table.TableRows):
+    """Rows of one table in an Arrow file."""
+
+    def __init__(
+        self, path: Path, options: DataOptions, spec: TargetSpec | None, progress: build.Progress | None
+    ) -> None:
+        self._file = build.cached_file(_source(path, options, spec), options, progress)
+        facts = self._file.facts
+        faults = Faults(path, options.skip_bad_rows)
+        if facts["faults"]:
+            faults.add(*facts["first_fault"].split(": ", 1))
+            faults.count = facts["faults"]
+        super().__init__(path, tuple(facts["columns"]), facts["rows"], facts["unrated"], faults)
+        self._columns: dict[int, _Column] = {}
+
+    def __len__(self) -> int:
+        return len(self._file)
+
+    def cells(self, i: int, width: int) -> Iterator[Cell]:
+        column = self._column(i, width)
+        return map(column.different.__getitem__, column.which.tolist())
+
+    def documents(self, spec: TargetSpec, names: Sequence[str]) -> ArrowDocuments:
+        columns = [self._column(i, len(names)).read(spec, i, name) for i, name in enumerate(names)]
+        targets = np.stack([values for values, _ in columns], axis=1)
+        faults: dict[int, str] = {}
+        for _, problems in columns:
+            faults = problems | faults
+        documents = ArrowDocuments(self._file, np.arange(len(self)), targets)
+        for index in sorted(faults):
+            self.faults.add(documents[index].id, faults[index])
+        return documents.taken(np.delete(np.arange(len(self)), list(faults))) if faults else documents
+
+    def _column(self, i: int, width: int) -> _Column:
+        if i not in self._columns:
+            self._columns[i] = _Column(self._file, i, width)
+        return self._columns[i]
+
+
+class _Column:
+    """Cells of one of `width` targets: the different ones, and which of them each document has."""
+
+    def __init__(self, file: ArrowFile, i: int, width: int) -> None:
+        numbers: dict[str | None, int] = {}
+        which = [np.zeros(0, np.int32)]
+        for _, cells in file.streamed("cells"):
+            every = np.arange(i, width * len(cells), width)
+            coded = cells.values.take(every).dictionary_encode(null_encoding="encode")
+            known = [numbers.setdefault(cell, len(numbers)) for cell in coded.dictionary.to_pylist()]
+            which.append(np.array(known, dtype=np.int32)[coded.indices.to_numpy()])
+        self.different, self.which = list(numbers), np.concatenate(which)
+
+    def read(self, spec: TargetSpec, i: int, name: str) -> tuple[NDArray[np.float64], dict[int, str]]:
+        """The targets `(N,)`, and the faults of documents whose cell is no target, by their index."""
+        values = np.full(len(self.different), np.nan)
+        faults: dict[int, str] = {}
+        for number, cell in enumerate(self.different):
+            try:
+                values[number] = _table.named_target(cell, spec, i, name)
+            except ValueError as error:
+                faults[number] = str(error)
+        faulty = np.flatnonzero(np.isin(self.which, list(faults))) if faults else ()
+        return values[self.which], {int(index): faults[self.which[index]] for index in faulty}
+
+
+def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.Source:
+    names = options.target_column or (spec.names if spec else ())
+    if not names:
+        _table.columns_of([read_table(path)], options, spec)  # raises, and says which columns there are
+    try:
+        now = path.stat()
+    except OSError:
+        read_table(path)  # raises with what is wrong
+        raise
+    request: dict[str, Any] = {
+        "kind": "table",
+        "source": str(path.resolve()),
+        "text_column": options.text_column,
+        "target_columns": list(names),
+        "max_words": options.max_words,
+    }
+    state = {
+        "bytes": now.st_size, "modified": now.st_mtime_ns, "tokenizer": TOKENIZERS[options.tokenizer].version
+    }  # fmt: skip
+    return build.Source(path.name.partition(".")[0], request, state, partial(_chunks, path, options, spec))
+
+
+def _chunks(path: Path, options: DataOptions, spec: TargetSpec | None, facts: Metadata) -> Iterator[Packed]:
+    table = read_table(path)
+    text, names = _table.columns_of([table], options, spec)
+    facts |= {"columns": list(table.columns), "rows": 0, "unrated": 0, "faults": 0, "first_fault": ""}
+    rows = _table.rows_of(table, text, names)
+    jobs = iter(lambda: list(islice(rows, build.CHUNK)), [])
+    faults = Faults(path, options.skip_bad_rows)
+    for packed in build.in_processes(partial(_pack, text, names, options), jobs, options.workers):
+        for where, problem in packed.faults:
+            faults.add(where, problem)
+        facts["rows"] += packed.rows
+        facts["unrated"] += packed.unrated
+        facts |= {"faults": faults.count, "first_fault": faults.first}
+        yield packed
+
+
+def _pack(text: str, names: tuple[str, ...], options: DataOptions, rows: Sequence[Row]) -> Packed:
+    cut = _table.cut_rows(rows, text, names, document_maker(options))
+    cells = [tuple(repr(cell) if isinstance(cell, float) else cell for cell in row) for row in cut.cells]
+    return pack(cut.documents, cells, len(rows), cut.unrated, cut.faults)

@@ -1,0 +1,159 @@
+"""A document, and how one is made from a text, or from words, with the rationales that stand beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from pyro_rationale.data.files.text import shown
+from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
+from pyro_rationale.data.tokenizers.words import tokenize
+
+if TYPE_CHECKING:
+    from pyro_rationale.data.options import DataOptions
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text. Tokens are what the model reads; offsets point back into `text`.
+
+    Attributes:
+        id: a stable name ("row 17", "aclImdb 203").
+        text: the text as given.
+        tokens: words, lower-cased as the model reads them.
+        offsets: `(start, end)` characters of each token in `text`.
+        targets: `D` numbers in the user's units (NaN = not rated), or one class index (as float) for classes.
+        gold: True on the words of the annotated rationale; `None` where there is no annotation.
+        opinion: True on the words that carry the rating; `None` where unknown.
+        maps: one set of flags per annotator, where several marked the document; `gold` then holds the words that at
+            least half of them marked, see :func:`agreed`. `None` where there is one annotation or none.
+    """
+
+    id: str
+    text: str
+    tokens: tuple[str, ...]
+    offsets: tuple[tuple[int, int], ...]
+    targets: tuple[float, ...] = ()
+    gold: tuple[bool, ...] | None = None
+    opinion: tuple[bool, ...] | None = None
+    maps: tuple[tuple[bool, ...], ...] | None = None
+
+
+def make_document(
+    id: str,
+    text: str | Sequence[str],
+    targets: Sequence[float] = (),
+    max_words: int | None = None,
+    rationales: Sequence[Any] = (),
+    tokenizer: Tokenizer = tokenize,
+) -> Document:
+    """Make a document from a text, or from words that are taken as they are.
+
+    Args:
+        id: a stable name.
+        text: a string, kept whole; or words, of any case, none of them empty, whose text is the words with single
+            spaces between them.
+        targets: see :class:`Document`.
+        max_words: words to keep at most; all if `None`.
+        rationales: gold rationales, one per annotator. Each is a list of `[start, end)` spans, of *words* for a list
+            of words and of *characters* for a string (a word that a span touches is gold); or one 0 or 1 per word (of
+            a string: per stretch between spaces, which then are the words), as a list or with spaces between them.
+            `None`, and any other string, is no rationale.
+        tokenizer: splits a string.
+
+    Returns:
+        The document; with several rationales, `maps` holds them and `gold` the words that at least half marked.
+
+    Raises:
+        ValueError: If a rationale does not fit the text, or if they cut the text into different words.
+    """
+    parsed = [flags for rationale in rationales if (flags := _parsed(rationale)) is not None]
+    plain = _cut(id, text, targets, max_words, tokenizer)
+    if not parsed:
+        return plain
+    made = [_annotated(plain, text, rationale, max_words) for rationale in parsed]
+    if len({document.tokens for document in made}) > 1:
+        raise ValueError("one of its rationales has flags and another has spans of characters; give all in one way")
+    maps = tuple(document.gold or () for document in made)
+    return replace(made[0], gold=agreed(maps), maps=maps if len(maps) > 1 else None)
+
+
+def document_maker(options: DataOptions) -> Callable[..., Document]:
+    """:func:`make_document` with the tokenizer and the number of words that `options` name."""
+    return partial(make_document, max_words=options.max_words, tokenizer=TOKENIZERS[options.tokenizer])
+
+
+def agreed(maps: Sequence[Sequence[bool]]) -> tuple[bool, ...]:
+    """The words that at least half of the annotators marked: two of three, and either of two.
+
+    Args:
+        maps: one or more sets of flags, one flag per word each.
+    """
+    return tuple(2 * sum(marks) >= len(maps) for marks in zip(*maps, strict=True))
+
+
+def flags_of(spans: Sequence[tuple[int, int]], length: int) -> tuple[bool, ...]:
+    """`[start, end)` spans of words as one flag per word."""
+    flags = [False] * length
+    for start, end in spans:
+        flags[start:end] = [True] * (end - start)
+    return tuple(flags)
+
+
+def spans_of(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """First word of each maximal run of flagged words, and the one after its last; the inverse of `flags_of`."""
+    marks = (*map(bool, flags), False)
+    end = 0
+    while True in marks[end:]:
+        start = marks.index(True, end)
+        end = marks.index(False, start)
+        yield start, end
+
+
+def _cut(
+    id: str, text: str | Sequence[str], targets: Sequence[float], max_words: int | None, tokenizer: Tokenizer
+) -> Document:
+    """A document without a rationale."""
+    if isinstance(text, str):
+        return Document(id, text, *tokenizer(text, max_words), tuple(targets))
+    words = text[:max_words]
+    starts = accumulate((len(word) + 1 for word in words), initial=0)
+    offsets = tuple((start, start + len(word)) for start, word in zip(starts, words, strict=False))
+    return Document(id, " ".join(text), tuple(word.lower() for word in words), offsets, tuple(targets))
+
+
+def _annotated(plain: Document, text: str | Sequence[str], rationale: list[Any], max_words: int | None) -> Document:
+    """A document with one rationale; flags for a string make its stretches between spaces the words."""
+    if rationale and all(type(flag) in (int, bool) and flag in (0, 1) for flag in rationale):
+        words = text.split() if isinstance(text, str) else text
+        if len(rationale) != len(words):
+            raise ValueError(f"its rationale has {len(rationale)} flags for {len(words)} words")
+        if isinstance(text, str):
+            plain = _cut(plain.id, words, plain.targets, max_words, tokenize)
+        return replace(plain, gold=tuple(map(bool, rationale[:max_words])))
+    spans = [_span(value, len(text)) for value in rationale]
+    if isinstance(text, str):
+        gold = tuple(any(start < e and s < end for s, e in spans) for start, end in plain.offsets)
+    else:
+        gold = flags_of(spans, len(text))[:max_words]
+    return replace(plain, gold=gold)
+
+
+def _parsed(rationale: Any) -> list[Any] | None:
+    """A rationale as a list; `None` if there is none."""
+    if isinstance(rationale, str):
+        flags = rationale.split()
+        return [int(flag) for flag in flags] if flags and set(flags) <= {"0", "1"} else None
+    if isinstance(rationale, list | None):
+        return rationale
+    raise ValueError(f"its rationale is {shown(rationale)}, not a list")
+
+
+def _span(value: Any, length: int) -> tuple[int, int]:
+    pair = tuple(value) if isinstance(value, (list, tuple)) else ()
+    if len(pair) != 2 or any(type(end) is not int for end in pair) or not 0 <= pair[0] <= pair[1] <= length:
+        raise ValueError(f"its rationale holds {shown(value)}, expected [start, end] within 0 and {length}")
+    return pair

@@ -1,0 +1,75 @@
+"""Load the corpus that the options name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from pyro_rationale.data.cache.build import Progress
+from pyro_rationale.data.corpora import CORPORA, LABEL_OPTIONS, CorpusLoader
+from pyro_rationale.data.corpora._cached_table import load_cached_table
+from pyro_rationale.data.corpora._table import load_table
+from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.duplicates import without_leaks
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.tokenizers import TOKENIZERS
+from pyro_rationale.errors import DataError
+
+TABLE = CorpusLoader(
+    load_table,
+    "a CSV, TSV, JSON lines or Parquet file",
+    options=("text_column", "target_column", "dev_data", "test_data", *LABEL_OPTIONS),
+    load_cached=load_cached_table,
+)
+
+
+def load_corpus(options: DataOptions, spec: TargetSpec | None = None, progress: Progress | None = None) -> Corpus:
+    """Read the corpus that `options.data` names: one of `CORPORA`, `beer:FOLDER` and the like, or a path.
+
+    A path is that of a table, or of a folder whose files tell which of the known layouts it has. With `options.cache`,
+    tables and synthetic reviews are read from Arrow files in that folder. Every corpus is searched for copies between
+    its splits, see :mod:`pyro_rationale.data.duplicates`.
+
+    Args:
+        options: which texts, read how.
+        spec: targets of a fitted run; labels and ranges are then mapped by it, and misfits are errors.
+        progress: called while Arrow files are made.
+
+    Raises:
+        DataError: If there is no such corpus and no such file, or if it cannot be used.
+        ConfigError: If the options do not go together.
+    """
+    loader = loader_of(options.data)
+    loader.check(options)
+    if options.cache is not None and loader.load_cached is not None:
+        corpus = loader.load_cached(options, spec, progress)
+    else:
+        corpus = loader.load(options, spec)
+    return without_leaks(replace(corpus, tokenizer=TOKENIZERS[options.tokenizer]), options.drop_leaks)
+
+
+def loader_of(data: str) -> CorpusLoader:
+    """The loader of what `--data` names.
+
+    Raises:
+        DataError: If there is no such corpus and no such file, or if a folder could be of several kinds.
+    """
+    if data in CORPORA:
+        return CORPORA[data]
+    kind = data.partition(":")[0]
+    if kind in CORPORA and CORPORA[kind].layout:
+        return CORPORA[kind]
+    path = Path(data).expanduser()
+    if path.is_dir():
+        layouts = {name: loader.layout for name, loader in CORPORA.items() if loader.layout}
+        kinds = [name for name, files in layouts.items() if all(any(path.glob(pattern)) for pattern in files)]
+        if len(kinds) > 1:
+            ways = " or ".join(f"--data {kind}:{data}" for kind in kinds)
+            raise DataError(f"--data {data}: could be {' or '.join(kinds)}; say which: {ways}")
+        return CORPORA[kinds[0]] if kinds else TABLE
+    if path.exists():
+        return TABLE
+    near = get_close_matches(data, list(CORPORA), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise DataError(f"--data {data}: no such file, and none of the corpora {', '.join(CORPORA)}{hint}")

@@ -1,0 +1,141 @@
+"""One way into every corpus: what each loader takes, where the cache comes in, and how light the options are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyro_rationale.data import CORPORA, TOKENIZERS, Corpus, CorpusLoader, DataOptions, TargetSpec, load_corpus
+from pyro_rationale.data.loading import TABLE, loader_of
+from pyro_rationale.data.selection import override
+from pyro_rationale.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", list(CORPORA))
+def test_every_corpus_says_what_it_is_and_which_options_it_has(name: str) -> None:
+    loader = CORPORA[name]
+    assert 20 < len(loader.title) < 110
+    assert "\n" not in loader.title
+    assert set(loader.options) <= {item.name for item in fields(DataOptions)}
+
+
+def test_the_help_of_data_lists_every_corpus() -> None:
+    [data] = [item for item in fields(DataOptions) if item.name == "data"]
+    assert all(name in data.metadata["help"] for name in CORPORA)
+
+
+@pytest.mark.parametrize(
+    ("data", "given"),
+    [
+        ("imdb", {"aspect": "taste"}),
+        ("vader-movies", {"text_column": "text"}),
+        ("synthetic", {"target_range": (0.0, 1.0)}),
+        ("hatexplain:posts", {"test_data": "posts.json"}),
+        ("beer:reviews", {"target_column": ("taste",)}),
+        ("{table}", {"annotations": "annotations.json"}),
+    ],
+)
+def test_an_option_that_a_corpus_does_not_have_is_refused(data: str, given: dict[str, Any], tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.touch()
+    data = data.format(table=table)
+    flag = next(iter(given)).replace("_", "-")
+    with pytest.raises(ConfigError, match=f"^--{flag}: means nothing for --data {data}; leave it out"):
+        load_corpus(DataOptions(data=data, **given))
+
+
+def test_numbers_of_synthetic_documents_may_be_given_whatever_the_corpus() -> None:
+    assert TABLE.unused(DataOptions(documents=40, noise=0.0, correlation=0.5, task="binary")) == []
+
+
+def test_another_corpus_takes_over_only_the_options_that_it_has() -> None:
+    run = DataOptions(data="synthetic", aspect="taste", max_words=80)
+    other = override(run, DataOptions(data="vader-movies"), {"data"})
+    assert other == replace(run, data="vader-movies", aspect=None)
+    CORPORA["vader-movies"].check(other)
+    with pytest.raises(ConfigError, match="--aspect: means nothing"):
+        CORPORA["vader-movies"].check(override(run, replace(other, aspect="taste"), {"data", "aspect"}))
+
+
+def test_the_cache_is_asked_for_only_where_a_corpus_has_one(tmp_path: Path) -> None:
+    empty = Corpus("mine", TargetSpec("regression", ("y",), ((0.0, 1.0),)), (), (), ())
+    calls: list[str] = []
+
+    def held(options: DataOptions, spec: TargetSpec | None) -> Corpus:
+        calls.append("held")
+        return empty
+
+    def cached(options: DataOptions, spec: TargetSpec | None, progress: object) -> Corpus:
+        calls.append("cached")
+        return empty
+
+    try:
+        for loader in (CorpusLoader(held), CorpusLoader(held, load_cached=cached)):
+            CORPORA["mine"] = loader
+            for cache in (None, str(tmp_path)):
+                load_corpus(DataOptions(data="mine", cache=cache))
+    finally:
+        del CORPORA["mine"]
+    assert calls == ["held", "held", "held", "cached"]
+
+
+def test_progress_is_told_of_every_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr("pyro_rationale.data.cache.build.CHUNK", 16)
+    told: list[tuple[str, int, int | None]] = []
+    for _ in range(2):
+        load_corpus(DataOptions(documents=40, cache=str(tmp_path)), progress=lambda *step: told.append(step))
+    # 16, 16 and 8 documents to train on, 10 each for dev and test; the second time the file is there.
+    assert told == [("synthetic", done, 60) for done in (16, 32, 40, 50, 60)]
+
+
+class Letters:
+    """A tokenizer for tests: a token per letter."""
+
+    version = "1"
+
+    def __call__(self, text: str, limit: int | None = None) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+        indices = [i for i, letter in enumerate(text) if letter.isalpha()][:limit]
+        return tuple(text[i].lower() for i in indices), tuple((i, i + 1) for i in indices)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_tokenizer_of_another_package_reads_tables(cached: bool, tmp_path: Path) -> None:
+    if cached:
+        pytest.importorskip("pyarrow")
+    path = tmp_path / "a.csv"
+    path.write_text("text,y\n" + "".join(f"No {i}: yes,{i}\n" for i in range(12)), encoding="utf-8")
+    cache = str(tmp_path / "cache") if cached else None
+    options = DataOptions(data=str(path), target_column=("y",), cache=cache, max_words=4)
+    words = load_corpus(options)
+    TOKENIZERS["letters"] = Letters()
+    try:
+        letters = load_corpus(replace(options, tokenizer="letters"))
+    finally:
+        del TOKENIZERS["letters"]
+    assert words.train[0].tokens[::2] == ("no", ":")
+    assert letters.train[0].tokens == tuple("noye")
+    assert [letters.train[0].text[a:b] for a, b in letters.train[0].offsets] == list("Noye")
+    assert isinstance(letters.tokenizer, Letters)
+
+
+def test_options_and_names_of_corpora_need_no_pytorch() -> None:
+    code = (
+        "import sys; from pyro_rationale.data import CORPORA, DataOptions; list(CORPORA); DataOptions(); "
+        "print({'torch', 'numpy', 'pyro'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_table_is_what_no_corpus_is(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    assert loader_of(str(tmp_path / "a.csv")) is TABLE
+    assert loader_of(str(tmp_path)) is TABLE  # of no known layout: the table reader says so
+    (tmp_path / "x.train").touch()
+    assert loader_of(str(tmp_path)) is CORPORA["r2a"]
