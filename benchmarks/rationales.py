@@ -17,7 +17,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import Mask, PredictOptions, read
-from pyro_rationale.reporting.console import spans
+from pyro_rationale.prediction.text_spans import spans
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>#|~"})
 

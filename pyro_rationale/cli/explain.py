@@ -23,7 +23,8 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import device_option, options_from, run_option
 from pyro_rationale.prediction.predictor import Alternative, PredictOptions, Reading, read
-from pyro_rationale.reporting.console import is_plain, legend, rationale, snippets
+from pyro_rationale.prediction.text_spans import snippets
+from pyro_rationale.reporting.console import is_plain, legend, rationale
 from pyro_rationale.storage import to_json
 from pyro_rationale.tasks import Task
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyro_rationale.prediction.predictor import Mask, Reading
-from pyro_rationale.reporting.console import UNREAD_SHOWN, Span, harmless, rationale, snippets, spans
+from pyro_rationale.prediction.text_spans import Span, bracketed, harmless, snippets, spans, visible
 
 SHADE = "255,160,0"  # amber: with the page's own black or white letters on it, readable up to STRONGEST
 STRONGEST = 0.45  # opacity of the shade of a word that is surely kept
@@ -124,7 +124,7 @@ class Explanation:
             level=level,
             alternatives=tuple(others),
             names=names,
-            _plain=rationale(document, reading.mode, plain=True).plain,
+            _plain=bracketed(document, reading.mode),
         )
 
     def __str__(self) -> str:
@@ -162,7 +162,7 @@ class Explanation:
 
     def _marked(self) -> str:
         """The text, escaped, with shades and underlines."""
-        text = harmless(self.text)
+        text, hidden = visible(self.text, self.offsets)
         starts, ends = {start for start, _ in self.spans}, {end for _, end in self.spans}
         pieces, position = [], 0
         for (start, end), p in zip(self.offsets, self.inclusion, strict=True):
@@ -177,9 +177,7 @@ class Explanation:
             if end in ends:
                 pieces.append("</u>")
             position = end
-        unread = text[position:]
-        if unread.strip() and len(unread) > UNREAD_SHOWN:
-            unread = unread[:UNREAD_SHOWN] + "…"
+        unread = text[position:] + "…" * bool(hidden)
         return "".join(pieces) + (f'<span style="opacity:.6">{html.escape(unread)}</span>' if unread else "")
 
     def _others(self) -> str:

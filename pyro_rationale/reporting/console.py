@@ -7,7 +7,6 @@ is none (files, pipes) or where the user wants no colour (`NO_COLOR`).
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from pyro_rationale.data.document import Document, spans_of
+from pyro_rationale.data.document import Document
+from pyro_rationale.prediction.text_spans import bracketed, noted, spans
 
 # Foreground and background together, and by value: a theme may give the sixteen named colours any look it likes.
 KEPT = "bold underline #000000 on #ffd75f"
@@ -25,12 +25,7 @@ KEPT_GOLD = "bold underline not italic #000000 on #87ff87"
 MISSED_GOLD = "italic underline #00875f"  # as far from black as from white
 NEARLY = "underline"
 UNREAD = "dim"
-UNREAD_SHOWN = 200  # characters of an unread tail that are shown
 NEARLY_FROM = 0.2  # inclusion probability from which a word that is not kept is worth a hint
-
-Span = tuple[int, int]
-
-_OBEYED = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
 
 
 def is_plain(console: Console) -> bool:
@@ -61,40 +56,18 @@ def rationale(
     for name, flags in (("kept", kept), ("inclusion", inclusion), ("gold", gold)):
         if flags is not None and len(flags) != words:
             raise ValueError(f"expected one {name} entry per token, {words}, got {len(flags)}")
-    read = document.offsets[-1][1] if document.offsets else 0
-    clean = _shortened(harmless(document.text), read)
-    kept_spans = list(spans(document, kept))
-    gold_spans = [] if gold is None else list(spans(document, gold))
     if plain:
-        return Text(_bracketed(clean, kept_spans, gold_spans), overflow="fold")
-    text = Text(clean, overflow="fold")
+        return Text(bracketed(document, kept, gold), overflow="fold")
+    text = Text(noted(document), overflow="fold")
     if inclusion is not None:
         for start, end in spans(document, [p >= NEARLY_FROM for p in inclusion]):
             text.stylize(NEARLY, start, end)
-    for start, end in gold_spans:
-        text.stylize(MISSED_GOLD, start, end)
-    for start, end in kept_spans:
-        text.stylize(KEPT, start, end)
-    if gold is not None:
-        for start, end in spans(document, [a and b for a, b in zip(kept, gold, strict=True)]):
-            text.stylize(KEPT_GOLD, start, end)
-    text.stylize(UNREAD, read)
+    both = [] if gold is None else [a and b for a, b in zip(kept, gold, strict=True)]
+    for style, flags in ((MISSED_GOLD, gold), (KEPT, kept), (KEPT_GOLD, both)):
+        for start, end in spans(document, flags) if flags else ():
+            text.stylize(style, start, end)
+    text.stylize(UNREAD, document.offsets[-1][1] if document.offsets else 0)
     return text
-
-
-def spans(document: Document, flags: Sequence[bool]) -> Iterator[Span]:
-    """Character spans of maximal runs of flagged tokens, the white space inside a run included."""
-    if len(flags) != len(document.offsets):
-        raise ValueError(f"expected one flag per token, {len(document.offsets)}, got {len(flags)}")
-    for start, end in spans_of(flags):
-        yield document.offsets[start][0], document.offsets[end - 1][1]
-
-
-def snippets(document: Document, mask: Sequence[bool], most: int | None = None) -> str:
-    """The kept runs alone, on one line: `cheap and cheerful … never again`; at most `most` characters."""
-    runs = (" ".join(harmless(document.text[start:end]).split()) for start, end in spans(document, mask))
-    line = " … ".join(runs) or "(nothing)"
-    return line if most is None or len(line) <= most else line[: most - 1] + "…"
 
 
 def legend(gold: bool, inclusion: bool) -> Text:
@@ -106,33 +79,6 @@ def legend(gold: bool, inclusion: bool) -> Text:
     if inclusion:
         text.append_text(Text.assemble("  ", ("nearly kept", NEARLY)))
     return text
-
-
-def _shortened(text: str, read: int) -> str:
-    """`text` with a long tail beyond character `read` cut."""
-    unread = len(text) - read - UNREAD_SHOWN
-    if unread <= UNREAD_SHOWN:
-        return text
-    return f"{text[: read + UNREAD_SHOWN]}… ({unread:,} more characters not read)"
-
-
-def _bracketed(text: str, kept: Sequence[Span], gold: Sequence[Span]) -> str:
-    """Brackets around kept spans and braces around gold ones; where both begin, the brace is outside."""
-    marks: list[tuple[int, int, str]] = []
-    for start, end in kept:
-        marks += [(start, 3, "["), (end, 0, "]")]
-    for start, end in gold:
-        marks += [(start, 2, "{"), (end, 1, "}")]
-    pieces, position = [], 0
-    for place, _, mark in sorted(marks):
-        pieces += [text[position:place], mark]
-        position = place
-    return "".join([*pieces, text[position:]])
-
-
-def harmless(text: str) -> str:
-    """The text with what a terminal might obey (control characters, bidi overrides) replaced one for one."""
-    return _OBEYED.sub(lambda match: " " if match[0].isspace() else "\ufffd", text)
 
 
 # (label, format) of the metrics that people read; anything else is printed under its own name.
@@ -234,24 +180,6 @@ def metrics_table(
         table.add_row(LABELS.get(name, (name, ""))[0], format_value(name, metrics[name]), *cells)
     heading = [] if title is None else [Text(title, style="bold")]
     return Group(*heading, table)
-
-
-def epochs_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Table:
-    """One line per epoch.
-
-    Args:
-        rows: what was written down after each epoch.
-        columns: keys to show; default: those of the first row that hold numbers.
-    """
-    if columns is None:
-        first = rows[0] if rows else {}
-        columns = [name for name, value in first.items() if isinstance(value, int | float)]
-    table = Table(box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name.replace("_", " "), justify="right")
-    for row in rows:
-        table.add_row(*(format_value(name, row.get(name)) for name in columns))
-    return table
 
 
 @contextmanager

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.document import make_document
+from pyro_rationale.prediction.text_spans import snippets, spans
 from pyro_rationale.reporting.console import (
     KEPT,
     KEPT_GOLD,
     MISSED_GOLD,
     NEARLY,
-    epochs_table,
     format_value,
     is_plain,
     metrics_table,
     rationale,
-    snippets,
-    spans,
 )
 
 
@@ -168,15 +165,3 @@ def test_metrics_table_has_known_names_unknown_names_and_aspects() -> None:
     title = "a title that is wider than the table below it " * 2
     assert printed(metrics_table({"empty": 0.5}, title), width=200).splitlines()[0].strip() == title.strip()
     assert printed(metrics_table({"empty": 0.5})).split() == ["documents", "with", "none", "kept", "50.0", "%"]
-
-
-def test_epochs_table() -> None:
-    rows: list[dict[str, Any]] = [
-        {"epoch": 1, "loss": 2.5, "selected": 0.5, "note": "x"},
-        {"epoch": 2, "loss": 1.25},
-    ]
-    lines = printed(epochs_table(rows)).splitlines()
-    assert lines[0].split() == ["epoch", "loss", "selected"]
-    assert lines[1].split() == ["1", "2.5", "50.0", "%"]
-    assert lines[2].split() == ["2", "1.25", "-"]
-    assert printed(epochs_table(rows, ["epoch"])).split() == ["epoch", "1", "2"]

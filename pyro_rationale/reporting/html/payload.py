@@ -11,13 +11,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.reporting.console import harmless, snippets
+from pyro_rationale.prediction.text_spans import harmless, snippets, visible
 from pyro_rationale.tasks import task_of
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Reading
 
-UNREAD_SHOWN = 200  # characters of a tail that the model did not read
 LEVELS = 10  # of shading
 _UNPAIRED = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
@@ -143,11 +142,9 @@ def rationale_text(read: Reading, mask: Sequence[bool]) -> str:
 
 
 def _shown(document: Document) -> tuple[str, int]:
-    """The clean text without a long unread tail, and how many characters that was."""
-    end = document.offsets[-1][1] if document.offsets else 0
-    unread = len(document.text) - end
-    shown = len(document.text) if unread <= 2 * UNREAD_SHOWN else end + UNREAD_SHOWN
-    return clean(document.text[:shown]), len(document.text) - shown
+    """The clean text without the end of a long unread tail, and how many characters that end has."""
+    text, hidden = visible(document.text, document.offsets)
+    return clean(text), hidden
 
 
 def _steps(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:

@@ -1,0 +1,68 @@
+"""Rationales as stretches of the original text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from pyro_rationale.data.document import Document, spans_of
+
+UNREAD_SHOWN = 200  # characters of an unread tail that are shown
+Span = tuple[int, int]
+
+_CONTROLS = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
+
+
+def spans(document: Document, flags: Sequence[bool]) -> Iterator[Span]:
+    """Character spans of maximal runs of flagged tokens, the white space inside a run included."""
+    if len(flags) != len(document.offsets):
+        raise ValueError(f"expected one flag per token, {len(document.offsets)}, got {len(flags)}")
+    for start, end in spans_of(flags):
+        yield document.offsets[start][0], document.offsets[end - 1][1]
+
+
+def snippets(document: Document, mask: Sequence[bool], most: int | None = None) -> str:
+    """The kept runs alone, on one line: `cheap and cheerful … never again`; at most `most` characters."""
+    runs = (" ".join(harmless(document.text[start:end]).split()) for start, end in spans(document, mask))
+    line = " … ".join(runs) or "(nothing)"
+    return line if most is None or len(line) <= most else line[: most - 1] + "…"
+
+
+def bracketed(document: Document, kept: Sequence[bool], gold: Sequence[bool] | None = None) -> str:
+    """The text with [brackets] around kept runs and {braces} around gold ones; where both begin, the brace is outside.
+
+    Of a long tail that was not read only the beginning is there.
+    """
+    marks: list[tuple[int, int, str]] = []
+    for start, end in spans(document, kept):
+        marks += [(start, 3, "["), (end, 0, "]")]
+    for start, end in () if gold is None else spans(document, gold):
+        marks += [(start, 2, "{"), (end, 1, "}")]
+    text, pieces, position = noted(document), [], 0
+    for index, _, mark in sorted(marks):
+        pieces += [text[position:index], mark]
+        position = index
+    return "".join([*pieces, text[position:]])
+
+
+def harmless(text: str) -> str:
+    """The text with what a terminal might obey (control characters, bidi overrides) replaced one for one."""
+    return _CONTROLS.sub(lambda match: " " if match[0].isspace() else "\ufffd", text)
+
+
+def visible(text: str, offsets: Sequence[Span]) -> tuple[str, int]:
+    """The harmless text without the end of a long tail that was not read, and how many characters that end has.
+
+    Args:
+        text: of a document.
+        offsets: of the words that were read.
+    """
+    read = offsets[-1][1] if offsets else 0
+    shown = len(text) if len(text) - read <= 2 * UNREAD_SHOWN else read + UNREAD_SHOWN
+    return harmless(text[:shown]), len(text) - shown
+
+
+def noted(document: Document) -> str:
+    """The visible text, with a note of what is left out at its end."""
+    text, hidden = visible(document.text, document.offsets)
+    return f"{text}… ({hidden:,} more characters not read)" if hidden else text
