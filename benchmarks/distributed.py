@@ -29,10 +29,11 @@ from step import Sizes, make_batches, make_trainer, size_options
 from timing import machine, ratios, take_turns, write
 
 from pyro_rationale.cli.common import run_command
+from pyro_rationale.config import LaunchOptions, in_process_group
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.fitted import pick_device
 from pyro_rationale.training.distributed import Group
-from pyro_rationale.training.launch import LaunchOptions, check_devices, launch, process_group, started
+from pyro_rationale.training.launch import check_devices, launch, process_group
 from pyro_rationale.training.trainer import Trainer
 
 KINDS = (("relaxed", "relaxed", 1), ("chain", "muprop", 4))
@@ -115,7 +116,7 @@ def main(
     out: Path | None,
 ) -> int:
     """Print the table."""
-    if not started():
+    if not in_process_group():
         options = LaunchOptions(devices=devices)
         check_devices(options, device, min(batches))
         os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pyro_rationale.cli.common import Command
 from pyro_rationale.errors import ConfigError, TrainingError
 from pyro_rationale.experiments.baselines.methods import METHODS
 from pyro_rationale.experiments.benchmark.runner import STATES, GridRunner
@@ -29,7 +30,7 @@ CURVES = "curves.csv"
 WIDE = 200
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("path", metavar="CONFIG.toml", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="folder of cells and tables, instead of the file's")
 @click.option("--list", "listing", is_flag=True, help="show the cells and how far they are, and stop")

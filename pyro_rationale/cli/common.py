@@ -1,4 +1,4 @@
-"""What all commands share: a click command run as a program, whose errors end in one line."""
+"""Shared by all commands: help that is grouped, and a click command run as a program whose errors end in one line."""
 
 from __future__ import annotations
 
@@ -10,12 +10,59 @@ from typing import Any, NoReturn
 import click
 
 from pyro_rationale.errors import BAD_INPUT, INTERRUPTED, RationaleError
+from pyro_rationale.options import Flag
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+class Command(click.Command):
+    """A command whose `--help` shows the common flags under their headings; `--help-all` shows every flag."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The flags; with `--help-all` where `--help` leaves some out."""
+        params = super().get_params(ctx)
+        if any(_is_rare(param) for param in params):
+            params.append(
+                click.Option(["--help-all"], is_flag=True, is_eager=True, expose_value=False, callback=_show_all,
+                             help="Show every option and exit.")
+            )
+        return params
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The flags, by heading."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        params = self.get_params(ctx)
+        rare = [] if ctx.meta.get(SHOW_ALL) else [param for param in params if _is_rare(param)]
+        groups = [param.group for param in params if isinstance(param, Flag)]
+        own = "Run" if "Run" in groups else "Options"  # heading of the flags that are no fields
+        for param in params:
+            record = param.get_help_record(ctx)
+            if record is not None and param not in rare:
+                sections.setdefault(param.group if isinstance(param, Flag) else own, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+        if rare:
+            formatter.write_paragraph()
+            formatter.write_text(f"{len(rare)} more options are listed by --help-all.")
+
+
+SHOW_ALL = f"{__name__}.show_all"
+
+
+def _is_rare(param: click.Parameter) -> bool:
+    return isinstance(param, Flag) and not param.common
+
+
+def _show_all(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        ctx.meta[SHOW_ALL] = True
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
 def run_command(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs `command` as a program, and ends the program.
+    """Run `command` as a program, and end the program.
 
     A :class:`RationaleError`, a wrong flag or an unreadable file becomes one line ``error: ...`` on standard
     error and exit status 2; Ctrl-C is 130; a closed pipe (``| head``) is silent.
@@ -36,7 +83,7 @@ def _status(command: click.Command, words: list[str] | None) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
-        # Whoever read our output has left; at exit Python would try to flush it once more and complain.
+        # The reader of the pipe has closed it; at exit Python would try to flush once more and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except click.ClickException as error:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.fit import Bar
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
@@ -99,7 +100,7 @@ RULE_TITLES = {
 RULE_ROWS = ("mse", "accuracy", "log_loss", "selected", "empty", "precision", "recall", "opinion_recall")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--train", "training", is_flag=True, help="fit what is missing: elbo and expected-cost x four guides")
 @click.option("--into", type=click.Path(path_type=Path), help="--train: folder of the runs [default: runs/compare]")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from pyro_rationale.cli.common import Command
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import override, select_documents
@@ -40,7 +41,7 @@ from pyro_rationale.tasks import task_of
 LEVEL = 0.95  # of the intervals
 
 
-@click.command()
+@click.command(cls=Command)
 @run_option
 @split_option
 @options_from(DecodeOptions)

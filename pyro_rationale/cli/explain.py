@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
+from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.input_texts import gather
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
@@ -33,7 +34,7 @@ BATCH = 64
 MOST_THREADS = 4  # more would wait for each other: half of the work is Python's
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("texts", nargs=-1)
 @run_option
 @click.option("--file", help="one text per line; - for standard input")

@@ -8,31 +8,30 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from pyro_rationale.config import Config, ModelOptions, TrainOptions
-from pyro_rationale.data.duplicates import summary
+from pyro_rationale.cli.common import Command
+from pyro_rationale.config import Config, LaunchOptions, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.results import RunMetrics, finish_run
-from pyro_rationale.fitted import CONFIG, METRICS, read_config
 from pyro_rationale.options import given, options_from, with_given
-from pyro_rationale.prediction.predictor import PredictOptions, read
-from pyro_rationale.reporting.console import is_plain, legend, metrics_table, rationale
-from pyro_rationale.training.distributed import Group
-from pyro_rationale.training.fit import NullCallback, TrainingRun, describe_prior, fit_run
-from pyro_rationale.training.history import EpochRecord, StepRecord
-from pyro_rationale.training.launch import LaunchOptions, check_devices, launch, process_group
-from pyro_rationale.training.run_folder import check_free, check_same_config
+
+# Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
+if TYPE_CHECKING:
+    from pyro_rationale.evaluation.results import RunMetrics
+    from pyro_rationale.training.distributed import Group
+    from pyro_rationale.training.fit import TrainingRun
+    from pyro_rationale.training.history import EpochRecord, StepRecord
 
 SHOWN = 3  # documents at the end
 
 
-@click.command()
+@click.command(cls=Command)
 @options_from(DataOptions, ModelOptions, TrainOptions, LaunchOptions)
 @click.option("--out", type=click.Path(path_type=Path), help="run folder [default: runs/DATA-GUIDE-SEED]")
 @click.option("--resume", is_flag=True, help="go on with the run in --out, to the same result")
@@ -52,12 +51,17 @@ def fit(
 
     Without any flag: planted reviews, relaxed guide, about two minutes.
     """
+    from pyro_rationale.fitted import METRICS
+    from pyro_rationale.training.fit import NullCallback, fit_run
+    from pyro_rationale.training.launch import check_devices, launch, process_group
+    from pyro_rationale.training.run_folder import check_free
+
     if resume and out is None:
         raise ConfigError("--resume goes on with a run folder; name it with --out")
     if resume and force:
         raise ConfigError("--resume goes on with the run and --force throws it away; give one of them")
     flags, typed = (data, model, train), given()
-    if devices.wanted():
+    if devices.must_launch():
         config, folder = opened(flags, typed, out, resume)
         check_devices(devices, config.train.device, config.train.batch_size)
         if not (resume or force):
@@ -86,6 +90,8 @@ def opened(
     Raises:
         RationaleError: the options make no sense, or the run in the folder cannot be gone on with.
     """
+    from pyro_rationale.training.run_folder import check_same_config
+
     if resume and out is not None:
         config = resumed_config(flags, out, typed)
         check_same_config(config, out)
@@ -96,6 +102,10 @@ def opened(
 
 def fit_and_show(config: Config, folder: Path, resume: bool, force: bool, quiet: bool, group: Group) -> None:
     """Fit with a progress bar; print the result, or how to go on."""
+    from pyro_rationale.evaluation.results import finish_run
+    from pyro_rationale.fitted import CONFIG, METRICS
+    from pyro_rationale.training.fit import fit_run
+
     console = Console(highlight=False)
     with Bar(console, quiet) as bar:
         try:
@@ -119,6 +129,8 @@ def resumed_config(flags: tuple[DataOptions, ModelOptions, TrainOptions], folder
     Raises:
         RunError: its configuration is damaged or of another version.
     """
+    from pyro_rationale.fitted import CONFIG, read_config
+
     if not (folder / CONFIG).exists():
         return Config(*flags)
     own = read_config(folder)[0]
@@ -176,6 +188,9 @@ class Bar:
 
     def prepared(self, fit: TrainingRun) -> None:
         """Say what is fitted: corpus, word vectors, and the prior in both languages."""
+        from pyro_rationale.data.duplicates import summary
+        from pyro_rationale.training.fit import describe_prior
+
         if self.quiet:
             return
         corpus, fitted = fit.corpus, fit.fitted
@@ -231,6 +246,8 @@ def show_finished(console: Console, folder: Path) -> None:
     Raises:
         RunError: the file is damaged or of another version.
     """
+    from pyro_rationale.evaluation.results import RunMetrics
+
     metrics = RunMetrics.load(folder)
     console.print(f"{folder} is finished already; --force fits it again", soft_wrap=True, markup=False)
     show_metrics(console, metrics)
@@ -238,6 +255,8 @@ def show_finished(console: Console, folder: Path) -> None:
 
 def show_metrics(console: Console, metrics: RunMetrics) -> None:
     """The test table, with the noise floor and the prior in force below it."""
+    from pyro_rationale.reporting.console import metrics_table
+
     console.print()
     console.print(metrics_table(metrics.test, title=f"Test set ({metrics.data}, {metrics.guide})"))
     if metrics.noise_floor and "mse" in metrics.test:
@@ -258,6 +277,9 @@ def show_metrics(console: Console, metrics: RunMetrics) -> None:
 
 def show_documents(console: Console, fit: TrainingRun) -> None:
     """A few test documents with their rationales; the first ones, not chosen."""
+    from pyro_rationale.prediction.predictor import PredictOptions, read
+    from pyro_rationale.reporting.console import is_plain, legend, rationale
+
     documents = fit.corpus.test[:SHOWN]
     plain = is_plain(console)
     options, task = PredictOptions(alternatives=0, samples=50), fit.fitted.task

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from pyro_rationale.cli.common import Command
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError, RunError
@@ -39,7 +40,7 @@ FIGURES = ("rate", "spans", "predictive", "khat")
 DPI = 150
 
 
-@click.command()
+@click.command(cls=Command)
 @run_option
 @click.option("--out", type=click.Path(path_type=Path), help=f"folder for the results [default: {FOLDER} in the run's]")
 @click.option("--documents", "number", default=200, show_default=True, type=click.IntRange(min=1),

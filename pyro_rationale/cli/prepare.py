@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pyro_rationale.cli.common import Command
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.cache.arrow import Damaged
 from pyro_rationale.data.cache.dataset import ArrowDocuments
@@ -22,7 +23,7 @@ from pyro_rationale.options import options_from
 from pyro_rationale.reporting.console import corpus_progress
 
 
-@click.command()
+@click.command(cls=Command)
 @options_from(DataOptions)
 def prepare(options: DataOptions) -> None:
     """Make the Arrow files of a table or of planted reviews in --cache, or check every byte of those that are there."""

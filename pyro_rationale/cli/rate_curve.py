@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pyro_rationale.cli.common import Command
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import documents_of, select_documents
 from pyro_rationale.errors import ConfigError
@@ -35,7 +36,7 @@ COLUMNS = ("rate", "level", "selected", "mse", "accuracy", "precision", "recall"
 WIDE = 140
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--run", "folders", multiple=True, required=True, type=click.Path(path_type=Path),
               help="folder of a fitted run, drawn as curves; repeat it")
 @click.option("--per-rate", "singles", multiple=True, type=click.Path(path_type=Path),

@@ -13,6 +13,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.evaluate import LEVEL, judge_of
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
@@ -48,7 +49,7 @@ NAME_WIDTH = 10
 SHORT = {"judge_kept_mse": "squared error of judge", "judge_kept_accuracy": "accuracy of judge"}  # from kept words
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path))
 @split_option

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pyro_rationale.cli.common import Command
 from pyro_rationale.evaluation.stress import TESTS, RefitOptions, Settings, Subject
 from pyro_rationale.fitted import WEIGHTS, FittedModel
 from pyro_rationale.options import (
@@ -35,7 +36,7 @@ NARROWEST = 100  # columns of a table that goes to a file or a pipe
 Result = dict[str, Any]
 
 
-@click.command()
+@click.command(cls=Command)
 @run_option
 @click.option("--only", multiple=True, type=click.Choice(list(TESTS)), help="this test; repeat it [default: all]")
 @click.option("--into", type=click.Path(path_type=Path), help="for refits and verdicts [default: RUN/stress]")

@@ -14,64 +14,16 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 
+from pyro_rationale.config import LaunchOptions, in_process_group
 from pyro_rationale.errors import BAD_INPUT, INTERRUPTED, ConfigError, RationaleError, TrainingError
 from pyro_rationale.fitted import pick_device
-from pyro_rationale.options import check_fields, option
 from pyro_rationale.training.distributed import SIGNALS, SINGLE_PROCESS, Group, PeerError, Processes
 
 LOST = 3  # exit status of a process whose companions have ended; whoever started it tells the user
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # by the engine, which leaves it at that
-
-
-@dataclass(frozen=True)
-class LaunchOptions:
-    """Over how many devices and machines a fit is spread."""
-
-    GROUP: ClassVar[str] = "Run"
-
-    devices: int | None = option(None, "processes on this machine, a GPU each or sharing the CPU; default: 1",
-                                 least=1, expected="at least 1")
-    nodes: int = option(1, "machines; run the same command on each, with its --node-rank", least=1,
-                        expected="at least 1")
-    node_rank: int = option(0, "number of this machine, from 0; machine 0 writes the run folder")
-    rendezvous: str | None = option(None, "where the machines meet: machine 0 and a free port", metavar="HOST:PORT")
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if not 0 <= self.node_rank < self.nodes:
-            raise ConfigError(f"--node-rank: expected a number from 0 to {self.nodes - 1}, got {self.node_rank}")
-        if (self.nodes > 1) != (self.rendezvous is not None):
-            raise ConfigError("--nodes above 1 and --rendezvous HOST:PORT go together; give both or neither")
-        if self.rendezvous is not None:
-            host, colon, port = self.rendezvous.rpartition(":")
-            if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
-                raise ConfigError(f"--rendezvous: expected HOST:PORT, got {self.rendezvous!r}")
-
-    @property
-    def processes(self) -> int:
-        """Of the whole fit."""
-        return (self.devices or 1) * self.nodes
-
-    def wanted(self) -> bool:
-        """Whether this process has to start others.
-
-        Raises:
-            ConfigError: somebody else has started them already, in another number.
-        """
-        if not started():
-            return self.processes > 1
-        here, all_of_them = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
-        if self.devices is not None and (self.devices, self.processes) != (here, all_of_them):
-            raise ConfigError(
-                f"--devices {self.devices}: torchrun has started {all_of_them} processes, {here} of them here; leave "
-                "it out"
-            )
-        return False
 
 
 def check_devices(options: LaunchOptions, device: str, batch_size: int) -> None:
@@ -174,7 +126,7 @@ def process_group(device: str) -> Iterator[Group]:
     Args:
         device: that the user asked for.
     """
-    if not started():
+    if not in_process_group():
         yield SINGLE_PROCESS
         return
     cuda, place = on_gpus(device), int(os.environ.get("LOCAL_RANK", "0"))
@@ -208,8 +160,3 @@ def process_group(device: str) -> Iterator[Group]:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         group.close()
-
-
-def started() -> bool:
-    """Whether torchrun, or `--devices`, started this process."""
-    return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()

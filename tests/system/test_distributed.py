@@ -20,9 +20,10 @@ import pytest
 import torch
 
 from pyro_rationale.cli.fit import fit
+from pyro_rationale.config import LaunchOptions
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Processes
-from pyro_rationale.training.launch import LaunchOptions, launch
+from pyro_rationale.training.launch import launch
 from tests.support.several import CASES, joint
 from tests.support.small_fit import ROOT, Break, differences, fit_small, flags, refusal
 
@@ -250,8 +251,8 @@ def test_processes_that_torchrun_started(
         monkeypatch.setenv(name, value)
     message = "--devices 4: torchrun has started 4 processes, 2 of them here; leave it out"
     assert refusal(capfd, fit, *flags(), "--devices", "4") == message
-    assert not LaunchOptions().wanted()
-    assert not LaunchOptions(devices=2, nodes=2, rendezvous="here:1").wanted()
+    assert not LaunchOptions().must_launch()
+    assert not LaunchOptions(devices=2, nodes=2, rendezvous="here:1").must_launch()
 
 
 def test_each_process_draws_numbers_of_its_own() -> None:

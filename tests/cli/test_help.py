@@ -1,0 +1,65 @@
+"""Help: common flags under headings, all flags on demand; both ways of starting a command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from pyro_rationale.__main__ import ALIASES, COMMANDS, commands, load
+from pyro_rationale.options import Flag
+
+HEADINGS = ["Data:", "Model:", "Prior and objective:", "Training:", "Run:"]
+
+
+def shown(*words: str) -> str:
+    result = CliRunner().invoke(commands, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_help_of_fit_lists_common_flags_by_heading() -> None:
+    text = shown("fit", "--help")
+    assert [line for line in text.splitlines() if line in HEADINGS] == HEADINGS
+    flags = [param for param in load("fit").params if isinstance(param, Flag) and param.common]
+    assert 15 <= len(flags) <= 25
+    assert all(f"{flag.opts[0]} " in text for flag in flags)
+    assert "--lagrange-rate" not in text
+
+
+def test_help_all_lists_every_flag() -> None:
+    text = shown("fit", "--help-all")
+    assert [line for line in text.splitlines() if line in HEADINGS] == HEADINGS
+    assert all(param.opts[0] in text for param in load("fit").params)
+    assert "more options" not in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    assert "Usage:" in shown(name, "--help")
+    assert COMMANDS[name][2] in shown("--help").replace("\n" + " " * 23, " ")
+
+
+def test_aliases_are_the_same_commands() -> None:
+    assert all(load(alias) is load(name) for alias, name in ALIASES.items())
+
+
+@pytest.mark.parametrize("start", [["-m", "pyro_rationale"], ["-m", "pyro_rationale.fit"]])
+def test_programs_start(start: list[str]) -> None:
+    words = [*start, *([] if start[-1].endswith("fit") else ["fit"]), "--rate", "2"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: --rate: expected a share between 0 and 1, got 2.0\n"
+
+
+def test_the_console_script_is_the_group_of_all_commands() -> None:
+    from importlib.metadata import entry_points
+
+    scripts = [point for point in entry_points(group="console_scripts") if point.name == "pyro-rationale"]
+    if not scripts:
+        pytest.skip("a checkout that is not installed has no console script")
+    assert scripts[0].value == "pyro_rationale.__main__:main"
+    assert isinstance(commands, click.Group)
