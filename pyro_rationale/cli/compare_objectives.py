@@ -36,7 +36,7 @@ from pyro_rationale.evaluation.objective_comparison import (
 from pyro_rationale.fitted import read_config
 from pyro_rationale.guides import own_guides
 from pyro_rationale.options import given, options_from, split_option
-from pyro_rationale.reporting.console import LABELS, format_value
+from pyro_rationale.reporting.console import format_value, label_of
 from pyro_rationale.reporting.plots import figures, require_matplotlib
 from pyro_rationale.storage import write_bytes, write_json
 from pyro_rationale.tasks import task_of
@@ -261,7 +261,7 @@ def _block(runs: Sequence[Compared], words: dict[str, Any]) -> Table:
         for name in RULE_ROWS:
             if name in runs[0].rules[rule]:
                 cells = [format_value(name, run.rules[rule].get(name)) for run in runs]
-                table.add_row("  " + LABELS[name][0], *cells)
+                table.add_row("  " + label_of(name), *cells)
     return table
 
 

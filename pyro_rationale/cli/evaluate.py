@@ -16,12 +16,11 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import override, select_documents
 from pyro_rationale.data.tokenizers.words import tokenize
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.evaluation.measuring import measure
+from pyro_rationale.evaluation.evaluate import evaluate as evaluate_metrics
 from pyro_rationale.evaluation.metrics import intervals
 from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.experiments.baselines.evaluator import load_judge
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.inference.objectives.report import objective_report
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
     batch_size_option,
@@ -35,7 +34,7 @@ from pyro_rationale.options import (
     write_result,
 )
 from pyro_rationale.prediction.predictor import DecodeOptions
-from pyro_rationale.reporting.console import LABELS, metrics_table
+from pyro_rationale.reporting.console import metrics_table
 from pyro_rationale.tasks import task_of
 
 LEVEL = 0.95  # of the intervals
@@ -76,8 +75,11 @@ def evaluate(
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec)
     corpus, documents = chosen.corpus, chosen.documents
     judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
-    measured = measure(ModelRationalizer(fitted, how, batch_size), documents, judge, words, how.seed)
-    metrics = measured.metrics | objective_report(fitted, documents, batch_size=batch_size, seed=how.seed)
+    rationalizer = ModelRationalizer(fitted, how, batch_size)
+    evaluation = evaluate_metrics(
+        rationalizer, documents, judge=judge, lexicon=words, objective=True, seed=how.seed
+    )
+    metrics = evaluation.metrics
     if corpus.noise_floor is not None:
         metrics["noise_floor"] = corpus.noise_floor
     result = {
@@ -93,7 +95,7 @@ def evaluate(
     if judge_folder is not None:
         result["judge"] = str(judge_folder)
     if bootstrap:
-        ends = intervals(measured.statistics, bootstrap, LEVEL, seed=how.seed)
+        ends = intervals(evaluation.statistics, bootstrap, LEVEL, seed=how.seed)
         result["bootstrap"] = {"draws": bootstrap, "level": LEVEL, "intervals": ends}
     if corpus.leaks is not None and not chosen.foreign:
         result["leaks"] = asdict(corpus.leaks)
@@ -149,8 +151,7 @@ def report(result: dict[str, Any], json_path: Path | None) -> None:
         return
     which = "all of it" if result["split"] == "all" else f"{result['split']} split"
     title = f"{result['run']} on {result['data']} ({which}), masks by {result['decode']}"
-    shown = {name: value for name, value in result["metrics"].items() if name in LABELS or name == "aspects"}
     ends = result.get("bootstrap", {}).get("intervals")
     if ends is not None:
         title += f", {100 * LEVEL:g} % intervals over documents"
-    Console(highlight=False).print(metrics_table(shown, title, ends))
+    Console(highlight=False).print(metrics_table(result["metrics"], title, ends))

@@ -18,8 +18,8 @@ from pyro_rationale.cli.evaluate import LEVEL, judge_of
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.measuring import Measured, measure
-from pyro_rationale.evaluation.metrics import Difference, differences, holm
+from pyro_rationale.evaluation.evaluate import Evaluation, evaluate
+from pyro_rationale.evaluation.metrics import Difference, Metric, differences, every_metric, holm, metric_named
 from pyro_rationale.evaluation.objective_comparison import check_same_target, fitted_elsewhere, short_names
 from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.fitted import FittedModel
@@ -35,15 +35,7 @@ from pyro_rationale.options import (
     write_result,
 )
 from pyro_rationale.prediction.predictor import DecodeOptions
-from pyro_rationale.reporting.console import LABELS, format_value
-
-# What is tested. Other metrics are the same questions in other words, and each more costs the rest some power.
-TESTED = (
-    *("mse", "mae", "accuracy", "log_loss", "selected", "empty", "precision", "recall", "f1", "f1_macro"),
-    *("opinion_recall", "iou_f1", "auprc", "maps_f1_each", "maps_f1_majority"),
-    *("comprehensiveness", "sufficiency", "aopc_comprehensiveness", "aopc_sufficiency", "judge_kept_mse"),
-    "judge_kept_accuracy",
-)
+from pyro_rationale.reporting.console import format_value
 
 NAME_WIDTH = 10
 SHORT = {"judge_kept_mse": "squared error of judge", "judge_kept_accuracy": "accuracy of judge"}  # from kept words
@@ -91,7 +83,7 @@ def against(
     judge = None if judge_folder is None else judge_of(judge_folder, [run, other], first, device, batch_size)
     chosen = select_documents(first.config.data, flags, given(), split, first.spec)
     documents = chosen.documents
-    one, two = (measure(ModelRationalizer(fitted, how, batch_size), documents, judge, seed=how.seed)
+    one, two = (evaluate(ModelRationalizer(fitted, how, batch_size), documents, judge=judge, seed=how.seed)
                 for fitted in (first, second))
     result = {
         "run": str(run),
@@ -110,9 +102,10 @@ def against(
         Console(highlight=False).print(differences_table(result, short_names([run, other])))
 
 
-def compared(one: Measured, other: Measured, draws: int, seed: int) -> dict[str, dict[str, Any]]:
+def compared(one: Evaluation, other: Evaluation, draws: int, seed: int) -> dict[str, dict[str, Any]]:
     """By metric that is tested: both figures, their difference with its interval, p, and p as Holm adjusts it."""
-    names = [name for name in TESTED if name in one.statistics and name in other.statistics]
+    tested = [metric.name for metric in every_metric() if metric.tested]
+    names = [name for name in tested if name in one.statistics and name in other.statistics]
     found = differences(
         {name: one.statistics[name] for name in names},
         {name: other.statistics[name] for name in names},
@@ -137,7 +130,7 @@ def differences_table(result: Mapping[str, Any], names: list[str]) -> Group:
     for title in (f"difference ({100 * LEVEL:g} %)", "p", "Holm"):
         table.add_column(title, justify="right", overflow="fold")
     for name, row in result["metrics"].items():
-        label = SHORT.get(name, LABELS[name][0].removesuffix(" (ERASER)"))
+        label = SHORT.get(name, _metric(name).label.removesuffix(" (ERASER)"))
         figures = format_value(name, row["one"]), format_value(name, row["other"]), difference_text(name, row)
         table.add_row(label, *figures, p_text(row["p"]), p_text(row["p_holm"]))
     which = "all of it" if result["split"] == "all" else f"{result['split']} split"
@@ -150,9 +143,13 @@ def _broken(name: str) -> str:
     return name if len(name) <= NAME_WIDTH else name.replace("-", "- ").replace("/", "/ ")
 
 
+def _metric(name: str) -> Metric:
+    return metric_named(name) or Metric(name, name)
+
+
 def difference_text(name: str, row: Mapping[str, float]) -> str:
     """`+3.3 (+2.9, +3.7)`; no interval where there is none."""
-    share = LABELS[name][1] == "%"
+    share = _metric(name).format == "%"
     texts = [f"{100 * row[key]:+.1f}" if share else f"{row[key]:+.2g}" for key in ("difference", "low", "high")]
     return texts[0] if math.isnan(row["low"]) else f"{texts[0]} ({texts[1]}, {texts[2]})"
 

@@ -1,25 +1,111 @@
-"""All metrics of a fitted run on labelled documents, in one flat dict."""
+"""One composition of all registered metrics, of anything that keeps words and predicts from them."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyro_rationale.data.cache.dataset import target_rows
-from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.evaluation.metrics import (
-    Metrics,
-    Predictions,
-    lexicon_metrics,
-    prediction_metrics,
-    rationale_metrics,
-    selection_metrics,
-)
-from pyro_rationale.prediction.predictor import DecodeOptions, decode_all, draw_all
-from pyro_rationale.tasks import Numbers
+import numpy as np
+
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.metrics import METRICS, MetricInputs, targets_of
+from pyro_rationale.evaluation.statistic import Masks, Metrics, Statistic, Statistics, values_of
+from pyro_rationale.prediction.predictor import DecodeOptions, draw_all, without_labels
+from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
+
+__all__ = ["Evaluation", "compute", "evaluate", "evaluate_average", "evaluate_documents", "targets_of"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics on some documents.
+
+    Attributes:
+        documents: number of documents.
+        statistics: metrics that are functions of sums over these documents, in their order: what intervals and tests
+            need.
+        others: metrics that are not, such as `aspects` and the terms of the objective.
+    """
+
+    documents: int
+    statistics: Statistics
+    others: Metrics
+
+    @property
+    def metrics(self) -> Metrics:
+        """All metrics by name, and the number of documents."""
+        return {"documents": self.documents} | values_of(self.statistics) | self.others
+
+
+def compute(inputs: MetricInputs) -> Evaluation:
+    """Every registered metric that the inputs suffice for."""
+    statistics: Statistics = {}
+    others: Metrics = {}
+    for family in METRICS.values():
+        if any(getattr(inputs, name) is None for name in family.needs):
+            continue
+        for name, value in family.compute(inputs).items():
+            if isinstance(value, Statistic):
+                statistics[name] = value
+            else:
+                others[name] = value
+    return Evaluation(len(inputs.documents), statistics, others)
+
+
+def evaluate(
+    rationalizer: Rationalizer,
+    documents: Sequence[Document],
+    masks: Masks | None = None,
+    scores: bool = True,
+    judge: Rationalizer | None = None,
+    lexicon: Container[str] | None = None,
+    objective: bool = False,
+    seed: int = 0,
+) -> Evaluation:
+    """Evaluate rationales, and the predictions made from them.
+
+    Args:
+        rationalizer: selects words and predicts from them; it sees no labels.
+        documents: with targets (NaN where unknown), and gold rationales or annotators' maps if there are any.
+        masks: rationales to evaluate instead of the rationalizer's own.
+        scores: whether to rank words by the rationalizer's scores as well, where a metric asks for it (AUPRC, AOPC).
+        judge: a model of the same targets that was fitted without the rationalizer's help; comprehensiveness and
+            sufficiency are measured by its predictions from the kept words and from the others.
+        lexicon: words whose share among the kept ones is counted.
+        objective: whether to add the terms of the objective, where the rationalizer is a fitted model.
+        seed: of random words for the judge, and of draws for the objective.
+
+    Returns:
+        The metrics that apply: those of :data:`~pyro_rationale.evaluation.metrics.METRICS`.
+
+    Raises:
+        ConfigError: the judge predicts something else.
+    """
+    if judge is not None and judge.spec != rationalizer.spec:
+        raise ConfigError(f"--judge {judge.name}: predicts something else than {rationalizer.name}")
+    texts = without_labels(documents)
+    masks = rationalizer.masks(texts) if masks is None else masks
+    ranked = scores and (judge is not None or any(any(document.gold or ()) for document in documents))
+    model = rationalizer if objective and isinstance(rationalizer, ModelRationalizer) else None
+    return compute(
+        MetricInputs(
+            documents,
+            rationalizer.spec,
+            masks,
+            rationalizer.predict(texts, masks),
+            rationalizer.marginals(texts) if ranked else None,
+            judge=judge,
+            lexicon=lexicon,
+            fitted=None if model is None else model.fitted,
+            batch_size=64 if model is None else model.batch_size,
+            seed=seed,
+        )
+    )
 
 
 def evaluate_documents(
@@ -30,40 +116,31 @@ def evaluate_documents(
     batch_size: int = 64,
     seed: int = 0,
     lexicon: Container[str] | None = None,
+    objective: bool = False,
 ) -> Metrics:
-    """Decodes a hard mask for every document, predicts from it, and measures both.
+    """Metrics of a fitted model by name.
 
     Args:
-        fitted: a run.
+        fitted: the model.
         documents: with targets (NaN where unknown), and gold rationales if there are any.
         decode: rule for the masks; `sample` depends on `seed`.
         threshold: for that rule.
         batch_size: documents at once; it changes nothing but speed, and which draws `sample` makes.
         seed: of the draws.
-        lexicon: words whose share among the kept ones is wanted.
-
-    Returns:
-        The keys of :mod:`pyro_rationale.evaluation.metrics`, and `documents`; rationale keys only where gold exists.
-        For the terms of the objective see :func:`pyro_rationale.inference.objectives.report.objective_report`.
+        lexicon: words whose share among the kept ones is counted.
+        objective: whether to add the terms of the objective.
     """
-    options = DecodeOptions(decode=decode, threshold=threshold, seed=seed)
-    masks, values = decode_all(fitted, documents, options, batch_size)
-    metrics: Metrics = {"documents": len(documents)}
-    metrics |= prediction_metrics(fitted.spec, Predictions(values, targets_of(documents, fitted.spec)))
-    metrics |= selection_metrics(masks)
-    metrics |= rationale_metrics(documents, masks)
-    if lexicon is not None:
-        metrics |= lexicon_metrics(documents, masks, lexicon)
-    return metrics
+    rationalizer = ModelRationalizer(fitted, DecodeOptions(decode, threshold, seed), batch_size)
+    return evaluate(rationalizer, documents, lexicon=lexicon, objective=objective, seed=seed).metrics
 
 
 def evaluate_average(
     fitted: FittedModel, documents: Sequence[Document], samples: int = 16, batch_size: int = 64, seed: int = 0
 ) -> Metrics:
-    """The same for predictions averaged over masks drawn from q(z | x); masks are measured all together.
+    """Metrics of predictions averaged over masks drawn from q(z | x); the drawn masks are pooled.
 
     Args:
-        fitted: a run.
+        fitted: the model.
         documents: with targets, and gold rationales if there are any; at least one.
         samples: masks per document.
         batch_size: documents at once.
@@ -71,11 +148,5 @@ def evaluate_average(
     """
     draws, values = draw_all(fitted, documents, samples, seed, batch_size)
     masks = [mask for draw in draws for mask in draw]
-    metrics: Metrics = {"documents": len(documents)}
-    metrics |= prediction_metrics(fitted.spec, Predictions(values, targets_of(documents, fitted.spec)))
-    return metrics | selection_metrics(masks) | rationale_metrics([*documents] * samples, masks)
-
-
-def targets_of(documents: Sequence[Document], spec: TargetSpec) -> Numbers:
-    """True targets `(N, D)` in the user's units (class indices for classes); NaN where a document has none."""
-    return target_rows(documents, len(spec.names))
+    drawn = compute(MetricInputs([*documents] * samples, fitted.spec, masks)).metrics
+    return drawn | compute(MetricInputs(documents, fitted.spec, values=np.asarray(values))).metrics

@@ -25,14 +25,8 @@ from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.evaluate import targets_of
-from pyro_rationale.evaluation.metrics import (
-    Metrics,
-    Predictions,
-    prediction_metrics,
-    rationale_metrics,
-    selection_metrics,
-)
+from pyro_rationale.evaluation.evaluate import evaluate
+from pyro_rationale.evaluation.statistic import Metrics
 from pyro_rationale.prediction.predictor import Mask, evaluating, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer, Scores
 
@@ -215,9 +209,7 @@ def marks_of(marker: Rationalizer, documents: Sequence[Document], way: str, coup
 
 def measure(marker: Rationalizer, documents: Sequence[Document], masks: Sequence[Mask]) -> Metrics:
     """Predictions from the masks and the masks themselves, against labels and gold where there are any."""
-    values = marker.predict([unlabelled(document) for document in documents], masks)
-    metrics: Metrics = dict(prediction_metrics(marker.spec, Predictions(values, targets_of(documents, marker.spec))))
-    return metrics | selection_metrics(masks) | rationale_metrics(documents, masks)
+    return evaluate(marker, documents, masks, scores=False).metrics
 
 
 @dataclass(frozen=True)

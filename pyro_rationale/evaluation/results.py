@@ -13,7 +13,6 @@ from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.evaluation.metrics import Metrics
 from pyro_rationale.fitted import METRICS
-from pyro_rationale.inference.objectives.report import objective_report
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.training.fit import Progress, TrainingRun, describe_prior, fit_run
 
@@ -81,7 +80,7 @@ def finish_run(fit: TrainingRun) -> RunMetrics:
         guide=config.guide,
         estimator=config.estimator,
         seed=config.seed,
-        test=evaluate_documents(fitted, documents) | objective_report(fitted, documents) if documents else {},
+        test=evaluate_documents(fitted, documents, objective=True) if documents else {},
         prior=describe_prior(fitted.model.prior, fitted.model.gain),
         prior_asked=describe_prior(fit.prior, fitted.model.gain),
         seconds=round(fit.seconds, 1),

@@ -3,7 +3,7 @@
 All of it resamples or swaps *documents*, and so speaks of these fitted runs on other documents like these. It does not
 speak of the methods: another training seed is another run. :func:`seeds_test` is about those.
 
-Every figure is a function of sums over documents (:class:`~pyro_rationale.evaluation.metrics.statistic.Statistic`), so
+Every figure is a function of sums over documents (:class:`~pyro_rationale.evaluation.statistic.Statistic`), so
 a resample is a vector of weights and all figures of all resamples are one product of matrices; scipy is not needed.
 """
 
@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from pyro_rationale.evaluation.metrics.statistic import Numbers, Statistic, combined
+from pyro_rationale.evaluation.statistic import Numbers, Statistic, combined
 
 Interval = tuple[float, float]
 Method = Literal["bca", "percentile"]

@@ -134,22 +134,76 @@ def decode_all(
     Returns:
         The masks, one flag per word, and the predictions from them `(N, W)` as in :attr:`Reading.expected`.
     """
+    masks = decode_masks(fitted, documents, options, batch_size)
+    return masks, predict_from(fitted, documents, masks, batch_size)
+
+
+def decode_masks(
+    fitted: FittedModel, documents: Sequence[Document], options: DecodeOptions, batch_size: int = 64
+) -> list[Mask]:
+    """One hard mask per document, one flag per word."""
     masks: list[Mask] = [()] * len(documents)
-    values = np.zeros((len(documents), fitted.task.width))
-    texts = without_labels(documents)
-    if not texts:
-        return masks, values
-    batches, words = BucketedBatches(texts, fitted.vocabulary, fitted.spec, batch_size), word_counts(documents)
+    words = word_counts(documents)
     with evaluating(fitted), seeded(options.seed):
-        for batch in batches.ordered(batch_size):
-            batch = batch.to(fitted.device)
+        for index, batch in batches_of(fitted, documents, batch_size):
             z = decode(fitted.guide.posterior(batch), options.decode, options.threshold)
-            assert batch.index is not None
-            index = batch.index.tolist()
-            values[index] = fitted.task.values(fitted.model.predictive(batch, z))
             for i, row in zip(index, z, strict=True):
                 masks[i] = _flags(row, words[i])
-    return masks, values
+    return masks
+
+
+def predict_from(
+    fitted: FittedModel, documents: Sequence[Document], masks: Sequence[Sequence[bool]], batch_size: int = 64
+) -> Numbers:
+    """Predictions from the kept words alone, `(N, W)` as in :attr:`Reading.expected`.
+
+    Raises:
+        ValueError: a mask is not as long as its document.
+    """
+    values = np.zeros((len(documents), fitted.task.width))
+    with evaluating(fitted):
+        for index, batch in batches_of(fitted, documents, batch_size):
+            z = padded([masks[i] for i in index], [documents[i] for i in index], batch.tokens)
+            values[index] = fitted.task.values(fitted.model.predictive(batch, z))
+    return values
+
+
+def inclusion_probabilities(fitted: FittedModel, documents: Sequence[Document], batch_size: int = 64) -> list[Numbers]:
+    """P(word is kept | text) of every word of each document."""
+    found: list[Numbers] = [np.zeros(0)] * len(documents)
+    words = word_counts(documents)
+    with evaluating(fitted):
+        for index, batch in batches_of(fitted, documents, batch_size):
+            means = fitted.guide.posterior(batch).mean.to("cpu", torch.float64).numpy()
+            for i, row in zip(index, means, strict=True):
+                found[i] = row[: words[i]]
+    return found
+
+
+def batches_of(
+    fitted: FittedModel, documents: Sequence[Document], batch_size: int
+) -> Iterator[tuple[list[int], Batch]]:
+    """Batches of like lengths without labels, on the model's device, with the indices of their documents."""
+    texts = without_labels(documents)
+    if not texts:
+        return
+    for batch in BucketedBatches(texts, fitted.vocabulary, fitted.spec, batch_size).ordered(batch_size):
+        assert batch.index is not None
+        yield batch.index.tolist(), batch.to(fitted.device)
+
+
+def padded(masks: Sequence[Sequence[bool]], documents: Sequence[Document], tokens: Tensor) -> Tensor:
+    """Masks as a tensor like `tokens` `(B, T)`, 0 on padding.
+
+    Raises:
+        ValueError: a mask is not as long as its document.
+    """
+    z = torch.zeros(tokens.shape, dtype=torch.get_default_dtype(), device=tokens.device)
+    for row, mask, document in zip(z, masks, documents, strict=True):
+        if len(mask) != len(document.tokens):
+            raise ValueError(f"{document.id}: a mask of {len(mask)} flags for {len(document.tokens)} words")
+        row[: len(mask)] = torch.as_tensor(np.asarray(mask, dtype=float), dtype=z.dtype)
+    return z
 
 
 def draw_all(
@@ -162,14 +216,10 @@ def draw_all(
     """
     masks: list[list[Mask]] = [[()] * len(documents) for _ in range(samples)]
     values = np.zeros((len(documents), fitted.task.width))
-    batches = BucketedBatches(without_labels(documents), fitted.vocabulary, fitted.spec, batch_size)
     words = word_counts(documents)
     with evaluating(fitted), seeded(seed):
-        for batch in batches.ordered(batch_size):
-            batch = batch.to(fitted.device)
+        for index, batch in batches_of(fitted, documents, batch_size):
             z = fitted.guide.posterior(batch).discrete().sample((samples,))
-            assert batch.index is not None
-            index = batch.index.tolist()
             values[index] = fitted.task.values(fitted.model.predictive(batch, z)).mean(0)
             for draw, rows in zip(masks, z, strict=True):
                 for i, row in zip(index, rows, strict=True):

@@ -1,4 +1,4 @@
-"""The face that benchmarks, curves and stress tests see: something that scores words, marks some, and predicts."""
+"""Protocol of anything that scores words, selects some and predicts from them, and a fitted model as one."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import DecodeOptions, Mask, decode_all, evaluating, unlabelled
+from pyro_rationale.prediction.predictor import (
+    DecodeOptions,
+    Mask,
+    batches_of,
+    decode_masks,
+    inclusion_probabilities,
+    padded,
+    predict_from,
+)
 from pyro_rationale.tasks import Numbers
+
+__all__ = ["ModelRationalizer", "Rationalizer", "Scores", "padded"]
 
 Scores = NDArray[np.float64]
 
@@ -56,50 +63,19 @@ class ModelRationalizer:
 
     def marginals(self, documents: Sequence[Document]) -> list[Scores]:
         """P(word is kept | text) under the guide."""
-        found: list[Scores] = [np.zeros(0)] * len(documents)
-        with evaluating(self.fitted):
-            for index, batch in self._batches(documents):
-                means = self.fitted.guide.posterior(batch).mean.to("cpu", torch.float64).numpy()
-                for i, row in zip(index, means, strict=True):
-                    found[i] = row[: len(documents[i].tokens)]
-        return found
+        return inclusion_probabilities(self.fitted, documents, self.batch_size)
 
     def masks(self, documents: Sequence[Document]) -> list[Mask]:
         """The masks of the decode rule."""
-        return decode_all(self.fitted, documents, self.decode, self.batch_size)[0]
+        return decode_masks(self.fitted, documents, self.decode, self.batch_size)
 
     def predict(self, documents: Sequence[Document], masks: Sequence[Sequence[bool]]) -> Numbers:
-        """What the encoder makes of the kept words.
+        """Predictions of the encoder from the kept words.
 
         Raises:
             ValueError: a mask is not as long as its document.
         """
-        values = np.zeros((len(documents), self.fitted.task.width))
-        with evaluating(self.fitted):
-            for index, batch in self._batches(documents):
-                z = padded([masks[i] for i in index], [documents[i] for i in index], batch.tokens)
-                values[index] = self.fitted.task.values(self.fitted.model.predictive(batch, z))
-        return values
+        return predict_from(self.fitted, documents, masks, self.batch_size)
 
     def _batches(self, documents: Sequence[Document]) -> Iterator[tuple[list[int], Batch]]:
-        texts = [unlabelled(document) for document in documents]
-        if not texts:
-            return
-        batches = BucketedBatches(texts, self.fitted.vocabulary, self.spec, self.batch_size)
-        for batch in batches.ordered(self.batch_size):
-            assert batch.index is not None
-            yield batch.index.tolist(), batch.to(self.fitted.device)
-
-
-def padded(masks: Sequence[Sequence[bool]], documents: Sequence[Document], tokens: Tensor) -> Tensor:
-    """Masks as a tensor like `tokens` `(B, T)`, 0 on padding.
-
-    Raises:
-        ValueError: a mask is not as long as its document.
-    """
-    z = torch.zeros(tokens.shape, dtype=torch.get_default_dtype(), device=tokens.device)
-    for row, mask, document in zip(z, masks, documents, strict=True):
-        if len(mask) != len(document.tokens):
-            raise ValueError(f"{document.id}: a mask of {len(mask)} flags for {len(document.tokens)} words")
-        row[: len(mask)] = torch.as_tensor(np.asarray(mask, dtype=float), dtype=z.dtype)
-    return z
+        return batches_of(self.fitted, documents, self.batch_size)

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_rationale.data.document import Document
+from pyro_rationale.evaluation.metrics import every_metric, metric_named
 from pyro_rationale.prediction.text_spans import bracketed, noted, spans
 
 # Foreground and background together, and by value: a theme may give the sixteen named colours any look it likes.
@@ -81,66 +82,18 @@ def legend(gold: bool, inclusion: bool) -> Text:
     return text
 
 
-# (label, format) of the metrics that people read; anything else is printed under its own name.
-LABELS = {
-    "documents": ("documents", "d"),
-    "mse": ("mean squared error", ".4g"),
-    "mse_scaled": ("  on a [0, 1] scale", ".4g"),
-    "noise_floor": ("  the least possible", ".4g"),
-    "mae": ("mean absolute error", ".4g"),
-    "accuracy": ("accuracy", "%"),
-    "log_loss": ("log loss (nats)", ".4g"),
-    "selected": ("words kept", "%"),
-    "span": ("mean run of kept words", ".3g"),
-    "empty": ("documents with none kept", "%"),
-    "gold": ("words in the gold rationale", "%"),
-    "precision": ("precision", "%"),
-    "recall": ("recall", "%"),
-    "f1": ("F1", "%"),
-    "precision_macro": ("precision, mean of documents", "%"),
-    "recall_macro": ("recall, mean of documents", "%"),
-    "f1_macro": ("F1, mean of documents", "%"),
-    "precision_lei": ("precision as in Lei et al.", "%"),
-    "opinion_recall": ("opinion words kept", "%"),
-    "iou_f1": ("IOU F1 (ERASER)", "%"),
-    "token_f1": ("token F1 (ERASER)", "%"),
-    "auprc": ("AUPRC (ERASER)", "%"),
-    "maps": ("annotators per document", ".3g"),
-    "maps_f1_each": ("F1 with single annotators", "%"),
-    "humans_f1_each": ("  an annotator with another", "%"),
-    "left_out_f1_majority": ("F1 with all annotators but one", "%"),
-    "humans_f1_majority": ("  that one with the others", "%"),
-    "comprehensiveness": ("comprehensiveness", ".3f"),
-    "comprehensiveness_random": ("  of random words", ".3f"),
-    "sufficiency": ("sufficiency", ".3f"),
-    "sufficiency_random": ("  of random words", ".3f"),
-    "aopc_comprehensiveness": ("comprehensiveness, AOPC", ".3f"),
-    "aopc_comprehensiveness_random": ("  of random words", ".3f"),
-    "aopc_sufficiency": ("sufficiency, AOPC", ".3f"),
-    "aopc_sufficiency_random": ("  of random words", ".3f"),
-    "judge_mse": ("squared error of the judge", ".4g"),
-    "judge_kept_mse": ("  from kept words alone", ".4g"),
-    "judge_accuracy": ("accuracy of the judge", "%"),
-    "judge_kept_accuracy": ("  from kept words alone", "%"),
-    "lexicon_kept": ("kept words in the lexicon", "%"),
-    "lexicon_base": ("all words in the lexicon", "%"),
-    "lexicon_lift": ("lexicon lift", ".3g"),
-    "elbo": ("ELBO (nats per document)", ".4g"),
-    "expected_cost": ("expected cost of the paper", ".4g"),
-    "kl": ("KL from the prior (nats)", ".4g"),
-    "entropy": ("entropy of the guide (nats)", ".4g"),
-    "elbo_given_target": ("ELBO of the guide that sees the target", ".4g"),
-    "expected_cost_given_target": ("its expected cost of the paper", ".4g"),
-    "kl_given_target": ("its KL from the prior (nats)", ".4g"),
-    "entropy_given_target": ("its entropy (nats)", ".4g"),
-}
+def label_of(name: str) -> str:
+    """A metric's name in tables; its own name if the registry has no label for it."""
+    metric = metric_named(name)
+    return metric.label if metric is not None and metric.label else name
 
 
 def format_value(name: str, value: Any) -> str:
     """A metric as people read it: shares as percentages, other numbers to a few digits."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    style = LABELS.get(name, ("", ".4g"))[1]
+    metric = metric_named(name)
+    style = ".4g" if metric is None else metric.format
     if not isinstance(value, int | float) or isinstance(value, bool):
         return str(value)
     if style == "%":
@@ -171,13 +124,14 @@ def metrics_table(
         table.add_column()
     for aspect in aspects:
         table.add_column(aspect, justify="right")
-    known = [name for name in LABELS if name in metrics]
-    others = [name for name in metrics if name not in LABELS and name != "aspects"]
-    for name in known + others:
+    registered = every_metric()
+    known = [metric.name for metric in registered if metric.label and metric.name in metrics]
+    hidden = {metric.name for metric in registered} | {"aspects"}
+    for name in [*known, *(name for name in metrics if name not in hidden)]:
         cells = [format_value(name, values.get(name)) if name in values else "" for values in aspects.values()]
         if intervals is not None:
             cells.insert(0, format_interval(name, intervals[name]) if name in intervals else "")
-        table.add_row(LABELS.get(name, (name, ""))[0], format_value(name, metrics[name]), *cells)
+        table.add_row(label_of(name), format_value(name, metrics[name]), *cells)
     heading = [] if title is None else [Text(title, style="bold")]
     return Group(*heading, table)
 

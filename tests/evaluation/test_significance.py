@@ -21,7 +21,7 @@ from pyro_rationale.evaluation.metrics import (
     rationale_statistics,
     seeds_test,
 )
-from pyro_rationale.evaluation.metrics.statistic import average, balanced, quotient
+from pyro_rationale.evaluation.statistic import average, balanced, quotient
 from tests.support.marked import bits, document
 
 SKEWED = np.random.default_rng(5).lognormal(sigma=1.2, size=30)

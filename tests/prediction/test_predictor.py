@@ -66,7 +66,13 @@ class FakeModel(nn.Module):
 def fake(kind: str = "regression") -> Any:
     place = torch.device("cpu")
     return SimpleNamespace(
-        spec=SPECS[kind], task=task_of(SPECS[kind]), vocabulary=VOCABULARY, guide=FakeGuide(), model=FakeModel(kind), device=place
+        spec=SPECS[kind],
+        task=task_of(SPECS[kind]),
+        vocabulary=VOCABULARY,
+        guide=FakeGuide(),
+        model=FakeModel(kind),
+        device=place,
+        name="fake",
     )
 
 

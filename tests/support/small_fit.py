@@ -52,7 +52,9 @@ def flags(**options: Any) -> list[str]:
     return [word for pair in pairs for word in pair]
 
 
-def fit_small(folder: Path, progress: Any = None, resume: bool = False, **options: Any) -> tuple[TrainingRun, RunMetrics]:
+def fit_small(
+    folder: Path, progress: Any = None, resume: bool = False, **options: Any
+) -> tuple[TrainingRun, RunMetrics]:
     """Fit from the library's side."""
     return train(small(**options), folder, resume=resume, progress=progress)
 

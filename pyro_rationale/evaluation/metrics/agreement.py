@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.document import agreed
-from pyro_rationale.evaluation.metrics.statistic import (
+from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, numbers
+from pyro_rationale.evaluation.statistic import (
     Flags,
     Masks,
-    Metrics,
     Numbers,
     Statistic,
     Statistics,
     as_flags,
     quotient,
     ratio,
-    values_of,
 )
 
 Maps = NDArray[np.bool_]  # (annotators, words)
@@ -35,7 +34,7 @@ REFERENCES: dict[str, Callable[[Maps], Maps]] = {
 }
 
 
-def agreement_metrics(documents: Sequence[Document], masks: Masks) -> Metrics:
+def agreement_statistics(documents: Sequence[Document], masks: Masks) -> Statistics:
     """Of masks with the maps of several annotators, and of each annotator with the others; empty without maps.
 
     Returns:
@@ -45,11 +44,6 @@ def agreement_metrics(documents: Sequence[Document], masks: Masks) -> Metrics:
         annotator at a time: what to lay beside `humans_f1_*`. `maps_kappa`: Cohen's, of the masks with single maps;
         `humans_kappa`: Fleiss's, of the maps. `maps`: mean number of annotators.
     """
-    return values_of(agreement_statistics(documents, masks))
-
-
-def agreement_statistics(documents: Sequence[Document], masks: Masks) -> Statistics:
-    """The same as statistics over documents; those without several maps add nothing."""
     rows = [(_maps_of(document), as_flags(mask)) for document, mask in zip(documents, masks, strict=True)]
     if not any(maps.size for maps, _ in rows):
         return {}
@@ -118,3 +112,24 @@ def _fleiss(sums: Numbers) -> Numbers:
     share = ratio(marks, judgements)
     chance = share**2 + (1 - share) ** 2
     return ratio(ratio(agreeing, words) - chance, 1 - chance)
+
+
+agreement_metrics = numbers(agreement_statistics)
+
+REGISTERED = MetricFamily(
+    (
+        Metric("maps", "annotators per document", ".3g"),
+        Metric("maps_f1_each", "F1 with single annotators", "%", "higher", tested=True),
+        Metric("humans_f1_each", "  an annotator with another", "%"),
+        Metric("maps_f1_majority", "F1 with the majority of annotators", "%", "higher", tested=True),
+        Metric("left_out_f1_majority", "F1 with all annotators but one", "%", "higher"),
+        Metric("humans_f1_majority", "  that one with the others", "%"),
+        Metric("maps_f1_union", format="%", better="higher"),
+        Metric("left_out_f1_each", format="%", better="higher"),
+        Metric("left_out_f1_union", format="%", better="higher"),
+        Metric("humans_f1_union", format="%"),
+        Metric("maps_kappa", format=".3f", better="higher"),
+        Metric("humans_kappa", format=".3f"),
+    ),
+    lambda inputs: agreement_statistics(inputs.documents, inputs.masks or ()),
+)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.evaluation.metrics.statistic import (
+from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, numbers
+from pyro_rationale.evaluation.statistic import (
     Flags,
     Masks,
-    Metrics,
     Numbers,
     Statistics,
     as_flags,
@@ -25,16 +25,15 @@ from pyro_rationale.evaluation.metrics.statistic import (
     balanced,
     quotient,
     ratio,
-    values_of,
 )
 
 THRESHOLD = 0.5  # of intersection over union, from which a span counts as found
 Span = tuple[int, int]
 
 
-def eraser_metrics(
+def eraser_statistics(
     documents: Sequence[Document], masks: Masks, scores: Sequence[Numbers] | None = None, threshold: float = THRESHOLD
-) -> Metrics:
+) -> Statistics:
     """ERASER's plausibility metrics, over the annotated documents; empty where no document has a gold word.
 
     Args:
@@ -51,13 +50,6 @@ def eraser_metrics(
         under the curve of precision over recall by trapezoids, and `average_precision`: by steps; means over
         documents with gold words, the latter without documents that are gold throughout.
     """
-    return values_of(eraser_statistics(documents, masks, scores, threshold))
-
-
-def eraser_statistics(
-    documents: Sequence[Document], masks: Masks, scores: Sequence[Numbers] | None = None, threshold: float = THRESHOLD
-) -> Statistics:
-    """The same as statistics over documents; those without annotation add nothing."""
     if not any(any(document.gold or ()) for document in documents):
         return {}
     pairs = [
@@ -147,3 +139,20 @@ def areas(gold: Flags, scores: ArrayLike) -> tuple[float, float]:
     precision, recall = np.append(1.0, hits / above), np.append(0.0, hits / gold.sum())
     steps = np.diff(recall)
     return float(steps @ (precision[1:] + precision[:-1]) / 2), float(steps @ precision[1:])
+
+
+eraser_metrics = numbers(eraser_statistics)
+
+REGISTERED = MetricFamily(
+    (
+        Metric("iou_f1", "IOU F1 (ERASER)", "%", "higher", tested=True),
+        Metric("token_f1", "token F1 (ERASER)", "%", "higher"),
+        Metric("auprc", "AUPRC (ERASER)", "%", "higher", tested=True),
+        *(
+            Metric(name, format="%", better="higher")
+            for name in ("iou_precision", "iou_recall", "iou_f1_micro", "token_precision", "token_recall")
+        ),
+        Metric("average_precision", format="%", better="higher"),
+    ),
+    lambda inputs: eraser_statistics(inputs.documents, inputs.masks or (), inputs.scores),
+)

@@ -15,21 +15,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.evaluation.metrics.statistic import (
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.evaluation.metrics._base import Judge, Metric, MetricFamily, MetricInputs, numbers, targets_of
+from pyro_rationale.evaluation.metrics.prediction import Predictions, prediction_statistics
+from pyro_rationale.evaluation.statistic import (
     Flags,
     Masks,
-    Metrics,
     Numbers,
     Statistics,
     as_flags,
     average,
-    values_of,
 )
 from pyro_rationale.tasks import task_of
 
@@ -37,23 +37,14 @@ BINS = (0.01, 0.05, 0.1, 0.2, 0.5)  # shares of the words, ERASER's
 ROUNDING = 1e-9  # .07 * 100 is a little more than 7
 
 
-class Judge(Protocol):
-    """The part of a :class:`pyro_rationale.experiments.baselines.Rationalizer` that is needed."""
-
-    spec: TargetSpec
-
-    def predict(self, documents: Sequence[Document], masks: Masks) -> Numbers:
-        """`(N, W)` in the units of `Predictions.values`, from the kept words alone."""
-
-
-def faithfulness_metrics(
+def faithfulness_statistics(
     judge: Judge,
     documents: Sequence[Document],
     masks: Masks,
     scores: Sequence[Numbers] | None = None,
     bins: Sequence[float] = BINS,
     seed: int = 0,
-) -> Metrics:
+) -> Statistics:
     """Comprehensiveness and sufficiency before a judge, and what random words of the same number get.
 
     Args:
@@ -70,18 +61,6 @@ def faithfulness_metrics(
         after each document's flags (or scores) were shuffled among its words. `comprehensiveness_at_5` and so on: of
         the top-ranked words of one bin, in per cent.
     """
-    return values_of(faithfulness_statistics(judge, documents, masks, scores, bins, seed))
-
-
-def faithfulness_statistics(
-    judge: Judge,
-    documents: Sequence[Document],
-    masks: Masks,
-    scores: Sequence[Numbers] | None = None,
-    bins: Sequence[float] = BINS,
-    seed: int = 0,
-) -> Statistics:
-    """The same as statistics over documents."""
     marks = [as_flags(mask) for mask in masks]
     ranks = None if scores is None else [np.asarray(row, dtype=float) for row in scores]
     rng = np.random.default_rng(seed)
@@ -120,3 +99,48 @@ def top(scores: ArrayLike, share: float) -> Flags:
     mask = np.zeros(len(scores), dtype=bool)
     mask[np.argsort(-scores, kind="stable")[: math.ceil(share * len(scores) - ROUNDING)]] = True
     return mask
+
+
+def judge_statistics(judge: Judge, documents: Sequence[Document], masks: Masks) -> Statistics:
+    """Errors of the judge itself: `judge_mse` and so on from whole texts, `judge_kept_mse` and so on from kept words.
+
+    A judge that cannot predict from whole texts proves nothing by what it makes of their parts.
+    """
+    found: Statistics = {}
+    targets = targets_of(documents, judge.spec)
+    whole = [[True] * len(document.tokens) for document in documents]
+    for kind, marks in (("judge", whole), ("judge_kept", masks)):
+        predictions = Predictions(judge.predict(documents, marks), targets)
+        errors = prediction_statistics(judge.spec, predictions)
+        found |= {f"{kind}_{name}": statistic for name, statistic in errors.items()}
+    return found
+
+
+def _compute(inputs: MetricInputs) -> Statistics:
+    assert inputs.judge is not None
+    assert inputs.masks is not None
+    found = faithfulness_statistics(inputs.judge, inputs.documents, inputs.masks, inputs.scores, seed=inputs.seed)
+    return found | judge_statistics(inputs.judge, inputs.documents, inputs.masks)
+
+
+def _both(name: str, label: str, better: Literal["higher", "lower"]) -> tuple[Metric, Metric]:
+    """A metric, and what random words get."""
+    return Metric(name, label, ".3f", better, tested=True), Metric(f"{name}_random", "  of random words", ".3f")
+
+
+faithfulness_metrics = numbers(faithfulness_statistics)
+
+REGISTERED = MetricFamily(
+    (
+        *_both("comprehensiveness", "comprehensiveness", "higher"),
+        *_both("sufficiency", "sufficiency", "lower"),
+        *_both("aopc_comprehensiveness", "comprehensiveness, AOPC", "higher"),
+        *_both("aopc_sufficiency", "sufficiency, AOPC", "lower"),
+        Metric("judge_mse", "squared error of the judge", ".4g", "lower"),
+        Metric("judge_kept_mse", "  from kept words alone", ".4g", "lower", tested=True),
+        Metric("judge_accuracy", "accuracy of the judge", "%", "higher"),
+        Metric("judge_kept_accuracy", "  from kept words alone", "%", "higher", tested=True),
+    ),
+    _compute,
+    needs=("masks", "judge"),
+)

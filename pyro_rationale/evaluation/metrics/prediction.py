@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.evaluation.metrics.statistic import (
+from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, MetricInputs
+from pyro_rationale.evaluation.statistic import (
     Flags,
     Metrics,
     Numbers,
@@ -52,7 +55,7 @@ def prediction_metrics(spec: TargetSpec, predictions: Predictions) -> Metrics:
 
 
 def prediction_statistics(spec: TargetSpec, predictions: Predictions, columns: slice = EVERY) -> Statistics:
-    """The same as statistics over documents, of all targets together or of those in some columns.
+    """Errors of the predictions as statistics over documents, of all targets together or of those in some columns.
 
     Unknown targets add nothing to a document's sums; a prediction of NaN shows, by making the figure NaN.
     """
@@ -67,3 +70,26 @@ def prediction_statistics(spec: TargetSpec, predictions: Predictions, columns: s
 def _mean(values: Numbers | Flags, known: Flags) -> Statistic:
     """Over known targets `(N, D)`, however many of them a document has."""
     return quotient(np.where(known, values, 0.0).sum(1), known.sum(1))
+
+
+def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
+    assert inputs.values is not None
+    predictions = Predictions(inputs.values, inputs.targets)
+    statistics = prediction_statistics(inputs.spec, predictions)
+    by_target = prediction_metrics(inputs.spec, predictions).get("aspects")
+    return statistics if by_target is None else {**statistics, "aspects": by_target}
+
+
+REGISTERED = MetricFamily(
+    (
+        Metric("documents", "documents", "d"),
+        Metric("mse", "mean squared error", ".4g", "lower", tested=True),
+        Metric("mse_scaled", "  on a [0, 1] scale", ".4g", "lower"),
+        Metric("noise_floor", "  the least possible", ".4g"),
+        Metric("mae", "mean absolute error", ".4g", "lower", tested=True),
+        Metric("accuracy", "accuracy", "%", "higher", tested=True),
+        Metric("log_loss", "log loss (nats)", ".4g", "lower", tested=True),
+    ),
+    _compute,
+    needs=("values",),
+)

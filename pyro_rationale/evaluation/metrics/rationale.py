@@ -1,4 +1,4 @@
-"""How far masks agree with the annotated rationale, word by word."""
+"""Agreement of masks with the annotated rationale, word by word."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.evaluation.metrics.statistic import (
+from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, numbers
+from pyro_rationale.evaluation.statistic import (
     Masks,
-    Metrics,
     Statistics,
     as_flags,
     average,
     quotient,
     ratio,
-    values_of,
 )
 
 
-def rationale_metrics(documents: Sequence[Document], masks: Masks) -> Metrics:
+def rationale_statistics(documents: Sequence[Document], masks: Masks) -> Statistics:
     """Agreement with the annotated rationales, over the documents that have one; empty where none has.
 
     Returns:
@@ -28,11 +27,6 @@ def rationale_metrics(documents: Sequence[Document], masks: Masks) -> Metrics:
         that keep something, as the paper's authors compute it (Lei et al. 2016): it forgives empty masks.
         `gold`: the gold share of words. `opinion_recall`: share of opinion words kept, where they are known.
     """
-    return values_of(rationale_statistics(documents, masks))
-
-
-def rationale_statistics(documents: Sequence[Document], masks: Masks) -> Statistics:
-    """The same as statistics over documents; those without annotation add nothing."""
     rows = [_counts(document, mask) for document, mask in zip(documents, masks, strict=True)]
     hits, kept, gold, words = np.array(rows, dtype=float).reshape(-1, 4).T
     if not gold.any():
@@ -50,13 +44,8 @@ def rationale_statistics(documents: Sequence[Document], masks: Masks) -> Statist
     } | opinion_statistics(documents, masks)
 
 
-def opinion_metrics(documents: Sequence[Document], masks: Masks) -> Metrics:
-    """`opinion_recall`, the share of the words that carry the rating which are kept; empty where unknown."""
-    return values_of(opinion_statistics(documents, masks))
-
-
 def opinion_statistics(documents: Sequence[Document], masks: Masks) -> Statistics:
-    """The same as statistics over documents."""
+    """`opinion_recall`, the share of the words that carry the rating which are kept; empty where unknown."""
     pairs = [(as_flags(d.opinion), as_flags(mask)) for d, mask in zip(documents, masks, strict=True)]
     total = [opinion.sum() for opinion, _ in pairs]
     hits = [(opinion & mask).sum() if opinion.size else 0 for opinion, mask in pairs]
@@ -69,3 +58,22 @@ def _counts(document: Document, mask: Sequence[bool]) -> tuple[int, int, int, in
         return 0, 0, 0, 0
     gold, kept = as_flags(document.gold), as_flags(mask)
     return int((gold & kept).sum()), int(kept.sum()), int(gold.sum()), kept.size
+
+
+rationale_metrics = numbers(rationale_statistics)
+opinion_metrics = numbers(opinion_statistics)
+
+REGISTERED = MetricFamily(
+    (
+        Metric("gold", "words in the gold rationale", "%"),
+        Metric("precision", "precision", "%", "higher", tested=True),
+        Metric("recall", "recall", "%", "higher", tested=True),
+        Metric("f1", "F1", "%", "higher", tested=True),
+        Metric("precision_macro", "precision, mean of documents", "%", "higher"),
+        Metric("recall_macro", "recall, mean of documents", "%", "higher"),
+        Metric("f1_macro", "F1, mean of documents", "%", "higher", tested=True),
+        Metric("precision_lei", "precision as in Lei et al.", "%", "higher"),
+        Metric("opinion_recall", "opinion words kept", "%", "higher", tested=True),
+    ),
+    lambda inputs: rationale_statistics(inputs.documents, inputs.masks or ()),
+)

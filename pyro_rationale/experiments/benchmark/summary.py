@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyro_rationale.errors import RunError
-from pyro_rationale.evaluation.metrics.statistic import Statistic, quotient
 from pyro_rationale.evaluation.significance import added, holm, paired_test, seeds_test
+from pyro_rationale.evaluation.statistic import Statistic, quotient
 from pyro_rationale.experiments.benchmark.runner import VIEWS, GridRunner
 from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Rate
 from pyro_rationale.tasks import TASKS

@@ -10,13 +10,10 @@ import numpy as np
 from pyro_rationale import __version__
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.evaluation.evaluate import targets_of
+from pyro_rationale.evaluation.evaluate import compute
 from pyro_rationale.evaluation.metrics import (
+    MetricInputs,
     Metrics,
-    Predictions,
-    prediction_metrics,
-    rationale_metrics,
-    selection_metrics,
 )
 from pyro_rationale.reporting.console import format_value
 from pyro_rationale.reporting.html.charts import (
@@ -116,23 +113,21 @@ def facts_of(
 
 
 def measure(documents: Sequence[Reading], spec: TargetSpec) -> Metrics:
-    """The keys of :mod:`pyro_rationale.evaluation.metrics` for the listed rationales, and `covered`: the share of true
-    ratings inside their intervals, where there are intervals."""
+    """Metrics of the listed rationales, with `covered`: the share of true ratings inside their intervals."""
     texts, masks = [read.document for read in documents], [read.kept for read in documents]
-    truth = targets_of(texts, spec)
-    metrics: Metrics = {"documents": len(texts)}
-    if len(texts):
-        expected = np.array([read.expected for read in documents])
-        metrics |= prediction_metrics(spec, Predictions(expected, truth))
-    metrics |= selection_metrics(masks) | rationale_metrics(texts, masks)
-    intervals = [read.interval for read in documents if read.interval is not None]
-    if texts and len(intervals) == len(texts):
-        ends = np.array(intervals, dtype=float)
-        known = ~np.isnan(truth)
-        inside = (ends[..., 0] <= truth) & (truth <= ends[..., 1])
-        if known.any():
-            metrics["covered"] = float(inside[known].mean())
-    return metrics
+    if not texts:
+        return compute(MetricInputs(texts, spec, masks)).metrics
+    ends = [read.interval for read in documents if read.interval is not None]
+    return compute(
+        MetricInputs(
+            texts,
+            spec,
+            masks,
+            values=np.array([read.expected for read in documents]),
+            scores=[np.array(read.inclusion) for read in documents],
+            intervals=np.array(ends, dtype=float) if len(ends) == len(texts) else None,
+        )
+    ).metrics
 
 
 def tiles_of(metrics: Mapping[str, Any], interval: float, noise_floor: float | None = None) -> tuple[Tile, ...]:

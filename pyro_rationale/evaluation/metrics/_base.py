@@ -1,0 +1,113 @@
+"""Metrics as the registry knows them, and the inputs that they are computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol
+
+from pyro_rationale.data.cache.dataset import target_rows
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.evaluation.statistic import Masks, Metrics, Numbers, Statistics, values_of
+
+if TYPE_CHECKING:
+    from pyro_rationale.fitted import FittedModel
+
+P = ParamSpec("P")
+
+
+class Judge(Protocol):
+    """The part of a :class:`~pyro_rationale.prediction.rationalizer.Rationalizer` that faithfulness needs."""
+
+    spec: TargetSpec
+
+    def predict(self, documents: Sequence[Document], masks: Masks) -> Numbers:
+        """`(N, W)` in the units of `Predictions.values`, from the kept words alone."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of an evaluation, as tables and tests present it.
+
+    Attributes:
+        name: key in JSON files.
+        label: text in tables; empty for a metric that only JSON files hold.
+        format: `%` for shares, else a format specification.
+        better: which direction is better; empty if neither is.
+        tested: whether the significance test of two runs includes it. Metrics that ask the same question in other
+            words are left out: each one more costs the others some power.
+    """
+
+    name: str
+    label: str = ""
+    format: str = ".4g"
+    better: Literal["higher", "lower", ""] = ""
+    tested: bool = False
+
+
+@dataclass(frozen=True)
+class MetricInputs:
+    """Rationales and predictions of `N` documents, in their order; a family whose needs are `None` is left out.
+
+    Attributes:
+        documents: with targets (NaN where unknown), gold rationales and annotators' maps where there are any.
+        spec: what is predicted.
+        masks: the rationales, one flag per word.
+        values: predictions `(N, W)` in the units of :attr:`Predictions.values`.
+        scores: by which words are ranked, a number per word.
+        intervals: `(N, D, 2)` around each rating.
+        judge: predicts from parts of the texts.
+        lexicon: words whose share among the kept ones is counted.
+        fitted: the model whose objective is evaluated.
+        batch_size: documents at once.
+        seed: of random words for comparison, and of draws.
+    """
+
+    documents: Sequence[Document]
+    spec: TargetSpec
+    masks: Masks | None = None
+    values: Numbers | None = None
+    scores: Sequence[Numbers] | None = None
+    intervals: Numbers | None = None
+    judge: Judge | None = None
+    lexicon: Container[str] | None = None
+    fitted: FittedModel | None = None
+    batch_size: int = 64
+    seed: int = 0
+
+    @cached_property
+    def targets(self) -> Numbers:
+        """True targets `(N, D)` in the user's units (class indices for classes); NaN where a document has none."""
+        return targets_of(self.documents, self.spec)
+
+
+@dataclass(frozen=True)
+class MetricFamily:
+    """Metrics that are computed together: what a module of this folder, or an entry point, registers.
+
+    Attributes:
+        metrics: in the order of tables.
+        compute: from the inputs to values by name: a :class:`~pyro_rationale.evaluation.statistic.Statistic` where the
+            metric is a function of sums over documents, which intervals and tests need; else anything that JSON holds.
+        needs: fields of :class:`MetricInputs` that must not be `None`.
+    """
+
+    metrics: tuple[Metric, ...]
+    compute: Callable[[MetricInputs], Mapping[str, Any]]
+    needs: tuple[str, ...] = ("masks",)
+
+
+def targets_of(documents: Sequence[Document], spec: TargetSpec) -> Numbers:
+    """True targets `(N, D)` in the user's units (class indices for classes); NaN where a document has none."""
+    return target_rows(documents, len(spec.names))
+
+
+def numbers(statistics: Callable[P, Statistics]) -> Callable[P, Metrics]:
+    """A function of the same arguments that returns numbers instead of statistics."""
+
+    @wraps(statistics)
+    def metrics(*args: P.args, **kwargs: P.kwargs) -> Metrics:
+        return values_of(statistics(*args, **kwargs))
+
+    return metrics
