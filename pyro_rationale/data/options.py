@@ -24,7 +24,7 @@ class DataOptions:
     )
     text_column: str | None = option(None, "column with the text (CSV, TSV, JSONL, Parquet)", common=True)
     target_column: tuple[str, ...] = option((), "column to predict; repeat it for several aspects", common=True)
-    task: str = option("auto", "what the target is", choices=("auto", *TASKS))
+    task: str = option("auto", "what the target is", choices=TASKS, also=("auto",))
     target_range: tuple[float, float] | None = option(None, "lowest and highest rating; else read off the data")
     skip_bad_rows: bool = option(False, "leave unusable rows out, and say how many, instead of stopping")
     drop_leaks: bool = option(False, "leave training texts out that stand, or nearly stand, in dev or test too")

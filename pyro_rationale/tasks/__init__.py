@@ -16,6 +16,7 @@ from pyro_rationale.tasks._spec import TargetSpec
 if TYPE_CHECKING:
     from pyro_rationale.tasks._base import Numbers, Task
     from pyro_rationale.tasks._likelihood import Likelihood
+    from pyro_rationale.tasks._mixture import Mixture
     from pyro_rationale.tasks.binary import BernoulliLikelihood, BinaryTask
     from pyro_rationale.tasks.multiclass import CategoricalLikelihood, MulticlassTask
     from pyro_rationale.tasks.regression import NormalLikelihood, RegressionTask
@@ -27,6 +28,7 @@ _MODULES = {
     "BinaryTask": "binary",
     "CategoricalLikelihood": "multiclass",
     "Likelihood": "_likelihood",
+    "Mixture": "_mixture",
     "MulticlassTask": "multiclass",
     "NormalLikelihood": "regression",
     "Numbers": "_base",
@@ -40,6 +42,7 @@ __all__ = [
     "BinaryTask",
     "CategoricalLikelihood",
     "Likelihood",
+    "Mixture",
     "MulticlassTask",
     "NormalLikelihood",
     "Numbers",

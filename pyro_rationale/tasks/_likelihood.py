@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 
 import pyro.distributions as dist
-import torch
 from torch import Tensor, nn
 
 
@@ -61,25 +61,24 @@ class Likelihood(nn.Module, ABC):
         return None
 
     def fit_noise(self, loss: float) -> None:
-        """Set the noise to the one under which targets with this mean loss are most probable."""
+        """Set the noise to that under which targets with this mean loss are most probable."""
 
     def best_log_likelihood(self, loss: float, known: float) -> float | None:
-        """Log probability, in nats, of targets with this loss in total under the noise that fits it best.
+        """Log probability, in nats, of targets with this loss under the noise that fits it best.
 
         Args:
-            loss: of a document.
-            known: number of targets with this loss.
+            loss: of a document, in total.
+            known: number of its targets.
 
         Returns:
             `None` for a likelihood without noise.
         """
-        return None
+        if self.noise is None:
+            return None
+        fitted = copy.deepcopy(self)
+        fitted.fit_noise(loss / known)
+        return -known * fitted.log_normalizer() - fitted.gain(1.0) * loss
 
     def powered(self, outputs: Tensor, kappa: float) -> dist.TorchDistribution:
         """p(y | x, z)^kappa as a distribution, where there is one (`has_powers`, or kappa = 1)."""
         return self(outputs)
-
-
-def known_loss(losses: Tensor, targets: Tensor) -> Tensor:
-    """Losses with those of unknown targets set to 0."""
-    return torch.where(targets.isnan(), 0.0, losses)

@@ -16,7 +16,7 @@ from pyro_rationale.errors import DataError, shown
 from pyro_rationale.tasks._base import Labels, Numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, are_zero_or_one, label_of, labels_of
 from pyro_rationale.tasks._classes import ClassTask, log_loss
-from pyro_rationale.tasks._likelihood import Likelihood, known_loss
+from pyro_rationale.tasks._likelihood import Likelihood
 
 
 class BernoulliLikelihood(Likelihood):
@@ -36,7 +36,7 @@ class BernoulliLikelihood(Likelihood):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy of each label in nats, `(*s, B, D)`."""
-        return known_loss(F.softplus(outputs, threshold=40.0) - targets * outputs, targets)
+        return torch.where(targets.isnan(), 0.0, F.softplus(outputs, threshold=40.0) - targets * outputs)
 
     def reported_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy by the distribution's own formula, which rounds differently, `(*s, B, 1)`."""

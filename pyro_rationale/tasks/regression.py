@@ -15,7 +15,7 @@ from torch import Tensor
 from pyro_rationale.errors import ConfigError, DataError, shown
 from pyro_rationale.tasks._base import Labels, Numbers, Task, to_numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, are_zero_or_one, number_of
-from pyro_rationale.tasks._likelihood import Likelihood, known_loss
+from pyro_rationale.tasks._likelihood import Likelihood
 from pyro_rationale.tasks._spec import TargetSpec
 
 SMALLEST_VARIANCE = 1e-8
@@ -47,7 +47,7 @@ class NormalLikelihood(Likelihood):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Squared error of each aspect, `(*s, B, D)`."""
-        return known_loss((outputs - targets).square(), targets)
+        return torch.where(targets.isnan(), 0.0, (outputs - targets).square())
 
     def gain(self, kappa: float) -> float:
         """Nats per unit of squared error: kappa / (2 sigma^2)."""
@@ -133,7 +133,7 @@ class RegressionTask(Task):
 
     def baseline_loss(self, targets: Tensor) -> Tensor:
         """Variance of the scaled ratings."""
-        scaled = self._scaled(targets)
+        scaled = self.scaled(targets)
         return (scaled - scaled.nanmean(0)).square().nanmean(0)
 
     def make_likelihood(self, baseline_loss: float = 1.0) -> Likelihood:
@@ -142,7 +142,7 @@ class RegressionTask(Task):
 
     def initial_outputs(self, targets: Tensor) -> list[float]:
         """Mean of the scaled ratings."""
-        means: list[float] = self._scaled(targets).nanmean(0).tolist()
+        means: list[float] = self.scaled(targets).nanmean(0).tolist()
         return means
 
     def values(self, distribution: dist.TorchDistribution) -> Numbers:
@@ -240,7 +240,8 @@ class RegressionTask(Task):
     def _sizes(self) -> Numbers:
         return np.array([high - low for low, high in self.spec.ranges])
 
-    def _scaled(self, ratings: Tensor) -> Tensor:
+    def scaled(self, ratings: Tensor) -> Tensor:
+        """Ratings `(N, D)` in [0, 1]."""
         low, high = torch.tensor(self.spec.ranges, dtype=torch.float64).unbind(-1)
         return (ratings - low) / (high - low)
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from pyro_rationale.__main__ import load
 from pyro_rationale.data import CORPORA
 from pyro_rationale.guides import GUIDES
+from pyro_rationale.registry import Registry
+from pyro_rationale.tasks import TASKS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
@@ -25,12 +28,11 @@ COMMANDS = sorted({(name, *found) for name, text in WHOLE.items() for found in C
 @pytest.fixture
 def registries() -> Iterator[None]:
     """Whatever a page registers is forgotten after it."""
-    guides, corpora = set(GUIDES), set(CORPORA)
+    known: list[tuple[Registry[Any], set[str]]] = [(registry, set(registry)) for registry in (GUIDES, CORPORA, TASKS)]
     yield
-    for name in set(GUIDES) - guides:
-        del GUIDES[name]
-    for name in set(CORPORA) - corpora:
-        del CORPORA[name]
+    for registry, names in known:
+        for name in set(registry) - names:
+            del registry[name]
 
 
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python" in text])
@@ -43,7 +45,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page: str, capsys: pytest.
 
 def test_examples_of_extensions_are_short() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGES["extending.md"], flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     assert max(len(block.splitlines()) for block in blocks) < 40
 
 
