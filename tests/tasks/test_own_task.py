@@ -1,4 +1,4 @@
-"""The task of docs/extending.md, registered by a user: fitted, resumed, evaluated, explained, inspected and compared."""
+"""The task of docs/extending.md, as a user registers it: fitted, evaluated, explained, inspected and compared."""
 
 from __future__ import annotations
 
