@@ -35,8 +35,7 @@ from pyro_rationale.data.document import make_document
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
-from pyro_rationale.sklearn import RationaleClassifier, RationaleRegressor
-from pyro_rationale.sklearn.base import OMITTED, OWN, RENAMED
+from pyro_rationale.sklearn import OMITTED, OWN, RENAMED, RationaleClassifier, RationaleRegressor
 from tests.support.number_texts import NumberClassifier, NumberRegressor
 
 TINY: dict[str, Any] = {
@@ -125,9 +124,9 @@ def test_parameters_reach_the_fit() -> None:
     ("options", "message"),
     [
         ({"hidden": 0}, "^hidden: expected a number above 0, got 0$"),
-        ({"hidden": 6.5}, "^hidden: expected int, got 6.5$"),
-        ({"hidden": True}, "^hidden: expected int, got True$"),
-        ({"rate": "much"}, "^rate: expected float, got 'much'$"),
+        ({"hidden": 6.5}, "^hidden: expected a whole number, got 6.5$"),
+        ({"hidden": True}, "^hidden: expected a whole number, got True$"),
+        ({"rate": "much"}, "^rate: expected a number, got 'much'$"),
         ({"guide": "oracle"}, "^guide: expected one of independent, .*got 'oracle'$"),
         ({"encoder": "gru"}, "^encoder: expected one of lstm"),
         ({"learning_rate": -1.0}, "^learning_rate: expected a number above 0"),

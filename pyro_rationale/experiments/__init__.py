@@ -1,0 +1,1 @@
+"""Comparisons over many fits: baselines, benchmark grids, studies of the inference."""

@@ -1,0 +1,530 @@
+"""Rationale models behind scikit-learn's interface: texts in, predictions, intervals and rationales out.
+
+    model = RationaleRegressor(rate=0.1).fit(texts, ratings)
+    model.predict(more)
+    model.explain(more)[0].spans
+
+The trainer is that of `python -m pyro_rationale.fit`, and so are the parameters: every flag of the model and of
+training, by its name and with its default, but for `--seed`, which is `random_state` here. Needs the extra `sklearn`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import threading
+import typing
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import Field, dataclass, fields
+from numbers import Integral
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+except ModuleNotFoundError:
+    raise ImportError("pyro_rationale.sklearn needs scikit-learn: pip install 'pyro_rationale[sklearn]'") from None
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import r2_score
+from sklearn.utils import Tags, check_random_state, column_or_1d, metadata_routing
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
+
+from pyro_rationale.config import Config, ModelOptions, TrainOptions
+from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
+from pyro_rationale.data.document import make_document
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.splits import three_way_split
+from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.errors import ConfigError, RationaleError, TrainingError
+from pyro_rationale.options import check_fields, decode, option
+from pyro_rationale.prediction.explanation import Explanation, Explanations
+from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, Reading, decode_all, read
+from pyro_rationale.tasks import Numbers
+from pyro_rationale.training.fit import fit_run
+from pyro_rationale.training.run_folder import check_free, start_run
+
+__all__ = ["RationaleClassifier", "RationaleRegressor"]
+
+RENAMED = {"seed": "random_state"}
+OMITTED = ("condition_on_target",)  # what it adds (evidence of labelled texts) has no place in this interface
+OWN = ("max_words", "target_range", "validation_fraction", "random_state")
+FROM_MEMORY = "texts"  # stands for `--data` in the configuration
+
+# Torch's generators and its number of threads are the process's: fits in several threads take turns.
+TURN = threading.RLock()
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """Parameters that are no flag of a fit."""
+
+    validation_fraction: float = option(0.1, "share of the texts for early stopping", above=0, below=1,
+                                        expected="a share between 0 and 1")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+def _options_of(kind: type[Any]) -> Iterator[Field[Any]]:
+    """The fields that are parameters."""
+    return (item for item in fields(kind) if item.name not in RENAMED and item.name not in OMITTED)
+
+
+def _signature() -> inspect.Signature:
+    """Signature of the estimators: every option of model and training, and their own parameters."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(item.name, keyword, default=item.default, annotation=typing.get_type_hints(kind)[item.name])
+        for kind in (ModelOptions, TrainOptions, DataOptions, SplitOptions)
+        for item in _options_of(kind)
+        if kind is not DataOptions or item.name in OWN
+    ]
+    return inspect.Signature([
+        inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),
+        *options,
+        inspect.Parameter("random_state", keyword, default=TrainOptions().seed, annotation=Any),
+    ])
+
+
+class RationaleEstimator(BaseEstimator):
+    """Base of regressor and classifier: parameters, the fit, the predictions."""
+
+    # Like scikit-learn's own vectorisers of texts: the texts are no metadata to be routed.
+    __metadata_request__fit: typing.ClassVar = {"texts": metadata_routing.UNUSED}
+    __metadata_request__predict: typing.ClassVar = {"texts": metadata_routing.UNUSED}
+    __metadata_request__score: typing.ClassVar = {"texts": metadata_routing.UNUSED}
+
+    def __init__(self, **parameters: Any) -> None:
+        bound = self.__signature.bind(self, **parameters)
+        bound.apply_defaults()
+        for name in self._get_param_names():
+            setattr(self, name, bound.arguments[name])
+
+    __init__.__signature__ = __signature = _signature()  # type: ignore[attr-defined]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+    # Fitting.
+
+    def _fit(self, documents: list[Document], spec: TargetSpec, labels: Sequence[int] | None) -> None:
+        config = self._config()
+        with naming_parameters(), own_torch():
+            corpus = self._split(documents, spec, labels, config)
+            with TemporaryDirectory(prefix="pyro-rationale-") as folder:
+                fit = fit_run(config, Path(folder) / "fit", corpus=corpus)
+        self.fitted_, self.history_, self.n_iter_ = fit.fitted, fit.history, len(fit.history)
+        if not fit.selection.best:
+            event = f" (the last: {fit.history[-1].event})" if fit.history[-1].event else ""
+            message = f"no epoch came down to the share of words asked for{event}; raise steps, or lower anneal"
+            warnings.warn(message, ConvergenceWarning, stacklevel=3)
+
+    def _config(self) -> Config:
+        """The parameters as a configuration.
+
+        Raises:
+            ValueError: one has no such value.
+        """
+        with naming_parameters():
+            data = decode(DataOptions, {"data": FROM_MEMORY, "max_words": self.max_words})
+            decode(SplitOptions, {"validation_fraction": self.validation_fraction})
+            seed = self.random_state
+            if not isinstance(seed, Integral) or isinstance(seed, bool):
+                seed = check_random_state(seed).randint(2**31 - 1)
+            model, train = (
+                {item.name: getattr(self, item.name) for item in _options_of(kind)}
+                for kind in (ModelOptions, TrainOptions)
+            )
+            return Config(data, decode(ModelOptions, model), decode(TrainOptions, {**train, "seed": int(seed)}))
+
+    def _documents(self, texts: Any, targets: Sequence[tuple[float, ...]], most: int) -> list[Document]:
+        checked = check_texts(texts)
+        return [make_document(f"text {i}", checked[i], row, most) for i, row in enumerate(targets)]
+
+    def _split(
+        self, documents: list[Document], spec: TargetSpec, labels: Sequence[int] | None, config: Config
+    ) -> Corpus:
+        """Training and validation texts: copies of a text stay together, classes keep their shares."""
+        if not len(Vocabulary.build(documents, config.model.min_count)) > len(Vocabulary(())):
+            raise ValueError(
+                f"empty vocabulary: no word occurs min_count={config.model.min_count} times in the texts"
+            )
+        share = float(self.validation_fraction)
+        copies = [document.text for document in documents]
+        train, dev, _ = three_way_split(documents, config.seed, copies, labels, (1.0 - share, share, 0.0))
+        if not dev:
+            warnings.warn(
+                f"validation_fraction={share:g} of {len(documents)} texts is none: they are judged by what they were "
+                "fitted to",
+                stacklevel=4,
+            )
+        for i, name in enumerate(spec.names):
+            if np.isnan([document.targets[i] for document in train]).all():
+                raise ValueError(f"target {name!r} has no value among the training texts; leave it out of y")
+        return Corpus(FROM_MEMORY, spec, train, dev or train, ())
+
+    # Reading.
+
+    def _unlabelled(self, texts: Any) -> list[Document]:
+        check_is_fitted(self, "fitted_")
+        checked = check_texts(texts)
+        return self._documents(checked, [()] * len(checked), self.fitted_.config.data.max_words)
+
+    def _values(self, texts: Any) -> Numbers:
+        """`(N, W)` as `Reading.values`, from the most probable rationales."""
+        documents = self._unlabelled(texts)
+        with TURN:
+            return self.fitted_.task.clip(decode_all(self.fitted_, documents, DecodeOptions())[1])
+
+    def _readings(self, texts: Any, level: float, samples: int, alternatives: int) -> list[Reading]:
+        documents = self._unlabelled(texts)
+        with naming_parameters(), TURN:
+            values = {"samples": samples, "alternatives": alternatives, "level": level}
+            options = decode(PredictOptions, {"seed": self.fitted_.config.seed, **values})
+            return list(read(self.fitted_, documents, options))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted model as a run folder, for `python -m pyro_rationale.explain --run FOLDER`.
+
+        Raises:
+            ValueError: the folder holds files already.
+        """
+        check_is_fitted(self, "fitted_")
+        folder = Path(folder)
+        with naming_parameters():
+            check_free(folder)
+            start_run(folder, self.fitted_.config, self.fitted_.spec, self.fitted_.vocabulary)
+            self.fitted_.save(folder)
+
+
+class RationaleRegressor(RegressorMixin, RationaleEstimator):
+    """Predicts one or several ratings of a text from a few of its words.
+
+    Args:
+        rate: share of words kept.
+        steps, anneal: length of training, and the part of it in which the share of words comes down to `rate`.
+        max_words: texts are cut after so many words.
+        target_range: lowest and highest rating; else each target's own. Predictions and intervals end there.
+        validation_fraction: share of the texts that early stopping and the noise (for intervals) are judged by.
+        random_state: a number fixes the result, bit for bit on the CPU; also a `numpy.random.RandomState`, or `None`
+            for another result each time.
+        others: the flags of `python -m pyro_rationale.fit` (see its `--help`).
+
+    Attributes:
+        fitted_: :class:`pyro_rationale.fitted.FittedModel`, the Pyro model and its guide.
+        history_: one :class:`pyro_rationale.training.history.EpochRecord` per epoch.
+        n_iter_: epochs.
+        n_outputs_: targets, `D`.
+    """
+
+    def fit(self, texts: Any, y: Any) -> RationaleRegressor:
+        """Fit to `N` texts and their ratings.
+
+        Args:
+            texts: list, array or series of strings.
+            y: `(N,)`, or `(N, D)` where NaN stands for "not rated".
+
+        Raises:
+            ValueError: unusable texts, ratings or parameters.
+            TrainingError: the loss is not finite.
+        """
+        checked, ratings = check_texts(texts, least=2), self._ratings(y)
+        check_consistent_length(checked, ratings)
+        config = self._config()
+        self._one_dimensional = ratings.ndim == 1
+        ratings = ratings.reshape(len(ratings), -1)
+        names = names_of(y, ratings.shape[1])
+        spec = TargetSpec("regression", names, ranges=self._ranges(ratings, names))
+        rows = [tuple(row) for row in ratings.tolist()]
+        self._fit(self._documents(checked, rows, config.data.max_words), spec, None)
+        self.n_outputs_ = len(names)
+        return self
+
+    def predict(self, texts: Any) -> Numbers:
+        """Ratings within their scale, `(N,)` or `(N, D)` as `y` was, from the most probable rationales."""
+        return self._shaped(self._values(texts))
+
+    def predict_interval(self, texts: Any, level: float = 0.9, samples: int = 100) -> Numbers:
+        """Central intervals of probability `level`: disagreement between rationales and noise together.
+
+        A prediction rests on one rationale, its interval on all that are probable. Where many others say something
+        else, a prediction can lie outside.
+
+        Args:
+            texts: `N` strings.
+            level: between 0 and 1.
+            samples: rationales drawn per text.
+
+        Returns:
+            Low and high end, `(N, 2)`, or `(N, D, 2)` if `y` had two dimensions.
+        """
+        readings = self._readings(texts, level, samples, 0)
+        return self._shaped(np.array([reading.interval for reading in readings], dtype=float))
+
+    def explain(self, texts: Any, level: float = 0.9, samples: int = 100, alternatives: int = 3) -> Explanations:
+        """Predictions with their rationales, one per text; a notebook shows them as marked texts.
+
+        Args:
+            texts: strings.
+            level: of the intervals.
+            samples: rationales drawn per text.
+            alternatives: rationales listed per text, the most probable one included.
+        """
+        readings = self._readings(texts, level, samples, alternatives)
+        names, single = self.fitted_.spec.names, self._one_dimensional
+
+        def predicted(values: Sequence[float]) -> Any:
+            return values[0] if single else tuple(values)
+
+        return Explanations(Explanation.of(r, predicted, names, level, single=single) for r in readings)
+
+    def score(self, texts: Any, y: Any, sample_weight: Any = None) -> float:
+        """R squared; of several targets the mean of each one's, over the texts that have it."""
+        predicted, true = self.predict(texts), self._ratings(y)
+        check_consistent_length(predicted, true, sample_weight)
+        if predicted.shape != true.shape:
+            raise ValueError(f"y has shape {true.shape}, and the predictions {predicted.shape}")
+        predicted, true = predicted.reshape(len(true), -1), true.reshape(len(true), -1)
+        scores = []
+        for one, other in zip(true.T, predicted.T, strict=True):
+            rated = ~np.isnan(one)
+            if rated.any():
+                weights = None if sample_weight is None else np.asarray(sample_weight)[rated]
+                scores.append(r2_score(one[rated], other[rated], sample_weight=weights))
+        return float(np.mean(scores))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _shaped(self, values: Numbers) -> Numbers:
+        return values[:, 0] if self._one_dimensional else values
+
+    def _ratings(self, y: Any) -> Numbers:
+        """`(N,)` or `(N, D)`, finite but for NaN in the second case."""
+        check_given(self, y)
+        ratings = check_array(
+            y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y", ensure_min_samples=0
+        )
+        missing = np.isnan(ratings)
+        if ratings.ndim == 1 and missing.any():
+            raise ValueError(f"Input y contains NaN (at position {int(missing.argmax())}); leave such texts out")
+        if ratings.ndim == 2 and (nowhere := missing.all(1)).any():
+            raise ValueError(f"Input y contains NaN only at position {int(nowhere.argmax())}; leave such texts out")
+        return ratings
+
+    def _ranges(self, ratings: Numbers, names: tuple[str, ...]) -> tuple[tuple[float, float], ...]:
+        """Lowest and highest rating of each target."""
+        for name, column in zip(names, ratings.T, strict=True):
+            if np.isnan(column).all():
+                raise ValueError(f"target {name!r} has no value but NaN; leave it out of y")
+        lowest, highest = np.nanmin(ratings, 0), np.nanmax(ratings, 0)
+        for name, low, high in zip(names, lowest, highest, strict=True):
+            if low == high:
+                raise ValueError(f"every value of target {name!r} is {low:g}; there is nothing to predict")
+        if self.target_range is None:
+            return tuple(zip(lowest.tolist(), highest.tolist(), strict=True))
+        try:
+            low, high = decode(DataOptions, {"target_range": self.target_range}).target_range or ()
+        except (ValueError, ConfigError):
+            raise ValueError(f"target_range: expected two numbers, got {self.target_range!r}") from None
+        if not -np.inf < low < high < np.inf:
+            raise ValueError(f"target_range: expected a lowest rating below the highest, got {low:g} and {high:g}")
+        if lowest.min() < low or highest.max() > high:
+            found = f"{lowest.min():g} to {highest.max():g}"
+            raise ValueError(f"target_range: y holds ratings outside of {low:g} to {high:g}, namely {found}")
+        return ((low, high),) * len(names)
+
+
+class RationaleClassifier(ClassifierMixin, RationaleEstimator):
+    """Predicts one of two or more classes of a text from a few of its words.
+
+    Args:
+        rate: share of words kept.
+        steps, anneal: length of training, and the part of it in which the share of words comes down to `rate`.
+        max_words: texts are cut after so many words.
+        target_range: for ratings only; must be `None`.
+        validation_fraction: share of the texts that early stopping is judged by, the same of every class.
+        random_state: a number fixes the result, bit for bit on the CPU; also a `numpy.random.RandomState`, or `None`
+            for another result each time.
+        others: the flags of `python -m pyro_rationale.fit` (see its `--help`).
+
+    Attributes:
+        classes_: the labels, sorted.
+        fitted_: :class:`pyro_rationale.fitted.FittedModel`, the Pyro model and its guide.
+        history_: one :class:`pyro_rationale.training.history.EpochRecord` per epoch.
+        n_iter_: epochs.
+    """
+
+    __metadata_request__predict_proba: typing.ClassVar = {"texts": metadata_routing.UNUSED}
+
+    def fit(self, texts: Any, y: Any) -> RationaleClassifier:
+        """Fit to `N` texts and their labels.
+
+        Args:
+            texts: list, array or series of strings.
+            y: `(N,)` labels of any kind that can be sorted: strings, numbers, booleans.
+
+        Raises:
+            ValueError: unusable texts, labels or parameters; one class only.
+            TrainingError: the loss is not finite.
+        """
+        checked, labels = check_texts(texts, least=2), self._labels(y)
+        check_consistent_length(checked, labels)
+        config = self._config()
+        if self.target_range is not None:
+            raise ValueError("target_range is for ratings; leave it out of a classifier")
+        try:
+            classes, index = np.unique(labels, return_inverse=True)
+        except TypeError as problem:
+            raise ValueError(f"y mixes labels that cannot be sorted ({problem})") from None
+        if len(classes) < 2:
+            raise ValueError(f"expected at least 2 classes in y, got only one class: {classes[0]!r}")
+        kind = "binary" if len(classes) == 2 else "multiclass"
+        spec = TargetSpec(kind, names_of(y, 1), classes=tuple(map(str, classes)))
+        numbers = index.tolist()
+        rows = [(float(i),) for i in numbers]
+        self._fit(self._documents(checked, rows, config.data.max_words), spec, numbers)
+        self.classes_ = classes
+        return self
+
+    def predict_proba(self, texts: Any) -> Numbers:
+        """Probabilities `(N, C)` in the order of `classes_`, from the most probable rationales."""
+        return self._probabilities(self._values(texts))
+
+    def predict(self, texts: Any) -> NDArray[Any]:
+        """The most probable label of each text, `(N,)`."""
+        best = self.predict_proba(texts).argmax(1)
+        return self.classes_[best]
+
+    def explain(self, texts: Any, samples: int = 100, alternatives: int = 3) -> Explanations:
+        """Predictions with their rationales, one per text; a notebook shows them as marked texts.
+
+        Args:
+            texts: strings.
+            samples: rationales drawn per text.
+            alternatives: rationales listed per text, the most probable one included.
+        """
+        readings = self._readings(texts, 0.9, samples, alternatives)
+        classes = self.classes_.tolist()
+
+        def labels(values: Sequence[float]) -> dict[Any, float]:
+            return dict(zip(classes, self._probabilities(np.array([values]))[0].tolist(), strict=True))
+
+        def predicted(values: Sequence[float]) -> Any:
+            return classes[int(self._probabilities(np.array([values]))[0].argmax())]
+
+        return Explanations(Explanation.of(r, predicted, self.fitted_.spec.names, 0.9, labels) for r in readings)
+
+    def _probabilities(self, values: Numbers) -> Numbers:
+        """From `Reading.values` `(N, W)`, where two classes have one number, to `(N, C)`."""
+        task = self.fitted_.task
+        probabilities = task.probabilities(values)
+        assert probabilities is not None
+        if task.per_class:  # of float32, which do not quite add up to 1
+            probabilities = probabilities / probabilities.sum(-1, keepdims=True)
+        return probabilities[:, 0]
+
+    def _labels(self, y: Any) -> NDArray[Any]:
+        check_given(self, y)
+        labels = column_or_1d(y, warn=True)
+        if labels.dtype.kind in "fcO":
+            for i, label in enumerate(labels):
+                if is_missing(label):
+                    raise ValueError(f"Input y contains NaN (at position {i}); leave such texts out")
+        if labels.dtype.kind == "f" and np.isinf(labels).any():
+            raise ValueError(f"Input y contains infinity (at position {int(np.isinf(labels).argmax())})")
+        check_classification_targets(labels)
+        return labels
+
+
+# Input.
+
+
+def check_given(estimator: Any, y: Any) -> None:
+    """Refuse a missing `y`, in scikit-learn's words."""
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+
+
+def check_texts(texts: Any, least: int = 1) -> list[str]:
+    """A list of texts from whatever holds some.
+
+    Args:
+        texts: list, tuple, array, series (pandas, polars), iterator.
+        least: number of texts that is needed.
+
+    Raises:
+        ValueError: it is one string, a table, too short, or holds something that is not a string.
+    """
+    if isinstance(texts, (str, bytes, Mapping, AbstractSet)) or not isinstance(texts, Iterable):
+        raise ValueError(f"expected a list of texts, got {type(texts).__name__}")
+    shape = getattr(texts, "shape", (0,))
+    if len(shape) != 1:
+        raise ValueError(f"expected a list of texts, got a table of shape {shape}; pass its column of texts")
+    found = list(texts)
+    for i, text in enumerate(found):
+        if not isinstance(text, str):
+            kind = "NaN" if is_missing(text) else type(text).__name__
+            raise ValueError(f"expected texts, found {kind} at position {i}")
+    if len(found) < least:
+        raise ValueError(f"Found {len(found)} text(s) (n_samples={len(found)}) while a minimum of {least} is required.")
+    return [str(text) for text in found]  # numpy's strings would not be stored as plain ones
+
+
+def is_missing(value: Any) -> bool:
+    """Whether it stands for nothing: None, NaN, pandas' NA."""
+    try:
+        return value is None or not bool(value == value)
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
+
+
+def names_of(y: Any, count: int) -> tuple[str, ...]:
+    """Names of the targets: a table's columns, a series' name, else `y` or `y1`, `y2`, ..."""
+    columns = getattr(y, "columns", None)
+    if columns is not None and len(columns) == count:
+        return tuple(map(str, columns))
+    name = getattr(y, "name", None)
+    if count == 1:
+        return (name if isinstance(name, str) and name else "y",)
+    return tuple(f"y{i + 1}" for i in range(count))
+
+
+@contextmanager
+def naming_parameters() -> Iterator[None]:
+    """The package's errors as scikit-learn has them: ValueErrors that name parameters, not flags."""
+    try:
+        yield
+    except TrainingError:
+        raise TrainingError("the loss is not finite; lower learning_rate") from None
+    except RationaleError as problem:
+        message = re.sub(r"--([a-z][a-z0-9-]*)", lambda flag: flag[1].replace("-", "_"), str(problem))
+        raise ValueError(message) from None
+
+
+@contextmanager
+def own_torch() -> Iterator[None]:
+    """Torch's random numbers, threads and treatment of denormal numbers are afterwards as they were before."""
+    with TURN:
+        threads = torch.get_num_threads()
+        flushed = bool(torch.tensor(1e-40) * 1.0 == 0.0)
+        try:
+            with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+                yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_flush_denormal(flushed)
