@@ -14,7 +14,8 @@ from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.duplicates import without_leaks
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.tokenizers import TOKENIZERS
-from pyro_rationale.errors import DataError
+from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.tasks import TASKS, task_of
 
 TABLE = CorpusLoader(
     load_table,
@@ -42,11 +43,25 @@ def load_corpus(options: DataOptions, spec: TargetSpec | None = None, progress: 
     """
     loader = loader_of(options.data)
     loader.check(options)
+    own_task = "task" not in loader.options  # of a ready-made corpus; a task of that family may take its place
+    known = replace(spec, kind=TASKS[spec.kind].family or spec.kind) if spec is not None and own_task else spec
     if options.cache is not None and loader.load_cached is not None:
-        corpus = loader.load_cached(options, spec, progress)
+        corpus = loader.load_cached(options, known, progress)
     else:
-        corpus = loader.load(options, spec)
+        corpus = loader.load(options, known)
+    if own_task:
+        corpus = _as_task(corpus, options.task if spec is None else spec.kind)
     return without_leaks(replace(corpus, tokenizer=TOKENIZERS[options.tokenizer]), options.drop_leaks)
+
+
+def _as_task(corpus: Corpus, kind: str) -> Corpus:
+    """The corpus with another task of its family."""
+    if kind in ("auto", corpus.spec.kind):
+        return corpus
+    if TASKS[kind].family != corpus.spec.kind:
+        held = task_of(corpus.spec).describe()
+        raise ConfigError(f"--task {kind}: --data {corpus.name} holds {held}; leave it out")
+    return replace(corpus, spec=replace(corpus.spec, kind=kind))
 
 
 def loader_of(data: str) -> CorpusLoader:

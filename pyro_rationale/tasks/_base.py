@@ -32,6 +32,7 @@ class Task(ABC):
         spec: the target.
     """
 
+    family: ClassVar[str] = ""  # task of the ready-made corpora that this one can be fitted to by --task
     cost_name: ClassVar[str]  # of the entry of `errors` that stands for all of them in tables
     loss_unit: ClassVar[str]  # of the likelihood's loss
     value_name: ClassVar[str]  # of predictions, for data files

@@ -47,6 +47,7 @@ class BernoulliLikelihood(Likelihood):
 class BinaryTask(ClassTask):
     """One or several yes/no labels; unknown ones are NaN."""
 
+    family = "binary"
     value_name = "P(y = second class | x, z)"
     may_be_missing = True
 

@@ -43,6 +43,7 @@ class CategoricalLikelihood(Likelihood):
 class MulticlassTask(ClassTask):
     """One of several classes, known for every document of a batch or for none."""
 
+    family = "multiclass"
     value_name = "P(y = class | x, z)"
     per_class = True
 

@@ -83,6 +83,7 @@ class NormalLikelihood(Likelihood):
 class RegressionTask(Task):
     """Ratings of one or several aspects, each on a scale of its own; unrated aspects are NaN."""
 
+    family = "regression"
     cost_name = "mse"
     loss_unit = "scaled rating squared"
     value_name = "E[y | x, z], in the user's units"

@@ -16,7 +16,8 @@ import torch
 from click.testing import CliRunner
 
 from pyro_rationale.__main__ import load
-from pyro_rationale.data import load_corpus
+from pyro_rationale.data import DataOptions, load_corpus
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import Setting, all_terms, residual
@@ -103,6 +104,20 @@ def test_commands(run: Path, tmp_path: Path) -> None:
     called("inspect", "--run", run, "--samples", 8, "--chains", 2, "--out", tmp_path / "inspected")
     assert "scaled rating" in called("compare", run)
     called("curve", "--run", run, "--rates", "0.1,0.5")
+
+
+@pytest.mark.usefixtures("example")
+def test_a_ready_made_corpus_of_ratings_can_be_fitted() -> None:
+    options = DataOptions(documents=16, task="laplace")
+    corpus = load_corpus(options)
+    assert corpus.spec.kind == "laplace"
+    assert load_corpus(options, corpus.spec).spec == corpus.spec
+    assert load_corpus(DataOptions(documents=16), corpus.spec).spec == corpus.spec
+
+
+def test_a_task_that_does_not_fit_a_ready_made_corpus_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--task binary: --data synthetic holds ratings"):
+        load_corpus(DataOptions(documents=16, task="binary"))
 
 
 def test_the_likelihood_obeys_its_contract(example: dict[str, Any]) -> None:
