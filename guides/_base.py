@@ -133,7 +133,7 @@ class RationaleGuide(Program):
         """The targets of a batch as a context, `(B, C)`."""
         if self.target is None:
             raise ValueError("this guide reads the text alone; fit one with --condition-on-target for q(z | x, y)")
-        return self.target(batch).to(self.generator.embedding.weight.dtype)
+        return self.target(batch).to(self.generator.dtype)
 
     def _baseline_hint(self, features: Tensor, batch: Batch) -> dict[str, Any]:
         """Pyro's `infer` entry for a neural baseline (its type leaves that out), or nothing."""

@@ -80,7 +80,7 @@ class RationaleModel(Program):
             `y`, observed or sampled.
         """
         with pyro.plate("documents", len(batch), dim=-1):
-            dtype = self.encoder.output.weight.dtype
+            dtype = self.encoder.dtype
             z = pyro.sample("z", self.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype))
             outputs = self.encoder(batch.tokens, z, batch.lengths)
             if batch.targets is None:

@@ -16,7 +16,7 @@ from pyro_rationale.guides import GUIDES, START_RATE, RationaleGuide, TargetCont
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.objectives.elbo import Objective, make_objective
 from pyro_rationale.models import RationaleModel
-from pyro_rationale.nn import BiLSTM, Encoder, make_embedding
+from pyro_rationale.nn import ENCODERS, GENERATORS, make_embedding
 from pyro_rationale.tasks import TargetSpec, task_of
 
 LONGER = 1.131  # default span over that of words kept at random: a coupling of about .4 nats per change
@@ -76,10 +76,9 @@ def build_model(
     unit = likelihood.gain(1.0)
     kappa = options.kappa if options.kappa is not None else options.nats / (baseline_loss * unit)
     embedding = make_embedding(words, options.embedding, vectors, options.freeze_vectors)
-    encoder = Encoder(embedding, options.encoder, options.hidden, options.pooling, task.width, options.dropout)
+    encoder = ENCODERS[options.encoder].from_config(options, embedding, task.width)
     if initial_outputs is not None:
-        with torch.no_grad():
-            encoder.output.bias.copy_(torch.tensor(initial_outputs))
+        encoder.initialise_output(torch.tensor(initial_outputs))
     return RationaleModel(encoder, likelihood, starting_prior(config, likelihood.gain(kappa)), kappa)
 
 
@@ -103,7 +102,7 @@ def build_guide(
         target = TargetContext(spec)
     embedding = make_embedding(words, options.embedding, vectors, options.freeze_vectors)
     context = 0 if target is None else target.size
-    generator = BiLSTM(embedding, options.hidden, options.layers, options.dropout, context)
+    generator = GENERATORS[options.generator].from_config(options, embedding, context)
     baseline = ESTIMATORS[config.estimator].make_baseline(generator.width, options.hidden)
     guide = GUIDES[config.guide].from_config(config, generator, baseline, target, gamma)
     guide.start_rate(START_RATE)

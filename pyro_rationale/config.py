@@ -11,6 +11,8 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference.estimators import ESTIMATORS, NORMS, PENALTIES
+from pyro_rationale.nn.encoders import ENCODERS, POOLINGS
+from pyro_rationale.nn.generators import GENERATORS
 from pyro_rationale.options import check_fields, decode, option
 from pyro_rationale.training.schedules import SCHEDULES
 
@@ -27,8 +29,10 @@ class ModelOptions:
 
     guide: str = option("relaxed", "family of q(z | x)", choices=GUIDES, common=True)
     encoder: str = option("lstm", "network over the kept words (rcnn: the paper's)",
-                          choices=("lstm", "bilstm", "rcnn", "cnn"), common=True)
-    pooling: str = option("mean", "from word states to one vector", choices=("last", "mean", "attention"), common=True)
+                          choices=ENCODERS, common=True)
+    generator: str = option("bilstm", "network over all words, which the guide's decisions are made from",
+                            choices=GENERATORS)
+    pooling: str = option("mean", "from word states to one vector", choices=POOLINGS, common=True)
     hidden: int = option(64, "hidden size of generator (each direction) and encoder (bilstm: each direction)", above=0,
                          common=True)
     layers: int = option(1, "BiLSTM layers of the generator", above=0)

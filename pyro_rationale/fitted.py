@@ -158,7 +158,8 @@ def assemble(
 ) -> FittedModel:
     """Build the networks at the sizes of the stored weights and fill them in."""
     try:
-        shape = tensors["guide.generator.embedding.weight"].shape
+        stored = (value.shape for name, value in tensors.items() if name.endswith(".embedding.weight"))
+        shape = next(stored, torch.Size([len(vocabulary), config.model.embedding]))
         if len(shape) != 2 or shape[0] != len(vocabulary):
             raise RuntimeError(f"{len(vocabulary)} words in {VOCABULARY}, word vectors of shape {tuple(shape)}")
         vectors = torch.zeros(shape)

@@ -35,7 +35,7 @@ class GivenFeatures(nn.Module):
         super().__init__()
         self.features = features
         self.width = generator.width
-        self.embedding = generator.embedding  # whose type the context of a guide that reads targets takes on
+        self.dtype = generator.dtype
 
     def forward(self, tokens: Tensor, lengths: Tensor, context: Tensor | None = None) -> Tensor:
         """The features, whatever is asked."""
@@ -51,17 +51,6 @@ def given_features(guide: RationaleGuide, features: Tensor) -> Iterator[None]:
         yield
     finally:
         guide._modules["generator"] = generator
-
-
-@contextmanager
-def masks_read(model: RationaleModel) -> Iterator[list[int]]:
-    """How many masks the encoder reads, pass by pass."""
-    counts: list[int] = []
-    hook = model.encoder.output.register_forward_hook(lambda _module, _inputs, output: counts.append(len(output)))
-    try:
-        yield counts
-    finally:
-        hook.remove()
 
 
 @dataclass(frozen=True)
@@ -101,7 +90,8 @@ def batch_spread(
     many = repeated(batch, copies)
     passes = max(2, math.ceil(draws / copies))
     parameters = guide_parameters(guide)
-    with still(model), masks_read(model) as read:
+    read = model.encoder.rows_read
+    with still(model):
         if gradient == "features":
             with torch.no_grad():
                 features = _features(guide, batch)
@@ -121,7 +111,7 @@ def batch_spread(
                 )
                 moments.add(torch.cat([part.flatten() for part in parts]))
             variance = moments.trace / len(many)
-    return BatchSpread(variance, sum(read) / (len(many) * passes))
+    return BatchSpread(variance, (model.encoder.rows_read - read) / (len(many) * passes))
 
 
 class DocumentMoments:

@@ -177,7 +177,7 @@ def exact_gradient(model: RationaleModel, guide: RationaleGuide, batch: Batch, t
     model, guide, batch = in_float64(model, guide, batch)
     q = guide.posterior(batch, see_target=guide.target is not None).discrete()
     joint = enumerate_masks(model, batch).log_joint  # (2^n, B), -inf for masks of longer documents
-    masks = all_masks(0, len(joint), batch.tokens.shape[1], guide.generator.embedding.weight)
+    masks = all_masks(0, len(joint), batch.tokens.shape[1], joint)
     log_q = q.log_prob(masks[:, None] * batch.mask)
     own = joint.isfinite()
     terms = log_q.exp() * (torch.where(own, joint, 0.0) - tau * log_q)

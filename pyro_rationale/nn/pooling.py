@@ -52,9 +52,6 @@ class AttentionPooling(nn.Module):
         return (states * shares[..., None]).sum(1) / shares.sum(-1, keepdim=True).clamp(min=1e-6)
 
 
-POOLINGS = ("last", "mean", "attention")
-
-
 def make_pooling(name: str, width: int, backwards: int = 0) -> nn.Module:
     """The pooling called `name` (one of `POOLINGS`) for states of `width` numbers, `backwards` as for `LastPooling`."""
     if name == "attention":

@@ -218,7 +218,7 @@ def _encoder(fitted: FittedModel, batch: Batch) -> Callable[[Tensor], Tensor]:
     encoder = fitted.model.encoder
 
     def read(z: Tensor) -> Tensor:
-        return encoder(batch.tokens, z.to(batch.tokens.device, encoder.output.weight.dtype), batch.lengths)
+        return encoder(batch.tokens, z.to(batch.tokens.device, encoder.dtype), batch.lengths)
 
     return read
 

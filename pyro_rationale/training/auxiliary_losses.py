@@ -30,7 +30,7 @@ def reading_loss(model: RationaleModel, batch: Batch, mask: Tensor) -> Tensor:
     """
     if batch.targets is None:
         raise ValueError("expected a batch with targets, got none")
-    outputs = model.encoder(batch.tokens, mask.to(model.encoder.output.weight.dtype), batch.lengths)
+    outputs = model.encoder(batch.tokens, mask.to(model.encoder.dtype), batch.lengths)
     law, targets = model.likelihood.observe(outputs, batch.targets)
     return -float(model.kappa) * law.log_prob(targets).sum()
 

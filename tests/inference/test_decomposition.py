@@ -230,8 +230,8 @@ def run(kind: str = "regression", name: str = "chain") -> tuple[FittedModel, lis
 def test_a_run_in_either_precision(name: str) -> None:
     fitted, documents = run(name=name)
     single = comparison.in_precision(fitted, torch.float32)
-    assert fitted.model.encoder.output.weight.dtype == torch.float64  # the given one is left alone
-    assert single.model.encoder.output.weight.dtype == torch.float32
+    assert fitted.model.encoder.dtype == torch.float64  # the given one is left alone
+    assert single.model.encoder.dtype == torch.float32
     assert single.model.kappa.dtype == single.model.prior_fields.dtype == torch.float64
     assert comparison.in_precision(fitted, torch.float64) is fitted
     for some, bar in ((fitted, 1e-10), (single, 1e-5)):

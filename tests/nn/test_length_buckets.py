@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from pyro_rationale.nn import Encoder
 from pyro_rationale.nn import encoder as encoder_module
-from pyro_rationale.nn.encoder import Encoder
+from pyro_rationale.nn.encoders import ENCODERS, POOLINGS
 from pyro_rationale.nn.length_buckets import GROUP, STEP, cheapest, in_lengths
 from pyro_rationale.nn.packing import compact
-from pyro_rationale.nn.pooling import POOLINGS
-from pyro_rationale.nn.sequence import READERS
 
 ROWS, WORDS = 64, 40
 
@@ -29,7 +28,7 @@ def texts(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("reader", ENCODERS)
 def test_groups_give_the_numbers_and_gradients_of_all_rows_together(
     reader: str, pooling: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

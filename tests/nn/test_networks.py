@@ -9,14 +9,14 @@ import torch
 from pyro.ops.provenance import detach_provenance, get_provenance, track_provenance
 from torch import Tensor, nn
 
-from pyro_rationale.nn import POOLINGS, READERS, BiLSTM, Encoder, make_embedding
-from pyro_rationale.nn.generator import reverse_words
+from pyro_rationale.nn import ENCODERS, POOLINGS, BiLSTM, Encoder, make_embedding
+from pyro_rationale.nn.encoders.lstm import LSTMEncoder
+from pyro_rationale.nn.generators.bilstm import reverse_words
 from pyro_rationale.nn.kernels.gated_lstm import gated_lstm, mask_gradient_only
 from pyro_rationale.nn.packing import compact
 from pyro_rationale.nn.pooling import make_pooling
-from pyro_rationale.nn.sequence import LSTMEncoder
 
-KINDS = pytest.mark.parametrize(("reader", "pooling"), list(itertools.product(READERS, POOLINGS)))
+KINDS = pytest.mark.parametrize(("reader", "pooling"), list(itertools.product(ENCODERS, POOLINGS)))
 WORDS = 9
 TOKENS = torch.tensor([[3, 5, 2, 8, 4, 7], [6, 2, 5, 3, 0, 0], [4, 0, 0, 0, 0, 0], [2, 7, 8, 0, 0, 0]])
 LENGTHS = torch.tensor([6, 4, 1, 3])

@@ -238,7 +238,7 @@ def stepwise_kl(q: MaskDistribution, p: LinearChain) -> Tensor:
 
 def in_precision(fitted: FittedModel, dtype: torch.dtype) -> FittedModel:
     """The run with networks that compute in `dtype`; the given one is left as it is."""
-    if fitted.model.encoder.output.weight.dtype == dtype:
+    if fitted.model.encoder.dtype == dtype:
         return fitted
     model, guide = copy.deepcopy(fitted.model).to(dtype), copy.deepcopy(fitted.guide).to(dtype)
     # Kappa and the prior are float64 whatever the networks are.

@@ -246,7 +246,7 @@ def enumerate_masks(
         raise ValueError(f"expected documents of at most {LONGEST} words to enumerate, got one of {longest}")
     q = None if q is None else q.discrete()
     masks = 2**longest
-    like = model.encoder.output.weight
+    like = batch.tokens.new_zeros((), dtype=model.encoder.dtype)
     shape = (1 if q is None else 2, masks, len(batch))
     table = torch.full(shape, -math.inf, dtype=torch.float64, device=like.device)
     most = max(1, rows // len(batch))

@@ -108,5 +108,5 @@ def exact_draws(scorer: CachedLogJoint, number: int) -> Tensor:
         raise ConfigError(f"--words: all masks are enumerated up to {LONGEST} words, got a document of {longest}")
     table = enumerate_masks(scorer.model, batch, kappa=scorer.kappa)
     rows = torch.multinomial(table.log_posterior.exp().T, number, replacement=True).T  # (number, B)
-    masks = all_masks(0, 2**longest, batch.tokens.shape[1], scorer.model.encoder.output.weight)
+    masks = all_masks(0, 2**longest, batch.tokens.shape[1], scorer.prior.fields)
     return masks[rows] > 0.5

@@ -49,7 +49,7 @@ class CachedLogJoint:
         self.model = model
         self.batch = batch
         self.kappa = float(model.kappa) if kappa is None else kappa
-        self.dtype: torch.dtype = model.encoder.output.weight.dtype
+        self.dtype: torch.dtype = model.encoder.dtype
         self.prior: LinearChain = model.prior.distribution(batch.lengths, batch.tokens.shape[1], self.dtype)
         self.rows = rows
         self.remember = remember

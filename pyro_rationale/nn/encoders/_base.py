@@ -1,40 +1,95 @@
-"""The encoder f(x, z): reads the kept words, and nothing else, and puts out the numbers of the likelihood."""
+"""`Encoder`: embedding, compaction of the kept words, a sequence encoder, pooling and a linear output.
+
+A sequence encoder takes `inputs (N, L, E)`, `weights (N, L)` and `hard`. Compacted words of a hard mask have weight 1
+each and no gradient, so the fused kernels apply; states on padding mean nothing then. Otherwise a word of weight w moves
+the state the fraction w of the way, `state + w * (step(state, word) - state)`: at w = 1 that is reading the word, at
+w = 0 it is the paper's "copy the state", and in between it is differentiable in w. A hard mask gives the same states
+either way; a test holds the two together.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pyro_rationale.nn.autocast import arithmetic
+from pyro_rationale.nn.encoders import ENCODERS
 from pyro_rationale.nn.length_buckets import in_lengths
 from pyro_rationale.nn.packing import Kept, compact, repeated_masks
 from pyro_rationale.nn.pooling import make_pooling
-from pyro_rationale.nn.sequence import READERS, Reader
+
+
+class SequenceEncoder(nn.Module):
+    """From weighted words to states of `width` numbers each, `(N, L, E)`, `(N, L)` -> `(N, L, width)`.
+
+    Attributes:
+        width: numbers per state.
+        backwards: how many of them, the last ones, come from a pass from the last word to the first.
+    """
+
+    width: int
+    backwards: int = 0
+
+    @classmethod
+    def from_config(cls, options: Any, embedding: nn.Embedding, outputs: int) -> Encoder:
+        """An untrained encoder around a network of this class."""
+        sequence = cls(embedding.embedding_dim, options.hidden)
+        return Encoder(embedding, sequence, options.hidden, options.pooling, outputs, options.dropout)
 
 
 class Encoder(nn.Module):
-    """Embedding, compaction, reader, pooling, linear output.
+    """The encoder f(x, z): predicts from the kept words, and from nothing else.
 
     Args:
         embedding: word vectors, `(V, E)`.
-        reader: `lstm`, `bilstm`, `rcnn` (the paper's) or `cnn`.
-        width: hidden size (of each direction).
+        reader: a sequence encoder, or the name of one.
+        width: hidden size (of each direction) of the one that is named.
         pooling: `last` (the paper's), `mean` or `attention`.
         outputs: numbers per document that the likelihood wants.
         dropout: on the word vectors and on the pooled state.
+
+    Attributes:
+        rows_read: masks read so far, equal ones once.
     """
 
     def __init__(
-        self, embedding: nn.Embedding, reader: str, width: int, pooling: str, outputs: int, dropout: float = 0.0
+        self,
+        embedding: nn.Embedding,
+        reader: str | SequenceEncoder,
+        width: int,
+        pooling: str,
+        outputs: int,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = embedding
-        self.reader: Reader = READERS[reader](embedding.embedding_dim, width)
+        if isinstance(reader, str):
+            kind: Any = ENCODERS[reader]
+            reader = kind(embedding.embedding_dim, width)
+        assert isinstance(reader, SequenceEncoder)
+        self.reader = reader
         self.pooling = make_pooling(pooling, self.reader.width, self.reader.backwards)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(self.reader.width, outputs)
+        self.rows_read = 0
+
+    @property
+    def width(self) -> int:
+        """Numbers per document that it puts out."""
+        return self.output.out_features
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of its masks and of its outputs."""
+        return self.output.weight.dtype
+
+    @torch.no_grad()
+    def initialise_output(self, values: Tensor) -> None:
+        """Let untrained outputs start around `values`, `(outputs,)`."""
+        self.output.bias.copy_(values)
 
     def forward(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
         """Predict from the kept words. Of equal masks of one document, one is read, and all get its numbers.
@@ -58,6 +113,7 @@ class Encoder(nn.Module):
 
     def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
         """Tokens and masks `(N, T)`, lengths `(N,)` -> `(N, outputs)`."""
+        self.rows_read += len(z)
         kept = compact(tokens, z, lengths)
         split = in_lengths(kept)
         if split is None:

@@ -1,4 +1,4 @@
-"""The generator's body: word vectors and a BiLSTM, one feature vector per word."""
+"""Word vectors and a BiLSTM: one feature vector per word."""
 
 from __future__ import annotations
 
@@ -73,6 +73,16 @@ class BiLSTM(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.context = nn.Linear(context, embedding.embedding_dim, bias=False) if context else None
 
+    @classmethod
+    def from_config(cls, options: Any, embedding: nn.Embedding, context: int = 0) -> BiLSTM:
+        """An untrained generator of the options' size."""
+        return cls(embedding, options.hidden, options.layers, options.dropout, context)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of its features and of its context."""
+        return self.embedding.weight.dtype
+
     def forward(self, tokens: Tensor, lengths: Tensor, context: Tensor | None = None) -> Tensor:
         """`tokens (B, T)`, `lengths (B,)`, perhaps `context (B, C)` -> features `(B, T, 2 * width)`.
 
@@ -92,3 +102,6 @@ class BiLSTM(nn.Module):
                 after = reverse_words(run_lstm(behind, reverse_words(states, lengths)), lengths)
                 states = torch.cat([before, after], dim=-1)
         return self.dropout(states.to(precision))
+
+
+REGISTERED = BiLSTM
