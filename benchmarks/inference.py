@@ -35,7 +35,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.document import make_document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import PredictOptions, Reading, evaluating, read
+from pyro_rationale.prediction.predictor import Prediction, PredictOptions, evaluating, predict
 from pyro_rationale.training.fit import fit_run
 
 
@@ -158,13 +158,13 @@ def main(
 
 def measure(fitted: FittedModel, documents: Sequence[Document], rounds: int) -> dict[str, Any]:
     """Rows of what goes on in one process, and how decided the guide is."""
-    readings: list[Reading] = []
+    readings: list[Prediction] = []
 
     def all_of_it() -> None:
-        readings[:] = read(fitted, documents, PredictOptions(), BATCH)
+        readings[:] = predict(fitted, documents, PredictOptions(), BATCH)
 
     def shown_alone() -> None:
-        list(read(fitted, documents, PredictOptions(samples=1, alternatives=0), BATCH))
+        list(predict(fitted, documents, PredictOptions(samples=1, alternatives=0), BATCH))
 
     actions: dict[str, Callable[[], object]] = {
         "floor: bare networks, once": lambda: bare(fitted, documents),

@@ -14,14 +14,14 @@ from pyro_rationale.cli.common import run_command
 from pyro_rationale.data import load_corpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import PredictOptions, Reading, read
+from pyro_rationale.prediction.predictor import Prediction, PredictOptions, predict
 from pyro_rationale.reporting.plots import plot_rationale, require_matplotlib
 from pyro_rationale.tasks import Task
 
 COLUMNS = 78  # letters in a line
 
 
-def draw(reading: Reading, task: Task, level: float, path: Path) -> None:
+def draw(reading: Prediction, task: Task, level: float, path: Path) -> None:
     """Write the picture, on a ground of its own, so that it can be read on dark pages as well."""
     from matplotlib.figure import Figure
 
@@ -56,7 +56,7 @@ def main(folder: Path, number: int, path: Path) -> None:
     if number > len(documents):
         raise ConfigError(f"--number {number}: there are {len(documents)} test documents")
     options = PredictOptions(alternatives=0)
-    (reading,) = read(fitted, documents[number - 1 : number], options)
+    (reading,) = predict(fitted, documents[number - 1 : number], options)
     draw(reading, fitted.task, options.level, path)
 
 

@@ -16,7 +16,7 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import Mask, PredictOptions, read
+from pyro_rationale.prediction.predictor import Mask, PredictOptions, predict
 from pyro_rationale.prediction.text_spans import spans
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>#|~"})
@@ -60,7 +60,7 @@ def main(folder: Path, count: int, worst: bool) -> None:
         documents = tuple(documents[i] for i in worst_first(documents, ModelRationalizer(fitted).masks(documents)))
     documents = documents[:count]
     options, task = PredictOptions(alternatives=0), fitted.task
-    for document, reading in zip(documents, read(fitted, documents, options), strict=True):
+    for document, reading in zip(documents, predict(fitted, documents, options), strict=True):
         told = "; ".join(task.lines(reading.values, reading.averaged, reading.interval, options.level))
         truth = ", ".join(task.true_lines(document.targets))
         end = document.offsets[-1][1] if document.offsets else 0

@@ -47,7 +47,7 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RationaleError, TrainingError
 from pyro_rationale.options import check_fields, decode, option
 from pyro_rationale.prediction.explanation import Explanation, Explanations
-from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, Reading, decode_all, read
+from pyro_rationale.prediction.predictor import DecodeOptions, Prediction, PredictOptions, decode_all, predict
 from pyro_rationale.tasks import Numbers
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.run_folder import check_free, start_run
@@ -183,17 +183,17 @@ class RationaleEstimator(BaseEstimator):
         return self._documents(checked, [()] * len(checked), self.fitted_.config.data.max_words)
 
     def _values(self, texts: Any) -> Numbers:
-        """`(N, W)` as `Reading.values`, from the most probable rationales."""
+        """`(N, W)` as `Prediction.values`, from the most probable rationales."""
         documents = self._unlabelled(texts)
         with TURN:
             return self.fitted_.task.clip(decode_all(self.fitted_, documents, DecodeOptions())[1])
 
-    def _readings(self, texts: Any, level: float, samples: int, alternatives: int) -> list[Reading]:
+    def _readings(self, texts: Any, level: float, samples: int, alternatives: int) -> list[Prediction]:
         documents = self._unlabelled(texts)
         with naming_parameters(), TURN:
             values = {"samples": samples, "alternatives": alternatives, "level": level}
             options = decode(PredictOptions, {"seed": self.fitted_.config.seed, **values})
-            return list(read(self.fitted_, documents, options))
+            return list(predict(self.fitted_, documents, options))
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted model as a run folder, for `python -m pyro_rationale.explain --run FOLDER`.
@@ -430,7 +430,7 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         return Explanations(Explanation.of(r, predicted, self.fitted_.spec.names, 0.9, labels) for r in readings)
 
     def _probabilities(self, values: Numbers) -> Numbers:
-        """From `Reading.values` `(N, W)`, where two classes have one number, to `(N, C)`."""
+        """From `Prediction.values` `(N, W)`, where two classes have one number, to `(N, C)`."""
         task = self.fitted_.task
         probabilities = task.probabilities(values)
         assert probabilities is not None

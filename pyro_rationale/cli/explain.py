@@ -23,7 +23,7 @@ from pyro_rationale.cli.input_texts import gather
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import device_option, options_from, run_option
-from pyro_rationale.prediction.predictor import Alternative, PredictOptions, Reading, read
+from pyro_rationale.prediction.predictor import Alternative, Prediction, PredictOptions, predict
 from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.reporting.console import is_plain, legend, rationale
 from pyro_rationale.storage import to_json
@@ -68,7 +68,7 @@ def explain(
     torch.set_num_threads(max(1, cores // threads))
     fitted = FittedModel.load(folder, device)
     documents = gather(texts, file, max_words or fitted.config.data.max_words, fitted.tokenizer)
-    readings = read(fitted, documents, options, batch_size, threads)
+    readings = predict(fitted, documents, options, batch_size, threads)
     if as_json:
         lines = (to_json(as_dict(reading, fitted.task, options)) for reading in readings)
         while some := list(islice(lines, batch_size)):
@@ -81,7 +81,7 @@ def explain(
         console.print(legend(gold=False, inclusion=True), style="dim")
 
 
-def as_dict(reading: Reading, task: Task, options: PredictOptions) -> dict[str, Any]:
+def as_dict(reading: Prediction, task: Task, options: PredictOptions) -> dict[str, Any]:
     """A reading as plain values, for JSON; masks are lists of 0 and 1."""
     document = reading.document
     return {
@@ -100,7 +100,7 @@ def as_dict(reading: Reading, task: Task, options: PredictOptions) -> dict[str, 
     }
 
 
-def print_reading(console: Console, reading: Reading, task: Task, level: float) -> None:
+def print_reading(console: Console, reading: Prediction, task: Task, level: float) -> None:
     """The prediction, the marked text, and other rationales with what they would have predicted."""
     console.print(Rule(Text(reading.document.id), style="dim", align="left", characters="-"))
     for line in task.lines(reading.values, reading.averaged, reading.interval, level):
@@ -119,7 +119,7 @@ def print_reading(console: Console, reading: Reading, task: Task, level: float) 
     console.print()
 
 
-def _alternative(alternative: Alternative, reading: Reading, task: Task) -> dict[str, Any]:
+def _alternative(alternative: Alternative, reading: Prediction, task: Task) -> dict[str, Any]:
     return {
         "mask": _bits(alternative.mask),
         "rationale": snippets(reading.document, alternative.mask),

@@ -277,13 +277,13 @@ def show_metrics(console: Console, metrics: RunMetrics) -> None:
 
 def show_documents(console: Console, fit: TrainingRun) -> None:
     """A few test documents with their rationales; the first ones, not chosen."""
-    from pyro_rationale.prediction.predictor import PredictOptions, read
+    from pyro_rationale.prediction.predictor import PredictOptions, predict
     from pyro_rationale.reporting.console import is_plain, legend, rationale
 
     documents = fit.corpus.test[:SHOWN]
     plain = is_plain(console)
     options, task = PredictOptions(alternatives=0, samples=50), fit.fitted.task
-    for document, reading in zip(documents, read(fit.fitted, documents, options), strict=True):
+    for document, reading in zip(documents, predict(fit.fitted, documents, options), strict=True):
         console.print()
         truth = ", ".join(task.true_lines(document.targets))
         told = "; ".join(task.lines(reading.values, reading.averaged, reading.interval, options.level))

@@ -30,7 +30,7 @@ from pyro_rationale.optional import optional
 from pyro_rationale.options import device_option, given, options_from, run_option, split_option
 from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
-from pyro_rationale.prediction.predictor import PredictOptions, Reading, read
+from pyro_rationale.prediction.predictor import Prediction, PredictOptions, predict
 from pyro_rationale.reporting.plots import posterior_figures
 from pyro_rationale.storage import read_json, remove_leftovers, write_bytes
 from pyro_rationale.training.history import read_history
@@ -96,7 +96,7 @@ def inspect(
             options = PredictOptions(samples=size.chains * size.draws, seed=seed)  # the draws of the file
             with progress_bar("reading", len(documents), quiet) as advance:
                 predictions = []
-                for prediction in read(fitted, documents, options):
+                for prediction in predict(fitted, documents, options):
                     predictions.append(prediction)
                     advance()
             title = f"{chosen.options.data} ({chosen.split})"
@@ -181,7 +181,7 @@ def draw(results: Path, groups: Any) -> list[str]:
 def write_page(
     path: Path,
     fitted: FittedModel,
-    predictions: Sequence[Reading],
+    predictions: Sequence[Prediction],
     folder: Path,
     data: str,
     options: PredictOptions,

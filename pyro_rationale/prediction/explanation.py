@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyro_rationale.prediction.predictor import Mask, Reading
+from pyro_rationale.prediction.predictor import Mask, Prediction
 from pyro_rationale.prediction.text_spans import Span, bracketed, harmless, snippets, spans, visible
 
 SHADE = "255,160,0"  # amber: with the page's own black or white letters on it, readable up to STRONGEST
@@ -79,7 +79,7 @@ class Explanation:
     @classmethod
     def of(
         cls,
-        reading: Reading,
+        reading: Prediction,
         predicted: Callable[[Sequence[float]], Any],
         names: tuple[str, ...],
         level: float,
@@ -90,10 +90,10 @@ class Explanation:
 
         Args:
             reading: with the most probable mask as the kept one.
-            predicted: from `Reading.values` to a prediction.
+            predicted: from `Prediction.values` to a prediction.
             names: of the targets.
             level: of the reading's interval.
-            labels: from `Reading.values` to the probabilities of the labels.
+            labels: from `Prediction.values` to the probabilities of the labels.
             single: one target, whose interval stands alone.
         """
         document = reading.document

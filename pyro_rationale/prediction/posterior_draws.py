@@ -66,7 +66,7 @@ class Draws:
         spans: number of runs of kept words, `(S,)`.
         span: mean length of these runs, `(S,)`; 0 where nothing is kept.
         span_count: number of runs of 1, 2, ... `LONGEST` or more words, `(S, LONGEST)`.
-        prediction: from the mask, `(S, W)`, as :attr:`pyro_rationale.prediction.predictor.Reading.expected`.
+        prediction: from the mask, `(S, W)`, as :attr:`pyro_rationale.prediction.predictor.Prediction.expected`.
         y: drawn from p(y | x, z), `(S, D)`, in the user's units.
     """
 

@@ -75,7 +75,7 @@ class Alternative:
         mask: True on kept words.
         log_probability: log q(mask | x).
         frequency: its share of the posterior draws.
-        values: what is predicted from it, as :attr:`Reading.values`.
+        values: what is predicted from it, as :attr:`Prediction.values`.
     """
 
     mask: Mask
@@ -85,7 +85,7 @@ class Alternative:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Prediction:
     """What a fitted run makes of one document.
 
     Attributes:
@@ -132,7 +132,7 @@ def decode_all(
     """Masks and predictions of many documents, in their order, in length-sorted batches.
 
     Returns:
-        The masks, one flag per word, and the predictions from them `(N, W)` as in :attr:`Reading.expected`.
+        The masks, one flag per word, and the predictions from them `(N, W)` as in :attr:`Prediction.expected`.
     """
     masks = decode_masks(fitted, documents, options, batch_size)
     return masks, predict_from(fitted, documents, masks, batch_size)
@@ -155,7 +155,7 @@ def decode_masks(
 def predict_from(
     fitted: FittedModel, documents: Sequence[Document], masks: Sequence[Sequence[bool]], batch_size: int = 64
 ) -> Numbers:
-    """Predictions from the kept words alone, `(N, W)` as in :attr:`Reading.expected`.
+    """Predictions from the kept words alone, `(N, W)` as in :attr:`Prediction.expected`.
 
     Raises:
         ValueError: a mask is not as long as its document.
@@ -227,13 +227,13 @@ def draw_all(
     return masks, values
 
 
-def read(
+def predict(
     fitted: FittedModel,
     documents: Iterable[Document],
     options: PredictOptions | None = None,
     batch_size: int = 1,
     threads: int = 0,
-) -> Iterator[Reading]:
+) -> Iterator[Prediction]:
     """Readings of the documents, in their order, as they are asked for.
 
     Args:
@@ -247,36 +247,36 @@ def read(
     source = iter(documents)
     size = batch_size * _POOL if batch_size > 1 or threads else 1
     pools = iter(lambda: list(islice(source, size)), [])
-    work = partial(_read_pool, fitted, options or PredictOptions(), batch_size)
+    work = partial(_predict_pool, fitted, options or PredictOptions(), batch_size)
     if threads:
         return _with_threads(fitted, in_order(work, pools, ThreadPoolExecutor(threads), threads + 1))
     return chain.from_iterable(map(work, pools))
 
 
-def _with_threads(fitted: FittedModel, pools: Iterator[list[Reading]]) -> Iterator[Reading]:
+def _with_threads(fitted: FittedModel, pools: Iterator[list[Prediction]]) -> Iterator[Prediction]:
     with _quiet(fitted):  # all the time: what one thread restores, another may still need
         yield from chain.from_iterable(pools)
 
 
-def _read_pool(
+def _predict_pool(
     fitted: FittedModel, options: PredictOptions, batch_size: int, documents: list[Document]
-) -> list[Reading]:
+) -> list[Prediction]:
     order = np.argsort([len(document.tokens) for document in documents], kind="stable").tolist()
-    found: dict[int, Reading] = {}
+    found: dict[int, Prediction] = {}
     with evaluating(fitted):
         for start in range(0, len(order), batch_size):
             places = order[start : start + batch_size]
-            read = _read_batch(fitted, [documents[place] for place in places], options)
+            read = _predict_batch(fitted, [documents[place] for place in places], options)
             found.update(zip(places, read, strict=True))
     return [found[place] for place in range(len(documents))]
 
 
-def _read_batch(fitted: FittedModel, documents: list[Document], options: PredictOptions) -> list[Reading]:
+def _predict_batch(fitted: FittedModel, documents: list[Document], options: PredictOptions) -> list[Prediction]:
     batch = encode_batch([unlabelled(document) for document in documents], fitted.vocabulary, fitted.spec)
     batch = batch.to(fitted.device)
     q = fitted.guide.posterior(batch).discrete()
     if not hasattr(q, "sample_from") and len(documents) > 1:
-        return [reading for document in documents for reading in _read_batch(fitted, [document], options)]
+        return [reading for document in documents for reading in _predict_batch(fitted, [document], options)]
     kept, drawn = _drawn(q, documents, options)
     draws = distinct(torch.stack([q.mode, kept]), drawn)
     values, noise = _predicted(fitted, batch, draws)
@@ -294,7 +294,7 @@ def _read_batch(fitted: FittedModel, documents: list[Document], options: Predict
         words, place = len(document.tokens), int(draws.places[1, b])
         own = _Masks(masks[:, b, :words], log_q[:, b].tolist(), draws.counts[:, b], shown[:, b], int(draws.sizes[b]))
         readings.append(
-            Reading(
+            Prediction(
                 document=document,
                 inclusion=tuple(inclusion[b, :words].tolist()),
                 mode=own.flags(0),

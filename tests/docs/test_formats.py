@@ -17,7 +17,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.files.tables import _KINDS
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import PredictOptions, read
+from pyro_rationale.prediction.predictor import PredictOptions, predict
 from pyro_rationale.training.history import EpochRecord
 from tests.support.small_fit import whole
 
@@ -52,7 +52,7 @@ def reading(run: Path) -> dict[str, Any]:
     """A line of `explain --json`."""
     fitted = FittedModel.load(run, "cpu")
     options = PredictOptions(samples=20)
-    [one] = read(fitted, load_corpus(fitted.config.data).test[:1], options)
+    [one] = predict(fitted, load_corpus(fitted.config.data).test[:1], options)
     return as_dict(one, fitted.task, options)
 
 

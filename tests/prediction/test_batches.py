@@ -19,7 +19,7 @@ from pyro_rationale.errors import DataError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction import draws
 from pyro_rationale.prediction.draws import distinct, uniforms
-from pyro_rationale.prediction.predictor import PredictOptions, Reading, read
+from pyro_rationale.prediction.predictor import Prediction, PredictOptions, predict
 from pyro_rationale.tasks._mixture import Mixture
 from tests.support.small_fit import whole
 
@@ -38,7 +38,7 @@ def documents() -> list[Document]:
     return [make_document(f"text {i}", text, (), 40) for i, text in enumerate(TEXTS)]
 
 
-def numbers(reading: Reading) -> list[float]:
+def numbers(reading: Prediction) -> list[float]:
     """Everything that a network's rounding may move."""
     interval = [end for ends in reading.interval or () for end in ends]
     others = [(a.log_probability, a.frequency, *a.values) for a in reading.alternatives]
@@ -53,9 +53,9 @@ def numbers(reading: Reading) -> list[float]:
 def test_in_batches_as_one_at_a_time(guide: str, rule: str) -> None:
     fitted = FittedModel.load(whole(guide=guide), "cpu")
     options = PredictOptions(decode=rule, samples=30, alternatives=5, threshold=0.3, seed=4)
-    alone = list(read(fitted, documents(), options))
+    alone = list(predict(fitted, documents(), options))
     for size in (4, 64):
-        together = list(read(fitted, iter(documents()), options, size))
+        together = list(predict(fitted, iter(documents()), options, size))
         assert [r.document for r in together] == documents()
         for one, other in zip(alone, together, strict=True):
             assert (one.mode, one.kept) == (other.mode, other.kept)
@@ -67,7 +67,7 @@ def test_in_batches_as_one_at_a_time(guide: str, rule: str) -> None:
 def test_more_texts_than_a_pool_holds_come_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyro_rationale.prediction.predictor._POOL", 2)
     fitted = FittedModel.load(whole(guide="relaxed"), "cpu")
-    found = read(fitted, documents(), PredictOptions(samples=3), 3)
+    found = predict(fitted, documents(), PredictOptions(samples=3), 3)
     assert [reading.document for reading in found] == documents()
 
 
@@ -136,7 +136,7 @@ def test_any_number_of_threads_reads_the_same(guide: str, monkeypatch: pytest.Mo
     options = PredictOptions(samples=20)
     before = torch.get_rng_state()
     fitted.guide.train()
-    found = [list(read(fitted, iter(documents() * 4), options, 2, threads)) for threads in (0, 1, 3)]
+    found = [list(predict(fitted, iter(documents() * 4), options, 2, threads)) for threads in (0, 1, 3)]
     assert found[0] == found[1] == found[2]
     assert fitted.guide.training
     assert torch.is_grad_enabled()

@@ -23,7 +23,7 @@ from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import DITHER, open_groups
 from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentPosterior, inspect_documents, run_lengths
-from pyro_rationale.prediction.predictor import PredictOptions, read
+from pyro_rationale.prediction.predictor import PredictOptions, predict
 from tests.support.small_fit import table, whole
 
 pytest.importorskip("h5netcdf")
@@ -68,7 +68,7 @@ def test_masks_come_from_the_guide_and_from_the_prior(fitted: FittedModel, inspe
 def test_they_are_the_draws_that_explain_shows(fitted: FittedModel, inspected: list[DocumentPosterior]) -> None:
     documents = [item.document for item in inspected]
     options = PredictOptions(samples=SAMPLES, seed=1, alternatives=SAMPLES + 1)
-    for item, reading in zip(inspected, read(fitted, documents, options), strict=True):
+    for item, reading in zip(inspected, predict(fitted, documents, options), strict=True):
         drawn = {row.tobytes() for row in item.posterior.z}
         shown = [other for other in reading.alternatives if other.frequency > 0]
         assert drawn == {np.array(other.mask, dtype=np.uint8).tobytes() for other in shown}

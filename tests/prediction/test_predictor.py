@@ -19,7 +19,7 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import IndependentMask, RelaxedMask
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents, targets_of
-from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, Reading, decode, decode_all, read
+from pyro_rationale.prediction.predictor import DecodeOptions, Prediction, PredictOptions, decode, decode_all, predict
 from pyro_rationale.tasks import task_of
 from pyro_rationale.tasks._mixture import Mixture
 
@@ -88,8 +88,8 @@ def document(words: str, *targets: float, gold: str | None = None) -> Document:
     )
 
 
-def one(words: str, kind: str = "regression", **options: Any) -> Reading:
-    (reading,) = read(fake(kind), [document(words)], PredictOptions(**options))
+def one(words: str, kind: str = "regression", **options: Any) -> Prediction:
+    (reading,) = predict(fake(kind), [document(words)], PredictOptions(**options))
     return reading
 
 
@@ -162,9 +162,9 @@ def test_a_kept_mask_that_was_never_drawn_is_no_alternative() -> None:
 def test_same_answer_alone_or_in_company() -> None:
     documents = [document("the good maybe"), document("bad"), document("maybe maybe maybe the bad good")]
     options = PredictOptions(decode="sample", samples=20)
-    together = list(read(fake(), documents, options))
+    together = list(predict(fake(), documents, options))
     for i in (2, 0, 1):
-        assert list(read(fake(), [documents[i]], options)) == [together[i]]
+        assert list(predict(fake(), [documents[i]], options)) == [together[i]]
     assert [r.document for r in together] == documents
 
 
@@ -175,7 +175,7 @@ def test_a_relaxed_guide_is_read_by_hard_masks() -> None:
     documents = [document("maybe good maybe the")]
     for rule in ("mode", "sample"):
         options = PredictOptions(decode=rule, samples=200, alternatives=9)
-        assert list(read(fitted, documents, options)) == list(read(fake(), documents, options))
+        assert list(predict(fitted, documents, options)) == list(predict(fake(), documents, options))
     hard = decode(fitted.guide.posterior(encode_batch(documents, VOCABULARY, fitted.spec)), "sample")
     assert set(hard.unique().tolist()) <= {0.0, 1.0}
 
@@ -193,7 +193,7 @@ def test_outer_generator_and_training_mode_are_left_alone() -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    list(read(fitted, [document("good bad")]))
+    list(predict(fitted, [document("good bad")]))
     decode_all(fitted, [document("good bad")], DecodeOptions(decode="sample"))
     assert torch.equal(torch.rand(3), expected)
     assert fitted.guide.training

@@ -25,7 +25,7 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import open_groups
 from pyro_rationale.prediction.predictor import PredictOptions
-from pyro_rationale.prediction.predictor import read as read_all
+from pyro_rationale.prediction.predictor import predict as predict_all
 from pyro_rationale.reporting.html import ReportContext, build_report, render, write_report
 from pyro_rationale.reporting.html.build import measure
 from pyro_rationale.reporting.html.charts import (
@@ -307,7 +307,7 @@ def test_a_report_of_a_run_says_what_evaluate_says(tmp_path: Path) -> None:
     def report() -> ReportContext:
         with open_groups(tmp_path / "posterior.nc") as draws:
             return build_report(
-                list(read_all(fitted, documents, options)), options, fitted.config, fitted.spec, fitted.name,
+                list(predict_all(fitted, documents, options)), options, fitted.config, fitted.spec, fitted.name,
                 history=read_history(whole(guide="chain") / "epochs.jsonl"), stored=stored, draws=draws,
             )  # fmt: skip
 
@@ -342,7 +342,7 @@ def test_prior_and_posterior_are_those_of_the_stored_draws(tmp_path: Path) -> No
     assert "Prior asked for: 40 % of the words, in runs of 3." in kept.notes
     assert "prior asked for, mean 0.400" in kept.drawing
     assert "prior asked for, mean 3.00 words" in span.drawing
-    readings = list(read_all(fitted, documents, PredictOptions(samples=1)))
+    readings = list(predict_all(fitted, documents, PredictOptions(samples=1)))
     assert masks.rates.mean() == pytest.approx(np.mean([np.mean(r.inclusion) for r in readings]), abs=0.02)
     expected = 0.0
     for document in documents:  # exact, word by word

@@ -12,7 +12,7 @@ import numpy as np
 
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.document import make_document
-from pyro_rationale.prediction.predictor import Alternative, Reading
+from pyro_rationale.prediction.predictor import Alternative, Prediction
 from pyro_rationale.reporting.html import ReportContext, Section, Tile
 from pyro_rationale.reporting.html.charts import (
     prediction_charts,
@@ -38,7 +38,7 @@ NASTY = (
 )
 
 
-def read(text: str, number: int = 0, gold: bool = True, spec: TargetSpec = RATING) -> Reading:
+def read(text: str, number: int = 0, gold: bool = True, spec: TargetSpec = RATING) -> Prediction:
     """A reading of a text: every third word kept, the first three gold."""
     document = make_document(f"row {number}", text, (3.0 if spec is RATING else 1.0,), 10_000)
     words = len(document.tokens)
@@ -46,7 +46,7 @@ def read(text: str, number: int = 0, gold: bool = True, spec: TargetSpec = RATIN
     marked = tuple(i < 3 for i in range(words)) if gold else None
     document = Document(document.id, text, document.tokens, document.offsets, document.targets, marked)
     values = {"regression": (2.5,), "binary": (0.25,), "multiclass": (0.2, 0.7, 0.1)}[spec.kind]
-    return Reading(
+    return Prediction(
         document=document,
         inclusion=tuple(i % 21 / 20 for i in range(words)),
         mode=kept,

@@ -19,7 +19,7 @@ from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference import objective_report
-from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, decode_all, read
+from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, decode_all, predict
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.model_selection import score_modes
 from tests.support.small_fit import Break, differences, fit_small, table, whole
@@ -66,7 +66,7 @@ def test_what_is_predicted_does_not_depend_on_the_targets(guide: str) -> None:
         }
         assert one["mse"] != other["mse"]
     options = PredictOptions(samples=5)
-    for reading, twin in zip(read(fitted, documents, options), read(fitted, others, options), strict=True):
+    for reading, twin in zip(predict(fitted, documents, options), predict(fitted, others, options), strict=True):
         assert replace(reading, document=twin.document) == twin
 
 

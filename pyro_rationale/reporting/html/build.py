@@ -29,7 +29,7 @@ from pyro_rationale.tasks import task_of
 if TYPE_CHECKING:
     from xarray import DataTree
 
-    from pyro_rationale.prediction.predictor import PredictOptions, Reading
+    from pyro_rationale.prediction.predictor import Prediction, PredictOptions
     from pyro_rationale.training.history import EpochRecord
 
 RULES = {
@@ -40,7 +40,7 @@ RULES = {
 
 
 def build_report(
-    predictions: Sequence[Reading],
+    predictions: Sequence[Prediction],
     options: PredictOptions,
     config: Config,
     spec: TargetSpec,
@@ -112,7 +112,7 @@ def facts_of(
     return tuple(facts)
 
 
-def measure(documents: Sequence[Reading], spec: TargetSpec) -> Metrics:
+def measure(documents: Sequence[Prediction], spec: TargetSpec) -> Metrics:
     """Metrics of the listed rationales, with `covered`: the share of true ratings inside their intervals."""
     texts, masks = [read.document for read in documents], [read.kept for read in documents]
     if not texts:

@@ -27,7 +27,7 @@ from pyro_rationale.reporting.plots.svg import draw_svg
 from pyro_rationale.reporting.plots.training import plot_training, recorded_series
 
 if TYPE_CHECKING:
-    from pyro_rationale.prediction.predictor import Reading
+    from pyro_rationale.prediction.predictor import Prediction
     from pyro_rationale.training.history import EpochRecord
 
 TRAINING = {
@@ -119,7 +119,7 @@ def _histogram_chart(
     return Chart(f"chart-{id}", title, description, drawing, notes, (header, "posterior", "prior"), rows)
 
 
-def prediction_charts(predictions: Sequence[Reading], spec: TargetSpec) -> Iterator[Chart]:
+def prediction_charts(predictions: Sequence[Prediction], spec: TargetSpec) -> Iterator[Chart]:
     """Predicted against true ratings, a chart per target; none for classes."""
     if not spec.ranges:
         return
@@ -141,7 +141,7 @@ def prediction_charts(predictions: Sequence[Reading], spec: TargetSpec) -> Itera
             )
 
 
-def reliability_charts(predictions: Sequence[Reading]) -> Iterator[Chart]:
+def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:
     """Inclusion probabilities against each kind of gold that some document has, in one chart; none without gold."""
     curves: dict[str, Curve] = {}
     notes = []
@@ -171,7 +171,7 @@ def reliability_charts(predictions: Sequence[Reading]) -> Iterator[Chart]:
 
 
 def words_of(
-    predictions: Sequence[Reading], gold_of: Callable[[Document], tuple[bool, ...] | None]
+    predictions: Sequence[Prediction], gold_of: Callable[[Document], tuple[bool, ...] | None]
 ) -> Words | None:
     """The words of all documents with a rationale of this kind; `None` if no word is in one."""
     marked = [(i, p, gold_of(p.document)) for i, p in enumerate(predictions) if p.inclusion]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pyro_rationale.data.corpus import TargetSpec
 
 if TYPE_CHECKING:
-    from pyro_rationale.prediction.predictor import Reading
+    from pyro_rationale.prediction.predictor import Prediction
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ReportContext:
 
     title: str
     spec: TargetSpec
-    documents: tuple[Reading, ...]
+    documents: tuple[Prediction, ...]
     facts: tuple[tuple[str, str], ...] = ()
     tiles: tuple[Tile, ...] = ()
     sections: tuple[Section, ...] = ()

@@ -15,7 +15,7 @@ from pyro_rationale.prediction.text_spans import harmless, snippets, visible
 from pyro_rationale.tasks import task_of
 
 if TYPE_CHECKING:
-    from pyro_rationale.prediction.predictor import Reading
+    from pyro_rationale.prediction.predictor import Prediction
 
 LEVELS = 10  # of shading
 _UNPAIRED = re.compile("[\ud800-\udfff\ufffe\uffff]")
@@ -35,7 +35,7 @@ def clean(text: str) -> str:
     return _UNPAIRED.sub("\ufffd", harmless(text))
 
 
-def pack(read: Reading) -> dict[str, Any]:
+def pack(read: Prediction) -> dict[str, Any]:
     """What the script needs of a document, under one-letter names.
 
     `i` id; `t` text; `o` gap before each word and its length, in UTF-16 units as scripts count; `p` inclusion in
@@ -96,7 +96,7 @@ def level(inclusion: float) -> int:
     return (round(100 * inclusion) + 5) // LEVELS
 
 
-def pieces(read: Reading) -> Iterator[Piece]:
+def pieces(read: Prediction) -> Iterator[Piece]:
     """The text in stretches of one look. A gap looks as its neighbours do where both are kept, or both gold."""
     document = read.document
     text, _ = _shown(document)
@@ -116,7 +116,7 @@ def _classes(shade: int, kept: bool, gold: bool) -> str:
     return " ".join([f"s{shade}"] * (shade > 0) + ["k"] * kept + ["g"] * gold)
 
 
-def prediction_lines(read: Reading, spec: TargetSpec, percent: str) -> list[list[tuple[str, str]]]:
+def prediction_lines(read: Prediction, spec: TargetSpec, percent: str) -> list[list[tuple[str, str]]]:
     """Per target, what is predicted and what is true, as (label, value) pairs for people."""
     truth = read.document.targets
     found = []
@@ -136,7 +136,7 @@ def prediction_lines(read: Reading, spec: TargetSpec, percent: str) -> list[list
     return found
 
 
-def rationale_text(read: Reading, mask: Sequence[bool]) -> str:
+def rationale_text(read: Prediction, mask: Sequence[bool]) -> str:
     """The words of a mask on one line."""
     return clean(snippets(read.document, mask))
 

@@ -22,7 +22,7 @@ from pyro_rationale.storage import write_bytes
 from pyro_rationale.tasks import task_of
 
 if TYPE_CHECKING:
-    from pyro_rationale.prediction.predictor import Reading
+    from pyro_rationale.prediction.predictor import Prediction
 
 MOST_BYTES = 4_000_000  # of documents: a page above 5 MB is slow to open
 STATIC, STATIC_WORDS = 10, 3000  # most documents, and about most words of them, in the page without scripts
@@ -69,7 +69,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _fitting(documents: Sequence[Reading]) -> list[dict[str, Any]]:
+def _fitting(documents: Sequence[Prediction]) -> list[dict[str, Any]]:
     """The first documents, packed, as many as fit."""
     result: list[dict[str, Any]] = []
     size = 0
@@ -82,7 +82,7 @@ def _fitting(documents: Sequence[Reading]) -> list[dict[str, Any]]:
     return result
 
 
-def _first(documents: Sequence[Reading]) -> list[Reading]:
+def _first(documents: Sequence[Prediction]) -> list[Prediction]:
     """The documents that the page shows without scripts: a few, fewer if they are long, at least one."""
     before = accumulate((len(document.inclusion) for document in documents), initial=0)
     return [document for document, words in zip(documents[:STATIC], before, strict=False) if words < STATIC_WORDS]
