@@ -1,4 +1,4 @@
-"""`Batch`: the one thing that travels from the data to the networks."""
+"""A padded batch: what the data hand to the networks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Batch:
         lengths: long, `(B,)`; words per document, at least 1.
         targets: float `(B, D)` for regression (scaled to [0, 1] by the target range, NaN where a rating is
             missing) and for binary labels; long `(B,)` for classes; `None` where unknown.
-        gold: bool, `(B, T)`; words of the annotated rationale, or `None`.
-        opinion: bool, `(B, T)`; the words inside it that carry the rating, or `None`.
-        index: long, `(B,)`; the documents' positions in the list that they came from.
+        gold: bool, `(B, T)`; words of the annotated rationale; `None` if unknown.
+        opinion: bool, `(B, T)`; the words inside it that carry the rating; `None` if unknown.
+        index: long, `(B,)`; indices of the documents in the list that they came from.
     """
 
     tokens: Tensor
@@ -40,11 +40,11 @@ class Batch:
         return torch.arange(self.tokens.shape[1], device=self.tokens.device) < self.lengths[:, None]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The same batch with every tensor on `device`; `non_blocking` as for tensors."""
+        """Move every tensor to `device`; `non_blocking` as for :meth:`torch.Tensor.to`."""
         return self._each(lambda part: part.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
-        """The same batch in memory from which a GPU fetches it while others compute."""
+        """Copy every tensor to pinned memory, from which a GPU fetches it while others compute."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
@@ -53,5 +53,5 @@ class Batch:
         return Batch(**changed)
 
     def without_targets(self) -> Batch:
-        """The same texts with nothing observed, for prediction."""
+        """The batch without targets, for prediction."""
         return replace(self, targets=None)

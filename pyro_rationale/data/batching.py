@@ -1,9 +1,11 @@
-"""From documents to padded batches of like lengths."""
+"""Padded batches of documents of similar lengths, made ahead of their use if wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from queue import Full, Queue
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
 from pyro_rationale.tasks import task_of
 
-_POOL = 50  # batches that are sorted by length together: little padding, and still another company every epoch
+_POOL = 50  # batches sorted by length together: little padding, yet documents meet others in every epoch
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,13 @@ def encode_batch(
     Ratings are scaled to [0, 1] by `spec.ranges` (NaN stays NaN). A document without words is read as one unknown
     word, so that every length is at least 1. `targets` is `None` only if no document has any; for ratings and
     binary labels a document without targets gets NaN. `gold` and `opinion` are `None` unless every document has
-    them: a document that nobody annotated must not pass for one whose rationale is empty.
+    them: a document without annotation must not pass for one whose rationale is empty.
 
     Args:
         documents: `B` of them, at least one.
         vocabulary: numbers for the words.
         spec: what the targets mean.
-        indices: positions of the documents in their list, for `Batch.index`; default `0 .. B-1`.
+        indices: indices of the documents in their list, for `Batch.index`; default `0 .. B-1`.
 
     Returns:
         A batch with tokens `(B, T)`, `T` the longest length.
@@ -61,10 +63,10 @@ def encode_batch(
 
 
 class BucketedBatches:
-    """The documents of one split as batches of like lengths, the same for the same seed and epoch.
+    """The documents of one split as batches of similar lengths, reproducible by seed and epoch.
 
     Documents are shuffled, sorted by length within pools of 50 batches, cut into batches whose sizes differ by one
-    at most, and the batches shuffled. Random batches would spend half the work on padding (DESIGN, trap 10).
+    at most, and the batches shuffled. Random batches would spend half the work on padding.
 
     Args:
         documents: at least one.
@@ -72,8 +74,8 @@ class BucketedBatches:
         spec: what the targets mean.
         batch_size: largest number of documents in a batch.
         seed: of the order.
-        steps: batches that are called an epoch, where that is not every document once: a part of what comes one after
-            the other without end.
+        steps: batches per epoch; by default as many as hold every document once. Passes over the documents follow each
+            other without end, and an epoch takes the next `steps` batches.
 
     Raises:
         DataError: If there is no document, or one does not fit `spec`.
@@ -96,7 +98,7 @@ class BucketedBatches:
         self.batch_size, self.seed, self._spec = batch_size, seed, spec
         self._encoded: Sequence[_Encoded]
         if isinstance(documents, ArrowDocuments):
-            self._encoded = _MappedRows(documents, vocabulary, spec)
+            self._encoded = _ArrowRows(documents, vocabulary, spec)
             self._lengths = np.maximum(documents.lengths, 1)
         else:
             self._encoded = [_encode(document, vocabulary, spec) for document in documents]
@@ -117,18 +119,18 @@ class BucketedBatches:
 
         Args:
             number: of the epoch.
-            share: the documents of each batch to read, shortest first: one process's part.
+            share: which documents of each batch to read, shortest first: the part of one process.
         """
         begin, end = number * len(self), (number + 1) * len(self)
         while begin < end:
             whole, first = divmod(begin, self.whole)
             batches = self._order(whole)[first : first + end - begin]
-            for positions in batches:
-                yield self._batch(positions[share])
+            for indices in batches:
+                yield self._batch(indices[share])
             begin += len(batches)
 
     def _order(self, number: int) -> list[NDArray[np.int64]]:
-        """The positions of the documents in each batch, every document once."""
+        """Indices of the documents in each batch, every document once."""
         random = np.random.default_rng([self.seed % 2**63, number])
         order = random.permutation(len(self._encoded))
         pools = np.array_split(order, -(-self.whole // _POOL))
@@ -137,14 +139,14 @@ class BucketedBatches:
         return [batches[i] for i in random.permutation(len(batches))]
 
     def ordered(self, batch_size: int | None = None) -> Iterator[Batch]:
-        """Every document once, from the shortest to the longest; `index` says where each came from."""
+        """Every document once, from the shortest to the longest; `Batch.index` holds their indices."""
         size = self.batch_size if batch_size is None else batch_size
         order = np.argsort(self._lengths, kind="stable")
         for start in range(0, len(order), size):
             yield self._batch(order[start : start + size])
 
-    def _batch(self, positions: NDArray[np.int64]) -> Batch:
-        return _collate([self._encoded[i] for i in positions], positions, self._spec)
+    def _batch(self, indices: NDArray[np.int64]) -> Batch:
+        return _collate([self._encoded[i] for i in indices], indices, self._spec)
 
 
 def _encode(document: Document, vocabulary: Vocabulary, spec: TargetSpec) -> _Encoded:
@@ -165,8 +167,8 @@ def _flags(document: Document, flags: Sequence[bool] | None, name: str) -> NDArr
     return np.array(flags or [False], dtype=bool)
 
 
-class _MappedRows(Sequence[_Encoded]):
-    """Documents of a mapped file, each encoded when it is asked for."""
+class _ArrowRows(Sequence[_Encoded]):
+    """Documents of an Arrow file, each encoded when it is needed."""
 
     def __init__(self, documents: ArrowDocuments, vocabulary: Vocabulary, spec: TargetSpec) -> None:
         self._documents = documents
@@ -178,11 +180,11 @@ class _MappedRows(Sequence[_Encoded]):
     def __len__(self) -> int:
         return len(self._documents)
 
-    def __getitem__(self, place: Any) -> Any:
-        tokens, gold, opinion = self._documents.encode_all(place, self._numbers)
+    def __getitem__(self, index: Any) -> Any:
+        tokens, gold, opinion = self._documents.encode_all(index, self._numbers)
         return _Encoded(
             tokens if len(tokens) else np.array([UNKNOWN]),
-            None if self._targets is None else self._targets[place],
+            None if self._targets is None else self._targets[index],
             gold,
             opinion,
         )
@@ -194,11 +196,9 @@ def _scaled(document: Document, spec: TargetSpec) -> NDArray[np.float32]:
 
 
 def _scaled_rows(targets: NDArray[np.float64], spec: TargetSpec, name: Callable[[int], str]) -> NDArray[np.float32]:
-    """The same of many documents, `(N, D)`; `name` tells which one is at fault."""
+    """Targets of many documents as the model sees them, `(N, D)`; `name` names a document at fault."""
     if targets.shape[1] != len(spec.names):
-        raise DataError(
-            f"{name(0)}: expected {len(spec.names)} targets, got {targets.shape[1]}; check the columns"
-        )
+        raise DataError(f"{name(0)}: expected {len(spec.names)} targets, got {targets.shape[1]}; check the columns")
     return task_of(spec).encode(targets, name)
 
 
@@ -235,3 +235,46 @@ def _padded(flags: Sequence[NDArray[np.bool_] | None], longest: int) -> torch.Te
             return None
         row[: len(flag)] = flag
     return torch.from_numpy(padded)
+
+
+def prefetched(batches: Iterable[Batch], depth: int = 2) -> Iterator[Batch]:
+    """Make batches in a thread ahead of their use, in pinned memory if there is a GPU.
+
+    The batches and their order stay as they are. An error in the thread is raised here in the place of its batch; an
+    iterator that is abandoned stops the thread.
+
+    Args:
+        batches: iterated over in the thread only.
+        depth: most batches that wait.
+    """
+    # None: there are no more
+    waiting: Queue[Batch | BaseException | None] = Queue(depth)
+    stopped = Event()
+
+    def hand(item: Batch | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                return waiting.put(item, timeout=0.1)
+            except Full:
+                continue
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                hand(batch.pin_memory() if torch.cuda.is_available() else batch)
+                if stopped.is_set():
+                    return
+            hand(None)
+        except BaseException as problem:
+            hand(problem)
+
+    thread = Thread(target=work, name="batches", daemon=True)
+    thread.start()
+    try:
+        while (item := waiting.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

@@ -1,9 +1,9 @@
-"""Texts that stand twice: in training and in dev or test (a leak), or several times in training.
+"""Duplicate texts: in training and in dev or test (a leak), or several times in training.
 
 Exact copies have the same words, whatever the punctuation between them; near copies share most of their runs of
-three words, see :mod:`pyro_rationale.data.minhash`. Compared is what the model reads: words behind `--max-words`
-count for nothing. This runs at every load; among more than 200,000 documents it is exact copies alone, found by 64-bit
-hashes of the words.
+three words, see :mod:`pyro_rationale.data.minhash`. Only the words that the model reads are compared: those behind
+`--max-words` do not count. The search runs at every load; among more than 200,000 documents it is limited to exact
+copies, which are found by 64-bit hashes of the words.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from pyro_rationale.data.cache.columns import NO_WORD
 from pyro_rationale.data.cache.dataset import ArrowDocuments, taken, target_rows, word_keys
 from pyro_rationale.data.corpus import Copies, Corpus, Leaks, TargetSpec
 from pyro_rationale.data.document import Document
-from pyro_rationale.data.minhash import Places, Words, near_pairs
+from pyro_rationale.data.minhash import Indices, Words, near_pairs
 from pyro_rationale.errors import DataError
 
-_TEST, _DEV, _TRAIN = range(3)  # held-out texts first: nothing crowds them out of a comparison
-MOST = 200_000  # documents among which near copies are looked for
-_APART = 0.1  # of the range: ratings further apart are not ratings of one text
+_TEST, _DEV, _TRAIN = range(3)  # held-out texts come first, so that the limits of the search never leave them out
+MOST = 200_000  # documents among which near copies are searched for
+_TOLERANCE = 0.1  # of the range: ratings of copies that differ by more conflict
 
 Flags = NDArray[np.bool_]
 
 
 def without_leaks(corpus: Corpus, drop: bool = False) -> Corpus:
-    """The corpus with its :class:`Leaks`.
+    """Search a corpus for copies, and note them as its :class:`Leaks`.
 
     Args:
         corpus: documents in three splits.
-        drop: leave the training documents out that stand in dev or test as well. Dev and test stay whole.
+        drop: leave training documents out that also stand in dev or test. Dev and test stay complete.
 
     Raises:
         DataError: If nothing is left to train on.
@@ -44,9 +44,8 @@ def without_leaks(corpus: Corpus, drop: bool = False) -> Corpus:
         return replace(corpus, leaks=leaks)
     kept = taken(corpus.train, np.flatnonzero(~leaked))
     if not kept:
-        raise DataError(
-            f"--drop-leaks: every training document of {corpus.name} stands in dev or test as well; check its files"
-        )
+        problem = f"every training document of {corpus.name} stands in dev or test as well"
+        raise DataError(f"--drop-leaks: {problem}; check its files")
     return replace(corpus, train=kept, leaks=replace(leaks, dropped=leaks.leaked))
 
 
@@ -54,14 +53,14 @@ def find_leaks(corpus: Corpus) -> tuple[Leaks, Flags]:
     """Count copies between the splits and within training.
 
     Returns:
-        The counts, and a flag per training document: does it stand in dev or test as well?
+        The counts, and a flag per training document: whether it also stands in dev or test.
     """
     parts = (corpus.test, corpus.dev, corpus.train)
     count = sum(map(len, parts))
     if not count:
         return Leaks(), np.zeros(0, dtype=bool)
-    searched = count <= MOST
-    if searched:
+    near_searched = count <= MOST
+    if near_searched:
         words, starts = _words(parts)
         first = _first_copies(words, starts)
         near = near_pairs(words, starts, np.unique(first))
@@ -69,27 +68,27 @@ def find_leaks(corpus: Corpus) -> tuple[Leaks, Flags]:
         first = _first_of_keys(np.concatenate([word_keys(part) for part in parts]))
         near = np.empty((0, 2), dtype=np.int64)
     targets = np.concatenate([target_rows(part, len(corpus.spec.names)) for part in parts])
-    found = _Found(np.repeat(np.arange(3), [len(part) for part in parts]), first, near)
-    leaked = (found.stands(_TRAIN, _TEST) | found.stands(_TRAIN, _DEV))[found.split == _TRAIN]
+    copies = _Copies(np.repeat(np.arange(3), [len(part) for part in parts]), first, near)
+    leaked = (copies.found_in(_TRAIN, _TEST) | copies.found_in(_TRAIN, _DEV))[copies.split == _TRAIN]
     leaks = Leaks(
-        test=found.copies(_TEST, _TRAIN),
-        dev=found.copies(_DEV, _TRAIN),
-        test_dev=found.copies(_TEST, _DEV),
-        train=found.repeats(_TRAIN),
+        test=copies.count(_TEST, _TRAIN),
+        dev=copies.count(_DEV, _TRAIN),
+        test_dev=copies.count(_TEST, _DEV),
+        train=copies.repeats(_TRAIN),
         leaked=int(leaked.sum()),
         conflicts=_conflicts(corpus.spec, targets, first, near),
-        near=searched,
+        near=near_searched,
     )
     return leaks, leaked
 
 
 def summary(corpus: Corpus) -> str:
-    """What was found, in one line; empty if it was not looked for."""
+    """The copies of a corpus in one line; empty if it was not searched."""
     leaks = corpus.leaks
     if leaks is None:
         return ""
     trained = len(corpus.train) + leaks.dropped
-    found = [
+    parts = [
         f"{copies.total:,} of {of:,} {what} ({copies.exact:,} exactly, {copies.near:,} nearly)"
         for copies, of, what in (
             (leaks.test, len(corpus.test), "test documents stand in training too"),
@@ -100,20 +99,20 @@ def summary(corpus: Corpus) -> str:
         if copies.total
     ]
     if not leaks.near:
-        found.append(f"near copies are not looked for among more than {MOST:,} documents")
+        parts.append(f"near copies are not looked for among more than {MOST:,} documents")
     if not any(copies.total for copies in (leaks.test, leaks.dev, leaks.test_dev, leaks.train)):
-        return "; ".join(["copies: none, neither between the splits nor in training", *found])
+        return "; ".join(["copies: none, neither between the splits nor in training", *parts])
     if leaks.conflicts:
-        found.append(f"{leaks.conflicts:,} copies have another target")
+        parts.append(f"{leaks.conflicts:,} copies have another target")
     if leaks.dropped:
-        found.append(f"--drop-leaks left {leaks.dropped:,} out of training")
+        parts.append(f"--drop-leaks left {leaks.dropped:,} out of training")
     elif leaks.leaked:
-        found.append(f"--drop-leaks leaves {leaks.leaked:,} out of training")
-    return f"copies: {'; '.join(found)}"
+        parts.append(f"--drop-leaks leaves {leaks.leaked:,} out of training")
+    return f"copies: {'; '.join(parts)}"
 
 
 class _Numbers(dict[str, int]):
-    """A number from 1 on for every word as it comes; 0 for punctuation."""
+    """Numbers of words from 1 on, in the order of their first use; 0 for punctuation."""
 
     def __missing__(self, word: str) -> int:
         number = len(self) + 1 if any(map(str.isalnum, word)) else 0
@@ -121,7 +120,7 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def _words(parts: Sequence[Sequence[Document]]) -> tuple[Words, Places]:
+def _words(parts: Sequence[Sequence[Document]]) -> tuple[Words, Indices]:
     """Numbers of the words of all documents, without punctuation, and where each document starts `(N + 1,)`."""
     numbers = _Numbers()
     pieces, lengths = zip(*(_numbered(part, numbers) for part in parts), strict=True)
@@ -131,7 +130,7 @@ def _words(parts: Sequence[Sequence[Document]]) -> tuple[Words, Places]:
     return flat[kept], before[np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])]
 
 
-def _numbered(documents: Sequence[Document], numbers: _Numbers) -> tuple[Words, Places]:
+def _numbered(documents: Sequence[Document], numbers: _Numbers) -> tuple[Words, Indices]:
     """Numbers of the words of some documents, one after the other, and of each document how many there are."""
     if isinstance(documents, ArrowDocuments):
         table = np.array([numbers[word] for word in documents.file.spellings], dtype=np.int64)
@@ -143,27 +142,27 @@ def _numbered(documents: Sequence[Document], numbers: _Numbers) -> tuple[Words, 
     return np.fromiter(map(numbers.__getitem__, tokens), np.int32, int(lengths.sum())), lengths
 
 
-def _first_of_keys(keys: Places) -> Places:
-    """As :func:`_first_copies`, for documents of which there are keys of their words."""
+def _first_of_keys(keys: Indices) -> Indices:
+    """Index of the first document of the same words, by keys of the words `(N,)`."""
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     return np.where(keys == NO_WORD, np.arange(len(keys)), first[inverse])
 
 
-def _first_copies(words: Words, starts: Places) -> Places:
-    """For each document the first one of the same words `(N,)`. One without any word is nobody's copy."""
+def _first_copies(words: Words, starts: Indices) -> Indices:
+    """Index of the first document of the same words `(N,)`; a document without words is no copy of another."""
     seen: dict[bytes, int] = {}
     bounds = starts.tolist()
-    places = [
+    indices = [
         seen.setdefault(words[start:end].tobytes(), i) if end > start else i
         for i, (start, end) in enumerate(pairwise(bounds))
     ]
-    return np.array(places, dtype=np.int64)
+    return np.array(indices, dtype=np.int64)
 
 
-class _Found:
-    """Who is whose copy: exact ones by their first copy, near ones by pairs of first copies."""
+class _Copies:
+    """Copies of each document: exact ones by the first document of the same words, near ones by pairs of these."""
 
-    def __init__(self, split: Places, first: Places, near: Places) -> None:
+    def __init__(self, split: Indices, first: Indices, near: Indices) -> None:
         self.split, self.first = split, first
         size = len(split)
         # Of each document's exact copies, and of its near ones, the earliest in each split; `size` for none.
@@ -174,28 +173,28 @@ class _Found:
         np.minimum.at(self.near, near[:, 1], self.exact[near[:, 0]])
         self.exact, self.near = self.exact[first], self.near[first]
 
-    def stands(self, split: int, other: int) -> Flags:
-        """Which documents of `split` stand in `other` as well, exactly or nearly `(N,)`."""
+    def found_in(self, split: int, other: int) -> Flags:
+        """Flags `(N,)` of the documents of `split` that also stand in `other`, exactly or nearly."""
         size = len(self.split)
         return (self.split == split) & ((self.exact[:, other] < size) | (self.near[:, other] < size))
 
-    def copies(self, split: int, other: int) -> Copies:
-        """How many documents of `split` stand in `other` as well."""
+    def count(self, split: int, other: int) -> Copies:
+        """Number of documents of `split` that also stand in `other`."""
         exact = int(((self.split == split) & (self.exact[:, other] < len(self.split))).sum())
-        return Copies(exact, int(self.stands(split, other).sum()) - exact)
+        return Copies(exact, int(self.found_in(split, other).sum()) - exact)
 
     def repeats(self, split: int) -> Copies:
-        """How many documents of `split` repeat an earlier one of it."""
+        """Number of documents of `split` that repeat an earlier one of it."""
         here, own = self.split == split, np.arange(len(self.split))
         exact = here & (self.exact[:, split] < own)
         near = here & ~exact & (self.near[:, split] < own)
         return Copies(int(exact.sum()), int(near.sum()))
 
 
-def _conflicts(spec: TargetSpec, targets: NDArray[np.float64], first: Places, near: Places) -> int:
-    """How many documents have another target than the one that they repeat; what is not rated says nothing."""
+def _conflicts(spec: TargetSpec, targets: NDArray[np.float64], first: Indices, near: Indices) -> int:
+    """Number of documents whose target conflicts with that of the one that they repeat; unrated ones never do."""
     again = np.flatnonzero(first != np.arange(len(first)))
     pairs = np.concatenate([np.stack([first[again], again], axis=1), near])
-    widest = np.array([_APART * (high - low) for low, high in spec.ranges] or [0.0] * len(spec.names))
+    widest = np.array([_TOLERANCE * (high - low) for low, high in spec.ranges] or [0.0] * len(spec.names))
     differ = (np.abs(targets[pairs[:, 0]] - targets[pairs[:, 1]]) > widest).any(axis=1)
     return len(np.unique(pairs[differ, 1]))

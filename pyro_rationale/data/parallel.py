@@ -1,4 +1,4 @@
-"""Work on many things at once, results in the order of the things."""
+"""Run jobs in a pool and yield their results in order."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Result = TypeVar("Result")
 
 
 def in_order(work: Callable[[Job], Result], jobs: Iterator[Job], pool: Executor, ahead: int) -> Iterator[Result]:
-    """`work` of each job, in the order of the jobs.
+    """Yield `work(job)` of each job, in the order of the jobs.
 
-    Whatever a job raises is raised in its place. A reader who leaves early waits for what is under way, and no more.
+    An exception of a job is raised in the place of its result. Abandoning the iterator waits for the running jobs only.
 
     Args:
-        work: something that the pool can run.
+        work: a callable that the pool can run.
         jobs: taken as they are needed.
-        pool: is closed at the end.
-        ahead: most jobs that are under way or done before their results are asked for.
+        pool: closed at the end.
+        ahead: most jobs that are running, or done and not yet yielded.
     """
     with pool:
         waiting: deque[Future[Result]] = deque(pool.submit(work, job) for job in islice(jobs, ahead))

@@ -1,4 +1,4 @@
-"""The split into training, development and test documents: 80/10/10, the same for the same seed."""
+"""Split documents into training, development and test documents: 80/10/10, reproducible by seed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def three_way_split(
         seed: of the shuffle; nothing else is random.
         groups: one key per item; items with equal keys stay together (sentences of one review, copies of a text).
         strata: one key per item (its class); a group counts as its first item's.
-        shares: of the three parts, if others than 80/10/10; they sum to 1, and a part of share 0 stays empty.
+        shares: of the three parts, 80/10/10 by default; they sum to 1, and a part of share 0 stays empty.
 
     Returns:
         Train, dev and test, each in the order of `items`.
@@ -84,7 +84,7 @@ def split_indices(
 
 
 def _emptiest(shares: tuple[float, float, float], filled: list[int], dealt: int) -> int:
-    """The part that lacks most of its share of what has been dealt; of equal ones the first."""
+    """Index of the part that is furthest below its share of the dealt items; of equal ones the first."""
     train, dev, test = (
         shares[0] * dealt - filled[0], shares[1] * dealt - filled[1], shares[2] * dealt - filled[2]
     )  # fmt: skip

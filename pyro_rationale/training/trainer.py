@@ -22,8 +22,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches
-from pyro_rationale.data.prefetch import prefetched
+from pyro_rationale.data.batching import BucketedBatches, prefetched
 from pyro_rationale.errors import TrainingError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.elbo import Estimate, Objective

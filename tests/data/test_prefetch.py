@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.prefetch import prefetched
+from pyro_rationale.data.batching import prefetched
 
 
 def batches(count: int, fault: int = -1) -> Iterator[Batch]:

@@ -1,10 +1,10 @@
-"""A corpus as an Arrow file that is mapped into memory, beside a JSON file that says what it was made of.
+"""A corpus as an Arrow file that is mapped into memory, beside a JSON file that describes it.
 
     NAME-KEY.arrow   record batches of documents: id, text, words, spans, cells, gold, opinion, maps, two keys
     NAME-KEY.json    the spellings that the words are numbers of, and a fingerprint; written last
 
-Words, spans and flags are read where they lie: what nobody looks at costs no memory, and what was looked at is let go
-of again after a while.
+Words, spans and flags are read in place: only the record batches in use cost memory, and they are released again after
+a while.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ Metadata = dict[str, Any]
 
 
 class Damaged(ValueError):
-    """A file that is not what was written; the message says in a few words why."""
+    """A file that differs from what was written; the message says how, in a few words."""
 
 
 def arrow() -> Any:
-    """The library.
+    """Import pyarrow.
 
     Raises:
         DataError: it is not installed.
@@ -53,7 +53,7 @@ def arrow() -> Any:
 
 @dataclass(frozen=True)
 class Chunk:
-    """One record batch: numbers as arrays that lie in the file, the rest as Arrow columns."""
+    """One record batch: numbers as arrays in the mapped file, the rest as Arrow columns."""
 
     columns: Any
     words: NDArray[np.int32]
@@ -62,15 +62,15 @@ class Chunk:
 
     @cached_property
     def _bits(self) -> dict[str, tuple[NDArray[np.bool_] | None, NDArray[np.int32], NDArray[np.uint8]]]:
-        """Of each column of flags: which rows have any (`None`: all), where they start, and the bits."""
-        found = {}
+        """For each column of flags: the rows that have any (`None`: all), the first bit of each row, and the bits."""
+        bits_of = {}
         for name in ("gold", "opinion"):
             column = self.columns.column(name)
             valid = column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else None
             bits = column.values.buffers()[1]
             content = np.frombuffer(bits, np.uint8) if bits is not None else np.zeros(0, np.uint8)
-            found[name] = (valid, column.offsets.to_numpy(), content)
-        return found
+            bits_of[name] = (valid, column.offsets.to_numpy(), content)
+        return bits_of
 
     def flags(self, row: int, name: str) -> NDArray[np.bool_] | None:
         """`gold` or `opinion` of a row, `(n,)`, or `None`."""
@@ -83,13 +83,13 @@ class Chunk:
 
 
 class ArrowFile:
-    """The documents of one file, by their place.
+    """The documents of one file, by their index.
 
     Args:
         path: of the Arrow file; the JSON file stands beside it.
 
     Raises:
-        Damaged: it is not whole, or not the one that its JSON file tells of.
+        Damaged: it is incomplete, or not the one that its JSON file describes.
         FileNotFoundError: one of the two is missing.
     """
 
@@ -121,7 +121,7 @@ class ArrowFile:
         return pa.ipc.open_file(pa.memory_map(str(self.path)))
 
     def _lengths(self) -> NDArray[np.int32]:
-        """Words per document `(N,)`; notes where each batch starts."""
+        """Words per document `(N,)`; sets `bounds`, the first document of each record batch."""
         lengths = []
         for batch in self._batches():
             offsets = batch.column("words").offsets.to_numpy()
@@ -132,7 +132,7 @@ class ArrowFile:
         return np.concatenate(lengths) if lengths else np.zeros(0, np.int32)
 
     def _batches(self) -> Iterator[Any]:
-        """The record batches, each to be let go before the next: what a map has shown stays until the map is closed."""
+        """Each record batch in turn; pages that were read are released by mapping the file anew now and then."""
         for start in range(0, self._reader.num_record_batches, _CHUNKS):
             reader = self._opened()
             yield from map(reader.get_batch, range(start, min(start + _CHUNKS, reader.num_record_batches)))
@@ -141,48 +141,48 @@ class ArrowFile:
         return len(self.lengths)
 
     def __reduce__(self) -> tuple[type[ArrowFile], tuple[Path]]:
-        return ArrowFile, (self.path,)  # a map is not to be pickled
+        return ArrowFile, (self.path,)  # a map cannot be pickled
 
     def chunk(self, number: int) -> Chunk:
         """The `number`-th record batch."""
-        found = self._chunks.get(number)
-        if found is None:
+        chunk = self._chunks.get(number)
+        if chunk is None:
             if len(self._chunks) >= _CHUNKS:
                 self._reader, self._chunks = self._opened(), {}
             columns = self._reader.get_batch(number)
             words, spans = columns.column("words"), columns.column("spans")
-            found = self._chunks[number] = Chunk(
+            chunk = self._chunks[number] = Chunk(
                 columns, words.values.to_numpy(), words.offsets.to_numpy(), spans.values.to_numpy()
             )
-        return found
+        return chunk
 
-    def locate(self, place: int) -> tuple[Chunk, int]:
+    def locate(self, index: int) -> tuple[Chunk, int]:
         """The record batch that holds a document, and its row there."""
-        number = bisect_right(self._firsts, place) - 1
-        return self.chunk(number), place - self._firsts[number]
+        number = bisect_right(self._firsts, index) - 1
+        return self.chunk(number), index - self._firsts[number]
 
     def streamed(self, column: str) -> Iterator[tuple[int, Any]]:
-        """First place, and one column, of one record batch after the other."""
+        """Index of the first document, and one column, of each record batch in turn."""
         for first, batch in zip(self.bounds.tolist(), self._batches(), strict=False):
             yield first, batch.column(column)
 
     def keys(self, column: str) -> NDArray[np.int64]:
-        """All of `text_key` or `word_key`, `(N,)`."""
+        """The whole column `text_key` or `word_key`, `(N,)`."""
         parts = [values.to_numpy().copy() for _, values in self.streamed(column)]
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
     def check(self) -> None:
-        """Read all of it.
+        """Read the whole file, and compare its checksum.
 
         Raises:
-            Damaged: a bit is not as it was written.
+            Damaged: a bit has changed since it was written.
         """
         if checksum(self.path) != self.facts["checksum"]:
             raise Damaged("of another checksum than when it was written")
 
 
 def facts_path(path: Path) -> Path:
-    """Where the JSON file of an Arrow file stands."""
+    """Path of the JSON file of an Arrow file."""
     return path.with_suffix(".json")
 
 
@@ -196,12 +196,12 @@ def checksum(path: Path) -> int:
 
 
 def write_arrow(path: Path, chunks: Iterable[Packed], facts: Metadata) -> None:
-    """Write documents as they come, holding one chunk at a time; a kill at any moment leaves the old files or none.
+    """Write documents chunk by chunk; a kill at any moment leaves the old files or none.
 
     Args:
         path: of the Arrow file.
         chunks: documents.
-        facts: what they were made of, anything that JSON can hold; may be completed while `chunks` are read.
+        facts: their source, anything that JSON can hold; may be completed while `chunks` are read.
     """
     pa = arrow()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -252,7 +252,7 @@ def _schema(pa: Any) -> Any:
 
 
 def _record_batch(pa: Any, schema: Any, packed: Packed, numbers: dict[str, int]) -> Any:
-    """A chunk with the corpus's numbers for its words; new words get the next ones."""
+    """A chunk whose words have the numbers of the whole corpus; new words get the next numbers."""
     known = np.array([numbers.setdefault(word, len(numbers)) for word in packed.spellings], dtype=np.int32)
     ends = np.concatenate([[0], np.cumsum(packed.lengths, dtype=np.int64)]).astype(np.int32)
     columns: list[Any] = [

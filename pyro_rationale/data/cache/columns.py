@@ -1,4 +1,4 @@
-"""Documents as columns of numbers: how a process that cuts texts into words hands them on, many at a time."""
+"""Documents packed into columns of numbers, for passing them between processes and writing them to disk."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from pyro_rationale.data.document import Document
 
 Flags = tuple[bool, ...]
 Cells = tuple[str | None, ...]
-NO_WORD = 0  # in place of a key
+NO_WORD = 0  # instead of a key
 
 
 @dataclass(frozen=True)
 class Packed:
-    """`N` documents of `W` words in all, and what was wrong with the rows that made none.
+    """`N` documents of `W` words in all, and the faults of rows that made none.
 
     Attributes:
         ids: names.
         texts: as given.
-        cells: of each document its targets as a file holds them, `None` for none.
-        spellings: the different words, in the order in which they come first.
-        words: int32, `(W,)`, places in `spellings`.
+        cells: targets of each document as a file holds them, `None` for none.
+        spellings: the distinct words, in the order of their first use.
+        words: int32, `(W,)`, indices into `spellings`.
         lengths: int32, `(N,)`, words per document.
-        spans: int32, `(2 W,)`, first character of each word in its text and the one behind it, in turn.
+        spans: int32, `(2 W,)`, start and end of each word in its text, in turn.
         gold: flags per document, or `None`.
-        opinion: likewise.
+        opinion: flags per document, or `None`.
         maps: flags per annotator, or `None`.
         text_keys: int64, `(N,)`, equal for equal texts.
         word_keys: int64, `(N,)`, equal for equal words, whatever the punctuation; `NO_WORD` for a text without any.
         rows: rows that were looked at.
         unrated: rows left out since they rate nothing.
-        faults: where, and what is wrong, of rows that cannot be used.
+        faults: place and problem of each unusable row.
     """
 
     ids: list[str]
@@ -62,22 +62,22 @@ def pack(
     unrated: int = 0,
     faults: Iterable[tuple[str, str]] = (),
 ) -> Packed:
-    """Documents in columns.
+    """Pack documents into columns.
 
     Args:
         documents: some hundred or thousand of them.
-        cells: their targets as a file holds them; else those of the documents, as decimal numbers.
-        rows: see :class:`Packed`, as for the other arguments.
-        unrated: likewise.
-        faults: likewise.
+        cells: their targets as a file holds them; by default those of the documents, as decimal numbers.
+        rows: rows that were looked at; by default the number of documents.
+        unrated: rows left out since they rate nothing.
+        faults: place and problem of each unusable row.
     """
-    places: dict[str, int] = {}
-    words = [places.setdefault(token, len(places)) for document in documents for token in document.tokens]
+    numbers: dict[str, int] = {}
+    words = [numbers.setdefault(token, len(numbers)) for document in documents for token in document.tokens]
     return Packed(
         ids=[document.id for document in documents],
         texts=[document.text for document in documents],
         cells=[tuple(map(repr, d.targets)) for d in documents] if cells is None else list(cells),
-        spellings=list(places),
+        spellings=list(numbers),
         words=np.array(words, dtype=np.int32),
         lengths=np.array([len(document.tokens) for document in documents], dtype=np.int32),
         spans=np.array([end for document in documents for span in document.offsets for end in span], dtype=np.int32),
@@ -93,16 +93,16 @@ def pack(
 
 
 def keys_of_words(documents: Sequence[Document]) -> NDArray[np.int64]:
-    """`Packed.word_keys` of documents, `(N,)`."""
+    """Keys of documents, `(N,)`, equal for equal words, whatever the punctuation."""
     spellings = {token for document in documents for token in document.tokens}
-    silent = {token for token in spellings if not any(map(str.isalnum, token))}
-    return np.array([_word_key(document.tokens, silent) for document in documents], dtype=np.int64)
+    punctuation = {token for token in spellings if not any(map(str.isalnum, token))}
+    return np.array([_word_key(document.tokens, punctuation) for document in documents], dtype=np.int64)
 
 
 def _key(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest(), "big", signed=True)
 
 
-def _word_key(tokens: Sequence[str], silent: set[str]) -> int:
-    words = [token for token in tokens if token not in silent]
+def _word_key(tokens: Sequence[str], punctuation: set[str]) -> int:
+    words = [token for token in tokens if token not in punctuation]
     return (_key("\n".join(words)) or 1) if words else NO_WORD

@@ -41,7 +41,6 @@ class Part:
 
     faults: Faults
     examples: list[Example]
-    rows: int
 
 
 def assemble(
@@ -101,7 +100,7 @@ def _documents(part: Part, spec: TargetSpec, options: DataOptions) -> list[Docum
             part.faults.add(example.where, str(error))
         else:
             documents.append(document)
-    part.faults.report(part.rows)
+    part.faults.report()
     return documents
 
 

@@ -45,7 +45,8 @@ class _CachedTable(_table.TableRows):
         if facts["faults"]:
             faults.add(*facts["first_fault"].split(": ", 1))
             faults.count = facts["faults"]
-        super().__init__(path, tuple(facts["columns"]), facts["rows"], facts["unrated"], faults)
+        faults.rows = facts["rows"]
+        super().__init__(path, tuple(facts["columns"]), facts["unrated"], faults)
         self._columns: dict[int, _Column] = {}
 
     def __len__(self) -> int:

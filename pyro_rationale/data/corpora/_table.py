@@ -76,13 +76,12 @@ class TableRows(ABC):
     Attributes:
         path: the table.
         columns: names of its columns.
-        count: rows in all.
         unrated: rows left out because they have none of several targets.
-        faults: the unusable rows.
+        faults: the unusable rows, and the number of rows in all.
     """
 
-    def __init__(self, path: Path, columns: tuple[str, ...], count: int, unrated: int, faults: Faults) -> None:
-        self.path, self.columns, self.count, self.unrated, self.faults = path, columns, count, unrated, faults
+    def __init__(self, path: Path, columns: tuple[str, ...], unrated: int, faults: Faults) -> None:
+        self.path, self.columns, self.unrated, self.faults = path, columns, unrated, faults
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -100,7 +99,7 @@ class _HeldTable(TableRows):
     """Rows of one table in memory."""
 
     def __init__(self, table: Table, text: str, names: tuple[str, ...], options: DataOptions) -> None:
-        super().__init__(table.path, table.columns, 0, 0, Faults(table.path, options.skip_bad_rows))
+        super().__init__(table.path, table.columns, 0, Faults(table.path, options.skip_bad_rows))
         self._documents: list[Document] = []
         self._cells: list[tuple[Cell, ...]] = []
         make, rows = document_maker(options), rows_of(table, text, names)
@@ -110,7 +109,7 @@ class _HeldTable(TableRows):
                 self.faults.add(where, problem)
             self._documents += cut.documents
             self._cells += cut.cells
-            self.count += len(chunk)
+            self.faults.rows += len(chunk)
             self.unrated += cut.unrated
 
     def __len__(self) -> int:
@@ -137,7 +136,7 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
     for table in tables:
         if table.unrated:
             what = f"rate none of {', '.join(names)}"
-            log.warning("%s: left out %d of %d rows that %s", table.path, table.unrated, table.count, what)
+            log.warning("%s: left out %d of %d rows that %s", table.path, table.unrated, table.faults.rows, what)
     known = spec
     if known is None:
         if not any(map(len, tables)):
@@ -148,10 +147,10 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
     fewest = FEWEST_ROWS if spec is None else 1
     for table in tables:
         documents, faults = table.documents(known, names), table.faults
-        faults.report(table.count)
+        faults.report()
         if len(documents) < fewest:
             reason = f" (first fault: {faults.first})" if faults.count else ""
-            raise DataError(f"{table.path}: {len(documents)} of its {table.count} rows can be used{reason}; too few")
+            raise DataError(f"{table.path}: {len(documents)} of its {faults.rows} rows can be used{reason}; too few")
         parts.append(documents)
         fewest = 1
     first, *given = parts

@@ -7,7 +7,7 @@ Barzilay and Jaakkola published with "Rationalizing Neural Predictions" (EMNLP 2
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,20 +146,13 @@ def _rating(ratings: list[Any], aspect: int) -> float:
     return rating
 
 
-def _documents(path: Path, options: DataOptions, parse: Any) -> tuple[Document, ...]:
+def _documents(path: Path, options: DataOptions, parse: Callable[[str, str], Document]) -> tuple[Document, ...]:
     faults = Faults(path, options.skip_bad_rows)
-    documents = []
-    count = 0
-    for where, line in _lines(path):
-        count += 1
-        try:
-            documents.append(parse(where, line))
-        except ValueError as error:
-            faults.add(where, str(error))
-    faults.report(count)
+    documents = tuple(faults.parsed(_lines(path), parse))
+    faults.report()
     if not documents:
-        raise DataError(f"{path}: none of its {count} lines can be used (first fault: {faults.first})")
-    return tuple(documents)
+        raise DataError(f"{path}: none of its {faults.rows} lines can be used (first fault: {faults.first})")
+    return documents
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:

@@ -69,15 +69,8 @@ def _instances(folder: Path, given: str | None, *names: str) -> Table | None:
 
 def _part(table: Table, documents: _Documents, with_query: bool, options: DataOptions) -> Part:
     faults = Faults(table.path, options.skip_bad_rows)
-    examples = []
-    count = 0
-    for row in table.rows():
-        count += 1
-        try:
-            examples.append(_example(row, documents, with_query))
-        except ValueError as error:
-            faults.add(row.where, str(error))
-    return Part(faults, examples, count)
+    rows = ((row.where, row) for row in table.rows())
+    return Part(faults, list(faults.parsed(rows, lambda _, row: _example(row, documents, with_query))))
 
 
 def _example(row: Row, documents: _Documents, with_query: bool) -> Example:

@@ -69,23 +69,15 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _part(path: Path, posts: dict[str, Any], options: DataOptions) -> Part:
     faults = Faults(path, options.skip_bad_rows)
-    examples = []
-    undecided = 0
-    for post, value in posts.items():
-        try:
-            example = _example(post, value)
-        except ValueError as error:
-            faults.add(f"post {shown(post)}", str(error))
-            continue
-        undecided += example is None
-        if example is not None:
-            examples.append(example)
-    if undecided:
+    rows = ((f"post {shown(post)}", (post, value)) for post, value in posts.items())
+    examples = list(faults.parsed(rows, lambda where, row: _example(where, *row)))
+    decided = [example for example in examples if example is not None]
+    if undecided := len(examples) - len(decided):
         log.warning("%s: left out %d of %d posts on whose label most annotators disagree", path, undecided, len(posts))
-    return Part(faults, examples, len(posts))
+    return Part(faults, decided)
 
 
-def _example(post: str, value: Any) -> Example | None:
+def _example(where: str, post: str, value: Any) -> Example | None:
     """A post, or `None` if no label is that of most annotators. Raises ValueError with what is wrong with it."""
     if not isinstance(value, dict):
         raise ValueError(f"is {shown(value)}, not an object")
@@ -105,7 +97,7 @@ def _example(post: str, value: Any) -> Example | None:
     label, votes = Counter(map(str, labels)).most_common(1)[0]
     if 2 * votes <= len(labels):
         return None
-    return Example(f"post {shown(post)}", post, words, label, tuple(rationales or ()))
+    return Example(where, post, words, label, tuple(rationales or ()))
 
 
 REGISTERED = CorpusLoader(

@@ -95,14 +95,8 @@ class _File:
     def part(self, task: str, options: DataOptions) -> Part:
         """The examples of a task."""
         faults = Faults(self.path, options.skip_bad_rows)
-        rows = [(f"line {i}", fields) for i, own, fields in self.rows if own == task]
-        examples = []
-        for where, fields in rows:
-            try:
-                examples.append(self._example(where, fields))
-            except ValueError as error:
-                faults.add(where, str(error))
-        return Part(faults, examples, len(rows))
+        rows = ((f"line {i}", fields) for i, own, fields in self.rows if own == task)
+        return Part(faults, list(faults.parsed(rows, self._example)))
 
     def _example(self, where: str, fields: list[str]) -> Example:
         cells = dict(zip(self.columns, fields, strict=False))

@@ -7,7 +7,6 @@ Source of the layout: Sen, Hartvigsen, Yin, Kong and Rundensteiner, "Human Atten
 from __future__ import annotations
 
 import re
-from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -56,12 +55,11 @@ def load_yelp_hat(options: DataOptions, spec: TargetSpec | None = None) -> Corpu
 def _parts(tables: list[Table], options: DataOptions) -> list[Part]:
     """One part per file; a text belongs to the file that has it first."""
     rows: dict[str, tuple[Path, Row]] = {}
-    counts: Counter[Path] = Counter()
     maps: dict[str, list[list[Span]]] = {}
     faults = {table.path: Faults(table.path, options.skip_bad_rows) for table in tables}
     for table in tables:
         for row in table.rows():
-            counts[table.path] += 1
+            faults[table.path].rows += 1
             try:
                 if row.fault:
                     raise ValueError(row.fault)
@@ -87,7 +85,6 @@ def _parts(tables: list[Table], options: DataOptions) -> list[Part]:
                 for text, (path, row) in rows.items()
                 if path == table.path
             ],
-            counts[table.path],
         )
         for table in tables
     ]
@@ -95,7 +92,7 @@ def _parts(tables: list[Table], options: DataOptions) -> list[Part]:
 
 def _marked(text: str, written: str) -> list[Span]:
     """The characters of the words that a map marks: HTML with a `<span>` per word, or a 0 or 1 per word."""
-    places = [match.span() for match in re.finditer(r"\S+", text)]
+    spans = [match.span() for match in re.finditer(r"\S+", text)]
     flags = written.split()
     if set(flags) <= {"0", "1"}:
         marks = [flag == "1" for flag in flags]
@@ -103,12 +100,12 @@ def _marked(text: str, written: str) -> list[Span]:
         parser = _Spans()
         parser.feed(written)
         marks = [marked for _, marked in parser.words]
-        other = [word for (word, _), (a, b) in zip(parser.words, places, strict=False) if word != text[a:b]]
-        if other and len(marks) == len(places):
+        other = [word for (word, _), (a, b) in zip(parser.words, spans, strict=False) if word != text[a:b]]
+        if other and len(marks) == len(spans):
             raise ValueError(f"its map has the word {shown(other[0])}, which is not at that place in its text")
-    if len(marks) != len(places):
-        raise ValueError(f"its map has {len(marks)} words and its text {len(places)}")
-    return [place for place, marked in zip(places, marks, strict=True) if marked]
+    if len(marks) != len(spans):
+        raise ValueError(f"its map has {len(marks)} words and its text {len(spans)}")
+    return [span for span, marked in zip(spans, marks, strict=True) if marked]
 
 
 class _Spans(HTMLParser):

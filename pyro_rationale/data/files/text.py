@@ -7,15 +7,17 @@ import gzip
 import io
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, NoReturn, TextIO, cast
+from typing import IO, NoReturn, TextIO, TypeVar, cast
 
 from pyro_rationale.errors import DataError
 from pyro_rationale.errors import listed as listed
 from pyro_rationale.errors import shown as shown
 
 log = logging.getLogger("pyro_rationale")
+Row = TypeVar("Row")
+Parsed = TypeVar("Parsed")
 
 _GZIP = b"\x1f\x8b"
 _BLOCK_BYTES = 1 << 22
@@ -118,12 +120,32 @@ class Faults:
     Args:
         path: the file, for messages.
         skip: count such rows, to be left out, instead of stopping at the first.
+
+    Attributes:
+        rows: rows that were looked at.
+        count: rows that cannot be used.
+        first: the first of them.
     """
 
     def __init__(self, path: Path, skip: bool) -> None:
         self.path, self.skip = path, skip
-        self.count = 0
+        self.rows = self.count = 0
         self.first = ""
+
+    def parsed(self, rows: Iterable[tuple[str, Row]], parse: Callable[[str, Row], Parsed]) -> Iterator[Parsed]:
+        """What `parse(where, row)` makes of each row; rows of which it raises ValueError are faulty.
+
+        Raises:
+            DataError: A row is faulty, and rows may not be left out.
+        """
+        for where, row in rows:
+            self.rows += 1
+            try:
+                item = parse(where, row)
+            except ValueError as error:
+                self.add(where, str(error))
+            else:
+                yield item
 
     def add(self, where: str, problem: str) -> None:
         """Record a row that cannot be used.
@@ -132,13 +154,12 @@ class Faults:
             DataError: Unless rows may be left out.
         """
         if not self.skip:
-            raise DataError(
-                f"{self.path}, {where}: {problem}; mend the row, or leave such rows out: --skip-bad-rows"
-            )
+            remedy = "mend the row, or leave such rows out: --skip-bad-rows"
+            raise DataError(f"{self.path}, {where}: {problem}; {remedy}")
         self.count += 1
         self.first = self.first or f"{where}: {problem}"
 
-    def report(self, rows: int) -> None:
-        """Log in one line how many of `rows` rows were left out."""
+    def report(self) -> None:
+        """Log in one line how many rows were left out."""
         if self.count:
-            log.warning("%s: left out %d of %d rows, first %s", self.path, self.count, rows, self.first)
+            log.warning("%s: left out %d of %d rows, first %s", self.path, self.count, self.rows, self.first)
