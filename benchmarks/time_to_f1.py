@@ -28,8 +28,10 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.fitted import pick_device
 from pyro_rationale.options import options_from
-from pyro_rationale.training.fit import NullCallback, TrainingRun, prepare
+from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.history import EpochRecord, StepRecord
+from pyro_rationale.training.prepare import prepare_run
+from pyro_rationale.training.run import TrainingRun
 
 PRECISION, OPINION = 0.90, 0.75
 
@@ -56,7 +58,7 @@ def quality(fit: TrainingRun) -> tuple[float, float]:
 
 
 @dataclass
-class Stopwatch(NullCallback):
+class Stopwatch(Callback):
     """Counts the fit's own time, and stops it when it is good enough."""
 
     fit: TrainingRun
@@ -71,7 +73,7 @@ class Stopwatch(NullCallback):
         """Seconds of the fit so far."""
         return float(self.clock()) - self.started - self.aside
 
-    def stepped(self, record: StepRecord, epoch: int, position: int, batches: int) -> None:
+    def on_step_end(self, run: TrainingRun, record: StepRecord) -> None:
         """Every tenth step the floor has its turn."""
         if self.fit.trainer.step % 10:
             return
@@ -84,7 +86,7 @@ class Stopwatch(NullCallback):
         self.floor.append(taken / 2)
         self.aside += taken
 
-    def closed(self, record: EpochRecord) -> None:
+    def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
         """Look at the quality."""
         seconds = self.spent()
         before = self.clock()
@@ -111,7 +113,7 @@ def main(data: DataOptions, model: ModelOptions, train: TrainOptions, out: Path 
     torch.set_flush_denormal(True)
     one = device.type == "cpu" and config.train.threads == 1
     with tempfile.TemporaryDirectory() as folder:
-        fit = prepare(config, Path(folder) / "run")
+        fit = prepare_run(config, Path(folder) / "run")
         batches = [batch for batch, _ in zip(fit.trainer.batches, range(8), strict=False)]
         words = max(batch.tokens.shape[1] for batch in batches)
         sizes = Sizes(config.train.batch_size, words, config.model.hidden, len(fit.fitted.vocabulary), 0.13, device)
@@ -119,7 +121,8 @@ def main(data: DataOptions, model: ModelOptions, train: TrainOptions, out: Path 
         watch.started = watch.clock()
         reached = True
         try:
-            fit.run(watch)
+            fit.callbacks = [*fit.callbacks, watch]
+            fit.run()
             reached = False
         except Reached:
             pass

@@ -14,6 +14,7 @@ from pyro_rationale.inference.estimators import ESTIMATORS, NORMS, PENALTIES
 from pyro_rationale.nn.encoders import ENCODERS, POOLINGS
 from pyro_rationale.nn.generators import GENERATORS
 from pyro_rationale.options import check_fields, decode, option
+from pyro_rationale.training.callbacks import CALLBACKS
 from pyro_rationale.training.schedules import SCHEDULES
 
 CONTROLS = ("auto", "rate", "lagrangian")
@@ -113,6 +114,8 @@ class TrainOptions:
     seed: int = option(0, "fixes the result, bit for bit on the CPU", least=0, most=2**63 - 1,
                        expected="a whole number from 0 to 2^63 - 1", group=RUN, common=True)
     device: str = option("auto", "auto, cpu, cuda, cuda:1", group=RUN, common=True)
+    callback: tuple[str, ...] = option((), "callback of another package to call during training; repeat it for several",
+                                       choices=CALLBACKS, group=RUN)
     threads: int = option(2, "CPU threads of a machine, divided among its --devices", above=0, most=1024, group=RUN,
                           common=True)  # torch crashes beyond
 

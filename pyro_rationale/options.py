@@ -92,12 +92,14 @@ def check_fields(instance: DataclassInstance) -> None:
     """
     for item in _described(type(instance)):
         value = getattr(instance, item.name)
+        values = value if isinstance(value, tuple) else (value,)
         choices = names(item)
         if choices is not None:
-            if value not in choices:
-                raise ConfigError(no_choice(flag(item.name), value, choices))
+            for choice in values:
+                if choice not in choices:
+                    raise ConfigError(no_choice(flag(item.name), choice, choices))
         elif item.metadata.get("expected") or any(item.metadata.get(limit) is not None for limit in _LIMITS):
-            for number in value if isinstance(value, tuple) else (value,):
+            for number in values:
                 if number is not None and (complaint := _beyond(number, item.metadata)):
                     raise ConfigError(f"{flag(item.name)}: expected {complaint}, got {number}")
 
@@ -144,13 +146,13 @@ def convert(item: Field[Any], annotation: Any, value: Any, where: str) -> Any:
     kind = _without_none(annotation)
     if value is None and kind is not annotation:
         return None
-    if names(item) is not None and not isinstance(value, str):
-        raise ConfigError(no_choice(where, value, names(item) or ()))
     if typing.get_origin(kind) is tuple:
         parts = typing.get_args(kind)
         if isinstance(value, (list, tuple)) and (parts[-1] is Ellipsis or len(parts) == len(value)):
             return tuple(_plain(part, parts[0], where) for part in value)
         raise ConfigError(f"{where}: expected a list, got {value!r}")
+    if names(item) is not None and not isinstance(value, str):
+        raise ConfigError(no_choice(where, value, names(item) or ()))
     return _plain(value, kind, where)
 
 

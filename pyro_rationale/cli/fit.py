@@ -20,13 +20,14 @@ from pyro_rationale.config import Config, LaunchOptions, ModelOptions, TrainOpti
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import given, options_from, with_given
+from pyro_rationale.training.callbacks import Callback
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
     from pyro_rationale.evaluation.results import RunMetrics
     from pyro_rationale.training.distributed import Group
-    from pyro_rationale.training.fit import TrainingRun
     from pyro_rationale.training.history import EpochRecord, StepRecord
+    from pyro_rationale.training.run import TrainingRun
 
 SHOWN = 3  # documents at the end
 
@@ -52,7 +53,7 @@ def fit(
     Without any flag: planted reviews, relaxed guide, about two minutes.
     """
     from pyro_rationale.fitted import METRICS
-    from pyro_rationale.training.fit import NullCallback, fit_run
+    from pyro_rationale.training.fit import fit_run
     from pyro_rationale.training.launch import check_devices, launch, process_group
     from pyro_rationale.training.run_folder import check_free
 
@@ -78,7 +79,7 @@ def fit(
         elif group.main:
             fit_and_show(config, folder, resume, force, quiet, group)
         else:
-            fit_run(config, folder, resume, force, NullCallback(), group=group)
+            fit_run(config, folder, resume, force, group=group)
     return 0
 
 
@@ -109,7 +110,7 @@ def fit_and_show(config: Config, folder: Path, resume: bool, force: bool, quiet:
     console = Console(highlight=False)
     with Bar(console, quiet) as bar:
         try:
-            finished = fit_run(config, folder, resume, force, bar, group=group)
+            finished = fit_run(config, folder, resume, force, [bar], group=group)
             metrics = finish_run(finished)
         except KeyboardInterrupt:
             bar.stop()
@@ -156,7 +157,7 @@ def free_folder(wanted: Path) -> Path:
     return folder
 
 
-class Bar:
+class Bar(Callback):
     """The progress bar: loss, share of words kept, dev error; one line per epoch where there is no terminal."""
 
     def __init__(self, console: Console, quiet: bool) -> None:
@@ -186,25 +187,24 @@ class Bar:
         """Take the bar off the screen."""
         self.bar.stop()
 
-    def prepared(self, fit: TrainingRun) -> None:
+    def on_fit_start(self, run: TrainingRun) -> None:
         """Say what is fitted: corpus, word vectors, and the prior in both languages."""
         from pyro_rationale.data.duplicates import summary
-        from pyro_rationale.training.fit import describe_prior
 
         if self.quiet:
             return
-        corpus, fitted = fit.corpus, fit.fitted
+        corpus, fitted = run.corpus, run.fitted
         spec = corpus.spec
         sizes = f"{len(corpus.train):,} train, {len(corpus.dev):,} dev, {len(corpus.test):,} test"
         what = f": {sizes}; {spec.kind} of {', '.join(spec.names)}"
         self.console.print(Text.assemble((corpus.name, "bold"), what), soft_wrap=True)
         if corpus.leaks is not None:
             self.console.print(summary(corpus), soft_wrap=True, markup=False)
-        if fit.vectors is not None:
-            tokens = fit.vectors.token_coverage(corpus.train, fitted.vocabulary)
-            self.console.print(f"word vectors: {fit.vectors.coverage:.1%} of {len(fitted.vocabulary):,} words, "
+        if run.vectors is not None:
+            tokens = run.vectors.token_coverage(corpus.train, fitted.vocabulary)
+            self.console.print(f"word vectors: {run.vectors.coverage:.1%} of {len(fitted.vocabulary):,} words, "
                                f"{tokens:.1%} of the running text")
-        prior = describe_prior(fit.prior, fitted.model.gain)
+        prior = run.prior.describe(fitted.model.gain)
         self.console.print(
             f"prior: rate {prior['rate']:.3f}, span {prior['span']:.2f} words  =  "
             f"lambda1 {prior['lambda1']:.3g}, lambda2 {prior['lambda2']:.3g} of the paper  "
@@ -212,23 +212,23 @@ class Bar:
         )
         self.console.print(
             f"guide {fitted.config.guide}, estimator {fitted.config.estimator}, seed {fitted.config.seed}, "
-            f"{fitted.device}; run folder {fit.folder}", soft_wrap=True, markup=False,
+            f"{fitted.device}; run folder {run.folder}", soft_wrap=True, markup=False,
         )
-        if fit.history:
-            self.console.print(f"resumed after epoch {len(fit.history)}, step {fit.trainer.step}")
-            self.dev = fit.history[-1].dev_error
+        if run.history:
+            self.console.print(f"resumed after epoch {len(run.history)}, step {run.trainer.step}")
+            self.dev = run.history[-1].dev_error
 
-    def stepped(self, record: StepRecord, epoch: int, position: int, batches: int) -> None:
+    def on_step_end(self, run: TrainingRun, record: StepRecord) -> None:
         """Move the bar."""
-        now = time.monotonic()
+        now, position, batches = time.monotonic(), run.trainer.position, len(run.trainer.batches)
         if now - self.drawn < 0.2 and position < batches:
             return
         self.drawn = now
         dev = "" if math.isnan(self.dev) else f"  dev error {self.dev:.4f}"
         figures = f"loss {record.loss:.4f}  kept {record.rate:.1%}{dev}"
-        self.bar.update(self.task, completed=position, total=batches, epoch=epoch + 1, figures=figures)
+        self.bar.update(self.task, completed=position, total=batches, epoch=run.trainer.epoch + 1, figures=figures)
 
-    def closed(self, record: EpochRecord) -> None:
+    def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
         """One line per epoch."""
         self.dev = record.dev_error
         if self.quiet:

@@ -86,6 +86,12 @@ class ChainPrior:
         """The paper's (lambda1, lambda2) at this gain; lambda1 is negative if the prior favours words."""
         return self.alpha / gain, self.gamma / gain
 
+    def describe(self, gain: float) -> dict[str, float]:
+        """All its parameters: `rate`, `span`, `alpha`, `gamma`, and `lambda1`, `lambda2` at this gain."""
+        lambda1, lambda2 = self.lambdas(gain)
+        values = {"rate": self.rate, "span": self.span, "alpha": self.alpha, "gamma": self.gamma}
+        return values | {"lambda1": lambda1, "lambda2": lambda2}
+
     def _switching(self) -> tuple[float, float]:
         """(enter, leave) = (P(1|0), P(0|1)) of the infinite chain, from the transfer matrix's leading eigenvector.
 

@@ -34,7 +34,7 @@ from pyro_rationale.inference.objectives.decomposition import (
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.predictor import RULES
 from pyro_rationale.tasks import task_of
-from pyro_rationale.training.fit import Progress
+from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.history import EpochRecord, flatness, read_history
 from pyro_rationale.training.run_folder import check_same_config
 
@@ -254,13 +254,13 @@ def grid(config: Config, guides: Sequence[str] | None = None) -> dict[str, Confi
     return configs
 
 
-def fit_grid(configs: dict[str, Config], into: Path, progress: Callable[[str], Progress]) -> list[Path]:
+def fit_grid(configs: dict[str, Config], into: Path, callback: Callable[[str], Callback]) -> list[Path]:
     """Fit what is missing, one after another; what is finished is kept, what was interrupted goes on.
 
     Args:
         configs: by the names of the run folders.
         into: where the folders are.
-        progress: for the run of a name; asked only for runs that are fitted now.
+        callback: makes the callback of a run, by its name; not called for runs that are finished.
 
     Raises:
         ConfigError: a folder holds a run with other options.
@@ -272,5 +272,5 @@ def fit_grid(configs: dict[str, Config], into: Path, progress: Callable[[str], P
             check_same_config(config, folder)
     for folder, config in folders.items():
         if not (folder / METRICS).exists():
-            train(config, folder, resume=(folder / CONFIG).exists(), progress=progress(folder.name))
+            train(config, folder, resume=(folder / CONFIG).exists(), callbacks=[callback(folder.name)])
     return list(folders)

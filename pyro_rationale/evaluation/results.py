@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.evaluation.metrics import Metrics
 from pyro_rationale.fitted import METRICS
 from pyro_rationale.storage import read_json, write_json
-from pyro_rationale.training.fit import Progress, TrainingRun, describe_prior, fit_run
+from pyro_rationale.training.callbacks import Callback
+from pyro_rationale.training.fit import fit_run
+from pyro_rationale.training.run import TrainingRun
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ def finish_run(fit: TrainingRun) -> RunMetrics:
         estimator=config.estimator,
         seed=config.seed,
         test=evaluate_documents(fitted, documents, objective=True) if documents else {},
-        prior=describe_prior(fitted.model.prior, fitted.model.gain),
-        prior_asked=describe_prior(fit.prior, fitted.model.gain),
+        prior=fitted.model.prior.describe(fitted.model.gain),
+        prior_asked=fit.prior.describe(fitted.model.gain),
         seconds=round(fit.seconds, 1),
         epochs=len(fit.history),
         best_epoch=fit.selection.best_epoch,
@@ -100,7 +102,7 @@ def train(
     folder: Path | str,
     resume: bool = False,
     force: bool = False,
-    progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
     corpus: Corpus | None = None,
     start: Callable[[TrainingRun], None] | None = None,
 ) -> tuple[TrainingRun, RunMetrics]:
@@ -111,12 +113,12 @@ def train(
         folder: the run folder.
         resume: go on from the folder's checkpoint, or from the start if there is none yet.
         force: start anew in a folder that holds a run.
-        progress: is called as training goes on.
+        callbacks: called as training goes on, after those of every fit.
         corpus: documents that are at hand already, instead of those that `config.data` names.
         start: may change the untrained weights before the first step.
 
     Returns:
         The finished run and its metrics.
     """
-    fit = fit_run(config, Path(folder), resume, force, progress, corpus, start)
+    fit = fit_run(config, Path(folder), resume, force, callbacks, corpus, start)
     return fit, finish_run(fit)

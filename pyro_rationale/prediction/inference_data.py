@@ -22,7 +22,6 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.prediction.netcdf import DITHER, GroupFile, dithered
 from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentPosterior, Draws, has_target, inspect_documents
-from pyro_rationale.training.fit import describe_prior
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
@@ -111,7 +110,7 @@ class _Layout:
     def attrs(self, seed: int) -> dict[str, str | int | float]:
         """What the whole file is about."""
         fitted = self.fitted
-        prior = describe_prior(fitted.model.prior, fitted.model.gain)
+        prior = fitted.model.prior.describe(fitted.model.gain)
         return {
             "title": f"posterior and prior draws of rationales, run {fitted.name}",
             "creation_library": "pyro_rationale",

@@ -43,7 +43,7 @@ def at_any_share(guide: RationaleGuide, batch: Batch) -> Tensor:
     sigmoid(logit - c) where its logit plus such noise is above c, this is a draw from the guide's marginals under a
     prior by which a word costs c nats more, c being what it takes to keep just so many: what
     :mod:`pyro_rationale.evaluation.rate_curves` calls the way `prior`, for independent words. The likeliest words
-    alone would be the same in every epoch, and known by heart soon.
+    alone would be the same in every epoch, and soon memorised.
 
     For the encoder alone to learn from: the guide is not asked to mark more or less than its prior says.
     """

@@ -21,7 +21,7 @@ from pyro_rationale.fitted import CHECKPOINT, CONFIG, EPOCHS, FORMAT, METRICS, V
 from pyro_rationale.storage import remove_leftovers, write_json
 
 MACHINE_OPTIONS = ("device", "threads", "workers")  # where and how fast a fit runs, not what comes out
-RESUMABLE_OPTIONS = ("learning_rate", *MACHINE_OPTIONS)  # options that may be changed when a run is resumed
+RESUMABLE_OPTIONS = ("learning_rate", "callback", *MACHINE_OPTIONS)  # options that may be changed when a run is resumed
 
 
 def start_run(folder: Path, config: Config, spec: TargetSpec, vocabulary: Vocabulary) -> None:

@@ -77,7 +77,7 @@ class Trainer:
         self.pipelined = fitted.device.type == "cuda"  # steps are begun before the one before has reported
         self.optimizer = torch.optim.Adam(self.named.values(), lr=options.learning_rate, fused=self.pipelined)
         self.step = 0
-        self.start_step = 0  # where the weights were untrained: 0, or the step at which the watch started over
+        self.start_step = 0  # where the weights were untrained: 0, or the step of the last restart
         self.epoch = 0
         self.position = 0
         self.totals = StepTotals()
@@ -219,7 +219,7 @@ class Trainer:
         sums = [value.sum() for value in (estimate.kept, estimate.entropy, estimate.changes, batch.lengths)]
         loss = estimate.surrogate
         weight = self.fitted.config.train.any_rate
-        # Not before: to a guide that still keeps most words all are alike, and a few of them are learnt by heart.
+        # Not before: a guide that still keeps most words ranks them all alike, and the encoder memorises a few of them.
         if weight and self.control.schedule.finished(self._next_step):
             loss = loss + weight * reading_loss(self.fitted.model, batch, at_any_share(self.fitted.guide, batch))
         return loss, [-estimate.objective(self.objective.tau).mean(), *sums]

@@ -188,7 +188,7 @@ def test_a_folder_that_another_fit_takes_meanwhile(
         (tmp_path / "run" / "config.json").write_text("theirs")
         return load_corpus(options)
 
-    monkeypatch.setattr("pyro_rationale.training.fit.load_corpus", load)
+    monkeypatch.setattr("pyro_rationale.training.prepare.load_corpus", load)
     assert "already holds files" in refused(fit, *flags(), "--out", tmp_path / "run", "--quiet")
     assert content(tmp_path / "run") == {"config.json": b"theirs"}
 

@@ -33,7 +33,7 @@ from pyro_rationale.evaluation.objective_comparison import (
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import GUIDES, own_guides
 from pyro_rationale.reporting.plots import COST_TERMS, OBJECTIVE_TERMS, bar_scores, figures, plot_elbo_cost, plot_terms
-from pyro_rationale.training.fit import NullCallback
+from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.history import read_history
 from tests.support.small_fit import Break, content, differences, flags, refusal, small, table, whole
 
@@ -204,16 +204,16 @@ def test_eight_runs_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
 
 def test_an_interrupted_grid_goes_on_to_the_same_result(tmp_path: Path) -> None:
     configs = grid(small(**TINY), ("relaxed", "chain"))
-    fit_grid(configs, tmp_path / "whole", lambda name: NullCallback())
+    fit_grid(configs, tmp_path / "whole", lambda name: Callback())
     begun: list[str] = []
 
     def begin(name: str) -> Any:
         begun.append(name)
-        return NullCallback()
+        return Callback()
 
     def breaking(name: str) -> Any:
         begin(name)
-        return Break(steps=3) if len(begun) == 2 else NullCallback()
+        return Break(steps=3) if len(begun) == 2 else Callback()
 
     with pytest.raises(KeyboardInterrupt):
         fit_grid(configs, tmp_path / "broken", breaking)
@@ -227,9 +227,9 @@ def test_an_interrupted_grid_goes_on_to_the_same_result(tmp_path: Path) -> None:
 
 def test_other_options_are_refused_before_anything_is_fitted(tmp_path: Path) -> None:
     last = list(grid(small(**TINY)).items())[-1:]
-    fit_grid(dict(last), tmp_path, lambda name: NullCallback())
+    fit_grid(dict(last), tmp_path, lambda name: Callback())
     with pytest.raises(ConfigError, match=r"--hidden: the run in .*chain-expected-cost has 6, got 7"):
-        fit_grid(grid(small(**{**TINY, "hidden": 7})), tmp_path, lambda name: NullCallback())
+        fit_grid(grid(small(**{**TINY, "hidden": 7})), tmp_path, lambda name: Callback())
     assert [path.name for path in tmp_path.iterdir()] == ["chain-expected-cost"]
 
 

@@ -23,9 +23,8 @@ from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.fitted import FittedModel, read_config
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.tasks import task_of
-from pyro_rationale.training.fit import settle_noise
 from pyro_rationale.training.history import EpochRecord
-from pyro_rationale.training.model_selection import score_modes
+from pyro_rationale.training.validation import score_modes, settle_noise
 from tests.support.small_fit import ROOT, Break, differences, fit_small, flags, result, small, table, whole
 
 TEST_KEYS = {"mse", "selected", "span", "empty", "elbo", "expected_cost", "kl", "entropy"}
@@ -314,7 +313,7 @@ def test_fewer_documents_than_are_shown(tmp_path: Path, monkeypatch: pytest.Monk
         corpus = load_corpus(options)
         return replace(corpus, test=corpus.test[:2])
 
-    monkeypatch.setattr("pyro_rationale.training.fit.load_corpus", short)
+    monkeypatch.setattr("pyro_rationale.training.prepare.load_corpus", short)
     output = call("--out", tmp_path / "run", "--quiet", steps=1).output
     assert output.count("planted test ") == 2
 

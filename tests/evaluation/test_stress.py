@@ -35,7 +35,9 @@ from pyro_rationale.evaluation.stress.random_masks import as_many
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.tasks import task_of
 from pyro_rationale.training.auxiliary_losses import reading_loss
-from pyro_rationale.training.fit import TrainingRun, fit_run, prepare
+from pyro_rationale.training.fit import fit_run
+from pyro_rationale.training.prepare import prepare_run
+from pyro_rationale.training.run import TrainingRun
 from tests.support.small_fit import Break, small, table
 
 CHEAP = [name for name, test in TESTS.items() if not test.refits]
@@ -309,7 +311,7 @@ def test_first_sentences() -> None:
 
 @pytest.mark.parametrize("guide", ["independent", "relaxed", "recurrent", "chain"])
 def test_the_first_word_is_a_marginal_with_a_gradient(guide: str, tmp_path: Path) -> None:
-    fit = prepare(small(guide=guide, max_words=7), tmp_path / "run")
+    fit = prepare_run(small(guide=guide, max_words=7), tmp_path / "run")
     batch = encode_batch(fit.corpus.dev[:5], fit.fitted.vocabulary, fit.fitted.spec)
     with torch.no_grad():
         fit.fitted.guide.generator.embedding.weight.mul_(5)
@@ -336,7 +338,7 @@ def test_a_generator_is_skewed_as_far_as_asked(
     monkeypatch.setattr(skewing, "RUNNING", 100)
     config = small(data=str(told(tmp_path)), text_column="text", target_column=("y",), task="binary", guide=guide,
                    learning_rate=2e-2, hidden=8)  # fmt: skip
-    fit = prepare(config, tmp_path / "run")
+    fit = prepare_run(config, tmp_path / "run")
     encoder = [p.clone() for p in fit.fitted.model.parameters()]
     before = torch.get_rng_state()
     assert 0.9 <= skew_generator(fit, 0.9) <= 0.95  # it stops as soon as it is there
@@ -346,11 +348,11 @@ def test_a_generator_is_skewed_as_far_as_asked(
     assert float(((first_word(fit.fitted.guide, batch) > 0.5) == label).float().mean()) > 0.85
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(encoder, fit.fitted.model.parameters(), strict=True))
-    assert skew_generator(prepare(config, tmp_path / "other"), 0.999, epochs=1) < 0.9
+    assert skew_generator(prepare_run(config, tmp_path / "other"), 0.999, epochs=1) < 0.9
 
 
 def test_a_predictor_is_skewed_to_first_sentences(tmp_path: Path) -> None:
-    fit = prepare(small(documents=64, learning_rate=1e-2), tmp_path / "run")
+    fit = prepare_run(small(documents=64, learning_rate=1e-2), tmp_path / "run")
     guide = [p.clone() for p in fit.fitted.guide.parameters()]
     before = torch.get_rng_state()
     ends = end_tokens(fit.fitted.vocabulary)
@@ -377,6 +379,6 @@ def test_a_start_is_given_once(tmp_path: Path) -> None:
         called.append(fit.folder)
 
     with pytest.raises(KeyboardInterrupt):
-        fit_run(small(), tmp_path / "run", progress=Break(steps=2), start=start)
+        fit_run(small(), tmp_path / "run", callbacks=[Break(steps=2)], start=start)
     fit_run(small(), tmp_path / "run", resume=True, start=start)
     assert called == [tmp_path / "run"]

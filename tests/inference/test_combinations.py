@@ -13,7 +13,7 @@ import torch
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference.estimators import ESTIMATORS
-from pyro_rationale.training.fit import prepare
+from pyro_rationale.training.prepare import prepare_run
 from tests.support.small_fit import fit_small, sixteen, small, table
 
 PATHWISE = {"relaxed": ("relaxed", "straight-through"), "hardkuma": ("relaxed",)}
@@ -38,7 +38,7 @@ def test_every_combination_trains(tmp_path: Path, guide: str, estimator: str) ->
     """Two steps with each encoder and pooling: finite, and no parameter is left out."""
     for encoder, pooling in itertools.product(("lstm", "bilstm", "rcnn", "cnn"), ("last", "mean", "attention")):
         config = small(guide=guide, estimator=estimator, encoder=encoder, pooling=pooling, batch_size=8)
-        trainer = prepare(config, tmp_path / encoder / pooling, corpus=sixteen()).trainer
+        trainer = prepare_run(config, tmp_path / encoder / pooling, corpus=sixteen()).trainer
         before = {name: value.detach().clone() for name, value in trainer.named.items()}
         for record in trainer.run_epoch():
             assert math.isfinite(record.loss)

@@ -28,13 +28,15 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.results import finish_run
-from pyro_rationale.inference.objectives import decomposition as comparison
+from pyro_rationale.inference.objectives.decomposition import Terms
 from pyro_rationale.models import RationaleModel
+from pyro_rationale.training import validation
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
-from pyro_rationale.training.fit import TrainingRun, fit_run, prepare
+from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.history import EpochRecord
 from pyro_rationale.training.launch import process_group
-from pyro_rationale.training.model_selection import score_modes
+from pyro_rationale.training.prepare import prepare_run
+from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.trainer import Trainer
 from tests.support.small_fit import Break, small
 
@@ -87,36 +89,33 @@ class ByDocument:
             finally:
                 self.batch = None
 
-        def terms(model: RationaleModel, q: MaskDistribution, batch: Batch, samples: int) -> comparison.Terms:
+        def terms(model: RationaleModel, q: MaskDistribution, batch: Batch, samples: int) -> Terms:
             self.batch, self.calls = batch, 0
             try:
                 return evaluated(model, q, batch, samples)
             finally:
                 self.batch = None
 
-        evaluated = comparison.batch_terms
+        evaluated = validation.batch_terms
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch, "rand", self)
             patch.setattr(Trainer, "_enqueue_step", launch)
-            patch.setattr(comparison, "batch_terms", terms)
+            patch.setattr(validation, "batch_terms", terms)
             yield
 
 
 class Last(Break):
-    """A progress that keeps the weights with which training ended, in every process."""
+    """Keeps the weights with which training ended, in every process."""
 
-    def prepared(self, fit: TrainingRun) -> None:
-        self.fit = fit
-
-    def closed(self, record: EpochRecord) -> None:
-        self.weights = self.fit.trainer.weights()
+    def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
+        self.weights = run.trainer.weights()
 
 
 def gradients(case: str, folder: Path, group: Group) -> dict[str, Any]:
     """The first two steps in double precision: gradients, records, and where they lead."""
     torch.set_default_dtype(torch.float64)
     try:
-        fit = prepare(small(**SIZES, **CASES[case]), folder, group=group)
+        fit = prepare_run(small(**SIZES, **CASES[case]), folder, group=group)
         trainer = fit.trainer
         if case == "ahead":  # steps are launched before the one before has reported, as on a GPU
             trainer.pipelined, trainer.optimizer = True, torch.optim.Adam(trainer.named.values(), lr=3e-3, fused=True)
@@ -128,9 +127,8 @@ def gradients(case: str, folder: Path, group: Group) -> dict[str, Any]:
                 continue
             for name, parameter in trainer.named.items():
                 found[f"gradient {number} of {name}"] = None if parameter.grad is None else parameter.grad.clone()
-        score = score_modes(fit.fitted, fit.dev, 3, group)
-        held = comparison.held_out(fit.fitted, fit.dev, fit.prior, 3, group)
-        return found | trainer.weights() | {"evaluation": [*vars(score).values(), *vars(held).values()]}
+        score = validation.validate(fit.fitted, fit.dev, fit.prior, 3, group)
+        return found | trainer.weights() | {"evaluation": list(vars(score).values())}
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -141,7 +139,7 @@ def _two(trainer: Trainer, group: Group) -> list[Batch]:
 
 def _train(config: Config, folder: Path, group: Group, progress: Any = None, resume: bool = False) -> TrainingRun:
     """A fit of all processes, evaluated by the main one."""
-    fit = fit_run(config, folder, resume, progress=progress, group=group)
+    fit = fit_run(config, folder, resume, callbacks=[progress] if progress else [], group=group)
     if group.main:
         finish_run(fit)
     return fit
@@ -184,8 +182,8 @@ def several(folder: Path, what: str) -> None:
         try:
             if what == "broken":
                 fault: Any = DataError("reviews.csv, row 3: no text")
-                progress = None if group.main else Break(steps=2, problem=fault)
-                fit_run(small(), folder / "run", progress=progress, group=group)
+                callbacks = [] if group.main else [Break(steps=2, problem=fault)]
+                fit_run(small(), folder / "run", callbacks=callbacks, group=group)
             own = folder / str(group.rank)
             torch.save(joint(own, group), folder / f"{group.rank}.pt")
             resumed(folder / f"resumed-{group.rank}", group)

@@ -22,8 +22,10 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import Corpus, DataOptions, load_corpus
 from pyro_rationale.evaluation.results import RunMetrics, train
 from pyro_rationale.storage import read_tensors
-from pyro_rationale.training.fit import TrainingRun, prepare
+from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.history import EpochRecord, StepRecord
+from pyro_rationale.training.prepare import prepare_run
+from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.trainer import Trainer
 
 SMALL: dict[str, Any] = {
@@ -56,7 +58,7 @@ def fit_small(
     folder: Path, progress: Any = None, resume: bool = False, **options: Any
 ) -> tuple[TrainingRun, RunMetrics]:
     """Fit from the library's side."""
-    return train(small(**options), folder, resume=resume, progress=progress)
+    return train(small(**options), folder, resume=resume, callbacks=[progress] if progress else [])
 
 
 @functools.cache
@@ -71,7 +73,7 @@ def trainers(folder: Path, **usual: Any) -> Callable[..., Trainer]:
 
     def make(**options: Any) -> Trainer:
         config = small(**{"documents": 16, **usual, **options})
-        return prepare(config, folder / str(next(numbers)), corpus=sixteen()).trainer
+        return prepare_run(config, folder / str(next(numbers)), corpus=sixteen()).trainer
 
     return make
 
@@ -90,22 +92,22 @@ def whole(**options: Any) -> Path:
     return _WHOLE[key]
 
 
-class Break:
-    """A progress that raises after some steps, or after some epochs, of this process."""
+class Break(Callback):
+    """Raises after some steps, or after some epochs, of this process."""
 
     def __init__(self, steps: int = -1, epochs: int = -1, problem: type[BaseException] = KeyboardInterrupt) -> None:
         self.steps, self.epochs, self.problem = steps, epochs, problem
 
-    def prepared(self, fit: TrainingRun) -> None:
+    def on_fit_start(self, run: TrainingRun) -> None:
         if self.steps == 0:
             raise self.problem
 
-    def stepped(self, record: StepRecord, epoch: int, position: int, batches: int) -> None:
+    def on_step_end(self, run: TrainingRun, record: StepRecord) -> None:
         self.steps -= 1
         if self.steps == 0:
             raise self.problem
 
-    def closed(self, record: EpochRecord) -> None:
+    def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
         self.epochs -= 1
         if self.epochs == 0:
             raise self.problem

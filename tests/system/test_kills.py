@@ -68,7 +68,7 @@ def test_a_kill_between_checkpoints_within_an_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("pyro_rationale.training.fit.SAVE_SECONDS", -1.0)  # one after each step
+        patch.setattr("pyro_rationale.training.callbacks.checkpoint.SAVE_SECONDS", -1.0)  # one after each step
         die_at(patch, os, "replace", at)
         with pytest.raises(Killed):
             fit_small(tmp_path)

@@ -24,10 +24,10 @@ from pyro_rationale.cli.fit import fit
 from pyro_rationale.errors import ConfigError, RunError, TrainingError
 from pyro_rationale.inference.objectives.elbo import Estimate, MaskELBO
 from pyro_rationale.training.annealing import cosine_decay
-from pyro_rationale.training.fit import TrainingRun
 from pyro_rationale.training.history import StepTotals
 from pyro_rationale.training.model_selection import ModelSelection
 from pyro_rationale.training.rate_control import RateControl
+from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.trainer import Trainer
 from tests.support.small_fit import Break, differences, fit_small, table, whole
 
@@ -131,7 +131,7 @@ def prepared_calls(folder: Path, guide: str) -> tuple[int, int]:
     seen: list[int] = []
 
     class Mark(Break):
-        def prepared(self, fit: TrainingRun) -> None:
+        def on_fit_start(self, run: TrainingRun) -> None:
             seen.append(calls.count)
 
     with Calls(-1) as calls:

@@ -15,12 +15,13 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.training.auxiliary_losses import LEAST, at_any_share
-from pyro_rationale.training.fit import TrainingRun, prepare
+from pyro_rationale.training.prepare import prepare_run
+from pyro_rationale.training.run import TrainingRun
 from tests.support.small_fit import small
 
 
 def fit_of(folder: Path, **options: Any) -> tuple[TrainingRun, Batch]:
-    fit = prepare(small(**options), folder)
+    fit = prepare_run(small(**options), folder)
     return fit, next(iter(fit.trainer.batches.epoch(0)))
 
 

@@ -15,9 +15,11 @@ from pyro_rationale.models import RationaleModel
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.auxiliary_losses import full_text_loss
 from pyro_rationale.training.ema import RunningAverage
-from pyro_rationale.training.fit import TrainingRun, prepare
-from pyro_rationale.training.model_selection import score_modes
+from pyro_rationale.training.history import StepRecord
+from pyro_rationale.training.prepare import prepare_run
+from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.trainer import Trainer
+from pyro_rationale.training.validation import score_modes
 from tests.support.small_fit import Break, fit_small, sixteen, small
 
 AT_ONCE: dict[str, Any] = {"anneal": 0, "rate": 0.95, "span": 30.0}  # the target rate is reached with the first step
@@ -63,7 +65,7 @@ def raw(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 
 def test_it_begins_where_the_target_rate_is_reached(tmp_path: Path) -> None:
-    trainer = prepare(small(guide="chain", ema=0.9, anneal=2, batch_size=8), tmp_path, corpus=sixteen()).trainer
+    trainer = prepare_run(small(guide="chain", ema=0.9, anneal=2, batch_size=8), tmp_path, corpus=sixteen()).trainer
     seen = []
     for _ in range(2):
         for _ in trainer.run_epoch():
@@ -100,12 +102,8 @@ def test_what_is_kept_is_what_was_scored(tmp_path: Path, monkeypatch: pytest.Mon
 class Cut(Break):
     """A Ctrl-C while the averaged weights are scored."""
 
-    def prepared(self, fit: TrainingRun) -> None:
-        self.fit = fit
-        self.before: dict[str, torch.Tensor] = {}
-
-    def stepped(self, *anything: Any) -> None:
-        self.before = raw(self.fit.trainer)
+    def on_step_end(self, run: TrainingRun, record: StepRecord) -> None:
+        self.before = raw(run.trainer)
 
 
 def test_an_interrupted_look_leaves_the_moving_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

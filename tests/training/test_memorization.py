@@ -1,4 +1,4 @@
-"""A fit that knows its training texts by heart: it is seen, and started over."""
+"""A fit that has memorised its training texts is recognised and restarted."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from torch import Tensor
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.document import make_document
 from pyro_rationale.evaluation.results import train
-from pyro_rationale.training.fit import TrainingRun, prepare
 from pyro_rationale.training.memorization import MEMORIZED_SHARE, MemorizationCheck, constant_error
-from pyro_rationale.training.model_selection import RESTARTS, DevScore, ModelSelection
+from pyro_rationale.training.model_selection import RESTARTS, ModelSelection
+from pyro_rationale.training.prepare import prepare_run
+from pyro_rationale.training.run import TrainingRun
+from pyro_rationale.training.validation import DevScore
 from tests.support.small_fit import Break, differences, fit_small, small
 
 NAN = math.nan
@@ -68,12 +70,12 @@ def score(error: float) -> DevScore:
 
 @pytest.fixture
 def fit(tmp_path: Path) -> TrainingRun:
-    return prepare(small(steps=12), tmp_path / "run")
+    return prepare_run(small(steps=12), tmp_path / "run")
 
 
-def epoch(fit: TrainingRun, by_heart: bool = False) -> str:
+def epoch(fit: TrainingRun, memorized: bool = False) -> str:
     list(fit.trainer.run_epoch())
-    return fit.selection.on_epoch_end(fit.trainer.finish_epoch(), score(0.05), by_heart).event
+    return fit.selection.on_epoch_end(fit.trainer.finish_epoch(), score(0.05), memorized).event
 
 
 def weights(fit: TrainingRun) -> Tensor:
@@ -84,7 +86,7 @@ def test_it_starts_over_with_other_weights_and_all_steps(fit: TrainingRun) -> No
     untrained = weights(fit)
     epoch(fit)
     assert fit.epochs == 4
-    assert epoch(fit, by_heart=True) == "texts learnt by heart: started over with other weights"
+    assert epoch(fit, memorized=True) == "memorised the training set: restarted from a new initialisation"
     trainer = fit.trainer
     assert not trainer.optimizer.state
     assert (trainer.epoch, trainer.step, trainer.start_step) == (2, 6, 6)
@@ -102,16 +104,16 @@ def test_it_starts_over_with_other_weights_and_all_steps(fit: TrainingRun) -> No
 def test_others_each_time_and_no_more_than_allowed(fit: TrainingRun) -> None:
     seen = []
     for _ in range(RESTARTS):
-        assert "started over" in epoch(fit, by_heart=True)
+        assert "restarted" in epoch(fit, memorized=True)
         seen.append(weights(fit))
     assert not torch.equal(seen[0], seen[1])
-    assert "started over" not in epoch(fit, by_heart=True)
+    assert "restarted" not in epoch(fit, memorized=True)
     assert fit.selection.restarts == RESTARTS
 
 
 def test_a_watch_that_cannot_make_weights_leaves_them(fit: TrainingRun) -> None:
     fit.selection = ModelSelection(fit.trainer, fit.prior, 0.13, 1.0, 3)
-    assert "started over" not in epoch(fit, by_heart=True)
+    assert "restarted" not in epoch(fit, memorized=True)
 
 
 class Once:
@@ -131,7 +133,7 @@ def skewed(fit: TrainingRun) -> None:
 
 def test_a_fit_goes_on_to_the_end_of_its_second_start(tmp_path: Path) -> None:
     fit, metrics = train(small(), tmp_path / "run", start=skewed)
-    assert [bool("started over" in record.event) for record in fit.history] == [False, True, False, False, False]
+    assert [bool("restarted" in record.event) for record in fit.history] == [False, True, False, False, False]
     assert (metrics.restarts, metrics.recoveries) == (1, fit.selection.recoveries)
     assert fit.trainer.step == 15
 

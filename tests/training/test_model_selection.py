@@ -13,11 +13,13 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.training.fit import TrainingRun, prepare
 from pyro_rationale.training.history import EpochRecord, StepTotals
-from pyro_rationale.training.model_selection import RECOVERIES, DevScore, ModelSelection, score_modes, slower
+from pyro_rationale.training.model_selection import RECOVERIES, ModelSelection, slower
+from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.rate_control import Schedule
+from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.trainer import Trainer
+from pyro_rationale.training.validation import DevScore, score_modes
 from tests.support.small_fit import small
 
 RATE, SPAN = 0.1, 2.5
@@ -38,7 +40,7 @@ def record(**figures: Any) -> EpochRecord:
 @pytest.fixture
 def fit(tmp_path: Path) -> TrainingRun:
     """A fit whose target has been reached after one step; nothing has been trained."""
-    return prepare(small(rate=RATE, span=SPAN, anneal=0, patience=3), tmp_path / "run")
+    return prepare_run(small(rate=RATE, span=SPAN, anneal=0, patience=3), tmp_path / "run")
 
 
 def train(fit: TrainingRun, steps: int = 1) -> None:
@@ -114,7 +116,7 @@ def test_the_learning_rate_is_really_halved(fit: TrainingRun) -> None:
 def test_random_numbers_are_others_after_a_recovery_and_the_same_each_time(tmp_path: Path) -> None:
     drawn = []
     for name in ("one", "two"):
-        fit = prepare(small(rate=RATE, anneal=0), tmp_path / name)
+        fit = prepare_run(small(rate=RATE, anneal=0), tmp_path / name)
         close(fit, GOOD)
         torch.manual_seed(0)
         before = torch.rand(3)
@@ -186,7 +188,7 @@ def test_a_cheap_epoch_that_keeps_too_many_words_is_no_result(fit: TrainingRun) 
 
 
 def test_an_epoch_before_the_target_is_no_result(tmp_path: Path) -> None:
-    fit = prepare(small(rate=RATE, anneal=2), tmp_path / "run")
+    fit = prepare_run(small(rate=RATE, anneal=2), tmp_path / "run")
     for event in ("", "", "best"):
         assert close(fit, DevScore(0.0, 0.1, 0.0, 4.0, 2.0)).event == event or fit.trainer.step < 2
         train(fit)
@@ -200,7 +202,7 @@ def test_a_collapsed_epoch_is_never_the_best(fit: TrainingRun) -> None:
 
 
 def test_given_penalties_choose_whatever_rate_costs_least(tmp_path: Path) -> None:
-    fit = prepare(small(lambda1=1e-3, lambda2=1e-3, anneal=0), tmp_path / "run")
+    fit = prepare_run(small(lambda1=1e-3, lambda2=1e-3, anneal=0), tmp_path / "run")
     closed = close(fit, DevScore(0.01, 0.4, 0.0, 16.0, 2.0))
     assert closed.event == "best"
     gain = fit.fitted.model.gain
@@ -251,7 +253,7 @@ class Scripted:
 
 
 def test_dev_figures_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fit = prepare(small(max_words=256), tmp_path / "run")
+    fit = prepare_run(small(max_words=256), tmp_path / "run")
     documents = fit.corpus.dev
     longest = max(len(document.tokens) for document in documents)
     assert longest > min(len(document.tokens) for document in documents)

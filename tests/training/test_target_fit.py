@@ -21,7 +21,7 @@ from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference import objective_report
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, decode_all, predict
 from pyro_rationale.storage import read_tensors
-from pyro_rationale.training.model_selection import score_modes
+from pyro_rationale.training.validation import score_modes
 from tests.support.small_fit import Break, differences, fit_small, table, whole
 
 EVERY = pytest.mark.parametrize("guide", list(GUIDES))

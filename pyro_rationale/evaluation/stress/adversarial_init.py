@@ -22,7 +22,7 @@ from pyro_rationale.prediction.draws import seeded
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.training.auxiliary_losses import reading_loss
-from pyro_rationale.training.fit import TrainingRun
+from pyro_rationale.training.run import TrainingRun
 
 DEAREST = 10.0  # points of F1 that the milder settings may cost
 RUNNING = 1000  # documents over which the accuracy of a leak is taken while it is taught

@@ -19,7 +19,7 @@ from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.tasks import Numbers
-from pyro_rationale.training.fit import TrainingRun
+from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.run_folder import check_same_config
 
 FITS = "fits"  # folder of the refits

@@ -40,7 +40,6 @@ from pyro_rationale.distributions import ChainPrior, LinearChain, MaskDistributi
 from pyro_rationale.distributions.scan.scan import bernoulli_kl
 from pyro_rationale.inference.posterior.evidence import iwae
 from pyro_rationale.models import RationaleModel
-from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
@@ -267,46 +266,6 @@ def iwae_bound(
             q = fitted.guide.posterior(batch)
             total += float(iwae(fitted.model, q, batch, (samples,), kappa=1.0)[samples].mean.sum())
     return total / len(documents)
-
-
-# The run's two figures for the record of its training.
-
-
-@dataclass(frozen=True)
-class Held:
-    """ELBO (kappa = tau = 1, nats) and expected cost (the paper's units) per held-out document."""
-
-    elbo: float
-    cost: float
-
-
-def held_out(
-    fitted: FittedModel,
-    batches: BucketedBatches,
-    prior: ChainPrior,
-    batch_size: int = 256,
-    group: Group = SINGLE_PROCESS,
-) -> Held:
-    """Both figures in the middle of training, one mask per document; each process of a group takes its part of them.
-
-    Under the prior asked for, not the one that training is at, or the figures would be of other scales from epoch to
-    epoch; and with the sigma that fits the errors of these masks, since training leaves its own until the end.
-    """
-    fitted.eval()
-    parts = []
-    with _seeded(fitted, group.rank):
-        for batch in group.shard(batches.ordered(batch_size)):
-            batch = batch.to(fitted.device)
-            terms = batch_terms(fitted.model, fitted.guide.posterior(batch), batch, 1)
-            parts.append(terms if group.is_single else terms.cpu())
-    parts = [part for some in group.all_gather(parts) for part in some]
-    terms = Terms.joined(parts).under(prior)
-    now = Setting.of(fitted.model, 1.0)
-    likelihood = fitted.model.likelihood.best_log_likelihood(float(terms.error.mean()), float(terms.rated.mean()))
-    if likelihood is None:
-        likelihood = float(terms.log_likelihood.mean())
-    cost = direct_cost(terms, replace(now, prior=prior))
-    return Held(likelihood - float(terms.kl.mean()), float(cost.mean()))
 
 
 def _batches(fitted: FittedModel, documents: Sequence[Document], batch_size: int) -> Iterator[Batch]:

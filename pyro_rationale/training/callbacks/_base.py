@@ -1,0 +1,33 @@
+"""The hooks of a fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyro_rationale.training.history import EpochRecord, StepRecord
+
+if TYPE_CHECKING:
+    from pyro_rationale.training.run import TrainingRun
+
+
+class Callback:
+    """Hooks that a fit calls; each does nothing unless a subclass overrides it.
+
+    A callback that sets `run.should_stop` ends training after the epoch. Under `--devices` each process has callbacks
+    of its own, and they must agree on that; `run.group.main` is true in the process that prints and writes.
+    """
+
+    def on_fit_start(self, run: TrainingRun) -> None:
+        """Everything is built or resumed; training starts."""
+
+    def on_step_end(self, run: TrainingRun, record: StepRecord) -> None:
+        """A step is done; `run.trainer` has the epoch and the position in it."""
+
+    def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
+        """An epoch is done and evaluated on the development texts."""
+
+    def on_checkpoint(self, run: TrainingRun) -> None:
+        """A checkpoint has been written; only in the main process."""
+
+    def on_fit_end(self, run: TrainingRun) -> None:
+        """The best weights are chosen and saved; only in the main process."""

@@ -1,0 +1,139 @@
+"""From a configuration to a training run that has not taken a step, or goes on from its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from pyro_rationale.build import build_guide, build_model, build_objective, starting_prior, target_summary
+from pyro_rationale.config import Config
+from pyro_rationale.data import load_corpus
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.corpus import Corpus, Document
+from pyro_rationale.data.vectors import load_vectors
+from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.fitted import CHECKPOINT, FittedModel, pick_device
+from pyro_rationale.guides import RationaleGuide
+from pyro_rationale.models import RationaleModel
+from pyro_rationale.nn.autocast import check_bfloat16
+from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
+from pyro_rationale.training.checkpoint import weights_of
+from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_shares
+from pyro_rationale.training.memorization import MAX_CHECKED, MemorizationCheck, constant_error
+from pyro_rationale.training.model_selection import ModelSelection
+from pyro_rationale.training.rate_control import Control, LagrangianControl, PenaltyRamp, RateControl, Schedule
+from pyro_rationale.training.run import TrainingRun
+from pyro_rationale.training.run_folder import check_free, check_same_config, check_same_corpus, clear_run, start_run
+from pyro_rationale.training.trainer import Trainer
+
+
+def prepare_run(
+    config: Config,
+    folder: Path,
+    resume: bool = False,
+    force: bool = False,
+    callbacks: Sequence[Callback] = (),
+    corpus: Corpus | None = None,
+    group: Group = SINGLE_PROCESS,
+) -> TrainingRun:
+    """Read the data, build everything, open the run folder.
+
+    Args:
+        config: the configuration; with `resume` the folder's own, save for `RESUMABLE_OPTIONS`.
+        folder: the run folder.
+        resume: go on from the folder's checkpoint, or from the start if there is none yet.
+        force: start anew in a folder that holds a run.
+        callbacks: called after those of every fit and those that `--callback` names.
+        corpus: documents in memory, instead of those that `config.data` names.
+        group: the processes that make this fit; only the main one knows the folder.
+
+    Raises:
+        DataError: the corpus cannot be read, or not every process reads the same.
+        ConfigError: the configuration is not that of the run to resume, or there are more processes than documents in
+            a batch.
+        RunError: the folder already holds a run, or holds none to resume.
+    """
+    if resume and group.main:
+        check_same_config(config, folder)
+    elif group.main and not force:
+        check_free(folder)
+    torch.manual_seed(config.seed)
+    device = group.device(pick_device(config.train.device))
+    if config.train.precision == "bf16":
+        check_bfloat16(device)
+    corpus = load_corpus(config.data) if corpus is None else corpus
+    options, spec = config.train, corpus.spec
+    vocabulary = Vocabulary.build(corpus.train, config.model.min_count, config.model.vocabulary)
+    vectors = load_vectors(config.model.vectors, vocabulary) if config.model.vectors else None
+    matrix = None if vectors is None else vectors.matrix
+    centre, spread = target_summary(corpus.train, spec)
+
+    def untrained() -> tuple[RationaleModel, RationaleGuide]:
+        model = build_model(config, spec, len(vocabulary), matrix, centre, spread)
+        gamma = starting_prior(config, model.gain).gamma
+        return model, build_guide(config, len(vocabulary), matrix, gamma, spec)
+
+    def reinitialize(seed: int) -> dict[str, torch.Tensor]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return weights_of(*untrained())
+
+    def batches(documents: Sequence[Document], steps: int | None = None) -> BucketedBatches:
+        return BucketedBatches(documents, vocabulary, spec, options.batch_size, config.seed, steps)
+
+    model, guide = untrained()
+    prior = starting_prior(config, model.gain)
+    fitted = FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
+    train = batches(corpus.train, options.epoch_of(len(corpus.train)))
+    check_shares(options.batch_size, len(corpus.train), train.whole, group.size)
+    rate = config.model.rate if config.model.lambda1 is None else None
+    trainer = Trainer(
+        fitted, build_objective(config), build_control(config, prior), train, scale=spread * model.gain, group=group
+    )
+    known = [corpus.train[i] for i in range(min(MAX_CHECKED, len(corpus.train), len(corpus.dev)))]
+    run = TrainingRun(
+        folder,
+        corpus,
+        fitted,
+        trainer,
+        ModelSelection(trainer, prior, rate, model.gain, options.patience, reinitialize),
+        batches(corpus.dev),
+        prior,
+        vectors,
+        MemorizationCheck(batches(known), constant_error(corpus.dev, spec)),
+        callbacks=[*(CALLBACKS[name]() for name in dict.fromkeys((*ALWAYS, *options.callback))), *callbacks],
+    )
+    if group.main:
+        _open(run, resume, force)
+    run.synchronize()
+    return run
+
+
+def _open(run: TrainingRun, resume: bool, force: bool) -> None:
+    """Resume or begin the run in its folder."""
+    folder, config, spec, vocabulary = run.folder, run.fitted.config, run.corpus.spec, run.fitted.vocabulary
+    if resume and (folder / CHECKPOINT).exists():
+        check_same_corpus(config, spec, vocabulary, folder)
+        run.resume()
+        exhausted = any(run.selection.should_stop(record) for record in run.history[-1:])
+        check_same_config(config, folder, trained=run.trained or exhausted)
+    elif force:
+        clear_run(folder)
+    elif not resume:
+        check_free(folder)  # once more: reading the corpus takes long enough for another fit to have come
+    start_run(folder, config, spec, vocabulary)
+
+
+def build_control(config: Config, prior: ChainPrior) -> Control:
+    """The control of the share of kept words that the options name, with its schedule."""
+    options = config.train
+    rate = config.model.rate if config.model.lambda1 is None else prior.rate
+    schedule = Schedule(options.warmup, options.anneal, rate, options.schedule)
+    if config.control == "penalties":
+        return PenaltyRamp(schedule, prior)
+    if config.control == "lagrangian":
+        return LagrangianControl(schedule, prior, options.lagrange_rate, options.transitions)
+    return RateControl(schedule, prior)

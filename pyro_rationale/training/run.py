@@ -1,0 +1,175 @@
+"""A fit under way: its epochs, its checkpoint, and the weights that it ends with."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.vectors import WordVectors
+from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.errors import DataError, RunError
+from pyro_rationale.fitted import CHECKPOINT, EPOCHS, FittedModel
+from pyro_rationale.storage import read_tensors, to_json, write_bytes, write_tensors
+from pyro_rationale.training.callbacks._base import Callback
+from pyro_rationale.training.checkpoint import Metadata
+from pyro_rationale.training.distributed import Group
+from pyro_rationale.training.history import EpochRecord
+from pyro_rationale.training.memorization import MemorizationCheck
+from pyro_rationale.training.model_selection import ModelSelection
+from pyro_rationale.training.trainer import Trainer
+from pyro_rationale.training.validation import settle_noise, validate
+
+
+@dataclass
+class TrainingRun:
+    """A fit under way.
+
+    Attributes:
+        folder: the run folder.
+        corpus: train, dev and test documents.
+        fitted: model and guide that are trained.
+        trainer: takes the steps.
+        selection: chooses the best epoch; rolls back or restarts when masks collapse.
+        dev: development texts.
+        prior: the requested prior, under which epochs are compared.
+        vectors: pretrained word vectors, if any.
+        memorization: tells whether the training set has been memorised.
+        history: epochs so far.
+        callbacks: called in their order.
+        seconds: time spent training, earlier sessions included.
+        should_stop: end training after this epoch; set by callbacks.
+    """
+
+    folder: Path
+    corpus: Corpus
+    fitted: FittedModel
+    trainer: Trainer
+    selection: ModelSelection
+    dev: BucketedBatches
+    prior: ChainPrior
+    vectors: WordVectors | None
+    memorization: MemorizationCheck
+    history: list[EpochRecord] = field(default_factory=list)
+    callbacks: Sequence[Callback] = ()
+    seconds: float = 0.0
+    should_stop: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """Whole epochs that --steps amounts to, counted from the last restart."""
+        return math.ceil((self.trainer.start_step + self.fitted.config.train.steps) / len(self.trainer.batches))
+
+    @property
+    def group(self) -> Group:
+        """The processes that make this fit."""
+        return self.trainer.group
+
+    @property
+    def trained(self) -> bool:
+        """Whether no step is left, by number or by early stopping."""
+        exhausted = bool(self.history) and self.selection.should_stop(self.history[-1])
+        return self.should_stop or exhausted or self.trainer.epoch >= self.epochs
+
+    def run(self) -> None:
+        """Train to the end, or until something interrupts it; then the last whole step is saved."""
+        for callback in self.callbacks:
+            callback.on_fit_start(self)
+        with self.group.defer_signals():
+            try:
+                self._run()
+            except BaseException:
+                # An interrupt, or a loss that is not finite. Half a step is worth nothing: then the checkpoint before
+                # it stands.
+                if self.trainer.consistent:
+                    self.save()
+                raise
+
+    def _run(self) -> None:
+        started = time.monotonic() - self.seconds
+        while not self.trained:
+            for step in self.trainer.run_epoch():
+                self.seconds = time.monotonic() - started
+                for callback in self.callbacks:
+                    callback.on_step_end(self, step)
+            with self.trainer.averaged():
+                score = validate(self.fitted, self.dev, self.prior, group=self.group)
+                memorized = self.memorization.memorized(self.fitted, score, self.group)
+            with self.trainer.atomic():
+                epoch = self.selection.on_epoch_end(self.trainer.finish_epoch(), score, memorized)
+                self.history.append(epoch)
+            self.seconds = time.monotonic() - started
+            for callback in self.callbacks:
+                callback.on_epoch_end(self, epoch)
+
+    def save(self) -> None:
+        """Write the checkpoint, then the history that belongs to it; in the main process."""
+        if not self.group.main:
+            return
+        state, facts = self.trainer.state()
+        tensors, selection = self.selection.state()
+        tensors |= {f"now.{k}": v for k, v in state.items()}
+        history = [asdict(record) for record in self.history]
+        metadata = {"trainer": facts, "watch": selection, "history": history, "seconds": self.seconds}
+        write_tensors(self.folder / CHECKPOINT, tensors, metadata)
+        self._write_history()
+        for callback in self.callbacks:
+            callback.on_checkpoint(self)
+
+    def _write_history(self) -> None:
+        lines = "".join(to_json(asdict(record)) + "\n" for record in self.history)
+        write_bytes(self.folder / EPOCHS, lines.encode())
+
+    def resume(self) -> None:
+        """Load the checkpoint of the folder.
+
+        Raises:
+            RunError: it is damaged or of another version.
+        """
+        tensors, facts = read_tensors(self.folder / CHECKPOINT)
+        try:
+            self.history = [EpochRecord(**record) for record in facts["history"]]
+            self.seconds = float(facts["seconds"])
+            self.selection.restore(tensors, facts["watch"])
+            self.trainer.restore({k[4:]: v for k, v in tensors.items() if k.startswith("now.")}, facts["trainer"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as problem:
+            reason = " ".join(str(problem).split())[:200]
+            raise RunError(f"{self.folder / CHECKPOINT}: not a checkpoint of this fit ({reason}); fit again") from None
+        self._write_history()  # a kill may have come after the checkpoint and before the history
+
+    def synchronize(self) -> None:
+        """Start every process of the group from the state of the main process.
+
+        Raises:
+            DataError: the processes have not read the same documents.
+        """
+        if self.group.is_single:
+            return
+        read = (len(self.corpus.train), self.fitted.spec, self.fitted.vocabulary.words)
+        main_read, state, selection, self.history, self.seconds = self.group.broadcast(
+            lambda: (read, _on_cpu(self.trainer.state()), _on_cpu(self.selection.state()), self.history, self.seconds)
+        )
+        if read != main_read:
+            name = self.fitted.config.data.data
+            raise DataError(f"--data {name}: not the documents that the first process has read; copy them anew")
+        if not self.group.main:
+            self.trainer.restore(*state)
+            self.selection.restore(*selection)
+
+    def finish(self) -> None:
+        """Load the best weights, set the noise of the likelihood from the dev texts, and save both for use."""
+        self.trainer.load_weights(self.selection.best or self.trainer.weights())
+        settle_noise(self.fitted.eval(), self.dev)
+        self.fitted.save(self.folder)
+        for callback in self.callbacks:
+            callback.on_fit_end(self)
+
+
+def _on_cpu(state: tuple[dict[str, torch.Tensor], Metadata]) -> tuple[dict[str, torch.Tensor], Metadata]:
+    return {name: value.cpu() for name, value in state[0].items()}, state[1]

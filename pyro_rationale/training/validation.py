@@ -1,0 +1,132 @@
+"""Figures on the development texts after an epoch, all from one pass over them; and the noise that is set by them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.distributions import ChainPrior, MaskDistribution
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.inference.objectives.decomposition import Setting, Terms, batch_terms, direct_cost
+from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
+
+
+@dataclass(frozen=True)
+class DevScore:
+    """Figures on held-out documents.
+
+    Attributes:
+        error: prediction cost per document from mode masks, in scaled units.
+        rate: share of words in the mode masks.
+        empty: share of documents whose mode mask is empty.
+        words: words kept per document.
+        changes: changes of the mask per document.
+        elbo: ELBO (kappa = tau = 1) in nats per document, from one drawn mask each; NaN if only modes were scored.
+        expected_cost: E_q of the paper's cost in its units, from the same masks.
+    """
+
+    error: float
+    rate: float
+    empty: float
+    words: float
+    changes: float
+    elbo: float = math.nan
+    expected_cost: float = math.nan
+
+    def cost(self, gain: float, prior: ChainPrior) -> float:
+        """The paper's cost in nats per document, gain * error + alpha |z| + gamma |dz|, under the requested prior."""
+        return gain * self.error + prior.alpha * self.words + prior.gamma * self.changes
+
+
+@torch.no_grad()
+def score_modes(
+    fitted: FittedModel, batches: BucketedBatches, batch_size: int = 256, group: Group = SINGLE_PROCESS
+) -> DevScore:
+    """Decode the mode mask of every document and predict from it; the processes of a group share the documents."""
+    fitted.eval()
+    sums = [0.0] * 6
+    for batch in group.shard(batches.ordered(batch_size)):
+        batch = batch.to(fitted.device)
+        _add_modes(sums, fitted, fitted.guide.posterior(batch), batch)
+    return _mode_score(group.all_gather(sums))
+
+
+@torch.no_grad()
+def validate(
+    fitted: FittedModel,
+    batches: BucketedBatches,
+    prior: ChainPrior,
+    batch_size: int = 256,
+    group: Group = SINGLE_PROCESS,
+) -> DevScore:
+    """Mode masks scored as in :func:`score_modes`, and ELBO and expected cost of one drawn mask per document.
+
+    These two are under the requested prior, not the one that training is at, or the figures of different epochs would
+    have different scales; and with the sigma that fits the errors of the drawn masks, since training leaves its own
+    until the end. The random numbers of the fit stay where they are.
+    """
+    fitted.eval()
+    sums = [0.0] * 6
+    terms = []
+    with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
+        torch.manual_seed(group.rank)
+        for batch in group.shard(batches.ordered(batch_size)):
+            batch = batch.to(fitted.device)
+            q = fitted.guide.posterior(batch)
+            _add_modes(sums, fitted, q, batch)
+            drawn = batch_terms(fitted.model, q, batch, 1)
+            terms.append(drawn if group.is_single else drawn.cpu())
+    gathered = group.all_gather((sums, terms))
+    score = _mode_score([part for part, _ in gathered])
+    elbo, cost = _objectives(fitted, Terms.joined([batch for _, part in gathered for batch in part]), prior)
+    return replace(score, elbo=elbo, expected_cost=cost)
+
+
+def _add_modes(sums: list[float], fitted: FittedModel, q: MaskDistribution, batch: Batch) -> None:
+    """Add error, kept words, words, empty masks, changes and documents of a batch."""
+    z = q.mode
+    outputs = fitted.model.encoder(batch.tokens, z, batch.lengths)
+    assert batch.targets is not None
+    figures: tuple[Tensor | int, ...] = (
+        fitted.model.likelihood.reported_loss(outputs, batch.targets).sum(),
+        z.sum(),
+        batch.lengths.sum(),
+        (z.sum(-1) == 0).sum(),
+        (z[:, 1:] - z[:, :-1]).abs().mul(batch.mask[:, 1:]).sum(),
+        len(batch),
+    )
+    sums[:] = [total + float(figure) for total, figure in zip(sums, figures, strict=True)]
+
+
+def _mode_score(parts: list[list[float]]) -> DevScore:
+    error, kept, words, empty, changes, documents = (sum(column) for column in zip(*parts, strict=True))
+    return DevScore(error / documents, kept / words, empty / documents, kept / documents, changes / documents)
+
+
+def _objectives(fitted: FittedModel, terms: Terms, prior: ChainPrior) -> tuple[float, float]:
+    """ELBO and expected cost per document under the requested prior."""
+    terms = terms.under(prior)
+    likelihood = fitted.model.likelihood.best_log_likelihood(float(terms.error.mean()), float(terms.rated.mean()))
+    if likelihood is None:
+        likelihood = float(terms.log_likelihood.mean())
+    cost = direct_cost(terms, replace(Setting.of(fitted.model, 1.0), prior=prior))
+    return likelihood - float(terms.kl.mean()), float(cost.mean())
+
+
+def settle_noise(fitted: FittedModel, dev: BucketedBatches) -> None:
+    """Set the likelihood's noise to the error on held-out documents, and kappa so that the gain stays.
+
+    Training depends on the gain alone, for ratings kappa / (2 sigma^2); how it divides into the two matters for the
+    uncertainty of a predicted rating, which needs the sigma that fits.
+    """
+    likelihood = fitted.model.likelihood
+    if likelihood.noise is None:
+        return
+    gain = fitted.model.gain
+    likelihood.fit_noise(score_modes(fitted, dev).error / likelihood.width)
+    fitted.model.kappa.fill_(likelihood.kappa_for(gain))
