@@ -10,21 +10,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pyro_rationale import __version__
 from pyro_rationale.build import build_guide, build_model
 from pyro_rationale.config import Config
+from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
-from pyro_rationale.storage import read_json, read_tensors, write_tensors
+from pyro_rationale.storage import read_json, read_tensors, write_json, write_tensors
 from pyro_rationale.tasks import TASKS, TargetSpec, Task, task_of
+
+if TYPE_CHECKING:
+    from pyro_rationale.prediction.explanation import Explanations
+    from pyro_rationale.prediction.predictor import Prediction
 
 FORMAT = 1  # of the run folder; raised when older folders can no longer be read
 
@@ -79,8 +86,61 @@ class FittedModel:
         self.guide.eval()
         return self
 
-    def save(self, folder: Path) -> None:
-        """Write the weights and the final prior; configuration and vocabulary are already there."""
+    def documents(self, texts: str | Iterable[str | Document]) -> list[Document]:
+        """Texts as the model reads them: cut into words, as many as in training. Documents stay as they are."""
+        texts = [texts] if isinstance(texts, str) else texts
+        size, tokenizer = self.config.data.max_words, self.tokenizer
+        return [
+            make_document(f"text {i}", text, max_words=size, tokenizer=tokenizer) if isinstance(text, str) else text
+            for i, text in enumerate(texts, 1)
+        ]
+
+    def predict(
+        self, texts: str | Iterable[str | Document], batch_size: int = 1, threads: int = 0, **options: Any
+    ) -> list[Prediction]:
+        """Rationales and predictions of texts, with everything that the posterior says about them.
+
+        Args:
+            texts: strings or documents.
+            batch_size: texts of like lengths to process together; 1 gives each the numbers that it gets alone, to the
+                last bit.
+            threads: that work ahead; 0 for none.
+            options: fields of :class:`~pyro_rationale.prediction.predictor.PredictOptions`: `samples`, `decode` ...
+        """
+        from pyro_rationale.prediction.predictor import PredictOptions, predict
+
+        return list(predict(self, self.documents(texts), PredictOptions(**options), batch_size, threads))
+
+    def explain(self, texts: str | Iterable[str | Document], **options: Any) -> Explanations:
+        """Predictions with their most probable rationales; a notebook shows them as marked texts.
+
+        Args:
+            texts: strings or documents.
+            options: `samples`, `alternatives`, `level` and `seed` of
+                :class:`~pyro_rationale.prediction.predictor.PredictOptions`.
+        """
+        from pyro_rationale.prediction.explanation import explain
+        from pyro_rationale.prediction.predictor import PredictOptions
+
+        return explain(self, self.documents(texts), PredictOptions(**options))
+
+    def evaluate(self, documents: Sequence[Document], **options: Any) -> dict[str, Any]:
+        """Metrics on labelled documents by name.
+
+        Args:
+            documents: with targets, and gold rationales if there are any.
+            options: arguments of :func:`~pyro_rationale.evaluation.evaluate.evaluate_documents`: `decode`, `lexicon`...
+        """
+        from pyro_rationale.evaluation.evaluate import evaluate_documents
+
+        return evaluate_documents(self, documents, **options)
+
+    def save(self, folder: Path | str) -> None:
+        """Write the weights and the final prior; configuration and vocabulary as well, unless the folder has them."""
+        folder = Path(folder)
+        if not (folder / CONFIG).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_config(folder, self.config, self.spec, self.vocabulary)
         write_tensors(folder / WEIGHTS, self._tensors(), {"format": FORMAT})
 
     def _tensors(self) -> dict[str, torch.Tensor]:
@@ -124,6 +184,13 @@ class FittedModel:
         place = pick_device(device)
         fitted = assemble(config, spec, vocabulary, tensors, place, folder)
         return fitted.eval()
+
+
+def write_config(folder: Path, config: Config, spec: TargetSpec, vocabulary: Vocabulary) -> None:
+    """Write configuration and vocabulary; the configuration, which resuming needs, comes first."""
+    facts = {"format": FORMAT, "version": __version__, "torch": torch.__version__.split("+")[0]}
+    write_json(folder / CONFIG, facts | {"config": config.to_dict(), "target": asdict(spec)})
+    vocabulary.save(folder / VOCABULARY)
 
 
 def read_config(folder: Path) -> tuple[Config, TargetSpec]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import threading
 import typing
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,6 +45,7 @@ from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RationaleError, TrainingError
 from pyro_rationale.options import check_fields, decode, option
+from pyro_rationale.prediction.draws import GENERATOR_LOCK
 from pyro_rationale.prediction.explanation import Explanation, Explanations
 from pyro_rationale.prediction.predictor import DecodeOptions, Prediction, PredictOptions, decode_all, predict
 from pyro_rationale.tasks import Numbers
@@ -58,9 +58,6 @@ RENAMED = {"seed": "random_state"}
 OMITTED = ("condition_on_target",)  # what it adds (evidence of labelled texts) has no place in this interface
 OWN = ("max_words", "target_range", "validation_fraction", "random_state")
 FROM_MEMORY = "texts"  # stands for `--data` in the configuration
-
-# Torch's generators and its number of threads are the process's: fits in several threads take turns.
-TURN = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -185,12 +182,12 @@ class RationaleEstimator(BaseEstimator):
     def _values(self, texts: Any) -> Numbers:
         """`(N, W)` as `Prediction.values`, from the most probable rationales."""
         documents = self._unlabelled(texts)
-        with TURN:
+        with GENERATOR_LOCK:
             return self.fitted_.task.clip(decode_all(self.fitted_, documents, DecodeOptions())[1])
 
     def _readings(self, texts: Any, level: float, samples: int, alternatives: int) -> list[Prediction]:
         documents = self._unlabelled(texts)
-        with naming_parameters(), TURN:
+        with naming_parameters(), GENERATOR_LOCK:
             values = {"samples": samples, "alternatives": alternatives, "level": level}
             options = decode(PredictOptions, {"seed": self.fitted_.config.seed, **values})
             return list(predict(self.fitted_, documents, options))
@@ -519,7 +516,7 @@ def naming_parameters() -> Iterator[None]:
 @contextmanager
 def own_torch() -> Iterator[None]:
     """Torch's random numbers, threads and treatment of denormal numbers are afterwards as they were before."""
-    with TURN:
+    with GENERATOR_LOCK:
         threads = torch.get_num_threads()
         flushed = bool(torch.tensor(1e-40) * 1.0 == 0.0)
         try:

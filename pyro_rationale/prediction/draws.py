@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -106,9 +107,13 @@ def seed_of(document: Document, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
 
 
+# Torch has one generator per process: whoever seeds it, or draws from it under a seed, holds this lock.
+GENERATOR_LOCK = RLock()
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Torch's generators start from `seed` inside, and are as before outside."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    """Torch's generators start from `seed` inside and are as before outside; one thread at a time is inside."""
+    with GENERATOR_LOCK, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield

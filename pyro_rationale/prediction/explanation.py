@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from pyro_rationale.prediction.predictor import Mask, Prediction
+import numpy as np
+
+from pyro_rationale.data.document import Document
+from pyro_rationale.prediction.predictor import Mask, Prediction, PredictOptions, predict
 from pyro_rationale.prediction.text_spans import Span, bracketed, harmless, snippets, spans, visible
+
+if TYPE_CHECKING:
+    from pyro_rationale.fitted import FittedModel
 
 SHADE = "255,160,0"  # amber: with the page's own black or white letters on it, readable up to STRONGEST
 STRONGEST = 0.45  # opacity of the shade of a word that is surely kept
@@ -152,12 +158,13 @@ class Explanation:
             likely = sorted(self.probabilities.items(), key=lambda item: -item[1])[:5]
             return f"predicted {self.prediction}  ({', '.join(f'{label}: {p:.1%}' for label, p in likely)})"
         several = isinstance(self.prediction, tuple)
-        numbers = self.prediction if several else (self.prediction,)
-        intervals = self.interval if several else (self.interval,)
-        parts = []
-        for name, number, (low, high) in zip(self.names, numbers, intervals, strict=True):
-            label = f"{name}: " if several else ""
-            parts.append(f"{label}{number:.4g} ({100 * self.level:g}% interval {low:.4g} to {high:.4g})")
+        parts = [_short(value) for value in (self.prediction if several else (self.prediction,))]
+        if self.interval is not None:
+            intervals = self.interval if several else (self.interval,)
+            ends = [f"({100 * self.level:g}% interval {low:.4g} to {high:.4g})" for low, high in intervals]
+            parts = [f"{part} {interval}" for part, interval in zip(parts, ends, strict=True)]
+        if several:
+            parts = [f"{name}: {part}" for name, part in zip(self.names, parts, strict=True)]
         return f"predicted {'; '.join(parts)}"
 
     def _marked(self) -> str:
@@ -201,6 +208,38 @@ class Explanations(list[Explanation]):
 
     def _repr_html_(self) -> str:
         return "".join(item._block() for item in self) + LEGEND
+
+
+def explain(
+    fitted: FittedModel, documents: Iterable[Document], options: PredictOptions | None = None
+) -> Explanations:
+    """Predictions of a fitted model with their most probable rationales, one per document.
+
+    Args:
+        fitted: the model.
+        documents: the texts.
+        options: how much to draw and to list; its decode rule is not used.
+    """
+    options = replace(options or PredictOptions(), decode="mode")
+    names, classes = fitted.spec.names, fitted.spec.classes
+    single = len(names) == 1
+
+    def labels(values: Sequence[float]) -> dict[Any, float]:
+        return dict(zip(classes, _probabilities(values)[0], strict=True))
+
+    def predicted(values: Sequence[float]) -> Any:
+        each: list[Any] = [classes[int(np.argmax(row))] for row in _probabilities(values)] or list(values)
+        return each[0] if single else tuple(each)
+
+    def _probabilities(values: Sequence[float]) -> list[list[float]]:
+        """Of each class of each target; none for ratings."""
+        probabilities = fitted.task.probabilities(np.array([values]))
+        return [] if probabilities is None else probabilities[0].tolist()
+
+    return Explanations(
+        Explanation.of(prediction, predicted, names, options.level, labels if classes and single else None, single)
+        for prediction in predict(fitted, documents, options)
+    )
 
 
 def _short(prediction: Any) -> str:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
-from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
 
 RULES = ("mode", "threshold", "sample")
-_TURN = Lock()
 _POOL = 10  # batches whose documents are sorted by length together
 _MASKS = 1024  # that the encoder reads at once, those of like sizes together
 Mask = tuple[bool, ...]
@@ -313,7 +311,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
 def _drawn(q: MaskDistribution, documents: Sequence[Document], options: PredictOptions) -> tuple[Tensor, Tensor]:
     """The mask under the decode rule `(B, T)`, and draws `(S, B, T)`."""
     if not hasattr(q, "sample_from"):
-        with _TURN, seeded(seed_of(documents[0], options.seed)):  # torch's own generator is the process's
+        with seeded(seed_of(documents[0], options.seed)):
             return decode(q, options.decode, options.threshold), q.sample(torch.Size([options.samples]))
     counts = [1, options.samples] if options.decode == "sample" else [options.samples]
     numbers = uniforms(documents, q.event_shape[0], options.seed, counts)

@@ -6,19 +6,15 @@ The files themselves are described in :mod:`pyro_rationale.fitted`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from pyro_rationale import __version__
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
-from pyro_rationale.fitted import CHECKPOINT, CONFIG, EPOCHS, FORMAT, METRICS, VOCABULARY, WEIGHTS, read_config
-from pyro_rationale.storage import remove_leftovers, write_json
+from pyro_rationale.fitted import CHECKPOINT, CONFIG, EPOCHS, METRICS, VOCABULARY, WEIGHTS, read_config, write_config
+from pyro_rationale.storage import remove_leftovers
 
 MACHINE_OPTIONS = ("device", "threads", "workers")  # where and how fast a fit runs, not what comes out
 RESUMABLE_OPTIONS = ("learning_rate", "callback", *MACHINE_OPTIONS)  # options that may be changed when a run is resumed
@@ -29,9 +25,7 @@ def start_run(folder: Path, config: Config, spec: TargetSpec, vocabulary: Vocabu
     folder.mkdir(parents=True, exist_ok=True)
     for name in (CONFIG, VOCABULARY, EPOCHS, CHECKPOINT, WEIGHTS, METRICS):
         remove_leftovers(folder / name)
-    facts = {"format": FORMAT, "version": __version__, "torch": torch.__version__.split("+")[0]}
-    write_json(folder / CONFIG, facts | {"config": config.to_dict(), "target": asdict(spec)})
-    vocabulary.save(folder / VOCABULARY)
+    write_config(folder, config, spec, vocabulary)
 
 
 def clear_run(folder: Path) -> None:
