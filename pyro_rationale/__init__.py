@@ -21,14 +21,19 @@ if TYPE_CHECKING:
     from pyro_rationale.config import Config, ModelOptions, TrainOptions
     from pyro_rationale.data import CORPORA, load_corpus
     from pyro_rationale.data.batching import BucketedBatches
+    from pyro_rationale.data.document import Document
     from pyro_rationale.data.options import DataOptions
     from pyro_rationale.data.vocabulary import Vocabulary
+    from pyro_rationale.evaluation.metrics import METRICS
     from pyro_rationale.evaluation.results import train
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.guides import GUIDES
     from pyro_rationale.inference import MaskELBO
+    from pyro_rationale.inference.estimators import ESTIMATORS
     from pyro_rationale.prediction.explanation import Explanation
     from pyro_rationale.sklearn import RationaleClassifier, RationaleRegressor
+    from pyro_rationale.tasks import TASKS
+    from pyro_rationale.training.schedules import SCHEDULES
 
     load = FittedModel.load
 
@@ -40,13 +45,18 @@ _EXPORTS = {
     "CORPORA": "data.corpora:CORPORA",
     "Config": "config:Config",
     "DataOptions": "data.options:DataOptions",
+    "Document": "data.document:Document",
+    "ESTIMATORS": "inference.estimators:ESTIMATORS",
     "Explanation": "prediction.explanation:Explanation",
     "FittedModel": "fitted:FittedModel",
     "GUIDES": "guides:GUIDES",
+    "METRICS": "evaluation.metrics:METRICS",
     "MaskELBO": "inference:MaskELBO",
     "ModelOptions": "config:ModelOptions",
     "RationaleClassifier": "sklearn:RationaleClassifier",
     "RationaleRegressor": "sklearn:RationaleRegressor",
+    "SCHEDULES": "training.schedules:SCHEDULES",
+    "TASKS": "tasks:TASKS",
     "TrainOptions": "config:TrainOptions",
     "Vocabulary": "data.vocabulary:Vocabulary",
     "build_guide": "build:build_guide",
@@ -59,10 +69,15 @@ _EXPORTS = {
 
 __all__ = [
     "CORPORA",
+    "ESTIMATORS",
     "GUIDES",
+    "METRICS",
+    "SCHEDULES",
+    "TASKS",
     "BucketedBatches",
     "Config",
     "DataOptions",
+    "Document",
     "Explanation",
     "FittedModel",
     "MaskELBO",

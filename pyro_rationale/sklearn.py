@@ -28,9 +28,10 @@ import torch
 from numpy.typing import NDArray
 
 try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    import sklearn  # noqa: F401
 except ModuleNotFoundError:
     raise ImportError("pyro_rationale.sklearn needs scikit-learn: pip install 'pyro_rationale[sklearn]'") from None
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.utils import Tags, check_random_state, column_or_1d, metadata_routing
@@ -335,9 +336,11 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         if self.target_range is None:
             return tuple(zip(lowest.tolist(), highest.tolist(), strict=True))
         try:
-            low, high = decode(DataOptions, {"target_range": self.target_range}).target_range or ()
-        except (ValueError, ConfigError):
+            ends = decode(DataOptions, {"target_range": self.target_range}).target_range
+        except ConfigError:
             raise ValueError(f"target_range: expected two numbers, got {self.target_range!r}") from None
+        assert ends is not None
+        low, high = ends
         if not -np.inf < low < high < np.inf:
             raise ValueError(f"target_range: expected a lowest rating below the highest, got {low:g} and {high:g}")
         if lowest.min() < low or highest.max() > high:

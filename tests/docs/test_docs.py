@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
-from pyro_rationale.__main__ import load
 from pyro_rationale.data import CORPORA
 from pyro_rationale.guides import GUIDES
 from pyro_rationale.registry import Registry
 from pyro_rationale.tasks import TASKS
+from tests.support.shown_commands import flags_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
@@ -51,16 +49,6 @@ def test_examples_of_extensions_are_short() -> None:
 
 @pytest.mark.parametrize(("page", "module", "rest"), COMMANDS)
 def test_flags_exist(page: str, module: str, rest: str) -> None:
-    words = shlex.split(rest, comments=True)
-    name = module.rpartition(".")[2]
-    if name == "study" and words:
-        command = import_module(f"pyro_rationale.experiments.studies.{words[0]}").study
-    else:
-        command = load(name)
-    assert isinstance(command, click.Command)
-    known = {flag for item in command.params for flag in (*item.opts, *item.secondary_opts)}
-    if "ignore_unknown_options" in command.context_settings:
-        from pyro_rationale.cli.fit import fit
-
-        known |= {flag for item in fit.params for flag in (*item.opts, *item.secondary_opts)}
-    assert {word for word in words if word.startswith("--")} <= known | {"--help"}
+    words, name = shlex.split(rest, comments=True), module.rpartition(".")[2]
+    known = flags_of(f"study {words[0]}" if name == "study" and words else name)
+    assert {word for word in words if word.startswith("--")} <= known | {"--help", "--help-all"}

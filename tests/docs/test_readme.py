@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
+
+from tests.support.shown_commands import flags_of
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -58,11 +58,6 @@ def test_commands_were_found() -> None:
 @pytest.mark.parametrize("line", COMMANDS)
 def test_flags_exist(line: str) -> None:
     words = shlex.split(line, comments=True)
-    module = words[2]
-    if module.endswith(".study"):
-        command = import_module(f"{module}.{words[3]}").study
-    else:
-        command = getattr(import_module(module), module.rpartition(".")[2])
-    assert isinstance(command, click.Command)
-    known = {flag for item in command.params for flag in (*item.opts, *item.secondary_opts)}
+    name = words[2].rpartition(".")[2]
+    known = flags_of(f"study {words[3]}" if name == "study" else name)
     assert {word for word in words if word.startswith("--")} <= known

@@ -6,15 +6,22 @@ import re
 import runpy
 import shutil
 import subprocess
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 
 from pyro_rationale.cli.common import run_command
-from tests.support.shown_commands import APART, ROOT, SMALLER, Shown, shown_commands, shown_targets, write_inputs
+from tests.support.shown_commands import (
+    APART,
+    ROOT,
+    SMALLER,
+    Shown,
+    click_command,
+    shown_commands,
+    shown_targets,
+    write_inputs,
+)
 from tests.support.small_fit import whole
 
 COMMANDS = [shown for shown in shown_commands() if not shown.apart]
@@ -22,13 +29,9 @@ WRITING = ("--json", "--csv", "--figure", "--markdown", "--out", "--into")
 
 
 def command_of(shown: Shown) -> click.Command:
-    found: Any
-    if shown.name.endswith(".py"):
-        found = runpy.run_path(str(ROOT / shown.name))["main"]
-    elif shown.name.startswith("study "):
-        found = import_module(f"pyro_rationale.experiments.studies.{shown.name.removeprefix('study ')}").study
-    else:
-        found = getattr(import_module(f"pyro_rationale.{shown.name}"), shown.name)
+    if not shown.name.endswith(".py"):
+        return click_command(shown.name)
+    found = runpy.run_path(str(ROOT / shown.name))["main"]
     assert isinstance(found, click.Command)
     return found
 

@@ -12,6 +12,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
+from pyro_rationale.__main__ import load
+from pyro_rationale.cli.study import studies
 from tests.support.small_fit import SMALL, flags, table
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +119,19 @@ def _blocks() -> list[tuple[str, str]]:
 def _lines(start: str) -> list[Shown]:
     whole = [(page, re.sub(r"\\\n\s*", "", block)) for page, block in _blocks()]
     return [Shown(page, line) for page, block in whole for line in block.splitlines() if line.startswith(start)]
+
+
+def click_command(name: str) -> click.Command:
+    """The command of `python -m pyro_rationale.NAME`: `fit`, `study evidence`."""
+    name, _, study = name.partition(" ")
+    command = studies.get_command(click.Context(studies), study) if study else load(name)
+    assert command is not None
+    return command
+
+
+def flags_of(name: str) -> set[str]:
+    """All flags of a command."""
+    return {flag for item in click_command(name).params for flag in (*item.opts, *item.secondary_opts)}
 
 
 def shown_commands() -> list[Shown]:
