@@ -59,9 +59,10 @@ def main(out: Path, path: Path, methods: tuple[str, ...]) -> None:
             folders = [path.parent for path in sorted(out.glob(f"{own.name}/1x/{method}/seed-*/{FIT}/{WEIGHTS}"))]
             documents = corpora[own].test
             texts = [unlabelled(document) for document in documents]
-            found = [measured(documents, ModelRationalizer(FittedModel.load(folder, "cpu")).masks(texts)) for folder in folders]
-            if found:
-                rows.append([own.name, method, str(len(found)), *map(spread, zip(*found, strict=True))])
+            models = [ModelRationalizer(FittedModel.load(folder, "cpu")) for folder in folders]
+            if models:
+                values = [measured(documents, model.masks(texts)) for model in models]
+                rows.append([own.name, method, str(len(values)), *map(spread, zip(*values, strict=True))])
     head = ("corpus", "method", "seeds", "first third", "rest", "clauses untouched", "wrong words near one")
     click.echo(table(head, rows))
 

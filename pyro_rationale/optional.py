@@ -1,4 +1,4 @@
-"""Libraries that only the extra `viz` installs, imported when they are needed."""
+"""Libraries that only an extra installs, imported when they are needed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 from pyro_rationale.errors import ConfigError
 
 
-def optional(name: str, purpose: str) -> Any:
-    """A module of the extra `viz`.
+def optional(name: str, purpose: str, extra: str = "viz") -> Any:
+    """A module of an extra.
 
     Args:
         name: `matplotlib`, `arviz`, `xarray`, `h5netcdf`...
         purpose: what needs it, for the message ("figures need").
+        extra: that installs it.
 
     Raises:
         ConfigError: it is not installed.
@@ -24,7 +25,7 @@ def optional(name: str, purpose: str) -> Any:
             warnings.simplefilter("ignore", FutureWarning)  # ArviZ 0.23 announces its successor at every import
             return importlib.import_module(name)
     except ImportError:
-        raise ConfigError(f"{purpose} {name}: pip install 'pyro_rationale[viz]'") from None
+        raise ConfigError(f"{purpose} {name}: pip install 'pyro_rationale[{extra}]'") from None
 
 
 def arviz() -> Any:

@@ -16,12 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pyro_rationale.cli.common import Command
-from pyro_rationale.errors import ConfigError, TrainingError
-from pyro_rationale.experiments.baselines.methods import METHODS
-from pyro_rationale.experiments.benchmark.runner import STATES, GridRunner
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.experiments.baselines import find_method
+from pyro_rationale.experiments.benchmark.runner import BenchmarkRunner
 from pyro_rationale.experiments.benchmark.spec import Cell, Plan, read_plan
 from pyro_rationale.experiments.benchmark.summary import Block, summarise
 from pyro_rationale.experiments.benchmark.tables import as_csv, curves_csv, grid, latex, markdown, plain, title
+from pyro_rationale.experiments.grid import STATES
 from pyro_rationale.storage import write_bytes, write_json
 
 RESULTS = "results.json"
@@ -63,20 +64,20 @@ def benchmark(
         plan = replace(plan, out=out)
     if tables and no_tables:
         raise ConfigError("--tables makes tables and --no-tables makes none; give one of them")
-    wanted = chosen(plan, corpora, methods, rates, seeds)
-    workshop = GridRunner(plan)
+    cells = filtered(plan, corpora, methods, rates, seeds)
+    runner = BenchmarkRunner(plan)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDE
     if listing:
-        show_cells(console, workshop, wanted)
+        show_cells(console, runner, cells)
         return
     signal.signal(signal.SIGTERM, _interrupt)
     if not tables:
-        for cell in wanted:  # all of them, before hours of work
-            workshop.config(cell)
+        for cell in cells:  # all of them, before hours of work
+            runner.config(cell)
         try:
-            left = make_all(workshop, wanted, Console(stderr=True, highlight=False), quiet)
+            left = make_all(runner, cells, Console(stderr=True, highlight=False), quiet)
         except KeyboardInterrupt:
             again = f"python -m pyro_rationale.benchmark {shlex.quote(str(path))}"
             console.print(f"\nInterrupted. Go on with the same command: {escape(again)}", soft_wrap=True)
@@ -85,15 +86,15 @@ def benchmark(
             console.print(f"not finished: {escape(f'{cell}: {reason}')}", soft_wrap=True)
     if no_tables:
         return
-    blocks = write_tables(workshop)
+    blocks = write_tables(runner)
     show_tables(console, blocks)
     console.print(f"\n{escape(', '.join([*TABLES, RESULTS]))} in {escape(str(plan.out))}", soft_wrap=True)
 
 
-def chosen(
+def filtered(
     plan: Plan, corpora: Sequence[str], methods: Sequence[str], rates: Sequence[str], seeds: Sequence[int]
 ) -> list[Cell]:
-    """The cells that flags leave.
+    """Cells of the plan that the flags leave.
 
     Raises:
         ConfigError: a flag names what the plan does not have.
@@ -104,8 +105,8 @@ def chosen(
         "--rate": (rates, list(dict.fromkeys(rate.label for corpus in plan.corpora for rate in corpus.rates))),
         "--seed": (seeds, plan.seeds),
     }
-    for flag, (wanted, there) in known.items():
-        for item in wanted:
+    for flag, (requested, there) in known.items():
+        for item in requested:
             if item not in there:
                 raise ConfigError(f"{flag} {item}: not in the file; it has {', '.join(map(str, there))}")
     return [
@@ -118,36 +119,21 @@ def chosen(
     ]
 
 
-def make_all(workshop: GridRunner, cells: Sequence[Cell], console: Console, quiet: bool) -> list[tuple[Cell, str]]:
-    """Make what is missing, one after another; cells that other processes hold are tried again at the end.
+def make_all(runner: BenchmarkRunner, cells: Sequence[Cell], console: Console, quiet: bool) -> list[tuple[Cell, str]]:
+    """Make what is missing, with a progress bar.
 
     Returns:
-        What could not be made, and why.
+        Cells that could not be made, and why.
     """
-    failed: list[tuple[Cell, str]] = []
-    waiting = list(cells)
     with _progress(console, quiet) as bar:
         task = bar.add_task("cells", total=len(cells), what="")
-        while waiting:
-            held = []
-            for cell in waiting:
-                bar.update(task, what=str(cell))
-                with workshop.held(cell) as ours:
-                    if not ours:
-                        held.append(cell)
-                        continue
-                    fresh = workshop.state(cell) != "finished"
-                    try:
-                        workshop.make(cell)
-                    except TrainingError as problem:  # one fit that diverged is no reason to lose the night
-                        failed.append((cell, str(problem)))
-                bar.advance(task)
-                if fresh and not quiet and not console.is_terminal:
-                    console.print(escape(str(cell)), soft_wrap=True)
-            if len(held) == len(waiting):  # others are at work on all that is left, and will make the tables
-                return [*failed, *((cell, "another process is at it; run again for the tables") for cell in held)]
-            waiting = held
-    return failed
+
+        def on_end(cell: Cell, fresh: bool) -> None:
+            bar.advance(task)
+            if fresh and not quiet and not console.is_terminal:
+                console.print(escape(str(cell)), soft_wrap=True)
+
+        return runner.run_all(cells, lambda cell: bar.update(task, what=str(cell)), on_end)
 
 
 def _progress(console: Console, quiet: bool) -> Progress:
@@ -157,23 +143,23 @@ def _progress(console: Console, quiet: bool) -> Progress:
     )
 
 
-def write_tables(workshop: GridRunner) -> list[Block]:
-    """All files of tables, of what is finished.
+def write_tables(runner: BenchmarkRunner) -> list[Block]:
+    """Write all files of tables, of the cells that are finished.
 
     Raises:
         ConfigError: nothing is.
     """
-    plan = workshop.plan
-    finished = [workshop.read(cell) for cell in plan.cells() if workshop.state(cell) == "finished"]
+    plan = runner.plan
+    finished = [runner.read(cell) for cell in plan.cells() if runner.state(cell) == "finished"]
     if not finished:
         raise ConfigError(f"{plan.out}: no cell is finished yet, so there is no table; run without --tables")
-    blocks = summarise(workshop)
+    blocks = summarise(runner)
     for name, make in TABLES.items():
         write_bytes(plan.out / name, make(blocks).encode())
     if any(cell["curves"] for cell in finished):
         write_bytes(plan.out / CURVES, curves_csv(finished).encode())
     write_json(plan.out / RESULTS, {
-        "methods": {name: METHODS[name].title for name in plan.methods},
+        "methods": {name: find_method(name).title for name in plan.methods},
         "seeds": list(plan.seeds),
         "reference": plan.reference,
         "tables": plain(blocks),
@@ -182,12 +168,12 @@ def write_tables(workshop: GridRunner) -> list[Block]:
     return blocks
 
 
-def show_cells(console: Console, workshop: GridRunner, cells: Sequence[Cell]) -> None:
+def show_cells(console: Console, runner: BenchmarkRunner, cells: Sequence[Cell]) -> None:
     """A row per cell, and how many there are of each state."""
     table = Table("corpus", "rate", "method", "seed", "state", "folder")
-    states = [workshop.state(cell) for cell in cells]
+    states = [runner.state(cell) for cell in cells]
     for cell, state in zip(cells, states, strict=True):
-        folder = escape(str(workshop.folder(cell)))
+        folder = escape(str(runner.folder(cell)))
         table.add_row(cell.corpus.name, cell.rate.label, cell.method, str(cell.seed), state, folder)
     console.print(table)
     console.print(", ".join(f"{states.count(state)} {state}" for state in STATES))

@@ -18,8 +18,7 @@ from pyro_rationale.data.tokenizers.words import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.evaluate import evaluate as evaluate_metrics
 from pyro_rationale.evaluation.metrics import intervals
-from pyro_rationale.experiments.baselines import ModelRationalizer
-from pyro_rationale.experiments.baselines.evaluator import load_judge
+from pyro_rationale.experiments.baselines import ModelRationalizer, load_reference_predictor
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
@@ -115,7 +114,7 @@ def judge_of(
     """
     if judge.resolve() in [folder.resolve() for folder in folders]:
         raise ConfigError(f"--judge {judge}: is the run that is judged; name one that was fitted without it")
-    other = load_judge(judge, device)
+    other = load_reference_predictor(judge, device)
     if other.spec != fitted.spec:
         what = task_of(other.spec).describe(), fitted.task.describe()
         raise ConfigError(f"--judge {judge}: predicts {what[0]}, and {folders[0]} predicts {what[1]}; name another run")

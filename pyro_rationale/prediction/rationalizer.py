@@ -55,11 +55,14 @@ class ModelRationalizer:
         fitted: the run.
         decode: how its masks are made of q(z | x).
         batch_size: documents at once.
+        name: for tables; that of the run by default.
     """
 
-    def __init__(self, fitted: FittedModel, decode: DecodeOptions | None = None, batch_size: int = 64) -> None:
+    def __init__(
+        self, fitted: FittedModel, decode: DecodeOptions | None = None, batch_size: int = 64, name: str = ""
+    ) -> None:
         self.fitted, self.decode, self.batch_size = fitted, decode or DecodeOptions(), batch_size
-        self.name, self.spec = fitted.name, fitted.spec
+        self.name, self.spec = name or fitted.name, fitted.spec
 
     def marginals(self, documents: Sequence[Document]) -> list[Scores]:
         """P(word is kept | text) under the guide."""

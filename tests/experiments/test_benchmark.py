@@ -23,10 +23,10 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, TrainingError
 from pyro_rationale.evaluation.metrics import rationale_metrics
 from pyro_rationale.evaluation.rate_curves import marks_of
-from pyro_rationale.experiments.baselines.methods import METHODS, Method
+from pyro_rationale.experiments.baselines import BASELINES, Baseline, find_method, method_names
 from pyro_rationale.experiments.benchmark import runner as cells
 from pyro_rationale.experiments.benchmark import tables
-from pyro_rationale.experiments.benchmark.runner import CELL, DOCUMENTS, FIT, GridRunner, for_selection
+from pyro_rationale.experiments.benchmark.runner import CELL, DOCUMENTS, FIT, BenchmarkRunner, for_selection
 from pyro_rationale.experiments.benchmark.spec import Cell, make_plan, read_plan
 from pyro_rationale.experiments.benchmark.summary import Block, figures_of, summarise
 from pyro_rationale.fitted import read_config
@@ -45,8 +45,8 @@ TINY: dict[str, Any] = {
 }
 
 
-def tiny(out: Path, **changes: Any) -> GridRunner:
-    return GridRunner(replace(make_plan({**TINY, **changes}), out=out))
+def tiny(out: Path, **changes: Any) -> BenchmarkRunner:
+    return BenchmarkRunner(replace(make_plan({**TINY, **changes}), out=out))
 
 
 # The file.
@@ -81,7 +81,7 @@ def test_a_plan() -> None:
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"rate": [0.1]}, "rate: no such key; did you mean rates?"),
     ({"methods": ["chian"]}, "methods: no method 'chian'; did you mean chain?"),
-    ({"methods": ["quantum"]}, "methods: no method 'quantum'; there are chain"),
+    ({"methods": ["quantum"]}, "methods: no method 'quantum'; there are independent, relaxed"),
     ({"methods": []}, "methods: expected a list of methods"),
     ({"corpora": [{**TINY["corpora"][0], "methods": ["tfidf"]}]}, "corpora.planted.methods: tfidf is not among"),
     ({"corpora": [{**TINY["corpora"][0], "methods": "chain"}]}, "corpora.planted.methods: expected a list"),
@@ -199,11 +199,11 @@ def sealed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("sealed")
 def test_selection_never_sees_a_test_label(tmp_path: Path) -> None:
-    shop = tiny(tmp_path, methods=list(METHODS), seeds=1, curve=[0.2])
+    shop = tiny(tmp_path, methods=method_names(), seeds=1, curve=[0.2])
     with pytest.raises(AssertionError, match="was read before measuring"):
         _ = shop.corpora[shop.plan.corpora[0]].test[0].targets
     for cell in shop.plan.cells():
-        shop.make(cell)
+        shop.run(cell)
         assert shop.state(cell) == "finished"
     for cell in shop.plan.cells():
         found = shop.read(cell)["views"]["own"]
@@ -215,7 +215,7 @@ def test_a_method_gets_no_test_text_and_no_gold(tmp_path: Path, monkeypatch: pyt
 
     def spy(config: Config, corpus: Corpus, folder: Path) -> Rationalizer:
         seen.append(corpus)
-        return METHODS["relaxed"].fit(config, corpus, folder)
+        return find_method("relaxed").fit(config, corpus, folder)
 
     def load(options: DataOptions, *more: Any) -> Corpus:
         corpus = load_corpus(options, *more)
@@ -223,9 +223,9 @@ def test_a_method_gets_no_test_text_and_no_gold(tmp_path: Path, monkeypatch: pyt
         return replace(corpus, train=marked)
 
     monkeypatch.setattr(cells, "load_corpus", load)
-    monkeypatch.setitem(METHODS, "chain", Method("spy", spy))
+    monkeypatch.setitem(BASELINES, "chain", Baseline("spy", spy))
     shop = tiny(tmp_path)
-    shop.make(shop.plan.cells()[0])
+    shop.run(shop.plan.cells()[0])
     (corpus,) = seen
     assert corpus.test == ()
     for document in (*corpus.train, *corpus.dev):
@@ -237,7 +237,7 @@ def test_levels_do_not_depend_on_labels_or_test_texts(tmp_path: Path, monkeypatc
     """Other test labels, other gold: the same levels and masks, hence the same words kept."""
     one = tiny(tmp_path / "one", seeds=1)
     cell = one.plan.cells()[0]
-    one.make(cell)
+    one.run(cell)
 
     def load(options: DataOptions, *more: Any) -> Corpus:
         corpus = load_corpus(options, *more)
@@ -250,7 +250,7 @@ def test_levels_do_not_depend_on_labels_or_test_texts(tmp_path: Path, monkeypatc
     monkeypatch.setattr(cells, "load_corpus", load)
     other = tiny(tmp_path / "other", seeds=1)
     same = other.plan.cells()[0]
-    other.make(same)
+    other.run(same)
     for view, found in one.documents(cell)["views"].items():
         mine = other.documents(same)["views"][view]
         assert mine["kept"] == found["kept"]
@@ -262,9 +262,9 @@ def test_levels_meet_the_target_on_development_texts(tmp_path: Path) -> None:
     shop = tiny(tmp_path, seeds=1, rates=[0.25])
     cell = shop.plan.cells()[1]
     corpus = for_selection(shop.corpora[cell.corpus])
-    chosen = cells.select(cell.method, shop.config(cell), corpus, tmp_path / "fit")
+    selected = cells.select(cell.method, shop.config(cell), corpus, tmp_path / "fit")
     for view, way in (("matched", "threshold"), ("prior", "prior")):
-        masks = marks_of(chosen.marker, corpus.dev, way).at(chosen.levels[view])
+        masks = marks_of(selected.rationalizer, corpus.dev, way).at(selected.levels[view])
         assert 0.23 < np.concatenate(masks).mean() <= 0.25
 
 
@@ -274,7 +274,7 @@ def test_levels_meet_the_target_on_development_texts(tmp_path: Path) -> None:
 def test_what_a_cell_holds_is_enough_to_test_again(tmp_path: Path) -> None:
     shop = tiny(tmp_path, seeds=1, curve=[0.1, 0.3])
     cell = shop.plan.cells()[0]
-    shop.make(cell)
+    shop.run(cell)
     facts, counts = shop.read(cell), shop.documents(cell)
     corpus = shop.corpora[cell.corpus]
     assert counts["ids"] == [document.id for document in corpus.test]
@@ -302,45 +302,45 @@ def test_an_interrupted_fit_is_taken_up(tmp_path: Path, monkeypatch: pytest.Monk
     assert broken.state(cell) == "interrupted"
     steps: list[int] = []
     monkeypatch.setattr(Checkpoint, "on_step_end", lambda self, run, record: steps.append(run.trainer.step))
-    broken.make(cell)
+    broken.run(cell)
     assert steps == [6, 7, 8, 9]
     assert broken.read(cell)["seconds"] is None
     monkeypatch.undo()
-    straight.make(straight.plan.cells()[1])
+    straight.run(straight.plan.cells()[1])
     assert broken.documents(cell) == straight.documents(straight.plan.cells()[1])
 
 
 def test_a_finished_cell_is_read_and_never_fitted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = tiny(tmp_path, seeds=1)
     cell = shop.plan.cells()[0]
-    shop.make(cell)
+    shop.run(cell)
     monkeypatch.setattr(cells, "fit_method", lambda *_: pytest.fail("fitted again"))
-    tiny(tmp_path, seeds=1).make(cell)
+    tiny(tmp_path, seeds=1).run(cell)
     other = tiny(tmp_path, seeds=1, overrides={"chain": {"span": 1.7}})
-    with pytest.raises(ConfigError, match=r"was made with span = 1\.5, and the file asks for 1\.7; name another out"):
-        other.make(other.plan.cells()[0])
+    with pytest.raises(ConfigError, match=r"was made with span = 1\.5, and 1\.7 is requested; name another folder"):
+        other.run(other.plan.cells()[0])
     threads = tiny(tmp_path, seeds=1, base={**TINY["base"], "threads": 2})
-    threads.make(threads.plan.cells()[0])  # no other fit
+    threads.run(threads.plan.cells()[0])  # no other fit
 
 
 def test_two_processes_share_the_cells(tmp_path: Path) -> None:
     one, other = tiny(tmp_path), tiny(tmp_path)
     cell = one.plan.cells()[0]
     assert one.state(cell) == "missing"
-    with one.held(cell) as ours:
+    with one.locked(cell) as ours:
         assert ours
         assert other.state(cell) == "being made"
-        with other.held(cell) as theirs:
+        with other.locked(cell) as theirs:
             assert not theirs
     assert other.state(cell) == "missing"
-    with other.held(cell) as ours:
+    with other.locked(cell) as ours:
         assert ours
 
 
 # Tests against the reference, and tables.
 
 
-def invented(shop: GridRunner, cell: Cell, hits: list[int], cost: list[float]) -> None:
+def invented(shop: BenchmarkRunner, cell: Cell, hits: list[int], cost: list[float]) -> None:
     """A cell of documents with four words, two of them gold, two kept."""
     folder = shop.folder(cell)
     folder.mkdir(parents=True)
@@ -348,7 +348,7 @@ def invented(shop: GridRunner, cell: Cell, hits: list[int], cost: list[float]) -
     f1 = 2 * sum(hits) / (4 * count)
     facts = {
         "format": 1, "corpus": "planted", "rate": {"label": "0.5", "share": 0.5}, "method": cell.method,
-        "title": METHODS[cell.method].title, "seed": cell.seed, "kind": "regression", "seconds": 1.0,
+        "title": find_method(cell.method).title, "seed": cell.seed, "kind": "regression", "seconds": 1.0,
         "config": shop.config(cell).to_dict(), "curves": [],
         "views": {"own": {"f1": f1, "mse": sum(cost) / count, "selected": 0.5, "level": None}},
     }
@@ -471,7 +471,7 @@ def test_cells_without_tables_and_one_rate_of_several(tmp_path: Path, capsys: py
 def test_hardkuma_steers_to_the_changes_that_rate_and_span_mean(tmp_path: Path) -> None:
     shop = tiny(tmp_path, methods=["hardkuma-changes"], seeds=1, rates=[0.2], base={**TINY["base"], "span": 2.5})
     cell = shop.plan.cells()[0]
-    shop.make(cell)
+    shop.run(cell)
     fitted = read_config(shop.folder(cell) / FIT)[0]
     assert fitted.control == "lagrangian"
     assert fitted.train.transitions == pytest.approx(0.16)
@@ -484,7 +484,7 @@ def test_a_fit_that_diverges_is_told_and_the_others_go_on(
     def diverges(*_: Any) -> Rationalizer:
         raise TrainingError("the loss is not finite")
 
-    monkeypatch.setitem(METHODS, "relaxed", Method("it diverges", diverges))
+    monkeypatch.setitem(BASELINES, "relaxed", Baseline("it diverges", diverges))
     text = run(capsys, toml(tmp_path / "tiny.toml"), "--out", tmp_path / "out", "--seed", 0)
     assert "not finished: planted, 1x, relaxed, seed 0: the loss is not finite" in text
     assert "chain guide" in text
@@ -492,8 +492,8 @@ def test_a_fit_that_diverges_is_told_and_the_others_go_on(
 
 def test_cells_that_others_hold_are_left_to_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = toml(tmp_path / "tiny.toml"), tmp_path / "out"
-    shop = GridRunner(replace(read_plan(path), out=out))
-    with shop.held(shop.plan.cells()[0]):
+    shop = BenchmarkRunner(replace(read_plan(path), out=out))
+    with shop.locked(shop.plan.cells()[0]):
         text = run(capsys, path, "--out", out, "--seed", 0)
         assert "1 finished, 1 being made" in run(capsys, path, "--out", out, "--seed", 0, "--list")
     assert "not finished: planted, 1x, chain, seed 0: another process is at it" in text

@@ -16,16 +16,17 @@ from rich.console import Console
 
 from pyro_rationale.build import build_objective
 from pyro_rationale.cli.common import run_command
+from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.studies.attention import Attention
-from pyro_rationale.experiments.studies.cells import Study
+from pyro_rationale.experiments.studies.attention import StudyAttention
+from pyro_rationale.experiments.studies.cells import Study, StudyCell
 from pyro_rationale.experiments.studies.positions import position_metrics
-from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS, Variant
-from pyro_rationale.experiments.studies.questions import answer, share_out
+from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS
+from pyro_rationale.experiments.studies.questions import answer, run_cells
 from pyro_rationale.experiments.studies.questions import study as questions
 from pyro_rationale.inference import MaskELBO
 from tests.support.small_fit import flags as flags_of
@@ -115,33 +116,34 @@ def corpus() -> object:
 
 @pytest.mark.parametrize("kind", ["soft", "hard"])
 def test_attention_learns_and_keeps_the_share_of_words(kind: str, corpus) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
-    attention = Attention(small(guide="independent", steps=60, anneal=10), corpus, kind, share=0.1)
+    fit = StudyAttention(small(guide="independent", steps=60, anneal=10), corpus, kind, share=0.1)
+    attention = fit.model
     batches = BucketedBatches(corpus.train, attention.vocabulary, corpus.spec, 48)
     batch = next(batches.ordered())
     torch.manual_seed(0)
     before = float(attention.loss(batch).detach())
-    attention.fit()
+    fit.fit()
     torch.manual_seed(0)
     assert float(attention.loss(batch).detach()) < before
-    shares = attention.shares(batch).detach()
+    shares = attention.weights(batch).detach()
     assert torch.allclose(shares.sum(-1), torch.ones(len(batch)))
     assert float(shares[~batch.mask].abs().sum()) == 0.0
-    kept = attention.top(batch)
+    kept = attention.topk_mask(batch)
     assert torch.equal(kept.sum(-1).long(), attention.count(batch))
     assert float((kept * shares).sum(-1).min()) >= 0.1 - 1e-6  # the top tenth holds at least its share
-    metrics = attention.measure(corpus.test)
+    metrics = fit.measure(corpus.test)
     assert metrics["empty"] == 0.0
     assert ("error_reading_all" in metrics) == (kind == "soft")
 
 
 def test_hard_attention_has_the_exact_gradient_on_average(corpus) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
     """One draw per document: the expectation is a sum over words."""
-    attention = Attention(small(guide="independent"), corpus, "hard", share=0.001)
+    attention = StudyAttention(small(guide="independent"), corpus, "hard", share=0.001).model
     batch = next(BucketedBatches(corpus.train, attention.vocabulary, corpus.spec, 4).ordered())
     bias = attention.guide.head.weight
-    shares = attention.shares(batch)
+    shares = attention.weights(batch)
     each = torch.eye(shares.shape[1])[:, None].expand(-1, len(batch), -1) * batch.mask
-    costs = attention._cost(attention.model.encoder(batch.tokens, each, batch.lengths), batch)  # (T, B)
+    costs = attention.cost(attention.model.encoder(batch.tokens, each, batch.lengths), batch)  # (T, B)
     (want,) = torch.autograd.grad((costs.detach().t() * shares).sum(-1).mean(), bias, retain_graph=True)
     entropy = -(shares * shares.clamp_min(1e-12).log()).sum(-1).mean()
     (spread,) = torch.autograd.grad(entropy, bias)
@@ -198,19 +200,19 @@ def test_processes_share_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """Each cell is made once, by whoever comes first; who needs one that is being made waits for it."""
     made: list[tuple[str, int]] = []
 
-    def fit(self: Study, arm: Variant, seed: int, place: Path) -> dict[str, Any]:
-        made.append((arm.name, seed))
+    def fit(self: Study, cell: StudyCell, config: Config) -> dict[str, Any]:
+        made.append((cell.variant.name, cell.seed))
         time.sleep(0.02)
-        return {"mse": float(seed)}
+        return {"mse": float(cell.seed)}
 
     monkeypatch.setattr(Study, "_fit", fit)
     asked, console = [QUESTIONS[1], QUESTIONS[3]], Console(quiet=True)
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda _: share_out(Study(tmp_path, {}), asked, 2, console), range(3)))
+        list(pool.map(lambda _: run_cells(Study(tmp_path, {}), asked, 2, console), range(3)))
         rows = list(pool.map(lambda _: answer(QUESTIONS[1], Study(tmp_path, {}), 3, by_rule=False), range(3)))
-    arms = {arm.name for question in asked for arm in question.arms}
+    arms = {arm.name for question in asked for arm in question.variants}
     expected = [(name, seed) for name in arms for seed in range(2)]
-    expected += [(arm.name, 2) for arm in QUESTIONS[1].arms]
+    expected += [(arm.name, 2) for arm in QUESTIONS[1].variants]
     assert sorted(made) == sorted(expected)
     assert rows[0] == rows[1] == rows[2]
     assert rows[0][0]["mse"] == [1.0, 1.0]
@@ -218,13 +220,15 @@ def test_processes_share_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_cell_that_another_process_is_at_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Study, "_fit", lambda *_: {"mse": 1.0})
-    study, arm = Study(tmp_path, {}), QUESTIONS[1].arms[0]
-    assert study.make(arm, 0)
+    study = Study(tmp_path, {})
+    cells = [StudyCell(QUESTIONS[1].variants[0], seed) for seed in (0, 1)]
+    assert study.run(cells[0])
     (folder,) = tmp_path.iterdir()
     with FileLock(folder / "seed-1.lock"):
-        assert not study.make(arm, 1)
-        assert study.make(arm, 0), "is finished"
-    assert study.make(arm, 1)
+        assert not study.run(cells[1])
+        assert [study.state(cell) for cell in cells] == ["finished", "being made"]
+        assert study.run(cells[0]), "is finished"
+    assert study.run(cells[1])
 
 
 def test_a_question_that_nobody_asked(capfd: pytest.CaptureFixture[str]) -> None:
@@ -233,8 +237,9 @@ def test_a_question_that_nobody_asked(capfd: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize("corpus", list(BASES))
 def test_every_arm_is_a_configuration_of_its_own(corpus: str, tmp_path: Path) -> None:
-    arms = {arm.name: arm for question in QUESTIONS.values() for arm in question.arms}
+    arms = {arm.name: arm for question in QUESTIONS.values() for arm in question.variants}
     study = Study(tmp_path, {**BASES[corpus], "data": corpus})
-    made = {json.dumps(study.config(arm, 3).to_dict(), sort_keys=True) for arm in arms.values() if not arm.attention}
+    cells = [StudyCell(arm, 3) for arm in arms.values() if not arm.attention]
+    made = {json.dumps(study.config(cell).to_dict(), sort_keys=True) for cell in cells}
     assert len(made) == len(arms) - 2  # soft and hard attention are no fits
     assert all(f'"data": "{corpus}"' in config and '"seed": 3' in config for config in made)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyro_rationale.experiments.studies.cells import Study
+from pyro_rationale.experiments.studies.cells import Study, StudyCell
 from pyro_rationale.experiments.studies.question_variants import QUESTIONS
 from pyro_rationale.experiments.studies.questions import RULE_QUESTION
 from pyro_rationale.experiments.studies.small_questions import (
@@ -50,15 +50,15 @@ def test_a_seed_makes_a_table(tmp_path: Path) -> None:
 
 
 def test_every_arm_is_one_of_the_whole_study_and_a_configuration(tmp_path: Path) -> None:
-    known = [arm for question in QUESTIONS.values() for arm in question.arms]
+    known = [arm for question in QUESTIONS.values() for arm in question.variants]
     assert list(SMALL) == list(QUESTIONS)
     study = small_study(tmp_path)
     for number, question in SMALL.items():
         assert question.title == QUESTIONS[number].title
-        assert len(question.arms) >= 2
-        assert all(arm in known for arm in question.arms)
-        assert all(study.config(arm, 0).data.data == str(tmp_path / TABLE) for arm in question.arms)
-    assert all(arm.rules for arm in SMALL[RULE_QUESTION].arms)
+        assert len(question.variants) >= 2
+        assert all(arm in known for arm in question.variants)
+        assert all(study.config(StudyCell(arm, 0)).data.data == str(tmp_path / TABLE) for arm in question.variants)
+    assert all(arm.rules for arm in SMALL[RULE_QUESTION].variants)
 
 
 def test_an_answer_has_a_row_per_arm_and_its_figure_the_numbers(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_an_answer_has_a_row_per_arm_and_its_figure_the_numbers(tmp_path: Path) 
     write_meals(tmp_path / TABLE, 60)
     whole = small_study(tmp_path)
     rows = small_answer(Study(tmp_path, {**whole.base, "steps": 4, "anneal": 2, "hidden": 4}), 6)
-    assert [row["arm"] for row in rows] == [arm.name for arm in SMALL[6].arms]
+    assert [row["arm"] for row in rows] == [arm.name for arm in SMALL[6].variants]
     figure = figure_module.Figure(layout="constrained")
     panels = figure.subplots(1, 2)
     plot_answer(panels, rows, ("mse", "error_reading_all"))

@@ -10,7 +10,7 @@ import torch
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.baselines.training import build_networks, train
+from pyro_rationale.experiments.baselines._networks import build_networks, train
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.auxiliary_losses import full_text_loss

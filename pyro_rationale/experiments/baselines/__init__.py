@@ -1,8 +1,73 @@
-"""What rationales are compared with: other ways to mark words and to predict from them, behind one face."""
+"""Baselines of benchmarks, by name: each public module here registers one as a :class:`Baseline`.
+
+The methods of a benchmark are the guides of `GUIDES`, fitted with their defaults, and these baselines.
+"""
 
 from __future__ import annotations
 
-from pyro_rationale.experiments.baselines.methods import METHODS, Method, fit_method
-from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["METHODS", "Method", "ModelRationalizer", "Rationalizer", "fit_method"]
+from pyro_rationale.experiments.baselines._base import Baseline
+from pyro_rationale.guides import GUIDES
+from pyro_rationale.registry import Registry
+
+if TYPE_CHECKING:
+    from pyro_rationale.config import Config
+    from pyro_rationale.data.corpus import Corpus
+    from pyro_rationale.experiments.baselines._encoder_only import load_reference_predictor
+    from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
+
+BASELINES: Registry[Baseline] = Registry("baselines", __name__, "--method", ("hardkuma", "hardkuma-changes"))
+
+_MODULES = {
+    "ModelRationalizer": "pyro_rationale.prediction.rationalizer",
+    "Rationalizer": "pyro_rationale.prediction.rationalizer",
+    "load_reference_predictor": f"{__name__}._encoder_only",
+}
+
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "ModelRationalizer",
+    "Rationalizer",
+    "find_method",
+    "fit_method",
+    "load_reference_predictor",
+    "method_names",
+]
+
+
+def method_names() -> list[str]:
+    """Names of the methods that a benchmark compares: guides first, then baselines."""
+    return [*(name for name in GUIDES if name not in BASELINES), *BASELINES]
+
+
+def find_method(name: str) -> Baseline:
+    """A baseline, or the fit of a guide with its defaults.
+
+    Raises:
+        ConfigError: no such method.
+    """
+    if name in BASELINES or name not in GUIDES:
+        return BASELINES[name]
+    from pyro_rationale.experiments.baselines._run import trained
+
+    return trained(name, f"{name} guide", guide=name)
+
+
+def fit_method(name: str, config: Config, corpus: Corpus, folder: Path) -> Rationalizer:
+    """Fit a method into a folder, or read the finished one; see `Baseline.fit`.
+
+    Raises:
+        ConfigError: no such method, penalties in place of a rate, or a folder of other options.
+        RunError: the folder is damaged.
+    """
+    return find_method(name).fit(config, corpus, folder)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -37,7 +37,8 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.baselines.methods import METHODS, PLAIN
+from pyro_rationale.experiments.baselines import method_names
+from pyro_rationale.experiments.baselines._run import PLAIN
 from pyro_rationale.options import convert
 
 Flags = dict[str, Any]
@@ -137,7 +138,7 @@ class Plan:
     Attributes:
         out: folder of the cells and of the tables.
         corpora: what is fitted on.
-        methods: names of :data:`pyro_rationale.experiments.baselines.methods.METHODS`.
+        methods: names of guides, or of :data:`pyro_rationale.experiments.baselines.BASELINES`.
         seeds: of training; the texts and their split stay the same for all of them.
         reference: the method that the others are tested against.
         base: flags for all fits.
@@ -259,21 +260,21 @@ def _corpus(
 def _overrides(values: Mapping[str, Any], where: str) -> dict[str, Flags]:
     tables = _table(values, "overrides", where)
     _methods(tables, where)
-    found = {}
+    overrides = {}
     for method in tables:
-        found[method] = _flags(_table(tables, method, f"{where}.{method}"), f"{where}.{method}")
-        if of_data := OF_DATA & found[method].keys():
+        overrides[method] = _flags(_table(tables, method, f"{where}.{method}"), f"{where}.{method}")
+        if of_data := OF_DATA & overrides[method].keys():
             raise ConfigError(
                 f"{where}.{method}.{min(of_data)}: all methods read the same texts; set it for the corpus"
             )
-    return found
+    return overrides
 
 
 def _table(values: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
-    found = values.get(key, {})
-    if not isinstance(found, dict):
-        raise ConfigError(f"{where}: expected a table of flags, [{where}], got {found!r}")
-    return found
+    value = values.get(key, {})
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: expected a table of flags, [{where}], got {value!r}")
+    return value
 
 
 def _flags(values: Mapping[str, Any], where: str, more: Sequence[str] = ()) -> Flags:
@@ -297,56 +298,57 @@ def _known(values: Iterable[str], names: Iterable[str], where: str) -> None:
 
 
 def _methods(names: Iterable[str], where: str) -> None:
+    known = method_names()
     for name in names:
-        if name not in METHODS:
-            near = difflib.get_close_matches(name, METHODS, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(METHODS)}"
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise ConfigError(f"{where}: no method {name!r}; {remedy}")
 
 
 def _strings(values: Mapping[str, Any], key: str, expected: str, where: str = "") -> tuple[str, ...]:
-    found = values.get(key)
-    if not isinstance(found, list) or not found or not all(isinstance(item, str) for item in found):
+    value = values.get(key)
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
         raise ConfigError(f"{where}{key}: expected {expected}")
-    if len(set(found)) < len(found):
+    if len(set(value)) < len(value):
         raise ConfigError(f"{where}{key}: something stands there twice")
-    return tuple(found)
+    return tuple(value)
 
 
 def _seeds(values: Mapping[str, Any]) -> tuple[int, ...]:
-    found = values.get("seeds", 1)
-    if isinstance(found, int) and not isinstance(found, bool) and found > 0:
-        return tuple(range(found))
-    if isinstance(found, list) and found and all(type(seed) is int and seed >= 0 for seed in found):
-        return tuple(dict.fromkeys(found))
-    raise ConfigError(f"seeds: expected how many, or a list of whole numbers from 0, got {found!r}")
+    value = values.get("seeds", 1)
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return tuple(range(value))
+    if isinstance(value, list) and value and all(type(seed) is int and seed >= 0 for seed in value):
+        return tuple(dict.fromkeys(value))
+    raise ConfigError(f"seeds: expected how many, or a list of whole numbers from 0, got {value!r}")
 
 
-def _rates(found: Any, where: str) -> tuple[Rate, ...]:
-    if not isinstance(found, list) or not found:
-        raise ConfigError(f"{where}: expected a list of shares, as [0.1, \"1x\"], got {found!r}")
-    rates = tuple(_rate(item, where) for item in found)
+def _rates(value: Any, where: str) -> tuple[Rate, ...]:
+    if not isinstance(value, list) or not value:
+        raise ConfigError(f"{where}: expected a list of shares, as [0.1, \"1x\"], got {value!r}")
+    rates = tuple(_rate(item, where) for item in value)
     if len({rate.label for rate in rates}) < len(rates):
         raise ConfigError(f"{where}: something stands there twice")
     return rates
 
 
-def _rate(found: Any, where: str) -> Rate:
-    of_gold = isinstance(found, str) and found.endswith("x")
+def _rate(value: Any, where: str) -> Rate:
+    of_gold = isinstance(value, str) and value.endswith("x")
     try:
-        number = float(found[:-1] if of_gold else found)
+        number = float(value[:-1] if of_gold else value)
     except (TypeError, ValueError):
         number = -1.0
-    if isinstance(found, bool) or not 0.0 < number < (float("inf") if of_gold else 1.0):
+    if isinstance(value, bool) or not 0.0 < number < (float("inf") if of_gold else 1.0):
         raise ConfigError(
             f"{where}: expected a share of words between 0 and 1, or a multiple of the gold share as \"1.5x\", "
-            f"got {found!r}"
+            f"got {value!r}"
         )
     return Rate(f"{number:g}x" if of_gold else f"{number:g}", number, of_gold)
 
 
 def _curve(values: Mapping[str, Any]) -> tuple[float, ...]:
-    found = values.get("curve", [])
-    if not isinstance(found, list) or not all(type(item) in (int, float) and 0.0 < item <= 1.0 for item in found):
-        raise ConfigError(f"curve: expected a list of shares of words above 0 and at most 1, got {found!r}")
-    return tuple(sorted({float(item) for item in found}))
+    value = values.get("curve", [])
+    if not isinstance(value, list) or not all(type(item) in (int, float) and 0.0 < item <= 1.0 for item in value):
+        raise ConfigError(f"curve: expected a list of shares of words above 0 and at most 1, got {value!r}")
+    return tuple(sorted({float(item) for item in value}))

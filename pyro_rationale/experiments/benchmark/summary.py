@@ -17,7 +17,7 @@ from typing import Any
 from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.significance import added, holm, paired_test, seeds_test
 from pyro_rationale.evaluation.statistic import Statistic, quotient
-from pyro_rationale.experiments.benchmark.runner import VIEWS, GridRunner
+from pyro_rationale.experiments.benchmark.runner import VIEWS, BenchmarkRunner
 from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Rate
 from pyro_rationale.tasks import TASKS
 
@@ -90,41 +90,41 @@ class Block:
     lines: list[Line]
 
 
-def summarise(workshop: GridRunner, draws: int = DRAWS) -> list[Block]:
+def summarise(runner: BenchmarkRunner, draws: int = DRAWS) -> list[Block]:
     """Tables of all finished cells; methods and seeds without a cell are left out."""
     blocks = []
-    plan = workshop.plan
-    finished = {cell: workshop.read(cell) for cell in plan.cells() if workshop.state(cell) == "finished"}
+    plan = runner.plan
+    finished = {cell: runner.read(cell) for cell in plan.cells() if runner.state(cell) == "finished"}
     for corpus in plan.corpora:
         for rate in corpus.rates:
-            found = {cell: facts for cell, facts in finished.items() if (cell.corpus, cell.rate) == (corpus, rate)}
+            cells = {cell: facts for cell, facts in finished.items() if (cell.corpus, cell.rate) == (corpus, rate)}
             blocks += [
-                block for view in VIEWS if (block := _block(workshop, corpus, rate, view, found, draws)).lines
+                block for view in VIEWS if (block := _block(runner, corpus, rate, view, cells, draws)).lines
             ]
     return blocks
 
 
 def _block(
-    workshop: GridRunner, corpus: CorpusPlan, rate: Rate, view: str, found: Mapping[Cell, Figures], draws: int
+    runner: BenchmarkRunner, corpus: CorpusPlan, rate: Rate, view: str, cells: Mapping[Cell, Figures], draws: int
 ) -> Block:
-    plan, lines, counts = workshop.plan, [], {}
+    plan, lines, counts = runner.plan, [], {}
     share = math.nan
     for method in plan.methods:
-        cells = {c.seed: (c, f) for c, f in found.items() if c.method == method and view in f["views"]}
-        if not cells:
+        by_seed = {c.seed: (c, f) for c, f in cells.items() if c.method == method and view in f["views"]}
+        if not by_seed:
             continue
-        facts = [facts for _, facts in cells.values()]
+        facts = [facts for _, facts in by_seed.values()]
         share = float(facts[0]["rate"]["share"])
         values = {measure: _values(measure, view, facts) for measure in MEASURES}
         values = {measure: row for measure, row in values.items() if row}
         lines.append(Line(
-            method, facts[0]["title"], list(cells),
+            method, facts[0]["title"], list(by_seed),
             {measure: statistics.mean(row) for measure, row in values.items()},
             {measure: statistics.stdev(row) if len(row) > 1 else None for measure, row in values.items()},
             values,
         ))
         counts[method] = {
-            seed: figures_of(workshop.documents(cell), view, facts["kind"]) for seed, (cell, facts) in cells.items()
+            seed: figures_of(runner.documents(cell), view, facts["kind"]) for seed, (cell, facts) in by_seed.items()
         }
     _test(lines, counts, plan.reference, draws)
     return Block(corpus.name, rate.label, share, view, plan.reference, lines)
@@ -132,8 +132,8 @@ def _block(
 
 def _values(measure: str, view: str, facts: Sequence[Figures]) -> list[float]:
     """Of all seeds that have it."""
-    found = [cell["seconds"] if measure == "seconds" else cell["views"][view].get(measure) for cell in facts]
-    return [float(value) for value in found if value is not None and math.isfinite(value)]
+    values = [cell["seconds"] if measure == "seconds" else cell["views"][view].get(measure) for cell in facts]
+    return [float(value) for value in values if value is not None and math.isfinite(value)]
 
 
 def figures_of(documents: Figures, view: str, kind: str) -> dict[str, Statistic]:
@@ -147,13 +147,13 @@ def figures_of(documents: Figures, view: str, kind: str) -> dict[str, Statistic]
         annotated = [number is not None for number in documents["gold"]]
         gold = [number or 0 for number in documents["gold"]]
         kept = [number * flag for number, flag in zip(own["kept"], annotated, strict=True)]
-        found = {}
+        figures = {}
         if any(gold):
             total = [a + b for a, b in zip(kept, gold, strict=True)]
-            found["f1"] = quotient([2 * number for number in own["hits"]], total)
+            figures["f1"] = quotient([2 * number for number in own["hits"]], total)
         if any(documents["known"]):
-            found[TASKS[kind].cost_name] = quotient(own["cost"], documents["known"])
-        return found
+            figures[TASKS[kind].cost_name] = quotient(own["cost"], documents["known"])
+        return figures
     except (KeyError, TypeError) as problem:
         raise RunError(f"documents.json of a cell: {problem} is missing; delete that cell and run again") from None
 

@@ -1,8 +1,7 @@
-"""Soft and hard stochastic attention in the study of the notes' questions: one fit, and its test table.
+"""Soft and hard attention in the study of questions: one fit, and its test table.
 
-What they are stands in :mod:`pyro_rationale.experiments.baselines.attention`. The study takes the last weights, not
-those that
-are best on the dev set, and lets the encoder average over the top words as they come; its published figures are that.
+The study takes the weights of the last step, not those that are best on the dev set, and lets the encoder average over
+the top words as they come; its published figures are of these.
 """
 
 from __future__ import annotations
@@ -24,50 +23,53 @@ from pyro_rationale.evaluation.metrics import (
     rationale_metrics,
     selection_metrics,
 )
-from pyro_rationale.experiments.baselines.attention import AttentionModel
-from pyro_rationale.experiments.baselines.training import build_networks, train
+from pyro_rationale.experiments.baselines._networks import build_networks, train
+from pyro_rationale.experiments.baselines.hard_attention import HardAttention
+from pyro_rationale.experiments.baselines.soft_attention import SoftAttention
 from pyro_rationale.prediction.predictor import Mask
 
+KINDS = {"soft": SoftAttention, "hard": HardAttention}
 
-class Attention(AttentionModel):
-    """A model that attends.
+
+class StudyAttention:
+    """A fit of attention.
 
     Args:
         config: as for a fit with the independent guide, whose networks these are.
         corpus: to fit and test on.
-        kind: `soft` or `hard`.
+        kind: a key of `KINDS`.
         share: of a document's words that the rationale has (at least one word).
     """
 
     def __init__(self, config: Config, corpus: Corpus, kind: str, share: float) -> None:
         fitted, scale = build_networks(config, corpus)
-        super().__init__(fitted, kind, share, scale)
-        self.corpus = corpus
+        self.corpus, self.model = corpus, KINDS[kind](fitted, share, scale)
 
     def fit(self) -> None:
-        """All steps."""
-        train(self.fitted, self.corpus, self.loss)
+        """Train for all steps."""
+        train(self.model.fitted, self.corpus, self.model.loss)
 
     @torch.no_grad()
     def measure(self, documents: Sequence[Document]) -> Metrics:
-        """The test table of the top words; `error_reading_all` is the error of soft attention itself."""
-        self.fitted.eval()
-        masks, values = self.decode(documents, self._encoded)
-        targets = targets_of(documents, self.spec)
-        metrics: Metrics = dict(prediction_metrics(self.spec, Predictions(values, targets)))
+        """Test table of the top words; `error_reading_all` is the error of soft attention itself."""
+        model = self.model
+        model.fitted.eval()
+        masks, values = model.decode(documents, self._encoded)
+        targets = targets_of(documents, model.spec)
+        metrics: Metrics = dict(prediction_metrics(model.spec, Predictions(values, targets)))
         metrics |= selection_metrics(masks)
         metrics |= rationale_metrics(documents, masks)
-        if self.kind == "soft":
-            soft = self.decode(documents, lambda batch, z: self.softly(batch))[1]
-            known = prediction_metrics(self.spec, Predictions(soft, targets))
+        if isinstance(model, SoftAttention):
+            soft = model.decode(documents, lambda batch, z: model.dev_outputs(batch))[1]
+            known = prediction_metrics(model.spec, Predictions(soft, targets))
             metrics["error_reading_all"] = known.get("mse", known.get("accuracy", math.nan))
         return metrics
 
+    @torch.no_grad()
     def masks(self, documents: Sequence[Document]) -> list[Mask]:
-        """The rationales, in the documents' order."""
-        with torch.no_grad():
-            return self.decode(documents, self._encoded)[0]
+        """Rationales in the order of the documents."""
+        return self.model.decode(documents, self._encoded)[0]
 
     def _encoded(self, batch: Batch, z: Tensor) -> Tensor:
-        outputs: Tensor = self.model.encoder(batch.tokens, z, batch.lengths)
+        outputs: Tensor = self.model.model.encoder(batch.tokens, z, batch.lengths)
         return outputs

@@ -136,7 +136,9 @@ def fitted_baseline(networks: Networks, penalties: str, steps: int) -> Standardi
     return baseline
 
 
-def step_times(guides: dict[EstimatorVariant, RationaleGuide], networks: Networks, steps: int) -> dict[EstimatorVariant, float]:
+def step_times(
+    guides: dict[EstimatorVariant, RationaleGuide], networks: Networks, steps: int
+) -> dict[EstimatorVariant, float]:
     """Median time of a whole step over that of the bare networks on the full texts; they take turns."""
     tau, model = networks.fitted.config.tau, networks.model
     objectives = {row: row.objective(tau) for row in guides}

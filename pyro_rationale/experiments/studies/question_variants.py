@@ -1,4 +1,4 @@
-"""What is compared for each question that the reading notes put to the paper: arms, each a few flags of the fit."""
+"""What is compared for each question that the reading notes put to the paper: variants, each a few flags of the fit."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class Variant:
 
 @dataclass(frozen=True)
 class Question:
-    """A question and the arms that answer it.
+    """A question and the variants that answer it.
 
     Attributes:
         title: the question.
-        arms: what is compared.
+        variants: what is compared.
         columns: measures shown beside those that every table has.
     """
 
     title: str
-    arms: tuple[Variant, ...]
+    variants: tuple[Variant, ...]
     columns: tuple[str, ...] = ()
 
 
-# Small enough for five seeds of every arm on two cores, large enough for masks that have settled. Real sentences are
-# short and their ratings noisy: more words, weaker coupling, dropout, given word vectors (docs/results.md).
+# Small enough for five seeds of every variant on two cores, large enough for masks that have settled. Real sentences
+# are short and their ratings noisy: more words, weaker coupling, dropout, given word vectors (docs/results.md).
 BASES: dict[str, Flags] = {
     "synthetic": {
         **{"documents": 3000, "hidden": 32, "batch_size": 32, "learning_rate": 5e-3},

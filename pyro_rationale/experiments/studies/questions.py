@@ -15,9 +15,9 @@ from rich.console import Console
 from pyro_rationale.config import ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.studies.cells import Measures, Study
+from pyro_rationale.experiments.studies.cells import Measures, Study, StudyCell
 from pyro_rationale.experiments.studies.common import Row, show
-from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS, Flags, Question, Variant
+from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS, Flags, Question
 from pyro_rationale.options import check_writable, given, json_option, options_from, write_result
 
 COLUMNS = (
@@ -30,7 +30,7 @@ SLOW = ("tracegraph", "straight-through")  # two to four times as long as the ot
 @click.command("questions")
 @click.argument("numbers", nargs=-1, type=int)
 @options_from(DataOptions, ModelOptions, TrainOptions, show_defaults=False)
-@click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=1), help="seeds 0 ... N-1 of each arm")
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=1), help="of each variant: 0 ... N-1")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="folder of the cells; default: runs/questions/CORPUS. Cells in it "
     "are read, not fitted again"
@@ -49,7 +49,7 @@ def study(
 ) -> None:
     """Answer questions 1 to 7 (all by default) on one corpus: mean and standard deviation over seeds.
 
-    Flags of the fit replace those of the corpus's base, in every arm. The same command in several processes shares
+    Flags of the fit replace those of the corpus's base, in every variant. The same command in several processes shares
     the work: each takes a cell that nobody is at, and all print the tables in the end.
     """
     for number in numbers:
@@ -62,7 +62,7 @@ def study(
     cells = Study(out or Path("runs/questions") / Path(data.data).name, base)
     console = Console(stderr=True, highlight=False)
     results: dict[str, list[Row]] = {}
-    share_out(cells, [QUESTIONS[number] for number in numbers or tuple(QUESTIONS)], seeds, console)
+    run_cells(cells, [QUESTIONS[number] for number in numbers or tuple(QUESTIONS)], seeds, console)
     for number in numbers or tuple(QUESTIONS):
         question = QUESTIONS[number]
         rows = answer(question, cells, seeds, by_rule=number == RULE_QUESTION)
@@ -74,31 +74,27 @@ def study(
         markdown.write_text("\n\n".join(_markdown(t, rows) for t, rows in results.items()) + "\n", encoding="utf-8")
 
 
-def share_out(cells: Study, asked: Sequence[Question], seeds: int, console: Console) -> None:
-    """Make all cells, but for those that other processes hold: the slowest first, those that read others' last."""
-    arms = {arm.name: arm for question in asked for arm in question.arms}.values()
-    for arm in sorted(arms, key=lambda arm: (bool(arm.attention), arm.flags.get("estimator") not in SLOW)):
-        for seed in range(seeds):
-            console.print(f"{arm.name}, seed {seed}")
-            cells.make(arm, seed)
+def run_cells(study: Study, questions: Sequence[Question], seeds: int, console: Console) -> None:
+    """Run all cells but those that other processes hold: the slowest first, those that read others' last."""
+    variants = {variant.name: variant for question in questions for variant in question.variants}.values()
+    order = sorted(variants, key=lambda v: (bool(v.attention), v.flags.get("estimator") not in SLOW))
+    cells = [StudyCell(variant, seed) for variant in order for seed in range(seeds)]
+    study.run_all(cells, lambda cell: console.print(str(cell)))
 
 
-def answer(question: Question, cells: Study, seeds: int, by_rule: bool) -> list[Row]:
-    """A row per arm (or per arm and rule): its name, then measure -> [mean, sd]."""
+def answer(question: Question, study: Study, seeds: int, by_rule: bool) -> list[Row]:
+    """A row per variant (or per variant and rule): its name, then measure -> [mean, sd]."""
     rows: list[Row] = []
-    for arm in question.arms:
-        found = [cells.cell(arm, seed) for seed in range(seeds)]
+    for variant in question.variants:
+        measures = [study.measures(variant, seed) for seed in range(seeds)]
         if by_rule:
-            rules = found[0]["rules"]
-            rows += [_row(f"{_short(arm)}: {rule}", [cell["rules"][rule] for cell in found], ()) for rule in rules]
+            guide = variant.flags["guide"]
+            for rule in measures[0]["rules"]:
+                rows.append(_row(f"{guide}: {rule}", [cell["rules"][rule] for cell in measures], ()))
         else:
-            rows.append(_row(arm.name, found, question.columns))
+            rows.append(_row(variant.name, measures, question.columns))
     known = {name for row in rows for name, value in row.items() if value is not None}
     return [{name: row.get(name) for name in row if name in known} for row in rows]
-
-
-def _short(arm: Variant) -> str:
-    return str(arm.flags["guide"])
 
 
 def _row(name: str, found: Sequence[Measures], more: tuple[str, ...]) -> Row:

@@ -42,21 +42,22 @@ BASE: Flags = {
 }
 
 
-def _arms(number: int, *names: str) -> tuple[Variant, ...]:
-    """Arms of the whole study's question, by the beginnings of their names, in this order."""
-    return tuple(next(arm for arm in QUESTIONS[number].arms if arm.name.startswith(name)) for name in names)
+def _variants(number: int, *names: str) -> tuple[Variant, ...]:
+    """Variants of the whole study's question, by the beginnings of their names, in this order."""
+    known = QUESTIONS[number].variants
+    return tuple(next(variant for variant in known if variant.name.startswith(name)) for name in names)
 
 
-# Of every question the arms that differ most: twelve fits in all, for an arm of several questions is fitted once.
+# The variants of each question that differ most: twelve fits in all, for one of several questions is fitted once.
 SMALL: dict[int, Question] = {
-    number: Question(QUESTIONS[number].title, arms, QUESTIONS[number].columns)
-    for number, arms in {
-        1: (PAPER, *_arms(1, "independent, muprop, K = 2"), MUPROP),
+    number: Question(QUESTIONS[number].title, variants, QUESTIONS[number].columns)
+    for number, variants in {
+        1: (PAPER, *_variants(1, "independent, muprop, K = 2"), MUPROP),
         2: (RELAXED, CHAIN),
-        3: _arms(3, "independent, RLOO, exact", "independent, RLOO, sampled", "independent, RLOO, constant"),
-        4: _arms(4, "relaxed, exact", "relaxed, L2"),
-        5: _arms(5, "relaxed, last", "relaxed, exact"),
-        6: QUESTIONS[6].arms,
+        3: _variants(3, "independent, RLOO, exact", "independent, RLOO, sampled", "independent, RLOO, constant"),
+        4: _variants(4, "relaxed, exact", "relaxed, L2"),
+        5: _variants(5, "relaxed, last", "relaxed, exact"),
+        6: QUESTIONS[6].variants,
         7: (RELAXED, MUPROP, RLOO, CHAIN),
     }.items()
 }
@@ -90,5 +91,5 @@ def small_study(folder: Path) -> Study:
 
 
 def small_answer(study: Study, number: int) -> list[Row]:
-    """One seed's answer to one of the seven: a row per arm, or per arm and rule, as the whole study has them."""
+    """Answer of one seed to a question: a row per variant, or per variant and rule, as in the whole study."""
     return answer(SMALL[number], study, 1, by_rule=number == RULE_QUESTION)

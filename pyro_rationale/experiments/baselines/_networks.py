@@ -15,8 +15,8 @@ from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.experiments.baselines.runs import with_flags
-from pyro_rationale.experiments.baselines.storage import NETWORKS
+from pyro_rationale.experiments.baselines._run import with_options
+from pyro_rationale.experiments.baselines._storage import NETWORKS
 from pyro_rationale.fitted import FittedModel, pick_device
 from pyro_rationale.training.annealing import anneal_progress, cosine_decay
 from pyro_rationale.training.checkpoint import load_weights, trained, weights_of
@@ -33,7 +33,7 @@ def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tu
     Returns:
         The networks, and the nats that make their loss of order one, as in a fit.
     """
-    config = with_flags(config, NETWORKS)
+    config = with_options(config, NETWORKS)
     torch.set_num_threads(config.train.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed)

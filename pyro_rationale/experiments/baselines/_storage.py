@@ -19,21 +19,17 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
-from pyro_rationale.experiments.baselines.runs import with_flags
+from pyro_rationale.experiments.baselines._run import PLAIN, with_options
+from pyro_rationale.experiments.same_fit import check_same_options
 from pyro_rationale.fitted import VOCABULARY, FittedModel, assemble, pick_device
 from pyro_rationale.storage import read_json, read_tensors, write_json, write_tensors
-from pyro_rationale.training.run_folder import RESUMABLE_OPTIONS
 
 MARKER, WEIGHTS = "marker.json", "marker.safetensors"
 FORMAT = 1
-# Of the networks of a baseline, whatever the fit that they are compared with is: those of the independent guide.
-NETWORKS: dict[str, Any] = {
-    "guide": "independent", "estimator": "auto", "samples": None, "penalties": "exact", "norm": "l0",
-    "control": "auto", "transitions": None, "condition_on_target": False,
-}
+NETWORKS: dict[str, Any] = PLAIN | {"guide": "independent"}  # of a baseline, whatever the fit beside it is
 
 
-def finished(name: str, config: Config, folder: Path) -> bool:
+def is_finished(name: str, config: Config, folder: Path) -> bool:
     """Whether the folder holds this method, fitted under these options, as a whole.
 
     Raises:
@@ -48,12 +44,7 @@ def finished(name: str, config: Config, folder: Path) -> bool:
         raise RunError(f"{path}: not a baseline of this version; remove the folder to fit it again")
     if facts.get("method") != name:
         raise ConfigError(f"{folder}: holds {facts.get('method')}, not {name}; name another folder")
-    known = Config.from_dict(facts["config"]).to_dict()
-    for part, values in config.to_dict().items():
-        for option, value in values.items():
-            if known[part][option] != value and option not in RESUMABLE_OPTIONS:
-                flag = option.replace("_", "-")
-                raise ConfigError(f"--{flag}: {folder} was fitted with {known[part][option]}, got {value}")
+    check_same_options(facts["config"], config, folder)
     return True
 
 
@@ -99,4 +90,4 @@ def read_networks(config: Config, folder: Path) -> FittedModel:
     tensors, _ = read_tensors(folder / WEIGHTS)
     vocabulary = Vocabulary.load(folder / VOCABULARY)
     device = pick_device(config.train.device)
-    return assemble(with_flags(config, NETWORKS), read_spec(folder), vocabulary, tensors, device, folder).eval()
+    return assemble(with_options(config, NETWORKS), read_spec(folder), vocabulary, tensors, device, folder).eval()

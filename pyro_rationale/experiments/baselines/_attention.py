@@ -1,0 +1,165 @@
+"""Attention with the networks of a rationale model.
+
+The network of the generator scores the words. There is no prior; the rationale is the top k words of a document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from pyro_rationale.config import Config
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.corpus import Corpus, Document
+from pyro_rationale.experiments.baselines._networks import build_networks, train
+from pyro_rationale.experiments.baselines._storage import is_finished, read_networks, write_networks
+from pyro_rationale.experiments.baselines._top_k import all_top_words, scaled
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.guides import IndependentGuide
+from pyro_rationale.optional import optional
+from pyro_rationale.prediction.predictor import Mask, evaluating, unlabelled
+from pyro_rationale.prediction.rationalizer import ModelRationalizer, Scores
+from pyro_rationale.tasks import Numbers
+from pyro_rationale.training.rate_control import Schedule
+
+
+def entmax() -> Any:
+    """Package of sparse projections.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    return optional("entmax", "sparse attention needs", "entmax")
+
+
+class AttentionModel:
+    """Networks with attention over words, and their loss.
+
+    Args:
+        fitted: the networks, with an independent guide.
+        share: of a document's words that the rationale has (at least one word).
+        scale: nats of a loss of order one.
+    """
+
+    def __init__(self, fitted: FittedModel, share: float, scale: float = 1.0) -> None:
+        assert isinstance(fitted.guide, IndependentGuide)
+        self.fitted, self.share, self.scale = fitted, share, scale
+        self.vocabulary, self.spec, self.model, self.guide = (
+            fitted.vocabulary, fitted.spec, fitted.model, fitted.guide
+        )
+        config = fitted.config
+        self.schedule = Schedule(config.train.warmup, config.train.anneal, share)
+
+    @staticmethod
+    def check_installed() -> Any:
+        """Raises ConfigError if a library that the model needs is missing."""
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Score of each word, `(B, T)`."""
+        return self.guide.logits(self.guide.generator(batch.tokens, batch.lengths))
+
+    def weights(self, batch: Batch) -> Tensor:
+        """Weight of each word, `(B, T)`, the softmax of the scores; 0 on padding."""
+        return self.scores(batch).masked_fill(~batch.mask, -torch.inf).softmax(-1)
+
+    def count(self, batch: Batch) -> Tensor:
+        """Words in the rationale of each document, `(B,)`."""
+        return (batch.lengths * self.share).round().long().clamp(min=1)
+
+    def topk_mask(self, batch: Batch) -> Tensor:
+        """The rationale, the words of the largest weights, `(B, T)`."""
+        rank = self.weights(batch).argsort(-1, descending=True).argsort(-1)
+        return ((rank < self.count(batch)[:, None]) & batch.mask).to(torch.get_default_dtype())
+
+    def forward_masked(self, batch: Batch, z: Tensor) -> Tensor:
+        """Outputs from the kept words, `(B, W)`, as if there were no others."""
+        outputs: Tensor = self.model.encoder(batch.tokens, z, batch.lengths)
+        return outputs
+
+    def loss(self, batch: Batch, step: int = 0) -> Tensor:
+        """Loss per document on average, in units of the loss of a constant predictor."""
+        raise NotImplementedError
+
+    def cost(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Scaled negative log likelihood of the targets, `(..., B)`."""
+        assert batch.targets is not None
+        likelihood, targets = self.model.likelihood.observe(outputs, batch.targets)
+        return -float(self.model.kappa) / self.scale * likelihood.log_prob(targets)
+
+    def dev_outputs(self, batch: Batch) -> Tensor:
+        """Outputs by which the best epoch is chosen, `(B, W)`: those of the rationale."""
+        return self.forward_masked(batch, self.topk_mask(batch))
+
+    def dev_cost(self, documents: Sequence[Document]) -> float:
+        """Cost of `dev_outputs`, summed over documents."""
+        return sum(float(self.cost(self.dev_outputs(batch), batch).sum()) for batch in self._batches(documents))
+
+    def decode(
+        self, documents: Sequence[Document], predict: Callable[[Batch, Tensor], Tensor]
+    ) -> tuple[list[Mask], Numbers]:
+        """Rationales in the order of the documents, and values of what `predict` makes of each batch and its masks."""
+        masks: list[Mask] = [()] * len(documents)
+        values = np.zeros((len(documents), self.fitted.task.width))
+        for batch in self._batches(documents):
+            assert batch.index is not None
+            index = batch.index.tolist()
+            z = self.topk_mask(batch)
+            values[index] = self.fitted.task.values(self.model.likelihood(predict(batch, z)))
+            for i, row in zip(index, z, strict=True):
+                masks[i] = tuple((row[: len(documents[i].tokens)] > 0).tolist())
+        return masks, values
+
+    def _batches(self, documents: Sequence[Document]) -> list[Batch]:
+        batches = BucketedBatches(documents, self.vocabulary, self.spec, 128).ordered(128)
+        return [batch.to(self.fitted.device) for batch in batches]
+
+
+class AttentionRationalizer(ModelRationalizer):
+    """Attention as a :class:`~pyro_rationale.prediction.rationalizer.Rationalizer`."""
+
+    def __init__(self, attention: AttentionModel, name: str) -> None:
+        super().__init__(attention.fitted, name=name)
+        self.attention = attention
+
+    def marginals(self, documents: Sequence[Document]) -> list[Scores]:
+        """Weights of the attention over the largest one of the document."""
+        scores: list[Scores] = [np.zeros(0)] * len(documents)
+        with evaluating(self.fitted):
+            for index, batch in self._batches(documents):
+                weights = self.attention.weights(batch).to("cpu", torch.float64).numpy()
+                for i, row in zip(index, weights, strict=True):
+                    scores[i] = scaled(row[: len(documents[i].tokens)])
+        return scores
+
+    def masks(self, documents: Sequence[Document]) -> list[Mask]:
+        """The top words; of sparse attention only those that have a weight."""
+        return all_top_words(self.marginals(documents), self.attention.share)
+
+    def predictive(self, batch: Batch, z: Tensor) -> dist.TorchDistribution:
+        """Distribution of the targets given the kept words, as if there were no others."""
+        return self.fitted.model.likelihood(self.attention.forward_masked(batch, z))
+
+
+def fit_attention(
+    name: str, kind: type[AttentionModel], config: Config, corpus: Corpus, folder: Path
+) -> AttentionRationalizer:
+    """Train attention of a kind into a folder, or read the finished one."""
+    kind.check_installed()
+    share = config.model.rate
+    if is_finished(name, config, folder):
+        return AttentionRationalizer(kind(read_networks(config, folder), share), name)
+    fitted, scale = build_networks(config, corpus, name)
+    attention = kind(fitted, share, scale)
+    dev = [replace(unlabelled(d), targets=d.targets) for d in corpus.dev if d.targets]
+    train(fitted, corpus, attention.loss, (lambda: attention.dev_cost(dev)) if dev else None)
+    write_networks(name, config, fitted, folder)
+    fitted.eval()
+    return AttentionRationalizer(attention, name)

@@ -1,0 +1,66 @@
+"""Methods that are fits by the package's own trainer, told apart by their options."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pyro_rationale.config import Config, ModelOptions, TrainOptions
+from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.results import train
+from pyro_rationale.experiments.baselines._base import Baseline
+from pyro_rationale.experiments.same_fit import is_interrupted
+from pyro_rationale.fitted import METRICS, FittedModel
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
+
+# The options by which fits differ. What a method does not mention is the default, whatever the base says.
+PLAIN: dict[str, Any] = {
+    "estimator": "auto", "samples": None, "penalties": "exact", "norm": "l0", "condition_on_target": False,
+    "control": "auto", "transitions": None, "entropy": None,
+}
+# Lei et al. (2016): one mask, penalties as part of the sampled cost, no baseline, no entropy. Their rate is held by
+# this package's control of it, as that of all fits: they tune lambda1 by hand.
+LEI: dict[str, Any] = {"estimator": "reinforce", "samples": 1, "penalties": "sampled", "tau": 0.0}
+
+
+def trained(name: str, title: str, **options: Any) -> Baseline:
+    """A method that is a fit of the package's own model.
+
+    Args:
+        name: of the method.
+        title: for tables.
+        options: fields of the configuration, besides those of `PLAIN`.
+    """
+    return Baseline(title, partial(fit_trained, name, options))
+
+
+def with_options(config: Config, options: dict[str, Any]) -> Config:
+    """The configuration with fields of its model and training parts replaced."""
+    model = {f.name: options[f.name] for f in fields(ModelOptions) if f.name in options}
+    train = {f.name: options[f.name] for f in fields(TrainOptions) if f.name in options}
+    unknown = options.keys() - model.keys() - train.keys()
+    assert not unknown, f"no such options: {', '.join(sorted(unknown))}"
+    return Config(config.data, replace(config.model, **model), replace(config.train, **train))
+
+
+def fit_trained(
+    name: str, options: dict[str, Any], config: Config, corpus: Corpus, folder: Path
+) -> ModelRationalizer:
+    """Fit `config` under `options` into a run folder, resume the fit that is there, or read the finished one.
+
+    Raises:
+        ConfigError: penalties instead of a rate, or the folder holds a fit of other options.
+        RunError: the folder holds something else, or a damaged run.
+    """
+    if config.model.lambda1 is not None:
+        raise ConfigError("--lambda1: methods are compared at a share of words; give --rate and no penalties")
+    config = with_options(config, PLAIN | options)
+    resume = is_interrupted(config, folder)
+    if (folder / METRICS).exists():
+        fitted = FittedModel.load(folder, config.train.device)
+    else:
+        fitted = train(config, folder, resume=resume, corpus=corpus)[0].fitted
+    return ModelRationalizer(fitted, name=name)

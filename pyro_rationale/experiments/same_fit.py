@@ -1,0 +1,45 @@
+"""Checks that a fit in a folder is the one that is requested; a fit of other options is refused, never reused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pyro_rationale.config import Config
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.fitted import CONFIG, read_config
+from pyro_rationale.training.run_folder import MACHINE_OPTIONS, differing_options
+
+
+def check_same_options(stored: Config | dict[str, Any], config: Config, folder: Path) -> None:
+    """Refuse a stored result that was made with other options than `config`.
+
+    Args:
+        stored: options of the result, as `Config.to_dict` wrote them; options that are younger than the file had
+            their defaults.
+        config: options that are requested.
+        folder: of the result, for the message.
+
+    Raises:
+        ConfigError: an option differs that is not one of `MACHINE_OPTIONS`.
+    """
+    made = stored if isinstance(stored, Config) else Config.from_dict(stored)
+    for name, known, value in differing_options(made, config):
+        if name not in MACHINE_OPTIONS:
+            raise ConfigError(
+                f"{folder}: was made with {name} = {known}, and {value} is requested; name another folder, or "
+                "delete this one"
+            )
+
+
+def is_interrupted(config: Config, folder: Path) -> bool:
+    """Whether a run folder holds a fit of `config`, which can be resumed (or read, if it is finished).
+
+    Raises:
+        ConfigError: it holds a fit of other options.
+        RunError: it is damaged.
+    """
+    if not (folder / CONFIG).exists():
+        return False
+    check_same_options(read_config(folder)[0], config, folder)
+    return True
