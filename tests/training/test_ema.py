@@ -10,12 +10,15 @@ import torch
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.baselines._networks import build_networks, train
+from pyro_rationale.experiments.baselines._networks import build_networks
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.auxiliary_losses import full_text_loss
 from pyro_rationale.training.ema import RunningAverage
+from pyro_rationale.training.fit import TrainingRun
 from pyro_rationale.training.history import StepRecord
+from pyro_rationale.training.loop import train_networks
+from pyro_rationale.training.model_selection import score_modes
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.trainer import Trainer
@@ -129,7 +132,7 @@ def test_baselines_average_as_well() -> None:
         def loss(batch: Batch, step: int, model: RationaleModel = model) -> torch.Tensor:
             return full_text_loss(model, batch) / len(batch)
 
-        train(fitted, sixteen(), loss)
+        train_networks(fitted, sixteen().train, loss)
         ends.append(model.encoder.output.weight.detach())
     torch.testing.assert_close(ends[2], 0.5 * (ends[0] + ends[1]), rtol=0.0, atol=2e-3)
     assert not torch.equal(ends[2], ends[1])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.experiments.baselines.training import build_networks
+from pyro_rationale.experiments.baselines._networks import build_networks
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.annealing import cosine_decay
 from pyro_rationale.training.auxiliary_losses import full_text_loss

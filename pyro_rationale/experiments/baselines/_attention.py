@@ -19,8 +19,8 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus, Document
-from pyro_rationale.experiments.baselines._networks import build_networks, train
-from pyro_rationale.experiments.baselines._storage import is_finished, read_networks, write_networks
+from pyro_rationale.experiments.baselines._networks import build_networks, read_networks, write_networks
+from pyro_rationale.experiments.baselines._storage import is_finished
 from pyro_rationale.experiments.baselines._top_k import all_top_words, scaled
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import IndependentGuide
@@ -28,6 +28,7 @@ from pyro_rationale.optional import optional
 from pyro_rationale.prediction.predictor import Mask, evaluating, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Scores
 from pyro_rationale.tasks import Numbers
+from pyro_rationale.training.loop import train_networks
 from pyro_rationale.training.rate_control import Schedule
 
 
@@ -159,7 +160,7 @@ def fit_attention(
     fitted, scale = build_networks(config, corpus, name)
     attention = kind(fitted, share, scale)
     dev = [replace(unlabelled(d), targets=d.targets) for d in corpus.dev if d.targets]
-    train(fitted, corpus, attention.loss, (lambda: attention.dev_cost(dev)) if dev else None)
+    train_networks(fitted, corpus.train, attention.loss, (lambda: attention.dev_cost(dev)) if dev else None)
     write_networks(name, config, fitted, folder)
     fitted.eval()
     return AttentionRationalizer(attention, name)

@@ -15,12 +15,13 @@ from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.experiments.baselines import BASELINES
-from pyro_rationale.experiments.baselines._networks import build_networks, train
-from pyro_rationale.experiments.baselines._storage import MARKER, is_finished, read_networks, write_networks
+from pyro_rationale.experiments.baselines._networks import build_networks, read_networks, write_networks
+from pyro_rationale.experiments.baselines._storage import MARKER, is_finished
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import read_json
 from pyro_rationale.training.auxiliary_losses import reading_loss
+from pyro_rationale.training.loop import train_networks
 
 MaskSource = Callable[[Batch, str], Tensor]  # masks, bool (B, T), of a batch of the split "train" or "dev"
 
@@ -55,7 +56,7 @@ def fit_encoder(
         moved = (batch.to(fitted.device) for batch in dev)
         return sum(float(reading_loss(fitted.model, batch, masks(batch, "dev"))) for batch in moved)
 
-    train(fitted, corpus, loss, score if corpus.dev else None)
+    train_networks(fitted, corpus.train, loss, score if corpus.dev else None)
     write_networks(name, config, fitted, folder)
     return fitted.eval()
 

@@ -1,30 +1,23 @@
-"""The networks of a fit without its latent variable, and their training: same sizes, optimiser, batches and steps."""
+"""Networks of a fit without its latent variable: built like those of a fit, written to and read from a folder."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from pyro_rationale.build import build_guide, build_model, target_summary
 from pyro_rationale.config import Config
-from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.experiments.baselines._run import with_options
-from pyro_rationale.experiments.baselines._storage import NETWORKS
-from pyro_rationale.fitted import FittedModel, pick_device
-from pyro_rationale.training.annealing import anneal_progress, cosine_decay
-from pyro_rationale.training.checkpoint import load_weights, trained, weights_of
-from pyro_rationale.training.ema import RunningAverage
-from pyro_rationale.training.rate_control import Schedule
+from pyro_rationale.experiments.baselines._run import PLAIN, with_options
+from pyro_rationale.experiments.baselines._storage import WEIGHTS, read_spec, write_marker
+from pyro_rationale.fitted import VOCABULARY, FittedModel, assemble, pick_device
+from pyro_rationale.storage import read_tensors
 
-Loss = Callable[[Batch, int], Tensor]
-Score = Callable[[], float]
+NETWORKS: dict[str, Any] = PLAIN | {"guide": "independent"}  # of a baseline, whatever the fit beside it is
 
 
 def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tuple[FittedModel, float]:
@@ -48,46 +41,20 @@ def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tu
     return fitted, spread * model.gain
 
 
-def train(fitted: FittedModel, corpus: Corpus, loss: Loss, score: Score | None = None) -> None:
-    """Adam for `--steps` steps at the learning rate of a fit, cooled like there.
+def write_networks(name: str, config: Config, fitted: FittedModel, folder: Path, **facts: Any) -> None:
+    """Write encoder and generator of a finished baseline; `config` is the requested one."""
+    parts = (("model", fitted.model), ("guide", fitted.guide))
+    tensors = {f"{part}.{k}": v for part, module in parts for k, v in module.state_dict().items()}
+    write_marker(name, config, fitted.spec, fitted.vocabulary, tensors, folder, **facts)
 
-    Args:
-        fitted: what is trained.
-        corpus: its training documents are read.
-        loss: of a batch, at a step; per document on average.
-        score: lower is better; asked after each epoch, and the weights of the best one are what remains. `None` for
-            the last ones.
+
+def read_networks(config: Config, folder: Path) -> FittedModel:
+    """Networks that `write_networks` wrote, in evaluation mode.
+
+    Raises:
+        RunError: the folder is damaged.
     """
-    options = fitted.config.train
-    named, schedule = trained(fitted.model, fitted.guide), Schedule(0.0, options.anneal, fitted.config.model.rate)
-    optimizer, average = torch.optim.Adam(named.values(), lr=options.learning_rate), RunningAverage(named, options.ema)
-    batches = BucketedBatches(corpus.train, fitted.vocabulary, fitted.spec, options.batch_size, options.seed)
-    best, kept = math.inf, {}
-    step = epoch = 0
-    while step < options.steps:
-        fitted.model.train()
-        fitted.guide.train()
-        for batch in batches.epoch(epoch):
-            for group in optimizer.param_groups:
-                group["lr"] = options.learning_rate * cosine_decay(anneal_progress(schedule, step, options.steps))
-            optimizer.zero_grad()
-            loss(batch.to(fitted.device), step).backward()
-            torch.nn.utils.clip_grad_norm_(named.values(), options.clip)
-            optimizer.step()
-            if schedule.finished(step):
-                average.update()
-            step += 1
-        epoch += 1
-        if score is None:
-            continue
-        average.swap()
-        fitted.eval()
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            now = score()
-        if now < best:
-            best, kept = now, weights_of(fitted.model, fitted.guide)
-        average.swap()
-    if kept:
-        load_weights(fitted, kept)
-    else:
-        average.swap()
+    tensors, _ = read_tensors(folder / WEIGHTS)
+    vocabulary = Vocabulary.load(folder / VOCABULARY)
+    device = pick_device(config.train.device)
+    return assemble(with_options(config, NETWORKS), read_spec(folder), vocabulary, tensors, device, folder).eval()

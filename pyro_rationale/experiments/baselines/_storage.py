@@ -1,4 +1,4 @@
-"""Folders of baselines that are no runs: what they are of, their weights, and a file that says they are finished.
+"""Folders of baselines that are not runs: method, weights, and a file that says that they are finished.
 
     vocabulary.json        the words
     marker.safetensors     weights
@@ -19,18 +19,16 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
-from pyro_rationale.experiments.baselines._run import PLAIN, with_options
 from pyro_rationale.experiments.same_fit import check_same_options
-from pyro_rationale.fitted import VOCABULARY, FittedModel, assemble, pick_device
-from pyro_rationale.storage import read_json, read_tensors, write_json, write_tensors
+from pyro_rationale.fitted import VOCABULARY
+from pyro_rationale.storage import read_json, write_json, write_tensors
 
 MARKER, WEIGHTS = "marker.json", "marker.safetensors"
 FORMAT = 1
-NETWORKS: dict[str, Any] = PLAIN | {"guide": "independent"}  # of a baseline, whatever the fit beside it is
 
 
 def is_finished(name: str, config: Config, folder: Path) -> bool:
-    """Whether the folder holds this method, fitted under these options, as a whole.
+    """Whether the folder holds this method, completely fitted with these options.
 
     Raises:
         ConfigError: it holds another method, or one of other options.
@@ -52,7 +50,7 @@ def write_marker(
     name: str, config: Config, spec: TargetSpec, vocabulary: Vocabulary, tensors: dict[str, Tensor], folder: Path,
     **facts: Any,
 ) -> None:
-    """All of a finished baseline."""
+    """Write the folder of a finished baseline."""
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary.save(folder / VOCABULARY)
     write_tensors(folder / WEIGHTS, tensors, {"format": FORMAT})
@@ -61,7 +59,7 @@ def write_marker(
 
 
 def read_spec(folder: Path) -> TargetSpec:
-    """What a baseline predicts.
+    """Target of the baseline in a folder.
 
     Raises:
         RunError: the file is damaged.
@@ -72,22 +70,3 @@ def read_spec(folder: Path) -> TargetSpec:
         return TargetSpec(target["kind"], tuple(target["names"]), ranges, tuple(target["classes"]))
     except (KeyError, TypeError, ValueError) as problem:
         raise RunError(f"{folder / MARKER}: damaged ({problem}); remove the folder to fit it again") from None
-
-
-def write_networks(name: str, config: Config, fitted: FittedModel, folder: Path, **facts: Any) -> None:
-    """Encoder and generator of a finished baseline; `config` is what was asked for."""
-    parts = (("model", fitted.model), ("guide", fitted.guide))
-    tensors = {f"{part}.{k}": v for part, module in parts for k, v in module.state_dict().items()}
-    write_marker(name, config, fitted.spec, fitted.vocabulary, tensors, folder, **facts)
-
-
-def read_networks(config: Config, folder: Path) -> FittedModel:
-    """The inverse of `write_networks`, in evaluation mode.
-
-    Raises:
-        RunError: the folder is damaged.
-    """
-    tensors, _ = read_tensors(folder / WEIGHTS)
-    vocabulary = Vocabulary.load(folder / VOCABULARY)
-    device = pick_device(config.train.device)
-    return assemble(with_options(config, NETWORKS), read_spec(folder), vocabulary, tensors, device, folder).eval()

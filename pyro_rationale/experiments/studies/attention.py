@@ -23,10 +23,11 @@ from pyro_rationale.evaluation.metrics import (
     rationale_metrics,
     selection_metrics,
 )
-from pyro_rationale.experiments.baselines._networks import build_networks, train
+from pyro_rationale.experiments.baselines._networks import build_networks
 from pyro_rationale.experiments.baselines.hard_attention import HardAttention
 from pyro_rationale.experiments.baselines.soft_attention import SoftAttention
 from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.training.loop import train_networks
 
 KINDS = {"soft": SoftAttention, "hard": HardAttention}
 
@@ -47,7 +48,7 @@ class StudyAttention:
 
     def fit(self) -> None:
         """Train for all steps."""
-        train(self.model.fitted, self.corpus, self.model.loss)
+        train_networks(self.model.fitted, self.corpus.train, self.model.loss)
 
     @torch.no_grad()
     def measure(self, documents: Sequence[Document]) -> Metrics:
