@@ -223,7 +223,7 @@ def test_a_method_gets_no_test_text_and_no_gold(tmp_path: Path, monkeypatch: pyt
         return replace(corpus, train=marked)
 
     monkeypatch.setattr(cells, "load_corpus", load)
-    monkeypatch.setitem(BASELINES, "chain", Baseline("spy", spy))
+    monkeypatch.setitem(BASELINES._added, "chain", Baseline("spy", spy))
     shop = tiny(tmp_path)
     shop.run(shop.plan.cells()[0])
     (corpus,) = seen
@@ -484,7 +484,7 @@ def test_a_fit_that_diverges_is_told_and_the_others_go_on(
     def diverges(*_: Any) -> Rationalizer:
         raise TrainingError("the loss is not finite")
 
-    monkeypatch.setitem(BASELINES, "relaxed", Baseline("it diverges", diverges))
+    monkeypatch.setitem(BASELINES._added, "relaxed", Baseline("it diverges", diverges))
     text = run(capsys, toml(tmp_path / "tiny.toml"), "--out", tmp_path / "out", "--seed", 0)
     assert "not finished: planted, 1x, relaxed, seed 0: the loss is not finite" in text
     assert "chain guide" in text
