@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyro.distributions as dist
 import torch
 from torch import Tensor
 
@@ -26,7 +25,7 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import IndependentGuide
 from pyro_rationale.optional import optional
 from pyro_rationale.prediction.predictor import Mask, evaluating, unlabelled
-from pyro_rationale.prediction.rationalizer import ModelRationalizer, Scores
+from pyro_rationale.prediction.rationalizer import ModelRationalizer, Scores, padded
 from pyro_rationale.tasks import Numbers
 from pyro_rationale.training.loop import train_networks
 from pyro_rationale.training.rate_control import Schedule
@@ -144,9 +143,15 @@ class AttentionRationalizer(ModelRationalizer):
         """The top words; of sparse attention only those that have a weight."""
         return all_top_words(self.marginals(documents), self.attention.share)
 
-    def predictive(self, batch: Batch, z: Tensor) -> dist.TorchDistribution:
-        """Distribution of the targets given the kept words, as if there were no others."""
-        return self.fitted.model.likelihood(self.attention.forward_masked(batch, z))
+    def predict(self, documents: Sequence[Document], masks: Sequence[Sequence[bool]]) -> Numbers:
+        """Predictions from the kept words, as if there were no others."""
+        values = np.zeros((len(documents), self.fitted.task.width))
+        with evaluating(self.fitted):
+            for index, batch in self._batches(documents):
+                z = padded([masks[i] for i in index], [documents[i] for i in index], batch.tokens)
+                outputs = self.attention.forward_masked(batch, z)
+                values[index] = self.fitted.task.values(self.fitted.model.likelihood(outputs))
+        return values
 
 
 def fit_attention(
