@@ -18,7 +18,6 @@ from pyro_rationale.training.ema import RunningAverage
 from pyro_rationale.training.fit import TrainingRun
 from pyro_rationale.training.history import StepRecord
 from pyro_rationale.training.loop import train_networks
-from pyro_rationale.training.model_selection import score_modes
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.trainer import Trainer
