@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -221,11 +222,15 @@ class Task(ABC):
 
     # Showing.
 
-    @abstractmethod
     def point(self, values: Sequence[float]) -> dict[str, dict[str, Any]]:
         """One prediction by target, as plain values: `value`, or `label` and `probabilities`."""
+        probabilities = self.probabilities(np.array([values], dtype=float))
+        if probabilities is None:
+            return {name: {"value": value} for name, value in zip(self.spec.names, values, strict=True)}
+        rows = [dict(zip(self.spec.classes, row, strict=True)) for row in probabilities[0].tolist()]
+        labels = [{"label": max(row, key=row.__getitem__), "probabilities": row} for row in rows]
+        return dict(zip(self.spec.names, labels, strict=True))
 
-    @abstractmethod
     def record(
         self,
         values: Sequence[float],
@@ -233,7 +238,7 @@ class Task(ABC):
         sd: Sequence[float] | None,
         interval: Sequence[tuple[float, float]] | None,
     ) -> dict[str, dict[str, Any]]:
-        """:meth:`point` with what the posterior adds.
+        """:meth:`point` with what the posterior adds: `mean`, `sd`, `low` and `high`, or probabilities `averaged`.
 
         Args:
             values: the prediction from one mask.
@@ -241,8 +246,16 @@ class Task(ABC):
             sd: standard deviation of each rating.
             interval: of each rating.
         """
+        record, others = self.point(values), self.point(averaged)
+        for i, (name, entry) in enumerate(record.items()):
+            if "label" in entry:
+                entry["averaged"] = others[name]["probabilities"]
+            else:
+                entry["mean"] = others[name]["value"]
+            if sd is not None and interval is not None:
+                entry |= {"sd": sd[i], "low": interval[i][0], "high": interval[i][1]}
+        return record
 
-    @abstractmethod
     def lines(
         self,
         values: Sequence[float],
@@ -250,15 +263,26 @@ class Task(ABC):
         interval: Sequence[tuple[float, float]] | None,
         level: float,
     ) -> list[str]:
-        """A line per target: the prediction, and how sure it is."""
+        """A line per target: the prediction, and how sure it is; arguments as for :meth:`record`."""
+        if interval is None:
+            added = [f"averaged over rationales: {line}" for line in self.short(averaged)]
+        else:
+            added = [f"{level:.0%} interval {low:.4g} to {high:.4g}" for low, high in interval]
+        return [f"{line}  ({more})" for line, more in zip(self.short(values), added, strict=True)]
 
-    @abstractmethod
     def short(self, values: Sequence[float]) -> list[str]:
         """`food 3.9` or `sentiment: positive 97 %`, a string per target."""
+        return [
+            f"{name}: {entry['label']} {entry['probabilities'][entry['label']]:.1%}"
+            if "label" in entry
+            else f"{name} {entry['value']:.4g}"
+            for name, entry in self.point(values).items()
+        ]
 
-    @abstractmethod
     def true_lines(self, targets: Sequence[float]) -> list[str]:
         """True targets of a document, a string each."""
+        classes, unknown = self.spec.classes, "unknown" if self.spec.classes else "not rated"
+        return [unknown if math.isnan(t) else classes[int(t)] if classes else f"{t:.4g}" for t in targets]
 
 
 def to_numbers(values: Tensor) -> Numbers:

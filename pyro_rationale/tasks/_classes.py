@@ -15,7 +15,7 @@ from pyro_rationale.tasks._cells import Cell, label_of, labels_of, number_of
 from pyro_rationale.tasks._spec import TargetSpec
 
 MOST_CLASSES = 50
-SMALLEST_PROBABILITY = 1e-7
+SMALLEST_PROBABILITY = 1e-7  # bounds the log loss
 
 
 class ClassTask(Task):
@@ -95,55 +95,22 @@ class ClassTask(Task):
             skills.append((float((guess == truth).mean()) - constant) / max(1e-12, 1.0 - constant))
         return float(np.mean(skills))
 
-    def point(self, values: Sequence[float]) -> dict[str, dict[str, Any]]:
-        """Most probable `label` and `probabilities` of each target."""
-        named = self._named(values)
-        return {name: {"label": max(p, key=lambda c: p[c]), "probabilities": p} for name, p in named.items()}
-
-    def record(
-        self,
-        values: Sequence[float],
-        averaged: Sequence[float],
-        sd: Sequence[float] | None,
-        interval: Sequence[tuple[float, float]] | None,
-    ) -> dict[str, dict[str, Any]]:
-        """:meth:`point`, and probabilities `averaged` over masks."""
-        others = self._named(averaged)
-        return {name: {**point, "averaged": others[name]} for name, point in self.point(values).items()}
-
-    def lines(
-        self,
-        values: Sequence[float],
-        averaged: Sequence[float],
-        interval: Sequence[tuple[float, float]] | None,
-        level: float,
-    ) -> list[str]:
-        """Each target's most probable label, from one mask and from all."""
-        pairs = zip(self.short(values), self.short(averaged), strict=True)
-        return [f"{line}  (averaged over rationales: {other})" for line, other in pairs]
-
-    def short(self, values: Sequence[float]) -> list[str]:
-        """Each target's most probable label."""
-        return [
-            f"{name}: {found['label']} {found['probabilities'][found['label']]:.1%}"
-            for name, found in self.point(values).items()
-        ]
-
-    def true_lines(self, targets: Sequence[float]) -> list[str]:
-        """Labels, or `unknown`."""
-        return ["unknown" if math.isnan(target) else self.spec.classes[int(target)] for target in targets]
-
-    def _named(self, values: Sequence[float]) -> dict[str, dict[str, float]]:
-        """Probability of every class, by target."""
-        probabilities = self.probabilities(np.array([values], dtype=float))
+    def errors(self, values: Numbers, targets: Numbers) -> dict[str, NDArray[Any]]:
+        """`accuracy`, and `log_loss` in nats."""
+        truth = np.where(np.isnan(targets), 0.0, targets).astype(int)
+        probabilities = self.probabilities(values)
         assert probabilities is not None
-        rows = zip(self.spec.names, probabilities[0].tolist(), strict=True)
-        return {name: dict(zip(self.spec.classes, row, strict=True)) for name, row in rows}
+        right = np.take_along_axis(probabilities, truth[..., None], axis=-1)[..., 0]
+        losses = -np.log(np.maximum(right, SMALLEST_PROBABILITY))
+        return {"accuracy": self.decisions(values) == truth, "log_loss": losses}
 
+    def true_decisions(self, targets: Numbers) -> Numbers:
+        """The classes."""
+        return targets
 
-def log_loss(right: Numbers) -> Numbers:
-    """-log of the probabilities given to what was true, bounded away from infinity."""
-    return -np.log(np.maximum(right, SMALLEST_PROBABILITY))
+    def threshold(self, targets: Numbers) -> float:
+        """Middle of the list of classes: of two the second is above, of three the last two."""
+        return len(self.spec.classes) / 2 - 0.75
 
 
 def _label_order(label: str) -> tuple[float, str]:

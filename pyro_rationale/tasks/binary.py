@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_rationale.errors import DataError, shown
 from pyro_rationale.tasks._base import Labels, Numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, are_zero_or_one, label_of, labels_of
-from pyro_rationale.tasks._classes import ClassTask, log_loss
+from pyro_rationale.tasks._classes import ClassTask
 from pyro_rationale.tasks._likelihood import Likelihood
 
 
@@ -90,27 +88,14 @@ class BinaryTask(ClassTask):
         """Of no and yes, `(N, D, 2)`."""
         return np.stack([1 - values, values], axis=-1)
 
-    def errors(self, values: Numbers, targets: Numbers) -> dict[str, NDArray[Any]]:
-        """`accuracy`, and `log_loss` in nats."""
-        right = np.where(targets == 1, values, 1 - values)
-        return {"accuracy": (values >= 0.5) == (targets == 1), "log_loss": log_loss(right)}
-
     def drop(self, full: Numbers, other: Numbers) -> Numbers:
         """Change of the probability of the label predicted from all words, averaged over the targets."""
         changes: Numbers = np.mean(np.where(full >= 0.5, full - other, other - full), axis=1)
         return changes
 
     def decisions(self, values: Numbers, reference: Numbers | None = None) -> Labels:
-        """The second label above a probability of 1/2."""
-        return (values > 0.5).astype(np.int64)
-
-    def true_decisions(self, targets: Numbers) -> Numbers:
-        """The labels."""
-        return (targets > 0.5).astype(float)
-
-    def threshold(self, targets: Numbers) -> float:
-        """Between the two."""
-        return 0.5
+        """The second label from a probability of 1/2 on."""
+        return (values >= 0.5).astype(np.int64)
 
 
 REGISTERED = BinaryTask

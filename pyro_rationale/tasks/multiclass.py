@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.tasks._base import Labels, Numbers, to_numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, labels_of
-from pyro_rationale.tasks._classes import ClassTask, log_loss
+from pyro_rationale.tasks._classes import ClassTask
 from pyro_rationale.tasks._likelihood import Likelihood
 
 
@@ -105,12 +103,6 @@ class MulticlassTask(ClassTask):
         """Of the one target, `(N, 1, C)`."""
         return values[:, None]
 
-    def errors(self, values: Numbers, targets: Numbers) -> dict[str, NDArray[Any]]:
-        """`accuracy`, and `log_loss` in nats."""
-        truth = np.where(np.isnan(targets), 0.0, targets).astype(int)
-        right = np.take_along_axis(values, truth, axis=1)
-        return {"accuracy": self.decisions(values) == truth, "log_loss": log_loss(right)}
-
     def drop(self, full: Numbers, other: Numbers) -> Numbers:
         """Change of the probability of the class predicted from all words."""
         chosen = self.decisions(full)
@@ -119,14 +111,6 @@ class MulticlassTask(ClassTask):
     def decisions(self, values: Numbers, reference: Numbers | None = None) -> Labels:
         """The most probable class."""
         return values.argmax(1)[:, None].astype(np.int64)
-
-    def true_decisions(self, targets: Numbers) -> Numbers:
-        """The classes."""
-        return targets
-
-    def threshold(self, targets: Numbers) -> float:
-        """Middle of the list of classes: of two the second is above, of three the last two."""
-        return self.width / 2 - 0.75
 
     def support(self, values: Numbers) -> Numbers:
         """Probabilities of the classes."""

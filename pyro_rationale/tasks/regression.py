@@ -191,46 +191,6 @@ class RegressionTask(Task):
         error = np.nanmean((values - targets) ** 2, axis=0)
         return float(np.mean(1.0 - error / np.maximum(np.nanvar(targets, axis=0), 1e-12)))
 
-    def point(self, values: Sequence[float]) -> dict[str, dict[str, Any]]:
-        """`value` of each aspect."""
-        return {name: {"value": value} for name, value in zip(self.spec.names, values, strict=True)}
-
-    def record(
-        self,
-        values: Sequence[float],
-        averaged: Sequence[float],
-        sd: Sequence[float] | None,
-        interval: Sequence[tuple[float, float]] | None,
-    ) -> dict[str, dict[str, Any]]:
-        """`value`, `mean`, `sd`, `low` and `high` of each aspect."""
-        assert sd is not None
-        assert interval is not None
-        parts = zip(self.spec.names, values, averaged, sd, interval, strict=True)
-        return {
-            name: {"value": value, "mean": mean, "sd": spread, "low": low, "high": high}
-            for name, value, mean, spread, (low, high) in parts
-        }
-
-    def lines(
-        self,
-        values: Sequence[float],
-        averaged: Sequence[float],
-        interval: Sequence[tuple[float, float]] | None,
-        level: float,
-    ) -> list[str]:
-        """Each aspect's rating and interval."""
-        assert interval is not None
-        parts = zip(self.short(values), interval, strict=True)
-        return [f"{line}  ({level:.0%} interval {low:.4g} to {high:.4g})" for line, (low, high) in parts]
-
-    def short(self, values: Sequence[float]) -> list[str]:
-        """Each aspect's rating."""
-        return [f"{name} {value:.4g}" for name, value in zip(self.spec.names, values, strict=True)]
-
-    def true_lines(self, targets: Sequence[float]) -> list[str]:
-        """Ratings, or `not rated`."""
-        return ["not rated" if math.isnan(target) else f"{target:.4g}" for target in targets]
-
     @property
     def _ends(self) -> tuple[Numbers, Numbers]:
         """Lowest and highest rating of each aspect."""

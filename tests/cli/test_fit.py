@@ -17,12 +17,11 @@ from click.testing import CliRunner, Result
 
 from pyro_rationale.cli.fit import default_name, fit, free_folder
 from pyro_rationale.config import Config
-from pyro_rationale.data import CORPORA, Corpus, DataOptions, TargetSpec, load_corpus
+from pyro_rationale.data import CORPORA, Corpus, DataOptions, load_corpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.fitted import FittedModel, read_config
 from pyro_rationale.models import NormalLikelihood
-from pyro_rationale.tasks import task_of
 from pyro_rationale.training.history import EpochRecord
 from pyro_rationale.training.validation import score_modes, settle_noise
 from tests.support.small_fit import ROOT, Break, differences, fit_small, flags, result, small, table, whole
@@ -294,18 +293,6 @@ def test_as_a_program_from_another_folder(tmp_path: Path) -> None:
 
 
 # Small things.
-
-
-@pytest.mark.parametrize(
-    ("spec", "targets", "told"),
-    [
-        (TargetSpec("regression", ("a", "b"), ((0, 5), (0, 5))), (3.5, math.nan), ["3.5", "not rated"]),
-        (TargetSpec("binary", ("a", "b"), classes=("no", "yes")), (1.0, math.nan), ["yes", "unknown"]),
-        (TargetSpec("multiclass", ("a",), classes=("x", "y", "z")), (2.0,), ["z"]),
-    ],
-)
-def test_true_targets_for_people(spec: TargetSpec, targets: tuple[float, ...], told: list[str]) -> None:
-    assert task_of(spec).true_lines(targets) == told
 
 
 def test_fewer_documents_than_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,13 +22,9 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.guides import GUIDES, RationaleGuide
 from pyro_rationale.inference import MaskELBO, TemperedTraceGraph
 from pyro_rationale.models import (
-    BernoulliLikelihood,
-    CategoricalLikelihood,
-    NormalLikelihood,
     RationaleModel,
 )
 from pyro_rationale.models.program import local_parameters, unregistered
-from pyro_rationale.tasks import task_of
 from tests.support.oracle import Oracle
 from tests.support.tiny import LENGTHS, SPECS, document, exact, hand_log_likelihood, texts, tiny_guide, tiny_model
 
@@ -124,15 +120,6 @@ def test_aspects_are_independent_given_the_mask() -> None:
 
 
 # Parts.
-
-
-def test_likelihoods_follow_the_target() -> None:
-    kinds = {"regression": NormalLikelihood, "binary": BernoulliLikelihood, "multiclass": CategoricalLikelihood}
-    for kind, spec in SPECS.items():
-        likelihood = task_of(spec).make_likelihood()
-        assert type(likelihood) is kinds[kind]
-        assert likelihood.width == task_of(spec).width
-        assert likelihood.event_dim == len(likelihood(torch.zeros(4, task_of(spec).width)).event_shape)
 
 
 def test_gain_is_nats_per_unit_of_the_papers_cost() -> None:

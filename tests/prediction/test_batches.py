@@ -20,7 +20,6 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction import draws
 from pyro_rationale.prediction.draws import distinct, uniforms
 from pyro_rationale.prediction.predictor import Prediction, PredictOptions, predict
-from pyro_rationale.tasks._mixture import Mixture
 from tests.support.small_fit import whole
 
 TEXTS = [
@@ -114,19 +113,6 @@ def test_given_numbers_make_the_draws_that_chance_makes() -> None:
         expected = q.sample(torch.Size([50]))
         torch.manual_seed(1)
         assert torch.equal(q.sample_from(torch.rand(50, 2, 6)), expected)
-
-
-def test_intervals_of_many_documents_at_once() -> None:
-    random = np.random.default_rng(0)
-    means, sds = random.normal(size=(7, 5, 2)), 0.1 + random.random((7, 5, 2))
-    weights = random.dirichlet(np.ones(7), size=5).T
-    together = Mixture(means, sds, weights)
-    ranges = ((-1.0, 1.0), (-9.0, 9.0))
-    for b in range(5):
-        alone = Mixture(means[:, b], sds[:, b], weights[:, b])
-        assert together.mean[b] == pytest.approx(alone.mean)
-        assert together.sd[b] == pytest.approx(alone.sd)
-        assert together.interval_bounds(0.8, ranges)[b] == pytest.approx(alone.interval_bounds(0.8, ranges))
 
 
 @pytest.mark.parametrize("guide", ["relaxed", "recurrent"])

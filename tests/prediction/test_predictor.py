@@ -21,7 +21,6 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents, targets_of
 from pyro_rationale.prediction.predictor import DecodeOptions, Prediction, PredictOptions, decode, decode_all, predict
 from pyro_rationale.tasks import task_of
-from pyro_rationale.tasks._mixture import Mixture
 
 WORDS = ("bad", "good", "maybe", "the")
 LOGITS = {"bad": 3.0, "good": 3.0, "maybe": 0.4, "the": -3.0}
@@ -216,21 +215,6 @@ def test_classes_are_probabilities() -> None:
     probabilities = one("good maybe", "multiclass").values
     weights = np.exp([-0.9, 0.0, 0.9])
     assert probabilities == pytest.approx(tuple(weights / weights.sum()), abs=1e-5)
-
-
-def test_mixture_against_its_parts() -> None:
-    mixture = Mixture(np.array([[0.0, 1.0], [2.0, 1.0]]), np.array([[1.0, 0.5], [1.0, 0.5]]), np.array([0.5, 0.5]))
-    assert mixture.mean == pytest.approx([1.0, 1.0])
-    assert mixture.sd == pytest.approx([math.sqrt(1 + 1), 0.5])
-    # One Normal only: 1.6449 standard deviations either way.
-    assert mixture.quantile(0.05)[1] == pytest.approx(1 - 0.5 * 1.6448536, abs=1e-6)
-    assert mixture.quantile(0.5) == pytest.approx([1.0, 1.0], abs=1e-6)
-    assert mixture.cdf(mixture.quantile(0.9)) == pytest.approx([0.9, 0.9], abs=1e-9)
-
-
-def test_interval_stays_on_the_scale() -> None:
-    mixture = Mixture(np.array([[4.9], [0.9]]), np.array([[0.5], [0.1]]), np.array([0.5, 0.5]))
-    assert mixture.interval_bounds(0.9, ((1.0, 5.0),)).tolist() == [[1.0, 5.0]]
 
 
 @pytest.mark.parametrize(("word", "end", "beyond"), [("good", 5.0, 1.4), ("bad", 1.0, -0.4)])

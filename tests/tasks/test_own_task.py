@@ -21,8 +21,9 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import Setting, all_terms, residual
-from pyro_rationale.tasks import TASKS, Likelihood, TargetSpec, task_of
+from pyro_rationale.tasks import TASKS, TargetSpec, task_of
 from tests.support.small_fit import small, table
+from tests.tasks.test_likelihood import check_contract
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "extending.md"
 SPEC = TargetSpec("laplace", ("stars",), ranges=((1.0, 5.0),))
@@ -124,30 +125,6 @@ def test_the_likelihood_obeys_its_contract(example: dict[str, Any]) -> None:
     """log p = -gain(1) loss - log_normalizer, whatever the outputs."""
     likelihood = example["LaplaceLikelihood"](2, 0.3)
     check_contract(likelihood, torch.tensor([[0.1, 0.9], [0.4, math.nan]]))
-
-
-@pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
-def test_our_likelihoods_obey_the_contract(kind: str) -> None:
-    spec, targets = {
-        "regression": (TargetSpec(kind, ("a", "b"), ((0.0, 1.0),) * 2), torch.tensor([[0.1, 0.9], [0.4, math.nan]])),
-        "binary": (TargetSpec(kind, ("a", "b"), classes=("no", "yes")), torch.tensor([[1.0, 0.0], [0.0, math.nan]])),
-        "multiclass": (TargetSpec(kind, ("a",), classes=("x", "y", "z")), torch.tensor([2, 0])),
-    }[kind]
-    check_contract(task_of(spec).make_likelihood(0.1), targets)
-
-
-def check_contract(likelihood: Likelihood, targets: torch.Tensor) -> None:
-    """Compare the distribution with the stated loss, and the noise with its inverse."""
-    outputs = torch.randn(2, likelihood.width, generator=torch.Generator().manual_seed(1))
-    distribution, known = likelihood.observe(outputs, targets)
-    count = (~targets.isnan()).sum(-1) if targets.dim() > 1 else torch.ones(2)
-    stated = -likelihood.gain(1.0) * likelihood.loss(outputs, targets).sum(-1) - count * likelihood.log_normalizer()
-    assert distribution.log_prob(known).tolist() == pytest.approx(stated.tolist(), rel=1e-5)
-    assert likelihood.kappa_for(likelihood.gain(3.0)) == pytest.approx(3.0)
-    if likelihood.noise is not None:
-        best = likelihood.best_log_likelihood(0.4, 2.0)
-        likelihood.fit_noise(0.2)
-        assert best == pytest.approx(-2 * likelihood.log_normalizer() - likelihood.gain(1.0) * 0.4, rel=1e-5)
 
 
 def test_intervals_have_the_tails_of_the_noise(example: dict[str, Any]) -> None:
