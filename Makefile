@@ -38,8 +38,9 @@ test: $(READY) ## Run the tests; ARGS are pytest's
 slow: $(READY) ## Run the slow studies: many seeds, calibration
 	@$(RUN) -m pytest -m slow $(SPREAD) $(ARGS)
 
-lint: $(READY) ## Check style (ruff)
+lint: $(READY) ## Check style (ruff) and that dependencies point downwards (import-linter)
 	@$(RUN) -m ruff check $(ARGS)
+	@$(VENV)/bin/lint-imports
 
 types: $(READY) ## Check types (mypy)
 	@$(RUN) -m mypy $(TYPED) $(ARGS)
@@ -53,7 +54,7 @@ ways: $(READY) ## Try every way of running: editable, wheel, sdist, bare checkou
 check: lint types docs ways test ## All of the above but the slow studies, as .ci/run does
 
 clean: ## Remove the environment, caches and build outputs (runs/ stays)
-	rm -rf $(VENV) site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find pyro_rationale models guides tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(READY): pyproject.toml constraints.txt

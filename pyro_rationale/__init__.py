@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from pyro_rationale.guides import GUIDES
     from pyro_rationale.inference import MaskELBO
     from pyro_rationale.inference.estimators import ESTIMATORS
+    from pyro_rationale.nn.encoders import ENCODERS
+    from pyro_rationale.nn.generators import GENERATORS
     from pyro_rationale.prediction.explanation import Explanation
     from pyro_rationale.sklearn import RationaleClassifier, RationaleRegressor
     from pyro_rationale.tasks import TASKS
+    from pyro_rationale.training.callbacks import CALLBACKS
     from pyro_rationale.training.schedules import SCHEDULES
 
     load = FittedModel.load
@@ -42,6 +45,9 @@ __version__ = "0.1.0"
 # Public name: where it is defined, below `pyro_rationale`.
 _EXPORTS = {
     "BucketedBatches": "data.batching:BucketedBatches",
+    "CALLBACKS": "training.callbacks:CALLBACKS",
+    "ENCODERS": "nn.encoders:ENCODERS",
+    "GENERATORS": "nn.generators:GENERATORS",
     "CORPORA": "data.corpora:CORPORA",
     "Config": "config:Config",
     "DataOptions": "data.options:DataOptions",
@@ -68,8 +74,11 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "CALLBACKS",
     "CORPORA",
+    "ENCODERS",
     "ESTIMATORS",
+    "GENERATORS",
     "GUIDES",
     "METRICS",
     "SCHEDULES",
