@@ -6,7 +6,6 @@ against posterior, of the predictive check and of the importance weights (PNG), 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,13 +30,12 @@ from pyro_rationale.options import device_option, given, options_from, run_optio
 from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
 from pyro_rationale.prediction.predictor import Prediction, PredictOptions, predict
-from pyro_rationale.reporting.plots import posterior_figures
+from pyro_rationale.reporting.plots import posterior_figures, save_figure
 from pyro_rationale.storage import read_json, remove_leftovers, write_bytes
 from pyro_rationale.training.history import read_history
 
 FILE, REPORT, FOLDER = "posterior.nc", "report.html", "inspect"
 FIGURES = ("rate", "spans", "predictive", "khat")
-DPI = 150
 
 
 @click.command(cls=Command)
@@ -172,9 +170,7 @@ def draw(results: Path, groups: Any) -> list[str]:
         if name not in made:
             path.unlink(missing_ok=True)
             continue
-        content = io.BytesIO()
-        made[name].savefig(content, format="png", dpi=DPI)
-        write_bytes(path, content.getvalue())
+        save_figure(made[name], path)
     return [f"{name}.png" for name in FIGURES if name in made]
 
 

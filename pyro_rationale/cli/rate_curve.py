@@ -77,7 +77,9 @@ def curve(
     for flag, path in (("--json", json_path), ("--csv", csv_path), ("--figure", figure)):
         check_writable(flag, path)
     if figure is not None:
-        _check_figure(figure)
+        from pyro_rationale.reporting.plots.files import check_figure
+
+        check_figure(figure)
     every = [*folders, *singles]
     check_same_target(every)
     markers = [ModelRationalizer(FittedModel.load(folder, device)) for folder in every]
@@ -111,9 +113,9 @@ def curve(
     if csv_path is not None:
         write_bytes(csv_path, as_csv(curves).encode())
     if figure is not None:
-        from pyro_rationale.reporting.plots.curves import curve_figure
+        from pyro_rationale.reporting.plots import curve_figure, save_figure
 
-        curve_figure(curves).savefig(figure, dpi=150)
+        save_figure(curve_figure(curves), figure)
 
 
 def read_rates(text: str) -> list[float]:
@@ -157,12 +159,3 @@ def _table(curves: list[Curve], title: str) -> Table:
 
 def _cell(value: Any) -> str:
     return "-" if value is None else f"{value:.3g}"
-
-
-def _check_figure(path: Path) -> None:
-    """Find out before any work whether the figure can be drawn."""
-    from pyro_rationale.reporting.plots import require_matplotlib
-
-    require_matplotlib()
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise ConfigError(f"--figure {path}: expected a name that ends in .png, .svg or .pdf")

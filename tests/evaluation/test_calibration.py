@@ -16,7 +16,7 @@ from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation import calibration as c
 from pyro_rationale.experiments.studies.calibration import marginals, measure, study, words_of
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.reporting.plots.calibration import check_figure
+from pyro_rationale.reporting.plots import check_figure
 from tests.support.small_fit import refusal, whole
 
 
@@ -216,6 +216,6 @@ def test_bad_requests_are_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[
 
 
 def test_a_missing_matplotlib_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib.backend_bases", None)
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(ConfigError, match=r"pyro_rationale\[viz\]"):
         check_figure(tmp_path / "x.png")

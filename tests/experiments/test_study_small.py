@@ -62,7 +62,7 @@ def test_every_arm_is_one_of_the_whole_study_and_a_configuration(tmp_path: Path)
 
 
 def test_an_answer_has_a_row_per_arm_and_its_figure_the_numbers(tmp_path: Path) -> None:
-    from pyro_rationale.reporting.plots import plot_answer, plot_arms
+    from pyro_rationale.reporting.plots import plot_answer, plot_variants
 
     write_meals(tmp_path / TABLE, 60)
     whole = small_study(tmp_path)
@@ -74,13 +74,13 @@ def test_an_answer_has_a_row_per_arm_and_its_figure_the_numbers(tmp_path: Path) 
     widths = [[bar.get_width() for bar in axes.patches] for axes in panels]
     assert widths[0] == pytest.approx([row["mse"][0] for row in rows])
     assert widths[1] == pytest.approx([0.0, rows[1]["error_reading_all"][0], 0.0])
-    shares = plot_arms(figure.add_subplot(), rows, "selected")
+    shares = plot_variants(figure.add_subplot(), rows, "selected")
     assert [text.get_text() for text in shares.texts] == [f"{100 * row['selected'][0]:.3g} %" for row in rows]
     assert [text.get_text() for text in panels[1].texts][::2] == ["\u2013", "\u2013"]
     assert [label.get_text() for label in panels[0].get_yticklabels()] == [row["arm"] for row in rows]
     assert panels[0].get_xlabel() == "squared error"
     seeds: list[dict[str, Any]] = [{"arm": "a", "mse": [1.0, 0.25]}, {"arm": "b", "mse": [2.0, None]}]
-    spread = plot_arms(figure.add_subplot(), seeds, "mse")
+    spread = plot_variants(figure.add_subplot(), seeds, "mse")
     assert spread.get_xlim()[1] > 2.0
     lines: Any = spread.collections[0]
     assert [segment[:, 0].tolist() for segment in lines.get_segments()] == [[0.75, 1.25], [2.0, 2.0]]

@@ -162,7 +162,7 @@ def study(
     """
     check_writable("--json", json_path)
     if figure is not None:
-        from pyro_rationale.reporting.plots.calibration import check_figure
+        from pyro_rationale.reporting.plots import check_figure
 
         check_figure(figure)
     layers = LAYERS if gold == "both" else (gold,)
@@ -192,6 +192,7 @@ def study(
     )
     write_result(json_path, {"bins": bins, "split": split, "runs": runs})
     if figure is not None:
-        from pyro_rationale.reporting.plots.calibration import draw
+        from pyro_rationale.reporting.plots import save_figure
+        from pyro_rationale.reporting.plots.calibration import calibration_figure
 
-        draw(figure, runs)
+        save_figure(calibration_figure(runs), figure)

@@ -37,8 +37,8 @@ from pyro_rationale.options import (
     split_option,
     write_result,
 )
-from pyro_rationale.reporting.plots.calibration import check_figure
-from pyro_rationale.reporting.plots.sbc import draw
+from pyro_rationale.reporting.plots import check_figure, save_figure
+from pyro_rationale.reporting.plots.sbc import sbc_figure
 
 METHODS = ("exact", "importance", "gibbs", "prior")
 
@@ -113,7 +113,7 @@ def study(
         result["results"] += [assess(method, name, values, spent.draws) for name, values in ranks.items()]
     report(result)
     if figure is not None:
-        draw(figure, result["results"])
+        save_figure(sbc_figure(result["results"]), figure)
     write_result(json_path, result)
 
 

@@ -8,9 +8,9 @@ from pyro_rationale.reporting.plots.comparison import (
     plot_elbo_cost,
     plot_over_lambda,
     plot_terms,
-    require_matplotlib,
 )
 from pyro_rationale.reporting.plots.curves import curve_figure, plot_curves
+from pyro_rationale.reporting.plots.files import check_figure, require_matplotlib, save_figure
 from pyro_rationale.reporting.plots.posterior import (
     plot_khat,
     plot_predictive,
@@ -19,17 +19,17 @@ from pyro_rationale.reporting.plots.posterior import (
     posterior_figures,
 )
 from pyro_rationale.reporting.plots.rationale import plot_inclusion, plot_rationale
-from pyro_rationale.reporting.plots.study import plot_answer, plot_arms
+from pyro_rationale.reporting.plots.study import plot_answer, plot_variants
 from pyro_rationale.reporting.plots.training import plot_training
 
 __all__ = [
     "COST_TERMS",
     "OBJECTIVE_TERMS",
     "bar_scores",
+    "check_figure",
     "curve_figure",
     "figures",
     "plot_answer",
-    "plot_arms",
     "plot_curves",
     "plot_elbo_cost",
     "plot_inclusion",
@@ -41,6 +41,8 @@ __all__ = [
     "plot_spans",
     "plot_terms",
     "plot_training",
+    "plot_variants",
     "posterior_figures",
     "require_matplotlib",
+    "save_figure",
 ]

@@ -8,31 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.calibration import Curve
+from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import REFERENCE, series_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FEW = 20  # words; a bin with fewer is drawn hollow
-
-
-def check_figure(path: Path) -> None:
-    """Refuse a figure that cannot be drawn before any work is done.
-
-    Raises:
-        ConfigError: matplotlib is missing, its folder does not exist, or it cannot write such a file.
-    """
-    try:
-        from matplotlib.backend_bases import FigureCanvasBase
-    except ImportError:
-        raise ConfigError("--figure needs matplotlib: pip install 'pyro_rationale[viz]'") from None
-    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
-    if path.suffix.lstrip(".").lower() not in kinds:
-        raise ConfigError(f"--figure {path}: expected a name that ends in one of {', '.join(kinds)}")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"--figure {path}: there is no such folder to write into; make it first")
 
 
 def plot_reliability(axes: Axes, curves: Mapping[str, Curve]) -> Axes:
@@ -56,13 +40,15 @@ def plot_reliability(axes: Axes, curves: Mapping[str, Curve]) -> Axes:
     return axes
 
 
-def draw(path: Path, runs: Sequence[dict[str, Any]]) -> None:
-    """One column per layer of gold: a reliability curve for each run and view of the guide, unscaled, above the number
-    of words of each marginal."""
-    from matplotlib.figure import Figure
+def calibration_figure(runs: Sequence[dict[str, Any]]) -> Figure:
+    """Reliability curves of the calibration study, a column per layer of gold, above the number of words of each
+    marginal.
 
+    Args:
+        runs: of the study's result, as in its JSON.
+    """
     layers = list(dict.fromkeys(part["gold"] for run in runs for part in run["results"]))
-    figure = Figure(figsize=(5 * len(layers), 6.5), layout="constrained")
+    figure = new_figure(5 * len(layers), 6.5)
     axes = figure.subplots(2, len(layers), squeeze=False, sharex=True, height_ratios=(3, 1))
     for layer, upper, lower in zip(layers, *axes, strict=True):
         curves = _curves(runs, layer)
@@ -71,16 +57,16 @@ def draw(path: Path, runs: Sequence[dict[str, Any]]) -> None:
             middle = 0.5 * (curve.low + curve.high)
             lower.plot(middle, curve.count, color=series_style(index)["color"], drawstyle="steps-mid", linewidth=1.2)
         lower.set(yscale="log", xlabel="word marginal of the guide", ylabel="words")
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def _curves(runs: Sequence[dict[str, Any]], layer: str) -> dict[str, Curve]:
-    """Curves of all words by run and view, with their expected calibration error."""
-    found = {}
+    """Curves over all words, by run and what the guide read, with their expected calibration error."""
+    curves = {}
     for run in runs:
         for part in run["results"]:
             if part["gold"] == layer and not part["rescaled"]:
                 reads = "" if part["reads"] == "x" else f", reads {part['reads']}"
                 name = f"{Path(run['run']).name}{reads}: ECE {part['all']['ece']:.3f}"
-                found[name] = Curve(**{key: np.array(values) for key, values in part["all"]["curve"].items()})
-    return found
+                curves[name] = Curve(**{key: np.array(values) for key, values in part["all"]["curve"].items()})
+    return curves

@@ -1,4 +1,4 @@
-"""Figures of runs side by side; `figures` makes whole files."""
+"""Objectives of several runs side by side."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import HATCHES, PALETTE, guide_style
 
 if TYPE_CHECKING:
@@ -30,20 +30,6 @@ OBJECTIVE_TERMS = {
 }
 
 
-def require_matplotlib() -> None:
-    """Find out before any work whether figures can be drawn.
-
-    Raises:
-        ConfigError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise ConfigError(
-            "figures need matplotlib: pip install 'pyro_rationale[viz]', or give --no-figures"
-        ) from None
-
-
 def figures(runs: Sequence[Compared], unit: str) -> dict[str, Figure]:
     """All figures of a comparison, by the names of their files.
 
@@ -51,25 +37,21 @@ def figures(runs: Sequence[Compared], unit: str) -> dict[str, Figure]:
         runs: at least one.
         unit: of the paper's cost.
     """
-    require_matplotlib()
-    from matplotlib.figure import Figure
-
-    made = {}
+    result = {}
     if any(_recorded(run) for run in runs):
-        made["training"] = Figure(figsize=(7.0, 4.8), layout="constrained")
-        axes = plot_elbo_cost(made["training"].subplots(), runs, unit)
-        made["training"].legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
-    made["lambda"] = Figure(figsize=(9.0, 4.4), layout="constrained")
-    left, right = made["lambda"].subplots(1, 2)
+        figure = result["training"] = new_figure(7.0, 4.8)
+        axes = plot_elbo_cost(figure.subplots(), runs, unit)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    figure = result["lambda"] = new_figure(9.0, 4.4)
+    left, right = figure.subplots(1, 2)
     plot_over_lambda(left, runs, "elbo", "nats per document")
     plot_over_lambda(right, runs, "cost", unit)
-    handles = left.get_legend_handles_labels()
-    made["lambda"].legend(*handles, loc="outside lower center", ncols=4, fontsize=8)
-    made["terms"] = Figure(figsize=(9.0, 1.6 + 0.42 * len(runs)), layout="constrained")
-    left, right = made["terms"].subplots(1, 2, sharey=True)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+    figure = result["terms"] = new_figure(9.0, 1.6 + 0.42 * len(runs))
+    left, right = figure.subplots(1, 2, sharey=True)
     plot_terms(left, runs, COST_TERMS, "cost", f"expected cost ({unit})")
     plot_terms(right, runs, OBJECTIVE_TERMS, "loss", "minus objective (2), no constant (nats)")
-    return made
+    return result
 
 
 def plot_elbo_cost(axes: Axes, runs: Sequence[Compared], unit: str) -> Axes:
@@ -87,8 +69,8 @@ def plot_elbo_cost(axes: Axes, runs: Sequence[Compared], unit: str) -> Axes:
         axes.plot(costs[-1:], elbos[-1:], color=style["color"], marker=style["marker"], markersize=9, linestyle="")
     every = [cost for run in runs for cost, _ in _recorded(run)]
     _log_scale(axes, "x", min(every, default=1.0), max(every, default=1.0))
-    axes.set_xlabel(f"expected cost on dev documents ({unit})")
-    axes.set_ylabel("ELBO on dev documents (nats per document)")
+    axes.set_xlabel(f"expected cost, dev ({unit})")
+    axes.set_ylabel("dev ELBO (nats per document)")
     axes.grid(alpha=0.25)
     return axes
 

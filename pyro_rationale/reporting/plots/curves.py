@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import series_style
 
 if TYPE_CHECKING:
@@ -51,17 +52,12 @@ def plot_curves(axes: Axes, curves: Sequence[Curve], key: str) -> Axes:
 
 
 def curve_figure(curves: Sequence[Curve]) -> Figure:
-    """The error of the predictions beside precision, recall and F1 where there is gold, on a log scale of words."""
-    from matplotlib.figure import Figure
-
-    from pyro_rationale.reporting.plots.comparison import require_matplotlib
-
-    require_matplotlib()
+    """Prediction error beside precision, recall and F1 where there is gold, over the share of words on a log scale."""
     points = [point for curve in curves for point in curve.points]
     keys = [key for key in ("mse", "accuracy") if any(point.get(key) is not None for point in points)]
     keys += [key for key in ("precision", "recall", "f1") if any(point.get(key) is not None for point in points)]
     keys = keys or ["span"]
-    figure = Figure(figsize=(1.0 + 3.6 * len(keys), 4.2), layout="constrained")
+    figure = new_figure(1.0 + 3.6 * len(keys), 4.2)
     parts = figure.subplots(1, len(keys), squeeze=False)[0]
     for axes, key in zip(parts, keys, strict=True):
         plot_curves(axes, curves, key)

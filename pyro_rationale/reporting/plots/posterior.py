@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import GOLD, POSTERIOR, PRIOR
 
 if TYPE_CHECKING:
@@ -57,10 +58,8 @@ def posterior_figures(tree: DataTree) -> dict[str, Figure]:
 
     The file is read a variable at a time, and masks not at all.
     """
-    from matplotlib.figure import Figure
-
     groups: Any = tree
-    made = {name: Figure(figsize=(6.4, 4.0), layout="constrained") for name in ("rate", "spans", "khat")}
+    made = {name: new_figure(6.4, 4.0) for name in ("rate", "spans", "khat")}
     draws = MaskDraws.of(tree)
     plot_rates(made["rate"].subplots(), draws.rates, draws.prior_rates)
     plot_spans(made["spans"].subplots(), draws.runs, draws.prior_runs)
@@ -247,14 +246,12 @@ def _few(count: int) -> list[int]:
 
 def _predictive(groups: Any) -> Figure:
     """A panel per target; of the draws, so many that `REPLICATED` data sets come together."""
-    from matplotlib.figure import Figure
-
     observed, drawn = groups["observed_data/y"], groups["posterior_predictive/y"]
     drawn = drawn.isel(draw=slice(-(-REPLICATED // drawn.sizes["chain"]))).sel(document=observed["document"])
     names, classes = json.loads(groups.attrs["targets"]), json.loads(groups.attrs["classes"])
     rows = -(-len(names) // COLUMNS)
     wide = min(len(names), COLUMNS)
-    figure = Figure(figsize=(6.4 if wide == 1 else 5.0 * wide, 4.0 if rows == 1 else 3.2 * rows), layout="constrained")
+    figure = new_figure(6.4 if wide == 1 else 5.0 * wide, 4.0 if rows == 1 else 3.2 * rows)
     panels: list[Any] = np.ravel(figure.subplots(rows, wide)).tolist()
     for i, (axes, name) in enumerate(zip(panels, names, strict=False)):
         one = drawn.isel(target=i) if "target" in drawn.dims else drawn

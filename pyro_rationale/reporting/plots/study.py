@@ -1,4 +1,4 @@
-"""Arms of a study side by side."""
+"""Variants of a question side by side."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ LABELS = {
 SHARES = ("accuracy", "selected", "empty", "precision", "position_last_fifth")  # in per cent
 
 
-def plot_arms(axes: Axes, rows: Sequence[Mapping[str, Any]], measure: str) -> Axes:
-    """A bar per arm, from the top, with its number beside it; a line as long as two standard deviations over seeds.
+def plot_variants(axes: Axes, rows: Sequence[Mapping[str, Any]], measure: str) -> Axes:
+    """A bar per variant, from the top, with its number beside it; an error bar of a standard deviation over seeds.
 
     Args:
         axes: to draw into.
         rows: of a study's answer: `arm`, and for the measure `[mean, standard deviation or None]` or `None`.
-        measure: its key; arms without it get a dash and no bar.
+        measure: its key; variants without it get a dash and no bar.
     """
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    found = [row.get(measure) for row in rows]
-    means = [pair[0] if pair else 0.0 for pair in found]
-    spreads = [(pair[1] or 0.0) if pair else 0.0 for pair in found]
-    ends = [mean + spread for mean, spread in zip(means, spreads, strict=True)]
-    axes.barh(range(len(rows)), means, xerr=spreads if any(spreads) else None, color=PALETTE[0], height=0.62)
-    for i, (pair, end) in enumerate(zip(found, ends, strict=True)):
-        said = "\u2013" if not pair else f"{100 * pair[0]:.3g} %" if measure in SHARES else f"{pair[0]:.3g}"
-        axes.annotate(said, (end, i), (4, 0), textcoords="offset points", va="center", fontsize="small")
+    pairs = [row.get(measure) for row in rows]
+    means = [pair[0] if pair else 0.0 for pair in pairs]
+    deviations = [(pair[1] or 0.0) if pair else 0.0 for pair in pairs]
+    ends = [mean + deviation for mean, deviation in zip(means, deviations, strict=True)]
+    axes.barh(range(len(rows)), means, xerr=deviations if any(deviations) else None, color=PALETTE[0], height=0.62)
+    for i, (pair, end) in enumerate(zip(pairs, ends, strict=True)):
+        label = "\u2013" if not pair else f"{100 * pair[0]:.3g} %" if measure in SHARES else f"{pair[0]:.3g}"
+        axes.annotate(label, (end, i), (4, 0), textcoords="offset points", va="center", fontsize="small")
     axes.set_yticks(range(len(rows)), [row["arm"] for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0.0, 1.3 * max(*ends, 1e-9))
@@ -53,12 +53,12 @@ def plot_arms(axes: Axes, rows: Sequence[Mapping[str, Any]], measure: str) -> Ax
 
 
 def plot_answer(panels: Iterable[Axes], rows: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> None:
-    """A measure per panel; the arms are named on the first.
+    """A measure per panel; the variants are named on the first.
 
     Args:
         panels: axes, as many as measures.
-        rows: as for :func:`plot_arms`.
+        rows: as for :func:`plot_variants`.
         measures: their keys.
     """
     for number, (axes, measure) in enumerate(zip(panels, measures, strict=True)):
-        plot_arms(axes, rows, measure).tick_params(axis="y", labelleft=number == 0)
+        plot_variants(axes, rows, measure).tick_params(axis="y", labelleft=number == 0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from pyro_rationale.optional import optional
+from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import GOLD, INK, PALETTE, POSTERIOR, PRIOR, REFERENCE
 
 if TYPE_CHECKING:
@@ -56,13 +57,11 @@ def draw_svg(draw: Callable[[Axes], object], prefix: str) -> str:
         ConfigError: matplotlib is not installed.
     """
     matplotlib = optional("matplotlib", "the report needs")
-    from matplotlib.figure import Figure
-
     file = io.StringIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
         matplotlib.rcParams.update(PARAMETERS)
-        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), layout="constrained")
+        figure = new_figure(WIDTH / 72, HEIGHT / 72)
         draw(figure.subplots())
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(file.getvalue())
