@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from pyro_rationale.errors import BAD_INPUT, INTERRUPTED, RationaleError
+from pyro_rationale.errors import BAD_INPUT, INTERRUPTED, ConfigError, RationaleError
 from pyro_rationale.options import Flag
+from pyro_rationale.storage import write_bytes
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -48,6 +50,20 @@ class Command(click.Command):
 
 
 SHOW_ALL = f"{__name__}.show_all"
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder that `--out` names, and make sure that it can be written to.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_bytes(path / ".probe", b"")
+        (path / ".probe").unlink()
+    except OSError as problem:
+        raise ConfigError(f"--out {path}: cannot be written to ({problem.strerror}); name another folder") from None
 
 
 def _is_rare(param: click.Parameter) -> bool:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pyro_rationale.cli.common import Command
+from pyro_rationale.cli.common import Command, make_folder
 from pyro_rationale.cli.fit import Bar
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
@@ -37,13 +37,13 @@ from pyro_rationale.fitted import read_config
 from pyro_rationale.guides import own_guides
 from pyro_rationale.options import given, options_from, split_option
 from pyro_rationale.reporting.console import format_value, label_of
-from pyro_rationale.reporting.plots import figures, require_matplotlib
+from pyro_rationale.reporting.plots import figures, require_matplotlib, save_figure
 from pyro_rationale.storage import write_bytes, write_json
 from pyro_rationale.tasks import task_of
 
 LABEL_WIDTH = 31
 COLUMN_WIDTH = 11
-FREE = {"seed", "device", "threads", "batch_size"}  # options of a fit that mean something without one
+EVALUATION_OPTIONS = {"seed", "device", "threads", "batch_size"}  # of a fit, but used without one as well
 
 Rows = dict[str, tuple[str, str]]
 # Title of a part of the table, and its rows: score, label, format.
@@ -132,24 +132,26 @@ def compare(
     typed = given()
     check_options(runs, training, into, typed)
     if out is not None:
-        prepare_out(out, drawing)
+        if drawing:
+            require_matplotlib(", or give --no-figures")
+        make_folder(out)
     torch.set_num_threads(train.threads)
-    console, told = Console(highlight=False), Console(highlight=False, stderr=True)
+    console, console_err = Console(highlight=False), Console(highlight=False, stderr=True)
     check_same_target(runs)
     folders = list(runs)
     if training:
         guides = (model.guide,) if "guide" in typed else own_guides()
-        folders += train_grid(Config(data, model, train), guides, into or Path("runs/compare"), told, quiet)
+        folders += train_grid(Config(data, model, train), guides, into or Path("runs/compare"), console_err, quiet)
         check_same_target(folders)
     config, spec = read_config(folders[0])
     chosen = select_documents(config.data, data, typed, split, spec)
     documents, about = chosen.with_targets(), {"data": chosen.options.data, "split": chosen.split}
     for note in fitted_elsewhere(folders):
-        told.print(f"note: {note}", soft_wrap=True, markup=False)
+        console_err.print(f"note: {note}", soft_wrap=True, markup=False)
     compared = []
     for number, (name, folder) in enumerate(zip(short_names(folders), folders, strict=True), 1):
         if not quiet:
-            told.print(f"comparing {number} of {len(folders)}: {folder}", soft_wrap=True, markup=False)
+            console_err.print(f"comparing {number} of {len(folders)}: {folder}", soft_wrap=True, markup=False)
         compared.append(compare_run(name, folder, documents, how, train.device, train.batch_size, train.seed))
     unit = task_of(spec).loss_unit
     console.print(
@@ -162,7 +164,7 @@ def compare(
         if drawing:
             drawn = draw(out, compared, unit)
             if "training" not in drawn:
-                told.print("note: these runs did not record the ELBO of their epochs; no figure of training")
+                console_err.print("note: these runs did not record the ELBO of their epochs; no figure of training")
         console.print(f"\nwritten to {out}", soft_wrap=True, markup=False)
 
 
@@ -180,30 +182,14 @@ def check_options(runs: Sequence[Path], training: bool, into: Path | None, typed
     if training and "tau" in typed:
         raise ConfigError("--tau: --train fits both objectives, tau = 1 and tau = 0; leave it out")
     if not training:
-        for name in sorted(typed & ({f.name for kind in (ModelOptions, TrainOptions) for f in fields(kind)} - FREE)):
+        of_fits = {item.name for kind in (ModelOptions, TrainOptions) for item in fields(kind)} - EVALUATION_OPTIONS
+        for name in sorted(typed & of_fits):
             raise ConfigError(f"--{name.replace('_', '-')}: is for fitting; give --train as well, or leave it out")
         if into is not None:
             raise ConfigError("--into: is where --train fits; give --train as well, or leave it out")
 
 
-def prepare_out(out: Path, drawing: bool) -> None:
-    """Make the folder for the results, and sure that it can be written to.
-
-    Raises:
-        ConfigError: it cannot, or figures cannot be drawn.
-    """
-    if drawing:
-        require_matplotlib()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".probe"
-        write_bytes(probe, b"")
-        probe.unlink()
-    except OSError as problem:
-        raise ConfigError(f"--out {out}: cannot be written to ({problem.strerror}); name another folder") from None
-
-
-def train_grid(config: Config, guides: Sequence[str], into: Path, told: Console, quiet: bool) -> list[Path]:
+def train_grid(config: Config, guides: Sequence[str], into: Path, console_err: Console, quiet: bool) -> list[Path]:
     """Fit what is missing, with a bar for each; Ctrl-C or a polite kill keeps what is done."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     configs = grid(config, guides)
@@ -213,14 +199,14 @@ def train_grid(config: Config, guides: Sequence[str], into: Path, told: Console,
         if bars:
             bars[-1].stop()
         if not quiet:
-            told.print(f"\nfitting {name} ({list(configs).index(name) + 1} of {len(configs)})", style="bold")
-        bars.append(Bar(told, quiet))
+            console_err.print(f"\nfitting {name} ({list(configs).index(name) + 1} of {len(configs)})", style="bold")
+        bars.append(Bar(console_err, quiet))
         return bars[-1].__enter__()
 
     try:
         return fit_grid(configs, into, progress)
     except KeyboardInterrupt:
-        told.print("\nInterrupted. The same command goes on from here.", markup=False)
+        console_err.print("\nInterrupted. The same command goes on from here.", markup=False)
         raise
     finally:
         if bars:
@@ -295,10 +281,8 @@ def write(out: Path, runs: Sequence[Compared], about: dict[str, Any]) -> None:
 
 def draw(out: Path, runs: Sequence[Compared], unit: str) -> list[str]:
     """Every figure as a bitmap and as vectors; their names."""
-    made = figures(runs, unit)
-    for name, figure in made.items():
+    drawn = figures(runs, unit)
+    for name, figure in drawn.items():
         for kind in ("png", "pdf"):
-            content = io.BytesIO()
-            figure.savefig(content, format=kind, dpi=150)
-            write_bytes(out / f"{name}.{kind}", content.getvalue())
-    return list(made)
+            save_figure(figure, out / f"{name}.{kind}")
+    return list(drawn)

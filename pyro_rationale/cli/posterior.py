@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from pyro_rationale.cli.common import Command
+from pyro_rationale.cli.common import Command, make_folder
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
-from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.errors import RunError
+from pyro_rationale.evaluation.evaluate import evaluate_predictions
 from pyro_rationale.fitted import EPOCHS, METRICS, FittedModel
-from pyro_rationale.inference.objectives.report import objective_report
 from pyro_rationale.inference.posterior.psis import TRUSTED
 from pyro_rationale.optional import optional
 from pyro_rationale.options import device_option, given, options_from, run_option, split_option
@@ -31,7 +31,7 @@ from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
 from pyro_rationale.prediction.predictor import Prediction, PredictOptions, predict
 from pyro_rationale.reporting.plots import posterior_figures, save_figure
-from pyro_rationale.storage import read_json, remove_leftovers, write_bytes
+from pyro_rationale.storage import read_json, remove_leftovers
 from pyro_rationale.training.history import read_history
 
 FILE, REPORT, FOLDER = "posterior.nc", "report.html", "inspect"
@@ -136,20 +136,6 @@ def check_extras(report: bool) -> None:
         optional("jinja2", "the report (or give --no-report) needs")
 
 
-def make_folder(results: Path) -> None:
-    """The folder for the results.
-
-    Raises:
-        ConfigError: it cannot be made, or written to.
-    """
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        write_bytes(results / ".probe", b"")
-        (results / ".probe").unlink()
-    except OSError as problem:
-        raise ConfigError(f"--out {results}: cannot be written to ({problem.strerror}); name another folder") from None
-
-
 # The work.
 
 
@@ -186,7 +172,6 @@ def write_page(
     """The report of the stored draws."""
     from pyro_rationale.reporting.html import build_report, write_report
 
-    documents = [prediction.document for prediction in predictions]
     report = build_report(
         predictions,
         options,
@@ -194,7 +179,7 @@ def write_page(
         fitted.spec,
         fitted.name,
         data=data,
-        metrics=objective_report(fitted, documents, seed=options.seed),
+        metrics=evaluate_predictions(predictions, fitted.spec, fitted, options.seed),
         history=read_history(folder / EPOCHS) if (folder / EPOCHS).is_file() else (),
         stored=read_json(folder / METRICS) if (folder / METRICS).is_file() else None,
         draws=groups,

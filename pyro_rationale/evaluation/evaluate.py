@@ -16,9 +16,19 @@ from pyro_rationale.prediction.predictor import DecodeOptions, draw_all, without
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
 
 if TYPE_CHECKING:
+    from pyro_rationale.data.corpus import TargetSpec
     from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.prediction.predictor import Prediction
 
-__all__ = ["Evaluation", "compute", "evaluate", "evaluate_average", "evaluate_documents", "targets_of"]
+__all__ = [
+    "Evaluation",
+    "compute",
+    "evaluate",
+    "evaluate_average",
+    "evaluate_documents",
+    "evaluate_predictions",
+    "targets_of",
+]
 
 
 @dataclass(frozen=True)
@@ -150,3 +160,28 @@ def evaluate_average(
     masks = [mask for draw in draws for mask in draw]
     drawn = compute(MetricInputs([*documents] * samples, fitted.spec, masks)).metrics
     return drawn | compute(MetricInputs(documents, fitted.spec, values=np.asarray(values))).metrics
+
+
+def evaluate_predictions(
+    predictions: Sequence[Prediction], spec: TargetSpec, fitted: FittedModel | None = None, seed: int = 0
+) -> Metrics:
+    """Metrics of predictions that were made already, with the coverage of their intervals.
+
+    Args:
+        predictions: of documents with targets (NaN where unknown), and gold rationales if there are any.
+        spec: what is predicted.
+        fitted: the model, if the terms of its objective are to be added.
+        seed: of draws for these terms.
+    """
+    intervals = [prediction.interval for prediction in predictions if prediction.interval is not None]
+    inputs = MetricInputs(
+        [prediction.document for prediction in predictions],
+        spec,
+        [prediction.kept for prediction in predictions],
+        values=np.array([prediction.expected for prediction in predictions]) if predictions else None,
+        scores=[np.array(prediction.inclusion) for prediction in predictions] if predictions else None,
+        intervals=np.array(intervals, dtype=float) if intervals and len(intervals) == len(predictions) else None,
+        fitted=fitted if predictions else None,
+        seed=seed,
+    )
+    return compute(inputs).metrics

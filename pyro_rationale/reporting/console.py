@@ -88,6 +88,14 @@ def label_of(name: str) -> str:
     return metric.label if metric is not None and metric.label else name
 
 
+def shown_metrics(metrics: Mapping[str, Any]) -> list[str]:
+    """Names of those metrics that tables show: registered ones that have a label, then unregistered ones."""
+    registered = every_metric()
+    known = [metric.name for metric in registered if metric.label and metric.name in metrics]
+    hidden = {metric.name for metric in registered} | {"aspects"}
+    return [*known, *(name for name in metrics if name not in hidden)]
+
+
 def format_value(name: str, value: Any) -> str:
     """A metric as people read it: shares as percentages, other numbers to a few digits."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -124,10 +132,7 @@ def metrics_table(
         table.add_column()
     for aspect in aspects:
         table.add_column(aspect, justify="right")
-    registered = every_metric()
-    known = [metric.name for metric in registered if metric.label and metric.name in metrics]
-    hidden = {metric.name for metric in registered} | {"aspects"}
-    for name in [*known, *(name for name in metrics if name not in hidden)]:
+    for name in shown_metrics(metrics):
         cells = [format_value(name, values.get(name)) if name in values else "" for values in aspects.values()]
         if intervals is not None:
             cells.insert(0, format_interval(name, intervals[name]) if name in intervals else "")

@@ -20,14 +20,13 @@ from hypothesis import strategies as st
 
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.evaluation.evaluate import evaluate_documents
+from pyro_rationale.evaluation.evaluate import evaluate_documents, evaluate_predictions
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import open_groups
 from pyro_rationale.prediction.predictor import PredictOptions
 from pyro_rationale.prediction.predictor import predict as predict_all
 from pyro_rationale.reporting.html import ReportContext, build_report, render, write_report
-from pyro_rationale.reporting.html.build import measure
 from pyro_rationale.reporting.html.charts import (
     events,
     prediction_charts,
@@ -306,17 +305,21 @@ def test_a_report_of_a_run_says_what_evaluate_says(tmp_path: Path) -> None:
 
     def report() -> ReportContext:
         with open_groups(tmp_path / "posterior.nc") as draws:
+            predictions = list(predict_all(fitted, documents, options))
             return build_report(
-                list(predict_all(fitted, documents, options)), options, fitted.config, fitted.spec, fitted.name,
+                predictions, options, fitted.config, fitted.spec, fitted.name,
+                metrics=evaluate_predictions(predictions, fitted.spec, fitted),
                 history=read_history(whole(guide="chain") / "epochs.jsonl"), stored=stored, draws=draws,
             )  # fmt: skip
 
     found = report()
-    measured = measure(found.documents, fitted.spec)
+    measured = evaluate_predictions(found.documents, fitted.spec)
     assert 0.0 <= measured.pop("covered") <= 1.0
     assert measured == pytest.approx(evaluate_documents(fitted, documents), abs=1e-5)
     labels = {tile.label for tile in found.tiles}
-    assert {"squared error", "words kept", "nothing kept", "precision", "opinion recall"} <= labels
+    assert {"squared error", "words kept", "nothing kept", "precision", "opinion recall", "ELBO"} <= labels
+    assert [label for label, _ in found.metrics].count("IOU F1 (ERASER)") == 1
+    assert len(found.metrics) > len(found.tiles)
     assert [len(section.charts) for section in found.sections] == [4, 2, 2]
     write_report(tmp_path / "report.html", found)
     page = parse((tmp_path / "report.html").read_text(encoding="utf-8"))
@@ -364,16 +367,17 @@ def test_reliability_is_of_all_words_with_gold() -> None:
 
 def test_errors_are_of_what_was_expected_and_not_of_what_is_shown() -> None:
     shown = read("good beer")
-    assert measure([shown], RATING)["mse"] == pytest.approx((3.0 - 2.5) ** 2)
-    assert measure([replace(shown, values=(5.0,), expected=(6.0,))], RATING)["mse"] == pytest.approx((3.0 - 6.0) ** 2)
+    assert evaluate_predictions([shown], RATING)["mse"] == pytest.approx((3.0 - 2.5) ** 2)
+    clipped = replace(shown, values=(5.0,), expected=(6.0,))
+    assert evaluate_predictions([clipped], RATING)["mse"] == pytest.approx((3.0 - 6.0) ** 2)
 
 
 def test_intervals_are_counted() -> None:
     inside = read("good beer")
     outside = replace(inside, interval=((4.0, 5.0),))
     unrated = replace(inside, document=replace(inside.document, targets=(float("nan"),)))
-    assert measure([inside, outside, outside, unrated], RATING)["covered"] == pytest.approx(1 / 3)
-    assert "covered" not in measure([read("good beer", spec=BINARY)], BINARY)
+    assert evaluate_predictions([inside, outside, outside, unrated], RATING)["covered"] == pytest.approx(1 / 3)
+    assert "covered" not in evaluate_predictions([read("good beer", spec=BINARY)], BINARY)
 
 
 # In a browser, where there is one.

@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pyro_rationale import __version__
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.evaluation.evaluate import compute
-from pyro_rationale.evaluation.metrics import (
-    MetricInputs,
-    Metrics,
-)
-from pyro_rationale.reporting.console import format_value
+from pyro_rationale.reporting.console import format_value, label_of, shown_metrics
 from pyro_rationale.reporting.html.charts import (
     prediction_charts,
     prior_posterior_charts,
@@ -23,6 +16,7 @@ from pyro_rationale.reporting.html.charts import (
     training_charts,
 )
 from pyro_rationale.reporting.html.context import ReportContext, Section, Tile
+from pyro_rationale.reporting.html.payload import percent
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.tasks import task_of
 
@@ -46,13 +40,13 @@ def build_report(
     spec: TargetSpec,
     name: str,
     *,
+    metrics: Mapping[str, Any],
     data: str = "",
-    metrics: Mapping[str, Any] | None = None,
     history: Sequence[EpochRecord] = (),
     stored: Mapping[str, Any] | None = None,
     draws: DataTree | None = None,
 ) -> ReportContext:
-    """Measures the predictions and draws the charts.
+    """Gathers the records and draws the charts.
 
     Args:
         predictions: of the documents to list.
@@ -60,8 +54,8 @@ def build_report(
         config: of the run.
         spec: what is predicted.
         name: of the run.
+        metrics: of these predictions, by name.
         data: where the documents are from, for people; default: the corpus of the run.
-        metrics: more figures for the summary, such as the terms of the objective on these documents.
         history: of training; empty if it was not recorded.
         stored: `metrics.json` of the run, with its best epoch, noise floor and prior; empty for an unfinished run.
         draws: `posterior.nc`, opened; `None` leaves the comparison of prior and posterior out.
@@ -75,13 +69,13 @@ def build_report(
         ],
     }  # fmt: skip
     sections = (Section(id, title, tuple(found)) for (id, title), found in charts.items())
-    measured = measure(predictions, spec) | dict(metrics or {})
     return ReportContext(
         title=f"Rationales of {name}",
         spec=spec,
         documents=tuple(predictions),
         facts=facts_of(config, spec, name, data, history, stored),
-        tiles=tiles_of(measured, options.level, stored.get("noise_floor")),
+        tiles=tiles_of(metrics, options.level, stored.get("noise_floor")),
+        metrics=tuple((label_of(metric), _value(metric, metrics)) for metric in shown_metrics(metrics)),
         sections=tuple(section for section in sections if section.charts),
         rule=RULES[options.decode],
         level=options.level,
@@ -112,46 +106,38 @@ def facts_of(
     return tuple(facts)
 
 
-def measure(documents: Sequence[Prediction], spec: TargetSpec) -> Metrics:
-    """Metrics of the listed rationales, with `covered`: the share of true ratings inside their intervals."""
-    texts, masks = [read.document for read in documents], [read.kept for read in documents]
-    if not texts:
-        return compute(MetricInputs(texts, spec, masks)).metrics
-    ends = [read.interval for read in documents if read.interval is not None]
-    return compute(
-        MetricInputs(
-            texts,
-            spec,
-            masks,
-            values=np.array([read.expected for read in documents]),
-            scores=[np.array(read.inclusion) for read in documents],
-            intervals=np.array(ends, dtype=float) if len(ends) == len(texts) else None,
-        )
-    ).metrics
+# The metrics that people look for first: name, label and note.
+TILES = (
+    ("documents", "documents", ""),
+    ("accuracy", "accuracy", ""),
+    ("log_loss", "log loss", "nats per label"),
+    ("mse", "squared error", "{floor}"),
+    ("covered", "truth in interval", "{level} expected"),
+    ("selected", "words kept", ""),
+    ("span", "mean run", "kept words in a row"),
+    ("empty", "nothing kept", "share of documents"),
+    ("precision", "precision", "kept words that are gold"),
+    ("recall", "recall", "gold words that are kept"),
+    ("opinion_recall", "opinion recall", "rating words that are kept"),
+    ("elbo", "ELBO", "nats per document"),
+    ("expected_cost", "expected cost", "as in Lei et al. (2016)"),
+)
 
 
-def tiles_of(metrics: Mapping[str, Any], interval: float, noise_floor: float | None = None) -> tuple[Tile, ...]:
-    """The figures that people look for first; those that are not known are left out."""
+def tiles_of(metrics: Mapping[str, Any], level: float, noise_floor: float | None = None) -> tuple[Tile, ...]:
+    """The tiles of those metrics that are known.
+
+    Args:
+        metrics: by name.
+        level: probability of the intervals.
+        noise_floor: the least squared error possible, if it is known.
+    """
     floor = "" if noise_floor is None else f"{noise_floor:.4g} is the ratings' own noise"
-    labels = {
-        "documents": ("documents", ""),
-        "accuracy": ("accuracy", ""),
-        "log_loss": ("log loss", "nats per label"),
-        "mse": ("squared error", floor),
-        "covered": ("truth in interval", f"{100 * interval:.3g} % expected"),
-        "selected": ("words kept", ""),
-        "span": ("mean run", "kept words in a row"),
-        "empty": ("nothing kept", "share of documents"),
-        "precision": ("precision", "kept words that are gold"),
-        "recall": ("recall", "gold words that are kept"),
-        "opinion_recall": ("opinion recall", "rating words that are kept"),
-        "elbo": ("ELBO", "nats per document"),
-        "expected_cost": ("expected cost", "as in Lei et al. (2016)"),
-    }
-    shares = {"covered"}
-    found = []
-    for name, (label, note) in labels.items():
-        if name in metrics:
-            value = f"{100 * metrics[name]:.1f} %" if name in shares else format_value(name, metrics[name])
-            found.append(Tile(label, value.replace("-", "\N{MINUS SIGN}"), note))
-    return tuple(found)
+    words = {"floor": floor, "level": percent(level)}
+    return tuple(
+        Tile(label, _value(name, metrics), note.format(**words)) for name, label, note in TILES if name in metrics
+    )
+
+
+def _value(name: str, metrics: Mapping[str, Any]) -> str:
+    return format_value(name, metrics[name]).replace("-", "\N{MINUS SIGN}")

@@ -13,6 +13,7 @@ import numpy as np
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.evaluation.calibration import Curve, Words, calibration_metrics
 from pyro_rationale.reporting.html.context import Chart
+from pyro_rationale.reporting.html.payload import percent
 from pyro_rationale.reporting.plots.calibration import plot_reliability
 from pyro_rationale.reporting.plots.posterior import (
     Histogram,
@@ -92,14 +93,14 @@ def prior_posterior_charts(
     )
     names = ["Prior in use", "Prior asked for"] if moved else ["Prior"]
     notes = tuple(
-        f"{name}: {_percent(each['rate'])} of the words, in runs of {each['span']:.3g}."
+        f"{name}: {percent(each['rate'])} of the words, in runs of {each['span']:.3g}."
         for name, each in zip(names, (prior, requested), strict=False)
         if each is not None
     )
     line = requested if moved and requested is not None else {"rate": math.nan, "span": math.nan}
     rates = rate_histogram(draws.rates, draws.prior_rates)
     drawing = draw_svg(lambda axes: plot_rates(axes, draws.rates, draws.prior_rates, line["rate"]), "kept")
-    lows = [_percent(low) for low in rates.edges[:-1]]
+    lows = [percent(low) for low in rates.edges[:-1]]
     yield _histogram_chart("kept", "Share of words kept", rates, drawing, notes, "words kept, from", lows)
     runs = span_histogram(draws.runs, draws.prior_runs)
     drawing = draw_svg(lambda axes: plot_spans(axes, draws.runs, draws.prior_runs, line["span"]), "span")
@@ -113,7 +114,7 @@ def _histogram_chart(
     if bins.open:
         lows[-1] += " and more"
         notes = (*notes, "The last bin also holds what lies above it.")
-    rows = tuple((low, _percent(a), _percent(b)) for low, a, b in zip(lows, bins.posterior, bins.prior, strict=True))
+    rows = tuple((low, percent(a), percent(b)) for low, a, b in zip(lows, bins.posterior, bins.prior, strict=True))
     means = [_plain(mean) for mean in bins.means]
     description = f"{title}: mean {means[0]} a posteriori, {means[1]} a priori."
     return Chart(f"chart-{id}", title, description, drawing, notes, (header, "posterior", "prior"), rows)
@@ -163,7 +164,7 @@ def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:
             ("Expected calibration error, with its 95 % interval:", *notes),
             ("gold", "mean probability", "share of gold", "words"),
             tuple(
-                (name, _percent(said), _percent(seen), f"{int(count):,}")
+                (name, percent(said), percent(seen), f"{int(count):,}")
                 for name, curve in curves.items()
                 for said, seen, count in zip(curve.said, curve.seen, curve.count, strict=True)
             ),
@@ -188,8 +189,3 @@ def words_of(
 def _plain(value: float) -> str:
     """Three digits, and a proper minus sign."""
     return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
-
-
-def _percent(value: float) -> str:
-    """A share with three digits, and a proper minus sign."""
-    return f"{100 * value:.3g} %".replace("-", "\N{MINUS SIGN}")

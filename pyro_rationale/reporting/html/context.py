@@ -62,6 +62,7 @@ class ReportContext:
         documents: predictions to list, in their order.
         facts: label and value of where the numbers come from.
         tiles: the summary.
+        metrics: label and value of every metric.
         sections: of charts.
         rule: how the underlined rationale was chosen.
         level: probability of the intervals.
@@ -73,6 +74,7 @@ class ReportContext:
     documents: tuple[Prediction, ...]
     facts: tuple[tuple[str, str], ...] = ()
     tiles: tuple[Tile, ...] = ()
+    metrics: tuple[tuple[str, str], ...] = ()
     sections: tuple[Section, ...] = ()
     rule: str = "the most probable rationale"
     level: float = 0.9

@@ -35,6 +35,11 @@ def clean(text: str) -> str:
     return _UNPAIRED.sub("\ufffd", harmless(text))
 
 
+def percent(share: float) -> str:
+    """A share with three digits and a proper minus sign: `90 %`."""
+    return f"{100 * share:.3g} %".replace("-", "\N{MINUS SIGN}")
+
+
 def pack(read: Prediction) -> dict[str, Any]:
     """What the script needs of a document, under one-letter names.
 

@@ -16,7 +16,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from pyro_rationale.reporting.html.context import ReportContext
-from pyro_rationale.reporting.html.payload import clean, pack, pieces, prediction_lines, rationale_text
+from pyro_rationale.reporting.html.payload import clean, pack, percent, pieces, prediction_lines, rationale_text
 from pyro_rationale.reporting.plots.svg import HEIGHT, WIDTH
 from pyro_rationale.storage import write_bytes
 from pyro_rationale.tasks import task_of
@@ -62,11 +62,6 @@ def render(context: ReportContext) -> str:
         policy=f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
         "base-uri 'none'; form-action 'none'",
     )
-
-
-def percent(share: float) -> str:
-    """`90 %`."""
-    return f"{100 * share:.3g} %"
 
 
 def _fitting(documents: Sequence[Prediction]) -> list[dict[str, Any]]:
