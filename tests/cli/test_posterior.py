@@ -105,7 +105,7 @@ def test_a_missing_extra_is_said_before_the_work(
 
 def test_documents_are_those_inspected(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        run_command(inspect, ["--help"])
+        run_command(inspect, ["--help-all"])
     text = capfd.readouterr().out
     assert text.count("--documents ") == 1
     assert "documents to inspect" in text
