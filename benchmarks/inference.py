@@ -30,7 +30,7 @@ from timing import machine, settle, write
 
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.batching import BucketedBatches
-from pyro_rationale.data.corpora.synthetic import planted_reviews
+from pyro_rationale.data.corpora.synthetic import make_reviews
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.document import make_document
 from pyro_rationale.data.options import DataOptions
@@ -54,7 +54,7 @@ BAR_TEXTS, BAR_START = 1000.0, 4.0  # texts of 150 words per second on 2 cores; 
 def make_texts(count: int, words: int) -> list[Document]:
     """Planted reviews, put together and cut to so many words, unlike those that runs are fitted on."""
     options = DataOptions(split_seed=1)
-    reviews = planted_reviews(options, "inference", range(count * (1 + words // 60)), ("appearance",))
+    reviews = make_reviews(options, "inference", range(count * (1 + words // 60)), ("appearance",))
     made = []
     for number in range(count):
         text = " ".join(next(reviews).text for _ in range(1 + words // 60))

@@ -14,6 +14,7 @@ from pyro_rationale.cli.common import Command
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import override, select_documents
+from pyro_rationale.data.tokenizers import Tokenizer
 from pyro_rationale.data.tokenizers.words import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.evaluate import evaluate as evaluate_metrics
@@ -70,7 +71,8 @@ def evaluate(
     """
     check_writable("--json", json_path)
     fitted = FittedModel.load(folder, device)
-    words = None if lexicon is None else read_lexicon(lexicon, override(fitted.config.data, flags, given()).cache)
+    cache = override(fitted.config.data, flags, given()).cache
+    words = None if lexicon is None else read_lexicon(lexicon, cache, fitted.tokenizer)
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec)
     corpus, documents = chosen.corpus, chosen.documents
     judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
@@ -122,7 +124,7 @@ def judge_of(
     return other
 
 
-def read_lexicon(name: str, cache: str | None = None) -> Container[str]:
+def read_lexicon(name: str, cache: str | None = None, tokenizer: Tokenizer = tokenize) -> Container[str]:
     """Words of the VADER lexicon, or of a file: what stands before the first tab of each line.
 
     Raises:
@@ -136,7 +138,7 @@ def read_lexicon(name: str, cache: str | None = None) -> Container[str]:
         lines = Path(name).expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"--lexicon {name}: cannot be read ({error}); give vader, or a UTF-8 file") from None
-    entries = (tokenize(line.split("\t")[0])[0] for line in lines)
+    entries = (tokenizer(line.split("\t")[0])[0] for line in lines)
     words = frozenset(entry[0] for entry in entries if len(entry) == 1)
     if not words:
         raise DataError(f"--lexicon {name}: no word in it; expected a word per line")

@@ -26,7 +26,7 @@ from pyro_rationale.reporting.console import corpus_progress
 @click.command(cls=Command)
 @options_from(DataOptions)
 def prepare(options: DataOptions) -> None:
-    """Make the Arrow files of a table or of planted reviews in --cache, or check every byte of those that are there."""
+    """Make the Arrow files of a table or of synthetic reviews in --cache, or check every byte of those that are there."""
     if options.cache is None:
         raise ConfigError("--cache: name the folder that the Arrow files shall be in")
     started = time.monotonic()
@@ -38,7 +38,7 @@ def prepare(options: DataOptions) -> None:
     for name in ("train", "dev", "test"):
         documents = getattr(corpus, name)
         if not isinstance(documents, ArrowDocuments):
-            raise ConfigError(f"--data {options.data}: only tables and planted reviews are kept as Arrow files")
+            raise ConfigError(f"--data {options.data}: only tables and synthetic reviews are kept as Arrow files")
         try:
             documents.file.check()
         except Damaged as problem:

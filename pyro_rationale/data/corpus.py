@@ -61,7 +61,7 @@ class Corpus:
         dev: documents to choose an epoch by.
         test: documents to measure on.
         noise_floor: the smallest possible expected squared error, in the user's units squared, where it is
-            known by construction (planted reviews); else `None`.
+            known by construction (synthetic reviews); else `None`.
         leaks: copies that were found when it was loaded; `None` for documents that were never searched for copies.
         tokenizer: splits further texts as the documents were split.
     """

@@ -34,7 +34,7 @@ class DataOptions:
     aspect: str | None = option(None, "synthetic, beer and r2a: the rated aspect, by name or number (r2a: its task)")
     max_words: int = option(256, "cut texts after this many words", least=1, expected="at least 1")
     tokenizer: str = option("words", "how texts are split into words", choices=TOKENIZERS)
-    split_seed: int = option(0, "seed of the split, and of the planted reviews")
+    split_seed: int = option(0, "seed of the split, and of the synthetic reviews")
     documents: int = option(10000, "synthetic: training documents (dev and test: a quarter each, 10,000 at most)",
                             least=4, expected="at least 4", common=True)
     correlation: float = option(0.0, "synthetic: correlation of the aspects' latent ratings, 0 to 1", least=0, most=1,
@@ -43,8 +43,8 @@ class DataOptions:
                           expected="a standard deviation of 0 or more")
     cache: str | None = option(
         None,
-        "folder for fetched sources (default: the user's cache folder); tables and planted reviews are kept there as "
-        "Arrow files and read from disk",
+        "folder for fetched sources (default: the user's cache folder); tables and synthetic reviews are kept there "
+        "as Arrow files and read from disk",
     )
     workers: int = option(1, "--cache: processes that cut texts into words", least=1, expected="at least 1")
 

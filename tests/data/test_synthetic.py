@@ -13,7 +13,7 @@ from scipy import stats
 
 from pyro_rationale.data import DataOptions, Document, load_corpus
 from pyro_rationale.data.corpora import _synthetic_grammar as grammar
-from pyro_rationale.data.corpora.synthetic import ASPECTS, LONGEST, SHORTEST, VALENCE, planted_review
+from pyro_rationale.data.corpora.synthetic import ASPECTS, LONGEST, SHORTEST, VALENCE, make_review
 from pyro_rationale.data.tokenizers.words import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 
@@ -144,7 +144,7 @@ def test_more_documents_only_add() -> None:
 
 def test_the_texts_of_the_first_release() -> None:
     """Runs are compared by seed, so the same seed must give the same texts under every version of Python."""
-    review = planted_review(DataOptions(), "planted test 0")
+    review = make_review(DataOptions(), "planted test 0")
     assert review.text.startswith(FIRST_WORDS)
     assert review.targets[0] == pytest.approx(FIRST_RATING, abs=1e-9)
 

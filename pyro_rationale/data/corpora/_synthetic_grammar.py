@@ -1,4 +1,4 @@
-"""Words and sentence patterns of the planted reviews (see `pyro_rationale.data.corpora.synthetic`).
+"""Words and sentence patterns of the synthetic reviews (see `pyro_rationale.data.corpora.synthetic`).
 
 Patterns are space-separated words with slots: `{n}` a noun of the topic, `{o}` an opinion word, `{m}` a neutral
 adverb, `{t}` a neutral tail, `{p}` a person. Every topic uses the same patterns and the same opinion words: only

@@ -1,7 +1,7 @@
 """Sentences with mean human ratings, and a lexicon of opinion words (Hutto and Gilbert, ICWSM 2014).
 
-They stand in the source distribution of `vaderSentiment` and in no wheel, so pip fetches that archive into a cache
-folder; its contents are read from the archive itself.
+Only the source distribution of `vaderSentiment` has them, so pip fetches that archive into a cache folder; its contents
+are read from the archive itself.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def fetch(cache: str | None = None) -> Path:
 
 
 def _download(folder: Path, final: Path) -> Path:
-    """Let pip fetch the archive into `folder`: it knows the user's registry, proxy and certificates."""
+    """Let pip, which knows the user's registry, proxy and certificates, fetch the archive into `folder`."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"vaderSentiment=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
@@ -100,7 +100,7 @@ def _download(folder: Path, final: Path) -> Path:
 
 
 def _last_line(text: str) -> str:
-    """The line of pip's complaint that says what is wrong."""
+    """The line of pip's messages that names the error."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "ERROR" in line or "No module named pip" in line]
     return (errors or lines or ["no reason given"])[-1][:120]

@@ -1,6 +1,6 @@
-"""The beer reviews of the paper, in its own files, for those who have them: `--data beer:FOLDER --aspect aroma`.
+"""The beer reviews of the paper, in its own file format: `--data beer:FOLDER --aspect aroma`.
 
-BeerAdvocate withdrew the corpus; nothing of it is shipped or fetched. Source of the formats: the files that Lei,
+BeerAdvocate withdrew the corpus; it is neither shipped nor fetched. Source of the formats: the files that Lei,
 Barzilay and Jaakkola published with "Rationalizing Neural Predictions" (EMNLP 2016).
 """
 
@@ -57,7 +57,7 @@ def load_beer(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
 
 
 def aspect_number(aspect: str | None) -> int:
-    """The position of an aspect's rating: of its name (or number); `None` is the first.
+    """Index of an aspect's rating, given its name or number; `None` is the first.
 
     Raises:
         ConfigError: If there is no such aspect.

@@ -34,7 +34,7 @@ def load_eraser(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
 
     The text of an instance is its documents one after the other, in the order of `docids` and then of the evidences.
     Its query stands in front, with a bar behind it, unless all training instances ask the same. The gold rationale
-    is the union of all evidences; it never marks the query. No evidences means that nobody annotated the instance.
+    is the union of all evidences; it never marks the query. An instance without evidences counts as not annotated.
 
     Args:
         options: `data` (`eraser:FOLDER`), `dev_data`, `test_data` (other files of instances).
@@ -114,7 +114,7 @@ def _evidences(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _docids(value: Any, evidences: list[dict[str, Any]], name: str) -> list[str]:
-    """Documents of an instance in their order; one that names none is called like its document."""
+    """Documents of an instance in their order; an instance that names none has the name of its document."""
     if value is not None and not (isinstance(value, list) and all(isinstance(docid, str) for docid in value)):
         raise ValueError(f"'docids' is {shown(value)}, not a list of names")
     docids = [*(value or []), *(evidence["docid"] for evidence in evidences)]

@@ -1,4 +1,4 @@
-"""Planted reviews: texts made by a grammar, whose rationales and whose smallest possible error are known.
+"""Synthetic reviews, made by a grammar, whose rationales (planted) and whose smallest possible error are known.
 
 Each review speaks of four rated aspects and of some unrated things, one to a clause, in random order, with fillers
 in between. Opinion words are shared by all of them: only the noun tells what a clause is about. In one review an
@@ -6,11 +6,11 @@ aspect has one latent valence; its opinion words have grades around it, and
 
     rating = mean valence of the aspect's opinion words + Normal(0, noise).
 
-So nobody can predict a rating with an expected squared error below noise^2, and whoever reads just the opinion
-words of the aspect's clauses reaches it. The rationale (`gold`) is every word of those clauses, with the commas
-inside but without what stands between clauses; `opinion` marks the words that the rating was computed from.
-Position, length, punctuation, pattern, and any word taken alone, say next to nothing of the rating; how little is
-measured in `tests/data/test_synthetic.py`.
+No model can therefore predict a rating with an expected squared error below noise^2, and the opinion words of the
+aspect's clauses suffice to reach it. The rationale (`gold`) is every word of those clauses, with the commas inside but
+without the links between clauses; `opinion` marks the words that the rating was computed from. Position, length,
+punctuation, pattern, and any single word carry next to no information on the rating; how little is measured in
+`tests/data/test_synthetic.py`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _FILLERS_WITH_NOUN = tuple(tuple(pattern.split()) for pattern in grammar.FILLERS
 
 @dataclass(frozen=True)
 class _Clause:
-    """Words of one clause, what it is about (`None` = filler), and where its opinion words stand."""
+    """Words of one clause, its topic (`None` = filler), and the indices of its opinion words."""
 
     words: list[str]
     topic: str | None
@@ -70,12 +70,12 @@ class _Clause:
 
 
 def load_synthetic(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
-    """Make the corpus of planted reviews; the same options always give the same texts.
+    """Make the corpus of synthetic reviews; the same options always give the same texts.
 
     A document depends on the seed, its split and its number alone: more `documents` adds to the same list, and
     another `aspect` rates and marks the same texts. `aspect` is a name, a number from 0, or `all` (four targets,
-    gold being the union). Cutting texts below 150 words (`max_words`) takes away words that ratings were computed
-    from: no noise floor is claimed then.
+    gold being the union). Cutting texts below 150 words (`max_words`) removes words that ratings were computed
+    from: the corpus has no noise floor then.
 
     Args:
         options: uses `documents`, `split_seed`, `aspect`, `noise`, `correlation` and `max_words`.
@@ -86,7 +86,7 @@ def load_synthetic(options: DataOptions, spec: TargetSpec | None = None) -> Corp
         DataError: If `spec` predicts something else.
     """
     own = _spec(options, spec)
-    parts = (tuple(planted_reviews(options, name, range(size), own.names)) for name, size in sizes(options).items())
+    parts = (tuple(make_reviews(options, name, range(size), own.names)) for name, size in sizes(options).items())
     train, dev, test = parts
     return _corpus(options, own, train, dev, test)
 
@@ -99,7 +99,7 @@ def load_cached_synthetic(
     fields = ("documents", "split_seed", "noise", "correlation", "max_words")
     request = {name: getattr(options, name) for name in fields}
     request |= {"kind": "synthetic", "aspects": list(own.names)}
-    some = list(planted_reviews(options, "train", range(20), own.names))  # another grammar writes others
+    some = list(make_reviews(options, "train", range(20), own.names))  # another grammar makes others
     state = {"grammar": hashlib.blake2b(repr(some).encode(), digest_size=8).hexdigest()}
     splits = sizes(options)
 
@@ -122,7 +122,7 @@ def load_cached_synthetic(
 
 
 def _pack(options: DataOptions, aspects: Sequence[str], job: tuple[str, range]) -> Packed:
-    return pack(list(planted_reviews(options, *job, aspects)))
+    return pack(list(make_reviews(options, *job, aspects)))
 
 
 def _corpus(
@@ -154,15 +154,15 @@ def sizes(options: DataOptions) -> dict[str, int]:
     return {"train": options.documents, "dev": held_out, "test": held_out}
 
 
-def planted_reviews(
+def make_reviews(
     options: DataOptions, split: str, numbers: Iterable[int], aspects: Sequence[str]
 ) -> Iterator[Document]:
-    """The reviews of a split that have these numbers."""
-    return (planted_review(options, f"planted {split} {i}", aspects) for i in numbers)
+    """The reviews of a split with these numbers."""
+    return (make_review(options, f"planted {split} {i}", aspects) for i in numbers)
 
 
-def planted_review(options: DataOptions, name: str, aspects: Sequence[str] = ASPECTS[:1]) -> Document:
-    """One review, fixed by `options.split_seed` and its name, with ratings and gold words of `aspects`."""
+def make_review(options: DataOptions, name: str, aspects: Sequence[str] = ASPECTS[:1]) -> Document:
+    """The review that `options.split_seed` and its name determine, with ratings and gold words of `aspects`."""
     random = Random(f"{options.split_seed} {name}")
     latent = _latents(random, options.correlation)
     noise = {aspect: options.noise * _normal(random) for aspect in ASPECTS}
@@ -176,7 +176,7 @@ def planted_review(options: DataOptions, name: str, aspects: Sequence[str] = ASP
 
 
 def distractor(random: Random, opinion: bool = True) -> list[str]:
-    """Words of one sentence that says nothing of any rated aspect: an opinion on an unrated thing, or a filler."""
+    """Words of one sentence on no rated aspect: an opinion on an unrated thing, or a filler."""
     used: set[tuple[str, ...]] = set()
     if opinion:
         clause = _opinion_clause(random, _pick(random, tuple(grammar.UNRATED)), _TOP_GRADE * random.random(), used)
@@ -201,7 +201,7 @@ def _pick(random: Random, items: Sequence[Item]) -> Item:
 
 
 def _fresh(random: Random, patterns: Sequence[tuple[str, ...]], used: set[tuple[str, ...]]) -> tuple[str, ...]:
-    """A pattern that the review does not have yet, if one turns up in a few draws."""
+    """A pattern that the review does not have yet, if a few draws find one."""
     for _ in range(5):
         pattern = _pick(random, patterns)
         if pattern not in used:
@@ -295,7 +295,7 @@ def _document(
     targets: tuple[float, ...],
     max_words: int,
 ) -> Document:
-    """Write the clauses as text, and mark the words of `aspects` in it."""
+    """Write the clauses as text with the words of `aspects` marked."""
     tokens: list[str] = []
     gold: list[bool] = []
     opinion: list[bool] = []
@@ -310,7 +310,7 @@ def _document(
 
 
 def _written(tokens: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The tokens as a reader expects them, and the characters of each."""
+    """The tokens as running text, and the characters of each."""
     pieces: list[str] = []
     offsets: list[tuple[int, int]] = []
     position, opening = 0, True
@@ -327,7 +327,7 @@ def _written(tokens: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
 
 REGISTERED = CorpusLoader(
     load_synthetic,
-    "reviews of planted rationales, made by a grammar, whose smallest possible error is known",
+    "reviews made by a grammar, whose rationales and smallest possible error are known",
     options=("aspect", "documents", "correlation", "noise"),
     load_cached=load_cached_synthetic,
 )

@@ -28,8 +28,8 @@ Span = tuple[int, int]
 def load_yelp_hat(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     """Read the CSV files of a folder, or one file: a row per review and annotator.
 
-    Rows of the same text are one document, whose maps are theirs. It is read as running text: punctuation at the end
-    of a marked word is marked with it. The documents are split 80/10/10. The annotator's own answer
+    Rows of the same text are one document with several maps. It is read as running text: punctuation at the end of a
+    marked word is marked with it. The documents are split 80/10/10. The annotator's own answer
     (`Answer.Q1Answer`) is not used: the label is the review's.
 
     Args:

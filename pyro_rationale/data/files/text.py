@@ -133,7 +133,7 @@ class Faults:
         self.first = ""
 
     def parsed(self, rows: Iterable[tuple[str, Row]], parse: Callable[[str, Row], Parsed]) -> Iterator[Parsed]:
-        """What `parse(where, row)` makes of each row; rows of which it raises ValueError are faulty.
+        """Parse each row by `parse(where, row)`; rows for which it raises ValueError are faulty.
 
         Raises:
             DataError: A row is faulty, and rows may not be left out.

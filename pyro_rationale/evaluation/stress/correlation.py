@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pyro_rationale.data.corpora.synthetic import ASPECTS, planted_review
+from pyro_rationale.data.corpora.synthetic import ASPECTS, make_review
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.evaluation.stress.measures import agreement, skill
@@ -53,6 +53,6 @@ def other_aspects(options: DataOptions, documents: Sequence[Document]) -> list[n
     """Bool per word: in a clause of a rated aspect that is not the run's own. The texts do not depend on the aspect."""
     found = []
     for document in documents:
-        whole = planted_review(options, document.id, ASPECTS).gold
+        whole = make_review(options, document.id, ASPECTS).gold
         found.append(np.asarray(whole, dtype=bool) & ~np.asarray(document.gold, dtype=bool))
     return found
