@@ -187,6 +187,10 @@ class Bar(Callback):
         """Take the bar off the screen."""
         self.bar.stop()
 
+    def on_corpus_progress(self, source: str, done: int, total: int | None) -> None:
+        """Show how far the texts are cut into words."""
+        self.bar.update(self.task, completed=done, total=total, figures=f"cutting {source} into words")
+
     def on_fit_start(self, run: TrainingRun) -> None:
         """Say what is fitted: corpus, word vectors, and the prior in both languages."""
         from pyro_rationale.data.duplicates import summary

@@ -26,7 +26,7 @@ from pyro_rationale.reporting.console import corpus_progress
 @click.command(cls=Command)
 @options_from(DataOptions)
 def prepare(options: DataOptions) -> None:
-    """Make the Arrow files of a table or of synthetic reviews in --cache, or check every byte of those that are there."""
+    """Make the Arrow files of a table or of synthetic reviews in --cache, or check every byte of existing ones."""
     if options.cache is None:
         raise ConfigError("--cache: name the folder that the Arrow files shall be in")
     started = time.monotonic()

@@ -64,7 +64,12 @@ def prepare_run(
     device = group.device(pick_device(config.train.device))
     if config.train.precision == "bf16":
         check_bfloat16(device)
-    corpus = load_corpus(config.data) if corpus is None else corpus
+
+    def progress(source: str, done: int, total: int | None) -> None:
+        for callback in callbacks:
+            callback.on_corpus_progress(source, done, total)
+
+    corpus = load_corpus(config.data, progress=progress) if corpus is None else corpus
     options, spec = config.train, corpus.spec
     vocabulary = Vocabulary.build(corpus.train, config.model.min_count, config.model.vocabulary)
     vectors = load_vectors(config.model.vectors, vocabulary) if config.model.vectors else None

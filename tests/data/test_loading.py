@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import CORPORA, TOKENIZERS, Corpus, CorpusLoader, DataOptions, TargetSpec, load_corpus
 from pyro_rationale.data.loading import TABLE, loader_of
 from pyro_rationale.data.selection import override
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.training.callbacks import Callback
+from pyro_rationale.training.prepare import prepare_run
 
 
 @pytest.mark.parametrize("name", list(CORPORA))
@@ -92,6 +95,20 @@ def test_progress_is_told_of_every_chunk(tmp_path: Path, monkeypatch: pytest.Mon
         load_corpus(DataOptions(documents=40, cache=str(tmp_path)), progress=lambda *step: told.append(step))
     # 16, 16 and 8 documents to train on, 10 each for dev and test; the second time the file is there.
     assert told == [("synthetic", done, 60) for done in (16, 32, 40, 50, 60)]
+
+
+def test_a_fit_tells_its_callbacks_how_far_the_texts_are_cut(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    told: list[tuple[str, int, int | None]] = []
+
+    class Listener(Callback):
+        def on_corpus_progress(self, source: str, done: int, total: int | None) -> None:
+            told.append((source, done, total))
+
+    data = DataOptions(documents=40, cache=str(tmp_path / "cache"))
+    config = Config(data, ModelOptions(hidden=4, embedding=4), TrainOptions(steps=2, threads=1))
+    prepare_run(config, tmp_path / "run", callbacks=[Listener()])
+    assert told == [("synthetic", done, 60) for done in (40, 50, 60)]
 
 
 class Letters:

@@ -17,6 +17,9 @@ class Callback:
     of its own, and they must agree on that; `run.group.main` is true in the process that prints and writes.
     """
 
+    def on_corpus_progress(self, source: str, done: int, total: int | None) -> None:
+        """`done` texts of `source`, of `total` if that is known, have been cut into words for `--cache`."""
+
     def on_fit_start(self, run: TrainingRun) -> None:
         """Everything is built or resumed; training starts."""
 
