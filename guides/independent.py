@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from pyro_rationale.distributions import IndependentMask
+from pyro_rationale.distributions import IndependentMask, MaskDistribution
 from pyro_rationale.guides._base import RationaleGuide
 from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.nn import BiLSTM
@@ -16,7 +17,7 @@ from pyro_rationale.nn import BiLSTM
 class IndependentGuide(RationaleGuide):
     """Independent Bernoulli words given the text."""
 
-    family = IndependentMask
+    family: ClassVar[type[MaskDistribution]] = IndependentMask
     default_estimator = "sum-and-sample"
 
     def __init__(

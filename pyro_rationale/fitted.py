@@ -10,7 +10,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,13 @@ class FittedModel:
         self.model.eval()
         self.guide.eval()
         return self
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Random numbers from `seed` inside; torch's generators are as before outside."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            yield
 
     def documents(self, texts: str | Iterable[str | Document]) -> list[Document]:
         """Texts as the model reads them: cut into words, as many as in training. Documents stay as they are."""

@@ -17,17 +17,15 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.evaluate import evaluate_average, evaluate_documents
 from pyro_rationale.evaluation.metrics import Metrics
+from pyro_rationale.evaluation.objective_report import all_terms, in_precision, iwae_bound
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import CONFIG, EPOCHS, METRICS, FittedModel, read_config
 from pyro_rationale.guides import own_guides
 from pyro_rationale.inference.objectives.decomposition import (
     Setting,
     Terms,
-    all_terms,
     cost_from_objective,
     direct_cost,
-    in_precision,
-    iwae_bound,
     objective,
     residual,
 )

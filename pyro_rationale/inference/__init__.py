@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyro_rationale.inference.estimators import ESTIMATORS
     from pyro_rationale.inference.objectives.elbo import Estimate, MaskELBO
-    from pyro_rationale.inference.objectives.report import objective_report
     from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
 
 _EXPORTS = {
@@ -16,10 +15,9 @@ _EXPORTS = {
     "Estimate": "objectives.elbo",
     "MaskELBO": "objectives.elbo",
     "TemperedTraceGraph": "objectives.tracegraph",
-    "objective_report": "objectives.report",
 }
 
-__all__ = ["ESTIMATORS", "Estimate", "MaskELBO", "TemperedTraceGraph", "objective_report"]
+__all__ = ["ESTIMATORS", "Estimate", "MaskELBO", "TemperedTraceGraph"]
 
 
 def __getattr__(name: str) -> Any:

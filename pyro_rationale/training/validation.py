@@ -73,8 +73,7 @@ def validate(
     fitted.eval()
     sums = [0.0] * 6
     terms = []
-    with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
-        torch.manual_seed(group.rank)
+    with fitted.seeded(group.rank):
         for batch in group.shard(batches.ordered(batch_size)):
             batch = batch.to(fitted.device)
             q = fitted.guide.posterior(batch)

@@ -17,7 +17,6 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior, LinearChain, MaskDistribution
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import GUIDES
-from pyro_rationale.inference.objectives import decomposition as comparison
 from pyro_rationale.inference.objectives.decomposition import (
     Setting,
     Terms,
@@ -30,7 +29,6 @@ from pyro_rationale.inference.objectives.decomposition import (
 )
 from pyro_rationale.inference.terms import closed_terms
 from pyro_rationale.models import RationaleModel
-from pyro_rationale.training.validation import validate
 from tests.support.tiny import LENGTHS, SPECS, WORDS, Exact, exact, replicate, texts, tiny_guide, tiny_model
 
 EVERY = pytest.mark.parametrize("name", list(GUIDES))
@@ -225,55 +223,3 @@ def run(kind: str = "regression", name: str = "chain") -> tuple[FittedModel, lis
         targets = batch.targets[row].double().reshape(-1).tolist()
         documents.append(Document(str(row), " ".join(tokens), tokens, ((0, 1),) * length, tuple(targets)))
     return fitted, documents
-
-
-@EVERY
-def test_a_run_in_either_precision(name: str) -> None:
-    fitted, documents = run(name=name)
-    single = comparison.in_precision(fitted, torch.float32)
-    assert fitted.model.encoder.dtype == torch.float64  # the given one is left alone
-    assert single.model.encoder.dtype == torch.float32
-    assert single.model.kappa.dtype == single.model.prior_fields.dtype == torch.float64
-    assert comparison.in_precision(fitted, torch.float64) is fitted
-    for some, bar in ((fitted, 1e-10), (single, 1e-5)):
-        terms = comparison.all_terms(some, documents, 4)
-        assert terms.words.tolist() == sorted(LENGTHS)
-        assert residual(terms, Setting.of(some.model, 0.25)).worst <= bar
-
-
-def test_terms_of_a_run_do_not_depend_on_the_batches_of_exact_parts() -> None:
-    fitted, documents = run()
-    state = torch.get_rng_state()
-    one, three = (comparison.all_terms(fitted, documents, 2, batch_size=size) for size in (1, 3))
-    assert torch.equal(torch.get_rng_state(), state)
-    torch.testing.assert_close(one.kl, three.kl)
-    torch.testing.assert_close(one.kept, three.kept)
-
-
-@torch.no_grad()
-def test_the_iwae_bound_lies_between_the_elbo_and_the_evidence() -> None:
-    fitted, documents = run()
-    tables = exact(fitted.model, fitted.guide, texts())
-    elbo = sum(float(table.q.expect(table.log_likelihood) - table.q.kl(table.p)) for table in tables) / 3
-    evidence = sum(float(torch.logsumexp(t.p.log_probs + t.log_likelihood, 0)) for t in tables) / 3
-    few, many = (comparison.iwae_bound(fitted, documents, samples) for samples in (8, 4096))
-    assert elbo < few < evidence
-    assert many == pytest.approx(evidence, abs=0.02)
-
-
-@EVERY
-def test_figures_in_the_middle_of_training(name: str) -> None:
-    """By hand from the terms: sigma from these errors, the prior asked for."""
-    fitted, documents = run(name=name)
-    prior = ChainPrior(0.7, 1.1)
-    batches = comparison.BucketedBatches(documents, fitted.vocabulary, fitted.spec, 3)
-    found = validate(fitted, batches, prior)
-    terms = comparison.all_terms(fitted, documents, 1, batch_size=3)
-    variance = float(terms.error.sum() / terms.rated.sum())
-    fitted.model.load_state_dict({**fitted.model.state_dict(), "likelihood.sigma": torch.tensor(math.sqrt(variance))})
-    fitted.model.prior = prior
-    again = comparison.all_terms(fitted, documents, 1, batch_size=3)
-    assert found.elbo == pytest.approx(float(objective(again, 1.0, 1.0).mean()))
-    gain = 6.0 / (2.0 * 0.5**2)  # of before: what training uses
-    cost = terms.error + (0.7 * terms.kept + 1.1 * terms.changes) / gain
-    assert found.expected_cost == pytest.approx(float(cost.mean()))

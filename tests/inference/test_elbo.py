@@ -18,10 +18,10 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.objective_report import objective_report, objective_terms
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import RationaleGuide, own_guides
-from pyro_rationale.inference import Estimate, MaskELBO, TemperedTraceGraph, objective_report
-from pyro_rationale.inference.objectives.report import batch_terms
+from pyro_rationale.inference import Estimate, MaskELBO, TemperedTraceGraph
 from pyro_rationale.inference.terms import expected_counts
 from pyro_rationale.models import RationaleModel
 from tests.support.oracle import Oracle, changes
@@ -257,7 +257,7 @@ def test_report_terms_of_a_batch(kind: str, name: str) -> None:
     """Every term against the table; the relaxed guide by its discrete masks, whatever it trains on."""
     run, batch = fitted(kind, name), texts(kind=kind, padding=2)
     assert batch.targets is not None
-    found = batch_terms(run, replicate(batch, COPIES // 8), samples=8)
+    found = objective_terms(run, replicate(batch, COPIES // 8), samples=8)
     terms = {key: value.unflatten(0, (-1, 3)) for key, value in found.items()}
     documents = exact(run.model, run.guide, texts(kind=kind))
     expected = {
@@ -325,7 +325,7 @@ def test_the_reports_cost_is_the_objectives() -> None:
     batch = texts((5,))
     q = run.guide.posterior(batch)
     pyro.set_rng_seed(8)
-    terms = batch_terms(run, batch, samples=50)
+    terms = objective_terms(run, batch, samples=50)
     pyro.set_rng_seed(8)
     z = q.sample((50,))[:, 0]
     sigma, kappa = 0.5, 4.0

@@ -18,9 +18,10 @@ from click.testing import CliRunner
 from pyro_rationale.__main__ import load
 from pyro_rationale.data import DataOptions, load_corpus
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.objective_report import all_terms
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.inference.objectives.decomposition import Setting, all_terms, residual
+from pyro_rationale.inference.objectives.decomposition import Setting, residual
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
 from tests.support.small_fit import small, table
 from tests.tasks.test_likelihood import check_contract

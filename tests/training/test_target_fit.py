@@ -16,9 +16,9 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.evaluation.evaluate import evaluate_documents
+from pyro_rationale.evaluation.objective_report import objective_report
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import GUIDES
-from pyro_rationale.inference import objective_report
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, decode_all, predict
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.validation import score_modes

@@ -6,7 +6,7 @@ from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, Metric
 
 
 def _compute(inputs: MetricInputs) -> dict[str, float]:
-    from pyro_rationale.inference.objectives.report import objective_report
+    from pyro_rationale.evaluation.objective_report import objective_report
 
     assert inputs.fitted is not None
     return objective_report(inputs.fitted, inputs.documents, batch_size=inputs.batch_size, seed=inputs.seed)

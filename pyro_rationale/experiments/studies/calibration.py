@@ -55,8 +55,7 @@ def marginals(
         seed: of the draws by which a recurrent guide estimates its marginals.
     """
     found: list[Any] = [None] * len(documents)
-    with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with fitted.seeded(seed):
         for batch in batches_of(fitted, documents):
             q = fitted.guide.posterior(batch, see_target=True) if see_target else fitted.guide.posterior(batch)
             mean = q.discrete().mean.double().clamp(0.0, 1.0).cpu().numpy()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
@@ -73,8 +72,7 @@ def study(
     fitted, documents = run_documents(folder, flags, split, device)
     documents, cut = shorten(documents[:number], words)
     weight = float(fitted.model.kappa) if kappa == "own" else 1.0
-    with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with fitted.seeded(seed):
         measured = measure(fitted, documents, samples, repeats, weight, batch_size)
     facts = {"run": str(folder), "documents": len(documents), "cut": cut, "words": words or None, "kappa": weight}
     facts |= {"tau": fitted.config.tau, "samples": samples, "repeats": repeats, "seed": seed}

@@ -107,8 +107,7 @@ def study(
     result: dict[str, Any] = {"run": str(folder), "kappa": kappa, "documents": number, "words": words or None}
     result |= {**effort, "seed": seed, "results": []}
     for method in methods:
-        with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with fitted.seeded(seed):
             ranks = ranks_by(fitted, texts, method, spent, kappa, batch_size)
         result["results"] += [assess(method, name, values, spent.draws) for name, values in ranks.items()]
     report(result)

@@ -107,7 +107,7 @@ class Estimator:
     penalties: ClassVar[tuple[str, ...]] = PENALTIES
     exact_penalties: ClassVar[bool] = True
     zero_tau: ClassVar[bool] = True
-    objective: ClassVar[Callable[[int, float], Any] | None] = None
+    objective: ClassVar[type[Any] | None] = None
 
     @classmethod
     def refusal(cls, family: type[MaskDistribution]) -> str | None:

@@ -1,4 +1,4 @@
-"""The ELBO beside the paper's expected cost: every term of DESIGN equation (3), and what the two sides differ by.
+"""The ELBO beside the paper's expected cost: every term of equation (3) of docs/mathematics.md, and their difference.
 
     objective(kappa, tau) = E_q[ kappa log p(y | x, z) + log p(z) ] + tau H(q)                                     (2)
     E_q[cost] = ( -objective(kappa, 1) + H(q) - log Z - kappa D/2 log(2 pi sigma^2) ) / gain                       (3)
@@ -23,26 +23,17 @@ and each set of draws, and its residual is rounding.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches
-from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import ChainPrior, LinearChain, MaskDistribution
 from pyro_rationale.distributions.scan.scan import bernoulli_kl
-from pyro_rationale.inference.posterior.evidence import iwae
 from pyro_rationale.models import RationaleModel
-
-if TYPE_CHECKING:
-    from pyro_rationale.fitted import FittedModel
 
 
 @dataclass(frozen=True)
@@ -230,52 +221,3 @@ def stepwise_kl(q: MaskDistribution, p: LinearChain) -> Tensor:
     off, on = bernoulli_kl(q.transitions, p.transitions).unbind(-1)
     before = F.pad(q.mean[..., :-1], (1, 0))
     return torch.where(q.word_mask, (1.0 - before) * off + before * on, 0.0).sum(-1)
-
-
-# A whole set of documents.
-
-
-def in_precision(fitted: FittedModel, dtype: torch.dtype) -> FittedModel:
-    """The run with networks that compute in `dtype`; the given one is left as it is."""
-    if fitted.model.encoder.dtype == dtype:
-        return fitted
-    model, guide = copy.deepcopy(fitted.model).to(dtype), copy.deepcopy(fitted.guide).to(dtype)
-    # Kappa and the prior are float64 whatever the networks are.
-    model.kappa, model.prior_fields = fitted.model.kappa.clone(), fitted.model.prior_fields.clone()
-    return replace(fitted, model=model, guide=guide)
-
-
-def all_terms(
-    fitted: FittedModel, documents: Sequence[Document], samples: int, batch_size: int = 64, seed: int = 0
-) -> Terms:
-    """Terms of all documents, from the shortest to the longest."""
-    parts = []
-    with _seeded(fitted, seed):
-        for batch in _batches(fitted, documents, batch_size):
-            parts.append(batch_terms(fitted.model, fitted.guide.posterior(batch), batch, samples))
-    return Terms.joined(parts)
-
-
-def iwae_bound(
-    fitted: FittedModel, documents: Sequence[Document], samples: int, batch_size: int = 64, seed: int = 0
-) -> float:
-    """Mean over documents of log 1/K sum_k w_k at kappa = 1, nats (Burda et al. 2016)."""
-    total = 0.0
-    with _seeded(fitted, seed):
-        for batch in _batches(fitted, documents, batch_size):
-            q = fitted.guide.posterior(batch)
-            total += float(iwae(fitted.model, q, batch, (samples,), kappa=1.0)[samples].mean.sum())
-    return total / len(documents)
-
-
-def _batches(fitted: FittedModel, documents: Sequence[Document], batch_size: int) -> Iterator[Batch]:
-    for batch in BucketedBatches(documents, fitted.vocabulary, fitted.spec, batch_size).ordered(batch_size):
-        yield batch.to(fitted.device)
-
-
-@contextmanager
-def _seeded(fitted: FittedModel, seed: int) -> Iterator[None]:
-    """Without gradients; torch's generators start from `seed` inside, and are as before outside."""
-    with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []), torch.no_grad():
-        torch.manual_seed(seed)
-        yield

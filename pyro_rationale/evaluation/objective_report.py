@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,14 +14,14 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.cache.dataset import taken, target_rows
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.inference.objectives.decomposition import Terms, batch_terms
+from pyro_rationale.inference.posterior.evidence import iwae
 from pyro_rationale.inference.terms import best_terms
-
-if TYPE_CHECKING:
-    from pyro_rationale.fitted import FittedModel
 
 
 @torch.no_grad()
-def batch_terms(fitted: FittedModel, batch: Batch, samples: int, see_target: bool = False) -> dict[str, Tensor]:
+def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target: bool = False) -> dict[str, Tensor]:
     """Terms of (2) and of the paper's cost, `(B,)` each.
 
     `log_likelihood` (kappa = 1), `kl`, `entropy` in nats; `cost` is E_q of equation (1) in the units of the scaled
@@ -77,14 +78,13 @@ def objective_report(
 def _mean_terms(
     fitted: FittedModel, batches: BucketedBatches, samples: int, seed: int, see_target: bool
 ) -> dict[str, float]:
-    """Means of `batch_terms` over documents, by the names of the report."""
+    """Means of `objective_terms` over documents, by the names of the report."""
     sums: dict[str, float] = {}
     count = 0
-    with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with fitted.seeded(seed):
         for batch in batches.ordered():
             count += len(batch)
-            for name, values in batch_terms(fitted, batch.to(fitted.device), samples, see_target).items():
+            for name, values in objective_terms(fitted, batch.to(fitted.device), samples, see_target).items():
                 sums[name] = sums.get(name, 0.0) + float(values.double().sum())
     means = {name: total / count for name, total in sums.items()}
     return {
@@ -93,3 +93,41 @@ def _mean_terms(
         "kl": means["kl"],
         "entropy": means["entropy"],
     }
+
+
+def in_precision(fitted: FittedModel, dtype: torch.dtype) -> FittedModel:
+    """The run with networks that compute in `dtype`; the given one is left as it is."""
+    if fitted.model.encoder.dtype == dtype:
+        return fitted
+    model, guide = copy.deepcopy(fitted.model).to(dtype), copy.deepcopy(fitted.guide).to(dtype)
+    # Kappa and the prior are float64 whatever the networks are.
+    model.kappa, model.prior_fields = fitted.model.kappa.clone(), fitted.model.prior_fields.clone()
+    return replace(fitted, model=model, guide=guide)
+
+
+def all_terms(
+    fitted: FittedModel, documents: Sequence[Document], samples: int, batch_size: int = 64, seed: int = 0
+) -> Terms:
+    """Terms of all documents, from the shortest to the longest."""
+    parts = []
+    with fitted.seeded(seed), torch.no_grad():
+        for batch in _batches(fitted, documents, batch_size):
+            parts.append(batch_terms(fitted.model, fitted.guide.posterior(batch), batch, samples))
+    return Terms.joined(parts)
+
+
+def iwae_bound(
+    fitted: FittedModel, documents: Sequence[Document], samples: int, batch_size: int = 64, seed: int = 0
+) -> float:
+    """Mean over documents of log 1/K sum_k w_k at kappa = 1, nats (Burda et al. 2016)."""
+    total = 0.0
+    with fitted.seeded(seed), torch.no_grad():
+        for batch in _batches(fitted, documents, batch_size):
+            q = fitted.guide.posterior(batch)
+            total += float(iwae(fitted.model, q, batch, (samples,), kappa=1.0)[samples].mean.sum())
+    return total / len(documents)
+
+
+def _batches(fitted: FittedModel, documents: Sequence[Document], batch_size: int) -> Iterator[Batch]:
+    for batch in BucketedBatches(documents, fitted.vocabulary, fitted.spec, batch_size).ordered(batch_size):
+        yield batch.to(fitted.device)
