@@ -17,7 +17,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import documents_of, select_documents
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.objective_comparison import check_same_target, short_names
-from pyro_rationale.evaluation.rate_curves import RATES, WAYS, Curve, own_point, trace, ways_of
+from pyro_rationale.evaluation.rate_curves import MASK_RULES, RATES, Curve, mask_rules_of, own_point, trace
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
@@ -41,7 +41,7 @@ WIDE = 140
               help="folder of a fitted run, drawn as curves; repeat it")
 @click.option("--per-rate", "singles", multiple=True, type=click.Path(path_type=Path),
               help="folder of a run that was fitted for one rate, drawn as a point; repeat it")
-@click.option("--way", "ways", multiple=True, type=click.Choice(WAYS),
+@click.option("--way", "ways", multiple=True, type=click.Choice(MASK_RULES),
               help="of marking; repeat it [default: all that a run has]")
 @click.option("--rates", default=",".join(f"{rate:g}" for rate in RATES), show_default=True,
               help="shares of words, with commas")
@@ -86,7 +86,7 @@ def curve(
     for marker, name in zip(markers, short_names(every), strict=True):
         marker.name = name
         for way in ways:
-            if way not in ways_of(marker) and marker in markers[: len(folders)]:
+            if way not in mask_rules_of(marker) and marker in markers[: len(folders)]:
                 raise ConfigError(
                     f"--way {way}: the recurrent guide of {name} has no closed form under another prior; "
                     "use --way threshold or top-k"
@@ -98,7 +98,7 @@ def curve(
     for marker in markers[: len(folders)]:
         asked = marker.fitted.config.model.rate
         curves += [
-            trace(marker, documents, way, shares, coupling, found_on) for way in ways or ways_of(marker)
+            trace(marker, documents, way, shares, coupling, found_on) for way in ways or mask_rules_of(marker)
         ]
         curves.append(own_point(marker, documents, asked))
     curves += [own_point(marker, documents, marker.fitted.config.model.rate) for marker in markers[len(folders):]]

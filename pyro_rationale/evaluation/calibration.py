@@ -1,9 +1,8 @@
-"""Are word marginals probabilities? Reliability curves, their summaries, and how sure these are.
+"""Calibration of word marginals: reliability curves, their summaries, and intervals of these.
 
-Of the words that q keeps with probability .8, eight in ten should be words that ought to be kept. What "ought" means is
-the caller's: annotated clauses, or the words that carry the rating. Nearly all words of a text have a marginal near 0
-and are right to, so that any average over all words is small, whatever happens to the rest; look at `contested` as
-well.
+Of the words that q keeps with probability 0.8, eight in ten should be gold. What is gold is the caller's choice:
+annotated clauses, or the words that carry the rating. Nearly all words of a text have a marginal near 0, correctly, so
+any average over all words is small whatever happens to the rest; look at the ambiguous words as well.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
-CONTESTED = 0.05  # a word with a marginal above this, or one that is gold, is worth asking about
+AMBIGUOUS = 0.05  # a word with a marginal above this, or one that is gold, is ambiguous
 CLOSEST = 1e-6  # marginals this close to 0 and 1 have finite logits
 
 
@@ -43,17 +42,17 @@ class Words:
     def __len__(self) -> int:
         return len(self.probability)
 
-    def contested(self, above: float = CONTESTED) -> Words:
-        """Words with a marginal above a threshold, and gold words: the rest are noes that everybody agrees on.
+    def ambiguous(self, above: float = AMBIGUOUS) -> Words:
+        """Words with a marginal above a threshold, and gold words.
 
-        Selecting on the outcome makes this no estimate of calibration in general: it leaves out all low marginals
-        that are right. It is where mistakes cannot hide.
+        Selecting on the outcome makes this no estimate of calibration in general, since all low marginals that are
+        right are left out. It shows the mistakes that averages over all words hide.
         """
         chosen = (self.probability > above) | self.gold
         return Words(self.probability[chosen], self.gold[chosen], self.document[chosen])
 
     def rescaled(self, temperature: float) -> Words:
-        """The same words with every logit divided by a temperature."""
+        """These words with every logit divided by a temperature."""
         return Words(rescale(self.probability, temperature), self.gold, self.document)
 
 
@@ -65,29 +64,29 @@ class Curve:
         low: lower ends of the `K` bins.
         high: upper ends.
         count: words in each.
-        said: their mean marginal.
-        seen: their share of gold words.
+        confidence: mean marginal of these words.
+        accuracy: share of gold words among them.
     """
 
     low: Numbers
     high: Numbers
     count: NDArray[np.int64]
-    said: Numbers
-    seen: Numbers
+    confidence: Numbers
+    accuracy: Numbers
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: the mean distance of said and seen, weighted by words (Naeini et al. 2015)."""
-        return float((self.count * np.abs(self.said - self.seen)).sum() / self.count.sum())
+        """Expected calibration error: the mean distance of confidence and accuracy, weighted by words (Naeini et al. 2015)."""
+        return float((self.count * np.abs(self.confidence - self.accuracy)).sum() / self.count.sum())
 
     @property
     def mce(self) -> float:
-        """Largest distance of said and seen in any bin, however few its words."""
-        return float(np.abs(self.said - self.seen).max())
+        """Largest distance of confidence and accuracy in any bin, however few its words."""
+        return float(np.abs(self.confidence - self.accuracy).max())
 
     def to_dict(self) -> dict[str, list[float]]:
-        """For JSON."""
-        return {name: getattr(self, name).tolist() for name in ("low", "high", "count", "said", "seen")}
+        """Plain lists, for JSON."""
+        return {name: getattr(self, name).tolist() for name in ("low", "high", "count", "confidence", "accuracy")}
 
 
 def bin_edges(probability: Numbers, bins: int = 15, equal: str = "width") -> Numbers:
@@ -109,31 +108,31 @@ def bin_edges(probability: Numbers, bins: int = 15, equal: str = "width") -> Num
     return np.unique(np.concatenate([[0.0], inner, [1.0]]))
 
 
-def _place(probability: Numbers, edges: Numbers) -> NDArray[np.int64]:
+def _bins_of(probability: Numbers, edges: Numbers) -> NDArray[np.int64]:
     """The bin of each word: the lower end belongs to it, and 1 to the last."""
     return np.searchsorted(edges[1:-1], probability, side="right").astype(np.int64)
 
 
 def reliability(words: Words, edges: Numbers) -> Curve:
-    """Said against seen, bin by bin.
+    """Mean marginal and share of gold words of each bin.
 
     Raises:
         ValueError: there are no words.
     """
     if not len(words):
         raise ValueError("expected at least one word")
-    place, bins = _place(words.probability, edges), len(edges) - 1
-    count = np.bincount(place, minlength=bins)
+    index, bins = _bins_of(words.probability, edges), len(edges) - 1
+    count = np.bincount(index, minlength=bins)
     full = count > 0
-    said, seen = (np.bincount(place, v, minlength=bins)[full] / count[full] for v in (words.probability, words.gold))
-    return Curve(edges[:-1][full], edges[1:][full], count[full], said, seen)
+    confidence, accuracy = (np.bincount(index, v, minlength=bins)[full] / count[full] for v in (words.probability, words.gold))
+    return Curve(edges[:-1][full], edges[1:][full], count[full], confidence, accuracy)
 
 
 def brier(words: Words, edges: Numbers) -> dict[str, float]:
-    """Mean squared error of the marginals, what it is made of, and what it is worth.
+    """Brier score of the marginals, its decomposition, and its skill.
 
-    `skill` is 1 - `brier` / `uncertainty`: 0 for who gives every word the share of gold words, below for who does
-    worse than that; NaN where all words are gold, or none.
+    `skill` is 1 - `brier` / `uncertainty`: 0 if every word has the share of gold words as its marginal, below 0 if the
+    marginals are worse than that; NaN where all words are gold, or none.
     `brier` = `reliability` - `resolution` + `uncertainty` + `within` (Murphy 1973; the last term, what bins wider than
     a point leave over, by Stephenson, Coelho and Jolliffe 2008): an identity, not an approximation.
     """
@@ -141,16 +140,16 @@ def brier(words: Words, edges: Numbers) -> dict[str, float]:
     share = curve.count / curve.count.sum()
     base = float(words.gold.mean())
     middle = np.zeros(len(edges) - 1), np.zeros(len(edges) - 1)
-    used = np.unique(_place(words.probability, edges))
-    middle[0][used], middle[1][used] = curve.said, curve.seen
-    place = _place(words.probability, edges)
-    apart, off = words.probability - middle[0][place], words.gold - middle[1][place]
+    index = _bins_of(words.probability, edges)
+    used = np.unique(index)
+    middle[0][used], middle[1][used] = curve.confidence, curve.accuracy
+    apart, off = words.probability - middle[0][index], words.gold - middle[1][index]
     score = float(np.mean((words.probability - words.gold) ** 2))
     return {
         "brier": score,
         "skill": 1.0 - score / (base * (1.0 - base)) if 0.0 < base < 1.0 else float("nan"),
-        "reliability": float((share * (curve.said - curve.seen) ** 2).sum()),
-        "resolution": float((share * (curve.seen - base) ** 2).sum()),
+        "reliability": float((share * (curve.confidence - curve.accuracy) ** 2).sum()),
+        "resolution": float((share * (curve.accuracy - base) ** 2).sum()),
         "uncertainty": base * (1.0 - base),
         "within": float(np.mean(apart**2 - 2.0 * apart * off)),
     }
@@ -159,26 +158,26 @@ def brier(words: Words, edges: Numbers) -> dict[str, float]:
 def ece_interval(
     words: Words, edges: Numbers, level: float = 0.95, replicates: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """Bootstrap interval of the ECE over documents, for words of one text are not independent; the bins stay.
+    """Bootstrap interval of the ECE over documents (words of one text are not independent), with fixed bins.
 
     Resampling adds noise of its own to every bin and ECE counts noise as error, so the interval lies rather high.
     """
     documents, row = np.unique(words.document, return_inverse=True)
     bins = len(edges) - 1
-    cell = row * bins + _place(words.probability, edges)
+    cell = row * bins + _bins_of(words.probability, edges)
     excess = np.bincount(cell, words.probability - words.gold, minlength=len(documents) * bins)
     excess = excess.reshape(len(documents), bins)
     sizes = np.bincount(row, minlength=len(documents))
     draws = np.random.default_rng(seed).multinomial(
         len(documents), np.full(len(documents), 1.0 / len(documents)), size=replicates
     )
-    found = np.abs(draws @ excess).sum(1) / (draws @ sizes)
-    low, high = np.quantile(found, [0.5 - level / 2, 0.5 + level / 2])
+    errors = np.abs(draws @ excess).sum(1) / (draws @ sizes)
+    low, high = np.quantile(errors, [0.5 - level / 2, 0.5 + level / 2])
     return float(low), float(high)
 
 
 def rescale(probability: Numbers, temperature: float) -> Numbers:
-    """Every logit divided by a temperature (Guo et al. 2017)."""
+    """Probabilities with every logit divided by a temperature (Guo et al. 2017)."""
     bounded = np.clip(probability, CLOSEST, 1.0 - CLOSEST)
     return 1.0 / (1.0 + np.exp(-np.log(bounded / (1.0 - bounded)) / temperature))
 
@@ -199,22 +198,22 @@ def fit_temperature(words: Words, most: float = 100.0) -> float:
 
 
 def calibration_metrics(words: Words, bins: int = 15, seed: int = 0) -> dict[str, Any]:
-    """Everything at once, over all words and over the contested ones.
+    """All calibration metrics, over all words and over the ambiguous ones.
 
     Returns:
-        `all` and `contested`, each with `words`, `share` of all words, `gold` share, mean `marginal`, `ece` with
+        `all` and `ambiguous`, each with `words`, `share` of all words, `gold` share, mean `marginal`, `ece` with
         `ece_low` and `ece_high` (95 %, over documents), `ece_mass` (bins of equal mass), `mce`, the Brier score and
-        its parts, and the `curve`. `contested` is `None` where there are no such words.
+        its parts, and the `curve`. `ambiguous` is `None` where there are no such words.
     """
-    found: dict[str, Any] = {}
-    for name, part in (("all", words), ("contested", words.contested())):
+    metrics: dict[str, Any] = {}
+    for name, part in (("all", words), ("ambiguous", words.ambiguous())):
         if not len(part):
-            found[name] = None
+            metrics[name] = None
             continue
         edges = bin_edges(part.probability, bins)
         curve = reliability(part, edges)
         low, high = ece_interval(part, edges, seed=seed)
-        found[name] = {
+        metrics[name] = {
             "words": len(part),
             "share": len(part) / len(words),
             "gold": float(part.gold.mean()),
@@ -227,4 +226,4 @@ def calibration_metrics(words: Words, bins: int = 15, seed: int = 0) -> dict[str
             **brier(part, edges),
             "curve": curve.to_dict(),
         }
-    return found
+    return metrics

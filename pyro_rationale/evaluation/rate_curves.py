@@ -30,7 +30,7 @@ from pyro_rationale.evaluation.statistic import Metrics
 from pyro_rationale.prediction.predictor import Mask, evaluating, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer, Scores
 
-WAYS = ("threshold", "top-k", "prior")
+MASK_RULES = ("threshold", "top-k", "prior")
 RATES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 MAX_SHIFT = 64.0  # nats; where the search for delta stops
 BISECTION_STEPS = 40
@@ -53,7 +53,7 @@ def reweighted(q: MaskDistribution, delta: float, coupling: float = 0.0) -> Mask
         raise ConfigError(f"--way prior: {problem}; use --way threshold or top-k") from None
 
 
-class Marks(Protocol):
+class MaskRule(Protocol):
     """The texts under one way of marking; more words at a lower level."""
 
     def at(self, level: float) -> list[Mask]:
@@ -179,9 +179,9 @@ def bisect(rate_at: Callable[[float], float], rate: float, far: float = MAX_SHIF
     return high
 
 
-def ways_of(marker: Rationalizer) -> tuple[str, ...]:
+def mask_rules_of(marker: Rationalizer) -> tuple[str, ...]:
     """The ways that this marker can be read in: all three for fitted runs with a closed form, else two."""
-    return WAYS if _is_run(marker) and marker.fitted.guide.family.has_exact_marginals else WAYS[:2]
+    return MASK_RULES if _is_run(marker) and marker.fitted.guide.family.has_exact_marginals else MASK_RULES[:2]
 
 
 def _is_run(marker: Rationalizer) -> TypeGuard[ModelRationalizer]:
@@ -189,7 +189,7 @@ def _is_run(marker: Rationalizer) -> TypeGuard[ModelRationalizer]:
     return type(marker) is ModelRationalizer
 
 
-def marks_of(marker: Rationalizer, documents: Sequence[Document], way: str, coupling: float = 0.0) -> Marks:
+def mask_rule(marker: Rationalizer, documents: Sequence[Document], way: str, coupling: float = 0.0) -> MaskRule:
     """The documents as a way of marking sees them.
 
     Raises:
@@ -201,7 +201,7 @@ def marks_of(marker: Rationalizer, documents: Sequence[Document], way: str, coup
     if way == "top-k":
         return TopKRule(marker.marginals(texts))
     if way != "prior":
-        raise ConfigError(f"--way: expected one of {', '.join(WAYS)}, got {way!r}")
+        raise ConfigError(f"--way: expected one of {', '.join(MASK_RULES)}, got {way!r}")
     if not _is_run(marker):
         raise ConfigError(f"--way prior: {marker.name} has no prior to change; use --way threshold or top-k")
     return PriorShiftRule(marker, texts, coupling)
@@ -244,20 +244,20 @@ def trace(
     Args:
         marker: what marks and predicts.
         documents: to measure on.
-        way: one of `WAYS`.
+        way: one of `MASK_RULES`.
         rates: shares of words to ask for.
         coupling: for the way `prior`: nats by which every change becomes dearer.
         levels_from: texts on which levels are found, `documents` by default; with others (dev, say) the shares
             kept come close to those asked for instead of meeting them.
 
     Raises:
-        ConfigError: as for `marks_of`, or a rate outside (0, 1].
+        ConfigError: as for `mask_rule`, or a rate outside (0, 1].
     """
     for rate in rates:
         if not 0.0 < rate <= 1.0:
             raise ConfigError(f"--rates: expected shares of words above 0 and at most 1, got {rate:g}")
-    here = marks_of(marker, documents, way, coupling)
-    finder = here if levels_from is None else marks_of(marker, levels_from, way, coupling)
+    here = mask_rule(marker, documents, way, coupling)
+    finder = here if levels_from is None else mask_rule(marker, levels_from, way, coupling)
     points = []
     for rate in sorted(rates):
         level = finder.level(rate)

@@ -41,8 +41,8 @@ def test_a_curve_by_hand() -> None:
     curve = c.reliability(some, c.bin_edges(some.probability, 4))
     assert curve.count.tolist() == [2, 2, 1, 1]  # .5 opens the third bin, 1 belongs to the last
     assert curve.low.tolist() == [0.0, 0.25, 0.5, 0.75]
-    assert curve.said.tolist() == pytest.approx([0.025, 0.35, 0.5, 1.0])
-    assert curve.seen.tolist() == [0.5, 0.5, 1.0, 1.0]
+    assert curve.confidence.tolist() == pytest.approx([0.025, 0.35, 0.5, 1.0])
+    assert curve.accuracy.tolist() == [0.5, 0.5, 1.0, 1.0]
     assert curve.ece == pytest.approx((2 * 0.475 + 2 * 0.15 + 0.5) / 6)
     assert curve.mce == pytest.approx(0.5)
 
@@ -84,13 +84,13 @@ def test_the_brier_score_is_the_sum_of_its_parts() -> None:
     assert np.isnan(c.brier(words([0.25] * 4, [0] * 4), np.linspace(0, 1, 6))["skill"])
 
 
-def test_contested_words() -> None:
+def test_ambiguous_words() -> None:
     some = words([0.01, 0.05, 0.06, 0.0], [False, False, False, True], [5, 6, 7, 8])
-    chosen = some.contested()
+    chosen = some.ambiguous()
     assert chosen.probability.tolist() == [0.06, 0.0]
     assert chosen.document.tolist() == [7, 8]
     found = c.calibration_metrics(words([0.01, 0.02], [0, 0]))
-    assert found["contested"] is None
+    assert found["ambiguous"] is None
     assert found["all"]["share"] == 1.0
 
 
@@ -111,8 +111,8 @@ def test_easy_words_make_a_small_error_of_any_model() -> None:
     some = words([0.0] * 970 + [0.9] * 30, [0] * 985 + [1] * 15)
     found = c.calibration_metrics(some)
     assert found["all"]["ece"] == pytest.approx(0.012)
-    assert found["contested"]["ece"] == pytest.approx(0.4)
-    assert found["contested"]["share"] == pytest.approx(0.03)
+    assert found["ambiguous"]["ece"] == pytest.approx(0.4)
+    assert found["ambiguous"]["share"] == pytest.approx(0.03)
     nothing = c.calibration_metrics(words(0 * some.probability, some.gold))
     assert nothing["all"]["ece"] == nothing["all"]["gold"] == pytest.approx(0.015)
 

@@ -16,17 +16,17 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.rate_curves import (
-    WAYS,
+    MASK_RULES,
     PriorShiftRule,
     ThresholdRule,
     TopKRule,
     bisect,
-    marks_of,
+    mask_rule,
+    mask_rules_of,
     measure,
     own_point,
     reweighted,
     trace,
-    ways_of,
 )
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import Mask
@@ -96,10 +96,10 @@ def test_fewer_words_where_they_cost_more(guide: str) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2, 0.5, 0.8])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", MASK_RULES)
 def test_the_share_asked_for_is_met_from_below(way: str, rate: float) -> None:
     marker, documents = fitted_run("chain")
-    marks = marks_of(marker, documents, way)
+    marks = mask_rule(marker, documents, way)
     masks = marks.at(marks.level(rate))
     assert [len(mask) for mask in masks] == [len(document.tokens) for document in documents]
     share = float(np.concatenate(masks).mean())
@@ -113,7 +113,7 @@ def test_the_share_asked_for_is_met_from_below(way: str, rate: float) -> None:
 def test_for_independent_words_another_prior_is_a_threshold() -> None:
     marker, documents = fitted_run("relaxed")
     for rate in (0.1, 0.4):
-        by_prior, by_threshold = (marks_of(marker, documents, way) for way in ("prior", "threshold"))
+        by_prior, by_threshold = (mask_rule(marker, documents, way) for way in ("prior", "threshold"))
         assert by_prior.at(by_prior.level(rate)) == by_threshold.at(by_threshold.level(rate))
 
 
@@ -173,7 +173,7 @@ DOCUMENTS = (
 
 
 def test_a_curve_by_hand_of_a_marker_that_may_see_no_label() -> None:
-    assert ways_of(Counter()) == ("threshold", "top-k")
+    assert mask_rules_of(Counter()) == ("threshold", "top-k")
     found = trace(Counter(), DOCUMENTS, "threshold", [0.5, 0.25])
     assert [point["rate"] for point in found.points] == [0.25, 0.5]
     low, high = found.points
@@ -195,10 +195,10 @@ def test_a_marker_that_hides_its_guide_has_no_prior() -> None:
             return [np.ones(len(document.tokens)) for document in documents]
 
     marker, documents = fitted_run("chain")
-    assert ways_of(marker) == WAYS
-    assert ways_of(Everything(marker.fitted)) == WAYS[:2]
+    assert mask_rules_of(marker) == MASK_RULES
+    assert mask_rules_of(Everything(marker.fitted)) == MASK_RULES[:2]
     with pytest.raises(ConfigError, match="has no prior to change"):
-        marks_of(Everything(marker.fitted), documents, "prior")
+        mask_rule(Everything(marker.fitted), documents, "prior")
 
 
 def test_levels_from_other_texts() -> None:

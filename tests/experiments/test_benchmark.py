@@ -22,7 +22,7 @@ from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, TrainingError
 from pyro_rationale.evaluation.metrics import rationale_metrics
-from pyro_rationale.evaluation.rate_curves import marks_of
+from pyro_rationale.evaluation.rate_curves import mask_rule
 from pyro_rationale.experiments.baselines import BASELINES, Baseline, find_method, method_names
 from pyro_rationale.experiments.benchmark import runner as cells
 from pyro_rationale.experiments.benchmark import tables
@@ -264,7 +264,7 @@ def test_levels_meet_the_target_on_development_texts(tmp_path: Path) -> None:
     corpus = for_selection(shop.corpora[cell.corpus])
     selected = cells.select(cell.method, shop.config(cell), corpus, tmp_path / "fit")
     for view, way in (("matched", "threshold"), ("prior", "prior")):
-        masks = marks_of(selected.rationalizer, corpus.dev, way).at(selected.levels[view])
+        masks = mask_rule(selected.rationalizer, corpus.dev, way).at(selected.levels[view])
         assert 0.23 < np.concatenate(masks).mean() <= 0.25
 
 

@@ -23,7 +23,7 @@ from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.evaluate import targets_of
 from pyro_rationale.evaluation.metrics import Metrics, Predictions
 from pyro_rationale.evaluation.metrics.prediction import prediction_statistics
-from pyro_rationale.evaluation.rate_curves import Curve, Marks, marks_of, measure, trace, ways_of
+from pyro_rationale.evaluation.rate_curves import Curve, MaskRule, mask_rule, mask_rules_of, measure, trace
 from pyro_rationale.experiments.baselines import find_method, fit_method
 from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Plan
 from pyro_rationale.experiments.grid import GridRunner
@@ -102,13 +102,13 @@ def select(method: str, config: Config, corpus: Corpus, folder: Path) -> Selecte
     return Selected(rationalizer, levels)
 
 
-def _marks(rationalizer: Rationalizer, texts: Sequence[Document], way: str) -> Marks | None:
+def _marks(rationalizer: Rationalizer, texts: Sequence[Document], way: str) -> MaskRule | None:
     """Masks of a rationalizer by a selection rule; `None` without a prior, or if the marginals rank no words."""
-    if way not in ways_of(rationalizer):
+    if way not in mask_rules_of(rationalizer):
         return None
     if way == "threshold" and len({float(score) for row in rationalizer.marginals(texts) for score in row}) < 2:
         return None
-    return marks_of(rationalizer, texts, way)
+    return mask_rule(rationalizer, texts, way)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def measure_cell(selected: Selected, corpus: Corpus, rates: Sequence[float] = ()
     masks: dict[str, list[Mask]] = {OWN: rationalizer.masks(texts)}
     for view, way in ((MATCHED, "threshold"), (PRIOR, "prior")):
         if view in selected.levels:
-            masks[view] = marks_of(rationalizer, texts, way).at(selected.levels[view])
+            masks[view] = mask_rule(rationalizer, texts, way).at(selected.levels[view])
     views = {
         view: {"level": selected.levels.get(view)} | measure(rationalizer, documents, own)
         for view, own in masks.items()
@@ -148,7 +148,7 @@ def measure_cell(selected: Selected, corpus: Corpus, rates: Sequence[float] = ()
     curves = []
     if rates:
         dev = [unlabelled(document) for document in corpus.dev]
-        ways = [way for way in ways_of(rationalizer) if _marks(rationalizer, dev, way) is not None]
+        ways = [way for way in mask_rules_of(rationalizer) if _marks(rationalizer, dev, way) is not None]
         curves = [trace(rationalizer, documents, way, rates, levels_from=dev) for way in ways]
     return Measured(views, per_document(rationalizer, documents, masks), curves)
 

@@ -151,7 +151,7 @@ def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:
         if words is None:
             continue
         values = calibration_metrics(words, bins=10)
-        whole, ambiguous = values["all"], values["contested"]
+        whole, ambiguous = values["all"], values["ambiguous"]
         curves[name] = Curve(**{key: np.array(value) for key, value in whole["curve"].items()})
         hard = "" if ambiguous is None else f"; {ambiguous['ece']:.3f} over words with P > 0.05 or gold"
         notes.append(f"{name}: {whole['ece']:.3f} ({whole['ece_low']:.3f} to {whole['ece_high']:.3f}){hard}.")
@@ -164,9 +164,9 @@ def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:
             ("Expected calibration error, with its 95 % interval:", *notes),
             ("gold", "mean probability", "share of gold", "words"),
             tuple(
-                (name, percent(said), percent(seen), f"{int(count):,}")
+                (name, percent(confidence), percent(accuracy), f"{int(count):,}")
                 for name, curve in curves.items()
-                for said, seen, count in zip(curve.said, curve.seen, curve.count, strict=True)
+                for confidence, accuracy, count in zip(curve.confidence, curve.accuracy, curve.count, strict=True)
             ),
         )
 

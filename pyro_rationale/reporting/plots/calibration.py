@@ -30,9 +30,9 @@ def plot_reliability(axes: Axes, curves: Mapping[str, Curve]) -> Axes:
     axes.plot([0, 1], [0, 1], color=REFERENCE, linewidth=1, linestyle="--")
     for index, (name, curve) in enumerate(curves.items()):
         style = series_style(index)
-        axes.plot(curve.said, curve.seen, color=style["color"], linewidth=1.2, label=name)
+        axes.plot(curve.confidence, curve.accuracy, color=style["color"], linewidth=1.2, label=name)
         for chosen, face in ((curve.count >= FEW, style["color"]), (curve.count < FEW, "white")):
-            points = curve.said[chosen], curve.seen[chosen]
+            points = curve.confidence[chosen], curve.accuracy[chosen]
             axes.plot(*points, linestyle="", markersize=4.5, markerfacecolor=face, **style)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="probability of being kept", ylabel="share of gold words")
     if curves:
