@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
 import torch
 
 from pyro_rationale.data import Batch, BucketedBatches, Document, TargetSpec, Vocabulary, encode_batch
+from pyro_rationale.data.batching import prefetched
 from pyro_rationale.errors import DataError
 
 RATINGS = TargetSpec("regression", ("look", "taste"), ranges=((0.0, 5.0), (1.0, 5.0)))
@@ -214,3 +216,50 @@ def test_less_than_five_per_cent_is_padding(kind: str, size: int) -> None:
     batches = list(BucketedBatches(documents, WORDS, one_target(), size).epoch(0))
     assert sum(int(batch.lengths.sum()) for batch in batches) == sum(lengths)
     assert sum(lengths) > 0.95 * sum(batch.tokens.numel() for batch in batches)
+
+
+# ------------------------------------------------------------------------------------------------ ahead of their use
+
+
+def numbered(count: int, fault: int = -1) -> Iterator[Batch]:
+    for number in range(count):
+        if number == fault:
+            raise ValueError("a bad row")
+        yield Batch(torch.full((2, 3), number), torch.tensor([3, 2]))
+
+
+def listening() -> bool:
+    return any(thread.name == "batches" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_the_same_numbered(count: int) -> None:
+    assert [int(batch.tokens[0, 0]) for batch in prefetched(numbered(count))] == list(range(count))
+    assert not listening()
+
+
+def test_they_are_made_ahead_but_not_far() -> None:
+    made: list[int] = []
+    second = threading.Event()
+
+    def watched() -> Iterator[Batch]:
+        for number, batch in enumerate(numbered(50)):
+            made.append(number)
+            if number == 2:
+                second.set()
+            yield batch
+
+    stream = prefetched(watched(), depth=2)
+    next(stream)
+    assert second.wait(5)
+    assert len(made) <= 4  # one taken, two waiting, one in the thread's hands
+    stream.close()  # type: ignore[attr-defined]
+    assert not listening()
+
+
+def test_a_fault_comes_in_its_place() -> None:
+    stream = prefetched(numbered(9, fault=3))
+    assert [int(next(stream).tokens[0, 0]) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="a bad row"):
+        next(stream)
+    assert not listening()

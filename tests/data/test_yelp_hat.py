@@ -12,7 +12,6 @@ import pytest
 
 from pyro_rationale.data import Corpus, DataOptions, Document, load_corpus
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.data.document import agreed, make_document
 from pyro_rationale.errors import DataError
 
 COLUMNS = ("Input.label", "Input.text", "Answer.Q1Answer", "Answer.html_output")
@@ -169,12 +168,3 @@ def test_bad_maps_are_one_line(tmp_path: Path, rationales: list[Any], message: s
     with pytest.raises(DataError) as caught:
         last(path)
     assert f"{path}, line 11: {message}" in str(caught.value)
-
-
-def test_what_annotators_agree_on() -> None:
-    one, two, three = (True, True, False), (True, False, False), (False, True, True)
-    assert agreed([one]) == one
-    assert agreed([one, two]) == (True, True, False)
-    assert agreed([one, two, three]) == (True, True, False)
-    assert agreed([one, two, three, three]) == (True, True, True)
-    assert make_document("d", "no maps", (), 9).gold is None

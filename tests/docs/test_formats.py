@@ -14,9 +14,11 @@ import pytest
 from pyro_rationale.cli.explain import as_dict
 from pyro_rationale.cli.posterior import FIGURES
 from pyro_rationale.config import Config
-from pyro_rationale.data import load_corpus
+from pyro_rationale.data import CORPORA, load_corpus
 from pyro_rationale.data.files.tables import _KINDS
+from pyro_rationale.data.loading import TABLE
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.options import flag
 from pyro_rationale.prediction.predictor import PredictOptions, predict
 from pyro_rationale.training.history import EpochRecord
 from tests.support.small_fit import whole
@@ -116,3 +118,10 @@ def test_the_files_that_are_read_and_drawn() -> None:
     endings = {name for name in quoted(SECTIONS["Texts with ratings"]) if re.fullmatch(r"\.\w+", name)}
     assert endings == set(_KINDS) - {".pq"} | {".gz"}
     assert {f"{name}.png" for name in FIGURES} <= set(quoted(SECTIONS["report.html and figures"]))
+
+
+def test_the_corpora_with_their_options() -> None:
+    loaders = {f"`{name}:FOLDER`" if loader.layout else f"`{name}`": loader for name, loader in CORPORA.items()}
+    described = {name: (title, set(quoted(options))) for name, title, options in rows("Corpora")}
+    known = {name: (each.title, set(map(flag, each.options))) for name, each in {**loaders, "a path": TABLE}.items()}
+    assert described == known
