@@ -31,8 +31,8 @@ from pyro_rationale.options import (
 )
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import write_bytes
+from pyro_rationale.tasks import cost_names
 
-COLUMNS = ("rate", "level", "selected", "mse", "accuracy", "precision", "recall", "f1", "span", "empty")
 WIDE = 140
 
 
@@ -134,10 +134,14 @@ def read_rates(text: str) -> list[float]:
     return sorted(set(rates))
 
 
+def _columns() -> tuple[str, ...]:
+    return ("rate", "level", "selected", *cost_names(), "precision", "recall", "f1", "span", "empty")
+
+
 def as_csv(curves: list[Curve]) -> str:
     """One row per point."""
     rows = [{"name": found.name, "way": found.way, **point} for found in curves for point in found.points]
-    known = [name for name in ("name", "way", *COLUMNS) if any(row.get(name) is not None for row in rows)]
+    known = [name for name in ("name", "way", *_columns()) if any(row.get(name) is not None for row in rows)]
     text = io.StringIO()
     writer = csv.DictWriter(text, known, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -147,7 +151,7 @@ def as_csv(curves: list[Curve]) -> str:
 
 def _table(curves: list[Curve], title: str) -> Table:
     points = [point for found in curves for point in found.points]
-    known = [name for name in COLUMNS if any(point.get(name) is not None for point in points)]
+    known = [name for name in _columns() if any(point.get(name) is not None for point in points)]
     table = Table("run", "way", *known, title=title)
     for found in curves:
         for number, point in enumerate(found.points):

@@ -49,6 +49,7 @@ __all__ = [
     "RegressionTask",
     "TargetSpec",
     "Task",
+    "cost_names",
     "task_of",
 ]
 
@@ -60,6 +61,11 @@ def task_of(spec: TargetSpec) -> Task:
         ConfigError: its kind is not registered.
     """
     return _make(TASKS[spec.kind], spec)
+
+
+def cost_names() -> tuple[str, ...]:
+    """Names of the errors that stand for each registered task in tables."""
+    return tuple(dict.fromkeys(task.cost_name for task in TASKS.values()))
 
 
 @lru_cache(maxsize=64)

@@ -228,8 +228,9 @@ class Task(ABC):
         if probabilities is None:
             return {name: {"value": value} for name, value in zip(self.spec.names, values, strict=True)}
         rows = [dict(zip(self.spec.classes, row, strict=True)) for row in probabilities[0].tolist()]
-        labels = [{"label": max(row, key=row.__getitem__), "probabilities": row} for row in rows]
-        return dict(zip(self.spec.names, labels, strict=True))
+        labels = [max(row, key=lambda label: row[label]) for row in rows]
+        entries = ({"label": label, "probabilities": row} for label, row in zip(labels, rows, strict=True))
+        return dict(zip(self.spec.names, entries, strict=True))
 
     def record(
         self,

@@ -105,7 +105,7 @@ def test_commands(run: Path, tmp_path: Path) -> None:
     assert record["prediction"]["stars"]["low"] <= record["prediction"]["stars"]["high"]
     called("inspect", "--run", run, "--samples", 8, "--chains", 2, "--out", tmp_path / "inspected")
     assert "scaled rating" in called("compare", run)
-    called("curve", "--run", run, "--rates", "0.1,0.5")
+    assert "mae" in called("curve", "--run", run, "--rates", "0.1,0.5")
 
 
 @pytest.mark.usefixtures("example")

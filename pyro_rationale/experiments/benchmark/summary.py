@@ -19,9 +19,10 @@ from pyro_rationale.evaluation.significance import added, holm, paired_test, see
 from pyro_rationale.evaluation.statistic import Statistic, quotient
 from pyro_rationale.experiments.benchmark.runner import VIEWS, BenchmarkRunner
 from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Rate
-from pyro_rationale.tasks import TASKS
+from pyro_rationale.tasks import TASKS, cost_names
 
-MEASURES = ("f1", "precision", "recall", "opinion_recall", "mse", "accuracy", "selected", "span", "empty", "seconds")
+AGREEMENT = ("f1", "precision", "recall", "opinion_recall")
+SELECTION = ("selected", "span", "empty", "seconds")
 DRAWS = 9999
 Figures = dict[str, Any]
 Counts = Mapping[str, Mapping[int, dict[str, Statistic]]]  # by method and seed
@@ -115,7 +116,7 @@ def _block(
             continue
         facts = [facts for _, facts in by_seed.values()]
         share = float(facts[0]["rate"]["share"])
-        values = {measure: _values(measure, view, facts) for measure in MEASURES}
+        values = {measure: _values(measure, view, facts) for measure in (*AGREEMENT, *cost_names(), *SELECTION)}
         values = {measure: row for measure, row in values.items() if row}
         lines.append(Line(
             method, facts[0]["title"], list(by_seed),
@@ -163,7 +164,7 @@ def _test(lines: Sequence[Line], counts: Counts, reference: str, draws: int) -> 
     base = next((line for line in lines if line.method == reference), None)
     if base is None:
         return
-    for measure in ("f1", "mse", "accuracy"):
+    for measure in ("f1", *cost_names()):
         rows = {
             line.method: _compare(line, base, counts, measure, draws)
             for line in lines

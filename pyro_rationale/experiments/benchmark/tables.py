@@ -13,13 +13,13 @@ import jinja2
 
 from pyro_rationale.experiments.benchmark.runner import VIEWS
 from pyro_rationale.experiments.benchmark.summary import Block, Line, Test
+from pyro_rationale.tasks import cost_names
 
 HEADS = {
     "f1": "F1", "precision": "precision", "recall": "recall", "opinion_recall": "opinion recall",
     "mse": "squared error", "accuracy": "accuracy", "selected": "selected", "span": "span", "empty": "empty",
     "seconds": "seconds",
 }
-TESTED = ("f1", "mse", "accuracy")
 MEANING = (
     "Mean (standard deviation) over seeds. p against {reference}: over documents with all seeds together, adjusted for "
     "the number of methods (Holm); over seeds; the largest over documents within one seed."
@@ -59,9 +59,10 @@ def title(block: Block) -> str:
 
 def grid(block: Block) -> tuple[list[str], list[list[str]]]:
     """Head and rows, all as text."""
-    measures = [name for name in HEADS if any(name in line.means for line in block.lines)]
-    tested = [name for name in TESTED if any(name in line.tests for line in block.lines)]
-    head = ["method", "seeds", *(HEADS[name] for name in measures), *(f"p ({HEADS[name]})" for name in tested)]
+    heads = HEADS | {name: name for name in cost_names() if name not in HEADS}
+    measures = [name for name in heads if any(name in line.means for line in block.lines)]
+    tested = [name for name in ("f1", *cost_names()) if any(name in line.tests for line in block.lines)]
+    head = ["method", "seeds", *(heads[name] for name in measures), *(f"p ({heads[name]})" for name in tested)]
     rows = []
     for line in block.lines:
         tests = [_test(line.tests.get(name)) for name in tested]
@@ -144,7 +145,7 @@ def plain(blocks: Sequence[Block]) -> list[dict[str, Any]]:
 
 def curves_csv(cells: Sequence[Mapping[str, Any]]) -> str:
     """A row per corpus, rate fitted for, method, seed, way and rate asked."""
-    columns = ("selected", "mse", "accuracy", "precision", "recall", "f1", "span", "empty", "level")
+    columns = ("selected", *cost_names(), "precision", "recall", "f1", "span", "empty", "level")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["corpus", "fitted_for", "method", "seed", "way", "rate", *columns])

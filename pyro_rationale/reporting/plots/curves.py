@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import series_style
+from pyro_rationale.tasks import cost_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def plot_curves(axes: Axes, curves: Sequence[Curve], key: str) -> Axes:
 def curve_figure(curves: Sequence[Curve]) -> Figure:
     """Prediction error beside precision, recall and F1 where there is gold, over the share of words on a log scale."""
     points = [point for curve in curves for point in curve.points]
-    keys = [key for key in ("mse", "accuracy") if any(point.get(key) is not None for point in points)]
+    keys = [key for key in cost_names() if any(point.get(key) is not None for point in points)]
     keys += [key for key in ("precision", "recall", "f1") if any(point.get(key) is not None for point in points)]
     keys = keys or ["span"]
     figure = new_figure(1.0 + 3.6 * len(keys), 4.2)
