@@ -40,9 +40,10 @@ def test_error(model: RationaleModel, batches: BucketedBatches, task: Task) -> t
         assert batch.targets is not None
         cost += float(model.likelihood.reported_loss(outputs, batch.targets).sum())
         targets = batch.targets.reshape(len(batch), -1).double().numpy()
-        hits = task.errors(task.values(model.likelihood(outputs)), targets).get("accuracy", np.full(1, np.nan))
-        right += float(hits[~np.isnan(targets)].sum()) if hits.shape == targets.shape else math.nan
-        known += float((~np.isnan(targets)).sum())
+        rated = ~np.isnan(targets)
+        errors = task.errors(task.values(model.likelihood(outputs)), targets)
+        right += float(errors["accuracy"][rated].sum()) if "accuracy" in errors else math.nan
+        known += float(rated.sum())
     return cost / known, right / known
 
 

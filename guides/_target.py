@@ -1,4 +1,4 @@
-"""Targets as a guide reads them, for q(z | x, y): numbers that say what is known, and nothing where nothing is."""
+"""Targets as inputs of a guide q(z | x, y)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from pyro_rationale.tasks import TargetSpec, task_of
 
 @dataclass(frozen=True)
 class TargetContext:
-    """Makes the context `(B, C)` of a generator out of a batch's targets.
+    """Makes the context `(B, C)` of a generator from a batch's targets, as the task encodes them.
 
-    Ratings and labels: the scaled value, 0 where it is unknown (NaN), and a flag that it is known, for each of the `D`
-    aspects (C = 2 D). Classes: one-hot (C = number of classes). A context of zeros says nothing, so that a document
-    that nobody rated is the same as one whose target is hidden.
+    By default that is the scaled value of each target and a flag that it is known; for classes it is one-hot. An
+    unknown target is encoded as zeros, so an unrated document looks like one whose target is hidden.
 
     Attributes:
         spec: what is predicted.
@@ -26,11 +25,11 @@ class TargetContext:
 
     @property
     def size(self) -> int:
-        """C."""
+        """Number of context columns, C."""
         return task_of(self.spec).context_width
 
     def __call__(self, batch: Batch) -> Tensor:
-        """The context, `(B, C)`.
+        """Context of a batch, `(B, C)`.
 
         Raises:
             ValueError: the batch has no targets.

@@ -1,7 +1,7 @@
 """The generative program: a mask from the Markov-chain prior, a target from the words it keeps.
 
     z ~ p(z) = exp(-alpha sum z_t - gamma sum |z_t - z_{t-1}|) / Z
-    y ~ p(y | x, z)^kappa                                     (the power posterior of DESIGN, equation 2)
+    y ~ p(y | x, z)^kappa                                     (the power posterior of docs/mathematics.md)
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.models.likelihoods import Likelihood
 from pyro_rationale.models.program import Program
 from pyro_rationale.nn import Encoder
+from pyro_rationale.tasks import Likelihood
 
 
 class RationaleModel(Program):
@@ -85,6 +85,6 @@ class RationaleModel(Program):
             outputs = self.encoder(batch.tokens, z, batch.lengths)
             if batch.targets is None:
                 return pyro.sample("y", self.likelihood(outputs))
-            law, targets = self.likelihood.observe(outputs, batch.targets)
+            likelihood, targets = self.likelihood.observe(outputs, batch.targets)
             with poutine.scale(scale=self._numbers("kappa")[0]):
-                return pyro.sample("y", law, obs=targets)
+                return pyro.sample("y", likelihood, obs=targets)

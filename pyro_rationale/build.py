@@ -44,7 +44,7 @@ def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[lis
 
 
 def starting_prior(config: Config, gain: float) -> ChainPrior:
-    """The prior that the options ask for; `gain` is kappa / (2 sigma^2) (DESIGN, section 2)."""
+    """The prior that the options ask for; `gain` is kappa / (2 sigma^2) (docs/mathematics.md)."""
     options = config.model
     if options.lambda1 is not None and options.lambda2 is not None:
         return ChainPrior.from_lambdas(options.lambda1, options.lambda2, gain)
