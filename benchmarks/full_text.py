@@ -52,7 +52,7 @@ def test_error(model: RationaleModel, batches: BucketedBatches, task: Task) -> t
 def main(data: DataOptions, options: ModelOptions, train: TrainOptions) -> None:
     """Train and test on whole texts."""
     config = Config(data, options, train)
-    torch.set_num_threads(train.threads)
+    torch.set_num_threads(train.threads or 1)
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed)
     corpus = load_corpus(data)

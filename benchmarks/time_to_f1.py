@@ -109,7 +109,7 @@ def main(data: DataOptions, model: ModelOptions, train: TrainOptions, out: Path 
     """Fit until the quality is reached; print the epochs and the time."""
     config = Config(data, model, train)
     device = pick_device(config.train.device)
-    torch.set_num_threads(config.train.threads)
+    torch.set_num_threads(config.train.threads or 1)
     torch.set_flush_denormal(True)
     one = device.type == "cpu" and config.train.threads == 1
     with tempfile.TemporaryDirectory() as folder:

@@ -111,12 +111,13 @@ class TrainOptions:
                         least=0, below=1, expected="a decay of at least 0 and less than 1")
     precision: str = option("float32", "arithmetic of the networks in training: float32, bf16 (autocast; the rest "
                             "stays float32), or, on a GPU, tf32 for matrix products", choices=PRECISIONS, group=RUN)
-    seed: int = option(0, "fixes the result, bit for bit on the CPU", least=0, most=2**63 - 1,
+    seed: int = option(0, "fixes the result, bit for bit on the CPU with the same --threads", least=0, most=2**63 - 1,
                        expected="a whole number from 0 to 2^63 - 1", group=RUN, common=True)
     device: str = option("auto", "auto, cpu, cuda, cuda:1", group=RUN, common=True)
     callback: tuple[str, ...] = option((), "callback of another package to call during training; repeat it for several",
                                        choices=CALLBACKS, group=RUN)
-    threads: int = option(2, "CPU threads of a machine, divided among its --devices", above=0, most=1024, group=RUN,
+    threads: int | None = option(None, "CPU threads of a machine, divided among its --devices; default: measured at "
+                                 "the start, more than one only if steps get faster", above=0, most=1024, group=RUN,
                           common=True)  # torch crashes beyond
 
     def __post_init__(self) -> None:

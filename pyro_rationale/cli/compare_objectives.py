@@ -135,7 +135,7 @@ def compare(
         if drawing:
             require_matplotlib(", or give --no-figures")
         make_folder(out)
-    torch.set_num_threads(train.threads)
+    torch.set_num_threads(train.threads or 1)
     console, console_err = Console(highlight=False), Console(highlight=False, stderr=True)
     check_same_target(runs)
     folders = list(runs)

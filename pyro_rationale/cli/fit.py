@@ -208,6 +208,7 @@ class Bar(Callback):
             tokens = run.vectors.token_coverage(corpus.train, fitted.vocabulary)
             self.console.print(f"word vectors: {run.vectors.coverage:.1%} of {len(fitted.vocabulary):,} words, "
                                f"{tokens:.1%} of the running text")
+        threads = "" if run.threads is None else f", --threads {run.threads}"
         prior = run.prior.describe(fitted.model.gain)
         self.console.print(
             f"prior: rate {prior['rate']:.3f}, span {prior['span']:.2f} words  =  "
@@ -216,7 +217,7 @@ class Bar(Callback):
         )
         self.console.print(
             f"guide {fitted.config.guide}, estimator {fitted.config.estimator}, seed {fitted.config.seed}, "
-            f"{fitted.device}; run folder {run.folder}", soft_wrap=True, markup=False,
+            f"{fitted.device}{threads}; run folder {run.folder}", soft_wrap=True, markup=False,
         )
         if run.history:
             self.console.print(f"resumed after epoch {len(run.history)}, step {run.trainer.step}")

@@ -113,7 +113,7 @@ class GridRunner(ABC, Generic[C]):
                 if not ours:
                     return False
                 if not self.is_finished(cell):  # another process may have finished it while we waited
-                    torch.set_num_threads(config.train.threads)
+                    torch.set_num_threads(config.train.threads or 1)
                     torch.set_flush_denormal(True)
                     self.folder(cell).mkdir(parents=True, exist_ok=True)
                     facts = {"format": FORMAT, **self.measure(cell, config), "config": config.to_dict()}

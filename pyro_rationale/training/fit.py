@@ -43,11 +43,13 @@ def fit_run(
     Returns:
         The finished run. A run that is already trained is not trained again.
     """
-    torch.set_num_threads(max(1, config.train.threads // group.local))
+    torch.set_num_threads(max(1, (config.train.threads or 1) // group.local))
     torch.set_flush_denormal(True)
     if config.train.precision == "tf32":
         torch.set_float32_matmul_precision("high")
     run = prepare_run(config, folder, resume, force, callbacks, corpus, group)
+    if config.train.threads is None:
+        run.choose_threads()
     if start is not None and run.trainer.step == 0:
         start(run)
     run.run()

@@ -23,6 +23,7 @@ from pyro_rationale.training.distributed import Group
 from pyro_rationale.training.history import EpochRecord
 from pyro_rationale.training.memorization import MemorizationCheck
 from pyro_rationale.training.model_selection import ModelSelection
+from pyro_rationale.training.threads import cores, fastest_threads
 from pyro_rationale.training.trainer import Trainer
 from pyro_rationale.training.validation import settle_noise, validate
 
@@ -45,6 +46,7 @@ class TrainingRun:
         callbacks: called in their order.
         seconds: time spent training, earlier sessions included.
         should_stop: end training after this epoch; set by callbacks.
+        threads: CPU threads that were measured to be fastest, unless `--threads` gives their number.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class TrainingRun:
     callbacks: Sequence[Callback] = ()
     seconds: float = 0.0
     should_stop: bool = False
+    threads: int | None = None
 
     @property
     def epochs(self) -> int:
@@ -76,6 +79,20 @@ class TrainingRun:
         """Whether no step is left, by number or by early stopping."""
         exhausted = bool(self.history) and self.selection.should_stop(self.history[-1])
         return self.should_stop or exhausted or self.trainer.epoch >= self.epochs
+
+    def choose_threads(self) -> None:
+        """Set the number of CPU threads: that of the checkpoint, or the fastest now.
+
+        Processes of one machine measure at the same time, and all take what the main process found.
+        """
+        if self.threads is None:
+            most = max(1, cores() // self.group.local)
+            batch = next(iter(self.trainer.batches.epoch(0, self.group.share)))
+            on_cpu = self.fitted.device.type == "cpu"
+            self.threads = fastest_threads(lambda: self.trainer.rehearse(batch), most) if on_cpu else min(2, most)
+            threads = self.threads
+            self.threads = self.group.broadcast(lambda: threads)
+        torch.set_num_threads(self.threads)
 
     def run(self) -> None:
         """Train to the end, or until something interrupts it; then the last whole step is saved."""
@@ -117,6 +134,7 @@ class TrainingRun:
         tensors |= {f"now.{k}": v for k, v in state.items()}
         history = [asdict(record) for record in self.history]
         metadata = {"trainer": facts, "watch": selection, "history": history, "seconds": self.seconds}
+        metadata["threads"] = self.threads
         write_tensors(self.folder / CHECKPOINT, tensors, metadata)
         self._write_history()
         for callback in self.callbacks:
@@ -135,7 +153,7 @@ class TrainingRun:
         tensors, facts = read_tensors(self.folder / CHECKPOINT)
         try:
             self.history = [EpochRecord(**record) for record in facts["history"]]
-            self.seconds = float(facts["seconds"])
+            self.seconds, self.threads = float(facts["seconds"]), facts.get("threads")
             self.selection.restore(tensors, facts["watch"])
             self.trainer.restore({k[4:]: v for k, v in tensors.items() if k.startswith("now.")}, facts["trainer"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as problem:
@@ -152,8 +170,15 @@ class TrainingRun:
         if self.group.is_single:
             return
         read = (len(self.corpus.train), self.fitted.spec, self.fitted.vocabulary.words)
-        main_read, state, selection, self.history, self.seconds = self.group.broadcast(
-            lambda: (read, _on_cpu(self.trainer.state()), _on_cpu(self.selection.state()), self.history, self.seconds)
+        main_read, state, selection, self.history, self.seconds, self.threads = self.group.broadcast(
+            lambda: (
+                read,
+                _on_cpu(self.trainer.state()),
+                _on_cpu(self.selection.state()),
+                self.history,
+                self.seconds,
+                self.threads,
+            )
         )
         if read != main_read:
             name = self.fitted.config.data.data

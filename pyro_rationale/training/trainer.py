@@ -112,8 +112,17 @@ class Trainer:
         self._records.clear()
         return record
 
+    def rehearse(self, batch: Batch) -> None:
+        """Compute the gradient of a step and drop it: weights, running statistics and random states stay."""
+        before = StateSnapshot.take(self.fitted)
+        try:
+            self._objective_loss(batch.to(self.fitted.device))[0].backward()
+        finally:
+            before.restore()
+            self.optimizer.zero_grad(set_to_none=True)
+
     def _enqueue_step(self, batch: Batch) -> None:
-        """Tell the device all that a step takes. The step launched before reports on the way."""
+        """Launch a step on the device; the result of the step before is taken on the way."""
         reading = self._next_step < self.control.schedule.warmup
         self.objective.tau = entropy_weight(self.fitted.config.tau, self.fitted.config.entropy, self._progress)
         before = StateSnapshot.take(self.fitted)

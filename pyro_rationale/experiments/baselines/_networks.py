@@ -27,7 +27,7 @@ def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tu
         The networks, and the nats that make their loss of order one, as in a fit.
     """
     config = with_options(config, NETWORKS)
-    torch.set_num_threads(config.train.threads)
+    torch.set_num_threads(config.train.threads or 1)
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed)
     options = config.model
