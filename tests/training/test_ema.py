@@ -15,7 +15,6 @@ from pyro_rationale.models import RationaleModel
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.auxiliary_losses import full_text_loss
 from pyro_rationale.training.ema import RunningAverage
-from pyro_rationale.training.fit import TrainingRun
 from pyro_rationale.training.history import StepRecord
 from pyro_rationale.training.loop import train_networks
 from pyro_rationale.training.prepare import prepare_run
