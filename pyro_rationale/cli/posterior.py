@@ -150,14 +150,14 @@ def progress_bar(name: str, steps: int, quiet: bool) -> Iterator[Callable[[], No
 
 def draw(results: Path, groups: Any) -> list[str]:
     """All figures as PNG; the names of their files. One that these draws do not have is removed, if it is there."""
-    made = posterior_figures(groups)
+    figures = posterior_figures(groups)
     for name in FIGURES:
         path = results / f"{name}.png"
-        if name not in made:
+        if name not in figures:
             path.unlink(missing_ok=True)
             continue
-        save_figure(made[name], path)
-    return [f"{name}.png" for name in FIGURES if name in made]
+        save_figure(figures[name], path)
+    return [f"{name}.png" for name in FIGURES if name in figures]
 
 
 def write_page(

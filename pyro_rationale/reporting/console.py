@@ -30,7 +30,7 @@ NEARLY_FROM = 0.2  # inclusion probability from which a word that is not kept is
 
 
 def is_plain(console: Console) -> bool:
-    """Whether rationales must be told by brackets instead of colour."""
+    """Whether rationales are marked by brackets instead of colour."""
     return console.no_color or not console.is_terminal
 
 

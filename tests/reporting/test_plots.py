@@ -80,6 +80,12 @@ def test_predictive_check_leaves_out_what_nobody_knows(axes: Any) -> None:
     assert axes.get_xlabel() == "look"
 
 
+def test_dollars_in_the_names_of_targets_and_classes_are_no_formulas(axes: Any) -> None:
+    """A column `price $_{$` ended in a ValueError when its figure was written, and `$ or $` lost its dollars."""
+    plot_predictive(axes, np.array([[0, 1, 1, 1], [0, 0, 1, 1]]), [0, 1, 1, 1], "price $_{$", ("$_{$ no", "yes"))
+    assert axes.get_xlabel() == "price $_{$"
+
+
 def test_predictive_check_of_classes(axes: Any) -> None:
     drawn = np.array([[0, 1, 1, 1], [0, 0, 1, 1]])
     plot_predictive(axes, drawn, [0, 1, 1, 1], "label", ("no", "yes"))

@@ -53,7 +53,7 @@ def build_report(
         options: those that the predictions were made with.
         config: of the run.
         spec: what is predicted.
-        name: of the run.
+        name: the run's.
         metrics: of these predictions, by name.
         data: where the documents are from, for people; default: the corpus of the run.
         history: of training; empty if it was not recorded.
@@ -68,7 +68,7 @@ def build_report(
             *prediction_charts(predictions, spec), *reliability_charts(predictions)
         ],
     }  # fmt: skip
-    sections = (Section(id, title, tuple(found)) for (id, title), found in charts.items())
+    sections = (Section(id, title, tuple(drawn)) for (id, title), drawn in charts.items())
     return ReportContext(
         title=f"Rationales of {name}",
         spec=spec,

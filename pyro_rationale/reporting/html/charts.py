@@ -1,4 +1,4 @@
-"""The report's charts: figures of `reporting.plots` as SVG, each with the words and the table that say the same."""
+"""The report's charts: figures of `reporting.plots` as SVG, each with a description and a table of its numbers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def training_charts(history: Sequence[EpochRecord]) -> Iterator[Chart]:
 
 
 def events(history: Sequence[EpochRecord]) -> tuple[str, ...]:
-    """What happened in training, consecutive epochs of one event together."""
+    """Events of training, those of consecutive epochs in one line."""
     lines = []
     for event, group in groupby(history, key=lambda record: record.event):
         epochs = [record.epoch for record in group]
@@ -86,7 +86,7 @@ def prior_posterior_charts(
     Args:
         draws: of the stored masks.
         prior: `rate` and `span` of the prior that the draws are from.
-        requested: likewise of the prior that was asked for, if the run wrote it down.
+        requested: `rate` and `span` of the prior that was asked for, if the run recorded it.
     """
     moved = requested is not None and any(
         not math.isclose(requested[name], prior[name], rel_tol=1e-3) for name in ("rate", "span")

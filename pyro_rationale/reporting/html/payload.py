@@ -1,4 +1,4 @@
-"""Documents as the page gets them: compact values for its script, ready pieces for readers without scripts."""
+"""Predictions as the page holds them: compact values for its script, marked pieces of text without scripts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.document import spans_of
 from pyro_rationale.prediction.text_spans import harmless, snippets, visible
 from pyro_rationale.tasks import task_of
 
@@ -40,37 +41,38 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %".replace("-", "\N{MINUS SIGN}")
 
 
-def pack(read: Prediction) -> dict[str, Any]:
-    """What the script needs of a document, under one-letter names.
+def pack(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as JSON values under one-letter names, for the page's script.
 
     `i` id; `t` text; `o` gap before each word and its length, in UTF-16 units as scripts count; `p` inclusion in
     percent; `k` and `g` the kept and the gold words as [start, end) pairs in one flat list; `v` predictions; `y`
     truth; `n` interval ends, flat; `a` alternatives as [share of draws in percent, log q, runs, values]; `u` number
-    of characters that are left out at the end. What is not known is left out.
+    of characters that are left out at the end. Unknown values are left out.
     """
-    document = read.document
+    document = prediction.document
     words = len(document.tokens)
-    if any(len(mask) != words for mask in (read.inclusion, read.kept, *(other.mask for other in read.alternatives))):
+    masks = [prediction.inclusion, prediction.kept, *(other.mask for other in prediction.alternatives)]
+    if any(len(mask) != words for mask in masks):
         raise ValueError(f"expected {words} entries per mask, one per word of {document.id}")
     text, unread = _shown(document)
     packed: dict[str, Any] = {
         "i": clean(document.id),
         "t": text,
         "o": _steps(text, document.offsets),
-        "p": [round(100 * p) for p in read.inclusion],
-        "k": runs(read.kept),
-        "v": [number(v) for v in read.values],
+        "p": [round(100 * p) for p in prediction.inclusion],
+        "k": runs(prediction.kept),
+        "v": [number(v) for v in prediction.values],
     }
     if document.gold is not None:
         packed["g"] = runs(document.gold)
     if document.targets and not all(math.isnan(y) for y in document.targets):
         packed["y"] = [number(y) for y in document.targets]
-    if read.interval is not None:
-        packed["n"] = [number(end) for ends in read.interval for end in ends]
-    if read.alternatives:
+    if prediction.interval is not None:
+        packed["n"] = [number(end) for ends in prediction.interval for end in ends]
+    if prediction.alternatives:
         packed["a"] = [
             [round(100 * a.frequency), number(a.log_probability), runs(a.mask), [number(v) for v in a.values]]
-            for a in read.alternatives
+            for a in prediction.alternatives
         ]
     if unread:
         packed["u"] = unread
@@ -87,63 +89,58 @@ def number(value: float) -> float | int | None:
 
 def runs(mask: Sequence[bool]) -> list[int]:
     """Maximal runs of True as start, end, start, end, ..."""
-    found, position = [], 0
-    for flag, group in groupby(mask):
-        length = len(list(group))
-        if flag:
-            found += [position, position + length]
-        position += length
-    return found
+    return [edge for span in spans_of(mask) for edge in span]
 
 
 def level(inclusion: float) -> int:
-    """Of 0 to `LEVELS`: the nearest tenth, of whole percents, as the script computes it."""
+    """Shade of a word, 0 to `LEVELS`: the nearest tenth of whole percents, as the script computes it."""
     return (round(100 * inclusion) + 5) // LEVELS
 
 
-def pieces(read: Prediction) -> Iterator[Piece]:
-    """The text in stretches of one look. A gap looks as its neighbours do where both are kept, or both gold."""
-    document = read.document
+def pieces(prediction: Prediction) -> Iterator[Piece]:
+    """The text in stretches of equal marks. A gap is marked like its neighbours where both are kept, or both gold."""
+    document = prediction.document
     text, _ = _shown(document)
     gold = document.gold or (False,) * len(document.tokens)
-    looks: list[tuple[str, str]] = []
+    marked: list[tuple[str, str]] = []
     position, before = 0, (False, False)
-    for (start, end), p, kept, true in zip(document.offsets, read.inclusion, read.kept, gold, strict=True):
-        looks.append((text[position:start], _classes(0, kept and before[0], true and before[1])))
-        looks.append((text[start:end], _classes(level(p), kept, true)))
+    for (start, end), p, kept, true in zip(document.offsets, prediction.inclusion, prediction.kept, gold, strict=True):
+        marked.append((text[position:start], _classes(0, kept and before[0], true and before[1])))
+        marked.append((text[start:end], _classes(level(p), kept, true)))
         position, before = end, (kept, true)
-    looks.append((text[position:], "un"))
-    for classes, group in groupby((look for look in looks if look[0]), key=lambda look: look[1]):
+    marked.append((text[position:], "un"))
+    for classes, group in groupby((part for part in marked if part[0]), key=lambda part: part[1]):
         yield Piece("".join(part for part, _ in group), classes)
 
 
 def _classes(shade: int, kept: bool, gold: bool) -> str:
+    """CSS classes of a piece of text."""
     return " ".join([f"s{shade}"] * (shade > 0) + ["k"] * kept + ["g"] * gold)
 
 
-def prediction_lines(read: Prediction, spec: TargetSpec, percent: str) -> list[list[tuple[str, str]]]:
+def prediction_lines(prediction: Prediction, spec: TargetSpec, percent: str) -> list[list[tuple[str, str]]]:
     """Per target, what is predicted and what is true, as (label, value) pairs for people."""
-    truth = read.document.targets
-    found = []
-    for i, (name, point) in enumerate(task_of(spec).point(read.values).items()):
+    truth = prediction.document.targets
+    lines = []
+    for i, (name, point) in enumerate(task_of(spec).point(prediction.values).items()):
         if "value" in point:
             line = [(f"{name}, predicted", f"{point['value']:.3g}")]
         else:
             label = point["label"]
             line = [(f"{name}, predicted", f"{label} ({point['probabilities'][label]:.0%})")]
-        if read.interval is not None:
-            low, high = read.interval[i]
+        if prediction.interval is not None:
+            low, high = prediction.interval[i]
             line.append((f"{percent} interval", f"{low:.3g} to {high:.3g}"))
         actual = "unknown"
         if truth and math.isfinite(truth[i]):
             actual = spec.classes[int(truth[i])] if spec.classes else f"{truth[i]:.3g}"
-        found.append([*line, ("true", actual)])
-    return found
+        lines.append([*line, ("true", actual)])
+    return lines
 
 
-def rationale_text(read: Prediction, mask: Sequence[bool]) -> str:
+def rationale_text(prediction: Prediction, mask: Sequence[bool]) -> str:
     """The words of a mask on one line."""
-    return clean(snippets(read.document, mask))
+    return clean(snippets(prediction.document, mask))
 
 
 def _shown(document: Document) -> tuple[str, int]:
@@ -157,7 +154,7 @@ def _steps(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
     wide = [i for i, letter in enumerate(text) if ord(letter) > 0xFFFF]
     flat, before = [], 0
     for start, end in offsets:
-        first, last = (place + bisect_left(wide, place) for place in (start, end))
+        first, last = (index + bisect_left(wide, index) for index in (start, end))
         flat += [first - before, last - first]
         before = last
     return flat

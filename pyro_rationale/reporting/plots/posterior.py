@@ -34,9 +34,9 @@ class MaskDraws(NamedTuple):
 
     Attributes:
         rates: share of words kept of each draw from the posterior, `(chain, draw, document)`.
-        prior_rates: likewise from the prior.
+        prior_rates: share of words kept of each draw from the prior, `(chain, draw, document)`.
         runs: number of runs of 1, 2, ... words in all draws from the posterior, `(L,)`.
-        prior_runs: likewise from the prior.
+        prior_runs: number of runs of 1, 2, ... words in all draws from the prior, `(L,)`.
     """
 
     rates: Numbers
@@ -59,14 +59,14 @@ def posterior_figures(tree: DataTree) -> dict[str, Figure]:
     The file is read a variable at a time, and masks not at all.
     """
     groups: Any = tree
-    made = {name: new_figure(6.4, 4.0) for name in ("rate", "spans", "khat")}
+    figures = {name: new_figure(6.4, 4.0) for name in ("rate", "spans", "khat")}
     draws = MaskDraws.of(tree)
-    plot_rates(made["rate"].subplots(), draws.rates, draws.prior_rates)
-    plot_spans(made["spans"].subplots(), draws.runs, draws.prior_runs)
-    plot_khat(made["khat"].subplots(), groups["sample_stats/khat"].values)
+    plot_rates(figures["rate"].subplots(), draws.rates, draws.prior_rates)
+    plot_spans(figures["spans"].subplots(), draws.runs, draws.prior_runs)
+    plot_khat(figures["khat"].subplots(), groups["sample_stats/khat"].values)
     if "observed_data" in tree.children:
-        made["predictive"] = _predictive(groups)
-    return made
+        figures["predictive"] = _predictive(groups)
+    return figures
 
 
 class Histogram(NamedTuple):
@@ -75,7 +75,7 @@ class Histogram(NamedTuple):
     Attributes:
         edges: `K + 1` of them, rising.
         posterior: `K` shares; the last bin holds all that lies above as well.
-        prior: likewise.
+        prior: `K` shares.
         means: of all draws, a posteriori and a priori; NaN where there are none.
         open: whether anything lies above the last edge.
     """
@@ -92,7 +92,7 @@ def rate_histogram(posterior: ArrayLike, prior: ArrayLike) -> Histogram:
 
     Args:
         posterior: rates from 0 to 1, any shape.
-        prior: likewise.
+        prior: rates from 0 to 1, any shape.
     """
     after, before = np.ravel(posterior).astype(float), np.ravel(prior).astype(float)
     highest = max(float(np.quantile(after, COVERED)), float(np.quantile(before, COVERED)), 0.02)
@@ -108,7 +108,7 @@ def span_histogram(posterior: ArrayLike, prior: ArrayLike) -> Histogram:
 
     Args:
         posterior: how many runs there are of 1, 2, ... words (the last: or more), `(L,)`.
-        prior: likewise.
+        prior: how many runs there are of 1, 2, ... words, `(L,)`.
     """
     counts = np.stack([np.asarray(posterior, dtype=float), np.asarray(prior, dtype=float)])
     totals = counts.sum(1)
@@ -128,7 +128,7 @@ def plot_rates(axes: Axes, posterior: ArrayLike, prior: ArrayLike, requested: fl
     Args:
         axes: to draw into.
         posterior: rates from 0 to 1, any shape.
-        prior: likewise.
+        prior: rates from 0 to 1, any shape.
         requested: rate of the prior that was asked for, where training has moved it; a dotted line.
     """
     bins = rate_histogram(posterior, prior)
@@ -148,7 +148,7 @@ def plot_spans(axes: Axes, posterior: ArrayLike, prior: ArrayLike, requested: fl
     Args:
         axes: to draw into.
         posterior: how many runs there are of 1, 2, ... words (the last: or more), `(L,)`.
-        prior: likewise.
+        prior: how many runs there are of 1, 2, ... words, `(L,)`.
         requested: mean length under the prior that was asked for, where training has moved it; a dotted line.
     """
     bins = span_histogram(posterior, prior)
@@ -196,21 +196,22 @@ def plot_predictive(axes: Axes, drawn: ArrayLike, observed: ArrayLike, name: str
     low, middle, high = np.quantile(replicated, (BAND[0], 0.5, BAND[1]), axis=0)
     band = f"{BAND[1] - BAND[0]:.0%} of replicated data sets"
     if classes:
-        places = np.arange(len(classes))
-        axes.bar(places, truth, 0.6, color="white", edgecolor="black", label="observed")
-        axes.errorbar(places, middle, (middle - low, high - middle), fmt="o", color=POSTERIOR, capsize=4, label=band)
-        axes.set_xticks(places, classes)
+        positions = np.arange(len(classes))
+        axes.bar(positions, truth, 0.6, color="white", edgecolor="black", label="observed")
+        axes.errorbar(positions, middle, (middle - low, high - middle), fmt="o", color=POSTERIOR, capsize=4, label=band)
+        axes.set_xticks(positions, classes, parse_math=False)
     else:
         axes.stairs(high, edges, baseline=low, fill=True, color=POSTERIOR, alpha=0.3, label=band)
         axes.stairs(middle, edges, color=POSTERIOR, label="their median", baseline=None)
         axes.stairs(truth, edges, color="black", linewidth=1.8, label="observed", baseline=None)
-    axes.set(xlabel=name, ylabel="share of documents", ylim=(0.0, None))
+    axes.set_xlabel(name, parse_math=False)
+    axes.set(ylabel="share of documents", ylim=(0.0, None))
     axes.legend(frameon=False)
     return axes
 
 
 def plot_khat(axes: Axes, khat: ArrayLike) -> Axes:
-    """Pareto shapes of the documents' importance weights, in ascending order; what is off the axis stands at its edge.
+    """Pareto shapes of the documents' importance weights, in ascending order; values off the axis stand at its edge.
 
     Args:
         axes: to draw into.

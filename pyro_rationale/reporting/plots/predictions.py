@@ -21,7 +21,7 @@ def plot_predictions(axes: Axes, truth: ArrayLike, predicted: ArrayLike, scale: 
     Args:
         axes: to draw into.
         truth: ratings, `(N,)`.
-        predicted: likewise.
+        predicted: ratings, `(N,)`.
         scale: both ends of the rating scale.
     """
     x, y = np.asarray(truth, dtype=float), np.asarray(predicted, dtype=float)

@@ -1,4 +1,4 @@
-"""One document: its words with what the guide makes of each."""
+"""One document: its words, each with the probability that it is kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_rationale.data.document import spans_of
 from pyro_rationale.reporting.plots.style import GOLD, POSTERIOR
 
 if TYPE_CHECKING:
@@ -43,22 +44,22 @@ def plot_rationale(
         columns: letters in a line.
         spaced: whether there is a space before each word; `None`: everywhere.
     """
-    places = _layout(tokens, columns, spaced)
-    lines = 1 + max((line for line, _ in places), default=0)
+    cells = _layout(tokens, columns, spaced)
+    lines = 1 + max((line for line, _ in cells), default=0)
     axes.set_axis_off()
     axes.figure.canvas.figure.draw_without_rendering()  # lays the axes out: only then is their size known
     box, points = axes.get_window_extent(), 72.0 / axes.figure.dpi
     width, height = points * box.width, points * box.height
     size = min(LARGEST, width / columns / ADVANCE, height / (lines + 0.5) / LEADING)
     axes.set(xlim=(0.0, width / size / ADVANCE), ylim=(height / size / LEADING, 0.0))
-    for i, (token, (line, column)) in enumerate(zip(tokens, places, strict=True)):
+    for i, (token, (line, column)) in enumerate(zip(tokens, cells, strict=True)):
         _word(axes, token, line, column, float(inclusion[i]), size)
         if kept is not None and kept[i]:
             axes.plot([column, column + len(token)], [line + 0.86] * 2, color="black", linewidth=1.6)
         if gold is not None and gold[i]:
             end = column + len(token)
-            if i + 1 < len(tokens) and gold[i + 1] and places[i + 1][0] == line:
-                end = places[i + 1][1]
+            if i + 1 < len(tokens) and gold[i + 1] and cells[i + 1][0] == line:
+                end = cells[i + 1][1]
             axes.plot([column, end], [line + 0.99] * 2, color=GOLD, linewidth=1.6, linestyle=":")
     return axes
 
@@ -79,16 +80,16 @@ def plot_inclusion(
         kept: a rationale.
         gold: the annotated rationale, as a green ground.
     """
-    places = np.arange(len(tokens))
+    positions = np.arange(len(tokens))
     filled = np.zeros(len(tokens), dtype=bool) if kept is None else np.asarray(kept, dtype=bool)
     heights = np.asarray(inclusion, dtype=float)
-    for i, (start, end) in enumerate(_runs(() if gold is None else gold)):
+    for i, (start, end) in enumerate(spans_of(() if gold is None else list(gold))):
         label = "annotated rationale" if i == 0 else None
         axes.axvspan(start - 0.5, end - 0.5, color=GOLD, alpha=0.2, linewidth=0.0, label=label)
     for chosen, name in ((filled, "kept"), (~filled, "P(kept | text)" if kept is None else "not kept")):
         if chosen.any():
             full = name == "kept"
-            axes.bar(places[chosen], heights[chosen], 0.8, label=name, edgecolor=POSTERIOR,
+            axes.bar(positions[chosen], heights[chosen], 0.8, label=name, edgecolor=POSTERIOR,
                      color=POSTERIOR if full else "white", linewidth=1.0)
     short = len(tokens) <= LABELLED
     named = [i for i in range(len(tokens)) if short or heights[i] >= 0.5]
@@ -101,7 +102,7 @@ def plot_inclusion(
 
 
 def _word(axes: Axes, token: str, line: int, column: int, probability: float, size: float) -> None:
-    """A word in its shade; `$` means nothing here."""
+    """A word in its shade; `$` does not start a formula."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.patches import Rectangle
 
@@ -112,29 +113,24 @@ def _word(axes: Axes, token: str, line: int, column: int, probability: float, si
 
 
 def _layout(tokens: Sequence[str], columns: int, spaced: Flags | None = None) -> list[tuple[int, int]]:
-    """Line and column of each word; what no space divides is not divided.
+    """Line and column of each word; lines break at spaces only.
 
-    What is longer than a line stands alone, and is cut by the frame.
+    A word that is longer than a line stands alone, and the frame cuts it.
     """
     starts = [i for i in range(len(tokens)) if i == 0 or spaced is None or spaced[i]]
-    places = []
+    cells = []
     line = column = 0
     for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
         if column and column + sum(len(token) for token in tokens[start:end]) > columns:
             line, column = line + 1, 0
         for token in tokens[start:end]:
-            places.append((line, column))
+            cells.append((line, column))
             column += len(token)
         column += 1
-    return places
-
-
-def _runs(flags: Flags) -> list[tuple[int, int]]:
-    """`[start, end)` of each run of true flags."""
-    change = np.diff(np.concatenate([[0], np.asarray(flags, dtype=int), [0]]))
-    return list(zip(np.nonzero(change == 1)[0].tolist(), np.nonzero(change == -1)[0].tolist(), strict=True))
+    return cells
 
 
 def _shortened(token: str) -> str:
+    """A word as a tick label."""
     text = token.replace("$", r"\$")
     return text if len(token) <= 16 else text[:15] + "…"

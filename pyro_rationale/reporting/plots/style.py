@@ -23,6 +23,6 @@ def series_style(index: int) -> dict[str, Any]:
 
 
 def guide_style(name: str) -> dict[str, Any]:
-    """Colour and marker of a guide, by its place in the registry, so that it looks the same in every figure."""
+    """Colour and marker of a guide, by its position in the registry, so that it looks the same in every figure."""
     names = list(GUIDES)
     return series_style(names.index(name) if name in names else len(names))
