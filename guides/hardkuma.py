@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyro_rationale.distributions import HardKumaMask, HardKumaraswamy
+from pyro_rationale.distributions.masks import bisect
 from pyro_rationale.guides._base import RationaleGuide
 from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.nn import BiLSTM
@@ -58,10 +59,7 @@ class HardKumaGuide(RationaleGuide):
             a, b = (torch.tensor(shape, dtype=torch.float64) for shape in tilted(log_s))
             return float(HardKumaraswamy(a, b).log_selected.exp())
 
-        low, high = -4.0, 4.0  # from next to nothing to next to everything
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if selected(middle) < rate else (low, middle)
+        low, _ = bisect(lambda log_s: selected(log_s) < rate, -4.0, 4.0)  # from hardly any word to nearly all
         with torch.no_grad():
             self.head.bias.copy_(torch.tensor([math.log(math.expm1(shape)) for shape in tilted(low)]))
 

@@ -52,7 +52,12 @@ class RationaleModel(Program):
 
     @property
     def prior(self) -> ChainPrior:
-        """The prior in force; training moves its field to hold the rate of kept words."""
+        """The prior in force; training moves its field to hold the rate of kept words.
+
+        It is state and no argument of the program, for guides take the same arguments, checkpoints keep it, and it is
+        read long after the step. The trainer sets it between the guide's pass and the model's, in a hook on the
+        model, since the field of a step follows from the step before, which may still be under way on a GPU.
+        """
         alpha, gamma = self._numbers("prior_fields")
         return ChainPrior(alpha, gamma)
 

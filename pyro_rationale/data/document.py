@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.data.files.text import shown
@@ -103,14 +103,14 @@ def flags_of(spans: Sequence[tuple[int, int]], length: int) -> tuple[bool, ...]:
     return tuple(flags)
 
 
-def spans_of(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
+def spans_of(flags: Iterable[bool]) -> list[tuple[int, int]]:
     """First word of each maximal run of flagged words, and the one after its last; the inverse of `flags_of`."""
-    marks = (*map(bool, flags), False)
-    end = 0
-    while True in marks[end:]:
-        start = marks.index(True, end)
-        end = marks.index(False, start)
-        yield start, end
+    spans, end = [], 0
+    for flagged, run in groupby(map(bool, flags)):
+        start, end = end, end + sum(1 for _ in run)
+        if flagged:
+            spans.append((start, end))
+    return spans
 
 
 def _cut(

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_rationale.distributions.masks import bisect
+
 Numbers = NDArray[np.float64]
 AMBIGUOUS = 0.05  # a word with a marginal above this, or one that is gold, is ambiguous
 CLOSEST = 1e-6  # marginals this close to 0 and 1 have finite logits
@@ -189,11 +191,12 @@ def fit_temperature(words: Words, most: float = 100.0) -> float:
     """
     bounded = np.clip(words.probability, CLOSEST, 1.0 - CLOSEST)
     logit = np.log(bounded / (1.0 - bounded))
-    low, high = -np.log(most), np.log(most)
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        slope = float(((rescale(words.probability, float(np.exp(-middle))) - words.gold) * logit).sum())
-        low, high = (middle, high) if slope < 0 else (low, middle)
+
+    def falls(log_inverse: float) -> bool:
+        """Whether the log loss still falls with 1 / T here."""
+        return float(((rescale(words.probability, float(np.exp(-log_inverse))) - words.gold) * logit).sum()) < 0
+
+    low, high = bisect(falls, -np.log(most), np.log(most))
     return float(np.exp(-0.5 * (low + high)))
 
 

@@ -14,6 +14,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.cache.dataset import taken, target_rows
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import Terms, batch_terms
 from pyro_rationale.inference.posterior.evidence import iwae
@@ -42,8 +43,7 @@ def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target:
     log_likelihood = law.log_prob(targets)
     error = model.likelihood.reported_loss(outputs, batch.targets).sum(-1)
     lambda1, lambda2 = model.prior.lambdas(model.gain)
-    changes = (z[..., 1:] - z[..., :-1]).abs().mul(batch.mask[:, 1:]).sum(-1)
-    cost = error + lambda1 * z.sum(-1) + lambda2 * changes
+    cost = error + lambda1 * z.sum(-1) + lambda2 * changes_of(z, batch.mask)
     return {"log_likelihood": log_likelihood.mean(0), "kl": kl, "entropy": entropy, "cost": cost.mean(0)}
 
 

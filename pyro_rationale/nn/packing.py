@@ -6,12 +6,12 @@ side is the same function, costs only what is kept, and leaves no gaps whose sha
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from pyro_rationale.distributions.masks import mask_keys, one_of_each
 
 # A relaxed weight below this no longer moves a state or carries a gradient worth its cost.
 NEGLIGIBLE = 1e-2
@@ -75,7 +75,7 @@ def repeated_masks(z: Tensor) -> Repeats | None:
     """What is there to save when S masks are drawn for each of B documents, and many come out the same.
 
     A guide that has learnt something hardly hesitates: of 32 masks for a document, three may be distinct. They are
-    found by a 64-bit hash (Zobrist 1970: a sum of one random number per kept word), and then compared word by word.
+    found by a 64-bit hash, and then compared word by word.
 
     Args:
         z: masks of 0 and 1, `(*s, B, T)`.
@@ -88,20 +88,9 @@ def repeated_masks(z: Tensor) -> Repeats | None:
     flat = z.reshape(-1, size)
     if len(flat) <= documents or z.requires_grad or z.is_cuda or type(z) is not Tensor:  # not Pyro's provenance either
         return None
-    numbers = _numbers(size, z.device)
-    owner = torch.arange(documents, device=z.device).repeat(len(flat) // documents)
-    keys = (flat.long() * numbers[:-1]).sum(-1) + owner * numbers[-1]  # wraps around, as it should
-    found, place = torch.unique(keys, return_inverse=True)
-    if len(found) == len(flat):
+    _, chosen, place = one_of_each(mask_keys(z).reshape(-1))
+    if len(chosen) == len(flat):
         return None
-    chosen = place.new_zeros(len(found))
-    chosen[place] = torch.arange(len(flat), device=z.device)  # which of several equal ones wins does not matter
+    owner = torch.arange(len(flat), device=z.device) % documents
     faithful = torch.equal(flat[chosen][place], flat) and torch.equal(owner[chosen][place], owner)
     return Repeats(chosen, place) if faithful else None
-
-
-@lru_cache(maxsize=64)
-def _numbers(size: int, device: torch.device) -> Tensor:
-    """One odd random number per word, and one for the document."""
-    numbers = np.random.default_rng(20160613).integers(-(2**62), 2**62, size + 1) * 2 + 1
-    return torch.from_numpy(numbers).to(device)

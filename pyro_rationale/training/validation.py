@@ -11,6 +11,7 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.distributions import ChainPrior, MaskDistribution
+from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import Setting, Terms, batch_terms, direct_cost
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
@@ -96,7 +97,7 @@ def _add_modes(sums: list[float], fitted: FittedModel, q: MaskDistribution, batc
         z.sum(),
         batch.lengths.sum(),
         (z.sum(-1) == 0).sum(),
-        (z[:, 1:] - z[:, :-1]).abs().mul(batch.mask[:, 1:]).sum(),
+        changes_of(z, batch.mask).sum(),
         len(batch),
     )
     sums[:] = [total + float(figure) for total, figure in zip(sums, figures, strict=True)]

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, precision_recall_fscore_support
 
+from pyro_rationale.data.document import spans_of
 from pyro_rationale.evaluation.metrics import eraser_metrics, rationale_metrics
-from pyro_rationale.evaluation.metrics.eraser import areas, overlap, span_counts, spans_of
+from pyro_rationale.evaluation.metrics.eraser import areas, overlap, span_counts
 from tests.support.marked import bits, document
 
 # (gold, kept) of four annotated documents with something to see, one without gold words, one not annotated.

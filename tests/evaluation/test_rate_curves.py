@@ -20,7 +20,7 @@ from pyro_rationale.evaluation.rate_curves import (
     PriorShiftRule,
     ThresholdRule,
     TopKRule,
-    bisect,
+    lowest_shift,
     mask_rule,
     mask_rules_of,
     measure,
@@ -119,9 +119,9 @@ def test_for_independent_words_another_prior_is_a_threshold() -> None:
 
 def test_bisection_finds_the_lowest_level() -> None:
     steps = [2.0, 0.5, -3.0]  # one word of four leaves at each; the last one stays
-    found = bisect(lambda delta: 0.25 * (1 + sum(delta < step for step in steps)), 0.5)
+    found = lowest_shift(lambda delta: 0.25 * (1 + sum(delta < step for step in steps)), 0.5)
     assert found == pytest.approx(0.5, abs=1e-5)
-    assert bisect(lambda delta: 0.1, 0.5, far=3.0) == -3.0
+    assert lowest_shift(lambda delta: 0.1, 0.5, far=3.0) == -3.0
 
 
 def test_words_of_one_score_come_and_go_together() -> None:

@@ -74,7 +74,8 @@ def test_masks_that_are_not_hard_are_left_alone() -> None:
 
 @pytest.mark.parametrize("wrong", [0, 2])
 def test_a_hash_that_collides_costs_time_and_nothing_else(monkeypatch: pytest.MonkeyPatch, wrong: int) -> None:
-    monkeypatch.setattr("pyro_rationale.nn.packing._numbers", lambda size, device: torch.full((size + 1,), wrong))
+    numbers = "pyro_rationale.distributions.masks._random_numbers"
+    monkeypatch.setattr(numbers, lambda size, _device: torch.full((size + 1,), wrong))
     model, z = encoder(), few_masks()
     assert repeated_masks(z) is None
     torch.testing.assert_close(model(TOKENS, z, LENGTHS), torch.stack([model(TOKENS, mask, LENGTHS) for mask in z]))

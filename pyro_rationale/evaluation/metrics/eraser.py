@@ -8,12 +8,12 @@ gold alike, while ERASER's annotators may mark spans that touch or overlap.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.document import spans_of
 from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, numbers
 from pyro_rationale.evaluation.statistic import (
     Flags,
@@ -81,17 +81,6 @@ def _token_statistics(pairs: Sequence[tuple[Flags, Flags]]) -> Statistics:
         "token_recall": average(ratio(hits, gold), either),
         "token_f1": average(ratio(2 * hits, kept + gold), either),
     }
-
-
-def spans_of(mask: Sequence[bool] | Flags) -> list[Span]:
-    """Maximal runs of kept words as `[start, end)`."""
-    spans, position = [], 0
-    for kept, run in groupby(as_flags(mask).tolist()):
-        end = position + len(list(run))
-        if kept:
-            spans.append((position, end))
-        position = end
-    return spans
 
 
 def overlap(one: Span, other: Span) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
+from pyro_rationale.data.document import spans_of
 from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, numbers
 from pyro_rationale.evaluation.statistic import Masks, Statistics, average, quotient
 
@@ -26,7 +26,7 @@ def selection_statistics(masks: Masks) -> Statistics:
 
 def count_runs(mask: Sequence[bool]) -> int:
     """Number of maximal runs of kept words."""
-    return sum(value for value, _ in groupby(map(bool, mask)))
+    return len(spans_of(mask))
 
 
 selection_metrics = numbers(selection_statistics)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.distributions import MaskDistribution
+from pyro_rationale.distributions.masks import equal_masks
 from pyro_rationale.inference.estimators._base import Draws, Masks
 from pyro_rationale.inference.estimators.muprop import MuProp
 
@@ -87,8 +88,8 @@ def choose(q: MaskDistribution, samples: int) -> MaskSet:
     z = q.sample(torch.Size([most]))
     outside = torch.arange(most, device=z.device)[:, None] < draws
     if len(summed):
-        outside &= ~(_equal(z, summed) & (probability > 0)).any(1)
-    same = _equal(z, z) & outside[:, None] & outside
+        outside &= ~(equal_masks(z, summed) & (probability > 0)).any(1)
+    same = equal_masks(z, z) & outside[:, None] & outside
     count = same.sum(1) * _first(same)  # all of a kind are counted at the first of it
     return _aligned(
         q,
@@ -103,21 +104,12 @@ def _probable(q: MaskDistribution, most: int, floor: float) -> tuple[Tensor, Ten
     """The most probable masks among pilot draws, `(M, B, T)`, and log q, `(M, B)`; -inf: none in this place."""
     pilots = q.sample(torch.Size([PILOTS * most]))
     log_q = q.log_prob(pilots)
-    same = _equal(pilots, pilots)
+    same = equal_masks(pilots, pilots)
     log_q = log_q.masked_fill(~_first(same) | (log_q.exp() < floor), -torch.inf)
     best, where = log_q.topk(most, dim=0)
     used = int((best > -torch.inf).sum(0).max()) if best.numel() else 0
     best, where = best[:used], where[:used]
     return pilots.gather(0, where[..., None].expand(*where.shape, pilots.shape[-1])), best
-
-
-def _equal(one: Tensor, other: Tensor) -> Tensor:
-    """Which masks `(N, B, T)` and `(M, B, T)` of a document are the same, `(N, M, B)`.
-
-    Two masks are if each keeps as many words as both have in common.
-    """
-    common = torch.einsum("nbt,mbt->nmb", one, other)
-    return (common == one.sum(-1)[:, None]) & (common == other.sum(-1))
 
 
 def _first(same: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_rationale.distributions import LinearChain, MaskDistribution
+from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.estimators._base import Draws, Programs, check_family, check_penalties, check_samples
@@ -220,8 +221,3 @@ def _changes(q: MaskDistribution, z: Tensor, weights: Tensor | None) -> Tensor:
     if q.has_exact_marginals:
         return q.change[0].detach().sum(-1)
     return _average(changes_of(z.detach(), q.word_mask), weights)
-
-
-def changes_of(z: Tensor, words: Tensor) -> Tensor:
-    """Changes between neighbouring words of masks `(*s, B, T)`, `(*s, B)`; that to the padding is none."""
-    return ((z[..., 1:] - z[..., :-1]).abs() * words[..., 1:]).sum(-1)

@@ -12,10 +12,11 @@ from pyro.infer import TraceGraph_ELBO
 from pyro.ops.provenance import detach_provenance
 from torch import Tensor
 
+from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.estimators._base import check_family
-from pyro_rationale.inference.objectives.elbo import Estimate, changes_of, observed_log_prob
+from pyro_rationale.inference.objectives.elbo import Estimate, observed_log_prob
 
 
 class TemperedTraceGraph(TraceGraph_ELBO):

@@ -1,23 +1,20 @@
 """log p(y | x, z) of many masks of one batch, each distinct mask read once.
 
 Samplers come back to the same masks again and again: 4 chains that redraw 3 words at a time ask for the same
-neighbours thousands of times. What has been read is remembered, under a 64-bit hash of document and mask (Zobrist
-1970: the sum of one random number per kept word). Among ten million masks, two share a hash with probability 3e-6.
+neighbours thousands of times. What has been read is remembered, under a 64-bit hash of document and mask.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import LinearChain
+from pyro_rationale.distributions.masks import mask_keys, one_of_each
 from pyro_rationale.models import RationaleModel
-
-SEED = 20160613  # of the hash, which no result depends on
 
 
 class CachedLogJoint:
@@ -55,8 +52,6 @@ class CachedLogJoint:
         self.remember = remember
         self.read = 0  # masks that the encoder has read
         self._known: dict[int, float] = {}
-        numbers = np.random.default_rng(SEED).integers(-(2**63), 2**63, (len(batch), batch.tokens.shape[1] + 1))
-        self._numbers = torch.from_numpy(numbers).to(batch.tokens.device)
 
     def __call__(self, z: Tensor) -> Tensor:
         """Log joint of masks `(*s, B, T)`, in nats, `(*s, B)`."""
@@ -66,15 +61,12 @@ class CachedLogJoint:
     @torch.no_grad()
     def log_likelihood(self, z: Tensor) -> Tensor:
         """log p(y | x, z), not weighted, of masks `(*s, B, T)`, `(*s, B)`. Equal masks get equal bits."""
-        words, own = self._numbers[:, :-1], self._numbers[:, -1]
-        hashes = ((z > 0.5).long() * words).sum(-1) + own  # wraps around, as it should
-        flat, places = torch.unique(hashes, return_inverse=True)
-        keys = flat.tolist()
+        distinct, positions, places = one_of_each(mask_keys(z > 0.5))
+        keys = distinct.tolist()
         known = self._known
         missing = [i for i, key in enumerate(keys) if key not in known]
         if missing:
-            first = self._where(places, missing, len(keys))
-            values = self._compute(first, z)
+            values = self._compute(positions[torch.tensor(missing, device=positions.device)], z)
             if len(known) + len(missing) > self.remember:
                 kept = {key: known[key] for key in keys if key in known}
                 known.clear()
@@ -82,14 +74,6 @@ class CachedLogJoint:
             known.update(zip((keys[i] for i in missing), values, strict=True))
         table = torch.tensor([known[key] for key in keys], dtype=torch.float64, device=z.device)
         return table[places].to(self.dtype)
-
-    @staticmethod
-    def _where(places: Tensor, missing: list[int], distinct: int) -> Tensor:
-        """A position in the flattened masks of each missing key, `(M,)`."""
-        flat = places.reshape(-1)
-        positions = flat.new_zeros(distinct)
-        positions[flat] = torch.arange(len(flat), device=flat.device)  # which of several wins does not matter
-        return positions[torch.tensor(missing, device=flat.device)]
 
     def _compute(self, positions: Tensor, z: Tensor) -> list[float]:
         """The encoder's word on masks at flat positions, few kept words first, so that rows are of like length."""

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
+from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint, with_targets
 from pyro_rationale.models import RationaleModel
@@ -85,11 +86,10 @@ def statistics(scorer: CachedLogJoint, z: Tensor, places: Tensor) -> dict[str, T
         places: a word of each document, long `(B,)`.
     """
     lengths = scorer.batch.lengths
-    inside = scorer.batch.mask[:, 1:]
     last = (lengths - 1).expand(z.shape[:-1])[..., None]
     return {
         "words kept": z.sum(-1),
-        "changes": ((z[..., 1:] - z[..., :-1]).abs() * inside).sum(-1),
+        "changes": changes_of(z, scorer.batch.mask),
         "first word": z[..., 0],
         "last word": z.gather(-1, last)[..., 0],
         "some word": z.gather(-1, places.expand(z.shape[:-1])[..., None])[..., 0],

@@ -1,0 +1,65 @@
+"""Masks as tensors: which are equal, how often they change, and a search on one number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def changes_of(z: Tensor, words: Tensor) -> Tensor:
+    """Changes between neighbouring words of masks `(*s, B, T)`, `(*s, B)`; that to the padding is none.
+
+    Args:
+        z: the masks.
+        words: True on words, `(*s, B, T)`.
+    """
+    return ((z[..., 1:] - z[..., :-1]).abs() * words[..., 1:]).sum(-1)
+
+
+def mask_keys(z: Tensor) -> Tensor:
+    """A 64-bit key of each mask, equal for equal masks of one document, `(*s, B, T)` -> long `(*s, B)`.
+
+    A sum of one random number per kept word, and one for the document (Zobrist 1970). Among ten million masks, two
+    different ones share a key with probability 3e-6.
+    """
+    documents, size = z.shape[-2:]
+    numbers = _random_numbers(size, z.device)
+    owner = torch.arange(documents, device=z.device)
+    return (z.long() * numbers[:-1]).sum(-1) + owner * numbers[-1]  # wraps around, as it should
+
+
+@lru_cache(maxsize=64)
+def _random_numbers(size: int, device: torch.device) -> Tensor:
+    """One odd random number per word, and one for the document."""
+    numbers = np.random.default_rng(20160613).integers(-(2**62), 2**62, size + 1) * 2 + 1
+    return torch.from_numpy(numbers).to(device)
+
+
+def one_of_each(keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distinct keys `(N,)`, the flat position of one of each `(N,)`, and the place of every key among them `(*s, B)`."""
+    distinct, place = torch.unique(keys, return_inverse=True)
+    flat = place.reshape(-1)
+    positions = flat.new_zeros(len(distinct))
+    positions[flat] = torch.arange(len(flat), device=flat.device)  # which of several equal ones wins does not matter
+    return distinct, positions, place
+
+
+def equal_masks(one: Tensor, other: Tensor) -> Tensor:
+    """Which masks `(N, B, T)` and `(M, B, T)` of a document are equal, `(N, M, B)`, without waiting for the device.
+
+    Two masks are if each keeps as many words as both have in common.
+    """
+    common = torch.einsum("nbt,mbt->nmb", one, other)
+    return (common == one.sum(-1)[:, None]) & (common == other.sum(-1))
+
+
+def bisect(above: Callable[[float], bool], low: float, high: float, steps: int = 60) -> tuple[float, float]:
+    """The ends of `[low, high]` after so many halvings; `above(x)` says whether the wanted number is above x."""
+    for _ in range(steps):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if above(middle) else (low, middle)
+    return low, high
