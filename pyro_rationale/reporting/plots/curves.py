@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pyro_rationale.reporting.console import label_of
 from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import series_style
 from pyro_rationale.tasks import cost_names
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pyro_rationale.evaluation.rate_curves import Curve
 
 LINES = {"threshold": "--", "top-k": ":", "prior": "-"}
-LABELS = {"mse": "squared error", "mae": "absolute error", "accuracy": "accuracy", "log_loss": "log loss (nats)"}
 
 
 def plot_curves(axes: Axes, curves: Sequence[Curve], key: str) -> Axes:
@@ -47,7 +47,7 @@ def plot_curves(axes: Axes, curves: Sequence[Curve], key: str) -> Axes:
             **style,
         )
     axes.set_xlabel("share of words kept")
-    axes.set_ylabel(LABELS.get(key, key.replace("_", " ")))
+    axes.set_ylabel(label_of(key).strip())
     axes.grid(alpha=0.25)
     return axes
 

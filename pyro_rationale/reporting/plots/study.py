@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pyro_rationale.reporting.console import label_of
 from pyro_rationale.reporting.plots.style import PALETTE
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def plot_variants(axes: Axes, rows: Sequence[Mapping[str, Any]], measure: str) -
     axes.xaxis.set_major_locator(MaxNLocator(4))
     if measure in SHARES:
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlabel(LABELS.get(measure, measure.replace("_", " ")))
+    axes.set_xlabel(LABELS.get(measure) or label_of(measure).strip())
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
