@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pyro_rationale.data.vocabulary import Vocabulary
     from pyro_rationale.evaluation.metrics import METRICS
     from pyro_rationale.evaluation.results import train
+    from pyro_rationale.experiments.baselines import BASELINES
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.guides import GUIDES
     from pyro_rationale.inference import MaskELBO
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 
 # Public name: where it is defined, below `pyro_rationale`.
 _EXPORTS = {
+    "BASELINES": "experiments.baselines:BASELINES",
     "BucketedBatches": "data.batching:BucketedBatches",
     "CALLBACKS": "training.callbacks:CALLBACKS",
     "ENCODERS": "nn.encoders:ENCODERS",
@@ -74,6 +76,7 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "BASELINES",
     "CALLBACKS",
     "CORPORA",
     "ENCODERS",

@@ -43,6 +43,23 @@ FIT = (
     "--hidden 6 --embedding 6 --batch-size 16 --steps 20 --anneal 5 --min-count 1 --threads 1 --device cpu --quiet"
 ).split()
 
+BENCHMARK = """
+out = "benchmark"
+rates = [0.2]
+methods = ["two-layer", "first-words"]
+[base]
+hidden = 6
+embedding = 6
+batch_size = 16
+steps = 9
+anneal = 4
+threads = 1
+min_count = 1
+[[corpora]]
+name = "soups"
+data = "soups"
+"""
+
 
 def install(target: Path) -> None:
     """What pip leaves in a folder: the modules, and metadata with the entry points."""
@@ -68,6 +85,7 @@ COMMANDS: dict[str, list[str]] = {
     "compare": ["compare-objectives", "run", "other", "--out", "compared", "--quiet"],
     "rate-curve": ["rate-curve", "--run", "run", "--rates", "0.1,0.5"],
     "sklearn": ["sklearn"],
+    "benchmark": ["benchmark", "benchmark.toml", "--quiet"],
     "stress": ["stress", "--run", "run", "--only", "random-masks"],
 }
 
@@ -79,6 +97,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, st
         pytest.importorskip(name)
     folder, target = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("installed")
     install(target)
+    (folder / "benchmark.toml").write_text(BENCHMARK)
     paths = [str(target), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", DRIVER],
