@@ -27,7 +27,7 @@ class Studies(click.Group):
         """The command `study` of the module of that name."""
         if cmd_name not in STUDIES:
             return None
-        command: click.Command = import_module(f"pyro_rationale.experiments.studies.{cmd_name}").study
+        command: click.Command = import_module(f"pyro_rationale.cli.studies.{cmd_name}").study
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from pyro_rationale.cli.studies.calibration import study
 from pyro_rationale.data import load_corpus
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation import calibration as c
-from pyro_rationale.experiments.studies.calibration import marginals, measure, study, words_of
+from pyro_rationale.experiments.studies.calibration import marginals, measure, words_of
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.reporting.plots import check_figure
 from tests.support.small_fit import refusal, whole

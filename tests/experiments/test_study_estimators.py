@@ -11,9 +11,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from pyro_rationale.cli.studies.estimators import study
 from pyro_rationale.experiments.studies import estimators
-from pyro_rationale.experiments.studies.estimator_variants import NEURAL, PAPER, REFERENCE, default, estimator_variants
-from pyro_rationale.experiments.studies.estimators import bar, study
+from pyro_rationale.experiments.studies.estimators import NEURAL, PAPER, REFERENCE, bar, default, estimator_variants
 from pyro_rationale.guides import own_guides
 from pyro_rationale.inference.gradient_variance import BatchSpread
 from tests.support.small_fit import refusal, whole

@@ -13,11 +13,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from pyro_rationale.cli.studies.evidence import study
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.experiments.studies.bounds import Measured, bound_sizes, measure
-from pyro_rationale.experiments.studies.evidence import shorten, study
+from pyro_rationale.experiments.studies.common import shorten
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.evidence import Bound, enumerate_masks
 from pyro_rationale.inference.posterior.psis import CONSTANT, TIES

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
-from rich.console import Console
 
 from pyro_rationale.build import build_objective
 from pyro_rationale.cli.common import run_command
+from pyro_rationale.cli.studies.questions import study as questions
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
@@ -27,7 +27,6 @@ from pyro_rationale.experiments.studies.cells import Study, StudyCell
 from pyro_rationale.experiments.studies.positions import position_metrics
 from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS
 from pyro_rationale.experiments.studies.questions import answer, run_cells
-from pyro_rationale.experiments.studies.questions import study as questions
 from pyro_rationale.inference import MaskELBO
 from tests.support.small_fit import flags as flags_of
 from tests.support.small_fit import refusal, small
@@ -206,9 +205,9 @@ def test_processes_share_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return {"mse": float(cell.seed)}
 
     monkeypatch.setattr(Study, "_fit", fit)
-    asked, console = [QUESTIONS[1], QUESTIONS[3]], Console(quiet=True)
+    asked = [QUESTIONS[1], QUESTIONS[3]]
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda _: run_cells(Study(tmp_path, {}), asked, 2, console), range(3)))
+        list(pool.map(lambda _: run_cells(Study(tmp_path, {}), asked, 2), range(3)))
         rows = list(pool.map(lambda _: answer(QUESTIONS[1], Study(tmp_path, {}), 3, by_rule=False), range(3)))
     arms = {arm.name for question in asked for arm in question.variants}
     expected = [(name, seed) for name in arms for seed in range(2)]

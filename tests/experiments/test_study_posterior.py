@@ -11,8 +11,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from pyro_rationale.experiments.studies.posterior import study as posterior
-from pyro_rationale.experiments.studies.sbc import study as sbc
+from pyro_rationale.cli.studies.posterior import study as posterior
+from pyro_rationale.cli.studies.sbc import study as sbc
 from pyro_rationale.inference.posterior.gibbs import MaskChains, gibbs_posterior
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.posterior.mcmc_diagnostics import mixing

@@ -9,7 +9,6 @@ p over documents within one seed shows whether every single fit agrees.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ from pyro_rationale.evaluation.significance import added, holm, paired_test, see
 from pyro_rationale.evaluation.statistic import Statistic, quotient
 from pyro_rationale.experiments.benchmark.runner import VIEWS, BenchmarkRunner
 from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Rate
+from pyro_rationale.experiments.seeds import mean_sd
 from pyro_rationale.tasks import TASKS, cost_names
 
 AGREEMENT = ("f1", "precision", "recall", "opinion_recall")
@@ -120,8 +120,8 @@ def _block(
         values = {measure: row for measure, row in values.items() if row}
         lines.append(Line(
             method, facts[0]["title"], list(by_seed),
-            {measure: statistics.mean(row) for measure, row in values.items()},
-            {measure: statistics.stdev(row) if len(row) > 1 else None for measure, row in values.items()},
+            {measure: mean_sd(row)[0] for measure, row in values.items()},
+            {measure: mean_sd(row)[1] for measure, row in values.items()},
             values,
         ))
         counts[method] = {

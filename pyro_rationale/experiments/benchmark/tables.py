@@ -13,6 +13,7 @@ import jinja2
 
 from pyro_rationale.experiments.benchmark.runner import VIEWS
 from pyro_rationale.experiments.benchmark.summary import Block, Line, Test
+from pyro_rationale.experiments.seeds import format_mean_sd
 from pyro_rationale.tasks import cost_names
 
 HEADS = {
@@ -73,9 +74,7 @@ def grid(block: Block) -> tuple[list[str], list[list[str]]]:
 def _figure(line: Line, measure: str) -> str:
     if measure not in line.means:
         return "-"
-    spread = line.sds[measure]
-    mean = f"{line.means[measure]:.3g}"
-    return mean if spread is None else f"{mean} ({spread:.2g})"
+    return format_mean_sd(line.means[measure], line.sds[measure])
 
 
 def _test(test: Test | None) -> str:

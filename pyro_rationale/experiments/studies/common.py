@@ -1,38 +1,17 @@
-"""What the studies share: a run and its documents, and results as a table and a file."""
+"""Documents in batches and cut to a length, for the studies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.selection import select_documents
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.options import given
 
 Row = dict[str, Any]
-WIDE = 160  # columns of a table that goes to a file or a pipe
-
-
-def run_documents(
-    folder: Path, flags: DataOptions, split: str = "auto", device: str = "auto"
-) -> tuple[FittedModel, list[Document]]:
-    """A run, and documents that have targets: of its own test split, or as the flags that were typed say.
-
-    Raises:
-        RunError: no usable run.
-        DataError: no such documents.
-    """
-    fitted = FittedModel.load(folder, device)
-    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec)
-    return fitted, chosen.with_targets()
 
 
 def batches_of(fitted: FittedModel, documents: Sequence[Document], size: int = 64) -> Iterator[Batch]:
@@ -41,20 +20,19 @@ def batches_of(fitted: FittedModel, documents: Sequence[Document], size: int = 6
         yield batch.to(fitted.device)
 
 
-def show(title: str, rows: Sequence[Row], digits: int = 4) -> None:
-    """Rows of one set of keys as a table on the terminal; the first column is the name."""
-    table = Table(title=title, title_justify="left")
-    for number, name in enumerate(rows[0]):
-        table.add_column(name.replace("_", " "), justify="right" if number else "left", no_wrap=not number)
-    for row in rows:
-        table.add_row(*(_cell(value, digits) for value in row.values()))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDE
-    console.print(table)
+def shorten(documents: Sequence[Document], words: int) -> tuple[list[Document], int]:
+    """The documents, none longer than `words` (0: as they are), and how many have been cut."""
+    if not words:
+        return list(documents), 0
+    return [_first(d, words) for d in documents], sum(len(d.tokens) > words for d in documents)
 
 
-def _cell(value: Any, digits: int) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+def _first(document: Document, words: int) -> Document:
+    return replace(
+        document,
+        tokens=document.tokens[:words],
+        offsets=document.offsets[:words],
+        gold=None if document.gold is None else document.gold[:words],
+        opinion=None if document.opinion is None else document.opinion[:words],
+        maps=None if document.maps is None else tuple(flags[:words] for flags in document.maps),
+    )

@@ -14,37 +14,25 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-import click
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from pyro_rationale.build import build_guide, build_model, starting_prior, target_summary
 from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.studies.common import Row, run_documents, show
-from pyro_rationale.experiments.studies.estimator_variants import (
-    NEURAL,
-    PAPER,
-    REFERENCE,
-    EstimatorVariant,
-    default,
-    estimator_variants,
-)
+from pyro_rationale.experiments.studies.common import Row
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.guides import RationaleGuide
-from pyro_rationale.inference.gradient_variance import GRADIENTS, BatchSpread, Gradient, batch_spread, cost_ratio
-from pyro_rationale.inference.objectives.elbo import MaskELBO
+from pyro_rationale.guides import GUIDES, RationaleGuide
+from pyro_rationale.inference.estimators import ESTIMATORS
+from pyro_rationale.inference.gradient_variance import BatchSpread, Gradient, batch_spread, cost_ratio
+from pyro_rationale.inference.objectives.elbo import MaskELBO, Objective, make_objective
 from pyro_rationale.inference.variance import (
     exact_gradient,
     fit_baseline,
@@ -55,13 +43,69 @@ from pyro_rationale.inference.variance import (
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.models.program import local_parameters
 from pyro_rationale.nn.baseline import StandardisedBaseline
-from pyro_rationale.options import check_writable, json_option, options_from, split_option, write_result
 from pyro_rationale.training.auxiliary_losses import full_text_loss
 
 WINDOW = 10  # words of the texts whose masks are enumerated
 SHORT = 8  # of those texts
 FITTING = 4  # masks per document while a baseline learns
 COPIES = 20  # of each document in a pass
+
+
+@dataclass(frozen=True)
+class EstimatorVariant:
+    """An estimator with its options, a row of the table."""
+
+    estimator: str
+    samples: int
+    penalties: str = "exact"
+    guide: str = ""  # family, where it is not the run's own
+    neural: bool = False  # has a neural baseline
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name for the table."""
+        return f"{self.estimator}-{self.samples}" + (f" ({self.note})" if self.note else "")
+
+    def objective(self, tau: float) -> Objective:
+        """Objective with the estimator."""
+        return make_objective(self.estimator, self.samples, tau, self.penalties)
+
+
+REFERENCE = EstimatorVariant("rloo", 2)
+PAPER = EstimatorVariant("reinforce", 1, "sampled", note="the paper's")
+NEURAL = tuple(EstimatorVariant("tracegraph", k, "sampled", neural=True, note="neural baseline") for k in (1, 4))
+
+
+def default(guide: str) -> EstimatorVariant:
+    """Variant that a fit of a guide takes by default."""
+    estimator = GUIDES[guide].default_estimator
+    return EstimatorVariant(estimator, ESTIMATORS[estimator].default_samples)
+
+
+def estimator_variants(guide: str) -> list[EstimatorVariant]:
+    """All variants that serve the family of a guide; a relaxed guide is the independent family, sampled otherwise.
+
+    Raises:
+        ConfigError: HardKuma weights, for which there is one estimator and nothing to compare.
+    """
+    if guide == "hardkuma":
+        raise ConfigError("--run: --guide hardkuma has one estimator, by its own weights; there is nothing to compare")
+    independent = guide in ("independent", "relaxed")
+    rows = [PAPER]
+    for penalties in ("sampled", "exact"):
+        rows += [EstimatorVariant("reinforce", 4, penalties)]
+        rows += [EstimatorVariant("rloo", k, penalties) for k in (2, 4)]
+        rows += [EstimatorVariant("disarm", k, penalties) for k in (2, 4) if independent]
+        rows += [EstimatorVariant("nvil", k, penalties, neural=True) for k in (1, 4)]
+    rows += [EstimatorVariant("muprop", k) for k in (2, 4)] + [EstimatorVariant("sum-and-sample", k) for k in (2, 4, 8)]
+    rows += [EstimatorVariant("tracegraph", 1, "sampled", note="no baseline")]
+    rows += NEURAL
+    rows += [EstimatorVariant("straight-through", 4)]
+    if independent:
+        rows += [EstimatorVariant("straight-through", 4, guide="relaxed", note="relaxed backwards")]
+        rows += [EstimatorVariant("relaxed", k, guide="relaxed") for k in (1, 4)]
+    return rows
 
 
 @dataclass(frozen=True)
@@ -191,36 +235,45 @@ class Budget:
 Spreads = dict[EstimatorVariant, list[BatchSpread]]
 
 
-def measure(networks: Networks, effort: Budget) -> tuple[list[Row], Spreads]:
-    """The table of one state of the networks, and the variances behind it, batch by batch."""
+Progress = Callable[[Sequence[EstimatorVariant], str], Iterable[EstimatorVariant]]
+
+
+def measure(
+    networks: Networks, budget: Budget, progress: Progress = lambda rows, title: rows
+) -> tuple[list[Row], Spreads]:
+    """Table of one state of the networks, and the variances behind it, batch by batch.
+
+    Args:
+        networks: model and guide.
+        budget: number of draws.
+        progress: shows how far it is; given the rows and a title.
+    """
     tau = networks.fitted.config.tau
     rows = estimator_variants(networks.fitted.config.guide)
-    console = Console(stderr=True)
-    quiet = not console.is_terminal
-    torch.manual_seed(effort.seed)
-    baselines = {penalties: fitted_baseline(networks, penalties, effort.fitting) for penalties in ("exact", "sampled")}
+    torch.manual_seed(budget.seed)
+    baselines = {penalties: fitted_baseline(networks, penalties, budget.fitting) for penalties in ("exact", "sampled")}
     guides: dict[EstimatorVariant, RationaleGuide] = {}
     spreads: Spreads = {}
-    for row in track(rows, f"{networks.name}: variance", console=console, transient=True, disable=quiet):
+    for row in progress(rows, f"{networks.name}: variance"):
         guides[row] = guide = networks.twin(row.guide or networks.family, row.estimator)
         if row.neural:
             baseline = baselines[row.penalties]
             guide.baseline = plain_network(baseline) if row.estimator == "tracegraph" else baseline
-        torch.manual_seed(effort.seed + 1)
-        copies = min(COPIES, max(1, effort.draws // 2))
+        torch.manual_seed(budget.seed + 1)
+        copies = min(COPIES, max(1, budget.draws // 2))
         spreads[row] = [
-            batch_spread(row.objective(tau), networks.model, guide, batch, effort.draws, copies, effort.gradient)
+            batch_spread(row.objective(tau), networks.model, guide, batch, budget.draws, copies, budget.gradient)
             for batch in networks.batches
         ]
-    times = step_times(guides, networks, effort.timed)
-    exact = exact_gradient(networks.model, networks.guide, networks.short, tau) if effort.short else None
+    times = step_times(guides, networks, budget.timed)
+    exact = exact_gradient(networks.model, networks.guide, networks.short, tau) if budget.short else None
     figures = []
-    for row in track(rows, f"{networks.name}: bias", console=console, transient=True, disable=quiet):
-        torch.manual_seed(effort.seed + 2)
+    for row in progress(rows, f"{networks.name}: bias"):
+        torch.manual_seed(budget.seed + 2)
         known = _figures(row, spreads, times[row])
         if exact is not None:
             objective = row.objective(tau)
-            bias = gradient_bias(objective, networks.model, guides[row], networks.short, exact, effort.short)
+            bias = gradient_bias(objective, networks.model, guides[row], networks.short, exact, budget.short)
             known |= {"bias z": bias.z, "relative bias": bias.relative, "of it noise": bias.noise}
         figures.append(known)
     return figures, spreads
@@ -259,83 +312,9 @@ def states(fitted: FittedModel, documents: Sequence[Document], batches: int, siz
     return found
 
 
-@click.command("estimators")
-@click.option("--run", "folders", required=True, multiple=True, type=click.Path(path_type=Path),
-              help="folder of a fitted run; repeat it for other guides")
-@split_option
-@click.option("--state", default="both", show_default=True, type=click.Choice(["both", "trained", "untrained"]),
-              help="of the networks")
-@click.option("--draws", default=100, show_default=True, type=click.IntRange(3),
-              help="gradients per document and estimator")
-@click.option("--batches", default=10, show_default=True, type=click.IntRange(1), help="batches the variance is over")
-@click.option("--batch", "size", default=16, show_default=True, type=click.IntRange(1), help="documents in a batch")
-@click.option("--gradient", default="parameters", show_default=True, type=click.Choice(GRADIENTS),
-              help="the guide's whole gradient, or what reaches the features of its words")
-@click.option("--bias-draws", default=20000, show_default=True, type=click.IntRange(0),
-              help="masks per short text and estimator; 0: no bias")
-@click.option("--baseline-steps", default=300, show_default=True, type=click.IntRange(0),
-              help="steps in which neural baselines learn, the rest held fixed")
-@click.option("--timed-steps", default=10, show_default=True, type=click.IntRange(0), help="steps timed; 0: none")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="of batches and masks")
-@click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="CPU threads")
-@json_option
-@options_from(DataOptions, show_defaults=False)
-def study(
-    flags: DataOptions,
-    folders: tuple[Path, ...],
-    split: str,
-    state: str,
-    draws: int,
-    batches: int,
-    size: int,
-    gradient: Gradient,
-    bias_draws: int,
-    baseline_steps: int,
-    timed_steps: int,
-    seed: int,
-    threads: int,
-    json_path: Path | None,
-) -> None:
-    """Bias, variance and time of the gradient estimators.
-
-    The variance is the trace of the covariance of one document's gradient in the guide's parameters; times the
-    masks that the encoder reads for it, RLOO at K = 2 is 1; +- is the jackknife's standard error over batches. The
-    bias is looked for on windows of ten words, the largest difference to the enumerated gradient in standard errors:
-    an unbiased estimator stays below 4.
-    """
-    check_writable("--json", json_path)
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
-    effort = Budget(draws, gradient, bias_draws, baseline_steps, timed_steps, seed)
-    result: dict[str, Any] = {**vars(effort), "batches": batches, "batch": size, "runs": []}
-    for folder in folders:
-        fitted, documents = run_documents(folder, flags, split)
-        guide, tau = fitted.config.guide, fitted.config.tau
-        estimator_variants(guide)  # refuses a guide that has none, before anything is measured
-        entry: dict[str, Any] = {"run": str(folder), "guide": guide, "tau": tau}
-        for networks in states(fitted, documents, batches, size, seed):
-            if state not in ("both", networks.name):
-                continue
-            rows, spreads = measure(networks, effort)
-            show(f"{guide} guide, {networks.name} ({folder}), tau = {tau:g}", rows, digits=3)
-            if networks.family == guide:
-                entry[f"bar, {networks.name}"] = found = bar(default(guide), spreads)
-                print(told(found))
-            entry[networks.name] = rows
-        result["runs"].append(entry)
-        write_result(json_path, result)
-
-
 def bar(ours: EstimatorVariant, spreads: Spreads) -> dict[str, Any]:
     """How many times below the paper's estimator and below Pyro's own the default is, with standard errors."""
     found: dict[str, Any] = {"default": ours.name}
     for other in filter(spreads.__contains__, (PAPER, *NEURAL)):
         found[other.name] = vars(cost_ratio(spreads[other], spreads[ours]))
     return found
-
-
-def told(found: dict[str, Any]) -> str:
-    """The same in a sentence."""
-    below = [f"{ratio['value']:.3g} (se {ratio['error']:.2g}) below {name}" for name, ratio in found.items()
-             if name != "default"]
-    return f"variance x masks read of {found['default']}, the default, times: {', '.join(below)}\n"

@@ -1,18 +1,16 @@
-"""ELBO, IWAE-K and exact log evidence on the same documents, and how good a proposal the guide is."""
+"""ELBO, IWAE and exact log evidence of documents: `python -m pyro_rationale.study evidence --run RUN`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pyro_rationale.data.corpus import Document
+from pyro_rationale.cli.studies._common import run_documents, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.experiments.studies.bounds import FAR, measure
-from pyro_rationale.experiments.studies.common import Row, run_documents, show
+from pyro_rationale.experiments.studies.common import Row, shorten
 from pyro_rationale.inference.posterior.evidence import LONGEST
 from pyro_rationale.inference.posterior.psis import TRUSTED
 from pyro_rationale.options import (
@@ -79,24 +77,6 @@ def study(
     result: dict[str, Any] = facts | measured.summary()
     report(result)
     write_result(json_path, result | {"each": measured.each(documents)})
-
-
-def shorten(documents: Sequence[Document], words: int) -> tuple[list[Document], int]:
-    """The documents, none longer than `words` (0: as they are), and how many have been cut."""
-    if not words:
-        return list(documents), 0
-    return [_first(d, words) for d in documents], sum(len(d.tokens) > words for d in documents)
-
-
-def _first(document: Document, words: int) -> Document:
-    return replace(
-        document,
-        tokens=document.tokens[:words],
-        offsets=document.offsets[:words],
-        gold=None if document.gold is None else document.gold[:words],
-        opinion=None if document.opinion is None else document.opinion[:words],
-        maps=None if document.maps is None else tuple(flags[:words] for flags in document.maps),
-    )
 
 
 def report(result: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Commands of the studies: each module here holds one as `study`."""

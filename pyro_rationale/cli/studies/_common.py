@@ -1,0 +1,52 @@
+"""A run with its documents, and a table of results on the terminal, for the commands of the studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.selection import select_documents
+from pyro_rationale.experiments.studies.common import Row
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.options import given
+
+WIDE = 160  # columns of a table that goes to a file or a pipe
+
+
+def run_documents(
+    folder: Path, flags: DataOptions, split: str = "auto", device: str = "auto"
+) -> tuple[FittedModel, list[Document]]:
+    """A run, and documents that have targets: of its own test split, or as the flags that were typed say.
+
+    Raises:
+        RunError: no usable run.
+        DataError: no such documents.
+    """
+    fitted = FittedModel.load(folder, device)
+    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec)
+    return fitted, chosen.with_targets()
+
+
+def show(title: str, rows: Sequence[Row], digits: int = 4) -> None:
+    """Print rows with the same keys as a table; the first column is the name."""
+    table = Table(title=title, title_justify="left")
+    for number, name in enumerate(rows[0]):
+        table.add_column(name.replace("_", " "), justify="right" if number else "left", no_wrap=not number)
+    for row in rows:
+        table.add_row(*(_cell(value, digits) for value in row.values()))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDE
+    console.print(table)
+
+
+def _cell(value: Any, digits: int) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,114 @@
+"""Word marginals against gold: `python -m pyro_rationale.study calibration --run RUN [RUN ...]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pyro_rationale.cli.studies._common import run_documents, show
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.evaluate import evaluate_documents
+from pyro_rationale.experiments.studies.calibration import LAYERS, QUALITY, measure
+from pyro_rationale.experiments.studies.common import Row
+from pyro_rationale.options import (
+    check_writable,
+    device_option,
+    json_option,
+    options_from,
+    run_option,
+    split_option,
+    write_result,
+)
+
+
+def row_of(run: str, result: dict[str, Any]) -> Row:
+    """What the terminal shows of a result."""
+    everything, contested = result["all"], result["contested"] or {}
+    return {
+        "run": run,
+        "reads": result["reads"],
+        "gold": result["gold"],
+        "T": f"{result['temperature']:.2f}" if result["rescaled"] else "",
+        "ECE": everything["ece"],
+        "95 %": f"{everything['ece_low']:.4f}-{everything['ece_high']:.4f}",
+        "MCE": everything["mce"],
+        "gold share": everything["gold"],
+        "Brier": everything["brier"],
+        "skill": everything["skill"],
+        "contested": f"{100 * contested.get('share', 0.0):.1f} %",
+        "their ECE": contested.get("ece"),
+        "said": contested.get("marginal"),
+        "seen": contested.get("gold"),
+    }
+
+
+@click.command("calibration")
+@run_option
+@click.argument("more", nargs=-1, type=click.Path(path_type=Path))
+@options_from(DataOptions, show_defaults=False)
+@split_option
+@click.option(
+    "--gold", default="both", show_default=True, type=click.Choice((*LAYERS, "both")), help="what ought to be kept"
+)
+@click.option("--bins", default=15, show_default=True, type=click.IntRange(min=1), help="of the reliability curve")
+@click.option(
+    "--rescale/--no-rescale", default=False, show_default=True, help="also divide logits by a temperature fitted on dev"
+)
+@click.option("--figure", type=click.Path(path_type=Path), help="draw the reliability curves into this file")
+@device_option
+@json_option
+def study(
+    flags: DataOptions,
+    folder: Path,
+    more: tuple[Path, ...],
+    split: str,
+    gold: str,
+    bins: int,
+    rescale: bool,
+    figure: Path | None,
+    device: str,
+    json_path: Path | None,
+) -> None:
+    """Compare word marginals with gold words, for one run or several (--run RUN [RUN ...]).
+
+    "gold share" is also the ECE of who keeps nothing. "skill" is that of the Brier score over a constant. "contested"
+    are words with a marginal above .05 and gold words; "said" and "seen" are their mean marginal and share of gold.
+    """
+    check_writable("--json", json_path)
+    if figure is not None:
+        from pyro_rationale.reporting.plots.calibration import check_figure
+
+        check_figure(figure)
+    layers = LAYERS if gold == "both" else (gold,)
+    runs: list[dict[str, Any]] = []
+    for path in (folder, *more):
+        fitted, documents = run_documents(path, flags, split, device)
+        dev = run_documents(path, flags, "dev", device)[1] if rescale else None
+        if dev is not None and split in ("dev", "all"):
+            raise ConfigError(f"--rescale fits on the dev split; measure on another than --split {split}")
+        quality = evaluate_documents(fitted, documents)
+        options = fitted.config.model
+        runs.append(
+            {
+                "run": str(path),
+                "guide": options.guide,
+                "tau": fitted.config.tau,
+                "nats": options.nats,
+                "quality": {name: quality[name] for name in QUALITY if name in quality},
+                "documents": len(documents),
+                "results": measure(fitted, documents, dev, layers, bins),
+            }
+        )
+    show("word marginals against gold", [row_of(Path(r["run"]).name, part) for r in runs for part in r["results"]], 3)
+    show(
+        "the same runs by their most probable masks",
+        [{"run": Path(r["run"]).name, "tau": r["tau"], "nats": r["nats"], **r["quality"]} for r in runs],
+    )
+    write_result(json_path, {"bins": bins, "split": split, "runs": runs})
+    if figure is not None:
+        from pyro_rationale.reporting.plots.calibration import draw
+
+        draw(figure, runs)

@@ -1,0 +1,107 @@
+"""Simulation-based calibration of a run's posterior: `python -m pyro_rationale.study sbc --run RUN`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from pyro_rationale.cli.studies._common import run_documents, show
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.experiments.studies.common import shorten
+from pyro_rationale.experiments.studies.sbc import METHODS, Budget, assess, ranks_by
+from pyro_rationale.inference.posterior.evidence import LONGEST
+from pyro_rationale.inference.posterior.sbc import COVERAGE, check_kappa
+from pyro_rationale.options import (
+    check_writable,
+    device_option,
+    json_option,
+    options_from,
+    run_option,
+    split_option,
+    write_result,
+)
+from pyro_rationale.reporting.plots.calibration import check_figure
+from pyro_rationale.reporting.plots.sbc import draw
+
+
+@click.command("sbc")
+@run_option
+@split_option
+@options_from(DataOptions, show_defaults=False)
+@click.option("--method", "methods", multiple=True, type=click.Choice(METHODS), default=METHODS[:3], show_default=True,
+              help="on trial; repeat it for several. prior: a wrong one, to see it caught")
+@click.option("--number", default=500, show_default=True, type=click.IntRange(min=10), help="simulated documents")
+@click.option("--words", default=LONGEST, show_default=True, type=click.IntRange(min=0),
+              help=f"cut texts after so many words, {LONGEST} at most with --method exact; 0: do not cut")
+@click.option("--draws", default=100, show_default=True, type=click.IntRange(min=2),
+              help="masks to rank the true one among")
+@click.option("--samples", default=20_000, show_default=True, type=click.IntRange(min=100),
+              help="importance: draws of the guide to resample from")
+@click.option("--chains", default=10, show_default=True, type=click.IntRange(min=1), help="gibbs: chains per document")
+@click.option("--warmup", default=50, show_default=True, type=click.IntRange(min=0),
+              help="gibbs: sweeps before the first draw")
+@click.option("--thin", default=5, show_default=True, type=click.IntRange(min=1),
+              help="gibbs: sweeps from draw to draw")
+@click.option("--block", default=3, show_default=True, type=click.IntRange(1, 8), help="gibbs: words redrawn together")
+@click.option("--kappa", type=click.FloatRange(min=0, min_open=True),
+              help="weight of the log likelihood; default: the run's. Classes: 1")
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of data and draws")
+@device_option
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="CPU threads")
+@click.option("--figure", type=click.Path(path_type=Path), help="draw the ranks' distribution functions to this file")
+@json_option
+def study(
+    flags: DataOptions, folder: Path, split: str, methods: tuple[str, ...], number: int, words: int,
+    kappa: float | None, batch_size: int, seed: int, device: str, threads: int, figure: Path | None,
+    json_path: Path | None, **effort: int,
+) -> None:
+    """Are draws of the posterior what they should be? Verdicts by ranks of true masks among them."""
+    check_writable("--json", json_path)
+    if figure is not None:
+        check_figure(figure)
+    spent = Budget(**effort)
+    if "exact" in methods and not 0 < words <= LONGEST:
+        raise ConfigError(f"--words: --method exact enumerates up to {LONGEST} words, got {words or 'no limit'}")
+    torch.set_num_threads(threads)
+    fitted, documents = run_documents(folder, flags, split, device)
+    kappa = float(fitted.model.kappa) if kappa is None else kappa
+    check_kappa(fitted.model, kappa)
+    texts, _ = shorten(list(islice(cycle(documents), number)), words)
+    texts = [replace(text, id=f"{text.id}, simulation {i}") for i, text in enumerate(texts)]
+    result: dict[str, Any] = {"run": str(folder), "kappa": kappa, "documents": number, "words": words or None}
+    result |= {**effort, "seed": seed, "results": []}
+    for method in methods:
+        with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            ranks = ranks_by(fitted, texts, method, spent, kappa, batch_size)
+        result["results"] += [assess(method, name, values, spent.draws) for name, values in ranks.items()]
+    report(result)
+    if figure is not None:
+        draw(figure, result["results"])
+    write_result(json_path, result)
+
+
+def report(result: dict[str, Any]) -> None:
+    """The table on the terminal."""
+    rows = [
+        {
+            "statistic": f"{row['method']}: {row['statistic']}",
+            "ranks": "uniform" if row["uniform"] else "NOT UNIFORM",
+            "p": row["p"],
+            "mean rank (0 to 1)": row["mean_rank"],
+        }
+        for row in result["results"]
+    ]
+    title = f"{result['run']}: {result['documents']} simulated documents, ranks among {result['draws']} draws"
+    show(f"{title}, kappa = {result['kappa']:.4g}", rows)
+    click.echo(
+        f"uniform: the ranks' distribution function stays within the band that holds {COVERAGE:.0%} of all curves of "
+        f"right methods; of {len(rows)} verdicts, {(1 - COVERAGE) * len(rows):.1f} are expected to be wrong by chance"
+    )
