@@ -26,7 +26,7 @@ from pyro_rationale.options import (
 
 def row_of(run: str, result: dict[str, Any]) -> Row:
     """What the terminal shows of a result."""
-    everything, contested = result["all"], result["contested"] or {}
+    everything, ambiguous = result["all"], result["ambiguous"] or {}
     return {
         "run": run,
         "reads": result["reads"],
@@ -38,10 +38,10 @@ def row_of(run: str, result: dict[str, Any]) -> Row:
         "gold share": everything["gold"],
         "Brier": everything["brier"],
         "skill": everything["skill"],
-        "contested": f"{100 * contested.get('share', 0.0):.1f} %",
-        "their ECE": contested.get("ece"),
-        "said": contested.get("marginal"),
-        "seen": contested.get("gold"),
+        "ambiguous": f"{100 * ambiguous.get('share', 0.0):.1f} %",
+        "their ECE": ambiguous.get("ece"),
+        "confidence": ambiguous.get("marginal"),
+        "accuracy": ambiguous.get("gold"),
     }
 
 
@@ -74,12 +74,13 @@ def study(
 ) -> None:
     """Compare word marginals with gold words, for one run or several (--run RUN [RUN ...]).
 
-    "gold share" is also the ECE of who keeps nothing. "skill" is that of the Brier score over a constant. "contested"
-    are words with a marginal above .05 and gold words; "said" and "seen" are their mean marginal and share of gold.
+    "gold share" is also the ECE of who keeps nothing. "skill" is that of the Brier score over a constant. "ambiguous"
+    are words with a marginal above .05 and gold words; "confidence" and "accuracy" are their mean marginal and share of
+    gold.
     """
     check_writable("--json", json_path)
     if figure is not None:
-        from pyro_rationale.reporting.plots.calibration import check_figure
+        from pyro_rationale.reporting.plots import check_figure
 
         check_figure(figure)
     layers = LAYERS if gold == "both" else (gold,)
@@ -109,6 +110,7 @@ def study(
     )
     write_result(json_path, {"bins": bins, "split": split, "runs": runs})
     if figure is not None:
-        from pyro_rationale.reporting.plots.calibration import draw
+        from pyro_rationale.reporting.plots import save_figure
+        from pyro_rationale.reporting.plots.calibration import calibration_figure
 
-        draw(figure, runs)
+        save_figure(calibration_figure(runs), figure)

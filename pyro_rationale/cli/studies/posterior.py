@@ -62,8 +62,7 @@ def study(
     short = [d for d in documents if not words or len(d.tokens) <= words]
     if not short:
         raise DataError(f"--words {words}: no document is so short; raise it")
-    with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with fitted.seeded(seed):
         result = compare(fitted, short, number, Budget(**effort))
     facts = {"run": str(folder), "kappa": float(fitted.model.kappa), "tau": fitted.config.tau, "seed": seed}
     result = {**facts, "words": words or None, **effort, **result}

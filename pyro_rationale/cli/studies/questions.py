@@ -74,7 +74,7 @@ def _shown(row: Row) -> Row:
 
 
 def _cell(value: Any) -> Any:
-    return format_mean_sd(*value, digits=4) if isinstance(value, list) else value
+    return format_mean_sd(value[0], value[1], digits=4) if isinstance(value, list) else value
 
 
 def _markdown(title: str, rows: Sequence[Row]) -> str:

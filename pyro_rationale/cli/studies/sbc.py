@@ -26,8 +26,8 @@ from pyro_rationale.options import (
     split_option,
     write_result,
 )
-from pyro_rationale.reporting.plots.calibration import check_figure
-from pyro_rationale.reporting.plots.sbc import draw
+from pyro_rationale.reporting.plots import check_figure, save_figure
+from pyro_rationale.reporting.plots.sbc import sbc_figure
 
 
 @click.command("sbc")
@@ -78,13 +78,12 @@ def study(
     result: dict[str, Any] = {"run": str(folder), "kappa": kappa, "documents": number, "words": words or None}
     result |= {**effort, "seed": seed, "results": []}
     for method in methods:
-        with torch.random.fork_rng(devices=[fitted.device] if fitted.device.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with fitted.seeded(seed):
             ranks = ranks_by(fitted, texts, method, spent, kappa, batch_size)
         result["results"] += [assess(method, name, values, spent.draws) for name, values in ranks.items()]
     report(result)
     if figure is not None:
-        draw(figure, result["results"])
+        save_figure(sbc_figure(result["results"]), figure)
     write_result(json_path, result)
 
 
