@@ -126,7 +126,8 @@ def reliability(words: Words, edges: Numbers) -> Curve:
     index, bins = _bins_of(words.probability, edges), len(edges) - 1
     count = np.bincount(index, minlength=bins)
     full = count > 0
-    confidence, accuracy = (np.bincount(index, v, minlength=bins)[full] / count[full] for v in (words.probability, words.gold))
+    sums = (np.bincount(index, values, minlength=bins)[full] for values in (words.probability, words.gold))
+    confidence, accuracy = (total / count[full] for total in sums)
     return Curve(edges[:-1][full], edges[1:][full], count[full], confidence, accuracy)
 
 

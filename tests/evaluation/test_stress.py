@@ -15,23 +15,23 @@ from pyro_rationale.data import DataOptions
 from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpora.synthetic import VALENCE, load_synthetic
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.evaluation.stress import TESTS, RefitOptions, Settings, Subject, Verdict, mask_shape
-from pyro_rationale.evaluation.stress import adversarial_init as skewing
-from pyro_rationale.evaluation.stress.adversarial_init import (
-    end_tokens,
-    first_sentences,
-    first_word,
-    labels_of,
-    skew_generator,
-    skew_predictor,
+from pyro_rationale.evaluation.stress import (
+    TESTS,
+    RefitOptions,
+    Settings,
+    Subject,
+    Verdict,
+    mask_shape,
+    skewed_generator,
 )
+from pyro_rationale.evaluation.stress._measures import agreement, kind_of, sentences, skill, truths
+from pyro_rationale.evaluation.stress._probe import probe
 from pyro_rationale.evaluation.stress.correlation import other_aspects
 from pyro_rationale.evaluation.stress.distractors import put_in, sentence_of_another
-from pyro_rationale.evaluation.stress.kinds import kind_of
 from pyro_rationale.evaluation.stress.mask_shape import compacted, lying
-from pyro_rationale.evaluation.stress.measures import agreement, sentences, skill, truths
-from pyro_rationale.evaluation.stress.probe import probe
 from pyro_rationale.evaluation.stress.random_masks import as_many
+from pyro_rationale.evaluation.stress.skewed_generator import first_word, labels_of, skew_generator
+from pyro_rationale.evaluation.stress.skewed_predictor import end_tokens, first_sentences, skew_predictor
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.tasks import task_of
 from pyro_rationale.training.auxiliary_losses import reading_loss
@@ -335,7 +335,7 @@ def told(folder: Path, rows: int = 240) -> Path:
 def test_a_generator_is_skewed_as_far_as_asked(
     guide: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(skewing, "RUNNING", 100)
+    monkeypatch.setattr(skewed_generator, "RUNNING", 100)
     config = small(data=str(told(tmp_path)), text_column="text", target_column=("y",), task="binary", guide=guide,
                    learning_rate=2e-2, hidden=8)  # fmt: skip
     fit = prepare_run(config, tmp_path / "run")

@@ -9,9 +9,9 @@ import numpy as np
 from pyro_rationale.data.corpora.synthetic import ASPECTS, make_review
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.evaluation.stress.measures import agreement, skill
-from pyro_rationale.evaluation.stress.subject import Subject
-from pyro_rationale.evaluation.stress.verdict import Row, Verdict, judged, unfit
+from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict, judged, unfit
+from pyro_rationale.evaluation.stress._measures import agreement, skill
+from pyro_rationale.evaluation.stress._subject import Subject
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 
 LEVELS = (0.0, 0.5, 0.8)
@@ -56,3 +56,11 @@ def other_aspects(options: DataOptions, documents: Sequence[Document]) -> list[n
         whole = make_review(options, document.id, ASPECTS).gold
         found.append(np.asarray(whole, dtype=bool) & ~np.asarray(document.gold, dtype=bool))
     return found
+
+
+REGISTERED = StressTest(
+    check,
+    "Correlated aspects",
+    "Lei et al. 2016 (EMNLP), experiments; Chang et al. 2020 (ICML), invariant rationalization",
+    refits=True,
+)

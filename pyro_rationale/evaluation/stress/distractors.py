@@ -10,9 +10,9 @@ import numpy as np
 
 from pyro_rationale.data.corpora.synthetic import distractor
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.evaluation.stress.measures import SENTENCE_ENDS, sentences
-from pyro_rationale.evaluation.stress.subject import Subject
-from pyro_rationale.evaluation.stress.verdict import Row, Verdict, judged
+from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict, judged
+from pyro_rationale.evaluation.stress._measures import SENTENCE_ENDS, sentences
+from pyro_rationale.evaluation.stress._subject import Subject
 from pyro_rationale.prediction.predictor import Mask
 
 HIGHEST_LIFT, MOST_TURNED = 1.0, 0.1
@@ -103,3 +103,6 @@ def sentence_of_another(random: Random, document: Document, documents: Sequence[
     found = sentences(chosen.tokens)
     span = found[int(random.random() * len(found))]
     return chosen.tokens[span.start : min(span.stop, span.start + LONGEST)]
+
+
+REGISTERED = StressTest(check, "Inserted distractors", "Chen et al. 2022 (NAACL), section 4, AddText")

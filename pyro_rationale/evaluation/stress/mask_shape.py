@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.evaluation.metrics import count_runs
-from pyro_rationale.evaluation.stress.measures import truths
-from pyro_rationale.evaluation.stress.probe import probe
-from pyro_rationale.evaluation.stress.subject import Subject
-from pyro_rationale.evaluation.stress.verdict import Row, Verdict, judged, unfit
+from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict, judged, unfit
+from pyro_rationale.evaluation.stress._measures import truths
+from pyro_rationale.evaluation.stress._probe import probe
+from pyro_rationale.evaluation.stress._subject import Subject
 
 LARGEST_GAP = 5.0  # points above the shuffled control
 BAR = f"at most {LARGEST_GAP:g} points above the shuffled control"
@@ -95,3 +95,11 @@ def compacted(mask: Sequence[bool]) -> Features:
     each = np.zeros(MOST_COUNTED + 1)
     each[min(kept, MOST_COUNTED)] = 1.0
     return np.concatenate([[float(kept)], each])
+
+
+REGISTERED = StressTest(
+    check,
+    "Mask-shape probe",
+    "Jacovi and Goldberg 2021 (TACL), Trojan explanations; "
+    "Jethani et al. 2021 (AISTATS), encoding the prediction in the mask",
+)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.evaluation.stress.kinds import kind_of
-from pyro_rationale.evaluation.stress.subject import Subject
-from pyro_rationale.evaluation.stress.verdict import Row, Verdict, judged, unfit
+from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict, judged, unfit
+from pyro_rationale.evaluation.stress._measures import kind_of
+from pyro_rationale.evaluation.stress._subject import Subject
 
 HIGHEST = 2.0  # times its uniform share that a position may have
 EXPECTED = 5.0  # kept words that a place must have to be judged: below, one more or less makes the ratio
@@ -68,3 +68,8 @@ def row_of(name: str, here: np.ndarray, kept: np.ndarray, evidence: np.ndarray |
 def ratio(part: np.ndarray, whole: np.ndarray) -> float:
     """Share of `whole` that is in `part`; 0 of nothing."""
     return float(part.sum()) / max(1.0, float(whole.sum()))
+
+
+REGISTERED = StressTest(
+    check, "Punctuation and positions", "Liu et al. 2023 (DR, KDD), table 1; Lei et al. 2016 (EMNLP)"
+)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pyro_rationale.evaluation.stress.measures import skill
-from pyro_rationale.evaluation.stress.subject import Subject
-from pyro_rationale.evaluation.stress.verdict import Row, Verdict, judged, unfit
+from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict, judged, unfit
+from pyro_rationale.evaluation.stress._measures import skill
+from pyro_rationale.evaluation.stress._subject import Subject
 from pyro_rationale.prediction.predictor import Mask
 
 DRAWS = 5
@@ -59,3 +59,6 @@ def as_many(
         flags[places] = True
         found.append(tuple(flags.tolist()))
     return found
+
+
+REGISTERED = StressTest(check, "Predictor on random masks", "Yu et al. 2019 (EMNLP), degeneration")

@@ -1,4 +1,4 @@
-"""An attacker who looks for trivial patterns: what in the rationale tells the decision and has no content?
+"""Attack with trivial patterns: does anything without content in the rationale tell the decision?
 
 First without the model: a probe sees which punctuation marks and function words were kept, how many words of each
 kind, and where. Then with it: of the text's own words without content, the attacker keeps as many as the rationale
@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.evaluation.stress.kinds import kind_of
+from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict
+from pyro_rationale.evaluation.stress._measures import kind_of
+from pyro_rationale.evaluation.stress._subject import Subject
 from pyro_rationale.evaluation.stress.mask_shape import Features, against_control, lying
-from pyro_rationale.evaluation.stress.subject import Subject
-from pyro_rationale.evaluation.stress.verdict import Row, Verdict
 from pyro_rationale.prediction.predictor import Mask
 
 KINDS = ("punctuation", "function word", "number", "content")
@@ -76,3 +76,8 @@ def _against(document: Document, mask: Sequence[bool], decision: int, pull: dict
     places = sorted((t for t, token in enumerate(document.tokens) if token in pull), key=favour)
     chosen = set(places[: sum(mask)])
     return tuple(t in chosen for t in range(len(mask)))
+
+
+REGISTERED = StressTest(
+    check, "Attacker with trivial patterns", "Liu et al. 2025 (A2I, ICML), attack on trivial patterns"
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,94 +11,19 @@ from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
-from pyro_rationale.evaluation.evaluate import targets_of
-from pyro_rationale.evaluation.stress.measures import SENTENCE_ENDS, agreement, skill
-from pyro_rationale.evaluation.stress.subject import FITS, Subject
-from pyro_rationale.evaluation.stress.verdict import Row, Verdict, judged, unfit
-from pyro_rationale.guides import RationaleGuide, RecurrentGuide
+from pyro_rationale.evaluation.stress._base import Row, Verdict, judged, unfit
+from pyro_rationale.evaluation.stress._measures import agreement, skill
+from pyro_rationale.evaluation.stress._subject import FITS, Subject
 from pyro_rationale.prediction.draws import seeded
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import read_json, write_json
-from pyro_rationale.training.auxiliary_losses import reading_loss
 from pyro_rationale.training.run import TrainingRun
 
 DEAREST = 10.0  # points of F1 that the milder settings may cost
-RUNNING = 1000  # documents over which the accuracy of a leak is taken while it is taught
 START = "start.json"  # in the folder of a refit: how far its start was skewed
 
 
-def first_sentences(tokens: Tensor, lengths: Tensor, ends: Sequence[int]) -> Tensor:
-    """Bool `(B, T)`: the words up to and with the first that ends a sentence; the whole text where none does."""
-    end = torch.isin(tokens, torch.tensor(list(ends), device=tokens.device))
-    before = end.long().cumsum(-1) - end.long()  # sentence ends in front of each word
-    inside = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
-    return (before == 0) & inside
-
-
-def end_tokens(vocabulary: Vocabulary) -> list[int]:
-    """Numbers of the words that end a sentence, as far as the vocabulary has them."""
-    return [number for number in vocabulary.encode(sorted(SENTENCE_ENDS)) if number != UNKNOWN]
-
-
-def skew_predictor(fit: TrainingRun, epochs: int) -> None:
-    """Train the encoder alone, on first sentences, for so many epochs: it now expects the answer there.
-
-    The fit's own random numbers stay as they are, so that it differs from an unskewed one by its start alone.
-    """
-    model = fit.fitted.model
-    ends = end_tokens(fit.fitted.vocabulary)
-
-    def loss(batch: Batch) -> Tensor:
-        mask = first_sentences(batch.tokens, batch.lengths, ends)
-        return reading_loss(model, batch, mask) / (len(batch) * fit.trainer.scale)
-
-    _pretrain(fit, model.encoder, epochs, loss)
-
-
-def skew_generator(fit: TrainingRun, accuracy: float, epochs: int = 30) -> float:
-    """Train the guide alone to keep the first word of a text exactly if its label is 1, until `accuracy` is reached.
-
-    The accuracy is that on the training batches as they come by, which is where the literature takes it. A rating
-    counts as 1 above the median of the training texts, a class from the middle of the list on; of several targets
-    the first counts.
-
-    Returns:
-        The accuracy reached; less than asked for if `epochs` were not enough.
-    """
-    guide = fit.fitted.guide
-    threshold = fit.fitted.task.threshold(targets_of(fit.corpus.train, fit.corpus.spec))
-    hits: deque[float] = deque(maxlen=RUNNING)
-
-    def reached() -> float:
-        return sum(hits) / len(hits) if hits else 0.0
-
-    def loss(batch: Batch) -> Tensor:
-        label, known = labels_of(batch, threshold)
-        chance = first_word(guide, batch).clamp(1e-6, 1 - 1e-6)
-        hits.extend(((chance > 0.5) == label)[known].float().tolist())
-        return nn.functional.binary_cross_entropy(chance, label.to(chance.dtype), known.to(chance.dtype))
-
-    _pretrain(fit, guide, epochs, loss, lambda: len(hits) == RUNNING and reached() >= accuracy)
-    return reached()
-
-
-def first_word(guide: RationaleGuide, batch: Batch) -> Tensor:
-    """P(first word is kept | text), `(B,)`, with gradients."""
-    if isinstance(guide, RecurrentGuide):  # its marginals are sampled, but nothing comes before the first word
-        features = guide.generator(batch.tokens, batch.lengths)[:, :1]
-        return guide.distribution(features, torch.ones_like(batch.lengths)).mean[:, 0]
-    return guide.posterior(batch).mean[:, 0]
-
-
-def labels_of(batch: Batch, threshold: float) -> tuple[Tensor, Tensor]:
-    """0 or 1 per document, and whether it is known, bool `(B,)` each."""
-    assert batch.targets is not None
-    target = batch.targets if batch.targets.dim() == 1 else batch.targets[:, 0]
-    return target > threshold, ~torch.isnan(target.float())
-
-
-def _pretrain(
+def pretrain(
     fit: TrainingRun,
     module: nn.Module,
     epochs: int,

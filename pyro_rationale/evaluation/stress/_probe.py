@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pyro_rationale.evaluation.stress.measures import UNKNOWN, Labels
+from pyro_rationale.evaluation.stress._measures import UNKNOWN, Labels
 from pyro_rationale.prediction.draws import seeded
 
 Features = NDArray[np.float64]

@@ -13,7 +13,7 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation.results import train
-from pyro_rationale.evaluation.stress.measures import has_target
+from pyro_rationale.evaluation.stress._measures import has_target
 from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.predictor import Mask

@@ -1,9 +1,13 @@
-"""What a stress test says."""
+"""Stress tests as the registry knows them, and their verdicts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pyro_rationale.evaluation.stress._subject import Subject
 
 Row = dict[str, Any]
 Answer = Literal["pass", "fail", "not applicable"]
@@ -36,3 +40,20 @@ def judged(passed: bool, figure: str, bar: str, reason: str = "", rows: list[Row
 def unfit(reason: str, bar: str, figure: str = "-", rows: list[Row] | None = None) -> Verdict:
     """Not applicable."""
     return Verdict("not applicable", figure, bar, reason, tuple(rows or ()))
+
+
+@dataclass(frozen=True)
+class StressTest:
+    """One stress test: what a module of this folder, or an entry point, registers.
+
+    Attributes:
+        check: runs the test.
+        title: its name in the table.
+        reference: the papers that it comes from.
+        refits: whether it fits the configuration again, which takes as long as the run did, several times.
+    """
+
+    check: Callable[[Subject], Verdict]
+    title: str
+    reference: str
+    refits: bool = False
