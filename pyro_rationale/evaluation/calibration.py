@@ -78,7 +78,7 @@ class Curve:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: the mean distance of confidence and accuracy, weighted by words (Naeini et al. 2015)."""
+        """Expected calibration error (Naeini et al. 2015): mean distance of confidence and accuracy over words."""
         return float((self.count * np.abs(self.confidence - self.accuracy)).sum() / self.count.sum())
 
     @property

@@ -82,29 +82,28 @@ class Compared:
 
     @property
     def objective(self) -> str:
-        """What it was fitted by, in words."""
+        """The objective that the run was fitted by, in words."""
         known = {tau: name for name, tau in OBJECTIVES.items()}
         return known.get(self.tau, f"tau {self.tau:g}")
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Plain values, for JSON."""
         return asdict(self) | {"folder": str(self.folder), "objective": self.objective}
 
 
-def scores(terms: Terms, setting: Setting, asked: ChainPrior) -> Scores:
+def scores(terms: Terms, setting: Setting, requested: ChainPrior) -> Scores:
     """Means over documents of all terms; nats, or the paper's units (scaled rating squared; nats for classes).
 
     Args:
         terms: of the run's documents.
         setting: of the run.
-        asked: the prior asked for, which is the same for runs that were asked the same. Steering moves the prior in
-            force, and kappa and sigma are settled by each run's own errors, so that values of (2) are no match for
+        requested: prior of the options, equal for runs with equal options. Steering moves the prior in force, and kappa and sigma are settled by each run's own errors, so that values of (2) are no match for
             each other. Those of `asked_cost` (tau = 0) and `asked_free`, which is the cost less H(q) / gain (tau = 1),
             are: they are minus (2) over gain, without its constants.
     """
     lambda1, lambda2 = setting.lambdas
     apart = residual(terms, setting)
-    common, at = terms.under(asked), replace(setting, prior=asked)
+    common, at = terms.under(requested), replace(setting, prior=requested)
     share = float(terms.kept.sum() / terms.words.sum())
     entropy = float(terms.entropy.sum() / terms.words.sum())
     values = {
@@ -137,13 +136,13 @@ def scores(terms: Terms, setting: Setting, asked: ChainPrior) -> Scores:
 
 
 def over_lambda(terms: Terms, setting: Setting) -> list[Scores]:
-    """The same q under other penalties on words: ELBO (kappa = tau = 1) and expected cost at each lambda1.
+    """One q under other penalties on words: ELBO (kappa = tau = 1) and expected cost at each lambda1.
 
     Nothing is fitted again: the cost is then a straight line in lambda1, while the ELBO has a best lambda1, where the
     prior expects as many words as q keeps (log Z sees to that). `lambda1` 0 or below has no place on a log axis:
     a prior that favours words is scanned from its size.
     """
-    found = []
+    rows = []
     lambda1 = abs(setting.lambdas[0]) or 1.0 / setting.gain
     for factor in FACTORS:
         alpha = factor * lambda1 * setting.gain
@@ -153,8 +152,8 @@ def over_lambda(terms: Terms, setting: Setting) -> list[Scores]:
         other = terms.under(prior)
         cost = direct_cost(other, replace(setting, prior=prior))
         elbo = objective(other, 1.0, 1.0)
-        found.append({"lambda1": factor * lambda1, "elbo": float(elbo.mean()), "cost": float(cost.mean())})
-    return found
+        rows.append({"lambda1": factor * lambda1, "elbo": float(elbo.mean()), "cost": float(cost.mean())})
+    return rows
 
 
 def compare_run(
@@ -185,12 +184,12 @@ def compare_run(
     tau = fitted.config.tau
     setting = Setting.of(precise.model, tau)
     terms = all_terms(precise, documents, how.draws, batch_size, seed)
-    found = scores(terms, setting, starting_prior(fitted.config, setting.gain))
-    found["iwae"] = iwae_bound(precise, documents, how.iwae, batch_size, seed)
+    results = scores(terms, setting, starting_prior(fitted.config, setting.gain))
+    results["iwae"] = iwae_bound(precise, documents, how.iwae, batch_size, seed)
     rules = {rule: evaluate_documents(fitted, documents, rule, batch_size=batch_size, seed=seed) for rule in RULES}
     rules["average"] = evaluate_average(fitted, documents, how.draws, batch_size, seed)
     history = read_history(folder / EPOCHS) if (folder / EPOCHS).exists() else []
-    return Compared(name, folder, fitted.config.guide, tau, found, rules, over_lambda(terms, setting), history)
+    return Compared(name, folder, fitted.config.guide, tau, results, rules, over_lambda(terms, setting), history)
 
 
 # Which runs go together.

@@ -55,7 +55,7 @@ def reweighted(q: MaskDistribution, delta: float, coupling: float = 0.0) -> Mask
 
 
 class MaskRule(Protocol):
-    """The texts under one way of marking; more words at a lower level."""
+    """A rule that selects words by a level; more words at a lower level."""
 
     def at(self, level: float) -> list[Mask]:
         """The masks at a threshold, a delta, or minus a share of words."""
@@ -90,7 +90,7 @@ class ThresholdRule:
 
 
 class TopKRule:
-    """The same share of every document, the words with the best scores; earlier words first among equals.
+    """Keeps the best-scored words, an equal share of every document; earlier words first among equals.
 
     Args:
         scores: of each document's words.
@@ -149,10 +149,10 @@ class PriorShiftRule:
 
     def marginals(self, level: float) -> list[Scores]:
         """P(kept | text) per word there."""
-        found: list[Scores] = [np.zeros(0)] * len(self.sizes)
+        marginals: list[Scores] = [np.zeros(0)] * len(self.sizes)
         for i, row in self._each(level, lambda q: q.mean):
-            found[i] = row[: self.sizes[i]].astype(np.float64)
-        return found
+            marginals[i] = row[: self.sizes[i]].astype(np.float64)
+        return marginals
 
     def rate(self, level: float) -> float:
         """Share of all words that the modes keep: it falls with the level."""
@@ -211,7 +211,7 @@ class Curve:
     Attributes:
         name: of the marker.
         way: of marking; `own` for the marker's own masks, which is a single point.
-        points: metrics by rising rate, with `rate` (as asked) and `level` (threshold, delta, or minus the rate).
+        points: metrics by rising rate, with `rate` (as requested) and `level` (threshold, delta, or minus the rate).
     """
 
     name: str
@@ -257,8 +257,8 @@ def trace(
     return Curve(marker.name, way, points)
 
 
-def own_point(marker: Rationalizer, documents: Sequence[Document], asked: float | None = None) -> Curve:
-    """The marker's own masks, as a curve of one point; `asked` is the rate that it was fitted for."""
+def own_point(marker: Rationalizer, documents: Sequence[Document], requested: float | None = None) -> Curve:
+    """The marker's own masks, as a curve of one point; `requested` is the rate that it was fitted for."""
     masks = marker.masks([unlabelled(document) for document in documents])
-    point = {"rate": asked, "level": None} | measure(marker, documents, masks)
+    point = {"rate": requested, "level": None} | measure(marker, documents, masks)
     return Curve(marker.name, "own", [point])

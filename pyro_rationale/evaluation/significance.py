@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals over documents, and tests between two runs on the same documents.
+"""Bootstrap intervals over documents, and paired tests of two runs on the same documents.
 
 All of it resamples or swaps *documents*, and so speaks of these fitted runs on other documents like these. It does not
 speak of the methods: another training seed is another run. :func:`seeds_test` is about those.
@@ -29,7 +29,7 @@ ROUNDING = 1e-10  # relative; sums in another order differ by less
 
 
 class PValue(NamedTuple):
-    """Of a test.
+    """Result of a significance test.
 
     Attributes:
         p: two-sided.
@@ -89,13 +89,13 @@ def intervals(
     if count < 2:
         return dict.fromkeys(statistics, NOTHING)
     rng = np.random.default_rng(seed)
-    found: dict[str, list[Numbers]] = {name: [] for name in statistics}
+    replicates: dict[str, list[Numbers]] = {name: [] for name in statistics}
     for size in _chunks(draws, count):
         weights = rng.multinomial(count, np.full(count, 1 / count), size=size).astype(float)
         for name, statistic in statistics.items():
-            found[name].append(statistic.of(weights @ statistic.table))
+            replicates[name].append(statistic.of(weights @ statistic.table))
     ends = _bca if method == "bca" else _percentile
-    return {name: ends(statistics[name], np.concatenate(parts), level) for name, parts in found.items()}
+    return {name: ends(statistics[name], np.concatenate(parts), level) for name, parts in replicates.items()}
 
 
 def _percentile(statistic: Statistic, replicates: Numbers, level: float) -> Interval:
@@ -182,18 +182,18 @@ def differences(
     for name in names:
         _documents({"one": one[name], "other": other[name]}, draws)
     ends = intervals({name: combined(np.subtract, one[name], other[name]) for name in names}, draws, level, seed=seed)
-    found = {}
+    results = {}
     for name in names:
         p, exact = paired_test(one[name], other[name], draws, seed)
-        found[name] = Difference(one[name].value, other[name].value, *ends[name], p, exact)
-    return found
+        results[name] = Difference(one[name].value, other[name].value, *ends[name], p, exact)
+    return results
 
 
 def seeds_test(one: Sequence[float], other: Sequence[float], draws: int = 99_999, seed: int = 0) -> PValue:
     """Permutation test of two methods from one figure per training seed: could the labels be exchanged?
 
     The difference of means under every division of the seeds into groups of these sizes; five against five have 252,
-    so that p is at least 2/252 = .008, three against three at least .1.
+    so that p is at least 2/252 = 0.008, three against three at least 0.1.
 
     Args:
         one: a figure per seed of the first method.
@@ -220,9 +220,9 @@ def seeds_test(one: Sequence[float], other: Sequence[float], draws: int = 99_999
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """p-values adjusted for their number (Holm 1979): below .05 all together with probability .95 if nothing is there.
+    """p-values adjusted for their number (Holm 1979).
 
-    NaN stays, and does not count.
+    If there is no difference at all, all of them are above 0.05 with probability 0.95. NaN stays, and does not count.
     """
     order = sorted((p, name) for name, p in p_values.items() if not math.isnan(p))
     adjusted, worst = dict(p_values), 0.0

@@ -1,4 +1,4 @@
-"""What the metrics share: masks, and figures that are made of sums over documents."""
+"""Statistics: metrics that are functions of sums over documents, so that documents can be resampled."""
 
 from __future__ import annotations
 

@@ -45,25 +45,25 @@ def distinct(first: Tensor, drawn: Tensor) -> Draws:
     """
     every = torch.cat([first, drawn])
     rows, batch, _ = every.shape
-    place = np.empty((rows, batch), dtype=np.int64)
+    index_of = np.empty((rows, batch), dtype=np.int64)
     chosen: list[list[int]] = []
     for b, keys in enumerate(_keys(every)):
         earliest = dict(zip(reversed(keys), range(rows - 1, -1, -1), strict=True))
         order = sorted(earliest.values())
         numbers = {keys[row]: number for number, row in enumerate(order)}
-        place[:, b] = [numbers[key] for key in keys]
+        index_of[:, b] = [numbers[key] for key in keys]
         chosen.append(order)
     sizes = np.array([len(numbers) for numbers in chosen])
     most = int(sizes.max())
     index = np.array([numbers + numbers[:1] * (most - len(numbers)) for numbers in chosen]).T
     counts = np.zeros((most, batch))
-    np.add.at(counts, (place[len(first) :], np.arange(batch)), 1.0)
+    np.add.at(counts, (index_of[len(first) :], np.arange(batch)), 1.0)
     masks = every[torch.from_numpy(index).to(every.device), torch.arange(batch, device=every.device)]
-    return Draws(masks, counts, place[: len(first)], sizes)
+    return Draws(masks, counts, index_of[: len(first)], sizes)
 
 
 def _keys(masks: Tensor) -> list[list[Any]]:
-    """Of each document its masks `(R, B, T)` as keys that are equal for equal masks only."""
+    """Keys of the masks `(R, B, T)` of each document, equal for equal masks only."""
     bits = np.packbits(masks.to("cpu", torch.bool).numpy(), axis=-1)
     bits = np.ascontiguousarray(np.pad(bits, ((0, 0), (0, 0), (0, -bits.shape[-1] % 8))).transpose(1, 0, 2))
     words = bits.view(np.uint64)  # (B, R, T / 64)

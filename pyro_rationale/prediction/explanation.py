@@ -48,7 +48,7 @@ class OtherRationale:
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """What is predicted of a text, and from which of its words.
+    """A prediction of a text, and the words that it is made from.
 
     `str()` is the text with the rationale in brackets; notebooks show it with every word shaded by the probability
     that it is kept and the rationale underlined.
@@ -92,7 +92,7 @@ class Explanation:
         labels: Callable[[Sequence[float]], dict[Any, float]] | None = None,
         single: bool = True,
     ) -> Explanation:
-        """Of what a fitted run made of a text.
+        """Make an explanation from a prediction.
 
         Args:
             reading: with the most probable mask as the kept one.
@@ -232,7 +232,7 @@ def explain(
         return each[0] if single else tuple(each)
 
     def _probabilities(values: Sequence[float]) -> list[list[float]]:
-        """Of each class of each target; none for ratings."""
+        """Probabilities of the classes of each target; none for ratings."""
         probabilities = fitted.task.probabilities(np.array([values]))
         return [] if probabilities is None else probabilities[0].tolist()
 

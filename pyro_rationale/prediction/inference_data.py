@@ -108,7 +108,7 @@ class _Layout:
         self.file: GroupFile
 
     def attrs(self, seed: int) -> dict[str, str | int | float]:
-        """What the whole file is about."""
+        """Attributes of the whole file."""
         fitted = self.fitted
         prior = fitted.model.prior.describe(fitted.model.gain)
         return {
@@ -167,7 +167,7 @@ class _Layout:
             self.file.put("log_likelihood", "y", self._chains([dithered(v) for v in likelihood]), document=there)
 
     def end(self) -> None:
-        """What is summed over documents."""
+        """Sums over documents."""
         for group, count in self.span_count.items():
             self.file.put(group, "span_count", count)
 

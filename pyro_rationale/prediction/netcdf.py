@@ -51,7 +51,7 @@ def from_groups(groups: Mapping[str, Dataset], attrs: Attributes | None = None) 
 
 
 def load(path: Path | str) -> Any:
-    """A file of `save` or `GroupFile` as ArviZ's own object; what it holds is read when it is asked for.
+    """A file of `save` or `GroupFile` as ArviZ's own object; arrays are read when they are used.
 
     Raises:
         ConfigError: ArviZ is not installed.
@@ -82,7 +82,7 @@ def save(data: Any, path: Path | str) -> None:
 
 
 def open_groups(path: Path | str) -> Any:
-    """The same file as an `xarray.DataTree`, without ArviZ; close it, or use it in a `with`.
+    """Open a file of `save` or `GroupFile` as an `xarray.DataTree`, without ArviZ; close it, or use it in a `with`.
 
     Raises:
         ConfigError: xarray, h5netcdf or h5py is not installed.
@@ -123,7 +123,7 @@ def _datasets(data: Any) -> tuple[dict[str, Dataset], dict[str, Any]]:
 
 @dataclass
 class GroupFile:
-    """A netCDF-4 file that is filled piece by piece; at its place only once it is whole.
+    """A netCDF-4 file that is filled piece by piece and appears at its path only once it is complete.
 
     ::
 
@@ -189,15 +189,15 @@ class GroupFile:
             attrs: its description.
             block: sizes along dimensions in which it will be put; other dimensions are put whole.
         """
-        place = self._file[group]
+        target = self._file[group]
         text = dtype is None
         kind = optional("h5py", "stored draws need").string_dtype() if text else np.dtype(dtype)
-        whole = {dim: place.dimensions[dim].size for dim in dims}
+        whole = {dim: target.dimensions[dim].size for dim in dims}
         settings: dict[str, Any] = {}
         if dims and all(whole.values()):
             pieces = [min(size, (block or {}).get(dim, size)) for dim, size in whole.items()]
             settings = {"chunks": _chunks(pieces, kind.itemsize), **({} if text else COMPRESSION)}
-        place.create_variable(name, tuple(dims), kind, **settings).attrs.update(attrs or {})
+        target.create_variable(name, tuple(dims), kind, **settings).attrs.update(attrs or {})
 
     def put(self, group: str, name: str, values: Any, **where: slice) -> None:
         """Write values, all of them or those of a slice of some dimensions."""

@@ -43,12 +43,12 @@ class Masks:
 
     Attributes:
         packed: the distinct ones, a bit per word, `(U, ceil(n / 8))`.
-        place: which of them each draw is, `(S,)`.
+        index: which of them each draw is, `(S,)`.
         words: n.
     """
 
     packed: Bits
-    place: Whole
+    index: Whole
     words: int
 
     def unpacked(self, rows: slice | Whole = slice(None)) -> Bits:
@@ -126,7 +126,7 @@ class DocumentPosterior:
 def inspect_documents(
     fitted: FittedModel, documents: Sequence[Document], samples: int, seed: int = 0
 ) -> Iterator[DocumentPosterior]:
-    """Documents in their order, one at a time as they are asked for.
+    """Posterior draws of documents, in their order, made one document at a time as they are consumed.
 
     Args:
         fitted: a run.
@@ -163,12 +163,12 @@ def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentP
     q = fitted.guide.posterior(blind).discrete()
     p = fitted.model.prior.distribution(blind.lengths, blind.tokens.shape[1], q.mean.dtype)
     words = len(document.tokens)
-    found = []
-    for law in (q, p):
-        masks = _draw(law, samples)
+    drawn = []
+    for distribution in (q, p):
+        masks = _draw(distribution, samples)
         outputs = _in_rows(masks, _encoder(fitted, blind))
-        found.append((masks, outputs, _draws(fitted, masks, outputs, words)))
-    (masks, outputs, posterior), (_, _, prior) = found
+        drawn.append((masks, outputs, _draws(fitted, masks, outputs, words)))
+    (masks, outputs, posterior), (_, _, prior) = drawn
     return DocumentPosterior(
         document=document,
         inclusion=_numpy(q.mean[0, :words]),
@@ -179,16 +179,16 @@ def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentP
     )
 
 
-def _draw(law: MaskDistribution, samples: int) -> Masks:
+def _draw(distribution: MaskDistribution, samples: int) -> Masks:
     """Independent masks of one document."""
-    words = law.event_shape[0]
+    words = distribution.event_shape[0]
     most = max(1, CELLS // words)
     packed = []
     for start in range(0, samples, most):
-        z = law.sample(torch.Size([min(most, samples - start)]))[:, 0]
+        z = distribution.sample(torch.Size([min(most, samples - start)]))[:, 0]
         packed.append(np.packbits((z > 0.5).cpu().numpy(), axis=1))
-    distinct, place = np.unique(np.concatenate(packed), axis=0, return_inverse=True)
-    return Masks(distinct, place.reshape(-1), words)
+    distinct, index = np.unique(np.concatenate(packed), axis=0, return_inverse=True)
+    return Masks(distinct, index.reshape(-1), words)
 
 
 def _in_rows(masks: Masks, compute: Callable[[Tensor], Tensor]) -> Tensor:
@@ -202,9 +202,9 @@ def _in_rows(masks: Masks, compute: Callable[[Tensor], Tensor]) -> Tensor:
         compute(torch.from_numpy(masks.unpacked(order[piece]))[:, None])
         for piece in _slices(len(order), masks.words)
     ]
-    found = torch.cat(pieces)
-    result = torch.empty_like(found)
-    result[torch.from_numpy(order).to(found.device)] = found
+    joined = torch.cat(pieces)
+    result = torch.empty_like(joined)
+    result[torch.from_numpy(order).to(joined.device)] = joined
     return result
 
 
@@ -225,16 +225,16 @@ def _encoder(fitted: FittedModel, batch: Batch) -> Callable[[Tensor], Tensor]:
 
 def _draws(fitted: FittedModel, masks: Masks, outputs: Tensor, words: int) -> Draws:
     distinct = masks.unpacked()[:, :words]  # an empty text is read as one unknown word, which nobody kept
-    spans, kept, count = (part[masks.place] for part in run_lengths(distinct))
-    law = fitted.model.likelihood(outputs[torch.from_numpy(masks.place).to(outputs.device)])
+    spans, kept, count = (part[masks.index] for part in run_lengths(distinct))
+    distribution = fitted.model.likelihood(outputs[torch.from_numpy(masks.index).to(outputs.device)])
     return Draws(
-        z=distinct[masks.place],
+        z=distinct[masks.index],
         rate=kept / max(words, 1),
         spans=spans,
         span=kept / np.maximum(spans, 1),
         span_count=count,
-        prediction=fitted.task.values(law)[:, 0],
-        y=fitted.task.sample(law)[:, 0],
+        prediction=fitted.task.values(distribution)[:, 0],
+        y=fitted.task.sample(distribution)[:, 0],
     )
 
 
@@ -251,16 +251,16 @@ def _weigh(
     if has_target(document):
         targets = encode_batch([document], fitted.vocabulary, fitted.spec).to(fitted.device).targets
         assert targets is not None
-        law, known = fitted.model.likelihood.observe(outputs, targets)
-        log_likelihood = _numpy(law.log_prob(known)[:, 0])
+        distribution, known = fitted.model.likelihood.observe(outputs, targets)
+        log_likelihood = _numpy(distribution.log_prob(known)[:, 0])
         log_weight = float(fitted.model.kappa) * log_likelihood + log_prior - log_q
-        draws = torch.from_numpy(log_weight[masks.place])
+        draws = torch.from_numpy(log_weight[masks.index])
         khat = float(psis(draws[:, None]).k)
         ess = float(torch.exp(2 * draws.logsumexp(0) - (2 * draws).logsumexp(0)))
-        log_likelihood = log_likelihood[masks.place]
+        log_likelihood = log_likelihood[masks.index]
         elpd = float(torch.from_numpy(log_likelihood).logsumexp(0)) - float(np.log(len(log_likelihood)))
-    place = masks.place
-    return Weights(log_prior[place], log_q[place], log_likelihood, log_weight[place], khat, ess, elpd)
+    index = masks.index
+    return Weights(log_prior[index], log_q[index], log_likelihood, log_weight[index], khat, ess, elpd)
 
 
 def has_target(document: Document) -> bool:

@@ -1,8 +1,8 @@
-"""Reading texts with a fitted run: which words are kept, how sure that is, and what is predicted from them.
+"""Predictions of a fitted model: which words are kept, how sure that is, and what is predicted from them.
 
 Posterior draws of each document come from a stream of its own that is seeded by the text. A text explained alone or
-among others therefore gets the same answer: bit for bit where documents are read one at a time, in larger batches up to
-the rounding of the networks' sums.
+among others therefore gets the same answer: bit for bit where documents are processed one at a time, in larger batches
+up to the rounding of the networks' sums.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class DecodeOptions:
 
 @dataclass(frozen=True)
 class PredictOptions(DecodeOptions):
-    """How much of q(z | x) a reading shows."""
+    """How much of q(z | x) a prediction shows."""
 
     samples: int = option(100, "posterior draws per text, for intervals and alternatives", least=1,
                           expected="at least 1 draw")
@@ -84,7 +84,7 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a fitted run makes of one document.
+    """Rationale and prediction of one document, with what the posterior says about them.
 
     Attributes:
         document: the text.
@@ -93,7 +93,7 @@ class Prediction:
         kept: the mask under the decode rule.
         values: predicted from the kept words alone: `D` ratings in the user's units, within the scale, `D`
             probabilities of the second class for binary labels, or `C` class probabilities.
-        expected: the same before ratings are cut at the ends of the scale, as errors are measured.
+        expected: `values` before ratings are clipped to the scale, as errors are measured.
         averaged: the mean over posterior draws of the mask, within the scale.
         sd: standard deviation of each rating, over draws and the likelihood's noise; `None` for classes.
         interval: central interval of each rating under the same mixture, within the scale; `None` for classes. It is
@@ -168,14 +168,14 @@ def predict_from(
 
 def inclusion_probabilities(fitted: FittedModel, documents: Sequence[Document], batch_size: int = 64) -> list[Numbers]:
     """P(word is kept | text) of every word of each document."""
-    found: list[Numbers] = [np.zeros(0)] * len(documents)
+    probabilities: list[Numbers] = [np.zeros(0)] * len(documents)
     words = word_counts(documents)
     with evaluating(fitted):
         for index, batch in batches_of(fitted, documents, batch_size):
             means = fitted.guide.posterior(batch).mean.to("cpu", torch.float64).numpy()
             for i, row in zip(index, means, strict=True):
-                found[i] = row[: words[i]]
-    return found
+                probabilities[i] = row[: words[i]]
+    return probabilities
 
 
 def batches_of(
@@ -232,7 +232,7 @@ def predict(
     batch_size: int = 1,
     threads: int = 0,
 ) -> Iterator[Prediction]:
-    """Readings of the documents, in their order, as they are asked for.
+    """Predictions of documents, in their order, made as they are consumed.
 
     Args:
         fitted: a run.
@@ -240,7 +240,7 @@ def predict(
         options: how much is shown.
         batch_size: documents of like lengths that are read at once; 1 gives each the numbers that it gets alone, to the
             last bit. A guide whose draws cannot be made from given numbers (`recurrent`) reads one at a time anyway.
-        threads: that read ahead; 0 for none, each reading is then made when it is asked for.
+        threads: that work ahead; 0 for none, each prediction is then made when it is consumed.
     """
     source = iter(documents)
     size = batch_size * _POOL if batch_size > 1 or threads else 1
@@ -260,13 +260,13 @@ def _predict_pool(
     fitted: FittedModel, options: PredictOptions, batch_size: int, documents: list[Document]
 ) -> list[Prediction]:
     order = np.argsort([len(document.tokens) for document in documents], kind="stable").tolist()
-    found: dict[int, Prediction] = {}
+    predictions: dict[int, Prediction] = {}
     with evaluating(fitted):
         for start in range(0, len(order), batch_size):
-            places = order[start : start + batch_size]
-            read = _predict_batch(fitted, [documents[place] for place in places], options)
-            found.update(zip(places, read, strict=True))
-    return [found[place] for place in range(len(documents))]
+            indices = order[start : start + batch_size]
+            made = _predict_batch(fitted, [documents[index] for index in indices], options)
+            predictions.update(zip(indices, made, strict=True))
+    return [predictions[index] for index in range(len(documents))]
 
 
 def _predict_batch(fitted: FittedModel, documents: list[Document], options: PredictOptions) -> list[Prediction]:
@@ -289,16 +289,16 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     inclusion = q.mean.cpu().numpy()
     readings = []
     for b, document in enumerate(documents):
-        words, place = len(document.tokens), int(draws.places[1, b])
+        words, index = len(document.tokens), int(draws.places[1, b])
         own = _Masks(masks[:, b, :words], log_q[:, b].tolist(), draws.counts[:, b], shown[:, b], int(draws.sizes[b]))
         readings.append(
             Prediction(
                 document=document,
                 inclusion=tuple(inclusion[b, :words].tolist()),
                 mode=own.flags(0),
-                kept=own.flags(place),
-                values=tuple(shown[place, b].tolist()),
-                expected=tuple(values[place, b].tolist()),
+                kept=own.flags(index),
+                values=tuple(shown[index, b].tolist()),
+                expected=tuple(values[index, b].tolist()),
                 averaged=tuple(averaged[b]),
                 sd=None if sds is None else tuple(sds[b]),
                 interval=None if ends is None else tuple((low, high) for low, high in ends[b]),
@@ -329,9 +329,10 @@ def _predicted(fitted: FittedModel, batch: Batch, draws: Draws) -> tuple[Numbers
     values, noise = [], []
     for start in range(0, len(rows), _MASKS):
         row, owner = (torch.from_numpy(part[start : start + _MASKS]).to(batch.tokens.device) for part in (rows, owners))
-        law = fitted.model.predictive(Batch(batch.tokens[owner], batch.lengths[owner]), draws.masks[row, owner])
-        values.append(fitted.task.values(law))
-        around = fitted.task.noise(law)
+        texts = Batch(batch.tokens[owner], batch.lengths[owner])
+        distribution = fitted.model.predictive(texts, draws.masks[row, owner])
+        values.append(fitted.task.values(distribution))
+        around = fitted.task.noise(distribution)
         if around is not None:
             noise.append(around)
     places = np.zeros((most, count), dtype=np.int64)
@@ -349,8 +350,8 @@ class _Masks(NamedTuple):
     values: Numbers
     size: int
 
-    def flags(self, place: int) -> Mask:
-        return tuple(self.masks[place].tolist())
+    def flags(self, index: int) -> Mask:
+        return tuple(self.masks[index].tolist())
 
     def alternatives(self, most: int) -> tuple[Alternative, ...]:
         """The mode and the most probable of the drawn masks; a kept mask that was never drawn is not one of them."""
@@ -374,7 +375,7 @@ def _flags(row: Tensor, words: int) -> Mask:
 
 
 def without_labels(documents: Sequence[Document]) -> Sequence[Document]:
-    """The same texts with nothing known of them; a file's stay in the file."""
+    """Texts without targets and annotations; those of a file stay in the file."""
     if isinstance(documents, ArrowDocuments):
         return documents.unlabelled()
     return [unlabelled(document) for document in documents]

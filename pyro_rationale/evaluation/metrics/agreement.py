@@ -35,7 +35,7 @@ REFERENCES: dict[str, Callable[[Maps], Maps]] = {
 
 
 def agreement_statistics(documents: Sequence[Document], masks: Masks) -> Statistics:
-    """Of masks with the maps of several annotators, and of each annotator with the others; empty without maps.
+    """Agreement of masks with several annotators, and of each annotator with the others; empty without maps.
 
     Returns:
         `maps_f1_each`, `maps_f1_union`, `maps_f1_majority`: F1 of the masks, pooled over words, against every single
@@ -47,18 +47,18 @@ def agreement_statistics(documents: Sequence[Document], masks: Masks) -> Statist
     rows = [(_maps_of(document), as_flags(mask)) for document, mask in zip(documents, masks, strict=True)]
     if not any(maps.size for maps, _ in rows):
         return {}
-    found: Statistics = {}
+    statistics: Statistics = {}
     for name, reference in REFERENCES.items():
         whole = [[(mask, row) for row in reference(maps)] if maps.size else [] for maps, mask in rows]
         humans = [list(_left_out(maps, maps, reference)) for maps, _ in rows]
         masked = [list(_left_out(maps, [mask] * len(maps), reference)) for maps, mask in rows]
         for kind, pairs in (("maps", whole), ("humans", humans), ("left_out", masked)):
-            found[f"{kind}_f1_{name}"] = _f1(pairs)
+            statistics[f"{kind}_f1_{name}"] = _f1(pairs)
     singles = [[(mask, row) for row in maps] for maps, mask in rows]
-    found["maps_kappa"] = Statistic(np.array([sum(map(_square, pairs), np.zeros(4)) for pairs in singles]), _cohen)
-    found["humans_kappa"] = Statistic(np.array([_marks(maps) for maps, _ in rows]), _fleiss)
-    found["maps"] = quotient([len(maps) for maps, _ in rows], [maps.size > 0 for maps, _ in rows])
-    return found
+    statistics["maps_kappa"] = Statistic(np.array([sum(map(_square, pairs), np.zeros(4)) for pairs in singles]), _cohen)
+    statistics["humans_kappa"] = Statistic(np.array([_marks(maps) for maps, _ in rows]), _fleiss)
+    statistics["maps"] = quotient([len(maps) for maps, _ in rows], [maps.size > 0 for maps, _ in rows])
+    return statistics
 
 
 def _maps_of(document: Document) -> Maps:

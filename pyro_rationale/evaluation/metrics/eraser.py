@@ -56,8 +56,8 @@ def eraser_statistics(
         (as_flags(document.gold), as_flags(None if document.gold is None else mask))
         for document, mask in zip(documents, masks, strict=True)
     ]
-    found = _span_statistics(pairs, threshold) | _token_statistics(pairs)
-    return found if scores is None else found | ranking_statistics([gold for gold, _ in pairs], scores)
+    statistics = _span_statistics(pairs, threshold) | _token_statistics(pairs)
+    return statistics if scores is None else statistics | ranking_statistics([gold for gold, _ in pairs], scores)
 
 
 def _span_statistics(pairs: Sequence[tuple[Flags, Flags]], threshold: float) -> Statistics:
@@ -91,9 +91,9 @@ def overlap(one: Span, other: Span) -> float:
 
 def span_counts(gold: Flags, kept: Flags, threshold: float = THRESHOLD) -> tuple[int, int, int]:
     """Kept spans that overlap some gold span by `threshold`, kept spans, gold spans."""
-    wanted, found = spans_of(gold), spans_of(kept)
-    hits = sum(max((overlap(span, other) for other in wanted), default=0.0) >= threshold for span in found)
-    return hits, len(found), len(wanted)
+    gold_spans, kept_spans = spans_of(gold), spans_of(kept)
+    hits = sum(max((overlap(span, other) for other in gold_spans), default=0.0) >= threshold for span in kept_spans)
+    return hits, len(kept_spans), len(gold_spans)
 
 
 def ranking_statistics(golds: Sequence[Flags], scores: Sequence[Numbers]) -> Statistics:

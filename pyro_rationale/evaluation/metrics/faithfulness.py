@@ -66,19 +66,19 @@ def faithfulness_statistics(
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(len(document.tokens)) for document in documents]
     full = judge.predict(documents, [np.ones(len(d.tokens), dtype=bool).tolist() for d in documents])
-    found: Statistics = {}
+    statistics: Statistics = {}
     for name, shuffle in (("", False), ("_random", True)):
         own = [mark[order] for mark, order in zip(marks, orders, strict=True)] if shuffle else marks
-        found |= _named("{}" + name, _drops(judge, documents, full, own))
+        statistics |= _named("{}" + name, _drops(judge, documents, full, own))
         if ranks is None:
             continue
         ranked = [row[order] for row, order in zip(ranks, orders, strict=True)] if shuffle else ranks
         drops = [_drops(judge, documents, full, [top(row, share) for row in ranked]) for share in bins]
-        found |= _named("aopc_{}" + name, np.mean(drops, axis=0))
+        statistics |= _named("aopc_{}" + name, np.mean(drops, axis=0))
         if not shuffle:
             for share, both in zip(bins, drops, strict=True):
-                found |= _named(f"{{}}_at_{100 * share:g}", both)
-    return found
+                statistics |= _named(f"{{}}_at_{100 * share:g}", both)
+    return statistics
 
 
 def _named(name: str, drops: Numbers) -> Statistics:
@@ -106,21 +106,21 @@ def judge_statistics(judge: Judge, documents: Sequence[Document], masks: Masks) 
 
     A judge that cannot predict from whole texts proves nothing by what it makes of their parts.
     """
-    found: Statistics = {}
+    statistics: Statistics = {}
     targets = targets_of(documents, judge.spec)
     whole = [[True] * len(document.tokens) for document in documents]
     for kind, marks in (("judge", whole), ("judge_kept", masks)):
         predictions = Predictions(judge.predict(documents, marks), targets)
         errors = prediction_statistics(judge.spec, predictions)
-        found |= {f"{kind}_{name}": statistic for name, statistic in errors.items()}
-    return found
+        statistics |= {f"{kind}_{name}": statistic for name, statistic in errors.items()}
+    return statistics
 
 
 def _compute(inputs: MetricInputs) -> Statistics:
     assert inputs.judge is not None
     assert inputs.masks is not None
-    found = faithfulness_statistics(inputs.judge, inputs.documents, inputs.masks, inputs.scores, seed=inputs.seed)
-    return found | judge_statistics(inputs.judge, inputs.documents, inputs.masks)
+    statistics = faithfulness_statistics(inputs.judge, inputs.documents, inputs.masks, inputs.scores, seed=inputs.seed)
+    return statistics | judge_statistics(inputs.judge, inputs.documents, inputs.masks)
 
 
 def _both(name: str, label: str, better: Literal["higher", "lower"]) -> tuple[Metric, Metric]:

@@ -49,8 +49,8 @@ def prediction_metrics(spec: TargetSpec, predictions: Predictions) -> Metrics:
     metrics = values_of(prediction_statistics(spec, predictions))
     if metrics and len(spec.names) > 1:
         columns = {name: slice(i, i + 1) for i, name in enumerate(spec.names)}
-        found = {name: prediction_statistics(spec, predictions, column) for name, column in columns.items()}
-        metrics["aspects"] = {name: values_of(statistics) for name, statistics in found.items()}
+        by_target = {name: prediction_statistics(spec, predictions, column) for name, column in columns.items()}
+        metrics["aspects"] = {name: values_of(statistics) for name, statistics in by_target.items()}
     return metrics
 
 

@@ -57,10 +57,10 @@ def agreement(documents: Sequence[Document], masks: Masks) -> dict[str, float]:
         there is made of the precision against clauses and the recall of opinion words; elsewhere it is `f1`. NaN
         without an annotation.
     """
-    found = selection_metrics(masks)
+    selection = selection_metrics(masks)
     metrics = rationale_metrics(documents, masks)
     nothing = float("nan")
-    result = {"selected": found["selected"], "empty": found["empty"], "f1": metrics.get("f1", nothing)}
+    result = {"selected": selection["selected"], "empty": selection["empty"], "f1": metrics.get("f1", nothing)}
     precision, recall = metrics.get("precision", nothing), metrics.get("recall", nothing)
     if "opinion_recall" in metrics:
         inner = rationale_metrics([replace(d, gold=d.opinion, opinion=None) for d in documents], masks)

@@ -87,9 +87,9 @@ def cross_validated(features: Features, answers: Labels, fold: Labels) -> list[f
         (losses * weight).sum().backward()
         optimizer.step()
     hits = (logits.detach().argmax(-1) == y).float() * left_out
-    found = torch.stack([(hits * (y == c)).sum(-1).view(rows, FOLDS).sum(-1) for c in range(classes)], dim=-1)
+    correct = torch.stack([(hits * (y == c)).sum(-1).view(rows, FOLDS).sum(-1) for c in range(classes)], dim=-1)
     total = torch.stack([((y == c) & left_out).sum(-1).view(rows, FOLDS).sum(-1) for c in range(classes)], dim=-1)
-    return [float(value) for value in (found / total).mean(-1)]
+    return [float(value) for value in (correct / total).mean(-1)]
 
 
 def balancing(labels: Tensor, used: Tensor, classes: int) -> Tensor:

@@ -95,5 +95,5 @@ def _reached(folder: Path) -> float | None:
 
 def _row(name: str, marker: ModelRationalizer, documents: Sequence[Document]) -> Row:
     masks = marker.masks(documents)
-    found = agreement(documents, masks)
-    return {"skew": name, **found, "skill": skill(marker.predict(documents, masks), documents, marker.spec)}
+    measured = agreement(documents, masks)
+    return {"skew": name, **measured, "skill": skill(marker.predict(documents, masks), documents, marker.spec)}

@@ -1,4 +1,4 @@
-"""What a stress test gets to see: a run, its labelled test documents, and how it may be fitted again."""
+"""Subject of a stress test: a run, its labelled test documents, and the options for fitting it again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RefitOptions:
     threads: int | None = option(None, "CPU threads")
 
     def given(self) -> dict[str, Any]:
-        """What differs."""
+        """Options that differ from those of the run."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -92,7 +92,7 @@ class Subject:
 
     @property
     def config(self) -> Config:
-        """Of the run."""
+        """Configuration of the run."""
         return self.fitted.config
 
     @property
@@ -108,10 +108,10 @@ class Subject:
     @cached_property
     def documents(self) -> list[Document]:
         """Its labelled test documents, the first `most` of them."""
-        found = [d for d in load_corpus(self.config.data, self.fitted.spec).test if has_target(d)]
-        if not found:
+        documents = [d for d in load_corpus(self.config.data, self.fitted.spec).test if has_target(d)]
+        if not documents:
             raise DataError(f"{self.config.data.data}: no test document with a target; stress tests need some")
-        return found[: self.settings.most]
+        return documents[: self.settings.most]
 
     @cached_property
     def masks(self) -> list[Mask]:
@@ -140,14 +140,14 @@ class Subject:
         if start is None and not changes and not self.refits.smaller():
             return self.marker, self.documents
         config = changed(self.config, {**self.refits.given(), **changes})
-        place = self.into / FITS / name
-        if self.force or not (place / METRICS).exists():
+        folder = self.into / FITS / name
+        if self.force or not (folder / METRICS).exists():
             self.say(f"fitting {name}")
-            resume = not self.force and (place / CONFIG).exists()
-            train(config, place, resume=resume, force=self.force, start=start)
+            resume = not self.force and (folder / CONFIG).exists()
+            train(config, folder, resume=resume, force=self.force, start=start)
         else:
-            check_same_config(config, place)
-        fitted = FittedModel.load(place, config.train.device)
+            check_same_config(config, folder)
+        fitted = FittedModel.load(folder, config.train.device)
         documents = [d for d in load_corpus(config.data, fitted.spec).test if has_target(d)]
         return ModelRationalizer(fitted), documents[: self.settings.most]
 

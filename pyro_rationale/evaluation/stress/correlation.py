@@ -44,18 +44,18 @@ def row_of(level: float, marker: ModelRationalizer, documents: Sequence[Document
     others = other_aspects(marker.fitted.config.data, documents)
     kept = sum(map(sum, masks))
     inside = sum(int((np.asarray(mask, dtype=bool) & other).sum()) for mask, other in zip(masks, others, strict=True))
-    found = agreement(documents, masks)
+    measured = agreement(documents, masks)
     predicted = skill(marker.predict(documents, masks), documents, marker.spec)
-    return {"correlation": level, **found, "other aspects": inside / max(1, kept), "skill": predicted}
+    return {"correlation": level, **measured, "other aspects": inside / max(1, kept), "skill": predicted}
 
 
 def other_aspects(options: DataOptions, documents: Sequence[Document]) -> list[np.ndarray]:
     """Bool per word: in a clause of a rated aspect that is not the run's own. The texts do not depend on the aspect."""
-    found = []
+    flags = []
     for document in documents:
         whole = make_review(options, document.id, ASPECTS).gold
-        found.append(np.asarray(whole, dtype=bool) & ~np.asarray(document.gold, dtype=bool))
-    return found
+        flags.append(np.asarray(whole, dtype=bool) & ~np.asarray(document.gold, dtype=bool))
+    return flags
 
 
 REGISTERED = StressTest(

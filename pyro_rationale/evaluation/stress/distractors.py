@@ -70,29 +70,29 @@ def put_in(document: Document, words: Sequence[str], random: Random) -> tuple[Do
     """The document with a sentence between two others (or before or after all), and which of its words are new."""
     tokens = document.tokens
     spots = [t for t in range(len(tokens) + 1) if t in (0, len(tokens)) or tokens[t - 1] in SENTENCE_ENDS]
-    place = spots[int(random.random() * len(spots))]
-    at = document.offsets[place][0] if place < len(tokens) else len(document.text)
+    index = spots[int(random.random() * len(spots))]
+    at = document.offsets[index][0] if index < len(tokens) else len(document.text)
     piece = " ".join(words)
-    piece = f"{piece} " if place < len(tokens) else f" {piece}"
-    start = at + (0 if place < len(tokens) else 1)
+    piece = f"{piece} " if index < len(tokens) else f" {piece}"
+    start = at + (0 if index < len(tokens) else 1)
     fresh = []
     for word in words:
         fresh.append((start, start + len(word)))
         start += len(word) + 1
-    behind = tuple((a + len(piece), b + len(piece)) for a, b in document.offsets[place:])
+    behind = tuple((a + len(piece), b + len(piece)) for a, b in document.offsets[index:])
 
     def flags(own: Sequence[bool] | None) -> Mask | None:
-        return None if own is None else (*own[:place], *[False] * len(words), *own[place:])
+        return None if own is None else (*own[:index], *[False] * len(words), *own[index:])
 
     changed = replace(
         document,
         text=document.text[:at] + piece + document.text[at:],
-        tokens=(*tokens[:place], *words, *tokens[place:]),
-        offsets=(*document.offsets[:place], *fresh, *behind),
+        tokens=(*tokens[:index], *words, *tokens[index:]),
+        offsets=(*document.offsets[:index], *fresh, *behind),
         gold=flags(document.gold),
         opinion=flags(document.opinion),
     )
-    new = tuple(place <= t < place + len(words) for t in range(len(changed.tokens)))
+    new = tuple(index <= t < index + len(words) for t in range(len(changed.tokens)))
     return changed, new
 
 
@@ -100,8 +100,8 @@ def sentence_of_another(random: Random, document: Document, documents: Sequence[
     """A sentence of a document drawn at random, not of this one if there is another."""
     others = [d for d in documents if d.id != document.id and d.tokens] or [document]
     chosen = others[int(random.random() * len(others))]
-    found = sentences(chosen.tokens)
-    span = found[int(random.random() * len(found))]
+    spans = sentences(chosen.tokens)
+    span = spans[int(random.random() * len(spans))]
     return chosen.tokens[span.start : min(span.stop, span.start + LONGEST)]
 
 

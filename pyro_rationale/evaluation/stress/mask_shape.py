@@ -1,7 +1,7 @@
-"""Do positions, counts and gaps of the kept words tell the decision, without a single word?
+"""Mask-shape probe: do positions, counts and gaps of the kept words tell the decision, without a single word?
 
-Two looks at a mask: as it lies in the text, and as the encoder gets it, the gaps closed (`nn.compact`): then nothing
-but the number of kept words is left of its shape.
+Two looks at a mask: as it lies in the text, and as the encoder gets it, the gaps closed
+(:mod:`pyro_rationale.nn.packing`): then nothing but the number of kept words is left of its shape.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def against_control(
         return unfit(f"{documents} test documents are too few to tell 5 points from chance", BAR)
     for what, classes in answers.items():
         for look, features in looks.items():
-            found = [probe(features, column, subject.settings.seed) for column in classes.T]
-            gaps = [p for p in found if p is not None]
+            probes = [probe(features, column, subject.settings.seed) for column in classes.T]
+            gaps = [p for p in probes if p is not None]
             if gaps:
                 worst = max(gaps, key=lambda p: p.gap)
                 rows.append({"of": what, "from": look, "accuracy": worst.accuracy, "control": worst.control,
@@ -90,7 +90,7 @@ def lying(mask: Sequence[bool]) -> Features:
 
 
 def compacted(mask: Sequence[bool]) -> Features:
-    """What is left of the shape once the gaps are closed: the number of kept words."""
+    """Shape of a mask once its gaps are closed: the number of kept words."""
     kept = sum(map(bool, mask))
     each = np.zeros(MOST_COUNTED + 1)
     each[min(kept, MOST_COUNTED)] = 1.0

@@ -45,8 +45,8 @@ def places(documents: Sequence[Document]) -> dict[str, np.ndarray]:
     tenth = np.concatenate([(10 * np.arange(n)) // max(1, n) for n in lengths])
     first = np.concatenate([np.arange(n) == 0 for n in lengths])
     last = np.concatenate([np.arange(n) == n - 1 for n in lengths])
-    found = {f"position {10 * k}-{10 * k + 10} %": tenth == k for k in range(10)}
-    return found | {"position first word": first, "position last word": last}
+    tenths = {f"position {10 * k}-{10 * k + 10} %": tenth == k for k in range(10)}
+    return tenths | {"position first word": first, "position last word": last}
 
 
 def kinds(documents: Sequence[Document]) -> dict[str, np.ndarray]:

@@ -52,13 +52,13 @@ def as_many(
     masks: Sequence[Sequence[bool]], allowed: Sequence[Sequence[bool]], random: np.random.Generator
 ) -> list[Mask]:
     """Masks that keep as many words of each text as `masks` do, at random among those allowed (all, if too few)."""
-    found = []
+    chosen = []
     for mask, may in zip(masks, allowed, strict=True):
         places = random.permutation(np.flatnonzero(may))[: sum(mask)]
         flags = np.zeros(len(mask), dtype=bool)
         flags[places] = True
-        found.append(tuple(flags.tolist()))
-    return found
+        chosen.append(tuple(flags.tolist()))
+    return chosen
 
 
 REGISTERED = StressTest(check, "Predictor on random masks", "Yu et al. 2019 (EMNLP), degeneration")

@@ -68,10 +68,10 @@ def turned(subject: Subject) -> float:
 
 
 def _against(document: Document, mask: Sequence[bool], decision: int, pull: dict[str, Features]) -> Mask:
-    """As many words as the mask keeps, none with content, those that speak most against the decision."""
+    """A mask with as many words as the given one, all without content, that speak most against the decision."""
 
-    def favour(place: int) -> float:
-        return float(pull[document.tokens[place]][decision])
+    def favour(index: int) -> float:
+        return float(pull[document.tokens[index]][decision])
 
     places = sorted((t for t, token in enumerate(document.tokens) if token in pull), key=favour)
     chosen = set(places[: sum(mask)])

@@ -4,9 +4,10 @@ Vehtari, Simpson, Gelman, Yao and Gabry (2024), "Pareto smoothed importance samp
 Pareto distribution is fitted to the largest weights, by Zhang and Stephens (2009). Its shape k-hat says how heavy
 their tail is (above .7 nothing computed from the weights can be trusted), its quantiles replace them.
 
-ArviZ has it too, and is not used here: `psislw` went away with ArviZ 1.0, the import takes seconds, the package is an
-extra, and masks are discrete. A mask that is drawn again has the same weight again; where such ties fill the cutoff,
-ArviZ 0.23 answers k-hat = inf and 1.x raises. On weights without ties we agree with it (tests/inference/test_psis.py).
+ArviZ has it too (`arviz.psislw` up to 0.23, the package `arviz_stats` since 1.0) and is not used here: it is an extra,
+its import takes seconds, and masks are discrete. A mask that is drawn again has the same weight again; where such ties
+fill the cutoff, ArviZ 0.23 answers k-hat = inf and 1.x raises. On weights without ties we agree with it
+(tests/inference/test_psis.py).
 
 A finite set of masks bounds the weights: no tail is heavy for ever. k-hat then tells how heavy the tail is at the scale
 that so many draws can see, which is what decides how good the estimates are. And no diagnostic that looks at draws
