@@ -97,9 +97,10 @@ def scores(terms: Terms, setting: Setting, requested: ChainPrior) -> Scores:
     Args:
         terms: of the run's documents.
         setting: of the run.
-        requested: prior of the options, equal for runs with equal options. Steering moves the prior in force, and kappa and sigma are settled by each run's own errors, so that values of (2) are no match for
-            each other. Those of `asked_cost` (tau = 0) and `asked_free`, which is the cost less H(q) / gain (tau = 1),
-            are: they are minus (2) over gain, without its constants.
+        requested: prior of the options, equal for runs with equal options. Steering moves the prior in force, and kappa
+            and sigma are set by each run's own errors, so that values of (2) are not comparable. Those of `asked_cost`
+            (tau = 0) and `asked_free`, which is the cost less H(q) / gain (tau = 1), are: they are minus (2) over gain,
+            without its constants.
     """
     lambda1, lambda2 = setting.lambdas
     apart = residual(terms, setting)
