@@ -26,7 +26,7 @@ from rich.table import Table
 from timing import machine, peak_memory, write
 
 from pyro_rationale.data import BucketedBatches, Corpus, DataOptions, Vocabulary
-from pyro_rationale.data.corpora.synthetic import load_synthetic
+from pyro_rationale.data.corpora.synthetic import load_cached_synthetic, load_synthetic
 
 T = TypeVar("T")
 MEMORY, MADE, OPENED = "in memory", "Arrow, made", "Arrow, opened"
@@ -43,7 +43,8 @@ def watch(documents: int, cache: str | None) -> dict[str, float]:
         found[stage] = time.process_time() - start
         return result
 
-    corpus: Corpus = timed("read", lambda: load_synthetic(DataOptions(documents=documents, cache=cache)))
+    load = load_synthetic if cache is None else load_cached_synthetic
+    corpus: Corpus = timed("read", lambda: load(DataOptions(documents=documents, cache=cache)))
     vocabulary = timed("count", lambda: Vocabulary.build(corpus.train))
     batches = timed("prepare", lambda: BucketedBatches(corpus.train, vocabulary, corpus.spec, 64))
     real, padded = timed("batches", lambda: epoch(batches))

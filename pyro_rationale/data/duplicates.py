@@ -61,7 +61,7 @@ def find_leaks(corpus: Corpus) -> tuple[Leaks, Flags]:
         return Leaks(), np.zeros(0, dtype=bool)
     near_searched = count <= MOST
     if near_searched:
-        words, starts = _words(parts)
+        words, starts = number_words(parts)
         first = _first_copies(words, starts)
         near = near_pairs(words, starts, np.unique(first))
     else:
@@ -120,7 +120,7 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def _words(parts: Sequence[Sequence[Document]]) -> tuple[Words, Indices]:
+def number_words(parts: Sequence[Sequence[Document]]) -> tuple[Words, Indices]:
     """Numbers of the words of all documents, without punctuation, and where each document starts `(N + 1,)`."""
     numbers = _Numbers()
     pieces, lengths = zip(*(_numbered(part, numbers) for part in parts), strict=True)

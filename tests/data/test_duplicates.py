@@ -19,7 +19,7 @@ from pyro_rationale.data import Corpus, DataOptions, Document, TargetSpec, load_
 from pyro_rationale.data import minhash as sketches
 from pyro_rationale.data.corpus import Copies, Leaks
 from pyro_rationale.data.document import make_document
-from pyro_rationale.data.duplicates import _first_copies, _words, find_leaks, summary, without_leaks
+from pyro_rationale.data.duplicates import _first_copies, find_leaks, number_words, summary, without_leaks
 from pyro_rationale.errors import DataError
 from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
 from pyro_rationale.training.run_folder import check_same_config
@@ -154,7 +154,7 @@ def likeness(one: Sequence[str], other: Sequence[str]) -> float:
 
 def near(texts: Sequence[Sequence[str]]) -> set[tuple[int, int]]:
     documents = [make_document("d", " ".join(words), (), 256) for words in texts]
-    words, starts = _words([documents])
+    words, starts = number_words([documents])
     return {(int(i), int(j)) for i, j in sketches.near_pairs(words, starts, np.unique(_first_copies(words, starts)))}
 
 
@@ -174,7 +174,7 @@ def test_sketches_estimate_the_likeness() -> None:
     """Each of 64 rows agrees with the probability that is the likeness."""
     texts = edited_texts(250, seed=5)
     texts = [words for words in texts if len(words) >= sketches.FEWEST_WORDS]
-    words, starts = _words([[make_document("d", " ".join(text), (), 256) for text in texts]])
+    words, starts = number_words([[make_document("d", " ".join(text), (), 256) for text in texts]])
     made = sketches._sketches(sketches._Runs(words, starts), np.arange(len(texts)))
     measured = [(likeness(texts[i], texts[j]), i, j) for i, j in combinations(range(len(texts)), 2)]
     some = [(truth, i, j) for truth, i, j in measured if 0.1 < truth < 0.9][:400]
