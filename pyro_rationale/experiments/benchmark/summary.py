@@ -165,10 +165,11 @@ def _test(lines: Sequence[Line], counts: Counts, reference: str, draws: int) -> 
     if base is None:
         return
     for measure in ("f1", *cost_names()):
+        counted = [line for line in lines if all(measure in figures for figures in counts[line.method].values())]
         rows = {
             line.method: _compare(line, base, counts, measure, draws)
-            for line in lines
-            if line is not base and measure in line.values and measure in base.values
+            for line in counted
+            if line is not base and base in counted
         }
         adjusted = holm({method: row["documents"] for method, row in rows.items()})
         for line in lines:
