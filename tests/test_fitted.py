@@ -16,7 +16,7 @@ from pyro_rationale.prediction.draws import seeded
 from pyro_rationale.prediction.explanation import explain
 from pyro_rationale.prediction.predictor import PredictOptions, predict
 from pyro_rationale.tasks import TargetSpec
-from pyro_rationale.training.fit import TrainingRun
+from pyro_rationale.training.run import TrainingRun
 from tests.support.small_fit import fit_small
 
 

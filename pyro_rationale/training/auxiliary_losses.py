@@ -1,4 +1,4 @@
-"""Losses of the encoder on masks that are given: whole texts, likely words, or whatever else a reader reads."""
+"""Losses of the encoder on given masks: whole texts, or likely words at a random share."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 
-LEAST = 0.03  # of a text's words, for --any-rate to read
-CLOSE = 1e-7  # to 0 or 1, a probability is as good as there
+LEAST = 0.03  # smallest share of a text's words that --any-rate draws
+CLOSE = 1e-7  # probabilities are clamped this far from 0 and 1
 
 
 def full_text_loss(model: RationaleModel, batch: Batch) -> Tensor:
-    """Minus kappa log p(y | x, z = everything), summed over documents: the same encoder as an ordinary reader.
+    """Minus kappa log p(y | x, z = everything), summed over documents: the encoder as an ordinary predictor.
 
     Raises:
         ValueError: the batch has no targets.
@@ -31,8 +31,8 @@ def reading_loss(model: RationaleModel, batch: Batch, mask: Tensor) -> Tensor:
     if batch.targets is None:
         raise ValueError("expected a batch with targets, got none")
     outputs = model.encoder(batch.tokens, mask.to(model.encoder.dtype), batch.lengths)
-    law, targets = model.likelihood.observe(outputs, batch.targets)
-    return -float(model.kappa) * law.log_prob(targets).sum()
+    dist, targets = model.likelihood.observe(outputs, batch.targets)
+    return -float(model.kappa) * dist.log_prob(targets).sum()
 
 
 @torch.no_grad()
@@ -41,11 +41,11 @@ def at_any_share(guide: RationaleGuide, batch: Batch) -> Tensor:
 
     The words of the largest logits of their marginals plus logistic noise. As a word is kept with probability
     sigmoid(logit - c) where its logit plus such noise is above c, this is a draw from the guide's marginals under a
-    prior by which a word costs c nats more, c being what it takes to keep just so many: what
-    :mod:`pyro_rationale.evaluation.rate_curves` calls the way `prior`, for independent words. The likeliest words
+    prior by which a word costs c nats more, c being what it takes to keep just so many: which
+    is the rule `prior` of :mod:`pyro_rationale.evaluation.rate_curves` for independent words. The likeliest words
     alone would be the same in every epoch, and soon memorised.
 
-    For the encoder alone to learn from: the guide is not asked to mark more or less than its prior says.
+    Only the encoder is trained on it: the guide gets no gradient.
     """
     marginals = guide.posterior(batch).mean
     noise = torch.rand_like(marginals)

@@ -1,6 +1,6 @@
-"""The tensors on which the rest of a fit depends, taken and put back: weights, the optimiser's moments, random states.
+"""State of a fit as one flat dictionary of tensors: weights, moments of the optimiser, random states.
 
-Each kind has its prefix, so that all of them make one flat dictionary, as a file of tensors wants it.
+Each kind has its prefix, so that all fit into one safetensors file.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from torch.optim import Optimizer
 
 from pyro_rationale.fitted import FittedModel
 
-Metadata = dict[str, Any]  # what is no tensor, as JSON has it
+Metadata = dict[str, Any]  # of a checkpoint: plain JSON values
 
 
 def state_tensors(fitted: FittedModel, optimizer: Optimizer, names: Sequence[str]) -> dict[str, Tensor]:
-    """All of them; copies.
+    """Copies of all tensors on which the rest of a fit depends.
 
     Args:
         fitted: model and guide.
-        optimizer: of their parameters.
-        names: of those parameters, in the optimiser's order.
+        optimizer: the optimiser of their parameters.
+        names: names of the parameters, in the optimiser's order.
 
     Returns:
         `weights.PART.NAME`, `adam.NAME.KEY` and `random.cpu`; on a GPU `random.cuda`, too.
@@ -36,38 +36,38 @@ def state_tensors(fitted: FittedModel, optimizer: Optimizer, names: Sequence[str
 
 
 def load_state(fitted: FittedModel, optimizer: Optimizer, names: Sequence[str], tensors: dict[str, Tensor]) -> None:
-    """The inverse of `state_tensors`; a parameter without moments is new to the optimiser.
+    """Load what :func:`state_tensors` returned; a parameter without moments starts without them.
 
     Raises:
         RuntimeError: they are of another model or guide.
         KeyError: there is no random state among them.
     """
     load_weights(fitted, _below("weights.", tensors))
-    whole = optimizer.state_dict()
-    whole["state"] = {}
+    state = optimizer.state_dict()
+    state["state"] = {}
     for index, name in enumerate(names):
         # Copies: Adam would go on writing into the state that a later recovery needs.
         moments = {key: value.clone() for key, value in _below(f"adam.{name}.", tensors).items()}
         if moments:
-            whole["state"][index] = moments
-    optimizer.load_state_dict(whole)
+            state["state"][index] = moments
+    optimizer.load_state_dict(state)
     set_random_states(tensors, fitted.device)
 
 
 def weights_of(model: nn.Module, guide: nn.Module) -> dict[str, Tensor]:
-    """Weights and buffers of model and guide, the prior in force among them, as `PART.NAME`; copies."""
+    """Copies of weights and buffers of model and guide, the current prior among them, as `PART.NAME`."""
     parts = (("model", model), ("guide", guide))
     return {f"{part}.{k}": v.detach().clone() for part, module in parts for k, v in module.state_dict().items()}
 
 
 def trained(model: nn.Module, guide: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters of model and guide that an optimiser moves, as `PART.NAME`; themselves."""
+    """Trainable parameters of model and guide as `PART.NAME`, not copied."""
     parts = (("model", model), ("guide", guide))
     return {f"{part}.{k}": p for part, module in parts for k, p in module.named_parameters() if p.requires_grad}
 
 
 def load_weights(fitted: FittedModel, weights: dict[str, Tensor]) -> None:
-    """The inverse of `weights_of`.
+    """Load what :func:`weights_of` returned.
 
     Raises:
         RuntimeError: they are of another model or guide.
@@ -77,7 +77,7 @@ def load_weights(fitted: FittedModel, weights: dict[str, Tensor]) -> None:
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
-    """Where the generators stand: the CPU's, and that of `device` if it is a GPU."""
+    """State of the CPU's random generator, and of that of `device` if it is a GPU."""
     states = {"random.cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["random.cuda"] = torch.cuda.get_rng_state(device)
@@ -85,12 +85,12 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
-    """The inverse of `random_states`; other tensors may stand among them."""
+    """Load what :func:`random_states` returned; other tensors among them are ignored."""
     torch.set_rng_state(states["random.cpu"].cpu())
     if "random.cuda" in states and device.type == "cuda":
         torch.cuda.set_rng_state(states["random.cuda"].cpu(), device)
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Those whose names begin with `prefix`, without it."""
+    """Tensors whose names begin with `prefix`, by their names without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,11 +1,11 @@
-"""Several processes that make one fit: each takes its share of every batch, and all take the same step.
+"""Data-parallel training: each process takes its share of every batch, and all take the same step.
 
-A step of several processes is the step of one: the gradients of the shares are added, weighted by their documents,
-and so are the figures on which the control of the rate decides. Weights, optimiser and control therefore stay the
-same everywhere without being sent. Development texts are shared out, too; only the main process prints and writes.
+A step of several processes equals the step of one: the gradients of the shares are averaged, weighted by their
+documents, and so are the figures on which the control of the rate depends. Weights, optimiser and control therefore
+stay equal everywhere without being sent. Development texts are sharded, too; only the main process prints and writes.
 
 The engine is torch.distributed: gloo on CPUs, NCCL between GPUs. Gradients and figures travel in one flat
-all-reduce. `DistributedDataParallel` would hide a part of it behind the backward pass, but wants a module's `forward`
+all-reduce. `DistributedDataParallel` would hide a part of it behind the backward pass, but needs a module's `forward`
 around Pyro's programs, a search for unused parameters (steps on whole texts leave the guide alone), and a second
 all-reduce for the figures; the bulk of these gradients belongs to word vectors, which come last in the backward pass,
 where nothing is left to hide behind.
@@ -38,17 +38,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class PeerError(RationaleError):
-    """Another process of the fit has ended, or does not answer."""
+    """Another process of the fit has ended or does not answer."""
 
 
 class Group:
-    """The processes of a fit: here, this one alone, to whom nothing happens.
+    """Processes of a fit. The base class is the single-process default: all collectives are no-ops.
 
     Attributes:
         rank: number of this process, from 0.
-        size: processes of the fit.
-        local: those of them on this machine.
-        alone: whether nobody started this process as one of a group, be it a group of one.
+        size: number of processes of the fit.
+        local: number of processes on this machine.
+        is_single: whether this process was not started as one of a group.
     """
 
     rank = 0
@@ -63,26 +63,26 @@ class Group:
 
     @property
     def share(self) -> slice:
-        """Which documents of each batch this process takes. Batches are sorted by length: so shares are alike."""
+        """Documents of each batch that this process takes; batches are sorted by length, so shares are alike."""
         return slice(None)
 
     def device(self, device: torch.device) -> torch.device:
-        """The device of this process, where the user wants `device`."""
+        """Device of this process, given the requested one."""
         return device
 
     def seed_step(self, seed: int, step: int) -> None:
-        """Before each step: random numbers of its own for each process."""
+        """Seed the random numbers of a step, different ones in each process."""
 
     def broadcast(self, make: Callable[[], T]) -> T:
-        """What `make` returns in the main process; it is called nowhere else."""
+        """Value that `make` returns in the main process; it is called nowhere else."""
         return make()
 
     def shard(self, items: Iterable[T]) -> Iterator[T]:
-        """Every process its own of them, until all are taken."""
+        """Items of this process: each item goes to exactly one process."""
         return iter(items)
 
     def all_gather(self, value: T) -> list[T]:
-        """The values of all processes, by rank."""
+        """Values of all processes, by rank."""
         return [value]
 
     def all_reduce(
@@ -91,15 +91,15 @@ class Group:
         """Turn gradients and figures of the shares into those of the whole batch.
 
         Args:
-            parameters: their gradients, means over the documents of a share, become means over those of all; one
-                without a gradient here counts as 0.
+            parameters: parameters whose gradients, means over the documents of a share, become means over all; a
+                missing gradient counts as 0.
             buffers: running statistics, now and before the step; they move by the mean of the shares' moves.
-            documents: of this process's share.
-            sums: figures, added up over the shares.
+            documents: number of documents of this share.
+            sums: figures to add up over the shares.
 
         Returns:
-            The sums; after them the documents of the batch, and how many processes have been asked to end: if any,
-            all must, after this step.
+            The sums; after them the number of documents of the batch, and the number of processes that were asked to
+            end: if there are any, all end after this step.
 
         Raises:
             PeerError: one of the processes is gone.
@@ -108,21 +108,21 @@ class Group:
 
     @contextmanager
     def defer_signals(self) -> Iterator[None]:
-        """In here, Ctrl-C and SIGTERM are only noted, for `join` to tell everybody."""
+        """Context in which Ctrl-C and SIGTERM are only noted, and passed on by the next `all_reduce`."""
         yield
 
     def close(self) -> None:
-        """No more steps."""
+        """Leave the group; there are no more steps."""
 
 
 class Processes(Group):
-    """This process among others, as torchrun or `--devices` started it.
+    """Group of this process and others, as torchrun or `--devices` started them.
 
     Args:
         cuda: whether gradients are on GPUs.
 
     Raises:
-        PeerError: the others did not come.
+        PeerError: the others did not connect.
     """
 
     is_single = False
@@ -130,7 +130,7 @@ class Processes(Group):
     def __init__(self, cuda: bool) -> None:
         self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         self.local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        self.asked = False
+        self.stop_requested = False
         self.parent = os.getppid()
         with _peer_errors():
             self.store, self.rank, self.size = next(dist.rendezvous("env://", timeout=TIMEOUT))
@@ -144,28 +144,28 @@ class Processes(Group):
         return slice(self.rank, None, self.size)
 
     def device(self, device: torch.device) -> torch.device:
-        """A GPU for each process of the machine."""
+        """GPU of this process: one for each process of the machine."""
         if device.type != "cuda" or self.local == 1:
             return device
         return torch.device("cuda", self.local_rank)
 
     def seed_step(self, seed: int, step: int) -> None:
-        """A function of seed, step and rank alone: nothing that a checkpoint would have to keep for each process."""
+        """Seed by seed, step and rank alone, so that a checkpoint needs no random state of each process."""
         torch.manual_seed(int(np.random.SeedSequence([seed, step, self.rank]).generate_state(1, np.uint64)[0] >> 1))
 
     def broadcast(self, make: Callable[[], T]) -> T:
-        """Sent by the main process."""
-        told: list[T | None] = [make() if self.main else None]
+        """Value that `make` returns in the main process, sent to all."""
+        values: list[T | None] = [make() if self.main else None]
         with _peer_errors():
-            dist.broadcast_object_list(told, src=0)
-        return told[0]  # type: ignore[return-value]
+            dist.broadcast_object_list(values, src=0)
+        return values[0]  # type: ignore[return-value]
 
     def shard(self, items: Iterable[T]) -> Iterator[T]:
-        """Every `size`-th."""
+        """Every `size`-th item."""
         return islice(items, self.rank, None, self.size)
 
     def all_gather(self, value: T) -> list[T]:
-        """Sent by all to all."""
+        """Values of all processes, by rank, sent by all to all."""
         values: list[T | None] = [None] * self.size
         with _peer_errors():
             dist.all_gather_object(values, value)
@@ -178,7 +178,7 @@ class Processes(Group):
         moved = [(now, now - before) for now, before in buffers if now.is_floating_point()]
         pieces = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters] + [move for _, move in moved]
         flat = torch.cat([piece.reshape(-1).to(parameters[0].dtype) for piece in pieces])
-        tail = torch.tensor([documents, self._asked()], dtype=flat.dtype).to(flat.device, non_blocking=True)
+        tail = torch.tensor([documents, self._must_stop()], dtype=flat.dtype).to(flat.device, non_blocking=True)
         whole = torch.cat([flat.mul_(documents), sums.to(flat), tail])
         with _peer_errors():
             dist.all_reduce(whole)
@@ -189,30 +189,29 @@ class Processes(Group):
             now.add_(mean.view_as(now).to(now.dtype) - own)
         return whole[len(flat) :]
 
-    def _asked(self) -> bool:
-        """Whether to end: by a signal, or because whoever started us is gone."""
-        return self.asked or os.getppid() != self.parent
+    def _must_stop(self) -> bool:
+        """Whether this process was asked to end: by a signal, or by the death of its parent."""
+        return self.stop_requested or os.getppid() != self.parent
 
     @contextmanager
     def defer_signals(self) -> Iterator[None]:
-        """Whoever left at once would leave the others waiting in an all-reduce, where no signal is heard.
+        """Context in which signals are only noted: a process that left at once would leave the others in an all-reduce.
 
-        Once something has gone wrong signals are of no more use: whoever started the processes sends them to all
-        that are still on their way out.
+        After an error signals stay ignored: the launcher sends them to all processes that are still ending.
         """
 
-        def ask(number: int, frame: FrameType | None) -> None:
-            self.asked = True
+        def note(number: int, frame: FrameType | None) -> None:
+            self.stop_requested = True
 
-        before = [(number, signal.signal(number, ask)) for number in SIGNALS]
+        before = [(number, signal.signal(number, note)) for number in SIGNALS]
         yield
         for number, handler in before:
             signal.signal(number, handler)
-        if self.asked:
+        if self.stop_requested:
             raise KeyboardInterrupt
 
     def close(self) -> None:
-        """Leave the others; called by all at the same time unless something is wrong.
+        """Leave the group; called by all processes at the same time unless something is wrong.
 
         The threads of gloo end here. Were the group still held by anything, as by the functions of
         `torch.distributed.nn` when the optimiser's first step imports them, they would outlive the interpreter, and
@@ -222,7 +221,7 @@ class Processes(Group):
             dist.destroy_process_group()
 
     def first(self) -> bool:
-        """Whether nobody else has told the user yet what is wrong; only one does."""
+        """Whether this process is the first to report an error; only one does."""
         try:
             return self.store.add("told", 1) == 1
         except RuntimeError:
@@ -236,7 +235,7 @@ def check_shares(batch_size: int, documents: int, batches: int, size: int) -> No
     """Make sure that every process gets a document of every batch.
 
     Raises:
-        ConfigError: that is not so.
+        ConfigError: the smallest batch has fewer documents than there are processes.
     """
     if documents // batches < size:
         raise ConfigError(
@@ -247,7 +246,7 @@ def check_shares(batch_size: int, documents: int, batches: int, size: int) -> No
 
 @contextmanager
 def _peer_errors() -> Iterator[None]:
-    """Around whatever needs the others."""
+    """Context of collective operations; their errors become `PeerError`."""
     try:
         yield
     except RuntimeError as problem:  # torch.distributed's own errors are of this kind

@@ -1,4 +1,4 @@
-"""What a step, an epoch and the watch on collapse have to say."""
+"""Records of steps and epochs, and the signs of a collapse."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StepRecord:
 
     @property
     def flatness(self) -> float:
-        """See the function."""
+        """Entropy relative to a coin with the same rate; see :func:`flatness`."""
         return flatness(self.entropy, self.rate)
 
 
@@ -65,19 +65,19 @@ class EpochRecord:
     Attributes:
         epoch: from 1.
         step: steps so far.
-        loss: minus objective (2) per document over --nats.
+        loss: minus objective (2) of docs/mathematics.md per document over --nats.
         rate: share of words kept in training, in expectation.
-        target: the share steered to at the end of the epoch.
+        target: the target rate at the end of the epoch.
         field: alpha of the prior at the end of the epoch, nats per word.
-        flatness: entropy per word over that of one coin with the same rate; 1 is noise, 0 is decided.
+        flatness: entropy per word over that of a coin with the same rate; 1: all words alike, 0: deterministic.
         dev_error: squared error of the scaled ratings, or cross entropy, on mode masks.
         dev_rate: share of words in the mode masks.
         dev_empty: share of documents whose mode mask is empty.
-        dev_cost: expected-cost score by which the best epoch is chosen; lower is better.
-        dev_elbo: ELBO (kappa = tau = 1) in nats per document, on one drawn mask each, under the prior asked for and
-            the sigma that fits these masks' errors; NaN in runs of before it was recorded.
-        dev_expected: E_q of the paper's cost in its units, of the same masks and prior.
-        event: what the watch did, if anything.
+        dev_cost: cost by which the best epoch is chosen; lower is better.
+        dev_elbo: ELBO (kappa = tau = 1) in nats per document, from one drawn mask each, under the requested prior and
+            the sigma that fits the errors of these masks; NaN in runs older than this field.
+        dev_expected: E_q of the paper's cost in its units, from the same masks and prior.
+        event: `best`, a rollback or a restart; empty if nothing happened.
     """
 
     epoch: int
@@ -97,7 +97,7 @@ class EpochRecord:
 
 
 def read_history(path: Path) -> list[EpochRecord]:
-    """The epochs of a run, from its `epochs.jsonl`; what an older version did not record is NaN.
+    """The epochs of a run, from its `epochs.jsonl`; figures that an older version did not record are NaN.
 
     Raises:
         RunError: the file is damaged or of a later version.
@@ -113,17 +113,17 @@ def read_history(path: Path) -> list[EpochRecord]:
         raise RunError(f"{path}: not a history of this version ({reason}); fit again") from None
 
 
-def collapse(record: EpochRecord, rate: float, arrived: bool) -> str:
+def collapse(record: EpochRecord, rate: float, annealed: bool) -> str:
     """Name the way in which a guide has collapsed, or ''.
 
     Args:
         record: an epoch with its dev figures.
         rate: the final target.
-        arrived: whether the target has come down to it.
+        annealed: whether the target has reached it.
     """
     if record.rate < 0.1 * rate or record.dev_empty > 0.9:
         return "empty masks"
-    if not arrived:
+    if not annealed:
         return ""
     if record.rate > 3.0 * rate and record.rate > 0.5 * (1.0 + rate):
         return "full masks"

@@ -1,8 +1,8 @@
-"""`--devices` and `--nodes`: start the processes of a fit on this machine, and say what became of them.
+"""`--devices` and `--nodes`: start the processes of a fit on this machine, and report how they ended.
 
-The engine is torchrun's own (`torch.distributed.launcher`): it starts them, tells them of each other, passes signals
-on, and ends all if one fails. What runs in each process is the same command; it finds out from the environment that it
-is one of several (:mod:`pyro_rationale.training.distributed`), whoever started it.
+The launcher is torchrun's (`torch.distributed.launcher`): it starts the processes, connects them, passes signals on,
+and ends all if one fails. Each process runs the same command, and learns from the environment that it is one of several
+(:mod:`pyro_rationale.training.distributed`).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pyro_rationale.errors import BAD_INPUT, INTERRUPTED, ConfigError, Rationale
 from pyro_rationale.fitted import pick_device
 from pyro_rationale.training.distributed import SIGNALS, SINGLE_PROCESS, Group, PeerError, Processes
 
-LOST = 3  # exit status of a process whose companions have ended; whoever started it tells the user
-HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # by the engine, which leaves it at that
+LOST = 3  # exit status of a process whose peers have ended; the launcher tells the user
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # the launcher does not restore these
 
 
 def check_devices(options: LaunchOptions, device: str, batch_size: int) -> None:
-    """Make sure that there is a device for every process, and a document.
+    """Make sure that there is a device and a document for every process.
 
     Raises:
-        ConfigError: that is not so.
+        ConfigError: there are too few, or the machines' meeting point has no address.
     """
     number, cuda = options.devices or 1, on_gpus(device)
     if not cuda:
@@ -55,7 +55,7 @@ def check_devices(options: LaunchOptions, device: str, batch_size: int) -> None:
 
 
 def on_gpus(device: str) -> bool:
-    """Whether `--device` means GPUs; found out without touching one: all processes would touch the same."""
+    """Whether `--device` means GPUs, without initialising one: all processes would initialise the same."""
     return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
 
 
@@ -83,7 +83,7 @@ def launch(options: LaunchOptions, words: Sequence[str]) -> int:
         local_addr=None if several else "127.0.0.1",
     )
     handlers = {number: signal.getsignal(number) for number in HANDLED}
-    logging.disable(logging.CRITICAL)  # the launcher reports in tables; the processes speak for themselves
+    logging.disable(logging.CRITICAL)  # the launcher reports in tables; the processes print their own errors
     try:
         elastic_launch(config, sys.executable)(*words)
     except SignalException:
@@ -101,10 +101,10 @@ def launch(options: LaunchOptions, words: Sequence[str]) -> int:
 
 
 def _status(ends: list[tuple[int, int]], size: int) -> int:
-    """From the exit codes of the processes that failed, in the order in which they were seen, to that of the cause.
+    """Exit code of the process that caused the failure, from those of all failed ones in the order of their ends.
 
     Raises:
-        TrainingError: the cause was not able to speak.
+        TrainingError: that process was killed, and could not report it.
     """
     causes = [(rank, code) for rank, code in ends if code != LOST]
     if causes and causes[0][1] > 0:
@@ -118,23 +118,22 @@ def _status(ends: list[tuple[int, int]], size: int) -> int:
 
 @contextmanager
 def process_group(device: str) -> Iterator[Group]:
-    """The group that the environment describes, left at the end.
+    """The group that the environment describes; it is left at the end.
 
-    What goes wrong in all processes is told by one of them; those whose companions are gone are silent, and end
-    with status `LOST`.
+    An error of all processes is reported by one of them; those whose peers are gone end silently with status `LOST`.
 
     Args:
-        device: that the user asked for.
+        device: the requested device.
     """
     if not in_process_group():
         yield SINGLE_PROCESS
         return
-    cuda, place = on_gpus(device), int(os.environ.get("LOCAL_RANK", "0"))
-    if cuda and place >= torch.cuda.device_count():
+    cuda, local_rank = on_gpus(device), int(os.environ.get("LOCAL_RANK", "0"))
+    if cuda and local_rank >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise ConfigError(f"--device {device}: process {place + 1} of this machine has no GPU, there are {count}")
+        raise ConfigError(f"--device {device}: process {local_rank + 1} of this machine has no GPU, there are {count}")
     if cuda and ":" not in device:
-        torch.cuda.set_device(place)  # before anything else: "cuda" is this one from now on
+        torch.cuda.set_device(local_rank)  # first of all: "cuda" means this one from now on
     try:
         group = Processes(cuda)
     except PeerError:

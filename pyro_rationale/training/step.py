@@ -1,4 +1,4 @@
-"""What a step has to say, while it may still be under way on the device, and what to go back to if it was a bad one."""
+"""Asynchronous result of a training step, and the state needed to roll it back."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pyro_rationale.training.history import StepRecord
 
 @dataclass(frozen=True)
 class StateSnapshot:
-    """What a step changes before its loss is known.
+    """State that a step changes before its loss is known.
 
     Attributes:
         random: random states.
-        running: the running statistics of a baseline: the buffers, each with a copy.
-        device: whose random states they are.
+        running: buffers of the guide (running statistics of a baseline), each with a copy.
+        device: device of the random states.
     """
 
     random: dict[str, Tensor]
@@ -42,40 +42,41 @@ class StateSnapshot:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step has to say.
+    """Figures of a step, on the CPU or being copied to it.
 
     Attributes:
-        values: of a step on whole texts, the loss and the norm of the gradient; else minus the objective, averaged
-            over documents, then, summed, the words kept, entropy, changes and words, and the norm. On the CPU, or on
-            their way to it.
-        arrival: the end of that way.
-        reading: whether whole texts were read, and the guide rested.
-        batch: as it came.
-        before: what to go back to, should they not be finite.
-        joined: whether the figures are those of a group's whole batch, `batch` being a share. Then its documents, and
-            how many processes have been asked to end, stand before the norm.
+        values: for a step on whole texts, the loss and the norm of the gradient; otherwise minus the objective
+            (averaged over documents), the sums of kept words, entropy, changes and words, and the norm.
+        copied: event at the end of the copy; `None` if the values are on the CPU.
+        full_text: whether the step was on whole texts, without the guide.
+        batch: the batch of this process.
+        before: the state to restore if the figures are not finite.
+        is_global: whether the figures are sums over a group, and `batch` is a share. Then the number of documents, and
+            the number of processes that were asked to end, stand before the norm.
     """
 
     values: Tensor
-    arrival: torch.cuda.Event | None
-    reading: bool
+    copied: torch.cuda.Event | None
+    full_text: bool
     batch: Batch
     before: StateSnapshot
-    joined: bool = False
+    is_global: bool = False
 
     def record(self, scale: float) -> tuple[StepRecord, float, bool]:
-        """The record, losses over `scale`, the norm of the gradient, and whether to end; waits for them if need be."""
-        if self.arrival is not None:
-            self.arrival.synchronize()
+        """Wait for the figures; the record (losses over `scale`), the norm of the gradient, and whether to end."""
+        if self.copied is not None:
+            self.copied.synchronize()
         loss, *sums, norm = self.values.tolist()
-        documents, asked = len(self.batch), 0.0
-        if self.joined:
-            *sums, total, asked = sums
+        documents, stop_requests = len(self.batch), 0.0
+        if self.is_global:
+            *sums, total, stop_requests = sums
             documents = round(total)
-        if self.reading:
-            return StepRecord(loss / (documents * scale), 1.0, 0.0, documents), norm, asked > 0
-        kept, entropy, changes, words = sums
-        return StepRecord(loss / scale, kept / words, entropy / words, documents, changes / words), norm, asked > 0
+        if self.full_text:
+            record = StepRecord(loss / (documents * scale), 1.0, 0.0, documents)
+        else:
+            kept, entropy, changes, words = sums
+            record = StepRecord(loss / scale, kept / words, entropy / words, documents, changes / words)
+        return record, norm, stop_requests > 0
 
     def documents(self, most: int = 5) -> str:
         """The first few document numbers of the batch."""
@@ -87,11 +88,11 @@ class StepResult:
 
 
 def copy_to_cpu_async(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    """Send figures on their way to the CPU, without waiting: where they will be, and when, unless they are there."""
+    """Start a copy to the CPU without waiting; the copy, and the event at its end (`None` for a tensor on the CPU)."""
     if not values.is_cuda:
         return values, None
-    there = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
-    there.copy_(values, non_blocking=True)
-    arrival = torch.cuda.Event()
-    arrival.record()
-    return there, arrival
+    host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    host.copy_(values, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+    return host, copied

@@ -1,11 +1,12 @@
-"""The training loop: many words first, then fewer and fewer, with a watch on collapse and a way back.
+"""Training steps on a model and its guide, under an annealed target rate.
 
 Everything that the next step depends on is in `Trainer.state()`: weights, optimiser, random states, the control of the
 rate, the position in the epoch. Restoring it and going on gives the same numbers, bit for bit on a CPU.
 
-A GPU is never waited for at the end of a step. What a step has to say comes back while the next one's guide is
-already running, and is needed only then: the prior of a step follows from the rate of the one before. Whether the loss
-was finite is decided on the GPU, by the optimiser.
+On a GPU steps are pipelined: the result of a step is copied to the CPU while the next one's guide is already running,
+and is needed only by its model, since the prior of a step follows from the rate of the step before. So a hook
+before the forward pass of the model sets the prior, which is a part of the model's state; as an argument of the
+objective it would come too early, before the guide. Whether the loss was finite is decided on the GPU, by the optimiser.
 """
 
 from __future__ import annotations
@@ -41,18 +42,18 @@ CHECKED = 20  # first steps of a fit in which Pyro and torch check shapes, suppo
 
 
 @contextmanager
-def checks(wanted: bool) -> Iterator[None]:
-    """Leave the checks of distributions and programs as they are, or switch them off: each waits for the device."""
-    with nullcontext() if wanted else pyro.validation_enabled(False):
+def checks(enabled: bool) -> Iterator[None]:
+    """Leave the validation of distributions and programs on, or switch it off: each check waits for the device."""
+    with nullcontext() if enabled else pyro.validation_enabled(False):
         yield
 
 
 class Trainer:
-    """Updates a model and a guide; knows nothing of which guide it is.
+    """Updates a model and a guide of any family.
 
     Args:
         fitted: model and guide to train, on their device.
-        objective: objective (2) with its estimator.
+        objective: objective (2) of docs/mathematics.md with its estimator.
         control: gives the prior for each step.
         batches: training documents.
         scale: nats that make the loss of order one, for the gradient clip.
@@ -74,10 +75,10 @@ class Trainer:
         self.named = trained(fitted.model, fitted.guide)
         self.average = RunningAverage(self.named, options.ema)
         self.lr_scale = 1.0  # factor on the learning rate; recoveries lower it
-        self.pipelined = fitted.device.type == "cuda"  # steps are begun before the one before has reported
+        self.pipelined = fitted.device.type == "cuda"  # a step is launched before the result of the one before is known
         self.optimizer = torch.optim.Adam(self.named.values(), lr=options.learning_rate, fused=self.pipelined)
         self.step = 0
-        self.start_step = 0  # where the weights were untrained: 0, or the step of the last restart
+        self.start_step = 0  # 0, or the step of the last restart
         self.epoch = 0
         self.position = 0
         self.totals = StepTotals()
@@ -91,7 +92,7 @@ class Trainer:
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
-        """Around changes that only make sense together: cut short, they leave `whole` false and no state to save."""
+        """Context of changes that belong together; an interrupt in it leaves `consistent` false: no state to save."""
         self.consistent = False
         yield
         self.consistent = True
@@ -99,11 +100,11 @@ class Trainer:
     # One step.
 
     def train_step(self, batch: Batch) -> StepRecord:
-        """One update on one batch; whatever interrupts the computation leaves the state before the step.
+        """One update on one batch; an interrupt of the computation leaves the state before the step.
 
         Raises:
             TrainingError: the loss or the gradient is not finite.
-            KeyboardInterrupt: the step is done, and a process of the group has been asked to end.
+            KeyboardInterrupt: the step is done, and a process of the group was asked to end.
             PeerError: a process of the group is gone.
         """
         self._enqueue_step(batch)
@@ -123,7 +124,7 @@ class Trainer:
 
     def _enqueue_step(self, batch: Batch) -> None:
         """Launch a step on the device; the result of the step before is taken on the way."""
-        reading = self._next_step < self.control.schedule.warmup
+        full_text = self._next_step < self.control.schedule.warmup
         self.objective.tau = entropy_weight(self.fitted.config.tau, self.fitted.config.entropy, self._progress)
         before = StateSnapshot.take(self.fitted)
         # The model is the first to need the prior that follows from the step before; the guide runs ahead of it.
@@ -134,15 +135,15 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             here = batch.to(self.fitted.device, non_blocking=True)
             with checks(self._begun < CHECKED), reduced(self.reduced):
-                loss, values = self._full_text_loss(here) if reading else self._objective_loss(here)
+                loss, values = self._full_text_loss(here) if full_text else self._objective_loss(here)
             (loss / (len(batch) * self.scale)).backward()
             self.flush()
             if not self.group.is_single:
-                values = self._all_reduce(values, reading, len(batch), before)
+                values = self._all_reduce(values, full_text, len(batch), before)
             norm = torch.nn.utils.clip_grad_norm_(self.named.values(), self.fitted.config.train.clip)
-            figures = self._step_result(torch.stack([*values, norm]), reading, batch, before)
+            result = self._step_result(torch.stack([*values, norm]), full_text, batch, before)
             if not self.pipelined:
-                self._check_finite(figures)
+                self._check_finite(result)
         except BaseException:
             if not self._failed:
                 before.restore()
@@ -158,66 +159,66 @@ class Trainer:
             else:
                 self.average.reset()
             self._begun += 1
-            self._pending = figures
+            self._pending = result
 
     @property
     def _next_step(self) -> int:
-        """Number of the step that comes next, or is being computed; the one before may still be under way."""
+        """Number of the step that is computed now or comes next; the result of the one before may be pending."""
         return self.step + (self._pending is not None)
 
     @property
     def _progress(self) -> float:
-        """How much of the fit after the target rate has been reached is over, 0 to 1."""
+        """Progress from the step that reaches the target rate to the end of the fit, 0 to 1."""
         return anneal_progress(self.control.schedule, self._next_step, self.start_step + self.fitted.config.train.steps)
 
     def flush(self) -> None:
-        """Take the report of the step that was launched last, if it is still out, and move the control of the rate on.
+        """Take the pending result of the last step, if there is one, and update the control of the rate by it.
 
         Raises:
             TrainingError: its loss or gradient was not finite; the state is that before it.
             KeyboardInterrupt: as for `train_step`.
         """
-        figures = self._pending
-        if figures is None:
+        result = self._pending
+        if result is None:
             return
-        record, asked = self._check_finite(figures)
+        record, stop_requested = self._check_finite(result)
         with self.atomic():
             self._pending = None
             self.step += 1
-            if not figures.reading:
+            if not result.full_text:
                 self.fitted.model.prior = self.control.update(self.step, record.rate, record.changes)
             self.totals.add(record)
             self.position += 1
             self._records.append(record)
-        if asked:
+        if stop_requested:
             raise KeyboardInterrupt
 
-    def _step_result(self, values: Tensor, reading: bool, batch: Batch, before: StateSnapshot) -> StepResult:
-        """Send a step's figures on their way; on a GPU, see to it that the optimiser minds them."""
-        arrival = None
+    def _step_result(self, values: Tensor, full_text: bool, batch: Batch, before: StateSnapshot) -> StepResult:
+        """Start to copy a step's figures; on a GPU, tell the optimiser whether they are finite."""
+        copied = None
         if self.pipelined:
-            # As a gradient scaler would have it: the fused Adam does nothing if this is 1.
+            # The protocol of gradient scalers: the fused Adam does nothing if this is 1.
             self.optimizer.found_inf = 1.0 - values[:: len(values) - 1].isfinite().all().float()  # type: ignore[attr-defined]
-            values, arrival = copy_to_cpu_async(values)
-        return StepResult(values, arrival, reading, batch, before, not self.group.is_single)
+            values, copied = copy_to_cpu_async(values)
+        return StepResult(values, copied, full_text, batch, before, not self.group.is_single)
 
-    def _all_reduce(self, values: list[Tensor], reading: bool, documents: int, before: StateSnapshot) -> list[Tensor]:
-        """Gradients and figures of a share become those of the batch."""
-        parameters = [p for name, p in self.named.items() if not (reading and name.startswith("guide."))]
+    def _all_reduce(self, values: list[Tensor], full_text: bool, documents: int, before: StateSnapshot) -> list[Tensor]:
+        """Turn gradients and figures of a share of the batch into those of the batch."""
+        parameters = [p for name, p in self.named.items() if not (full_text and name.startswith("guide."))]
         loss, *sums = values
-        sums = [loss if reading else loss * documents, *sums]
+        sums = [loss if full_text else loss * documents, *sums]
         loss, *sums = self.group.all_reduce(parameters, before.running, documents, torch.stack(sums))
-        return [loss if reading else loss / sums[-2], *sums]
+        return [loss if full_text else loss / sums[-2], *sums]
 
-    def _check_finite(self, figures: StepResult) -> tuple[StepRecord, bool]:
-        """The record of a step whose loss and gradient are finite, and whether it shall be the last."""
-        record, norm, asked = figures.record(self.scale)
+    def _check_finite(self, result: StepResult) -> tuple[StepRecord, bool]:
+        """Record of a step whose loss and gradient are finite, and whether a process was asked to end."""
+        record, norm, stop_requested = result.record(self.scale)
         if math.isfinite(record.loss) and math.isfinite(norm):
-            return record, asked
-        figures.before.restore()
+            return record, stop_requested
+        result.before.restore()
         self._pending, self._failed = None, True
         raise TrainingError(
-            f"epoch {self.epoch + 1}, batch {self.position + 1} (documents {figures.documents()}): the loss "
+            f"epoch {self.epoch + 1}, batch {self.position + 1} (documents {result.documents()}): the loss "
             f"is {record.loss:g}, its gradient {norm:g}; the state before it is kept: go on with "
             "--resume and a lower --learning-rate"
         )
@@ -240,14 +241,14 @@ class Trainer:
     # One epoch.
 
     def run_epoch(self) -> Iterator[StepRecord]:
-        """The rest of the current epoch, step by step; afterwards `finish_epoch` closes it."""
+        """Train the rest of the current epoch, step by step; afterwards `finish_epoch` closes it."""
         self.fitted.model.train()
         self.fitted.guide.train()
         self.flush()
         yield from self.steps(islice(self.batches.epoch(self.epoch, self.group.share), self.position, None))
 
     def steps(self, batches: Iterable[Batch]) -> Iterator[StepRecord]:
-        """A step on each batch. On a GPU each is launched before the one before has reported, and records come late."""
+        """Train a step on each batch; where steps are pipelined the records come late."""
         if not self.pipelined:
             yield from map(self.train_step, batches)
             return
@@ -260,7 +261,7 @@ class Trainer:
         self._records.clear()
 
     def finish_epoch(self) -> EpochRecord:
-        """Averages of the epoch; the next one begins."""
+        """Close the epoch and begin the next one; the averages over its steps."""
         mean = self.totals.mean()
         record = EpochRecord(
             epoch=self.epoch + 1,
@@ -276,10 +277,10 @@ class Trainer:
         self.totals = StepTotals()
         return record
 
-    # Everything that the future depends on.
+    # State.
 
     def state(self) -> tuple[dict[str, Tensor], Metadata]:
-        """Tensors and plain facts, for a checkpoint; a step that is under way is waited for."""
+        """Tensors and metadata for a checkpoint, after the pending step."""
         self.flush()
         facts = {
             "step": self.step,
@@ -295,7 +296,7 @@ class Trainer:
         return state_tensors(self.fitted, self.optimizer, list(self.named)) | self.average.state(), facts
 
     def restore(self, tensors: dict[str, Tensor], facts: Metadata) -> None:
-        """The inverse of `state`."""
+        """Load what :meth:`state` returned."""
         self._pending = None
         load_state(self.fitted, self.optimizer, list(self.named), tensors)
         self.average.restore(tensors, facts.get("averaged", 0))
@@ -308,7 +309,7 @@ class Trainer:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """In here, model and guide have the weights that are scored and kept: under `--ema` not those that move."""
+        """Context in which model and guide have the weights that are evaluated and kept: with `--ema`, the averages."""
         with self.atomic():
             self.average.swap()
         try:
@@ -318,10 +319,10 @@ class Trainer:
                 self.average.swap()
 
     def weights(self) -> dict[str, Tensor]:
-        """Weights and buffers of model and guide, averages where there are, the prior in force among them; copies."""
+        """Copies of weights and buffers of model and guide, the current prior among them; averages where there are."""
         averages = {name: value.clone() for name, value in self.average.values.items()}
         return weights_of(self.fitted.model, self.fitted.guide) | averages
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """The inverse of `weights`."""
+        """Load what :meth:`weights` returned."""
         load_weights(self.fitted, weights)
