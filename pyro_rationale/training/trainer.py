@@ -6,7 +6,8 @@ rate, the position in the epoch. Restoring it and going on gives the same number
 On a GPU steps are pipelined: the result of a step is copied to the CPU while the next one's guide is already running,
 and is needed only by its model, since the prior of a step follows from the rate of the step before. So a hook
 before the forward pass of the model sets the prior, which is a part of the model's state; as an argument of the
-objective it would come too early, before the guide. Whether the loss was finite is decided on the GPU, by the optimiser.
+objective it would come too early, before the guide. Whether the loss was finite is for the optimiser to
+decide, on the GPU.
 """
 
 from __future__ import annotations

@@ -39,9 +39,9 @@ def test_a_collapse_has_a_name(figures: dict[str, Any], arrived: bool, told: str
 
 
 def test_a_high_rate_is_no_collapse_where_it_is_asked_for() -> None:
-    assert collapse(record(rate=0.95), 0.9, arrived=True) == ""
-    assert collapse(record(rate=0.85), 0.3, arrived=True) == ""  # less than thrice the rate
-    assert collapse(record(rate=0.95), 0.3, arrived=True) == "full masks"
+    assert collapse(record(rate=0.95), 0.9, annealed=True) == ""
+    assert collapse(record(rate=0.85), 0.3, annealed=True) == ""  # less than thrice the rate
+    assert collapse(record(rate=0.95), 0.3, annealed=True) == "full masks"
 
 
 def test_epoch_averages_are_weighted_by_documents() -> None:
