@@ -1,0 +1,63 @@
+"""`metrics.json`: what a run writes at its end, and what is read from runs of other versions."""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+
+from pyro_rationale.errors import RunError
+from pyro_rationale.evaluation.results import RunMetrics, finish_run, train
+from pyro_rationale.training.fit import fit_run
+from tests.support.small_fit import small
+
+ROOT = Path(__file__).parents[2] / "pyro_rationale"
+OLD = {
+    "data": "synthetic",
+    "guide": "chain",
+    "estimator": "sum-and-sample",
+    "seed": 3,
+    "test": {"documents": 12, "mse": 0.5},
+    "prior": {"alpha": 2.0},
+    "prior_asked": {"alpha": 1.5},
+    "a field of another version": 1,
+}
+
+
+def test_a_run_of_another_version_is_read(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text(json.dumps(OLD))
+    metrics = RunMetrics.load(tmp_path)
+    assert (metrics.guide, metrics.test["mse"], metrics.prior_asked["alpha"]) == ("chain", 0.5, 1.5)
+    assert (metrics.restarts, metrics.noise_floor) == (0, None)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '"data"', "{}", json.dumps({"data": "synthetic"}), "{"])
+def test_anything_else_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(RunError, match=r"metrics\.json"):
+        RunMetrics.load(tmp_path)
+
+
+def test_training_ends_before_the_test_table(tmp_path: Path) -> None:
+    """The weights are chosen and saved by training; evaluation measures them, and its file closes the run."""
+    run = fit_run(small(), tmp_path / "run")
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    metrics = finish_run(run)
+    assert RunMetrics.load(tmp_path / "run") == metrics
+    assert {"mse", "f1", "iou_f1", "auprc", "elbo"} <= metrics.test.keys()
+    stored = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert stored.keys() == {item.name for item in fields(RunMetrics)}
+    _, again = train(small(), tmp_path / "again")
+    assert {**asdict(again), "seconds": 0} == {**asdict(metrics), "seconds": 0}
+
+
+def test_training_does_not_know_evaluation() -> None:
+    for path in (ROOT / "training").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not [name for name in names if name.startswith("pyro_rationale.evaluation")], path
