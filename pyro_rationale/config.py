@@ -233,7 +233,7 @@ class Config:
 
     @property
     def control(self) -> str:
-        """What holds the share of kept words, `auto` resolved; `penalties` where they are given instead."""
+        """Name of the control of the rate, `auto` resolved; `penalties` where --lambda1 and --lambda2 are given."""
         if self.model.lambda1 is not None:
             return "penalties"
         if self.train.control == "auto":
@@ -251,7 +251,7 @@ class Config:
         return self.train.seed
 
     def to_dict(self) -> dict[str, Any]:
-        """As nested plain values, for JSON."""
+        """Nested plain values, for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod

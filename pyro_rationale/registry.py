@@ -58,8 +58,8 @@ class Registry(MutableMapping[str, T], Generic[T]):
     @cached_property
     def _plugins(self) -> dict[str, EntryPoint]:
         """Entry points of other packages by name; ours come first, and cannot be replaced."""
-        found = entry_points(group=f"pyro_rationale.{self.group}")
-        return {point.name: point for point in found if point.name not in self._modules}
+        points = entry_points(group=f"pyro_rationale.{self.group}")
+        return {point.name: point for point in points if point.name not in self._modules}
 
     def __iter__(self) -> Iterator[str]:
         yield from dict.fromkeys((*self._modules, *self._plugins, *self._added))

@@ -344,8 +344,8 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         if not -np.inf < low < high < np.inf:
             raise ValueError(f"target_range: expected a lowest rating below the highest, got {low:g} and {high:g}")
         if lowest.min() < low or highest.max() > high:
-            found = f"{lowest.min():g} to {highest.max():g}"
-            raise ValueError(f"target_range: y holds ratings outside of {low:g} to {high:g}, namely {found}")
+            ends = f"{lowest.min():g} to {highest.max():g}"
+            raise ValueError(f"target_range: y holds ratings outside of {low:g} to {high:g}, namely {ends}")
         return ((low, high),) * len(names)
 
 
@@ -475,14 +475,14 @@ def check_texts(texts: Any, least: int = 1) -> list[str]:
     shape = getattr(texts, "shape", (0,))
     if len(shape) != 1:
         raise ValueError(f"expected a list of texts, got a table of shape {shape}; pass its column of texts")
-    found = list(texts)
-    for i, text in enumerate(found):
+    items = list(texts)
+    for i, text in enumerate(items):
         if not isinstance(text, str):
             kind = "NaN" if is_missing(text) else type(text).__name__
             raise ValueError(f"expected texts, found {kind} at position {i}")
-    if len(found) < least:
-        raise ValueError(f"Found {len(found)} text(s) (n_samples={len(found)}) while a minimum of {least} is required.")
-    return [str(text) for text in found]  # numpy's strings would not be stored as plain ones
+    if len(items) < least:
+        raise ValueError(f"Found {len(items)} text(s) (n_samples={len(items)}) while a minimum of {least} is required.")
+    return [str(text) for text in items]  # numpy's strings would not be stored as plain ones
 
 
 def is_missing(value: Any) -> bool:

@@ -35,7 +35,7 @@ SHOWN = 3  # documents at the end
 @click.command(cls=Command)
 @options_from(DataOptions, ModelOptions, TrainOptions, LaunchOptions)
 @click.option("--out", type=click.Path(path_type=Path), help="run folder [default: runs/DATA-GUIDE-SEED]")
-@click.option("--resume", is_flag=True, help="go on with the run in --out, to the same result")
+@click.option("--resume", is_flag=True, help="resume the run in --out, to the same result")
 @click.option("--force", is_flag=True, help="replace the run in --out")
 @click.option("--quiet", is_flag=True, help="no progress bar, only the result")
 def fit(
@@ -89,7 +89,7 @@ def opened(
     """The configuration and the folder of the run.
 
     Raises:
-        RationaleError: the options make no sense, or the run in the folder cannot be gone on with.
+        RationaleError: the options make no sense, or the run in the folder cannot be resumed.
     """
     from pyro_rationale.training.run_folder import check_same_config
 
@@ -102,7 +102,7 @@ def opened(
 
 
 def fit_and_show(config: Config, folder: Path, resume: bool, force: bool, quiet: bool, group: Group) -> None:
-    """Fit with a progress bar; print the result, or how to go on."""
+    """Fit with a progress bar; print the result, or how to resume."""
     from pyro_rationale.evaluation.results import finish_run
     from pyro_rationale.fitted import CONFIG, METRICS
     from pyro_rationale.training.fit import fit_run
@@ -148,12 +148,12 @@ def default_name(config: Config) -> str:
     return f"{stem}-{config.guide}-{config.seed}"
 
 
-def free_folder(wanted: Path) -> Path:
-    """`wanted`, or with the first number from 2 that makes it new: nothing is overwritten unless it is named."""
-    folder, number = wanted, 1
+def free_folder(path: Path) -> Path:
+    """`path`, with the first number from 2 that makes it new if it exists: nothing is overwritten by default."""
+    folder, number = path, 1
     while folder.exists():
         number += 1
-        folder = wanted.with_name(f"{wanted.name}-{number}")
+        folder = path.with_name(f"{path.name}-{number}")
     return folder
 
 
@@ -267,15 +267,15 @@ def show_metrics(console: Console, metrics: RunMetrics) -> None:
     if metrics.noise_floor and "mse" in metrics.test:
         ratio = metrics.test["mse"] / metrics.noise_floor
         console.print(f"noise floor of the squared error: {metrics.noise_floor:.4g}; reached {ratio:.2f} x that")
-    now, asked = metrics.prior, metrics.prior_asked
-    if abs(now["alpha"] - asked["alpha"]) > 1e-6:
+    now, requested = metrics.prior, metrics.prior_asked
+    if abs(now["alpha"] - requested["alpha"]) > 1e-6:
         console.print(
-            f"prior after steering: alpha {now['alpha']:.2f} (asked {asked['alpha']:.2f}) nats per word, "
+            f"prior after steering: alpha {now['alpha']:.2f} (requested {requested['alpha']:.2f}) nats per word, "
             f"lambda1 {now['lambda1']:.3g}, lambda2 {now['lambda2']:.3g}"
         )
     if not metrics.best_epoch:
         console.print(
-            "warning: training never came down to the share of words asked for; these are the last weights. "
+            "warning: training never came down to the requested share of words; these are the last weights. "
             "Give it more --steps or a shorter --anneal, or raise --rate"
         )
 
@@ -291,8 +291,8 @@ def show_documents(console: Console, fit: TrainingRun) -> None:
     for document, reading in zip(documents, predict(fit.fitted, documents, options), strict=True):
         console.print()
         truth = ", ".join(task.true_lines(document.targets))
-        told = "; ".join(task.lines(reading.values, reading.averaged, reading.interval, options.level))
-        console.print(Text(f"{document.id}: {told}; true {truth}", style="bold"))
+        predicted = "; ".join(task.lines(reading.values, reading.averaged, reading.interval, options.level))
+        console.print(Text(f"{document.id}: {predicted}; true {truth}", style="bold"))
         console.print(rationale(document, reading.kept, gold=document.gold, plain=plain))
     if not plain:
         console.print()
@@ -300,5 +300,5 @@ def show_documents(console: Console, fit: TrainingRun) -> None:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """A polite kill is an interrupt: what is done is saved."""
+    """SIGTERM is an interrupt: progress is saved."""
     raise KeyboardInterrupt

@@ -17,7 +17,7 @@ STANDARD_INPUT = "-"
 def gather(
     arguments: Sequence[str], file: str | None, max_words: int, tokenizer: Tokenizer = tokenize
 ) -> Iterator[Document]:
-    """The texts as documents, as they are asked for: arguments, else the lines of `file`, else of standard input.
+    """The texts as documents, one by one: arguments, else the lines of `file`, else of standard input.
 
     Args:
         arguments: texts from the command line.
@@ -70,8 +70,8 @@ def _lines(content: Iterable[bytes], source: str) -> Iterator[tuple[str, str]]:
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
-            found = f"byte 0x{raw[error.start]:02x} at position {error.start + 1}"
-            raise DataError(f"{name}: expected UTF-8 text, found {found}; convert the file first") from None
+            byte = f"byte 0x{raw[error.start]:02x} at position {error.start + 1}"
+            raise DataError(f"{name}: expected UTF-8 text, found {byte}; convert the file first") from None
         if "\0" in text:
             raise DataError(f"{name}: expected text, found a zero byte; this looks like a binary file")
         yield name, text.removesuffix("\r")

@@ -96,14 +96,13 @@ def curve(
     found_on = documents_of(chosen.corpus, "dev") if levels == "dev" else None
     curves: list[Curve] = []
     for marker in markers[: len(folders)]:
-        asked = marker.fitted.config.model.rate
         curves += [
             trace(marker, documents, way, shares, coupling, found_on) for way in ways or mask_rules_of(marker)
         ]
-        curves.append(own_point(marker, documents, asked))
+        curves.append(own_point(marker, documents, marker.fitted.config.model.rate))
     curves += [own_point(marker, documents, marker.fitted.config.model.rate) for marker in markers[len(folders):]]
     result = {"data": data.data, "split": split, "documents": len(documents), "coupling": coupling,
-              "levels": levels, "curves": [asdict(found) for found in curves]}
+              "levels": levels, "curves": [asdict(curve) for curve in curves]}
     write_result(json_path, result)
     if json_path != STANDARD_OUTPUT:
         console = Console(highlight=False)
@@ -140,7 +139,7 @@ def _columns() -> tuple[str, ...]:
 
 def as_csv(curves: list[Curve]) -> str:
     """One row per point."""
-    rows = [{"name": found.name, "way": found.way, **point} for found in curves for point in found.points]
+    rows = [{"name": line.name, "way": line.way, **point} for line in curves for point in line.points]
     known = [name for name in ("name", "way", *_columns()) if any(row.get(name) is not None for row in rows)]
     text = io.StringIO()
     writer = csv.DictWriter(text, known, extrasaction="ignore", lineterminator="\n")
@@ -150,12 +149,12 @@ def as_csv(curves: list[Curve]) -> str:
 
 
 def _table(curves: list[Curve], title: str) -> Table:
-    points = [point for found in curves for point in found.points]
+    points = [point for line in curves for point in line.points]
     known = [name for name in _columns() if any(point.get(name) is not None for point in points)]
     table = Table("run", "way", *known, title=title)
-    for found in curves:
-        for number, point in enumerate(found.points):
-            first = (found.name, found.way) if number == 0 else ("", "")
+    for line in curves:
+        for number, point in enumerate(line.points):
+            first = (line.name, line.way) if number == 0 else ("", "")
             table.add_row(*first, *(_cell(point.get(name)) for name in known))
         table.add_section()
     return table

@@ -76,9 +76,9 @@ def against(
     if run.resolve() == other.resolve():
         raise ConfigError(f"{other}: is the first run itself; name two runs")
     check_same_target([run, other])
-    told = Console(highlight=False, stderr=True)
+    console_err = Console(highlight=False, stderr=True)
     for note in fitted_elsewhere([run, other]):
-        told.print(f"note: {note}", soft_wrap=True, markup=False)
+        console_err.print(f"note: {note}", soft_wrap=True, markup=False)
     first, second = FittedModel.load(run, device), FittedModel.load(other, device)
     judge = None if judge_folder is None else judge_of(judge_folder, [run, other], first, device, batch_size)
     chosen = select_documents(first.config.data, flags, given(), split, first.spec)
@@ -106,15 +106,15 @@ def compared(one: Evaluation, other: Evaluation, draws: int, seed: int) -> dict[
     """By metric that is tested: both figures, their difference with its interval, p, and p as Holm adjusts it."""
     tested = [metric.name for metric in every_metric() if metric.tested]
     names = [name for name in tested if name in one.statistics and name in other.statistics]
-    found = differences(
+    tests = differences(
         {name: one.statistics[name] for name in names},
         {name: other.statistics[name] for name in names},
         draws,
         LEVEL,
         seed,
     )
-    adjusted = holm({name: item.p for name, item in found.items()})
-    return {name: _entry(item) | {"p_holm": adjusted[name]} for name, item in found.items()}
+    adjusted = holm({name: item.p for name, item in tests.items()})
+    return {name: _entry(item) | {"p_holm": adjusted[name]} for name, item in tests.items()}
 
 
 def _entry(item: Difference) -> dict[str, Any]:

@@ -65,9 +65,9 @@ def stress(
     if refits.threads is not None:
         torch.set_num_threads(refits.threads)
     console = Console(highlight=False, stderr=json_path == STANDARD_OUTPUT)
-    place = folder / "stress" if into is None else into
     tell = partial(say, console)
-    subject = Subject(folder, place, FittedModel.load(folder, device), settings, refits, force, tell)
+    fitted = FittedModel.load(folder, device)
+    subject = Subject(folder, into or folder / "stress", fitted, settings, refits, force, tell)
     results = [answer(subject, name) for name in TESTS if not only or name in only]
     write_result(json_path, results)
     if json_path != STANDARD_OUTPUT:
@@ -78,12 +78,12 @@ def answer(subject: Subject, name: str) -> Result:
     """The result of one test: taken from its file if run and settings are the same, else measured and kept."""
     test = TESTS[name]
     path = subject.into / f"{name}.json"
-    asked = {"weights": fingerprint(subject.folder / WEIGHTS), "settings": finite(asdict(subject.settings))}
+    request = {"weights": fingerprint(subject.folder / WEIGHTS), "settings": finite(asdict(subject.settings))}
     if test.refits:
-        asked["refits"] = {k: v for k, v in subject.refits.given().items() if k != "threads"}
+        request["refits"] = {k: v for k, v in subject.refits.given().items() if k != "threads"}
     if path.exists() and not subject.force:
         known = read_json(path)
-        if isinstance(known, dict) and known.get("asked") == asked:
+        if isinstance(known, dict) and known.get("asked") == request:
             return known
     subject.say(f"{test.title} ...")
     start = time.monotonic()
@@ -98,7 +98,7 @@ def answer(subject: Subject, name: str) -> Result:
         "reference": test.reference,
         "rows": list(verdict.rows),
         "seconds": round(time.monotonic() - start, 1),
-        "asked": asked,
+        "asked": request,
     }
     subject.into.mkdir(parents=True, exist_ok=True)
     result = finite(result)
@@ -107,12 +107,12 @@ def answer(subject: Subject, name: str) -> Result:
 
 
 def fingerprint(path: Path) -> str:
-    """Of a file's bytes: a run that was fitted again is another run."""
+    """Hash of a file: the weights of a run that was fitted again differ."""
     return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
 
 
 def say(console: Console, line: str) -> None:
-    """Tell what is going on, where somebody looks on."""
+    """Print progress on a terminal; nothing elsewhere."""
     if console.is_terminal:
         console.print(line, style="dim", markup=False)
 
@@ -153,7 +153,7 @@ def show_rows(console: Console, result: Result) -> None:
 
 
 def cell(value: Any) -> str:
-    """A figure for people."""
+    """A number as text, `-` for none."""
     if value is None:
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

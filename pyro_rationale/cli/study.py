@@ -17,7 +17,7 @@ STUDIES = {
 
 
 class Studies(click.Group):
-    """A group whose members are imported only when they are wanted."""
+    """A click group that imports a study when it is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the table."""
