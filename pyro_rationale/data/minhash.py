@@ -1,6 +1,6 @@
 """Near copies among many texts: banded MinHash sketches (Broder, SEQUENCES 1997), whose candidates are then compared.
 
-Written by hand since all of it is numpy's work, 64 passes over an array: 0.06 s for 3,000 reviews that take 0.92 s to cut
+Written by hand since numpy does all of it in 64 passes over an array: 0.06 s for 3,000 reviews that take 0.92 s to cut
 into words. MinHash run by run in Python, as libraries do it, takes 2.7 s (`benchmarks/near_copies.py`).
 """
 
