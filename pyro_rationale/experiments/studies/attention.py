@@ -15,14 +15,8 @@ from torch import Tensor
 from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Corpus, Document
-from pyro_rationale.evaluation.evaluate import targets_of
-from pyro_rationale.evaluation.metrics import (
-    Metrics,
-    Predictions,
-    prediction_metrics,
-    rationale_metrics,
-    selection_metrics,
-)
+from pyro_rationale.evaluation.evaluate import compute
+from pyro_rationale.evaluation.metrics import MetricInputs, Metrics
 from pyro_rationale.experiments.baselines._networks import build_networks
 from pyro_rationale.experiments.baselines.hard_attention import HardAttention
 from pyro_rationale.experiments.baselines.soft_attention import SoftAttention
@@ -56,13 +50,10 @@ class StudyAttention:
         model = self.model
         model.fitted.eval()
         masks, values = model.decode(documents, self._encoded)
-        targets = targets_of(documents, model.spec)
-        metrics: Metrics = dict(prediction_metrics(model.spec, Predictions(values, targets)))
-        metrics |= selection_metrics(masks)
-        metrics |= rationale_metrics(documents, masks)
+        metrics = compute(MetricInputs(documents, model.spec, masks, values)).metrics
         if isinstance(model, SoftAttention):
             soft = model.decode(documents, lambda batch, z: model.dev_outputs(batch))[1]
-            known = prediction_metrics(model.spec, Predictions(soft, targets))
+            known = compute(MetricInputs(documents, model.spec, values=soft)).metrics
             metrics["error_reading_all"] = known.get("mse", known.get("accuracy", math.nan))
         return metrics
 

@@ -16,8 +16,8 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.evaluation.evaluate import evaluate_documents, targets_of
-from pyro_rationale.evaluation.metrics import Predictions, lexicon_metrics, prediction_metrics
+from pyro_rationale.evaluation.evaluate import compute, evaluate_documents
+from pyro_rationale.evaluation.metrics import MetricInputs, lexicon_metrics
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.experiments.grid import GridRunner
 from pyro_rationale.experiments.same_fit import is_interrupted
@@ -152,7 +152,7 @@ def score_rules(fitted: FittedModel, documents: Sequence[Document]) -> dict[str,
     rules["threshold .2"] = evaluate_documents(fitted, documents, "threshold", threshold=0.2)
     draws = [decode_all(fitted, documents, DecodeOptions("sample", seed=seed)) for seed in range(AVERAGED)]
     mean = np.mean([values for _, values in draws], axis=0)
-    average: Measures = dict(prediction_metrics(fitted.spec, Predictions(mean, targets_of(documents, fitted.spec))))
+    average: Measures = compute(MetricInputs(documents, fitted.spec, values=mean)).metrics
     average["selected"] = float(np.mean([np.mean(np.concatenate(masks)) for masks, _ in draws]))
     rules["average of 8"] = average
     return {rule: numbers(table) for rule, table in rules.items()}
