@@ -24,7 +24,7 @@ GUIDES: Registry[type[RationaleGuide]] = Registry(
     "guides", __name__, "--guide", ("independent", "relaxed", "recurrent", "chain", "hardkuma")
 )
 
-START_RATE = 0.75  # share of words that an untrained guide keeps and annealing starts from: encoders learn on text first
+START_RATE = 0.75  # share of words that an untrained guide keeps, and where annealing starts: encoders learn first
 
 _MODULES = {
     "ChainGuide": "chain",

@@ -1,4 +1,4 @@
-"""What all guides share: q(z | x), or q(z | x, y), from a BiLSTM, as a Pyro program with the one site `z`."""
+"""`RationaleGuide`: q(z | x), or q(z | x, y), from a generator, as a Pyro program with the one site `z`."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class RationaleGuide(Program):
             return pyro.sample("z", q, infer=cast(Any, self._baseline_hint(features, batch)))
 
     def _features(self, batch: Batch, context: Tensor | None) -> Tensor:
-        """What the heads read, `(B, T, H)`."""
+        """Features that the heads are applied to, `(B, T, H)`."""
         if context is None:
             return self.generator(batch.tokens, batch.lengths)
         return self.generator(batch.tokens, batch.lengths, context)
@@ -144,7 +144,7 @@ class RationaleGuide(Program):
         network = self.baseline
 
         def predict(inputs: Tensor) -> Tensor:
-            """Of exactly the shape that Pyro gives the cost: `(B,)`, but `()` for a single document."""
+            """The baseline, of exactly the shape that Pyro gives the cost: `(B,)`, but `()` for a single document."""
             return network(inputs).squeeze()
 
         return {"baseline": {"nn_baseline": predict, "nn_baseline_input": pooled}}

@@ -22,7 +22,7 @@ SEED = 20160601  # of the estimates' own generator: the same distribution always
 
 
 class Cell(Protocol):
-    """What :class:`RecurrentMask` needs of a network; `state` is any nest of tensors with the batch in front.
+    """The network of a :class:`RecurrentMask`; `state` is any nest of tensors with the batch in front.
 
     A cell may have a faster way to sample, `draw(words, uniform, alive)`: from features `(T, B, H)`, uniform numbers
     `(T, S * B)` and 1 for a word and 0 for padding `(T, B)`, masks of 0 and 1 and their logits, `(T, S * B)` each; it
@@ -172,7 +172,7 @@ class RecurrentMask(MaskDistribution):
         return torch.stack(masks, dim=-1), torch.stack(logits, dim=-1)
 
     def _draw_at_once(self, shape: torch.Size, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """The same by a cell with a loop of its own, from the same random numbers."""
+        """Masks and logits by a cell with a loop of its own, from the random numbers that `_draw` would use."""
         size = self._event_shape[0]
         words = self._features.reshape(-1, size, self._features.shape[-1]).transpose(0, 1)  # (T, own documents, H)
         uniform = torch.rand(size, shape.numel(), dtype=words.dtype, device=words.device, generator=generator)

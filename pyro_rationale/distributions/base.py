@@ -112,10 +112,10 @@ class MaskDistribution(TorchDistribution):
 
     def _cached(self, name: str, compute: Callable[[], Any]) -> Any:
         """`compute()`, once; again only when gradients are wanted now and were not then."""
-        found = self._store.get(name)
-        if found is None or (torch.is_grad_enabled() and not found[0]):
-            found = self._store[name] = (torch.is_grad_enabled(), compute())
-        return found[1]
+        stored = self._store.get(name)
+        if stored is None or (torch.is_grad_enabled() and not stored[0]):
+            stored = self._store[name] = (torch.is_grad_enabled(), compute())
+        return stored[1]
 
     def _spread(self, value: Tensor, event_dim: int = 1) -> Tensor:
         """A view of a parameter-shaped value at this distribution's batch shape."""
@@ -134,7 +134,7 @@ class MaskDistribution(TorchDistribution):
         return {**self.__dict__, "_store": {}}
 
     def expand(self, batch_shape: Any, _instance: Distribution | None = None) -> Self:
-        """The same distribution at a larger batch shape, sharing parameters and everything computed from them."""
+        """A view at a larger batch shape that shares parameters and everything computed from them."""
         batch_shape = torch.Size(batch_shape)
         fits = len(batch_shape) >= len(self._batch_shape) and all(
             old in (1, new) for old, new in zip(reversed(self._batch_shape), reversed(batch_shape), strict=False)

@@ -1,4 +1,4 @@
-"""`LinearChain`: the linear chain over masks, prior and structured guide alike."""
+"""`LinearChain`: a linear chain over masks, as prior and as structured guide."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LinearChain(MaskDistribution):
         fields: `(*batch, T)`; the log-odds that each word adds to its own selection.
         coupling: `(*batch, T - 1)`, or a scalar; positive couplings make neighbours alike.
         lengths: long, `(*batch,)`, or `None` if no document is padded.
-        log_normalizer: `(*batch,)`, log Z if it is known already (it must be right: nobody checks).
+        log_normalizer: `(*batch,)`, log Z if it is known already; it is not checked.
         validate_args: refuse parameters that are not numbers, and values outside [0, 1].
 
     Raises:
@@ -97,7 +97,7 @@ class LinearChain(MaskDistribution):
         return self._cached("messages", lambda: backward_logits(self._fields, self._coupling))
 
     def adopt_messages(self, messages: Tensor) -> None:
-        """Backward logits `(*batch, T)` that are known, as a homogeneous prior's are (they must be right)."""
+        """Backward logits `(*batch, T)` that are known, as a homogeneous prior's are (they are not checked)."""
         self._store["messages"] = (True, messages)
 
     def _logits(self) -> Tensor:
@@ -110,7 +110,7 @@ class LinearChain(MaskDistribution):
         return self._cached("logits", compute)
 
     def _chances(self) -> Tensor:
-        """The same as probabilities, `(2, *b, T)`; 0 on padding."""
+        """P(z_t = 1) after a dropped word, and after a kept one, `(2, *b, T)`; 0 on padding."""
         return self._cached("chances", lambda: self._fill(torch.sigmoid(self._logits())))
 
     @property

@@ -69,41 +69,41 @@ class HardKumaraswamy(TorchDistribution):
         super().__init__(self.a.shape, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Distribution | None = None) -> HardKumaraswamy:
-        """The same at a larger batch shape."""
+        """A copy at a larger batch shape."""
         shape = torch.Size(batch_shape)
         return HardKumaraswamy(self.a.expand(shape), self.b.expand(shape), (self.low, self.high), False)
 
-    def _place(self, value: float) -> float:
-        """Where on (0, 1) the Kumaraswamy variable stands when the stretched one is at `value`."""
+    def _position(self, value: float) -> float:
+        """Value in (0, 1) of the Kumaraswamy variable where the stretched one is `value`."""
         return (value - self.low) / (self.high - self.low)
 
-    def _log_above(self, place: Tensor | float) -> Tensor:
-        """log P(K > place) = b log(1 - place^a), 0 < place < 1."""
-        return self.b * log1mexp(self._exponent(place))
+    def _log_above(self, position: Tensor | float) -> Tensor:
+        """log P(K > position) = b log(1 - position^a), 0 < position < 1."""
+        return self.b * log1mexp(self._exponent(position))
 
-    def _exponent(self, place: Tensor | float) -> Tensor:
-        """-log(place^a)."""
+    def _exponent(self, position: Tensor | float) -> Tensor:
+        """-log(position^a)."""
         # A number's logarithm is taken here: a tensor of it would be copied to the device, which is waited for.
-        return -self.a * (place.log() if isinstance(place, Tensor) else math.log(place))
+        return -self.a * (position.log() if isinstance(position, Tensor) else math.log(position))
 
     # Atoms.
 
     @property
     def log_selected(self) -> Tensor:
         """log P(H != 0)."""
-        return self._log_above(self._place(0.0))
+        return self._log_above(self._position(0.0))
 
     @property
     def log_zero(self) -> Tensor:
         """log P(H = 0); finite even where the probability itself is no number in float32."""
-        size = self.b.log() + log_neg_log1mexp(self._exponent(self._place(0.0)))  # log of -log P(H != 0)
+        size = self.b.log() + log_neg_log1mexp(self._exponent(self._position(0.0)))  # log of -log P(H != 0)
         rare = size < -FAR
         return torch.where(rare, size, log1mexp(torch.where(rare, 0.0, size).exp()))
 
     @property
     def log_one(self) -> Tensor:
         """log P(H = 1)."""
-        return self._log_above(self._place(1.0))
+        return self._log_above(self._position(1.0))
 
     # The whole.
 
@@ -113,18 +113,18 @@ class HardKumaraswamy(TorchDistribution):
         if self._validate_args:
             self._validate_sample(value)
         inside = (value > 0) & (value < 1)
-        log_place = torch.log((torch.where(inside, value, 0.5) - self.low) / (self.high - self.low))
-        log_rest = log1mexp(-self.a * log_place)  # log(1 - k^a)
-        density = self.a.log() + self.b.log() + (self.a - 1) * log_place + (self.b - 1) * log_rest
-        found = torch.where(inside, density - math.log(self.high - self.low), -torch.inf)
-        found = torch.where(value == 0, self.log_zero, found)
-        return torch.where(value == 1, self.log_one, found)
+        log_position = torch.log((torch.where(inside, value, 0.5) - self.low) / (self.high - self.low))
+        log_rest = log1mexp(-self.a * log_position)  # log(1 - k^a)
+        density = self.a.log() + self.b.log() + (self.a - 1) * log_position + (self.b - 1) * log_rest
+        log_p = torch.where(inside, density - math.log(self.high - self.low), -torch.inf)
+        log_p = torch.where(value == 0, self.log_zero, log_p)
+        return torch.where(value == 1, self.log_one, log_p)
 
     def cdf(self, value: Tensor) -> Tensor:
         """P(H <= value)."""
         inside = (value >= 0) & (value < 1)
-        place = (torch.where(inside, value, 0.5) - self.low) / (self.high - self.low)
-        below = -torch.expm1(self._log_above(place))
+        position = (torch.where(inside, value, 0.5) - self.low) / (self.high - self.low)
+        below = -torch.expm1(self._log_above(position))
         return torch.where(inside, below, (value >= 1).to(below.dtype))
 
     @property
@@ -141,9 +141,9 @@ class HardKumaraswamy(TorchDistribution):
         """E H^power, by Gauss and Legendre: P(H > h) is smooth where it is integrated."""
         nodes, weights = _quadrature(NODES)
         nodes, weights = nodes.to(self.a), weights.to(self.a)
-        place = (nodes - self.low) / (self.high - self.low)
+        position = (nodes - self.low) / (self.high - self.low)
         shape = (*self.a.shape, 1)
-        above = (self.b.reshape(shape) * log1mexp(-self.a.reshape(shape) * place.log())).exp()
+        above = (self.b.reshape(shape) * log1mexp(-self.a.reshape(shape) * position.log())).exp()
         return (above * weights * power * nodes ** (power - 1)).sum(-1)
 
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
@@ -151,7 +151,7 @@ class HardKumaraswamy(TorchDistribution):
         shape = torch.Size(sample_shape) + self.batch_shape
         uniform = torch.rand(shape, dtype=self.a.dtype, device=self.a.device)
         limits = torch.finfo(uniform.dtype)
-        # K = (1 - u^(1/b))^(1/a) with u in place of 1 - u, in logarithms; rand() may give 0, never 1.
+        # K = (1 - u^(1/b))^(1/a) with u in position of 1 - u, in logarithms; rand() may give 0, never 1.
         log_k = log1mexp(-uniform.clamp_min(limits.tiny).log() / self.b) / self.a
         return (self.low + (self.high - self.low) * log_k.exp()).clamp(0.0, 1.0)
 
@@ -172,7 +172,7 @@ class HardKumaMask(IndependentMask):
     Everything else is that of the 0/1 mask 1[H_t != 0], the selected words, which is what counts as a rationale:
     `mean` is P(H_t != 0), so that its sum is the expected L0 of the paper (their equation 12); `change` is
     P(H_t = 0, H_t+1 != 0) + P(H_t != 0, H_t+1 = 0), their expected fused lasso (equation 13); `mode`, `entropy`,
-    `log_prob` and every KL follow. The law of the weights themselves is `weights`.
+    `log_prob` and every KL follow. The distribution of the weights themselves is `weights`.
 
     Args:
         a: shapes, > 0, `(*batch, T)`.
@@ -201,7 +201,7 @@ class HardKumaMask(IndependentMask):
 
     @property
     def weights(self) -> HardKumaraswamy:
-        """The law of each word's weight, batch shape `(*batch, T)`; what it says of padding means nothing."""
+        """The distribution of each word's weight, batch shape `(*batch, T)`; meaningless on padding."""
         return self._word.expand(self._batch_shape + self._event_shape)
 
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
@@ -209,7 +209,7 @@ class HardKumaMask(IndependentMask):
         return self._fill(self.weights.rsample(sample_shape))
 
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        """As :meth:`rsample`, without gradients; for 0/1 masks see :meth:`discrete`."""
+        """Weights without gradients, `(*sample_shape, *batch, T)`; for 0/1 masks see :meth:`discrete`."""
         with torch.no_grad():
             return self.rsample(sample_shape)
 

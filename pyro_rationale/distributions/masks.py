@@ -40,7 +40,7 @@ def _random_numbers(size: int, device: torch.device) -> Tensor:
 
 
 def one_of_each(keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distinct keys `(N,)`, the flat position of one of each `(N,)`, and the place of every key among them `(*s, B)`."""
+    """Distinct keys `(N,)`, flat positions of one of each `(N,)`, and the number of each key among them `(*s, B)`."""
     distinct, place = torch.unique(keys, return_inverse=True)
     flat = place.reshape(-1)
     positions = flat.new_zeros(len(distinct))

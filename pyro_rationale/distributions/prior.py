@@ -141,7 +141,7 @@ class ChainPrior:
         fields = torch.full((max_len,), -self.alpha, dtype=dtype, device=device).expand(to_end.shape)
         if edge:
             fields = fields + edge * ((steps == 0).to(dtype) + (to_end == 0).to(dtype))
-        messages, normalizers = _sent(_tables(self.alpha, self.gamma, edge, max_len), device)
+        messages, normalizers = _to_device(_tables(self.alpha, self.gamma, edge, max_len), device)
         coupling = torch.full((), self.gamma, dtype=dtype, device=device)
         chain = LinearChain(fields, coupling, lengths, log_normalizer=normalizers[lengths].to(dtype))
         logits = messages[to_end.clamp_min(0)].to(dtype)
@@ -174,12 +174,12 @@ def _tables(alpha: float, gamma: float, edge: float, max_len: int) -> Tensor:
                 below += apart
             logits += [logit] * (max_len - len(logits))
             break
-    logits.append(logit)  # nobody's, so that both are of one size
+    logits.append(logit)  # unused, so that both are of one size
     return torch.tensor([logits, normalizers], dtype=torch.float64)
 
 
-def _sent(table: Tensor, device: torch.device) -> Tensor:
-    """On the device; from pinned memory, or the program would wait there until the device has done all before."""
+def _to_device(table: Tensor, device: torch.device) -> Tensor:
+    """Move a table to the device, from pinned memory: other copies wait until the device has done all its work."""
     if device.type != "cuda":
         return table.to(device)
     return table.pin_memory().to(device, non_blocking=True)

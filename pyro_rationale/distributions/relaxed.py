@@ -57,7 +57,7 @@ class RelaxedMask(IndependentMask):
         return self._fill(soft)
 
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        """As :meth:`rsample`, without gradients; for discrete masks see :meth:`discrete`."""
+        """Relaxed masks without gradients, `(*sample_shape, *batch, T)`; for discrete masks see :meth:`discrete`."""
         with torch.no_grad():
             return self.rsample(sample_shape)
 

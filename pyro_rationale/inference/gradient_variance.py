@@ -38,7 +38,7 @@ class GivenFeatures(nn.Module):
         self.dtype = generator.dtype
 
     def forward(self, tokens: Tensor, lengths: Tensor, context: Tensor | None = None) -> Tensor:
-        """The features, whatever is asked."""
+        """The features, whatever the arguments."""
         return self.features
 
 
@@ -55,7 +55,7 @@ def given_features(guide: RationaleGuide, features: Tensor) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class BatchSpread:
-    """Of an estimator, on one batch.
+    """Variance and cost of an estimator on one batch.
 
     Attributes:
         variance: trace of the covariance of one document's gradient, averaged over the documents of the batch.
@@ -98,8 +98,8 @@ def batch_spread(
             documents = DocumentMoments(len(batch))
             for _ in range(passes):
                 own = features.repeat(copies, 1, 1).requires_grad_()  # each copy's, to tell their gradients apart
-                (found,) = torch.autograd.grad(_surrogate(objective, model, guide, many, own), own)
-                documents.add(found)
+                (gradients,) = torch.autograd.grad(_surrogate(objective, model, guide, many, own), own)
+                documents.add(gradients)
             variance = float(documents.variance.mean())
         else:
             features = _features(guide, batch)
@@ -146,7 +146,7 @@ class DocumentMoments:
 
 
 def _features(guide: RationaleGuide, batch: Batch) -> Tensor:
-    """What the head of a guide reads in its program, `(B, T, H)`; it sees the target if it was built to."""
+    """Input of a guide's head in its program, `(B, T, H)`; it sees the target if it was built to."""
     return guide._features(batch, None if guide.target is None or batch.targets is None else guide._shown(batch))
 
 

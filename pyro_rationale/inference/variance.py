@@ -29,7 +29,7 @@ DIRECTIONS = 16  # in which a bias is looked for
 
 
 def guide_parameters(guide: RationaleGuide) -> list[nn.Parameter]:
-    """What the gradient is taken in: everything that makes q, and nothing that only serves the estimator."""
+    """Parameters that the gradient is taken in: all that q depends on, and none of a baseline."""
     named = guide.named_parameters()
     return [p for name, p in named if p.requires_grad and not name.startswith("baseline.")]
 
@@ -60,8 +60,8 @@ def one_gradient(objective: Objective, model: RationaleModel, guide: RationaleGu
     parameters = guide_parameters(guide)
     with pyro.get_param_store().scope():
         surrogate = objective.estimate(model, guide, batch).surrogate / len(batch)
-    found = torch.autograd.grad(surrogate, parameters, allow_unused=True, materialize_grads=True)
-    return torch.cat([part.flatten() for part in found])
+    gradient = torch.autograd.grad(surrogate, parameters, allow_unused=True, materialize_grads=True)
+    return torch.cat([part.flatten() for part in gradient])
 
 
 class Moments:
@@ -73,7 +73,7 @@ class Moments:
         self.steps: list[float] = []
 
     def add(self, vector: Tensor) -> None:
-        """One more."""
+        """Take in one more vector."""
         vector = vector.double()
         self.count += 1
         if self.mean is None:
@@ -86,7 +86,7 @@ class Moments:
 
     @property
     def trace(self) -> float:
-        """Of the covariance of one vector."""
+        """Trace of the covariance of one vector."""
         return sum(self.steps) / len(self.steps)
 
     @property
@@ -152,7 +152,7 @@ def fit_baseline(
 
 
 def plain_network(baseline: StandardisedBaseline) -> nn.Sequential:
-    """The same predictions from a network alone, as Pyro's `TraceGraph_ELBO` wants its baselines."""
+    """A plain network with the baseline's predictions, the kind that Pyro's `TraceGraph_ELBO` takes."""
     network = copy.deepcopy(baseline.network)
     last = network[-1]
     assert isinstance(last, nn.Linear)
@@ -182,8 +182,8 @@ def exact_gradient(model: RationaleModel, guide: RationaleGuide, batch: Batch, t
     own = joint.isfinite()
     terms = log_q.exp() * (torch.where(own, joint, 0.0) - tau * log_q)
     loss = -torch.where(own, terms, 0.0).sum() / len(batch)
-    found = torch.autograd.grad(loss, guide_parameters(guide), allow_unused=True, materialize_grads=True)
-    return torch.cat([part.flatten() for part in found])
+    gradient = torch.autograd.grad(loss, guide_parameters(guide), allow_unused=True, materialize_grads=True)
+    return torch.cat([part.flatten() for part in gradient])
 
 
 @dataclass(frozen=True)
@@ -232,9 +232,9 @@ def gradient_bias(
     moments, along = Moments(), []
     with still(model):
         for _ in range(passes):
-            found = one_gradient(objective, model, guide, many)
-            moments.add(found)
-            along.append(directions @ (found - exact))
+            gradient = one_gradient(objective, model, guide, many)
+            moments.add(gradient)
+            along.append(directions @ (gradient - exact))
     errors = torch.stack(along)
     z = errors.mean(0) / (errors.std(0) / math.sqrt(passes)).clamp_min(torch.finfo(exact.dtype).tiny)
     assert moments.mean is not None

@@ -1,4 +1,4 @@
-"""What a score function's learning signal is compared with: a guess at it from the text alone."""
+"""Neural baseline of a score function: a prediction of its learning signal from the text alone."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ GROUP = 200  # words whose arithmetic costs as much as calling one reader more
 
 
 class Split(NamedTuple):
-    """Groups of rows, and everybody's place `(N,)` once these stand one after the other."""
+    """Groups of rows, and the position of every row `(N,)` once the groups stand one after the other."""
 
     parts: list[Kept]
     place: Tensor

@@ -72,7 +72,7 @@ class Repeats(NamedTuple):
 
 
 def repeated_masks(z: Tensor) -> Repeats | None:
-    """What is there to save when S masks are drawn for each of B documents, and many come out the same.
+    """Find equal masks among S masks of each of B documents.
 
     A guide that has learnt something hardly hesitates: of 32 masks for a document, three may be distinct. They are
     found by a 64-bit hash, and then compared word by word.

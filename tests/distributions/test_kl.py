@@ -65,7 +65,7 @@ def test_gradients_of_the_kl(q: str) -> None:
 
 
 def test_formula_of_the_design_for_independent_words() -> None:
-    """alpha sum m + gamma sum (m + m' - 2 m m') + log Z - sum H(m): DESIGN, section 2."""
+    """alpha sum m + gamma sum (m + m' - 2 m m') + log Z - sum H(m) (docs/mathematics.md)."""
     (logits,) = BY_NAME["independent"].draw()
     m = torch.sigmoid(logits)
     entropy = -(m * m.log() + (1 - m) * (1 - m).log()).sum(-1)
@@ -139,7 +139,7 @@ def test_prefix_terms_are_unbiased(target: str) -> None:
 
 
 def test_prefix_kl_varies_less_than_the_log_ratio() -> None:
-    """What it is for (DESIGN, section 2)."""
+    """Its reason: less variance than that of log q - log p."""
     family = BY_NAME["recurrent"]
     law = family.make(family.draw(batch=(2,), size=40), None)
     assert isinstance(law, RecurrentMask)

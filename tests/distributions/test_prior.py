@@ -48,11 +48,11 @@ def test_formulas_of_the_design() -> None:
     prior = ChainPrior.from_rate_span(rate, span)
     assert prior.alpha == pytest.approx(math.log((1 - enter) / stay))
     assert prior.gamma == pytest.approx(0.5 * math.log(stay * (1 - enter) / (enter * (1 - stay))))
-    assert prior.gamma == pytest.approx(2.7, abs=0.05)  # DESIGN, trap 4
+    assert prior.gamma == pytest.approx(2.7, abs=0.05)  # where an independent guide is bistable
 
 
 def test_the_papers_lambdas_are_no_prior_at_all() -> None:
-    """DESIGN, trap 1: (3e-4, 6e-4) at sigma^2 = .01 keeps half of the words."""
+    """The penalties (3e-4, 6e-4) at sigma^2 = .01 keeps half of the words."""
     prior = ChainPrior.from_lambdas(3e-4, 6e-4, gain=1 / (2 * 0.01))
     assert (prior.alpha, prior.gamma) == pytest.approx((0.015, 0.03))
     assert prior.rate == pytest.approx(0.496, abs=5e-4)

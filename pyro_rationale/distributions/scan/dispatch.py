@@ -1,4 +1,4 @@
-"""Which algorithm runs a recurrence where: the one place that knows what was measured.
+"""Choice of the algorithm for a recurrence, by device, size and measured time.
 
 `serial` is a loop over words; `log-depth` composes maps in 2 log2 T steps, three times the arithmetic; `kernel` is
 one launch of a Triton kernel, for CUDA. They agree to rounding.
@@ -89,8 +89,8 @@ def kernel_works() -> bool:
     if not _imported().AVAILABLE:
         return False
     try:
-        found = _imported().messages_kernel(fields.cuda(), coupling.cuda()).cpu()
+        result = _imported().messages_kernel(fields.cuda(), coupling.cuda()).cpu()
     except Exception as problem:  # whatever a compiler or a driver may raise
         warnings.warn(f"chains run without their Triton kernel: {problem}", RuntimeWarning, stacklevel=2)
         return False
-    return torch.allclose(found, recurrences.messages_serial(fields, coupling), atol=1e-5)
+    return torch.allclose(result, recurrences.messages_serial(fields, coupling), atol=1e-5)

@@ -40,7 +40,7 @@ def messages_serial(fields: Tensor, coupling: Tensor, hard: bool = False) -> Ten
 
 
 def messages_log_depth(fields: Tensor, coupling: Tensor, hard: bool = False) -> Tensor:
-    """As :func:`messages_serial`, by composing maps.
+    """Messages of :func:`messages_serial`, by composing maps.
 
     Every composition of the chain's maps is again of their form, x -> low + s(x + right) - s(x + left), an S (or
     mirrored S) between the values low and high with knees at -right and -left: a spin chain whose inner spins are
@@ -90,7 +90,7 @@ def linear_serial(gain: Tensor, offset: Tensor, reverse: bool = False) -> Tensor
 
 
 def linear_log_depth(gain: Tensor, offset: Tensor, reverse: bool = False) -> Tensor:
-    """As :func:`linear_serial`, by composing maps."""
+    """Values of :func:`linear_serial`, by composing maps."""
     size = offset.shape[-1]
     gains, values = (part.movedim(-1, 0).clone(memory_format=torch.contiguous_format) for part in (gain, offset))
     step = 1

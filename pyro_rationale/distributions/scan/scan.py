@@ -91,7 +91,7 @@ def backward_logits(fields: Tensor, coupling: Tensor) -> Tensor:
 
 @torch.no_grad()
 def best_logits(fields: Tensor, coupling: Tensor) -> Tensor:
-    """As :func:`backward_logits` with maxima in place of sums: by how much z_t = 1 beats z_t = 0, `(*b, T)`."""
+    """Backward logits with maxima in place of sums: by how much z_t = 1 beats z_t = 0, `(*b, T)`."""
     return messages(fields, coupling, hard=True)
 
 

@@ -67,12 +67,12 @@ else:
 
 
 def messages_kernel(fields: Tensor, coupling: Tensor, hard: bool = False) -> Tensor:
-    """As :func:`~pyro_rationale.distributions.scan.reference.messages_serial`; float32 or float64."""
+    """Messages of :func:`~pyro_rationale.distributions.scan.reference.messages_serial`; float32 or float64."""
     return _launch(_messages, fields, coupling, HARD=hard)
 
 
 def linear_kernel(gain: Tensor, offset: Tensor, reverse: bool = False) -> Tensor:
-    """As :func:`~pyro_rationale.distributions.scan.reference.linear_serial`; float32, float64 or int8."""
+    """Values of :func:`~pyro_rationale.distributions.scan.reference.linear_serial`; float32, float64 or int8."""
     return _launch(_linear, offset, gain, REVERSE=reverse)
 
 

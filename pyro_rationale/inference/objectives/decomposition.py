@@ -59,7 +59,7 @@ class Setting:
 
     @classmethod
     def of(cls, model: RationaleModel, tau: float) -> Setting:
-        """As the model stands."""
+        """Setting of a model in its present state."""
         likelihood = model.likelihood
         return cls(model.prior, float(model.kappa), model.gain, likelihood.noise, likelihood.log_normalizer(), tau)
 
@@ -96,7 +96,7 @@ class Terms:
     words: Tensor
 
     def cpu(self) -> Terms:
-        """The same on the CPU."""
+        """A copy on the CPU."""
         return Terms(**{f.name: getattr(self, f.name).cpu() for f in fields(Terms)})
 
     @staticmethod
@@ -105,7 +105,7 @@ class Terms:
         return Terms(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Terms)})
 
     def under(self, prior: ChainPrior) -> Terms:
-        """The same guide and the same draws under another prior."""
+        """Terms of this guide and these draws under another prior."""
         lengths = self.words.long()
         log_z = prior.log_normalizers(int(lengths.max()))[lengths.cpu()].to(self.words.device)
         energy = prior.alpha * self.kept + prior.gamma * self.changes + log_z
@@ -124,7 +124,7 @@ def direct_cost(terms: Terms, setting: Setting) -> Tensor:
 
 
 def cost_from_objective(terms: Terms, setting: Setting) -> Tensor:
-    """The same by equation (3), from the ELBO's own terms, `(N,)`."""
+    """E_q of that cost by equation (3), from the ELBO's own terms, `(N,)`."""
     constant = setting.kappa * terms.rated * setting.constant
     nats = -objective(terms, setting.kappa, 1.0) + terms.entropy - terms.log_normalizer - constant
     return nats / setting.gain
@@ -142,7 +142,7 @@ class Residual:
 
 
 def residual(terms: Terms, setting: Setting) -> Residual:
-    """Of (3)."""
+    """Difference of the two sides of (3)."""
     direct, derived = direct_cost(terms, setting), cost_from_objective(terms, setting)
     scale = abs(float(direct.mean()))
     if scale == 0.0:
@@ -172,7 +172,7 @@ def batch_terms(model: RationaleModel, q: MaskDistribution, batch: Batch, sample
     z = q.sample(torch.Size([samples]))
     outputs = model.encoder(batch.tokens, z, batch.lengths)
     targets = batch.targets.to(outputs.dtype) if batch.targets.is_floating_point() else batch.targets
-    law, known = model.likelihood.observe(outputs, targets)
+    likelihood, known = model.likelihood.observe(outputs, targets)
     p = model.prior.distribution(batch.lengths, batch.tokens.shape[1], outputs.dtype)
     kept, changes = _counts(q, z)
     kl, entropy = _information(q, p, z)
@@ -180,7 +180,7 @@ def batch_terms(model: RationaleModel, q: MaskDistribution, batch: Batch, sample
         "error": model.likelihood.loss(outputs, targets).sum(-1).mean(0),
         "kept": kept,
         "changes": changes,
-        "log_likelihood": law.log_prob(known).mean(0),
+        "log_likelihood": likelihood.log_prob(known).mean(0),
         "kl": kl,
         "entropy": entropy,
         "log_normalizer": p.log_normalizer,

@@ -79,9 +79,9 @@ class MaskELBO(ELBO):
     are summed along the sampled prefixes, and each word is credited only with what comes after it.
 
     With another norm than `l0`, the prior's field charges for a norm of the sampled mask in place of the expected
-    number of kept words, for the question which norm is right. On 0/1 masks the L0 norm, the L1 norm and the squared L2 norm
-    are one number; they part on relaxed masks, whose weights L1 sums up, and at the L2 norm itself, under which the
-    tenth word costs less than the first. The objective is then no bound on an evidence: p(z) with another norm has
+    number of kept words, for the question which norm is right. On 0/1 masks the L0 norm, the L1 norm and the squared
+    L2 norm are one number; they part on relaxed masks, whose weights L1 sums up, and at the L2 norm itself, under which
+    the tenth word costs less than the first. The objective is then no bound on an evidence: p(z) with another norm has
     another normaliser, which depends on neither guide nor model and is left out.
 
     Args:
@@ -152,7 +152,9 @@ class MaskELBO(ELBO):
         terms = best_terms(q, p, z.detach())
         if not q.has_exact_marginals:
             if self.norm != "l0":
-                raise ConfigError(f"--norm {self.norm}: a recurrent guide has no exact marginals; use --guide independent")
+                raise ConfigError(
+                    f"--norm {self.norm}: a recurrent guide has no exact marginals; use --guide independent"
+                )
             return terms
         terms = MaskTerms(terms.kl[0], terms.entropy[0])  # equal for all particles
         if self.norm == "l0":

@@ -46,7 +46,7 @@ class TemperedTraceGraph(TraceGraph_ELBO):
         return traces
 
     def estimate(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Estimate:
-        """As `MaskELBO.estimate`, with Pyro's surrogate and sampled KL and entropy."""
+        """One evaluation as by `MaskELBO.estimate`, with Pyro's surrogate and sampled KL and entropy."""
         surrogates, samples = [], []
         for model_trace, guide_trace in self._get_traces(model, guide, args, kwargs):
             surrogates.append(self._loss_and_surrogate_loss_particle(model_trace, guide_trace)[1])

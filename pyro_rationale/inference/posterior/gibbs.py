@@ -24,7 +24,7 @@ from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 
 @dataclass(frozen=True)
 class MaskChains:
-    """What the chains have seen after their warm-up.
+    """Draws of the chains after their warm-up.
 
     Attributes:
         masks: bool, `(C, D, B, T)`: chains, draws, documents, words.
@@ -141,13 +141,13 @@ class BlockGibbs:
         size = positions.shape[-1]
         patterns = all_masks(0, 2**size, size, z)  # (2^b, b)
         inside = self._inside.gather(-1, positions).to(z.dtype)
-        wanted = patterns[:, None] * inside  # (2^b, B, b); on padding, settings repeat, each equally often
+        values = patterns[:, None] * inside  # (2^b, B, b); on padding, settings repeat, each equally often
         index = positions.expand(len(patterns), *z.shape[:-1], -1)
-        settings = z.expand(len(patterns), *z.shape).scatter(-1, index, wanted[:, None].expand(index.shape))
+        settings = z.expand(len(patterns), *z.shape).scatter(-1, index, values[:, None].expand(index.shape))
         probs = self.scorer(settings).double().softmax(0)  # (2^b, C, B)
         chosen = torch.multinomial(probs.flatten(1).T, 1).reshape(z.shape[:-1])
         redrawn = settings.gather(0, chosen[None, ..., None].expand(1, *z.shape))[0]
-        return redrawn, torch.einsum("pcb,pbk->cbk", probs, wanted.double())
+        return redrawn, torch.einsum("pcb,pbk->cbk", probs, values.double())
 
     def leap(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """To a mask of the proposal, or stay: accepted with probability min(1, w(new) / w(old)), w = joint / q."""
@@ -163,8 +163,8 @@ class BlockGibbs:
 def dispersed(scorer: CachedLogJoint, chains: int, guide: MaskDistribution | None = None) -> Tensor:
     """Starting points far apart, `(C, B, T)`: nothing, everything, then draws of the prior and of the guide in turn."""
     inside = scorer.batch.mask.to(scorer.dtype)
-    laws = [scorer.prior] if guide is None else [scorer.prior, guide]
-    drawn = [laws[i % len(laws)].sample().to(scorer.dtype) for i in range(max(0, chains - 2))]
+    starts = [scorer.prior] if guide is None else [scorer.prior, guide]
+    drawn = [starts[i % len(starts)].sample().to(scorer.dtype) for i in range(max(0, chains - 2))]
     return torch.stack([torch.zeros_like(inside), inside, *drawn][:chains])
 
 

@@ -61,7 +61,7 @@ class CachedLogJoint:
     @torch.no_grad()
     def log_likelihood(self, z: Tensor) -> Tensor:
         """log p(y | x, z), not weighted, of masks `(*s, B, T)`, `(*s, B)`. Equal masks get equal bits."""
-        distinct, positions, places = one_of_each(mask_keys(z > 0.5))
+        distinct, positions, place = one_of_each(mask_keys(z > 0.5))
         keys = distinct.tolist()
         known = self._known
         missing = [i for i, key in enumerate(keys) if key not in known]
@@ -73,10 +73,10 @@ class CachedLogJoint:
                 known.update(kept)
             known.update(zip((keys[i] for i in missing), values, strict=True))
         table = torch.tensor([known[key] for key in keys], dtype=torch.float64, device=z.device)
-        return table[places].to(self.dtype)
+        return table[place].to(self.dtype)
 
     def _compute(self, positions: Tensor, z: Tensor) -> list[float]:
-        """The encoder's word on masks at flat positions, few kept words first, so that rows are of like length."""
+        """Log likelihoods of masks at flat positions, few kept words first, so that rows are of like length."""
         masks = z.reshape(-1, z.shape[-1]).to(self.dtype)[positions]
         documents = positions % len(self.batch)
         order = masks.sum(-1).argsort()
@@ -84,17 +84,17 @@ class CachedLogJoint:
         for chosen in order.split(self.rows):
             values[chosen] = self._read(documents[chosen], masks[chosen]).double()
         self.read += len(masks)
-        found: list[float] = values.tolist()
-        return found
+        result: list[float] = values.tolist()
+        return result
 
     def _read(self, documents: Tensor, masks: Tensor) -> Tensor:
         tokens, lengths = self.batch.tokens[documents], self.batch.lengths[documents]
         assert self.batch.targets is not None
         outputs = self.model.encoder(tokens, masks, lengths)
-        law, targets = self.model.likelihood.observe(outputs, self.batch.targets[documents])
-        return law.log_prob(targets)
+        likelihood, targets = self.model.likelihood.observe(outputs, self.batch.targets[documents])
+        return likelihood.log_prob(targets)
 
 
 def with_targets(batch: Batch, targets: Tensor) -> Batch:
-    """The same texts, other targets."""
+    """A batch of the same texts with other targets."""
     return replace(batch, targets=targets)

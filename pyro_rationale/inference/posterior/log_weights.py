@@ -32,10 +32,10 @@ def log_joint(model: RationaleModel, batch: Batch, z: Tensor, kappa: float | Non
     """
     if batch.targets is None:
         raise ValueError("expected a batch with targets: without them there is nothing to weigh masks by")
-    law, targets = model.likelihood.observe(model.encoder(batch.tokens, z, batch.lengths), batch.targets)
+    likelihood, targets = model.likelihood.observe(model.encoder(batch.tokens, z, batch.lengths), batch.targets)
     prior = model.prior.distribution(batch.lengths, batch.tokens.shape[1], z.dtype)
     weight = float(model.kappa) if kappa is None else kappa
-    return weight * law.log_prob(targets) + prior.log_prob(z)
+    return weight * likelihood.log_prob(targets) + prior.log_prob(z)
 
 
 def log_weights(

@@ -1,4 +1,4 @@
-"""Have the chains found the same posterior, and how much have they seen of it? Answers by ArviZ (extra `viz`)."""
+"""R-hat and effective sample sizes of the Gibbs chains, by ArviZ (extra `viz`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 
 class Mixing(NamedTuple):
-    """Of each document, float64, `(B,)` each.
+    """R-hat and effective sample sizes of each document, float64, `(B,)` each.
 
     `r_hat` is the largest rank-normalised split R-hat (Vehtari et al. 2021) of words kept, log joint and every single
     word; inf where chains stand still at different masks. `ess` is the smallest bulk effective sample size of words

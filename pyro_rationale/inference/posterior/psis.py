@@ -1,4 +1,4 @@
-"""Pareto-smoothed importance sampling, document by document: is the guide fit to be a proposal?
+"""Pareto-smoothed importance sampling, document by document: a check of the guide as a proposal.
 
 Vehtari, Simpson, Gelman, Yao and Gabry (2024), "Pareto smoothed importance sampling", JMLR 25(72): a generalised
 Pareto distribution is fitted to the largest weights, by Zhang and Stephens (2009). Its shape k-hat says how heavy
@@ -37,7 +37,7 @@ NOTHING = "no draw has any weight"
 
 
 class Psis(NamedTuple):
-    """What there is to know about the weights of `B` documents.
+    """Smoothed weights of `B` documents and their diagnostics.
 
     Attributes:
         k: `(B,)`, float64, the shape; -inf < k <= inf, and 0 for tails that are constant.

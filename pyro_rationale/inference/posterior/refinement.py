@@ -56,7 +56,7 @@ class FreeChain(nn.Module):
 
 @torch.no_grad()
 def chain_parameters(q: MaskDistribution) -> tuple[Tensor, Tensor]:
-    """Fields `(B, T)` and couplings `(B, T - 1)`: a chain's own, or the log-odds of another law's words and zeros."""
+    """Fields `(B, T)` and couplings `(B, T - 1)`: a chain's own; otherwise log-odds of the words, and zeros."""
     chain = q.as_chain()
     if chain is q:
         return chain.fields.clone(), chain.coupling.clone()
@@ -123,7 +123,7 @@ def amortization_gap(
     """How much better the refined chains are.
 
     Summed over all masks where no document has more than 12 words. Otherwise KL and entropy are exact, and the
-    expected log likelihoods are averages over draws that both laws make of the same uniform numbers.
+    expected log likelihoods are averages over draws that both distributions make of the same uniform numbers.
 
     Args:
         scorer: the model on the batch; its kappa is the likelihood's weight.
@@ -133,31 +133,31 @@ def amortization_gap(
         samples: draws per document.
     """
     if int(scorer.batch.lengths.max()) <= LONGEST:
-        before, after = (_exact(scorer, law, tau) for law in (q, refined))
+        before, after = (_exact(scorer, dist, tau) for dist in (q, refined))
         return Gap(before, after, after - before, torch.zeros_like(before))
     q = q.as_chain() or q  # drawn by the refined one's sampler wherever that is possible
     seed = int(torch.randint(2**62, ()))
-    before, after = (_drawn(scorer, law, tau, samples, seed) for law in (q, refined))
+    before, after = (_drawn(scorer, dist, tau, samples, seed) for dist in (q, refined))
     difference = after - before
     return Gap(before.mean(0), after.mean(0), difference.mean(0), difference.std(0) / samples**0.5)
 
 
-def _exact(scorer: CachedLogJoint, law: MaskDistribution, tau: float) -> Tensor:
+def _exact(scorer: CachedLogJoint, dist: MaskDistribution, tau: float) -> Tensor:
     """E[log joint] + tau H by enumeration, `(B,)`."""
-    table = enumerate_masks(scorer.model, scorer.batch, law, scorer.kappa)
+    table = enumerate_masks(scorer.model, scorer.batch, dist, scorer.kappa)
     assert table.log_q is not None
     terms = table.log_q.exp() * (table.log_joint - tau * table.log_q)
     return torch.where(table.log_q > -torch.inf, terms, 0.0).sum(0)
 
 
-def _drawn(scorer: CachedLogJoint, law: MaskDistribution, tau: float, samples: int, seed: int) -> Tensor:
+def _drawn(scorer: CachedLogJoint, dist: MaskDistribution, tau: float, samples: int, seed: int) -> Tensor:
     """One unbiased value per draw, `(S, B)`: only the likelihood is noisy, and the penalties of a recurrent guide."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
-        z = law.sample(torch.Size([samples]))
+        z = dist.sample(torch.Size([samples]))
     likelihood = scorer.kappa * scorer.log_likelihood(z)
-    penalty = best_terms(law, scorer.prior, z).penalty(tau)
-    if not law.has_exact_marginals:
+    penalty = best_terms(dist, scorer.prior, z).penalty(tau)
+    if not dist.has_exact_marginals:
         penalty = penalty.sum(-1)
     return likelihood.double() - penalty.double()
 

@@ -77,13 +77,13 @@ def simulate(model: RationaleModel, batch: Batch, kappa: float | None = None) ->
     return z, with_targets(batch, y)
 
 
-def statistics(scorer: CachedLogJoint, z: Tensor, places: Tensor) -> dict[str, Tensor]:
-    """What masks `(*s, B, T)` are ranked by, `(*s, B)` each.
+def statistics(scorer: CachedLogJoint, z: Tensor, positions: Tensor) -> dict[str, Tensor]:
+    """Statistics that masks `(*s, B, T)` are ranked by, `(*s, B)` each.
 
     Args:
         scorer: of the simulated batch.
         z: masks.
-        places: a word of each document, long `(B,)`.
+        positions: a word of each document, long `(B,)`.
     """
     lengths = scorer.batch.lengths
     last = (lengths - 1).expand(z.shape[:-1])[..., None]
@@ -92,7 +92,7 @@ def statistics(scorer: CachedLogJoint, z: Tensor, places: Tensor) -> dict[str, T
         "changes": changes_of(z, scorer.batch.mask),
         "first word": z[..., 0],
         "last word": z.gather(-1, last)[..., 0],
-        "some word": z.gather(-1, places.expand(z.shape[:-1])[..., None])[..., 0],
+        "some word": z.gather(-1, positions.expand(z.shape[:-1])[..., None])[..., 0],
         "log likelihood": scorer.log_likelihood(z),
     }
 
@@ -112,8 +112,8 @@ def sbc_ranks(
     truth, simulated = simulate(model, batch, kappa)
     scorer = CachedLogJoint(model, simulated, kappa)
     drawn = sampler(scorer).to(truth.dtype)
-    places = (torch.rand(len(batch), device=truth.device) * batch.lengths).long()
-    of_truth, of_drawn = (statistics(scorer, z, places) for z in (truth, drawn))
+    positions = (torch.rand(len(batch), device=truth.device) * batch.lengths).long()
+    of_truth, of_drawn = (statistics(scorer, z, positions) for z in (truth, drawn))
     return {name: ranks_of(value, of_drawn[name]) for name, value in of_truth.items()}
 
 
@@ -149,7 +149,7 @@ class Band:
     extremes: Floats
 
     def extreme(self, counts: Counts) -> Floats:
-        """The same for counts of ranks below each point, `(*, L)` -> `(*)`."""
+        """Smallest two-sided pointwise probability of counts of ranks below each point, `(*, L)` -> `(*)`."""
         points = np.arange(self.below.shape[0])
         at_most = self.below[points, counts]
         at_least = 1.0 - np.where(counts > 0, self.below[points, np.maximum(counts - 1, 0)], 0.0)

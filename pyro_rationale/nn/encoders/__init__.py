@@ -1,7 +1,7 @@
 """Encoders f(x, z), from the kept words to the numbers of the likelihood, one module each.
 
-`ENCODERS` lists their names without importing torch. A registered thing is a class with `from_config(options, embedding,
-outputs)`, which returns an :class:`EncoderNetwork`. Those of this folder make an
+`ENCODERS` lists their names without importing torch. A registered thing is a class with `from_config(options,
+embedding, outputs)`, which returns an :class:`EncoderNetwork`. Those of this folder make an
 :class:`~pyro_rationale.nn.encoders._base.Encoder` around themselves; one that brings its own word vectors, such as a
 pretrained network, may leave `embedding` alone.
 """
@@ -20,7 +20,7 @@ POOLINGS = ("last", "mean", "attention")
 
 
 class EncoderNetwork(Protocol):
-    """What models and the code around them need of an encoder; it is an `nn.Module` as well."""
+    """Interface of an encoder for models and the code around them; it is an `nn.Module` as well."""
 
     width: int
     """Numbers per document that it puts out."""
@@ -47,4 +47,6 @@ class EncoderFactory(Protocol):
         """An untrained encoder with `outputs` numbers per document, from the options of the networks."""
 
 
-ENCODERS: Registry[type[EncoderFactory]] = Registry("encoders", __name__, "--encoder", ("lstm", "bilstm", "rcnn", "cnn"))
+ENCODERS: Registry[type[EncoderFactory]] = Registry(
+    "encoders", __name__, "--encoder", ("lstm", "bilstm", "rcnn", "cnn")
+)

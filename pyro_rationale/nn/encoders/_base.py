@@ -1,10 +1,10 @@
 """`Encoder`: embedding, compaction of the kept words, a sequence encoder, pooling and a linear output.
 
 A sequence encoder takes `inputs (N, L, E)`, `weights (N, L)` and `hard`. Compacted words of a hard mask have weight 1
-each and no gradient, so the fused kernels apply; states on padding mean nothing then. Otherwise a word of weight w moves
-the state the fraction w of the way, `state + w * (step(state, word) - state)`: at w = 1 that is reading the word, at
-w = 0 it is the paper's "copy the state", and in between it is differentiable in w. A hard mask gives the same states
-either way; a test holds the two together.
+each and no gradient, so the fused kernels apply; states on padding mean nothing then. Otherwise a word of weight w
+moves the state the fraction w of the way, `state + w * (step(state, word) - state)`: at w = 1 that is reading the
+word, at w = 0 it is the paper's "copy the state", and in between it is differentiable in w. A hard mask gives the same
+states either way; a test holds the two together.
 """
 
 from __future__ import annotations

@@ -35,9 +35,9 @@ class BiLSTMEncoder(SequenceEncoder):
 
 def _reversed(weights: Tensor) -> Tensor:
     """Places `(N, L)` of the words of positive weight, last to first, then those of the rest; its own inverse."""
-    places = torch.arange(weights.shape[1], device=weights.device)
+    positions = torch.arange(weights.shape[1], device=weights.device)
     words = (weights > 0).sum(-1, keepdim=True)
-    return torch.where(places < words, words - 1 - places, places)
+    return torch.where(positions < words, words - 1 - positions, positions)
 
 
 REGISTERED = BiLSTMEncoder

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class GeneratorNetwork(Protocol):
-    """What guides need of a generator; it is an `nn.Module` as well."""
+    """Interface of a generator for guides; it is an `nn.Module` as well."""
 
     width: int
     """H, numbers per word."""
@@ -34,7 +34,7 @@ class GeneratorFactory(Protocol):
 
     @classmethod
     def from_config(cls, options: Any, embedding: nn.Embedding, context: int) -> Any:
-        """An untrained generator that takes a context of so many numbers (0: none), from the options of the networks."""
+        """An untrained generator from the options of the networks, for a context of so many numbers (0: none)."""
 
 
 GENERATORS: Registry[type[GeneratorFactory]] = Registry("generators", __name__, "--generator", ("bilstm",))

@@ -32,7 +32,7 @@ class Recording:
 
     @property
     def nbytes(self) -> int:
-        """Of these tensors."""
+        """Size of inputs and outputs."""
         return sum(value.nbytes for value in (*self.inputs, *self.outputs))
 
 

@@ -58,7 +58,7 @@ class _Recorded(torch.autograd.Function):
 
 
 def _arguments(weight: Tensor) -> tuple[Any, ...]:
-    """What cuDNN's two calls have in common: LSTM, its size, one layer, documents first, no dropout, one direction."""
+    """Arguments that cuDNN's two calls share: LSTM, its size, one layer, documents first, no dropout, one direction."""
     return 2, weight.shape[1], 0, 1, True, 0.0, True, False, [], None
 
 
@@ -88,10 +88,10 @@ def usable(device: torch.device) -> bool:
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
             lstm = nn.LSTM(6, 8, batch_first=True).to(device)
             inputs = torch.randn(5, 19, 6, device=device, requires_grad=True)
-            asked = [inputs, *lstm.parameters()]
+            requested = [inputs, *lstm.parameters()]
             results = []
             for states in (lstm(inputs)[0], recorded_lstm(inputs, *lstm.parameters())):
-                gradients = torch.autograd.grad(states.square().mean(), asked)
+                gradients = torch.autograd.grad(states.square().mean(), requested)
                 results.append([states.detach(), *gradients])
         if all(torch.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE) for a, b in zip(*results, strict=True)):
             return True

@@ -80,15 +80,15 @@ class GatedLSTM(torch.autograd.Function):
         """Back through time."""
         gates, hidden, cell, fresh, squashed, steps, recurrent = ctx.saved_tensors
         d_gates, d_hiddens, d_cells = replayed(_run_back, grad, gates, cell, fresh, squashed, steps, recurrent)
-        wanted = ctx.needs_input_grad
+        needed = ctx.needs_input_grad
         width = recurrent.shape[1]
-        d_recurrent = d_gates.reshape(-1, 4 * width).t() @ hidden[:-1].reshape(-1, width) if wanted[1] else None
+        d_recurrent = d_gates.reshape(-1, 4 * width).t() @ hidden[:-1].reshape(-1, width) if needed[1] else None
         d_weights = None
-        if wanted[2]:
+        if needed[2]:
             out = gates[..., 3 * width :]
             moved = d_hiddens * (out * squashed - hidden[:-1]) + d_cells * (fresh - cell[:-1])
             d_weights = moved.sum(-1).t()
-        return d_gates.transpose(0, 1) if wanted[0] else None, d_recurrent, d_weights
+        return d_gates.transpose(0, 1) if needed[0] else None, d_recurrent, d_weights
 
 
 def _run(projected: Tensor, recurrent: Tensor, steps: Tensor) -> tuple[Tensor, ...]:
