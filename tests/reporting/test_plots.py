@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pyro_rationale.evaluation.calibration import Curve
 from pyro_rationale.reporting.plots import (
     plot_inclusion,
     plot_khat,
@@ -17,6 +18,8 @@ from pyro_rationale.reporting.plots import (
     plot_spans,
     plot_training,
 )
+from pyro_rationale.reporting.plots.calibration import plot_reliability
+from pyro_rationale.reporting.plots.predictions import plot_predictions
 from pyro_rationale.training.history import EpochRecord
 
 figure_module = pytest.importorskip("matplotlib.figure")
@@ -156,3 +159,16 @@ def test_training(axes: Any) -> None:
     assert len(axes.lines) == 4
     with pytest.raises(ValueError, match="expected one of error, rate"):
         plot_training(axes, history, "speed")
+
+
+def test_predictions_and_reliability_name_their_reference(axes: Any) -> None:
+    plot_predictions(axes, np.arange(4000) % 5, np.arange(4000) % 4, (0.0, 5.0))
+    assert names(axes) == ["y = x", "document"]
+    assert len(np.asarray(axes.lines[1].get_xdata())) == 1334  # every third
+    axes.clear()
+    curve = Curve(*(np.array(values) for values in ([0.0, 0.5], [0.5, 1.0], [90, 3], [0.2, 0.7], [0.1, 0.8])))
+    plot_reliability(axes, {"gold": curve})
+    assert names(axes) == ["perfect calibration", "gold"]
+    full, hollow = axes.lines[2:]
+    assert (full.get_xdata(), hollow.get_xdata()) == ([0.2], [0.7])
+    assert hollow.get_markerfacecolor() == "white"

@@ -27,7 +27,7 @@ def plot_reliability(axes: Axes, curves: Mapping[str, Curve]) -> Axes:
         axes: to draw into.
         curves: by their names in the legend.
     """
-    axes.plot([0, 1], [0, 1], color=REFERENCE, linewidth=1, linestyle="--")
+    axes.plot([0, 1], [0, 1], color=REFERENCE, linewidth=1, linestyle="--", label="perfect calibration")
     for index, (name, curve) in enumerate(curves.items()):
         style = series_style(index)
         axes.plot(curve.confidence, curve.accuracy, color=style["color"], linewidth=1.2, label=name)
@@ -35,8 +35,7 @@ def plot_reliability(axes: Axes, curves: Mapping[str, Curve]) -> Axes:
             points = curve.confidence[chosen], curve.accuracy[chosen]
             axes.plot(*points, linestyle="", markersize=4.5, markerfacecolor=face, **style)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="probability of being kept", ylabel="share of gold words")
-    if curves:
-        axes.legend(fontsize="small", frameon=False)
+    axes.legend(fontsize="small", frameon=False)
     return axes
 
 

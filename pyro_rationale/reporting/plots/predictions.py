@@ -27,9 +27,10 @@ def plot_predictions(axes: Axes, truth: ArrayLike, predicted: ArrayLike, scale: 
     x, y = np.asarray(truth, dtype=float), np.asarray(predicted, dtype=float)
     step = -(-len(x) // POINTS)
     ends = min(scale[0], x.min()), max(scale[1], x.max())
-    axes.plot(ends, ends, color=REFERENCE, linewidth=1.2)
+    axes.plot(ends, ends, color=REFERENCE, linewidth=1.2, label="y = x")
     axes.plot(x[::step], y[::step], "o", markersize=4.5, markerfacecolor=(POSTERIOR, 0.28),
-              markeredgecolor=(POSTERIOR, 0.75), markeredgewidth=0.7)
+              markeredgecolor=(POSTERIOR, 0.75), markeredgewidth=0.7, label="document")
     axes.set(xlabel="true", ylabel="predicted")
     axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
     return axes
