@@ -344,8 +344,8 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         if not -np.inf < low < high < np.inf:
             raise ValueError(f"target_range: expected a lowest rating below the highest, got {low:g} and {high:g}")
         if lowest.min() < low or highest.max() > high:
-            ends = f"{lowest.min():g} to {highest.max():g}"
-            raise ValueError(f"target_range: y holds ratings outside of {low:g} to {high:g}, namely {ends}")
+            actual = f"{lowest.min():g} to {highest.max():g}"
+            raise ValueError(f"target_range: y holds ratings outside of {low:g} to {high:g}, namely {actual}")
         return ((low, high),) * len(names)
 
 

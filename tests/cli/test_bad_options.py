@@ -183,7 +183,7 @@ def test_a_folder_that_another_fit_takes_meanwhile(
 ) -> None:
     """Reading a corpus takes a while."""
 
-    def load(options: DataOptions) -> Corpus:
+    def load(options: DataOptions, **rest: Any) -> Corpus:
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "config.json").write_text("theirs")
         return load_corpus(options)

@@ -296,7 +296,7 @@ def test_as_a_program_from_another_folder(tmp_path: Path) -> None:
 
 
 def test_fewer_documents_than_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def short(options: DataOptions) -> Corpus:
+    def short(options: DataOptions, **rest: Any) -> Corpus:
         corpus = load_corpus(options)
         return replace(corpus, test=corpus.test[:2])
 
