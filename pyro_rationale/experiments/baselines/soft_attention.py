@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from pyro_rationale.config import Config
@@ -19,13 +18,16 @@ from pyro_rationale.nn.packing import compact
 class SoftAttention(AttentionModel):
     """A model that reads all words, weighted by attention."""
 
-    def forward_soft(self, batch: Batch) -> Tensor:
-        """Outputs of the encoder with all states averaged by attention, `(B, W)`."""
+    def forward_soft(self, batch: Batch, read: Tensor | None = None) -> Tensor:
+        """Outputs of the encoder with the states of all words averaged by attention, `(B, W)`.
+
+        Args:
+            batch: texts.
+            read: bool, `(B,)`; texts that are not read have the outputs of an empty text.
+        """
         encoder = self.model.encoder
-        whole = batch.mask.to(torch.get_default_dtype())
-        states = encoder.reader(encoder.dropout(encoder.embedding(batch.tokens)), whole, True)
-        pooled = (states * self.weights(batch)[..., None]).sum(1)
-        outputs: Tensor = encoder.output(encoder.dropout(pooled))
+        states, weights = encoder.states(batch.tokens, batch.mask), self.weights(batch)
+        outputs: Tensor = encoder.average(states, weights if read is None else weights * read[:, None])
         return outputs
 
     def forward_masked(self, batch: Batch, z: Tensor) -> Tensor:
@@ -35,10 +37,7 @@ class SoftAttention(AttentionModel):
         """
         kept = compact(batch.tokens, z, batch.lengths)
         text = replace(batch, tokens=kept.words, lengths=kept.lengths.clamp_min(1), targets=None)
-        outputs = self.forward_soft(text)
-        output = self.model.encoder.output
-        nothing = output(outputs.new_zeros(1, output.in_features))
-        return torch.where(kept.lengths[:, None] > 0, outputs, nothing)
+        return self.forward_soft(text, kept.lengths > 0)
 
     def loss(self, batch: Batch, step: int = 0) -> Tensor:
         """Cost of the outputs of all words."""

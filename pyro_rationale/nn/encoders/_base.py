@@ -111,6 +111,16 @@ class Encoder(nn.Module):
             outputs = self._read(tokens, masks, lengths)
         return outputs.reshape(*z.shape[:-1], -1)
 
+    def states(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """States of all words of texts `(B, T)` with `mask` True on real tokens, `(B, T, width of the reader)`."""
+        states: Tensor = self.reader(self.dropout(self.embedding(tokens)), mask.to(self.dtype), True)
+        return states
+
+    def average(self, states: Tensor, weights: Tensor) -> Tensor:
+        """Outputs `(B, outputs)` from states averaged with weights `(B, T)`, 0 on padding, in place of the pooling."""
+        outputs: Tensor = self.output(self.dropout((states * weights[..., None]).sum(1)))
+        return outputs
+
     def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
         """Tokens and masks `(N, T)`, lengths `(N,)` -> `(N, outputs)`."""
         self.rows_read += len(z)
