@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from pyro_rationale.data import CORPORA
+from pyro_rationale.evaluation.metrics import METRICS
 from pyro_rationale.guides import GUIDES
+from pyro_rationale.inference.estimators import ESTIMATORS
+from pyro_rationale.nn.encoders import ENCODERS
 from pyro_rationale.registry import Registry
 from pyro_rationale.tasks import TASKS
 from tests.support.shown_commands import flags_of
@@ -26,7 +29,8 @@ COMMANDS = sorted({(name, *found) for name, text in WHOLE.items() for found in C
 @pytest.fixture
 def registries() -> Iterator[None]:
     """Whatever a page registers is forgotten after it."""
-    known: list[tuple[Registry[Any], set[str]]] = [(registry, set(registry)) for registry in (GUIDES, CORPORA, TASKS)]
+    every: list[Registry[Any]] = [GUIDES, CORPORA, TASKS, METRICS, ESTIMATORS, ENCODERS]
+    known = [(registry, set(registry)) for registry in every]
     yield
     for registry, names in known:
         for name in set(registry) - names:
@@ -43,7 +47,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page: str, capsys: pytest.
 
 def test_examples_of_extensions_are_short() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGES["extending.md"], flags=re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 8
     assert max(len(block.splitlines()) for block in blocks) < 40
 
 
