@@ -1,8 +1,8 @@
-"""Programs that tell Pyro of their parameters only where somebody listens, and a store that is theirs alone.
+"""`Program`: a `PyroModule` that can leave Pyro's parameter store alone, and a scoped store.
 
 A `PyroModule` registers a child network, parameter by parameter, each time that the program touches it:
 `pyro.infer.SVI` finds its parameters that way. A trainer that holds them in a torch optimiser pays for that and has
-nothing from it.
+no benefit from it.
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ class RationaleModel(Program):
     @prior.setter
     def prior(self, prior: ChainPrior) -> None:
         fields = self.prior_fields
-        for place, value in zip(fields, (prior.alpha, prior.gamma), strict=True):
-            place.fill_(value)  # unlike a copy from the CPU, this does not wait for the device
+        for field, value in zip(fields, (prior.alpha, prior.gamma), strict=True):
+            field.fill_(value)  # unlike a copy from the CPU, this does not wait for the device
         if not fields.is_inference():
             self._read["prior_fields"] = (fields, fields._version, [prior.alpha, prior.gamma])
 
