@@ -41,6 +41,11 @@ class Document:
     opinion: tuple[bool, ...] | None = None
     maps: tuple[tuple[bool, ...], ...] | None = None
 
+    @property
+    def has_target(self) -> bool:
+        """Whether any of its targets is known."""
+        return any(target == target for target in self.targets)
+
 
 def make_document(
     id: str,

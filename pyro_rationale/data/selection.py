@@ -43,7 +43,7 @@ class Selection:
         Raises:
             DataError: there are none.
         """
-        documents = [d for d in self.documents if d.targets and any(t == t for t in d.targets)]
+        documents = [d for d in self.documents if d.has_target]
         if not documents:
             raise DataError(f"--split {self.split}: no document of {self.options.data} has a target to compare with")
         return documents

@@ -21,7 +21,7 @@ from pyro_rationale import __version__
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.prediction.netcdf import DITHER, GroupFile, dithered
-from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentPosterior, Draws, has_target, inspect_documents
+from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentPosterior, Draws, inspect_documents
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
@@ -99,7 +99,7 @@ class _Layout:
         self.fitted, self.documents, self.size = fitted, documents, size
         self.spec = fitted.spec
         self.words = max(1, max(len(document.tokens) for document in documents))
-        self.rated = [i for i, document in enumerate(documents) if has_target(document)]
+        self.rated = [i for i, document in enumerate(documents) if document.has_target]
         cells = size.chains * size.draws * (2 * self.words + 64)
         self.block = max(1, min(DOCUMENTS, len(documents), BLOCK // cells))
         self.done = self.done_rated = 0

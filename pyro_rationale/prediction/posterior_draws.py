@@ -248,7 +248,7 @@ def _weigh(
     log_prior, log_q = _numpy(_in_rows(masks, densities)[:, 0]).T
     nothing = np.full(len(log_q), np.nan)
     log_likelihood, log_weight, khat, ess, elpd = None, nothing, np.nan, np.nan, np.nan
-    if has_target(document):
+    if document.has_target:
         targets = encode_batch([document], fitted.vocabulary, fitted.spec).to(fitted.device).targets
         assert targets is not None
         distribution, known = fitted.model.likelihood.observe(outputs, targets)
@@ -261,11 +261,6 @@ def _weigh(
         elpd = float(torch.from_numpy(log_likelihood).logsumexp(0)) - float(np.log(len(log_likelihood)))
     index = masks.index
     return Weights(log_prior[index], log_q[index], log_likelihood, log_weight[index], khat, ess, elpd)
-
-
-def has_target(document: Document) -> bool:
-    """Whether anything is known that could be predicted."""
-    return any(target == target for target in document.targets)
 
 
 def _numpy(values: Tensor) -> NDArray[Any]:

@@ -28,11 +28,6 @@ FUNCTION_WORDS = frozenset(
 )
 
 
-def has_target(document: Document) -> bool:
-    """Whether anything is known of what is to be predicted."""
-    return any(target == target for target in document.targets)
-
-
 def truths(documents: Sequence[Document], spec: TargetSpec) -> Labels:
     """True targets as classes, `(N, D)`; `UNKNOWN` where there is none."""
     targets = targets_of(documents, spec)

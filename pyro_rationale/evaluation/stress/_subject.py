@@ -13,7 +13,6 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation.results import train
-from pyro_rationale.evaluation.stress._measures import has_target
 from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.predictor import Mask
@@ -108,7 +107,7 @@ class Subject:
     @cached_property
     def documents(self) -> list[Document]:
         """Its labelled test documents, the first `most` of them."""
-        documents = [d for d in load_corpus(self.config.data, self.fitted.spec).test if has_target(d)]
+        documents = [d for d in load_corpus(self.config.data, self.fitted.spec).test if d.has_target]
         if not documents:
             raise DataError(f"{self.config.data.data}: no test document with a target; stress tests need some")
         return documents[: self.settings.most]
@@ -148,7 +147,7 @@ class Subject:
         else:
             check_same_config(config, folder)
         fitted = FittedModel.load(folder, config.train.device)
-        documents = [d for d in load_corpus(config.data, fitted.spec).test if has_target(d)]
+        documents = [d for d in load_corpus(config.data, fitted.spec).test if d.has_target]
         return ModelRationalizer(fitted), documents[: self.settings.most]
 
 
