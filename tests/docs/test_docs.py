@@ -17,6 +17,8 @@ from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.nn.encoders import ENCODERS
 from pyro_rationale.registry import Registry
 from pyro_rationale.tasks import TASKS
+from pyro_rationale.training.callbacks import CALLBACKS
+from pyro_rationale.training.schedules import SCHEDULES
 from tests.support.shown_commands import flags_of
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -29,7 +31,7 @@ COMMANDS = sorted({(name, *found) for name, text in WHOLE.items() for found in C
 @pytest.fixture
 def registries() -> Iterator[None]:
     """Whatever a page registers is forgotten after it."""
-    every: list[Registry[Any]] = [GUIDES, CORPORA, TASKS, METRICS, ESTIMATORS, ENCODERS]
+    every: list[Registry[Any]] = [GUIDES, CORPORA, TASKS, METRICS, ESTIMATORS, ENCODERS, SCHEDULES, CALLBACKS]
     known = [(registry, set(registry)) for registry in every]
     yield
     for registry, names in known:
@@ -47,7 +49,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page: str, capsys: pytest.
 
 def test_examples_of_extensions_are_short() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGES["extending.md"], flags=re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 10
     assert max(len(block.splitlines()) for block in blocks) < 40
 
 
