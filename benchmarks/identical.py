@@ -86,9 +86,15 @@ def differences(base: Path, here: Path) -> Iterator[str]:
     if ours.keys() != theirs.keys():
         yield f"names of weights: {', '.join(sorted(ours.keys() ^ theirs.keys()))}"
     yield from (f"weight {name}" for name in ours.keys() & theirs.keys() if not torch.equal(ours[name], theirs[name]))
-    yield from unequal(*(json.loads((run / "metrics.json").read_text()) for run in (base, here)), "metrics")
-    epochs = [[json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()] for run in (base, here)]
-    yield from unequal(*epochs, "epochs")
+    for name in ("metrics.json", "epochs.jsonl"):
+        there, ours_too = ([json.loads(line) for line in texts(run / name)] for run in (base, here))
+        yield from unequal(there, ours_too, name)
+
+
+def texts(path: Path) -> list[str]:
+    """The JSON values in a file: one, or one per line."""
+    text = path.read_text()
+    return text.splitlines() if path.suffix == ".jsonl" else [text]
 
 
 def unequal(base: Any, here: Any, name: str) -> Iterator[str]:
@@ -139,7 +145,7 @@ def main(names: tuple[str, ...], base: str) -> None:
             found = list(differences(*folders))
             words = ("--json", "--run", str(folders[0]), "The head looked great, the taste was dull.")
             explained = [json.loads(run(checkout, "explain", *words)) for checkout in (there, ROOT)]
-            found += unequal(*explained, "explain")
+            found += unequal(explained[0], explained[1], "explain")
             run(ROOT, "evaluate", "--run", str(folders[0]), "--split", "dev")
             unlike += bool(found)
             click.echo(f"{name}: {'; '.join(found[:5]) or 'the same'}")

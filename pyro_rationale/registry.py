@@ -83,6 +83,10 @@ class Registry(MutableMapping[str, T], Generic[T]):
             self._loaded[name] = self._load(name)
         return self._loaded[name]
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """The thing of that name, or `default` where the name is not registered."""
+        return self[name] if name in self else default  # noqa: SIM401  this is `get`
+
     def _load(self, name: str) -> T:
         if name in self._modules:
             thing: T = getattr(import_module(self._modules[name]), ENTRY)
