@@ -25,7 +25,7 @@ from pyro_rationale.options import (
 
 
 def row_of(run: str, result: dict[str, Any]) -> Row:
-    """What the terminal shows of a result."""
+    """Row of a result on the terminal."""
     everything, ambiguous = result["all"], result["ambiguous"] or {}
     return {
         "run": run,

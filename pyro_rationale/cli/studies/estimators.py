@@ -73,8 +73,8 @@ def study(
     check_writable("--json", json_path)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    effort = Budget(draws, gradient, bias_draws, baseline_steps, timed_steps, seed)
-    result: dict[str, Any] = {**vars(effort), "batches": batches, "batch": size, "runs": []}
+    budget = Budget(draws, gradient, bias_draws, baseline_steps, timed_steps, seed)
+    result: dict[str, Any] = {**vars(budget), "batches": batches, "batch": size, "runs": []}
     for folder in folders:
         fitted, documents = run_documents(folder, flags, split)
         guide, tau = fitted.config.guide, fitted.config.tau
@@ -83,7 +83,7 @@ def study(
         for networks in states(fitted, documents, batches, size, seed):
             if state not in ("both", networks.name):
                 continue
-            rows, spreads = measure(networks, effort, progress)
+            rows, spreads = measure(networks, budget, progress)
             show(f"{guide} guide, {networks.name} ({folder}), tau = {tau:g}", rows, digits=3)
             if networks.family == guide:
                 entry[f"bar, {networks.name}"] = ratios = bar(default(guide), spreads)

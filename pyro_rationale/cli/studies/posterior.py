@@ -50,12 +50,12 @@ from pyro_rationale.options import (
 @json_option
 def study(
     flags: DataOptions, folder: Path, split: str, number: int, words: int, seed: int, device: str, threads: int,
-    json_path: Path | None, **effort: Any,
+    json_path: Path | None, **budget: Any,
 ) -> None:
     """Compare posterior word marginals by importance resampling with those of Markov chains."""
     check_writable("--json", json_path)
     arviz()
-    if effort["proposal"] == "refined" and not effort["steps"]:
+    if budget["proposal"] == "refined" and not budget["steps"]:
         raise ConfigError("--proposal refined needs --refine-steps above 0")
     torch.set_num_threads(threads)
     fitted, documents = run_documents(folder, flags, split, device)
@@ -63,9 +63,9 @@ def study(
     if not short:
         raise DataError(f"--words {words}: no document is so short; raise it")
     with fitted.seeded(seed):
-        result = compare(fitted, short, number, Budget(**effort))
+        result = compare(fitted, short, number, Budget(**budget))
     facts = {"run": str(folder), "kappa": float(fitted.model.kappa), "tau": fitted.config.tau, "seed": seed}
-    result = {**facts, "words": words or None, **effort, **result}
+    result = {**facts, "words": words or None, **budget, **result}
     report(result)
     write_result(json_path, result)
 

@@ -60,13 +60,13 @@ from pyro_rationale.reporting.plots.sbc import sbc_figure
 def study(
     flags: DataOptions, folder: Path, split: str, methods: tuple[str, ...], number: int, words: int,
     kappa: float | None, batch_size: int, seed: int, device: str, threads: int, figure: Path | None,
-    json_path: Path | None, **effort: int,
+    json_path: Path | None, **budget: int,
 ) -> None:
     """Are draws of the posterior what they should be? Verdicts by ranks of true masks among them."""
     check_writable("--json", json_path)
     if figure is not None:
         check_figure(figure)
-    spent = Budget(**effort)
+    spent = Budget(**budget)
     if "exact" in methods and not 0 < words <= LONGEST:
         raise ConfigError(f"--words: --method exact enumerates up to {LONGEST} words, got {words or 'no limit'}")
     torch.set_num_threads(threads)
@@ -76,7 +76,7 @@ def study(
     texts, _ = shorten(list(islice(cycle(documents), number)), words)
     texts = [replace(text, id=f"{text.id}, simulation {i}") for i, text in enumerate(texts)]
     result: dict[str, Any] = {"run": str(folder), "kappa": kappa, "documents": number, "words": words or None}
-    result |= {**effort, "seed": seed, "results": []}
+    result |= {**budget, "seed": seed, "results": []}
     for method in methods:
         with fitted.seeded(seed):
             ranks = ranks_by(fitted, texts, method, spent, kappa, batch_size)

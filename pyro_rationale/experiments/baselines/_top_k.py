@@ -24,7 +24,7 @@ def top_words(scores: NDArray[np.float64], rate: float) -> Mask:
 
 
 def all_top_words(scores: Sequence[NDArray[np.float64]], rate: float) -> list[Mask]:
-    """The same of many documents."""
+    """Masks of the top words of each of several documents."""
     return [top_words(row, rate) for row in scores]
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark consists of, read from a TOML file.
+"""Specification of a benchmark, read from a TOML file.
 
     out = "runs/benchmark/planted"          # folder of the cells and tables
     seeds = 5                               # 0 ... 4, or a list

@@ -132,7 +132,7 @@ def _block(
 
 
 def _values(measure: str, view: str, facts: Sequence[Figures]) -> list[float]:
-    """Of all seeds that have it."""
+    """Values of a measure over the seeds that have it."""
     values = [cell["seconds"] if measure == "seconds" else cell["views"][view].get(measure) for cell in facts]
     return [float(value) for value in values if value is not None and math.isfinite(value)]
 

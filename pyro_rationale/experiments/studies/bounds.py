@@ -67,7 +67,7 @@ class Measured:
         return ~self.evidence.isnan()
 
     def summary(self) -> dict[str, Any]:
-        """What the tables show."""
+        """Figures that the tables show."""
         known = self.known
         result: dict[str, Any] = {"enumerated": int(known.sum()), "bounds": [self._row(size) for size in self.bounds]}
         if bool(known.any()):

@@ -122,12 +122,12 @@ class Networks:
 
     @property
     def family(self) -> str:
-        """Of the score functions: a relaxed guide's is the independent one."""
+        """Family of the guide for score-function estimators: a relaxed guide counts as independent."""
         guide = self.fitted.config.guide
         return "independent" if guide == "relaxed" else guide
 
     def twin(self, family: str, estimator: str) -> RationaleGuide:
-        """The same network as a guide of another way of sampling; its baseline is left out."""
+        """Guide of another family or estimator with the weights of this one, without its baseline."""
         config = self.fitted.config
         other = Config(
             config.data,
@@ -156,7 +156,7 @@ def untrained(fitted: FittedModel, documents: Sequence[Document]) -> tuple[Ratio
 
 
 def windows(fitted: FittedModel, guide: RationaleGuide, documents: Sequence[Document]) -> Batch:
-    """Of the first documents' stretches of ten words, those on whose masks the guide is least decided."""
+    """Stretches of ten words of the first documents, those on whose masks the guide is least decided."""
     pieces = [
         replace(d, tokens=d.tokens[at : at + WINDOW], gold=None, opinion=None, maps=None)
         for d in documents[:64]

@@ -50,7 +50,7 @@ def proposal(fitted: FittedModel, batch: Batch) -> MaskDistribution:
     return fitted.guide.posterior(batch, see_target=fitted.guide.target is not None).discrete()
 
 
-def compare(fitted: FittedModel, documents: Sequence[Document], number: int, effort: Budget) -> dict[str, Any]:
+def compare(fitted: FittedModel, documents: Sequence[Document], number: int, budget: Budget) -> dict[str, Any]:
     """Everything about the first `number` documents that importance resampling serves; float64 afterwards.
 
     Raises:
@@ -63,8 +63,8 @@ def compare(fitted: FittedModel, documents: Sequence[Document], number: int, eff
     marginals: list[Tensor] = []
     seen = 0
     while len(chosen) < number and seen < len(documents):
-        some = documents[seen : seen + effort.batch_size]
-        for document, row, mean in zip(some, *by_resampling(fitted, some, effort), strict=True):
+        some = documents[seen : seen + budget.batch_size]
+        for document, row, mean in zip(some, *by_resampling(fitted, some, budget), strict=True):
             seen += 1
             if row["k_hat"] < TRUSTED:
                 chosen.append(document)
@@ -77,13 +77,13 @@ def compare(fitted: FittedModel, documents: Sequence[Document], number: int, eff
             f"k-hat is {TRUSTED} or more on each of {seen} documents: the guide is too poor a proposal; try "
             "--proposal refined"
         )
-    for row, more in zip(found, by_chains(fitted, chosen, marginals, effort), strict=True):
+    for row, more in zip(found, by_chains(fitted, chosen, marginals, budget), strict=True):
         row |= more
     return {"documents": len(chosen), "seen": seen, "summary": summary(found), "each": found}
 
 
 def by_resampling(
-    fitted: FittedModel, documents: Sequence[Document], effort: Budget
+    fitted: FittedModel, documents: Sequence[Document], budget: Budget
 ) -> tuple[list[Row], list[Tensor]]:
     """k-hat, effective sample size and largest Monte-Carlo error of each document, and its marginals `(n,)`."""
     rows: dict[int, Row] = {}
@@ -92,9 +92,9 @@ def by_resampling(
         assert batch.index is not None
         with torch.no_grad():
             q = proposal(fitted, batch)
-        if effort.proposal == "refined":  # for the posterior itself, whatever entropy the guide was fitted with
-            q = refine(fitted.model, q, batch, tau=1.0, steps=effort.steps)
-        drawn = importance_posterior(CachedLogJoint(fitted.model, batch), q, effort.samples)
+        if budget.proposal == "refined":  # for the posterior itself, whatever entropy the guide was fitted with
+            q = refine(fitted.model, q, batch, tau=1.0, steps=budget.steps)
+        drawn = importance_posterior(CachedLogJoint(fitted.model, batch), q, budget.samples)
         k, ess, mean = psis(drawn.log_weights).k, drawn.ess, drawn.mean
         error, evidence = drawn.error.amax(-1), drawn.log_evidence
         for row, index in enumerate(batch.index.tolist()):
@@ -106,21 +106,21 @@ def by_resampling(
 
 
 def by_chains(
-    fitted: FittedModel, documents: Sequence[Document], marginals: Sequence[Tensor], effort: Budget
+    fitted: FittedModel, documents: Sequence[Document], marginals: Sequence[Tensor], budget: Budget
 ) -> list[Row]:
     """How far the chains' marginals are from those given, how the chains mix, and the amortization gap."""
     rows: dict[int, Row] = {}
-    for batch in batches_of(fitted, documents, effort.batch_size):
+    for batch in batches_of(fitted, documents, budget.batch_size):
         assert batch.index is not None
         scorer = CachedLogJoint(fitted.model, batch)
         with torch.no_grad():
             q = proposal(fitted, batch)
-        chains = gibbs_posterior(scorer, effort.chains, effort.draws, effort.warmup, block=effort.block, guide=q)
+        chains = gibbs_posterior(scorer, budget.chains, budget.draws, budget.warmup, block=budget.block, guide=q)
         mixed = mixing(chains, batch.lengths)
         gap = None
-        if effort.steps:
+        if budget.steps:
             tau = fitted.config.tau
-            gap = amortization_gap(scorer, q, refine(fitted.model, q, batch, tau, steps=effort.steps), tau)
+            gap = amortization_gap(scorer, q, refine(fitted.model, q, batch, tau, steps=budget.steps), tau)
         for row, index in enumerate(batch.index.tolist()):
             mean = chains.mean[row, : len(marginals[index])].cpu()
             rows[index] = {

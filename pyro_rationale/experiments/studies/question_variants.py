@@ -1,4 +1,4 @@
-"""What is compared for each question that the reading notes put to the paper: variants, each a few flags of the fit."""
+"""Questions that the paper leaves open, each with the variants that answer it: a few flags of the fit."""
 
 from __future__ import annotations
 

@@ -41,33 +41,33 @@ class Budget:
             raise ConfigError(f"--draws: expected a multiple of --chains {self.chains}, got {self.draws}")
 
 
-def samplers(fitted: FittedModel, effort: Budget) -> dict[str, Sampler]:
+def samplers(fitted: FittedModel, budget: Budget) -> dict[str, Sampler]:
     """The methods, by name."""
 
     def by_importance(scorer: CachedLogJoint) -> Tensor:
-        return importance_posterior(scorer, proposal(fitted, scorer.batch), effort.samples).resample(effort.draws)
+        return importance_posterior(scorer, proposal(fitted, scorer.batch), budget.samples).resample(budget.draws)
 
     def by_gibbs(scorer: CachedLogJoint) -> Tensor:
-        draws = effort.draws // effort.chains
+        draws = budget.draws // budget.chains
         q = proposal(fitted, scorer.batch)
         return gibbs_posterior(
-            scorer, effort.chains, draws, effort.warmup, effort.thin, effort.block, guide=q
+            scorer, budget.chains, draws, budget.warmup, budget.thin, budget.block, guide=q
         ).masks.flatten(0, 1)
 
     known: dict[str, Callable[[CachedLogJoint], Tensor]] = {
-        "exact": lambda scorer: exact_draws(scorer, effort.draws),
+        "exact": lambda scorer: exact_draws(scorer, budget.draws),
         "importance": by_importance,
         "gibbs": by_gibbs,
-        "prior": lambda scorer: scorer.prior.sample(torch.Size([effort.draws])),
+        "prior": lambda scorer: scorer.prior.sample(torch.Size([budget.draws])),
     }
     return known
 
 
 def ranks_by(
-    fitted: FittedModel, texts: Sequence[Document], method: str, effort: Budget, kappa: float, batch_size: int
+    fitted: FittedModel, texts: Sequence[Document], method: str, budget: Budget, kappa: float, batch_size: int
 ) -> dict[str, Tensor]:
     """Ranks of one simulation per text, long `(N,)` for each statistic."""
-    sampler = samplers(fitted, effort)[method]
+    sampler = samplers(fitted, budget)[method]
     parts = [sbc_ranks(fitted.model, batch, sampler, kappa) for batch in batches_of(fitted, texts, batch_size)]
     return {name: torch.cat([part[name] for part in parts]).cpu() for name in parts[0]}
 
