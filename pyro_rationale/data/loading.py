@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,7 +26,12 @@ TABLE = CorpusLoader(
 )
 
 
-def load_corpus(options: DataOptions, spec: TargetSpec | None = None, progress: Progress | None = None) -> Corpus:
+def load_corpus(
+    options: DataOptions,
+    spec: TargetSpec | None = None,
+    progress: Progress | None = None,
+    typed: Collection[str] | None = None,
+) -> Corpus:
     """Read the corpus that `options.data` names: one of `CORPORA`, `beer:FOLDER` and the like, or a path.
 
     A path is that of a table, or of a folder whose files tell which of the known layouts it has. With `options.cache`,
@@ -36,13 +42,15 @@ def load_corpus(options: DataOptions, spec: TargetSpec | None = None, progress: 
         options: which texts, read how.
         spec: targets of a fitted run; labels and ranges are then mapped by it, and misfits are errors.
         progress: called while Arrow files are made.
+        typed: options that the user set, where the others are those of a run folder: only these are refused if they
+            mean nothing for the corpus. Default: any of them is.
 
     Raises:
         DataError: If there is no such corpus and no such file, or if it cannot be used.
         ConfigError: If the options do not go together.
     """
     loader = loader_of(options.data)
-    loader.check(options)
+    loader.check(options, typed)
     own_task = "task" not in loader.options  # of a ready-made corpus; a task of that family may take its place
     known = replace(spec, kind=TASKS[spec.kind].family or spec.kind) if spec is not None and own_task else spec
     if options.cache is not None and loader.load_cached is not None:

@@ -71,7 +71,7 @@ def select_documents(
     foreign = is_foreign(options, run)
     if split == "auto":
         split = "all" if foreign else "test"
-    corpus = load_corpus(options, spec)
+    corpus = load_corpus(options, spec, typed=given)
     return Selection(documents_of(corpus, split), corpus, options, split, foreign)
 
 

@@ -69,7 +69,8 @@ def prepare_run(
         for callback in callbacks:
             callback.on_corpus_progress(source, done, total)
 
-    corpus = load_corpus(config.data, progress=progress) if corpus is None else corpus
+    if corpus is None:
+        corpus = load_corpus(config.data, progress=progress, typed=() if resume else None)
     options, spec = config.train, corpus.spec
     vocabulary = Vocabulary.build(corpus.train, config.model.min_count, config.model.vocabulary)
     vectors = load_vectors(config.model.vectors, vocabulary) if config.model.vectors else None

@@ -13,7 +13,7 @@ import pytest
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import CORPORA, TOKENIZERS, Corpus, CorpusLoader, DataOptions, TargetSpec, load_corpus
 from pyro_rationale.data.loading import TABLE, loader_of
-from pyro_rationale.data.selection import override
+from pyro_rationale.data.selection import override, select_documents
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.prepare import prepare_run
@@ -50,6 +50,16 @@ def test_an_option_that_a_corpus_does_not_have_is_refused(data: str, given: dict
     flag = next(iter(given)).replace("_", "-")
     with pytest.raises(ConfigError, match=f"^--{flag}: means nothing for --data {data}; leave it out"):
         load_corpus(DataOptions(data=data, **given))
+
+
+def test_an_option_of_a_run_folder_that_its_corpus_does_not_have_is_not_refused(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text("text,y\n" + "".join(f"word {i},{i % 5}\n" for i in range(40)))
+    run = DataOptions(data=str(table), target_column=("y",), aspect="taste")
+    spec = load_corpus(run, typed=()).spec
+    assert len(select_documents(run, DataOptions(), set(), "test", spec).documents) == 4
+    with pytest.raises(ConfigError, match="^--aspect: means nothing"):
+        select_documents(run, replace(run, aspect="look"), {"aspect"}, "test", spec)
 
 
 def test_numbers_of_synthetic_documents_may_be_given_whatever_the_corpus() -> None:

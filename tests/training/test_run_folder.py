@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -43,3 +44,17 @@ def test_no_other_configuration_is_written_over_weights_that_are_done(tmp_path: 
     assert content(folder) == before
     fit_small(folder, resume=True)
     assert content(folder).keys() == content(whole()).keys()
+
+
+def test_a_run_with_an_option_that_its_corpus_never_used_can_be_resumed(tmp_path: Path) -> None:
+    """Older versions took such options and kept them in config.json."""
+    with pytest.raises(KeyboardInterrupt):
+        fit_small(tmp_path, Break(steps=4))
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    config["config"]["data"]["text_column"] = "review"
+    path.write_text(json.dumps(config))
+    fit_small(tmp_path, resume=True, text_column="review")
+    assert (tmp_path / "metrics.json").exists()
+    with pytest.raises(ConfigError, match="^--text-column: means nothing"):
+        fit_small(tmp_path / "new", text_column="review")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,13 +54,19 @@ class CorpusLoader:
         optional = [item.name for item in fields(options) if item.name not in own and item.default in (None, ())]
         return [name for name in optional if getattr(options, name)]
 
-    def check(self, options: DataOptions) -> None:
+    def check(self, options: DataOptions, typed: Collection[str] | None = None) -> None:
         """Refuse options that mean nothing for this corpus.
+
+        Args:
+            options: which texts, read how.
+            typed: the options to look at; default: all. Others are of a run folder, and perhaps of an older version.
 
         Raises:
             ConfigError: If one is set.
         """
         for name in self.unused(options):
+            if typed is not None and name not in typed:
+                continue
             flag = name.replace("_", "-")
             raise ConfigError(f"--{flag}: means nothing for --data {options.data}; leave it out")
 

@@ -107,7 +107,7 @@ class Subject:
     @cached_property
     def documents(self) -> list[Document]:
         """Its labelled test documents, the first `most` of them."""
-        documents = [d for d in load_corpus(self.config.data, self.fitted.spec).test if d.has_target]
+        documents = [d for d in load_corpus(self.config.data, self.fitted.spec, typed=()).test if d.has_target]
         if not documents:
             raise DataError(f"{self.config.data.data}: no test document with a target; stress tests need some")
         return documents[: self.settings.most]
@@ -147,7 +147,7 @@ class Subject:
         else:
             check_same_config(config, folder)
         fitted = FittedModel.load(folder, config.train.device)
-        documents = [d for d in load_corpus(config.data, fitted.spec).test if d.has_target]
+        documents = [d for d in load_corpus(config.data, fitted.spec, typed=()).test if d.has_target]
         return ModelRationalizer(fitted), documents[: self.settings.most]
 
 
