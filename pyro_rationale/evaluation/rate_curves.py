@@ -21,14 +21,13 @@ from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
-from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.distributions.masks import bisect
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate
 from pyro_rationale.evaluation.statistic import Metrics
-from pyro_rationale.prediction.predictor import Mask, evaluating, unlabelled
+from pyro_rationale.prediction.predictor import Mask, batches_of, evaluating, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer, Scores
 
 MASK_RULES = ("threshold", "top-k", "prior")
@@ -123,17 +122,11 @@ class PriorShiftRule:
     def __init__(self, run: ModelRationalizer, documents: Sequence[Document], coupling: float = 0.0) -> None:
         self.coupling, self.sizes = coupling, [len(document.tokens) for document in documents]
         self.posteriors: list[tuple[list[int], MaskDistribution]] = []
-        fitted = run.fitted
-        texts = [unlabelled(document) for document in documents]
-        if not texts:
-            return
-        with evaluating(fitted):
-            batches = BucketedBatches(texts, fitted.vocabulary, fitted.spec, run.batch_size)
-            for batch in batches.ordered(run.batch_size):
-                assert batch.index is not None
-                q = fitted.guide.posterior(batch.to(fitted.device)).discrete()
+        with evaluating(run.fitted):
+            for index, batch in batches_of(run.fitted, documents, run.batch_size):
+                q = run.fitted.guide.posterior(batch).discrete()
                 reweighted(q, 0.0)  # refuses before any search
-                self.posteriors.append((batch.index.tolist(), q))
+                self.posteriors.append((index, q))
 
     def _each(self, level: float, read: Callable[[MaskDistribution], Any]) -> Iterable[tuple[int, Any]]:
         for index, q in self.posteriors:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import RLock
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,39 +44,20 @@ def distinct(first: Tensor, drawn: Tensor) -> Draws:
     """
     every = torch.cat([first, drawn])
     rows, batch, _ = every.shape
+    bits = np.ascontiguousarray(np.packbits(every.to("cpu", torch.bool).numpy(), axis=-1))
+    keys = bits.view(f"S{bits.shape[-1]}")[..., 0]  # bytes, equal for equal masks only
     index_of = np.empty((rows, batch), dtype=np.int64)
-    chosen: list[list[int]] = []
-    for b, keys in enumerate(_keys(every)):
-        earliest = dict(zip(reversed(keys), range(rows - 1, -1, -1), strict=True))
-        order = sorted(earliest.values())
-        numbers = {keys[row]: number for number, row in enumerate(order)}
-        index_of[:, b] = [numbers[key] for key in keys]
-        chosen.append(order)
-    sizes = np.array([len(numbers) for numbers in chosen])
-    most = int(sizes.max())
-    index = np.array([numbers + numbers[:1] * (most - len(numbers)) for numbers in chosen]).T
-    counts = np.zeros((most, batch))
-    np.add.at(counts, (index_of[len(first) :], np.arange(batch)), 1.0)
-    masks = every[torch.from_numpy(index).to(every.device), torch.arange(batch, device=every.device)]
+    for b, column in enumerate(keys.T.tolist()):
+        numbers: dict[bytes, int] = {}
+        index_of[:, b] = [numbers.setdefault(key, len(numbers)) for key in column]
+    sizes = index_of.max(0) + 1
+    every_document = np.arange(batch)
+    earliest = np.zeros((sizes.max(), batch), dtype=np.int64)
+    earliest[index_of[::-1], every_document] = np.arange(rows)[::-1, None]  # the first of equal ones is written last
+    counts = np.zeros(earliest.shape)
+    np.add.at(counts, (index_of[len(first) :], every_document), 1.0)
+    masks = every[torch.from_numpy(earliest).to(every.device), torch.arange(batch, device=every.device)]
     return Draws(masks, counts, index_of[: len(first)], sizes)
-
-
-def _keys(masks: Tensor) -> list[list[Any]]:
-    """Keys of the masks `(R, B, T)` of each document, equal for equal masks only."""
-    bits = np.packbits(masks.to("cpu", torch.bool).numpy(), axis=-1)
-    bits = np.ascontiguousarray(np.pad(bits, ((0, 0), (0, 0), (0, -bits.shape[-1] % 8))).transpose(1, 0, 2))
-    words = bits.view(np.uint64)  # (B, R, T / 64)
-    mixed = words ^ np.random.default_rng(20160613).integers(2**63, size=words.shape[-1], dtype=np.uint64)
-    for shift in (32, 29):  # as in SplitMix64: high bits, too, move all others
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(0xBF58476D1CE4E5B9)
-    hashes = (mixed ^ (mixed >> np.uint64(32))).sum(-1)
-    order = hashes.argsort(axis=1, kind="stable")
-    alike = np.diff(np.take_along_axis(hashes, order, 1), axis=1) == 0
-    moved = np.take_along_axis(words, order[..., None], 1)
-    if (alike[..., None] & (moved[:, 1:] != moved[:, :-1])).any():  # two masks of one hash
-        return [[row.tobytes() for row in document] for document in bits]
-    keys: list[list[Any]] = hashes.tolist()
-    return keys
 
 
 def uniforms(documents: Sequence[Document], size: int, seed: int, samples: Sequence[int]) -> list[Tensor]:

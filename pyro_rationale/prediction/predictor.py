@@ -7,13 +7,13 @@ up to the rounding of the networks' sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -140,14 +140,9 @@ def decode_masks(
     fitted: FittedModel, documents: Sequence[Document], options: DecodeOptions, batch_size: int = 64
 ) -> list[Mask]:
     """One hard mask per document, one flag per word."""
-    masks: list[Mask] = [()] * len(documents)
-    words = word_counts(documents)
-    with evaluating(fitted), seeded(options.seed):
-        for index, batch in batches_of(fitted, documents, batch_size):
-            z = decode(fitted.guide.posterior(batch), options.decode, options.threshold)
-            for i, row in zip(index, z, strict=True):
-                masks[i] = _flags(row, words[i])
-    return masks
+    with seeded(options.seed):
+        rows = _per_word(fitted, documents, batch_size, lambda q: decode(q, options.decode, options.threshold))
+    return [tuple((row > 0.5).tolist()) for row in rows]
 
 
 def predict_from(
@@ -168,14 +163,21 @@ def predict_from(
 
 def inclusion_probabilities(fitted: FittedModel, documents: Sequence[Document], batch_size: int = 64) -> list[Numbers]:
     """P(word is kept | text) of every word of each document."""
-    probabilities: list[Numbers] = [np.zeros(0)] * len(documents)
+    return _per_word(fitted, documents, batch_size, lambda q: q.mean)
+
+
+def _per_word(
+    fitted: FittedModel, documents: Sequence[Document], batch_size: int, of: Callable[[MaskDistribution], Tensor]
+) -> list[Numbers]:
+    """A number of every word, from q(z | x) of each batch `(B, T)`; without padding, and none of an empty text."""
+    numbers: list[Numbers] = [np.zeros(0)] * len(documents)
     words = word_counts(documents)
     with evaluating(fitted):
         for index, batch in batches_of(fitted, documents, batch_size):
-            means = fitted.guide.posterior(batch).mean.to("cpu", torch.float64).numpy()
-            for i, row in zip(index, means, strict=True):
-                probabilities[i] = row[: words[i]]
-    return probabilities
+            values = of(fitted.guide.posterior(batch)).to("cpu", torch.float64).numpy()
+            for i, row in zip(index, values, strict=True):
+                numbers[i] = row[: words[i]]
+    return numbers
 
 
 def batches_of(
@@ -221,7 +223,7 @@ def draw_all(
             values[index] = fitted.task.values(fitted.model.predictive(batch, z)).mean(0)
             for draw, rows in zip(masks, z, strict=True):
                 for i, row in zip(index, rows, strict=True):
-                    draw[i] = _flags(row, words[i])
+                    draw[i] = tuple((row[: words[i]] > 0.5).tolist())
     return masks, values
 
 
@@ -290,19 +292,19 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     readings = []
     for b, document in enumerate(documents):
         words, index = len(document.tokens), int(draws.places[1, b])
-        own = _Masks(masks[:, b, :words], log_q[:, b].tolist(), draws.counts[:, b], shown[:, b], int(draws.sizes[b]))
+        own = masks[:, b, :words]
         readings.append(
             Prediction(
                 document=document,
                 inclusion=tuple(inclusion[b, :words].tolist()),
-                mode=own.flags(0),
-                kept=own.flags(index),
+                mode=tuple(own[0].tolist()),
+                kept=tuple(own[index].tolist()),
                 values=tuple(shown[index, b].tolist()),
                 expected=tuple(values[index, b].tolist()),
                 averaged=tuple(averaged[b]),
                 sd=None if sds is None else tuple(sds[b]),
                 interval=None if ends is None else tuple((low, high) for low, high in ends[b]),
-                alternatives=own.alternatives(options.alternatives),
+                alternatives=_alternatives(own, log_q[:, b], weights[:, b], shown[:, b], options.alternatives),
             )
         )
     return readings
@@ -341,37 +343,16 @@ def _predicted(fitted: FittedModel, batch: Batch, draws: Draws) -> tuple[Numbers
     return np.concatenate(values)[places], np.concatenate(noise)[places] if noise else None
 
 
-class _Masks(NamedTuple):
-    """The distinct masks of one document: flags `(U, n)`, log q, how often drawn, predictions `(U, W)`; how many."""
-
-    masks: NDArray[np.bool_]
-    log_q: list[float]
-    counts: Numbers
-    values: Numbers
-    size: int
-
-    def flags(self, index: int) -> Mask:
-        return tuple(self.masks[index].tolist())
-
-    def alternatives(self, most: int) -> tuple[Alternative, ...]:
-        """The mode and the most probable of the drawn masks; a kept mask that was never drawn is not one of them."""
-        drawn = [i for i in range(1, self.size) if self.counts[i] > 0]
-        order = [0, *sorted(drawn, key=lambda i: (-self.log_q[i], i))][:most]
-        total = self.counts.sum()
-        return tuple(
-            Alternative(
-                mask=self.flags(i),
-                log_probability=self.log_q[i],
-                frequency=float(self.counts[i] / total),
-                values=tuple(self.values[i].tolist()),
-            )
-            for i in order
-        )
-
-
-def _flags(row: Tensor, words: int) -> Mask:
-    """A row of a batch without its padding (nor the unknown word that stands for an empty text)."""
-    return tuple((row[:words] > 0.5).tolist())
+def _alternatives(
+    masks: NDArray[np.bool_], log_q: Numbers, weights: Numbers, values: Numbers, most: int
+) -> tuple[Alternative, ...]:
+    """The mode, which is the first of the masks `(U, n)`, and the most probable of those that were drawn."""
+    drawn = np.flatnonzero(weights[1:]) + 1
+    order = [0, *sorted(drawn.tolist(), key=lambda i: -log_q[i])][:most]
+    return tuple(
+        Alternative(tuple(masks[i].tolist()), float(log_q[i]), float(weights[i]), tuple(values[i].tolist()))
+        for i in order
+    )
 
 
 def without_labels(documents: Sequence[Document]) -> Sequence[Document]:
@@ -382,6 +363,7 @@ def without_labels(documents: Sequence[Document]) -> Sequence[Document]:
 
 
 def unlabelled(document: Document) -> Document:
+    """The document without targets, rationales and annotators' maps."""
     return replace(document, targets=(), gold=None, opinion=None, maps=None)
 
 

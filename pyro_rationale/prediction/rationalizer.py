@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import (
     DecodeOptions,
     Mask,
-    batches_of,
     decode_masks,
     inclusion_probabilities,
     padded,
@@ -79,6 +77,3 @@ class ModelRationalizer:
             ValueError: a mask is not as long as its document.
         """
         return predict_from(self.fitted, documents, masks, self.batch_size)
-
-    def _batches(self, documents: Sequence[Document]) -> Iterator[tuple[list[int], Batch]]:
-        return batches_of(self.fitted, documents, self.batch_size)

@@ -24,7 +24,7 @@ from pyro_rationale.experiments.baselines._top_k import all_top_words, scaled
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import IndependentGuide
 from pyro_rationale.optional import optional
-from pyro_rationale.prediction.predictor import Mask, evaluating, unlabelled
+from pyro_rationale.prediction.predictor import Mask, batches_of, evaluating, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Scores, padded
 from pyro_rationale.tasks import Numbers
 from pyro_rationale.training.loop import train_networks
@@ -133,7 +133,7 @@ class AttentionRationalizer(ModelRationalizer):
         """Weights of the attention over the largest one of the document."""
         scores: list[Scores] = [np.zeros(0)] * len(documents)
         with evaluating(self.fitted):
-            for index, batch in self._batches(documents):
+            for index, batch in batches_of(self.fitted, documents, self.batch_size):
                 weights = self.attention.weights(batch).to("cpu", torch.float64).numpy()
                 for i, row in zip(index, weights, strict=True):
                     scores[i] = scaled(row[: len(documents[i].tokens)])
@@ -147,7 +147,7 @@ class AttentionRationalizer(ModelRationalizer):
         """Predictions from the kept words, as if there were no others."""
         values = np.zeros((len(documents), self.fitted.task.width))
         with evaluating(self.fitted):
-            for index, batch in self._batches(documents):
+            for index, batch in batches_of(self.fitted, documents, self.batch_size):
                 z = padded([masks[i] for i in index], [documents[i] for i in index], batch.tokens)
                 outputs = self.attention.forward_masked(batch, z)
                 values[index] = self.fitted.task.values(self.fitted.model.likelihood(outputs))
