@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from queue import Full, Queue
-from threading import Event, Thread
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import Document
+from pyro_rationale.data.parallel import in_order
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
 from pyro_rationale.tasks import task_of
@@ -153,7 +156,7 @@ def _encode(document: Document, vocabulary: Vocabulary, spec: TargetSpec) -> _En
     tokens = np.array(vocabulary.encode(document.tokens) or [UNKNOWN], dtype=np.int64)
     return _Encoded(
         tokens,
-        _scaled(document, spec) if document.targets else None,
+        _scaled_rows(np.array([document.targets]), spec, lambda _: document.id)[0] if document.targets else None,
         _flags(document, document.gold, "gold flags"),
         _flags(document, document.opinion, "opinion flags"),
     )
@@ -181,18 +184,13 @@ class _ArrowRows(Sequence[_Encoded]):
         return len(self._documents)
 
     def __getitem__(self, index: Any) -> Any:
-        tokens, gold, opinion = self._documents.encode_all(index, self._numbers)
+        documents, tokens = self._documents, self._documents.encode(index, self._numbers)
         return _Encoded(
             tokens if len(tokens) else np.array([UNKNOWN]),
             None if self._targets is None else self._targets[index],
-            gold,
-            opinion,
+            documents.flags(index, "gold"),
+            documents.flags(index, "opinion"),
         )
-
-
-def _scaled(document: Document, spec: TargetSpec) -> NDArray[np.float32]:
-    """Targets `(D,)` as the model sees them: ratings in [0, 1], labels and class indices unchanged."""
-    return _scaled_rows(np.array([document.targets], dtype=np.float64), spec, lambda _: document.id)[0]
 
 
 def _scaled_rows(targets: NDArray[np.float64], spec: TargetSpec, name: Callable[[int], str]) -> NDArray[np.float32]:
@@ -206,16 +204,12 @@ def _collate(
     encoded: Sequence[_Encoded], indices: Sequence[int] | NDArray[np.int64] | range, spec: TargetSpec
 ) -> Batch:
     lengths = np.array([len(e.tokens) for e in encoded], dtype=np.int64)
-    longest = int(lengths.max())
-    tokens = np.zeros((len(encoded), longest), dtype=np.int64)
-    for row, e in zip(tokens, encoded, strict=True):
-        row[: len(e.tokens)] = e.tokens
     return Batch(
-        torch.from_numpy(tokens),
+        _padded([e.tokens for e in encoded]),
         torch.from_numpy(lengths),
         _targets(encoded, spec),
-        _padded([e.gold for e in encoded], longest),
-        _padded([e.opinion for e in encoded], longest),
+        _padded([e.gold for e in encoded]),
+        _padded([e.opinion for e in encoded]),
         torch.from_numpy(np.array(indices, dtype=np.int64)),
     )
 
@@ -228,13 +222,11 @@ def _targets(encoded: Sequence[_Encoded], spec: TargetSpec) -> torch.Tensor | No
     return task_of(spec).batch(targets)
 
 
-def _padded(flags: Sequence[NDArray[np.bool_] | None], longest: int) -> torch.Tensor | None:
-    padded = np.zeros((len(flags), longest), dtype=bool)
-    for row, flag in zip(padded, flags, strict=True):
-        if flag is None:
-            return None
-        row[: len(flag)] = flag
-    return torch.from_numpy(padded)
+def _padded(rows: Sequence[NDArray[Any] | None]) -> Any:
+    """Rows of different lengths as one tensor with zeros behind them; `None` if a row is missing."""
+    if any(row is None for row in rows):
+        return None
+    return pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True)
 
 
 def prefetched(batches: Iterable[Batch], depth: int = 2) -> Iterator[Batch]:
@@ -247,34 +239,15 @@ def prefetched(batches: Iterable[Batch], depth: int = 2) -> Iterator[Batch]:
         batches: iterated over in the thread only.
         depth: most batches that wait.
     """
-    # None: there are no more
-    waiting: Queue[Batch | BaseException | None] = Queue(depth)
-    stopped = Event()
+    iterator = iter(batches)
 
-    def hand(item: Batch | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                return waiting.put(item, timeout=0.1)
-            except Full:
-                continue
+    def make(_: None) -> Batch | None:
+        batch = next(iterator, None)
+        return batch.pin_memory() if batch is not None and torch.cuda.is_available() else batch
 
-    def work() -> None:
-        try:
-            for batch in batches:
-                hand(batch.pin_memory() if torch.cuda.is_available() else batch)
-                if stopped.is_set():
-                    return
-            hand(None)
-        except BaseException as problem:
-            hand(problem)
-
-    thread = Thread(target=work, name="batches", daemon=True)
-    thread.start()
-    try:
-        while (item := waiting.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
+    made = in_order(make, repeat(None), ThreadPoolExecutor(1, "batches"), depth)
+    with closing(made):
+        for batch in made:
+            if batch is None:  # there are no more
+                return
+            yield batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future
 from itertools import islice
 from typing import TypeVar
@@ -12,7 +12,9 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def in_order(work: Callable[[Job], Result], jobs: Iterator[Job], pool: Executor, ahead: int) -> Iterator[Result]:
+def in_order(
+    work: Callable[[Job], Result], jobs: Iterator[Job], pool: Executor, ahead: int
+) -> Generator[Result, None, None]:
     """Yield `work(job)` of each job, in the order of the jobs.
 
     An exception of a job is raised in the place of its result. Abandoning the iterator waits for the running jobs only.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pyro_rationale.errors import ConfigError, DataError, shown
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
 from pyro_rationale.tasks._cells import Cell, cell_of, number_of
 
-__all__ = ["Cell", "adapt_spec", "cell_of", "decide_spec", "number_of", "target_of"]
+__all__ = ["Cell", "adapt_spec", "cell_of", "decide_spec", "number_of", "read_cell", "target_of"]
 
 
 def decide_spec(
@@ -45,18 +46,36 @@ def decide_spec(
     return TASKS[task].make_spec(task, where, names, cells, scale)
 
 
-def target_of(cell: Cell, spec: TargetSpec, i: int) -> float:
+def read_cell(cells: Mapping[str, Any], name: str, required: bool = True) -> Cell:
+    """The target cell of a row in the column `name`.
+
+    Raises:
+        ValueError: If it is a list or an object, or if it is empty and `required`.
+    """
+    try:
+        cell = cell_of(cells.get(name))
+    except ValueError as error:
+        raise ValueError(f"{name!r} {error}") from None
+    if cell is None and required:
+        raise ValueError(f"{name!r} is empty")
+    return cell
+
+
+def target_of(cell: Cell, spec: TargetSpec, i: int, name: str) -> float:
     """A cell of the `i`-th target column as a number in the user's units, or the index of a class.
 
     Raises:
-        ValueError: If it does not fit `spec`; the message says how.
+        ValueError: If it does not fit `spec`; the message says how, and begins with `name`.
     """
     if cell is None:
         return math.nan
     number = number_of(cell)
     if number is not None and not math.isfinite(number):
-        raise ValueError(f"is {shown(cell)}, not a finite number")
-    return task_of(spec).parse(cell, i)
+        raise ValueError(f"{name} is {shown(cell)}, not a finite number")
+    try:
+        return task_of(spec).parse(cell, i)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
 
 
 def adapt_spec(where: str, own: TargetSpec, fitted: TargetSpec | None) -> TargetSpec:

@@ -229,7 +229,7 @@ def numbered(count: int, fault: int = -1) -> Iterator[Batch]:
 
 
 def listening() -> bool:
-    return any(thread.name == "batches" for thread in threading.enumerate())
+    return any(thread.name.startswith("batches") for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pyro_rationale.data import Corpus, DataOptions, load_corpus
-from pyro_rationale.data.corpora.beer import aspect_number
+from pyro_rationale.data.corpora import aspect_number
+from pyro_rationale.data.corpora.beer import ASPECTS
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import ConfigError, DataError, RationaleError
 
@@ -95,10 +96,10 @@ def test_a_run_on_other_targets_is_refused(folder: Path) -> None:
 
 
 def test_aspects_that_are_none() -> None:
-    assert [aspect_number(a) for a in (None, "palate", "4")] == [0, 2, 4]
+    assert [aspect_number(a, ASPECTS, {}) for a in (None, "palate", "4")] == [0, 2, 4]
     for name in ("5", "-1", "foam", ""):
-        with pytest.raises(ConfigError, match="--aspect: expected one of appearance"):
-            aspect_number(name)
+        with pytest.raises(ConfigError, match=f"--aspect {name}: expected one of appearance"):
+            aspect_number(name, ASPECTS, {})
 
 
 BAD_LINES = [

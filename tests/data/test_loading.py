@@ -58,7 +58,7 @@ def test_an_option_of_a_run_folder_that_its_corpus_does_not_have_is_not_refused(
     run = DataOptions(data=str(table), target_column=("y",), aspect="taste")
     spec = load_corpus(run, typed=()).spec
     assert len(select_documents(run, DataOptions(), set(), "test", spec).documents) == 4
-    with pytest.raises(ConfigError, match="^--aspect: means nothing"):
+    with pytest.raises(ConfigError, match=r"^--aspect: means nothing"):
         select_documents(run, replace(run, aspect="look"), {"aspect"}, "test", spec)
 
 

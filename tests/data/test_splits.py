@@ -6,13 +6,13 @@ from collections import Counter
 
 import pytest
 
-from pyro_rationale.data.splits import filled_splits, three_way_split
+from pyro_rationale.data.splits import three_way_split
 
 
 @pytest.mark.parametrize("size", [10, 11, 99, 1000])
 def test_parts_partition_the_items_in_their_shares(size: int) -> None:
     train, dev, test = three_way_split(range(size), seed=3)
-    assert sorted(train + dev + test) == list(range(size))
+    assert sorted([*train, *dev, *test]) == list(range(size))
     assert all(list(part) == sorted(part) for part in (train, dev, test))
     assert abs(len(dev) - size / 10) <= 1
     assert abs(len(test) - size / 10) <= 1
@@ -27,7 +27,7 @@ def test_the_seed_decides_and_nothing_else() -> None:
 
 def test_held_out_items_are_spread_over_the_file() -> None:
     _, dev, test = three_way_split(range(1000), seed=0)
-    thirds = Counter(i // 334 for i in dev + test)
+    thirds = Counter(i // 334 for i in (*dev, *test))
     assert all(40 < thirds[k] < 95 for k in range(3))  # 67 expected, sd 6
 
 
@@ -54,7 +54,7 @@ def test_every_class_is_trained_on() -> None:
 
 
 def test_beside_a_file_of_its_own_a_tenth_is_held_out() -> None:
-    train, held, given = filled_splits(range(500), None, (1, 2), seed=0)
+    train, held, given = three_way_split(range(500), seed=0, test=(1, 2))
     assert given == (1, 2)
     assert sorted([*train, *held]) == list(range(500))
     assert abs(len(held) - 50) <= 1

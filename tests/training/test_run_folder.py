@@ -56,5 +56,5 @@ def test_a_run_with_an_option_that_its_corpus_never_used_can_be_resumed(tmp_path
     path.write_text(json.dumps(config))
     fit_small(tmp_path, resume=True, text_column="review")
     assert (tmp_path / "metrics.json").exists()
-    with pytest.raises(ConfigError, match="^--text-column: means nothing"):
+    with pytest.raises(ConfigError, match=r"^--text-column: means nothing"):
         fit_small(tmp_path / "new", text_column="review")

@@ -62,8 +62,8 @@ class ArrowDocuments(Sequence[Document]):
             tokens=tokens,
             offsets=tuple(zip(spans[::2], spans[1::2], strict=True)),
             targets=() if self.targets is None else tuple(self.targets[index].tolist()),
-            gold=_tuple(chunk.flags(row, "gold")) if self.annotated else None,
-            opinion=_tuple(chunk.flags(row, "opinion")) if self.annotated else None,
+            gold=_tuple(self.flags(index, "gold")),
+            opinion=_tuple(self.flags(index, "opinion")),
             maps=self._maps(chunk, row),
         )
 
@@ -81,27 +81,20 @@ class ArrowDocuments(Sequence[Document]):
 
     def encode(self, index: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers of a document's words `(n,)`, given those of all spellings."""
-        return self._encoded(*self._located(index), numbers)
-
-    def encode_all(
-        self, index: int, numbers: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
-        """Numbers of a document's words, with its gold and opinion flags, `(n,)` each, flags `None` if unknown."""
         chunk, row = self._located(index)
-        words = self._encoded(chunk, row, numbers)
-        if not self.annotated:
-            return words, None, None
-        return words, chunk.flags(row, "gold"), chunk.flags(row, "opinion")
-
-    def _located(self, index: int) -> tuple[Chunk, int]:
-        return self.file.locate(int(self.rows[index]))
-
-    def _encoded(self, chunk: Chunk, row: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         words = chunk.words[chunk.starts[row] : chunk.starts[row + 1]]
         try:
             return numbers[words.view(np.uint32)]  # a negative number is as much too large as others
         except IndexError:
             raise self._damaged() from None
+
+    def flags(self, index: int, name: str) -> NDArray[np.bool_] | None:
+        """`gold` or `opinion` of a document, `(n,)`; `None` if unknown."""
+        chunk, row = self._located(index)
+        return chunk.flags(row, name) if self.annotated else None
+
+    def _located(self, index: int) -> tuple[Chunk, int]:
+        return self.file.locate(int(self.rows[index]))
 
     def keys(self, column: str) -> NDArray[np.int64]:
         """`text_key` or `word_key` of each document, `(N,)`."""

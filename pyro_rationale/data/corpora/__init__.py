@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,8 @@ class CorpusLoader:
     """A corpus that `--data` names.
 
     Attributes:
-        load: reads it; given the targets of a fitted run, labels and ranges are mapped by them.
+        load: reads it; given the targets of a fitted run, labels and ranges are mapped by them. Raises DataError, with
+            file, place and remedy, if the data cannot be used, and ConfigError if the options do not go together.
         title: what the corpus is, in one line.
         options: fields of :class:`pyro_rationale.data.options.DataOptions` that mean something for this corpus, beside
             those that mean the same for every corpus.
@@ -74,6 +75,25 @@ class CorpusLoader:
 CORPORA: Registry[CorpusLoader] = Registry(
     "corpora", __name__, "--data", ("synthetic", "imdb", "movie-sentences", "vader-movies", "vader-amazon", "beer")
 )
+
+
+def aspect_number(aspect: str | None, names: Sequence[str], others: Mapping[str, int]) -> int:
+    """Number of the aspect that `--aspect` gives by its name or number; `None` is the first.
+
+    Args:
+        aspect: in any case.
+        names: of the aspects.
+        others: further names, with their numbers.
+
+    Raises:
+        ConfigError: If there is no such aspect.
+    """
+    name = "0" if aspect is None else aspect.strip().lower()
+    numbers = {known: i for i, known in enumerate(names)} | dict(others)
+    if name not in {*numbers, *map(str, range(len(names)))}:
+        expected = f"{', '.join(numbers)}, or a number from 0 to {len(names) - 1}"
+        raise ConfigError(f"--aspect {aspect}: expected one of {expected}")
+    return numbers[name] if name in numbers else int(name)
 
 
 def data_path(options: DataOptions, name: str) -> Path:

@@ -10,7 +10,7 @@ from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, document_maker
 from pyro_rationale.data.files.text import Faults
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.splits import filled_splits
+from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.targets import Cell, decide_spec, target_of
 from pyro_rationale.errors import DataError
 from pyro_rationale.tasks import task_of
@@ -79,9 +79,8 @@ def assemble(
             raise DataError(f"{files[0].faults.path}: no {name} example can be used; look at its first rows")
     groups = [document.text for document in lists[0]]
     strata = [document.targets[0] for document in lists[0]] if known.classes else None
-    splits = filled_splits(
-        lists[0], lists[1] if dev else None, lists[2] if test else None, options.split_seed, groups, strata
-    )
+    own_dev, own_test = lists[1] or None, lists[2] or None
+    splits = three_way_split(lists[0], options.split_seed, groups, strata, dev=own_dev, test=own_test)
     if spec is None and not all(splits):
         texts = len(set(groups))
         raise DataError(f"{options.data}: {texts} different training texts are too few to split dev or test off")
@@ -92,7 +91,7 @@ def _documents(part: Part, spec: TargetSpec, options: DataOptions) -> list[Docum
     documents, make = [], document_maker(options)
     for example in part.examples:
         try:
-            target = _target(example.label, spec)
+            target = target_of(example.label, spec, 0, "its label")
             document = make(example.id, example.text, (target,), rationales=example.rationales)
             if not document.tokens:
                 raise ValueError("the text holds no word")
@@ -102,10 +101,3 @@ def _documents(part: Part, spec: TargetSpec, options: DataOptions) -> list[Docum
             documents.append(document)
     part.faults.report()
     return documents
-
-
-def _target(label: Cell, spec: TargetSpec) -> float:
-    try:
-        return target_of(label, spec, 0)
-    except ValueError as error:
-        raise ValueError(f"its label {error}") from None

@@ -21,7 +21,7 @@ from pyro_rationale.data.document import document_maker
 from pyro_rationale.data.files.tables import Row, read_table
 from pyro_rationale.data.files.text import Faults
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.targets import Cell
+from pyro_rationale.data.targets import Cell, target_of
 from pyro_rationale.data.tokenizers import TOKENIZERS
 
 
@@ -92,7 +92,7 @@ class _Column:
         faults: dict[int, str] = {}
         for number, cell in enumerate(self.different):
             try:
-                values[number] = _table.named_target(cell, spec, i, name)
+                values[number] = target_of(cell, spec, i, repr(name))
             except ValueError as error:
                 faults[number] = str(error)
         faulty = np.flatnonzero(np.isin(self.which, list(faults))) if faults else ()
@@ -138,6 +138,12 @@ def _chunks(path: Path, options: DataOptions, spec: TargetSpec | None, facts: Me
 
 
 def _pack(text: str, names: tuple[str, ...], options: DataOptions, rows: Sequence[Row]) -> Packed:
-    cut = _table.cut_rows(rows, text, names, document_maker(options))
-    cells = [tuple(repr(cell) if isinstance(cell, float) else cell for cell in row) for row in cut.cells]
-    return pack(cut.documents, cells, len(rows), cut.unrated, cut.faults)
+    make, faults, cut = document_maker(options), [], []
+    for row in rows:
+        try:
+            cut.append(_table.cut_row(row, text, names, make))
+        except ValueError as error:
+            faults.append((row.where, str(error)))
+    rated = [pair for pair in cut if pair is not None]
+    cells = [tuple(repr(cell) if isinstance(cell, float) else cell for cell in row) for _, row in rated]
+    return pack([document for document, _ in rated], cells, len(rows), len(cut) - len(rated), faults)

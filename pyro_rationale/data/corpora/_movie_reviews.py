@@ -17,6 +17,7 @@ from pyro_rationale.errors import DataError
 _SPEC = TargetSpec("binary", ("sentiment",), classes=("negative", "positive"))
 _BREAKS = re.compile(r"(?:<br\s*/?>\s*)+")
 
+
 def load_reviews(name: str, source: str, block: int, options: DataOptions, spec: TargetSpec | None) -> Corpus:
     """One of the package's two corpora, split 80/10/10 since it has no split of its own.
 
@@ -26,9 +27,6 @@ def load_reviews(name: str, source: str, block: int, options: DataOptions, spec:
         block: neighbouring reviews that go to the same split.
         options: how to read it.
         spec: of a fitted run.
-
-    Raises:
-        DataError: If the package is missing or damaged, or if `spec` is of another kind of target.
     """
     spec = adapt_spec(name, _SPEC, spec)
     path = _file(name)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 
 from pyro_rationale.data.cache.dataset import target_rows, text_keys
@@ -14,13 +13,12 @@ from pyro_rationale.data.document import Document, document_maker
 from pyro_rationale.data.files.tables import Row, Table, check_column, read_table
 from pyro_rationale.data.files.text import Faults, listed, log, shown
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.splits import filled_splits
-from pyro_rationale.data.targets import Cell, cell_of, decide_spec, target_of
+from pyro_rationale.data.splits import three_way_split
+from pyro_rationale.data.targets import Cell, decide_spec, read_cell, target_of
 from pyro_rationale.errors import ConfigError, DataError
 
 FEWEST_ROWS = 10
 _LARGE = 1 << 29  # bytes
-_CHUNK = 1000  # rows
 _GOLD_COLUMN, _MAPS_COLUMN = "rationale", "rationales"
 
 
@@ -53,23 +51,6 @@ def paths(options: DataOptions) -> list[Path]:
     return [Path(path).expanduser() for path in (options.data, options.dev_data, options.test_data) if path]
 
 
-@dataclass
-class CutRows:
-    """Rows cut into words.
-
-    Attributes:
-        documents: of the usable rows, without targets.
-        cells: targets of each, as the file holds them.
-        unrated: rows left out because they have none of several targets.
-        faults: place and problem of each unusable row.
-    """
-
-    documents: list[Document] = field(default_factory=list)
-    cells: list[tuple[Cell, ...]] = field(default_factory=list)
-    unrated: int = 0
-    faults: list[tuple[str, str]] = field(default_factory=list)
-
-
 class TableRows(ABC):
     """The usable rows of one table, in memory or in an Arrow file; their targets are still cells.
 
@@ -99,30 +80,23 @@ class _HeldTable(TableRows):
     """Rows of one table in memory."""
 
     def __init__(self, table: Table, text: str, names: tuple[str, ...], options: DataOptions) -> None:
-        super().__init__(table.path, table.columns, 0, Faults(table.path, options.skip_bad_rows))
-        self._documents: list[Document] = []
-        self._cells: list[tuple[Cell, ...]] = []
-        make, rows = document_maker(options), rows_of(table, text, names)
-        while chunk := list(islice(rows, _CHUNK)):
-            cut = cut_rows(chunk, text, names, make)
-            for where, problem in cut.faults:
-                self.faults.add(where, problem)
-            self._documents += cut.documents
-            self._cells += cut.cells
-            self.faults.rows += len(chunk)
-            self.unrated += cut.unrated
+        faults, make = Faults(table.path, options.skip_bad_rows), document_maker(options)
+        rows = ((row.where, row) for row in rows_of(table, text, names))
+        cut = list(faults.parsed(rows, lambda _, row: cut_row(row, text, names, make)))
+        self._rated = [pair for pair in cut if pair is not None]
+        super().__init__(table.path, table.columns, len(cut) - len(self._rated), faults)
 
     def __len__(self) -> int:
-        return len(self._documents)
+        return len(self._rated)
 
     def cells(self, i: int, width: int) -> Iterator[Cell]:
-        return (cells[i] for cells in self._cells)
+        return (cells[i] for _, cells in self._rated)
 
     def documents(self, spec: TargetSpec, names: Sequence[str]) -> tuple[Document, ...]:
         documents = []
-        for document, cells in zip(self._documents, self._cells, strict=True):
+        for document, cells in self._rated:
             try:
-                targets = tuple(named_target(cells[i], spec, i, name) for i, name in enumerate(names))
+                targets = tuple(target_of(cells[i], spec, i, repr(name)) for i, name in enumerate(names))
             except ValueError as error:
                 self.faults.add(document.id, str(error))
             else:
@@ -159,7 +133,8 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
     # Documents without a rating make one stratum: NaN as a key would make one of each.
     classes = [None if target != target else target for target in target_rows(first, len(names))[:, 0].tolist()]
     strata = classes if known.classes else None
-    return Corpus(options.data, known, *filled_splits(first, dev, test, options.split_seed, text_keys(first), strata))
+    splits = three_way_split(first, options.split_seed, text_keys(first), strata, dev=dev, test=test)
+    return Corpus(options.data, known, *splits)
 
 
 def columns_of(
@@ -184,37 +159,36 @@ def columns_of(
 
 
 def rows_of(table: Table, text: str, names: Sequence[str]) -> Iterator[Row]:
-    """The rows of a table with the cells that :func:`cut_rows` needs."""
+    """The rows of a table with the cells that :func:`cut_row` needs."""
     return table.rows((text, *names, _GOLD_COLUMN, _MAPS_COLUMN))
 
 
-def cut_rows(rows: Sequence[Row], text: str, names: Sequence[str], make: Callable[..., Document]) -> CutRows:
-    """Make documents of the usable rows.
+def cut_row(
+    row: Row, text: str, names: Sequence[str], make: Callable[..., Document]
+) -> tuple[Document, tuple[Cell, ...]] | None:
+    """Cut a row into words.
 
     Args:
-        rows: some rows of a table.
+        row: of a table.
         text: the column with the text.
         names: the columns with the targets.
         make: makes documents, see :func:`pyro_rationale.data.document.document_maker`.
+
+    Returns:
+        A document without targets, and the target cells; `None` for a row that has none of several targets.
+
+    Raises:
+        ValueError: It cannot be used; the message says why.
     """
-    cut = CutRows()
-    for row in rows:
-        try:
-            content = _text(row, text)
-            cells = tuple(_cell(row, name, required=len(names) == 1) for name in names)
-            if all(cell is None for cell in cells):
-                cut.unrated += 1
-                continue
-            gold, maps = row.cells.get(_GOLD_COLUMN), row.cells.get(_MAPS_COLUMN)
-            document = make(row.where, content, rationales=maps if maps and isinstance(maps, list) else [gold])
-            if not document.tokens:
-                raise ValueError("the text holds no word")
-        except ValueError as error:
-            cut.faults.append((row.where, str(error)))
-        else:
-            cut.documents.append(document)
-            cut.cells.append(cells)
-    return cut
+    content = _text(row, text)
+    cells = tuple(read_cell(row.cells, name, required=len(names) == 1) for name in names)
+    if all(cell is None for cell in cells):
+        return None
+    gold, maps = row.cells.get(_GOLD_COLUMN), row.cells.get(_MAPS_COLUMN)
+    document = make(row.where, content, rationales=maps if maps and isinstance(maps, list) else [gold])
+    if not document.tokens:
+        raise ValueError("the text holds no word")
+    return document, cells
 
 
 def _text(row: Row, name: str) -> str | list[str]:
@@ -234,22 +208,3 @@ def _text(row: Row, name: str) -> str | list[str]:
     except UnicodeEncodeError:
         raise ValueError(f"the text in {name!r} holds half a character (a lone surrogate)") from None
     return text
-
-
-def _cell(row: Row, name: str, required: bool) -> Cell:
-    """A target cell of a row. Raises ValueError with what is wrong with it."""
-    try:
-        cell = cell_of(row.cells.get(name))
-    except ValueError as error:
-        raise ValueError(f"{name!r} {error}") from None
-    if cell is None and required:
-        raise ValueError(f"{name!r} is empty")
-    return cell
-
-
-def named_target(cell: Cell, spec: TargetSpec, i: int, name: str) -> float:
-    """A cell of the `i`-th target column as a number. Raises ValueError with the column's name."""
-    try:
-        return target_of(cell, spec, i)
-    except ValueError as error:
-        raise ValueError(f"{name!r} {error}") from None

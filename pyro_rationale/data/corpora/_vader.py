@@ -128,17 +128,7 @@ def _read(tar: tarfile.TarFile, name: str) -> bytes:
 
 
 def load_ratings(name: str, member: str, options: DataOptions, spec: TargetSpec | None) -> Corpus:
-    """One of the sets of rated sentences.
-
-    Args:
-        name: as `--data` names it.
-        member: its file in the archive.
-        options: how to read it; `cache` is the folder for the archive.
-        spec: of a fitted run.
-
-    Raises:
-        DataError: If the archive cannot be fetched or is damaged, or if `spec` is of another kind of target.
-    """
+    """One of the sets of rated sentences: `name` as `--data` has it, from the file `member` of the archive."""
     spec = adapt_spec(name, _SPEC, spec)
     archive = fetch(options.cache)
     try:

@@ -7,11 +7,11 @@ Barzilay and Jaakkola published with "Rationalizing Neural Predictions" (EMNLP 2
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.data.corpora import CorpusLoader, data_path
+from pyro_rationale.data.corpora import CorpusLoader, aspect_number, data_path
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.files.text import Faults, read_text, shown
@@ -20,7 +20,7 @@ from pyro_rationale.data.targets import adapt_spec
 from pyro_rationale.errors import ConfigError, DataError
 
 ASPECTS = ("appearance", "aroma", "palate", "taste", "overall")
-_ALIASES = {"look": "appearance", "smell": "aroma", "feel": "palate", "mouthfeel": "palate"}
+_OTHER_NAMES = {"look": 0, "smell": 1, "feel": 2, "mouthfeel": 2}
 _ANNOTATIONS = "annotations.json"
 
 
@@ -31,44 +31,20 @@ def load_beer(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     `reviews.260k.train.txt.gz` and `.heldout.`, and for `annotations.json`; `.gz` may be missing. Training reviews
     come from the first, dev reviews from the second (or `dev_data`), and test reviews, with gold rationales, from
     the third (or `annotations`). Without annotations the test reviews are those of `test_data`, or every second
-    held-out one.
-
-    Args:
-        options: `data` (`beer:FOLDER`, `beer:FILE` or the folder alone), `aspect` (a name, or 0 to 4; default 0).
-        spec: of a fitted run.
-
-    Raises:
-        DataError: Naming file, line and remedy.
-        ConfigError: If `data` has no path or there is no such aspect.
+    held-out one. `--data` is `beer:FOLDER`, `beer:FILE` or the folder alone.
     """
-    aspect = aspect_number(options.aspect)
+    aspect = aspect_number(options.aspect, ASPECTS, _OTHER_NAMES)
     known = adapt_spec("beer", TargetSpec("regression", (ASPECTS[aspect],), ((0.0, 1.0),)), spec)
     train_path, held_path, gold_path = _paths(options, aspect)
-    train = _reviews(train_path, aspect, options)
-    held = _reviews(held_path, aspect, options)
+    train, held = (_documents(path, _review, aspect, options) for path in (train_path, held_path))
     if gold_path is not None:
-        return Corpus(options.data, known, train, held, _annotated(gold_path, aspect, options))
+        return Corpus(options.data, known, train, held, _documents(gold_path, _annotation, aspect, options))
     if options.test_data:
-        test = _reviews(Path(options.test_data).expanduser(), aspect, options)
+        test = _documents(Path(options.test_data).expanduser(), _review, aspect, options)
         return Corpus(options.data, known, train, held, test)
     if len(held) < 2:
         raise DataError(f"{held_path}: one review cannot be dev and test; give {_ANNOTATIONS} or --test-data")
     return Corpus(options.data, known, train, held[::2], held[1::2])
-
-
-def aspect_number(aspect: str | None) -> int:
-    """Index of an aspect's rating, given its name or number; `None` is the first.
-
-    Raises:
-        ConfigError: If there is no such aspect.
-    """
-    name = "0" if aspect is None else aspect.strip().lower()
-    name = _ALIASES.get(name, name)
-    if name in ASPECTS:
-        return ASPECTS.index(name)
-    if name in map(str, range(len(ASPECTS))):
-        return int(name)
-    raise ConfigError(f"--aspect: expected one of {', '.join(ASPECTS)} or 0 to {len(ASPECTS) - 1}, got {shown(aspect)}")
 
 
 def _paths(options: DataOptions, aspect: int) -> tuple[Path, Path, Path | None]:
@@ -96,12 +72,8 @@ def _find(folder: Path, aspect: int, part: str, given: str | None = None) -> Pat
     raise DataError(f"{folder}: holds neither {names[0]} nor {names[2]}; {remedy}")
 
 
-def _reviews(path: Path, aspect: int, options: DataOptions) -> tuple[Document, ...]:
-    """The lines `y1 y2 ...<TAB>words` of a file."""
-    return _documents(path, options, lambda where, line: _review(where, line, aspect, options.max_words))
-
-
 def _review(where: str, line: str, aspect: int, max_words: int) -> Document:
+    """A line `y1 y2 ...<TAB>words`. Raises ValueError with what is wrong with it."""
     ratings, tab, text = line.partition("\t")
     if not tab:
         raise ValueError("has no tab between ratings and words")
@@ -112,12 +84,8 @@ def _review(where: str, line: str, aspect: int, max_words: int) -> Document:
     return make_document(where, words, (rating,), max_words)
 
 
-def _annotated(path: Path, aspect: int, options: DataOptions) -> tuple[Document, ...]:
-    """The reviews of `annotations.json`: one object a line, `x` words, `y` ratings, `"0"` ... spans of words."""
-    return _documents(path, options, lambda where, line: _annotation(where, line, aspect, options.max_words))
-
-
 def _annotation(where: str, line: str, aspect: int, max_words: int) -> Document:
+    """An object of `annotations.json`: `x` words, `y` ratings, `"0"` ... spans of words. Raises ValueError."""
     try:
         value = json.loads(line)
     except ValueError as error:
@@ -146,19 +114,16 @@ def _rating(ratings: list[Any], aspect: int) -> float:
     return rating
 
 
-def _documents(path: Path, options: DataOptions, parse: Callable[[str, str], Document]) -> tuple[Document, ...]:
+def _documents(
+    path: Path, parse: Callable[[str, str, int, int], Document], aspect: int, options: DataOptions
+) -> tuple[Document, ...]:
     faults = Faults(path, options.skip_bad_rows)
-    documents = tuple(faults.parsed(_lines(path), parse))
+    lines = ((f"line {i}", line) for i, line in enumerate(read_text(path).split("\n"), start=1) if line.strip())
+    documents = tuple(faults.parsed(lines, lambda where, line: parse(where, line, aspect, options.max_words)))
     faults.report()
     if not documents:
         raise DataError(f"{path}: none of its {faults.rows} lines can be used (first fault: {faults.first})")
     return documents
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            yield f"line {number}", line
 
 
 REGISTERED = CorpusLoader(

@@ -18,7 +18,7 @@ from pyro_rationale.data.document import flags_of
 from pyro_rationale.data.files.tables import Row, Table, read_table
 from pyro_rationale.data.files.text import Faults, read_text, shown
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.targets import cell_of
+from pyro_rationale.data.targets import read_cell
 from pyro_rationale.errors import ConfigError, DataError
 
 _DOCUMENTS = "docs.jsonl"
@@ -29,20 +29,15 @@ Sentences = list[list[str]]
 
 
 def load_eraser(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
-    """Read a folder of the benchmark: texts in `docs.jsonl` or a folder `docs`, instances in `train.jsonl`,
-    `val.jsonl` (or `dev.jsonl`) and `test.jsonl`.
+    """Read a folder of the benchmark.
+
+    Texts stand in `docs.jsonl` or a folder `docs`, instances in `train.jsonl`, `val.jsonl` (or `dev.jsonl`) and
+    `test.jsonl`.
 
     The text of an instance is its documents one after the other, in the order of `docids` and then of the evidences.
     Its query stands in front, with a bar behind it, unless all training instances ask the same. The gold rationale
     is the union of all evidences; it never marks the query. An instance without evidences counts as not annotated.
-
-    Args:
-        options: `data` (`eraser:FOLDER`), `dev_data`, `test_data` (other files of instances).
-        spec: of a fitted run.
-
-    Raises:
-        DataError: Naming file, line and remedy.
-        ConfigError: If `data` has no path.
+    `--dev-data` and `--test-data` name other files of instances.
     """
     folder = data_path(options, "eraser")
     if not folder.is_dir():
@@ -82,12 +77,7 @@ def _example(row: Row, documents: _Documents, with_query: bool) -> Example:
         raise ValueError(f"'annotation_id' is {shown(name)}, not a name")
     if not isinstance(query, str | None):
         raise ValueError(f"'query' is {shown(query)}, not a text")
-    try:
-        label = cell_of(row.cells.get("classification"))
-    except ValueError as error:
-        raise ValueError(f"'classification' {error}") from None
-    if label is None:
-        raise ValueError("'classification' is empty")
+    label = read_cell(row.cells, "classification")
     evidences = list(_evidences(row.cells.get("evidences")))
     words: list[str] = [*query.split(), _BETWEEN] if with_query and query else []
     flags = [False] * len(words)

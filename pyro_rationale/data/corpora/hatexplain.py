@@ -26,15 +26,8 @@ def load_hatexplain(options: DataOptions, spec: TargetSpec | None = None) -> Cor
 
     A post's label is the one that most of its annotators gave; posts without such a label are left out, and so are
     posts that the divisions do not name. Its maps are its rationales, one per annotator who gave one; posts without
-    any ("normal" ones) have no gold. Without divisions the posts are split 80/10/10.
-
-    Args:
-        options: `data`: `hatexplain:FOLDER`, or `hatexplain:FILE` in place of `dataset.json`.
-        spec: of a fitted run.
-
-    Raises:
-        DataError: Naming file, post and remedy.
-        ConfigError: If `data` has no path.
+    any ("normal" ones) have no gold. Without divisions the posts are split 80/10/10. `hatexplain:FILE` names another
+    file than `dataset.json`.
     """
     path = data_path(options, "hatexplain")
     path = path / DATASET if path.is_dir() else path

@@ -12,7 +12,7 @@ from pyro_rationale.data.corpora._annotated import Example, Part, assemble
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.files.text import Faults, listed, read_text, shown
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.targets import cell_of
+from pyro_rationale.data.targets import read_cell
 from pyro_rationale.errors import ConfigError, DataError
 
 _COLUMNS = ("task", "label", "text")
@@ -23,15 +23,7 @@ def load_r2a(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     """Read `NAME.train`, `NAME.dev` and `NAME.test` (or `train.tsv`, ...) of a folder.
 
     They hold tab-separated lines below a header `task label text`, perhaps with `rationale`, a 0 or 1 per word; other
-    columns are not used. What there is no file for is split off.
-
-    Args:
-        options: `data` (`r2a:FOLDER`), `aspect` (the task, where there are several), `dev_data`, `test_data`.
-        spec: of a fitted run.
-
-    Raises:
-        DataError: Naming file, line and remedy.
-        ConfigError: If `data` has no path, or if there are several tasks and none is chosen.
+    columns are not used. What there is no file for is split off. `--aspect` is the task, where there are several.
     """
     folder = data_path(options, "r2a")
     if not folder.is_dir():
@@ -102,9 +94,7 @@ class _File:
         cells = dict(zip(self.columns, fields, strict=False))
         if len(fields) > len(self.columns) or "text" not in cells or "label" not in cells:
             raise ValueError(f"has {len(fields)} fields where the header has {len(self.columns)}")
-        label, words = cell_of(cells["label"]), cells["text"].split()
-        if label is None:
-            raise ValueError("'label' is empty")
+        label, words = read_cell(cells, "label"), cells["text"].split()
         if not words:
             raise ValueError("'text' is empty")
         marks = cells.get(_GOLD, "").split()

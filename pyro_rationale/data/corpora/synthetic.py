@@ -30,12 +30,12 @@ from pyro_rationale.data.cache import build
 from pyro_rationale.data.cache.arrow import Metadata
 from pyro_rationale.data.cache.columns import Packed, pack
 from pyro_rationale.data.cache.dataset import ArrowDocuments
-from pyro_rationale.data.corpora import CorpusLoader
+from pyro_rationale.data.corpora import CorpusLoader, aspect_number
 from pyro_rationale.data.corpora import _synthetic_grammar as grammar
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.errors import DataError
 
 Item = TypeVar("Item")
 
@@ -76,19 +76,10 @@ def load_synthetic(options: DataOptions, spec: TargetSpec | None = None) -> Corp
     another `aspect` rates and marks the same texts. `aspect` is a name, a number from 0, or `all` (four targets,
     gold being the union). Cutting texts below 150 words (`max_words`) removes words that ratings were computed
     from: the corpus has no noise floor then.
-
-    Args:
-        options: uses `documents`, `split_seed`, `aspect`, `noise`, `correlation` and `max_words`.
-        spec: of a fitted run; must be the one that `options` leads to.
-
-    Raises:
-        ConfigError: If one of those options is out of its range.
-        DataError: If `spec` predicts something else.
     """
     own = _spec(options, spec)
     parts = (tuple(make_reviews(options, name, range(size), own.names)) for name, size in sizes(options).items())
-    train, dev, test = parts
-    return _corpus(options, own, train, dev, test)
+    return _corpus(options, own, *parts)
 
 
 def load_cached_synthetic(
@@ -117,28 +108,23 @@ def load_cached_synthetic(
     targets = np.concatenate(ratings).reshape(-1, len(own.names))
     ends = np.cumsum([0, *splits.values()])
     rows = (np.arange(start, end) for start, end in pairwise(ends.tolist()))
-    train, dev, test = (ArrowDocuments(file, part, targets[part]) for part in rows)
-    return _corpus(options, own, train, dev, test)
+    return _corpus(options, own, *(ArrowDocuments(file, part, targets[part]) for part in rows))
 
 
 def _pack(options: DataOptions, aspects: Sequence[str], job: tuple[str, range]) -> Packed:
     return pack(list(make_reviews(options, *job, aspects)))
 
 
-def _corpus(
-    options: DataOptions,
-    spec: TargetSpec,
-    train: Sequence[Document],
-    dev: Sequence[Document],
-    test: Sequence[Document],
-) -> Corpus:
+def _corpus(options: DataOptions, spec: TargetSpec, *parts: Sequence[Document]) -> Corpus:
+    train, dev, test = parts
     whole = options.max_words >= LONGEST
     return Corpus("synthetic", spec, train, dev, test, noise_floor=options.noise**2 if whole else None)
 
 
 def _spec(options: DataOptions, spec: TargetSpec | None) -> TargetSpec:
     """The targets that the options lead to, checked against those of a fitted run."""
-    aspects = _chosen(options.aspect)
+    number = aspect_number(options.aspect, ASPECTS, {"all": -1})
+    aspects = ASPECTS if number < 0 else (ASPECTS[number],)
     own = TargetSpec("regression", aspects, ranges=((0.0, 1.0),) * len(aspects))
     if spec is not None and spec != own:
         raise DataError(
@@ -183,16 +169,6 @@ def distractor(random: Random, opinion: bool = True) -> list[str]:
     else:
         clause = _Clause(_filled(random, _fresh(random, _FILLERS, used), "", ())[0], None, frozenset())
     return [*clause.words, "."]
-
-
-def _chosen(aspect: str | None) -> tuple[str, ...]:
-    name = "0" if aspect is None else aspect.strip().lower()
-    if name == "all":
-        return ASPECTS
-    name = {str(i): known for i, known in enumerate(ASPECTS)}.get(name, name)
-    if name not in ASPECTS:
-        raise ConfigError(f"--aspect {aspect}: expected one of {', '.join(ASPECTS)}, a number from 0 to 3, or all")
-    return (name,)
 
 
 # Only `Random.random` promises the same numbers in every version of Python, so all chance comes from it.

@@ -16,7 +16,7 @@ from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.files.tables import Row, Table, read_table
 from pyro_rationale.data.files.text import Faults, shown
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.targets import cell_of
+from pyro_rationale.data.targets import cell_of, read_cell
 from pyro_rationale.errors import DataError
 
 LABEL, TEXT, MAP = "Input.label", "Input.text", "Answer.html_output"
@@ -31,14 +31,6 @@ def load_yelp_hat(options: DataOptions, spec: TargetSpec | None = None) -> Corpu
     Rows of the same text are one document with several maps. It is read as running text: punctuation at the end of a
     marked word is marked with it. The documents are split 80/10/10. The annotator's own answer
     (`Answer.Q1Answer`) is not used: the label is the review's.
-
-    Args:
-        options: `data`: `yelp-hat:FOLDER` or `yelp-hat:FILE`.
-        spec: of a fitted run.
-
-    Raises:
-        DataError: Naming file, line and remedy.
-        ConfigError: If `data` has no path.
     """
     path = data_path(options, "yelp-hat")
     paths = sorted(path.glob("*.csv")) if path.is_dir() else [path]
@@ -69,8 +61,7 @@ def _parts(tables: list[Table], options: DataOptions) -> list[Part]:
                 first = rows.get(text, (table.path, row))[1]
                 if cell_of(row.cells[LABEL]) != cell_of(first.cells[LABEL]):
                     raise ValueError(f"{LABEL!r} is {shown(row.cells[LABEL])}, unlike {first.where} of the same text")
-                if cell_of(row.cells[LABEL]) is None:
-                    raise ValueError(f"{LABEL!r} is empty")
+                read_cell(row.cells, LABEL)
                 spans = _marked(text, str(row.cells[MAP]))
             except ValueError as error:
                 faults[table.path].add(row.where, str(error))
