@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from pyro_rationale.data.cache.dataset import count_words
 from pyro_rationale.data.document import Document
+from pyro_rationale.data.files.text import open_bytes
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
 
@@ -213,7 +212,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Numbered lines that are not blank, of bounded length, with every separator a space."""
     number = 0
     try:
-        with _opened(path) as file:
+        with open_bytes(path) as file:
             while line := file.readline(_LONGEST_LINE):
                 number += 1
                 if len(line) == _LONGEST_LINE or b"\0" in line:
@@ -221,6 +220,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                         f"{path}, line {number}: not a text file of word vectors; a binary word2vec file must be "
                         f"written as text first"
                     )
+                if number == 1 and line.startswith(b"PK\x03\x04"):
+                    raise DataError(f"{path}: this is a zip archive; unpack it and give the .txt file inside")
                 if number == 1:
                     line = line.removeprefix(b"\xef\xbb\xbf")
                 line = line.replace(b"\t", b" ").strip()
@@ -232,12 +233,3 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise DataError(
             f"{path}{where}: cannot read the word vectors ({why}); check the path or get it again"
         ) from error
-
-
-def _opened(path: Path) -> BinaryIO:
-    """The file, unpacked if its first bytes say gzip, whatever its name is."""
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic[:2] == b"PK":
-        raise DataError(f"{path}: this is a zip archive; unpack it and give the .txt file inside")
-    return cast(BinaryIO, gzip.open(path, "rb") if magic[:2] == b"\x1f\x8b" else path.open("rb"))

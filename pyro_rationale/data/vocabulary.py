@@ -11,7 +11,7 @@ from pathlib import Path
 from pyro_rationale.data.cache.dataset import count_words
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import RunError
-from pyro_rationale.storage import write_bytes
+from pyro_rationale.storage import read_json, write_bytes
 
 PADDING, UNKNOWN = 0, 1
 _SPECIAL = ("<pad>", "<unk>")
@@ -86,13 +86,8 @@ class Vocabulary:
         Raises:
             RunError: If the file is missing, damaged or of another version.
         """
-        remedy = "fit the run again, or give another run folder"
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RunError(f"{path}: cannot read the vocabulary ({error.strerror}); {remedy}") from error
-        except ValueError as error:  # not UTF-8, or not JSON
-            raise RunError(f"{path}: the vocabulary is damaged ({error}); {remedy}") from error
+        remedy = "fit again or restore the file"
+        content = read_json(Path(path))
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise RunError(f"{path}: expected format {_FORMAT!r}; {remedy}")
         words = content.get("words")

@@ -71,11 +71,11 @@ class ClassTask(Task):
         return float(self.spec.classes.index(label))
 
     def describe(self) -> str:
-        """The classes."""
+        """Kind and classes."""
         return f"{self.spec.kind} classes ({listed(self.spec.classes)})"
 
     def encode(self, targets: Numbers, name: Callable[[int], str]) -> NDArray[np.float32]:
-        """Indices as they are."""
+        """Class indices, unchanged."""
         count = len(self.spec.classes)
         known = (targets == np.floor(targets)) & (targets >= 0) & (targets < count)
         if self.may_be_missing:
@@ -105,7 +105,7 @@ class ClassTask(Task):
         return {"accuracy": self.decisions(values) == truth, "log_loss": losses}
 
     def true_decisions(self, targets: Numbers) -> Numbers:
-        """The classes."""
+        """Class indices, unchanged."""
         return targets
 
     def threshold(self, targets: Numbers) -> float:

@@ -35,12 +35,12 @@ class Mixture:
 
     @property
     def mean(self) -> Numbers:
-        """`(*b, D)`."""
+        """Mean of the mixture, `(*b, D)`."""
         return self._average(self.means)
 
     @property
     def sd(self) -> Numbers:
-        """`(*b, D)`; disagreement between masks and noise together (law of total variance)."""
+        """Standard deviation, `(*b, D)`; disagreement between masks and noise together (law of total variance)."""
         return np.sqrt(self._average(self.sds**2 + (self.means - self.mean) ** 2))
 
     def cdf(self, values: Numbers) -> Numbers:

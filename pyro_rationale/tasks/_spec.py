@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """What is predicted, and in which units.
+    """Description of what is predicted, and in which units.
 
     Attributes:
         kind: name of a registered task: regression, binary, multiclass, or one of another package.

@@ -58,7 +58,7 @@ class BinaryTask(ClassTask):
 
     @classmethod
     def check_labels(cls, where: str, labels: Sequence[str]) -> None:
-        """Two of them."""
+        """Raise DataError if there are more than two labels."""
         if len(labels) > 2:
             some = ", ".join(map(shown, labels[:4]))
             raise DataError(f"{where} holds {len(labels)} classes ({some}...); binary has two: --task multiclass")
@@ -76,16 +76,16 @@ class BinaryTask(ClassTask):
         return -(torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share))
 
     def make_likelihood(self, baseline_loss: float = 1.0) -> Likelihood:
-        """Bernoulli."""
+        """A Bernoulli likelihood of the labels."""
         return BernoulliLikelihood(self.spec.names)
 
     def from_linear(self, outputs: Numbers) -> Numbers:
-        """The logistic function."""
+        """Logistic function of the logits."""
         chances: Numbers = 1.0 / (1.0 + np.exp(-np.clip(outputs, -500.0, 500.0)))
         return chances
 
     def probabilities(self, values: Numbers) -> Numbers:
-        """Of no and yes, `(N, D, 2)`."""
+        """Probabilities of no and yes, `(N, D, 2)`."""
         return np.stack([1 - values, values], axis=-1)
 
     def drop(self, full: Numbers, other: Numbers) -> Numbers:

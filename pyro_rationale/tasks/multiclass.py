@@ -52,7 +52,7 @@ class MulticlassTask(ClassTask):
 
     @classmethod
     def check_names(cls, names: Sequence[str]) -> None:
-        """One target."""
+        """Raise ConfigError if there are several targets."""
         if len(names) > 1:
             raise ConfigError(
                 f"--target-column: {len(names)} columns of classes ({', '.join(names)}); name one of them"
@@ -73,7 +73,7 @@ class MulticlassTask(ClassTask):
         return -torch.xlogy(shares, shares).sum(0, keepdim=True)
 
     def make_likelihood(self, baseline_loss: float = 1.0) -> Likelihood:
-        """Categorical."""
+        """A categorical likelihood of the class."""
         return CategoricalLikelihood(self.spec.classes)
 
     @property
@@ -82,7 +82,7 @@ class MulticlassTask(ClassTask):
         return self.width
 
     def context(self, targets: Tensor) -> Tensor:
-        """One-hot."""
+        """The class as a one-hot row, `(B, C)`."""
         return torch.nn.functional.one_hot(targets, self.width).to(torch.get_default_dtype())
 
     def values(self, distribution: dist.TorchDistribution) -> Numbers:
@@ -94,13 +94,13 @@ class MulticlassTask(ClassTask):
         return to_numbers(distribution.sample())[..., None]
 
     def from_linear(self, outputs: Numbers) -> Numbers:
-        """The softmax."""
+        """Softmax of the logits."""
         shifted = np.exp(outputs - outputs.max(1, keepdims=True))
         shares: Numbers = shifted / shifted.sum(1, keepdims=True)
         return shares
 
     def probabilities(self, values: Numbers) -> Numbers:
-        """Of the one target, `(N, 1, C)`."""
+        """Probabilities of the one target's classes, `(N, 1, C)`."""
         return values[:, None]
 
     def drop(self, full: Numbers, other: Numbers) -> Numbers:

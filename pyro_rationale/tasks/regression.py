@@ -54,20 +54,20 @@ class NormalLikelihood(Likelihood):
         return kappa / (2.0 * float(self.sigma) ** 2)
 
     def kappa_for(self, gain: float) -> float:
-        """2 sigma^2 gain."""
+        """Weight kappa = 2 sigma^2 gain of the log likelihood."""
         return 2.0 * float(self.sigma) ** 2 * gain
 
     def log_normalizer(self) -> float:
-        """1/2 log(2 pi sigma^2)."""
+        """Nats per rating that no output changes: 1/2 log(2 pi sigma^2)."""
         return 0.5 * math.log(2.0 * math.pi * float(self.sigma) ** 2)
 
     @property
     def noise(self) -> float:
-        """Sigma."""
+        """Standard deviation sigma of the noise."""
         return float(self.sigma)
 
     def fit_noise(self, loss: float) -> None:
-        """Sigma from the mean squared error."""
+        """Set sigma to the root of the mean squared error."""
         self.sigma.fill_(math.sqrt(max(loss, SMALLEST_VARIANCE)))
 
     def best_log_likelihood(self, loss: float, known: float) -> float:
@@ -122,7 +122,7 @@ class RegressionTask(Task):
         return number
 
     def describe(self) -> str:
-        """Names and scales."""
+        """Names and scales of the ratings."""
         named = zip(self.spec.names, self.spec.ranges, strict=True)
         return f"ratings ({', '.join(f'{name} {low:g} to {high:g}' for name, (low, high) in named)})"
 
@@ -182,7 +182,7 @@ class RegressionTask(Task):
         return (targets > np.nanmedian(targets, axis=0)).astype(float)
 
     def threshold(self, targets: Numbers) -> float:
-        """The median."""
+        """Median of the first target, scaled."""
         low, high = self.spec.ranges[0]
         return float((np.nanmedian(targets[:, 0]) - low) / (high - low))
 

@@ -85,7 +85,7 @@ def test_a_damaged_file_is_one_clear_line(content: bytes, tmp_path: Path) -> Non
     with pytest.raises(RunError) as error:
         Vocabulary.load(path)
     assert str(path) in str(error.value)
-    assert "fit the run again" in str(error.value)
+    assert "fit again" in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -100,5 +100,5 @@ def test_a_half_written_file_is_damaged(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_a_run_error(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="cannot read the vocabulary"):
+    with pytest.raises(RunError, match=r"none\.json: no such file; is this a run folder"):
         Vocabulary.load(tmp_path / "none.json")

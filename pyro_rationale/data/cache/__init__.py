@@ -1,0 +1,1 @@
+"""Documents in Arrow files: written once, and read from disk."""

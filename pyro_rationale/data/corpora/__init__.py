@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,6 +75,13 @@ class CorpusLoader:
 CORPORA: Registry[CorpusLoader] = Registry(
     "corpora", __name__, "--data", ("synthetic", "imdb", "movie-sentences", "vader-movies", "vader-amazon", "beer")
 )
+
+
+def find_file(folder: Path, names: Iterable[str], given: str | None = None) -> Path | None:
+    """The file that an option gives, or else the first of `names` that is in the folder; `None` if there is none."""
+    if given:
+        return Path(given).expanduser()
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def aspect_number(aspect: str | None, names: Sequence[str], others: Mapping[str, int]) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.data.corpora import CorpusLoader, aspect_number, data_path
+from pyro_rationale.data.corpora import CorpusLoader, aspect_number, data_path, find_file
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.files.text import Faults, read_text, shown
@@ -62,14 +62,12 @@ def _paths(options: DataOptions, aspect: int) -> tuple[Path, Path, Path | None]:
 
 
 def _find(folder: Path, aspect: int, part: str, given: str | None = None) -> Path:
-    if given:
-        return Path(given).expanduser()
     names = [f"reviews.{which}.{part}.txt{gz}" for which in (f"aspect{aspect}", "260k") for gz in (".gz", "")]
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    remedy = "put the paper's files there, or choose --aspect"
-    raise DataError(f"{folder}: holds neither {names[0]} nor {names[2]}; {remedy}")
+    path = find_file(folder, names, given)
+    if path is None:
+        remedy = "put the paper's files there, or choose --aspect"
+        raise DataError(f"{folder}: holds neither {names[0]} nor {names[2]}; {remedy}")
+    return path
 
 
 def _review(where: str, line: str, aspect: int, max_words: int) -> Document:

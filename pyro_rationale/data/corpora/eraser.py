@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_path
+from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_path, find_file
 from pyro_rationale.data.corpora._annotated import Example, Part, assemble
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import flags_of
@@ -54,12 +54,8 @@ def load_eraser(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
 
 
 def _instances(folder: Path, given: str | None, *names: str) -> Table | None:
-    if given:
-        return read_table(Path(given).expanduser())
-    for name in (f"{name}.jsonl{gz}" for name in names for gz in ("", ".gz")):
-        if (folder / name).is_file():
-            return read_table(folder / name)
-    return None
+    path = find_file(folder, (f"{name}.jsonl{gz}" for name in names for gz in ("", ".gz")), given)
+    return None if path is None else read_table(path)
 
 
 def _part(table: Table, documents: _Documents, with_query: bool, options: DataOptions) -> Part:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_path
 from pyro_rationale.data.corpora._annotated import Example, Part, assemble
@@ -46,38 +45,38 @@ def load_yelp_hat(options: DataOptions, spec: TargetSpec | None = None) -> Corpu
 
 def _parts(tables: list[Table], options: DataOptions) -> list[Part]:
     """One part per file; a text belongs to the file that has it first."""
-    rows: dict[str, tuple[Path, Row]] = {}
+    first: dict[str, Row] = {}
     maps: dict[str, list[list[Span]]] = {}
-    faults = {table.path: Faults(table.path, options.skip_bad_rows) for table in tables}
+
+    def parse(_: str, row: Row) -> tuple[str, list[Span]]:
+        if row.fault:
+            raise ValueError(row.fault)
+        text = str(row.cells[TEXT])
+        if not text.strip():
+            raise ValueError(f"the text in {TEXT!r} is empty")
+        known = first.get(text, row)
+        if cell_of(row.cells[LABEL]) != cell_of(known.cells[LABEL]):
+            raise ValueError(f"{LABEL!r} is {shown(row.cells[LABEL])}, unlike {known.where} of the same text")
+        read_cell(row.cells, LABEL)
+        spans = _marked(text, str(row.cells[MAP]))
+        first.setdefault(text, row)
+        return text, spans
+
+    found = []
     for table in tables:
-        for row in table.rows():
-            faults[table.path].rows += 1
-            try:
-                if row.fault:
-                    raise ValueError(row.fault)
-                text = str(row.cells[TEXT])
-                if not text.strip():
-                    raise ValueError(f"the text in {TEXT!r} is empty")
-                first = rows.get(text, (table.path, row))[1]
-                if cell_of(row.cells[LABEL]) != cell_of(first.cells[LABEL]):
-                    raise ValueError(f"{LABEL!r} is {shown(row.cells[LABEL])}, unlike {first.where} of the same text")
-                read_cell(row.cells, LABEL)
-                spans = _marked(text, str(row.cells[MAP]))
-            except ValueError as error:
-                faults[table.path].add(row.where, str(error))
-            else:
-                rows.setdefault(text, (table.path, row))
-                maps.setdefault(text, []).append(spans)
+        faults, known = Faults(table.path, options.skip_bad_rows), len(first)
+        for text, spans in faults.parsed(((row.where, row) for row in table.rows()), parse):
+            maps.setdefault(text, []).append(spans)
+        found.append((table.path.name, faults, list(first.items())[known:]))
     return [
         Part(
-            faults[table.path],
+            faults,
             [
-                Example(row.where, f"{path.name} {row.where}", text, cell_of(row.cells[LABEL]), tuple(maps[text]))
-                for text, (path, row) in rows.items()
-                if path == table.path
+                Example(row.where, f"{name} {row.where}", text, cell_of(row.cells[LABEL]), tuple(maps[text]))
+                for text, row in own
             ],
         )
-        for table in tables
+        for name, faults, own in found
     ]
 
 

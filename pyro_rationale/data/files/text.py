@@ -36,7 +36,7 @@ def read_text(path: Path) -> str:
 
 def open_text(path: Path) -> TextIO:
     """A text file that :func:`check_text` has passed, as a stream with its line ends as they are."""
-    return io.TextIOWrapper(cast(IO[bytes], _open(path)), encoding="utf-8-sig", newline="")
+    return io.TextIOWrapper(cast(IO[bytes], open_bytes(path)), encoding="utf-8-sig", newline="")
 
 
 def check_text(path: Path) -> None:
@@ -85,14 +85,19 @@ def _empty(path: Path) -> DataError:
 def _blocks(path: Path) -> Iterator[bytes]:
     """The bytes of a file piece by piece, unpacked if it is gzipped."""
     try:
-        with _open(path) as file:
+        with open_bytes(path) as file:
             while block := file.read(_BLOCK_BYTES):
                 yield block
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise DataError(f"{path}: the gzip archive is cut short or damaged; copy or download it again") from None
 
 
-def _open(path: Path) -> io.BufferedIOBase:
+def open_bytes(path: Path) -> io.BufferedIOBase:
+    """A file as a stream of bytes, unpacked if its first bytes say gzip.
+
+    Raises:
+        DataError: If it is missing, a folder, or cannot be read, or if its name says gzip and its content does not.
+    """
     try:
         if path.is_dir():
             raise DataError(f"{path}: is a folder; name a file in it")

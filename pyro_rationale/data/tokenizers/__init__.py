@@ -17,7 +17,9 @@ class Tokenizer(Protocol):
     """
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """A string that changes with the rules."""
+        ...
 
     def __call__(self, text: str, limit: int | None = None) -> Tokens:
         """Split a text.
