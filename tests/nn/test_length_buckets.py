@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from pyro_rationale.nn import Encoder
-from pyro_rationale.nn import encoder as encoder_module
 from pyro_rationale.nn.encoders import ENCODERS, POOLINGS
+from pyro_rationale.nn.encoders import _base as encoder_module
 from pyro_rationale.nn.length_buckets import GROUP, STEP, cheapest, in_lengths
 from pyro_rationale.nn.packing import compact
 
