@@ -30,7 +30,7 @@ class GuideConfig(Protocol):
 class RationaleGuide(Program):
     """An amortized guide: `guide(batch)` samples the site `z`; `guide.posterior(batch)` is its distribution.
 
-    A subclass defines `distribution` and `start_rate`, and names what fits it.
+    A subclass defines `distribution` and `start_rate`, and says by its attributes what goes with it.
 
     A guide with a `target` is two guides in one network. The program then reads the targets of a batch that has
     them, as the ELBO wants it: q(z | x, y). In training each document's target is hidden with probability 1/2, and
@@ -50,6 +50,7 @@ class RationaleGuide(Program):
         default_control: what holds the rate for `--control auto`.
         penalties: values of `--penalties` that it knows.
         is_baseline: whether it stands for a method of others, to compare with.
+        head_width: numbers per word that a linear `head` makes of the features; 0 for no such head.
     """
 
     family: ClassVar[type[MaskDistribution]] = MaskDistribution
@@ -58,6 +59,8 @@ class RationaleGuide(Program):
     default_control: ClassVar[str] = "rate"
     penalties: ClassVar[tuple[str, ...]] = ("exact", "sampled", "constant")
     is_baseline: ClassVar[bool] = False
+    head_width: ClassVar[int] = 0
+    head: nn.Linear
 
     def __init__(
         self, generator: BiLSTM, baseline: nn.Module | None = None, target: TargetContext | None = None
@@ -66,6 +69,8 @@ class RationaleGuide(Program):
         self.generator = generator
         self.baseline = baseline
         self.target = target
+        if self.head_width:
+            self.head = nn.Linear(generator.width, self.head_width)
 
     @classmethod
     def from_config(
@@ -76,7 +81,7 @@ class RationaleGuide(Program):
         target: TargetContext | None = None,
         coupling: float = 0.5,
     ) -> Self:
-        """An untrained guide; override it where the constructor takes more.
+        """An untrained guide; where the constructor takes more, `own_options` says so.
 
         Args:
             config: options of the fit.
@@ -85,7 +90,12 @@ class RationaleGuide(Program):
             target: see the class.
             coupling: the prior's, in nats per change of the mask.
         """
-        return cls(generator, baseline, target=target)
+        return cls(generator, baseline, target=target, **cls.own_options(config, coupling))
+
+    @classmethod
+    def own_options(cls, config: GuideConfig, coupling: float) -> dict[str, Any]:
+        """Arguments of the constructor that only this guide has; see `from_config`."""
+        return {}
 
     def distribution(self, features: Tensor, lengths: Tensor) -> MaskDistribution:
         """q(z | x) from features `(B, T, H)`; each guide's own part."""

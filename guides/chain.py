@@ -7,7 +7,7 @@ nothing as it does an independent one (docs/guides.md), and its KL to the prior 
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from pyro_rationale.nn import BiLSTM
 
 
 class ChainGuide(RationaleGuide):
-    """Fields and couplings from the features.
+    """A chain whose fields and couplings are linear in the features.
 
     Args:
         coupling: where all couplings start, in nats per change of z (the prior's gamma is a good choice).
@@ -27,6 +27,7 @@ class ChainGuide(RationaleGuide):
 
     family = LinearChain
     default_estimator = "sum-and-sample"
+    head_width = 1
 
     def __init__(
         self,
@@ -36,23 +37,15 @@ class ChainGuide(RationaleGuide):
         target: TargetContext | None = None,
     ) -> None:
         super().__init__(generator, baseline, target)
-        self.head = nn.Linear(generator.width, 1)
         self.joint = nn.Linear(2 * generator.width, 1)
         with torch.no_grad():
             self.joint.weight.zero_()
             self.joint.bias.fill_(coupling)
 
     @classmethod
-    def from_config(
-        cls,
-        config: GuideConfig,
-        generator: BiLSTM,
-        baseline: nn.Module | None = None,
-        target: TargetContext | None = None,
-        coupling: float = 0.5,
-    ) -> Self:
-        """An untrained guide whose couplings start at the prior's."""
-        return cls(generator, baseline, coupling, target)
+    def own_options(cls, config: GuideConfig, coupling: float) -> dict[str, Any]:
+        """The couplings start at the prior's."""
+        return {"coupling": coupling}
 
     def start_rate(self, rate: float) -> None:
         """Set the field so that a long homogeneous chain with the starting coupling keeps the share `rate`.

@@ -1,5 +1,4 @@
-"""Independent words with HardKuma weights (Bastings, Aziz and Titov 2019): the baseline that this project compares
-itself with, in the same networks.
+"""Independent words with HardKuma weights (Bastings, Aziz and Titov 2019), a baseline in the networks of the others.
 
 The encoder reads weights in [0, 1] while it trains. A word is selected if its weight is not 0, and all that is
 reported is about that 0/1 mask, as for every other guide; predictions included, which read the selected words whole.
@@ -13,13 +12,11 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_rationale.distributions import HardKumaMask, HardKumaraswamy
 from pyro_rationale.distributions.masks import bisect
 from pyro_rationale.guides._base import RationaleGuide
-from pyro_rationale.guides._target import TargetContext
-from pyro_rationale.nn import BiLSTM
 
 SHAPES = (1e-6, 100.0)  # theirs: beyond these nothing changes any more
 MIDDLE = math.log(2.0)  # softplus(0): both shapes of their untrained guide
@@ -34,15 +31,7 @@ class HardKumaGuide(RationaleGuide):
     default_control = "lagrangian"
     penalties = ("exact", "constant")
     is_baseline = True
-
-    def __init__(
-        self,
-        generator: BiLSTM,
-        baseline: nn.Module | None = None,
-        target: TargetContext | None = None,
-    ) -> None:
-        super().__init__(generator, baseline, target)
-        self.head = nn.Linear(generator.width, 2)
+    head_width = 2
 
     def shapes(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features `(B, T, H)` -> a and b, `(B, T)` each."""

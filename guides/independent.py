@@ -6,12 +6,10 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_rationale.distributions import IndependentMask, MaskDistribution
 from pyro_rationale.guides._base import RationaleGuide
-from pyro_rationale.guides._target import TargetContext
-from pyro_rationale.nn import BiLSTM
 
 
 class IndependentGuide(RationaleGuide):
@@ -19,15 +17,7 @@ class IndependentGuide(RationaleGuide):
 
     family: ClassVar[type[MaskDistribution]] = IndependentMask
     default_estimator = "sum-and-sample"
-
-    def __init__(
-        self,
-        generator: BiLSTM,
-        baseline: nn.Module | None = None,
-        target: TargetContext | None = None,
-    ) -> None:
-        super().__init__(generator, baseline, target)
-        self.head = nn.Linear(generator.width, 1)
+    head_width = 1
 
     def logits(self, features: Tensor) -> Tensor:
         """Features `(B, T, H)` -> logits `(B, T)`."""

@@ -7,7 +7,7 @@ Jang et al. 2017) or hard with a relaxed backward pass (straight-through: Bengio
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -42,16 +42,10 @@ class RelaxedGuide(IndependentGuide):
         self.straight_through = straight_through
 
     @classmethod
-    def from_config(
-        cls,
-        config: GuideConfig,
-        generator: BiLSTM,
-        baseline: nn.Module | None = None,
-        target: TargetContext | None = None,
-        coupling: float = 0.5,
-    ) -> Self:
-        """An untrained guide whose samples are hard if the estimator is straight-through."""
-        return cls(generator, baseline, config.model.temperature, config.estimator == "straight-through", target)
+    def own_options(cls, config: GuideConfig, coupling: float) -> dict[str, Any]:
+        """The temperature, and whether the estimator is straight-through: samples are hard then."""
+        hard = config.estimator == "straight-through"
+        return {"temperature": config.model.temperature, "straight_through": hard}
 
     def distribution(self, features: Tensor, lengths: Tensor) -> RelaxedMask:
         """q(z | x), `(B,)` masks of `T` words; its draws carry gradients."""

@@ -213,7 +213,7 @@ class RecurrentMask(MaskDistribution):
                 kept = kept * self._mask[..., t].reshape(count)
             weights = torch.cat([weights * (1 - kept), weights * kept])
             previous = torch.cat([torch.zeros_like(kept), torch.ones_like(kept)])
-            state = tree_map_only(Tensor, _twice, state)
+            state = tree_map_only(Tensor, lambda part: torch.cat([part, part]), state)
         yield weights, previous, weights
 
     def _exact(self) -> _Moments:
@@ -290,14 +290,10 @@ class RecurrentMask(MaskDistribution):
             scores, choice = torch.cat([dropped, kept]).topk(BEAMS, dim=0)
             parent, bit = choice % BEAMS, (choice >= BEAMS).to(features.dtype)
             rows = (parent * count + documents).reshape(-1)
-            state = tree_map_only(Tensor, partial(_take, rows), state)
+            state = tree_map_only(Tensor, partial(torch.index_select, dim=0, index=rows), state)
             masks = torch.cat([masks[parent, documents], bit[..., None]], dim=-1)
             previous = bit.reshape(-1)
         return masks[0].reshape(*self._own_shape, -1)
-
-
-def _twice(part: Tensor) -> Tensor:
-    return torch.cat([part, part])
 
 
 def _same(value: Tensor, known: Tensor, version: int) -> bool:
@@ -307,7 +303,3 @@ def _same(value: Tensor, known: Tensor, version: int) -> bool:
     if value.requires_grad or known.requires_grad:
         return value is known
     return value.data_ptr() == known.data_ptr() and value.shape == known.shape and value.stride() == known.stride()
-
-
-def _take(rows: Tensor, part: Tensor) -> Tensor:
-    return part[rows]

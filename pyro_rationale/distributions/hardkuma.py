@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from pyro_rationale.distributions.base import length_mask
-from pyro_rationale.distributions.independent import IndependentMask
+from pyro_rationale.distributions.independent import WeightedMask
 
 SUPPORT = (-0.1, 1.1)  # theirs
 FAR = 35.0  # exp(-FAR) is below the rounding of float64 around 1
@@ -165,7 +165,7 @@ def _quadrature(count: int) -> tuple[Tensor, Tensor]:
     return (values + 1) / 2, vectors[0].square()
 
 
-class HardKumaMask(IndependentMask):
+class HardKumaMask(WeightedMask):
     """Independent words with HardKuma weights.
 
     As with :class:`~pyro_rationale.distributions.relaxed.RelaxedMask`, only a *sample* is a weight in [0, 1].
@@ -181,8 +181,6 @@ class HardKumaMask(IndependentMask):
         support: (l, r), as for :class:`HardKumaraswamy`.
         validate_args: refuse shapes that are not numbers, and values outside [0, 1].
     """
-
-    has_rsample = True
 
     def __init__(
         self,
@@ -207,12 +205,3 @@ class HardKumaMask(IndependentMask):
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """Weights in [0, 1], `(*sample_shape, *batch, T)`; exactly 0 on padding."""
         return self._fill(self.weights.rsample(sample_shape))
-
-    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        """Weights without gradients, `(*sample_shape, *batch, T)`; for 0/1 masks see :meth:`discrete`."""
-        with torch.no_grad():
-            return self.rsample(sample_shape)
-
-    def discrete(self) -> IndependentMask:
-        """The distribution of the selected words, which every reported figure is about."""
-        return IndependentMask(self._logits, self._lengths, self._validate_args).expand(self._batch_shape)

@@ -101,3 +101,21 @@ class IndependentMask(MaskDistribution):
             self._validate_sample(value)
         normalizer = self._cached("normalizer", lambda: self._fill(softplus(self._logits)).sum(-1))
         return (value * self._logits).sum(-1) - normalizer
+
+
+class WeightedMask(IndependentMask):
+    """Independent words of which only a *sample* is a weight in [0, 1], with a gradient; subclasses define `rsample`.
+
+    Everything else, probabilities and moments, is that of the 0/1 mask with these logits.
+    """
+
+    has_rsample = True
+
+    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        """Weights without gradients, `(*sample_shape, *batch, T)`; for 0/1 masks see :meth:`discrete`."""
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+    def discrete(self) -> IndependentMask:
+        """The distribution of the 0/1 masks, which every reported figure is about."""
+        return IndependentMask(self._logits, self._lengths, self._validate_args).expand(self._batch_shape)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyro_rationale.distributions.independent import IndependentMask
+from pyro_rationale.distributions.independent import WeightedMask
 
 
-class RelaxedMask(IndependentMask):
+class RelaxedMask(WeightedMask):
     """Independent Bernoullis whose *samples* are relaxed (Concrete: Maddison et al. 2017, Jang et al. 2017).
 
     Only what a sample looks like is relaxed. `mean`, `change`, `entropy`, `mode`, the KLs and `log_prob` are those
@@ -27,7 +27,6 @@ class RelaxedMask(IndependentMask):
         ValueError: a temperature that is not positive.
     """
 
-    has_rsample = True
     has_hard_rsample = True
 
     def __init__(
@@ -55,12 +54,3 @@ class RelaxedMask(IndependentMask):
             hard = (score > 0).to(soft.dtype)
             soft = hard + (soft - soft.detach())  # the bracket is exactly 0, but for its gradient
         return self._fill(soft)
-
-    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        """Relaxed masks without gradients, `(*sample_shape, *batch, T)`; for discrete masks see :meth:`discrete`."""
-        with torch.no_grad():
-            return self.rsample(sample_shape)
-
-    def discrete(self) -> IndependentMask:
-        """The distribution whose masks are 0/1, which every reported figure is about."""
-        return IndependentMask(self._logits, self._lengths, self._validate_args).expand(self._batch_shape)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyro_rationale.inference.estimators import ESTIMATORS
+    from pyro_rationale.inference.estimators.tracegraph import TemperedTraceGraph
     from pyro_rationale.inference.objectives.elbo import Estimate, MaskELBO
-    from pyro_rationale.inference.objectives.tracegraph import TemperedTraceGraph
 
 _EXPORTS = {
     "ESTIMATORS": "estimators",
     "Estimate": "objectives.elbo",
     "MaskELBO": "objectives.elbo",
-    "TemperedTraceGraph": "objectives.tracegraph",
+    "TemperedTraceGraph": "estimators.tracegraph",
 }
 
 __all__ = ["ESTIMATORS", "Estimate", "MaskELBO", "TemperedTraceGraph"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pyro.distributions as dist
-import torch
 from torch import Tensor
 
 from pyro_rationale.distributions import LinearChain, MaskDistribution, sequential_entropy, sequential_kl
@@ -49,8 +48,3 @@ def sampled_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
     """The paper's way, nothing in closed form: log q(z) - log p(z) and -log q(z) at the samples, `(*s, B)`."""
     log_q = q.log_prob(z)
     return MaskTerms(log_q - p.log_prob(z), -log_q)
-
-
-def expected_counts(q: MaskDistribution) -> tuple[Tensor, Tensor]:
-    """E|z| and E|dz|, the expected numbers of kept words and of changes, `(B,)` each."""
-    return q.mean.sum(-1), q.change.sum(-1) if q.change.shape[-1] else torch.zeros_like(q.mean.sum(-1))

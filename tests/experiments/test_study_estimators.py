@@ -15,7 +15,7 @@ from pyro_rationale.cli.studies.estimators import study
 from pyro_rationale.experiments.studies import estimators
 from pyro_rationale.experiments.studies.estimators import NEURAL, PAPER, REFERENCE, bar, default, estimator_variants
 from pyro_rationale.guides import own_guides
-from pyro_rationale.inference.gradient_variance import BatchSpread
+from pyro_rationale.inference.variance import BatchSpread
 from tests.support.small_fit import refusal, whole
 
 FEW = [PAPER, REFERENCE, default("chain"), NEURAL[0]]

@@ -22,7 +22,6 @@ from pyro_rationale.evaluation.objective_report import objective_report, objecti
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import RationaleGuide, own_guides
 from pyro_rationale.inference import Estimate, MaskELBO, TemperedTraceGraph
-from pyro_rationale.inference.terms import expected_counts
 from pyro_rationale.models import RationaleModel
 from tests.support.oracle import Oracle, changes
 from tests.support.tiny import LENGTHS, SPECS, WORDS, Exact, exact, replicate, texts, tiny_guide, tiny_model
@@ -331,7 +330,7 @@ def test_the_reports_cost_is_the_objectives() -> None:
     sigma, kappa = 0.5, 4.0
     alpha, gamma = run.model.prior.alpha, run.model.prior.gamma
     log_z = float(Oracle.penalty(alpha, gamma, 5).log_z)
-    kept, flips = (float(count.detach()[0]) for count in expected_counts(q))
+    kept, flips = (float(chances.detach()[0].sum()) for chances in (q.mean, q.change))
     assert float(terms["kl"] + terms["entropy"]) == pytest.approx(alpha * kept + gamma * flips + log_z)
     drawn = alpha * float(z.sum(-1).mean()) + gamma * float(changes(z).mean()) + log_z  # E[-log p(z)] of the draws
     objective = kappa * float(terms["log_likelihood"]) - drawn  # without the entropy: objective(kappa, 0)
@@ -342,12 +341,12 @@ def test_the_reports_cost_is_the_objectives() -> None:
 @EVERY
 def test_expected_counts(name: str) -> None:
     guide, batch = tiny_guide(name), texts(padding=1)
-    kept, flips = expected_counts(guide.posterior(batch))
+    q = guide.posterior(batch)
+    kept, flips = q.mean.sum(-1), q.change.sum(-1)
     for row, one in enumerate(exact(tiny_model(), guide, texts())):
         torch.testing.assert_close(kept[row], one.q.mean.sum())
         torch.testing.assert_close(flips[row], one.q.change.sum())
-    one_word = expected_counts(guide.posterior(texts((1, 1))))
-    assert not one_word[1].any()
+    assert not guide.posterior(texts((1, 1))).change.any()
     assert LENGTHS[-1] == 1
 
 

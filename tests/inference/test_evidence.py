@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -21,7 +22,8 @@ from pyro_rationale.inference.posterior.evidence import (
     enumerate_masks,
     iwae,
 )
-from pyro_rationale.inference.posterior.log_weights import draw_weighted
+from pyro_rationale.inference.posterior.log_joint import draw_weighted
+from pyro_rationale.inference.posterior.log_joint import log_joint as log_joint_of
 from pyro_rationale.models import RationaleModel
 from tests.support.oracle import Oracle
 from tests.support.tiny import SPECS, Exact, exact, texts, tiny_guide, tiny_model
@@ -266,7 +268,8 @@ def test_drawing_from_the_table_is_drawing_and_weighing(name: str) -> None:
     torch.manual_seed(5)
     looked_up = torch.cat(list(table.draw(q, 50, rows=21)))
     torch.manual_seed(5)
-    weighed = torch.cat([some for _, some in draw_weighted(model, q.discrete(), batch, 50, rows=21)])
+    drawn = draw_weighted(partial(log_joint_of, model, batch), q.discrete(), 50, rows=21)
+    weighed = torch.cat([some for _, some in drawn])
     torch.testing.assert_close(looked_up, weighed.double())
 
 

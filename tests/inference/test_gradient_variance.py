@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference import MaskELBO, TemperedTraceGraph
-from pyro_rationale.inference.gradient_variance import (
+from pyro_rationale.inference.variance import (
     GRADIENTS,
     BatchSpread,
     DocumentMoments,
@@ -19,12 +19,15 @@ from pyro_rationale.inference.gradient_variance import (
     cost,
     cost_ratio,
     given_features,
+    guide_parameters,
+    repeated,
+    settled,
 )
-from pyro_rationale.inference.variance import gradient_spread, guide_parameters, repeated, settled
 from pyro_rationale.models import RationaleModel
 from tests.support.estimator_checks import DOCUMENTS, HARD
 from tests.support.target_guides import target_guide
 from tests.support.tiny import exact, tiny_guide, tiny_model
+from tests.support.whole_gradients import gradient_spread
 
 TAU = 0.3
 

@@ -10,8 +10,7 @@ import torch
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.posterior.evidence import all_masks
 from pyro_rationale.inference.posterior.importance import WeightedMasks, exact_draws, importance_posterior
-from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
-from pyro_rationale.inference.posterior.log_weights import log_joint
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint, log_joint
 from pyro_rationale.models import RationaleModel
 from tests.support.oracle import Oracle, chi_square_z
 from tests.support.tiny import LENGTHS, SPECS, exact, texts, tiny_guide, tiny_model

@@ -15,17 +15,17 @@ from pyro_rationale.inference.variance import (
     exact_gradient,
     fit_baseline,
     gradient_bias,
-    gradient_spread,
     guide_parameters,
     plain_network,
     repeated,
     settled,
-    still,
 )
 from pyro_rationale.models import RationaleModel
+from pyro_rationale.models.program import frozen
 from pyro_rationale.nn.baseline import StandardisedBaseline
 from tests.support.estimator_checks import DOCUMENTS, HARD, standardised
 from tests.support.tiny import exact, tiny_guide, tiny_model
+from tests.support.whole_gradients import gradient_spread, trace_error
 
 
 def pair(name: str) -> tuple[RationaleModel, RationaleGuide]:
@@ -43,7 +43,7 @@ def test_moments_are_the_sample_s() -> None:
     assert moments.mean is not None
     torch.testing.assert_close(moments.mean, vectors.mean(0))
     assert moments.trace == pytest.approx(float(vectors.var(0).sum()))
-    assert 0 < moments.error < moments.trace
+    assert 0 < trace_error(moments) < moments.trace
 
 
 def enumerated(model: RationaleModel, guide: RationaleGuide, tau: float) -> Tensor:
@@ -126,6 +126,6 @@ def test_a_fitted_baseline_serves_nvil_and_tracegraph() -> None:
 
 def test_stillness_ends() -> None:
     model = tiny_model()
-    with still(model):
+    with frozen(model):
         assert not any(p.requires_grad for p in model.parameters())
     assert all(p.requires_grad for p in model.parameters())

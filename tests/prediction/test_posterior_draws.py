@@ -18,7 +18,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.document import make_document
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.inference.posterior.log_weights import log_weights
+from pyro_rationale.inference.posterior.log_joint import log_joint
 from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import DITHER, open_groups
@@ -91,7 +91,7 @@ def test_weights_are_those_of_the_model_and_the_guide(fitted: FittedModel, inspe
         with torch.no_grad():
             q = fitted.guide.posterior(batch).discrete()
             z = torch.from_numpy(item.posterior.z).float()[:, None]
-            expected = log_weights(fitted.model, q, batch, z)[:, 0].double()
+            expected = (log_joint(fitted.model, batch, z) - q.log_prob(z))[:, 0].double()
         weights = item.weights
         assert weights.log_weight == pytest.approx(expected.numpy(), rel=1e-4, abs=2e-3)
         assert weights.log_likelihood is not None

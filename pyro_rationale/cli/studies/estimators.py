@@ -22,7 +22,7 @@ from pyro_rationale.experiments.studies.estimators import (
     measure,
     states,
 )
-from pyro_rationale.inference.gradient_variance import GRADIENTS, Gradient
+from pyro_rationale.inference.variance import GRADIENTS, Gradient
 from pyro_rationale.options import check_writable, json_option, options_from, split_option, write_result
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ from pyro_rationale.inference.posterior.evidence import (
     effective_sample_size,
     enumerate_masks,
 )
-from pyro_rationale.inference.posterior.log_weights import draw_weighted
+from pyro_rationale.inference.posterior.log_joint import draw_weighted, log_joint
 from pyro_rationale.inference.posterior.psis import TRUSTED, psis
 
 ERRORS = 4.0  # standard errors that an order must be violated by to be counted
@@ -173,7 +174,8 @@ def _measure_batch(
         figures = {"elbo": table.elbo, "evidence": table.evidence, **_moments(table)}
         weights: Iterable[Tensor] = table.draw(q, draws)
     else:
-        weights = (some for _, some in draw_weighted(fitted.model, q, batch, draws, kappa))
+        joint = partial(log_joint, fitted.model, batch, kappa=kappa)
+        weights = (some for _, some in draw_weighted(joint, q, draws))
     first: list[Tensor] = []
     for size, bound in bounds_of(_keeping(weights, first, sizes[-1]), sizes).items():
         figures |= {f"mean_{size}": bound.mean, f"error_{size}": bound.error}

@@ -31,9 +31,12 @@ from pyro_rationale.experiments.studies.common import Row
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import GUIDES, RationaleGuide
 from pyro_rationale.inference.estimators import ESTIMATORS
-from pyro_rationale.inference.gradient_variance import BatchSpread, Gradient, batch_spread, cost_ratio
 from pyro_rationale.inference.objectives.elbo import MaskELBO, Objective, make_objective
 from pyro_rationale.inference.variance import (
+    BatchSpread,
+    Gradient,
+    batch_spread,
+    cost_ratio,
     exact_gradient,
     fit_baseline,
     gradient_bias,

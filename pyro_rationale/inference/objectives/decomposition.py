@@ -32,6 +32,7 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import ChainPrior, LinearChain, MaskDistribution
+from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.distributions.scan.scan import bernoulli_kl
 from pyro_rationale.models import RationaleModel
 
@@ -194,8 +195,7 @@ def _counts(q: MaskDistribution, z: Tensor) -> tuple[Tensor, Tensor]:
     """E|z| and E|dz|, `(B,)`: from exact marginals, or counted on the draws `z (K, B, T)` of a recurrent guide."""
     if q.has_exact_marginals:
         return q.mean.sum(-1), q.change.sum(-1)
-    both_words = q.word_mask[..., 1:]
-    return z.sum(-1).mean(0), ((z[..., 1:] != z[..., :-1]) & both_words).to(z.dtype).sum(-1).mean(0)
+    return z.sum(-1).mean(0), changes_of(z, q.word_mask).mean(0)
 
 
 def _information(q: MaskDistribution, p: LinearChain, z: Tensor) -> tuple[Tensor, Tensor]:

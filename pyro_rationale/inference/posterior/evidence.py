@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -22,12 +23,11 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import MaskDistribution
-from pyro_rationale.inference.posterior.log_weights import draw_weighted, log_joint
+from pyro_rationale.inference.posterior.log_joint import ROWS, draw_weighted, log_joint
 from pyro_rationale.models import RationaleModel
 
 LONGEST = 12  # words of a document whose masks are enumerated
 SAMPLE_SIZES = (1, 10, 100, 1000)
-ROWS = 4096  # masks at once
 
 
 class Bound(NamedTuple):
@@ -131,7 +131,8 @@ def iwae(
     samples = max(sizes) if samples is None else samples
     if samples < max(sizes):
         raise ValueError(f"expected at least as many samples as the largest K, {max(sizes)}, got {samples}")
-    return bounds_of((weights for _, weights in draw_weighted(model, q.discrete(), batch, samples, kappa, rows)), sizes)
+    drawn = draw_weighted(partial(log_joint, model, batch, kappa=kappa), q.discrete(), samples, rows)
+    return bounds_of((weights for _, weights in drawn), sizes)
 
 
 def bounds_of(log_weights: Iterable[Tensor], sizes: Sequence[int]) -> dict[int, Bound]:
@@ -170,12 +171,12 @@ class Enumeration:
 
     @property
     def evidence(self) -> Tensor:
-        """log p(y | x), exactly, `(B,)`."""
+        """Log evidence log p(y | x), exactly, `(B,)`."""
         return self.log_joint.logsumexp(0)
 
     @property
     def log_posterior(self) -> Tensor:
-        """log p(z | x, y) of each mask, `(2^T, B)`."""
+        """Log posterior log p(z | x, y) of each mask, `(2^T, B)`."""
         return self.log_joint - self.evidence
 
     @property
@@ -185,13 +186,20 @@ class Enumeration:
         Raises:
             ValueError: there is no guide.
         """
-        weights = self.log_weights
+        return self.objective(1.0)
+
+    def objective(self, tau: float) -> Tensor:
+        """E_q[log joint] + tau H(q), exactly, `(B,)`; 2^T terms, of which masks without a chance are none.
+
+        Raises:
+            ValueError: there is no guide.
+        """
         chances = self._q.exp()
-        return torch.where(chances > 0, chances * weights, 0.0).sum(0)
+        return torch.where(chances > 0, chances * (self.log_joint - tau * self._q), 0.0).sum(0)
 
     @property
     def log_weights(self) -> Tensor:
-        """log joint - log q of each mask, `(2^T, B)`; -inf for masks that are not the document's."""
+        """Log joint - log q of each mask, `(2^T, B)`; -inf for masks that are not the document's."""
         return torch.where(self._q == -math.inf, -math.inf, self.log_joint - self._q)
 
     def draw(self, q: MaskDistribution, samples: int, rows: int = ROWS) -> Iterator[Tensor]:

@@ -4,7 +4,7 @@ Short documents need no weights: `exact_draws` is there for them.
 
 The guide has seen the text only; a draw z of it gets the weight w = p(y | x, z)^kappa p(z) / q(z | x), and weighted
 draws are draws of the posterior (Rubin 1988; Owen 2013, chapter 9). How far to believe them is said by the Pareto
-shape k-hat of the weights (Vehtari et al. 2024): below .7 the errors reported here can be trusted, above not.
+shape k-hat of the weights (Vehtari et al. 2024): below 0.7 the errors reported here can be trusted, above not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.posterior.evidence import LONGEST, all_masks, enumerate_masks
-from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint, draw_weighted
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class WeightedMasks:
 
     @property
     def log_evidence(self) -> Tensor:
-        """log of the mean weight, `(B,)`: a lower bound of the log evidence in expectation (IWAE)."""
+        """Log of the mean weight, `(B,)`: a lower bound of the log evidence in expectation (IWAE)."""
         return torch.logsumexp(self.log_weights, 0) - torch.log(torch.tensor(float(len(self.log_weights))))
 
     def resample(self, number: int) -> Tensor:
@@ -87,13 +87,8 @@ def importance_posterior(
     """
     if samples < 1:
         raise ValueError(f"expected at least 1 sample, got {samples}")
-    masks, weights = [], []
-    most = max(1, rows // len(scorer.batch))
-    for start in range(0, samples, most):
-        z = q.sample(torch.Size([min(most, samples - start)]))
-        weights.append((scorer(z) - q.log_prob(z)).double())
-        masks.append(z > 0.5)
-    return WeightedMasks(torch.cat(masks), torch.cat(weights))
+    drawn = [(z > 0.5, weights.double()) for z, weights in draw_weighted(scorer, q, samples, rows)]
+    return WeightedMasks(torch.cat([masks for masks, _ in drawn]), torch.cat([weights for _, weights in drawn]))
 
 
 def exact_draws(scorer: CachedLogJoint, number: int) -> Tensor:

@@ -24,6 +24,7 @@ from pyro_rationale.inference.posterior.evidence import LONGEST, enumerate_masks
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.terms import best_terms
 from pyro_rationale.models import RationaleModel
+from pyro_rationale.models.program import frozen
 
 LARGEST = 12.0  # log-odds that a start may have; beyond it there is no gradient to come back by
 
@@ -90,7 +91,7 @@ def refine(
     objective = MaskELBO("muprop", samples, tau)
     optimiser = torch.optim.Adam(chain.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
-    with _weighing(model, kappa), _frozen(model), torch.enable_grad():
+    with _weighing(model, kappa), frozen(model), torch.enable_grad():
         for _ in range(steps):
             optimiser.zero_grad()
             objective.differentiable_loss(model, chain, batch).backward()
@@ -133,21 +134,14 @@ def amortization_gap(
         samples: draws per document.
     """
     if int(scorer.batch.lengths.max()) <= LONGEST:
-        before, after = (_exact(scorer, dist, tau) for dist in (q, refined))
+        tables = (enumerate_masks(scorer.model, scorer.batch, dist, scorer.kappa) for dist in (q, refined))
+        before, after = (table.objective(tau) for table in tables)
         return Gap(before, after, after - before, torch.zeros_like(before))
     q = q.as_chain() or q  # drawn by the refined one's sampler wherever that is possible
     seed = int(torch.randint(2**62, ()))
     before, after = (_drawn(scorer, dist, tau, samples, seed) for dist in (q, refined))
     difference = after - before
     return Gap(before.mean(0), after.mean(0), difference.mean(0), difference.std(0) / samples**0.5)
-
-
-def _exact(scorer: CachedLogJoint, dist: MaskDistribution, tau: float) -> Tensor:
-    """E[log joint] + tau H by enumeration, `(B,)`."""
-    table = enumerate_masks(scorer.model, scorer.batch, dist, scorer.kappa)
-    assert table.log_q is not None
-    terms = table.log_q.exp() * (table.log_joint - tau * table.log_q)
-    return torch.where(table.log_q > -torch.inf, terms, 0.0).sum(0)
 
 
 def _drawn(scorer: CachedLogJoint, dist: MaskDistribution, tau: float, samples: int, seed: int) -> Tensor:
@@ -172,16 +166,3 @@ def _weighing(model: RationaleModel, kappa: float | None) -> Iterator[None]:
         yield
     finally:
         model.kappa.copy_(before)
-
-
-@contextmanager
-def _frozen(model: RationaleModel) -> Iterator[None]:
-    """The model's parameters without gradients, inside: none is wanted, and each costs time."""
-    wanting = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in wanting:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in wanting:
-            parameter.requires_grad_(True)

@@ -17,7 +17,7 @@ Vehtari (2022): in 95 % of all correct cases the whole curve lies within.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -28,7 +28,7 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.posterior.log_joint import CachedLogJoint, with_targets
+from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.models import RationaleModel
 
 Floats = NDArray[np.float64]
@@ -74,7 +74,7 @@ def simulate(model: RationaleModel, batch: Batch, kappa: float | None = None) ->
     y = model.likelihood.powered(outputs, kappa).sample()
     if batch.targets is not None and y.is_floating_point():
         y = torch.where(batch.targets.isnan(), torch.nan, y)
-    return z, with_targets(batch, y)
+    return z, replace(batch, targets=y)
 
 
 def statistics(scorer: CachedLogJoint, z: Tensor, positions: Tensor) -> dict[str, Tensor]:
@@ -153,8 +153,8 @@ class Band:
         points = np.arange(self.below.shape[0])
         at_most = self.below[points, counts]
         at_least = 1.0 - np.where(counts > 0, self.below[points, np.maximum(counts - 1, 0)], 0.0)
-        found: Floats = 2.0 * np.minimum(at_most, at_least).min(-1)
-        return found
+        result: Floats = 2.0 * np.minimum(at_most, at_least).min(-1)
+        return result
 
     @property
     def level(self) -> float:
