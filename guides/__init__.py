@@ -1,7 +1,7 @@
 """The amortized guides q(z | x) and q(z | x, y). Import this package as `pyro_rationale.guides`.
 
 Each public module registers one guide under its own name. The names are listed without importing torch; the classes
-are imported when they are asked for.
+are imported when they are first used.
 """
 
 from __future__ import annotations

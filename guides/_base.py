@@ -35,7 +35,7 @@ class RationaleGuide(Program):
     A guide with a `target` is two guides in one network. The program then reads the targets of a batch that has
     them, as the ELBO wants it: q(z | x, y). In training each document's target is hidden with probability 1/2, and
     what the network says then is q(z | x). `posterior` is that one, for it is what predictions are made from: it
-    looks at no target unless asked to.
+    looks at no target unless `see_target`.
 
     Args:
         generator: features per word.

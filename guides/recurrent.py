@@ -19,10 +19,10 @@ State = tuple[Tensor, Tensor]
 
 
 class MaskCell(nn.Module):
-    """Reads (features of word t, z_{t-1}) and gives the logit of z_t (Lei et al. 2016, section 3.3).
+    """A recurrent cell from features of word t and z_{t-1} to the logit of z_t (Lei et al. 2016, section 3.3).
 
-    An LSTM and a direct path. What it needs of the features does not depend on the decisions, so `project` computes
-    that once per document, and samples, draws and beams share it.
+    An LSTM and a direct path. Its part of the features does not depend on the decisions, so `project` computes that
+    once per document, and samples, draws and beams share it.
     """
 
     def __init__(self, features: int, width: int) -> None:
@@ -35,7 +35,7 @@ class MaskCell(nn.Module):
         self.output = nn.Linear(width, 1, bias=False)
 
     def project(self, features: Tensor) -> Tensor:
-        """Features `(*b, T, H)` -> what `step` and `unroll` read, `(*b, T, 4 * width + 1)`."""
+        """Features `(*b, T, H)` -> arguments of `step` and `unroll`, `(*b, T, 4 * width + 1)`."""
         return torch.cat([self.inputs(features), self.direct(features)], dim=-1)
 
     def initial(self, projected: Tensor) -> State:
@@ -71,7 +71,7 @@ class MaskCell(nn.Module):
 
 
 def _draw(words: Tensor, uniform: Tensor, alive: Tensor, matrix: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
-    """See `MaskCell.draw`; `matrix` `(width + 1, 4 * width)`, `output` `(width,)`."""
+    """The loop of `MaskCell.draw`; `matrix` `(width + 1, 4 * width)`, `output` `(width,)`."""
     length, documents, _ = words.shape
     samples, width = uniform.shape[1] // documents, len(output)
     gates = words.new_empty(samples, documents, 4 * width)

@@ -1,7 +1,7 @@
 """The generative program: a mask from the Markov-chain prior, a target from the words it keeps.
 
-    z ~ p(z) = exp(-alpha sum z_t - gamma sum |z_t - z_{t-1}|) / Z
-    y ~ p(y | x, z)^kappa                                     (the power posterior of docs/mathematics.md)
+z ~ p(z) = exp(-alpha sum z_t - gamma sum |z_t - z_{t-1}|) / Z, and y ~ p(y | x, z)^kappa, the power posterior of
+docs/mathematics.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`MaskDistribution`, the base class of all distributions over word masks, and what each can answer."""
+"""`MaskDistribution`, the base class of all distributions over word masks."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def length_mask(lengths: Tensor | None, size: int) -> Tensor | None:
 class MaskDistribution(TorchDistribution):
     """A distribution over masks z in {0, 1}^T of words, of documents of differing lengths.
 
-    Samples are floats `(*sample, *batch, T)`; what lies behind a document's length is 0 in samples, `mean` and
-    `mode` and plays no part in `log_prob` and `entropy`. Expanding copies nothing: all views of a distribution
-    share one set of parameters and one store of what has been computed from them.
+    Samples are floats `(*sample, *batch, T)`; padding, behind a document's length, is 0 in samples, `mean` and `mode`
+    and plays no part in `log_prob` and `entropy`. Expanding copies nothing: all views of a distribution share one set
+    of parameters and one store of values computed from them.
 
     Args:
         batch_shape: shape of the parameters' batch.
@@ -58,7 +58,6 @@ class MaskDistribution(TorchDistribution):
     Attributes:
         has_exact_marginals: whether `mean`, `change` and `entropy` are closed forms with gradients for documents of any
             length. If not, KL and entropy are summed along sampled prefixes, from `conditional_logits`.
-
         has_independent_words: whether it is a product over words, with `logits` as its parameters.
         has_hard_rsample: whether its reparameterised samples can be 0/1 masks.
 
@@ -108,7 +107,7 @@ class MaskDistribution(TorchDistribution):
                 kind = type(self).__name__
                 raise ValueError(f"{kind}: expected finite {name}, got NaN or infinity on a word")
 
-    # What has been computed from the parameters, at their own batch shape.
+    # Values computed from the parameters, at their own batch shape.
 
     def _cached(self, name: str, compute: Callable[[], Any]) -> Any:
         """`compute()`, once; again only when gradients are wanted now and were not then."""
@@ -130,7 +129,7 @@ class MaskDistribution(TorchDistribution):
         return torch.where(mask, value, 0.0)
 
     def __getstate__(self) -> dict[str, Any]:
-        # What is stored can be computed again, and may hang on a graph that neither copies nor pickles.
+        # Stored values can be computed again, and may hang on a graph that neither copies nor pickles.
         return {**self.__dict__, "_store": {}}
 
     def expand(self, batch_shape: Any, _instance: Distribution | None = None) -> Self:
@@ -163,7 +162,7 @@ class MaskDistribution(TorchDistribution):
 
     @property
     def word_mask(self) -> Tensor:
-        """Bool, `(*batch, T)`: True on words. (`mask` is a method of every Pyro distribution.)"""
+        """Bool, `(*batch, T)`, True on words; `mask` is a method of every Pyro distribution."""
         mask = self._mask
         if mask is None:
             mask = torch.ones(self._event_shape, dtype=torch.bool, device=self._device)
@@ -171,7 +170,7 @@ class MaskDistribution(TorchDistribution):
 
     @property
     def _device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         raise NotImplementedError
 
     @property
@@ -186,7 +185,7 @@ class MaskDistribution(TorchDistribution):
 
     @property
     def variance(self) -> Tensor:
-        """`(*batch, T)`: of each word's own choice."""
+        """`(*batch, T)`: variance of each word's own choice."""
         return self.mean * (1 - self.mean)
 
     @property
@@ -195,7 +194,7 @@ class MaskDistribution(TorchDistribution):
         raise NotImplementedError
 
     def entropy(self) -> Tensor:
-        """`(*batch,)`, in nats."""
+        """Entropy in nats, `(*batch,)`."""
         raise NotImplementedError
 
     # Other views of the same distribution.
@@ -239,7 +238,7 @@ class MaskDistribution(TorchDistribution):
         return torch.where(F.pad(value[..., :-1], (1, 0)) > 0, on, off)
 
     def word_log_probs(self, value: Tensor) -> Tensor:
-        """log p(z_t given z_<t) along `value`, `(*sample, *batch, T)`; 0 on padding."""
+        """Log probabilities p(z_t given z_<t) along `value`, `(*sample, *batch, T)`; 0 on padding."""
         logits = self.conditional_logits(value)
         return self._fill(value * logits - softplus(logits))
 

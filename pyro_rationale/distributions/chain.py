@@ -129,7 +129,7 @@ class LinearChain(MaskDistribution):
 
     @property
     def log_normalizer(self) -> Tensor:
-        """`(*batch,)`: log Z."""
+        """Log normaliser log Z, `(*batch,)`."""
         return self._spread(self._log_normalizer(), 0)
 
     # Moments.

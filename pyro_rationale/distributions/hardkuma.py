@@ -21,11 +21,11 @@ from pyro_rationale.distributions.independent import WeightedMask
 
 SUPPORT = (-0.1, 1.1)  # theirs
 FAR = 35.0  # exp(-FAR) is below the rounding of float64 around 1
-NODES = 24  # of the quadrature behind the moments: eight digits for a and b from .01 to 100
+NODES = 24  # of the quadrature behind the moments: eight digits for a and b from 0.01 to 100
 
 
 def log1mexp(x: Tensor) -> Tensor:
-    """log(1 - exp(-x)) for x > 0, in whichever form keeps its digits (Maechler 2012)."""
+    """Compute log(1 - exp(-x)) for x > 0, in whichever form keeps its digits (Maechler 2012)."""
     near = x < math.log(2.0)
     # Each branch sees harmless values where the other is used: a gradient of infinity times 0 would not be 0.
     small = torch.log(-torch.expm1(-torch.where(near, x, 1.0)))
@@ -34,7 +34,7 @@ def log1mexp(x: Tensor) -> Tensor:
 
 
 def log_neg_log1mexp(x: Tensor) -> Tensor:
-    """log(-log(1 - exp(-x))) for x > 0; where exp(-x) would be lost, it is -x to all digits."""
+    """Compute log(-log(1 - exp(-x))) for x > 0; where exp(-x) would be lost, it is -x to all digits."""
     far = x > FAR
     return torch.where(far, -x, torch.log(-log1mexp(torch.where(far, 1.0, x))))
 
@@ -78,7 +78,7 @@ class HardKumaraswamy(TorchDistribution):
         return (value - self.low) / (self.high - self.low)
 
     def _log_above(self, position: Tensor | float) -> Tensor:
-        """log P(K > position) = b log(1 - position^a), 0 < position < 1."""
+        """Log probability log P(K > position) = b log(1 - position^a), 0 < position < 1."""
         return self.b * log1mexp(self._exponent(position))
 
     def _exponent(self, position: Tensor | float) -> Tensor:
@@ -90,26 +90,28 @@ class HardKumaraswamy(TorchDistribution):
 
     @property
     def log_selected(self) -> Tensor:
-        """log P(H != 0)."""
+        """Log probability of H != 0."""
         return self._log_above(self._position(0.0))
 
     @property
     def log_zero(self) -> Tensor:
-        """log P(H = 0); finite even where the probability itself is no number in float32."""
+        """Log probability of H = 0; finite even where the probability itself is no number in float32."""
         size = self.b.log() + log_neg_log1mexp(self._exponent(self._position(0.0)))  # log of -log P(H != 0)
         rare = size < -FAR
         return torch.where(rare, size, log1mexp(torch.where(rare, 0.0, size).exp()))
 
     @property
     def log_one(self) -> Tensor:
-        """log P(H = 1)."""
+        """Log probability of H = 1."""
         return self._log_above(self._position(1.0))
 
     # The whole.
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log of the probability at 0 and at 1, of the density in between: with respect to Lebesgue's measure on
-        (0, 1) plus an atom at each end. Minus infinity elsewhere, unless arguments are validated."""
+        """Log of the probability at 0 and at 1, of the density in between; minus infinity elsewhere.
+
+        That is with respect to Lebesgue's measure on (0, 1) plus an atom at each end.
+        """
         if self._validate_args:
             self._validate_sample(value)
         inside = (value > 0) & (value < 1)
@@ -157,8 +159,7 @@ class HardKumaraswamy(TorchDistribution):
 
 
 def _quadrature(count: int) -> tuple[Tensor, Tensor]:
-    """Nodes and weights of Gauss and Legendre on [0, 1], float64, by the eigenvalues of Jacobi's matrix (Golub and
-    Welsch 1969)."""
+    """Nodes and weights of Gauss and Legendre on [0, 1], float64, from Jacobi's matrix (Golub and Welsch 1969)."""
     order = torch.arange(1, count, dtype=torch.float64)
     beside = order / (4 * order**2 - 1).sqrt()
     values, vectors = torch.linalg.eigh(torch.diag(beside, 1) + torch.diag(beside, -1))
@@ -192,7 +193,7 @@ class HardKumaMask(WeightedMask):
     ) -> None:
         a, b = torch.broadcast_tensors(a, b)
         words = length_mask(lengths, a.shape[-1])
-        if words is not None:  # what stands behind a document is not even looked at: it may be no number
+        if words is not None:  # padding is not even looked at: it may be no number
             a, b = torch.where(words, a, 1.0), torch.where(words, b, 1.0)
         self._word = HardKumaraswamy(a, b, support, False)
         super().__init__(self._word.log_selected - self._word.log_zero, lengths, validate_args)

@@ -41,24 +41,24 @@ def _random_numbers(size: int, device: torch.device) -> Tensor:
 
 def one_of_each(keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Distinct keys `(N,)`, flat positions of one of each `(N,)`, and the number of each key among them `(*s, B)`."""
-    distinct, place = torch.unique(keys, return_inverse=True)
-    flat = place.reshape(-1)
+    distinct, index = torch.unique(keys, return_inverse=True)
+    flat = index.reshape(-1)
     positions = flat.new_zeros(len(distinct))
     positions[flat] = torch.arange(len(flat), device=flat.device)  # which of several equal ones wins does not matter
-    return distinct, positions, place
+    return distinct, positions, index
 
 
 def equal_masks(one: Tensor, other: Tensor) -> Tensor:
-    """Which masks `(N, B, T)` and `(M, B, T)` of a document are equal, `(N, M, B)`, without waiting for the device.
+    """Compare masks `(N, B, T)` and `(M, B, T)` of each document, `(N, M, B)`, without waiting for the device.
 
-    Two masks are if each keeps as many words as both have in common.
+    Two masks are equal if each keeps as many words as both have in common.
     """
     common = torch.einsum("nbt,mbt->nmb", one, other)
     return (common == one.sum(-1)[:, None]) & (common == other.sum(-1))
 
 
 def bisect(above: Callable[[float], bool], low: float, high: float, steps: int = 60) -> tuple[float, float]:
-    """The ends of `[low, high]` after so many halvings; `above(x)` says whether the wanted number is above x."""
+    """Ends of `[low, high]` after so many halvings; `above(x)` says whether the number sought is above x."""
     for _ in range(steps):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if above(middle) else (low, middle)

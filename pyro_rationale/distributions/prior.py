@@ -1,4 +1,4 @@
-"""`ChainPrior`: p(z), a two-state Markov chain over words, in the units that people think in."""
+"""`ChainPrior`: p(z), a two-state Markov chain over words, by share of words and length of runs, or by penalties."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class ChainPrior:
         return 1.0 / leave if leave else math.inf
 
     def log_normalizers(self, max_len: int) -> Tensor:
-        """log Z(n) for n = 0 ... max_len, float64, `(max_len + 1,)`."""
+        """Log normalisers log Z(n) for n = 0 ... max_len, float64, `(max_len + 1,)`."""
         return _tables(self.alpha, self.gamma, 0.0, max_len)[1].clone()
 
     def distribution(self, lengths: Tensor, max_len: int, dtype: torch.dtype = torch.float32) -> LinearChain:
@@ -156,7 +156,7 @@ def _tables(alpha: float, gamma: float, edge: float, max_len: int) -> Tensor:
     """Per number of words behind (for log Z: in all): backward logits, log Z; `(2, max_len + 1)`.
 
     `edge` is added to the fields of the first and the last word; the first one's is left out of the logits, for a
-    table serves every position. The same recurrence as `scan.backward_logits`, once, in Python's floats.
+    table serves every position. The recurrence is that of `scan.backward_logits`, once, in Python's floats.
     """
     logits, normalizers = [], [0.0]
     below = 0.0  # log of the summed weights of what follows a dropped word
@@ -167,7 +167,7 @@ def _tables(alpha: float, gamma: float, edge: float, max_len: int) -> Tensor:
         apart = _softplus(logit - gamma)
         below += apart
         before, logit = logit, -alpha + _softplus(logit + gamma) - gamma - apart
-        if logit == before:  # far from the end nothing changes any more, and training asks for a table at every step
+        if logit == before:  # far from the end nothing changes any more, and training needs a table at every step
             last = _softplus(logit + edge)
             for _ in range(max_len + 1 - len(normalizers)):
                 normalizers.append(below + last)

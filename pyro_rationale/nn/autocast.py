@@ -2,7 +2,7 @@
 
 Inside `reduced(torch.bfloat16)` embeddings, LSTMs and convolutions run under torch's autocast, and hand back float32.
 Heads, pooling and outputs, distributions, KL and losses are computed from there on as always: logits of a mask have to
-tell .01 from .0101, which bfloat16 cannot. Weights and their gradients are float32 throughout.
+tell 0.01 from 0.0101, which bfloat16 cannot. Weights and their gradients are float32 throughout.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Keep the chosen words and close the gaps, before anything reads them.
+"""Compaction: the chosen words are kept and the gaps closed before an encoder reads them.
 
 The paper's encoder copies its state where `z = 0` (Lei et al. 2016, section 3.2); reading the kept words side by
 side is the same function, costs only what is kept, and leaves no gaps whose shape could spell the answer.
@@ -20,7 +20,7 @@ NEGLIGIBLE = 1e-2
 class Kept(NamedTuple):
     """Kept words, left-aligned: `words` and `weights` `(N, L)`, `lengths` `(N,)`; weight 0 on padding.
 
-    `hard`: all weights of words are 1, and no gradient is wanted of them.
+    `hard`: all weights of words are 1 and take no gradient.
     """
 
     words: Tensor
@@ -65,10 +65,10 @@ def compact(tokens: Tensor, z: Tensor, lengths: Tensor) -> Kept:
 
 
 class Repeats(NamedTuple):
-    """Masks to read once: flat positions `(N,)` of one of each kind, and everybody's place among them `(S * B,)`."""
+    """Masks to read once: flat positions `(N,)` of one of each kind, and the index among these of all masks `(S * B,)`."""
 
     chosen: Tensor
-    place: Tensor
+    index: Tensor
 
 
 def repeated_masks(z: Tensor) -> Repeats | None:
@@ -88,9 +88,9 @@ def repeated_masks(z: Tensor) -> Repeats | None:
     flat = z.reshape(-1, size)
     if len(flat) <= documents or z.requires_grad or z.is_cuda or type(z) is not Tensor:  # not Pyro's provenance either
         return None
-    _, chosen, place = one_of_each(mask_keys(z).reshape(-1))
+    _, chosen, index = one_of_each(mask_keys(z).reshape(-1))
     if len(chosen) == len(flat):
         return None
     owner = torch.arange(len(flat), device=z.device) % documents
-    faithful = torch.equal(flat[chosen][place], flat) and torch.equal(owner[chosen][place], owner)
-    return Repeats(chosen, place) if faithful else None
+    faithful = torch.equal(flat[chosen][index], flat) and torch.equal(owner[chosen][index], owner)
+    return Repeats(chosen, index) if faithful else None

@@ -56,7 +56,7 @@ def using(method: str) -> Iterator[None]:
 
 
 def messages(fields: Tensor, coupling: Tensor, hard: bool = False) -> Tensor:
-    """See :func:`~pyro_rationale.distributions.scan.reference.messages_serial`."""
+    """Messages of :func:`~pyro_rationale.distributions.scan.reference.messages_serial` by the method of choice."""
     method = choose(fields)
     if method == "kernel":
         return _imported().messages_kernel(fields, coupling, hard)
@@ -65,7 +65,7 @@ def messages(fields: Tensor, coupling: Tensor, hard: bool = False) -> Tensor:
 
 
 def linear(gain: Tensor, offset: Tensor, reverse: bool = False) -> Tensor:
-    """See :func:`~pyro_rationale.distributions.scan.reference.linear_serial`."""
+    """Values of :func:`~pyro_rationale.distributions.scan.reference.linear_serial` by the method of choice."""
     method = choose(offset, linear=True)
     if method == "kernel":
         return _imported().linear_kernel(gain, offset, reverse)
@@ -83,7 +83,7 @@ def _imported() -> ModuleType:
 def kernel_works() -> bool:
     """Whether the Triton kernels compile here and give, on a small problem, what the loop gives.
 
-    Asked once, when a chain first stands on a GPU; takes about a second. Warns where triton is installed and fails.
+    Tried once, when a chain first stands on a GPU; takes about a second. Warns where triton is installed and fails.
     """
     fields, coupling = torch.linspace(-3.0, 3.0, 66).reshape(6, 11), torch.linspace(-2.0, 2.0, 60).reshape(6, 10)
     if not _imported().AVAILABLE:

@@ -1,6 +1,6 @@
 """Recurrences along a chain, each written twice in plain torch: word after word, and in log depth.
 
-No gradients here, and no choice between the two: `scan` has the adjoints, `methods` the choice. All take and give
+No gradients here, and no choice between the two: `scan` has the adjoints, `dispatch` the choice. All take and give
 `(*b, T)`; inside, words come first, so that a slice of words is a block of memory.
 
 In log depth (the work-efficient scan of Blelloch 1990) neighbouring maps are composed pairwise, T/2 at a time, then
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 def softplus(x: Tensor) -> Tensor:
-    """log(1 + exp(x)); the default threshold of 20 would cost float64 nine of its digits."""
+    """Compute log(1 + exp(x)); the default threshold of 20 would cost float64 nine of its digits."""
     return F.softplus(x, threshold=40.0)
 
 

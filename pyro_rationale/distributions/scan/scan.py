@@ -1,9 +1,9 @@
-"""Recurrences along a binary chain, with their gradients: what every mask distribution is made of.
+"""Recurrences along a binary chain, with their gradients: the ground of every mask distribution.
 
 A chain over {0, 1} needs one number per word and direction, not a 2 x 2 matrix: the log-odds of its backward
 message. Given those, marginals, adjoints and samples all obey *linear* recurrences whose gains lie in [-1, 1], so
-a log-depth scan in plain arithmetic is exact and safe. `recurrences` and `kernels` have the algorithms, `methods`
-the choice between them.
+a log-depth scan in plain arithmetic is exact and safe. `reference` and `triton_scan` have the algorithms,
+`dispatch` the choice between them.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def linear_recurrence(gain: Tensor, offset: Tensor, reverse: bool = False) -> Te
     Args:
         gain: `(*, T)`, within [-1, 1]; its first (last, if `reverse`) entry is not used.
         offset: `(*, T)`.
+        reverse: from the end.
 
     Returns:
         `(*, T)`.
@@ -55,7 +56,7 @@ def linear_recurrence(gain: Tensor, offset: Tensor, reverse: bool = False) -> Te
 
 
 class _BackwardLogits(torch.autograd.Function):
-    """See :func:`backward_logits`; the adjoint is a linear recurrence, not the loop played backwards."""
+    """`backward_logits` with its adjoint, which is a linear recurrence and not the loop played backwards."""
 
     @staticmethod
     def forward(ctx: Any, fields: Tensor, coupling: Tensor) -> Tensor:

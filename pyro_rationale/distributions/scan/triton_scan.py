@@ -2,7 +2,7 @@
 
 A step of a chain is a handful of operations, and on a GPU a launch costs more than all of them; so the words are
 walked through inside one kernel. Triton comes with torch's builds for CUDA, and without it `AVAILABLE` is False;
-only `methods` imports this module, and only when a chain stands on a GPU. On a CPU the kernels run in Triton's
+only `dispatch` imports this module, and only when a chain stands on a GPU. On a CPU the kernels run in Triton's
 interpreter: `pip install triton`, then `TRITON_INTERPRET=1 python -m pytest tests/distributions/test_scan.py`
 (minutes).
 """

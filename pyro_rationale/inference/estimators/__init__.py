@@ -1,6 +1,6 @@
 """Gradient estimators of the reconstruction term, one module each; `ESTIMATORS` finds them by name.
 
-The names are listed without importing torch; an estimator is imported when it is asked for.
+The names are listed without importing torch; an estimator is imported when it is looked up.
 """
 
 from __future__ import annotations

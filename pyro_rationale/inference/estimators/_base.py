@@ -46,7 +46,7 @@ class Programs:
     kwargs: dict[str, Any]
 
     def reconstruction(self, z: Tensor) -> Tensor:
-        """kappa log p(y | x, z) at masks or fractional masks `(*s, B, T)`."""
+        """Scaled log likelihood kappa log p(y | x, z) at masks or fractional masks `(*s, B, T)`."""
         trace = self.guide_trace.copy()
         trace.nodes["z"] = {**self.guide_trace.nodes["z"], "value": z}
         replayed = poutine.replay(self.model, trace=trace)
@@ -62,7 +62,7 @@ class Draws:
         z: their values, `(N, B, T)`, detached.
         reconstruction: kappa log p(y | x, z), `(N, B)`, with gradients.
         terms: KL and entropy: exact `(B,)`, sampled `(N, B)`, or along prefixes `(N, B, T)`.
-        samples: K, the number of samples asked for.
+        samples: K, the number of samples requested.
         weights: weight of each mask in an average, or `None`; see `Masks.weights`.
         prepared: return value of `Estimator.prepare`.
     """
@@ -134,7 +134,7 @@ class Estimator:
         return Masks(q, z)
 
     def prepare(self, programs: Programs, masks: Masks) -> Any:
-        """Whatever the surrogate needs besides the draws; the result is `Draws.prepared`."""
+        """Compute more for the surrogate than the draws have; the result becomes `Draws.prepared`."""
         return None
 
     def control_variate(self, draws: Draws, penalty: Tensor) -> tuple[Tensor, Tensor]:

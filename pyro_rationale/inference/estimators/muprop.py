@@ -18,7 +18,7 @@ from pyro_rationale.nn.kernels.gated_lstm import mask_gradient_only
 
 
 def slope(programs: Programs, q: MaskDistribution) -> Tensor:
-    """d reconstruction / d z_t at the guide's marginals, `(B, T)`, detached; `q` has batch shape `(B,)`."""
+    """Derivatives d reconstruction / d z_t at the guide's marginals, `(B, T)`, detached; `q` has batch shape `(B,)`."""
     with torch.no_grad():
         point = q.approximate_mean()
     point.requires_grad_()
@@ -34,7 +34,7 @@ class MuProp(LeaveOneOut):
     penalties = ("exact", "constant")
 
     def prepare(self, programs: Programs, masks: Masks) -> Tensor | None:
-        """Slopes of the reconstruction in each word, `(B, T)`; `None` where no gradient is wanted."""
+        """Slopes of the reconstruction in each word, `(B, T)`; `None` where gradients are off."""
         return slope(programs, masks.q.origin) if torch.is_grad_enabled() else None
 
     def control_variate(self, draws: Draws, penalty: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ class StraightThrough(Estimator):
         return None
 
     def draw(self, q: MaskDistribution, z: Tensor, samples: int) -> Masks:
-        """z going forward; going backward, P(z_t = 1), or P(z_t = 1 given its prefix) of an autoregressive guide."""
+        """Masks z forward, and P(z_t = 1) backward, or P(z_t = 1 given its prefix) of an autoregressive guide."""
         if q.has_rsample:
             return Masks(q, z)
         inclusion = q.inclusion(z)

@@ -1,0 +1,1 @@
+"""Objectives to train by, and the terms that they are made of."""

@@ -2,7 +2,7 @@
 
 Vehtari, Simpson, Gelman, Yao and Gabry (2024), "Pareto smoothed importance sampling", JMLR 25(72): a generalised
 Pareto distribution is fitted to the largest weights, by Zhang and Stephens (2009). Its shape k-hat says how heavy
-their tail is (above .7 nothing computed from the weights can be trusted), its quantiles replace them.
+their tail is (above 0.7 nothing computed from the weights can be trusted), its quantiles replace them.
 
 ArviZ has it too (`arviz.psislw` up to 0.23, the package `arviz_stats` since 1.0) and is not used here: it is an extra,
 its import takes seconds, and masks are discrete. A mask that is drawn again has the same weight again; where such ties

@@ -1,4 +1,4 @@
-"""The amortization gap: what one network for all texts loses against the best chain for each.
+"""The amortization gap: the loss of one network for all texts against the best chain for each.
 
 For every document a linear chain with a field on each word and a coupling on each pair is set free and improved by
 Adam on the same objective (2) that the guide was trained on (Cremer, Li, Duvenaud 2018, section 3: the amortization
@@ -129,7 +129,7 @@ def amortization_gap(
     Args:
         scorer: the model on the batch; its kappa is the likelihood's weight.
         q: the guide's discrete distribution.
-        refined: what `refine` found.
+        refined: the result of `refine`.
         tau: weight of the entropy.
         samples: draws per document.
     """

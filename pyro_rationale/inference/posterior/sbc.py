@@ -53,7 +53,7 @@ def check_kappa(model: RationaleModel, kappa: float) -> None:
 
 @torch.no_grad()
 def simulate(model: RationaleModel, batch: Batch, kappa: float | None = None) -> tuple[Tensor, Batch]:
-    """z ~ p(z) and y ~ p(y | x, z) for the texts of a batch.
+    """Draw z ~ p(z) and y ~ p(y | x, z) for the texts of a batch.
 
     Args:
         model: the generative program.

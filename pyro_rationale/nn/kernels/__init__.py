@@ -1,0 +1,1 @@
+"""Recurrent networks with gradients written out and launches replayed from CUDA graphs."""

@@ -43,7 +43,7 @@ _pool: list[Any] = []  # of memory, one for all: results are copied before anoth
 
 
 def replayed(function: Callable[..., Outputs], *inputs: Tensor) -> Outputs:
-    """`function(*inputs)`, from a graph if that was asked for with such inputs before, on a GPU.
+    """`function(*inputs)`, from a graph if it was called with such inputs before, on a GPU.
 
     Args:
         function: computes tensors from tensors, with no choice that depends on their values and no random numbers; one

@@ -33,7 +33,7 @@ def run_lstm(lstm: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def recorded_lstm(inputs: Tensor, *weights: Tensor) -> Tensor:
-    """See `run_lstm`; weights as `nn.LSTM` has them."""
+    """The replayed pass of `run_lstm`; weights as `nn.LSTM` has them."""
     rows, length = inputs.shape[:2]
     more_rows, more_words = -rows % 8, -length % STRIDE  # behind what there is, where nothing looks at them
     if more_rows or more_words:
