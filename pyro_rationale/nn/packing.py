@@ -65,7 +65,7 @@ def compact(tokens: Tensor, z: Tensor, lengths: Tensor) -> Kept:
 
 
 class Repeats(NamedTuple):
-    """Masks to read once: flat positions `(N,)` of one of each kind, and the index among these of all masks `(S * B,)`."""
+    """Masks to read once: flat positions `(N,)` of one of each kind, and the kind of every mask, `(S * B,)`."""
 
     chosen: Tensor
     index: Tensor
