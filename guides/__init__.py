@@ -6,10 +6,9 @@ are imported when they are first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pyro_rationale.registry import Registry
+from pyro_rationale.registry import Registry, lazy_names
 
 if TYPE_CHECKING:
     from pyro_rationale.guides._base import RationaleGuide
@@ -25,16 +24,6 @@ GUIDES: Registry[type[RationaleGuide]] = Registry(
 )
 
 START_RATE = 0.75  # share of words that an untrained guide keeps, and where annealing starts: encoders learn first
-
-_MODULES = {
-    "ChainGuide": "chain",
-    "HardKumaGuide": "hardkuma",
-    "IndependentGuide": "independent",
-    "RationaleGuide": "_base",
-    "RecurrentGuide": "recurrent",
-    "RelaxedGuide": "relaxed",
-    "TargetContext": "_target",
-}
 
 __all__ = [
     "GUIDES",
@@ -55,7 +44,15 @@ def own_guides() -> tuple[str, ...]:
     return tuple(name for name, guide in GUIDES.items() if not guide.is_baseline)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "_base": "RationaleGuide",
+        "_target": "TargetContext",
+        "chain": "ChainGuide",
+        "hardkuma": "HardKumaGuide",
+        "independent": "IndependentGuide",
+        "recurrent": "RecurrentGuide",
+        "relaxed": "RelaxedGuide",
+    },
+)

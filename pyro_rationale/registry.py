@@ -13,7 +13,7 @@ Names are listed without importing any module; a module is imported when its thi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
@@ -25,6 +25,23 @@ from pyro_rationale.errors import ConfigError
 
 T = TypeVar("T")
 ENTRY = "REGISTERED"
+
+
+def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """A `__getattr__` for a package whose names are imported when they are first used (PEP 562).
+
+    Args:
+        package: its `__name__`.
+        modules: for each of its modules, the names that it defines, with spaces between them.
+    """
+    module_of = {name: module for module, names in modules.items() for name in names.split()}
+
+    def find(name: str) -> Any:
+        if name not in module_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{module_of[name]}"), name)
+
+    return find
 
 
 class Registry(MutableMapping[str, T], Generic[T]):

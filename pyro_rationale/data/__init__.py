@@ -5,8 +5,9 @@ Names are imported when they are first used, so that a command line can describe
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pyro_rationale.registry import lazy_names
 
 if TYPE_CHECKING:
     from pyro_rationale.data.batch import Batch
@@ -18,23 +19,6 @@ if TYPE_CHECKING:
     from pyro_rationale.data.options import DataOptions
     from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
     from pyro_rationale.data.vocabulary import Vocabulary
-
-_MODULES = {
-    "CORPORA": "corpora",
-    "TOKENIZERS": "tokenizers",
-    "Batch": "batch",
-    "BucketedBatches": "batching",
-    "Corpus": "corpus",
-    "CorpusLoader": "corpora",
-    "DataOptions": "options",
-    "Document": "document",
-    "TargetSpec": "corpus",
-    "Tokenizer": "tokenizers",
-    "Vocabulary": "vocabulary",
-    "encode_batch": "batching",
-    "load_corpus": "loading",
-    "make_document": "document",
-}
 
 __all__ = [
     "CORPORA",
@@ -53,9 +37,17 @@ __all__ = [
     "make_document",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    return value
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "batch": "Batch",
+        "batching": "BucketedBatches encode_batch",
+        "corpora": "CORPORA CorpusLoader",
+        "corpus": "Corpus TargetSpec",
+        "document": "Document make_document",
+        "loading": "load_corpus",
+        "options": "DataOptions",
+        "tokenizers": "TOKENIZERS Tokenizer",
+        "vocabulary": "Vocabulary",
+    },
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,8 +48,7 @@ class Batch:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         parts: dict[str, Tensor | None] = {item.name: getattr(self, item.name) for item in fields(self)}
-        changed: dict[str, Any] = {name: None if part is None else change(part) for name, part in parts.items()}
-        return Batch(**changed)
+        return replace(self, **{name: change(part) for name, part in parts.items() if part is not None})
 
     def without_targets(self) -> Batch:
         """The batch without targets, for prediction."""

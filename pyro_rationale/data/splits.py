@@ -63,36 +63,25 @@ def _indices(
     ranks: dict[Hashable, int] = {}
     rank = [0] * len(sizes)  # of the stratum of a group's first item
     for i, number in enumerate(group):
-        if strata is not None and not sizes[number]:
-            rank[number] = ranks.setdefault(strata[i], len(ranks))
-        elif strata is not None:
-            ranks.setdefault(strata[i], len(ranks))
+        own = 0 if strata is None else ranks.setdefault(strata[i], len(ranks))
+        if not sizes[number]:
+            rank[number] = own
         sizes[number] += 1
     order = list(range(len(sizes)))
     random.Random(seed).shuffle(order)
-    if strata is not None:
-        order.sort(key=rank.__getitem__)
-
+    order.sort(key=rank.__getitem__)
     home = bytearray(len(sizes))
     filled = [0, 0, 0]
     begun = [False] * max(len(ranks), 1)
     dealt = 0
     for number in order:
-        size = sizes[number]
-        dealt += size
-        part = _emptiest(shares, filled, dealt) if begun[rank[number]] else 0
+        dealt += sizes[number]
+        # The part furthest below its share of the dealt items; the first one of equals.
+        part = max(range(3), key=lambda k: shares[k] * dealt - filled[k]) if begun[rank[number]] else 0
         begun[rank[number]] = True
         home[number] = part
-        filled[part] += size
+        filled[part] += sizes[number]
     parts: tuple[list[int], list[int], list[int]] = ([], [], [])
     for i, number in enumerate(group):
         parts[home[number]].append(i)
     return parts
-
-
-def _emptiest(shares: tuple[float, float, float], filled: list[int], dealt: int) -> int:
-    """Index of the part that is furthest below its share of the dealt items; of equal ones the first."""
-    train, dev, test = (
-        shares[0] * dealt - filled[0], shares[1] * dealt - filled[1], shares[2] * dealt - filled[2]
-    )  # fmt: skip
-    return 0 if train >= dev and train >= test else 1 if dev >= test else 2

@@ -7,10 +7,9 @@ on the kind of a target is asked of its task. The names are listed without impor
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pyro_rationale.registry import Registry
+from pyro_rationale.registry import Registry, lazy_names
 from pyro_rationale.tasks._spec import TargetSpec
 
 if TYPE_CHECKING:
@@ -22,19 +21,6 @@ if TYPE_CHECKING:
     from pyro_rationale.tasks.regression import NormalLikelihood, RegressionTask
 
 TASKS: Registry[type[Task]] = Registry("tasks", __name__, "--task", ("regression", "binary", "multiclass"))
-
-_MODULES = {
-    "BernoulliLikelihood": "binary",
-    "BinaryTask": "binary",
-    "CategoricalLikelihood": "multiclass",
-    "Likelihood": "_likelihood",
-    "Mixture": "_mixture",
-    "MulticlassTask": "multiclass",
-    "NormalLikelihood": "regression",
-    "Numbers": "_base",
-    "RegressionTask": "regression",
-    "Task": "_base",
-}
 
 __all__ = [
     "TASKS",
@@ -73,7 +59,14 @@ def _make(kind: type[Task], spec: TargetSpec) -> Task:
     return kind(spec)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "_base": "Numbers Task",
+        "_likelihood": "Likelihood",
+        "_mixture": "Mixture",
+        "binary": "BernoulliLikelihood BinaryTask",
+        "multiclass": "CategoricalLikelihood MulticlassTask",
+        "regression": "NormalLikelihood RegressionTask",
+    },
+)

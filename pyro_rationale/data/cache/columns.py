@@ -62,14 +62,9 @@ def pack(
     unrated: int = 0,
     faults: Iterable[tuple[str, str]] = (),
 ) -> Packed:
-    """Pack documents into columns.
+    """Pack some hundred or thousand documents into columns; see :class:`Packed`.
 
-    Args:
-        documents: some hundred or thousand of them.
-        cells: their targets as a file holds them; by default those of the documents, as decimal numbers.
-        rows: rows that were looked at; by default the number of documents.
-        unrated: rows left out since they rate nothing.
-        faults: place and problem of each unusable row.
+    By default `cells` are the targets of the documents as decimal numbers, and `rows` is the number of documents.
     """
     numbers: dict[str, int] = {}
     words = [numbers.setdefault(token, len(numbers)) for document in documents for token in document.tokens]

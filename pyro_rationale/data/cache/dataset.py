@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import chain
 from typing import TypeVar, overload
 
 import numpy as np
@@ -160,10 +161,7 @@ def count_words(documents: Sequence[Document]) -> Counter[str]:
     """How often each word occurs in documents."""
     if isinstance(documents, ArrowDocuments):
         return documents.count_words()
-    counts: Counter[str] = Counter()
-    for document in documents:
-        counts.update(document.tokens)
-    return counts
+    return Counter(chain.from_iterable(document.tokens for document in documents))
 
 
 def word_keys(documents: Sequence[Document]) -> Indices:

@@ -41,10 +41,6 @@ class CorpusLoader:
     layout: tuple[str, ...] = ()
     load_cached: Callable[..., Corpus] | None = None
 
-    def __call__(self, options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
-        """The corpus in memory; see `load`."""
-        return self.load(options, spec)
-
     def unused(self, options: DataOptions) -> list[str]:
         """Fields of `options` that are set and mean nothing for this corpus.
 

