@@ -21,6 +21,7 @@ from pyro_rationale.models.program import local_parameters
 from pyro_rationale.nn import Encoder, autocast, make_embedding
 from pyro_rationale.nn.autocast import bfloat16_problem, reduced
 from tests.support.small_fit import fit_small
+from tests.support.tiny import named_reader
 
 SPEC = TargetSpec("regression", ("rating",), ((0.0, 1.0),))
 EPSILON = 2.0**-8  # spacing of bfloat16 at 1
@@ -74,7 +75,7 @@ def test_gradients_agree_within_rounding(guide: str) -> None:
 @pytest.mark.parametrize("soft", [False, True])
 def test_every_reader(reader: str, soft: bool) -> None:
     torch.manual_seed(0)
-    encoder = Encoder(make_embedding(30, 8), reader, 16, "mean", 1)
+    encoder = Encoder(make_embedding(30, 8), named_reader(reader, 8, 16), "mean", 1)
     batch = texts()
     z = torch.rand(6, 14) * batch.mask if soft else (torch.rand(6, 14) < 0.5) * batch.mask.float()
     z.requires_grad_(soft)

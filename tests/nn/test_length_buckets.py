@@ -13,6 +13,7 @@ from pyro_rationale.nn.encoders import ENCODERS, POOLINGS
 from pyro_rationale.nn.encoders import _base as encoder_module
 from pyro_rationale.nn.length_buckets import GROUP, STEP, cheapest, in_lengths
 from pyro_rationale.nn.packing import compact
+from tests.support.tiny import named_reader
 
 ROWS, WORDS = 64, 40
 
@@ -33,7 +34,7 @@ def test_groups_give_the_numbers_and_gradients_of_all_rows_together(
     reader: str, pooling: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(1)
-    network = Encoder(nn.Embedding(50, 6, padding_idx=0), reader, 5, pooling, 2).double()
+    network = Encoder(nn.Embedding(50, 6, padding_idx=0), named_reader(reader, 6, 5), pooling, 2).double()
     tokens, z, lengths = texts()
     results = []
     for split in (in_lengths, lambda kept: None):

@@ -15,6 +15,7 @@ from pyro_rationale.nn.generators.bilstm import reverse_words
 from pyro_rationale.nn.kernels.gated_lstm import gated_lstm, mask_gradient_only
 from pyro_rationale.nn.packing import compact
 from pyro_rationale.nn.pooling import make_pooling
+from tests.support.tiny import named_reader
 
 KINDS = pytest.mark.parametrize(("reader", "pooling"), list(itertools.product(ENCODERS, POOLINGS)))
 WORDS = 9
@@ -26,7 +27,7 @@ MASKS = torch.tensor(
 
 
 def make_encoder(reader: str, pooling: str) -> Encoder:
-    return Encoder(make_embedding(WORDS, 3), reader, 4, pooling, 2).double()
+    return Encoder(make_embedding(WORDS, 3), named_reader(reader, 3, 4), pooling, 2).double()
 
 
 def double(*shape: int) -> Tensor:
@@ -284,7 +285,7 @@ def test_leading_sample_dimensions(reader: str, pooling: str) -> None:
 
 
 def test_dropout_is_for_training_only() -> None:
-    encoder = Encoder(make_embedding(WORDS, 3), "lstm", 4, "mean", 2, dropout=0.5).double()
+    encoder = Encoder(make_embedding(WORDS, 3), named_reader("lstm", 3, 4), "mean", 2, dropout=0.5).double()
     ones = (TOKENS > 0).double()
     assert not torch.equal(encoder(TOKENS, ones, LENGTHS), encoder(TOKENS, ones, LENGTHS))
     encoder.eval()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyro_rationale.nn import Encoder, make_embedding
 from pyro_rationale.nn.packing import repeated_masks
+from tests.support.tiny import named_reader
 
 TOKENS = torch.tensor([[3, 4, 5, 6], [3, 4, 5, 0], [7, 7, 0, 0]])
 LENGTHS = torch.tensor([4, 3, 2])
@@ -15,7 +16,7 @@ LENGTHS = torch.tensor([4, 3, 2])
 
 def encoder() -> Encoder:
     torch.manual_seed(4)
-    return Encoder(make_embedding(9, 3), "lstm", 5, "mean", 2).double()
+    return Encoder(make_embedding(9, 3), named_reader("lstm", 3, 5), "mean", 2).double()
 
 
 def few_masks(samples: int = 40) -> Tensor:

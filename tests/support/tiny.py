@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,8 @@ from pyro_rationale.guides import (
     RelaxedGuide,
 )
 from pyro_rationale.models import NormalLikelihood, RationaleModel
-from pyro_rationale.nn import BiLSTM, Encoder, make_embedding
+from pyro_rationale.nn import ENCODERS, BiLSTM, Encoder, make_embedding
+from pyro_rationale.nn.encoders._base import SequenceEncoder
 from pyro_rationale.tasks import task_of
 from tests.support.oracle import Oracle, all_masks
 
@@ -65,6 +67,13 @@ def replicate(batch: Batch, times: int) -> Batch:
     return Batch(batch.tokens.repeat(times, 1), batch.lengths.repeat(times), targets)
 
 
+def named_reader(name: str, inputs: int, width: int) -> SequenceEncoder:
+    """The sequence encoder that is registered under a name, untrained."""
+    kind: Any = ENCODERS[name]
+    reader: SequenceEncoder = kind(inputs, width)
+    return reader
+
+
 def tiny_model(
     kind: str = "regression", kappa: float = 1.0, reader: str = "lstm", pooling: str = "mean", seed: int = 1
 ) -> RationaleModel:
@@ -72,7 +81,7 @@ def tiny_model(
     torch.manual_seed(seed)
     spec = SPECS[kind]
     likelihood = NormalLikelihood(spec.names, 0.5) if kind == "regression" else task_of(spec).make_likelihood()
-    encoder = Encoder(make_embedding(WORDS, 3), reader, 4, pooling, task_of(spec).width)
+    encoder = Encoder(make_embedding(WORDS, 3), named_reader(reader, 3, 4), pooling, task_of(spec).width)
     with torch.no_grad():
         encoder.output.weight.mul_(3.0)
     return RationaleModel(encoder, likelihood, PRIOR, kappa).double()

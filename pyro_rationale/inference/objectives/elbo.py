@@ -137,13 +137,14 @@ class MaskELBO(ELBO):
         penalty = terms.penalty(self.tau)
         if self.penalties == "constant":
             penalty = torch.zeros_like(penalty)
+        kept, changes = _counts(q, z, weights)
         return Estimate(
             surrogate=-self.method.surrogate(draws, penalty) / self.num_particles,
             reconstruction=_average(reconstruction.detach(), weights),
             kl=_per_document(terms.kl, weights),
             entropy=_per_document(terms.entropy, weights),
-            kept=_kept(q, z, weights),
-            changes=_changes(q, z, weights),
+            kept=kept,
+            changes=changes,
         )
 
     def _terms(self, q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
@@ -213,13 +214,8 @@ def _per_document(term: Tensor, weights: Tensor | None) -> Tensor:
     return _average(term, weights) if term.dim() == 2 else term
 
 
-def _kept(q: MaskDistribution, z: Tensor, weights: Tensor | None) -> Tensor:
-    """Expected number of kept words where marginals are exact, else the samples' average, `(B,)`."""
-    return q.mean[0].detach().sum(-1) if q.has_exact_marginals else _average(z.detach().sum(-1), weights)
-
-
-def _changes(q: MaskDistribution, z: Tensor, weights: Tensor | None) -> Tensor:
-    """Expected number of changes between neighbours in the same sense, `(B,)`."""
+def _counts(q: MaskDistribution, z: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Expected numbers of kept words and of changes, `(B,)` each; the samples' averages without exact marginals."""
     if q.has_exact_marginals:
-        return q.change[0].detach().sum(-1)
-    return _average(changes_of(z.detach(), q.word_mask), weights)
+        return q.mean[0].detach().sum(-1), q.change[0].detach().sum(-1)
+    return _average(z.detach().sum(-1), weights), _average(changes_of(z.detach(), q.word_mask), weights)

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.nn.autocast import arithmetic
-from pyro_rationale.nn.encoders import ENCODERS
 from pyro_rationale.nn.length_buckets import in_lengths
 from pyro_rationale.nn.packing import Kept, compact, repeated_masks
 from pyro_rationale.nn.pooling import make_pooling
@@ -37,7 +36,7 @@ class SequenceEncoder(nn.Module):
     def from_config(cls, options: Any, embedding: nn.Embedding, outputs: int) -> Encoder:
         """An untrained encoder around a network of this class."""
         sequence = cls(embedding.embedding_dim, options.hidden)
-        return Encoder(embedding, sequence, options.hidden, options.pooling, outputs, options.dropout)
+        return Encoder(embedding, sequence, options.pooling, outputs, options.dropout)
 
 
 class Encoder(nn.Module):
@@ -45,8 +44,7 @@ class Encoder(nn.Module):
 
     Args:
         embedding: word vectors, `(V, E)`.
-        reader: a sequence encoder, or the name of one.
-        width: hidden size (of each direction) of the one that is named.
+        reader: a sequence encoder for such vectors.
         pooling: `last` (the paper's), `mean` or `attention`.
         outputs: numbers per document that the likelihood wants.
         dropout: on the word vectors and on the pooled state.
@@ -58,22 +56,17 @@ class Encoder(nn.Module):
     def __init__(
         self,
         embedding: nn.Embedding,
-        reader: str | SequenceEncoder,
-        width: int,
+        reader: SequenceEncoder,
         pooling: str,
         outputs: int,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = embedding
-        if isinstance(reader, str):
-            kind: Any = ENCODERS[reader]
-            reader = kind(embedding.embedding_dim, width)
-        assert isinstance(reader, SequenceEncoder)
         self.reader = reader
-        self.pooling = make_pooling(pooling, self.reader.width, self.reader.backwards)
+        self.pooling = make_pooling(pooling, reader.width, reader.backwards)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(self.reader.width, outputs)
+        self.output = nn.Linear(reader.width, outputs)
         self.rows_read = 0
 
     @property
