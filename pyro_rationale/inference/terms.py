@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import pyro.distributions as dist
 from torch import Tensor
+from torch.distributions import kl_divergence
 
 from pyro_rationale.distributions import LinearChain, MaskDistribution, sequential_entropy, sequential_kl
 
@@ -25,26 +25,17 @@ class MaskTerms(NamedTuple):
         return self.kl if tau == 1.0 else self.kl + (1.0 - tau) * self.entropy
 
 
-def closed_terms(q: MaskDistribution, p: LinearChain) -> MaskTerms:
-    """Exact terms, differentiable, one per document `(B,)`.
+def best_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
+    """Exact terms `(B,)` where q has exact marginals, else terms per word along the masks `z`, `(*s, B, T)`.
 
-    Raises:
-        NotImplementedError: where no KL is registered for the pair (the recurrent guide).
+    Both are differentiable; the sum over words is unbiased for the exact terms.
     """
-    return MaskTerms(dist.kl.kl_divergence(q, p), q.entropy())
-
-
-def sequential_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
-    """Terms per word along the masks `z (*s, B, T)`; their sum over words is unbiased for the exact terms."""
+    if q.has_exact_marginals:
+        return MaskTerms(kl_divergence(q, p), q.entropy())
     return MaskTerms(sequential_kl(q, p, z), sequential_entropy(q, z))
 
 
-def best_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
-    """Exact terms `(B,)` where q has exact marginals, else terms per word along `z`, `(*s, B, T)`."""
-    return closed_terms(q, p) if q.has_exact_marginals else sequential_terms(q, p, z)
-
-
 def sampled_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
-    """The paper's way, nothing in closed form: log q(z) - log p(z) and -log q(z) at the samples, `(*s, B)`."""
+    """Terms with nothing in closed form, as in the paper: log q - log p and -log q at the samples `z`, `(*s, B)`."""
     log_q = q.log_prob(z)
     return MaskTerms(log_q - p.log_prob(z), -log_q)
