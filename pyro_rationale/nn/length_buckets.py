@@ -22,7 +22,7 @@ class Split(NamedTuple):
     """Groups of rows, and the position of every row `(N,)` once the groups stand one after the other."""
 
     parts: list[Kept]
-    index: Tensor
+    order: Tensor
 
 
 def in_lengths(kept: Kept) -> Split | None:

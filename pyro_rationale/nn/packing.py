@@ -68,7 +68,7 @@ class Repeats(NamedTuple):
     """Masks to read once: flat positions `(N,)` of one of each kind, and the kind of every mask, `(S * B,)`."""
 
     chosen: Tensor
-    index: Tensor
+    kind: Tensor
 
 
 def repeated_masks(z: Tensor) -> Repeats | None:

@@ -53,8 +53,8 @@ def test_a_group_has_its_own_width_and_every_row_once() -> None:
     assert split is not None
     assert len(split.parts) > 1
     joined = torch.cat([part.lengths for part in split.parts])
-    assert torch.equal(joined[split.index], kept.lengths)
-    assert sorted(split.index.tolist()) == list(range(ROWS))
+    assert torch.equal(joined[split.order], kept.lengths)
+    assert sorted(split.order.tolist()) == list(range(ROWS))
     for part in split.parts:
         assert part.words.shape[1] == max(1, int(part.lengths.max()))
     assert sum(part.words.numel() for part in split.parts) < 0.8 * kept.words.numel()

@@ -144,7 +144,7 @@ def test_a_reader_who_leaves_ends_the_threads() -> None:
     before = threading.active_count()
     results = in_order(made.append, iter(range(10**6)), ThreadPoolExecutor(2), 4)
     assert [next(results), next(results)] == [None, None]
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     assert threading.active_count() == before
     assert len(made) <= 6  # no further ahead than it may
 

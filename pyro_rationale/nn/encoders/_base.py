@@ -99,7 +99,7 @@ class Encoder(nn.Module):
         tokens, lengths, masks = tokens.repeat(rows, 1), lengths.repeat(rows), z.reshape(-1, z.shape[-1])
         same = repeated_masks(z) if rows > 1 else None
         if same is not None:
-            outputs = self._read(tokens[same.chosen], masks[same.chosen], lengths[same.chosen])[same.index]
+            outputs = self._read(tokens[same.chosen], masks[same.chosen], lengths[same.chosen])[same.kind]
         else:
             outputs = self._read(tokens, masks, lengths)
         return outputs.reshape(*z.shape[:-1], -1)
@@ -121,7 +121,7 @@ class Encoder(nn.Module):
         split = in_lengths(kept)
         if split is None:
             return self._of_rows(kept, z)
-        return torch.cat([self._of_rows(part, z) for part in split.parts])[split.index]
+        return torch.cat([self._of_rows(part, z) for part in split.parts])[split.order]
 
     def _of_rows(self, kept: Kept, z: Tensor) -> Tensor:
         """`(N, outputs)` of kept words, in the arithmetic of `reduced` on the device of `z`."""
