@@ -43,7 +43,8 @@ Mask = tuple[bool, ...]
 class DecodeOptions:
     """How one hard mask is made of q(z | x)."""
 
-    decode: str = option("mode", "the most probable mask, all words above a threshold, or a draw", choices=RULES)
+    decode: str = option("mode", "the most probable mask, all words above a threshold, or a draw", choices=RULES,
+                         common=True)
     threshold: float = option(0.5, "--decode threshold: keep words that are this probable, 0 to 1", least=0, most=1,
                               expected="a probability from 0 to 1")
     seed: int = option(0, "of posterior draws", least=0, most=2**63 - 1,
@@ -132,8 +133,15 @@ def decode_all(
     Returns:
         The masks, one flag per word, and the predictions from them `(N, W)` as in :attr:`Prediction.expected`.
     """
-    masks = decode_masks(fitted, documents, options, batch_size)
-    return masks, predict_from(fitted, documents, masks, batch_size)
+    masks: list[Mask] = [()] * len(documents)
+    values, words = np.zeros((len(documents), fitted.task.width)), word_counts(documents)
+    with evaluating(fitted), seeded(options.seed):
+        for index, batch in batches_of(fitted, documents, batch_size):
+            z = decode(fitted.guide.posterior(batch), options.decode, options.threshold)
+            values[index] = fitted.task.values(fitted.model.predictive(batch, z))
+            for i, row in zip(index, z, strict=True):  # an empty text is read as one unknown word: not in its mask
+                masks[i] = tuple((row[: words[i]] > 0.5).tolist())
+    return masks, values
 
 
 def decode_masks(
