@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from pyro_rationale.cli.benchmark import CURVES, RESULTS
-from pyro_rationale.evaluation.metrics import seeds_test
+from pyro_rationale.evaluation.significance import seeds_test
 from pyro_rationale.storage import read_json
 
 

@@ -45,10 +45,11 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RationaleError, TrainingError
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import check_fields, decode, option
 from pyro_rationale.prediction.draws import GENERATOR_LOCK
-from pyro_rationale.prediction.explanation import Explanation, Explanations
-from pyro_rationale.prediction.predictor import DecodeOptions, Prediction, PredictOptions, decode_all, predict
+from pyro_rationale.prediction.explanation import Explanations, class_probabilities, explain
+from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, decode_all, predict
 from pyro_rationale.tasks import Numbers
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.run_folder import check_free, start_run
@@ -115,6 +116,11 @@ class RationaleEstimator(BaseEstimator):
         tags.input_tags.two_d_array = False
         return tags
 
+    def _check_given(self, y: Any) -> None:
+        """Refuse a missing `y`, in scikit-learn's words."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+
     # Fitting.
 
     def _fit(self, documents: list[Document], spec: TargetSpec, labels: Sequence[int] | None) -> None:
@@ -147,9 +153,8 @@ class RationaleEstimator(BaseEstimator):
             )
             return Config(data, decode(ModelOptions, model), decode(TrainOptions, {**train, "seed": int(seed)}))
 
-    def _documents(self, texts: Any, targets: Sequence[tuple[float, ...]], most: int) -> list[Document]:
-        checked = check_texts(texts)
-        return [make_document(f"text {i}", checked[i], row, most) for i, row in enumerate(targets)]
+    def _documents(self, texts: list[str], targets: Sequence[tuple[float, ...]], most: int) -> list[Document]:
+        return [make_document(f"text {i}", *pair, most) for i, pair in enumerate(zip(texts, targets, strict=True))]
 
     def _split(
         self, documents: list[Document], spec: TargetSpec, labels: Sequence[int] | None, config: Config
@@ -160,8 +165,8 @@ class RationaleEstimator(BaseEstimator):
                 f"empty vocabulary: no word occurs min_count={config.model.min_count} times in the texts"
             )
         share = float(self.validation_fraction)
-        copies = [document.text for document in documents]
-        train, dev, _ = three_way_split(documents, config.seed, copies, labels, (1.0 - share, share, 0.0))
+        texts = [document.text for document in documents]
+        train, dev, _ = three_way_split(documents, config.seed, texts, labels, (1.0 - share, share, 0.0))
         if not dev:
             warnings.warn(
                 f"validation_fraction={share:g} of {len(documents)} texts is none: they are judged by what they were "
@@ -173,7 +178,7 @@ class RationaleEstimator(BaseEstimator):
                 raise ValueError(f"target {name!r} has no value among the training texts; leave it out of y")
         return Corpus(FROM_MEMORY, spec, train, dev or train, ())
 
-    # Reading.
+    # Predictions.
 
     def _unlabelled(self, texts: Any) -> list[Document]:
         check_is_fitted(self, "fitted_")
@@ -186,12 +191,12 @@ class RationaleEstimator(BaseEstimator):
         with GENERATOR_LOCK:
             return self.fitted_.task.clip(decode_all(self.fitted_, documents, DecodeOptions())[1])
 
-    def _readings(self, texts: Any, level: float, samples: int, alternatives: int) -> list[Prediction]:
+    @contextmanager
+    def _predicting(self, texts: Any, **options: Any) -> Iterator[tuple[FittedModel, list[Document], PredictOptions]]:
+        """Arguments of `predict` and `explain`, inside the lock of torch's generator."""
         documents = self._unlabelled(texts)
         with naming_parameters(), GENERATOR_LOCK:
-            values = {"samples": samples, "alternatives": alternatives, "level": level}
-            options = decode(PredictOptions, {"seed": self.fitted_.config.seed, **values})
-            return list(predict(self.fitted_, documents, options))
+            yield self.fitted_, documents, decode(PredictOptions, {"seed": self.fitted_.config.seed, **options})
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted model as a run folder, for `python -m pyro_rationale.explain --run FOLDER`.
@@ -268,8 +273,9 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         Returns:
             Low and high end, `(N, 2)`, or `(N, D, 2)` if `y` had two dimensions.
         """
-        readings = self._readings(texts, level, samples, 0)
-        return self._shaped(np.array([reading.interval for reading in readings], dtype=float))
+        with self._predicting(texts, level=level, samples=samples, alternatives=0) as arguments:
+            intervals = [prediction.interval for prediction in predict(*arguments)]
+        return self._shaped(np.array(intervals, dtype=float))
 
     def explain(self, texts: Any, level: float = 0.9, samples: int = 100, alternatives: int = 3) -> Explanations:
         """Predictions with their rationales, one per text; a notebook shows them as marked texts.
@@ -280,13 +286,8 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
             samples: rationales drawn per text.
             alternatives: rationales listed per text, the most probable one included.
         """
-        readings = self._readings(texts, level, samples, alternatives)
-        names, single = self.fitted_.spec.names, self._one_dimensional
-
-        def predicted(values: Sequence[float]) -> Any:
-            return values[0] if single else tuple(values)
-
-        return Explanations(Explanation.of(r, predicted, names, level, single=single) for r in readings)
+        with self._predicting(texts, level=level, samples=samples, alternatives=alternatives) as arguments:
+            return explain(*arguments, single=self._one_dimensional)
 
     def score(self, texts: Any, y: Any, sample_weight: Any = None) -> float:
         """R squared; of several targets the mean of each one's, over the texts that have it."""
@@ -313,7 +314,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
 
     def _ratings(self, y: Any) -> Numbers:
         """`(N,)` or `(N, D)`, finite but for NaN in the second case."""
-        check_given(self, y)
+        self._check_given(y)
         ratings = check_array(
             y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y", ensure_min_samples=0
         )
@@ -353,20 +354,13 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
     """Predicts one of two or more classes of a text from a few of its words.
 
     Args:
-        rate: share of words kept.
-        steps, anneal: length of training, and the part of it in which the share of words comes down to `rate`.
-        max_words: texts are cut after so many words.
         target_range: for ratings only; must be `None`.
         validation_fraction: share of the texts that early stopping is judged by, the same of every class.
-        random_state: a number fixes the result, bit for bit on the CPU; also a `numpy.random.RandomState`, or `None`
-            for another result each time.
-        others: the flags of `python -m pyro_rationale.fit` (see its `--help`).
+        others: parameters of :class:`RationaleRegressor`.
 
     Attributes:
         classes_: the labels, sorted.
-        fitted_: :class:`pyro_rationale.fitted.FittedModel`, the Pyro model and its guide.
-        history_: one :class:`pyro_rationale.training.history.EpochRecord` per epoch.
-        n_iter_: epochs.
+        others: `fitted_`, `history_` and `n_iter_` of :class:`RationaleRegressor`.
     """
 
     __metadata_request__predict_proba: typing.ClassVar = {"texts": metadata_routing.UNUSED}
@@ -403,7 +397,10 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
 
     def predict_proba(self, texts: Any) -> Numbers:
         """Probabilities `(N, C)` in the order of `classes_`, from the most probable rationales."""
-        return self._probabilities(self._values(texts))
+        values = self._values(texts)
+        probabilities = class_probabilities(self.fitted_, values)
+        assert probabilities is not None
+        return probabilities[:, 0]
 
     def predict(self, texts: Any) -> NDArray[Any]:
         """The most probable label of each text, `(N,)`."""
@@ -411,35 +408,12 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         return self.classes_[best]
 
     def explain(self, texts: Any, samples: int = 100, alternatives: int = 3) -> Explanations:
-        """Predictions with their rationales, one per text; a notebook shows them as marked texts.
-
-        Args:
-            texts: strings.
-            samples: rationales drawn per text.
-            alternatives: rationales listed per text, the most probable one included.
-        """
-        readings = self._readings(texts, 0.9, samples, alternatives)
-        classes = self.classes_.tolist()
-
-        def labels(values: Sequence[float]) -> dict[Any, float]:
-            return dict(zip(classes, self._probabilities(np.array([values]))[0].tolist(), strict=True))
-
-        def predicted(values: Sequence[float]) -> Any:
-            return classes[int(self._probabilities(np.array([values]))[0].argmax())]
-
-        return Explanations(Explanation.of(r, predicted, self.fitted_.spec.names, 0.9, labels) for r in readings)
-
-    def _probabilities(self, values: Numbers) -> Numbers:
-        """From `Prediction.values` `(N, W)`, where two classes have one number, to `(N, C)`."""
-        task = self.fitted_.task
-        probabilities = task.probabilities(values)
-        assert probabilities is not None
-        if task.per_class:  # of float32, which do not quite add up to 1
-            probabilities = probabilities / probabilities.sum(-1, keepdims=True)
-        return probabilities[:, 0]
+        """Predictions with their rationales, one per text; arguments as for :meth:`RationaleRegressor.explain`."""
+        with self._predicting(texts, samples=samples, alternatives=alternatives) as arguments:
+            return explain(*arguments, classes=self.classes_.tolist())
 
     def _labels(self, y: Any) -> NDArray[Any]:
-        check_given(self, y)
+        self._check_given(y)
         labels = column_or_1d(y, warn=True)
         if labels.dtype.kind in "fcO":
             for i, label in enumerate(labels):
@@ -452,12 +426,6 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
 
 
 # Input.
-
-
-def check_given(estimator: Any, y: Any) -> None:
-    """Refuse a missing `y`, in scikit-learn's words."""
-    if y is None:
-        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
 
 
 def check_texts(texts: Any, least: int = 1) -> list[str]:

@@ -18,7 +18,7 @@ from pyro_rationale.data.tokenizers import Tokenizer
 from pyro_rationale.data.tokenizers.words import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.evaluate import evaluate as evaluate_metrics
-from pyro_rationale.evaluation.metrics import intervals
+from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.experiments.baselines import ModelRationalizer, load_reference_predictor
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import (

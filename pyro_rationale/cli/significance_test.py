@@ -19,8 +19,9 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import Evaluation, evaluate
-from pyro_rationale.evaluation.metrics import Difference, Metric, differences, every_metric, holm, metric_named
+from pyro_rationale.evaluation.metrics import Metric, every_metric, metric_named
 from pyro_rationale.evaluation.objective_comparison import check_same_target, fitted_elsewhere, short_names
+from pyro_rationale.evaluation.significance import Difference, differences, holm
 from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import (

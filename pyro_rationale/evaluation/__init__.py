@@ -1,0 +1,1 @@
+"""Metrics, significance, calibration, curves and stress tests of fitted models."""

@@ -88,7 +88,12 @@ class Curve:
 
     def to_dict(self) -> dict[str, list[float]]:
         """Plain lists, for JSON."""
-        return {name: getattr(self, name).tolist() for name in ("low", "high", "count", "confidence", "accuracy")}
+        return {name: values.tolist() for name, values in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, lists: dict[str, list[float]]) -> Curve:
+        """The curve of such lists."""
+        return cls(**{name: np.array(values) for name, values in lists.items()})
 
 
 def bin_edges(probability: Numbers, bins: int = 15, equal: str = "width") -> Numbers:
@@ -142,11 +147,8 @@ def brier(words: Words, edges: Numbers) -> dict[str, float]:
     curve = reliability(words, edges)
     share = curve.count / curve.count.sum()
     base = float(words.gold.mean())
-    middle = np.zeros(len(edges) - 1), np.zeros(len(edges) - 1)
-    index = _bins_of(words.probability, edges)
-    used = np.unique(index)
-    middle[0][used], middle[1][used] = curve.confidence, curve.accuracy
-    apart, off = words.probability - middle[0][index], words.gold - middle[1][index]
+    position = np.unique(_bins_of(words.probability, edges), return_inverse=True)[1]  # in the curve, without empty bins
+    apart, off = words.probability - curve.confidence[position], words.gold - curve.accuracy[position]
     score = float(np.mean((words.probability - words.gold) ** 2))
     return {
         "brier": score,

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.metrics import METRICS, MetricInputs, targets_of
+from pyro_rationale.evaluation.metrics import METRICS, MetricInputs
 from pyro_rationale.evaluation.statistic import Masks, Metrics, Statistic, Statistics, values_of
 from pyro_rationale.prediction.predictor import DecodeOptions, draw_all, without_labels
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
@@ -19,16 +19,6 @@ if TYPE_CHECKING:
     from pyro_rationale.data.corpus import TargetSpec
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.predictor import Prediction
-
-__all__ = [
-    "Evaluation",
-    "compute",
-    "evaluate",
-    "evaluate_average",
-    "evaluate_documents",
-    "evaluate_predictions",
-    "targets_of",
-]
 
 
 @dataclass(frozen=True)

@@ -109,11 +109,9 @@ def all_terms(
     fitted: FittedModel, documents: Sequence[Document], samples: int, batch_size: int = 64, seed: int = 0
 ) -> Terms:
     """Terms of all documents, from the shortest to the longest."""
-    parts = []
+    batches = _batches(fitted, documents, batch_size)
     with fitted.seeded(seed), torch.no_grad():
-        for batch in _batches(fitted, documents, batch_size):
-            parts.append(batch_terms(fitted.model, fitted.guide.posterior(batch), batch, samples))
-    return Terms.joined(parts)
+        return Terms.joined([batch_terms(fitted.model, fitted.guide.posterior(b), b, samples) for b in batches])
 
 
 def iwae_bound(

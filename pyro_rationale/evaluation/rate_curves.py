@@ -15,11 +15,12 @@ Levels (thresholds and deltas) are found on texts alone: no label is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeGuard
+from typing import Protocol, TypeGuard
 
 import numpy as np
+from torch import Tensor
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import MaskDistribution
@@ -128,28 +129,24 @@ class PriorShiftRule:
                 reweighted(q, 0.0)  # refuses before any search
                 self.posteriors.append((index, q))
 
-    def _each(self, level: float, read: Callable[[MaskDistribution], Any]) -> Iterable[tuple[int, Any]]:
+    def _per_word(self, level: float, of: Callable[[MaskDistribution], Tensor]) -> list[Scores]:
+        numbers: list[Scores] = [np.zeros(0)] * len(self.sizes)
         for index, q in self.posteriors:
-            rows = read(reweighted(q, level, self.coupling)).cpu().numpy()
-            yield from zip(index, rows, strict=True)
+            for i, row in zip(index, of(reweighted(q, level, self.coupling)).cpu().numpy(), strict=True):
+                numbers[i] = row[: self.sizes[i]].astype(np.float64)
+        return numbers
 
     def at(self, level: float) -> list[Mask]:
         """The most probable mask of every document where a word costs `level` nats more."""
-        masks: list[Mask] = [()] * len(self.sizes)
-        for i, row in self._each(level, lambda q: q.mode):
-            masks[i] = tuple((row[: self.sizes[i]] > 0.5).tolist())
-        return masks
+        return [tuple((row > 0.5).tolist()) for row in self._per_word(level, lambda q: q.mode)]
 
     def marginals(self, level: float) -> list[Scores]:
         """P(kept | text) per word there."""
-        marginals: list[Scores] = [np.zeros(0)] * len(self.sizes)
-        for i, row in self._each(level, lambda q: q.mean):
-            marginals[i] = row[: self.sizes[i]].astype(np.float64)
-        return marginals
+        return self._per_word(level, lambda q: q.mean)
 
     def rate(self, level: float) -> float:
         """Share of all words that the modes keep: it falls with the level."""
-        kept = sum(float(row.sum()) for _, row in self._each(level, lambda q: q.mode))
+        kept = sum(float(reweighted(q, level, self.coupling).mode.sum()) for _, q in self.posteriors)
         return kept / max(1, sum(self.sizes))
 
     def level(self, rate: float) -> float:

@@ -64,10 +64,9 @@ class RunMetrics:
         """
         stored = read_json(folder / METRICS)
         try:
-            metrics = cls(**{item.name: stored[item.name] for item in fields(cls) if item.name in stored})
+            return cls(**{item.name: stored[item.name] for item in fields(cls) if item.name in stored})
         except TypeError:
             raise RunError(f"{folder / METRICS}: not a result of this version; fit again with --force") from None
-        return metrics
 
     def save(self, folder: Path) -> None:
         """Write `metrics.json`."""

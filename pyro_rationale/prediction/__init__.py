@@ -1,0 +1,1 @@
+"""Rationales and predictions of fitted models, as objects, as posterior draws and as files."""

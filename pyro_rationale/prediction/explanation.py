@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from pyro_rationale.data.document import Document
 from pyro_rationale.prediction.predictor import Mask, Prediction, PredictOptions, predict
 from pyro_rationale.prediction.text_spans import Span, bracketed, harmless, snippets, spans, visible
+from pyro_rationale.tasks import Numbers
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
@@ -81,57 +82,6 @@ class Explanation:
     alternatives: tuple[OtherRationale, ...]
     names: tuple[str, ...]
     _plain: str
-
-    @classmethod
-    def of(
-        cls,
-        reading: Prediction,
-        predicted: Callable[[Sequence[float]], Any],
-        names: tuple[str, ...],
-        level: float,
-        labels: Callable[[Sequence[float]], dict[Any, float]] | None = None,
-        single: bool = True,
-    ) -> Explanation:
-        """Make an explanation from a prediction.
-
-        Args:
-            reading: with the most probable mask as the kept one.
-            predicted: from `Prediction.values` to a prediction.
-            names: of the targets.
-            level: of the reading's interval.
-            labels: from `Prediction.values` to the probabilities of the labels.
-            single: one target, whose interval stands alone.
-        """
-        document = reading.document
-        interval: Any = reading.interval
-        if interval is not None and single:
-            interval = interval[0]
-        others = (
-            OtherRationale(
-                other.mask,
-                tuple(spans(document, other.mask)),
-                snippets(document, other.mask),
-                other.frequency,
-                other.log_probability,
-                predicted(other.values),
-            )
-            for other in (reading.alternatives if document.tokens else ())
-        )
-        return cls(
-            text=document.text,
-            tokens=document.tokens,
-            offsets=document.offsets,
-            inclusion=reading.inclusion,
-            mask=reading.mode,
-            spans=tuple(spans(document, reading.mode)),
-            prediction=predicted(reading.values),
-            probabilities=None if labels is None else labels(reading.values),
-            interval=interval,
-            level=level,
-            alternatives=tuple(others),
-            names=names,
-            _plain=bracketed(document, reading.mode),
-        )
 
     def __str__(self) -> str:
         return f"{self._verdict()}\n{self._plain}"
@@ -211,7 +161,11 @@ class Explanations(list[Explanation]):
 
 
 def explain(
-    fitted: FittedModel, documents: Iterable[Document], options: PredictOptions | None = None
+    fitted: FittedModel,
+    documents: Iterable[Document],
+    options: PredictOptions | None = None,
+    classes: Sequence[Any] | None = None,
+    single: bool | None = None,
 ) -> Explanations:
     """Predictions of a fitted model with their most probable rationales, one per document.
 
@@ -219,27 +173,60 @@ def explain(
         fitted: the model.
         documents: the texts.
         options: how much to draw and to list; its decode rule is not used.
+        classes: labels by the numbers of the classes; those of the model by default.
+        single: whether prediction and interval stand alone and not in a tuple; by default those of one target do.
     """
     options = replace(options or PredictOptions(), decode="mode")
-    names, classes = fitted.spec.names, fitted.spec.classes
-    single = len(names) == 1
+    labels = fitted.spec.classes if classes is None else classes
+    alone = len(fitted.spec.names) == 1 if single is None else single
 
-    def labels(values: Sequence[float]) -> dict[Any, float]:
-        return dict(zip(classes, _probabilities(values)[0], strict=True))
+    def probabilities(values: Sequence[float]) -> list[dict[Any, float]]:
+        """Probabilities of the labels of each target; none for ratings."""
+        rows = class_probabilities(fitted, np.array([values]))
+        return [] if rows is None else [dict(zip(labels, row, strict=True)) for row in rows[0].tolist()]
 
     def predicted(values: Sequence[float]) -> Any:
-        each: list[Any] = [classes[int(np.argmax(row))] for row in _probabilities(values)] or list(values)
-        return each[0] if single else tuple(each)
+        each: list[Any] = [max(row, key=row.__getitem__) for row in probabilities(values)] or list(values)
+        return each[0] if alone else tuple(each)
 
-    def _probabilities(values: Sequence[float]) -> list[list[float]]:
-        """Probabilities of the classes of each target; none for ratings."""
-        probabilities = fitted.task.probabilities(np.array([values]))
-        return [] if probabilities is None else probabilities[0].tolist()
+    def explained(prediction: Prediction) -> Explanation:
+        document, interval = prediction.document, prediction.interval
+        others = (
+            OtherRationale(
+                other.mask,
+                tuple(spans(document, other.mask)),
+                snippets(document, other.mask),
+                other.frequency,
+                other.log_probability,
+                predicted(other.values),
+            )
+            for other in (prediction.alternatives if document.tokens else ())
+        )
+        return Explanation(
+            text=document.text,
+            tokens=document.tokens,
+            offsets=document.offsets,
+            inclusion=prediction.inclusion,
+            mask=prediction.mode,
+            spans=tuple(spans(document, prediction.mode)),
+            prediction=predicted(prediction.values),
+            probabilities=probabilities(prediction.values)[0] if labels and alone else None,
+            interval=interval[0] if interval is not None and alone else interval,
+            level=options.level,
+            alternatives=tuple(others),
+            names=fitted.spec.names,
+            _plain=bracketed(document, prediction.mode),
+        )
 
-    return Explanations(
-        Explanation.of(prediction, predicted, names, options.level, labels if classes and single else None, single)
-        for prediction in predict(fitted, documents, options)
-    )
+    return Explanations(explained(prediction) for prediction in predict(fitted, documents, options))
+
+
+def class_probabilities(fitted: FittedModel, values: Numbers) -> Numbers | None:
+    """Probabilities `(N, D, C)` that add up to 1, from `Prediction.values` `(N, W)`; `None` for ratings."""
+    probabilities = fitted.task.probabilities(values)
+    if probabilities is not None and fitted.task.per_class:  # of float32, which do not quite add up to 1
+        probabilities = probabilities / probabilities.sum(-1, keepdims=True)
+    return probabilities
 
 
 def _short(prediction: Any) -> str:

@@ -31,6 +31,17 @@ DOCUMENTS = 32  # written together, at most
 UNKNOWN = -1  # gold of words that nobody annotated
 WORDS = ("chain", "draw", "document", "word")
 DRAWS = WORDS[:3]
+# Fields of `Weights`.
+PER_DRAW = {
+    "log_prior": "log p(z), nats",
+    "log_q": "log q(z | x), nats",
+    "log_weight": "kappa log p(y | x, z) + log p(z) - log q(z | x), nats; NaN where no target is known",
+}
+PER_DOCUMENT = {
+    "khat": "Pareto shape of the importance weights; above 0.7 they cannot be trusted",
+    "ess": "effective sample size of the importance weights",
+    "elpd": "log of the mean of p(y | x, z) over the draws, which have not seen y; nats",
+}
 Array = NDArray[Any]
 
 
@@ -98,6 +109,8 @@ class _Layout:
     def __init__(self, fitted: FittedModel, documents: Sequence[Document], size: Size) -> None:
         self.fitted, self.documents, self.size = fitted, documents, size
         self.spec = fitted.spec
+        self.per_target = ("target",) if len(self.spec.names) > 1 else ()  # last dimension of targets, if any
+        self.per_value = ("class",) if fitted.task.per_class else self.per_target  # that of predictions
         self.words = max(1, max(len(document.tokens) for document in documents))
         self.rated = [i for i, document in enumerate(documents) if document.has_target]
         cells = size.chains * size.draws * (2 * self.words + 64)
@@ -136,12 +149,12 @@ class _Layout:
             ("posterior", "draws from the guide q(z | x), which has not seen y, and what they predict"),
             ("prior", "draws from p(z), the chain prior in force, for texts of these lengths"),
         ):
-            self._group(group, what, *WORDS, "length", *self._last_dim())
+            self._group(group, what, *WORDS, "length", *self.per_value)
             self._draws(group)
         for group, mask in (("posterior_predictive", "z from posterior"), ("prior_predictive", "z from prior")):
             what = f"targets drawn from p(y | x, z), {mask}; kappa has no part in it"
-            self._group(group, what, *DRAWS, *self._aspects())
-            self._variable(group, "y", (*DRAWS, *self._aspects()), self.fitted.task.target_dtype, "in the user's units")
+            self._group(group, what, *DRAWS, *self.per_target)
+            self._variable(group, "y", (*DRAWS, *self.per_target), self.fitted.task.target_dtype, "in the user's units")
         self._statistics()
         self._constants()
         if self.rated:
@@ -153,13 +166,12 @@ class _Layout:
         self.done += len(block)
         for group in ("posterior", "prior"):
             self._put_draws(group, [getattr(item, group) for item in block], here)
-        for name in ("log_prior", "log_q", "log_weight"):
-            self.file.put("sample_stats", name, self._chains([getattr(b.weights, name) for b in block]), document=here)
-        for name in ("khat", "ess", "elpd"):
-            self.file.put("sample_stats", name, np.array([getattr(b.weights, name) for b in block]), document=here)
-        inclusion = self._padded([item.inclusion for item in block], np.float32)
-        self.file.put("sample_stats", "inclusion", inclusion, document=here)
-        self.file.put("sample_stats", "mode", self._padded([item.mode for item in block], np.int8), document=here)
+        statistics = {name: self._chains([getattr(b.weights, name) for b in block]) for name in PER_DRAW}
+        statistics |= {name: np.array([getattr(b.weights, name) for b in block]) for name in PER_DOCUMENT}
+        statistics["inclusion"] = self._padded([item.inclusion for item in block], np.float32)
+        statistics["mode"] = self._padded([item.mode for item in block], np.int8)
+        for name, values in statistics.items():
+            self.file.put("sample_stats", name, values, document=here)
         likelihood = [b.weights.log_likelihood for b in block if b.weights.log_likelihood is not None]
         if likelihood:
             there = slice(self.done_rated, self.done_rated + len(likelihood))
@@ -180,21 +192,13 @@ class _Layout:
         text = f"runs of this length in all documents together; {LONGEST} counts longer ones as well"
         self._variable(group, "span_count", ("chain", "draw", "length"), np.int64, text)
         text = self.fitted.task.value_name
-        self._variable(group, "prediction", (*DRAWS, *self._last_dim()), np.float32, text)
+        self._variable(group, "prediction", (*DRAWS, *self.per_value), np.float32, text)
 
     def _statistics(self) -> None:
         self._group("sample_stats", "how the posterior draws stand to the model", *WORDS)
-        for name, what in (
-            ("log_prior", "log p(z), nats"),
-            ("log_q", "log q(z | x), nats"),
-            ("log_weight", "kappa log p(y | x, z) + log p(z) - log q(z | x), nats; NaN where no target is known"),
-        ):
+        for name, what in PER_DRAW.items():
             self._variable("sample_stats", name, DRAWS, np.float32, what)
-        for name, what in (
-            ("khat", "Pareto shape of the importance weights; above 0.7 they cannot be trusted"),
-            ("ess", "effective sample size of the importance weights"),
-            ("elpd", "log of the mean of p(y | x, z) over the draws, which have not seen y; nats"),
-        ):
+        for name, what in PER_DOCUMENT.items():
             self._variable("sample_stats", name, ("document",), np.float64, what)
         self._variable("sample_stats", "inclusion", WORDS[2:], np.float32, "P(word is kept | x), from the guide itself")
         self._variable("sample_stats", "mode", WORDS[2:], np.int8, "the most probable mask")
@@ -221,7 +225,7 @@ class _Layout:
     def _observed(self) -> None:
         rated = [self.documents[i] for i in self.rated]
         targets = np.array([document.targets for document in rated], dtype=np.float64)
-        dims = ("document", *self._aspects())
+        dims = ("document", *self.per_target)
         self._group("observed_data", "documents of which a target is known", *dims, documents=self.rated)
         whole = bool(self.spec.classes) and not np.isnan(targets).any()
         kind = self.fitted.task.target_dtype if whole else np.float64
@@ -267,11 +271,9 @@ class _Layout:
         self.file.put(group, "z", z, document=here)
         for name in ("rate", "spans", "span"):
             self.file.put(group, name, self._chains([getattr(item, name) for item in draws]), document=here)
-        last = slice(None) if self._last_dim() else 0
-        prediction = self._chains([item.prediction for item in draws])[..., last]
-        self.file.put(group, "prediction", prediction, document=here)
-        last = slice(None) if self._aspects() else 0
-        self.file.put(f"{group}_predictive", "y", self._chains([item.y for item in draws])[..., last], document=here)
+        for place, name, dims in ((group, "prediction", self.per_value), (f"{group}_predictive", "y", self.per_target)):
+            values = self._chains([getattr(item, name) for item in draws])
+            self.file.put(place, name, values if dims else values[..., 0], document=here)
         for item in draws:
             self.span_count[group] += item.span_count.reshape(self.span_count[group].shape)
 
@@ -285,12 +287,6 @@ class _Layout:
         for row, values in zip(padded, rows, strict=True):
             row[: len(values)] = values
         return padded
-
-    def _aspects(self) -> tuple[str, ...]:
-        return ("target",) if len(self.spec.names) > 1 else ()
-
-    def _last_dim(self) -> tuple[str, ...]:
-        return ("class",) if self.fitted.task.per_class else self._aspects()
 
 
 def _labels(documents: Sequence[Document]) -> Array:

@@ -1,9 +1,9 @@
 """Draws of masks and ratings, from the posterior and from the prior, of many documents: what `posterior.nc` holds.
 
-Every document is drawn by itself, from a stream that its text seeds, as in `posterior.read`: its draws are the same in
-whatever company it comes. Masks are packed, a bit per word, and the networks read each distinct mask once, so that
-draws of one mask have one likelihood to the last bit. Results go to the file a few documents at a time; memory grows
-neither with the documents nor, beyond a bit per word and some numbers, with the draws.
+Every document is drawn by itself, from a stream that its text seeds: its draws are the same in whatever company it
+comes. Masks are packed, a bit per word, and the networks read each distinct mask once, so that draws of one mask have
+one likelihood to the last bit. Results go to the file a few documents at a time; memory grows neither with the
+documents nor, beyond a bit per word and some numbers, with the draws.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.inference.posterior.psis import psis
@@ -162,11 +161,15 @@ def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentP
     blind = encode_batch([unlabelled(document)], fitted.vocabulary, fitted.spec).to(fitted.device)
     q = fitted.guide.posterior(blind).discrete()
     p = fitted.model.prior.distribution(blind.lengths, blind.tokens.shape[1], q.mean.dtype)
-    words = len(document.tokens)
+    words, encoder = len(document.tokens), fitted.model.encoder
+
+    def encoded(z: Tensor) -> Tensor:
+        return encoder(blind.tokens, z.to(blind.tokens.device, encoder.dtype), blind.lengths)
+
     drawn = []
     for distribution in (q, p):
         masks = _draw(distribution, samples)
-        outputs = _in_rows(masks, _encoder(fitted, blind))
+        outputs = _in_rows(masks, encoded)
         drawn.append((masks, outputs, _draws(fitted, masks, outputs, words)))
     (masks, outputs, posterior), (_, _, prior) = drawn
     return DocumentPosterior(
@@ -211,16 +214,6 @@ def _in_rows(masks: Masks, compute: Callable[[Tensor], Tensor]) -> Tensor:
 def _slices(rows: int, words: int) -> Iterator[slice]:
     step = max(1, min(ROWS, CELLS // words))
     return (slice(start, start + step) for start in range(0, rows, step))
-
-
-def _encoder(fitted: FittedModel, batch: Batch) -> Callable[[Tensor], Tensor]:
-    """Masks `(U, 1, n)` to the encoder's numbers `(U, 1, W)`."""
-    encoder = fitted.model.encoder
-
-    def read(z: Tensor) -> Tensor:
-        return encoder(batch.tokens, z.to(batch.tokens.device, encoder.dtype), batch.lengths)
-
-    return read
 
 
 def _draws(fitted: FittedModel, masks: Masks, outputs: Tensor, words: int) -> Draws:

@@ -1,0 +1,1 @@
+"""Results for people: terminal output, figures and the HTML report."""

@@ -72,7 +72,7 @@ def rationale(
 
 
 def legend(gold: bool, inclusion: bool) -> Text:
-    """What the colours mean."""
+    """Key to the colours of a rationale."""
     text = Text.assemble(("kept", KEPT))
     if gold:
         text = Text.assemble(("kept, annotated", KEPT_GOLD), "  ", ("kept only", KEPT), "  ")

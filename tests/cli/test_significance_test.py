@@ -15,7 +15,8 @@ from pyro_rationale.cli.evaluate import evaluate
 from pyro_rationale.cli.significance_test import against, differences_table
 from pyro_rationale.data import load_corpus
 from pyro_rationale.evaluation import evaluate as evaluation
-from pyro_rationale.evaluation.metrics import every_metric, faithfulness_metrics, intervals, paired_test
+from pyro_rationale.evaluation.metrics import every_metric, faithfulness_metrics
+from pyro_rationale.evaluation.significance import intervals, paired_test
 from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.evaluation.metrics import BINS, faithfulness_metrics
-from pyro_rationale.evaluation.metrics.faithfulness import top
+from pyro_rationale.evaluation.metrics.faithfulness import BINS, faithfulness_metrics, top
 from pyro_rationale.tasks import task_of
 from tests.support.marked import bits, document
 

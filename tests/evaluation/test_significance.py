@@ -10,18 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pyro_rationale.evaluation.metrics import (
-    Statistic,
-    added,
-    differences,
-    holm,
-    intervals,
-    paired_test,
-    rationale_metrics,
-    rationale_statistics,
-    seeds_test,
-)
-from pyro_rationale.evaluation.statistic import average, balanced, quotient
+from pyro_rationale.evaluation.metrics.rationale import rationale_metrics, rationale_statistics
+from pyro_rationale.evaluation.significance import added, differences, holm, intervals, paired_test, seeds_test
+from pyro_rationale.evaluation.statistic import Statistic, average, balanced, quotient
 from tests.support.marked import bits, document
 
 SKEWED = np.random.default_rng(5).lognormal(sigma=1.2, size=30)

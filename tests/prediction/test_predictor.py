@@ -18,7 +18,8 @@ from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import IndependentMask, RelaxedMask
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.evaluate import evaluate_documents, targets_of
+from pyro_rationale.evaluation.evaluate import evaluate_documents
+from pyro_rationale.evaluation.metrics import targets_of
 from pyro_rationale.prediction.predictor import DecodeOptions, Prediction, PredictOptions, decode, decode_all, predict
 from pyro_rationale.tasks import task_of
 

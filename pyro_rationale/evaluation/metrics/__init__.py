@@ -8,28 +8,15 @@ precision next to `empty`, the share of documents that keep nothing.
 registers a family of metrics that are computed together; :mod:`pyro_rationale.evaluation.evaluate` computes them all.
 """
 
-from pyro_rationale.evaluation.metrics._base import Judge, Metric, MetricFamily, MetricInputs, targets_of
-from pyro_rationale.evaluation.metrics.agreement import agreement_metrics, agreement_statistics
-from pyro_rationale.evaluation.metrics.eraser import eraser_metrics, eraser_statistics
-from pyro_rationale.evaluation.metrics.faithfulness import BINS, faithfulness_metrics, faithfulness_statistics
-from pyro_rationale.evaluation.metrics.lexicon import lexicon_metrics, lexicon_statistics
-from pyro_rationale.evaluation.metrics.prediction import (
-    Predictions,
-    prediction_metrics,
-    prediction_statistics,
-)
-from pyro_rationale.evaluation.metrics.rationale import opinion_metrics, rationale_metrics, rationale_statistics
-from pyro_rationale.evaluation.metrics.selection import count_runs, selection_metrics, selection_statistics
-from pyro_rationale.evaluation.significance import (
-    Difference,
-    added,
-    differences,
-    holm,
-    intervals,
-    paired_test,
-    seeds_test,
-)
-from pyro_rationale.evaluation.statistic import Masks, Metrics, Statistic, Statistics, values_of
+from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, MetricInputs, targets_of
+from pyro_rationale.evaluation.metrics.agreement import agreement_metrics
+from pyro_rationale.evaluation.metrics.eraser import eraser_metrics
+from pyro_rationale.evaluation.metrics.faithfulness import faithfulness_metrics
+from pyro_rationale.evaluation.metrics.lexicon import lexicon_metrics
+from pyro_rationale.evaluation.metrics.prediction import Predictions, prediction_metrics
+from pyro_rationale.evaluation.metrics.rationale import rationale_metrics
+from pyro_rationale.evaluation.metrics.selection import count_runs, selection_metrics
+from pyro_rationale.evaluation.statistic import Masks, Metrics, Statistic, Statistics
 from pyro_rationale.registry import Registry
 
 METRICS: Registry[MetricFamily] = Registry(
@@ -51,10 +38,7 @@ def every_metric() -> list[Metric]:
 
 
 __all__ = [
-    "BINS",
     "METRICS",
-    "Difference",
-    "Judge",
     "Masks",
     "Metric",
     "MetricFamily",
@@ -63,30 +47,15 @@ __all__ = [
     "Predictions",
     "Statistic",
     "Statistics",
-    "added",
     "agreement_metrics",
-    "agreement_statistics",
     "count_runs",
-    "differences",
     "eraser_metrics",
-    "eraser_statistics",
     "every_metric",
     "faithfulness_metrics",
-    "faithfulness_statistics",
-    "holm",
-    "intervals",
     "lexicon_metrics",
-    "lexicon_statistics",
     "metric_named",
-    "opinion_metrics",
-    "paired_test",
     "prediction_metrics",
-    "prediction_statistics",
     "rationale_metrics",
-    "rationale_statistics",
-    "seeds_test",
     "selection_metrics",
-    "selection_statistics",
     "targets_of",
-    "values_of",
 ]

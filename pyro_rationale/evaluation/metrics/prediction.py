@@ -46,12 +46,15 @@ def prediction_metrics(spec: TargetSpec, predictions: Predictions) -> Metrics:
         [0, 1]. Classes: `accuracy`, and `log_loss` in nats per label. With several targets also `aspects`: the
         same by target.
     """
-    metrics = values_of(prediction_statistics(spec, predictions))
-    if metrics and len(spec.names) > 1:
-        columns = {name: slice(i, i + 1) for i, name in enumerate(spec.names)}
-        by_target = {name: prediction_statistics(spec, predictions, column) for name, column in columns.items()}
-        metrics["aspects"] = {name: values_of(statistics) for name, statistics in by_target.items()}
-    return metrics
+    return values_of(prediction_statistics(spec, predictions)) | _by_target(spec, predictions)
+
+
+def _by_target(spec: TargetSpec, predictions: Predictions) -> Metrics:
+    """Errors by the targets' names under `aspects`; empty for one target, or if none is known."""
+    if len(spec.names) == 1 or np.isnan(predictions.targets).all():
+        return {}
+    statistics = (prediction_statistics(spec, predictions, slice(i, i + 1)) for i in range(len(spec.names)))
+    return {"aspects": dict(zip(spec.names, map(values_of, statistics), strict=True))}
 
 
 def prediction_statistics(spec: TargetSpec, predictions: Predictions, columns: slice = EVERY) -> Statistics:
@@ -75,9 +78,7 @@ def _mean(values: Numbers | Flags, known: Flags) -> Statistic:
 def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
     assert inputs.values is not None
     predictions = Predictions(inputs.values, inputs.targets)
-    statistics = prediction_statistics(inputs.spec, predictions)
-    by_target = prediction_metrics(inputs.spec, predictions).get("aspects")
-    return statistics if by_target is None else {**statistics, "aspects": by_target}
+    return {**prediction_statistics(inputs.spec, predictions), **_by_target(inputs.spec, predictions)}
 
 
 REGISTERED = MetricFamily(

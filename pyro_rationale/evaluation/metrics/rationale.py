@@ -61,7 +61,6 @@ def _counts(document: Document, mask: Sequence[bool]) -> tuple[int, int, int, in
 
 
 rationale_metrics = numbers(rationale_statistics)
-opinion_metrics = numbers(opinion_statistics)
 
 REGISTERED = MetricFamily(
     (

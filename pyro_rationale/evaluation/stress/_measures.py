@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.evaluation.evaluate import targets_of
-from pyro_rationale.evaluation.metrics import Masks, rationale_metrics, selection_metrics
+from pyro_rationale.evaluation.metrics import Masks, rationale_metrics, selection_metrics, targets_of
+from pyro_rationale.evaluation.statistic import Flags, as_flags
 from pyro_rationale.tasks import Numbers, task_of
 
 Labels = NDArray[np.int64]
@@ -66,20 +66,20 @@ def agreement(documents: Sequence[Document], masks: Masks) -> dict[str, float]:
     return {"judged": judged, "judged_precision": precision, "judged_recall": recall, **result}
 
 
+def joined(masks: Masks) -> Flags:
+    """Masks of many documents as one array."""
+    return np.concatenate([as_flags(mask) for mask in masks])
+
+
 def sentences(tokens: Sequence[str]) -> list[range]:
     """Where the sentences of a text are: each up to and with its full stop, exclamation or question mark."""
     starts = [0, *(i + 1 for i, token in enumerate(tokens) if token in SENTENCE_ENDS)]
     return [range(a, b) for a, b in zip(starts, [*starts[1:], len(tokens)], strict=True) if b > a]
 
 
-def is_punctuation(token: str) -> bool:
-    """Whether no character of it is a letter or a digit."""
-    return not any(character.isalnum() for character in token)
-
-
 def kind_of(token: str) -> str:
     """`punctuation`, `function word`, `number` or `content`."""
-    if is_punctuation(token):
+    if not any(map(str.isalnum, token)):
         return "punctuation"
     if token in FUNCTION_WORDS:
         return "function word"

@@ -8,11 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation.results import train
+from pyro_rationale.evaluation.stress._measures import Labels
 from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.predictor import Mask
@@ -121,6 +125,15 @@ class Subject:
     def values(self) -> Numbers:
         """`(N, W)`, predicted from them."""
         return self.marker.predict(self.documents, self.masks)
+
+    @property
+    def decisions(self) -> Labels:
+        """`(N, D)`, the class of every target by these values."""
+        return self.fitted.task.decisions(self.values)
+
+    def turned(self, values: Numbers) -> NDArray[np.bool_]:
+        """`(N, D)`, which decisions other values turn, by the median of whose ratings both go."""
+        return self.fitted.task.decisions(values, self.values) != self.decisions
 
     def refit(
         self, name: str, start: Callable[[TrainingRun], None] | None = None, **changes: Any

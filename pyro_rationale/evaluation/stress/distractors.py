@@ -11,7 +11,7 @@ import numpy as np
 from pyro_rationale.data.corpora.synthetic import distractor
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict, judged
-from pyro_rationale.evaluation.stress._measures import SENTENCE_ENDS, sentences
+from pyro_rationale.evaluation.stress._measures import SENTENCE_ENDS, joined, sentences
 from pyro_rationale.evaluation.stress._subject import Subject
 from pyro_rationale.prediction.predictor import Mask
 
@@ -43,10 +43,9 @@ def measure(subject: Subject, name: str, source: Source) -> Row:
     """The figures for one kind of sentence, one put into every document."""
     seed = subject.settings.seed
     pairs = [put_in(d, source(Random(f"{seed} {d.id}"), d), Random(f"{seed} at {d.id}")) for d in subject.documents]
-    documents, inserted = [d for d, _ in pairs], np.concatenate([np.asarray(flags, dtype=bool) for _, flags in pairs])
+    documents, inserted = [d for d, _ in pairs], joined([flags for _, flags in pairs])
     masks = subject.marker.masks(documents)
-    kept = np.concatenate([np.asarray(mask, dtype=bool) for mask in masks])
-    before = np.concatenate([np.asarray(mask, dtype=bool) for mask in subject.masks])
+    kept, before = joined(masks), joined(subject.masks)
     after = kept[~inserted]
     values = subject.marker.predict(documents, masks)
     moved = np.sqrt(((values - subject.values) ** 2).mean()) / max(1e-12, float(subject.values.std()))
@@ -55,15 +54,9 @@ def measure(subject: Subject, name: str, source: Source) -> Row:
         "lift": float(kept[inserted].mean()) / max(1e-12, float(after.mean())),
         "share of rationale": float((kept & inserted).sum()) / max(1, int(kept.sum())),
         "still kept": float((before & after).sum()) / max(1, int(before.sum())),
-        "turned": turned(subject, values),
+        "turned": float(subject.turned(values).mean()),
         "moved / sd": float(moved),
     }
-
-
-def turned(subject: Subject, values: np.ndarray) -> float:
-    """Share of decisions that are not those of the texts as they were, by the median of whose ratings both go."""
-    task = subject.fitted.task
-    return float((task.decisions(values, subject.values) != task.decisions(subject.values)).mean())
 
 
 def put_in(document: Document, words: Sequence[str], random: Random) -> tuple[Document, Mask]:

@@ -35,7 +35,7 @@ def check(subject: Subject) -> Verdict:
         "length of the text": np.array([[len(mask)] for mask in subject.masks], dtype=float),
     }
     answers = {
-        "decision": subject.fitted.task.decisions(subject.values),
+        "decision": subject.decisions,
         "true label": truths(subject.documents, subject.fitted.spec),
     }
     return against_control(subject, looks, answers, judged_looks=("as it lies in the text", "gaps closed"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict, judged, unfit
-from pyro_rationale.evaluation.stress._measures import kind_of
+from pyro_rationale.evaluation.stress._measures import joined, kind_of
 from pyro_rationale.evaluation.stress._subject import Subject
 
 HIGHEST = 2.0  # times its uniform share that a position may have
@@ -19,13 +19,12 @@ BAR = f"no position with more than {HIGHEST:g} x its uniform share"
 def check(subject: Subject) -> Verdict:
     """Share of kept words by kind and by position over the share of all words there."""
     documents, masks = subject.documents, subject.masks
-    kept = np.concatenate([np.asarray(mask, dtype=bool) for mask in masks])
+    kept = joined(masks)
     gold = [d.opinion if d.opinion is not None else d.gold for d in documents]
-    evidence = None
-    if all(flags is not None for flags in gold):
-        evidence = np.concatenate([np.asarray(flags, dtype=bool) for flags in gold])
-    rows = [row_of(name, here, kept, evidence) for name, here in places(documents).items()]
-    rows += [row_of(name, here, kept, evidence) for name, here in kinds(documents).items()]
+    known = [flags for flags in gold if flags is not None]
+    evidence = joined(known) if len(known) == len(gold) else None
+    groups = places(documents) | kinds(documents)
+    rows = [row_of(name, here, kept, evidence) for name, here in groups.items()]
     if not kept.any():
         return unfit("nothing is kept", BAR, rows=rows)
     where = [row for row in rows if row["where"].startswith("position") and row["expected"] >= EXPECTED]

@@ -27,9 +27,8 @@ MOST_WORDS = 60  # tokens without content that have a feature of their own
 def check(subject: Subject) -> Verdict:
     """Accuracy of a probe for the decision from what has no content; turned decisions of the attack."""
     features = patterns(subject.documents, subject.masks)
-    answers = {"decision": subject.fitted.task.decisions(subject.values)}
     look = "kept words without content"
-    verdict = against_control(subject, {look: features}, answers, judged_looks=(look,))
+    verdict = against_control(subject, {look: features}, {"decision": subject.decisions}, judged_looks=(look,))
     row: Row = {"of": "decision", "from": "attack: share turned", "accuracy": turned(subject)}
     return Verdict(verdict.answer, verdict.figure, verdict.bar, verdict.reason, (*verdict.rows, row))
 
@@ -53,18 +52,16 @@ def patterns(documents: Sequence[Document], masks: Sequence[Sequence[bool]]) -> 
 
 def turned(subject: Subject) -> float:
     """Share of decisions that words without content turn, chosen by what the encoder makes of each alone."""
-    documents, task = subject.documents, subject.fitted.task
+    documents = subject.documents
     types = sorted({t for d in documents for t in d.tokens if kind_of(t) != "content"})
     if not types:
         return 0.0
     alone = [Document(t, t, (t,), ((0, len(t)),)) for t in types]
     values = subject.marker.predict(alone, [(True,)] * len(alone))
-    own = task.decisions(subject.values)
-    pull = dict(zip(types, task.support(values), strict=True))
-    masks = [_against(d, m, o, pull) for d, m, o in zip(documents, subject.masks, own[:, 0], strict=True)]
-    attacked = subject.marker.predict(documents, masks)
-    after = task.decisions(attacked, subject.values)
-    return float((after[:, 0] != own[:, 0]).mean())
+    pull = dict(zip(types, subject.fitted.task.support(values), strict=True))
+    own = subject.decisions[:, 0]
+    masks = [_against(d, m, o, pull) for d, m, o in zip(documents, subject.masks, own, strict=True)]
+    return float(subject.turned(subject.marker.predict(documents, masks))[:, 0].mean())
 
 
 def _against(document: Document, mask: Sequence[bool], decision: int, pull: dict[str, Features]) -> Mask:

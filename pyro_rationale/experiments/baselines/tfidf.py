@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
-from pyro_rationale.evaluation.evaluate import targets_of
+from pyro_rationale.evaluation.metrics import targets_of
 from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.experiments.baselines._storage import WEIGHTS, is_finished, read_spec, write_marker
 from pyro_rationale.experiments.baselines._top_k import all_top_words, scaled

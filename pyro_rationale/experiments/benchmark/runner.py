@@ -20,8 +20,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.errors import DataError
-from pyro_rationale.evaluation.evaluate import targets_of
-from pyro_rationale.evaluation.metrics import Metrics, Predictions
+from pyro_rationale.evaluation.metrics import Metrics, Predictions, targets_of
 from pyro_rationale.evaluation.metrics.prediction import prediction_statistics
 from pyro_rationale.evaluation.rate_curves import Curve, MaskRule, mask_rule, mask_rules_of, measure, trace
 from pyro_rationale.experiments.baselines import find_method, fit_method

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.calibration import Curve, Words, calibration_metrics
 from pyro_rationale.reporting.html.context import Chart
 from pyro_rationale.reporting.html.payload import percent
@@ -38,10 +38,7 @@ TRAINING = {
     "elbo": "ELBO on held-out texts",
 }
 SCATTERS = 4  # targets that get a chart of their own
-GOLD: dict[str, Callable[[Document], tuple[bool, ...] | None]] = {
-    "annotated rationale": lambda document: document.gold,
-    "rating words": lambda document: document.opinion,
-}
+GOLD = {"annotated rationale": "gold", "rating words": "opinion"}  # fields of a document
 
 
 def training_charts(history: Sequence[EpochRecord]) -> Iterator[Chart]:
@@ -146,13 +143,13 @@ def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:
     """Inclusion probabilities against each kind of gold that some document has, in one chart; none without gold."""
     curves: dict[str, Curve] = {}
     notes = []
-    for name, gold_of in GOLD.items():
-        words = words_of(predictions, gold_of)
+    for name, field in GOLD.items():
+        words = words_of(predictions, field)
         if words is None:
             continue
         values = calibration_metrics(words, bins=10)
         whole, ambiguous = values["all"], values["ambiguous"]
-        curves[name] = Curve(**{key: np.array(value) for key, value in whole["curve"].items()})
+        curves[name] = Curve.from_dict(whole["curve"])
         hard = "" if ambiguous is None else f"; {ambiguous['ece']:.3f} over words with P > 0.05 or gold"
         notes.append(f"{name}: {whole['ece']:.3f} ({whole['ece_low']:.3f} to {whole['ece_high']:.3f}){hard}.")
     if curves:
@@ -171,11 +168,9 @@ def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:
         )
 
 
-def words_of(
-    predictions: Sequence[Prediction], gold_of: Callable[[Document], tuple[bool, ...] | None]
-) -> Words | None:
-    """The words of all documents with a rationale of this kind; `None` if no word is in one."""
-    marked = [(i, p, gold_of(p.document)) for i, p in enumerate(predictions) if p.inclusion]
+def words_of(predictions: Sequence[Prediction], field: str) -> Words | None:
+    """The words of all documents with a rationale in this field; `None` if no word is in one."""
+    marked = [(i, p, getattr(p.document, field)) for i, p in enumerate(predictions) if p.inclusion]
     known = [(i, p, gold) for i, p, gold in marked if gold is not None]
     if not any(any(gold) for _, _, gold in known):
         return None

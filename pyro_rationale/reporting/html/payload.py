@@ -31,8 +31,7 @@ class Piece:
 
 
 def clean(text: str) -> str:
-    """The text with what would disturb a page (control characters, bidi overrides, lone surrogates) replaced, one
-    character for one."""
+    """The text with control characters, bidi overrides and lone surrogates replaced, one character for one."""
     return _UNPAIRED.sub("\ufffd", harmless(text))
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pyro_rationale.evaluation.calibration import Curve
 from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import REFERENCE, series_style
@@ -20,8 +18,7 @@ FEW = 20  # words; a bin with fewer is drawn hollow
 
 
 def plot_reliability(axes: Axes, curves: Mapping[str, Curve]) -> Axes:
-    """Share of gold words against the probability of being kept; bins of few words are hollow, the diagonal is
-    perfect calibration.
+    """Share of gold words against the probability of being kept; bins of few words are hollow.
 
     Args:
         axes: to draw into.
@@ -40,11 +37,10 @@ def plot_reliability(axes: Axes, curves: Mapping[str, Curve]) -> Axes:
 
 
 def calibration_figure(runs: Sequence[dict[str, Any]]) -> Figure:
-    """Reliability curves of the calibration study, a column per layer of gold, above the number of words of each
-    marginal.
+    """Reliability curves, a column per layer of gold, above the number of words of each marginal.
 
     Args:
-        runs: of the study's result, as in its JSON.
+        runs: of the calibration study's result, as in its JSON.
     """
     layers = list(dict.fromkeys(part["gold"] for run in runs for part in run["results"]))
     figure = new_figure(5 * len(layers), 6.5)
@@ -67,5 +63,5 @@ def _curves(runs: Sequence[dict[str, Any]], layer: str) -> dict[str, Curve]:
             if part["gold"] == layer and not part["rescaled"]:
                 reads = "" if part["reads"] == "x" else f", reads {part['reads']}"
                 name = f"{Path(run['run']).name}{reads}: ECE {part['all']['ece']:.3f}"
-                curves[name] = Curve(**{key: np.array(values) for key, values in part["all"]["curve"].items()})
+                curves[name] = Curve.from_dict(part["all"]["curve"])
     return curves

@@ -54,7 +54,7 @@ class MaskDraws(NamedTuple):
 
 
 def posterior_figures(tree: DataTree) -> dict[str, Figure]:
-    """The figures of a file of draws (`arviz_io.open_groups`), by name; the predictive check only if targets are known.
+    """The figures of a file of draws (`netcdf.open_groups`), by name; the predictive check only if targets are known.
 
     The file is read a variable at a time, and masks not at all.
     """
@@ -127,8 +127,7 @@ def plot_rates(axes: Axes, posterior: ArrayLike, prior: ArrayLike, requested: fl
 
     Args:
         axes: to draw into.
-        posterior: rates from 0 to 1, any shape.
-        prior: rates from 0 to 1, any shape.
+        posterior, prior: as for :func:`rate_histogram`.
         requested: rate of the prior that was asked for, where training has moved it; a dotted line.
     """
     bins = rate_histogram(posterior, prior)
@@ -147,8 +146,7 @@ def plot_spans(axes: Axes, posterior: ArrayLike, prior: ArrayLike, requested: fl
 
     Args:
         axes: to draw into.
-        posterior: how many runs there are of 1, 2, ... words (the last: or more), `(L,)`.
-        prior: how many runs there are of 1, 2, ... words, `(L,)`.
+        posterior, prior: as for :func:`span_histogram`.
         requested: mean length under the prior that was asked for, where training has moved it; a dotted line.
     """
     bins = span_histogram(posterior, prior)
