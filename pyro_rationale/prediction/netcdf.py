@@ -1,10 +1,10 @@
 """Draws in a netCDF file, and as the object that ArviZ wants: one route for ArviZ 0.23 and for ArviZ 1.x.
 
-The two take different things: 0.23 an `InferenceData`, 1.x an `xarray.DataTree`. Both know groups of
-`xarray.Dataset`s, so that is what is stored, one netCDF-4 group each, and `load` hands them over in the form that the
-installed ArviZ wants.
+The two take different things: 0.23 an `InferenceData`, 1.x an `xarray.DataTree`; their makers from plain arrays have
+one name and other arguments. Both know groups of `xarray.Dataset`s, so that is what is stored, one netCDF-4 group
+each, and `load` hands them over in the form that the installed ArviZ wants.
 
-`GroupFile` writes such a file piece by piece, so that memory need not hold all draws of all documents at once.
+`GroupFile` writes such a file piece by piece, so that nobody needs memory for all draws of all documents at once.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.errors import RunError
 from pyro_rationale.optional import arviz, optional
+
+if TYPE_CHECKING:
+    from xarray import Dataset, DataTree
 
 ENGINE = "h5netcdf"
 ENGINES = (ENGINE, "h5py")  # and what it is installed without
@@ -35,19 +38,51 @@ DITHER = 1e-9
 Attributes = Mapping[str, str | int | float]
 
 
+def from_groups(groups: Mapping[str, Dataset], attrs: Attributes | None = None) -> Any:
+    """Datasets by group ("posterior", "log_likelihood", ...) as ArviZ's own object.
+
+    Raises:
+        ConfigError: ArviZ is not installed.
+    """
+    xarray = optional("xarray", "stored draws need")
+    tree = xarray.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
+    tree.attrs.update(attrs or {})
+    return _for_arviz(tree)
+
+
 def load(path: Path | str) -> Any:
-    """A file of draws as ArviZ's own object; arrays are read when they are used.
+    """A file of `save` or `GroupFile` as ArviZ's own object; arrays are read when they are used.
 
     Raises:
         ConfigError: ArviZ is not installed.
         RunError: there is no such file, or it holds something else.
     """
-    library, tree = arviz(), open_groups(path)
-    return library.from_datatree(tree) if hasattr(library, "from_datatree") else tree
+    arviz()
+    return _for_arviz(open_groups(path))
+
+
+def save(data: Any, path: Path | str) -> None:
+    """Write groups as compressed netCDF; the whole file, or nothing.
+
+    Args:
+        data: datasets by group, or ArviZ's own object.
+        path: replaced if it is there.
+    """
+    groups, attrs = _datasets(data)
+    with GroupFile(Path(path), attrs) as file:
+        for group, dataset in groups.items():
+            besides = " ".join(str(name) for name in dataset.coords if name not in dataset.indexes)
+            attributes = {**dataset.attrs, **({"coordinates": besides} if besides else {})}
+            file.group(group, {str(name): size for name, size in dataset.sizes.items()}, attributes)
+            for name, array in dataset.variables.items():
+                values = np.asarray(array.values)
+                text = values.dtype.kind in "OUST"
+                file.variable(group, str(name), array.dims, None if text else values.dtype, array.attrs)
+                file.put(group, str(name), values.astype(object) if text else values)
 
 
 def open_groups(path: Path | str) -> Any:
-    """Open a file of draws as an `xarray.DataTree`, without ArviZ; close it, or use it in a `with`.
+    """Open a file of `save` or `GroupFile` as an `xarray.DataTree`, without ArviZ; close it, or use it in a `with`.
 
     Raises:
         ConfigError: xarray, h5netcdf or h5py is not installed.
@@ -69,6 +104,21 @@ def dithered(log_likelihood: NDArray[np.float64]) -> NDArray[np.float64]:
     """Numbers that differ from those given, and from one another, by less than `DITHER`; the same at every call."""
     noise: NDArray[np.float64] = np.random.default_rng(0).uniform(-0.5, 0.5, log_likelihood.shape)
     return log_likelihood + DITHER * noise
+
+
+def _for_arviz(tree: DataTree) -> Any:
+    library = arviz()
+    return library.from_datatree(tree) if hasattr(library, "from_datatree") else tree
+
+
+def _datasets(data: Any) -> tuple[dict[str, Dataset], dict[str, Any]]:
+    """The groups of a mapping, of a `DataTree` or of an `InferenceData`, and the attributes above them."""
+    attrs = dict(getattr(data, "attrs", {}))
+    if hasattr(data, "groups") and callable(data.groups):  # InferenceData
+        return {name: data[name] for name in data.groups()}, attrs
+    if hasattr(data, "children"):  # DataTree
+        return {name: node.to_dataset() for name, node in data.children.items()}, attrs
+    return dict(data), attrs
 
 
 @dataclass

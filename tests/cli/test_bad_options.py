@@ -51,9 +51,12 @@ OPTIONS = [
     ("--lambda1 -1 --lambda2 0.1", "--lambda1: expected a number of at least 0, got -1.0"),
     ("--lambda1 nan --lambda2 0.1", "--lambda1: expected a number of at least 0, got nan"),
     ("--lambda1 1000000 --lambda2 0.1", "--lambda1: "),
-    ("--guide chain --estimator relaxed", "--estimator relaxed does not go with --guide chain: LinearChain has no reparameterised sample; use --estimator"),
-    ("--guide relaxed --estimator rloo", "--estimator rloo does not go with --guide relaxed: samples of RelaxedMask carry"),
-    ("--guide relaxed --estimator tracegraph", "--estimator tracegraph does not go with --guide relaxed: samples of RelaxedMask"),
+    ("--guide chain --estimator relaxed",
+     "--estimator relaxed does not go with --guide chain: LinearChain has no reparameterised sample; use --estimator"),
+    ("--guide relaxed --estimator rloo",
+     "--estimator rloo does not go with --guide relaxed: samples of RelaxedMask carry"),
+    ("--guide relaxed --estimator tracegraph",
+     "--estimator tracegraph does not go with --guide relaxed: samples of RelaxedMask"),
     ("--guide chain --estimator rloo --samples 1", "--samples: rloo needs at least 2"),
     ("--guide chain --estimator tracegraph --tau 0", "--tau: tracegraph takes a weight above 0"),
     ("--samples 0", "--samples: expected a number above 0, got 0"),
@@ -153,7 +156,7 @@ VECTORS = [
     ("the 0.1 0.2\na 0.1 x\n", "v.txt, line 2: expected a number, got 'x'"),
     ("the 0.1 0.2\na 0.1 nan\n", "v.txt, line 2: expected a number, got 'nan'"),
     ("", "v.txt: expected word vectors, the file has none"),
-    (None, "v.txt: cannot read the word vectors (No such file or directory)"),
+    (None, "v.txt: no such file; check the path"),
 ]
 
 
