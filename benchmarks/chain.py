@@ -48,7 +48,7 @@ def law(fields: Tensor, coupling: Tensor) -> LinearChain:
 
 
 def with_gradient(log_z: Callable[[Tensor, Tensor], Tensor]) -> Operation:
-    """log Z, and its gradient in fields and couplings."""
+    """Log Z, and its gradient in fields and couplings."""
 
     def run(fields: Tensor, coupling: Tensor) -> Result:
         with torch.enable_grad():
@@ -69,7 +69,7 @@ OPERATIONS: dict[str, Operation] = {
 
 
 def pyro_log_z(fields: Tensor, coupling: Tensor) -> Tensor:
-    """log Z by Pyro's product of matrices in log space."""
+    """Log Z by Pyro's product of matrices in log space."""
     stay = fields.new_zeros(coupling.shape)
     rows = [torch.stack([stay, -coupling], -1), torch.stack([-coupling, stay], -1)]
     matrices = torch.stack(rows, -2)  # (B, T - 1, from, to)
@@ -89,7 +89,7 @@ PYRO: dict[str, Operation] = {
 
 
 def replayed(run: Callable[[], Result]) -> Callable[[], Result]:
-    """The same from a CUDA graph, captured at the first call."""
+    """A function replayed from a CUDA graph, captured at the first call."""
     captured: list[tuple[torch.cuda.CUDAGraph, Result]] = []
 
     def replay() -> Result:

@@ -1,4 +1,4 @@
-"""What must hold before the chain's operations are timed: every way gives what the loop gives, and nothing waits."""
+"""Checks before the chain's operations are timed: every method gives the loop's results, and nothing waits."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def disagreements(device: torch.device, methods: tuple[str, ...]) -> Iterator[st
 
 
 class Reference:
-    """What the loop gives in float64 on the device."""
+    """Results of the loop in float64 on the device."""
 
     def __init__(self, fields: Tensor, coupling: Tensor) -> None:
         self.fields, self.coupling = fields.double(), coupling.double()

@@ -1,4 +1,4 @@
-"""The same encoder reading everything: the error that a rationale has to be compared with.
+"""Error of the encoder on whole texts: what the error from a rationale has to be compared with.
 
     python benchmarks/full_text.py --data vader-movies [any flag of pyro_rationale.fit]
 

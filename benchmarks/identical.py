@@ -81,7 +81,7 @@ def run(checkout: Path, command: str, *arguments: str) -> str:
 
 
 def differences(base: Path, here: Path) -> Iterator[str]:
-    """What is not the same in two run folders."""
+    """Differences between two run folders, a line each."""
     ours, theirs = load_file(here / "model.safetensors"), load_file(base / "model.safetensors")
     if ours.keys() != theirs.keys():
         yield f"names of weights: {', '.join(sorted(ours.keys() ^ theirs.keys()))}"

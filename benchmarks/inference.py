@@ -72,7 +72,7 @@ def bare(fitted: FittedModel, documents: Sequence[Document]) -> None:
 
 
 def command(*words: object) -> Seconds:
-    """What a Python of its own takes."""
+    """Time of a command in a Python of its own."""
     start, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
     now = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -80,7 +80,7 @@ def command(*words: object) -> Seconds:
 
 
 def timed(action: Callable[[], object], rounds: int, device: torch.device) -> Seconds:
-    """What an action takes here, after a time that does not count."""
+    """Time of an action in this process, after a warm-up."""
     found = []
     for _ in range(rounds + (rounds > 1)):
         settle(device)

@@ -1,4 +1,4 @@
-"""What Pyro and this package's layers cost: our step against the same mathematics written by hand, and against Pyro's.
+"""Cost of Pyro and of this package's layers: our step against the same mathematics written by hand, and against Pyro's.
 
     python benchmarks/overhead.py [--device cuda] [--quick] [--json overhead.json]
 
@@ -40,7 +40,7 @@ Loss = tuple[Tensor, Tensor]  # whose gradient is taken, and minus the objective
 
 
 def reconstruction(trainer: Trainer, batch: Batch, z: Tensor) -> Tensor:
-    """kappa log p(y | x, z), `(K, B)`, of masks `(K, B, T)`: gaps closed, LSTM, mean of the states, Normal."""
+    """Kappa log p(y | x, z), `(K, B)`, of masks `(K, B, T)`: gaps closed, LSTM, mean of the states, Normal."""
     encoder: Any = trainer.fitted.model.encoder
     samples = len(z)
     tokens, lengths = batch.tokens.repeat(samples, 1), batch.lengths.repeat(samples)

@@ -78,7 +78,7 @@ BARS: dict[tuple[str, str, int], tuple[float, float | None]] = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is common to all steps."""
+    """Settings that all steps share."""
 
     batch: int
     words: int

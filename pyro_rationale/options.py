@@ -55,7 +55,10 @@ def option(
         help: one line for `--help`.
         choices: names that it takes; a registry is read when it is needed, without importing what it names.
         also: names besides, listed first: `auto`.
-        above, least, below, most: limits of a number, or of each number of a tuple; without or with the limit itself.
+        above: a number, or each number of a tuple, must be greater.
+        least: smallest value.
+        below: a number must be less.
+        most: largest value.
         expected: what is expected, for the message about a number beyond the limits.
         group: heading of `--help` that it is listed under.
         common: whether `--help` shows it, and not only `--help-all`.
@@ -116,7 +119,7 @@ _LIMITS = ("above", "least", "below", "most")
 
 
 def _beyond(number: float, limits: Mapping[str, Any]) -> str | None:
-    """What was expected instead of a number beyond its limits, `None` for one within."""
+    """Description of the expected number where `number` is beyond its limits, `None` where it is within."""
     above, least, below, most = (limits.get(name) for name in _LIMITS)
     low = (above is not None and not number > above) or (least is not None and not number >= least)
     high = (below is not None and not number < below) or (most is not None and not number <= most)

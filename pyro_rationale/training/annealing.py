@@ -15,7 +15,7 @@ def anneal_progress(schedule: Schedule, step: int, last: int) -> float:
 
 
 def entropy_weight(tau: float, start: float, progress: float) -> float:
-    """tau of a step: `start` until the target rate is reached, if that is more, and then down to `tau`.
+    """Entropy weight of a step: `start` until the target rate is reached, if that is more, and then down to `tau`.
 
     A guide without entropy collapses to its first guess: with tau = 0 from the start, masks are lost while the target
     rate comes down. So the weight is held until the target is reached, and falls to tau over half of the steps that

@@ -13,8 +13,15 @@ from pyro_rationale.errors import RunError
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step: loss per document over --nats, share of words kept, entropy in nats per word, documents, and changes
-    of the mask per word."""
+    """One training step.
+
+    Attributes:
+        loss: per document, divided by the nats of `--nats`.
+        rate: share of words kept.
+        entropy: of the guide, in nats per word.
+        documents: in the batch.
+        changes: of the mask, per word.
+    """
 
     loss: float
     rate: float

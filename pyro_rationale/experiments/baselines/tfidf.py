@@ -37,8 +37,9 @@ ALPHAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the ridge; of a logi
 
 
 class TfidfRationalizer:
-    """A fitted linear model as a :class:`~pyro_rationale.prediction.rationalizer.Rationalizer`; reading it needs no
-    scikit-learn.
+    """A fitted linear model as a :class:`~pyro_rationale.prediction.rationalizer.Rationalizer`.
+
+    Reading a fitted one from its folder needs no scikit-learn.
 
     Args:
         spec: what is predicted.
@@ -140,8 +141,10 @@ def sklearn(module: str) -> Any:
 
 
 def best_model(classes: bool, train: Any, targets: Array, dev: Any, dev_targets: Array) -> tuple[Array, Array, float]:
-    """Weights `(W, V)`, bias `(W,)` and penalty of the model of one target that is best on dev (on training documents
-    where dev has none with a target)."""
+    """Weights `(W, V)`, bias `(W,)` and penalty of the linear model of one target that is best on dev.
+
+    Where no dev document has the target, training documents decide.
+    """
     known, dev_known = ~np.isnan(targets), ~np.isnan(dev_targets)
     train, targets = train[known], targets[known]
     held = (dev[dev_known], dev_targets[dev_known]) if dev_known.any() else (train, targets)

@@ -127,7 +127,8 @@ def plot_rates(axes: Axes, posterior: ArrayLike, prior: ArrayLike, requested: fl
 
     Args:
         axes: to draw into.
-        posterior, prior: as for :func:`rate_histogram`.
+        posterior: draws of q(z | x), as for :func:`rate_histogram`.
+        prior: draws of p(z), likewise.
         requested: rate of the prior that was asked for, where training has moved it; a dotted line.
     """
     bins = rate_histogram(posterior, prior)
@@ -146,7 +147,8 @@ def plot_spans(axes: Axes, posterior: ArrayLike, prior: ArrayLike, requested: fl
 
     Args:
         axes: to draw into.
-        posterior, prior: as for :func:`span_histogram`.
+        posterior: draws of q(z | x), as for :func:`span_histogram`.
+        prior: draws of p(z), likewise.
         requested: mean length under the prior that was asked for, where training has moved it; a dotted line.
     """
     bins = span_histogram(posterior, prior)
