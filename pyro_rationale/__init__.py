@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     load = FittedModel.load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Public name: where it is defined, below `pyro_rationale`.
 _EXPORTS = {
