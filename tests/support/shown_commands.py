@@ -52,7 +52,7 @@ SMALLER: dict[str, list[str]] = {
 }
 # Not run here but by another test: fits in several processes, on several devices or machines, and what reads the
 # figures of other scripts.
-APART = {"--devices": "test_distributed.py", "benchmarks/projection.py": "test_projection.py"}
+APART = {"--devices": "system/test_distributed.py", "benchmarks/projection.py": "benchmarks/test_projection.py"}
 # Run by no test: reads for a minute at its smallest, in processes of its own.
 NOT_RUN = ("benchmarks/data.py",)
 STAND_INS = {
