@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pyro_rationale.registry import lazy_names
 
 if TYPE_CHECKING:
     from pyro_rationale.nn.embedding import make_embedding
@@ -12,19 +13,15 @@ if TYPE_CHECKING:
     from pyro_rationale.nn.generators import GENERATORS
     from pyro_rationale.nn.generators.bilstm import BiLSTM
 
-_EXPORTS = {
-    "ENCODERS": "encoders",
-    "GENERATORS": "generators",
-    "POOLINGS": "encoders",
-    "BiLSTM": "generators.bilstm",
-    "Encoder": "encoders._base",
-    "make_embedding": "embedding",
-}
-
 __all__ = ["ENCODERS", "GENERATORS", "POOLINGS", "BiLSTM", "Encoder", "make_embedding"]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return resolve_name(f"{__name__}.{_EXPORTS[name]}:{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "embedding": "make_embedding",
+        "encoders": "ENCODERS POOLINGS",
+        "encoders._base": "Encoder",
+        "generators": "GENERATORS",
+        "generators.bilstm": "BiLSTM",
+    },
+)
