@@ -8,6 +8,7 @@ from pyro_rationale.distributions.chain import LinearChain
 from pyro_rationale.distributions.hardkuma import HardKumaMask, HardKumaraswamy
 from pyro_rationale.distributions.independent import IndependentMask
 from pyro_rationale.distributions.kl import cross_energy, sequential_entropy, sequential_kl
+from pyro_rationale.distributions.nonempty import NonEmptyMask
 from pyro_rationale.distributions.prior import ChainPrior
 from pyro_rationale.distributions.relaxed import RelaxedMask
 
@@ -18,6 +19,7 @@ __all__ = [
     "IndependentMask",
     "LinearChain",
     "MaskDistribution",
+    "NonEmptyMask",
     "RecurrentMask",
     "RelaxedMask",
     "cross_energy",

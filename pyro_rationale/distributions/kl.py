@@ -17,10 +17,11 @@ from torch.distributions.kl import register_kl
 from pyro_rationale.distributions.base import MaskDistribution
 from pyro_rationale.distributions.chain import LinearChain
 from pyro_rationale.distributions.independent import IndependentMask
+from pyro_rationale.distributions.nonempty import NonEmptyMask
 from pyro_rationale.distributions.scan.scan import bernoulli_entropy, bernoulli_kl
 
 
-def cross_energy(q: MaskDistribution, p: LinearChain) -> Tensor:
+def cross_energy(q: MaskDistribution, p: LinearChain | NonEmptyMask) -> Tensor:
     """E_q[-log p(z)] = KL(q || p) + H(q), `(*batch,)`: exact wherever q's `mean` and `change` are."""
     shape = broadcast_shape(q.batch_shape, p.batch_shape)
     q, p = q.origin, p.origin  # once, and not for each of the particles that they were expanded to
@@ -33,6 +34,13 @@ def _kl_chain(q: MaskDistribution, p: LinearChain) -> Tensor:
     if not q.has_exact_marginals:
         raise NotImplementedError(f"{type(q).__name__} has no closed form; use sequential_kl")
     return cross_energy(q, p) - q.entropy()
+
+
+@register_kl(MaskDistribution, NonEmptyMask)
+def _kl_nonempty(q: MaskDistribution, p: NonEmptyMask) -> Tensor:
+    if isinstance(q, NonEmptyMask):
+        return cross_energy(q, p) - q.entropy()
+    raise NotImplementedError(f"{type(q).__name__} draws empty masks, to which the prior gives no probability")
 
 
 @register_kl(IndependentMask, IndependentMask)

@@ -14,6 +14,7 @@ from pyro_rationale.distributions import (
     IndependentMask,
     LinearChain,
     MaskDistribution,
+    NonEmptyMask,
     RecurrentMask,
     RelaxedMask,
 )
@@ -130,6 +131,18 @@ FAMILIES = [
         lambda batch, size: (1.5 * _normal(*batch, size),),
         lambda parts, lengths: IndependentMask(parts[0], lengths),
         lambda parts: Oracle.independent(parts[0]),
+    ),
+    Family(
+        "nonempty-chain",
+        lambda batch, size: (1.5 * _normal(*batch, size) - 1.0, _normal(*batch, size - 1)),
+        lambda parts, lengths: NonEmptyMask(LinearChain(parts[0], parts[1], lengths)),
+        lambda parts: Oracle.chain(parts[0], parts[1]).nonempty(),
+    ),
+    Family(
+        "nonempty-independent",
+        lambda batch, size: (1.5 * _normal(*batch, size) - 1.0,),
+        lambda parts, lengths: NonEmptyMask(IndependentMask(parts[0], lengths)),
+        lambda parts: Oracle.independent(parts[0]).nonempty(),
     ),
     Family(
         "relaxed",

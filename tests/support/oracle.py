@@ -83,6 +83,10 @@ class Oracle:
 
         return cls(torch.stack(rows((), torch.zeros((), dtype=torch.float64))))
 
+    def nonempty(self) -> Oracle:
+        """This table given that at least one word is kept."""
+        return Oracle(self.weights.masked_fill(self.masks.sum(-1) == 0, -torch.inf))
+
     def expect(self, values: Tensor) -> Tensor:
         """E[values], from one row of values per mask, `(2^n, ...)`."""
         return torch.tensordot(self.probs, values.double(), dims=1)
@@ -114,15 +118,21 @@ class Oracle:
     @property
     def entropy(self) -> Tensor:
         """In nats; masks of probability 0 contribute nothing."""
-        return -torch.where(self.probs > 0, self.probs * self.log_probs, 0.0).sum()
+        return -(self.probs * self._finite_log_probs).sum()
+
+    @property
+    def _finite_log_probs(self) -> Tensor:
+        """Log probabilities with 0 for those of impossible masks, whose gradient would not be a number."""
+        return torch.where(self.probs > 0, self.log_probs, 0.0)
 
     def kl(self, other: Oracle) -> Tensor:
         """KL(self || other)."""
-        return torch.where(self.probs > 0, self.probs * (self.log_probs - other.log_probs), 0.0).sum()
+        safe = torch.where(self.probs > 0, other.log_probs, 0.0)
+        return (self.probs * (self._finite_log_probs - safe)).sum()
 
     def cross_energy(self, other: Oracle) -> Tensor:
         """E_self[-log other(z)]."""
-        return -self.expect(other.log_probs)
+        return -self.expect(torch.where(self.probs > 0, other.log_probs, 0.0))
 
     @property
     def mode(self) -> Tensor:
@@ -167,11 +177,15 @@ def chi_square_z(oracle: Oracle, samples: Tensor) -> float:
     """
     expected = oracle.probs.detach() * len(samples)
     found = torch.bincount(oracle.index(samples), minlength=len(expected)).double()
+    if found[expected == 0].any():  # what cannot be was drawn
+        return float("inf")
     rare = expected < 5
     cells = [(found[~rare], expected[~rare])]
     if float(expected[rare].sum()) > 5:
         cells.append((found[rare].sum()[None], expected[rare].sum()[None]))
     found, expected = (torch.cat(parts) for parts in zip(*cells, strict=True))
     freedom = len(expected) - 1
+    if not freedom:  # one outcome only, and nothing else was drawn
+        return 0.0
     statistic = float(((found - expected) ** 2 / expected).sum())
     return ((statistic / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) / (2 / (9 * freedom)) ** 0.5
