@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import MaskDistribution
+from pyro_rationale.distributions import MaskDistribution, NonEmptyMask
 from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.models.program import Program
 from pyro_rationale.nn import BiLSTM
@@ -25,6 +25,10 @@ class GuideConfig(Protocol):
     @property
     def estimator(self) -> str:
         """Name of the gradient estimator."""
+
+    @property
+    def nonempty(self) -> bool:
+        """Whether empty masks have no probability."""
 
 
 class RationaleGuide(Program):
@@ -50,6 +54,7 @@ class RationaleGuide(Program):
         default_control: what holds the rate for `--control auto`.
         penalties: values of `--penalties` that it knows.
         is_baseline: whether it stands for a method of others, to compare with.
+        nonempty: whether its distributions are conditioned on keeping a word.
         head_width: numbers per word that a linear `head` makes of the features; 0 for no such head.
     """
 
@@ -61,6 +66,7 @@ class RationaleGuide(Program):
     is_baseline: ClassVar[bool] = False
     head_width: ClassVar[int] = 0
     head: nn.Linear
+    nonempty: bool = False
 
     def __init__(
         self, generator: BiLSTM, baseline: nn.Module | None = None, target: TargetContext | None = None
@@ -90,7 +96,14 @@ class RationaleGuide(Program):
             target: see the class.
             coupling: the prior's, in nats per change of the mask.
         """
-        return cls(generator, baseline, target=target, **cls.own_options(config, coupling))
+        guide = cls(generator, baseline, target=target, **cls.own_options(config, coupling))
+        guide.nonempty = config.nonempty
+        return guide
+
+    @classmethod
+    def can_be_nonempty(cls) -> bool:
+        """Whether its distributions have everything in closed form, given that a word is kept."""
+        return cls.family.has_exact_marginals and not cls.family.has_rsample
 
     @classmethod
     def own_options(cls, config: GuideConfig, coupling: float) -> dict[str, Any]:
@@ -115,7 +128,7 @@ class RationaleGuide(Program):
         Raises:
             ValueError: `see_target` of a guide that was not built for it, or of a batch without targets.
         """
-        return self.distribution(self._features(batch, self._shown(batch) if see_target else None), batch.lengths)
+        return self._conditioned(self._features(batch, self._shown(batch) if see_target else None), batch.lengths)
 
     def forward(self, batch: Batch) -> Tensor:
         """The Pyro program; a guide with a `target` reads those of the batch, half of them while it trains.
@@ -129,9 +142,13 @@ class RationaleGuide(Program):
             if self.training:
                 context = context * (torch.rand(len(batch), 1, device=context.device) < 0.5)
         features = self._features(batch, context)
-        q = self.distribution(features, batch.lengths)
+        q = self._conditioned(features, batch.lengths)
         with pyro.plate("documents", len(batch), dim=-1):
             return pyro.sample("z", q, infer=cast(Any, self._baseline_hint(features, batch)))
+
+    def _conditioned(self, features: Tensor, lengths: Tensor) -> MaskDistribution:
+        q = self.distribution(features, lengths)
+        return NonEmptyMask(q) if self.nonempty else q
 
     def _features(self, batch: Batch, context: Tensor | None) -> Tensor:
         """Features that the heads are applied to, `(B, T, H)`."""

@@ -38,6 +38,7 @@ class RationaleModel(Program):
         self.likelihood = likelihood
         self.register_buffer("kappa", torch.tensor(float(kappa), dtype=torch.float64))
         self.register_buffer("prior_fields", torch.tensor([prior.alpha, prior.gamma], dtype=torch.float64))
+        self.nonempty = prior.nonempty
         self._read: dict[str, tuple[Tensor, int, list[float]]] = {}
 
     def _numbers(self, name: str) -> list[float]:
@@ -59,7 +60,7 @@ class RationaleModel(Program):
         model, since the field of a step follows from the step before, which may still be under way on a GPU.
         """
         alpha, gamma = self._numbers("prior_fields")
-        return ChainPrior(alpha, gamma)
+        return ChainPrior(alpha, gamma, self.nonempty)
 
     @prior.setter
     def prior(self, prior: ChainPrior) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -47,10 +48,10 @@ def starting_prior(config: Config, gain: float) -> ChainPrior:
     """The prior that the options ask for; `gain` is kappa / (2 sigma^2) (docs/mathematics.md)."""
     options = config.model
     if options.lambda1 is not None and options.lambda2 is not None:
-        return ChainPrior.from_lambdas(options.lambda1, options.lambda2, gain)
+        return replace(ChainPrior.from_lambdas(options.lambda1, options.lambda2, gain), nonempty=config.nonempty)
     # Words kept at random stand in runs of 1 / (1 - rate).
     span = options.span if options.span is not None else round(LONGER / (1.0 - options.rate), 3)
-    return ChainPrior.from_rate_span(options.rate, span)
+    return replace(ChainPrior.from_rate_span(options.rate, span), nonempty=config.nonempty)
 
 
 def build_model(

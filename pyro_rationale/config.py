@@ -58,6 +58,8 @@ class ModelOptions:
     tau: float | None = option(None, "weight of the guide's entropy (1: ELBO, 0: the paper's cost); default: 0.25, but "
                                "0 for hardkuma", least=0, group=PRIOR, common=True)
     temperature: float = option(0.3, "relaxed guide: temperature of the Concrete distribution", above=0)
+    nonempty: bool = option(False, "give the empty mask no probability, in prior and guide (chain and independent)",
+                            group=PRIOR)
     condition_on_target: bool = option(False, "the guide may read the target too: q(z | x, y) beside q(z | x)")
 
     def __post_init__(self) -> None:
@@ -191,7 +193,10 @@ class Config:
         from pyro_rationale.inference.estimators._base import check_penalties, check_samples
 
         guide, estimator, penalties = GUIDES[self.guide], ESTIMATORS[self.estimator], self.train.penalties
-        if reason := estimator.refusal(guide.family):
+        if self.nonempty and not guide.can_be_nonempty():
+            able = " or ".join(name for name in GUIDES if GUIDES[name].can_be_nonempty())
+            raise ConfigError(f"--nonempty: --guide {self.guide} has no closed form without empty masks; take {able}")
+        if reason := estimator.refusal(self.family):
             raise ConfigError(f"--estimator {self.estimator} does not go with --guide {self.guide}: {reason}")
         check_samples(self.estimator, estimator, self.samples)
         check_penalties(self.estimator, estimator, penalties, self.train.norm)
@@ -215,6 +220,18 @@ class Config:
     def guide(self) -> str:
         """Name of the guide."""
         return self.model.guide
+
+    @property
+    def nonempty(self) -> bool:
+        """Whether empty masks have no probability."""
+        return self.model.nonempty
+
+    @property
+    def family(self) -> type[Any]:
+        """Class of the guide's distributions."""
+        from pyro_rationale.distributions import NonEmptyMask
+
+        return NonEmptyMask if self.nonempty else GUIDES[self.guide].family
 
     @property
     def estimator(self) -> str:

@@ -207,6 +207,15 @@ class MaskDistribution(TorchDistribution):
         """This distribution as a linear chain, `None` if it is not one."""
         return None
 
+    @property
+    def unconditioned(self) -> MaskDistribution:
+        """The distribution of which this one is a conditional, given that a word is kept; itself if it is none."""
+        return self
+
+    def condition_alike(self, other: MaskDistribution) -> MaskDistribution:
+        """`other`, given that a word is kept if this distribution is so conditioned."""
+        return other
+
     def tilt(self, delta: float, coupling: float = 0.0) -> MaskDistribution:
         """q'(z) proportional to q(z) exp(-delta sum z_t - coupling sum |z_t - z_{t-1}|), in closed form.
 

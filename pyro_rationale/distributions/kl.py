@@ -48,7 +48,7 @@ def _kl_independent(q: IndependentMask, p: IndependentMask) -> Tensor:
     return torch.where(q.word_mask, bernoulli_kl(q.logits, p.logits), 0.0).sum(-1)
 
 
-def sequential_kl(q: MaskDistribution, p: LinearChain, z: Tensor) -> Tensor:
+def sequential_kl(q: MaskDistribution, p: MaskDistribution, z: Tensor) -> Tensor:
     """KL(q(z_t given z_<t) || p(z_t given z_{t-1})) per word along the prefixes of `z`.
 
     Summed over words and averaged over z ~ q this is KL(q || p), with far less variance than log q(z) - log p(z).

@@ -41,7 +41,7 @@ class NonEmptyMask(MaskDistribution):
     def _device(self) -> torch.device:
         return self.base._device
 
-    # The law of the first kept word.
+    # The distribution of the first kept word.
 
     def _logits(self) -> Tensor:
         """Logits of the base of z_t = 1 after a dropped word, and after a kept one, `(2, *b, T)`."""
@@ -91,6 +91,16 @@ class NonEmptyMask(MaskDistribution):
         return self._cached("hazard", compute)
 
     # Moments.
+
+    @property
+    def log_first(self) -> Tensor:
+        """`(*batch, T)`: log probability that a word is the first kept; `NEVER` or less on padding."""
+        return self._spread(self._log_first() - self._log_nonempty()[..., None])
+
+    @property
+    def dropped_behind(self) -> Tensor:
+        """`(*batch, T)`: P(z_t = 0 and a word before it is kept); 0 on padding."""
+        return self._spread(self._states()[1])
 
     def _states(self) -> tuple[Tensor, Tensor]:
         """P(z_t = 1), and P(z_t = 0 and a word before it is kept), `(*b, T)` each; 0 on padding."""
@@ -195,6 +205,15 @@ class NonEmptyMask(MaskDistribution):
         return torch.where(before.cumsum(-1) > 0, behind, start.clamp(-CERTAIN, CERTAIN))
 
     # Other views.
+
+    @property
+    def unconditioned(self) -> MaskDistribution:
+        """The base."""
+        return self.base.expand(self._batch_shape)
+
+    def condition_alike(self, other: MaskDistribution) -> NonEmptyMask:
+        """`other`, given that a word is kept."""
+        return NonEmptyMask(other)
 
     def tilt(self, delta: float, coupling: float = 0.0) -> NonEmptyMask:
         """The tilted base, given that a word is kept."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.distributions.chain import LinearChain
+from pyro_rationale.distributions.nonempty import NonEmptyMask
 from pyro_rationale.errors import ConfigError
 
 LARGEST = 500.0  # nats; beyond it exp() of a penalty leaves float64, and nothing would ever be kept anyway
@@ -23,6 +24,7 @@ class ChainPrior:
     Args:
         alpha: nats per kept word.
         gamma: nats per change between kept and dropped.
+        nonempty: give the empty mask no probability; Z(n) is then less by 1, its weight.
 
     Raises:
         ConfigError: a parameter that is not finite, or too large to compute with.
@@ -30,6 +32,7 @@ class ChainPrior:
 
     alpha: float
     gamma: float
+    nonempty: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("alpha", self.alpha), ("gamma", self.gamma)):
@@ -119,12 +122,18 @@ class ChainPrior:
         return 1.0 / leave if leave else math.inf
 
     def log_normalizers(self, max_len: int) -> Tensor:
-        """Log normalisers log Z(n) for n = 0 ... max_len, float64, `(max_len + 1,)`."""
-        return _tables(self.alpha, self.gamma, 0.0, max_len)[1].clone()
+        """Log normalisers log Z(n) for n = 0 ... max_len, float64, `(max_len + 1,)`; 0 where n = 0."""
+        log_z = _tables(self.alpha, self.gamma, 0.0, max_len)[1].clone()
+        if self.nonempty:  # log(exp(log Z) - 1); a document without words has one mask all the same
+            log_z[1:] += torch.log(-torch.expm1(-log_z[1:]))
+        return log_z
 
-    def distribution(self, lengths: Tensor, max_len: int, dtype: torch.dtype = torch.float32) -> LinearChain:
+    def distribution(
+        self, lengths: Tensor, max_len: int, dtype: torch.dtype = torch.float32
+    ) -> LinearChain | NonEmptyMask:
         """p(z) for documents of these lengths, batch shape that of `lengths`, event shape `(max_len,)`."""
-        return self._chain(lengths, max_len, dtype, edge=0.0)
+        chain = self._chain(lengths, max_len, dtype, edge=0.0)
+        return NonEmptyMask(chain) if self.nonempty else chain
 
     def stationary(self, lengths: Tensor, max_len: int, dtype: torch.dtype = torch.float32) -> LinearChain:
         """The stationary directed chain P(z_1) prod P(z_t | z_{t-1}): :attr:`rate` at every word, at the ends too.

@@ -149,7 +149,7 @@ def over_lambda(terms: Terms, setting: Setting) -> list[Scores]:
         alpha = factor * lambda1 * setting.gain
         if alpha > 100.0:  # nothing would be kept
             break
-        prior = ChainPrior(alpha, setting.prior.gamma)
+        prior = replace(setting.prior, alpha=alpha)
         other = terms.under(prior)
         cost = direct_cost(other, replace(setting, prior=prior))
         elbo = objective(other, 1.0, 1.0)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from pyro_rationale.distributions import LinearChain, MaskDistribution, sequential_entropy, sequential_kl
+from pyro_rationale.distributions import LinearChain, MaskDistribution, NonEmptyMask, sequential_entropy, sequential_kl
 
 
 class MaskTerms(NamedTuple):
@@ -25,7 +25,7 @@ class MaskTerms(NamedTuple):
         return self.kl if tau == 1.0 else self.kl + (1.0 - tau) * self.entropy
 
 
-def best_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
+def best_terms(q: MaskDistribution, p: LinearChain | NonEmptyMask, z: Tensor) -> MaskTerms:
     """Exact terms `(B,)` where q has exact marginals, else terms per word along the masks `z`, `(*s, B, T)`.
 
     Both are differentiable; the sum over words is unbiased for the exact terms.
@@ -35,7 +35,7 @@ def best_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
     return MaskTerms(sequential_kl(q, p, z), sequential_entropy(q, z))
 
 
-def sampled_terms(q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
+def sampled_terms(q: MaskDistribution, p: MaskDistribution, z: Tensor) -> MaskTerms:
     """Terms with nothing in closed form, as in the paper: log q - log p and -log q at the samples `z`, `(*s, B)`."""
     log_q = q.log_prob(z)
     return MaskTerms(log_q - p.log_prob(z), -log_q)

@@ -114,6 +114,11 @@ def document(batch: Batch, row: int) -> Batch:
 
 def guide_table(guide: RationaleGuide, features: Tensor) -> Oracle:
     """q of one document as a table, from its features `(1, n, H)`; differentiable in features and parameters."""
+    table = _guide_table(guide, features)
+    return table.nonempty() if guide.nonempty else table
+
+
+def _guide_table(guide: RationaleGuide, features: Tensor) -> Oracle:
     n = features.shape[1]
     if isinstance(guide, IndependentGuide):
         return Oracle.independent(guide.head(features)[0, :, 0])
@@ -202,7 +207,7 @@ class Exact:
 
     def objective(self, tau: float) -> Tensor:
         """Objective (2)."""
-        return self.q.expect(self.kappa * self.log_likelihood + self.p.log_probs) + tau * self.q.entropy
+        return self.reconstruction - self.q.cross_energy(self.p) + tau * self.q.entropy
 
 
 def exact(
@@ -218,5 +223,6 @@ def exact(
         outputs = outputs_on_all_masks(model, one)
         log_likelihood = hand_log_likelihood(model, outputs, batch.targets[row])
         p = Oracle.penalty(model.prior.alpha, model.prior.gamma, q.n)
+        p = p.nonempty() if model.nonempty else p
         documents.append(Exact(q, p, outputs, log_likelihood, float(model.kappa)))
     return documents

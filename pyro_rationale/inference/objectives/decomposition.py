@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import ChainPrior, LinearChain, MaskDistribution
+from pyro_rationale.distributions import ChainPrior, LinearChain, MaskDistribution, NonEmptyMask
 from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.distributions.scan.scan import bernoulli_kl
 from pyro_rationale.models import RationaleModel
@@ -198,7 +198,7 @@ def _counts(q: MaskDistribution, z: Tensor) -> tuple[Tensor, Tensor]:
     return z.sum(-1).mean(0), changes_of(z, q.word_mask).mean(0)
 
 
-def _information(q: MaskDistribution, p: LinearChain, z: Tensor) -> tuple[Tensor, Tensor]:
+def _information(q: MaskDistribution, p: LinearChain | NonEmptyMask, z: Tensor) -> tuple[Tensor, Tensor]:
     """KL(q || p) and H(q), `(B,)`: exact, or from log probabilities of the draws of a recurrent guide."""
     if q.has_exact_marginals:
         return stepwise_kl(q, p), q.entropy()
@@ -212,12 +212,17 @@ def _surprise(q: MaskDistribution, logits: Tensor, z: Tensor) -> Tensor:
     return torch.where(q.word_mask, losses, 0.0).sum(-1)
 
 
-def stepwise_kl(q: MaskDistribution, p: LinearChain) -> Tensor:
+def stepwise_kl(q: MaskDistribution, p: LinearChain | NonEmptyMask) -> Tensor:
     """KL(q || p) by the chain rule, `(B,)`: sum_t E KL(q(z_t | z_{t-1}) || p(z_t | z_{t-1})), exact.
 
     Raises:
         NotImplementedError: q is not a Markov chain.
     """
+    if isinstance(q, NonEmptyMask) and isinstance(p, NonEmptyMask):  # the first kept word, then every choice behind it
+        first = torch.where(q.word_mask, q.log_first.exp() * (q.log_first - p.log_first), 0.0).sum(-1)
+        off, on = bernoulli_kl(q.unconditioned.transitions, p.unconditioned.transitions).unbind(-1)
+        dropped, kept = (F.pad(state[..., :-1], (1, 0)) for state in (q.dropped_behind, q.mean))
+        return first + torch.where(q.word_mask, dropped * off + kept * on, 0.0).sum(-1)
     off, on = bernoulli_kl(q.transitions, p.transitions).unbind(-1)
     before = F.pad(q.mean[..., :-1], (1, 0))
     return torch.where(q.word_mask, (1.0 - before) * off + before * on, 0.0).sum(-1)

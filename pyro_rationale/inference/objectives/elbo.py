@@ -20,7 +20,7 @@ from pyro.infer import ELBO
 from pyro.poutine import Trace
 from torch import Tensor
 
-from pyro_rationale.distributions import LinearChain, MaskDistribution
+from pyro_rationale.distributions import LinearChain, MaskDistribution, NonEmptyMask
 from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.estimators import ESTIMATORS
@@ -147,7 +147,7 @@ class MaskELBO(ELBO):
             changes=changes,
         )
 
-    def _terms(self, q: MaskDistribution, p: LinearChain, z: Tensor) -> MaskTerms:
+    def _terms(self, q: MaskDistribution, p: LinearChain | NonEmptyMask, z: Tensor) -> MaskTerms:
         if self.penalties == "sampled":
             return sampled_terms(q, p, z)
         terms = best_terms(q, p, z.detach())

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import LinearChain, MaskDistribution
+from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.distributions.masks import mask_keys, one_of_each
 from pyro_rationale.models import RationaleModel
 
@@ -93,7 +93,7 @@ class CachedLogJoint:
         self.batch = batch
         self.kappa = float(model.kappa) if kappa is None else kappa
         self.dtype: torch.dtype = model.encoder.dtype
-        self.prior: LinearChain = model.prior.distribution(batch.lengths, batch.tokens.shape[1], self.dtype)
+        self.prior = model.prior.distribution(batch.lengths, batch.tokens.shape[1], self.dtype)
         self.rows = rows
         self.remember = remember
         self.read = 0  # masks that the encoder has read

@@ -43,11 +43,11 @@ class FreeChain(nn.Module):
         fields, coupling = chain_parameters(q)
         self.fields = nn.Parameter(fields)
         self.coupling = nn.Parameter(coupling)
-        self.lengths = q.lengths
+        self.lengths, self._alike = q.lengths, q.condition_alike
 
-    def posterior(self, batch: Batch | None = None) -> LinearChain:
-        """The chains, batch shape `(B,)`."""
-        return LinearChain(self.fields, self.coupling, self.lengths)
+    def posterior(self, batch: Batch | None = None) -> MaskDistribution:
+        """The chains, batch shape `(B,)`, without empty masks if `q` has none."""
+        return self._alike(LinearChain(self.fields, self.coupling, self.lengths))
 
     def forward(self, batch: Batch) -> Tensor:
         """The Pyro program."""
@@ -58,6 +58,7 @@ class FreeChain(nn.Module):
 @torch.no_grad()
 def chain_parameters(q: MaskDistribution) -> tuple[Tensor, Tensor]:
     """Fields `(B, T)` and couplings `(B, T - 1)`: a chain's own; otherwise log-odds of the words, and zeros."""
+    q = q.unconditioned
     chain = q.as_chain()
     if chain is q:
         return chain.fields.clone(), chain.coupling.clone()
@@ -74,7 +75,7 @@ def refine(
     steps: int = 300,
     samples: int = 8,
     learning_rate: float = 0.1,
-) -> LinearChain:
+) -> MaskDistribution:
     """The best chain for each document that some hundred steps of Adam find, batch shape `(B,)`, without gradients.
 
     Args:
@@ -97,7 +98,7 @@ def refine(
             objective.differentiable_loss(model, chain, batch).backward()
             optimiser.step()
             schedule.step()
-    return LinearChain(chain.fields.detach(), chain.coupling.detach(), q.lengths)
+    return q.condition_alike(LinearChain(chain.fields.detach(), chain.coupling.detach(), q.lengths))
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Gap:
 
 @torch.no_grad()
 def amortization_gap(
-    scorer: CachedLogJoint, q: MaskDistribution, refined: LinearChain, tau: float = 1.0, samples: int = 2000
+    scorer: CachedLogJoint, q: MaskDistribution, refined: MaskDistribution, tau: float = 1.0, samples: int = 2000
 ) -> Gap:
     """How much better the refined chains are.
 
