@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import re
 import subprocess
 import sys
 import tarfile
@@ -203,3 +204,28 @@ def test_the_real_lexicon() -> None:
     assert words["good"] == 1.9
     assert 0.0 not in words.values()
     assert all(-4 <= valence <= 4 for valence in words.values())
+
+
+def test_mixed_texts_hide_one_rated_film_sentence(tmp_path: Path, pip: FakePip) -> None:
+    options = DataOptions(data="mixed", cache=str(tmp_path))
+    films = load_corpus(DataOptions(data="vader-movies", cache=str(tmp_path)))
+    corpus = load_corpus(options)
+    homes: list[set[str]] = []
+    for split in ("train", "dev", "test"):
+        documents, originals = getattr(corpus, split), getattr(films, split)
+        assert [document.targets for document in documents] == [film.targets for film in originals]
+        products: set[str] = set()
+        for document, film in zip(documents, originals, strict=True):
+            kept = [token for token, gold in zip(document.tokens, document.gold, strict=True) if gold]
+            assert kept == list(film.tokens)
+            assert film.text in document.text
+            numbers = re.findall(r"sentence \d+", document.text)
+            assert 2 <= len(numbers) <= 4
+            products.update(numbers)
+        homes.append(products)
+    assert not homes[0] & homes[1] and not homes[0] & homes[2] and not homes[1] & homes[2]
+    places = {document.gold.index(True) == 0 for document in corpus.train}
+    assert places == {False, True}  # first in some texts, further behind in others
+    assert [d.text for d in load_corpus(options).test] == [d.text for d in corpus.test]
+    other = load_corpus(DataOptions(data="mixed", cache=str(tmp_path), split_seed=1))
+    assert {d.text for d in other.test} != {d.text for d in corpus.test}
