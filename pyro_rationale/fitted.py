@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pyro_rationale import __version__
-from pyro_rationale.build import build_guide, build_model
+from pyro_rationale.build import build_guide, build_model, open_if_needed
 from pyro_rationale.config import Config
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
@@ -238,8 +238,9 @@ def assemble(
         if len(shape) != 2 or shape[0] != len(vocabulary):
             raise RuntimeError(f"{len(vocabulary)} words in {VOCABULARY}, word vectors of shape {tuple(shape)}")
         vectors = torch.zeros(shape)
-        model = build_model(config, spec, len(vocabulary), vectors)
-        guide = build_guide(config, len(vocabulary), vectors, 0.0, spec)
+        vocabulary = open_if_needed(config, vocabulary)
+        model = build_model(config, spec, len(vocabulary), vectors, vocabulary=vocabulary)
+        guide = build_guide(config, len(vocabulary), vectors, 0.0, spec, vocabulary)
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         guide.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("guide.")})
     except (RuntimeError, KeyError) as problem:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pyro_rationale.distributions.base import MaskDistribution
 from pyro_rationale.distributions.chain import LinearChain
-from pyro_rationale.distributions.scan.scan import best_logits, bernoulli_entropy, follow, linear_recurrence, softplus
+from pyro_rationale.distributions.scan.scan import bernoulli_entropy, best_logits, follow, linear_recurrence, softplus
 
 CERTAIN = 1e4  # nats; logit of a word that must be kept because none before it was
 NEVER = -1e30  # log of no chance at all, with gradients
@@ -80,7 +80,7 @@ class NonEmptyMask(MaskDistribution):
         return self._cached("first", lambda: self._fill(self._log_first().softmax(-1)))
 
     def _hazard(self) -> Tensor:
-        """log P(F = t given F >= t), `(*b, T)`; 0 at the last word."""
+        """Log P(F = t given F >= t), `(*b, T)`; 0 at the last word."""
 
         def compute() -> Tensor:
             log_first = self._log_first()

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import torch
 
-from pyro_rationale.build import build_guide, build_model, build_objective, starting_prior, target_summary
+from pyro_rationale.build import (
+    build_guide,
+    build_model,
+    build_objective,
+    open_if_needed,
+    starting_prior,
+    target_summary,
+)
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
@@ -73,14 +80,15 @@ def prepare_run(
         corpus = load_corpus(config.data, progress=progress, typed=() if resume else None)
     options, spec = config.train, corpus.spec
     vocabulary = Vocabulary.build(corpus.train, config.model.min_count, config.model.vocabulary)
+    vocabulary = open_if_needed(config, vocabulary)
     vectors = load_vectors(config.model.vectors, vocabulary) if config.model.vectors else None
     matrix = None if vectors is None else vectors.matrix
     centre, spread = target_summary(corpus.train, spec)
 
     def untrained() -> tuple[RationaleModel, RationaleGuide]:
-        model = build_model(config, spec, len(vocabulary), matrix, centre, spread)
+        model = build_model(config, spec, len(vocabulary), matrix, centre, spread, vocabulary)
         gamma = starting_prior(config, model.gain).gamma
-        return model, build_guide(config, len(vocabulary), matrix, gamma, spec)
+        return model, build_guide(config, len(vocabulary), matrix, gamma, spec, vocabulary)
 
     def reinitialize(seed: int) -> dict[str, torch.Tensor]:
         with torch.random.fork_rng(devices=[]):

@@ -40,7 +40,7 @@ class EncoderNetwork(Protocol):
 
 
 class EncoderFactory(Protocol):
-    """A class that can be registered as an encoder."""
+    """A class that can be registered as an encoder; `needs_vocabulary` as for generators."""
 
     @classmethod
     def from_config(cls, options: Any, embedding: nn.Embedding, outputs: int) -> Any:
@@ -48,5 +48,5 @@ class EncoderFactory(Protocol):
 
 
 ENCODERS: Registry[type[EncoderFactory]] = Registry(
-    "encoders", __name__, "--encoder", ("lstm", "bilstm", "rcnn", "cnn")
+    "encoders", __name__, "--encoder", ("lstm", "bilstm", "rcnn", "cnn", "transformer")
 )

@@ -39,35 +39,24 @@ class SequenceEncoder(nn.Module):
         return Encoder(embedding, sequence, options.pooling, outputs, options.dropout)
 
 
-class Encoder(nn.Module):
-    """The encoder f(x, z): predicts from the kept words, and from nothing else.
-
-    Args:
-        embedding: word vectors, `(V, E)`.
-        reader: a sequence encoder for such vectors.
-        pooling: `last` (the paper's), `mean` or `attention`.
-        outputs: numbers per document that the likelihood wants.
-        dropout: on the word vectors and on the pooled state.
+class MaskedReader(nn.Module):
+    """The part of every encoder f(x, z) that is about masks: rows to read, equal ones once, and the linear output.
 
     Attributes:
         rows_read: masks read so far, equal ones once.
     """
 
-    def __init__(
-        self,
-        embedding: nn.Embedding,
-        reader: SequenceEncoder,
-        pooling: str,
-        outputs: int,
-        dropout: float = 0.0,
-    ) -> None:
+    dropout: nn.Dropout
+    output: nn.Linear
+
+    def __init__(self) -> None:
         super().__init__()
-        self.embedding = embedding
-        self.reader = reader
-        self.pooling = make_pooling(pooling, reader.width, reader.backwards)
-        self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(reader.width, outputs)
         self.rows_read = 0
+
+    def _add_output(self, width: int, outputs: int, dropout: float) -> None:
+        """Make dropout and output, after the layers below them: the order of random weights."""
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(width, outputs)
 
     @property
     def width(self) -> int:
@@ -99,15 +88,12 @@ class Encoder(nn.Module):
         tokens, lengths, masks = tokens.repeat(rows, 1), lengths.repeat(rows), z.reshape(-1, z.shape[-1])
         same = repeated_masks(z) if rows > 1 else None
         if same is not None:
+            self.rows_read += len(same.chosen)
             outputs = self._read(tokens[same.chosen], masks[same.chosen], lengths[same.chosen])[same.kind]
         else:
+            self.rows_read += len(masks)
             outputs = self._read(tokens, masks, lengths)
         return outputs.reshape(*z.shape[:-1], -1)
-
-    def states(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """States of all words of texts `(B, T)` with `mask` True on real tokens, `(B, T, width of the reader)`."""
-        states: Tensor = self.reader(self.dropout(self.embedding(tokens)), mask.to(self.dtype), True)
-        return states
 
     def average(self, states: Tensor, weights: Tensor) -> Tensor:
         """Outputs `(B, outputs)` from states averaged with weights `(B, T)`, 0 on padding, in place of the pooling."""
@@ -116,7 +102,41 @@ class Encoder(nn.Module):
 
     def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
         """Tokens and masks `(N, T)`, lengths `(N,)` -> `(N, outputs)`."""
-        self.rows_read += len(z)
+        raise NotImplementedError(f"{type(self).__name__} must define _read()")
+
+
+class Encoder(MaskedReader):
+    """The encoder f(x, z): predicts from the kept words, and from nothing else.
+
+    Args:
+        embedding: word vectors, `(V, E)`.
+        reader: a sequence encoder for such vectors.
+        pooling: `last` (the paper's), `mean` or `attention`.
+        outputs: numbers per document that the likelihood wants.
+        dropout: on the word vectors and on the pooled state.
+    """
+
+    def __init__(
+        self,
+        embedding: nn.Embedding,
+        reader: SequenceEncoder,
+        pooling: str,
+        outputs: int,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.reader = reader
+        self.pooling = make_pooling(pooling, reader.width, reader.backwards)
+        self._add_output(reader.width, outputs, dropout)
+
+    def states(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """States of all words of texts `(B, T)` with `mask` True on real tokens, `(B, T, width of the reader)`."""
+        states: Tensor = self.reader(self.dropout(self.embedding(tokens)), mask.to(self.dtype), True)
+        return states
+
+    def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
+        """Tokens and masks `(N, T)`, lengths `(N,)` -> `(N, outputs)`."""
         kept = compact(tokens, z, lengths)
         split = in_lengths(kept)
         if split is None:

@@ -30,11 +30,17 @@ class GeneratorNetwork(Protocol):
 
 
 class GeneratorFactory(Protocol):
-    """A class that can be registered as a generator."""
+    """A class that can be registered as a generator.
+
+    One whose attribute `needs_vocabulary` is true is given the vocabulary as well, as `from_config(..., vocabulary=)`,
+    and the words of texts are then numbered by an :class:`~pyro_rationale.data.open_vocabulary.OpenVocabulary`.
+    """
 
     @classmethod
     def from_config(cls, options: Any, embedding: nn.Embedding, context: int) -> Any:
         """An untrained generator from the options of the networks, for a context of so many numbers (0: none)."""
 
 
-GENERATORS: Registry[type[GeneratorFactory]] = Registry("generators", __name__, "--generator", ("bilstm",))
+GENERATORS: Registry[type[GeneratorFactory]] = Registry(
+    "generators", __name__, "--generator", ("bilstm", "stacked", "transformer")
+)

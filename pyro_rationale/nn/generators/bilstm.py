@@ -81,7 +81,7 @@ class BiLSTM(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Type of its features and of its context."""
-        return self.embedding.weight.dtype
+        return next(self.forwards.parameters()).dtype
 
     def forward(self, tokens: Tensor, lengths: Tensor, context: Tensor | None = None) -> Tensor:
         """`tokens (B, T)`, `lengths (B,)`, perhaps `context (B, C)` -> features `(B, T, 2 * width)`.

