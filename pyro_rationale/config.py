@@ -19,6 +19,7 @@ from pyro_rationale.training.callbacks import CALLBACKS
 from pyro_rationale.training.schedules import SCHEDULES
 
 TUNE = re.compile(r"none|heads|all|(top|lora):[1-9][0-9]{0,3}")
+FACTOR = re.compile(r"(?=.*[1-9])[0-9]{0,4}(\.[0-9]{1,9})?")
 CONTROLS = ("auto", "rate", "lagrangian")
 PRECISIONS = ("float32", "tf32", "bf16")
 PRIOR, TRAINING, RUN = "Prior and objective", "Training", "Run"  # headings of --help
@@ -108,13 +109,19 @@ class TrainOptions:
                                        "word; default: charge for them according to --span", above=0, below=1,
                                        expected="changes per word, between 0 and 1", group=PRIOR)
     learning_rate: float = option(3e-3, "of Adam", above=0, most=1e3, common=True)  # torch overflows beyond
+    body_rate: float = option(2e-5, "learning rate of the last layer of a tuned transformer; 0.9 of it one layer below",
+                              above=0, most=1.0)
+    encoder_rate_factor: str = option("1", "of the encoder's learning rates: a number, or auto, the running share of "
+                                      "kept words (Liu et al. 2023)", metavar="auto|FACTOR")
     batch_size: int = option(64, "documents per step, all devices together", above=0, common=True)
     steps: int = option(1500, "at most, rounded up to whole epochs; see --patience", above=0, common=True)
     epoch_steps: int | None = option(None, "steps that count as an epoch, between two evaluations of the dev texts; "
                                      "default: all training texts once, but no more than --steps", above=0)
     patience: int = option(6, "stop after so many epochs at the target rate without a better dev cost", above=0,
                            common=True)
-    warmup: int = option(0, "steps on whole texts, before the first word is dropped", least=0)
+    warmup: int = option(0, "steps in which the encoder alone is trained, before the guide", least=0)
+    warm_start: str = option("full", "what the encoder reads in these steps: whole texts, or masked: runs of words by "
+                             "chance, at any share", choices=("full", "masked"))
     anneal: int = option(400, "steps over which the target share of words comes down to --rate", least=0, common=True)
     schedule: str = option("geometric", "how the target share comes down to --rate", choices=SCHEDULES)
     any_rate: float = option(0.0, "weight of an additional loss, once the target rate is reached, on likely words of "
@@ -138,6 +145,14 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.encoder_rate_factor != "auto" and FACTOR.fullmatch(self.encoder_rate_factor) is None:
+            expected = "auto, or a number above 0"
+            raise ConfigError(f"--encoder-rate-factor: expected {expected}, got {self.encoder_rate_factor!r}")
+
+    @property
+    def encoder_factor(self) -> float | None:
+        """The factor of the encoder's learning rates, `None` for the running share of kept words."""
+        return None if self.encoder_rate_factor == "auto" else float(self.encoder_rate_factor)
 
     def epoch_of(self, documents: int) -> int:
         """Steps that count as an epoch of so many training documents."""

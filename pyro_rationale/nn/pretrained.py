@@ -264,7 +264,6 @@ class Transformer(nn.Module):
         width: numbers per state.
         positions: pieces that it can read at once.
         is_tuned: whether anything of it takes gradients.
-        layer_of: layer of each tuned parameter, counted from the output, 0 the last.
 
     Raises:
         ConfigError: transformers is not installed, or it cannot load the folder, or `tune` makes no sense.
@@ -287,12 +286,11 @@ class Transformer(nn.Module):
         self._first = _first_position(base)
         self.positions = int(getattr(base.config, "max_position_embeddings", 512)) - self._first
         base, chosen = _choose(base, tune)
-        self.layer_of: dict[str, int] = {}
         for name, parameter, layer in chosen:
             parameter.requires_grad_(True)
             own = name.replace(".", "_")
             self.register_parameter(own, parameter)
-            self.layer_of[own] = layer
+            parameter.pretrained_layer = layer  # for the learning rate; counted from the output
         self.is_tuned = bool(chosen)
         # Not a child: state_dict, parameters() and Pyro see the tuned part only.
         self.__dict__["base"] = base.eval()

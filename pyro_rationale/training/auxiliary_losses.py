@@ -1,4 +1,4 @@
-"""Losses of the encoder on given masks: whole texts, or likely words at a random share."""
+"""Losses of the encoder on given masks: whole texts, runs of words by chance, or likely words at a random share."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
+from pyro_rationale.distributions import LinearChain, NonEmptyMask
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 
+FEWEST = 0.05  # smallest share of a text's words that a warm start reads
 LEAST = 0.03  # smallest share of a text's words that --any-rate draws
 CLOSE = 1e-7  # probabilities are clamped this far from 0 and 1
 
@@ -33,6 +35,29 @@ def reading_loss(model: RationaleModel, batch: Batch, mask: Tensor) -> Tensor:
     outputs = model.encoder(batch.tokens, mask.to(model.encoder.dtype), batch.lengths)
     dist, targets = model.likelihood.observe(outputs, batch.targets)
     return -float(model.kappa) * dist.log_prob(targets).sum()
+
+
+@torch.no_grad()
+def random_runs(batch: Batch, span: float) -> Tensor:
+    """A mask of each document by chance: runs of words at a share drawn for it, from `FEWEST` to 1; bool `(B, T)`.
+
+    A draw from the stationary chain of that share whose runs have `span` words on average, or as many more as the
+    share needs. Every document keeps a word or more.
+    """
+    rate = FEWEST + (1.0 - FEWEST) * torch.rand(len(batch), dtype=torch.float64).clamp(max=0.98)
+    runs = torch.maximum(torch.full_like(rate, max(span, 1.01)), 1.05 * rate / (1.0 - rate))
+    leave = 1.0 / runs
+    enter = rate * leave / (1.0 - rate)
+    # As in ChainPrior.from_rate_span, and the field of the ends that makes the chain stationary.
+    stay, out = torch.log1p(-leave), torch.log1p(-enter)
+    alpha, gamma = out - stay, 0.5 * (stay + out - enter.log() - leave.log())
+    edge = 0.5 * (enter.log() - leave.log()) + 0.5 * alpha
+    lengths = batch.lengths.cpu()
+    places = torch.arange(batch.tokens.shape[1])
+    ends = (places == 0).double() + (places == lengths[:, None] - 1).double()
+    fields = -alpha[:, None] + edge[:, None] * ends
+    chain = NonEmptyMask(LinearChain(fields, gamma[:, None].expand(-1, fields.shape[1] - 1), lengths))
+    return chain.sample().bool().to(batch.tokens.device)
 
 
 @torch.no_grad()

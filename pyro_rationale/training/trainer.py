@@ -31,14 +31,16 @@ from pyro_rationale.inference.objectives.elbo import Estimate, Objective
 from pyro_rationale.models.program import local_parameters, unregistered
 from pyro_rationale.nn.autocast import reduced
 from pyro_rationale.training.annealing import anneal_progress, cosine_decay, entropy_weight
-from pyro_rationale.training.auxiliary_losses import at_any_share, full_text_loss, reading_loss
+from pyro_rationale.training.auxiliary_losses import at_any_share, random_runs, reading_loss
 from pyro_rationale.training.checkpoint import Metadata, load_state, load_weights, state_tensors, trained, weights_of
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.ema import RunningAverage
 from pyro_rationale.training.history import EpochRecord, StepRecord, StepTotals
+from pyro_rationale.training.learning_rates import LearningRates
 from pyro_rationale.training.rate_control import Control
 from pyro_rationale.training.step import StateSnapshot, StepResult, copy_to_cpu_async
 
+KEPT_DECAY = 0.9  # of the running share of kept words, which the encoder's learning rate may follow
 CHECKED = 20  # first steps of a fit in which Pyro and torch check shapes, supports and parameters
 
 
@@ -73,11 +75,19 @@ class Trainer:
         options = fitted.config.train
         self.fitted, self.objective, self.control, self.batches = fitted, objective, control, batches
         self.scale, self.group = scale, group
-        self.named = trained(fitted.model, fitted.guide)
+        self.rates = LearningRates(
+            trained(fitted.model, fitted.guide),
+            options.learning_rate,
+            options.body_rate,
+            options.encoder_factor,
+            options.steps,
+        )
+        self.named = self.rates.named
+        self.kept = 1.0  # running share of kept words
         self.average = RunningAverage(self.named, options.ema)
         self.lr_scale = 1.0  # factor on the learning rate; recoveries lower it
         self.pipelined = fitted.device.type == "cuda"  # a step is launched before the result of the one before is known
-        self.optimizer = torch.optim.Adam(self.named.values(), lr=options.learning_rate, fused=self.pipelined)
+        self.optimizer = self.rates.make_optimizer(fused=self.pipelined)
         self.step = 0
         self.start_step = 0  # 0, or the step of the last restart
         self.epoch = 0
@@ -152,8 +162,8 @@ class Trainer:
         finally:
             hook.remove()
         with self.atomic():
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.fitted.config.train.learning_rate * self.lr_scale * cosine_decay(self._progress)
+            rate = self.fitted.config.train.learning_rate * self.lr_scale * cosine_decay(self._progress)
+            self.rates.set(self.optimizer, rate, self._next_step - self.start_step, self.kept)
             self.optimizer.step()
             if self.control.schedule.finished(self._next_step):
                 self.average.update()
@@ -188,6 +198,7 @@ class Trainer:
             self.step += 1
             if not result.full_text:
                 self.fitted.model.prior = self.control.update(self.step, record.rate, record.changes)
+                self.kept += (1.0 - KEPT_DECAY) * (record.rate - self.kept)
             self.totals.add(record)
             self.position += 1
             self._records.append(record)
@@ -236,7 +247,9 @@ class Trainer:
         return loss, [-estimate.objective(self.objective.tau).mean(), *sums]
 
     def _full_text_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        loss = full_text_loss(self.fitted.model, batch)
+        options, prior = self.fitted.config.train, self.control.prior
+        mask = random_runs(batch, prior.span) if options.warm_start == "masked" else batch.mask
+        loss = reading_loss(self.fitted.model, batch, mask)
         return loss, [loss.detach()]
 
     # One epoch.
@@ -293,6 +306,7 @@ class Trainer:
             "totals": asdict(self.totals),
             "easing": self.lr_scale,
             "averaged": self.average.steps,
+            "kept": self.kept,
         }
         return state_tensors(self.fitted, self.optimizer, list(self.named)) | self.average.state(), facts
 
@@ -301,7 +315,7 @@ class Trainer:
         self._pending = None
         load_state(self.fitted, self.optimizer, list(self.named), tensors)
         self.average.restore(tensors, facts.get("averaged", 0))
-        self.lr_scale = facts["easing"]
+        self.lr_scale, self.kept = facts["easing"], facts.get("kept", 1.0)
         self.step, self.epoch, self.position = facts["step"], facts["epoch"], facts["position"]
         self.start_step = facts["origin"]
         self.control.restore(facts["control"])
