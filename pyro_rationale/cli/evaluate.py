@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from pyro_rationale.cli.common import Command
 from pyro_rationale.data.duplicates import summary
@@ -35,6 +34,7 @@ from pyro_rationale.options import (
 )
 from pyro_rationale.prediction.predictor import DecodeOptions
 from pyro_rationale.reporting.console import metrics_table
+from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.tasks import task_of
 
 LEVEL = 0.95  # of the intervals
@@ -102,7 +102,7 @@ def evaluate(
         result["leaks"] = asdict(corpus.leaks)
     report(result, json_path)
     if json_path != STANDARD_OUTPUT and not chosen.foreign:
-        click.echo(summary(corpus))
+        Terminal().say(summary(corpus))
 
 
 def judge_of(
@@ -155,4 +155,4 @@ def report(result: dict[str, Any], json_path: Path | None) -> None:
     ends = result.get("bootstrap", {}).get("intervals")
     if ends is not None:
         title += f", {100 * LEVEL:g} % intervals over documents"
-    Console(highlight=False).print(metrics_table(result["metrics"], title, ends))
+    Terminal().print(metrics_table(result["metrics"], title, ends))

@@ -14,8 +14,6 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from pyro_rationale.cli.common import Command, make_folder
@@ -31,6 +29,8 @@ from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
 from pyro_rationale.prediction.predictor import Prediction, PredictOptions, predict
 from pyro_rationale.reporting.plots import posterior_figures, save_figure
+from pyro_rationale.reporting.terminal import Terminal
+from pyro_rationale.reporting.terminal import progress_bar as bar_on
 from pyro_rationale.storage import read_json, remove_leftovers
 from pyro_rationale.training.history import read_history
 
@@ -100,9 +100,9 @@ def inspect(
             title = f"{chosen.options.data} ({chosen.split})"
             write_page(results / REPORT, fitted, predictions, folder, title, options, groups)
             written.append(REPORT)
-    console = Console(highlight=False)
+    console = Terminal()
     console.print(summary)
-    console.print(f"written to {results}: {', '.join(written)}", soft_wrap=True, markup=False)
+    console.say(f"written to {results}: {', '.join(written)}")
 
 
 # Before the work.
@@ -142,8 +142,7 @@ def check_extras(report: bool) -> None:
 @contextmanager
 def progress_bar(name: str, steps: int, quiet: bool) -> Iterator[Callable[[], None]]:
     """A bar on standard error, if that is a terminal; gives the function that advances it."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+    with bar_on(Terminal(stderr=True), quiet=quiet) as bar:
         task = bar.add_task(name, total=steps)
         yield lambda: bar.advance(task)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from pyro_rationale.cli.common import Command
@@ -21,6 +20,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.options import options_from
 from pyro_rationale.reporting.console import corpus_progress
+from pyro_rationale.reporting.terminal import Terminal
 
 
 @click.command(cls=Command)
@@ -46,7 +46,7 @@ def prepare(options: DataOptions) -> None:
             raise DataError(f"{path}: damaged ({problem}); delete it, and it is made again") from None
         size, words = documents.file.path.stat().st_size / 1e6, int(documents.lengths.sum())
         table.add_row(name, f"{len(documents):,}", f"{words:,}", documents.file.path.name, f"{size:,.1f}")
-    console = Console(highlight=False)
+    console = Terminal()
     console.print(table)
-    console.print(summary(corpus), soft_wrap=True, markup=False)
-    console.print(f"ready after {time.monotonic() - started:.1f} s")
+    console.say(summary(corpus))
+    console.say(f"ready after {time.monotonic() - started:.1f} s")

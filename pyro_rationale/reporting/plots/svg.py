@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from pyro_rationale.errors import harmless
 from pyro_rationale.optional import optional
 from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import GOLD, INK, PALETTE, POSTERIOR, PRIOR, REFERENCE
@@ -64,7 +65,7 @@ def draw_svg(draw: Callable[[Axes], object], prefix: str) -> str:
         figure = new_figure(WIDTH / 72, HEIGHT / 72)
         draw(figure.subplots())
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    root = ElementTree.fromstring(file.getvalue())
+    root = ElementTree.fromstring(harmless(file.getvalue()))  # names may hold what XML may not
     used = _ID.findall(" ".join(value for node in root.iter() for value in node.attrib.values()))
     own = {node.get("id") for node in root.iter()}
     names = {name: f"{prefix}-{number}" for number, name in enumerate(n for n in dict.fromkeys(used) if n in own)}
