@@ -10,10 +10,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyro_rationale.errors import RunError
+from pyro_rationale.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """A path as the user wrote it, with `~` and `~name` as home folders.
+
+    Raises:
+        ConfigError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: there is no user of that name, so no home folder; check the path") from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -60,6 +72,32 @@ def to_json(value: Any, indent: int | None = None) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON; numbers that are not finite become null."""
     write_bytes(path, (to_json(value, indent=2) + "\n").encode())
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value that a JSON text holds.
+
+    Raises:
+        ValueError: it is no JSON in UTF-8, holds a key twice, or is nested too deeply.
+    """
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} stands there twice")
+        return found
+
+    def whole(digits: str) -> int:
+        if len(digits) > 300:
+            raise ValueError(f"a number of {len(digits)} digits")
+        return int(digits)
+
+    try:
+        text = text.decode() if isinstance(text, bytes) else text
+        return json.loads(text, object_pairs_hook=distinct, parse_int=whole)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def read_json(path: Path) -> Any:

@@ -35,6 +35,7 @@ from pyro_rationale.options import (
 from pyro_rationale.prediction.predictor import DecodeOptions
 from pyro_rationale.reporting.console import metrics_table
 from pyro_rationale.reporting.terminal import Terminal
+from pyro_rationale.storage import user_path
 from pyro_rationale.tasks import task_of
 
 LEVEL = 0.95  # of the intervals
@@ -135,7 +136,7 @@ def read_lexicon(name: str, cache: str | None = None, tokenizer: Tokenizer = tok
 
         return frozenset(lexicon(cache))
     try:
-        lines = Path(name).expanduser().read_text(encoding="utf-8").splitlines()
+        lines = user_path(name).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"--lexicon {name}: cannot be read ({error}); give vader, or a UTF-8 file") from None
     entries = (tokenizer(line.split("\t")[0])[0] for line in lines)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path
 
 from pyro_rationale.data.cache.build import Progress
 from pyro_rationale.data.corpora import CORPORA, LABEL_OPTIONS, CorpusLoader
@@ -16,12 +15,16 @@ from pyro_rationale.data.duplicates import without_leaks
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.storage import user_path
 from pyro_rationale.tasks import TASKS, task_of
 
 TABLE = CorpusLoader(
     load_table,
-    "a CSV, TSV, JSON lines or Parquet file",
-    options=("text_column", "target_column", "dev_data", "test_data", *LABEL_OPTIONS),
+    "a CSV, TSV, JSON or Parquet file",
+    options=(
+        "text_column", "target_column", "rationale_column", "encoding", "separator", "dev_data", "test_data",
+        *LABEL_OPTIONS,
+    ),
     load_cached=load_cached_table,
 )
 
@@ -83,7 +86,7 @@ def loader_of(data: str) -> CorpusLoader:
     kind = data.partition(":")[0]
     if kind in CORPORA and CORPORA[kind].layout:
         return CORPORA[kind]
-    path = Path(data).expanduser()
+    path = user_path(data)
     if path.is_dir():
         layouts = {name: loader.layout for name, loader in CORPORA.items() if loader.layout}
         kinds = [name for name, files in layouts.items() if all(any(path.glob(pattern)) for pattern in files)]

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import DataError
 from pyro_rationale.options import with_given
+from pyro_rationale.storage import user_path
 
 if TYPE_CHECKING:
     from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 
-# Options that name files: those of the run must not be mixed with another --data.
-FILES = ("data", "dev_data", "test_data", "annotations")
+# Options that name files, or say how one is written: those of the run must not be mixed with another --data.
+FILES = ("data", "dev_data", "test_data", "annotations", "encoding", "separator", "header")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def is_foreign(options: DataOptions, run: DataOptions) -> bool:
     """Whether the data are a table of their own, no split of which the run was fitted on."""
     from pyro_rationale.data.corpora import CORPORA
 
-    path, fitted_on = Path(options.data).expanduser(), Path(run.data).expanduser()
+    path, fitted_on = user_path(options.data), user_path(run.data)
     return options.data not in CORPORA and path.is_file() and path.resolve() != fitted_on.resolve()
 
 

@@ -19,6 +19,7 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.data.files.text import open_bytes
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
+from pyro_rationale.storage import user_path
 
 _SEED = 20160605
 _STD = 0.1  # of the random vectors: small next to real ones (about 0.6), so that they start close to zero
@@ -71,7 +72,7 @@ def load_vectors(source: str | os.PathLike[str], vocabulary: Vocabulary) -> Word
     if str(source) == "glove":
         _fill_from_package(table)
     else:
-        _fill_from_text(Path(source).expanduser(), table)
+        _fill_from_text(user_path(source), table)
     return table.vectors()
 
 

@@ -23,6 +23,7 @@ from pyro_rationale.data.cache.columns import Packed
 from pyro_rationale.data.files.text import log
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.parallel import in_order
+from pyro_rationale.storage import user_path
 
 Job = TypeVar("Job")
 Progress = Callable[[str, int, int | None], None]
@@ -65,7 +66,7 @@ def cached_file(source: Source, options: DataOptions, progress: Progress | None 
     """
     arrow()
     key = hashlib.blake2b(json.dumps(source.request, sort_keys=True).encode(), digest_size=6).hexdigest()
-    path = Path(str(options.cache)).expanduser() / f"{source.name}-{key}.arrow"
+    path = user_path(str(options.cache)) / f"{source.name}-{key}.arrow"
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata: Metadata = {"asked": source.request, "state": source.state}
     with FileLock(path.with_name(f".{path.stem}.lock")):

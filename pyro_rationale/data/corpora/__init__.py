@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.registry import Registry
+from pyro_rationale.storage import user_path
 
 if TYPE_CHECKING:
     from pyro_rationale.data.corpus import Corpus, TargetSpec
@@ -76,7 +77,7 @@ CORPORA: Registry[CorpusLoader] = Registry(
 def find_file(folder: Path, names: Iterable[str], given: str | None = None) -> Path | None:
     """The file that an option gives, or else the first of `names` that is in the folder; `None` if there is none."""
     if given:
-        return Path(given).expanduser()
+        return user_path(given)
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
@@ -109,7 +110,7 @@ def data_path(options: DataOptions, name: str) -> Path:
     source = "" if options.data == name else options.data.removeprefix(f"{name}:")
     if not source:
         raise ConfigError(f"--data {name}: is not shipped; give yours as --data {name}:FOLDER")
-    path = Path(source).expanduser()
+    path = user_path(source)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; give the data as --data {name}:FOLDER")
     return path

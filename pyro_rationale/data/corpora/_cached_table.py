@@ -18,7 +18,7 @@ from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpora import _table
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import document_maker
-from pyro_rationale.data.files.tables import Row, read_table
+from pyro_rationale.data.files.tables import Row
 from pyro_rationale.data.files.text import Faults
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import Cell, target_of
@@ -102,11 +102,11 @@ class _Column:
 def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.Source:
     names = options.target_column or (spec.names if spec else ())
     if not names:
-        _table.columns_of([read_table(path)], options, spec)  # raises, and says which columns there are
+        _table.columns_of([_table.opened(path, options)], options, spec)  # raises, and says which columns there are
     try:
         now = path.stat()
     except OSError:
-        read_table(path)  # raises with what is wrong
+        _table.opened(path, options)  # raises with what is wrong
         raise
     request: dict[str, Any] = {
         "kind": "table",
@@ -115,6 +115,8 @@ def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.
         "target_columns": list(names),
         "max_words": options.max_words,
     }
+    reading = {name: getattr(options, name) for name in ("rationale_column", "encoding", "separator", "header")}
+    request |= {name: value for name, value in reading.items() if value != getattr(DataOptions, name)}
     state = {
         "bytes": now.st_size, "modified": now.st_mtime_ns, "tokenizer": TOKENIZERS[options.tokenizer].version
     }  # fmt: skip
@@ -122,13 +124,13 @@ def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.
 
 
 def _chunks(path: Path, options: DataOptions, spec: TargetSpec | None, facts: Metadata) -> Iterator[Packed]:
-    table = read_table(path)
+    table, gold = _table.opened(path, options), _table.gold_columns(options)
     text, names = _table.columns_of([table], options, spec)
     facts |= {"columns": list(table.columns), "rows": 0, "unrated": 0, "faults": 0, "first_fault": ""}
-    rows = _table.rows_of(table, text, names)
+    rows = _table.rows_of(table, text, names, gold)
     jobs = iter(lambda: list(islice(rows, build.CHUNK)), [])
     faults = Faults(path, options.skip_bad_rows)
-    for packed in build.in_processes(partial(_pack, text, names, options), jobs, options.workers):
+    for packed in build.in_processes(partial(_pack, text, names, gold, options), jobs, options.workers):
         for where, problem in packed.faults:
             faults.add(where, problem)
         facts["rows"] += packed.rows
@@ -137,11 +139,13 @@ def _chunks(path: Path, options: DataOptions, spec: TargetSpec | None, facts: Me
         yield packed
 
 
-def _pack(text: str, names: tuple[str, ...], options: DataOptions, rows: Sequence[Row]) -> Packed:
+def _pack(
+    text: str, names: tuple[str, ...], gold: tuple[str, ...], options: DataOptions, rows: Sequence[Row]
+) -> Packed:
     make, faults, cut = document_maker(options), [], []
     for row in rows:
         try:
-            cut.append(_table.cut_row(row, text, names, make))
+            cut.append(_table.cut_row(row, text, names, gold, make))
         except ValueError as error:
             faults.append((row.where, str(error)))
     rated = [pair for pair in cut if pair is not None]

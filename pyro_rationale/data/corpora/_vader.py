@@ -23,6 +23,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.targets import adapt_spec
 from pyro_rationale.errors import DataError
+from pyro_rationale.storage import user_path
 
 VERSION = "3.3.2"
 SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
@@ -58,7 +59,7 @@ def fetch(cache: str | None = None) -> Path:
     Raises:
         DataError: If there is no network, no pip, or no place to write.
     """
-    folder = Path(cache).expanduser() if cache else platformdirs.user_cache_path("pyro_rationale")
+    folder = user_path(cache) if cache else platformdirs.user_cache_path("pyro_rationale")
     archive = folder / ARCHIVE
     try:
         if archive.is_file() and _is_whole(archive):

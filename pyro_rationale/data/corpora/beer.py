@@ -18,6 +18,7 @@ from pyro_rationale.data.files.text import Faults, read_text, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import adapt_spec
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.storage import user_path
 
 ASPECTS = ("appearance", "aroma", "palate", "taste", "overall")
 _OTHER_NAMES = {"look": 0, "smell": 1, "feel": 2, "mouthfeel": 2}
@@ -40,7 +41,7 @@ def load_beer(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     if gold_path is not None:
         return Corpus(options.data, known, train, held, _documents(gold_path, _annotation, aspect, options))
     if options.test_data:
-        test = _documents(Path(options.test_data).expanduser(), _review, aspect, options)
+        test = _documents(user_path(options.test_data), _review, aspect, options)
         return Corpus(options.data, known, train, held, test)
     if len(held) < 2:
         raise DataError(f"{held_path}: one review cannot be dev and test; give {_ANNOTATIONS} or --test-data")
@@ -50,7 +51,7 @@ def load_beer(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
 def _paths(options: DataOptions, aspect: int) -> tuple[Path, Path, Path | None]:
     """The files of training, held-out and annotated reviews."""
     path = data_path(options, "beer")
-    gold = Path(options.annotations).expanduser() if options.annotations else None
+    gold = user_path(options.annotations) if options.annotations else None
     if path.is_dir():
         train, held = _find(path, aspect, "train"), _find(path, aspect, "heldout", options.dev_data)
         if gold is None and not options.test_data and (path / _ANNOTATIONS).is_file():
@@ -58,7 +59,7 @@ def _paths(options: DataOptions, aspect: int) -> tuple[Path, Path, Path | None]:
         return train, held, gold
     if not options.dev_data:
         raise ConfigError(f"--data beer:{path}: name the held-out reviews with --dev-data, or give their folder")
-    return path, Path(options.dev_data).expanduser(), gold
+    return path, user_path(options.dev_data), gold
 
 
 def _find(folder: Path, aspect: int, part: str, given: str | None = None) -> Path:

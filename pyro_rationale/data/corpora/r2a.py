@@ -14,6 +14,7 @@ from pyro_rationale.data.files.text import Faults, listed, read_text, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import read_cell
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.storage import user_path
 
 _COLUMNS = ("task", "label", "text")
 _GOLD = "rationale"
@@ -30,8 +31,8 @@ def load_r2a(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
         raise ConfigError(f"--data r2a:{folder}: name the folder that holds its files .train, .dev and .test")
     paths = [
         files_of(folder, "train", options.aspect),
-        [Path(options.dev_data).expanduser()] if options.dev_data else files_of(folder, "dev", options.aspect),
-        [Path(options.test_data).expanduser()] if options.test_data else files_of(folder, "test", options.aspect),
+        [user_path(options.dev_data)] if options.dev_data else files_of(folder, "dev", options.aspect),
+        [user_path(options.test_data)] if options.test_data else files_of(folder, "test", options.aspect),
     ]
     if not paths[0]:
         raise DataError(f"{folder}: holds no .train file (nor train.tsv) with a header {' '.join(_COLUMNS)}")
