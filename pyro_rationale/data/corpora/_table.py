@@ -155,7 +155,8 @@ def columns_of(
     for flag, value in (("--text-column", text), ("--target-column", names)):
         if not value:
             data = any(len(name.split()) > 5 or name.replace(".", "").isdigit() for name in first.columns)
-            hint = "; if its first line is no header, --no-header" if data and options.header else ""
+            hint = "; if its first line is no header: --no-header" if data and options.header else ""
+            hint = hint or ("; or name another --separator" if len(first.columns) == 1 else "")
             raise ConfigError(f"{first.path}: name a column with {flag}; it has {listed(first.columns)}{hint}")
     if len({text, *names}) < 1 + len(names):
         raise ConfigError(f"--text-column and --target-column: {', '.join((text, *names))} names a column twice")

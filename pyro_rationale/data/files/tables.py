@@ -355,7 +355,7 @@ def _told(standard: _Dialect) -> _Dialect:
         if standard.separator == "\t":
             unquoted = _survey(plain)
             if survey.swallowed or (unquoted.sound and (not survey.sound or unquoted.rows > survey.rows)):
-                if unquoted.rows != survey.rows:
+                if survey.sound:
                     log.warning("%s: quotation marks are characters like others: %d rows read of %d lines", path,
                                 unquoted.rows, unquoted.lines)  # fmt: skip
                 return plain
