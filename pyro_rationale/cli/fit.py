@@ -183,6 +183,7 @@ class Bar(Callback):
 
     def on_fit_start(self, run: TrainingRun) -> None:
         """Say what is fitted: corpus, word vectors, and the prior in both languages."""
+        from pyro_rationale.data.cache.dataset import target_rows
         from pyro_rationale.data.duplicates import summary
 
         if self.quiet:
@@ -191,6 +192,8 @@ class Bar(Callback):
         spec = corpus.spec
         sizes = f"{len(corpus.train):,} train, {len(corpus.dev):,} dev, {len(corpus.test):,} test"
         what = f": {sizes}; {spec.kind} of {', '.join(spec.names)}"
+        if remark := fitted.task.remark(target_rows(corpus.train, len(spec.names))):
+            what += f" ({remark})"
         self.console.say(Text.assemble((corpus.name, "bold"), what))
         if corpus.leaks is not None:
             self.console.say(summary(corpus))

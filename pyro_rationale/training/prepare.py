@@ -12,6 +12,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus, Document
+from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior
@@ -71,6 +72,7 @@ def prepare_run(
 
     if corpus is None:
         corpus = load_corpus(config.data, progress=progress, typed=() if resume else None)
+        check_parts(corpus.name, (corpus.train, corpus.dev, corpus.test))
     options, spec = config.train, corpus.spec
     vocabulary = Vocabulary.build(corpus.train, config.model.min_count, config.model.vocabulary)
     vectors = load_vectors(config.model.vectors, vocabulary) if config.model.vectors else None

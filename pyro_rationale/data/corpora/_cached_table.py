@@ -21,7 +21,7 @@ from pyro_rationale.data.document import document_maker
 from pyro_rationale.data.files.tables import Row
 from pyro_rationale.data.files.text import Faults
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.targets import Cell, target_of
+from pyro_rationale.data.targets import Cell, TargetReader
 from pyro_rationale.data.tokenizers import TOKENIZERS
 
 
@@ -56,8 +56,8 @@ class _CachedTable(_table.TableRows):
         column = self._column(i, width)
         return map(column.different.__getitem__, column.which.tolist())
 
-    def documents(self, spec: TargetSpec, names: Sequence[str]) -> ArrowDocuments:
-        columns = [self._column(i, len(names)).read(spec, i, name) for i, name in enumerate(names)]
+    def documents(self, reader: TargetReader, names: Sequence[str]) -> ArrowDocuments:
+        columns = [self._column(i, len(names)).read(reader, i, name) for i, name in enumerate(names)]
         targets = np.stack([values for values, _ in columns], axis=1)
         faults: dict[int, str] = {}
         for _, problems in columns:
@@ -86,13 +86,13 @@ class _Column:
             which.append(np.array(known, dtype=np.int32)[coded.indices.to_numpy()])
         self.different, self.which = list(numbers), np.concatenate(which)
 
-    def read(self, spec: TargetSpec, i: int, name: str) -> tuple[NDArray[np.float64], dict[int, str]]:
+    def read(self, reader: TargetReader, i: int, name: str) -> tuple[NDArray[np.float64], dict[int, str]]:
         """The targets `(N,)`, and the faults of documents whose cell is no target, by their index."""
         values = np.full(len(self.different), np.nan)
         faults: dict[int, str] = {}
         for number, cell in enumerate(self.different):
             try:
-                values[number] = target_of(cell, spec, i, repr(name))
+                values[number] = reader.read(cell, i, repr(name))
             except ValueError as error:
                 faults[number] = str(error)
         faulty = np.flatnonzero(np.isin(self.which, list(faults))) if faults else ()
@@ -149,5 +149,5 @@ def _pack(
         except ValueError as error:
             faults.append((row.where, str(error)))
     rated = [pair for pair in cut if pair is not None]
-    cells = [tuple(repr(cell) if isinstance(cell, float) else cell for cell in row) for _, row in rated]
+    cells = [row for _, row in rated]
     return pack([document for document, _ in rated], cells, len(rows), len(cut) - len(rated), faults)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from pyro_rationale.data.cache.dataset import target_rows, text_keys
@@ -14,7 +15,7 @@ from pyro_rationale.data.files.tables import Row, Table, check_column, read_tabl
 from pyro_rationale.data.files.text import Faults, listed, log, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
-from pyro_rationale.data.targets import Cell, decide_spec, read_cell, target_of
+from pyro_rationale.data.targets import Cell, TargetReader, read_cell, reader_of, warn_of_far_values
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.storage import user_path
 
@@ -78,7 +79,7 @@ class TableRows(ABC):
         """Cells of the `i`-th of `width` target columns."""
 
     @abstractmethod
-    def documents(self, spec: TargetSpec, names: Sequence[str]) -> Sequence[Document]:
+    def documents(self, reader: TargetReader, names: Sequence[str]) -> Sequence[Document]:
         """The documents, with the cells of the columns `names` read as targets; adds to `faults`."""
 
 
@@ -98,11 +99,11 @@ class _HeldTable(TableRows):
     def cells(self, i: int, width: int) -> Iterator[Cell]:
         return (cells[i] for _, cells in self._rated)
 
-    def documents(self, spec: TargetSpec, names: Sequence[str]) -> tuple[Document, ...]:
+    def documents(self, reader: TargetReader, names: Sequence[str]) -> tuple[Document, ...]:
         documents = []
         for document, cells in self._rated:
             try:
-                targets = tuple(target_of(cells[i], spec, i, repr(name)) for i, name in enumerate(names))
+                targets = tuple(reader.read(cells[i], i, repr(name)) for i, name in enumerate(names))
             except ValueError as error:
                 self.faults.add(document.id, str(error))
             else:
@@ -117,24 +118,26 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
         if table.unrated:
             what = f"rate none of {', '.join(names)}"
             log.warning("%s: left out %d of %d rows that %s", table.path, table.unrated, table.faults.rows, what)
-    known = spec
-    if known is None:
-        if not any(map(len, tables)):
-            faults = tables[0].faults
-            reason = f" (first fault: {faults.first})" if faults.count else "; look at the first ones"
-            raise DataError(f"{options.data}: none of its {faults.rows} rows can be used{reason}")
-        columns = [[cell for table in tables for cell in table.cells(i, len(names))] for i in range(len(names))]
-        known = decide_spec(options.data, names, columns, options.task, options.target_range)
+    if spec is None and not any(map(len, tables)):
+        faults = tables[0].faults
+        reason = f" (first fault: {faults.first})" if faults.count else "; look at the first ones"
+        raise DataError(f"{options.data}: none of its {faults.rows} rows can be used{reason}")
+    width = len(names)
+    columns = [chain(*(table.cells(i, width) for table in tables)) for i in range(width)]
+    reader = reader_of(options.data, names, columns, options.task, options.target_range, spec)
+    known = reader.spec
     parts = []
     fewest = FEWEST_ROWS if spec is None else 1
     for table in tables:
-        documents, faults = table.documents(known, names), table.faults
+        documents, faults = table.documents(reader, names), table.faults
         faults.report()
         if len(documents) < fewest:
             reason = f" (first fault: {faults.first})" if faults.count else ""
             raise DataError(f"{table.path}: {len(documents)} of its {faults.rows} rows can be used{reason}; too few")
         parts.append(documents)
         fewest = 1
+    if spec is None and options.target_range is None:
+        warn_of_far_values(known, [(str(table.path), part) for table, part in zip(tables, parts, strict=True)])
     first, *given = parts
     dev = given.pop(0) if options.dev_data else None
     test = given.pop(0) if options.test_data else None
@@ -184,7 +187,7 @@ def rows_of(table: Table, text: str, names: Sequence[str], gold: Sequence[str]) 
 
 def cut_row(
     row: Row, text: str, names: Sequence[str], gold: Sequence[str], make: Callable[..., Document]
-) -> tuple[Document, tuple[Cell, ...]] | None:
+) -> tuple[Document, tuple[str | None, ...]] | None:
     """Cut a row into words.
 
     Args:
