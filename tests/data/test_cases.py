@@ -108,7 +108,7 @@ TABLES = [
     # ratings as people write them
     case("semicolon_decimal_comma.csv",
          rows={1.0: 8, 1.5: 12, 2.0: 13, 2.5: 15, 3.0: 19, 3.5: 17, 4.0: 14, 4.5: 15, 5.0: 7},
-         says="decimal comma, '3,0' is 3.0"),
+         says="decimal comma, '1,5' is 1.5"),
     case("fraction.csv", rows=RATINGS, says="ratings out of 5, '1/5' is 1"),
     case("stars_word.csv", rows=RATINGS, says="numbers of stars, '1 stars' is 1"),
     case("percent.csv", rows=dict(zip(range(0, 101, 10), (7, 11, 10, 8, 13, 17, 9, 14, 11, 15, 5), strict=True)),
