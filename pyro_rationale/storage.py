@@ -1,12 +1,15 @@
-"""Atomic files: JSON and tensors, written to a temporary file beside the target and then moved onto it."""
+"""Atomic files: JSON, tensors and others, written to a temporary file beside the target and then moved onto it."""
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
-import tempfile
-from collections.abc import Mapping
+import secrets
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,8 @@ from pyro_rationale.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_BLOCK = 1 << 20  # bytes that are read at once
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
@@ -28,25 +33,52 @@ def user_path(path: str | os.PathLike[str]) -> Path:
         raise ConfigError(f"{path}: there is no user of that name, so no home folder; check the path") from None
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step: a kill at any moment leaves the old file or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Context that gives an empty file beside `path`, to be filled, and moves it onto `path` at the end, in one step.
+
+    A kill at any moment leaves the old file or the new one. After an error the old one stands; an error of the
+    operating system that names no file, such as a full disk, names `path`. A device or a pipe is written into.
+    """
+    special = path.exists() and not (path.is_file() or path.is_dir())
+    partial = path if special else path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.touch(exist_ok=special)  # with the permissions that umask leaves
+        yield partial
+        if not special:
+            handle = os.open(partial, os.O_RDWR)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            os.replace(partial, path)
+    except BaseException as problem:
+        if not special:
+            partial.unlink(missing_ok=True)
+        if isinstance(problem, OSError) and problem.errno and problem.filename in (None, str(partial)):
+            raise OSError(problem.errno, os.strerror(problem.errno), str(path)) from problem
         raise
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step: a kill at any moment leaves the old file or the new one."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
 def remove_leftovers(path: Path) -> None:
-    """Remove what a kill in the middle of `write_bytes(path, ...)` left beside it."""
-    for left in path.parent.glob(f".{path.name}.*"):
+    """Remove what a kill in the middle of `replacing(path)` left beside it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
         left.unlink(missing_ok=True)
+
+
+def checksum(path: Path, size: int | None = None) -> int:
+    """CRC-32 of a file, or of its first `size` bytes."""
+    value, left = 0, path.stat().st_size if size is None else size
+    with path.open("rb") as file:
+        while block := file.read(min(left, _BLOCK)):
+            value, left = zlib.crc32(block, value), left - len(block)
+    return value
 
 
 def finite(value: Any) -> Any:

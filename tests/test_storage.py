@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 
 from pyro_rationale.errors import RunError
 from pyro_rationale.storage import (
+    checksum,
     finite,
     read_json,
     read_tensors,
@@ -44,7 +48,7 @@ class Broken(BaseException):
     """Neither an error nor an interrupt that anybody expects."""
 
 
-@pytest.mark.parametrize("operation", ["fdopen", "fsync", "chmod", "replace"])
+@pytest.mark.parametrize("operation", ["open", "fsync", "close", "replace"])
 def test_a_failure_in_the_middle_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
@@ -79,6 +83,61 @@ def test_the_old_file_is_replaced_not_written_into(tmp_path: Path) -> None:
         assert reader.read() == b"old"
     assert path.read_bytes() == b"new"
     assert stat.S_IMODE(path.stat().st_mode) & 0o444 == 0o444  # a temporary file is its owner's alone
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_permissions_are_those_that_umask_leaves(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_bytes(tmp_path / "a", b"new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~mask
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """No file can grow beyond `size` bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_reported_with_the_name_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_bytes(path, b"old")
+    for write in (lambda: write_bytes(path, bytes(100)), lambda: write_tensors(path, TENSORS)):
+        with disk_of(50), pytest.raises(OSError, match="too large") as problem:
+            write()
+        assert problem.value.filename == str(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(FileNotFoundError) as missing:
+        write_bytes(tmp_path / "no" / "a", b"")
+    assert missing.value.filename == str(tmp_path / "no" / "a")
+
+
+def test_a_device_is_written_into_and_stays(tmp_path: Path) -> None:
+    null, full = tmp_path / "null", tmp_path / "full"
+    null.symlink_to("/dev/null")
+    full.symlink_to("/dev/full")
+    write_bytes(null, b"{}")
+    with pytest.raises(OSError, match="No space left") as problem:
+        write_bytes(full, b"{}")
+    assert problem.value.filename == str(full)
+    assert null.is_char_device()
+    assert full.is_char_device()
+    assert sorted(tmp_path.iterdir()) == [full, null]
+
+
+def test_the_checksum_is_that_of_the_bytes(tmp_path: Path) -> None:
+    path, content = tmp_path / "a", os.urandom(3_000_000)
+    path.write_bytes(content)
+    assert checksum(path) == zlib.crc32(content)
+    assert checksum(path, 2_000_001) == zlib.crc32(content[:2_000_001])
 
 
 def test_what_a_kill_leaves_beside_a_file_can_be_removed(tmp_path: Path) -> None:

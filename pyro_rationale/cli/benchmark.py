@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +67,6 @@ def benchmark(
     if listing:
         show_cells(console, runner, cells)
         return
-    signal.signal(signal.SIGTERM, _interrupt)
     if not tables:
         for cell in cells:  # all of them, before hours of work
             runner.config(cell)
@@ -177,8 +175,3 @@ def show_tables(console: Terminal, blocks: Sequence[Block]) -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    """SIGTERM ends like Ctrl-C: with a checkpoint."""
-    raise KeyboardInterrupt

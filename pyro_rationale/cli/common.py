@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
 from pyro_rationale.cli.streams import safe_streams
-from pyro_rationale.errors import BAD_INPUT, INTERRUPTED, ConfigError, RationaleError
+from pyro_rationale.errors import BAD_INPUT, END_SIGNALS, INTERRUPTED, ConfigError, RationaleError
 from pyro_rationale.options import Flag
 from pyro_rationale.storage import write_bytes
 
@@ -91,8 +93,8 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     """Run `command` as a program, and end the program.
 
     A :class:`RationaleError`, a wrong flag or an unreadable file becomes one line ``error: ...`` on standard
-    error and exit status 2; Ctrl-C is 130; a closed pipe (``| head``) is silent. For standard output and error see
-    :mod:`pyro_rationale.cli.streams`.
+    error and exit status 2; Ctrl-C, SIGTERM and SIGHUP are 130; a closed pipe (``| head``) is silent. For standard
+    output and error see :mod:`pyro_rationale.cli.streams`.
 
     Args:
         command: a click command; ``-h`` is added to its ``--help``.
@@ -101,8 +103,22 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     for key, value in CONTEXT.items():
         command.context_settings.setdefault(key, value)
     words = sys.argv[1:] if arguments is None else list(arguments)
-    with safe_streams():
-        sys.exit(_status(command, words))
+    for number in END_SIGNALS:
+        if signal.getsignal(number) == signal.SIG_DFL:  # not one that `nohup` has taken away
+            signal.signal(number, _interrupt)
+    try:
+        with safe_streams():
+            sys.exit(_status(command, words))
+    finally:
+        for number in END_SIGNALS:
+            if signal.getsignal(number) is _interrupt:
+                signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Interrupt as Ctrl-C does. A terminal that closes may say so twice: once is enough, progress is being saved."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _status(command: click.Command, words: list[str]) -> int:

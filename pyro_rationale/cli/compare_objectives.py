@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import signal
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -190,7 +189,6 @@ def check_options(runs: Sequence[Path], training: bool, into: Path | None, typed
 
 def train_grid(config: Config, guides: Sequence[str], into: Path, console_err: Terminal, quiet: bool) -> list[Path]:
     """Fit what is missing, with a bar for each; Ctrl-C or a polite kill keeps what is done."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     configs = grid(config, guides)
     bars: list[Bar] = []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-import signal
 import sys
 import time
 from pathlib import Path
@@ -69,7 +68,6 @@ def fit(
         if not (resume and (folder / METRICS).exists()):
             own = ["-m", "pyro_rationale.fit", *sys.argv[1:]]
             return launch(devices, own if out is not None else [*own, "--out", str(folder)])
-    signal.signal(signal.SIGTERM, _interrupt)
     with process_group(train.device) as group:
         config, folder = group.broadcast(lambda: opened(flags, typed, out, resume))
         if group.broadcast(lambda: resume and (folder / METRICS).exists()):
@@ -290,8 +288,3 @@ def show_documents(console: Terminal, fit: TrainingRun) -> None:
     if not plain:
         console.print()
         console.print(legend(gold=documents[0].gold is not None, inclusion=False))
-
-
-def _interrupt(number: int, frame: object) -> None:
-    """SIGTERM is an interrupt: progress is saved."""
-    raise KeyboardInterrupt

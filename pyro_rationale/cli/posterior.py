@@ -6,8 +6,7 @@ against posterior, of the predictive check and of the importance weights (PNG), 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,9 @@ from pyro_rationale.options import device_option, given, options_from, run_optio
 from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
 from pyro_rationale.prediction.predictor import Prediction, PredictOptions, predict
+from pyro_rationale.reporting.console import counting
 from pyro_rationale.reporting.plots import posterior_figures, save_figure
 from pyro_rationale.reporting.terminal import Terminal
-from pyro_rationale.reporting.terminal import progress_bar as bar_on
 from pyro_rationale.storage import read_json, remove_leftovers
 from pyro_rationale.training.history import read_history
 
@@ -84,15 +83,16 @@ def inspect(
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec)
     documents = chosen.documents[:number]
     make_folder(results)
-    remove_leftovers(results / FILE)
-    with progress_bar("drawing", len(documents), quiet) as advance:
+    for name in (FILE, REPORT, *(f"{name}.png" for name in FIGURES)):
+        remove_leftovers(results / name)
+    with counting("drawing", len(documents), quiet) as advance:
         write_posterior(results / FILE, fitted, documents, size, seed, advance)
     with open_groups(results / FILE) as groups:
         written = [FILE, *draw(results, groups)]
         summary = summarise(groups)
         if report:
             options = PredictOptions(samples=size.chains * size.draws, seed=seed)  # the draws of the file
-            with progress_bar("reading", len(documents), quiet) as advance:
+            with counting("reading", len(documents), quiet) as advance:
                 predictions = []
                 for prediction in predict(fitted, documents, options):
                     predictions.append(prediction)
@@ -137,14 +137,6 @@ def check_extras(report: bool) -> None:
 
 
 # The work.
-
-
-@contextmanager
-def progress_bar(name: str, steps: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A bar on standard error, if that is a terminal; gives the function that advances it."""
-    with bar_on(Terminal(stderr=True), quiet=quiet) as bar:
-        task = bar.add_task(name, total=steps)
-        yield lambda: bar.advance(task)
 
 
 def draw(results: Path, groups: Any) -> list[str]:

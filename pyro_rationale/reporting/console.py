@@ -154,3 +154,11 @@ def corpus_progress() -> Iterator[Callable[[str, int, int | None], None]]:
             bar.update(tasks[name], completed=done)
 
         yield move
+
+
+@contextmanager
+def counting(name: str, steps: int | None, quiet: bool = False) -> Iterator[Callable[[], None]]:
+    """A bar on standard error, if that is a terminal; gives the function that advances it. `steps`: if known."""
+    with progress_bar(Terminal(stderr=True), quiet=quiet) as bar:
+        task = bar.add_task(name, total=steps)
+        yield lambda: bar.advance(task)

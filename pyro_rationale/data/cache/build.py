@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import TypeVar
 
 from filelock import FileLock
 
-from pyro_rationale.data.cache.arrow import ArrowFile, Damaged, Metadata, arrow, write_arrow
+from pyro_rationale.data.cache.arrow import ArrowFile, Damaged, Metadata, arrow, facts_path, write_arrow
 from pyro_rationale.data.cache.columns import Packed
 from pyro_rationale.data.files.text import log
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.parallel import in_order
-from pyro_rationale.storage import user_path
+from pyro_rationale.errors import END_SIGNALS
+from pyro_rationale.storage import remove_leftovers, user_path
 
 Job = TypeVar("Job")
 Progress = Callable[[str, int, int | None], None]
@@ -72,8 +76,8 @@ def cached_file(source: Source, options: DataOptions, progress: Progress | None 
     with FileLock(path.with_name(f".{path.stem}.lock")):
         file = _existing(path, metadata)
         if file is None:
-            for leftover in path.parent.glob(f".{path.name}.*"):  # of a process that was killed
-                leftover.unlink(missing_ok=True)
+            for name in (path, facts_path(path)):
+                remove_leftovers(name)
             write_arrow(path, _reported(source, metadata, progress), metadata)
             file = ArrowFile(path)
     return file
@@ -105,4 +109,20 @@ def in_processes(work: Callable[[Job], Packed], jobs: Iterator[Job], workers: in
     """`work` of each job in the order of the jobs, done by `workers` processes, or by this one if that is 1."""
     if workers == 1:
         return map(work, jobs)
-    return in_order(work, jobs, ProcessPoolExecutor(workers, get_context("spawn")), 2 * workers)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow_parent)
+    return in_order(work, jobs, pool, 2 * workers)
+
+
+def _follow_parent() -> None:
+    """End when the parent does, even if it is killed; leave Ctrl-C, which all processes of a terminal get, to it."""
+    for number in END_SIGNALS:
+        if number != signal.SIGTERM:  # by which the pool ends its processes
+            signal.signal(number, signal.SIG_IGN)
+    Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
