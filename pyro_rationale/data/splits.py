@@ -51,21 +51,22 @@ def three_way_split(
     return train, held_out if dev is None else dev, taken(items, third) if test is None else test
 
 
-def check_parts(where: str, parts: Sequence[Sequence[Document]]) -> None:
+def check_parts(where: str, parts: Sequence[Sequence[Document]], divided: Sequence[Document] | None = None) -> None:
     """Make sure that no part of a split is empty.
 
     Args:
         where: the corpus, for the message.
         parts: train, dev and test.
+        divided: documents that they were split off from; default: all of them.
 
     Raises:
         DataError: one of them is: copies of too few texts.
     """
     if all(map(len, parts)):
         return
-    texts = len({key for part in parts for key in text_keys(part)})
+    keys = [key for part in (parts if divided is None else [divided]) for key in text_keys(part)]
     raise DataError(
-        f"{where}: {texts} different training texts are too few to split dev or test off ({sum(map(len, parts))} "
+        f"{where}: {len(set(keys))} different training texts are too few to split dev or test off ({len(keys)} "
         "documents, and copies of a text stay together); add texts, or name files with --dev-data and --test-data"
     )
 

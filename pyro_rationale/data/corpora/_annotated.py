@@ -83,7 +83,7 @@ def assemble(
     own_dev, own_test = lists[1] or None, lists[2] or None
     splits = three_way_split(lists[0], options.split_seed, groups, strata, dev=own_dev, test=own_test)
     if spec is None:
-        check_parts(options.data, splits)
+        check_parts(options.data, splits, lists[0])
     return Corpus(options.data, known, *splits)
 
 
