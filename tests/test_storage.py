@@ -22,7 +22,9 @@ from pyro_rationale.errors import RunError
 from pyro_rationale.storage import (
     checksum,
     finite,
+    note,
     read_json,
+    read_manifest,
     read_tensors,
     remove_leftovers,
     to_json,
@@ -267,6 +269,89 @@ def test_facts_that_are_no_json_are_one_line(tmp_path: Path) -> None:
     assert "unreadable" in refused(read_tensors, path)
     save_file({"a": torch.ones(1)}, path)  # somebody else's file
     assert read_tensors(path)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' stands there twice"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a": ' * 60_000, "nested too deeply"),
+        (b"1" * 5000, "digits"),
+    ],
+)
+def test_json_that_python_chokes_on_or_reads_by_halves(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    assert problem in refused(read_json, path)
+
+
+# The manifest.
+
+
+def listed(path: Path) -> list[str]:
+    digests: list[str] = read_manifest(path.parent)["files"][path.name]
+    return digests
+
+
+@pytest.mark.parametrize("name", ["a.json", "b.safetensors"])
+def test_a_listed_file_that_was_changed_is_refused(tmp_path: Path, name: str) -> None:
+    path, read = tmp_path / name, read_json if name == "a.json" else read_tensors
+    write_json(tmp_path / "a.json", {"words": ["good", "bad"]}, listed=True)
+    write_tensors(tmp_path / "b.safetensors", TENSORS, listed=True)
+    write_json(tmp_path / "free.json", [])
+    read(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"good", b"fine") if name == "a.json" else content[:-1] + b"\x7f")
+    assert "its digest is another; restore it, or delete manifest.json" in refused(read, path)
+    (tmp_path / "free.json").write_text("[1]")
+    assert read_json(tmp_path / "free.json") == [1]
+    (tmp_path / "manifest.json").unlink()
+    read(path)
+
+
+def test_a_kill_anywhere_leaves_a_file_that_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each replacement of a file may be the last thing that happens; the reader accepts what it then finds."""
+    path, replace, value, kills = tmp_path / "a.json", os.replace, 0, 0
+    write_json(path, value, listed=True)
+    for allowed in (0, 1, 2, 0, 1, 1, 0, 2):
+        left = [allowed]
+
+        def killed(source: Any, target: Any, left: list[int] = left) -> None:
+            if not left[0]:
+                raise Broken
+            left[0] -= 1
+            replace(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", killed)
+            try:
+                write_json(path, value + 1, listed=True)
+            except Broken:
+                kills += 1
+        assert read_json(path) in (value, value + 1)
+        value = read_json(path)
+        assert len(listed(path)) <= 2
+    assert kills == 6
+
+
+def test_notes_are_kept_beside_the_digests(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", 1, listed=True)
+    note(tmp_path, rows={"train": "ab"})
+    write_json(tmp_path / "a.json", 2, listed=True)
+    assert read_manifest(tmp_path)["notes"] == {"rows": {"train": "ab"}}
+    assert len(listed(tmp_path / "a.json")) == 2
+    before = (tmp_path / "manifest.json").read_bytes()
+    write_json(tmp_path / "a.json", 2, listed=True)
+    assert (tmp_path / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 2, "files": {}, "notes": {}}', "null", "{"])
+def test_a_damaged_manifest_is_one_line(tmp_path: Path, content: str) -> None:
+    write_json(tmp_path / "a.json", 1, listed=True)
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(RunError, match=r"manifest.json: no list of the files of a run \(.*or delete it"):
+        read_json(tmp_path / "a.json")
 
 
 # Numbers that JSON has no words for.

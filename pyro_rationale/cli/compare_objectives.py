@@ -31,7 +31,7 @@ from pyro_rationale.evaluation.objective_comparison import (
     grid,
     short_names,
 )
-from pyro_rationale.fitted import read_config
+from pyro_rationale.fitted import read_config, read_rows
 from pyro_rationale.guides import own_guides
 from pyro_rationale.options import given, options_from, split_option
 from pyro_rationale.reporting.console import format_value, label_of
@@ -143,7 +143,7 @@ def compare(
         folders += train_grid(Config(data, model, train), guides, into or Path("runs/compare"), console_err, quiet)
         check_same_target(folders)
     config, spec = read_config(folders[0])
-    chosen = select_documents(config.data, data, typed, split, spec)
+    chosen = select_documents(config.data, data, typed, split, spec, read_rows(folders[0]))
     documents, about = chosen.with_targets(), {"data": chosen.options.data, "split": chosen.split}
     for note in fitted_elsewhere(folders):
         console_err.say(f"note: {note}")

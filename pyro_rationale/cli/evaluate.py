@@ -72,9 +72,11 @@ def evaluate(
     """
     check_writable("--json", json_path)
     fitted = FittedModel.load(folder, device)
-    cache = override(fitted.config.data, flags, given()).cache
-    words = None if lexicon is None else read_lexicon(lexicon, cache, fitted.tokenizer)
-    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec)
+    words = None
+    if lexicon is not None:
+        cache = override(fitted.config.data, flags, given()).cache
+        words = read_lexicon(lexicon, cache, fitted.tokenizer)
+    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     corpus, documents = chosen.corpus, chosen.documents
     judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
     rationalizer = ModelRationalizer(fitted, how, batch_size)

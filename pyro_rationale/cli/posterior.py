@@ -80,7 +80,7 @@ def inspect(
     results = out or folder / FOLDER
     check_folder(results, report, force)
     check_extras(report)
-    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec)
+    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     documents = chosen.documents[:number]
     make_folder(results)
     for name in (FILE, REPORT, *(f"{name}.png" for name in FIGURES)):

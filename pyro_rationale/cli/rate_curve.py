@@ -91,7 +91,8 @@ def curve(
                     f"--way {way}: the recurrent guide of {name} has no closed form under another prior; "
                     "use --way threshold or top-k"
                 )
-    chosen = select_documents(markers[0].fitted.config.data, flags, given(), split, markers[0].spec)
+    first = markers[0].fitted
+    chosen = select_documents(first.config.data, flags, given(), split, first.spec, first.rows)
     documents, data, split = chosen.documents, chosen.options, chosen.split
     found_on = documents_of(chosen.corpus, "dev") if levels == "dev" else None
     curves: list[Curve] = []

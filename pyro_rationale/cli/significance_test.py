@@ -83,7 +83,7 @@ def against(
         console_err.say(f"note: {note}")
     first, second = FittedModel.load(run, device), FittedModel.load(other, device)
     judge = None if judge_folder is None else judge_of(judge_folder, [run, other], first, device, batch_size)
-    chosen = select_documents(first.config.data, flags, given(), split, first.spec)
+    chosen = select_documents(first.config.data, flags, given(), split, first.spec, first.rows)
     documents = chosen.documents
     one, two = (evaluate(ModelRationalizer(fitted, how, batch_size), documents, judge=judge, seed=how.seed)
                 for fitted in (first, second))

@@ -6,12 +6,13 @@ from collections.abc import Collection
 from dataclasses import replace
 from difflib import get_close_matches
 
-from pyro_rationale.data.cache.build import Progress
+from pyro_rationale.data.cache.build import Progress, is_cache
 from pyro_rationale.data.corpora import CORPORA, LABEL_OPTIONS, CorpusLoader
 from pyro_rationale.data.corpora._cached_table import load_cached_table
 from pyro_rationale.data.corpora._table import load_table
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.duplicates import without_leaks
+from pyro_rationale.data.files.text import log
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.errors import ConfigError, DataError
@@ -54,6 +55,11 @@ def load_corpus(
     """
     loader = loader_of(options.data)
     loader.check(options, typed)
+    if typed is not None:
+        options = trusted(options, typed)
+        if "data" not in typed and loader.fetched is not None and not loader.fetched(options):
+            fetching = f"python -m pyro_rationale.evaluate --run RUN --data {options.data}"
+            raise DataError(f"{options.data}: not on this machine, and a run folder fetches nothing; {fetching} does")
     own_task = "task" not in loader.options  # of a ready-made corpus; a task of that family may take its place
     known = replace(spec, kind=TASKS[spec.kind].family or spec.kind) if spec is not None and own_task else spec
     if options.cache is not None and loader.load_cached is not None:
@@ -63,6 +69,23 @@ def load_corpus(
     if own_task:
         corpus = _as_task(corpus, options.task if spec is None else spec.kind)
     return without_leaks(replace(corpus, tokenizer=TOKENIZERS[options.tokenizer]), options.drop_leaks)
+
+
+def trusted(options: DataOptions, typed: Collection[str]) -> DataOptions:
+    """Options of a run folder without those by which it would decide where files are written.
+
+    Args:
+        options: of a run folder, save for those that were typed. Its `cache` counts only where it names a folder that
+            holds files of a cache already.
+        typed: names of the options that the user set.
+    """
+    if options.cache is None or "cache" in typed or is_cache(options.cache):
+        return options
+    fetched = CORPORA[options.data].fetched if options.data in CORPORA else None
+    if fetched is not None and fetched(options):
+        return options
+    log.warning("%s: no cache of this machine, and so not used; name one with --cache", options.cache)
+    return replace(options, cache=None)
 
 
 def _as_task(corpus: Corpus, kind: str) -> Corpus:

@@ -19,7 +19,7 @@ from pyro_rationale.experiments.same_fit import check_same_options
 from pyro_rationale.experiments.studies.cells import STUDY, Study
 from pyro_rationale.experiments.studies.question_variants import QUESTIONS, RELAXED, Variant
 from pyro_rationale.fitted import CONFIG, read_config
-from tests.support.small_fit import small
+from tests.support.small_fit import small, without_manifest
 
 BASE: dict[str, Any] = {"documents": 48, "hidden": 4, "embedding": 4, "batch_size": 16, "steps": 4, "anneal": 2}
 
@@ -86,7 +86,8 @@ def test_attention_in_a_study_is_checked_as_well(tmp_path: Path) -> None:
     Study(tmp_path, BASE).measures(soft, 0)
     with pytest.raises(ConfigError, match="was made with steps = 4, and 5 is requested"):
         Study(tmp_path, {**BASE, "steps": 5}).measures(soft, 0)
-    (tmp_path / "attention-soft" / "seed-0" / STUDY).write_text('{"arm": "soft", "flags": {}, "measures": {"mse": 1}}')
+    folder = without_manifest(tmp_path / "attention-soft" / "seed-0")
+    (folder / STUDY).write_text('{"arm": "soft", "flags": {}, "measures": {"mse": 1}}')
     assert Study(tmp_path, BASE).measures(soft, 0) == {"mse": 1}  # an older file: RELAXED's options hold
     with pytest.raises(ConfigError, match="was made with steps = 4, and 5 is requested"):
         Study(tmp_path, {**BASE, "steps": 5}).measures(soft, 0)
@@ -96,7 +97,7 @@ def test_an_older_study_is_read_and_checked(tmp_path: Path) -> None:
     """Before, `study.json` held no configuration; `config.json` beside it does."""
     study, variant = Study(tmp_path, BASE), Variant("relaxed", {"guide": "relaxed"})
     study.measures(variant, 0)
-    path = next(tmp_path.rglob(STUDY))
+    path = without_manifest(next(tmp_path.rglob(STUDY)).parent) / STUDY
     path.write_text('{"arm": "relaxed", "flags": {"guide": "relaxed"}, "seed": 0, "measures": {"mse": 1.0}}')
     assert (path.parent / CONFIG).exists()
     assert study.measures(variant, 0) == {"mse": 1.0}

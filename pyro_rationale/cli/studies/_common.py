@@ -29,7 +29,7 @@ def run_documents(
         DataError: no such documents.
     """
     fitted = FittedModel.load(folder, device)
-    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec)
+    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     return fitted, chosen.with_targets()
 
 

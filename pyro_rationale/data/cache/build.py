@@ -55,6 +55,11 @@ class Source:
     total: int | None = None
 
 
+def is_cache(folder: str) -> bool:
+    """Whether files of a cache are in a folder."""
+    return any(facts_path(path).is_file() for path in user_path(folder).glob("*.arrow"))
+
+
 def cached_file(source: Source, options: DataOptions, progress: Progress | None = None) -> ArrowFile:
     """Open the Arrow file of a source; make it if it is missing, damaged or out of date.
 

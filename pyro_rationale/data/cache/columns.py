@@ -79,12 +79,17 @@ def pack(
         gold=[document.gold for document in documents],
         opinion=[document.opinion for document in documents],
         maps=[document.maps for document in documents],
-        text_keys=np.array([_key(document.text) for document in documents], dtype=np.int64),
+        text_keys=keys_of_texts(documents),
         word_keys=keys_of_words(documents),
         rows=rows or len(documents),
         unrated=unrated,
         faults=list(faults),
     )
+
+
+def keys_of_texts(documents: Sequence[Document]) -> NDArray[np.int64]:
+    """Keys of documents, `(N,)`, equal for equal texts."""
+    return np.array([_key(document.text) for document in documents], dtype=np.int64)
 
 
 def keys_of_words(documents: Sequence[Document]) -> NDArray[np.int64]:

