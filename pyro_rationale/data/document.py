@@ -91,6 +91,15 @@ def document_maker(options: DataOptions) -> Callable[..., Document]:
     return partial(make_document, max_words=options.max_words, tokenizer=TOKENIZERS[options.tokenizer])
 
 
+def words_beyond(document: Document, max_words: int) -> int:
+    """Number of words behind the last one that is read, going by the characters; 0 for a text that is not cut."""
+    if len(document.tokens) < max_words:
+        return 0
+    end = document.offsets[-1][1]
+    behind = len(document.text[end:].strip())
+    return -(-behind * len(document.tokens) // end)
+
+
 def agreed(maps: Sequence[Sequence[bool]]) -> tuple[bool, ...]:
     """The words that at least half of the annotators marked: two of three, and either of two.
 

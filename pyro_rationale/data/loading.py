@@ -7,10 +7,12 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from pyro_rationale.data.cache.build import Progress, is_cache
+from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpora import CORPORA, LABEL_OPTIONS, CorpusLoader
 from pyro_rationale.data.corpora._cached_table import load_cached_table
 from pyro_rationale.data.corpora._table import load_table
 from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.document import words_beyond
 from pyro_rationale.data.duplicates import without_leaks
 from pyro_rationale.data.files.text import log
 from pyro_rationale.data.options import DataOptions
@@ -68,6 +70,8 @@ def load_corpus(
         corpus = loader.load(options, known)
     if own_task:
         corpus = _as_task(corpus, options.task if spec is None else spec.kind)
+    if spec is None:
+        _say_cut(corpus, options.max_words)
     return without_leaks(replace(corpus, tokenizer=TOKENIZERS[options.tokenizer]), options.drop_leaks)
 
 
@@ -96,6 +100,22 @@ def _as_task(corpus: Corpus, kind: str) -> Corpus:
         held = task_of(corpus.spec).describe()
         raise ConfigError(f"--task {kind}: --data {corpus.name} holds {held}; leave it out")
     return replace(corpus, spec=replace(corpus.spec, kind=kind))
+
+
+def _say_cut(corpus: Corpus, max_words: int) -> None:
+    """Log how many texts are cut, and which share of all words is not read."""
+    parts = (corpus.train, corpus.dev, corpus.test)
+    files = {part.file.path: part.file.facts for part in parts if isinstance(part, ArrowDocuments)}
+    beyond = [words_beyond(d, max_words) for part in parts if not isinstance(part, ArrowDocuments) for d in part]
+    cut = sum(map(bool, beyond)) + sum(facts.get("cut", 0) for facts in files.values())
+    if cut:
+        words = sum(beyond) + sum(facts.get("beyond", 0) for facts in files.values())
+        share = 100 * words / (words + sum(map(sum, map(word_counts, parts))))
+        texts = sum(map(len, parts))
+        log.warning(
+            "%s: %d of %d texts have more than --max-words %d, so about %.1f %% of all words are not read",
+            corpus.name, cut, texts, max_words, share,
+        )  # fmt: skip
 
 
 def loader_of(data: str) -> CorpusLoader:

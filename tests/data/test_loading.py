@@ -166,3 +166,35 @@ def test_a_table_is_what_no_corpus_is(tmp_path: Path) -> None:
     assert loader_of(str(tmp_path)) is TABLE  # of no known layout: the table reader says so
     (tmp_path / "x.train").touch()
     assert loader_of(str(tmp_path)) is CORPORA["r2a"]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_texts_that_are_cut_are_counted(tmp_path: Path, cached: bool, caplog: pytest.LogCaptureFixture) -> None:
+    table = tmp_path / "a.csv"
+    texts = [f"text {i:02} has six words." for i in range(20)] + ["word " * 30 + "end !"] * 5
+    table.write_text("text,y\n" + "".join(f"{text},{i % 5}\n" for i, text in enumerate(texts)))
+    more: dict[str, Any] = {"cache": str(tmp_path / "cache")} if cached and pytest.importorskip("pyarrow") else {}
+    options = DataOptions(data=str(table), target_column=("y",), max_words=8, **more)
+    spec = load_corpus(options).spec
+    assert "5 of 25 texts have more than --max-words 8, so about 42.9 % of all words are not read" in caplog.text
+    caplog.clear()
+    load_corpus(options, spec)
+    load_corpus(replace(options, max_words=40))
+    assert "words" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["data", "dev_data", "test_data", "cache"])
+def test_a_home_folder_of_nobody(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("pyarrow")
+    table = tmp_path / "a.csv"
+    table.write_text("text,y\n" + "".join(f"word {i},{i % 5}\n" for i in range(40)))
+    options = {"data": str(table), "target_column": ("y",), name: "~no-such-user/x.csv"}
+    with pytest.raises(ConfigError, match=r"^~no-such-user/x\.csv: there is no user of that name"):
+        load_corpus(DataOptions(**options))
+
+
+def test_another_file_is_not_read_by_the_encoding_of_the_runs(tmp_path: Path) -> None:
+    run = DataOptions(data="a.csv", target_column=("y",), encoding="cp1252", separator=";", header=False)
+    options = override(run, DataOptions(data="b.csv"), {"data"})
+    assert (options.encoding, options.separator, options.header) == (None, None, True)
+    assert override(run, DataOptions(), set()) == run

@@ -35,6 +35,8 @@ class Packed:
         word_keys: int64, `(N,)`, equal for equal words, whatever the punctuation; `NO_WORD` for a text without any.
         rows: rows that were looked at.
         unrated: rows left out since they rate nothing.
+        cut: texts of which only the first words are read.
+        beyond: words of theirs that are not read, nearly.
         faults: place and problem of each unusable row.
     """
 
@@ -52,6 +54,8 @@ class Packed:
     word_keys: NDArray[np.int64]
     rows: int = 0
     unrated: int = 0
+    cut: int = 0
+    beyond: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
 
 

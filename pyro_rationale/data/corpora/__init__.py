@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyro_rationale.data.files.text import exists
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.registry import Registry
 from pyro_rationale.storage import user_path
@@ -77,10 +78,14 @@ CORPORA: Registry[CorpusLoader] = Registry(
 
 
 def find_file(folder: Path, names: Iterable[str], given: str | None = None) -> Path | None:
-    """The file that an option gives, or else the first of `names` that is in the folder; `None` if there is none."""
+    """The file that an option gives, or else the first of `names` that is in the folder; `None` if there is none.
+
+    Raises:
+        DataError: If one is there and is no file that can be read.
+    """
     if given:
         return user_path(given)
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    return next((folder / name for name in names if exists(folder / name)), None)
 
 
 def aspect_number(aspect: str | None, names: Sequence[str], others: Mapping[str, int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from pyro_rationale.data.cache.columns import Packed, pack
 from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpora import _table
 from pyro_rationale.data.corpus import Corpus, TargetSpec
-from pyro_rationale.data.document import document_maker
+from pyro_rationale.data.document import document_maker, words_beyond
 from pyro_rationale.data.files.tables import Row
 from pyro_rationale.data.files.text import Faults
 from pyro_rationale.data.options import DataOptions
@@ -126,15 +127,15 @@ def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.
 def _chunks(path: Path, options: DataOptions, spec: TargetSpec | None, facts: Metadata) -> Iterator[Packed]:
     table, gold = _table.opened(path, options), _table.gold_columns(options)
     text, names = _table.columns_of([table], options, spec)
-    facts |= {"columns": list(table.columns), "rows": 0, "unrated": 0, "faults": 0, "first_fault": ""}
+    counts = ("rows", "unrated", "cut", "beyond")
+    facts |= {"columns": list(table.columns), "faults": 0, "first_fault": "", **dict.fromkeys(counts, 0)}
     rows = _table.rows_of(table, text, names, gold)
     jobs = iter(lambda: list(islice(rows, build.CHUNK)), [])
     faults = Faults(path, options.skip_bad_rows)
     for packed in build.in_processes(partial(_pack, text, names, gold, options), jobs, options.workers):
         for where, problem in packed.faults:
             faults.add(where, problem)
-        facts["rows"] += packed.rows
-        facts["unrated"] += packed.unrated
+        facts |= {name: facts[name] + getattr(packed, name) for name in counts}
         facts |= {"faults": faults.count, "first_fault": faults.first}
         yield packed
 
@@ -150,4 +151,6 @@ def _pack(
             faults.append((row.where, str(error)))
     rated = [pair for pair in cut if pair is not None]
     cells = [row for _, row in rated]
-    return pack([document for document, _ in rated], cells, len(rows), len(cut) - len(rated), faults)
+    beyond = [count for document, _ in rated if (count := words_beyond(document, options.max_words))]
+    packed = pack([document for document, _ in rated], cells, len(rows), len(cut) - len(rated), faults)
+    return replace(packed, cut=len(beyond), beyond=sum(beyond))

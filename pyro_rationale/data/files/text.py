@@ -108,6 +108,32 @@ def check_text(path: Path, encoding: str | None = None, flag: str | None = None,
         raise _empty(path)
 
 
+def exists(path: Path) -> bool:
+    """Whether a file has that name, to be looked for where there need not be one.
+
+    Raises:
+        DataError: If something has it that cannot be read as a file, such as a link that leads nowhere.
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        if not path.is_symlink():
+            return False
+        problem = "leads nowhere"
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    else:
+        if stat.S_ISREG(status.st_mode):
+            return True
+        problem = "is no file"
+    raise DataError(f"{path}: {problem}; put the file there, or remove what is there")
+
+
+def first_line(path: Path) -> str:
+    """The first line of a file; what is no UTF-8 in it is replaced."""
+    return next(_blocks(path), b"").partition(b"\n")[0].decode("utf-8-sig", errors="replace").removesuffix("\r")
+
+
 def check_readable(path: Path) -> None:
     """Make sure that a file, of text or not, exists, can be read, and is not empty.
 
