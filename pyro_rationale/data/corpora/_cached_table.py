@@ -25,6 +25,8 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import Cell, TargetReader
 from pyro_rationale.data.tokenizers import TOKENIZERS
 
+_READER = 2  # counted up when rows or cells of a file are read otherwise than before
+
 
 def load_cached_table(
     options: DataOptions, spec: TargetSpec | None = None, progress: build.Progress | None = None
@@ -119,7 +121,8 @@ def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.
     reading = {name: getattr(options, name) for name in ("rationale_column", "encoding", "separator", "header")}
     request |= {name: value for name, value in reading.items() if value != getattr(DataOptions, name)}
     state = {
-        "bytes": now.st_size, "modified": now.st_mtime_ns, "tokenizer": TOKENIZERS[options.tokenizer].version
+        "bytes": now.st_size, "modified": now.st_mtime_ns, "tokenizer": TOKENIZERS[options.tokenizer].version,
+        "reader": _READER,
     }  # fmt: skip
     return build.Source(path.name.partition(".")[0], request, state, partial(_chunks, path, options, spec))
 
