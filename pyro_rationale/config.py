@@ -271,7 +271,12 @@ class Config:
 
 
 def _modern(values: dict[str, Any]) -> dict[str, Any]:
-    """Adapt a run from before `--penalties`: relaxed and tracegraph drew one mask then, whatever `--samples` said."""
+    """Adapt a run from before an option.
+
+    Before `--tokenizer`, texts were cut by the rules of `words`. Before `--penalties`, relaxed and tracegraph drew one
+    mask, whatever `--samples` said.
+    """
+    values = {**values, "data": {"tokenizer": "words", **values["data"]}}
     train = values["train"]
     automatic = train["estimator"] == "auto" and values["model"]["guide"] == "relaxed"
     estimator = "relaxed" if automatic else train["estimator"]

@@ -264,9 +264,11 @@ def read_config(folder: Path) -> tuple[Config, TargetSpec]:
         found = facts.get("format") if isinstance(facts, dict) else None
         raise RunError(f"{path}: run folder of format {found}, this version reads {FORMAT}; fit again with this one")
     try:
-        return Config.from_dict(facts["config"]), read_target(facts["target"])
+        config, spec = Config.from_dict(facts["config"]), read_target(facts["target"])
     except (ConfigError, KeyError, TypeError, AttributeError) as problem:
         raise RunError(f"{path}: not a configuration of this version ({problem}); fit again") from None
+    TOKENIZERS.check_trusted(config.data.tokenizer, path)
+    return config, spec
 
 
 def read_target(values: Mapping[str, Any]) -> TargetSpec:

@@ -100,7 +100,7 @@ def check_fields(instance: DataclassInstance) -> None:
         choices = names(item)
         if choices is not None:
             for choice in values:
-                if choice not in choices:
+                if choice not in choices and choice not in item.metadata["choices"]:
                     raise ConfigError(no_choice(flag(item.name), choice, choices))
         for number in values:
             if isinstance(number, (int, float)) and (complaint := _beyond(number, item.metadata)):
@@ -300,11 +300,11 @@ def _flag(cls: type, item: Field[Any], annotation: Any, show_default: bool) -> D
     if typing.get_origin(kind) is tuple:
         parts = typing.get_args(kind)
         if len(parts) == 2 and parts[1] is Ellipsis:
-            settings |= {"type": _click_type(parts[0], names(item)), "multiple": True}
+            settings |= {"type": _click_type(parts[0], item), "multiple": True}
         else:
-            settings |= {"type": tuple(_click_type(part, None) for part in parts), "nargs": len(parts)}
+            settings |= {"type": tuple(_click_type(part) for part in parts), "nargs": len(parts)}
     else:
-        settings["type"] = _click_type(kind, names(item))
+        settings["type"] = _click_type(kind, item)
     return click.option(name, item.name, **settings)
 
 
@@ -318,9 +318,23 @@ def _without_none(annotation: Any) -> Any:
     return annotation
 
 
-def _click_type(kind: Any, choices: Sequence[str] | None) -> Any:
-    if choices is not None:
-        return click.Choice(tuple(choices))
+class _Names(click.Choice[str]):
+    """Names that an option takes; others that its registry knows (`package.module:function`) are looked up at once."""
+
+    def __init__(self, item: Field[Any]) -> None:
+        super().__init__(names(item) or ())
+        self.registry = item.metadata["choices"]
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.choices and value in self.registry:
+            self.registry[value]  # typed by the user, who thereby has it imported
+            return value
+        return super().convert(value, param, ctx)
+
+
+def _click_type(kind: Any, item: Field[Any] | None = None) -> Any:
+    if item is not None and item.metadata.get("choices") is not None:
+        return _Names(item)
     if typing.get_origin(kind) is typing.Literal:
         return click.Choice(typing.get_args(kind))
     if kind in (str, int, float):

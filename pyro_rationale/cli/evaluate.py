@@ -14,7 +14,7 @@ from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import override, select_documents
 from pyro_rationale.data.tokenizers import Tokenizer
-from pyro_rationale.data.tokenizers.words import tokenize
+from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.evaluate import evaluate as evaluate_metrics
 from pyro_rationale.evaluation.significance import intervals

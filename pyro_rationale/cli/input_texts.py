@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.tokenizers import Tokenizer
-from pyro_rationale.data.tokenizers.words import tokenize
+from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.storage import user_path
 

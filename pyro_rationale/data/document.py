@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.data.files.text import shown
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
-from pyro_rationale.data.tokenizers.words import tokenize
+from pyro_rationale.data.tokenizers.unicode import tokenize
 
 if TYPE_CHECKING:
     from pyro_rationale.data.options import DataOptions

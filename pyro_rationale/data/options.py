@@ -40,7 +40,10 @@ class DataOptions:
     annotations: str | None = option(None, "beer: annotations.json with gold rationales (used as test set)")
     aspect: str | None = option(None, "synthetic, beer and r2a: the rated aspect, by name or number (r2a: its task)")
     max_words: int = option(256, "cut texts after this many words", least=1, expected="at least 1")
-    tokenizer: str = option("words", "how texts are split into words", choices=TOKENIZERS)
+    tokenizer: str = option(
+        "unicode", "how texts are split into words; or a function of yours as package.module:function",
+        choices=TOKENIZERS,
+    )
     split_seed: int = option(0, "seed of the split, and of the synthetic reviews")
     documents: int = option(10000, "synthetic: training documents (dev and test: a quarter each, 10,000 at most)",
                             least=4, expected="at least 4", common=True)

@@ -14,7 +14,7 @@ from scipy import stats
 from pyro_rationale.data import DataOptions, Document, load_corpus
 from pyro_rationale.data.corpora import _synthetic_grammar as grammar
 from pyro_rationale.data.corpora.synthetic import ASPECTS, LONGEST, SHORTEST, VALENCE, make_review
-from pyro_rationale.data.tokenizers.words import tokenize
+from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 
 OPTIONS = DataOptions(documents=3000, split_seed=11)
