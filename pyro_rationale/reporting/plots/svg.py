@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,8 @@ def draw_svg(draw: Callable[[Axes], object], prefix: str) -> str:
     """
     matplotlib = optional("matplotlib", "the report needs")
     file = io.StringIO()
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # text stays text, in the fonts of the page
         matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
         matplotlib.rcParams.update(PARAMETERS)
         figure = new_figure(WIDTH / 72, HEIGHT / 72)
