@@ -181,6 +181,9 @@ def runs(random: Random, base: Base) -> Case:
         others = [base.folder / other / name for other in RUNS if other != run]
         content = random.choice([other.read_bytes() for other in others])
     put(path, content, what)
+    if name != "manifest.json" and random.random() < 0.5:  # an older folder has no digests: its values are read
+        Path("run/manifest.json").unlink(missing_ok=True)
+        note += " no manifest"
     way = random.choice(
         {"checkpoint.safetensors": ["resume"] * 4 + ["finished"],
          "metrics.json": ["finished"] * 3 + ["compare-objectives", "posterior"],
@@ -204,7 +207,7 @@ def runs(random: Random, base: Base) -> Case:
         "test": ["run", base.path(run), "--draws", "10"],
     }[way]
     command = {"finished": "fit", "resume": "fit", "explain json": "explain"}.get(way, way)
-    return Case(f"{note}; {way}", [name, "run"], [(command, arguments)])
+    return Case(f"{note}; {way}", [name, "run", "manifest.json"], [(command, arguments)])
 
 
 @kind
