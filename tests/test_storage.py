@@ -212,7 +212,7 @@ def test_tensors_that_share_memory_or_need_gradients_can_be_written(tmp_path: Pa
 
 
 def test_a_file_that_was_read_can_be_replaced(tmp_path: Path) -> None:
-    """What was read does not hang on the file."""
+    """Tensors that were read do not depend on the file."""
     path = tmp_path / "a"
     write_tensors(path, {"a": torch.ones(1000)})
     found, _ = read_tensors(path)

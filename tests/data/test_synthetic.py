@@ -318,7 +318,7 @@ def test_gold_clauses_stand_anywhere(reviews: tuple[Document, ...]) -> None:
 
 
 def test_opinion_words_are_as_common_inside_as_outside(reviews: tuple[Document, ...]) -> None:
-    """Of each opinion word, and of each grade, the same share is gold; seven other topics have the rest."""
+    """The gold share is equal for each opinion word and each grade; seven other topics have the rest."""
     inside: Counter[str] = Counter()
     overall: Counter[str] = Counter()
     for review in reviews:

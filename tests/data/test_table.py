@@ -111,7 +111,7 @@ def test_several_binary_aspects(tmp_path: Path) -> None:
 
 
 def test_formats_agree(tmp_path: Path) -> None:
-    """The same rows from every format, compressed or not, are the same documents."""
+    """Equal rows from every format, compressed or not, are equal documents."""
     csv = write(tmp_path / "a.csv", ROWS)
     tsv = write(tmp_path / "a.tsv", ROWS, separator="\t")
     semicolons = write(tmp_path / "b.csv", ROWS, separator=";")

@@ -49,7 +49,7 @@ def small(**options: Any) -> Config:
 
 
 def flags(**options: Any) -> list[str]:
-    """The same as words of a command line."""
+    """A configuration as words of a command line."""
     pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in {**SMALL, **options}.items()]
     return [word for pair in pairs for word in pair]
 
@@ -151,7 +151,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def refusal(capfd: pytest.CaptureFixture[str], command: click.Command, *words: object) -> str:
-    """What a command says to bad input, after making sure that it says it as it should."""
+    """The one line that a command prints for bad input, checked for status and form."""
     capfd.readouterr()
     with pytest.raises(SystemExit) as end:
         run_command(command, [str(word) for word in words])

@@ -63,7 +63,7 @@ data = "soups"
 
 
 def install(target: Path) -> None:
-    """What pip leaves in a folder: the modules, and metadata with the entry points."""
+    """An installed package in a folder: the modules, and metadata with the entry points."""
     project = tomllib.loads((PLUGIN / "pyproject.toml").read_text())["project"]
     shutil.copytree(PLUGIN / project["name"], target / project["name"])
     about = target / f"{project['name']}-{project['version']}.dist-info"

@@ -1,4 +1,4 @@
-"""What epochs add up to, and the names of collapses."""
+"""Sums over the steps of an epoch, and the names of collapses."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def loud(guide: str) -> tuple[FittedModel, list[Document]]:
 
 
 def otherwise(documents: Sequence[Document]) -> list[Document]:
-    """The same texts with other targets, and some with none known."""
+    """Equal texts with other targets, some of them unknown."""
     values = [(1.0 - d.targets[0],) if i % 3 else (math.nan,) for i, d in enumerate(documents)]
     return [replace(d, targets=value) for d, value in zip(documents, values, strict=True)]
 
