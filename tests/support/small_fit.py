@@ -139,6 +139,12 @@ def table(path: Path, header: str, rows: Sequence[str]) -> Path:
     return path
 
 
+def ratings_table(path: Path, flipped: bool = False) -> Path:
+    """Write a CSV of 20 rated texts, which `flipped` have as many words of every kind and ratings in another order."""
+    rows = [f"the room was {word} and so on {word},{i % 5}" for i, word in enumerate("abcdefghijklmnopqrst")]
+    return table(path, "text,y", [row[:-1] + str(4 - int(row[-1])) for row in rows] if flipped else rows)
+
+
 def without_manifest(folder: Path) -> Path:
     """The folder as an older version wrote it: its files may be changed, and nobody notices by their digests."""
     (folder / "manifest.json").unlink()
