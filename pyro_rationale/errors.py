@@ -5,10 +5,15 @@ Command lines print the message and end with exit status 2; a library user catch
 
 from __future__ import annotations
 
+import json
+import re
+import signal
 from collections.abc import Sequence
 
 BAD_INPUT = 2  # exit status where what the user gave cannot be used
 INTERRUPTED = 130  # exit status after Ctrl-C
+# Signals that ask a program to end, SIGHUP among them where there is one: the terminal has been closed.
+END_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class RationaleError(Exception):
@@ -41,3 +46,21 @@ def listed(names: Sequence[str], most: int = 12) -> str:
     """Names from a file as they may stand in a one-line message."""
     some = ", ".join(shown(name)[1:-1] for name in names[:most])
     return some if len(names) <= most else f"{some} and {len(names) - most} more"
+
+
+# Characters that a terminal or a page obeys instead of showing them (C0 and C1 controls, line separators, bidi
+# overrides), and those that are no text at all: lone surrogates, noncharacters.
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+def harmless(text: str) -> str:
+    """The text with control characters, bidi overrides and lone surrogates replaced, one character for one.
+
+    Line feeds stay, other white space becomes a space, all else U+FFFD.
+    """
+    return _CONTROLS.sub(lambda match: " " if match[0].isspace() else "\ufffd", text)
+
+
+def escaped(text: str) -> str:
+    """The text with such characters, save tabs, written as JSON escapes them: JSON that holds them means the same."""
+    return _CONTROLS.sub(lambda match: match[0] if match[0] == "\t" else json.dumps(match[0])[1:-1], text)

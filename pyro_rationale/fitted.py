@@ -1,5 +1,6 @@
 """A run folder, and the fitted model that it holds.
 
+    manifest.json        digests of the files below, and of the rows of every split
     config.json          configuration, target, versions
     vocabulary.json      the words
     epochs.jsonl         one line per epoch
@@ -10,9 +11,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +26,11 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.errors import ConfigError, RunError, shown
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
-from pyro_rationale.storage import read_json, read_tensors, write_json, write_tensors
+from pyro_rationale.options import decode
+from pyro_rationale.storage import MANIFEST, note, read_json, read_manifest, read_tensors, write_json, write_tensors
 from pyro_rationale.tasks import TASKS, TargetSpec, Task, task_of
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ class FittedModel:
     guide: RationaleGuide
     device: torch.device
     name: str = "run"
+    rows: Mapping[str, str] = field(default_factory=dict)  # digests of the rows that it was fitted on, by split
 
     @property
     def task(self) -> Task:
@@ -144,12 +148,18 @@ class FittedModel:
         return evaluate_documents(self, documents, **options)
 
     def save(self, folder: Path | str) -> None:
-        """Write the weights and the final prior; configuration and vocabulary as well, unless the folder has them."""
+        """Write the weights and the final prior; configuration and vocabulary as well, unless the folder has them.
+
+        Raises:
+            RunError: the folder holds another run.
+        """
         folder = Path(folder)
         if not (folder / CONFIG).exists():
             folder.mkdir(parents=True, exist_ok=True)
-            write_config(folder, self.config, self.spec, self.vocabulary)
-        write_tensors(folder / WEIGHTS, self._tensors(), {"format": FORMAT})
+            write_config(folder, self.config, self.spec, self.vocabulary, self.rows)
+        elif read_config(folder) != (self.config, self.spec) or Vocabulary.load(folder / VOCABULARY) != self.vocabulary:
+            raise RunError(f"{folder}: holds a run of another configuration, target or vocabulary; name another folder")
+        write_tensors(folder / WEIGHTS, self._tensors(), {"format": FORMAT}, listed=True)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
@@ -191,14 +201,55 @@ class FittedModel:
         tensors, _ = read_tensors(folder / WEIGHTS)
         place = pick_device(device)
         fitted = assemble(config, spec, vocabulary, tensors, place, folder)
+        fitted.rows = read_rows(folder)
         return fitted.eval()
 
 
-def write_config(folder: Path, config: Config, spec: TargetSpec, vocabulary: Vocabulary) -> None:
-    """Write configuration and vocabulary; the configuration, which resuming needs, comes first."""
+def write_config(
+    folder: Path, config: Config, spec: TargetSpec, vocabulary: Vocabulary, rows: Mapping[str, str]
+) -> None:
+    """Write configuration and vocabulary; the configuration, which resuming needs, comes first.
+
+    Args:
+        folder: the run folder.
+        config: of the fit.
+        spec: the target.
+        vocabulary: the words.
+        rows: digests of the rows of each split.
+    """
+    note(folder, rows=rows)
     facts = {"format": FORMAT, "version": __version__, "torch": torch.__version__.split("+")[0]}
-    write_json(folder / CONFIG, facts | {"config": config.to_dict(), "target": asdict(spec)})
-    vocabulary.save(folder / VOCABULARY)
+    write_json(folder / CONFIG, facts | {"config": config.to_dict(), "target": asdict(spec)}, listed=True)
+    vocabulary.save(folder / VOCABULARY, listed=True)
+
+
+def read_rows(folder: Path) -> dict[str, str]:
+    """Digests of the rows that the run was fitted on, by split; empty for runs of older versions.
+
+    Raises:
+        RunError: the manifest is damaged.
+    """
+    rows = read_manifest(folder)["notes"].get("rows", {})
+    if not isinstance(rows, dict):
+        raise RunError(f"{folder / MANIFEST}: damaged (rows: expected names with values); restore it, or delete it")
+    return rows
+
+
+def check_rows(folder: Path, rows: Mapping[str, str], data: str) -> None:
+    """Refuse a folder whose fit, or result, is of other rows than the data hold now.
+
+    Args:
+        folder: of a run, a baseline or a cell; one of an older version, which holds no digests, is accepted.
+        rows: digests of the rows as they are now, of the splits that matter.
+        data: as `--data` names them.
+
+    Raises:
+        RunError: the rows of a split have changed.
+    """
+    known = read_rows(folder)
+    if changed := [split for split, digest in rows.items() if known.get(split, digest) != digest]:
+        what = f"{data} has changed since ({', '.join(changed)})"
+        raise RunError(f"{folder}: {what}; restore the data, or fit again into another folder or with --force")
 
 
 def read_config(folder: Path) -> tuple[Config, TargetSpec]:
@@ -213,14 +264,50 @@ def read_config(folder: Path) -> tuple[Config, TargetSpec]:
         found = facts.get("format") if isinstance(facts, dict) else None
         raise RunError(f"{path}: run folder of format {found}, this version reads {FORMAT}; fit again with this one")
     try:
-        target = facts["target"]
-        TASKS.check(target["kind"])
-        spec = TargetSpec(
-            target["kind"], tuple(target["names"]), tuple((a, b) for a, b in target["ranges"]), tuple(target["classes"])
-        )
-        return Config.from_dict(facts["config"]), spec
-    except (ConfigError, KeyError, TypeError, ValueError) as problem:
+        config, spec = Config.from_dict(facts["config"]), read_target(facts["target"])
+    except (ConfigError, KeyError, TypeError, AttributeError) as problem:
         raise RunError(f"{path}: not a configuration of this version ({problem}); fit again") from None
+    TOKENIZERS.check_trusted(config.data.tokenizer, path)
+    return config, spec
+
+
+def read_target(values: Mapping[str, Any]) -> TargetSpec:
+    """A target that was written as JSON.
+
+    Raises:
+        ConfigError: it is none, or of a task that is not installed.
+        AttributeError: it is no mapping.
+        TypeError: its kind or its names are missing.
+    """
+    spec = decode(TargetSpec, values, "target.")
+    TASKS.check(spec.kind)
+    if not spec.names or (spec.ranges and len(spec.ranges) != len(spec.names)):
+        raise ConfigError(f"target: {len(spec.names)} names and {len(spec.ranges)} ranges")
+    if not all(low < high and math.isfinite(high - low) for low, high in spec.ranges):
+        raise ConfigError(f"target.ranges: expected a lower and a higher number each, got {shown(spec.ranges)}")
+    if len(set(spec.classes)) != len(spec.classes) or len(spec.classes) == 1:
+        raise ConfigError(f"target.classes: expected two or more distinct ones, got {shown(spec.classes)}")
+    return spec
+
+
+def check_weights(tensors: Mapping[str, torch.Tensor], model: RationaleModel) -> None:
+    """Refuse weights that no fit ends with.
+
+    Args:
+        tensors: by the names that they have in the file.
+        model: with these weights.
+
+    Raises:
+        RuntimeError: some are not finite, or kappa or the noise is not positive.
+        ConfigError: the prior is beyond its limits.
+    """
+    for name, value in tensors.items():
+        if not bool(value.isfinite().all()):
+            raise RuntimeError(f"{name} holds a number that is not finite")
+    noise = model.likelihood.noise
+    if float(model.kappa) <= 0 or (noise is not None and noise <= 0):
+        raise RuntimeError(f"expected kappa and sigma above 0, got {float(model.kappa):g} and {noise}")
+    model.prior  # noqa: B018  a prior checks its parameters
 
 
 def assemble(
@@ -243,7 +330,8 @@ def assemble(
         guide = build_guide(config, len(vocabulary), vectors, 0.0, spec, vocabulary)
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         guide.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("guide.")})
-    except (RuntimeError, KeyError) as problem:
+        check_weights(tensors, model)
+    except (RuntimeError, KeyError, ConfigError) as problem:
         reason = " ".join(str(problem).split())[:200]
         raise RunError(f"{folder / WEIGHTS}: weights do not fit the configuration ({reason}); fit again") from None
     return FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name)

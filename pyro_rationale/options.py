@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, shown
 from pyro_rationale.storage import to_json, write_json
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+LARGEST = 2**63 - 1  # whole numbers beyond it fit neither into tensors nor into arrays
 NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -99,12 +100,11 @@ def check_fields(instance: DataclassInstance) -> None:
         choices = names(item)
         if choices is not None:
             for choice in values:
-                if choice not in choices:
+                if choice not in choices and choice not in item.metadata["choices"]:
                     raise ConfigError(no_choice(flag(item.name), choice, choices))
-        elif item.metadata.get("expected") or any(item.metadata.get(limit) is not None for limit in _LIMITS):
-            for number in values:
-                if number is not None and (complaint := _beyond(number, item.metadata)):
-                    raise ConfigError(f"{flag(item.name)}: expected {complaint}, got {number}")
+        for number in values:
+            if isinstance(number, (int, float)) and (complaint := _beyond(number, item.metadata)):
+                raise ConfigError(f"{flag(item.name)}: expected {complaint}, got {shown(number)}")
 
 
 def no_choice(where: str, value: Any, choices: Iterable[str]) -> str:
@@ -123,10 +123,13 @@ def _beyond(number: float, limits: Mapping[str, Any]) -> str | None:
     above, least, below, most = (limits.get(name) for name in _LIMITS)
     low = (above is not None and not number > above) or (least is not None and not number >= least)
     high = (below is not None and not number < below) or (most is not None and not number <= most)
-    if not (low or high) and math.isfinite(number):
+    usable = abs(number) <= LARGEST if isinstance(number, int) else math.isfinite(number)
+    if usable and not (low or high):
         return None
     if limits.get("expected"):
         return str(limits["expected"])
+    if not (low or high):
+        return "a number that is finite, and no larger than 2^63 - 1 if it is whole"
     if most is not None and high and not low:
         return f"{most:g} at most"
     if below is not None:
@@ -146,26 +149,30 @@ def convert(item: Field[Any], annotation: Any, value: Any, where: str) -> Any:
     Raises:
         ConfigError: it is of another type.
     """
+    if names(item) is not None and annotation is str and not isinstance(value, str):
+        raise ConfigError(no_choice(where, value, names(item) or ()))
+    return _plain(value, annotation, where)
+
+
+def _plain(value: Any, annotation: Any, where: str) -> Any:
     kind = _without_none(annotation)
     if value is None and kind is not annotation:
         return None
-    if typing.get_origin(kind) is tuple:
-        parts = typing.get_args(kind)
-        if isinstance(value, (list, tuple)) and (parts[-1] is Ellipsis or len(parts) == len(value)):
-            return tuple(_plain(part, parts[0], where) for part in value)
-        raise ConfigError(f"{where}: expected a list, got {value!r}")
-    if names(item) is not None and not isinstance(value, str):
-        raise ConfigError(no_choice(where, value, names(item) or ()))
-    return _plain(value, kind, where)
-
-
-def _plain(value: Any, kind: Any, where: str) -> Any:
     if type(value).__module__ == "numpy" and hasattr(value, "item"):
         value = value.item()
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    whole, parts = typing.get_origin(kind), typing.get_args(kind)
+    if whole is tuple:
+        if isinstance(value, (list, tuple)) and (parts[-1] is Ellipsis or len(parts) == len(value)):
+            return tuple(_plain(part, parts[0], where) for part in value)
+        raise ConfigError(f"{where}: expected a list, got {shown(value)}")
+    if whole is dict:
+        if isinstance(value, dict):
+            return {key: _plain(part, parts[1], f"{where}.{key}") for key, part in value.items()}
+        raise ConfigError(f"{where}: expected names with values, got {shown(value)}")
+    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return float(value)
     if kind in NAMES and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
-        raise ConfigError(f"{where}: expected {NAMES[kind]}, got {value!r}")
+        raise ConfigError(f"{where}: expected {NAMES[kind]}, got {shown(value)}")
     return str(value) if kind is str else value
 
 
@@ -293,11 +300,11 @@ def _flag(cls: type, item: Field[Any], annotation: Any, show_default: bool) -> D
     if typing.get_origin(kind) is tuple:
         parts = typing.get_args(kind)
         if len(parts) == 2 and parts[1] is Ellipsis:
-            settings |= {"type": _click_type(parts[0], names(item)), "multiple": True}
+            settings |= {"type": _click_type(parts[0], item), "multiple": True}
         else:
-            settings |= {"type": tuple(_click_type(part, None) for part in parts), "nargs": len(parts)}
+            settings |= {"type": tuple(_click_type(part) for part in parts), "nargs": len(parts)}
     else:
-        settings["type"] = _click_type(kind, names(item))
+        settings["type"] = _click_type(kind, item)
     return click.option(name, item.name, **settings)
 
 
@@ -311,9 +318,23 @@ def _without_none(annotation: Any) -> Any:
     return annotation
 
 
-def _click_type(kind: Any, choices: Sequence[str] | None) -> Any:
-    if choices is not None:
-        return click.Choice(tuple(choices))
+class _Names(click.Choice[str]):
+    """Names that an option takes; others that its registry knows (`package.module:function`) are looked up at once."""
+
+    def __init__(self, item: Field[Any]) -> None:
+        super().__init__(names(item) or ())
+        self.registry = item.metadata["choices"]
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.choices and value in self.registry:
+            self.registry[value]  # typed by the user, who thereby has it imported
+            return value
+        return super().convert(value, param, ctx)
+
+
+def _click_type(kind: Any, item: Field[Any] | None = None) -> Any:
+    if item is not None and item.metadata.get("choices") is not None:
+        return _Names(item)
     if typing.get_origin(kind) is typing.Literal:
         return click.Choice(typing.get_args(kind))
     if kind in (str, int, float):

@@ -208,7 +208,7 @@ class RationaleEstimator(BaseEstimator):
         folder = Path(folder)
         with naming_parameters():
             check_free(folder)
-            start_run(folder, self.fitted_.config, self.fitted_.spec, self.fitted_.vocabulary)
+            start_run(folder, self.fitted_)
             self.fitted_.save(folder)
 
 

@@ -1,4 +1,4 @@
-"""What every test starts from, and must leave behind: one seed, an empty parameter store, torch's defaults."""
+"""State that every test starts from, and must leave behind: one seed, an empty parameter store, torch's defaults."""
 
 from __future__ import annotations
 
@@ -48,8 +48,13 @@ def fresh_state() -> Iterator[None]:
     assert not left, f"the test left behind: {', '.join(left)}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the long tests, which start programs and kernels, first: at the end they would leave other workers idle."""
+    items.sort(key=lambda item: item.path.parent.name not in ("docs", "system"))
+
+
 def leaks() -> list[str]:
-    """What a test has left switched that others would notice."""
+    """Switches that a test has left changed, and that others would notice."""
     found = {
         f"default dtype {torch.get_default_dtype()}": torch.get_default_dtype() != torch.float32,
         "gradients switched off": not torch.is_grad_enabled(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from pyro_rationale.config import ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, shown
 from pyro_rationale.guides import GUIDES, IndependentGuide
 from pyro_rationale.options import check_fields, decode, option
+
+NUMBER = "a number that is finite, and no larger than 2^63 - 1 if it is whole"
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Some:
     levels: tuple[float, ...] = option((0.1,), "levels", above=0, below=1)
     colour: str = option("red", "a colour", choices=("red", "blue"), also=("auto",))
     quick: bool = option(False, "be quick")
+    bare: float = option(0.0, "a number without limits")
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -36,6 +40,9 @@ class Some:
         ({"size": 0}, "--size: expected a number above 0, got 0"),
         ({"size": 9}, "--size: expected 8 at most, got 9"),
         ({"count": -1}, "--count: expected a number of at least 0, got -1"),
+        ({"count": 2**63}, f"--count: expected {NUMBER}, got 9223372036854775808"),
+        ({"bare": 10**400}, f"--bare: expected {NUMBER}, got {shown(10**400)}"),
+        ({"bare": math.inf}, f"--bare: expected {NUMBER}, got inf"),
         ({"levels": (0.5, 2.0)}, "--levels: expected a number between 0 and 1, got 2.0"),
         ({"colour": "rad"}, "--colour: expected one of auto, red, blue, got 'rad'; did you mean red?"),
     ],
@@ -64,6 +71,7 @@ def test_values_become_the_types_of_the_fields() -> None:
         ({"levels": 0.2}, "x.levels: expected a list, got 0.2"),
         ({"colour": 3}, "x.colour: expected one of auto, red, blue, got 3"),
         ({"share": None}, "x.share: expected a number, got None"),
+        ({"share": 10**400}, f"x.share: expected a number, got {shown(10**400)}"),
         ({"weight": 1}, "x.weight: no such option"),
     ],
 )

@@ -225,7 +225,7 @@ def test_a_column_of_ratings_stays_a_column(fitted: dict[str, Any]) -> None:
 
 
 def test_units_are_the_users(fitted: dict[str, Any]) -> None:
-    """The same fit in other units: ratings in per cent, and above zero."""
+    """A fit in other units: ratings in per cent, and above zero."""
     model = tiny().fit(TEXTS, 100 * ONE + 7)
     assert model.predict(TEXTS) == pytest.approx(100 * fitted["one"].predict(TEXTS) + 7, rel=1e-4)
 

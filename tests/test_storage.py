@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,11 @@ from hypothesis import strategies as st
 
 from pyro_rationale.errors import RunError
 from pyro_rationale.storage import (
+    checksum,
     finite,
+    note,
     read_json,
+    read_manifest,
     read_tensors,
     remove_leftovers,
     to_json,
@@ -44,7 +50,7 @@ class Broken(BaseException):
     """Neither an error nor an interrupt that anybody expects."""
 
 
-@pytest.mark.parametrize("operation", ["fdopen", "fsync", "chmod", "replace"])
+@pytest.mark.parametrize("operation", ["open", "fsync", "close", "replace"])
 def test_a_failure_in_the_middle_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
@@ -79,6 +85,61 @@ def test_the_old_file_is_replaced_not_written_into(tmp_path: Path) -> None:
         assert reader.read() == b"old"
     assert path.read_bytes() == b"new"
     assert stat.S_IMODE(path.stat().st_mode) & 0o444 == 0o444  # a temporary file is its owner's alone
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_permissions_are_those_that_umask_leaves(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_bytes(tmp_path / "a", b"new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~mask
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """No file can grow beyond `size` bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_reported_with_the_name_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_bytes(path, b"old")
+    for write in (lambda: write_bytes(path, bytes(100)), lambda: write_tensors(path, TENSORS)):
+        with disk_of(50), pytest.raises(OSError, match="too large") as problem:
+            write()
+        assert problem.value.filename == str(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(FileNotFoundError) as missing:
+        write_bytes(tmp_path / "no" / "a", b"")
+    assert missing.value.filename == str(tmp_path / "no" / "a")
+
+
+def test_a_device_is_written_into_and_stays(tmp_path: Path) -> None:
+    null, full = tmp_path / "null", tmp_path / "full"
+    null.symlink_to("/dev/null")
+    full.symlink_to("/dev/full")
+    write_bytes(null, b"{}")
+    with pytest.raises(OSError, match="No space left") as problem:
+        write_bytes(full, b"{}")
+    assert problem.value.filename == str(full)
+    assert null.is_char_device()
+    assert full.is_char_device()
+    assert sorted(tmp_path.iterdir()) == [full, null]
+
+
+def test_the_checksum_is_that_of_the_bytes(tmp_path: Path) -> None:
+    path, content = tmp_path / "a", os.urandom(3_000_000)
+    path.write_bytes(content)
+    assert checksum(path) == zlib.crc32(content)
+    assert checksum(path, 2_000_001) == zlib.crc32(content[:2_000_001])
 
 
 def test_what_a_kill_leaves_beside_a_file_can_be_removed(tmp_path: Path) -> None:
@@ -151,7 +212,7 @@ def test_tensors_that_share_memory_or_need_gradients_can_be_written(tmp_path: Pa
 
 
 def test_a_file_that_was_read_can_be_replaced(tmp_path: Path) -> None:
-    """What was read does not hang on the file."""
+    """Tensors that were read do not depend on the file."""
     path = tmp_path / "a"
     write_tensors(path, {"a": torch.ones(1000)})
     found, _ = read_tensors(path)
@@ -208,6 +269,89 @@ def test_facts_that_are_no_json_are_one_line(tmp_path: Path) -> None:
     assert "unreadable" in refused(read_tensors, path)
     save_file({"a": torch.ones(1)}, path)  # somebody else's file
     assert read_tensors(path)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' stands there twice"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a": ' * 60_000, "nested too deeply"),
+        (b"1" * 5000, "digits"),
+    ],
+)
+def test_json_that_python_chokes_on_or_reads_by_halves(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    assert problem in refused(read_json, path)
+
+
+# The manifest.
+
+
+def listed(path: Path) -> list[str]:
+    digests: list[str] = read_manifest(path.parent)["files"][path.name]
+    return digests
+
+
+@pytest.mark.parametrize("name", ["a.json", "b.safetensors"])
+def test_a_listed_file_that_was_changed_is_refused(tmp_path: Path, name: str) -> None:
+    path, read = tmp_path / name, read_json if name == "a.json" else read_tensors
+    write_json(tmp_path / "a.json", {"words": ["good", "bad"]}, listed=True)
+    write_tensors(tmp_path / "b.safetensors", TENSORS, listed=True)
+    write_json(tmp_path / "free.json", [])
+    read(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"good", b"fine") if name == "a.json" else content[:-1] + b"\x7f")
+    assert "its digest is another; restore it, or delete manifest.json" in refused(read, path)
+    (tmp_path / "free.json").write_text("[1]")
+    assert read_json(tmp_path / "free.json") == [1]
+    (tmp_path / "manifest.json").unlink()
+    read(path)
+
+
+def test_a_kill_anywhere_leaves_a_file_that_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each replacement of a file may be the last thing that happens; the reader accepts what it then finds."""
+    path, replace, value, kills = tmp_path / "a.json", os.replace, 0, 0
+    write_json(path, value, listed=True)
+    for allowed in (0, 1, 2, 0, 1, 1, 0, 2):
+        left = [allowed]
+
+        def killed(source: Any, target: Any, left: list[int] = left) -> None:
+            if not left[0]:
+                raise Broken
+            left[0] -= 1
+            replace(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", killed)
+            try:
+                write_json(path, value + 1, listed=True)
+            except Broken:
+                kills += 1
+        assert read_json(path) in (value, value + 1)
+        value = read_json(path)
+        assert len(listed(path)) <= 2
+    assert kills == 6
+
+
+def test_notes_are_kept_beside_the_digests(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", 1, listed=True)
+    note(tmp_path, rows={"train": "ab"})
+    write_json(tmp_path / "a.json", 2, listed=True)
+    assert read_manifest(tmp_path)["notes"] == {"rows": {"train": "ab"}}
+    assert len(listed(tmp_path / "a.json")) == 2
+    before = (tmp_path / "manifest.json").read_bytes()
+    write_json(tmp_path / "a.json", 2, listed=True)
+    assert (tmp_path / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 2, "files": {}, "notes": {}}', "null", "{"])
+def test_a_damaged_manifest_is_one_line(tmp_path: Path, content: str) -> None:
+    write_json(tmp_path / "a.json", 1, listed=True)
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(RunError, match=r"manifest.json: no list of the files of a run \(.*or delete it"):
+        read_json(tmp_path / "a.json")
 
 
 # Numbers that JSON has no words for.

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from pyro_rationale.cli.common import Command
@@ -23,6 +19,7 @@ from pyro_rationale.experiments.benchmark.spec import Cell, Plan, read_plan
 from pyro_rationale.experiments.benchmark.summary import Block, summarise
 from pyro_rationale.experiments.benchmark.tables import as_csv, curves_csv, grid, latex, markdown, plain, title
 from pyro_rationale.experiments.grid import STATES
+from pyro_rationale.reporting.terminal import Terminal, progress_bar
 from pyro_rationale.storage import write_bytes, write_json
 
 RESULTS = "results.json"
@@ -66,29 +63,26 @@ def benchmark(
         raise ConfigError("--tables makes tables and --no-tables makes none; give one of them")
     cells = filtered(plan, corpora, methods, rates, seeds)
     runner = BenchmarkRunner(plan)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDE
+    console = Terminal(wide=WIDE)
     if listing:
         show_cells(console, runner, cells)
         return
-    signal.signal(signal.SIGTERM, _interrupt)
     if not tables:
         for cell in cells:  # all of them, before hours of work
             runner.config(cell)
         try:
-            left = make_all(runner, cells, Console(stderr=True, highlight=False), quiet)
+            left = make_all(runner, cells, Terminal(stderr=True), quiet)
         except KeyboardInterrupt:
             again = f"python -m pyro_rationale.benchmark {shlex.quote(str(path))}"
-            console.print(f"\nInterrupted. Go on with the same command: {escape(again)}", soft_wrap=True)
+            console.say(f"\nInterrupted. Go on with the same command: {again}")
             raise
         for cell, reason in left:
-            console.print(f"not finished: {escape(f'{cell}: {reason}')}", soft_wrap=True)
+            console.say(f"not finished: {cell}: {reason}")
     if no_tables:
         return
     blocks = write_tables(runner)
     show_tables(console, blocks)
-    console.print(f"\n{escape(', '.join([*TABLES, RESULTS]))} in {escape(str(plan.out))}", soft_wrap=True)
+    console.say(f"\n{', '.join([*TABLES, RESULTS])} in {plan.out}")
 
 
 def filtered(
@@ -119,28 +113,21 @@ def filtered(
     ]
 
 
-def make_all(runner: BenchmarkRunner, cells: Sequence[Cell], console: Console, quiet: bool) -> list[tuple[Cell, str]]:
+def make_all(runner: BenchmarkRunner, cells: Sequence[Cell], console: Terminal, quiet: bool) -> list[tuple[Cell, str]]:
     """Make what is missing, with a progress bar.
 
     Returns:
         Cells that could not be made, and why.
     """
-    with _progress(console, quiet) as bar:
+    with progress_bar(console, "what", quiet=quiet) as bar:
         task = bar.add_task("cells", total=len(cells), what="")
 
         def on_end(cell: Cell, fresh: bool) -> None:
             bar.advance(task)
             if fresh and not quiet and not console.is_terminal:
-                console.print(escape(str(cell)), soft_wrap=True)
+                console.say(str(cell))
 
         return runner.run_all(cells, lambda cell: bar.update(task, what=str(cell)), on_end)
-
-
-def _progress(console: Console, quiet: bool) -> Progress:
-    return Progress(
-        TextColumn("cells"), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.fields[what]}"),
-        TimeElapsedColumn(), console=console, disable=quiet or not console.is_terminal, transient=True,
-    )
 
 
 def write_tables(runner: BenchmarkRunner) -> list[Block]:
@@ -168,29 +155,23 @@ def write_tables(runner: BenchmarkRunner) -> list[Block]:
     return blocks
 
 
-def show_cells(console: Console, runner: BenchmarkRunner, cells: Sequence[Cell]) -> None:
+def show_cells(console: Terminal, runner: BenchmarkRunner, cells: Sequence[Cell]) -> None:
     """A row per cell, and how many there are of each state."""
     table = Table("corpus", "rate", "method", "seed", "state", "folder")
     states = [runner.state(cell) for cell in cells]
     for cell, state in zip(cells, states, strict=True):
-        folder = escape(str(runner.folder(cell)))
-        table.add_row(cell.corpus.name, cell.rate.label, cell.method, str(cell.seed), state, folder)
+        table.add_row(cell.corpus.name, cell.rate.label, cell.method, str(cell.seed), state, str(runner.folder(cell)))
     console.print(table)
     console.print(", ".join(f"{states.count(state)} {state}" for state in STATES))
 
 
-def show_tables(console: Console, blocks: Sequence[Block]) -> None:
+def show_tables(console: Terminal, blocks: Sequence[Block]) -> None:
     """The tables on the terminal."""
     for block in blocks:
         head, rows = grid(block)
-        table = Table(title=escape(title(block)), title_justify="left")
+        table = Table(title=title(block), title_justify="left")
         for number, name in enumerate(head):
             table.add_column(name, justify="right" if number else "left")
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*row)
         console.print(table)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    """SIGTERM ends like Ctrl-C: with a checkpoint."""
-    raise KeyboardInterrupt

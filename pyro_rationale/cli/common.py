@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
-from pyro_rationale.errors import BAD_INPUT, INTERRUPTED, ConfigError, RationaleError
+from pyro_rationale.cli.streams import safe_streams
+from pyro_rationale.errors import BAD_INPUT, END_SIGNALS, INTERRUPTED, ConfigError, RationaleError
 from pyro_rationale.options import Flag
 from pyro_rationale.storage import write_bytes
 
@@ -18,7 +20,17 @@ CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_w
 
 
 class Command(click.Command):
-    """A command whose `--help` shows the common flags under their headings; `--help-all` shows every flag."""
+    """A command whose `--help` shows the common flags under their headings; `--help-all` shows every flag.
+
+    Args:
+        values: of click.
+        prints_only: it ends when nobody reads its output any more; it writes nothing else.
+        settings: of click.
+    """
+
+    def __init__(self, *values: Any, prints_only: bool = False, **settings: Any) -> None:
+        super().__init__(*values, **settings)
+        self.prints_only = prints_only
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The flags; with `--help-all` where `--help` leaves some out."""
@@ -81,7 +93,8 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     """Run `command` as a program, and end the program.
 
     A :class:`RationaleError`, a wrong flag or an unreadable file becomes one line ``error: ...`` on standard
-    error and exit status 2; Ctrl-C is 130; a closed pipe (``| head``) is silent.
+    error and exit status 2; Ctrl-C, SIGTERM and SIGHUP are 130; a closed pipe (``| head``) is silent. For standard
+    output and error see :mod:`pyro_rationale.cli.streams`.
 
     Args:
         command: a click command; ``-h`` is added to its ``--help``.
@@ -89,19 +102,33 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     """
     for key, value in CONTEXT.items():
         command.context_settings.setdefault(key, value)
-    words = None if arguments is None else list(arguments)
-    sys.exit(_status(command, words))
-
-
-def _status(command: click.Command, words: list[str] | None) -> int:
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    for number in END_SIGNALS:
+        if signal.getsignal(number) == signal.SIG_DFL:  # not one that `nohup` has taken away
+            signal.signal(number, _interrupt)
     try:
+        with safe_streams():
+            sys.exit(_status(command, words))
+    finally:
+        for number in END_SIGNALS:
+            if signal.getsignal(number) is _interrupt:
+                signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Interrupt as Ctrl-C does. A terminal that closes may say so twice: once is enough, progress is being saved."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _status(command: click.Command, words: list[str]) -> int:
+    try:
+        for word in words:
+            if any("\ud800" <= letter <= "\udfff" for letter in word):  # bytes that could not be decoded
+                raise ConfigError(f"argument {word}: is not UTF-8; write it in UTF-8, or rename the file")
         result = command.main(args=words, prog_name=_program(command), standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except BrokenPipeError:
-        # The reader of the pipe has closed it; at exit Python would try to flush once more and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except click.ClickException as error:
         return _fail(error.format_message())
     except RationaleError as error:

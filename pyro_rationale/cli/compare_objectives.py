@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import signal
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 
 import click
 import torch
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -33,11 +31,12 @@ from pyro_rationale.evaluation.objective_comparison import (
     grid,
     short_names,
 )
-from pyro_rationale.fitted import read_config
+from pyro_rationale.fitted import read_config, read_rows
 from pyro_rationale.guides import own_guides
 from pyro_rationale.options import given, options_from, split_option
 from pyro_rationale.reporting.console import format_value, label_of
 from pyro_rationale.reporting.plots import figures, require_matplotlib, save_figure
+from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import write_bytes, write_json
 from pyro_rationale.tasks import task_of
 
@@ -136,7 +135,7 @@ def compare(
             require_matplotlib(", or give --no-figures")
         make_folder(out)
     torch.set_num_threads(train.threads or 1)
-    console, console_err = Console(highlight=False), Console(highlight=False, stderr=True)
+    console, console_err = Terminal(), Terminal(stderr=True)
     check_same_target(runs)
     folders = list(runs)
     if training:
@@ -144,19 +143,18 @@ def compare(
         folders += train_grid(Config(data, model, train), guides, into or Path("runs/compare"), console_err, quiet)
         check_same_target(folders)
     config, spec = read_config(folders[0])
-    chosen = select_documents(config.data, data, typed, split, spec)
+    chosen = select_documents(config.data, data, typed, split, spec, read_rows(folders[0]))
     documents, about = chosen.with_targets(), {"data": chosen.options.data, "split": chosen.split}
     for note in fitted_elsewhere(folders):
-        console_err.print(f"note: {note}", soft_wrap=True, markup=False)
+        console_err.say(f"note: {note}")
     compared = []
     for number, (name, folder) in enumerate(zip(short_names(folders), folders, strict=True), 1):
         if not quiet:
-            console_err.print(f"comparing {number} of {len(folders)}: {folder}", soft_wrap=True, markup=False)
+            console_err.say(f"comparing {number} of {len(folders)}: {folder}")
         compared.append(compare_run(name, folder, documents, how, train.device, train.batch_size, train.seed))
     unit = task_of(spec).loss_unit
-    console.print(
-        f"Means over {len(documents):,} documents of {about['data']} ({about['split']}); costs in {unit}",
-        style="bold", soft_wrap=True, markup=False,
+    console.say(
+        f"Means over {len(documents):,} documents of {about['data']} ({about['split']}); costs in {unit}", "bold"
     )
     show(console, compared, how)
     if out is not None:
@@ -164,8 +162,8 @@ def compare(
         if drawing:
             drawn = draw(out, compared, unit)
             if "training" not in drawn:
-                console_err.print("note: these runs did not record the ELBO of their epochs; no figure of training")
-        console.print(f"\nwritten to {out}", soft_wrap=True, markup=False)
+                console_err.say("note: these runs did not record the ELBO of their epochs; no figure of training")
+        console.say(f"\nwritten to {out}")
 
 
 # Before the work.
@@ -189,9 +187,8 @@ def check_options(runs: Sequence[Path], training: bool, into: Path | None, typed
             raise ConfigError("--into: is where --train fits; give --train as well, or leave it out")
 
 
-def train_grid(config: Config, guides: Sequence[str], into: Path, console_err: Console, quiet: bool) -> list[Path]:
+def train_grid(config: Config, guides: Sequence[str], into: Path, console_err: Terminal, quiet: bool) -> list[Path]:
     """Fit what is missing, with a bar for each; Ctrl-C or a polite kill keeps what is done."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     configs = grid(config, guides)
     bars: list[Bar] = []
 
@@ -199,14 +196,14 @@ def train_grid(config: Config, guides: Sequence[str], into: Path, console_err: C
         if bars:
             bars[-1].stop()
         if not quiet:
-            console_err.print(f"\nfitting {name} ({list(configs).index(name) + 1} of {len(configs)})", style="bold")
+            console_err.say(f"\nfitting {name} ({list(configs).index(name) + 1} of {len(configs)})", "bold")
         bars.append(Bar(console_err, quiet))
         return bars[-1].__enter__()
 
     try:
         return fit_grid(configs, into, progress)
     except KeyboardInterrupt:
-        console_err.print("\nInterrupted. The same command goes on from here.", markup=False)
+        console_err.say("\nInterrupted. The same command goes on from here.")
         raise
     finally:
         if bars:
@@ -218,7 +215,7 @@ def train_grid(config: Config, guides: Sequence[str], into: Path, console_err: C
 # After it.
 
 
-def show(console: Console, runs: Sequence[Compared], how: ComparisonOptions) -> None:
+def show(console: Terminal, runs: Sequence[Compared], how: ComparisonOptions) -> None:
     """Terms as rows, runs as columns; as many runs side by side as the terminal has room for."""
     at_once = max(1, (console.width - LABEL_WIDTH) // (COLUMN_WIDTH + 1))
     for start in range(0, len(runs), at_once):

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from pyro_rationale.cli.common import Command
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import override, select_documents
 from pyro_rationale.data.tokenizers import Tokenizer
-from pyro_rationale.data.tokenizers.words import tokenize
+from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.evaluate import evaluate as evaluate_metrics
 from pyro_rationale.evaluation.significance import intervals
@@ -35,6 +34,8 @@ from pyro_rationale.options import (
 )
 from pyro_rationale.prediction.predictor import DecodeOptions
 from pyro_rationale.reporting.console import metrics_table
+from pyro_rationale.reporting.terminal import Terminal
+from pyro_rationale.storage import user_path
 from pyro_rationale.tasks import task_of
 
 LEVEL = 0.95  # of the intervals
@@ -71,9 +72,11 @@ def evaluate(
     """
     check_writable("--json", json_path)
     fitted = FittedModel.load(folder, device)
-    cache = override(fitted.config.data, flags, given()).cache
-    words = None if lexicon is None else read_lexicon(lexicon, cache, fitted.tokenizer)
-    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec)
+    words = None
+    if lexicon is not None:
+        cache = override(fitted.config.data, flags, given()).cache
+        words = read_lexicon(lexicon, cache, fitted.tokenizer)
+    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     corpus, documents = chosen.corpus, chosen.documents
     judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
     rationalizer = ModelRationalizer(fitted, how, batch_size)
@@ -102,7 +105,7 @@ def evaluate(
         result["leaks"] = asdict(corpus.leaks)
     report(result, json_path)
     if json_path != STANDARD_OUTPUT and not chosen.foreign:
-        click.echo(summary(corpus))
+        Terminal().say(summary(corpus))
 
 
 def judge_of(
@@ -135,7 +138,7 @@ def read_lexicon(name: str, cache: str | None = None, tokenizer: Tokenizer = tok
 
         return frozenset(lexicon(cache))
     try:
-        lines = Path(name).expanduser().read_text(encoding="utf-8").splitlines()
+        lines = user_path(name).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"--lexicon {name}: cannot be read ({error}); give vader, or a UTF-8 file") from None
     entries = (tokenizer(line.split("\t")[0])[0] for line in lines)
@@ -155,4 +158,4 @@ def report(result: dict[str, Any], json_path: Path | None) -> None:
     ends = result.get("bootstrap", {}).get("intervals")
     if ends is not None:
         title += f", {100 * LEVEL:g} % intervals over documents"
-    Console(highlight=False).print(metrics_table(result["metrics"], title, ends))
+    Terminal().print(metrics_table(result["metrics"], title, ends))

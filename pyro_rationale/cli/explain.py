@@ -14,7 +14,6 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
@@ -26,6 +25,7 @@ from pyro_rationale.options import device_option, options_from, run_option
 from pyro_rationale.prediction.predictor import Alternative, Prediction, PredictOptions, predict
 from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.reporting.console import is_plain, legend, rationale
+from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import to_json
 from pyro_rationale.tasks import Task
 
@@ -34,7 +34,7 @@ BATCH = 64
 MOST_THREADS = 4  # more would wait for each other: half of the work is Python's
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, prints_only=True)
 @click.argument("texts", nargs=-1)
 @run_option
 @click.option("--file", help="one text per line; - for standard input")
@@ -74,7 +74,7 @@ def explain(
         while some := list(islice(lines, batch_size)):
             click.echo("\n".join(some))
         return
-    console = Console(highlight=False)
+    console = Terminal()
     for reading in readings:
         print_reading(console, reading, fitted.task, options.level)
     if not is_plain(console):
@@ -100,7 +100,7 @@ def as_dict(reading: Prediction, task: Task, options: PredictOptions) -> dict[st
     }
 
 
-def print_reading(console: Console, reading: Prediction, task: Task, level: float) -> None:
+def print_reading(console: Terminal, reading: Prediction, task: Task, level: float) -> None:
     """The prediction, the marked text, and other rationales with what they would have predicted."""
     console.print(Rule(Text(reading.document.id), style="dim", align="left", characters="-"))
     for line in task.lines(reading.values, reading.averaged, reading.interval, level):

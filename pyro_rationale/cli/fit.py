@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 import shlex
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command
@@ -20,6 +17,7 @@ from pyro_rationale.config import Config, LaunchOptions, ModelOptions, TrainOpti
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import given, options_from, with_given
+from pyro_rationale.reporting.terminal import Terminal, progress_bar
 from pyro_rationale.training.callbacks import Callback
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
@@ -70,12 +68,11 @@ def fit(
         if not (resume and (folder / METRICS).exists()):
             own = ["-m", "pyro_rationale.fit", *sys.argv[1:]]
             return launch(devices, own if out is not None else [*own, "--out", str(folder)])
-    signal.signal(signal.SIGTERM, _interrupt)
     with process_group(train.device) as group:
         config, folder = group.broadcast(lambda: opened(flags, typed, out, resume))
         if group.broadcast(lambda: resume and (folder / METRICS).exists()):
             if group.main:
-                show_finished(Console(highlight=False), folder)
+                show_finished(Terminal(), folder)
         elif group.main:
             fit_and_show(config, folder, resume, force, quiet, group)
         else:
@@ -107,7 +104,7 @@ def fit_and_show(config: Config, folder: Path, resume: bool, force: bool, quiet:
     from pyro_rationale.fitted import CONFIG, METRICS
     from pyro_rationale.training.fit import fit_run
 
-    console = Console(highlight=False)
+    console = Terminal()
     with Bar(console, quiet) as bar:
         try:
             finished = fit_run(config, folder, resume, force, [bar], group=group)
@@ -116,12 +113,12 @@ def fit_and_show(config: Config, folder: Path, resume: bool, force: bool, quiet:
             bar.stop()
             begun = (folder / CONFIG).exists() and not (folder / METRICS).exists()
             way = f"Go on with: python -m pyro_rationale.fit --out {shlex.quote(str(folder))} --resume"
-            console.print(f"\nInterrupted. {way if begun else 'Nothing was written.'}", soft_wrap=True, markup=False)
+            console.say(f"\nInterrupted. {way if begun else 'Nothing was written.'}")
             raise
     show_metrics(console, metrics)
     show_documents(console, finished)
     way = f"python -m pyro_rationale.explain --run {shlex.quote(str(folder))}"
-    console.print(f"\nRun folder: {folder}. Read texts with: {way}", soft_wrap=True, markup=False)
+    console.say(f"\nRun folder: {folder}. Read texts with: {way}")
 
 
 def resumed_config(flags: tuple[DataOptions, ModelOptions, TrainOptions], folder: Path, typed: set[str]) -> Config:
@@ -160,18 +157,9 @@ def free_folder(path: Path) -> Path:
 class Bar(Callback):
     """The progress bar: loss, share of words kept, dev error; one line per epoch where there is no terminal."""
 
-    def __init__(self, console: Console, quiet: bool) -> None:
+    def __init__(self, console: Terminal, quiet: bool) -> None:
         self.console, self.quiet = console, quiet
-        self.bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            console=console,
-            disable=quiet or not console.is_terminal,
-            transient=True,
-        )
+        self.bar = progress_bar(console, "figures", first="epoch {task.fields[epoch]}", quiet=quiet)
         self.task = self.bar.add_task("fit", total=None, epoch=0, figures="")
         self.dev = math.nan
         self.drawn = 0.0
@@ -193,6 +181,7 @@ class Bar(Callback):
 
     def on_fit_start(self, run: TrainingRun) -> None:
         """Say what is fitted: corpus, word vectors, and the prior in both languages."""
+        from pyro_rationale.data.cache.dataset import target_rows
         from pyro_rationale.data.duplicates import summary
 
         if self.quiet:
@@ -201,26 +190,28 @@ class Bar(Callback):
         spec = corpus.spec
         sizes = f"{len(corpus.train):,} train, {len(corpus.dev):,} dev, {len(corpus.test):,} test"
         what = f": {sizes}; {spec.kind} of {', '.join(spec.names)}"
-        self.console.print(Text.assemble((corpus.name, "bold"), what), soft_wrap=True)
+        if remark := fitted.task.remark(target_rows(corpus.train, len(spec.names))):
+            what += f" ({remark})"
+        self.console.say(Text.assemble((corpus.name, "bold"), what))
         if corpus.leaks is not None:
-            self.console.print(summary(corpus), soft_wrap=True, markup=False)
+            self.console.say(summary(corpus))
         if run.vectors is not None:
             tokens = run.vectors.token_coverage(corpus.train, fitted.vocabulary)
-            self.console.print(f"word vectors: {run.vectors.coverage:.1%} of {len(fitted.vocabulary):,} words, "
-                               f"{tokens:.1%} of the running text")
+            self.console.say(f"word vectors: {run.vectors.coverage:.1%} of {len(fitted.vocabulary):,} words, "
+                              f"{tokens:.1%} of the running text")
         threads = "" if run.threads is None else f", --threads {run.threads}"
         prior = run.prior.describe(fitted.model.gain)
-        self.console.print(
+        self.console.say(
             f"prior: rate {prior['rate']:.3f}, span {prior['span']:.2f} words  =  "
             f"lambda1 {prior['lambda1']:.3g}, lambda2 {prior['lambda2']:.3g} of the paper  "
-            f"(gain {fitted.model.gain:.4g} nats per unit of cost)", soft_wrap=True,
+            f"(gain {fitted.model.gain:.4g} nats per unit of cost)"
         )
-        self.console.print(
+        self.console.say(
             f"guide {fitted.config.guide}, estimator {fitted.config.estimator}, seed {fitted.config.seed}, "
-            f"{fitted.device}{threads}; run folder {run.folder}", soft_wrap=True, markup=False,
+            f"{fitted.device}{threads}; run folder {run.folder}"
         )
         if run.history:
-            self.console.print(f"resumed after epoch {len(run.history)}, step {run.trainer.step}")
+            self.console.say(f"resumed after epoch {len(run.history)}, step {run.trainer.step}")
             self.dev = run.history[-1].dev_error
 
     def on_step_end(self, run: TrainingRun, record: StepRecord) -> None:
@@ -238,14 +229,14 @@ class Bar(Callback):
         self.dev = record.dev_error
         if self.quiet:
             return
-        self.console.print(
+        self.console.say(
             f"epoch {record.epoch:3d}  loss {record.loss:8.4f}  kept {record.rate:6.1%} (target {record.target:.1%})  "
             f"dev: error {record.dev_error:.4f}  kept {record.dev_rate:6.1%}  empty {record.dev_empty:.1%}  "
-            f"{record.event}", soft_wrap=True, markup=False,
+            f"{record.event}"
         )
 
 
-def show_finished(console: Console, folder: Path) -> None:
+def show_finished(console: Terminal, folder: Path) -> None:
     """The result of a run that needs no more training.
 
     Raises:
@@ -254,11 +245,11 @@ def show_finished(console: Console, folder: Path) -> None:
     from pyro_rationale.evaluation.results import RunMetrics
 
     metrics = RunMetrics.load(folder)
-    console.print(f"{folder} is finished already; --force fits it again", soft_wrap=True, markup=False)
+    console.say(f"{folder} is finished already; --force fits it again")
     show_metrics(console, metrics)
 
 
-def show_metrics(console: Console, metrics: RunMetrics) -> None:
+def show_metrics(console: Terminal, metrics: RunMetrics) -> None:
     """The test table, with the noise floor and the prior in force below it."""
     from pyro_rationale.reporting.console import metrics_table
 
@@ -266,21 +257,21 @@ def show_metrics(console: Console, metrics: RunMetrics) -> None:
     console.print(metrics_table(metrics.test, title=f"Test set ({metrics.data}, {metrics.guide})"))
     if metrics.noise_floor and "mse" in metrics.test:
         ratio = metrics.test["mse"] / metrics.noise_floor
-        console.print(f"noise floor of the squared error: {metrics.noise_floor:.4g}; reached {ratio:.2f} x that")
+        console.say(f"noise floor of the squared error: {metrics.noise_floor:.4g}; reached {ratio:.2f} x that")
     now, requested = metrics.prior, metrics.prior_asked
     if abs(now["alpha"] - requested["alpha"]) > 1e-6:
-        console.print(
+        console.say(
             f"prior after steering: alpha {now['alpha']:.2f} (requested {requested['alpha']:.2f}) nats per word, "
             f"lambda1 {now['lambda1']:.3g}, lambda2 {now['lambda2']:.3g}"
         )
     if not metrics.best_epoch:
-        console.print(
+        console.say(
             "warning: training never came down to the requested share of words; these are the last weights. "
             "Give it more --steps or a shorter --anneal, or raise --rate"
         )
 
 
-def show_documents(console: Console, fit: TrainingRun) -> None:
+def show_documents(console: Terminal, fit: TrainingRun) -> None:
     """A few test documents with their rationales; the first ones, not chosen."""
     from pyro_rationale.prediction.predictor import PredictOptions, predict
     from pyro_rationale.reporting.console import is_plain, legend, rationale
@@ -292,13 +283,8 @@ def show_documents(console: Console, fit: TrainingRun) -> None:
         console.print()
         truth = ", ".join(task.true_lines(document.targets))
         predicted = "; ".join(task.lines(reading.values, reading.averaged, reading.interval, options.level))
-        console.print(Text(f"{document.id}: {predicted}; true {truth}", style="bold"))
+        console.print(f"{document.id}: {predicted}; true {truth}", style="bold")
         console.print(rationale(document, reading.kept, gold=document.gold, plain=plain))
     if not plain:
         console.print()
         console.print(legend(gold=documents[0].gold is not None, inclusion=False))
-
-
-def _interrupt(number: int, frame: object) -> None:
-    """SIGTERM is an interrupt: progress is saved."""
-    raise KeyboardInterrupt

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.tokenizers import Tokenizer
-from pyro_rationale.data.tokenizers.words import tokenize
+from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.storage import user_path
 
 STANDARD_INPUT = "-"
 
@@ -38,7 +39,7 @@ def gather(
             raise ConfigError("no text given: write it as an argument, name a --file, or pipe it in")
         named = _lines(sys.stdin.buffer, "standard input")
     else:
-        named = _lines(_opened(Path(str(file)).expanduser()), str(file))
+        named = _lines(_opened(user_path(file)), str(file))
     return (_document(name, text, max_words, tokenizer) for name, text in named)
 
 

@@ -6,16 +6,13 @@ against posterior, of the predictive check and of the importance weights (PNG), 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from pyro_rationale.cli.common import Command, make_folder
@@ -30,7 +27,9 @@ from pyro_rationale.options import device_option, given, options_from, run_optio
 from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
 from pyro_rationale.prediction.predictor import Prediction, PredictOptions, predict
+from pyro_rationale.reporting.console import counting
 from pyro_rationale.reporting.plots import posterior_figures, save_figure
+from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import read_json, remove_leftovers
 from pyro_rationale.training.history import read_history
 
@@ -81,18 +80,19 @@ def inspect(
     results = out or folder / FOLDER
     check_folder(results, report, force)
     check_extras(report)
-    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec)
+    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     documents = chosen.documents[:number]
     make_folder(results)
-    remove_leftovers(results / FILE)
-    with progress_bar("drawing", len(documents), quiet) as advance:
+    for name in (FILE, REPORT, *(f"{name}.png" for name in FIGURES)):
+        remove_leftovers(results / name)
+    with counting("drawing", len(documents), quiet) as advance:
         write_posterior(results / FILE, fitted, documents, size, seed, advance)
     with open_groups(results / FILE) as groups:
         written = [FILE, *draw(results, groups)]
         summary = summarise(groups)
         if report:
             options = PredictOptions(samples=size.chains * size.draws, seed=seed)  # the draws of the file
-            with progress_bar("reading", len(documents), quiet) as advance:
+            with counting("reading", len(documents), quiet) as advance:
                 predictions = []
                 for prediction in predict(fitted, documents, options):
                     predictions.append(prediction)
@@ -100,9 +100,9 @@ def inspect(
             title = f"{chosen.options.data} ({chosen.split})"
             write_page(results / REPORT, fitted, predictions, folder, title, options, groups)
             written.append(REPORT)
-    console = Console(highlight=False)
+    console = Terminal()
     console.print(summary)
-    console.print(f"written to {results}: {', '.join(written)}", soft_wrap=True, markup=False)
+    console.say(f"written to {results}: {', '.join(written)}")
 
 
 # Before the work.
@@ -137,15 +137,6 @@ def check_extras(report: bool) -> None:
 
 
 # The work.
-
-
-@contextmanager
-def progress_bar(name: str, steps: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A bar on standard error, if that is a terminal; gives the function that advances it."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(name, total=steps)
-        yield lambda: bar.advance(task)
 
 
 def draw(results: Path, groups: Any) -> list[str]:

@@ -9,24 +9,23 @@ from __future__ import annotations
 import time
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from pyro_rationale.cli.common import Command
 from pyro_rationale.data import load_corpus
-from pyro_rationale.data.cache.arrow import Damaged
 from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import options_from
 from pyro_rationale.reporting.console import corpus_progress
+from pyro_rationale.reporting.terminal import Terminal
 
 
 @click.command(cls=Command)
 @options_from(DataOptions)
 def prepare(options: DataOptions) -> None:
-    """Make the Arrow files of a table or of synthetic reviews in --cache, or check every byte of existing ones."""
+    """Make the Arrow files of a table or of synthetic reviews in --cache, or check existing ones."""
     if options.cache is None:
         raise ConfigError("--cache: name the folder that the Arrow files shall be in")
     started = time.monotonic()
@@ -39,14 +38,9 @@ def prepare(options: DataOptions) -> None:
         documents = getattr(corpus, name)
         if not isinstance(documents, ArrowDocuments):
             raise ConfigError(f"--data {options.data}: only tables and synthetic reviews are kept as Arrow files")
-        try:
-            documents.file.check()
-        except Damaged as problem:
-            path = documents.file.path
-            raise DataError(f"{path}: damaged ({problem}); delete it, and it is made again") from None
         size, words = documents.file.path.stat().st_size / 1e6, int(documents.lengths.sum())
         table.add_row(name, f"{len(documents):,}", f"{words:,}", documents.file.path.name, f"{size:,.1f}")
-    console = Console(highlight=False)
+    console = Terminal()
     console.print(table)
-    console.print(summary(corpus), soft_wrap=True, markup=False)
-    console.print(f"ready after {time.monotonic() - started:.1f} s")
+    console.say(summary(corpus))
+    console.say(f"ready after {time.monotonic() - started:.1f} s")

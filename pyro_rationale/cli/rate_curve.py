@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from pyro_rationale.cli.common import Command
@@ -30,6 +29,7 @@ from pyro_rationale.options import (
     write_result,
 )
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import write_bytes
 from pyro_rationale.tasks import cost_names
 
@@ -91,7 +91,8 @@ def curve(
                     f"--way {way}: the recurrent guide of {name} has no closed form under another prior; "
                     "use --way threshold or top-k"
                 )
-    chosen = select_documents(markers[0].fitted.config.data, flags, given(), split, markers[0].spec)
+    first = markers[0].fitted
+    chosen = select_documents(first.config.data, flags, given(), split, first.spec, first.rows)
     documents, data, split = chosen.documents, chosen.options, chosen.split
     found_on = documents_of(chosen.corpus, "dev") if levels == "dev" else None
     curves: list[Curve] = []
@@ -105,10 +106,7 @@ def curve(
               "levels": levels, "curves": [asdict(curve) for curve in curves]}
     write_result(json_path, result)
     if json_path != STANDARD_OUTPUT:
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = WIDE
-        console.print(_table(curves, f"{data.data} ({split} split, {len(documents)} documents)"))
+        Terminal(wide=WIDE).print(_table(curves, f"{data.data} ({split} split, {len(documents)} documents)"))
     if csv_path is not None:
         write_bytes(csv_path, as_csv(curves).encode())
     if figure is not None:

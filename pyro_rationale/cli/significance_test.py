@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -37,6 +37,7 @@ from pyro_rationale.options import (
 )
 from pyro_rationale.prediction.predictor import DecodeOptions
 from pyro_rationale.reporting.console import format_value
+from pyro_rationale.reporting.terminal import Terminal
 
 NAME_WIDTH = 10
 SHORT = {"judge_kept_mse": "squared error of judge", "judge_kept_accuracy": "accuracy of judge"}  # from kept words
@@ -77,12 +78,12 @@ def against(
     if run.resolve() == other.resolve():
         raise ConfigError(f"{other}: is the first run itself; name two runs")
     check_same_target([run, other])
-    console_err = Console(highlight=False, stderr=True)
+    console_err = Terminal(stderr=True)
     for note in fitted_elsewhere([run, other]):
-        console_err.print(f"note: {note}", soft_wrap=True, markup=False)
+        console_err.say(f"note: {note}")
     first, second = FittedModel.load(run, device), FittedModel.load(other, device)
     judge = None if judge_folder is None else judge_of(judge_folder, [run, other], first, device, batch_size)
-    chosen = select_documents(first.config.data, flags, given(), split, first.spec)
+    chosen = select_documents(first.config.data, flags, given(), split, first.spec, first.rows)
     documents = chosen.documents
     one, two = (evaluate(ModelRationalizer(fitted, how, batch_size), documents, judge=judge, seed=how.seed)
                 for fitted in (first, second))
@@ -100,7 +101,7 @@ def against(
     }
     write_result(json_path, result)
     if json_path != STANDARD_OUTPUT:
-        Console(highlight=False).print(differences_table(result, short_names([run, other])))
+        Terminal().print(differences_table(result, short_names([run, other])))
 
 
 def compared(one: Evaluation, other: Evaluation, draws: int, seed: int) -> dict[str, dict[str, Any]]:

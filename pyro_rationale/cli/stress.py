@@ -13,7 +13,6 @@ from typing import Any
 import click
 import torch
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +28,7 @@ from pyro_rationale.options import (
     run_option,
     write_result,
 )
+from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import finite, read_json, write_json
 
 COLOURS = {"pass": "green", "fail": "bold red", "not applicable": "dim"}
@@ -64,7 +64,7 @@ def stress(
     check_writable("--json", json_path)
     if refits.threads is not None:
         torch.set_num_threads(refits.threads)
-    console = Console(highlight=False, stderr=json_path == STANDARD_OUTPUT)
+    console = Terminal(stderr=json_path == STANDARD_OUTPUT, wide=NARROWEST)
     tell = partial(say, console)
     fitted = FittedModel.load(folder, device)
     subject = Subject(folder, into or folder / "stress", fitted, settings, refits, force, tell)
@@ -111,16 +111,14 @@ def fingerprint(path: Path) -> str:
     return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
 
 
-def say(console: Console, line: str) -> None:
+def say(console: Terminal, line: str) -> None:
     """Print progress on a terminal; nothing elsewhere."""
     if console.is_terminal:
-        console.print(line, style="dim", markup=False)
+        console.say(line, "dim")
 
 
-def show(console: Console, run: str, results: Sequence[Result], details: bool) -> None:
+def show(console: Terminal, run: str, results: Sequence[Result], details: bool) -> None:
     """The table of verdicts, what is behind those that are no pass, and the references."""
-    if not console.is_terminal:
-        console.width = max(console.width, NARROWEST)
     table = Table(title=f"Stress tests of {run}", title_justify="left", show_lines=True, box=box.HORIZONTALS)
     table.add_column("test", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
@@ -138,7 +136,7 @@ def show(console: Console, run: str, results: Sequence[Result], details: bool) -
             show_rows(console, result)
 
 
-def show_rows(console: Console, result: Result) -> None:
+def show_rows(console: Terminal, result: Result) -> None:
     """All figures of a test."""
     rows = result["rows"]
     if not rows:

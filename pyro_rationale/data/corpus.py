@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.tokenizers import Tokenizer
-from pyro_rationale.data.tokenizers.words import tokenize
+from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.tasks._spec import TargetSpec
 
 

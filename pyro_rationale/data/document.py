@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.data.files.text import shown
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
-from pyro_rationale.data.tokenizers.words import tokenize
+from pyro_rationale.data.tokenizers.unicode import tokenize
 
 if TYPE_CHECKING:
     from pyro_rationale.data.options import DataOptions
@@ -89,6 +89,15 @@ def make_document(
 def document_maker(options: DataOptions) -> Callable[..., Document]:
     """:func:`make_document` with the tokenizer and the number of words that `options` name."""
     return partial(make_document, max_words=options.max_words, tokenizer=TOKENIZERS[options.tokenizer])
+
+
+def words_beyond(document: Document, max_words: int) -> int:
+    """Number of words behind the last one that is read, going by the characters; 0 for a text that is not cut."""
+    if len(document.tokens) < max_words:
+        return 0
+    end = document.offsets[-1][1]
+    behind = len(document.text[end:].strip())
+    return -(-behind * len(document.tokens) // end)
 
 
 def agreed(maps: Sequence[Sequence[bool]]) -> tuple[bool, ...]:

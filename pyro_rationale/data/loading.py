@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path
 
-from pyro_rationale.data.cache.build import Progress
+from pyro_rationale.data.cache.build import Progress, is_cache
+from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpora import CORPORA, LABEL_OPTIONS, CorpusLoader
 from pyro_rationale.data.corpora._cached_table import load_cached_table
 from pyro_rationale.data.corpora._table import load_table
 from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.document import words_beyond
 from pyro_rationale.data.duplicates import without_leaks
+from pyro_rationale.data.files.text import log
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.storage import user_path
 from pyro_rationale.tasks import TASKS, task_of
 
 TABLE = CorpusLoader(
     load_table,
-    "a CSV, TSV, JSON lines or Parquet file",
-    options=("text_column", "target_column", "dev_data", "test_data", *LABEL_OPTIONS),
+    "a CSV, TSV, JSON or Parquet file",
+    options=(
+        "text_column", "target_column", "rationale_column", "encoding", "separator", "dev_data", "test_data",
+        *LABEL_OPTIONS,
+    ),
     load_cached=load_cached_table,
 )
 
@@ -51,6 +57,11 @@ def load_corpus(
     """
     loader = loader_of(options.data)
     loader.check(options, typed)
+    if typed is not None:
+        options = trusted(options, typed)
+        if "data" not in typed and loader.fetched is not None and not loader.fetched(options):
+            fetching = f"python -m pyro_rationale.evaluate --run RUN --data {options.data}"
+            raise DataError(f"{options.data}: not on this machine, and a run folder fetches nothing; {fetching} does")
     own_task = "task" not in loader.options  # of a ready-made corpus; a task of that family may take its place
     known = replace(spec, kind=TASKS[spec.kind].family or spec.kind) if spec is not None and own_task else spec
     if options.cache is not None and loader.load_cached is not None:
@@ -59,7 +70,26 @@ def load_corpus(
         corpus = loader.load(options, known)
     if own_task:
         corpus = _as_task(corpus, options.task if spec is None else spec.kind)
+    if spec is None:
+        _say_cut(corpus, options.max_words)
     return without_leaks(replace(corpus, tokenizer=TOKENIZERS[options.tokenizer]), options.drop_leaks)
+
+
+def trusted(options: DataOptions, typed: Collection[str]) -> DataOptions:
+    """Options of a run folder without those by which it would decide where files are written.
+
+    Args:
+        options: of a run folder, save for those that were typed. Its `cache` counts only where it names a folder that
+            holds files of a cache already.
+        typed: names of the options that the user set.
+    """
+    if options.cache is None or "cache" in typed or is_cache(options.cache):
+        return options
+    fetched = CORPORA[options.data].fetched if options.data in CORPORA else None
+    if fetched is not None and fetched(options):
+        return options
+    log.warning("%s: no cache of this machine, and so not used; name one with --cache", options.cache)
+    return replace(options, cache=None)
 
 
 def _as_task(corpus: Corpus, kind: str) -> Corpus:
@@ -70,6 +100,22 @@ def _as_task(corpus: Corpus, kind: str) -> Corpus:
         held = task_of(corpus.spec).describe()
         raise ConfigError(f"--task {kind}: --data {corpus.name} holds {held}; leave it out")
     return replace(corpus, spec=replace(corpus.spec, kind=kind))
+
+
+def _say_cut(corpus: Corpus, max_words: int) -> None:
+    """Log how many texts are cut, and which share of all words is not read."""
+    parts = (corpus.train, corpus.dev, corpus.test)
+    files = {part.file.path: part.file.facts for part in parts if isinstance(part, ArrowDocuments)}
+    beyond = [words_beyond(d, max_words) for part in parts if not isinstance(part, ArrowDocuments) for d in part]
+    cut = sum(map(bool, beyond)) + sum(facts.get("cut", 0) for facts in files.values())
+    if cut:
+        words = sum(beyond) + sum(facts.get("beyond", 0) for facts in files.values())
+        share = 100 * words / (words + sum(map(sum, map(word_counts, parts))))
+        texts = sum(map(len, parts))
+        log.warning(
+            "%s: %d of %d texts have more than --max-words %d, so about %.1f %% of all words are not read",
+            corpus.name, cut, texts, max_words, share,
+        )  # fmt: skip
 
 
 def loader_of(data: str) -> CorpusLoader:
@@ -83,7 +129,7 @@ def loader_of(data: str) -> CorpusLoader:
     kind = data.partition(":")[0]
     if kind in CORPORA and CORPORA[kind].layout:
         return CORPORA[kind]
-    path = Path(data).expanduser()
+    path = user_path(data)
     if path.is_dir():
         layouts = {name: loader.layout for name, loader in CORPORA.items() if loader.layout}
         kinds = [name for name, files in layouts.items() if all(any(path.glob(pattern)) for pattern in files)]

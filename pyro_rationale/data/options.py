@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pyro_rationale.data.corpora import CORPORA
 from pyro_rationale.data.tokenizers import TOKENIZERS
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.tasks import TASKS
 
@@ -24,6 +25,12 @@ class DataOptions:
     )
     text_column: str | None = option(None, "column with the text (CSV, TSV, JSONL, Parquet)", common=True)
     target_column: tuple[str, ...] = option((), "column to predict; repeat it for several aspects", common=True)
+    rationale_column: str | None = option(
+        None, "column with gold rationales; none: there are none [default: rationale or rationales, if there is one]"
+    )
+    encoding: str | None = option(None, "encoding of the table [default: UTF-8]")
+    separator: str | None = option(None, "between the fields of a CSV or TSV file; tab for tabs [default: likeliest]")
+    header: bool = option(True, "the first line of a CSV or TSV file names the columns; else they are 1, 2, 3, ...")
     task: str = option("auto", "what the target is", choices=TASKS, also=("auto",))
     target_range: tuple[float, float] | None = option(None, "lowest and highest rating; else read off the data")
     skip_bad_rows: bool = option(False, "leave unusable rows out, and say how many, instead of stopping")
@@ -33,7 +40,10 @@ class DataOptions:
     annotations: str | None = option(None, "beer: annotations.json with gold rationales (used as test set)")
     aspect: str | None = option(None, "synthetic, beer and r2a: the rated aspect, by name or number (r2a: its task)")
     max_words: int = option(256, "cut texts after this many words", least=1, expected="at least 1")
-    tokenizer: str = option("words", "how texts are split into words", choices=TOKENIZERS)
+    tokenizer: str = option(
+        "unicode", "how texts are split into words; or a function of yours as package.module:function",
+        choices=TOKENIZERS,
+    )
     split_seed: int = option(0, "seed of the split, and of the synthetic reviews")
     documents: int = option(10000, "synthetic: training documents (dev and test: a quarter each, 10,000 at most)",
                             least=4, expected="at least 4", common=True)
@@ -50,3 +60,20 @@ class DataOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.encoding is not None and not _is_text_encoding(self.encoding):
+            raise ConfigError(f"--encoding: there is no encoding {self.encoding!r}; try utf-8, utf-16 or cp1252")
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n\0'):
+            raise ConfigError(f"--separator: expected one character, or tab, got {self.separator!r}")
+
+    @property
+    def delimiter(self) -> str | None:
+        """The separator as a character."""
+        return "\t" if self.separator in ("tab", r"\t") else self.separator
+
+
+def _is_text_encoding(name: str) -> bool:
+    try:
+        bytes(range(256)).decode(name, errors="replace")
+    except (LookupError, ValueError):  # no text, or not for files
+        return False
+    return True

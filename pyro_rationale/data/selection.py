@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import DataError
 from pyro_rationale.options import with_given
+from pyro_rationale.storage import user_path
 
 if TYPE_CHECKING:
     from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 
-# Options that name files: those of the run must not be mixed with another --data.
-FILES = ("data", "dev_data", "test_data", "annotations")
+# Options that name files, or say how one is written: those of the run must not be mixed with another --data.
+FILES = ("data", "dev_data", "test_data", "annotations", "encoding", "separator", "header")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,12 @@ class Selection:
 
 
 def select_documents(
-    run: DataOptions, flags: DataOptions, given: set[str], split: str, spec: TargetSpec
+    run: DataOptions,
+    flags: DataOptions,
+    given: set[str],
+    split: str,
+    spec: TargetSpec,
+    rows: Mapping[str, str] = MappingProxyType({}),
 ) -> Selection:
     """Read the documents of one split of a run's corpus, or of the corpus that flags name.
 
@@ -61,25 +67,36 @@ def select_documents(
         split: `train`, `dev`, `test`, `all`, or `auto`: the test split, or all of a file that the run was not fitted
             on.
         spec: targets of the run.
+        rows: digests of the rows that the run was fitted on, by split; empty for runs of older versions.
 
     Raises:
-        DataError: the corpus cannot be read, or the split is empty.
+        DataError: the corpus cannot be read, the split is empty, or it is no longer that of the run, so that texts of
+            the training split may be in it.
     """
     from pyro_rationale.data import load_corpus
+    from pyro_rationale.data.row_digests import row_digests
 
     options = override(run, flags, given)
     foreign = is_foreign(options, run)
     if split == "auto":
         split = "all" if foreign else "test"
     corpus = load_corpus(options, spec, typed=given)
+    if split in rows and _as_read(options) == _as_read(run) and row_digests(corpus, [split])[split] != rows[split]:
+        remedy = "restore it, give texts as a file of their own with --data, or take --split all"
+        raise DataError(f"{options.data}: has changed since the fit, and its {split} split is another; {remedy}")
     return Selection(documents_of(corpus, split), corpus, options, split, foreign)
+
+
+def _as_read(options: DataOptions) -> DataOptions:
+    """Options without those that leave the documents as they are."""
+    return replace(options, cache=None, workers=1)
 
 
 def override(run: DataOptions, flags: DataOptions, given: set[str]) -> DataOptions:
     """The run's options with those that the user set; another corpus takes over only those that it has."""
-    from pyro_rationale.data.loading import loader_of
+    from pyro_rationale.data.loading import loader_of, trusted
 
-    base = run
+    base = run = trusted(run, given)
     if "data" in given and flags.data != run.data:
         unused: list[str] = []
         with suppress(DataError):  # there is no such corpus: loading it says so
@@ -92,7 +109,7 @@ def is_foreign(options: DataOptions, run: DataOptions) -> bool:
     """Whether the data are a table of their own, no split of which the run was fitted on."""
     from pyro_rationale.data.corpora import CORPORA
 
-    path, fitted_on = Path(options.data).expanduser(), Path(run.data).expanduser()
+    path, fitted_on = user_path(options.data), user_path(run.data)
     return options.data not in CORPORA and path.is_file() and path.resolve() != fitted_on.resolve()
 
 

@@ -6,7 +6,9 @@ import random
 from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
-from pyro_rationale.data.cache.dataset import taken
+from pyro_rationale.data.cache.dataset import taken, text_keys
+from pyro_rationale.data.document import Document
+from pyro_rationale.errors import DataError
 
 T = TypeVar("T")
 
@@ -47,6 +49,26 @@ def three_way_split(
         first, third = sorted(first + third), second
     train, held_out = taken(items, first), taken(items, second)
     return train, held_out if dev is None else dev, taken(items, third) if test is None else test
+
+
+def check_parts(where: str, parts: Sequence[Sequence[Document]], divided: Sequence[Document] | None = None) -> None:
+    """Make sure that no part of a split is empty.
+
+    Args:
+        where: the corpus, for the message.
+        parts: train, dev and test.
+        divided: documents that they were split off from; default: all of them.
+
+    Raises:
+        DataError: one of them is: copies of too few texts.
+    """
+    if all(map(len, parts)):
+        return
+    keys = [key for part in (parts if divided is None else [divided]) for key in text_keys(part)]
+    raise DataError(
+        f"{where}: {len(set(keys))} different training texts are too few to split dev or test off ({len(keys)} "
+        "documents, and copies of a text stay together); add texts, or name files with --dev-data and --test-data"
+    )
 
 
 def _indices(

@@ -3,24 +3,71 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pyro_rationale.errors import ConfigError, DataError, shown
+import numpy as np
+
+from pyro_rationale.data.cache.dataset import target_rows
+from pyro_rationale.data.document import Document
+from pyro_rationale.data.files.text import log
+from pyro_rationale.data.notation import Notation, looks_numeric, notation_of
+from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
-from pyro_rationale.tasks._cells import Cell, cell_of, number_of
+from pyro_rationale.tasks._cells import MOSTLY, Cell, cell_of, is_number, label_of, number_of
 
-__all__ = ["Cell", "adapt_spec", "cell_of", "decide_spec", "number_of", "read_cell", "target_of"]
+__all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "read_cell", "reader_of", "warn_of_far_values"]
+
+_MISSING = ("nan", "+nan", "-nan")  # as programs write that there is no number
+_NOT_FINITE = (*_MISSING, "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
+_ID_DIGITS, _MOST_IDS = 7, 50  # so few whole numbers of so many digits may be names
+_FAR = 0.9  # one value must not make more of the range of all ratings, and fewer of them than
+_FEW = 0.1  # this share is far from the others
 
 
-def decide_spec(
+@dataclass(frozen=True)
+class TargetReader:
+    """Reads cells of target columns.
+
+    Attributes:
+        spec: the targets.
+        aliases: for each column, cells that are written otherwise than the task reads them, and what they stand for.
+    """
+
+    spec: TargetSpec
+    aliases: tuple[Mapping[str, str], ...]
+
+    def read(self, cell: Cell, i: int, name: str) -> float:
+        """A cell of the `i`-th target column as a number in the user's units, or the index of a class.
+
+        Raises:
+            ValueError: If it does not fit `spec`; the message says how, and begins with `name`.
+        """
+        if cell is None:
+            return math.nan
+        task, label = task_of(self.spec), label_of(cell)
+        number = number_of(cell)
+        if label.lower() in (_MISSING if task.reads_labels else _NOT_FINITE) or number in (math.inf, -math.inf):
+            raise ValueError(f"{name} is {shown(label)}, not a finite number")
+        try:
+            return task.parse(self.aliases[i].get(label, label), i)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+
+
+def reader_of(
     where: str,
     names: Sequence[str],
-    columns: Sequence[Sequence[Cell]],
+    columns: Sequence[Iterable[Cell]],
     task: str,
     scale: tuple[float, float] | None,
-) -> TargetSpec:
-    """Find out what is predicted from the contents of the target columns.
+    spec: TargetSpec | None = None,
+) -> TargetReader:
+    """Find out what is predicted from the contents of the target columns, and how they are written.
+
+    What is a number and what a label is decided for a whole column. Labels are compared as they are written.
 
     Args:
         where: the file, for messages.
@@ -29,24 +76,170 @@ def decide_spec(
         task: `auto`, or the name of a task. Auto: numbers of which all are 0 or 1 are binary (unless a scale is
             given), other numbers are ratings; of labels, two are binary and 3 to 50 are classes.
         scale: lowest and highest rating; else the data's own.
+        spec: of a fitted run, whose classes and ranges are used.
 
     Raises:
-        DataError: If the columns hold one class only, too many, or one rating.
-        ConfigError: If the options do not go together.
+        DataError: If the columns hold one class only, too many, or one rating, or are not what the run predicts.
+        ConfigError: If the options do not go together, or if the task cannot be told.
     """
-    cells = [[cell for cell in column if cell is not None] for column in columns]
-    for name, column in zip(names, cells, strict=True):
+    counts = [_counted(column) for column in columns]
+    places = [f"{where}: column {name!r}" for name in names]
+    if spec is not None:
+        return _fitted_reader(places, counts, spec)
+    for name, column in zip(names, counts, strict=True):
         if not column:
             raise DataError(f"{where}: column {name!r} is empty; name another with --target-column")
+    notations = [None] * len(names) if _reads_labels(task) else list(map(_notation, places, counts))
+    aliases = [{} if notation is None else notation.plain for notation in notations]
     if task == "auto":
+        for place, column, notation in zip(places, counts, notations, strict=True):
+            if notation is None and scale is None:
+                _check_clear(place, column)
+        cells = list(map(_replaced, counts, aliases))
         suitable = [kind for kind in TASKS if TASKS[kind].suits(cells, scale)]
         if not suitable:
             raise ConfigError(f"--task: no task suits column {names[0]!r}; choose one of {', '.join(TASKS)}")
         task = suitable[0]
-    return TASKS[task].make_spec(task, where, names, cells, scale)
+    if _reads_labels(task):
+        notations, aliases = [None] * len(names), [_whole_numbers(column) for column in counts]
+        for place, column in zip(places, counts, strict=True):
+            _warn_of_case(place, column)
+    spec = TASKS[task].make_spec(task, where, names, list(map(_replaced, counts, aliases)), scale)
+    if scale is None and spec.ranges:
+        tops = [None if notation is None else notation.top for notation in notations]
+        ranges = zip(spec.ranges, tops, strict=True)
+        spec = replace(spec, ranges=tuple((low, high if top is None else float(top)) for (low, high), top in ranges))
+    _say(places, notations, spec)
+    return TargetReader(spec, tuple(aliases))
 
 
-def read_cell(cells: Mapping[str, Any], name: str, required: bool = True) -> Cell:
+def _fitted_reader(places: Sequence[str], counts: Sequence[Mapping[str, int]], spec: TargetSpec) -> TargetReader:
+    task = task_of(spec)
+    if not task.reads_labels:
+        notations = list(map(_notation, places, counts))
+        _say(places, notations, spec)
+        return TargetReader(spec, tuple({} if notation is None else notation.plain for notation in notations))
+    aliases = []
+    for place, column in zip(places, counts, strict=True):
+        try:
+            alias = task.aliases(column)
+        except ValueError as error:
+            raise DataError(f"{place} {error}") from None
+        read = [f"{cell} as {shown(name)}" for cell, name in alias.items() if number_of(name) is None]
+        if read:
+            log.warning("%s: read %s, the classes of the run", place, " and ".join(sorted(read)))
+        aliases.append(alias)
+    return TargetReader(spec, tuple(aliases))
+
+
+def _counted(column: Iterable[Cell]) -> Counter[str]:
+    """How often each cell occurs, without empty ones."""
+    counts = Counter(label_of(cell) for cell in column if cell is not None)
+    return Counter({cell: count for cell, count in counts.items() if cell.lower() not in _MISSING})
+
+
+def _replaced(counts: Counter[str], alias: Mapping[str, str]) -> list[str]:
+    return [alias.get(cell, cell) for cell in counts.elements()]
+
+
+def _reads_labels(task: str) -> bool:
+    return task != "auto" and TASKS[task].reads_labels
+
+
+def _notation(place: str, counts: Mapping[str, int]) -> Notation | None:
+    try:
+        return notation_of(counts)
+    except ValueError as error:
+        raise DataError(f"{place} {error}, or say --task multiclass if it holds classes") from None
+
+
+def _say(places: Sequence[str], notations: Sequence[Notation | None], spec: TargetSpec) -> None:
+    """Log how columns are read that hold no plain numbers.
+
+    Raises:
+        DataError: their cells name another highest rating than the scale has.
+    """
+    for i, (place, notation) in enumerate(zip(places, notations, strict=True)):
+        if notation is None:
+            continue
+        cell, number = next(iter(notation.plain.items()))
+        if notation.top is not None and spec.ranges and spec.ranges[i][1] != notation.top:
+            highest = f"{spec.ranges[i][1]:g}"
+            raise DataError(f"{place} holds {notation.what}, and the scale ends at {highest}; rate out of {highest}")
+        log.warning("%s: read as %s, %s is %s", place, notation.what, shown(cell), number)
+
+
+def _check_clear(place: str, counts: Mapping[str, int]) -> None:
+    """Make sure that it is clear whether a column holds numbers or labels.
+
+    Raises:
+        ConfigError: If it is not: the user must say so.
+    """
+    total = sum(counts.values())
+    numbers = [cell for cell in counts if is_number(cell)]
+    others = [cell for cell in counts if not is_number(cell)]
+    share = sum(counts[cell] for cell in numbers) / total
+    ways = "--task regression for ratings, --task multiclass (two: binary) for classes"
+    if share >= MOSTLY:
+        codes = [cell for cell in others if cell.isdigit()]  # with zeros in front
+        if codes:
+            raise ConfigError(f"{place} holds numbers, and {listed(codes, 3)}, which may be a code; say {ways}")
+        if len(numbers) <= _MOST_IDS and all(n.isdigit() and len(n) >= _ID_DIGITS for n in numbers):
+            raise ConfigError(f"{place} holds numbers like names, such as {numbers[0]}; say {ways}")
+    elif sum(counts[cell] for cell in counts if looks_numeric(cell)) >= MOSTLY * total:
+        some = listed(others, 3)
+        raise ConfigError(f"{place} holds numbers written in several ways ({some}); write them as 4.5, or say {ways}")
+    elif share >= 0.5 and len(numbers) > 2:
+        some = listed(others, 3)
+        raise ConfigError(f"{place} holds numbers ({share:.0%}) and words ({some}); say {ways}, or mend the others")
+
+
+def _whole_numbers(counts: Mapping[str, int]) -> dict[str, str]:
+    """Cells such as 1.0 and the label 1, where that is how all whole numbers with a point are written."""
+    points = [cell for cell in counts if "." in cell and is_number(cell)]
+    whole = {cell: cell.removesuffix(".0") for cell in points}
+    return whole if all(label.lstrip("+-").isdigit() for label in whole.values()) else {}
+
+
+def _warn_of_case(place: str, counts: Mapping[str, int]) -> None:
+    """Log labels that differ in nothing but capitals."""
+    spellings: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        spellings.setdefault(label.casefold(), []).append(label)
+    for alike in spellings.values():
+        if len(alike) > 1:
+            log.warning("%s: %s are classes of their own, and differ only in capitals", place, listed(alike))
+            return
+
+
+def warn_of_far_values(spec: TargetSpec, parts: Sequence[tuple[str, Sequence[Document]]]) -> None:
+    """Log ratings so far from all others that one value makes nine tenths of the scale: often a slip.
+
+    Args:
+        spec: the targets.
+        parts: files by name, and their documents.
+    """
+    rows = [target_rows(documents, len(spec.names)) for _, documents in parts]
+    for i, name in enumerate(spec.names if spec.ranges else ()):
+        values = np.concatenate([targets[:, i] for targets in rows])
+        different, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+        if len(different) < 3:
+            continue
+        size = different[-1] - different[0]
+        for end, rest in ((-1, different[:-1]), (0, different[1:])):
+            if rest[-1] - rest[0] < (1 - _FAR) * size and counts[end] < _FEW * counts.sum():
+                far = different[end]
+                file, documents, targets = next(
+                    (*part, targets) for part, targets in zip(parts, rows, strict=True) if (targets[:, i] == far).any()
+                )
+                row = documents[int(np.flatnonzero(targets[:, i] == far)[0])].id
+                log.warning(
+                    "%s, %s: %r is %g, all other values lie between %g and %g; if it is a slip, mend it, or give the "
+                    "scale with --target-range", file, row, name, far, rest[0], rest[-1]
+                )  # fmt: skip
+
+
+def read_cell(cells: Mapping[str, Any], name: str, required: bool = True) -> str | None:
     """The target cell of a row in the column `name`.
 
     Raises:
@@ -59,23 +252,6 @@ def read_cell(cells: Mapping[str, Any], name: str, required: bool = True) -> Cel
     if cell is None and required:
         raise ValueError(f"{name!r} is empty")
     return cell
-
-
-def target_of(cell: Cell, spec: TargetSpec, i: int, name: str) -> float:
-    """A cell of the `i`-th target column as a number in the user's units, or the index of a class.
-
-    Raises:
-        ValueError: If it does not fit `spec`; the message says how, and begins with `name`.
-    """
-    if cell is None:
-        return math.nan
-    number = number_of(cell)
-    if number is not None and not math.isfinite(number):
-        raise ValueError(f"{name} is {shown(cell)}, not a finite number")
-    try:
-        return task_of(spec).parse(cell, i)
-    except ValueError as error:
-        raise ValueError(f"{name} {error}") from None
 
 
 def adapt_spec(where: str, own: TargetSpec, fitted: TargetSpec | None) -> TargetSpec:

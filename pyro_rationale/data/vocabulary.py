@@ -74,10 +74,10 @@ class Vocabulary:
         """Numbers of the tokens; unknown ones become 1."""
         return list(map(self._number.get, tokens, repeat(UNKNOWN)))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the words as JSON; a kill half-way leaves the old file."""
+    def save(self, path: str | os.PathLike[str], listed: bool = False) -> None:
+        """Write the words as JSON, see :func:`pyro_rationale.storage.write_bytes`."""
         text = json.dumps({"format": _FORMAT, "words": self.words[len(_SPECIAL) :]}, indent=0)
-        write_bytes(Path(path), f"{text}\n".encode())
+        write_bytes(Path(path), f"{text}\n".encode(), listed)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
-from pyro_rationale.errors import RunError
+from pyro_rationale.errors import ConfigError, RunError, shown
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.evaluation.metrics import Metrics
 from pyro_rationale.fitted import METRICS
+from pyro_rationale.options import decode
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.fit import fit_run
@@ -64,13 +66,32 @@ class RunMetrics:
         """
         stored = read_json(folder / METRICS)
         try:
-            return cls(**{item.name: stored[item.name] for item in fields(cls) if item.name in stored})
-        except TypeError:
-            raise RunError(f"{folder / METRICS}: not a result of this version; fit again with --force") from None
+            values = {item.name: stored[item.name] for item in fields(cls) if item.name in stored}
+            for name in ("test", "prior", "prior_asked"):
+                values[name] = _figures(values[name], name)
+            return decode(cls, values)
+        except (KeyError, TypeError, ConfigError) as problem:
+            reason = f"{folder / METRICS}: not a result of this version ({' '.join(str(problem).split())[:200]})"
+            raise RunError(f"{reason}; fit again with --force") from None
 
     def save(self, folder: Path) -> None:
         """Write `metrics.json`."""
-        write_json(folder / METRICS, asdict(self))
+        write_json(folder / METRICS, asdict(self), listed=True)
+
+
+def _figures(values: Any, where: str) -> Any:
+    """Numbers, and dictionaries of them, as they were before JSON made null of those that are not finite.
+
+    Raises:
+        ConfigError: something else is among them.
+    """
+    if isinstance(values, dict):
+        return {name: _figures(value, f"{where}.{name}") for name, value in values.items()}
+    if values is None:
+        return math.nan
+    if isinstance(values, bool) or not isinstance(values, (int, float)):
+        raise ConfigError(f"{where}: expected a number, got {shown(values)}")
+    return values
 
 
 def finish_run(fit: TrainingRun) -> RunMetrics:

@@ -12,10 +12,11 @@ import torch
 from filelock import FileLock, Timeout
 
 from pyro_rationale.config import Config
+from pyro_rationale.data.corpora import CORPORA
 from pyro_rationale.errors import RunError, TrainingError
 from pyro_rationale.experiments.same_fit import check_same_options
-from pyro_rationale.fitted import CONFIG
-from pyro_rationale.storage import read_json, write_json
+from pyro_rationale.fitted import CONFIG, check_rows
+from pyro_rationale.storage import note, read_json, write_json
 
 FORMAT = 1  # of a result file; raised when older ones can no longer be read
 STATES = ("finished", "being made", "interrupted", "missing")
@@ -49,6 +50,10 @@ class GridRunner(ABC, Generic[C]):
     @abstractmethod
     def measure(self, cell: C, config: Config) -> dict[str, Any]:
         """Fit a cell, or resume its fit, and measure it: what the result file holds."""
+
+    @abstractmethod
+    def rows(self, cell: C) -> dict[str, str]:
+        """Digests of the rows that the corpus of a cell holds now."""
 
     def stored_options(self, cell: C, facts: dict[str, Any]) -> Config | dict[str, Any]:
         """Options that a finished cell was made with."""
@@ -117,9 +122,12 @@ class GridRunner(ABC, Generic[C]):
                     torch.set_flush_denormal(True)
                     self.folder(cell).mkdir(parents=True, exist_ok=True)
                     facts = {"format": FORMAT, **self.measure(cell, config), "config": config.to_dict()}
-                    write_json(self.folder(cell) / self.result, facts)
+                    note(self.folder(cell), rows=self.rows(cell))
+                    write_json(self.folder(cell) / self.result, facts, listed=True)
                     return True
         self.read(cell)
+        if config.data.data not in CORPORA:  # files that may have changed
+            check_rows(self.folder(cell), self.rows(cell), config.data.data)
         return True
 
     def run_all(

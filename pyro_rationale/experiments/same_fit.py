@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pyro_rationale.config import Config
+from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import CONFIG, read_config
+from pyro_rationale.fitted import CONFIG, check_rows, read_config
 from pyro_rationale.training.run_folder import MACHINE_OPTIONS, differing_options
 
 
@@ -32,14 +34,15 @@ def check_same_options(stored: Config | dict[str, Any], config: Config, folder: 
             )
 
 
-def is_interrupted(config: Config, folder: Path) -> bool:
-    """Whether a run folder holds a fit of `config`, which can be resumed (or read, if it is finished).
+def is_interrupted(config: Config, corpus: Corpus, folder: Path) -> bool:
+    """Whether a run folder holds a fit of `config` on a corpus, which can be resumed (or read, if it is finished).
 
     Raises:
         ConfigError: it holds a fit of other options.
-        RunError: it is damaged.
+        RunError: it is damaged, or of other rows.
     """
     if not (folder / CONFIG).exists():
         return False
     check_same_options(read_config(folder)[0], config, folder)
+    check_rows(folder, row_digests(corpus), config.data.data)
     return True

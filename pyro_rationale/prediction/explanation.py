@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_rationale.data.document import Document
+from pyro_rationale.errors import harmless
 from pyro_rationale.prediction.predictor import Mask, Prediction, PredictOptions, predict
-from pyro_rationale.prediction.text_spans import Span, bracketed, harmless, snippets, spans, visible
+from pyro_rationale.prediction.text_spans import Span, bracketed, snippets, spans, visible
 from pyro_rationale.tasks import Numbers
 
 if TYPE_CHECKING:

@@ -9,9 +9,11 @@ each, and `load` hands them over in the form that the installed ArviZ wants.
 
 from __future__ import annotations
 
+import io
 import os
-import tempfile
+import struct
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from pyro_rationale.errors import RunError
 from pyro_rationale.optional import arviz, optional
+from pyro_rationale.storage import checksum, replacing
 
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
@@ -34,6 +37,9 @@ CHUNK = 2**20  # bytes of one variable that are compressed together, at most
 # are equal (`az.loo`: "All tail values are the same"), and 0.23 calls their k-hat infinite. A tail of equal draws and a
 # few rare ones gets a large k-hat in both, rightly.
 DITHER = 1e-9
+
+# What follows the HDF5 file, which its readers ignore: a mark, and the checksum of all bytes before it.
+_MARK, _TRAILER = b"CRC-32: ", struct.Struct("<8sI")
 
 Attributes = Mapping[str, str | int | float]
 
@@ -94,10 +100,23 @@ def open_groups(path: Path | str) -> Any:
     if not Path(path).is_file():
         raise RunError(f"{path}: no such file; python -m pyro_rationale.inspect writes one")
     try:
+        if _is_damaged(Path(path)):
+            raise ValueError("it differs from what was written")
         return xarray.open_datatree(path, engine=ENGINE)
-    except (OSError, ValueError, KeyError) as problem:
+    except Exception as problem:  # of any kind, where other files than ours are damaged
         reason = " ".join(str(problem).split())[:200]
         raise RunError(f"{path}: no file of draws ({reason}); make it again with pyro_rationale.inspect") from None
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether a file of `GroupFile` has changed since it was written; one without a checksum counts as unchanged."""
+    size = path.stat().st_size - _TRAILER.size
+    with path.open("rb") as file:
+        file.seek(max(size, 0))
+        end = file.read()
+    if len(end) < _TRAILER.size or not end.startswith(_MARK):
+        return False
+    return bool(_TRAILER.unpack(end)[1] != checksum(path, size))
 
 
 def dithered(log_likelihood: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -143,26 +162,28 @@ class GroupFile:
     path: Path
     attrs: Attributes = field(default_factory=dict)
     _file: Any = None
-    _name: str = ""
+    _end: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
         library, _ = (optional(name, "stored draws need") for name in ENGINES)
-        handle, self._name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-        os.close(handle)
-        self._file = library.File(self._name, "w")
-        self._file.attrs.update(self.attrs)
+        with ExitStack() as stack:
+            self._target = stack.enter_context(_Target(stack.enter_context(replacing(self.path)), "r+"))
+            self._file = library.File(self._target, "w")
+            self._file.attrs.update(self.attrs)
+            self._end = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._file.close()
-            if kind is None:
-                os.chmod(self._name, 0o644)
-                os.replace(self._name, self.path)
-        finally:
-            Path(self._name).unlink(missing_ok=True)
+        with self._end:
+            try:
+                self._file.close()
+            finally:
+                self._target.check()
+            if error is not None:
+                raise error
+            self._target.seal()
 
     def group(self, name: str, sizes: Mapping[str, int], attrs: Attributes | None = None) -> None:
         """Begin a group with these dimensions."""
@@ -206,6 +227,50 @@ class GroupFile:
             variable[...] = values
         elif all(variable.shape):
             variable[tuple(where.get(dim, slice(None)) for dim in variable.dimensions)] = values
+        self._target.check()
+
+
+class _Target(io.FileIO):
+    """The file that HDF5 writes into.
+
+    HDF5 cannot cope with a full disk: it complains in hundreds of lines and crashes as it closes the file. So it does
+    not hear of it. The first error is kept, to be raised by :meth:`check`, and nothing more is written.
+    """
+
+    problem: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, or drop it after an error."""
+        rest = memoryview(data).cast("B")
+        try:
+            while rest and self.problem is None:
+                rest = rest[super().write(rest) or 0 :]
+        except OSError as problem:
+            self.problem = problem
+        if rest:
+            self.seek(len(rest), os.SEEK_CUR)
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cut the file, or lengthen it, unless there was an error."""
+        try:
+            if self.problem is None:
+                return super().truncate(size)
+        except OSError as problem:
+            self.problem = problem
+        return 0 if size is None else size
+
+    def check(self) -> None:
+        """Raise the first error, if there was one."""
+        if self.problem is not None:
+            raise self.problem
+
+    def seal(self) -> None:
+        """Append the checksum of what is in the file."""
+        self.check()
+        self.seek(0, os.SEEK_END)
+        self.write(_TRAILER.pack(_MARK, checksum(Path(str(self.name)))))
+        self.check()
 
 
 def _chunks(sizes: Sequence[int], itemsize: int) -> tuple[int, ...]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from pyro_rationale.data.document import Document, spans_of
+from pyro_rationale.errors import harmless
 
 UNREAD_SHOWN = 200  # characters of an unread tail that are shown
 Span = tuple[int, int]
-
-_CONTROLS = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
 
 
 def spans(document: Document, flags: Sequence[bool]) -> Iterator[Span]:
@@ -43,11 +41,6 @@ def bracketed(document: Document, kept: Sequence[bool], gold: Sequence[bool] | N
         pieces += [text[position:index], mark]
         position = index
     return "".join([*pieces, text[position:]])
-
-
-def harmless(text: str) -> str:
-    """The text with what a terminal might obey (control characters, bidi overrides) replaced one for one."""
-    return _CONTROLS.sub(lambda match: " " if match[0].isspace() else "\ufffd", text)
 
 
 def visible(text: str, offsets: Sequence[Span]) -> tuple[str, int]:

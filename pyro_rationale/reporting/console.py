@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID
 from rich.table import Table
 from rich.text import Text
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.evaluation.metrics import every_metric, metric_named
 from pyro_rationale.prediction.text_spans import bracketed, noted, spans
+from pyro_rationale.reporting.terminal import Terminal, progress_bar
 
 # Foreground and background together, and by value: a theme may give the sixteen named colours any look it likes.
 KEPT = "bold underline #000000 on #ffd75f"
@@ -144,9 +145,7 @@ def metrics_table(
 @contextmanager
 def corpus_progress() -> Iterator[Callable[[str, int, int | None], None]]:
     """A progress bar on the terminal while a corpus is cut into words; yields the function that moves it."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with progress_bar(Terminal(stderr=True)) as bar:
         tasks: dict[str, TaskID] = {}
 
         def move(name: str, done: int, total: int | None) -> None:
@@ -155,3 +154,11 @@ def corpus_progress() -> Iterator[Callable[[str, int, int | None], None]]:
             bar.update(tasks[name], completed=done)
 
         yield move
+
+
+@contextmanager
+def counting(name: str, steps: int | None, quiet: bool = False) -> Iterator[Callable[[], None]]:
+    """A bar on standard error, if that is a terminal; gives the function that advances it. `steps`: if known."""
+    with progress_bar(Terminal(stderr=True), quiet=quiet) as bar:
+        task = bar.add_task(name, total=steps)
+        yield lambda: bar.advance(task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,6 +39,7 @@ class Task(ABC):
     value_name: ClassVar[str]  # of predictions, for data files
     target_dtype: ClassVar[type[np.generic]]  # of targets, for data files
     per_class: ClassVar[bool] = False  # predictions have a column per class instead of one per target
+    reads_labels: ClassVar[bool] = False  # cells are names of classes, taken as they are written
 
     def __init__(self, spec: TargetSpec) -> None:
         self.spec = spec
@@ -91,6 +92,17 @@ class Task(ABC):
         Raises:
             ValueError: it does not fit; the message says how.
         """
+
+    def aliases(self, cells: Collection[str]) -> dict[str, str]:
+        """Cells of a target column that is written otherwise than the one fitted on, and what they stand for.
+
+        Args:
+            cells: all different ones of the column.
+
+        Raises:
+            ValueError: it cannot be told what they stand for; the message says why.
+        """
+        return {}
 
     @abstractmethod
     def describe(self) -> str:
@@ -279,6 +291,10 @@ class Task(ABC):
             else f"{name} {entry['value']:.4g}"
             for name, entry in self.point(values).items()
         ]
+
+    def remark(self, targets: Numbers) -> str:
+        """A few words for users about the training targets `(N, D)`; empty for nothing remarkable."""
+        return ""
 
     def true_lines(self, targets: Sequence[float]) -> list[str]:
         """True targets of a document, a string each."""

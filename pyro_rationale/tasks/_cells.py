@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 from pyro_rationale.errors import shown
 
 Cell = str | float | None
-_MOSTLY = 0.8  # a column is numeric if at least this share of its cells is: the others are slips
+MOSTLY = 0.8  # a column is numeric if at least this share of its cells is: the others are slips
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_CODE = re.compile(r"0\d+|\d+[eE]\d+")  # 007 and 1E5 are names more often than numbers
 
 
-def cell_of(value: object) -> Cell:
-    """A raw cell as a stripped string, a number, or `None` for nothing there.
+def cell_of(value: object) -> str | None:
+    """A raw cell as text without surrounding spaces, or `None` for nothing there; numbers keep all their digits.
 
     Raises:
         ValueError: If it is a list or an object.
@@ -22,32 +26,44 @@ def cell_of(value: object) -> Cell:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float, Decimal)):
-        return float(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
     if isinstance(value, str):
         return value.strip() or None
     raise ValueError(f"is {shown(value)}, neither a number nor a label")
 
 
+@lru_cache(maxsize=1 << 14)
 def number_of(cell: Cell) -> float | None:
-    """The number in a cell (perhaps nan or infinite), or `None` if there is none."""
-    if isinstance(cell, str):
-        try:
-            return float(cell)
-        except ValueError:
-            return None
-    return cell
+    """The number in a cell, written in digits with a decimal point, or `None` if there is none."""
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\N{MINUS SIGN}", "-")
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def is_number(cell: Cell) -> bool:
+    """Whether a cell holds a number, and none that may be a code, such as 007 or 1E5."""
+    return number_of(cell) is not None and not is_code(cell)
+
+
+def is_code(cell: Cell) -> bool:
+    """Whether a cell looks like the name of something although it can be read as a number."""
+    return isinstance(cell, str) and _CODE.fullmatch(cell) is not None
 
 
 def label_of(cell: Cell) -> str:
-    """A cell as the name of a class: `1`, `1.0` and `"1"` are the same class."""
-    number = number_of(cell)
-    return str(cell) if number is None or not math.isfinite(number) else f"{number:g}"
+    """A cell as the name of a class: as it is written."""
+    return cell if isinstance(cell, str) else str(cell_of(cell))
 
 
 def are_numbers(columns: Sequence[Sequence[Cell]]) -> bool:
     """Whether nearly all cells of each column hold a number."""
-    return all(sum(number_of(cell) is not None for cell in column) >= _MOSTLY * len(column) for column in columns)
+    return all(sum(map(is_number, column)) >= MOSTLY * len(column) for column in columns)
 
 
 def are_zero_or_one(columns: Sequence[Sequence[Cell]]) -> bool:
@@ -58,3 +74,22 @@ def are_zero_or_one(columns: Sequence[Sequence[Cell]]) -> bool:
 def labels_of(columns: Sequence[Sequence[Cell]]) -> set[str]:
     """The distinct labels of all columns together."""
     return {label_of(cell) for column in columns for cell in column}
+
+
+def class_of_number(label: str, classes: Collection[str]) -> str | None:
+    """The one class that is the same number as a label: 1 for 1.0; `None` if there is none, or more than one.
+
+    Old run folders name classes by six digits of a number: 1.23457e+06 stands for 1234567.
+    """
+    number = number_of(label)
+    if number is None or not math.isfinite(number):
+        return None
+    same = [name for name in classes if number_of(name) == number and _exact(name) == _exact(label)]
+    if same:
+        return same[0] if len(same) == 1 else None
+    short = f"{number:g}"
+    return short if short in classes else None
+
+
+def _exact(label: str) -> Decimal:
+    return Decimal(label.replace("\N{MINUS SIGN}", "-"))

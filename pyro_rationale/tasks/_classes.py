@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks._base import Numbers, Task
-from pyro_rationale.tasks._cells import Cell, label_of, labels_of, number_of
+from pyro_rationale.tasks._cells import Cell, class_of_number, label_of, labels_of, number_of
 from pyro_rationale.tasks._spec import TargetSpec
 
 MOST_CLASSES = 50
@@ -24,6 +24,7 @@ class ClassTask(Task):
     cost_name = "accuracy"
     loss_unit = "nats of cross entropy"
     target_dtype = np.int32
+    reads_labels = True
     may_be_missing: ClassVar[bool] = False  # NaN stands for an unknown label
 
     @classmethod
@@ -40,9 +41,7 @@ class ClassTask(Task):
             raise ConfigError(f"--target-range is for ratings, and {names[0]!r} holds classes; leave it out")
         cls.check_names(names)
         column = ", ".join(map(repr, names))
-        cells = [cell for cells in columns for cell in cells]
-        usual = [cell for cell in cells if (n := number_of(cell)) is None or math.isfinite(n)]
-        labels = sorted(labels_of([usual]), key=_label_order)
+        labels = sorted(labels_of(columns), key=_label_order)
         if len(labels) < 2:
             raise DataError(
                 f"{where}: column {column} holds one class only ({listed(labels)}); there is nothing to predict"
@@ -69,6 +68,21 @@ class ClassTask(Task):
         if label not in self.spec.classes:
             raise ValueError(f"is {shown(label)}, which is none of the classes {listed(self.spec.classes)}")
         return float(self.spec.classes.index(label))
+
+    def aliases(self, cells: Collection[str]) -> dict[str, str]:
+        """Labels that are the same number as a class, such as 1.0 for 1.
+
+        Raises:
+            ValueError: the classes are numbers as well, but others, as if they were counted from another one.
+        """
+        classes = self.spec.classes
+        other = [cell for cell in cells if cell not in classes]
+        same = {cell: name for cell in other if (name := class_of_number(cell, classes)) is not None}
+        numbers = all(number_of(name) is not None for name in (*cells, *classes))
+        if len(same) < len(other) and numbers and len(cells) <= len(classes):
+            held, known = listed(sorted(cells, key=_label_order)), listed(classes)
+            raise ValueError(f"holds {held}, and the run's classes are {known}; write the labels as the run's classes")
+        return same
 
     def describe(self) -> str:
         """Kind and classes."""

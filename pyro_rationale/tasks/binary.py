@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyro.distributions as dist
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pyro_rationale.errors import DataError, shown
 from pyro_rationale.tasks._base import Labels, Numbers
-from pyro_rationale.tasks._cells import Cell, are_numbers, are_zero_or_one, label_of, labels_of
+from pyro_rationale.tasks._cells import Cell, are_numbers, are_zero_or_one, labels_of, number_of
 from pyro_rationale.tasks._classes import ClassTask
 from pyro_rationale.tasks._likelihood import Likelihood
 
@@ -63,12 +63,12 @@ class BinaryTask(ClassTask):
             some = ", ".join(map(shown, labels[:4]))
             raise DataError(f"{where} holds {len(labels)} classes ({some}...); binary has two: --task multiclass")
 
-    def parse(self, cell: Cell, i: int) -> float:
-        """Index of a label; 0 and 1 say which of the two even where the classes of a fitted run have names."""
-        label = label_of(cell)
-        if label in ("0", "1") and label not in self.spec.classes:
-            return float(label)
-        return super().parse(cell, i)
+    def aliases(self, cells: Collection[str]) -> dict[str, str]:
+        """Labels that are the same number as a class; where classes have names, 0 is the first and 1 the second."""
+        classes, same = self.spec.classes, super().aliases(cells)
+        if any(number_of(name) is not None for name in classes):
+            return same
+        return same | {cell: classes[int(n)] for cell in cells if (n := number_of(cell)) in (0, 1)}
 
     def baseline_loss(self, targets: Tensor) -> Tensor:
         """Entropy of each label in nats."""

@@ -121,6 +121,11 @@ class RegressionTask(Task):
             raise ValueError(f"is {number:g}, outside the range {low:g} to {high:g}")
         return number
 
+    def remark(self, targets: Numbers) -> str:
+        """Whether there are two different ratings only, which may be meant as classes."""
+        different = np.unique(targets[~np.isnan(targets)])
+        return "two values only: --task binary makes them classes" if len(different) == 2 else ""
+
     def describe(self) -> str:
         """Names and scales of the ratings."""
         named = zip(self.spec.names, self.spec.ranges, strict=True)

@@ -28,13 +28,12 @@ import torch.distributed as dist
 import torch.distributed.nn  # its functions keep for good whatever group there is when they are first imported
 from torch import Tensor
 
-from pyro_rationale.errors import ConfigError, RationaleError
+from pyro_rationale.errors import END_SIGNALS, ConfigError, RationaleError
 
 T = TypeVar("T")
 Buffers = Sequence[tuple[Tensor, Tensor]]
 
 TIMEOUT = timedelta(minutes=30)  # for a process that neither answers nor ends; reading a corpus takes some, too
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class PeerError(RationaleError):
@@ -108,7 +107,7 @@ class Group:
 
     @contextmanager
     def defer_signals(self) -> Iterator[None]:
-        """Context in which Ctrl-C and SIGTERM are only noted, and passed on by the next `all_reduce`."""
+        """Context in which Ctrl-C, SIGTERM and SIGHUP are only noted, and passed on by the next `all_reduce`."""
         yield
 
     def close(self) -> None:
@@ -203,7 +202,7 @@ class Processes(Group):
         def note(number: int, frame: FrameType | None) -> None:
             self.stop_requested = True
 
-        before = [(number, signal.signal(number, note)) for number in SIGNALS]
+        before = [(number, signal.signal(number, note)) for number in END_SIGNALS]
         yield
         for number, handler in before:
             signal.signal(number, handler)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.errors import RunError
+from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.options import decode
+from pyro_rationale.storage import check_listed, parse_json
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,17 @@ class EpochRecord:
     event: str = ""
 
 
+def epoch_record(values: Mapping[str, Any]) -> EpochRecord:
+    """An epoch from JSON values; figures that are not finite stand there as null.
+
+    Raises:
+        ConfigError: a figure of another type, or none of this version.
+        TypeError: one is missing.
+        AttributeError: no mapping.
+    """
+    return decode(EpochRecord, {name: math.nan if value is None else value for name, value in values.items()})
+
+
 def read_history(path: Path) -> list[EpochRecord]:
     """The epochs of a run, from its `epochs.jsonl`; figures that an older version did not record are NaN.
 
@@ -110,12 +123,9 @@ def read_history(path: Path) -> list[EpochRecord]:
         RunError: the file is damaged or of a later version.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        rows: list[dict[str, Any]] = [
-            {name: math.nan if v is None else v for name, v in json.loads(line).items()} for line in lines
-        ]
-        return [EpochRecord(**row) for row in rows]
-    except (OSError, ValueError, TypeError, AttributeError) as problem:
+        check_listed(path)
+        return [epoch_record(parse_json(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError, TypeError, AttributeError, ConfigError) as problem:
         reason = " ".join(str(problem).split())[:200]
         raise RunError(f"{path}: not a history of this version ({reason}); fit again") from None
 

@@ -18,12 +18,12 @@ from contextlib import contextmanager
 import torch
 
 from pyro_rationale.config import LaunchOptions, in_process_group
-from pyro_rationale.errors import BAD_INPUT, INTERRUPTED, ConfigError, RationaleError, TrainingError
+from pyro_rationale.errors import BAD_INPUT, END_SIGNALS, INTERRUPTED, ConfigError, RationaleError, TrainingError
 from pyro_rationale.fitted import pick_device
-from pyro_rationale.training.distributed import SIGNALS, SINGLE_PROCESS, Group, PeerError, Processes
+from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, PeerError, Processes
 
 LOST = 3  # exit status of a process whose peers have ended; the launcher tells the user
-HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # the launcher does not restore these
+HANDLED = (*END_SIGNALS, signal.SIGQUIT)  # the launcher does not restore these
 
 
 def check_devices(options: LaunchOptions, device: str, batch_size: int) -> None:
@@ -156,6 +156,6 @@ def process_group(device: str) -> Iterator[Group]:
             raise SystemExit(1) from None
         raise
     finally:
-        for number in SIGNALS:
+        for number in END_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         group.close()

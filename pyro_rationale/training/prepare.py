@@ -19,10 +19,12 @@ from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus, Document
+from pyro_rationale.data.row_digests import row_digests
+from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.fitted import CHECKPOINT, FittedModel, pick_device
+from pyro_rationale.fitted import FittedModel, pick_device
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
@@ -33,7 +35,15 @@ from pyro_rationale.training.memorization import MAX_CHECKED, MemorizationCheck,
 from pyro_rationale.training.model_selection import ModelSelection
 from pyro_rationale.training.rate_control import Control, LagrangianControl, PenaltyRamp, RateControl, Schedule
 from pyro_rationale.training.run import TrainingRun
-from pyro_rationale.training.run_folder import check_free, check_same_config, check_same_corpus, clear_run, start_run
+from pyro_rationale.training.run_folder import (
+    check_free,
+    check_ours,
+    check_same_config,
+    check_same_corpus,
+    clear_run,
+    has_checkpoint,
+    start_run,
+)
 from pyro_rationale.training.trainer import Trainer
 
 
@@ -63,10 +73,12 @@ def prepare_run(
             a batch.
         RunError: the folder already holds a run, or holds none to resume.
     """
-    if resume and group.main:
-        check_same_config(config, folder)
-    elif group.main and not force:
-        check_free(folder)
+    if group.main:
+        if resume:
+            check_same_config(config, folder)
+            has_checkpoint(folder)
+        else:
+            (check_ours if force else check_free)(folder)
     torch.manual_seed(config.seed)
     device = group.device(pick_device(config.train.device))
     if config.train.precision == "bf16":
@@ -78,6 +90,7 @@ def prepare_run(
 
     if corpus is None:
         corpus = load_corpus(config.data, progress=progress, typed=() if resume else None)
+        check_parts(corpus.name, (corpus.train, corpus.dev, corpus.test))
     options, spec = config.train, corpus.spec
     vocabulary = Vocabulary.build(corpus.train, config.model.min_count, config.model.vocabulary)
     vocabulary = open_if_needed(config, vocabulary)
@@ -100,7 +113,8 @@ def prepare_run(
 
     model, guide = untrained()
     prior = starting_prior(config, model.gain)
-    fitted = FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
+    rows = row_digests(corpus)
+    fitted = FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name, rows)
     train = batches(corpus.train, options.epoch_of(len(corpus.train)))
     check_shares(options.batch_size, len(corpus.train), train.whole, group.size)
     rate = config.model.rate if config.model.lambda1 is None else None
@@ -128,9 +142,9 @@ def prepare_run(
 
 def _open(run: TrainingRun, resume: bool, force: bool) -> None:
     """Resume or begin the run in its folder."""
-    folder, config, spec, vocabulary = run.folder, run.fitted.config, run.corpus.spec, run.fitted.vocabulary
-    if resume and (folder / CHECKPOINT).exists():
-        check_same_corpus(config, spec, vocabulary, folder)
+    folder, config = run.folder, run.fitted.config
+    if resume and has_checkpoint(folder):
+        check_same_corpus(run.fitted, folder)
         run.resume()
         exhausted = any(run.selection.should_stop(record) for record in run.history[-1:])
         check_same_config(config, folder, trained=run.trained or exhausted)
@@ -138,7 +152,7 @@ def _open(run: TrainingRun, resume: bool, force: bool) -> None:
         clear_run(folder)
     elif not resume:
         check_free(folder)  # once more: reading the corpus takes long enough for another fit to have come
-    start_run(folder, config, spec, vocabulary)
+    start_run(folder, run.fitted)
 
 
 def build_control(config: Config, prior: ChainPrior) -> Control:

@@ -14,13 +14,13 @@ from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.vectors import WordVectors
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.errors import DataError, RunError
+from pyro_rationale.errors import ConfigError, DataError, RunError
 from pyro_rationale.fitted import CHECKPOINT, EPOCHS, FittedModel
 from pyro_rationale.storage import read_tensors, to_json, write_bytes, write_tensors
 from pyro_rationale.training.callbacks._base import Callback
 from pyro_rationale.training.checkpoint import Metadata
 from pyro_rationale.training.distributed import Group
-from pyro_rationale.training.history import EpochRecord
+from pyro_rationale.training.history import EpochRecord, epoch_record
 from pyro_rationale.training.memorization import MemorizationCheck
 from pyro_rationale.training.model_selection import ModelSelection
 from pyro_rationale.training.threads import cores, fastest_threads
@@ -135,14 +135,14 @@ class TrainingRun:
         history = [asdict(record) for record in self.history]
         metadata = {"trainer": facts, "watch": selection, "history": history, "seconds": self.seconds}
         metadata["threads"] = self.threads
-        write_tensors(self.folder / CHECKPOINT, tensors, metadata)
+        write_tensors(self.folder / CHECKPOINT, tensors, metadata, listed=True)
         self._write_history()
         for callback in self.callbacks:
             callback.on_checkpoint(self)
 
     def _write_history(self) -> None:
         lines = "".join(to_json(asdict(record)) + "\n" for record in self.history)
-        write_bytes(self.folder / EPOCHS, lines.encode())
+        write_bytes(self.folder / EPOCHS, lines.encode(), listed=True)
 
     def resume(self) -> None:
         """Load the checkpoint of the folder.
@@ -152,11 +152,11 @@ class TrainingRun:
         """
         tensors, facts = read_tensors(self.folder / CHECKPOINT)
         try:
-            self.history = [EpochRecord(**record) for record in facts["history"]]
+            self.history = [epoch_record(record) for record in facts["history"]]
             self.seconds, self.threads = float(facts["seconds"]), facts.get("threads")
             self.selection.restore(tensors, facts["watch"])
             self.trainer.restore({k[4:]: v for k, v in tensors.items() if k.startswith("now.")}, facts["trainer"])
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as problem:
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as problem:
             reason = " ".join(str(problem).split())[:200]
             raise RunError(f"{self.folder / CHECKPOINT}: not a checkpoint of this fit ({reason}); fit again") from None
         self._write_history()  # a kill may have come after the checkpoint and before the history
@@ -169,7 +169,7 @@ class TrainingRun:
         """
         if self.group.is_single:
             return
-        read = (len(self.corpus.train), self.fitted.spec, self.fitted.vocabulary.words)
+        read = (self.fitted.rows, self.fitted.spec, self.fitted.vocabulary.words)
         main_read, state, selection, self.history, self.seconds, self.threads = self.group.broadcast(
             lambda: (
                 read,

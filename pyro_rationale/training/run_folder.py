@@ -10,28 +10,71 @@ from pathlib import Path
 from typing import Any
 
 from pyro_rationale.config import Config
-from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
-from pyro_rationale.fitted import CHECKPOINT, CONFIG, EPOCHS, METRICS, VOCABULARY, WEIGHTS, read_config, write_config
-from pyro_rationale.storage import remove_leftovers
+from pyro_rationale.fitted import (
+    CHECKPOINT,
+    CONFIG,
+    EPOCHS,
+    METRICS,
+    VOCABULARY,
+    WEIGHTS,
+    FittedModel,
+    check_rows,
+    read_config,
+    write_config,
+)
+from pyro_rationale.storage import MANIFEST, remove_leftovers
 
-MACHINE_OPTIONS = ("device", "threads", "workers")  # where and how fast a fit runs, not what comes out
+MACHINE_OPTIONS = ("device", "threads", "workers", "cache")  # where and how fast a fit runs, not what comes out
 RESUMABLE_OPTIONS = ("learning_rate", "callback", *MACHINE_OPTIONS)  # options that may be changed when a run is resumed
 
 
-def start_run(folder: Path, config: Config, spec: TargetSpec, vocabulary: Vocabulary) -> None:
+FILES = (METRICS, CONFIG, CHECKPOINT, WEIGHTS, EPOCHS, VOCABULARY, MANIFEST)  # in the order in which they are removed
+
+
+def start_run(folder: Path, fitted: FittedModel) -> None:
     """Make the folder and write configuration and vocabulary; the configuration, needed to resume, comes first."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (CONFIG, VOCABULARY, EPOCHS, CHECKPOINT, WEIGHTS, METRICS):
+    for name in FILES:
         remove_leftovers(folder / name)
-    write_config(folder, config, spec, vocabulary)
+    write_config(folder, fitted.config, fitted.spec, fitted.vocabulary, fitted.rows)
 
 
 def clear_run(folder: Path) -> None:
-    """Remove a run, so that a kill half-way leaves the old run, or nothing that could be taken for one."""
-    for name in (METRICS, CONFIG, CHECKPOINT, WEIGHTS, EPOCHS, VOCABULARY):
+    """Remove a run, so that a kill half-way leaves the old run, or nothing that could be taken for one.
+
+    Raises:
+        RunError: there are files, and none of them says that they are of a run.
+    """
+    check_ours(folder)
+    for name in FILES:
         (folder / name).unlink(missing_ok=True)
+
+
+def check_ours(folder: Path) -> None:
+    """Make sure that `--force` removes nothing but a run.
+
+    Raises:
+        RunError: files have the names of those of a run, and none of them says that it is one.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file; name a folder with --out")
+    there = [name for name in FILES if (folder / name).exists()]
+    if there and not any(mark in _beginning(folder / name) for name, mark in _MARKS.items()):
+        names = ", ".join(there)
+        raise RunError(f"{folder}: {names} there may be no files of a run; change --out, or remove them by hand")
+
+
+# Text near the beginning of a file that only this package writes, damaged further on or not.
+_MARKS = {MANIFEST: b"pyro_rationale manifest", CONFIG: b'"torch": "', VOCABULARY: b"pyro_rationale vocabulary"}
+
+
+def _beginning(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(200)
 
 
 def check_free(folder: Path) -> None:
@@ -42,7 +85,8 @@ def check_free(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file; name a folder with --out")
-    if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+    begun = () if (folder / CONFIG).exists() else (MANIFEST,)  # a kill came before the first file that it lists
+    if folder.exists() and any(path.name not in begun and path.name[0] != "." for path in folder.iterdir()):
         raise RunError(f"{folder}: already holds files; go on with --resume, replace it with --force, or change --out")
 
 
@@ -69,21 +113,47 @@ def check_same_config(config: Config, folder: Path, trained: bool = False) -> No
 
 
 def differing_options(one: Config, other: Config) -> Iterator[tuple[str, Any, Any]]:
-    """Name and both values of each option that differs; a default that is given by its value is no difference."""
+    """Name and both values of each option that differs; a default that is given by its value is no difference.
+
+    Neither is the tokenizer of version 0.2 where that of today is asked for: they cut plain texts alike, and
+    :func:`check_same_corpus` finds out where they do not.
+    """
     for part, values in other.to_dict().items():
         for name, value in values.items():
             known = one.to_dict()[part][name]
             if name in ("samples", "tau", "entropy"):
                 value, known = getattr(other, name), getattr(one, name)
-            if value != known:
+            if value != known and (name, known, value) != ("tokenizer", "words", "unicode"):
                 yield name, known, value
 
 
-def check_same_corpus(config: Config, spec: TargetSpec, vocabulary: Vocabulary, folder: Path) -> None:
+def check_same_corpus(fitted: FittedModel, folder: Path) -> None:
     """Make sure that the corpus is still the one of the run.
 
+    Args:
+        fitted: of the corpus as it is now.
+        folder: the run folder.
+
     Raises:
-        RunError: what is predicted, or the words, have changed.
+        RunError: what is predicted, the words, or the rows of a split have changed.
     """
-    if spec != read_config(folder)[1] or vocabulary != Vocabulary.load(folder / VOCABULARY):
-        raise RunError(f"{folder}: {config.data.data} has changed since; restore it, or fit again with --force")
+    data = fitted.config.data.data
+    check_rows(folder, fitted.rows, data)
+    if fitted.spec != read_config(folder)[1] or fitted.vocabulary != Vocabulary.load(folder / VOCABULARY):
+        raise RunError(f"{folder}: {data} has changed since; restore it, or fit again with --force")
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run can go on from a checkpoint; one that was killed before its first checkpoint has none.
+
+    Raises:
+        RunError: the run has had one, and it is gone.
+    """
+    path = folder / CHECKPOINT
+    if path.exists():
+        return True
+    later = [name for name in (EPOCHS, WEIGHTS, METRICS) if (folder / name).exists()]
+    if path.is_symlink() or later:
+        why = "a link to nowhere" if path.is_symlink() else f"missing, though there is {later[0]}"
+        raise RunError(f"{path}: {why}; restore it, or fit again with --force")
+    return False

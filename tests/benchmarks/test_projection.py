@@ -1,4 +1,4 @@
-"""What benchmarks/projection.py computes, by hand."""
+"""The figures of benchmarks/projection.py, computed by hand."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from pyro_rationale.cli.explain import explain
 from pyro_rationale.cli.fit import fit
 from pyro_rationale.fitted import FORMAT
 from pyro_rationale.storage import read_tensors, write_tensors
-from tests.support.small_fit import content, refusal, whole
+from tests.support.small_fit import content, refusal, whole, without_manifest
 
 Run = Callable[..., str]
 
@@ -31,8 +31,8 @@ def refused(capfd: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A copy to spoil."""
-    return shutil.copytree(whole(), tmp_path / "run")
+    """A copy to spoil, without the digests that would show it at once."""
+    return without_manifest(shutil.copytree(whole(), tmp_path / "run"))
 
 
 def readers(run: Path) -> list[tuple[click.Command, list[object]]]:

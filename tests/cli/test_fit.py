@@ -114,7 +114,7 @@ def test_quiet_prints_the_result_alone(tmp_path: Path) -> None:
     "asked", [{"rate": 0.2, "span": 3.0}, {"lambda1": 3e-4, "lambda2": 2e-4}], ids=["rate and span", "lambdas"]
 )
 def test_the_prior_is_printed_in_both_languages(tmp_path: Path, asked: dict[str, float]) -> None:
-    """What one language prints, given back in the other, is the same prior."""
+    """A prior printed in one parametrisation and given back in the other is the same prior."""
     output = call("--out", tmp_path / "run", steps=1, nats=200, **asked).output
     line = next(line for line in output.splitlines() if line.startswith("prior: "))
     shape = rf"prior: rate {NUMBER}, span {NUMBER} words  =  lambda1 {NUMBER}, lambda2 {NUMBER} of the paper  \(gain"

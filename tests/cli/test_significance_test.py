@@ -39,7 +39,7 @@ def runs() -> tuple[Path, Path, Path]:
 
 
 def figures(command: Any, *words: object) -> dict[str, Any]:
-    """What a command prints with `--json -`."""
+    """Output of a command with `--json -`, parsed."""
     done = CliRunner().invoke(command, [*map(str, words), "--json", "-", "--device", "cpu"], **AS_RUN)
     assert done.exit_code == 0, done.output
     result: dict[str, Any] = json.loads(done.stdout)

@@ -206,7 +206,7 @@ def test_bad_arguments_are_refused() -> None:
 @pytest.mark.parametrize("size", [64, 256])
 @pytest.mark.parametrize("kind", ["planted", "reviews"])
 def test_less_than_five_per_cent_is_padding(kind: str, size: int) -> None:
-    """Of evenly spread lengths from 60 to 150, and of such as full film reviews have: skewed, a third cut at 256."""
+    """Lengths spread evenly from 60 to 150, or skewed as those of film reviews, a third cut at 256."""
     chance = random.Random(1)
     lengths = [
         chance.randint(60, 150) if kind == "planted" else min(256, 10 + int(chance.lognormvariate(5.0, 0.7)))

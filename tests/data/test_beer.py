@@ -148,3 +148,13 @@ def test_beer_without_a_path_says_how() -> None:
         load("beer")
     with pytest.raises(DataError, match="no such file or folder"):
         load("beer:/nowhere/at/all")
+
+
+def test_annotations_that_cannot_be_read_are_not_passed_over(folder: Path) -> None:
+    (folder / "annotations.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 1: is not JSON \(nested too deeply\)"):
+        load(folder)
+    (folder / "annotations.json").unlink()
+    (folder / "annotations.json").symlink_to(folder / "gone")
+    with pytest.raises(DataError, match=r"annotations\.json: leads nowhere"):
+        load(folder)

@@ -196,6 +196,15 @@ def _old(source: Path, arrow: Path) -> None:
     arrow.with_suffix(".json").write_text(json.dumps(facts | {"format": 0}))
 
 
+def _spelling(source: Path, arrow: Path) -> None:
+    facts = arrow.with_suffix(".json")
+    facts.write_text(facts.read_text().replace('"soup"', '"soap"'))
+
+
+def _nested(source: Path, arrow: Path) -> None:
+    arrow.with_suffix(".json").write_text("[" * 100_000)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -203,8 +212,10 @@ def _old(source: Path, arrow: Path) -> None:
         (_cut, "damaged (of "),
         (_same_size, "damaged ("),
         (_half_json, "damaged (its JSON file is unreadable"),
-        (_another, "damaged (another one than its JSON file tells of"),
-        (_old, "damaged (of format 0, not 1"),
+        (_another, "damaged (its JSON file differs from what was written"),
+        (_spelling, "damaged (its JSON file differs from what was written"),
+        (_nested, "damaged (its JSON file is unreadable"),
+        (_old, "damaged (of format 0, not 2"),
     ],
 )
 def test_what_does_not_match_is_said_in_a_line_and_made_again(
@@ -224,19 +235,47 @@ def test_what_does_not_match_is_said_in_a_line_and_made_again(
     assert len(caplog.messages) == 1
 
 
-def test_a_changed_bit_is_found_by_prepare(tmp_path: Path) -> None:
-    flags = ["--documents", "20", "--cache", str(tmp_path)]
-    assert CliRunner().invoke(prepare, flags).exit_code == 0
-    (arrow,) = tmp_path.glob("*.arrow")
-    ArrowFile(arrow).check()
-    content = bytearray(arrow.read_bytes())
-    content[len(content) // 2] ^= 1
-    arrow.write_bytes(content)
-    with pytest.raises(Damaged, match="of another checksum"):
-        ArrowFile(arrow).check()
-    problem = CliRunner().invoke(prepare, flags).exception
-    assert isinstance(problem, DataError)
-    assert "delete it, and it is made again" in str(problem)
+def test_one_changed_bit_anywhere_is_found_before_anything_is_believed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether `prepare` or `fit` opens the file; offsets of lists were once followed first, into nowhere."""
+    options = DataOptions(data=str(written(tmp_path, "csv")), target_column=("food", "staff"))
+    held = load_corpus(options)
+    mapped(options, tmp_path)
+    (arrow,) = (tmp_path / "cache").glob("*.arrow")
+    random = np.random.default_rng(0)
+    for path in (arrow, arrow.with_suffix(".json")):
+        for _ in range(12):
+            content = bytearray(path.read_bytes())
+            place = int(random.integers(8 * len(content) - 8))  # but not the end of the line of the JSON file
+            content[place // 8] ^= 1 << place % 8
+            path.write_bytes(content)
+            with pytest.raises(Damaged):
+                ArrowFile(arrow)
+            caplog.clear()
+            assert_same(held, mapped(options, tmp_path))
+            assert [message.partition(" (")[0] for message in caplog.messages] == [f"{arrow}: damaged"]
+    flags = ["--data", options.data, "--target-column", "food", "--target-column", "staff"]
+    arrow.write_bytes(arrow.read_bytes()[::-1])
+    caplog.clear()
+    assert CliRunner().invoke(prepare, [*flags, "--cache", str(tmp_path / "cache")]).exit_code == 0
+    assert caplog.messages == [f"{arrow}: damaged (of another checksum than when it was written); making it again"]
+    assert_same(held, mapped(options, tmp_path))
+
+
+def test_a_file_that_another_process_replaces_goes_on_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyro_rationale.data.cache.arrow._CHUNKS", 1)  # maps it anew for each record batch
+    monkeypatch.setattr("pyro_rationale.data.cache.build.CHUNK", 9)
+    options = DataOptions(data=str(written(tmp_path, "csv")), target_column=("food",))
+    documents = mapped(options, tmp_path).train
+    before, pickled = list(documents), pickle.dumps(documents)
+    written(tmp_path, "csv", [{**row, "text": f"not {row['text']}"} for row in ROWS])
+    assert list(mapped(options, tmp_path).train) != before
+    assert list(documents) == before
+    with pytest.raises(DataError, match="replaced by another process meanwhile; start again"):
+        pickle.loads(pickled)
 
 
 def test_words_that_the_file_does_not_have_are_one_line(tmp_path: Path) -> None:

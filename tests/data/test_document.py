@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pyro_rationale.data import DataOptions
 from pyro_rationale.data.document import agreed, document_maker, flags_of, make_document, spans_of
-from pyro_rationale.data.tokenizers.words import tokenize
+from pyro_rationale.data.tokenizers.unicode import tokenize
 
 
 def test_the_first_words_are_those_of_the_whole_text() -> None:

@@ -195,3 +195,10 @@ def test_a_bad_folder_ends_the_command_in_one_line(folder: Path, capsys: pytest.
         run_command(fit, ["--data", f"eraser:{folder}", "--out", str(folder / "run")])
     assert ended.value.code == 2
     assert f"{folder / 'train.jsonl'}, line 1: there is no document 'zzz'" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_a_split_that_cannot_be_read_is_not_split_off(folder: Path) -> None:
+    (folder / "val.jsonl").unlink(missing_ok=True)
+    (folder / "val.jsonl").symlink_to(folder / "gone")
+    with pytest.raises(DataError, match=r"val\.jsonl: leads nowhere"):
+        load(folder)

@@ -131,3 +131,21 @@ def test_files_that_are_none(folder: Path) -> None:
         load(folder)
     with pytest.raises(ConfigError, match="--dev-data: means nothing for --data hatexplain"):
         load(folder, dev_data="x")
+
+
+def test_divisions_that_cannot_be_read_are_not_made_up(folder: Path) -> None:
+    (folder / "post_id_divisions.json").unlink()
+    (folder / "post_id_divisions.json").mkdir()
+    with pytest.raises(DataError, match=r"post_id_divisions\.json: is no file"):
+        load(folder)
+
+
+def test_json_that_libraries_choke_on(folder: Path) -> None:
+    for content, message in (
+        ('{"1_gab": 1, "1_gab": 2}', r"is not JSON \(the key '1_gab' stands there twice\)"),
+        ("[" * 100_000, r"is not JSON \(nested too deeply\)"),
+        ("{\n\n]", r", line 3: is not JSON"),
+    ):
+        (folder / "dataset.json").write_text(content, encoding="utf-8")
+        with pytest.raises(DataError, match=message):
+            load(folder)

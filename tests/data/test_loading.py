@@ -13,10 +13,12 @@ import pytest
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import CORPORA, TOKENIZERS, Corpus, CorpusLoader, DataOptions, TargetSpec, load_corpus
 from pyro_rationale.data.loading import TABLE, loader_of
+from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.selection import override, select_documents
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.prepare import prepare_run
+from tests.support.small_fit import ratings_table
 
 
 @pytest.mark.parametrize("name", list(CORPORA))
@@ -60,6 +62,50 @@ def test_an_option_of_a_run_folder_that_its_corpus_does_not_have_is_not_refused(
     assert len(select_documents(run, DataOptions(), set(), "test", spec).documents) == 4
     with pytest.raises(ConfigError, match=r"^--aspect: means nothing"):
         select_documents(run, replace(run, aspect="look"), {"aspect"}, "test", spec)
+
+
+def test_a_split_that_has_changed_since_the_fit_is_refused(tmp_path: Path) -> None:
+    """The new test split may hold texts that were trained on; a measurement on it would look too good."""
+    run = DataOptions(data=str(ratings_table(tmp_path / "a.csv")), target_column=("y",))
+    corpus = load_corpus(run)
+    rows = row_digests(corpus)
+
+    def select(split: str, given: set[str] = set(), **flags: Any) -> int:  # noqa: B006 (never changed)
+        return len(select_documents(run, replace(run, **flags), given, split, corpus.spec, rows).documents)
+
+    whole = select("test"), select("all")
+    with (tmp_path / "a.csv").open("a") as file:
+        file.write("and one more visit,3\n")
+    with pytest.raises(DataError, match=r"a\.csv: has changed since the fit, and its test split is another"):
+        select("test")
+    assert select("all") == whole[1] + 1
+    assert select("test", {"max_words"}, max_words=3)  # another reading of them, which the user asked for
+    ratings_table(tmp_path / "a.csv")
+    assert select("test") == whole[0]
+
+
+# A run folder from elsewhere is data.
+
+
+def test_a_run_folder_does_not_say_where_a_cache_is_written(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    run = DataOptions(data=str(ratings_table(tmp_path / "a.csv")), target_column=("y",), cache=str(tmp_path / "there"))
+    spec = load_corpus(run, typed=()).spec
+    assert select_documents(run, DataOptions(), set(), "test", spec).options.cache is None
+    assert not (tmp_path / "there").exists()
+    chosen = select_documents(run, DataOptions(cache=str(tmp_path / "mine")), {"cache"}, "test", spec)
+    assert list((tmp_path / "mine").glob("*.arrow"))
+    again = replace(run, cache=str(tmp_path / "mine"))  # a cache of this machine: of a run of one's own
+    assert select_documents(again, DataOptions(), set(), "test", spec).options == chosen.options
+
+
+def test_a_run_folder_starts_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path)
+    monkeypatch.setattr("subprocess.run", lambda *args, **options: pytest.fail("pip was started"))
+    monkeypatch.setattr("pyro_rationale.data.corpora._vader.fetch", lambda cache: pytest.fail("it was fetched"))
+    with pytest.raises(DataError, match=r"^vader-movies: not on this machine, and a run folder fetches nothing; python"):
+        load_corpus(DataOptions(data="vader-movies", cache=str(tmp_path / "there")), typed=())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_numbers_of_synthetic_documents_may_be_given_whatever_the_corpus() -> None:
@@ -166,3 +212,35 @@ def test_a_table_is_what_no_corpus_is(tmp_path: Path) -> None:
     assert loader_of(str(tmp_path)) is TABLE  # of no known layout: the table reader says so
     (tmp_path / "x.train").touch()
     assert loader_of(str(tmp_path)) is CORPORA["r2a"]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_texts_that_are_cut_are_counted(tmp_path: Path, cached: bool, caplog: pytest.LogCaptureFixture) -> None:
+    table = tmp_path / "a.csv"
+    texts = [f"text {i:02} has six words." for i in range(20)] + ["word " * 30 + "end !"] * 5
+    table.write_text("text,y\n" + "".join(f"{text},{i % 5}\n" for i, text in enumerate(texts)))
+    more: dict[str, Any] = {"cache": str(tmp_path / "cache")} if cached and pytest.importorskip("pyarrow") else {}
+    options = DataOptions(data=str(table), target_column=("y",), max_words=8, **more)
+    spec = load_corpus(options).spec
+    assert "5 of 25 texts have more than --max-words 8, so about 42.9 % of all words are not read" in caplog.text
+    caplog.clear()
+    load_corpus(options, spec)
+    load_corpus(replace(options, max_words=40))
+    assert "words" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["data", "dev_data", "test_data", "cache"])
+def test_a_home_folder_of_nobody(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("pyarrow")
+    table = tmp_path / "a.csv"
+    table.write_text("text,y\n" + "".join(f"word {i},{i % 5}\n" for i in range(40)))
+    options = {"data": str(table), "target_column": ("y",), name: "~no-such-user/x.csv"}
+    with pytest.raises(ConfigError, match=r"^~no-such-user/x\.csv: there is no user of that name"):
+        load_corpus(DataOptions(**options))
+
+
+def test_another_file_is_not_read_by_the_encoding_of_the_runs(tmp_path: Path) -> None:
+    run = DataOptions(data="a.csv", target_column=("y",), encoding="cp1252", separator=";", header=False)
+    options = override(run, DataOptions(data="b.csv"), {"data"})
+    assert (options.encoding, options.separator, options.header) == (None, None, True)
+    assert override(run, DataOptions(), set()) == run

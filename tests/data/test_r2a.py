@@ -108,3 +108,19 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     write(tmp_path / "y.test", *reviews("b", 2))
     with pytest.raises(DataError, match="no training line of task 'b'"):
         load(tmp_path, aspect="b")
+
+
+def test_a_split_that_cannot_be_read_is_not_split_off(folder: Path) -> None:
+    dev = folder / "hotel_Service.dev"
+    dev.write_bytes(HEADER.encode("utf-16"))
+    with pytest.raises(DataError, match=r"hotel_Service\.dev, line 1: has no header task label text"):
+        load(folder)
+    dev.unlink()
+    dev.symlink_to(folder / "gone")
+    with pytest.raises(DataError, match=r"hotel_Service\.dev: leads nowhere"):
+        load(folder)
+    dev.unlink()
+    (folder / "unlabelled.dev").write_text("no header\n", encoding="utf-8")  # and no training file of that name
+    (folder / "hotel_Service.test").unlink()
+    write(folder / "hotel_Service.train", *reviews("hotel_Service", 30))
+    assert len(load(folder).train) == 24

@@ -14,7 +14,7 @@ from scipy import stats
 from pyro_rationale.data import DataOptions, Document, load_corpus
 from pyro_rationale.data.corpora import _synthetic_grammar as grammar
 from pyro_rationale.data.corpora.synthetic import ASPECTS, LONGEST, SHORTEST, VALENCE, make_review
-from pyro_rationale.data.tokenizers.words import tokenize
+from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 
 OPTIONS = DataOptions(documents=3000, split_seed=11)
@@ -318,7 +318,7 @@ def test_gold_clauses_stand_anywhere(reviews: tuple[Document, ...]) -> None:
 
 
 def test_opinion_words_are_as_common_inside_as_outside(reviews: tuple[Document, ...]) -> None:
-    """Of each opinion word, and of each grade, the same share is gold; seven other topics have the rest."""
+    """The gold share is equal for each opinion word and each grade; seven other topics have the rest."""
     inside: Counter[str] = Counter()
     overall: Counter[str] = Counter()
     for review in reviews:

@@ -111,7 +111,7 @@ def test_several_binary_aspects(tmp_path: Path) -> None:
 
 
 def test_formats_agree(tmp_path: Path) -> None:
-    """The same rows from every format, compressed or not, are the same documents."""
+    """Equal rows from every format, compressed or not, are equal documents."""
     csv = write(tmp_path / "a.csv", ROWS)
     tsv = write(tmp_path / "a.tsv", ROWS, separator="\t")
     semicolons = write(tmp_path / "b.csv", ROWS, separator=";")
@@ -288,7 +288,7 @@ BAD_FILES: list[tuple[str, bytes | None, dict[str, Any], str]] = [
     ("a.csv", ("text,y\n" + "".join(f"a,label{i}\n" for i in range(60))).encode(), {}, "60 labels"),
     ("a.jsonl", b'{"text": "a", "y": 1}\n{"text": \n', {}, "line 2: is not JSON"),
     ("a.jsonl", b'{"text": "a", "y": 1}\n[1, 2]\n', {}, "line 2: holds [1, 2] where an object"),
-    ("a.jsonl", b'[{"text": "a", "y": 1}]', {}, "is a JSON array"),
+    ("a.jsonl", b'[{"text": "a", "y": 1}', {}, "is a JSON array that cannot be read"),
     ("a.jsonl", b'{"text": "a", "y": [1]}\n', {}, "line 1: 'y' is [1], neither a number nor a label"),
     ("a.jsonl", b'{"text": 3, "y": 1}\n', {}, "line 1: 'text' is 3, not a text"),
     ("a.jsonl", b'{"text": ["a", 3], "y": 1}\n', {}, "line 1: 'text' is a list"),

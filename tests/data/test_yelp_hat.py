@@ -19,7 +19,7 @@ TEXT = "Fish & chips  were GREAT, really."
 
 
 def html(text: str, *marked: int) -> str:
-    """As the annotators' page wrote it: a span per word, and an empty one at the end."""
+    """HTML in the form of the annotators' page: a span per word, and an empty one at the end."""
     words = [
         f'<span class="active">{escape(word)}</span>' if i in marked else f"<span>{escape(word)}</span>"
         for i, word in enumerate(text.split())

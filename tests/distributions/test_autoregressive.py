@@ -181,7 +181,7 @@ def test_a_cell_that_keeps_everything_keeps_no_padding(size: int) -> None:
 
 
 def test_copies_after_use() -> None:
-    """What was computed hangs on the cell's graph, which can be neither copied nor pickled."""
+    """Cached results hold the cell's graph, which can be neither copied nor pickled."""
     law = RecurrentMask(draw(6), MemoryCell().double())
     masks = law.sample()
     expected = (law.entropy(), law.log_prob(masks))

@@ -1,4 +1,4 @@
-"""What every mask distribution promises, for all families: moments, samplers, shapes, lengths, gradients, Pyro."""
+"""Promises of every mask distribution, for all families: moments, samplers, shapes, lengths, gradients, Pyro."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_the_chi_square_notices_another_table() -> None:
 @learned
 @pytest.mark.parametrize("quantity", ["mean", "change", "entropy", "log_prob"])
 def test_gradients_are_those_of_the_table(family: Family, quantity: str) -> None:
-    """Of a random linear combination of each quantity, in every parameter, against autograd through the table."""
+    """Gradients of random linear combinations of each quantity, against autograd through the table of all masks."""
     parameters = [part.requires_grad_() for part in family.draw(2)]
     law = family.make(parameters, lengths())
     masks = law.sample().detach().round()

@@ -214,7 +214,7 @@ def test_the_choice_on_a_cpu() -> None:
 
 
 class OnCuda(NamedTuple):
-    """What the choice looks at."""
+    """Facts that the choice of a kernel depends on."""
 
     dtype: torch.dtype
     shape: tuple[int, ...] = (4, 10)

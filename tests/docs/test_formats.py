@@ -28,7 +28,7 @@ SECTIONS = dict(re.findall(r"^#+ (.*?)\n(.*?)(?=^#|\Z)", PAGE, flags=re.MULTILIN
 
 
 def quoted(text: str) -> list[str]:
-    """What stands between backticks."""
+    """Words between backticks."""
     return re.findall(r"`([^`]+)`", text)
 
 

@@ -37,7 +37,7 @@ def test_pages_that_are_linked_exist() -> None:
 
 
 def test_the_first_screen_sells() -> None:
-    """What it is, a picture, two commands, results with their commands, and where to go next."""
+    """The README has a description, a picture, two commands, results with their commands, and where to go next."""
     screen = README[: README.index("## Use it")]
     assert len(screen.splitlines()) <= 60
     told = ["\n\n![", "](docs/rationale.png)", "\nmake fit ", "\nmake test ", "docs/results.md", "docs/tutorial.md"]

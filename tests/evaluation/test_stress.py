@@ -15,6 +15,7 @@ from pyro_rationale.data import DataOptions
 from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpora.synthetic import VALENCE, load_synthetic
 from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.stress import (
     TESTS,
     RefitOptions,
@@ -38,7 +39,7 @@ from pyro_rationale.training.auxiliary_losses import reading_loss
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
-from tests.support.small_fit import Break, small, table
+from tests.support.small_fit import Break, ratings_table, small, table
 
 CHEAP = [name for name, test in TESTS.items() if not test.refits]
 DATA = DataOptions(documents=4000)
@@ -382,3 +383,15 @@ def test_a_start_is_given_once(tmp_path: Path) -> None:
         fit_run(small(), tmp_path / "run", callbacks=[Break(steps=2)], start=start)
     fit_run(small(), tmp_path / "run", resume=True, start=start)
     assert called == [tmp_path / "run"]
+
+
+def test_a_run_whose_data_have_changed_is_not_tested(tmp_path: Path) -> None:
+    path = ratings_table(tmp_path / "a.csv")
+    fit_run(small(data=str(path), target_column=("y",), min_count=1, steps=2, anneal=1), tmp_path / "run")
+    fitted = FittedModel.load(tmp_path / "run", "cpu")
+    subject = Subject(tmp_path / "run", tmp_path / "into", fitted, Settings(), RefitOptions())
+    ratings_table(path, flipped=True)
+    with pytest.raises(RunError, match=r"run: .*a\.csv has changed since \(train, dev, test\); restore the data"):
+        _ = subject.documents
+    ratings_table(path)
+    assert subject.documents

@@ -1,4 +1,4 @@
-"""A folder of another fit is refused, whether it is finished, measured, or only begun; the options are compared."""
+"""A folder of another fit is refused, finished, measured, or only begun: options and rows are compared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.experiments.baselines import fit_method
 from pyro_rationale.experiments.benchmark.runner import CELL, FIT, BenchmarkRunner
 from pyro_rationale.experiments.benchmark.spec import make_plan
@@ -19,7 +19,7 @@ from pyro_rationale.experiments.same_fit import check_same_options
 from pyro_rationale.experiments.studies.cells import STUDY, Study
 from pyro_rationale.experiments.studies.question_variants import QUESTIONS, RELAXED, Variant
 from pyro_rationale.fitted import CONFIG, read_config
-from tests.support.small_fit import small
+from tests.support.small_fit import content, ratings_table, small, without_manifest
 
 BASE: dict[str, Any] = {"documents": 48, "hidden": 4, "embedding": 4, "batch_size": 16, "steps": 4, "anneal": 2}
 
@@ -86,7 +86,8 @@ def test_attention_in_a_study_is_checked_as_well(tmp_path: Path) -> None:
     Study(tmp_path, BASE).measures(soft, 0)
     with pytest.raises(ConfigError, match="was made with steps = 4, and 5 is requested"):
         Study(tmp_path, {**BASE, "steps": 5}).measures(soft, 0)
-    (tmp_path / "attention-soft" / "seed-0" / STUDY).write_text('{"arm": "soft", "flags": {}, "measures": {"mse": 1}}')
+    folder = without_manifest(tmp_path / "attention-soft" / "seed-0")
+    (folder / STUDY).write_text('{"arm": "soft", "flags": {}, "measures": {"mse": 1}}')
     assert Study(tmp_path, BASE).measures(soft, 0) == {"mse": 1}  # an older file: RELAXED's options hold
     with pytest.raises(ConfigError, match="was made with steps = 4, and 5 is requested"):
         Study(tmp_path, {**BASE, "steps": 5}).measures(soft, 0)
@@ -96,9 +97,43 @@ def test_an_older_study_is_read_and_checked(tmp_path: Path) -> None:
     """Before, `study.json` held no configuration; `config.json` beside it does."""
     study, variant = Study(tmp_path, BASE), Variant("relaxed", {"guide": "relaxed"})
     study.measures(variant, 0)
-    path = next(tmp_path.rglob(STUDY))
+    path = without_manifest(next(tmp_path.rglob(STUDY)).parent) / STUDY
     path.write_text('{"arm": "relaxed", "flags": {"guide": "relaxed"}, "seed": 0, "measures": {"mse": 1.0}}')
     assert (path.parent / CONFIG).exists()
     assert study.measures(variant, 0) == {"mse": 1.0}
     with pytest.raises(ConfigError, match="was made with steps = 4, and 5 is requested"):
         Study(tmp_path, {**BASE, "steps": 5}).measures(variant, 0)
+
+
+# Other rows.
+
+
+@pytest.mark.parametrize("name", ["full-text", "tfidf", "relaxed"])
+def test_a_baseline_of_other_rows_is_not_taken(name: str, tmp_path: Path) -> None:
+    data: dict[str, Any] = {"data": str(ratings_table(tmp_path / "a.csv")), "target_column": ("y",), "min_count": 1}
+    config = small(guide="independent", steps=4, anneal=2, **data)
+    fit_method(name, config, load_corpus(config.data), tmp_path / name)
+    ratings_table(tmp_path / "a.csv", flipped=True)
+    with pytest.raises(RunError, match=r"a\.csv has changed since \(train, dev, test\); restore the data"):
+        fit_method(name, config, load_corpus(config.data), tmp_path / name)
+
+
+def test_a_benchmark_and_a_study_refuse_cells_of_other_rows(tmp_path: Path) -> None:
+    data = {"data": str(ratings_table(tmp_path / "a.csv")), "target_column": ["y"]}
+    base = {**{k: v for k, v in BASE.items() if k != "documents"}, "min_count": 1}
+    made = make_plan({"rates": [0.2], "methods": ["full-text"], "base": base, "corpora": [{"name": "a", **data}]})
+    plan = replace(made, out=tmp_path / "benchmark")
+    [cell] = plan.cells()
+    flags = {**base, **data, "target_column": ("y",)}
+    BenchmarkRunner(plan).run(cell)
+    Study(tmp_path / "study", flags).measures(RELAXED, 0)
+    before = content(tmp_path)
+    BenchmarkRunner(plan).run(cell)
+    Study(tmp_path / "study", flags).measures(RELAXED, 0)
+    ratings_table(tmp_path / "a.csv", flipped=True)
+    for run in (lambda: BenchmarkRunner(plan).run(cell), lambda: Study(tmp_path / "study", flags).measures(RELAXED, 0)):
+        with pytest.raises(RunError, match=r"a\.csv has changed since \(train, dev, test\); restore the data"):
+            run()
+    assert BenchmarkRunner(plan).read(cell)["views"]  # tables of what is finished need no data
+    ratings_table(tmp_path / "a.csv")
+    assert content(tmp_path) == before

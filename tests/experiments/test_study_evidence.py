@@ -29,7 +29,7 @@ KEYS = {"bound", "nats", "standard_error", "gap", "above_evidence", "out_of_orde
 
 
 def study_json(path: Path, *words: object) -> tuple[dict[str, Any], str]:
-    """What the command writes, and what it prints."""
+    """JSON that the command writes, and its printed output."""
     arguments = ["--run", str(whole(guide="chain")), "--json", str(path), *map(str, words)]
     end = CliRunner().invoke(study, arguments, catch_exceptions=False, env={"COLUMNS": "200"})
     assert end.exit_code == 0

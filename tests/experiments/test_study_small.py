@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyro_rationale.experiments.studies.cells import Study, StudyCell
+from pyro_rationale.experiments.studies.cells import StudyCell
 from pyro_rationale.experiments.studies.question_variants import QUESTIONS
 from pyro_rationale.experiments.studies.questions import RULE_QUESTION
 from pyro_rationale.experiments.studies.small_questions import (
@@ -64,9 +64,8 @@ def test_every_arm_is_one_of_the_whole_study_and_a_configuration(tmp_path: Path)
 def test_an_answer_has_a_row_per_arm_and_its_figure_the_numbers(tmp_path: Path) -> None:
     from pyro_rationale.reporting.plots import plot_answer, plot_variants
 
-    write_meals(tmp_path / TABLE, 60)
-    whole = small_study(tmp_path)
-    rows = small_answer(Study(tmp_path, {**whole.base, "steps": 4, "anneal": 2, "hidden": 4}), 6)
+    study = small_study(tmp_path, documents=60, steps=4, anneal=2, hidden=4)
+    rows = small_answer(study, 6)
     assert [row["arm"] for row in rows] == [arm.name for arm in SMALL[6].variants]
     figure = figure_module.Figure(layout="constrained")
     panels = figure.subplots(1, 2)

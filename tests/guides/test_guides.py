@@ -25,7 +25,7 @@ EXACT = pytest.mark.parametrize("name", [name for name in GUIDES if name != "rec
 
 
 def untrained(name: str, width: int = 16) -> RationaleGuide:
-    """As `build` makes it, before a start rate is set."""
+    """A guide that `build` has made, before a start rate is set."""
     return GUIDES[name](BiLSTM(make_embedding(50, 16), width))
 
 

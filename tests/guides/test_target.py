@@ -160,7 +160,7 @@ ROUNDS, COPIES = 50, 80
 
 
 def exact_gradient(model: RationaleModel, guide: RationaleGuide, tau: float, shown: float) -> Tensor:
-    """Of minus the objective: in the map of the context, and in the bias of the encoder's output."""
+    """Gradient of minus the objective: in the map of the context, and in the bias of the encoder's output."""
     total: Tensor | float = 0.0
     for see_target, weight in ((True, shown), (False, 1.0 - shown)):
         if weight:
@@ -210,7 +210,7 @@ def test_pyros_tracegraph_stays_unbiased(training: bool) -> None:
 
 @pytest.mark.parametrize(("name", "share"), [("chain", 0.3), ("relaxed", 0.05)])
 def test_reading_the_target_closes_some_of_the_gap(name: str, share: float) -> None:
-    """The same texts with two opposite ratings: q(z | x) must serve both. (Relaxed gradients are biased.)"""
+    """Equal texts with two opposite ratings: q(z | x) must serve both. (Relaxed gradients are biased.)"""
     pair = texts((5, 3))
     ratings = torch.tensor([[0.9, NAN], [0.9, NAN], [0.1, NAN], [0.1, NAN]], dtype=torch.float64)
     batch = replace(replicate(pair, 2), targets=ratings)

@@ -44,7 +44,7 @@ def terms_of(name: str, model: RationaleModel, batch: Batch, samples: int = 4) -
 
 
 def exact_terms(document: Exact, model: RationaleModel, target: Tensor) -> dict[str, Tensor]:
-    """The same terms from tables of all masks."""
+    """The terms from tables of all masks."""
     q, p = document.q, document.p
     if isinstance(Setting.of(model, 1.0).sigma, float):
         errors = (document.outputs - target).square().nansum(-1)

@@ -89,7 +89,7 @@ def test_tracegraph_is_unbiased_with_every_reader(reader: str, pooling: str) -> 
 
 
 def test_tracegraph_with_several_samples_is_their_mean() -> None:
-    """The same draws as one after the other, weighed by 1/2."""
+    """Draws in one batch equal draws one after the other, weighed by 1/2."""
     model, guide = tiny_model(), tiny_guide("chain", baseline=True)
 
     def slopes(particles: int) -> list[Tensor]:

@@ -44,7 +44,7 @@ def tables(name: str, model: RationaleModel, batch: Batch) -> tuple[MaskDistribu
 
 
 def log_joint(one: Exact, kappa: float | None) -> Tensor:
-    """Of one document, in the oracle's order."""
+    """Log joint of one document's masks, in the oracle's order."""
     return one.p.log_probs + (one.kappa if kappa is None else kappa) * one.log_likelihood
 
 

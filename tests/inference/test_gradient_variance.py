@@ -126,7 +126,7 @@ def agrees_with_steps(objective: MaskELBO | TemperedTraceGraph, model: Rationale
 
 
 def test_masks_are_counted_as_the_encoder_reads_them() -> None:
-    """Of two masks, 2 - sum q^2 are distinct in the mean; Pyro's own objective reads them one after the other."""
+    """Two masks hold 2 - sum q^2 distinct ones in the mean; Pyro's own objective reads them one after the other."""
     model, guide = pair("independent")
     distinct = [2 - float(one.q.probs.detach().square().sum()) for one in exact(model, guide, DOCUMENTS)]
     expected = sum(distinct) / len(distinct)

@@ -282,7 +282,7 @@ def test_a_smaller_last_batch(name: str, baseline: bool) -> None:
 
 
 def fit(model: RationaleModel, guide: RationaleGuide, steps: int = 3) -> dict[str, Tensor]:
-    """As the trainer does it: torch's optimiser, and a parameter store of its own."""
+    """The trainer's way: torch's optimiser, and a parameter store of its own."""
     optimizer = torch.optim.Adam([*model.parameters(), *guide.parameters()], lr=0.05)
     torch.manual_seed(0)
     for _ in range(steps):

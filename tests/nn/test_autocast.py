@@ -102,7 +102,7 @@ def test_outside_nothing_is_reduced() -> None:
 
 @BFLOAT16
 def test_a_fit_ends_in_the_same_place(tmp_path: Path) -> None:
-    """Of a first fit by reading whole texts, which is where the networks do all the work."""
+    """The fit reads whole texts throughout, where the networks do all the work."""
     options: dict[str, Any] = {"documents": 200, "warmup": 1000, "steps": 60, "hidden": 16, "patience": 99}
     errors = []
     for precision in ("float32", "bf16"):

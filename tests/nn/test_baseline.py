@@ -82,7 +82,7 @@ def test_the_baseline_is_the_one_from_before_the_samples(name: str) -> None:
     ("name", "penalties"), [("independent", "exact"), ("chain", "exact"), *((name, "sampled") for name in HARD)]
 )
 def test_the_baseline_learns_the_expected_signal(name: str, penalties: str) -> None:
-    """Of each document: the enumerated reconstruction, or the whole objective where the penalties are sampled."""
+    """The signal of a document is the enumerated reconstruction, or with sampled penalties the whole objective."""
     model, guide = tiny_model(kappa=4.0), standardised(name)
     objective = MaskELBO("nvil", 1, 0.3, penalties)
     network = [parameter for part, parameter in guide.named_parameters() if part.startswith("baseline.")]

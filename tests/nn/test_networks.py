@@ -40,7 +40,7 @@ def soft_masks() -> Tensor:
 
 
 def through(z: Tensor) -> Tensor:
-    """The same numbers with a gradient: what a straight-through estimator hands to the encoder."""
+    """A mask that has a gradient, with equal numbers: a straight-through estimator hands such masks to the encoder."""
     return z.clone().requires_grad_()
 
 

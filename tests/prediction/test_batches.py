@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -137,6 +139,12 @@ def test_jobs_done_ahead_come_in_order_with_their_errors() -> None:
     with pytest.raises(DataError, match="line 8"):
         next(results)
     assert list(in_order(work, iter(()), ThreadPoolExecutor(3), 5)) == []
+
+
+def test_a_process_that_is_killed_is_one_error() -> None:
+    pool = ProcessPoolExecutor(1, get_context("spawn"))
+    with pytest.raises(DataError, match="--workers: a process was killed, perhaps for want of memory; give fewer"):
+        list(in_order(os._exit, iter([1]), pool, 2))
 
 
 def test_a_reader_who_leaves_ends_the_threads() -> None:

@@ -5,6 +5,7 @@ Under another Python, with ArviZ alone: `python -m pytest --noconftest tests/pre
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -124,6 +125,55 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
         file.put("posterior", "z", 0)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("size", [0, 96, 800, 2048, 5000, 9000, 14000, 20000, -13, -1])
+def test_a_full_disk_is_one_error_that_names_the_file(tmp_path: Path, size: int) -> None:
+    """HDF5 left alone with it prints hundreds of lines and may crash."""
+    path = tmp_path / "p.nc"
+    save(example(), path)
+    limit = size if size >= 0 else path.stat().st_size + size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as problem:
+            save(example(), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert problem.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == [path]
+    with open_groups(path) as tree:
+        assert set(tree.children) == set(example())
+
+
+def test_one_changed_bit_anywhere_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "p.nc"
+    save(example(), path)
+    content = path.read_bytes()
+    random = np.random.default_rng(0)
+    for place in [*random.integers(0, 8 * len(content) - 96, 40), 8 * len(content) - 1]:
+        changed = bytearray(content)
+        changed[place // 8] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises(RunError, match=r"p\.nc: no file of draws \(it differs from what was written\)"):
+            open_groups(path)
+    path.write_bytes(content[:100] + content[108:])
+    with pytest.raises(RunError, match="differs"):
+        open_groups(path)
+
+
+def test_files_without_a_checksum_are_read(tmp_path: Path) -> None:
+    """Those of earlier versions, and of others; a damaged one is an error in one line, whatever its readers say."""
+    path = tmp_path / "p.nc"
+    save(example(), path)
+    content = path.read_bytes()[:-12]
+    path.write_bytes(content)
+    with open_groups(path) as tree:
+        assert set(tree.children) == set(example())
+    for size in range(0, len(content), 997):
+        path.write_bytes(content[:size])
+        with pytest.raises(RunError, match=r"p\.nc: no file of draws"):
+            open_groups(path)
 
 
 def test_masks_are_compressed(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pyro_rationale.data.document import make_document
-from pyro_rationale.prediction.text_spans import bracketed, harmless, snippets, spans, visible
+from pyro_rationale.errors import harmless
+from pyro_rationale.prediction.text_spans import bracketed, snippets, spans, visible
 
 
 def test_a_run_holds_the_white_space_between_its_words() -> None:

@@ -1,4 +1,4 @@
-"""What is printed: marks at the right characters, readable with and without colour."""
+"""Printed rationales and tables: marks at the right characters, readable with and without colour."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.errors import harmless
 from pyro_rationale.evaluation.evaluate import evaluate_documents, evaluate_predictions
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.inference_data import Size, write_posterior
@@ -34,7 +35,7 @@ from pyro_rationale.reporting.html.charts import (
     reliability_charts,
     training_charts,
 )
-from pyro_rationale.reporting.html.payload import clean, pack, pieces, runs
+from pyro_rationale.reporting.html.payload import pack, pieces, runs
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.storage import read_json
 from pyro_rationale.training.history import EpochRecord, read_history
@@ -57,7 +58,7 @@ def test_whatever_texts_contain_is_text() -> None:
     kinds = ("script", "style", "link", "img", "meta", "noscript", "form", "article", "b")
     assert {kind: len(hostile.all(kind)) for kind in kinds} == {kind: len(tame.all(kind)) for kind in kinds}
     assert not [e for e in hostile.elements if any(name.startswith("on") for name in e.attributes)]
-    assert [document["t"] for document in hostile.data()["documents"]] == [clean(text) for text in nasty]
+    assert [document["t"] for document in hostile.data()["documents"]] == [harmless(text) for text in nasty]
     assert hostile.data()["names"] == [NASTY[1]]
     assert hostile.all("h1")[0].text == NASTY[0]
     shown = [e for e in hostile.elements if e.attributes.get("class") == "text" and e.tag == "p"]
@@ -69,14 +70,14 @@ def test_no_letter_disturbs_the_page() -> None:
     html.encode()  # no half of a pair
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufffe]", html)
     assert "<script>alert" not in html
-    assert clean("a\x00b\ud800c\u202ed") == "a\ufffdb\ufffdc\ufffdd"
-    assert clean("\U0001f600 ẞ\n") == "\U0001f600 ẞ\n"
+    assert harmless("a\x00b\ud800c\u202ed") == "a\ufffdb\ufffdc\ufffdd"
+    assert harmless("\U0001f600 ẞ\n") == "\U0001f600 ẞ\n"
 
 
 @given(st.text(max_size=40))
 def test_any_text_comes_back(text: str) -> None:
     page = parse(render(contents(f"one {text} two")))
-    assert page.data()["documents"][0]["t"] == clean(f"one {text} two")
+    assert page.data()["documents"][0]["t"] == harmless(f"one {text} two")
     assert len(page.all("script")) == 2
 
 
@@ -209,7 +210,7 @@ def test_words_are_found_again_where_scripts_count(text: str) -> None:
         words.append(units[2 * (end + gap) : 2 * (end + gap + length)].decode("utf-16-le"))
         end += gap + length
     document = read(text).document
-    assert words == [clean(text)[a:b] for a, b in document.offsets]
+    assert words == [harmless(text)[a:b] for a, b in document.offsets]
     assert packed["p"] == [i % 21 * 5 for i in range(len(words))]
 
 

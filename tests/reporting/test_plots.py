@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pyro_rationale.errors import harmless
 from pyro_rationale.evaluation.calibration import Curve
 from pyro_rationale.reporting.plots import (
     plot_inclusion,
@@ -20,6 +22,7 @@ from pyro_rationale.reporting.plots import (
 )
 from pyro_rationale.reporting.plots.calibration import plot_reliability
 from pyro_rationale.reporting.plots.predictions import plot_predictions
+from pyro_rationale.reporting.plots.svg import draw_svg
 from pyro_rationale.training.history import EpochRecord
 
 figure_module = pytest.importorskip("matplotlib.figure")
@@ -172,3 +175,15 @@ def test_predictions_and_reliability_name_their_reference(axes: Any) -> None:
     full, hollow = axes.lines[2:]
     assert (full.get_xdata(), hollow.get_xdata()) == ([0.2], [0.7])
     assert hollow.get_markerfacecolor() == "white"
+
+
+def test_names_of_runs_are_no_formulas_and_none_is_hidden(axes: Any) -> None:
+    curve = Curve(*(np.array(values) for values in ([0.0, 0.5], [0.5, 1.0], [90, 3], [0.2, 0.7], [0.1, 0.8])))
+    plot_reliability(axes, {"_a $\\foo$ \x1b[31m": curve, "b $x_{$": curve})
+    axes.figure.canvas.draw()
+    assert names(axes)[1:] == [r" _a \$\foo\$ " + "\ufffd[31m", r"b \$x_{\$"]
+
+
+def test_a_drawing_of_the_report_may_hold_any_name() -> None:
+    for name in ("\x1b[31m \x00", "\ufffe \u202e", "<b> & $\\foo$"):
+        assert escape(harmless(name)) in draw_svg(lambda axes, name=name: axes.set_title(name), "a")

@@ -34,7 +34,7 @@ def directions(width: int) -> Tensor:
 
 
 def exact_gradient(model: RationaleModel, guide: RationaleGuide, tau: float) -> Tensor:
-    """Of minus the objective, summed over documents: projections in the features, then the output bias."""
+    """Gradient of minus the objective, summed over documents: projections in the features, then the output bias."""
     features = []
     for row, length in enumerate(DOCUMENTS.lengths.tolist()):
         words = DOCUMENTS.tokens[row : row + 1, :length]

@@ -1,9 +1,9 @@
 """Imports every module of pyro_rationale, as a program of its own: `python - FOLDER SEED <
 tests/support/every_module.py`.
 
-Each module is imported first, in a process forked before any of ours was loaded, so that a cycle cannot hide
-behind a lucky order; then all of them, in the random order of SEED, in one process. They must come from
-FOLDER, never under the top-level names `models` and `guides`, and without any extra (or say which one they need).
+All modules are imported in the random order of SEED, and no import may meet a module that is still being imported:
+so no circle can hide behind a lucky order. They must come from FOLDER, never under the top-level names `models` and
+`guides`, and without any extra (or say which one they need).
 Prints how many there are.
 
 Read from standard input, it runs with the working directory on the path, as `python -m` does.
@@ -11,14 +11,16 @@ Read from standard input, it runs with the working directory on the path, as `py
 
 from __future__ import annotations
 
+import builtins
 import importlib
-import os
 import pkgutil
 import random
 import sys
-import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 PACKAGE = "pyro_rationale"
 ELSEWHERE = ("models", "guides", "tests")
@@ -74,17 +76,34 @@ def refusal_of(name: str) -> str:
     return ""
 
 
-def succeeds_alone(name: str, folder: Path) -> bool:
-    """Whether `name` can be the first module imported; in a forked process, which inherits torch and Pyro."""
-    child = os.fork()
-    if child == 0:
-        try:
-            import_all([name], folder)
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    return os.waitpid(child, 0)[1] == 0
+@contextmanager
+def circles(package: str) -> Iterator[list[str]]:
+    """A list of the imports, from now on, of modules of a package that are themselves still being imported.
+
+    Such an import closes a circle, whatever was imported first; where there is none, any module can be the first.
+    """
+    found: list[str] = []
+    statement, function = builtins.__import__, importlib.import_module
+
+    def check(name: str) -> None:
+        module = sys.modules.get(name) if f"{name}.".startswith(f"{package}.") else None
+        if getattr(getattr(module, "__spec__", None), "_initializing", False):
+            found.append(f"{sys._getframe(2).f_globals.get('__name__')} imports {name}")
+
+    def by_statement(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        for wanted in (name, *(f"{name}.{part}" for part in fromlist or ())):
+            check(wanted)
+        return statement(name, globals, locals, fromlist, level)
+
+    def by_function(name: str, package: str | None = None) -> Any:
+        check(name)
+        return function(name, package)
+
+    builtins.__import__, importlib.import_module = by_statement, by_function
+    try:
+        yield found
+    finally:
+        builtins.__import__, importlib.import_module = statement, function
 
 
 def main(folder: Path, seed: int) -> int:
@@ -99,14 +118,12 @@ def main(folder: Path, seed: int) -> int:
         return 1
     for extra in EXTRAS:
         sys.modules[extra] = None  # type: ignore[assignment]  # makes its import fail
-    for heavy in ("torch", "pyro", "rich", "click"):
-        importlib.import_module(heavy)
-    failed = [name for name in names if not succeeds_alone(name, folder)]
-    if failed:
-        print(f"cannot be imported first: {', '.join(failed)}", file=sys.stderr)
-        return 1
     random.Random(seed).shuffle(names)
-    import_all(names, folder)
+    with circles(PACKAGE) as found:
+        import_all(names, folder)
+    if found:
+        print(f"circles of imports: {', '.join(found)}", file=sys.stderr)
+        return 1
     unsaid = [name for name in whole if (face := face_of(name)) and refusal_of(name) != FACES[face]]
     if unsaid:
         print(f"do not name the extra that they need: {', '.join(unsaid)}", file=sys.stderr)

@@ -57,7 +57,7 @@ CELL = CountingCell()
 
 
 def counting_oracle(features: Tensor) -> Oracle:
-    """The same recurrence, written out once more."""
+    """The recurrence, written out once more."""
 
     def logit(prefix: Sequence[float]) -> Tensor:
         word = features[len(prefix)].double()

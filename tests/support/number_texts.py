@@ -43,8 +43,8 @@ class _Numbers:
 
 
 class NumberRegressor(_Numbers, RationaleRegressor):
-    """Of tables."""
+    """A regressor of tables of numbers."""
 
 
 class NumberClassifier(_Numbers, RationaleClassifier):
-    """Of tables."""
+    """A classifier of tables of numbers."""

@@ -102,7 +102,7 @@ class Element:
 
 @dataclass
 class Page(HTMLParser):
-    """What stands in a page."""
+    """Contents of a page."""
 
     elements: list[Element] = field(default_factory=list)
     open: bool = False

@@ -1,4 +1,4 @@
-"""What each of several processes does in tests/system/test_distributed.py, and one process for comparison.
+"""The program of several processes in tests/system/test_distributed.py, and of one process for comparison.
 
     python tests/support/several.py FOLDER joint      # gradients, fits; rank by rank into FOLDER
     python tests/support/several.py FOLDER broken     # the second process finds a fault in its data

@@ -77,7 +77,7 @@ class Shown:
 
     @property
     def words(self) -> list[str]:
-        """As a shell splits it, without `python`, `-m` and what follows `>`."""
+        """Words of the command as a shell splits it, without `python`, `-m` and what follows `>`."""
         line, _, _ = self.line.partition(" > ")
         return [OWN.get(word, word) for word in shlex.split(line, comments=True)][1:]
 
@@ -145,7 +145,7 @@ def shown_targets() -> list[Shown]:
 
 
 def write_inputs(folder: Path) -> None:
-    """What readers have: reviews and their ratings in a CSV, texts one per line, word vectors."""
+    """Files that readers have: reviews and their ratings in a CSV, texts one per line, word vectors."""
     looks = ["dull", "plain", "fair", "good", "great"]
     columns = ("stars", "staff", "food", "appearance", "staff_service", "catering")
     rows = [f"the food was {looks[i % 5]} on day {i}" + f",0.{2 * (i % 5)}" * len(columns) for i in range(60)]

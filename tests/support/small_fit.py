@@ -49,7 +49,7 @@ def small(**options: Any) -> Config:
 
 
 def flags(**options: Any) -> list[str]:
-    """The same as words of a command line."""
+    """A configuration as words of a command line."""
     pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in {**SMALL, **options}.items()]
     return [word for pair in pairs for word in pair]
 
@@ -139,13 +139,25 @@ def table(path: Path, header: str, rows: Sequence[str]) -> Path:
     return path
 
 
+def ratings_table(path: Path, flipped: bool = False) -> Path:
+    """Write a CSV of 20 rated texts, which `flipped` have as many words of every kind and ratings in another order."""
+    rows = [f"the room was {word} and so on {word},{i % 5}" for i, word in enumerate("abcdefghijklmnopqrst")]
+    return table(path, "text,y", [row[:-1] + str(4 - int(row[-1])) for row in rows] if flipped else rows)
+
+
+def without_manifest(folder: Path) -> Path:
+    """The folder as an older version wrote it: its files may be changed, and nobody notices by their digests."""
+    (folder / "manifest.json").unlink()
+    return folder
+
+
 def content(folder: Path) -> dict[str, bytes]:
     """Every file below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def refusal(capfd: pytest.CaptureFixture[str], command: click.Command, *words: object) -> str:
-    """What a command says to bad input, after making sure that it says it as it should."""
+    """The one line that a command prints for bad input, checked for status and form."""
     capfd.readouterr()
     with pytest.raises(SystemExit) as end:
         run_command(command, [str(word) for word in words])

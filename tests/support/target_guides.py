@@ -24,7 +24,7 @@ def target_guide(name: str, kind: str = "regression", baseline: bool = False, st
 
 
 def features_of(guide: RationaleGuide, batch: Batch, see_target: bool) -> list[Tensor]:
-    """What the head reads of each document alone, `(1, n, H)`; the context written out once more for ratings."""
+    """Features that the head reads, of each document alone, `(1, n, H)`; the context written out again for ratings."""
     rows = []
     for row in range(len(batch)):
         one = document(batch, row)

@@ -49,7 +49,7 @@ TARGETS = {
 
 
 def texts(lengths: Sequence[int] = LENGTHS, padding: int = 0, kind: str | None = "regression") -> Batch:
-    """The same documents whatever the padding behind the longest; targets only for three documents."""
+    """Documents of fixed words, whatever the padding behind the longest; targets for three documents at most."""
     generator = torch.Generator().manual_seed(3)
     rows = [torch.randint(2, WORDS, (length,), generator=generator) for length in lengths]
     tokens = torch.zeros(len(rows), max(lengths) + padding, dtype=torch.long)
@@ -135,7 +135,7 @@ def _guide_table(guide: RationaleGuide, features: Tensor) -> Oracle:
 
 
 def recurrent_table(guide: RecurrentGuide, features: Tensor) -> Oracle:
-    """The same for the recurrent guide: torch's own cell along all masks at once, features `(n, H)`."""
+    """Table of a recurrent guide: torch's own cell along all masks at once, features `(n, H)`."""
     cell, masks = guide.cell, all_masks(len(features))
     from_word = torch.cat([cell.inputs.weight, cell.decision[:, None]], dim=1)
     nothing = torch.zeros_like(cell.inputs.bias)

@@ -34,7 +34,7 @@ LONG = {"documents": 96, "steps": 600, "samples": 2}
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes made."""
+    """Results of two processes."""
     folder = tmp_path_factory.mktemp("together")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]))
@@ -44,7 +44,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The same by one."""
+    """Results of one process."""
     return joint(tmp_path_factory.mktemp("alone"), SINGLE_PROCESS)
 
 
@@ -161,7 +161,7 @@ def two(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[int, int]]]:
 
 
 def steps(folder: Path) -> int:
-    """Of the checkpoint."""
+    """Position of the checkpoint."""
     number: int = read_tensors(folder / "checkpoint.safetensors")[1]["trainer"]["step"]
     return number
 

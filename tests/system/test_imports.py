@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -10,13 +11,13 @@ from pathlib import Path
 import pytest
 
 import pyro_rationale
-from tests.support.every_module import import_all, module_names
+from tests.support.every_module import circles, import_all, module_names
 
 ROOT = Path(__file__).parents[2]
 HOME = Path(pyro_rationale.__file__).parent.parent
 
 
-def test_every_module_imports_first_and_in_any_order() -> None:
+def test_every_module_imports_in_any_order() -> None:
     script = (ROOT / "tests" / "support" / "every_module.py").read_text()
     environment = {**os.environ, "PYTHONPATH": str(HOME)}
     done = subprocess.run(
@@ -45,6 +46,25 @@ def test_the_import_check_sees_a_second_name(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_import_check_sees_another_copy(tmp_path: Path) -> None:
     with pytest.raises(ImportError, match="not from"):
         import_all(["pyro_rationale"], tmp_path)
+
+
+def test_the_import_check_sees_a_circle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One import statement closes it, or a name that a package looks up when it is used."""
+    (tmp_path / "ring").mkdir()
+    modules = {
+        "__init__": "",
+        **{"a": "import ring.b", "b": "from ring import c", "c": "from ring import a", "d": "import json"},
+        **{"e": "import ring.f", "f": "import importlib; importlib.import_module('ring.e')"},
+    }
+    for name, text in modules.items():
+        (tmp_path / "ring" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for first, seen in (("b", ["ring.a imports ring.b"]), ("d", []), ("e", ["ring.f imports ring.e"])):
+        with circles("ring") as found:
+            importlib.import_module(f"ring.{first}")
+        assert found == seen
+        for name in [name for name in sys.modules if name.partition(".")[0] == "ring"]:
+            del sys.modules[name]
 
 
 @pytest.mark.parametrize("name", ["models", "guides"])

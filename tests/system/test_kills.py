@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ import pytest
 from click.testing import CliRunner
 
 from pyro_rationale.cli.fit import fit
+from pyro_rationale.cli.posterior import inspect
+from pyro_rationale.data import DataOptions, load_corpus
 from pyro_rationale.errors import RunError
+from pyro_rationale.guides import GUIDES
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.fit import fit_run
-from tests.support.small_fit import ROOT, differences, fit_small, flags, small, whole
+from tests.support.small_fit import ROOT, content, differences, fit_small, flags, small, whole
 
 LONG = {"documents": 96, "steps": 60}  # a second or more, for signals to hit
 
@@ -105,20 +109,21 @@ def test_a_kill_while_a_run_is_replaced(
 # In a process of its own.
 
 
-# As `python -m pyro_rationale.fit`, but jobs in the background are born deaf to Ctrl-C.
+# As `python -m pyro_rationale.NAME`, but jobs in the background are born deaf to Ctrl-C.
 PROGRAM = """
-import runpy, signal
+import runpy, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("pyro_rationale.fit", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    runpy.run_module(f"pyro_rationale.{sys.argv.pop(1)}", run_name="__main__", alter_sys=True)
 """
 
 
 @contextmanager
-def process(folder: Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A fit in a process of its own, which has written its first checkpoint."""
+def process(name: str, words: Sequence[object], begun: Callable[[], bool]) -> Iterator[subprocess.Popen[str]]:
+    """A command in a process of its own, which has begun its work."""
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *flags(**options), "--out", str(folder)],
+        [sys.executable, "-c", PROGRAM, name, *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -126,18 +131,23 @@ def process(folder: Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
     ) as running:
         try:
             deadline = time.monotonic() + 120
-            while not (folder / "checkpoint.safetensors").exists():
+            while not begun():
                 assert running.poll() is None, running.communicate()
-                assert time.monotonic() < deadline, "no checkpoint after two minutes"
+                assert time.monotonic() < deadline, "not begun after two minutes"
                 time.sleep(0.005)
             yield running
         finally:
             running.kill()
 
 
+def fitting(folder: Path, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
+    """A fit that has written its first checkpoint."""
+    return process("fit", [*flags(**options), "--out", folder], (folder / "checkpoint.safetensors").exists)
+
+
 @pytest.mark.parametrize("guide", ["relaxed", "chain"])
 def test_kill_9(tmp_path: Path, guide: str) -> None:
-    with process(tmp_path / "run", guide=guide, **LONG) as running:
+    with fitting(tmp_path / "run", guide=guide, **LONG) as running:
         time.sleep(random.SystemRandom().uniform(0.0, 0.2))
         running.kill()
         running.wait()
@@ -147,10 +157,10 @@ def test_kill_9(tmp_path: Path, guide: str) -> None:
     assert differences(tmp_path / "run", whole(guide=guide, **LONG)) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_polite_end(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "a run"
-    with process(folder, **LONG) as running:
+    with fitting(folder, **LONG) as running:
         running.send_signal(number)
         out, err = running.communicate(timeout=60)
     assert running.returncode == 130
@@ -161,3 +171,101 @@ def test_a_polite_end(tmp_path: Path, number: signal.Signals) -> None:
     assert resumed.exit_code == 0, resumed.output
     assert "resumed after epoch" in resumed.output
     assert differences(folder, whole(**LONG)) == []
+
+
+WORKERS = """
+import time
+from pyro_rationale.data.cache.build import in_processes
+
+if __name__ == "__main__":
+    for result in in_processes(time.sleep, iter([0.0, 0.0, 600.0, 600.0]), 2):
+        print("done", flush=True)
+"""
+
+
+def test_workers_do_not_outlive_a_process_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(WORKERS)
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "program.py")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as running:
+        assert running.stdout is not None
+        assert [running.stdout.readline() for _ in range(2)] == ["done\n"] * 2
+        running.kill()
+        assert running.communicate(timeout=30)[0] == ""  # the workers have the pipe as well: it ends with the last
+
+
+# Forty kills: minutes.
+
+EACH = [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+
+
+def end(running: subprocess.Popen[str], number: signal.Signals, within: float) -> None:
+    """End a process at some moment of the next `within` seconds, and its workers with it."""
+    time.sleep(random.SystemRandom().uniform(0.0, within))
+    running.send_signal(number)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == (-number if number == signal.SIGKILL else 130), (out, err)
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", EACH)
+@pytest.mark.parametrize("guide", list(GUIDES))
+def test_a_fit_goes_on_to_the_same_bits(tmp_path: Path, guide: str, number: signal.Signals) -> None:
+    options = {**LONG, "steps": 200, "guide": guide}
+    with fitting(tmp_path / "run", **options) as running:
+        end(running, number, 0.7)
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    fit_small(tmp_path / "run", resume=True, **options)
+    assert differences(tmp_path / "run", whole(**options)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", EACH)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_cache_is_made_again(tmp_path: Path, workers: int, number: signal.Signals) -> None:
+    options = DataOptions(documents=8000, workers=workers, cache=str(tmp_path))
+    words = ["--documents", 8000, "--workers", workers, "--cache", tmp_path]
+    with process("prepare", words, lambda: any(tmp_path.glob(".synthetic-*.arrow.*"))) as running:
+        end(running, number, 1.0)
+    assert not list(tmp_path.glob("*.json"))
+    found, held = load_corpus(options), load_corpus(replace(options, cache=None))
+    for split in ("train", "dev", "test"):
+        assert list(getattr(found, split)) == list(getattr(held, split))
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".arrow", ".json", ".lock"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", EACH)
+def test_a_benchmark_goes_on_to_the_same_tables(tmp_path: Path, number: signal.Signals) -> None:
+    from pyro_rationale.cli.benchmark import benchmark
+
+    plan = (ROOT / "benchmarks" / "configs" / "tiny.toml").read_text().replace("steps = 9", "steps = 60")
+    (tmp_path / "plan.toml").write_text(plan)
+    words, folder = [str(tmp_path / "plan.toml"), "--quiet", "--out"], tmp_path / "killed"
+    with process("benchmark", [*words, folder], lambda: any(folder.rglob("checkpoint.safetensors"))) as running:
+        end(running, number, 2.5)
+    for out in (folder, tmp_path / "whole"):
+        benchmark.main([*words, str(out)], standalone_mode=False)
+    names = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    timed = {"checkpoint.safetensors", "cell.json", "metrics.json", "results.json", "config.json"}
+    same = [name for name in names if name.name not in timed and name.suffix != ".lock"]
+    assert {"table.csv", "curves.csv", "documents.json", "model.safetensors"} <= {name.name for name in same}
+    for name in same:
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", EACH)
+@pytest.mark.parametrize("within", [0.3, 2.0])
+def test_an_inspection_is_made_again(tmp_path: Path, number: signal.Signals, within: float) -> None:
+    words = ["--run", whole(), "--documents", 40, "--samples", 2000, "--no-report", "--quiet", "--out"]
+    with process("inspect", [*words, tmp_path / "a"], lambda: any((tmp_path / "a").glob(".posterior.nc.*"))) as running:
+        end(running, number, within)
+    for name in ("a", "b"):
+        result = CliRunner().invoke(inspect, [*map(str, words), str(tmp_path / name), "--force"])
+        assert result.exit_code == 0, result.output
+    assert content(tmp_path / "a") == content(tmp_path / "b")

@@ -40,7 +40,8 @@ for line in sys.stdin:
 
 FIT = (
     "--data soups --task laplace --guide two-layer --encoder bag --schedule square --callback step-counter "
-    "--hidden 6 --embedding 6 --batch-size 16 --steps 20 --anneal 5 --min-count 1 --threads 1 --device cpu --quiet"
+    "--tokenizer spaces --hidden 6 --embedding 6 --batch-size 16 "
+    "--steps 20 --anneal 5 --min-count 1 --threads 1 --device cpu --quiet"
 ).split()
 
 BENCHMARK = """
@@ -62,7 +63,7 @@ data = "soups"
 
 
 def install(target: Path) -> None:
-    """What pip leaves in a folder: the modules, and metadata with the entry points."""
+    """An installed package in a folder: the modules, and metadata with the entry points."""
     project = tomllib.loads((PLUGIN / "pyproject.toml").read_text())["project"]
     shutil.copytree(PLUGIN / project["name"], target / project["name"])
     about = target / f"{project['name']}-{project['version']}.dist-info"
@@ -78,7 +79,7 @@ COMMANDS: dict[str, list[str]] = {
     "fit": ["fit", *FIT, "--out", "run"],
     "other": ["fit", *FIT, "--seed", "1", "--out", "other"],
     "resume": ["fit", "--out", "run", "--resume"],
-    "explain": ["explain", "--run", "run", "--json", "the soup was superb"],
+    "explain": ["explain", "--run", "run", "--json", "The soup was superb."],
     "evaluate": ["evaluate", "--run", "run", "--json", "evaluated.json"],
     "test": ["test", "run", "other", "--draws", "99"],
     "posterior": ["posterior", "--run", "run", "--samples", "8", "--chains", "2", "--documents", "5", "--quiet"],
@@ -117,6 +118,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, st
 def test_a_command_works_with_it(results: dict[str, tuple[int, str, str]], name: str) -> None:
     status, output, problem = results[name]
     assert status == 0, f"{problem}\n{output}"
+
+
+def test_its_tokenizer_cuts_a_text(results: dict[str, tuple[int, str, str]]) -> None:
+    assert json.loads(results["explain"][1])["tokens"] == ["the", "soup", "was", "superb."]
 
 
 def test_its_metric_and_callback_have_run(results: dict[str, tuple[int, str, str]]) -> None:

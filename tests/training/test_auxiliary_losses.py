@@ -50,7 +50,7 @@ class Given:
 
 
 def test_words_come_as_under_a_dearer_prior() -> None:
-    """Of two words, one is kept: by how much its logit is larger says how often, and one far behind never is."""
+    """One of two words is kept: the difference of their logits says how often, and a word far behind never is."""
     many = 20_000
     batch = Batch(torch.ones(many, 3, dtype=torch.long), torch.full((many,), 3))
     torch.manual_seed(0)

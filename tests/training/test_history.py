@@ -1,12 +1,16 @@
-"""What epochs add up to, and the names of collapses."""
+"""Sums over the steps of an epoch, and the names of collapses."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pyro_rationale.training.history import EpochRecord, StepRecord, StepTotals, collapse
+from pyro_rationale.errors import RunError
+from pyro_rationale.training.history import EpochRecord, StepRecord, StepTotals, collapse, read_history
 
 RATE = 0.1
 
@@ -52,3 +56,17 @@ def test_epoch_averages_are_weighted_by_documents() -> None:
     mean = totals.mean()
     assert (mean.loss, mean.rate, mean.entropy) == pytest.approx((1.75, 0.425, 0.35))
     assert mean.documents == 40
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[" * 100_000, "[]", "{}", '{"epoch": 1, "epoch": 2}', '{"loss": []}', '{"step": "x"}', '{"event": 3}', "1e9"],
+)
+def test_a_damaged_history_is_refused_in_one_line(tmp_path: Path, line: str) -> None:
+    path, good = tmp_path / "epochs.jsonl", asdict(record(event="empty masks"))
+    path.write_text(json.dumps(good), encoding="utf-8")
+    assert read_history(path)[0].event == "empty masks"
+    spoilt = json.dumps({**good, **json.loads(line)}) if line.startswith('{"') and "epoch" not in line else line
+    path.write_text(json.dumps(good) + "\n" + spoilt, encoding="utf-8")
+    with pytest.raises(RunError, match=r"epochs.jsonl: not a history of this version \(.*\); fit again"):
+        read_history(path)

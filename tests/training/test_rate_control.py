@@ -93,7 +93,7 @@ def test_the_prior_grows_from_a_permissive_one() -> None:
 
 @pytest.mark.parametrize("share", [1.0, 0.6, 0.3])
 def test_at_the_end_the_prior_is_the_one_asked_for(share: float) -> None:
-    """As long as no more than the target is kept, and not next to nothing."""
+    """Nothing changes while no more than the target is kept, and not next to nothing."""
     steered = control()
     steered.average = share * 0.1
     prior = steered.update(1000, share * 0.1)

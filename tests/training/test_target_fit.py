@@ -22,7 +22,7 @@ from pyro_rationale.guides import GUIDES
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, decode_all, predict
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.validation import score_modes
-from tests.support.small_fit import Break, differences, fit_small, table, whole
+from tests.support.small_fit import Break, differences, fit_small, table, whole, without_manifest
 
 EVERY = pytest.mark.parametrize("guide", list(GUIDES))
 GIVEN = ("elbo_given_target", "expected_cost_given_target", "kl_given_target", "entropy_given_target")
@@ -42,7 +42,7 @@ def loud(guide: str) -> tuple[FittedModel, list[Document]]:
 
 
 def otherwise(documents: Sequence[Document]) -> list[Document]:
-    """The same texts with other targets, and some with none known."""
+    """Equal texts with other targets, some of them unknown."""
     values = [(1.0 - d.targets[0],) if i % 3 else (math.nan,) for i, d in enumerate(documents)]
     return [replace(d, targets=value) for d, value in zip(documents, values, strict=True)]
 
@@ -123,6 +123,7 @@ def test_a_run_from_before_the_option_loads(tmp_path: Path) -> None:
     folder = whole()
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
+    without_manifest(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["config"]["model"].pop("condition_on_target") is False
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from pyro_rationale.data.corpus import Document
@@ -15,6 +14,7 @@ from pyro_rationale.data.selection import select_documents
 from pyro_rationale.experiments.studies.common import Row
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import given
+from pyro_rationale.reporting.terminal import Terminal
 
 WIDE = 160  # columns of a table that goes to a file or a pipe
 
@@ -29,7 +29,7 @@ def run_documents(
         DataError: no such documents.
     """
     fitted = FittedModel.load(folder, device)
-    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec)
+    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     return fitted, chosen.with_targets()
 
 
@@ -40,10 +40,7 @@ def show(title: str, rows: Sequence[Row], digits: int = 4) -> None:
         table.add_column(name.replace("_", " "), justify="right" if number else "left", no_wrap=not number)
     for row in rows:
         table.add_row(*(_cell(value, digits) for value in row.values()))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDE
-    console.print(table)
+    Terminal(wide=WIDE).print(table)
 
 
 def _cell(value: Any, digits: int) -> str:

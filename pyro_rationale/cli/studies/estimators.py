@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from pyro_rationale.cli.studies._common import run_documents, show
 from pyro_rationale.data.options import DataOptions
@@ -24,6 +22,7 @@ from pyro_rationale.experiments.studies.estimators import (
 )
 from pyro_rationale.inference.variance import GRADIENTS, Gradient
 from pyro_rationale.options import check_writable, json_option, options_from, split_option, write_result
+from pyro_rationale.reporting.terminal import Terminal, progress_bar
 
 
 @click.command("estimators")
@@ -87,16 +86,16 @@ def study(
             show(f"{guide} guide, {networks.name} ({folder}), tau = {tau:g}", rows, digits=3)
             if networks.family == guide:
                 entry[f"bar, {networks.name}"] = ratios = bar(default(guide), spreads)
-                print(sentence(ratios))
+                Terminal().say(sentence(ratios))
             entry[networks.name] = rows
         result["runs"].append(entry)
         write_result(json_path, result)
 
 
-def progress(rows: Sequence[EstimatorVariant], title: str) -> Iterable[EstimatorVariant]:
+def progress(rows: Sequence[EstimatorVariant], title: str) -> Iterator[EstimatorVariant]:
     """Rows with a progress bar on a terminal."""
-    console = Console(stderr=True)
-    return track(rows, title, console=console, transient=True, disable=not console.is_terminal)
+    with progress_bar(Terminal(stderr=True)) as bar:
+        yield from bar.track(rows, description=title)
 
 
 def sentence(ratios: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from pyro_rationale.options import (
     split_option,
     write_result,
 )
+from pyro_rationale.reporting.terminal import Terminal
 
 
 @click.command("evidence")
@@ -81,12 +82,13 @@ def study(
 
 def report(result: dict[str, Any]) -> None:
     """The tables on the terminal."""
+    console = Terminal()
     if result["cut"]:
         cut = f"{result['cut']} of {result['documents']}"
-        click.echo(f"{cut} documents were cut to their first {result['words']} words; their targets are as they were")
+        console.say(f"{cut} documents were cut to their first {result['words']} words; their targets are as they were")
     if result["enumerated"] < result["documents"]:
-        known = f"{result['enumerated']} of {result['documents']}"
-        click.echo(f"no exact evidence where the longest of a batch has over {LONGEST} words: there is one of {known}")
+        known = f"there is one of {result['enumerated']} of {result['documents']}"
+        console.say(f"no exact evidence where the longest of a batch has over {LONGEST} words: {known}")
     rows: list[Row] = list(result["bounds"])
     if result["enumerated"]:
         blank = dict.fromkeys(("standard_error", "gap", "above_evidence", "out_of_order"))
@@ -101,12 +103,12 @@ def report(result: dict[str, Any]) -> None:
         for name, values in ((f"ESS of {result['samples']}", result["ess"]), ("k-hat", result["k_hat"]))
     ]
     show("quantiles over documents", quality)
-    click.echo(
+    console.say(
         f"k-hat above {TRUSTED}: {result['k_hat_above']:.1%} of the documents ({result['k_hat_infinite']} of them "
         f"without a tail to fit); constant tails: {result['k_hat_constant']}"
     )
     if result.get("far"):
-        click.echo(
+        console.say(
             f"{result['far']} documents are over {FAR:g} nat short of their evidence at K = {result['samples']}; "
             f"k-hat says nothing against {result['far_unnoticed']} of them, for it knows only masks that were drawn"
         )

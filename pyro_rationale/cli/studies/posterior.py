@@ -23,6 +23,7 @@ from pyro_rationale.options import (
     split_option,
     write_result,
 )
+from pyro_rationale.reporting.terminal import Terminal
 
 
 @click.command("posterior")
@@ -78,7 +79,7 @@ def report(result: dict[str, Any]) -> None:
     show(f"{result['run']}: the {len(worst)} documents that differ most", rows, digits=3)
     totals = result["summary"]
     show("all documents", [{"figure": name.replace("_", " "), "value": value} for name, value in totals.items()])
-    click.echo(
+    Terminal().say(
         f"k-hat below {TRUSTED}: {result['documents']} of the first {result['seen']} documents; word marginals by "
         f"{result['samples']} draws and by {result['chains']} chains of {result['draws']} sweeps agree to {AGREE} "
         f"on {totals['agree']} of them"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from pyro_rationale.cli.studies._common import show
 from pyro_rationale.config import ModelOptions, TrainOptions
@@ -20,6 +19,7 @@ from pyro_rationale.experiments.studies.common import Row
 from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS
 from pyro_rationale.experiments.studies.questions import RULE_QUESTION, answer, run_cells
 from pyro_rationale.options import check_writable, given, json_option, options_from, write_result
+from pyro_rationale.reporting.terminal import Terminal
 
 
 @click.command("questions")
@@ -55,10 +55,10 @@ def study(
     typed = {f.name: getattr(part, f.name) for part in (data, model, train) for f in fields(part) if f.name in given()}
     base = {**BASES.get(data.data, {}), "data": data.data, "threads": 1, **typed}
     whole = Study(out or Path("runs/questions") / Path(data.data).name, base)
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True)
     results: dict[str, list[Row]] = {}
     questions = {number: QUESTIONS[number] for number in numbers or QUESTIONS}
-    run_cells(whole, list(questions.values()), seeds, lambda cell: console.print(str(cell)))
+    run_cells(whole, list(questions.values()), seeds, lambda cell: console.say(str(cell)))
     for number, question in questions.items():
         rows = answer(question, whole, seeds, by_rule=number == RULE_QUESTION)
         title = f"{number}. {question.title} ({data.data}, {seeds} seed{'s' if seeds > 1 else ''}: mean, sd)"

@@ -28,6 +28,7 @@ from pyro_rationale.options import (
 )
 from pyro_rationale.reporting.plots import check_figure, save_figure
 from pyro_rationale.reporting.plots.sbc import sbc_figure
+from pyro_rationale.reporting.terminal import Terminal
 
 
 @click.command("sbc")
@@ -100,7 +101,7 @@ def report(result: dict[str, Any]) -> None:
     ]
     title = f"{result['run']}: {result['documents']} simulated documents, ranks among {result['draws']} draws"
     show(f"{title}, kappa = {result['kappa']:.4g}", rows)
-    click.echo(
+    Terminal().say(
         f"uniform: the ranks' distribution function stays within the band that holds {COVERAGE:.0%} of all curves of "
         f"right methods; of {len(rows)} verdicts, {(1 - COVERAGE) * len(rows):.1f} are expected to be wrong by chance"
     )

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import uuid
+import weakref
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.cache.columns import Packed
 from pyro_rationale.errors import DataError
+from pyro_rationale.storage import checksum, replacing, write_bytes
 
-FORMAT = 1  # raised when older files can no longer be read
-_BLOCK = 1 << 22  # bytes
+FORMAT = 2  # raised when older files can no longer be read
 _CHUNKS = 256  # record batches of one map, before it is closed and opened anew
 
 Metadata = dict[str, Any]
@@ -85,49 +86,43 @@ class Chunk:
 class ArrowFile:
     """The documents of one file, by their index.
 
+    The file stays open: another process that replaces it does not change what is read here.
+
     Args:
         path: of the Arrow file; the JSON file stands beside it.
+        stamp: of the file that is wanted, which was checked when it was first opened. Without it every byte is compared
+            with the checksum now, before anything in the file is believed.
 
     Raises:
-        Damaged: it is incomplete, or not the one that its JSON file describes.
+        Damaged: it is incomplete, or differs from what was written.
+        DataError: it is not the one that is wanted.
         FileNotFoundError: one of the two is missing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stamp: str | None = None) -> None:
         self.path = path
-        try:
-            self.facts: Metadata = json.loads(facts_path(path).read_text(encoding="utf-8"))
-            self.spellings: tuple[str, ...] = tuple(self.facts.pop("spellings"))
-            if self.facts["format"] != FORMAT:
-                raise Damaged(f"of format {self.facts['format']}, not {FORMAT}")
-            if path.stat().st_size != self.facts["bytes"]:
-                raise Damaged(f"of {path.stat().st_size:,} bytes, not {self.facts['bytes']:,}")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise error if isinstance(error, Damaged) else Damaged(f"its JSON file is unreadable ({error})") from None
-        pa = arrow()
-        try:
-            self._reader = self._opened()
-            stamp = (self._reader.schema.metadata or {}).get(b"stamp", b"").decode()
-            self.lengths = self._lengths()
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise error if isinstance(error, Damaged) else Damaged(" ".join(str(error).split())[:120]) from None
-        if stamp != self.facts["stamp"] or len(self.lengths) != self.facts["documents"]:
-            raise Damaged("another one than its JSON file tells of")
+        self.facts = _read_facts(path)
+        self.spellings: tuple[str, ...] = tuple(self.facts.pop("spellings"))
+        if stamp is None and checksum(path) != self.facts["checksum"]:
+            raise Damaged("of another checksum than when it was written")
+        if stamp not in (None, self.facts["stamp"]):
+            raise DataError(f"{path}: replaced by another process meanwhile; start again")
+        self._handle = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._handle)
+        self._reader = self._opened()
+        self.lengths = self._lengths()
         self._firsts: list[int] = self.bounds.tolist()
         self._chunks: dict[int, Chunk] = {}
 
     def _opened(self) -> Any:
         pa = arrow()
-        return pa.ipc.open_file(pa.memory_map(str(self.path)))
+        return pa.ipc.open_file(pa.py_buffer(mmap(self._handle, 0, access=ACCESS_READ)))
 
     def _lengths(self) -> NDArray[np.int32]:
         """Words per document `(N,)`; sets `bounds`, the first document of each record batch."""
         lengths = []
         for batch in self._batches():
-            offsets = batch.column("words").offsets.to_numpy()
-            lengths.append(np.diff(offsets))
-            if offsets[0] != 0 or (lengths[-1] < 0).any():
-                raise Damaged("its words do not add up")
+            lengths.append(np.diff(batch.column("words").offsets.to_numpy()))
         self.bounds = np.cumsum([0, *map(len, lengths)])
         return np.concatenate(lengths) if lengths else np.zeros(0, np.int32)
 
@@ -140,8 +135,8 @@ class ArrowFile:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __reduce__(self) -> tuple[type[ArrowFile], tuple[Path]]:
-        return ArrowFile, (self.path,)  # a map cannot be pickled
+    def __reduce__(self) -> tuple[type[ArrowFile], tuple[Path, str]]:
+        return ArrowFile, (self.path, self.facts["stamp"])  # a map cannot be pickled
 
     def chunk(self, number: int) -> Chunk:
         """The `number`-th record batch."""
@@ -171,28 +166,34 @@ class ArrowFile:
         parts = [values.to_numpy().copy() for _, values in self.streamed(column)]
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
-    def check(self) -> None:
-        """Read the whole file, and compare its checksum.
-
-        Raises:
-            Damaged: a bit has changed since it was written.
-        """
-        if checksum(self.path) != self.facts["checksum"]:
-            raise Damaged("of another checksum than when it was written")
-
 
 def facts_path(path: Path) -> Path:
     """Path of the JSON file of an Arrow file."""
     return path.with_suffix(".json")
 
 
-def checksum(path: Path) -> int:
-    """CRC-32 of a file."""
-    value = 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            value = zlib.crc32(block, value)
-    return value
+def _read_facts(path: Path) -> Metadata:
+    """What the JSON file of an Arrow file tells.
+
+    Raises:
+        Damaged: it, or the size of the Arrow file, differs from what was written.
+    """
+    try:
+        facts: Metadata = json.loads(facts_path(path).read_bytes())
+        if facts["format"] != FORMAT:
+            raise Damaged(f"of format {facts['format']}, not {FORMAT}")
+        if facts.pop("digest") != _digest(facts):
+            raise Damaged("its JSON file differs from what was written")
+        if path.stat().st_size != facts["bytes"]:
+            raise Damaged(f"of {path.stat().st_size:,} bytes, not {facts['bytes']:,}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise error if isinstance(error, Damaged) else Damaged(f"its JSON file is unreadable ({reason})") from None
+    return facts
+
+
+def _digest(facts: Metadata) -> int:
+    return zlib.crc32(json.dumps(facts).encode())
 
 
 def write_arrow(path: Path, chunks: Iterable[Packed], facts: Metadata) -> None:
@@ -205,32 +206,21 @@ def write_arrow(path: Path, chunks: Iterable[Packed], facts: Metadata) -> None:
     """
     pa = arrow()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    partial = Path(name)
-    try:
-        stamp = uuid.uuid4().hex
-        schema = _schema(pa).with_metadata({"stamp": stamp})
-        numbers: dict[str, int] = {}
-        documents = words = 0
-        with pa.OSFile(name, "wb") as file, pa.ipc.new_file(file, schema) as writer:
+    stamp, schema = uuid.uuid4().hex, _schema(pa)
+    numbers: dict[str, int] = {}
+    documents = words = 0
+    with replacing(path) as partial:
+        with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, schema) as writer:
             for packed in chunks:
                 if len(packed.lengths):
                     writer.write_batch(_record_batch(pa, schema, packed, numbers))
                 documents += len(packed.lengths)
                 words += len(packed.words)
-        size, total = partial.stat().st_size, checksum(partial)
-        about = facts | {"format": FORMAT, "stamp": stamp, "bytes": size, "checksum": total}
-        about |= {"documents": documents, "words": words, "spellings": list(numbers)}
-        partial.chmod(0o644)
+        about = facts | {"format": FORMAT, "stamp": stamp, "documents": documents, "words": words}
+        about |= {"bytes": partial.stat().st_size, "checksum": checksum(partial), "spellings": list(numbers)}
         facts_path(path).unlink(missing_ok=True)
-        partial.replace(path)
-        beside = Path(f"{name}.json")
-        beside.write_text(json.dumps(about, ensure_ascii=False) + "\n", encoding="utf-8")
-        beside.replace(facts_path(path))
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    text = json.dumps(about | {"digest": _digest(about)}, ensure_ascii=False)
+    write_bytes(facts_path(path), f"{text}\n".encode())
 
 
 def _schema(pa: Any) -> Any:

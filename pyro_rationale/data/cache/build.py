@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import TypeVar
 
 from filelock import FileLock
 
-from pyro_rationale.data.cache.arrow import ArrowFile, Damaged, Metadata, arrow, write_arrow
+from pyro_rationale.data.cache.arrow import ArrowFile, Damaged, Metadata, arrow, facts_path, write_arrow
 from pyro_rationale.data.cache.columns import Packed
 from pyro_rationale.data.files.text import log
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.parallel import in_order
+from pyro_rationale.errors import END_SIGNALS
+from pyro_rationale.storage import remove_leftovers, user_path
 
 Job = TypeVar("Job")
 Progress = Callable[[str, int, int | None], None]
@@ -50,6 +55,11 @@ class Source:
     total: int | None = None
 
 
+def is_cache(folder: str) -> bool:
+    """Whether files of a cache are in a folder."""
+    return any(facts_path(path).is_file() for path in user_path(folder).glob("*.arrow"))
+
+
 def cached_file(source: Source, options: DataOptions, progress: Progress | None = None) -> ArrowFile:
     """Open the Arrow file of a source; make it if it is missing, damaged or out of date.
 
@@ -65,14 +75,14 @@ def cached_file(source: Source, options: DataOptions, progress: Progress | None 
     """
     arrow()
     key = hashlib.blake2b(json.dumps(source.request, sort_keys=True).encode(), digest_size=6).hexdigest()
-    path = Path(str(options.cache)).expanduser() / f"{source.name}-{key}.arrow"
+    path = user_path(str(options.cache)) / f"{source.name}-{key}.arrow"
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata: Metadata = {"asked": source.request, "state": source.state}
     with FileLock(path.with_name(f".{path.stem}.lock")):
         file = _existing(path, metadata)
         if file is None:
-            for leftover in path.parent.glob(f".{path.name}.*"):  # of a process that was killed
-                leftover.unlink(missing_ok=True)
+            for name in (path, facts_path(path)):
+                remove_leftovers(name)
             write_arrow(path, _reported(source, metadata, progress), metadata)
             file = ArrowFile(path)
     return file
@@ -104,4 +114,20 @@ def in_processes(work: Callable[[Job], Packed], jobs: Iterator[Job], workers: in
     """`work` of each job in the order of the jobs, done by `workers` processes, or by this one if that is 1."""
     if workers == 1:
         return map(work, jobs)
-    return in_order(work, jobs, ProcessPoolExecutor(workers, get_context("spawn")), 2 * workers)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow_parent)
+    return in_order(work, jobs, pool, 2 * workers)
+
+
+def _follow_parent() -> None:
+    """End when the parent does, even if it is killed; leave Ctrl-C, which all processes of a terminal get, to it."""
+    for number in END_SIGNALS:
+        if number != signal.SIGTERM:  # by which the pool ends its processes
+            signal.signal(number, signal.SIG_IGN)
+    Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -35,6 +35,8 @@ class Packed:
         word_keys: int64, `(N,)`, equal for equal words, whatever the punctuation; `NO_WORD` for a text without any.
         rows: rows that were looked at.
         unrated: rows left out since they rate nothing.
+        cut: texts of which only the first words are read.
+        beyond: words of theirs that are not read, nearly.
         faults: place and problem of each unusable row.
     """
 
@@ -52,6 +54,8 @@ class Packed:
     word_keys: NDArray[np.int64]
     rows: int = 0
     unrated: int = 0
+    cut: int = 0
+    beyond: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -79,12 +83,17 @@ def pack(
         gold=[document.gold for document in documents],
         opinion=[document.opinion for document in documents],
         maps=[document.maps for document in documents],
-        text_keys=np.array([_key(document.text) for document in documents], dtype=np.int64),
+        text_keys=keys_of_texts(documents),
         word_keys=keys_of_words(documents),
         rows=rows or len(documents),
         unrated=unrated,
         faults=list(faults),
     )
+
+
+def keys_of_texts(documents: Sequence[Document]) -> NDArray[np.int64]:
+    """Keys of documents, `(N,)`, equal for equal texts."""
+    return np.array([_key(document.text) for document in documents], dtype=np.int64)
 
 
 def keys_of_words(documents: Sequence[Document]) -> NDArray[np.int64]:

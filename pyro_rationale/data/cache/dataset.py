@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.cache.arrow import ArrowFile, Chunk
-from pyro_rationale.data.cache.columns import keys_of_words
+from pyro_rationale.data.cache.columns import keys_of_texts, keys_of_words
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import DataError
 
@@ -97,6 +97,14 @@ class ArrowDocuments(Sequence[Document]):
     def _located(self, index: int) -> tuple[Chunk, int]:
         return self.file.locate(int(self.rows[index]))
 
+    def has_gold(self) -> NDArray[np.bool_]:
+        """Which documents have a gold rationale, `(N,)`."""
+        if not self.annotated:
+            return np.zeros(len(self), dtype=bool)
+        columns = (column for _, column in self.file.streamed("gold"))
+        known = [column.is_valid().to_numpy(zero_copy_only=False) for column in columns]
+        return np.concatenate(known)[self.rows] if known else np.zeros(len(self), dtype=bool)
+
     def keys(self, column: str) -> NDArray[np.int64]:
         """`text_key` or `word_key` of each document, `(N,)`."""
         return self.file.keys(column)[self.rows]
@@ -162,6 +170,11 @@ def count_words(documents: Sequence[Document]) -> Counter[str]:
     if isinstance(documents, ArrowDocuments):
         return documents.count_words()
     return Counter(chain.from_iterable(document.tokens for document in documents))
+
+
+def text_hashes(documents: Sequence[Document]) -> Indices:
+    """int64, `(N,)`: equal for documents of equal texts."""
+    return documents.keys("text_key") if isinstance(documents, ArrowDocuments) else keys_of_texts(documents)
 
 
 def word_keys(documents: Sequence[Document]) -> Indices:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyro_rationale.data.files.text import exists
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.registry import Registry
+from pyro_rationale.storage import user_path
 
 if TYPE_CHECKING:
     from pyro_rationale.data.corpus import Corpus, TargetSpec
@@ -33,6 +35,7 @@ class CorpusLoader:
             kind (`--data FOLDER`) is recognised; empty for a corpus that needs no folder (`--data NAME`).
         load_cached: reads it from Arrow files in the folder `options.cache`, which it makes if necessary; its last
             argument is called with the progress. `None` for a corpus that is always held in memory.
+        fetched: whether its files are on this machine already; `None` for a corpus that is never fetched.
     """
 
     load: Callable[[DataOptions, TargetSpec | None], Corpus]
@@ -40,6 +43,7 @@ class CorpusLoader:
     options: tuple[str, ...] = ()
     layout: tuple[str, ...] = ()
     load_cached: Callable[..., Corpus] | None = None
+    fetched: Callable[[DataOptions], bool] | None = None
 
     def unused(self, options: DataOptions) -> list[str]:
         """Fields of `options` that are set and mean nothing for this corpus.
@@ -74,10 +78,14 @@ CORPORA: Registry[CorpusLoader] = Registry(
 
 
 def find_file(folder: Path, names: Iterable[str], given: str | None = None) -> Path | None:
-    """The file that an option gives, or else the first of `names` that is in the folder; `None` if there is none."""
+    """The file that an option gives, or else the first of `names` that is in the folder; `None` if there is none.
+
+    Raises:
+        DataError: If one is there and is no file that can be read.
+    """
     if given:
-        return Path(given).expanduser()
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+        return user_path(given)
+    return next((folder / name for name in names if exists(folder / name)), None)
 
 
 def aspect_number(aspect: str | None, names: Sequence[str], others: Mapping[str, int]) -> int:
@@ -109,7 +117,7 @@ def data_path(options: DataOptions, name: str) -> Path:
     source = "" if options.data == name else options.data.removeprefix(f"{name}:")
     if not source:
         raise ConfigError(f"--data {name}: is not shipped; give yours as --data {name}:FOLDER")
-    path = Path(source).expanduser()
+    path = user_path(source)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; give the data as --data {name}:FOLDER")
     return path

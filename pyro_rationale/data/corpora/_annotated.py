@@ -10,8 +10,8 @@ from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, document_maker
 from pyro_rationale.data.files.text import Faults
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.splits import three_way_split
-from pyro_rationale.data.targets import Cell, decide_spec, target_of
+from pyro_rationale.data.splits import check_parts, three_way_split
+from pyro_rationale.data.targets import Cell, TargetReader, reader_of
 from pyro_rationale.errors import DataError
 from pyro_rationale.tasks import task_of
 
@@ -69,11 +69,12 @@ def assemble(
     if not labels:
         [first, *_] = [part.faults for part in given if part.faults.first] or [train[0].faults]
         raise DataError(f"{first.path}: no row can be used (first fault: {first.first or 'it holds none'})")
-    known = spec or decide_spec(options.data, (target,), [labels], options.task, options.target_range)
-    if len(known.names) > 1:
+    if spec is not None and len(spec.names) > 1:
         held = "holds one target, and the run predicts"
-        raise DataError(f"{options.data}: {held} {task_of(known).describe()}; evaluate on its like")
-    lists = [tuple(d for part in parts for d in _documents(part, known, options)) for parts in (train, dev, test)]
+        raise DataError(f"{options.data}: {held} {task_of(spec).describe()}; evaluate on its like")
+    reader = reader_of(options.data, (target,), [labels], options.task, options.target_range, spec)
+    known = reader.spec
+    lists = [tuple(d for part in parts for d in _documents(part, reader, options)) for parts in (train, dev, test)]
     for name, files, documents in zip(("training", "dev", "test"), (train, dev, test), lists, strict=True):
         if files and not documents:
             raise DataError(f"{files[0].faults.path}: no {name} example can be used; look at its first rows")
@@ -81,17 +82,16 @@ def assemble(
     strata = [document.targets[0] for document in lists[0]] if known.classes else None
     own_dev, own_test = lists[1] or None, lists[2] or None
     splits = three_way_split(lists[0], options.split_seed, groups, strata, dev=own_dev, test=own_test)
-    if spec is None and not all(splits):
-        texts = len(set(groups))
-        raise DataError(f"{options.data}: {texts} different training texts are too few to split dev or test off")
+    if spec is None:
+        check_parts(options.data, splits, lists[0])
     return Corpus(options.data, known, *splits)
 
 
-def _documents(part: Part, spec: TargetSpec, options: DataOptions) -> list[Document]:
+def _documents(part: Part, reader: TargetReader, options: DataOptions) -> list[Document]:
     documents, make = [], document_maker(options)
     for example in part.examples:
         try:
-            target = target_of(example.label, spec, 0, "its label")
+            target = reader.read(example.label, 0, "its label")
             document = make(example.id, example.text, (target,), rationales=example.rationales)
             if not document.tokens:
                 raise ValueError("the text holds no word")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,12 +18,14 @@ from pyro_rationale.data.cache.columns import Packed, pack
 from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpora import _table
 from pyro_rationale.data.corpus import Corpus, TargetSpec
-from pyro_rationale.data.document import document_maker
-from pyro_rationale.data.files.tables import Row, read_table
+from pyro_rationale.data.document import document_maker, words_beyond
+from pyro_rationale.data.files.tables import Row
 from pyro_rationale.data.files.text import Faults
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.targets import Cell, target_of
+from pyro_rationale.data.targets import Cell, TargetReader
 from pyro_rationale.data.tokenizers import TOKENIZERS
+
+_READER = 2  # counted up when rows or cells of a file are read otherwise than before
 
 
 def load_cached_table(
@@ -56,8 +59,8 @@ class _CachedTable(_table.TableRows):
         column = self._column(i, width)
         return map(column.different.__getitem__, column.which.tolist())
 
-    def documents(self, spec: TargetSpec, names: Sequence[str]) -> ArrowDocuments:
-        columns = [self._column(i, len(names)).read(spec, i, name) for i, name in enumerate(names)]
+    def documents(self, reader: TargetReader, names: Sequence[str]) -> ArrowDocuments:
+        columns = [self._column(i, len(names)).read(reader, i, name) for i, name in enumerate(names)]
         targets = np.stack([values for values, _ in columns], axis=1)
         faults: dict[int, str] = {}
         for _, problems in columns:
@@ -86,13 +89,13 @@ class _Column:
             which.append(np.array(known, dtype=np.int32)[coded.indices.to_numpy()])
         self.different, self.which = list(numbers), np.concatenate(which)
 
-    def read(self, spec: TargetSpec, i: int, name: str) -> tuple[NDArray[np.float64], dict[int, str]]:
+    def read(self, reader: TargetReader, i: int, name: str) -> tuple[NDArray[np.float64], dict[int, str]]:
         """The targets `(N,)`, and the faults of documents whose cell is no target, by their index."""
         values = np.full(len(self.different), np.nan)
         faults: dict[int, str] = {}
         for number, cell in enumerate(self.different):
             try:
-                values[number] = target_of(cell, spec, i, repr(name))
+                values[number] = reader.read(cell, i, repr(name))
             except ValueError as error:
                 faults[number] = str(error)
         faulty = np.flatnonzero(np.isin(self.which, list(faults))) if faults else ()
@@ -102,11 +105,11 @@ class _Column:
 def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.Source:
     names = options.target_column or (spec.names if spec else ())
     if not names:
-        _table.columns_of([read_table(path)], options, spec)  # raises, and says which columns there are
+        _table.columns_of([_table.opened(path, options)], options, spec)  # raises, and says which columns there are
     try:
         now = path.stat()
     except OSError:
-        read_table(path)  # raises with what is wrong
+        _table.opened(path, options)  # raises with what is wrong
         raise
     request: dict[str, Any] = {
         "kind": "table",
@@ -115,35 +118,42 @@ def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.
         "target_columns": list(names),
         "max_words": options.max_words,
     }
+    reading = {name: getattr(options, name) for name in ("rationale_column", "encoding", "separator", "header")}
+    request |= {name: value for name, value in reading.items() if value != getattr(DataOptions, name)}
     state = {
-        "bytes": now.st_size, "modified": now.st_mtime_ns, "tokenizer": TOKENIZERS[options.tokenizer].version
+        "bytes": now.st_size, "modified": now.st_mtime_ns, "tokenizer": TOKENIZERS[options.tokenizer].version,
+        "reader": _READER,
     }  # fmt: skip
     return build.Source(path.name.partition(".")[0], request, state, partial(_chunks, path, options, spec))
 
 
 def _chunks(path: Path, options: DataOptions, spec: TargetSpec | None, facts: Metadata) -> Iterator[Packed]:
-    table = read_table(path)
+    table, gold = _table.opened(path, options), _table.gold_columns(options)
     text, names = _table.columns_of([table], options, spec)
-    facts |= {"columns": list(table.columns), "rows": 0, "unrated": 0, "faults": 0, "first_fault": ""}
-    rows = _table.rows_of(table, text, names)
+    counts = ("rows", "unrated", "cut", "beyond")
+    facts |= {"columns": list(table.columns), "faults": 0, "first_fault": "", **dict.fromkeys(counts, 0)}
+    rows = _table.rows_of(table, text, names, gold)
     jobs = iter(lambda: list(islice(rows, build.CHUNK)), [])
     faults = Faults(path, options.skip_bad_rows)
-    for packed in build.in_processes(partial(_pack, text, names, options), jobs, options.workers):
+    for packed in build.in_processes(partial(_pack, text, names, gold, options), jobs, options.workers):
         for where, problem in packed.faults:
             faults.add(where, problem)
-        facts["rows"] += packed.rows
-        facts["unrated"] += packed.unrated
+        facts |= {name: facts[name] + getattr(packed, name) for name in counts}
         facts |= {"faults": faults.count, "first_fault": faults.first}
         yield packed
 
 
-def _pack(text: str, names: tuple[str, ...], options: DataOptions, rows: Sequence[Row]) -> Packed:
+def _pack(
+    text: str, names: tuple[str, ...], gold: tuple[str, ...], options: DataOptions, rows: Sequence[Row]
+) -> Packed:
     make, faults, cut = document_maker(options), [], []
     for row in rows:
         try:
-            cut.append(_table.cut_row(row, text, names, make))
+            cut.append(_table.cut_row(row, text, names, gold, make))
         except ValueError as error:
             faults.append((row.where, str(error)))
     rated = [pair for pair in cut if pair is not None]
-    cells = [tuple(repr(cell) if isinstance(cell, float) else cell for cell in row) for _, row in rated]
-    return pack([document for document, _ in rated], cells, len(rows), len(cut) - len(rated), faults)
+    cells = [row for _, row in rated]
+    beyond = [count for document, _ in rated if (count := words_beyond(document, options.max_words))]
+    packed = pack([document for document, _ in rated], cells, len(rows), len(cut) - len(rated), faults)
+    return replace(packed, cut=len(beyond), beyond=sum(beyond))

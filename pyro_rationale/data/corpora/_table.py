@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from pyro_rationale.data.cache.dataset import target_rows, text_keys
@@ -14,12 +15,13 @@ from pyro_rationale.data.files.tables import Row, Table, check_column, read_tabl
 from pyro_rationale.data.files.text import Faults, listed, log, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
-from pyro_rationale.data.targets import Cell, decide_spec, read_cell, target_of
+from pyro_rationale.data.targets import Cell, TargetReader, read_cell, reader_of, warn_of_far_values
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.storage import user_path
 
 FEWEST_ROWS = 10
 _LARGE = 1 << 29  # bytes
-_GOLD_COLUMN, _MAPS_COLUMN = "rationale", "rationales"
+_GOLD_COLUMN, _MAPS_COLUMN, _NO_COLUMN = "rationale", "rationales", "none"
 
 
 def load_table(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
@@ -41,14 +43,19 @@ def load_table(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     for path in paths(options):
         if path.is_file() and path.stat().st_size > _LARGE:
             log.warning("%s: is large; --cache FOLDER cuts it into words once and then needs little memory", path)
-    tables = [read_table(path) for path in paths(options)]
+    tables = [opened(path, options) for path in paths(options)]
     text, names = columns_of(tables, options, spec)
     return corpus_of(options, spec, [_HeldTable(table, text, names, options) for table in tables])
 
 
 def paths(options: DataOptions) -> list[Path]:
     """Files of the training documents and, where they have their own, of dev and test documents."""
-    return [Path(path).expanduser() for path in (options.data, options.dev_data, options.test_data) if path]
+    return [user_path(path) for path in (options.data, options.dev_data, options.test_data) if path]
+
+
+def opened(path: Path, options: DataOptions) -> Table:
+    """A table, read as the options say."""
+    return read_table(path, options.encoding, options.delimiter, options.header)
 
 
 class TableRows(ABC):
@@ -72,7 +79,7 @@ class TableRows(ABC):
         """Cells of the `i`-th of `width` target columns."""
 
     @abstractmethod
-    def documents(self, spec: TargetSpec, names: Sequence[str]) -> Sequence[Document]:
+    def documents(self, reader: TargetReader, names: Sequence[str]) -> Sequence[Document]:
         """The documents, with the cells of the columns `names` read as targets; adds to `faults`."""
 
 
@@ -80,9 +87,9 @@ class _HeldTable(TableRows):
     """Rows of one table in memory."""
 
     def __init__(self, table: Table, text: str, names: tuple[str, ...], options: DataOptions) -> None:
-        faults, make = Faults(table.path, options.skip_bad_rows), document_maker(options)
-        rows = ((row.where, row) for row in rows_of(table, text, names))
-        cut = list(faults.parsed(rows, lambda _, row: cut_row(row, text, names, make)))
+        faults, make, gold = Faults(table.path, options.skip_bad_rows), document_maker(options), gold_columns(options)
+        rows = ((row.where, row) for row in rows_of(table, text, names, gold))
+        cut = list(faults.parsed(rows, lambda _, row: cut_row(row, text, names, gold, make)))
         self._rated = [pair for pair in cut if pair is not None]
         super().__init__(table.path, table.columns, len(cut) - len(self._rated), faults)
 
@@ -92,11 +99,11 @@ class _HeldTable(TableRows):
     def cells(self, i: int, width: int) -> Iterator[Cell]:
         return (cells[i] for _, cells in self._rated)
 
-    def documents(self, spec: TargetSpec, names: Sequence[str]) -> tuple[Document, ...]:
+    def documents(self, reader: TargetReader, names: Sequence[str]) -> tuple[Document, ...]:
         documents = []
         for document, cells in self._rated:
             try:
-                targets = tuple(target_of(cells[i], spec, i, repr(name)) for i, name in enumerate(names))
+                targets = tuple(reader.read(cells[i], i, repr(name)) for i, name in enumerate(names))
             except ValueError as error:
                 self.faults.add(document.id, str(error))
             else:
@@ -111,22 +118,26 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
         if table.unrated:
             what = f"rate none of {', '.join(names)}"
             log.warning("%s: left out %d of %d rows that %s", table.path, table.unrated, table.faults.rows, what)
-    known = spec
-    if known is None:
-        if not any(map(len, tables)):
-            raise DataError(f"{options.data}: no row can be used; look at the first ones")
-        columns = [[cell for table in tables for cell in table.cells(i, len(names))] for i in range(len(names))]
-        known = decide_spec(options.data, names, columns, options.task, options.target_range)
+    if spec is None and not any(map(len, tables)):
+        faults = tables[0].faults
+        reason = f" (first fault: {faults.first})" if faults.count else "; look at the first ones"
+        raise DataError(f"{options.data}: none of its {faults.rows} rows can be used{reason}")
+    width = len(names)
+    columns = [chain(*(table.cells(i, width) for table in tables)) for i in range(width)]
+    reader = reader_of(options.data, names, columns, options.task, options.target_range, spec)
+    known = reader.spec
     parts = []
     fewest = FEWEST_ROWS if spec is None else 1
     for table in tables:
-        documents, faults = table.documents(known, names), table.faults
+        documents, faults = table.documents(reader, names), table.faults
         faults.report()
         if len(documents) < fewest:
             reason = f" (first fault: {faults.first})" if faults.count else ""
             raise DataError(f"{table.path}: {len(documents)} of its {faults.rows} rows can be used{reason}; too few")
         parts.append(documents)
         fewest = 1
+    if spec is None and options.target_range is None:
+        warn_of_far_values(known, [(str(table.path), part) for table, part in zip(tables, parts, strict=True)])
     first, *given = parts
     dev = given.pop(0) if options.dev_data else None
     test = given.pop(0) if options.test_data else None
@@ -146,7 +157,10 @@ def columns_of(
     text = options.text_column or ("text" if "text" in first.columns else "")
     for flag, value in (("--text-column", text), ("--target-column", names)):
         if not value:
-            raise ConfigError(f"{first.path}: name a column with {flag}; it has {listed(first.columns)}")
+            data = any(len(name.split()) > 5 or name.replace(".", "").isdigit() for name in first.columns)
+            hint = "; if its first line is no header: --no-header" if data and options.header else ""
+            hint = hint or ("; or name another --separator" if len(first.columns) == 1 else "")
+            raise ConfigError(f"{first.path}: name a column with {flag}; it has {listed(first.columns)}{hint}")
     if len({text, *names}) < 1 + len(names):
         raise ConfigError(f"--text-column and --target-column: {', '.join((text, *names))} names a column twice")
     if spec is not None and len(names) != len(spec.names):
@@ -155,23 +169,32 @@ def columns_of(
         check_column(table.path, table.columns, text, "--text-column")
         for name in names:
             check_column(table.path, table.columns, name, "--target-column")
+    if options.rationale_column not in (None, _NO_COLUMN) and spec is None:
+        check_column(first.path, first.columns, str(options.rationale_column), "--rationale-column")
     return text, names
 
 
-def rows_of(table: Table, text: str, names: Sequence[str]) -> Iterator[Row]:
+def gold_columns(options: DataOptions) -> tuple[str, ...]:
+    """The columns with gold rationales that may be there; one called `rationales` holds a list of them."""
+    name = options.rationale_column
+    return (_GOLD_COLUMN, _MAPS_COLUMN) if name is None else () if name == _NO_COLUMN else (name,)
+
+
+def rows_of(table: Table, text: str, names: Sequence[str], gold: Sequence[str]) -> Iterator[Row]:
     """The rows of a table with the cells that :func:`cut_row` needs."""
-    return table.rows((text, *names, _GOLD_COLUMN, _MAPS_COLUMN))
+    return table.rows((text, *names, *gold))
 
 
 def cut_row(
-    row: Row, text: str, names: Sequence[str], make: Callable[..., Document]
-) -> tuple[Document, tuple[Cell, ...]] | None:
+    row: Row, text: str, names: Sequence[str], gold: Sequence[str], make: Callable[..., Document]
+) -> tuple[Document, tuple[str | None, ...]] | None:
     """Cut a row into words.
 
     Args:
         row: of a table.
         text: the column with the text.
         names: the columns with the targets.
+        gold: the columns with the rationales.
         make: makes documents, see :func:`pyro_rationale.data.document.document_maker`.
 
     Returns:
@@ -184,8 +207,14 @@ def cut_row(
     cells = tuple(read_cell(row.cells, name, required=len(names) == 1) for name in names)
     if all(cell is None for cell in cells):
         return None
-    gold, maps = row.cells.get(_GOLD_COLUMN), row.cells.get(_MAPS_COLUMN)
-    document = make(row.where, content, rationales=maps if maps and isinstance(maps, list) else [gold])
+    rationales = [row.cells.get(name) for name in gold if name != _MAPS_COLUMN]
+    maps = row.cells.get(_MAPS_COLUMN)
+    try:
+        document = make(row.where, content, rationales=maps if maps and isinstance(maps, list) else rationales)
+    except ValueError as error:
+        given = [name for name in gold if row.cells.get(name) is not None]
+        hint = f" (if {given[0]!r} holds no rationales: --rationale-column none)" if given else ""
+        raise ValueError(f"{error}{hint}") from None
     if not document.tokens:
         raise ValueError("the text holds no word")
     return document, cells

@@ -1,19 +1,25 @@
 """Sentences with mean human ratings, and a lexicon of opinion words (Hutto and Gilbert, ICWSM 2014).
 
-Only the source distribution of `vaderSentiment` has them, so pip fetches that archive into a cache folder; its contents
-are read from the archive itself.
+Only the source distribution of `vaderSentiment` has them: that archive is fetched into a cache folder, and its contents
+are read from the archive itself. Nothing of it is run.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
+import ssl
 import subprocess
 import sys
 import tarfile
 import tempfile
+from html.parser import HTMLParser
+from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 import platformdirs
 
@@ -22,7 +28,8 @@ from pyro_rationale.data.document import document_maker
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.targets import adapt_spec
-from pyro_rationale.errors import DataError
+from pyro_rationale.errors import DataError, shown
+from pyro_rationale.storage import user_path
 
 VERSION = "3.3.2"
 SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
@@ -30,7 +37,9 @@ ARCHIVE = f"vaderSentiment-{VERSION}.tar.gz"
 _RATINGS = "additional_resources/hutto_ICWSM_2014.tar.gz"
 _LEXICON = "vaderSentiment/vader_lexicon.txt"
 _SPEC = TargetSpec("regression", ("sentiment",), ranges=((-4.0, 4.0),))
-_TIMEOUT = 600  # seconds
+_INDEX = "https://pypi.org/simple"
+_TIMEOUT = 60  # seconds without a byte
+_LARGEST = 1 << 26  # bytes
 
 
 def lexicon(cache: str | None = None) -> dict[str, float]:
@@ -47,7 +56,7 @@ def lexicon(cache: str | None = None) -> dict[str, float]:
 
 
 def fetch(cache: str | None = None) -> Path:
-    """The path of the archive in the cache folder, where pip puts it the first time.
+    """The path of the archive in the cache folder, where the first call puts it.
 
     A file appears under its final name only when it is whole and its SHA-256 is right; later calls need no
     network.
@@ -56,9 +65,9 @@ def fetch(cache: str | None = None) -> Path:
         cache: the folder; default: the user's cache folder.
 
     Raises:
-        DataError: If there is no network, no pip, or no place to write.
+        DataError: If there is no network, or no place to write.
     """
-    folder = Path(cache).expanduser() if cache else platformdirs.user_cache_path("pyro_rationale")
+    folder = user_path(cache) if cache else platformdirs.user_cache_path("pyro_rationale")
     archive = folder / ARCHIVE
     try:
         if archive.is_file() and _is_whole(archive):
@@ -76,34 +85,76 @@ def fetch(cache: str | None = None) -> Path:
     return archive
 
 
+def is_fetched(options: DataOptions) -> bool:
+    """Whether the archive is in the cache folder."""
+    folder = user_path(options.cache) if options.cache else platformdirs.user_cache_path("pyro_rationale")
+    return (folder / ARCHIVE).is_file()
+
+
 def _download(folder: Path, final: Path) -> Path:
-    """Let pip, which knows the user's registry, proxy and certificates, fetch the archive into `folder`."""
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"vaderSentiment=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    command += ["--no-deps", "--no-binary", "vaderSentiment", "--retries", "2"]
-    command += ["-d", str(folder), "-r", str(requirements)]
+    """Fetch the archive into `folder` from the user's package index, without pip: it would run the archive's setup."""
+    settings = _settings()
+    indexes = [settings.get("index-url", _INDEX), *settings.get("extra-index-url", "").split()]
+    context = ssl.create_default_context(cafile=settings.get("cert"))
+    proxy = {scheme: settings["proxy"] for scheme in ("http", "https") if "proxy" in settings} or None
+    opener = build_opener(HTTPSHandler(context=context), ProxyHandler(proxy))
+    problem = "no package index has it"
+    for index in indexes:
+        try:
+            page = f"{index.rstrip('/')}/vadersentiment/" + ("index.html" if index.startswith("file:") else "")
+            found = _Links(_got(opener, page).decode("utf-8", errors="replace"), page).found
+            content = None if found is None else _got(opener, found)
+        except (ValueError, HTTPException, OSError) as error:
+            problem = f"{index.rpartition('@')[2]}: {getattr(error, 'reason', error)}"
+            continue
+        if content is not None:
+            (folder / ARCHIVE).write_bytes(content)
+            return folder / ARCHIVE
+    raise DataError(
+        f"vaderSentiment {VERSION}: its source archive could not be fetched ({shown(problem, 120)[1:-1]}); "
+        f"try again with a network, or put {ARCHIVE} into {final} by hand"
+    )
+
+
+def _got(opener: OpenerDirector, url: str) -> bytes:
+    """What is at an address, in which a user and a password may stand."""
+    parts = urlsplit(url)
+    request = Request(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))
+    if parts.username is not None:
+        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        request.add_header("Authorization", f"Basic {base64.b64encode(secret).decode()}")
+    with opener.open(request, timeout=_TIMEOUT) as answer:
+        content: bytes = answer.read(_LARGEST)
+    return content
+
+
+class _Links(HTMLParser):
+    """The page of a package in an index: `found` is the address of the archive, or `None`."""
+
+    def __init__(self, page: str, address: str) -> None:
+        super().__init__()
+        self.address, self.found = address, None
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A link."""
+        target = urljoin(self.address, dict(attrs).get("href") or "")
+        if tag == "a" and urlsplit(target).path.rpartition("/")[2] == ARCHIVE:
+            self.found = target
+
+
+def _settings() -> dict[str, str]:
+    """Index, certificates and proxy that pip is set to use, by its own names; none without pip."""
+    command = [sys.executable, "-m", "pip", "config", "list", "--disable-pip-version-check"]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
-        problem = _last_line(result.stderr) if result.returncode else None
-    except subprocess.TimeoutExpired:
-        problem = f"no answer in {_TIMEOUT} seconds"
-    fetched = folder / ARCHIVE
-    if problem is None and not fetched.is_file():
-        problem = "pip put no archive there"
-    if problem is not None:
-        raise DataError(
-            f"vaderSentiment {VERSION}: pip could not fetch its source archive ({problem}); "
-            f"try again with a network, or put {ARCHIVE} into {final} by hand"
-        )
-    return fetched
-
-
-def _last_line(text: str) -> str:
-    """The line of pip's messages that names the error."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if "ERROR" in line or "No module named pip" in line]
-    return (errors or lines or ["no reason given"])[-1][:120]
+        lines = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.splitlines()
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    found: dict[str, str] = {}
+    for section in ("global", "download", ":env:"):  # the last has the say
+        pairs = (line.partition("=")[::2] for line in lines if line.startswith(f"{section}."))
+        found |= {name.rpartition(".")[2]: value.strip("'\"") for name, value in pairs}
+    return found
 
 
 def _is_whole(path: Path) -> bool:

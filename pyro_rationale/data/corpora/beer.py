@@ -6,7 +6,6 @@ Barzilay and Jaakkola published with "Rationalizing Neural Predictions" (EMNLP 2
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from typing import Any
 from pyro_rationale.data.corpora import CorpusLoader, aspect_number, data_path, find_file
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, make_document
-from pyro_rationale.data.files.text import Faults, read_text, shown
+from pyro_rationale.data.files.text import Faults, exists, read_lines, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import adapt_spec
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.storage import parse_json, user_path
 
 ASPECTS = ("appearance", "aroma", "palate", "taste", "overall")
 _OTHER_NAMES = {"look": 0, "smell": 1, "feel": 2, "mouthfeel": 2}
@@ -40,7 +40,7 @@ def load_beer(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     if gold_path is not None:
         return Corpus(options.data, known, train, held, _documents(gold_path, _annotation, aspect, options))
     if options.test_data:
-        test = _documents(Path(options.test_data).expanduser(), _review, aspect, options)
+        test = _documents(user_path(options.test_data), _review, aspect, options)
         return Corpus(options.data, known, train, held, test)
     if len(held) < 2:
         raise DataError(f"{held_path}: one review cannot be dev and test; give {_ANNOTATIONS} or --test-data")
@@ -50,15 +50,15 @@ def load_beer(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
 def _paths(options: DataOptions, aspect: int) -> tuple[Path, Path, Path | None]:
     """The files of training, held-out and annotated reviews."""
     path = data_path(options, "beer")
-    gold = Path(options.annotations).expanduser() if options.annotations else None
+    gold = user_path(options.annotations) if options.annotations else None
     if path.is_dir():
         train, held = _find(path, aspect, "train"), _find(path, aspect, "heldout", options.dev_data)
-        if gold is None and not options.test_data and (path / _ANNOTATIONS).is_file():
+        if gold is None and not options.test_data and exists(path / _ANNOTATIONS):
             gold = path / _ANNOTATIONS
         return train, held, gold
     if not options.dev_data:
         raise ConfigError(f"--data beer:{path}: name the held-out reviews with --dev-data, or give their folder")
-    return path, Path(options.dev_data).expanduser(), gold
+    return path, user_path(options.dev_data), gold
 
 
 def _find(folder: Path, aspect: int, part: str, given: str | None = None) -> Path:
@@ -85,7 +85,7 @@ def _review(where: str, line: str, aspect: int, max_words: int) -> Document:
 def _annotation(where: str, line: str, aspect: int, max_words: int) -> Document:
     """An object of `annotations.json`: `x` words, `y` ratings, `"0"` ... spans of words. Raises ValueError."""
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError as error:
         raise ValueError(f"is not JSON ({getattr(error, 'msg', error)})") from None
     words = value.get("x") if isinstance(value, dict) else None
@@ -116,8 +116,8 @@ def _documents(
     path: Path, parse: Callable[[str, str, int, int], Document], aspect: int, options: DataOptions
 ) -> tuple[Document, ...]:
     faults = Faults(path, options.skip_bad_rows)
-    lines = ((f"line {i}", line) for i, line in enumerate(read_text(path).split("\n"), start=1) if line.strip())
-    documents = tuple(faults.parsed(lines, lambda where, line: parse(where, line, aspect, options.max_words)))
+    most = options.max_words
+    documents = tuple(faults.parsed(read_lines(path), lambda where, line: parse(where, line, aspect, most)))
     faults.report()
     if not documents:
         raise DataError(f"{path}: none of its {faults.rows} lines can be used (first fault: {faults.first})")

@@ -16,7 +16,7 @@ from pyro_rationale.data.corpora._annotated import Example, Part, assemble
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import flags_of
 from pyro_rationale.data.files.tables import Row, Table, read_table
-from pyro_rationale.data.files.text import Faults, read_text, shown
+from pyro_rationale.data.files.text import Faults, exists, read_text, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import read_cell
 from pyro_rationale.errors import ConfigError, DataError
@@ -133,7 +133,7 @@ class _Documents:
     known: dict[str, Sentences] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if (self.folder / _DOCUMENTS).is_file():
+        if exists(self.folder / _DOCUMENTS):
             table = read_table(self.folder / _DOCUMENTS)
             for row in table.rows():
                 docid, text = row.cells.get("docid"), row.cells.get("document")

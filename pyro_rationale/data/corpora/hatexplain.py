@@ -5,17 +5,18 @@ Source of the layout: Mathew, Saha, Yimam, Biemann, Goyal and Mukherjee, "HateXp
 
 from __future__ import annotations
 
-import json
 from collections import Counter
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
 from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_path
 from pyro_rationale.data.corpora._annotated import Example, Part, assemble
 from pyro_rationale.data.corpus import Corpus, TargetSpec
-from pyro_rationale.data.files.text import Faults, log, read_text, shown
+from pyro_rationale.data.files.text import Faults, exists, log, read_text, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import DataError
+from pyro_rationale.storage import parse_json
 
 DATASET, DIVISIONS = "dataset.json", "post_id_divisions.json"
 _SPLITS = (("train",), ("val", "valid", "validation", "dev"), ("test",))
@@ -33,7 +34,7 @@ def load_hatexplain(options: DataOptions, spec: TargetSpec | None = None) -> Cor
     path = path / DATASET if path.is_dir() else path
     posts = _object(path)
     divisions = path.parent / DIVISIONS
-    if not divisions.is_file():
+    if not exists(divisions):
         return assemble(options, spec, "label", [_part(path, posts, options)], [], [])
     given = _object(divisions)
     parts = []
@@ -52,9 +53,11 @@ def load_hatexplain(options: DataOptions, spec: TargetSpec | None = None) -> Cor
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {error.lineno}: is not JSON ({error.msg}); get the file anew") from None
+        value = parse_json(read_text(path))
+    except ValueError as error:
+        line = f", line {error.lineno}" if isinstance(error, JSONDecodeError) else ""
+        reason = getattr(error, "msg", error)
+        raise DataError(f"{path}{line}: is not JSON ({reason}); get the file anew") from None
     if not isinstance(value, dict):
         raise DataError(f"{path}: holds {shown(value)}, expected one object {{...}} of posts by their ids")
     return value

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_path
 from pyro_rationale.data.corpora._annotated import Example, Part, assemble
 from pyro_rationale.data.corpus import Corpus, TargetSpec
-from pyro_rationale.data.files.text import Faults, listed, read_text, shown
+from pyro_rationale.data.files.text import Faults, exists, first_line, listed, read_lines, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import read_cell
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.storage import user_path
 
 _COLUMNS = ("task", "label", "text")
 _GOLD = "rationale"
@@ -28,13 +30,13 @@ def load_r2a(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     folder = data_path(options, "r2a")
     if not folder.is_dir():
         raise ConfigError(f"--data r2a:{folder}: name the folder that holds its files .train, .dev and .test")
-    paths = [
-        files_of(folder, "train", options.aspect),
-        [Path(options.dev_data).expanduser()] if options.dev_data else files_of(folder, "dev", options.aspect),
-        [Path(options.test_data).expanduser()] if options.test_data else files_of(folder, "test", options.aspect),
-    ]
-    if not paths[0]:
+    train = files_of(folder, "train", options.aspect)
+    if not train:
         raise DataError(f"{folder}: holds no .train file (nor train.tsv) with a header {' '.join(_COLUMNS)}")
+    names = {_name(path) for path in train}
+    given = (("dev", options.dev_data), ("test", options.test_data))
+    others = [[user_path(file)] if file else files_of(folder, split, options.aspect, names) for split, file in given]
+    paths = [train, *others]
     files = [[_File(path) for path in part] for part in paths]
     task = _task(options.aspect, files)
     parts = [[file.part(task, options) for file in part if task in file.tasks] for part in files]
@@ -43,19 +45,27 @@ def load_r2a(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     return assemble(options, spec, task, *parts)
 
 
-def files_of(folder: Path, split: str, task: str | None = None) -> list[Path]:
-    """The files of a split that have the header; if some are named like the task, only those."""
+def files_of(folder: Path, split: str, task: str | None = None, needed: Collection[str] = ()) -> list[Path]:
+    """The files of a split that have the header; if some are named like the task, only those.
+
+    Raises:
+        DataError: If one cannot be read, or lacks the header though it is named like one of the files `needed`.
+    """
     patterns = (f"*.{split}", f"*.{split}.tsv", f"{split}.tsv")
-    paths = sorted({path for pattern in patterns for path in folder.glob(pattern) if _has_header(path)})
-    return [path for path in paths if path.name.partition(".")[0] == task] or paths
+    found = sorted({path for pattern in patterns for path in folder.glob(pattern) if not path.is_dir()})
+    paths = [path for path in found if exists(path) and not _lacking(first_line(path).split("\t"))]
+    for path in found:
+        if path not in paths and _name(path) in {*needed, split}:
+            raise DataError(f"{path}, line 1: has no header {' '.join(_COLUMNS)}; mend the file, or remove it")
+    return [path for path in paths if _name(path) == task] or paths
 
 
-def _has_header(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        first = file.readline(1000).decode("utf-8-sig", errors="replace")
-    return set(_COLUMNS) <= set(first.rstrip("\r\n").split("\t"))
+def _name(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
+def _lacking(columns: Collection[str]) -> list[str]:
+    return [name for name in _COLUMNS if name not in columns]
 
 
 def _task(chosen: str | None, files: list[list[_File]]) -> str:
@@ -74,20 +84,20 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        lines = read_text(path).split("\n")
-        self.columns = lines[0].rstrip("\r").split("\t")
-        lacking = [name for name in _COLUMNS if name not in self.columns]
-        if lacking:
-            raise DataError(f"{path}, line 1: has no column {lacking[0]!r}; expected a header {' '.join(_COLUMNS)}")
-        rows = [(i, line.rstrip("\r").split("\t")) for i, line in enumerate(lines[1:], 2) if line.strip()]
+        lines = ((where, line.rstrip("\r").split("\t")) for where, line in read_lines(path))
+        where, self.columns = next(lines)
+        if lacking := _lacking(self.columns):
+            raise DataError(f"{path}, {where}: has no column {lacking[0]!r}; expected a header {' '.join(_COLUMNS)}")
         column = self.columns.index("task")
-        self.rows = [(i, fields[column].strip() if len(fields) > column else "", fields) for i, fields in rows]
+        self.rows = [
+            (where, fields[column].strip() if len(fields) > column else "", fields) for where, fields in lines
+        ]
         self.tasks = {task for _, task, _ in self.rows}
 
     def part(self, task: str, options: DataOptions) -> Part:
         """The examples of a task."""
         faults = Faults(self.path, options.skip_bad_rows)
-        rows = ((f"line {i}", fields) for i, own, fields in self.rows if own == task)
+        rows = ((where, fields) for where, own, fields in self.rows if own == task)
         return Part(faults, list(faults.parsed(rows, self._example)))
 
     def _example(self, where: str, fields: list[str]) -> Example:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from pyro_rationale.data.corpora import CorpusLoader
-from pyro_rationale.data.corpora._vader import load_ratings
+from pyro_rationale.data.corpora._vader import is_fetched, load_ratings
 
 REGISTERED = CorpusLoader(
     partial(load_ratings, "vader-amazon", "amazonReviewSnippets_GroundTruth.txt"),
     "3,708 sentences of 309 product reviews with mean human ratings from -4 to 4 (Hutto and Gilbert, ICWSM 2014)",
+    fetched=is_fetched,
 )

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import csv
-import json
+import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from pyro_rationale.data.files.text import check_readable, check_text, listed, open_text, shown
-from pyro_rationale.errors import DataError
+from pyro_rationale.data.files.text import (
+    LONGEST_LINE,
+    LONGEST_TEXT,
+    check_readable,
+    check_text,
+    listed,
+    log,
+    open_text,
+    shown,
+)
+from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.storage import parse_json
 
-_LARGEST_FIELD = 2**31 - 1
 _KINDS = {
     ".csv": "csv",
     ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\r\n]*')
+_QUOTED = re.compile(r'"[^"]*"')
+_ESCAPED = re.compile(r'(?<!\\)((?:\\\\)*)\\"')  # a quotation mark behind an odd number of backslashes
+_NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
+_MANY = 200  # more different values than that tell nothing
+_CLOSE = "close it, or double it if it is part of the text"
 
 
 @dataclass(frozen=True)
@@ -100,17 +118,30 @@ def check_column(path: Path, columns: tuple[str, ...], name: str, flag: str) -> 
     raise DataError(f"{path}: has no column {name!r}, only {listed(columns)}{hint}")
 
 
-def read_table(path: Path) -> Table:
-    """A table whose kind its name tells: .csv .tsv .jsonl .ndjson (each also with .gz) .parquet.
+def read_table(
+    path: Path, encoding: str | None = None, separator: str | None = None, header: bool = True
+) -> Table:
+    """A table whose kind its name tells: .csv .tsv .jsonl .ndjson .json (each also with .gz) .parquet.
+
+    Args:
+        path: the file.
+        encoding: of a text file; default: UTF-8.
+        separator: between the fields of a CSV or TSV file; default: the likeliest, going by its first line.
+        header: whether the first line of a CSV or TSV file names its columns; otherwise they are called 1, 2, 3.
 
     Raises:
         DataError: If the file cannot be read as what its name says.
+        ConfigError: If an option is given that means nothing for a file of its kind.
     """
     kind = _kind(path)
+    given = {"--encoding": encoding and kind == "parquet", "--separator": separator and kind not in ("csv", "tsv"),
+             "--no-header": not header and kind not in ("csv", "tsv")}  # fmt: skip
+    for flag in filter(given.get, given):
+        raise ConfigError(f"{flag}: means nothing for {path}; leave it out")
     if kind == "parquet":
         return _parquet(path)
-    check_text(path)
-    table = Table(path, lambda _: _json_lines(path)) if kind == "jsonl" else _separated(path, kind)
+    check_text(path, encoding, "--encoding", LONGEST_TEXT if kind == "json" else LONGEST_LINE)
+    table = _json(path, encoding) if kind == "json" else _separated(path, kind, encoding, separator, header)
     if next(table.rows(), None) is None:
         raise DataError(f"{path}: has a header and no rows below it")
     return table
@@ -128,90 +159,249 @@ def _kind(path: Path) -> str:
     if not path.exists():
         raise DataError(f"{path}: no such file, and no corpus of that name (see --help for the corpora)")
     raise DataError(
-        f"{path}: cannot tell what it is; rename it to .csv, .tsv, .jsonl (or these with .gz) or .parquet"
+        f"{path}: cannot tell what it is; rename it to .csv, .tsv, .json, .jsonl (or these with .gz) or .parquet"
     )
 
 
-def _separated(path: Path, kind: str) -> Table:
-    with open_text(path) as text:
-        first = next((line for line in text if line.strip("\r\n")), "")
-    separator = "\t" if kind == "tsv" else max(",;\t", key=first.count)
+@dataclass(frozen=True)
+class _Dialect:
+    """How the rows of a CSV or TSV file are written.
 
-    def rows(quoting: int) -> Iterator[Row]:
-        records = _records(path, separator, quoting)
-        header = _header(path, records)
-        for line, fields, fault in records:
-            if fault is None and len(fields) != len(header):
-                hint = f"is a {separator!r} in a text not quoted?"
-                fault = f"has {len(fields)} fields where the header has {len(header)} ({hint})"
-            yield Row(f"line {line}", {} if fault else dict(zip(header, fields, strict=True)), fault)
+    Attributes:
+        path: the file.
+        encoding: `None` for UTF-8.
+        separator: between fields.
+        skipped: lines above the header.
+        quoting: whether quotation marks enclose fields, or are characters like others.
+        escaped: whether a quotation mark inside a field has a backslash before it, instead of another quotation mark.
+    """
 
-    def well_formed(quoting: int) -> bool:
-        try:
-            return not any(row.fault for row in rows(quoting))
-        except DataError:
-            return False
-
-    quoting = csv.QUOTE_MINIMAL
-    # Many tab-separated files know no quoting: a quotation mark in a text looks like the start of a field.
-    if separator == "\t" and not well_formed(quoting) and well_formed(csv.QUOTE_NONE):
-        quoting = csv.QUOTE_NONE
-    return Table(path, lambda _: rows(quoting), _header(path, _records(path, separator, quoting)))
+    path: Path
+    encoding: str | None
+    separator: str
+    skipped: int = 0
+    quoting: int = csv.QUOTE_MINIMAL
+    escaped: bool = False
 
 
-def _header(path: Path, records: Iterator[tuple[int, list[str], str | None]]) -> tuple[str, ...]:
-    """Names of the columns, taken from the first record."""
-    for line, fields, fault in records:
-        if fault is not None:
-            raise DataError(f"{path}, line {line}: {fault}; expected a header with the names of the columns")
-        return tuple(name.strip() for name in fields)
-    return ()
+class _Record(NamedTuple):
+    """Fields of a row, or why it has none, and the numbers of its first and last line."""
+
+    first: int
+    last: int
+    fields: list[str]
+    fault: str | None = None
 
 
-def _records(path: Path, separator: str, quoting: int) -> Iterator[tuple[int, list[str], str | None]]:
-    """First line, fields and fault of each record that is not blank; after a fault the next line is read on."""
-    with open_text(path) as text:
-        reader = csv.reader(text, delimiter=separator, quoting=quoting, strict=True)  # type: ignore[arg-type]
+def _separated(path: Path, kind: str, encoding: str | None, separator: str | None, header: bool) -> Table:
+    with open_text(path, encoding) as text:
+        line = next((line for line in text if line.strip("\r\n")), "")
+    named = _SEPARATOR_LINE.fullmatch(line)  # as Excel writes it above the header
+    if separator is None and named is not None:
+        separator = named[1]
+    if separator is None:
+        outside = _QUOTED.sub("", line)
+        separator = "\t" if kind == "tsv" and "\t" in outside else max(",;\t|", key=outside.count)
+    dialect = _told(_Dialect(path, encoding, separator, int(named is not None)))
+    first = next(_records(dialect), None)
+    if first is None:
+        raise DataError(f"{path}: has no rows")
+    if first.fault is not None:
+        raise DataError(f"{path}, line {first.first}: {first.fault}; expected a header with the names of the columns")
+    columns = tuple(name.strip() if header else str(i) for i, name in enumerate(first.fields, start=1))
+
+    def rows() -> Iterator[Row]:
+        hint = f"is a {dialect.separator!r} in a text not quoted?"
+        for record in islice(_records(dialect), int(header), None):
+            fault, fields = record.fault, record.fields
+            if fault is None and len(fields) != len(columns):
+                fault = f"has {len(fields)} fields where the header has {len(columns)} ({hint})"
+            yield Row(f"line {record.first}", {} if fault else dict(zip(columns, fields, strict=True)), fault)
+
+    return Table(path, lambda _: rows(), columns)
+
+
+def _records(dialect: _Dialect, raw: list[str] | None = None) -> Iterator[_Record]:
+    """The rows that are not blank, and the header; after a fault the next line is read on.
+
+    Args:
+        dialect: how they are written.
+        raw: holds the lines of the last row.
+    """
+    path = dialect.path
+    with open_text(path, dialect.encoding) as text:
+        for _ in range(dialect.skipped):
+            next(text)
+        lines: Iterator[str] = text
+        if dialect.escaped:
+            lines = (_ESCAPED.sub(r'\1""', line) for line in lines)
+        if raw is not None:
+            lines = _kept(lines, raw)
+        reader = csv.reader(lines, delimiter=dialect.separator, quoting=dialect.quoting, strict=True)  # type: ignore[arg-type]
         while True:
-            line, fault = reader.line_num + 1, None
-            largest = csv.field_size_limit(_LARGEST_FIELD)  # the limit is global: put it back
+            first, fault = reader.line_num + 1 + dialect.skipped, None
+            if raw is not None:
+                raw.clear()
+            largest = csv.field_size_limit(LONGEST_LINE)  # the limit is global: put it back
             try:
                 fields = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                if "unexpected end" in str(error):  # it took the rest of the file with it: more than one bad row
+                # It took the rest of the file with it, or a large part: more than one bad row.
+                if "unexpected end" in str(error) or "field limit" in str(error):
                     problem = "a quotation mark opens here and never closes"
-                    remedy = "close it, or double it if it is part of the text"
-                    raise DataError(f"{path}, line {line}: {problem}; {remedy}") from None
-                last = f" up to line {reader.line_num}" if reader.line_num > line else ""
-                fields, fault = [], f"is not well quoted{last} ({error})"
+                    raise DataError(f"{path}, line {first}: {problem}; {_CLOSE}") from None
+                last = reader.line_num + dialect.skipped
+                over = f" up to line {last}" if last > first else ""
+                fields, fault = [], f"is not well quoted{over} ({error})"
             finally:
                 csv.field_size_limit(largest)
             if fields or fault:
-                yield line, fields, fault
+                yield _Record(first, reader.line_num + dialect.skipped, fields, fault)
 
 
-def _json_lines(path: Path) -> Iterator[Row]:
-    begun = False
-    with open_text(path) as text:
-        text.reconfigure(newline="\n")  # type: ignore[attr-defined]  # a carriage return alone ends no line
+def _kept(lines: Iterator[str], raw: list[str]) -> Iterator[str]:
+    for line in lines:
+        raw.append(line)
+        yield line
+
+
+@dataclass
+class _Survey:
+    """How a file looks, read in one dialect.
+
+    Attributes:
+        rows: those below the header.
+        lines: of the file.
+        faulty: rows that are not well quoted, or have another number of fields than the header.
+        spanning: rows of several lines.
+        swallowed: the first row of several lines each of which looks like a row of its own.
+        error: why the file cannot be read to its end.
+    """
+
+    rows: int = -1
+    lines: int = 0
+    faulty: int = 0
+    spanning: int = 0
+    swallowed: _Record | None = None
+    error: DataError | None = None
+
+    @property
+    def sound(self) -> bool:
+        return not self.faulty and self.error is None
+
+
+def _survey(dialect: _Dialect) -> _Survey:
+    found, width = _Survey(), None
+    try:
+        for record in _records(dialect):
+            width = len(record.fields) if width is None else width
+            found.rows += 1
+            found.faulty += len(record.fields) != width
+            found.spanning += record.last > record.first
+            found.lines = record.last
+    except DataError as error:
+        found.error = error
+    if found.spanning and width:
+        found.swallowed = _swallowed(dialect, width)
+    return found
+
+
+def _swallowed(dialect: _Dialect, width: int) -> _Record | None:
+    """The first row that a stray quotation mark made of several.
+
+    Nine tenths of its lines, or all if they are few, have by themselves the right number of fields and, in one of the
+    columns, a number where there are numbers elsewhere, or a value that stands there elsewhere. A text with line ends
+    in it looks otherwise.
+    """
+    raw: list[str] = []
+    values: list[set[str]] = [set() for _ in range(width)]
+    suspects: list[tuple[_Record, list[list[str]]]] = []
+    with suppress(DataError):
+        for record in islice(_records(dialect, raw), 1, None):
+            if record.last == record.first:
+                for cell, known in zip(record.fields, values, strict=False):
+                    if len(known) <= _MANY:
+                        known.add(cell.strip())
+            elif len(suspects) < _MANY:
+                suspects.append((record, [line.rstrip("\r\n").split(dialect.separator) for line in raw[:_MANY]]))
+    numbers = [bool(known) and all(map(_NUMBER.fullmatch, known)) for known in values]
+
+    def fits(cell: str, column: int) -> bool:
+        known = values[column]
+        if numbers[column]:
+            return _NUMBER.fullmatch(cell) is not None
+        return bool(cell) and len(known) <= _MANY and cell in known
+
+    for record, alone in suspects:
+        rows = [fields for fields in alone if len(fields) == width]
+        fitting = max(sum(fits(fields[column].strip(), column) for fields in rows) for column in range(width))
+        if fitting >= 0.9 * len(alone):
+            return record
+    return None
+
+
+def _told(standard: _Dialect) -> _Dialect:
+    """The dialect of a file, told by reading it; says how many rows there are if some have several lines.
+
+    Raises:
+        DataError: If a quotation mark that never closes takes many rows for one text.
+    """
+    path, dialect, survey = standard.path, standard, _survey(standard)
+    if not survey.sound or survey.spanning:
+        plain, escaped = replace(standard, quoting=csv.QUOTE_NONE), replace(standard, escaped=True)
+        # Many tab-separated files know no quoting: a quotation mark in a text looks like the start of a field.
+        if standard.separator == "\t":
+            unquoted = _survey(plain)
+            if survey.swallowed or (unquoted.sound and (not survey.sound or unquoted.rows > survey.rows)):
+                if survey.sound:
+                    log.warning("%s: quotation marks are characters like others: %d rows read of %d lines", path,
+                                unquoted.rows, unquoted.lines)  # fmt: skip
+                return plain
+        if not survey.sound and (other := _survey(escaped)).sound:
+            dialect, survey = escaped, other
+    if survey.swallowed:
+        first, last = survey.swallowed.first, survey.swallowed.last
+        problem = f"a quotation mark opens here and takes in what looks like rows, up to line {last}"
+        raise DataError(f"{path}, line {first}: {problem}; {_CLOSE}")
+    if survey.error is None and survey.spanning:
+        log.warning("%s: %d rows read of %d lines: %d have texts of several lines in quotation marks", path,
+                    survey.rows, survey.lines, survey.spanning)  # fmt: skip
+    return dialect
+
+
+def _json(path: Path, encoding: str | None) -> Table:
+    """A file of JSON objects, one a line, or of one array of them."""
+    with open_text(path, encoding) as text:
+        while (sign := text.read(1)).isspace():
+            pass
+        if sign != "[":
+            return Table(path, lambda _: _json_lines(path, encoding))
+        content = sign + text.read(LONGEST_TEXT)
+    try:
+        values = parse_json(content)
+    except ValueError as error:
+        raise DataError(f"{path}: is a JSON array that cannot be read ({error}); write it again") from None
+    rows = [_json_row(f"row {number}", value) for number, value in enumerate(values, start=1)]
+    return Table(path, lambda _: iter(rows))
+
+
+def _json_lines(path: Path, encoding: str | None) -> Iterator[Row]:
+    with open_text(path, encoding, newline="\n") as text:  # a carriage return alone ends no line
         for number, line in enumerate(text, start=1):
             if not line.strip():
                 continue
-            if not begun and line.lstrip().startswith("["):
-                raise DataError(f"{path}, line 1: is a JSON array; write one object a line (jq -c '.[]')")
-            begun = True
-            where = f"line {number}"
             try:
-                value = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield Row(where, {}, f"is not JSON ({getattr(error, 'msg', 'nested too deeply')})")
-                continue
-            if isinstance(value, dict):
-                yield Row(where, value)
-            else:
-                yield Row(where, {}, f"holds {shown(value)} where an object {{...}} was expected")
+                yield _json_row(f"line {number}", parse_json(line))
+            except ValueError as error:
+                yield Row(f"line {number}", {}, f"is not JSON ({getattr(error, 'msg', error)})")
+
+
+def _json_row(where: str, value: Any) -> Row:
+    if isinstance(value, dict):
+        return Row(where, value)
+    return Row(where, {}, f"holds {shown(value)} where an object {{...}} was expected")
 
 
 def _parquet(path: Path) -> Table:
@@ -227,7 +417,7 @@ def _parquet(path: Path) -> Table:
 
     check_readable(path)  # the faults that every file can have, in the same words
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             columns, count = tuple(file.schema_arrow.names), file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
         raise damaged(error) from None
@@ -238,12 +428,29 @@ def _parquet(path: Path) -> Table:
         needed = [name for name in columns if names is None or name in names]
         first = 1
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 for batch in file.iter_batches(batch_size=1024, columns=needed):
-                    for number, cells in enumerate(batch.to_pylist(), start=first):
-                        yield Row(f"row {number}", cells)
+                    for number, (cells, fault) in enumerate(_values(batch), start=first):
+                        yield Row(f"row {number}", cells, fault)
                     first += len(batch)
         except (pa.ArrowException, OSError) as error:
             raise damaged(error) from None
 
     return Table(path, stream, columns)
+
+
+def _values(batch: Any) -> Iterator[tuple[dict[str, Any], str | None]]:
+    """The cells of each row of a record batch, or why they cannot be read."""
+    try:
+        yield from [(cells, None) for cells in batch.to_pylist()]
+        return
+    except (ValueError, OverflowError):  # a date that Python does not know, bytes that are no text
+        pass
+    for i in range(len(batch)):
+        cells, fault = {}, None
+        for name in batch.schema.names:
+            try:
+                cells[name] = batch.column(name)[i].as_py()
+            except (ValueError, OverflowError) as error:
+                fault = f"{name!r} cannot be read ({shown(str(error), 80)[1:-1]})"
+        yield ({} if fault else cells), fault

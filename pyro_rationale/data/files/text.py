@@ -6,8 +6,11 @@ import codecs
 import gzip
 import io
 import logging
+import re
+import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, NoReturn, TextIO, TypeVar, cast
 
@@ -19,8 +22,19 @@ log = logging.getLogger("pyro_rationale")
 Row = TypeVar("Row")
 Parsed = TypeVar("Parsed")
 
+LONGEST_LINE = 1 << 24  # characters: some three million words
+LONGEST_TEXT = 1 << 28  # characters of a file that is read as a whole
+# Texts are packed ten to a hundred times; archives that are made to fill the memory, a thousand times and more.
+_MOST_PACKED, _SMALL_BYTES = 200, 1 << 26
 _GZIP = b"\x1f\x8b"
 _BLOCK_BYTES = 1 << 22
+_MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
+          codecs.BOM_UTF16_BE: "utf-16"}  # fmt: skip
+_SAMPLE_BYTES = 1 << 15
+_WESTERN = re.compile(
+    r"[\x00-\x7f\xa0-\xa3\xa7\xab\xb0\xb4\xb7\xbb\xbf-\xcf\xd1-\xd6\xd8-\xdc\xdf-\xef\xf1-\xf6\xf8-\xfc"
+    r"\u0152\u0153\u2013-\u2026\u20ac\u2122]*"
+)
 
 
 def read_text(path: Path) -> str:
@@ -29,43 +43,95 @@ def read_text(path: Path) -> str:
     Raises:
         DataError: see :func:`check_text`.
     """
-    check_text(path)
+    check_text(path, longest=LONGEST_TEXT)
     with open_text(path) as text:
-        return text.read()
+        content = text.read(LONGEST_TEXT + 1)
+    if len(content) > LONGEST_TEXT:
+        raise DataError(f"{path}: holds more than {LONGEST_TEXT:,} characters, too many to be read at once; split it")
+    return content
 
 
-def open_text(path: Path) -> TextIO:
-    """A text file that :func:`check_text` has passed, as a stream with its line ends as they are."""
-    return io.TextIOWrapper(cast(IO[bytes], open_bytes(path)), encoding="utf-8-sig", newline="")
-
-
-def check_text(path: Path) -> None:
-    """Read a file once, piece by piece, to make sure that all of it is UTF-8 text.
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines of a UTF-8 file that are not blank, each with its place ("line 17"); read one by one.
 
     Raises:
-        DataError: If it is missing, a folder, unreadable, empty, a damaged archive, binary or in another encoding.
+        DataError: see :func:`check_text`.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    lines, empty = 1, True
-    for block in _blocks(path):
-        if empty and block.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise DataError(f"{path}: is UTF-16; save it as UTF-8")
-        if b"\0" in block:
-            line = lines + block.count(b"\n", 0, block.index(b"\0"))
-            raise DataError(f"{path}, line {line}: holds a zero byte, so it is no text file; expected UTF-8 text")
-        pending = decoder.getstate()[0]  # the beginning of a character that the last block cut in two
+    check_text(path)
+    with open_text(path, newline="\n") as text:
+        for number, line in enumerate(text, start=1):
+            if line.strip():
+                yield f"line {number}", line.removesuffix("\n")
+
+
+def open_text(path: Path, encoding: str | None = None, newline: str = "") -> TextIO:
+    """A text file that :func:`check_text` has passed, as a stream with its line ends as they are."""
+    return io.TextIOWrapper(cast(IO[bytes], open_bytes(path)), encoding=encoding or "utf-8-sig", newline=newline)
+
+
+def check_text(path: Path, encoding: str | None = None, flag: str | None = None, longest: int = LONGEST_LINE) -> None:
+    """Read a file once, piece by piece, to make sure that all of it is text.
+
+    Args:
+        path: the file.
+        encoding: its encoding; default: UTF-8.
+        flag: the option that can name another encoding, for messages.
+        longest: characters that a line may have.
+
+    Raises:
+        DataError: If it is missing, a folder, unreadable, empty, a damaged archive or one that unpacks without end,
+            binary, in another encoding, or if a line is too long.
+    """
+    decoder = codecs.getincrementaldecoder(encoding or "utf-8-sig")()
+    lines, length, empty = 1, 0, True
+    for block in chain(_blocks(path), [b""]):
+        if empty and encoding is None and (mark := next(filter(block.startswith, _MARKS), None)):
+            other = f", or give {flag} {_MARKS[mark]}" if flag else ""
+            raise DataError(f"{path}: is {_MARKS[mark].upper()}; save it as UTF-8{other}")
         try:
-            decoder.decode(block)
+            text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
-            _raise_not_utf8(path, lines + block.count(b"\n", 0, max(error.start - len(pending), 0)), error)
-        lines += block.count(b"\n")
-        empty = empty and not block.strip()
+            text = error.object.decode(error.encoding, errors="replace")
+            if "\0" not in text:
+                _raise_not_text(path, lines, error, encoding, flag)
+        if "\0" in text:
+            line = lines + text.count("\n", 0, text.index("\0"))
+            raise DataError(f"{path}, line {line}: holds a zero byte, so it is no text file; expected UTF-8 text")
+        end = text.find("\n")
+        length += len(text) if end < 0 else end
+        if length > longest:
+            raise DataError(f"{path}, line {lines}: has more than {longest:,} characters; write one row a line")
+        length = length if end < 0 else len(text) - text.rindex("\n") - 1
+        lines += text.count("\n")
+        empty = empty and not text.strip()
     if empty:
         raise _empty(path)
+
+
+def exists(path: Path) -> bool:
+    """Whether a file has that name, to be looked for where there need not be one.
+
+    Raises:
+        DataError: If something has it that cannot be read as a file, such as a link that leads nowhere.
+    """
     try:
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        _raise_not_utf8(path, lines, error)
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        if not path.is_symlink():
+            return False
+        problem = "leads nowhere"
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    else:
+        if stat.S_ISREG(status.st_mode):
+            return True
+        problem = "is no file"
+    raise DataError(f"{path}: {problem}; put the file there, or remove what is there")
+
+
+def first_line(path: Path) -> str:
+    """The first line of a file; what is no UTF-8 in it is replaced."""
+    return next(_blocks(path), b"").partition(b"\n")[0].decode("utf-8-sig", errors="replace").removesuffix("\r")
 
 
 def check_readable(path: Path) -> None:
@@ -86,37 +152,80 @@ def _blocks(path: Path) -> Iterator[bytes]:
     """The bytes of a file piece by piece, unpacked if it is gzipped."""
     try:
         with open_bytes(path) as file:
+            most, count = max(_SMALL_BYTES, _MOST_PACKED * path.stat().st_size), 0
             while block := file.read(_BLOCK_BYTES):
                 yield block
+                count += len(block)
+                if count > most:
+                    remedy = "no text does; unpack it yourself if you trust it"
+                    raise DataError(f"{path}: unpacks to more than {_MOST_PACKED} times its size; {remedy}")
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise DataError(f"{path}: the gzip archive is cut short or damaged; copy or download it again") from None
+    except OSError as error:  # of a disk, or of a share that is gone
+        raise _unreadable(path, error) from None
 
 
 def open_bytes(path: Path) -> io.BufferedIOBase:
     """A file as a stream of bytes, unpacked if its first bytes say gzip.
 
     Raises:
-        DataError: If it is missing, a folder, or cannot be read, or if its name says gzip and its content does not.
+        DataError: If it is missing, a folder, a pipe or a device, or cannot be read, or if its name says gzip and its
+            content does not.
     """
     try:
-        if path.is_dir():
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise DataError(f"{path}: is a folder; name a file in it")
+        if not stat.S_ISREG(status.st_mode):  # it could make us wait, or never end
+            raise DataError(f"{path}: is a pipe or a device; write what it gives to a file, and name that")
         with path.open("rb") as file:
             packed = file.read(2) == _GZIP
-        if path.suffix == ".gz" and not packed and path.stat().st_size:
+        if path.suffix == ".gz" and not packed and status.st_size:
             raise DataError(f"{path}: is named .gz and is no gzip archive; rename it or download it again")
         return gzip.open(path) if packed else path.open("rb")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise _unreadable(path, error) from None
 
 
-def _raise_not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> NoReturn:
-    byte = error.object[error.start]
-    raise DataError(
-        f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; convert it (iconv -f WINDOWS-1252 -t UTF-8)"
-    ) from None
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
+
+
+def _raise_not_text(
+    path: Path, lines: int, error: UnicodeDecodeError, encoding: str | None, flag: str | None
+) -> NoReturn:
+    before = error.object[: error.start].decode(error.encoding, errors="replace")
+    problem = f"{path}, line {lines + before.count(chr(10))}: byte 0x{error.object[error.start]:02x} is not"
+    if encoding is not None:
+        raise DataError(f"{problem} {encoding}; give another {flag}, or none for UTF-8") from None
+    guess = _guess(error.object, error.start)
+    if guess is None:
+        other = f", or give its {flag}" if flag else ""
+        raise DataError(f"{problem} UTF-8; save the file as UTF-8{other}") from None
+    name, word = guess
+    remedy = f"give {flag} {name}" if flag else f"convert it (iconv -f {name} -t UTF-8)"
+    raise DataError(f"{problem} UTF-8; in {name} the place reads {shown(word)}: if that is right, {remedy}") from None
+
+
+def _guess(content: bytes, start: int) -> tuple[str, str] | None:
+    """The encoding that bytes are most likely in, and the word at `start` read by it."""
+    from charset_normalizer import from_bytes
+
+    lines = [line for line in content[max(start - _SAMPLE_BYTES, 0) :].split(b"\n") if not line.isascii()]
+    sample = b"\n".join(lines)[:_SAMPLE_BYTES]
+    # Few accents among plain letters say too little for statistics: most such files are of Windows in the West.
+    rare = 4 * sum(byte > 127 for byte in sample) < len(sample)
+    if rare and _WESTERN.fullmatch(sample.decode("cp1252", errors="replace")):
+        name = "cp1252"
+    elif (best := from_bytes(sample).best()) is not None:
+        name = best.encoding
+    else:
+        return None
+    around = content[max(start - 40, 0) : start], content[start : start + 40]
+    left, right = (part.decode(name, errors="replace") for part in around)
+    return name, re.findall(r"\w*$", left)[0] + re.findall(r"^\w*", right)[0]
 
 
 class Faults:

@@ -1,33 +1,24 @@
-"""Lower-cased words and punctuation marks: `words`, the default tokenizer."""
+"""Lower-cased words and punctuation marks: `words`, which runs of version 0.2 and before were fitted with.
+
+It takes a text as it is written. :mod:`~pyro_rationale.data.tokenizers.unicode` cleans it first, and extends these
+rules to scripts and symbols that they cut into pieces.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from functools import cached_property
 
 from pyro_rationale.data.tokenizers import Tokens
 
 # Marks that follow a base letter (accents written as characters of their own, vowel signs) are no `\w` in Python.
 _MARKS = r"\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0e31\u0e34-\u0e4e\u20d0-\u20ff"
-_CHARACTER = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_INVISIBLE = r"\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe0f\ufeff"
-_LETTER = rf"(?:[^\W_]|[{_MARKS}])"
+UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+INVISIBLE = r"\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe0f\ufeff"
 _CLITIC = r"(?:s|m|d|re|ve|ll)"
-_END = rf"(?!{_LETTER})"
 
-_TOKEN = re.compile(
-    rf"""
-      <br\s*/?>                                             # line breaks of web pages: no word
-    | [{_CHARACTER}]                                        # scripts without spaces: one token a character
-    | \d+(?:[.,:]\d+)+                                      # 3.5  4,000  11:30
-    | n['\u2019]t{_END}                                     # the tail of "don't"
-    | ['\u2019]{_CLITIC}{_END}                              # the tail of "it's"
-    | [^\W\d_](?:(?!n['\u2019]t{_END})(?![{_CHARACTER}]){_LETTER})*
-    | \d{_LETTER}*                                          # 90s  1st
-    | (?P<run>[^\w\s{_INVISIBLE}]|_)(?P=run)*
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
+
 _QUOTE = "\u2019"
 _SPELLINGS = {
     _QUOTE: "'",
@@ -39,6 +30,32 @@ _SPELLINGS = {
     "\u2014": "--",
 }
 
+
+def word_pattern(marks: str, unspaced: str, run: str) -> re.Pattern[str]:
+    """The pattern of a token.
+
+    Args:
+        marks: characters that belong to the word whose letters they follow, as the inside of a class.
+        unspaced: a character of a script without spaces, each of which is a token.
+        run: a punctuation mark and its repetitions, with the mark as the group `run`.
+    """
+    letter = rf"(?:[^\W_]|[{marks}])"
+    end = rf"(?!{letter})"
+    return re.compile(
+        rf"""
+          <br\s*/?>                                             # line breaks of web pages: no word
+        | {unspaced}
+        | \d+(?:[.,:]\d+)+                                      # 3.5  4,000  11:30
+        | n['\u2019]t{end}                                      # the tail of "don't"
+        | ['\u2019](?:s|m|d|re|ve|ll){end}                      # the tail of "it's"
+        | [^\W\d_](?:(?!n['\u2019]t{end})(?!{unspaced}){letter})*
+        | \d{letter}*                                           # 90s  1st
+        | {run}
+        """,
+        re.VERBOSE | re.IGNORECASE,
+    )
+
+
 class WordTokenizer:
     """Lower-cased words and punctuation marks.
 
@@ -47,18 +64,30 @@ class WordTokenizer:
     dashes are read as plain ones. Web line breaks, control characters and invisible ones belong to no token.
     """
 
-    version = hashlib.blake2b(repr((_TOKEN.pattern, _SPELLINGS)).encode(), digest_size=8).hexdigest()
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The pattern of a token."""
+        return word_pattern(_MARKS, f"[{UNSPACED}]", rf"(?P<run>[^\w\s{INVISIBLE}]|_)(?P=run)*")
+
+    @cached_property
+    def version(self) -> str:
+        """A string that changes with the rules."""
+        return digest(self.pattern.pattern, _SPELLINGS)
 
     def __call__(self, text: str, limit: int | None = None) -> Tokens:
         """The tokens of a text, see :class:`pyro_rationale.data.tokenizers.Tokenizer`."""
+        return self.by_pattern(text, limit)
+
+    def by_pattern(self, text: str, limit: int | None) -> Tokens:
+        """The tokens that the pattern finds."""
         tokens: list[str] = []
         offsets: list[tuple[int, int]] = []
-        for match in _TOKEN.finditer(text):
+        for match in self.pattern.finditer(text):
             if len(tokens) == limit:
                 break
             run = match["run"]
             if run is not None:
-                token = _punctuation(run, match.end() - match.start())
+                token = _punctuation(run, match.end() - match.start() > len(run))
             else:
                 token = match[0].lower().replace(_QUOTE, "'")
                 if token[0] == "<":
@@ -68,8 +97,13 @@ class WordTokenizer:
         return tuple(tokens), tuple(offsets)
 
 
-def _punctuation(mark: str, repeats: int) -> str:
-    if repeats > 1 and mark in ".-":
+def digest(*rules: object) -> str:
+    """A version made of rules that `repr` shows in full."""
+    return hashlib.blake2b(repr(rules).encode(), digest_size=8).hexdigest()
+
+
+def _punctuation(mark: str, repeated: bool) -> str:
+    if repeated and mark in ".-":
         return "..." if mark == "." else "--"
     return _SPELLINGS.get(mark, mark)
 

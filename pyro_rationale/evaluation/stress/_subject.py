@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.evaluation.stress._measures import Labels
-from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
+from pyro_rationale.fitted import CONFIG, METRICS, FittedModel, check_rows
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
@@ -111,7 +112,7 @@ class Subject:
     @cached_property
     def documents(self) -> list[Document]:
         """Its labelled test documents, the first `most` of them."""
-        documents = [d for d in load_corpus(self.config.data, self.fitted.spec, typed=()).test if d.has_target]
+        documents = _tested(self.folder, self.fitted)
         if not documents:
             raise DataError(f"{self.config.data.data}: no test document with a target; stress tests need some")
         return documents[: self.settings.most]
@@ -160,8 +161,20 @@ class Subject:
         else:
             check_same_config(config, folder)
         fitted = FittedModel.load(folder, config.train.device)
-        documents = [d for d in load_corpus(config.data, fitted.spec, typed=()).test if d.has_target]
+        documents = _tested(folder, fitted)
         return ModelRationalizer(fitted), documents[: self.settings.most]
+
+
+def _tested(folder: Path, fitted: FittedModel) -> list[Document]:
+    """Labelled test documents of the run in a folder.
+
+    Raises:
+        RunError: the data have changed since the fit.
+    """
+    options = fitted.config.data
+    corpus = load_corpus(options, fitted.spec, typed=())
+    check_rows(folder, row_digests(corpus), options.data)
+    return [document for document in corpus.test if document.has_target]
 
 
 def changed(config: Config, values: dict[str, Any]) -> Config:

@@ -160,7 +160,7 @@ def fit_attention(
     """Train attention of a kind into a folder, or read the finished one."""
     kind.check_installed()
     share = config.model.rate
-    if is_finished(name, config, folder):
+    if is_finished(name, config, corpus, folder):
         return AttentionRationalizer(kind(read_networks(config, folder), share), name)
     fitted, scale = build_networks(config, corpus, name)
     attention = kind(fitted, share, scale)

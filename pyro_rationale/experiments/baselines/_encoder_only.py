@@ -43,7 +43,7 @@ def fit_encoder(
         folder: its own.
         masks: that the encoder reads.
     """
-    if is_finished(name, config, folder):
+    if is_finished(name, config, corpus, folder):
         return read_networks(config, folder)
     fitted, scale = build_networks(config, corpus, name)
 

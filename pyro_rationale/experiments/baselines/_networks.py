@@ -10,6 +10,7 @@ import torch
 from pyro_rationale.build import build_guide, build_model, target_summary
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.experiments.baselines._run import PLAIN, with_options
@@ -37,7 +38,8 @@ def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tu
     model = build_model(config, corpus.spec, len(vocabulary), vectors, centre, spread)
     guide = build_guide(config, len(vocabulary), vectors, 0.0)
     device = pick_device(config.train.device)
-    fitted = FittedModel(config, corpus.spec, vocabulary, model.to(device), guide.to(device), device, name)
+    networks = model.to(device), guide.to(device)
+    fitted = FittedModel(config, corpus.spec, vocabulary, *networks, device, name, row_digests(corpus))
     return fitted, spread * model.gain
 
 
@@ -45,7 +47,7 @@ def write_networks(name: str, config: Config, fitted: FittedModel, folder: Path,
     """Write encoder and generator of a finished baseline; `config` is the requested one."""
     parts = (("model", fitted.model), ("guide", fitted.guide))
     tensors = {f"{part}.{k}": v for part, module in parts for k, v in module.state_dict().items()}
-    write_marker(name, config, fitted.spec, fitted.vocabulary, tensors, folder, **facts)
+    write_marker(name, config, fitted.spec, fitted.vocabulary, fitted.rows, tensors, folder, **facts)
 
 
 def read_networks(config: Config, folder: Path) -> FittedModel:

@@ -58,7 +58,7 @@ def fit_trained(
     if config.model.lambda1 is not None:
         raise ConfigError("--lambda1: methods are compared at a share of words; give --rate and no penalties")
     config = with_options(config, PLAIN | options)
-    resume = is_interrupted(config, folder)
+    resume = is_interrupted(config, corpus, folder)
     if (folder / METRICS).exists():
         fitted = FittedModel.load(folder, config.train.device)
     else:

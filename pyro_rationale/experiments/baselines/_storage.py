@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,24 @@ from torch import Tensor
 
 from pyro_rationale import __version__
 from pyro_rationale.config import Config
-from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.data.corpus import Corpus, TargetSpec
+from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.experiments.same_fit import check_same_options
-from pyro_rationale.fitted import VOCABULARY
-from pyro_rationale.storage import read_json, write_json, write_tensors
+from pyro_rationale.fitted import VOCABULARY, check_rows, read_target
+from pyro_rationale.storage import note, read_json, write_json, write_tensors
 
 MARKER, WEIGHTS = "marker.json", "marker.safetensors"
 FORMAT = 1
 
 
-def is_finished(name: str, config: Config, folder: Path) -> bool:
-    """Whether the folder holds this method, completely fitted with these options.
+def is_finished(name: str, config: Config, corpus: Corpus, folder: Path) -> bool:
+    """Whether the folder holds this method, completely fitted with these options on this corpus.
 
     Raises:
         ConfigError: it holds another method, or one of other options.
-        RunError: its `marker.json` is damaged.
+        RunError: its `marker.json` is damaged, or it was fitted on other rows.
     """
     path = folder / MARKER
     if not path.exists():
@@ -43,19 +45,21 @@ def is_finished(name: str, config: Config, folder: Path) -> bool:
     if facts.get("method") != name:
         raise ConfigError(f"{folder}: holds {facts.get('method')}, not {name}; name another folder")
     check_same_options(facts["config"], config, folder)
+    check_rows(folder, row_digests(corpus), config.data.data)
     return True
 
 
 def write_marker(
-    name: str, config: Config, spec: TargetSpec, vocabulary: Vocabulary, tensors: dict[str, Tensor], folder: Path,
-    **facts: Any,
+    name: str, config: Config, spec: TargetSpec, vocabulary: Vocabulary, rows: Mapping[str, str],
+    tensors: dict[str, Tensor], folder: Path, **facts: Any,
 ) -> None:
     """Write the folder of a finished baseline."""
     folder.mkdir(parents=True, exist_ok=True)
-    vocabulary.save(folder / VOCABULARY)
-    write_tensors(folder / WEIGHTS, tensors, {"format": FORMAT})
+    note(folder, rows=rows)
+    vocabulary.save(folder / VOCABULARY, listed=True)
+    write_tensors(folder / WEIGHTS, tensors, {"format": FORMAT}, listed=True)
     about = {"format": FORMAT, "version": __version__, "torch": torch.__version__.split("+")[0], "method": name}
-    write_json(folder / MARKER, about | {"config": config.to_dict(), "target": asdict(spec)} | facts)
+    write_json(folder / MARKER, about | {"config": config.to_dict(), "target": asdict(spec)} | facts, listed=True)
 
 
 def read_spec(folder: Path) -> TargetSpec:
@@ -65,8 +69,6 @@ def read_spec(folder: Path) -> TargetSpec:
         RunError: the file is damaged.
     """
     try:
-        target = read_json(folder / MARKER)["target"]
-        ranges = tuple((a, b) for a, b in target["ranges"])
-        return TargetSpec(target["kind"], tuple(target["names"]), ranges, tuple(target["classes"]))
-    except (KeyError, TypeError, ValueError) as problem:
+        return read_target(read_json(folder / MARKER)["target"])
+    except (ConfigError, KeyError, TypeError, AttributeError) as problem:
         raise RunError(f"{folder / MARKER}: damaged ({problem}); remove the folder to fit it again") from None

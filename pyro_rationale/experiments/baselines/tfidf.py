@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
+from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.evaluation.metrics import targets_of
 from pyro_rationale.experiments.baselines._base import Baseline
@@ -104,7 +105,7 @@ def _length(words: NDArray[np.int_], idf: Array) -> float:
 def fit_tfidf(config: Config, corpus: Corpus, folder: Path) -> TfidfRationalizer:
     """Fit into a folder, or read the finished one; the strength of the penalty is the best of `ALPHAS` on dev."""
     rate = config.model.rate
-    if is_finished(NAME, config, folder):
+    if is_finished(NAME, config, corpus, folder):
         tensors, _ = read_tensors(folder / WEIGHTS)
         idf, weights, bias = (tensors[part].numpy() for part in ("idf", "weights", "bias"))
         return TfidfRationalizer(read_spec(folder), Vocabulary.load(folder / VOCABULARY), idf, weights, bias, rate)
@@ -122,7 +123,8 @@ def fit_tfidf(config: Config, corpus: Corpus, folder: Path) -> TfidfRationalizer
     parts = [best_model(bool(corpus.spec.classes), train, targets[:, i], dev, dev_targets[:, i]) for i in outputs]
     weights, bias = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
     tensors = {"idf": torch.tensor(idf), "weights": torch.tensor(weights), "bias": torch.tensor(bias)}
-    write_marker(NAME, config, corpus.spec, vocabulary, tensors, folder, alphas=[part[2] for part in parts])
+    alphas = [part[2] for part in parts]
+    write_marker(NAME, config, corpus.spec, vocabulary, row_digests(corpus), tensors, folder, alphas=alphas)
     return TfidfRationalizer(corpus.spec, vocabulary, idf, weights, bias, rate)
 
 

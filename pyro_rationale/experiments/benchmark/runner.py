@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
+from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.metrics import Metrics, Predictions, targets_of
 from pyro_rationale.evaluation.metrics.prediction import prediction_statistics
@@ -64,6 +65,7 @@ class Corpora:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._read: dict[str, Corpus] = {}
+        self._rows: dict[str, dict[str, str]] = {}
 
     def __getitem__(self, own: CorpusPlan) -> Corpus:
         """The corpus.
@@ -78,6 +80,12 @@ class Corpora:
                     raise DataError(f"corpora.{own.name}: no text in the {split} split; name a file for it")
             self._read[own.name] = corpus
         return self._read[own.name]
+
+    def rows(self, own: CorpusPlan) -> dict[str, str]:
+        """Digests of the rows of a corpus."""
+        if own.name not in self._rows:
+            self._rows[own.name] = row_digests(self[own])
+        return self._rows[own.name]
 
 
 def for_selection(corpus: Corpus) -> Corpus:
@@ -211,6 +219,10 @@ class BenchmarkRunner(GridRunner[Cell]):
             share = cell.rate.share(self.corpora[cell.corpus], cell.corpus.name)
         return self.plan.config(cell, share)
 
+    def rows(self, cell: Cell) -> dict[str, str]:
+        """Digests of the rows that the corpus of a cell holds now."""
+        return self.corpora.rows(cell.corpus)
+
     def measure(self, cell: Cell, config: Config) -> dict[str, Any]:
         """Fit and measure a cell; counts per document go into a file of their own."""
         corpus, folder = self.corpora[cell.corpus], self.fit_folder(cell)
@@ -219,7 +231,7 @@ class BenchmarkRunner(GridRunner[Cell]):
         seconds = time.process_time() - started
         measured = measure_cell(selected, corpus, self.plan.curve)
         counts = to_json(measured.documents) + "\n"  # on one line: there are thousands
-        write_bytes(self.folder(cell) / DOCUMENTS, counts.encode())
+        write_bytes(self.folder(cell) / DOCUMENTS, counts.encode(), listed=True)
         return {
             "corpus": cell.corpus.name,
             "rate": {"label": cell.rate.label, "share": config.model.rate},

@@ -56,6 +56,7 @@ DECIDED = {
     **{name: "the method decides it" for name in ("guide", *PLAIN)},
 }
 NAME = re.compile(r"[\w.+-]+")
+MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -317,11 +318,12 @@ def _strings(values: Mapping[str, Any], key: str, expected: str, where: str = ""
 
 def _seeds(values: Mapping[str, Any]) -> tuple[int, ...]:
     value = values.get("seeds", 1)
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_SEEDS:
         return tuple(range(value))
     if isinstance(value, list) and value and all(type(seed) is int and seed >= 0 for seed in value):
         return tuple(dict.fromkeys(value))
-    raise ConfigError(f"seeds: expected how many, or a list of whole numbers from 0, got {value!r}")
+    expected = f"how many, {MOST_SEEDS:,} at most, or a list of whole numbers from 0"
+    raise ConfigError(f"seeds: expected {expected}, got {value!r}")
 
 
 def _rates(value: Any, where: str) -> tuple[Rate, ...]:

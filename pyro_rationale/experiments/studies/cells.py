@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from statistics import pstdev
 from typing import Any
@@ -16,6 +16,7 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.evaluation.evaluate import compute, evaluate_documents
 from pyro_rationale.evaluation.metrics import MetricInputs, lexicon_metrics
 from pyro_rationale.evaluation.results import train
@@ -56,6 +57,7 @@ class Study(GridRunner[StudyCell]):
 
     out: Path
     base: Flags
+    _read: dict[DataOptions, Corpus] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     result = STUDY
     required = frozenset({"measures"})
@@ -79,6 +81,17 @@ class Study(GridRunner[StudyCell]):
         config = Config(part(DataOptions), part(ModelOptions), part(TrainOptions))
         assert not values, f"no such options: {', '.join(values)}"
         return config
+
+    def rows(self, cell: StudyCell) -> dict[str, str]:
+        """Digests of the rows that the corpus of a cell holds now."""
+        return row_digests(self._corpus(self.config(cell)))
+
+    def _corpus(self, config: Config) -> Corpus:
+        """The corpus of a cell; that of the cell before, if it is the same."""
+        if config.data not in self._read:
+            self._read.clear()
+            self._read[config.data] = load_corpus(config.data)
+        return self._read[config.data]
 
     def stored_options(self, cell: StudyCell, facts: dict[str, Any]) -> Config | dict[str, Any]:
         """Options of a finished cell; older ones stand beside the result file, or are those of the relaxed cell."""
@@ -104,7 +117,7 @@ class Study(GridRunner[StudyCell]):
 
     def _fit(self, cell: StudyCell, config: Config) -> Measures:
         folder = self.folder(cell)
-        resume = is_interrupted(config, folder)
+        resume = is_interrupted(config, self._corpus(config), folder)
         start = time.process_time()
         _, metrics = train(config, folder, resume=resume)
         seconds = None if resume else time.process_time() - start
@@ -119,7 +132,7 @@ class Study(GridRunner[StudyCell]):
         return measures
 
     def _fit_attention(self, cell: StudyCell, config: Config) -> Measures:
-        corpus = load_corpus(config.data)
+        corpus = self._corpus(config)
         # As many words as the latent-variable model of the same seed keeps: rationales are compared at equal size.
         share = float(self.measures(RELAXED, cell.seed)["selected"])
         start = time.process_time()

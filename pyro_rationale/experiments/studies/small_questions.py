@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from pyro_rationale.experiments.studies.cells import Study
 from pyro_rationale.experiments.studies.common import Row
@@ -63,7 +64,7 @@ SMALL: dict[int, Question] = {
 }
 
 
-def write_meals(path: Path, documents: int = 800, seed: int = 0) -> None:
+def write_meals(path: Path, documents: int, seed: int = 0) -> None:
     """Write invented reviews as JSON lines: `text` (words), `stars`, and `rationale`, a 1 for the word that counts.
 
     Nobody can predict `stars` with an expected squared error below `NOISE ** 2`.
@@ -84,10 +85,16 @@ def write_meals(path: Path, documents: int = 800, seed: int = 0) -> None:
             file.write(json.dumps({"text": words, "stars": stars, "rationale": rationale}) + "\n")
 
 
-def small_study(folder: Path) -> Study:
-    """The study of a new table of meals in a folder; cells are fitted when an answer needs them."""
-    write_meals(folder / TABLE)
-    return Study(folder, {**BASE, "data": str(folder / TABLE)})
+def small_study(folder: Path, documents: int = 800, **flags: Any) -> Study:
+    """The study of a new table of meals in a folder; cells are fitted when an answer needs them.
+
+    Args:
+        folder: of the table and of all cells.
+        documents: in the table.
+        flags: in place of those of `BASE`, for example fewer `steps`.
+    """
+    write_meals(folder / TABLE, documents)
+    return Study(folder, {**BASE, "data": str(folder / TABLE), **flags})
 
 
 def small_answer(study: Study, number: int) -> list[Row]:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import spans_of
-from pyro_rationale.prediction.text_spans import harmless, snippets, visible
+from pyro_rationale.errors import harmless
+from pyro_rationale.prediction.text_spans import visible
 from pyro_rationale.tasks import task_of
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Prediction
 
 LEVELS = 10  # of shading
-_UNPAIRED = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,6 @@ class Piece:
 
     text: str
     classes: str
-
-
-def clean(text: str) -> str:
-    """The text with control characters, bidi overrides and lone surrogates replaced, one character for one."""
-    return _UNPAIRED.sub("\ufffd", harmless(text))
 
 
 def percent(share: float) -> str:
@@ -53,9 +47,9 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     masks = [prediction.inclusion, prediction.kept, *(other.mask for other in prediction.alternatives)]
     if any(len(mask) != words for mask in masks):
         raise ValueError(f"expected {words} entries per mask, one per word of {document.id}")
-    text, unread = _shown(document)
+    text, unread = visible(document.text, document.offsets)
     packed: dict[str, Any] = {
-        "i": clean(document.id),
+        "i": harmless(document.id),
         "t": text,
         "o": _steps(text, document.offsets),
         "p": [round(100 * p) for p in prediction.inclusion],
@@ -99,7 +93,7 @@ def level(inclusion: float) -> int:
 def pieces(prediction: Prediction) -> Iterator[Piece]:
     """The text in stretches of equal marks. A gap is marked like its neighbours where both are kept, or both gold."""
     document = prediction.document
-    text, _ = _shown(document)
+    text, _ = visible(document.text, document.offsets)
     gold = document.gold or (False,) * len(document.tokens)
     marked: list[tuple[str, str]] = []
     position, before = 0, (False, False)
@@ -135,17 +129,6 @@ def prediction_lines(prediction: Prediction, spec: TargetSpec, percent: str) -> 
             actual = spec.classes[int(truth[i])] if spec.classes else f"{truth[i]:.3g}"
         lines.append([*line, ("true", actual)])
     return lines
-
-
-def rationale_text(prediction: Prediction, mask: Sequence[bool]) -> str:
-    """The words of a mask on one line."""
-    return clean(snippets(prediction.document, mask))
-
-
-def _shown(document: Document) -> tuple[str, int]:
-    """The clean text without the end of a long unread tail, and how many characters that end has."""
-    text, hidden = visible(document.text, document.offsets)
-    return clean(text), hidden
 
 
 def _steps(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:

@@ -15,8 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from pyro_rationale.errors import harmless
+from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.reporting.html.context import ReportContext
-from pyro_rationale.reporting.html.payload import clean, pack, percent, pieces, prediction_lines, rationale_text
+from pyro_rationale.reporting.html.payload import pack, percent, pieces, prediction_lines
 from pyro_rationale.reporting.plots.svg import HEIGHT, WIDTH
 from pyro_rationale.storage import write_bytes
 from pyro_rationale.tasks import task_of
@@ -42,9 +44,9 @@ def render(context: ReportContext) -> str:
     level = percent(context.level)
     data = {
         "per_class": task_of(spec).per_class,
-        "names": [clean(name) for name in spec.names],
+        "names": [harmless(name) for name in spec.names],
         "ranges": spec.ranges,
-        "classes": [clean(name) for name in spec.classes],
+        "classes": [harmless(name) for name in spec.classes],
         "level": level,
         "documents": packed,
     }
@@ -99,18 +101,18 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(str(__package__), FOLDER),
         autoescape=True,
+        finalize=lambda value: harmless(value) if type(value) is str else value,  # not what is marked as safe
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.policies["json.dumps_kwargs"] = JSON
-    environment.filters |= {"clean": clean}
     environment.globals |= {
         "height": HEIGHT,
         "width": WIDTH,
         "pieces": pieces,
         "prediction_lines": prediction_lines,
-        "rationale_text": rationale_text,
+        "snippets": snippets,
     }
     return environment

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.evaluation.calibration import Curve
 from pyro_rationale.reporting.plots.files import new_figure
-from pyro_rationale.reporting.plots.style import REFERENCE, series_style
+from pyro_rationale.reporting.plots.style import REFERENCE, literal, series_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def plot_reliability(axes: Axes, curves: Mapping[str, Curve]) -> Axes:
     axes.plot([0, 1], [0, 1], color=REFERENCE, linewidth=1, linestyle="--", label="perfect calibration")
     for index, (name, curve) in enumerate(curves.items()):
         style = series_style(index)
-        axes.plot(curve.confidence, curve.accuracy, color=style["color"], linewidth=1.2, label=name)
+        axes.plot(curve.confidence, curve.accuracy, color=style["color"], linewidth=1.2, label=literal(name))
         for chosen, face in ((curve.count >= FEW, style["color"]), (curve.count < FEW, "white")):
             points = curve.confidence[chosen], curve.accuracy[chosen]
             axes.plot(*points, linestyle="", markersize=4.5, markerfacecolor=face, **style)

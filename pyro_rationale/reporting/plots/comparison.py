@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.reporting.plots.files import new_figure
-from pyro_rationale.reporting.plots.style import HATCHES, PALETTE, guide_style
+from pyro_rationale.reporting.plots.style import HATCHES, PALETTE, guide_style, literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +120,7 @@ def plot_terms(axes: Axes, runs: Sequence[Compared], terms: Mapping[str, str], t
         axes.plot([score[total]] * 2, [i - 0.42, i + 0.42], color="black", linewidth=2.0,
                   label="sum" if i == 0 else None)
     axes.axvline(0.0, color="black", linewidth=0.6)
-    axes.set_yticks(range(len(runs)), [run.name for run in runs])
+    axes.set_yticks(range(len(runs)), [literal(run.name) for run in runs])
     axes.set_ylim(len(runs) - 0.5, -0.5)
     axes.set_xlabel(label)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8, frameon=False)
@@ -163,4 +163,4 @@ def _recorded(run: Compared) -> list[tuple[float, float]]:
 
 def _style(run: Compared) -> dict[str, Any]:
     """Colour and marker of the guide, line of the objective."""
-    return guide_style(run.guide) | {"linestyle": LINES.get(run.objective, ":"), "label": run.name}
+    return guide_style(run.guide) | {"linestyle": LINES.get(run.objective, ":"), "label": literal(run.name)}

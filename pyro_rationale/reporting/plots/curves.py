@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyro_rationale.reporting.console import label_of
 from pyro_rationale.reporting.plots.files import new_figure
-from pyro_rationale.reporting.plots.style import series_style
+from pyro_rationale.reporting.plots.style import literal, series_style
 from pyro_rationale.tasks import cost_names
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def plot_curves(axes: Axes, curves: Sequence[Curve], key: str) -> Axes:
             linestyle="" if single else LINES[curve.way],
             markersize=9 if single else 3.5,
             markeredgecolor="black" if single else style["color"],
-            label=f"{curve.name}, {curve.way}",
+            label=literal(f"{curve.name}, {curve.way}"),
             zorder=3 if single else 2,
             **style,
         )

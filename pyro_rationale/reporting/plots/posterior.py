@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyro_rationale.errors import harmless
 from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import GOLD, POSTERIOR, PRIOR
 
@@ -199,12 +200,12 @@ def plot_predictive(axes: Axes, drawn: ArrayLike, observed: ArrayLike, name: str
         positions = np.arange(len(classes))
         axes.bar(positions, truth, 0.6, color="white", edgecolor="black", label="observed")
         axes.errorbar(positions, middle, (middle - low, high - middle), fmt="o", color=POSTERIOR, capsize=4, label=band)
-        axes.set_xticks(positions, classes, parse_math=False)
+        axes.set_xticks(positions, [harmless(name) for name in classes], parse_math=False)
     else:
         axes.stairs(high, edges, baseline=low, fill=True, color=POSTERIOR, alpha=0.3, label=band)
         axes.stairs(middle, edges, color=POSTERIOR, label="their median", baseline=None)
         axes.stairs(truth, edges, color="black", linewidth=1.8, label="observed", baseline=None)
-    axes.set_xlabel(name, parse_math=False)
+    axes.set_xlabel(harmless(name), parse_math=False)
     axes.set(ylabel="share of documents", ylim=(0.0, None))
     axes.legend(frameon=False)
     return axes

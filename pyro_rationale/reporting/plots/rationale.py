@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.document import spans_of
-from pyro_rationale.reporting.plots.style import GOLD, POSTERIOR
+from pyro_rationale.reporting.plots.style import GOLD, POSTERIOR, literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,5 +132,4 @@ def _layout(tokens: Sequence[str], columns: int, spaced: Flags | None = None) ->
 
 def _shortened(token: str) -> str:
     """A word as a tick label."""
-    text = token.replace("$", r"\$")
-    return text if len(token) <= 16 else text[:15] + "…"
+    return literal(token if len(token) <= 16 else token[:15] + "…")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyro_rationale.errors import harmless
 from pyro_rationale.guides import GUIDES
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
@@ -15,6 +16,11 @@ MARKERS = ("o", "s", "^", "D", "P", "v", "X")
 HATCHES = ("", "//", "..", "xx", "\\\\", "--")
 POSTERIOR, PRIOR, GOLD = "#0072B2", "#D55E00", "#009E73"
 INK, REFERENCE = "#000000", "#999999"
+
+
+def literal(name: str) -> str:
+    """A name as matplotlib shows it: `$` starts no formula, `_` at the beginning does not hide it from the legend."""
+    return (" " if name.startswith("_") else "") + harmless(name).replace("$", r"\$")
 
 
 def series_style(index: int) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from pyro_rationale.errors import harmless
 from pyro_rationale.optional import optional
 from pyro_rationale.reporting.plots.files import new_figure
 from pyro_rationale.reporting.plots.style import GOLD, INK, PALETTE, POSTERIOR, PRIOR, REFERENCE
@@ -58,13 +60,14 @@ def draw_svg(draw: Callable[[Axes], object], prefix: str) -> str:
     """
     matplotlib = optional("matplotlib", "the report needs")
     file = io.StringIO()
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # text stays text, in the fonts of the page
         matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
         matplotlib.rcParams.update(PARAMETERS)
         figure = new_figure(WIDTH / 72, HEIGHT / 72)
         draw(figure.subplots())
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    root = ElementTree.fromstring(file.getvalue())
+    root = ElementTree.fromstring(harmless(file.getvalue()))  # names may hold what XML may not
     used = _ID.findall(" ".join(value for node in root.iter() for value in node.attrib.values()))
     own = {node.get("id") for node in root.iter()}
     names = {name: f"{prefix}-{number}" for number, name in enumerate(n for n in dict.fromkeys(used) if n in own)}

@@ -1,0 +1,102 @@
+"""Ratings as people write them: 4,5 and 4/5, 80 % and 4 stars, 1,076.50."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from pyro_rationale.errors import shown
+from pyro_rationale.tasks._cells import MOSTLY, is_number
+
+_PLAIN = r"([+-]?\d+(?:[.,]\d+)?)"
+_OUT_OF = re.compile(rf"{_PLAIN}\s*(?:/|out of)\s*(\d+)", re.IGNORECASE)
+_PERCENT = re.compile(rf"{_PLAIN}\s*%")
+_UNIT = re.compile(rf"{_PLAIN}(?:[\s-]+([^\W\d_]{{3,}})|\s*(stars?|points?|pts|[★⭐]\ufe0f?))", re.IGNORECASE)
+_DRAWN = re.compile(r"(?:[★⭐]\ufe0f?)+☆*|☆+")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
+_OTHER = re.compile(r"[+-]?\d{1,3}(?:[.\s'’]\d{3})+(?:,\d+)?")  # not read, since nobody writes it for a program
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How nearly all cells of a column are written, where these are no plain numbers.
+
+    Attributes:
+        what: for messages.
+        plain: the cells as plain numbers, such as 4.5.
+        top: highest rating, where the cells name it (4/5).
+    """
+
+    what: str
+    plain: dict[str, str]
+    top: float | None = None
+
+
+def notation_of(counts: Mapping[str, int]) -> Notation | None:
+    """The notation of a column's cells; `None` for plain numbers, and for what holds no numbers.
+
+    Args:
+        counts: how often each cell occurs.
+
+    Raises:
+        ValueError: the numbers can be read in several ways; the message says which.
+    """
+    least = MOSTLY * sum(counts.values())
+
+    def are_most(cells: Iterable[str]) -> bool:
+        return sum(counts[cell] for cell in cells) >= least
+
+    matches = {cell: match for cell in counts if (match := _OUT_OF.fullmatch(cell))}
+    plain = {cell: _point(match[1]) for cell, match in matches.items()}
+    tops = sorted({int(match[2]) for match in matches.values()})
+    if matches and are_most(matches) and all(float(plain[cell]) <= int(m[2]) for cell, m in matches.items()):
+        if len(tops) > 1:
+            raise ValueError(f"rates out of {tops[0]} and out of {tops[1]}; write all ratings on one scale")
+        return Notation(f"ratings out of {tops[0]}", plain, tops[0])
+    matches = {cell: match for cell in counts if (match := _PERCENT.fullmatch(cell))}
+    if matches and are_most(matches):
+        return Notation("percentages", {cell: _point(match[1]) for cell, match in matches.items()})
+    matches = {cell: match for cell in counts if (match := _UNIT.fullmatch(cell))}
+    units = sorted({(match[2] or match[3]).lower() for match in matches.values()}, key=len)
+    if matches and are_most(matches) and len({unit[:3] for unit in units}) == 1:
+        plain = {cell: _point(match[1]) for cell, match in matches.items()}
+        return Notation(f"numbers of {units[-1]}", plain)
+    drawn = [cell for cell in counts if _DRAWN.fullmatch(cell)]
+    if drawn and are_most(drawn):
+        return Notation("numbers of stars", {cell: str(sum(map(cell.count, "★⭐"))) for cell in drawn})
+    return _with_commas(counts, are_most)
+
+
+def looks_numeric(cell: str) -> bool:
+    """Whether a cell is a number in any notation."""
+    forms = (_OUT_OF, _PERCENT, _UNIT, _DRAWN, _DECIMAL_COMMA, _GROUPED, _OTHER)
+    return is_number(cell) or any(form.fullmatch(cell) for form in forms)
+
+
+def _with_commas(counts: Mapping[str, int], are_most: Callable[[Iterable[str]], bool]) -> Notation | None:
+    numbers = [cell for cell in counts if is_number(cell)]
+    decimal = [cell for cell in counts if _DECIMAL_COMMA.fullmatch(cell)]
+    grouped = [cell for cell in counts if _GROUPED.fullmatch(cell)]
+    commas = list(dict.fromkeys((*decimal, *grouped)))
+    if not commas or not are_most((*commas, *numbers)):
+        return None
+    points = [cell for cell in numbers if "." in cell]
+    thousands = [cell for cell in grouped if cell not in decimal]  # 1,234,567 and 1,076.50
+    fractions = [cell for cell in decimal if cell not in grouped]  # 4,5
+    if fractions and not thousands and not points:
+        return Notation("numbers with a decimal comma", {cell: _point(cell) for cell in commas})
+    if not fractions and (thousands or points):
+        return Notation("numbers with commas between thousands", {cell: cell.replace(",", "") for cell in commas})
+    if are_most(numbers):
+        return None  # a few slips: their rows are named
+    if fractions:
+        other = (points or thousands)[0]
+        raise ValueError(f"holds {shown(fractions[0])} and {shown(other)}; write all numbers in one way, such as 4.5")
+    one = grouped[0]
+    raise ValueError(f"holds {shown(one)}, which is {one.replace(',', '')} or {_point(one)}; write it without a comma")
+
+
+def _point(number: str) -> str:
+    return number.replace(",", ".")

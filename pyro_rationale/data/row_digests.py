@@ -1,0 +1,44 @@
+"""Digests of the rows of a corpus, by which a run or a result knows its data again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pyro_rationale.data.cache.dataset import ArrowDocuments, target_rows, text_hashes, word_counts
+from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.document import Document
+
+SPLITS = ("train", "dev", "test")
+
+
+def row_digests(corpus: Corpus, splits: Sequence[str] = SPLITS) -> dict[str, str]:
+    """The digest of each split: of its texts, their numbers of words, targets and gold rationales, in their order.
+
+    A corpus in memory and its Arrow files have the same ones.
+    """
+    return {split: _digest(getattr(corpus, split), len(corpus.spec.names)) for split in splits}
+
+
+def _digest(documents: Sequence[Document], width: int) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(np.array([len(documents), width], dtype="<i8").tobytes())
+    digest.update(text_hashes(documents).astype("<i8").tobytes())
+    digest.update(np.array(word_counts(documents), dtype="<i8").tobytes())
+    targets = target_rows(documents, width).astype("<f8")
+    digest.update(np.where(np.isnan(targets), np.nan, targets).tobytes())  # one NaN of the many that there are
+    for index, flags in _gold(documents):
+        digest.update(index.to_bytes(8, "little") + flags)
+    return digest.hexdigest()
+
+
+def _gold(documents: Sequence[Document]) -> Iterator[tuple[int, bytes]]:
+    """Index and gold flags of each document that has some."""
+    if isinstance(documents, ArrowDocuments):
+        for index in np.flatnonzero(documents.has_gold()).tolist():
+            flags = documents.flags(index, "gold")
+            yield index, b"" if flags is None else flags.tobytes()
+    else:
+        yield from ((i, bytes(document.gold)) for i, document in enumerate(documents) if document.gold is not None)

@@ -1,0 +1,73 @@
+"""The rich console of all commands: what it is given is text, never markup, and the terminal obeys none of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
+from rich.text import Text
+
+from pyro_rationale.errors import harmless
+
+__all__ = ["Terminal", "progress_bar"]
+
+
+class Terminal(Console):
+    """A rich console that shows names, labels and texts of strangers as they are.
+
+    Square brackets are no markup, `:smile:` is no emoji, control characters and bidi overrides are replaced.
+
+    Args:
+        stderr: write to standard error.
+        wide: columns where the output is no terminal, if those are more than rich would take; 0: as rich does.
+        settings: of `rich.console.Console`.
+    """
+
+    def __init__(self, stderr: bool = False, wide: int = 0, **settings: Any) -> None:
+        output = sys.stderr if stderr else sys.stdout
+        settings = {"file": getattr(output, "unescaped", output), **settings}  # see pyro_rationale.cli.streams
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, **settings)
+        if not self.is_terminal:
+            self.width = max(self.width, wide)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """A string as text that is harmless."""
+        return super().render_str(harmless(text), **settings)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of anything, each text in it harmless."""
+        if isinstance(renderable, Text) and renderable.plain != harmless(renderable.plain):
+            renderable = renderable.copy()
+            renderable.plain = harmless(renderable.plain)  # one for one: styles stay where they are
+        return super().render(renderable, options)
+
+    def say(self, text: str | Text, style: str | None = None) -> None:
+        """Print one line, however long; the terminal breaks it."""
+        self.print(text, style=style, soft_wrap=True)
+
+
+def progress_bar(
+    console: Console, *fields: str, first: str = "{task.description}", quiet: bool = False
+) -> Progress:
+    """A progress bar, drawn only on a terminal and taken away at its end.
+
+    Args:
+        console: where it is drawn.
+        fields: of each task, shown behind the bar.
+        first: format of what stands before the bar.
+        quiet: draw nothing.
+    """
+    return Progress(
+        TextColumn(first, markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        *(TextColumn(f"{{task.fields[{field}]}}", markup=False) for field in fields),
+        TimeElapsedColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=True,
+    )

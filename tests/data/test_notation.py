@@ -1,0 +1,63 @@
+"""Ratings as people write them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from pyro_rationale.data.notation import notation_of
+
+
+@pytest.mark.parametrize(
+    ("cells", "what", "numbers"),
+    [
+        ("4,5 3,0 2 1,25", "numbers with a decimal comma", "4.5 3.0 2 1.25"),
+        ("4,5 1,125", "numbers with a decimal comma", "4.5 1.125"),
+        ("0,125 0,250", "numbers with a decimal comma", "0.125 0.250"),
+        ("1,076.50 950 12,300", "numbers with commas between thousands", "1076.50 950 12300"),
+        ("1,076 950.5", "numbers with commas between thousands", "1076 950.5"),
+        ("1,234,567 1,000", "numbers with commas between thousands", "1234567 1000"),
+        ("4/5 3/5 1.5/5", "ratings out of 5", "4 3 1.5"),
+        ("8 out of 10|7/10", "ratings out of 10", "8 7"),
+        ("80% 7,5% 100%", "percentages", "80 7.5 100"),
+        ("4 stars|1 star|4.5 Stars", "numbers of stars", "4 1 4.5"),
+        ("3 Sterne|1 Stern", "numbers of sterne", "3 1"),
+        ("4stars 5stars", "numbers of stars", "4 5"),
+        ("★★★☆☆ ★★★★★ ☆☆☆☆☆", "numbers of stars", "3 5 0"),
+        ("⭐⭐ ⭐", "numbers of stars", "2 1"),
+    ],
+)
+def test_notations(cells: str, what: str, numbers: str) -> None:
+    column = cells.split("|" if "|" in cells else None)
+    notation = notation_of(Counter(column))
+    assert notation is not None
+    assert notation.what == what
+    assert [notation.plain.get(cell, cell) for cell in column] == numbers.split()
+
+
+@pytest.mark.parametrize(
+    "cells",
+    ["1 2.5 3", "good bad", "2D 3D", "12/5 1/5", "18-24 25-34", "1.2.3 1.2.4", "4 stars|5 points", "1 2 3 4 5 4,5 1.5"],
+)
+def test_columns_of_other_things(cells: str) -> None:
+    assert notation_of(Counter(cells.split("|" if "|" in cells else None))) is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ("1,076 2,310 950", "holds '1,076', which is 1076 or 1.076"),
+        ("4,5 4.5 3,5", "holds '4,5' and '4.5'; write all numbers in one way"),
+        ("4/5 8/10", "rates out of 5 and out of 10"),
+    ],
+)
+def test_what_can_be_read_in_two_ways(cells: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        notation_of(Counter(cells.split()))
+
+
+def test_a_few_other_cells_are_slips() -> None:
+    notation = notation_of(Counter({"4/5": 9, "3/5": 8, "N/A": 1}))
+    assert notation is not None
+    assert "N/A" not in notation.plain

@@ -1,0 +1,66 @@
+"""What is shown on a terminal is what stands in the file, and no more than that."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Group, RenderableType
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+import pyro_rationale
+from pyro_rationale.reporting.terminal import Terminal, progress_bar
+
+HOSTILE = "[/x] [bold]a[/bold] :pizza: \x1b[31mred\x9b2J \u202eevil\r\ud800"
+SHOWN = "[/x] [bold]a[/bold] :pizza: \ufffd[31mred\ufffd2J \ufffdevil \ufffd"
+
+
+def table() -> Table:
+    made = Table(HOSTILE, title=HOSTILE, caption=HOSTILE)
+    made.add_column(Text(HOSTILE), footer=HOSTILE)
+    made.add_row(HOSTILE, Text(HOSTILE, style="bold"))
+    return made
+
+
+@pytest.mark.parametrize(
+    "renderable", [HOSTILE, Text(HOSTILE), Group(HOSTILE, Text(HOSTILE)), Rule(HOSTILE), Rule(Text(HOSTILE)), table()]
+)
+@pytest.mark.parametrize("colour", [True, False])
+def test_everything_is_shown_as_it_stands(renderable: RenderableType, colour: bool) -> None:
+    console = Terminal(file=io.StringIO(), width=200, force_terminal=colour)
+    console.print(renderable)
+    text = re.sub(r"\x1b\[[\d;]*m", "", console.file.getvalue())  # type: ignore[attr-defined]  # our own colours
+    assert SHOWN.replace("evil ", "evil") in text or SHOWN in text  # rich takes carriage returns out of a Text
+    assert not set(text) & set("\x1b\x9b\u202e\r\ud800")
+
+
+def test_styles_stay_where_they_are() -> None:
+    console = Terminal(file=io.StringIO(), force_terminal=True, color_system="standard")
+    console.print(Text.assemble("\x1b\u202e", ("kept", "bold")))
+    assert console.file.getvalue() == "\ufffd\ufffd\x1b[1mkept\x1b[0m\n"  # type: ignore[attr-defined]
+
+
+def test_a_line_is_not_broken() -> None:
+    console = Terminal(file=io.StringIO(), width=20)
+    console.say("word " * 20, "bold")
+    assert console.file.getvalue() == "word " * 20 + "\n"  # type: ignore[attr-defined]
+
+
+def test_bars_show_fields_as_they_stand() -> None:
+    console = Terminal(file=io.StringIO(), width=100, force_terminal=True)
+    with progress_bar(console, "what") as bar:
+        bar.add_task(HOSTILE, total=1, what=HOSTILE)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count("[/x] [bold]a") >= 2
+    assert not set(text) & set("\x9b\u202e\ud800")
+
+
+def test_only_here_is_anything_printed() -> None:
+    package = Path(pyro_rationale.__file__).parent
+    printing = re.compile(r"\b(rich\.(?:print|markup)|Console|Progress|TextColumn)\((?!self)")
+    found = [path.name for path in package.rglob("*.py") if printing.search(path.read_text(encoding="utf-8"))]
+    assert set(found) <= {"terminal.py"}
