@@ -23,25 +23,42 @@ from pyro_rationale.training.validation import DevScore, score_modes
 
 MEMORIZED_SHARE = 0.9  # of the constant's error: a larger error on training texts is no memorisation
 MAX_CHECKED = 1000  # training texts on which the error is computed
+EPOCHS = 2  # in a row: one may be an accident
+FEWEST = 0.25  # of the target share of words: masks that keep less are nearly empty
 
 
-@dataclass(frozen=True)
+@dataclass
 class MemorizationCheck:
-    """Compares the errors on training and development texts after an epoch.
+    """Compares the errors on training and development texts after every epoch.
 
     Attributes:
-        train_sample: some of the training texts.
+        train_sample: training texts drawn at random: a file may be sorted.
         constant: error of the best constant prediction on the development texts, in the units of `DevScore.error`.
+        rate: the share of words that the fit is steered to.
+        streak: epochs so far, up to the last, in which training texts alone were predicted.
     """
 
     train_sample: BucketedBatches
     constant: float
+    rate: float
+    streak: int = 0
 
     def memorized(self, fitted: FittedModel, dev: DevScore, group: Group = SINGLE_PROCESS) -> bool:
-        """Whether training texts are predicted and development texts are not, from the mode masks of both."""
-        if not dev.error > self.constant:  # nearly always, and then nothing else is computed
+        """Whether training texts are predicted and development texts are not, for `EPOCHS` epochs on end."""
+        self.streak = self.streak + 1 if self.predicts_training_only(fitted, dev, group) else 0
+        return self.streak >= EPOCHS
+
+    def predicts_training_only(self, fitted: FittedModel, dev: DevScore, group: Group = SINGLE_PROCESS) -> bool:
+        """Whether that is so now, from the mode masks of both.
+
+        Masks that keep next to nothing, or much more of one than of the other, tell nothing about memory.
+        """
+        # Nearly always the first, and then nothing else is computed.
+        if not dev.error > self.constant or dev.rate < FEWEST * self.rate:
             return False
-        return score_modes(fitted, self.train_sample, group=group).error < MEMORIZED_SHARE * self.constant
+        known = score_modes(fitted, self.train_sample, group=group)
+        alike = 0.5 * dev.rate <= known.rate <= 2.0 * dev.rate
+        return alike and known.error < MEMORIZED_SHARE * self.constant
 
 
 def constant_error(documents: Sequence[Document], spec: TargetSpec) -> float:

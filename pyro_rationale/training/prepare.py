@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -121,7 +122,10 @@ def prepare_run(
     trainer = Trainer(
         fitted, build_objective(config), build_control(config, prior), train, scale=spread * model.gain, group=group
     )
-    known = [corpus.train[i] for i in range(min(MAX_CHECKED, len(corpus.train), len(corpus.dev)))]
+    sample = random.Random(config.seed).sample(
+        range(len(corpus.train)), min(MAX_CHECKED, len(corpus.train), len(corpus.dev))
+    )
+    known = [corpus.train[i] for i in sorted(sample)]
     run = TrainingRun(
         folder,
         corpus,
@@ -131,7 +135,7 @@ def prepare_run(
         batches(corpus.dev),
         prior,
         vectors,
-        MemorizationCheck(batches(known), constant_error(corpus.dev, spec)),
+        MemorizationCheck(batches(known), constant_error(corpus.dev, spec), prior.rate),
         callbacks=[*(CALLBACKS[name]() for name in dict.fromkeys((*ALWAYS, *options.callback))), *callbacks],
     )
     if group.main:

@@ -134,7 +134,7 @@ class TrainingRun:
         tensors |= {f"now.{k}": v for k, v in state.items()}
         history = [asdict(record) for record in self.history]
         metadata = {"trainer": facts, "watch": selection, "history": history, "seconds": self.seconds}
-        metadata["threads"] = self.threads
+        metadata |= {"threads": self.threads, "memorization": self.memorization.streak}
         write_tensors(self.folder / CHECKPOINT, tensors, metadata, listed=True)
         self._write_history()
         for callback in self.callbacks:
@@ -154,6 +154,7 @@ class TrainingRun:
         try:
             self.history = [epoch_record(record) for record in facts["history"]]
             self.seconds, self.threads = float(facts["seconds"]), facts.get("threads")
+            self.memorization.streak = int(facts.get("memorization", 0))
             self.selection.restore(tensors, facts["watch"])
             self.trainer.restore({k[4:]: v for k, v in tensors.items() if k.startswith("now.")}, facts["trainer"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as problem:

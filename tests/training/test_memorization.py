@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.document import make_document
 from pyro_rationale.evaluation.results import train
@@ -59,13 +61,41 @@ def test_the_best_constant_for_classes() -> None:
 def test_what_counts_as_known_by_heart(
     monkeypatch: pytest.MonkeyPatch, fit: TrainingRun, dev: float, known: float, verdict: bool
 ) -> None:
-    asked = MemorizationCheck(fit.dev, constant=1.0)
+    asked = MemorizationCheck(fit.dev, constant=1.0, rate=0.1)
     monkeypatch.setattr("pyro_rationale.training.memorization.score_modes", lambda *_, **__: score(known))
-    assert asked.memorized(fit.fitted, score(dev)) is verdict
+    assert asked.predicts_training_only(fit.fitted, score(dev)) is verdict
+    assert [asked.memorized(fit.fitted, score(dev)) for _ in range(3)] == [False, verdict, verdict]
 
 
-def score(error: float) -> DevScore:
-    return DevScore(error, 0.1, 0.0, 4.0, 2.0)
+@pytest.mark.parametrize(("dev_rate", "train_rate"), [(0.02, 0.02), (0.1, 0.3), (0.1, 0.04)])
+def test_masks_without_words_or_of_other_sizes_prove_nothing(
+    monkeypatch: pytest.MonkeyPatch, fit: TrainingRun, dev_rate: float, train_rate: float
+) -> None:
+    asked = MemorizationCheck(fit.dev, constant=1.0, rate=0.1)
+    monkeypatch.setattr("pyro_rationale.training.memorization.score_modes", lambda *_, **__: score(0.1, train_rate))
+    assert not asked.predicts_training_only(fit.fitted, score(1.5, dev_rate))
+
+
+def test_one_epoch_is_no_trend(monkeypatch: pytest.MonkeyPatch, fit: TrainingRun) -> None:
+    asked = MemorizationCheck(fit.dev, constant=1.0, rate=0.1)
+    monkeypatch.setattr("pyro_rationale.training.memorization.score_modes", lambda *_, **__: score(0.1))
+    assert [asked.memorized(fit.fitted, score(dev)) for dev in (1.5, 0.5, 1.5, 1.5)] == [False, False, False, True]
+
+
+def test_the_sample_of_a_sorted_file_is_drawn_from_all_of_it(tmp_path: Path) -> None:
+    config = small(documents=300)
+    corpus = load_corpus(config.data)
+    ordered = replace(corpus, train=sorted(corpus.train, key=lambda document: document.targets))
+    run = prepare_run(config, tmp_path / "sorted", corpus=ordered)
+    sample = torch.cat([batch.targets[:, 0] for batch in run.memorization.train_sample.ordered()])  # type: ignore[index]
+    known = torch.tensor([document.targets[0] for document in ordered.train])
+    assert len(sample) < 0.5 * len(known)
+    assert abs(float(sample.mean() - known.mean())) < 0.5 * float(known.std())
+    assert float(known[: len(sample)].mean()) < float(sample.mean()) - 0.5 * float(known.std())
+
+
+def score(error: float, rate: float = 0.1) -> DevScore:
+    return DevScore(error, rate, 0.0, 4.0, 2.0)
 
 
 @pytest.fixture
@@ -118,6 +148,8 @@ def test_a_watch_that_cannot_make_weights_leaves_them(fit: TrainingRun) -> None:
 
 class Once:
     """Says yes after the second epoch, whatever is read."""
+
+    streak = 0
 
     def __init__(self) -> None:
         self.asked = 0
