@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rich.text import Text
 
 from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.input_texts import gather
+from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import device_option, options_from, run_option
@@ -68,7 +70,7 @@ def explain(
     torch.set_num_threads(max(1, cores // threads))
     fitted = FittedModel.load(folder, device)
     documents = gather(texts, file, max_words or fitted.config.data.max_words, fitted.tokenizer)
-    readings = predict(fitted, documents, options, batch_size, threads)
+    readings = _counted(predict(fitted, documents, options, batch_size, threads))
     if as_json:
         lines = (to_json(as_dict(reading, fitted.task, options)) for reading in readings)
         while some := list(islice(lines, batch_size)):
@@ -81,6 +83,17 @@ def explain(
         console.print(legend(gold=False, inclusion=True), style="dim")
 
 
+def _counted(readings: Iterable[Prediction]) -> Iterator[Prediction]:
+    """The readings, and at their end a warning where the model knows few words of some."""
+    texts = foreign = 0
+    for reading in readings:
+        texts, foreign = texts + 1, foreign + reading.is_foreign
+        yield reading
+    if foreign:
+        log.warning("the model knows less than half of the words in %d of %d texts; little can be predicted from them",
+                    foreign, texts)
+
+
 def as_dict(reading: Prediction, task: Task, options: PredictOptions) -> dict[str, Any]:
     """A reading as plain values, for JSON; masks are lists of 0 and 1."""
     document = reading.document
@@ -89,6 +102,8 @@ def as_dict(reading: Prediction, task: Task, options: PredictOptions) -> dict[st
         "text": document.text,
         "tokens": document.tokens,
         "offsets": document.offsets,
+        "known": reading.known,
+        "unknown": len(document.tokens) - reading.known,
         "unread": len(document.text) - document.offsets[-1][1] if document.offsets else 0,
         "inclusion": np.array(reading.inclusion).round(6).tolist(),
         "mode": _bits(reading.mode),
@@ -106,7 +121,10 @@ def print_reading(console: Terminal, reading: Prediction, task: Task, level: flo
     for line in task.lines(reading.values, reading.averaged, reading.interval, level):
         console.print(Text(line, style="bold"))
     kept, words = sum(reading.kept), len(reading.kept)
-    console.print(Text(f"{kept} of {words} words kept ({kept / max(words, 1):.0%})\n"))
+    console.print(f"{kept} of {words} words kept ({kept / max(words, 1):.0%})")
+    if reading.is_foreign:
+        console.print(f"{reading.known} of {words} words known to the model; it reads the others alike", style="bold")
+    console.print()
     console.print(rationale(reading.document, reading.kept, reading.inclusion, plain=is_plain(console)))
     if len(reading.alternatives) > 1:
         console.print("\nother rationales, and the share of posterior draws that they are", style="dim")

@@ -35,8 +35,9 @@ def untrained(folder: Path, guide: str, data: DataOptions) -> Path:
     model = build_model(config, corpus.spec, len(vocabulary), None, centre, spread)
     network = build_guide(config, len(vocabulary), None, 0.5)
     network.start_rate(0.4)
-    start_run(folder, config, corpus.spec, vocabulary)
-    FittedModel(config, corpus.spec, vocabulary, model, network, torch.device("cpu")).save(folder)
+    fitted = FittedModel(config, corpus.spec, vocabulary, model, network, torch.device("cpu"))
+    start_run(folder, fitted)
+    fitted.save(folder)
     return folder
 
 
@@ -99,6 +100,23 @@ def test_json_lines_hold_what_is_promised(call: Run, planted: Path) -> None:
     assert masks[0] == tuple(first["mode"])
     assert len(set(masks)) == len(masks) == 4
     assert second["tokens"] == ["xyzzy"]
+
+
+@pytest.mark.parametrize(("text", "known", "words"), [("料理はまずいです", 0, 8), ("The aroma is xyzzy", 3, 4)])
+def test_words_that_the_model_does_not_know_are_counted(
+    call: Run, planted: Path, caplog: pytest.LogCaptureFixture, text: str, known: int, words: int
+) -> None:
+    _, out, _ = call(explain, "--run", planted, "--json", text)
+    reading = json.loads(out)
+    assert (reading["known"], reading["unknown"]) == (known, words - known)
+    status, shown, _ = call(explain, "--run", planted, text)
+    explained = str(FittedModel.load(planted).explain(text)[0])
+    few = 2 * known < words
+    warning = "the model knows less than half of the words in 1 of 1 texts; little can be predicted from them"
+    assert status == 0
+    assert (f"{known} of {words} words known to the model" in shown) == few
+    assert (f"only {known} of {words} words known" in explained) == few
+    assert caplog.messages == [warning] * 2 * few
 
 
 def test_texts_come_from_a_file_or_a_pipe_in_order(
