@@ -52,6 +52,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 # What is printed.
 
 
+def test_it_says_that_ratings_may_be_classes(tmp_path: Path) -> None:
+    rows = [f"a text of number {i},{1 + i % 2}" for i in range(40)]
+    data = table(tmp_path / "a.csv", "text,y", rows)
+    output = call("--out", tmp_path / "run", "--target-column", "y", data=str(data), steps=2, anneal=1).output
+    assert "regression of y (two values only: --task binary makes them classes)" in output.splitlines()[0]
+
+
 def test_it_says_what_is_fitted(run: tuple[Path, str]) -> None:
     folder, output = run
     lines = output.splitlines()
