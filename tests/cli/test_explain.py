@@ -15,6 +15,7 @@ from pyro_rationale.build import build_guide, build_model, target_summary
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.evaluate import evaluate, read_lexicon
 from pyro_rationale.cli.explain import explain
+from pyro_rationale.cli.input_texts import count_lines
 from pyro_rationale.config import Config, ModelOptions
 from pyro_rationale.data import DataOptions, Vocabulary, load_corpus
 from pyro_rationale.data.selection import is_foreign, override
@@ -80,6 +81,19 @@ def test_text_comes_back_with_brackets_in_a_file(call: Run, planted: Path) -> No
     assert f"[{TEXT}]" in out
     assert "text 1" in out
     assert "11 of 11 words kept (100%)" in out
+
+
+def test_lines_of_a_file_are_as_long_as_the_text(call: Run, planted: Path) -> None:
+    text = TEXT * 5
+    _, out, _ = call(explain, "--run", planted, "--decode", "threshold", "--threshold", "0", text)
+    assert f"[{text}]" in out.splitlines()
+    assert out.startswith(f"text 1 {'-' * 73}\n")
+
+
+def test_lines_are_counted_before_they_are_read(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("one\ntwo\n")
+    assert count_lines(str(tmp_path / "texts.txt")) == 2
+    assert count_lines("-") is count_lines(None) is count_lines(str(tmp_path)) is None
 
 
 def test_json_lines_hold_what_is_promised(call: Run, planted: Path) -> None:
