@@ -24,7 +24,19 @@ from pyro_rationale.fitted import FittedModel, read_config
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.training.history import EpochRecord
 from pyro_rationale.training.validation import score_modes, settle_noise
-from tests.support.small_fit import ROOT, Break, differences, fit_small, flags, result, small, table, whole
+from tests.support.small_fit import (
+    ROOT,
+    Break,
+    differences,
+    disk_of,
+    fit_small,
+    flags,
+    refusal,
+    result,
+    small,
+    table,
+    whole,
+)
 
 TEST_KEYS = {"mse", "selected", "span", "empty", "elbo", "expected_cost", "kl", "entropy"}
 GOLD_KEYS = {"precision", "recall", "f1", "opinion_recall", "precision_lei"}
@@ -315,3 +327,14 @@ def test_fewer_documents_than_are_shown(tmp_path: Path, monkeypatch: pytest.Monk
 def test_no_noise_at_all(tmp_path: Path) -> None:
     output = call("--out", tmp_path / "run", "--quiet", steps=1, noise=0.0, max_words=256).output
     assert "noise floor" not in output
+
+
+def test_a_full_disk_is_one_line_with_the_file_and_the_fit_goes_on_later(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    with disk_of(10_000):  # configuration and vocabulary, but no checkpoint
+        said = refusal(capfd, fit, *flags(), "--out", folder, "--quiet")
+    assert said == f"{folder / 'checkpoint.safetensors'}: File too large"
+    fit_small(folder, resume=True)
+    assert differences(folder, whole()) == []
