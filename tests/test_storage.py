@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import stat
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from pyro_rationale.storage import (
     write_json,
     write_tensors,
 )
+from tests.support.small_fit import disk_of
 
 TENSORS = {
     "a": torch.arange(6, dtype=torch.float64).reshape(2, 3),
@@ -95,17 +94,6 @@ def test_permissions_are_those_that_umask_leaves(tmp_path: Path, mask: int) -> N
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~mask
-
-
-@contextmanager
-def disk_of(size: int) -> Iterator[None]:
-    """No file can grow beyond `size` bytes, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_is_reported_with_the_name_of_the_file(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ Prints for each text what is predicted, how sure that is, and the text with the 
 from __future__ import annotations
 
 import math
-import os
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,23 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from rich.console import Group
 from rich.rule import Rule
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command
-from pyro_rationale.cli.input_texts import gather
+from pyro_rationale.cli.input_texts import count_lines, gather
+from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import device_option, options_from, run_option
 from pyro_rationale.prediction.predictor import Alternative, Prediction, PredictOptions, predict
 from pyro_rationale.prediction.text_spans import snippets
-from pyro_rationale.reporting.console import is_plain, legend, rationale
+from pyro_rationale.reporting.console import counting, is_plain, legend, rationale
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import to_json
 from pyro_rationale.tasks import Task
+from pyro_rationale.training.threads import cores
 
 SHOWN = 300  # characters of an alternative rationale on the terminal
 BATCH = 64
@@ -63,22 +66,38 @@ def explain(
         raise ConfigError(f"--batch-size: expected at least 1, got {batch_size}")
     if threads is not None and not 1 <= threads <= 1024:
         raise ConfigError(f"--threads: expected 1 to 1024, got {threads}")
-    cores = os.cpu_count() or 1
-    threads = threads or min(cores, MOST_THREADS)
-    torch.set_num_threads(max(1, cores // threads))
+    torch.set_num_threads(1 if threads else max(1, cores() // MOST_THREADS))
+    threads = threads or min(cores(), MOST_THREADS)
     fitted = FittedModel.load(folder, device)
     documents = gather(texts, file, max_words or fitted.config.data.max_words, fitted.tokenizer)
-    readings = predict(fitted, documents, options, batch_size, threads)
+    readings = _counted(predict(fitted, documents, options, batch_size, threads))
+    console = Terminal()
+    if console.is_terminal and not as_json:
+        for reading in readings:
+            console.print(Rule(Text(reading.document.id), style="dim", align="left", characters="-"))
+            console.print(Group(*described(reading, fitted.task, options.level, is_plain(console))))
+        if not is_plain(console):
+            console.print(legend(gold=False, inclusion=True), style="dim")
+        return
     if as_json:
         lines = (to_json(as_dict(reading, fitted.task, options)) for reading in readings)
+    else:
+        lines = (as_text(reading, fitted.task, options.level) for reading in readings)
+    with counting("explaining", len(texts) or count_lines(file), quiet=console.is_terminal) as advance:
         while some := list(islice(lines, batch_size)):
             click.echo("\n".join(some))
-        return
-    console = Terminal()
+            advance(len(some))
+
+
+def _counted(readings: Iterable[Prediction]) -> Iterator[Prediction]:
+    """The readings, and at their end a warning where the model knows few words of some."""
+    texts = foreign = 0
     for reading in readings:
-        print_reading(console, reading, fitted.task, options.level)
-    if not is_plain(console):
-        console.print(legend(gold=False, inclusion=True), style="dim")
+        texts, foreign = texts + 1, foreign + reading.is_foreign
+        yield reading
+    if foreign:
+        log.warning("the model knows less than half of the words in %d of %d texts; little can be predicted from them",
+                    foreign, texts)
 
 
 def as_dict(reading: Prediction, task: Task, options: PredictOptions) -> dict[str, Any]:
@@ -89,6 +108,8 @@ def as_dict(reading: Prediction, task: Task, options: PredictOptions) -> dict[st
         "text": document.text,
         "tokens": document.tokens,
         "offsets": document.offsets,
+        "known": reading.known,
+        "unknown": len(document.tokens) - reading.known,
         "unread": len(document.text) - document.offsets[-1][1] if document.offsets else 0,
         "inclusion": np.array(reading.inclusion).round(6).tolist(),
         "mode": _bits(reading.mode),
@@ -100,23 +121,30 @@ def as_dict(reading: Prediction, task: Task, options: PredictOptions) -> dict[st
     }
 
 
-def print_reading(console: Terminal, reading: Prediction, task: Task, level: float) -> None:
+def as_text(reading: Prediction, task: Task, level: float) -> str:
+    """A reading for files and pipes: what the terminal shows, without colours, on lines as long as they are."""
+    return "\n".join([f"{reading.document.id} ".ljust(80, "-"), *map(str, described(reading, task, level))])
+
+
+def described(reading: Prediction, task: Task, level: float, plain: bool = True) -> Iterator[Text]:
     """The prediction, the marked text, and other rationales with what they would have predicted."""
-    console.print(Rule(Text(reading.document.id), style="dim", align="left", characters="-"))
     for line in task.lines(reading.values, reading.averaged, reading.interval, level):
-        console.print(Text(line, style="bold"))
+        yield Text(line, style="bold")
     kept, words = sum(reading.kept), len(reading.kept)
-    console.print(Text(f"{kept} of {words} words kept ({kept / max(words, 1):.0%})\n"))
-    console.print(rationale(reading.document, reading.kept, reading.inclusion, plain=is_plain(console)))
+    yield Text(f"{kept} of {words} words kept ({kept / max(words, 1):.0%})")
+    if reading.is_foreign:
+        yield Text(f"{reading.known} of {words} words known to the model; it reads the others alike", style="bold")
+    yield Text("")
+    yield rationale(reading.document, reading.kept, reading.inclusion, plain=plain)
     if len(reading.alternatives) > 1:
-        console.print("\nother rationales, and the share of posterior draws that they are", style="dim")
+        yield Text("\nother rationales, and the share of posterior draws that they are", style="dim")
     for alternative in reading.alternatives:
         if alternative.mask == reading.kept:
             continue
         value = ", ".join(task.short(alternative.values))
         line = f"{alternative.frequency:5.0%}  {value}:  {snippets(reading.document, alternative.mask, SHOWN)}"
-        console.print(Text(line, overflow="fold"))
-    console.print()
+        yield Text(line, overflow="fold")
+    yield Text("")
 
 
 def _alternative(alternative: Alternative, reading: Prediction, task: Task) -> dict[str, Any]:

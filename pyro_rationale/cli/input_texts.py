@@ -43,6 +43,14 @@ def gather(
     return (_document(name, text, max_words, tokenizer) for name, text in named)
 
 
+def count_lines(file: str | None) -> int | None:
+    """How many lines a file has, for a progress bar; `None` if that cannot be told before they are read."""
+    if file is None or not user_path(file).is_file():
+        return None
+    with user_path(file).open("rb") as lines:
+        return sum(block.count(b"\n") for block in iter(lambda: lines.read(1 << 20), b""))
+
+
 def _opened(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:

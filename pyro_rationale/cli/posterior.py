@@ -7,6 +7,7 @@ against posterior, of the predictive check and of the importance weights (PNG), 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.evaluate import evaluate_predictions
+from pyro_rationale.evaluation.results import RunMetrics
 from pyro_rationale.fitted import EPOCHS, METRICS, FittedModel
 from pyro_rationale.inference.posterior.psis import TRUSTED
 from pyro_rationale.optional import optional
@@ -30,7 +32,7 @@ from pyro_rationale.prediction.predictor import Prediction, PredictOptions, pred
 from pyro_rationale.reporting.console import counting
 from pyro_rationale.reporting.plots import posterior_figures, save_figure
 from pyro_rationale.reporting.terminal import Terminal
-from pyro_rationale.storage import read_json, remove_leftovers
+from pyro_rationale.storage import remove_leftovers
 from pyro_rationale.training.history import read_history
 
 FILE, REPORT, FOLDER = "posterior.nc", "report.html", "inspect"
@@ -172,7 +174,7 @@ def write_page(
         data=data,
         metrics=evaluate_predictions(predictions, fitted.spec, fitted, options.seed),
         history=read_history(folder / EPOCHS) if (folder / EPOCHS).is_file() else (),
-        stored=read_json(folder / METRICS) if (folder / METRICS).is_file() else None,
+        stored=asdict(RunMetrics.load(folder)) if (folder / METRICS).is_file() else None,
         draws=groups,
     )
     write_report(path, report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,12 @@ class RunMetrics:
             values = {item.name: stored[item.name] for item in fields(cls) if item.name in stored}
             for name in ("test", "prior", "prior_asked"):
                 values[name] = _figures(values[name], name)
-            return decode(cls, values)
+            metrics = decode(cls, values)
+            aspects = metrics.test.get("aspects", {})
+            if not isinstance(aspects, dict) or not all(isinstance(figures, dict) for figures in aspects.values()):
+                raise ConfigError(f"test.aspects: expected figures by name, got {shown(aspects)}")
+            unknown = dict.fromkeys(_PRIOR, math.nan)
+            return replace(metrics, prior=unknown | metrics.prior, prior_asked=unknown | metrics.prior_asked)
         except (KeyError, TypeError, ConfigError) as problem:
             reason = f"{folder / METRICS}: not a result of this version ({' '.join(str(problem).split())[:200]})"
             raise RunError(f"{reason}; fit again with --force") from None
@@ -77,6 +82,9 @@ class RunMetrics:
     def save(self, folder: Path) -> None:
         """Write `metrics.json`."""
         write_json(folder / METRICS, asdict(self), listed=True)
+
+
+_PRIOR = ("rate", "span", "alpha", "gamma", "lambda1", "lambda2")
 
 
 def _figures(values: Any, where: str) -> Any:

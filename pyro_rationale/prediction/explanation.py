@@ -68,6 +68,7 @@ class Explanation:
         level: probability of the interval.
         alternatives: distinct rationales, the most probable first (which is `mask`); none of a text without words.
         names: of the targets.
+        known: number of the words that the model knows; it reads all others as one and the same.
     """
 
     text: str
@@ -82,6 +83,7 @@ class Explanation:
     level: float
     alternatives: tuple[OtherRationale, ...]
     names: tuple[str, ...]
+    known: int
     _plain: str
 
     def __str__(self) -> str:
@@ -104,7 +106,11 @@ class Explanation:
         )
 
     def _verdict(self) -> str:
-        """The prediction in a line."""
+        """The prediction in a line, and how many words are known where those are few."""
+        few = 2 * self.known < len(self.tokens)
+        return self._predicted() + (f"; only {self.known} of {len(self.tokens)} words known" if few else "")
+
+    def _predicted(self) -> str:
         if self.probabilities is not None:
             likely = sorted(self.probabilities.items(), key=lambda item: -item[1])[:5]
             return f"predicted {self.prediction}  ({', '.join(f'{label}: {p:.1%}' for label, p in likely)})"
@@ -216,6 +222,7 @@ def explain(
             level=options.level,
             alternatives=tuple(others),
             names=fitted.spec.names,
+            known=prediction.known,
             _plain=bracketed(document, prediction.mode),
         )
 

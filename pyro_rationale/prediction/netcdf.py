@@ -95,13 +95,13 @@ def open_groups(path: Path | str) -> Any:
         RunError: there is no such file, or it holds something else.
     """
     xarray = optional("xarray", "stored draws need")
-    for name in ENGINES:
-        optional(name, "stored draws need")
+    _, h5py = (optional(name, "stored draws need") for name in ENGINES)
     if not Path(path).is_file():
         raise RunError(f"{path}: no such file; python -m pyro_rationale.inspect writes one")
     try:
         if _is_damaged(Path(path)):
             raise ValueError("it differs from what was written")
+        h5py.File(path).close()  # h5netcdf complains twice of a file that HDF5 cannot open
         return xarray.open_datatree(path, engine=ENGINE)
     except Exception as problem:  # of any kind, where other files than ours are damaged
         reason = " ".join(str(problem).split())[:200]

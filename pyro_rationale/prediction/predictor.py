@@ -100,6 +100,7 @@ class Prediction:
         interval: central interval of each rating under the same mixture, within the scale; `None` for classes. It is
             made of all drawn masks, so `values` can lie outside where few of them agree with the kept one.
         alternatives: distinct rationales, the mode first, the others by falling log q.
+        known: number of its words that are in the vocabulary; the model reads all others as one and the same.
     """
 
     document: Document
@@ -112,6 +113,12 @@ class Prediction:
     sd: tuple[float, ...] | None
     interval: tuple[tuple[float, float], ...] | None
     alternatives: tuple[Alternative, ...]
+    known: int
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether most of its words are unknown, so that little can be predicted from them."""
+        return 2 * self.known < len(self.document.tokens)
 
 
 def decode(q: MaskDistribution, rule: str = "mode", threshold: float = 0.5) -> Tensor:
@@ -313,6 +320,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
                 sd=None if sds is None else tuple(sds[b]),
                 interval=None if ends is None else tuple((low, high) for low, high in ends[b]),
                 alternatives=_alternatives(own, log_q[:, b], weights[:, b], shown[:, b], options.alternatives),
+                known=sum(word in fitted.vocabulary for word in document.tokens),
             )
         )
     return readings

@@ -157,8 +157,8 @@ def corpus_progress() -> Iterator[Callable[[str, int, int | None], None]]:
 
 
 @contextmanager
-def counting(name: str, steps: int | None, quiet: bool = False) -> Iterator[Callable[[], None]]:
-    """A bar on standard error, if that is a terminal; gives the function that advances it. `steps`: if known."""
+def counting(name: str, steps: int | None, quiet: bool = False) -> Iterator[Callable[..., None]]:
+    """A bar on standard error, if that is a terminal; gives the function that advances it, by 1 or by a number."""
     with progress_bar(Terminal(stderr=True), quiet=quiet) as bar:
         task = bar.add_task(name, total=steps)
-        yield lambda: bar.advance(task)
+        yield lambda steps=1: bar.advance(task, steps)

@@ -68,6 +68,7 @@ def progress_bar(
         *(TextColumn(f"{{task.fields[{field}]}}", markup=False) for field in fields),
         TimeElapsedColumn(),
         console=console,
+        redirect_stdout=not console.stderr,  # else what is printed for a file would go to the terminal
         disable=quiet or not console.is_terminal,
         transient=True,
     )

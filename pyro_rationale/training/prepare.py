@@ -25,6 +25,7 @@ from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.errors import DataError
 from pyro_rationale.fitted import FittedModel, pick_device
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
@@ -94,6 +95,9 @@ def prepare_run(
         check_parts(corpus.name, (corpus.train, corpus.dev, corpus.test))
     options, spec = config.train, corpus.spec
     vocabulary = Vocabulary.build(corpus.train, config.model.min_count, config.model.vocabulary)
+    if len(vocabulary) == len(Vocabulary(())) < config.model.vocabulary:
+        least = config.model.min_count
+        raise DataError(f"{corpus.name}: no word occurs {least} times in training texts; lower --min-count")
     vocabulary = open_if_needed(config, vocabulary)
     vectors = load_vectors(config.model.vectors, vocabulary) if config.model.vectors else None
     matrix = None if vectors is None else vectors.matrix

@@ -15,6 +15,7 @@ from pyro_rationale.build import build_guide, build_model, target_summary
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.evaluate import evaluate, read_lexicon
 from pyro_rationale.cli.explain import explain
+from pyro_rationale.cli.input_texts import count_lines
 from pyro_rationale.config import Config, ModelOptions
 from pyro_rationale.data import DataOptions, Vocabulary, load_corpus
 from pyro_rationale.data.selection import is_foreign, override
@@ -35,8 +36,9 @@ def untrained(folder: Path, guide: str, data: DataOptions) -> Path:
     model = build_model(config, corpus.spec, len(vocabulary), None, centre, spread)
     network = build_guide(config, len(vocabulary), None, 0.5)
     network.start_rate(0.4)
-    start_run(folder, config, corpus.spec, vocabulary)
-    FittedModel(config, corpus.spec, vocabulary, model, network, torch.device("cpu")).save(folder)
+    fitted = FittedModel(config, corpus.spec, vocabulary, model, network, torch.device("cpu"))
+    start_run(folder, fitted)
+    fitted.save(folder)
     return folder
 
 
@@ -81,6 +83,19 @@ def test_text_comes_back_with_brackets_in_a_file(call: Run, planted: Path) -> No
     assert "11 of 11 words kept (100%)" in out
 
 
+def test_lines_of_a_file_are_as_long_as_the_text(call: Run, planted: Path) -> None:
+    text = TEXT * 5
+    _, out, _ = call(explain, "--run", planted, "--decode", "threshold", "--threshold", "0", text)
+    assert f"[{text}]" in out.splitlines()
+    assert out.startswith(f"text 1 {'-' * 73}\n")
+
+
+def test_lines_are_counted_before_they_are_read(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("one\ntwo\n")
+    assert count_lines(str(tmp_path / "texts.txt")) == 2
+    assert count_lines("-") is count_lines(None) is count_lines(str(tmp_path)) is None
+
+
 def test_json_lines_hold_what_is_promised(call: Run, planted: Path) -> None:
     status, out, _ = call(explain, "--run", planted, "--json", "--alternatives", "4", TEXT, "xyzzy")
     assert status == 0
@@ -99,6 +114,23 @@ def test_json_lines_hold_what_is_promised(call: Run, planted: Path) -> None:
     assert masks[0] == tuple(first["mode"])
     assert len(set(masks)) == len(masks) == 4
     assert second["tokens"] == ["xyzzy"]
+
+
+@pytest.mark.parametrize(("text", "known", "words"), [("料理はまずいです", 0, 8), ("The aroma is xyzzy", 3, 4)])
+def test_words_that_the_model_does_not_know_are_counted(
+    call: Run, planted: Path, caplog: pytest.LogCaptureFixture, text: str, known: int, words: int
+) -> None:
+    _, out, _ = call(explain, "--run", planted, "--json", text)
+    reading = json.loads(out)
+    assert (reading["known"], reading["unknown"]) == (known, words - known)
+    status, shown, _ = call(explain, "--run", planted, text)
+    explained = str(FittedModel.load(planted).explain(text)[0])
+    few = 2 * known < words
+    warning = "the model knows less than half of the words in 1 of 1 texts; little can be predicted from them"
+    assert status == 0
+    assert (f"{known} of {words} words known to the model" in shown) == few
+    assert (f"only {known} of {words} words known" in explained) == few
+    assert caplog.messages == [warning] * 2 * few
 
 
 def test_texts_come_from_a_file_or_a_pipe_in_order(

@@ -24,7 +24,19 @@ from pyro_rationale.fitted import FittedModel, read_config
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.training.history import EpochRecord
 from pyro_rationale.training.validation import score_modes, settle_noise
-from tests.support.small_fit import ROOT, Break, differences, fit_small, flags, result, small, table, whole
+from tests.support.small_fit import (
+    ROOT,
+    Break,
+    differences,
+    disk_of,
+    fit_small,
+    flags,
+    refusal,
+    result,
+    small,
+    table,
+    whole,
+)
 
 TEST_KEYS = {"mse", "selected", "span", "empty", "elbo", "expected_cost", "kl", "entropy"}
 GOLD_KEYS = {"precision", "recall", "f1", "opinion_recall", "precision_lei"}
@@ -50,6 +62,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 # What is printed.
+
+
+def test_it_says_that_ratings_may_be_classes(tmp_path: Path) -> None:
+    rows = [f"a text of number {i},{1 + i % 2}" for i in range(40)]
+    data = table(tmp_path / "a.csv", "text,y", rows)
+    output = call("--out", tmp_path / "run", "--target-column", "y", data=str(data), steps=2, anneal=1).output
+    assert "regression of y (two values only: --task binary makes them classes)" in output.splitlines()[0]
 
 
 def test_it_says_what_is_fitted(run: tuple[Path, str]) -> None:
@@ -308,3 +327,14 @@ def test_fewer_documents_than_are_shown(tmp_path: Path, monkeypatch: pytest.Monk
 def test_no_noise_at_all(tmp_path: Path) -> None:
     output = call("--out", tmp_path / "run", "--quiet", steps=1, noise=0.0, max_words=256).output
     assert "noise floor" not in output
+
+
+def test_a_full_disk_is_one_line_with_the_file_and_the_fit_goes_on_later(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    with disk_of(10_000):  # configuration and vocabulary, but no checkpoint
+        said = refusal(capfd, fit, *flags(), "--out", folder, "--quiet")
+    assert said == f"{folder / 'checkpoint.safetensors'}: File too large"
+    fit_small(folder, resume=True)
+    assert differences(folder, whole()) == []

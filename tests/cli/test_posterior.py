@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.posterior import inspect
 from pyro_rationale.prediction.netcdf import open_groups
-from tests.support.small_fit import content, refusal, table, whole
+from tests.support.small_fit import content, disk_of, refusal, table, whole
 
 pytest.importorskip("h5netcdf")
 pytest.importorskip("h5py")
@@ -61,6 +61,14 @@ def test_nothing_is_overwritten_without_force(made: tuple[Path, str], capfd: pyt
     assert content(made[0]) == before
     run("--run", whole(), "--out", made[0], *QUICK, "--force", "--seed", "3", "--no-report")
     assert content(made[0])["posterior.nc"] != before["posterior.nc"]
+
+
+@pytest.mark.parametrize("size", [2_000, 30_000])
+def test_a_full_disk_is_one_line_with_the_file(tmp_path: Path, capfd: pytest.CaptureFixture[str], size: int) -> None:
+    with disk_of(size):
+        said = refusal(capfd, inspect, "--run", whole(), "--out", tmp_path, *QUICK)
+    assert said == f"{tmp_path / 'posterior.nc'}: File too large"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_results_go_into_the_run_by_default(tmp_path: Path) -> None:

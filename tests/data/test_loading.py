@@ -103,7 +103,7 @@ def test_a_run_folder_starts_no_download(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path)
     monkeypatch.setattr("subprocess.run", lambda *args, **options: pytest.fail("pip was started"))
     monkeypatch.setattr("pyro_rationale.data.corpora._vader.fetch", lambda cache: pytest.fail("it was fetched"))
-    with pytest.raises(DataError, match=r"^vader-movies: not on this machine, and a run folder fetches nothing; python"):
+    with pytest.raises(DataError, match=r"^vader-movies: not on this machine, and a run folder fetches nothing;"):
         load_corpus(DataOptions(data="vader-movies", cache=str(tmp_path / "there")), typed=())
     assert list(tmp_path.iterdir()) == []
 

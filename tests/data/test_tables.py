@@ -94,10 +94,12 @@ def test_an_ordinary_file_is_read_without_a_word(tmp_path: Path, caplog: pytest.
 
 
 def test_quotation_marks_with_backslashes(tmp_path: Path) -> None:
-    content = 'text,y\n' + "".join(f'"They said \\"hi\\", {i}\\n",1\n' for i in range(9)) + '"ends so: \\\\",2\n'
+    content = "text,y\n" + "".join(f'"They said \\"hi\\", {i}\\n",1\n' for i in range(9)) + '"ends so: \\\\",2\n'
     found = cells_of(tmp_path / "a.csv", content)
     assert found[0] == ('They said "hi", 0\\n', "1")
     assert found[-1] == ("ends so: \\\\", "2")
+    lines = (f'"{i} they said, \\"hi\\"",{i % 5}\nplain {i},3\n' for i in range(9))
+    assert len(cells_of(tmp_path / "b.csv", "text,y\n" + "".join(lines))) == 18
 
 
 # ------------------------------------------------------------------------------------------------ separators, headers
@@ -110,6 +112,7 @@ def test_quotation_marks_with_backslashes(tmp_path: Path) -> None:
         ('"text, all of it"|y\na, b; c|1\n', {}),
         ("sep=|\ntext|y\na, b; c|1\n", {}),
         ('"sep=|"\r\ntext|y\r\na, b; c|1\r\n', {}),
+        ("\nsep=|\ntext|y\na, b; c|1\n", {}),
         ("text~y\na, b; c~1\n", {"separator": "~"}),
         ("a, b; c|1\n", {"separator": "|", "header": False}),
     ],
@@ -118,6 +121,11 @@ def test_separators(tmp_path: Path, content: str, options: dict[str, Any]) -> No
     rows = rows_of(tmp_path / "a.csv", content, **options)
     assert [tuple(row.cells.values()) for row in rows] == [("a, b; c", "1")]
     assert rows[0].where == f"line {content.count(chr(10))}"
+
+
+def test_a_fault_of_all_rows_is_one_of_the_header(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path / "a.csv", 'text,y\n0,"good",1\n1,bad,2\n')
+    assert rows[0].fault == "has 3 fields where the header has 2 (as all rows have: is a name missing in the header?)"
 
 
 def test_a_file_without_a_header(tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyro_rationale.config import Config, ModelOptions
+from pyro_rationale.build import build_guide, build_model, build_objective
+from pyro_rationale.config import Config, ModelOptions, TrainOptions
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.nn import ENCODERS, GENERATORS
@@ -158,10 +161,11 @@ def test_lora_adds_a_few_weights(folder: Path, vocabulary: OpenVocabulary) -> No
 
 def test_converting_moves_the_frozen_part_too(folder: Path) -> None:
     transformer = Transformer(folder, "top:1")
+    base: Any = transformer.base
     assert transformer.double().dtype == torch.float64
-    assert {part.dtype for part in transformer.base.parameters()} == {torch.float64}
+    assert {part.dtype for part in base.parameters()} == {torch.float64}
     registered = dict(transformer.named_parameters())
-    in_base = {id(part) for part in transformer.base.parameters()}
+    in_base = {id(part) for part in base.parameters()}
     assert all(id(part) in in_base for part in registered.values())
 
 
@@ -242,3 +246,24 @@ def test_generators(folder: Path, vocabulary: OpenVocabulary) -> None:
         features = network(tokens, lengths, torch.ones(2, 2))
         assert features.shape == (2, 4, width) == (2, 4, network.width)
         assert not any(part.startswith("embedding.") for part in network.state_dict())
+
+
+def test_all_objectives_take_gradients_through_it(folder: Path) -> None:
+    """Masks of Pyro's own objective carry their provenance, relaxed ones weights, straight-through ones both."""
+    spec = TargetSpec("regression", ("y",), ((0.0, 1.0),))
+    for guide, estimator in (("chain", "tracegraph"), ("chain", "sum-and-sample"), ("relaxed", "straight-through")):
+        vocabulary = OpenVocabulary(WORDS)
+        config = Config(
+            model=options(folder, guide=guide, tune_encoder="top:1"), train=TrainOptions(estimator=estimator)
+        )
+        torch.manual_seed(0)
+        model = build_model(config, spec, len(vocabulary), None, vocabulary=vocabulary)
+        network = build_guide(config, len(vocabulary), None, 0.5, spec, vocabulary)
+        tokens, lengths = texts(vocabulary, "the film was good a zebra", "bad film")
+        batch = Batch(tokens, lengths, torch.tensor([[0.2], [0.9]]))
+        loss = build_objective(config).differentiable_loss(model, network, batch)  # type: ignore[attr-defined]
+        loss.backward()
+        assert loss.isfinite()
+        slopes = [part.grad for part in network.parameters() if part.grad is not None]
+        assert sum(float(slope.abs().sum()) for slope in slopes) > 0
+        assert all(part.grad is not None for part in model.encoder.transformer.parameters())

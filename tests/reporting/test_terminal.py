@@ -64,3 +64,14 @@ def test_only_here_is_anything_printed() -> None:
     printing = re.compile(r"\b(rich\.(?:print|markup)|Console|Progress|TextColumn)\((?!self)")
     found = [path.name for path in package.rglob("*.py") if printing.search(path.read_text(encoding="utf-8"))]
     assert set(found) <= {"terminal.py"}
+
+
+def test_what_is_printed_beside_a_bar_on_standard_error_stays_in_standard_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress_bar(Terminal(stderr=True, force_terminal=True)) as bar:
+        bar.add_task("explaining", total=2)
+        print("a line for a file")
+    out, err = capsys.readouterr()
+    assert out == "a line for a file\n"
+    assert "explaining" in err

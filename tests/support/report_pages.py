@@ -57,6 +57,7 @@ def read(text: str, number: int = 0, gold: bool = True, spec: TargetSpec = RATIN
         sd=(1.0,) if spec is RATING else None,
         interval=((1.0, 4.0),) if spec is RATING else None,
         alternatives=(Alternative(kept, -0.5, 0.6, values), Alternative((False,) * words, -0.9, 0.4, values)),
+        known=words,
     )
 
 

@@ -162,7 +162,7 @@ def test_a_polite_end(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "a run"
     with fitting(folder, **LONG) as running:
         running.send_signal(number)
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=120)
     assert running.returncode == 130
     assert "Traceback" not in err
     last = out.splitlines()[-1]
@@ -206,7 +206,7 @@ def end(running: subprocess.Popen[str], number: signal.Signals, within: float) -
     """End a process at some moment of the next `within` seconds, and its workers with it."""
     time.sleep(random.SystemRandom().uniform(0.0, within))
     running.send_signal(number)
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=120)
     assert running.returncode == (-number if number == signal.SIGKILL else 130), (out, err)
     assert "Traceback" not in err
 

@@ -245,7 +245,11 @@ def test_values_of_a_target_are_typed(tmp_path: Path, change: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
-    "change", [{"test": []}, {"test": {"mse": [1]}}, {"prior": {"alpha": "x"}}, {"seed": "x"}, {"epochs": 1.5}]
+    "change",
+    [
+        {"test": []}, {"test": {"mse": [1]}}, {"test": {"aspects": 3}}, {"test": {"aspects": {"y": 3}}},
+        {"prior": {"alpha": "x"}}, {"prior": 3}, {"seed": "x"}, {"epochs": 1.5}, {"leaks": []},
+    ],
 )
 def test_values_of_a_result_are_typed(tmp_path: Path, change: dict[str, Any]) -> None:
     folder = without_manifest(shutil.copytree(whole(), tmp_path / "run"))

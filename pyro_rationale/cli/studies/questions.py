@@ -20,6 +20,7 @@ from pyro_rationale.experiments.studies.question_variants import BASES, QUESTION
 from pyro_rationale.experiments.studies.questions import RULE_QUESTION, answer, run_cells
 from pyro_rationale.options import check_writable, given, json_option, options_from, write_result
 from pyro_rationale.reporting.terminal import Terminal
+from pyro_rationale.storage import write_bytes
 
 
 @click.command("questions")
@@ -66,7 +67,7 @@ def study(
         results[title] = rows
     write_result(json_path, {"base": base, "seeds": seeds, "tables": results})
     if markdown is not None:
-        markdown.write_text("\n\n".join(_markdown(t, rows) for t, rows in results.items()) + "\n", encoding="utf-8")
+        write_bytes(markdown, ("\n\n".join(_markdown(t, rows) for t, rows in results.items()) + "\n").encode())
 
 
 def _shown(row: Row) -> Row:

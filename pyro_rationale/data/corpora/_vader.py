@@ -133,7 +133,8 @@ class _Links(HTMLParser):
 
     def __init__(self, page: str, address: str) -> None:
         super().__init__()
-        self.address, self.found = address, None
+        self.address = address
+        self.found: str | None = None
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

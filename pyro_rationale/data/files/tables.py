@@ -195,14 +195,14 @@ class _Record(NamedTuple):
 
 def _separated(path: Path, kind: str, encoding: str | None, separator: str | None, header: bool) -> Table:
     with open_text(path, encoding) as text:
-        line = next((line for line in text if line.strip("\r\n")), "")
+        number, line = next(((i, line) for i, line in enumerate(text, start=1) if line.strip("\r\n")), (0, ""))
     named = _SEPARATOR_LINE.fullmatch(line)  # as Excel writes it above the header
     if separator is None and named is not None:
         separator = named[1]
     if separator is None:
         outside = _QUOTED.sub("", line)
         separator = "\t" if kind == "tsv" and "\t" in outside else max(",;\t|", key=outside.count)
-    dialect = _told(_Dialect(path, encoding, separator, int(named is not None)))
+    dialect, survey = _told(_Dialect(path, encoding, separator, 0 if named is None else number))
     first = next(_records(dialect), None)
     if first is None:
         raise DataError(f"{path}: has no rows")
@@ -212,6 +212,8 @@ def _separated(path: Path, kind: str, encoding: str | None, separator: str | Non
 
     def rows() -> Iterator[Row]:
         hint = f"is a {dialect.separator!r} in a text not quoted?"
+        if survey.faulty == survey.rows:
+            hint = "as all rows have: is a name missing in the header?"
         for record in islice(_records(dialect), int(header), None):
             fault, fields = record.fault, record.fields
             if fault is None and len(fields) != len(columns):
@@ -342,8 +344,10 @@ def _swallowed(dialect: _Dialect, width: int) -> _Record | None:
     return None
 
 
-def _told(standard: _Dialect) -> _Dialect:
-    """The dialect of a file, told by reading it; says how many rows there are if some have several lines.
+def _told(standard: _Dialect) -> tuple[_Dialect, _Survey]:
+    """The dialect of a file, told by reading it, and how the file looks in it.
+
+    Rows of several lines are counted in a message.
 
     Raises:
         DataError: If a quotation mark that never closes takes many rows for one text.
@@ -358,9 +362,11 @@ def _told(standard: _Dialect) -> _Dialect:
                 if survey.sound:
                     log.warning("%s: quotation marks are characters like others: %d rows read of %d lines", path,
                                 unquoted.rows, unquoted.lines)  # fmt: skip
-                return plain
-        if not survey.sound and (other := _survey(escaped)).sound:
-            dialect, survey = escaped, other
+                return plain, unquoted
+        if not survey.sound or survey.swallowed:
+            other = _survey(escaped)
+            if other.sound and not other.swallowed:
+                dialect, survey = escaped, other
     if survey.swallowed:
         first, last = survey.swallowed.first, survey.swallowed.last
         problem = f"a quotation mark opens here and takes in what looks like rows, up to line {last}"
@@ -368,7 +374,7 @@ def _told(standard: _Dialect) -> _Dialect:
     if survey.error is None and survey.spanning:
         log.warning("%s: %d rows read of %d lines: %d have texts of several lines in quotation marks", path,
                     survey.rows, survey.lines, survey.spanning)  # fmt: skip
-    return dialect
+    return dialect, survey
 
 
 def _json(path: Path, encoding: str | None) -> Table:

@@ -27,6 +27,7 @@ from pyro_rationale.experiments.studies.question_variants import (
     Variant,
 )
 from pyro_rationale.experiments.studies.questions import RULE_QUESTION, answer
+from pyro_rationale.storage import replacing
 
 STARS = {"awful": 1, "dull": 2, "ordinary": 3, "good": 4, "superb": 5}
 NOISE = 0.3  # standard deviation of a rating around its word's stars
@@ -70,7 +71,7 @@ def write_meals(path: Path, documents: int, seed: int = 0) -> None:
     Nobody can predict `stars` with an expected squared error below `NOISE ** 2`.
     """
     chance = Random(seed)
-    with open(path, "w", encoding="utf-8") as file:
+    with replacing(path) as partial, open(partial, "w", encoding="utf-8") as file:
         for _ in range(documents):
             food, staff = chance.choice(list(STARS)), chance.choice(list(STARS))
             clauses = [("the food was", food), ("the staff was", staff)]

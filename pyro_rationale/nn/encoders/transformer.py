@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from pyro.ops.provenance import detach_provenance, get_provenance, track_provenance
 from torch import Tensor, nn
 
 from pyro_rationale.nn.autocast import arithmetic
@@ -55,17 +54,13 @@ class TransformerEncoder(MaskedReader):
         return states
 
     def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
-        source = get_provenance(z)
-        if source:
-            z = detach_provenance(z)
         kept = compact(tokens, z, lengths)
         present = torch.arange(kept.words.shape[1], device=z.device) < kept.lengths[:, None]
         rows = rows_of(self.pieces, kept.words, kept.weights, present, self.transformer.positions)
         self.cut_pieces += rows.dropped
         groups = list(batches_by_pieces(rows.lengths))
         outputs = torch.cat([self._of_rows(rows, group, kept.hard) for group in groups])
-        outputs = outputs[torch.cat(groups).argsort()]
-        return track_provenance(outputs, source) if source else outputs
+        return outputs[torch.cat(groups).argsort()]
 
     def _of_rows(self, rows: Rows, chosen: Tensor, hard: bool) -> Tensor:
         lengths = rows.lengths[chosen]
