@@ -290,7 +290,7 @@ class Transformer(nn.Module):
             parameter.requires_grad_(True)
             own = name.replace(".", "_")
             self.register_parameter(own, parameter)
-            parameter.pretrained_layer = layer  # for the learning rate; counted from the output
+            vars(parameter)["pretrained_layer"] = layer  # for the learning rate; counted from the output
         self.is_tuned = bool(chosen)
         # Not a child: state_dict, parameters() and Pyro see the tuned part only.
         self.__dict__["base"] = base.eval()

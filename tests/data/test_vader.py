@@ -234,7 +234,7 @@ def test_the_real_lexicon() -> None:
     assert all(-4 <= valence <= 4 for valence in words.values())
 
 
-def test_mixed_texts_hide_one_rated_film_sentence(tmp_path: Path, pip: FakePip) -> None:
+def test_mixed_texts_hide_one_rated_film_sentence(tmp_path: Path, index: Index) -> None:
     options = DataOptions(data="mixed", cache=str(tmp_path))
     films = load_corpus(DataOptions(data="vader-movies", cache=str(tmp_path)))
     corpus = load_corpus(options)

@@ -18,6 +18,7 @@ from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, document_maker
 from pyro_rationale.data.options import DataOptions
 
+_LONG = 1_000_000  # words: sentences are whole until they are mixed
 _FEWEST, _MOST = 2, 4  # sentences on products in a text
 
 
@@ -34,7 +35,7 @@ def load_mixed(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     Raises:
         DataError: see :func:`pyro_rationale.data.corpora._vader.load_ratings`.
     """
-    whole = replace(options, max_words=None)
+    whole = replace(options, max_words=_LONG)
     films, products = FILMS.load(whole, spec), PRODUCTS.load(whole, None)
     train, dev, test = (
         _mix(getattr(films, split), getattr(products, split), options, split) for split in ("train", "dev", "test")
