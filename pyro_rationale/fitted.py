@@ -334,3 +334,6 @@ def assemble(
         reason = " ".join(str(problem).split())[:200]
         raise RunError(f"{folder / WEIGHTS}: weights do not fit the configuration ({reason}); fit again") from None
     return FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
+
+
+load = FittedModel.load  # `pyro_rationale.load`
