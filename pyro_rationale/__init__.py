@@ -13,8 +13,9 @@ Names are imported when they are first used (PEP 562): importing this package lo
 
 from __future__ import annotations
 
-from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pyro_rationale.registry import lazy_names
 
 if TYPE_CHECKING:
     from pyro_rationale.build import build_guide, build_model, target_summary
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pyro_rationale.evaluation.metrics import METRICS
     from pyro_rationale.evaluation.results import train
     from pyro_rationale.experiments.baselines import BASELINES
-    from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.fitted import FittedModel, load
     from pyro_rationale.guides import GUIDES
     from pyro_rationale.inference import MaskELBO
     from pyro_rationale.inference.estimators import ESTIMATORS
@@ -39,41 +40,7 @@ if TYPE_CHECKING:
     from pyro_rationale.training.callbacks import CALLBACKS
     from pyro_rationale.training.schedules import SCHEDULES
 
-    load = FittedModel.load
-
 __version__ = "0.2.0"
-
-# Public name: where it is defined, below `pyro_rationale`.
-_EXPORTS = {
-    "BASELINES": "experiments.baselines:BASELINES",
-    "BucketedBatches": "data.batching:BucketedBatches",
-    "CALLBACKS": "training.callbacks:CALLBACKS",
-    "ENCODERS": "nn.encoders:ENCODERS",
-    "GENERATORS": "nn.generators:GENERATORS",
-    "CORPORA": "data.corpora:CORPORA",
-    "Config": "config:Config",
-    "DataOptions": "data.options:DataOptions",
-    "Document": "data.document:Document",
-    "ESTIMATORS": "inference.estimators:ESTIMATORS",
-    "Explanation": "prediction.explanation:Explanation",
-    "FittedModel": "fitted:FittedModel",
-    "GUIDES": "guides:GUIDES",
-    "METRICS": "evaluation.metrics:METRICS",
-    "MaskELBO": "inference:MaskELBO",
-    "ModelOptions": "config:ModelOptions",
-    "RationaleClassifier": "sklearn:RationaleClassifier",
-    "RationaleRegressor": "sklearn:RationaleRegressor",
-    "SCHEDULES": "training.schedules:SCHEDULES",
-    "TASKS": "tasks:TASKS",
-    "TrainOptions": "config:TrainOptions",
-    "Vocabulary": "data.vocabulary:Vocabulary",
-    "build_guide": "build:build_guide",
-    "build_model": "build:build_model",
-    "load": "fitted:FittedModel.load",
-    "load_corpus": "data:load_corpus",
-    "target_summary": "build:target_summary",
-    "train": "evaluation.results:train",
-}
 
 __all__ = [
     "BASELINES",
@@ -108,10 +75,32 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return resolve_name(f"{__name__}.{_EXPORTS[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "build": "build_guide build_model target_summary",
+        "config": "Config ModelOptions TrainOptions",
+        "data": "CORPORA load_corpus",
+        "data.batching": "BucketedBatches",
+        "data.document": "Document",
+        "data.options": "DataOptions",
+        "data.vocabulary": "Vocabulary",
+        "evaluation.metrics": "METRICS",
+        "evaluation.results": "train",
+        "experiments.baselines": "BASELINES",
+        "fitted": "FittedModel load",
+        "guides": "GUIDES",
+        "inference": "MaskELBO",
+        "inference.estimators": "ESTIMATORS",
+        "nn.encoders": "ENCODERS",
+        "nn.generators": "GENERATORS",
+        "prediction.explanation": "Explanation",
+        "sklearn": "RationaleClassifier RationaleRegressor",
+        "tasks": "TASKS",
+        "training.callbacks": "CALLBACKS",
+        "training.schedules": "SCHEDULES",
+    },
+)
 
 
 def __dir__() -> list[str]:

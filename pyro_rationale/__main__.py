@@ -6,10 +6,13 @@ their older names, goes through :func:`run`.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import NoReturn
 
 import click
+
+from pyro_rationale.errors import INTERRUPTED
 
 # Name: module of `pyro_rationale.cli`, its click command, one line of help.
 COMMANDS = {
@@ -67,7 +70,11 @@ def run(name: str | None = None) -> NoReturn:
     from pyro_rationale.cli.streams import safe_streams
 
     with safe_streams():  # before any module of a command opens a file
-        run_command(commands if name is None else load(name))
+        try:
+            command = commands if name is None else load(name)
+        except KeyboardInterrupt:  # torch takes a while to be imported
+            sys.exit(INTERRUPTED)
+        run_command(command)
 
 
 def main() -> NoReturn:

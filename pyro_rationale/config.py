@@ -309,6 +309,21 @@ class Config:
         """Seed of networks, batches and samples."""
         return self.train.seed
 
+    def changed(self, **values: Any) -> Config:
+        """The configuration with some of its fields replaced, whichever part they are in.
+
+        Raises:
+            ConfigError: no part has such a field, or the values do not go together.
+        """
+        parts = {}
+        for part in dataclasses.fields(self):
+            own = getattr(self, part.name)
+            names = [item.name for item in dataclasses.fields(own) if item.name in values]
+            parts[part.name] = dataclasses.replace(own, **{name: values.pop(name) for name in names})
+        if values:
+            raise ConfigError(f"no option of a fit is called {', '.join(sorted(values))}")
+        return Config(**parts)
+
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, for JSON."""
         return dataclasses.asdict(self)

@@ -266,7 +266,8 @@ def read_config(folder: Path) -> tuple[Config, TargetSpec]:
     try:
         config, spec = Config.from_dict(facts["config"]), read_target(facts["target"])
     except (ConfigError, KeyError, TypeError, AttributeError) as problem:
-        raise RunError(f"{path}: not a configuration of this version ({problem}); fit again") from None
+        remedy = "install the package that adds what is missing, or fit again"
+        raise RunError(f"{path}: not a configuration of this version ({problem}); {remedy}") from None
     TOKENIZERS.check_trusted(config.data.tokenizer, path)
     return config, spec
 
@@ -310,6 +311,11 @@ def check_weights(tensors: Mapping[str, torch.Tensor], model: RationaleModel) ->
     model.prior  # noqa: B018  a prior checks its parameters
 
 
+def word_vectors(tensors: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+    """Word vectors among the weights of a network; `None` where it has no layer of that name."""
+    return next((value for name, value in tensors.items() if name.endswith(".embedding.weight")), None)
+
+
 def assemble(
     config: Config,
     spec: TargetSpec,
@@ -320,8 +326,8 @@ def assemble(
 ) -> FittedModel:
     """Build the networks at the sizes of the stored weights and fill them in."""
     try:
-        stored = (value.shape for name, value in tensors.items() if name.endswith(".embedding.weight"))
-        shape = next(stored, torch.Size([len(vocabulary), config.model.embedding]))
+        stored = word_vectors(tensors)
+        shape = torch.Size([len(vocabulary), config.model.embedding]) if stored is None else stored.shape
         if len(shape) != 2 or shape[0] != len(vocabulary):
             raise RuntimeError(f"{len(vocabulary)} words in {VOCABULARY}, word vectors of shape {tuple(shape)}")
         vectors = torch.zeros(shape)
@@ -335,3 +341,6 @@ def assemble(
         reason = " ".join(str(problem).split())[:200]
         raise RunError(f"{folder / WEIGHTS}: weights do not fit the configuration ({reason}); fit again") from None
     return FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
+
+
+load = FittedModel.load  # `pyro_rationale.load`

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyro
 import pytest
 import torch
 
-from tests.conftest import SEED, leaks
+from tests.conftest import SEED, leaks, pytest_collection_modifyitems
 
 HANDLER = pyro.poutine.trace_messenger.TraceMessenger()
 
@@ -37,6 +39,13 @@ def test_a_leak_is_seen(switch: Callable[[Any], Any], settings: tuple[Any, Any],
     finally:
         switch(right)
     assert leaks() == []
+
+
+def test_the_tests_that_start_programs_come_first() -> None:
+    rooms = ["cli", "system", "nn", "docs", "tasks"]
+    items: list[Any] = [SimpleNamespace(path=Path("tests", room, "test_x.py")) for room in rooms]
+    pytest_collection_modifyitems(items)
+    assert [item.path.parent.name for item in items] == ["system", "docs", "cli", "nn", "tasks"]
 
 
 def test_the_random_state_is_the_same_for_every_test() -> None:

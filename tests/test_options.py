@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyro_rationale.config import ModelOptions, TrainOptions
+from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, shown
 from pyro_rationale.guides import GUIDES, IndependentGuide
@@ -89,6 +89,16 @@ def test_choices_of_a_registry_are_those_of_the_moment() -> None:
         assert ModelOptions(guide="mine").guide == "mine"
     finally:
         del GUIDES["mine"]
+
+
+def test_a_configuration_is_changed_in_whichever_part() -> None:
+    config = Config().changed(documents=30, guide="chain", seed=4)
+    assert config == Config(DataOptions(documents=30), ModelOptions(guide="chain"), TrainOptions(seed=4))
+    assert config.changed(guide="relaxed").changed(guide="chain") == config
+    with pytest.raises(ConfigError, match="no option of a fit is called colour"):
+        config.changed(colour="red")
+    with pytest.raises(ConfigError, match="--estimator relaxed does not go with --guide chain"):
+        config.changed(estimator="relaxed")
 
 
 @pytest.mark.parametrize("kind", [DataOptions, ModelOptions, TrainOptions])

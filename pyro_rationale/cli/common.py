@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -62,6 +63,19 @@ class Command(click.Command):
 
 
 SHOW_ALL = f"{__name__}.show_all"
+_NO_MEMORY = re.compile("out of memory|not enough memory|allocate memory|Storage size calculation overflowed")
+Decorator = Callable[[Any], Any]
+
+
+def together(*options: Decorator) -> Decorator:
+    """Several click options as one decorator, for commands that share them."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def make_folder(path: Path) -> None:
@@ -138,6 +152,11 @@ def _status(command: click.Command, words: list[str]) -> int:
         return _fail(f"{where}{error.strerror or error}")
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except (MemoryError, RuntimeError) as error:  # torch has its own errors of its allocators
+        if isinstance(error, RuntimeError) and not _NO_MEMORY.search(str(error)):
+            raise
+        smaller = "--batch-size, --hidden, --embedding, --samples or --max-words"
+        return _fail(f"not enough memory; take smaller {smaller}")
 
 
 def _fail(message: str) -> int:

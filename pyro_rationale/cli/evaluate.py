@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pyro_rationale.cli.common import Command
+from pyro_rationale.cli.common import Command, together
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import override, select_documents
@@ -18,7 +18,7 @@ from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.evaluate import evaluate as evaluate_metrics
 from pyro_rationale.evaluation.significance import intervals
-from pyro_rationale.experiments.baselines import ModelRationalizer, load_reference_predictor
+from pyro_rationale.experiments.baselines import load_reference_predictor
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
@@ -33,6 +33,7 @@ from pyro_rationale.options import (
     write_result,
 )
 from pyro_rationale.prediction.predictor import DecodeOptions
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.reporting.console import metrics_table
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import user_path
@@ -41,19 +42,24 @@ from pyro_rationale.tasks import task_of
 LEVEL = 0.95  # of the intervals
 
 
+measuring_options = together(
+    split_option,
+    options_from(DecodeOptions),
+    options_from(DataOptions, show_defaults=False),
+    click.option("--judge", "judge_folder", type=click.Path(path_type=Path),
+                 help="folder of another run, or of a reader: does it need the kept words, are they enough for it?"),
+    batch_size_option,
+    json_option,
+    device_option,
+)
+
+
 @click.command(cls=Command)
 @run_option
-@split_option
-@options_from(DecodeOptions)
-@options_from(DataOptions, show_defaults=False)
 @click.option("--lexicon", help="vader, or a file with a word per line: how many kept words are in it?")
-@click.option("--judge", "judge_folder", type=click.Path(path_type=Path),
-              help="folder of another run, or of a reader: does it need the kept words, and are they enough for it?")
 @click.option("--bootstrap", default=0, show_default=True, type=click.IntRange(min=0),
               help="resamples of the documents for 95 % intervals; 0: none")
-@batch_size_option
-@json_option
-@device_option
+@measuring_options
 def evaluate(
     how: DecodeOptions,
     flags: DataOptions,

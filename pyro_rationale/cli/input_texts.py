@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pyro_rationale.data.document import Document, make_document
+from pyro_rationale.data.files.text import check_text, open_bytes
 from pyro_rationale.data.tokenizers import Tokenizer
 from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError
@@ -52,11 +53,15 @@ def count_lines(file: str | None) -> int | None:
 
 
 def _opened(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            yield from file
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); --file wants one text per line") from None
+    check_text(path)
+    with open_bytes(path) as file:
+        yield from file
+
+
+def _split(content: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines that end as on any system: with LF, CR LF, or CR alone."""
+    for line in content:
+        yield from line.rstrip(b"\r\n").split(b"\r")
 
 
 def _without_blank_end(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -73,8 +78,8 @@ def _without_blank_end(lines: Iterable[bytes]) -> Iterator[bytes]:
 def _lines(content: Iterable[bytes], source: str) -> Iterator[tuple[str, str]]:
     """Named lines; blank ones at the end are no texts."""
     number = 0
-    for number, line in enumerate(_without_blank_end(content), 1):
-        raw = line.removesuffix(b"\n").removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
+    for number, line in enumerate(_without_blank_end(_split(content)), 1):
+        raw = line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
         name = f"{source}, line {number}"
         try:
             text = raw.decode("utf-8")
@@ -83,7 +88,7 @@ def _lines(content: Iterable[bytes], source: str) -> Iterator[tuple[str, str]]:
             raise DataError(f"{name}: expected UTF-8 text, found {byte}; convert the file first") from None
         if "\0" in text:
             raise DataError(f"{name}: expected text, found a zero byte; this looks like a binary file")
-        yield name, text.removesuffix("\r")
+        yield name, text
     if not number:
         raise DataError(f"{source}: empty; expected one text per line")
 

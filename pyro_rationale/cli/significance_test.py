@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command
-from pyro_rationale.cli.evaluate import LEVEL, judge_of
+from pyro_rationale.cli.evaluate import LEVEL, judge_of, measuring_options
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError
@@ -22,20 +22,15 @@ from pyro_rationale.evaluation.evaluate import Evaluation, evaluate
 from pyro_rationale.evaluation.metrics import Metric, every_metric, metric_named
 from pyro_rationale.evaluation.objective_comparison import check_same_target, fitted_elsewhere, short_names
 from pyro_rationale.evaluation.significance import Difference, differences, holm
-from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
-    batch_size_option,
     check_writable,
-    device_option,
     given,
-    json_option,
-    options_from,
-    split_option,
     write_result,
 )
 from pyro_rationale.prediction.predictor import DecodeOptions
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.reporting.console import format_value
 from pyro_rationale.reporting.terminal import Terminal
 
@@ -46,16 +41,9 @@ SHORT = {"judge_kept_mse": "squared error of judge", "judge_kept_accuracy": "acc
 @click.command(cls=Command)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path))
-@split_option
-@options_from(DecodeOptions)
-@options_from(DataOptions, show_defaults=False)
-@click.option("--judge", "judge_folder", type=click.Path(path_type=Path),
-              help="folder of a third run, or of a reader: does it need the kept words, and are they enough for it?")
 @click.option("--draws", default=9999, show_default=True, type=click.IntRange(min=1),
               help="swaps of documents, and resamples of them")
-@batch_size_option
-@json_option
-@device_option
+@measuring_options
 def against(
     how: DecodeOptions,
     flags: DataOptions,

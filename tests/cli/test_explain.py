@@ -171,7 +171,7 @@ def test_unusable_input_is_one_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--file", "no-such-file"), "no-such-file: cannot be read"),
+        (("--file", "no-such-file"), "no-such-file: no such file; check the path"),
         (("--file", "x", "text"), "give texts either as arguments or by --file"),
         ((" ",), "text 1: no word in it"),
         (("--decode", "best", "text"), "Invalid value for '--decode'"),

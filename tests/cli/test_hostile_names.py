@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with (place / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             rows = [(f"this is number {i} and it is {'very' * (i % 2)} cold", value) for i, value in enumerate(values)]
             csv.writer(file).writerows([("text", COLUMN), *rows])
-    target = {"target_column": (COLUMN,), "steps": 2, "anneal": 1, "min_count": 1}
+    target: dict[str, Any] = {"target_column": (COLUMN,), "steps": 2, "anneal": 1, "min_count": 1}
     for run, name, seed in (("[/a] $\\foo$", "rated [r]", 0), ("[b]", "rated [r]", 1), ("_c", "classed", 0)):
         fit_small(place / run, data=str(place / f"{name}.csv"), seed=seed, **target)
     return place

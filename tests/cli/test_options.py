@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import click
 import pytest
+import torch
 from click.testing import CliRunner
 
 from pyro_rationale.cli.common import run_command
@@ -168,6 +169,19 @@ def test_a_bug_keeps_its_traceback() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run_command(command, [])
+
+
+@pytest.mark.parametrize("sizes", [(1 << 46,), (1 << 40, 1 << 40)])
+def test_too_little_memory_is_one_line(capfd: pytest.CaptureFixture[str], sizes: tuple[int, ...]) -> None:
+    @click.command()
+    def command() -> None:
+        torch.empty(sizes)
+
+    with pytest.raises(SystemExit) as end:
+        run_command(command, [])
+    err = capfd.readouterr().err
+    assert (end.value.code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: not enough memory; take smaller --batch-size")
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])

@@ -13,8 +13,17 @@ from click.testing import CliRunner
 
 from pyro_rationale.cli.studies.estimators import study
 from pyro_rationale.experiments.studies import estimators
-from pyro_rationale.experiments.studies.estimators import NEURAL, PAPER, REFERENCE, bar, default, estimator_variants
+from pyro_rationale.experiments.studies.estimators import (
+    NEURAL,
+    PAPER,
+    REFERENCE,
+    EstimatorVariant,
+    bar,
+    default,
+    estimator_variants,
+)
 from pyro_rationale.guides import own_guides
+from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.variance import BatchSpread
 from tests.support.small_fit import refusal, whole
 
@@ -59,7 +68,7 @@ def test_every_row(tmp_path: Path, guide: str) -> None:
 
 def test_bias_and_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimators, "estimator_variants", lambda guide: FEW)
-    result = run(tmp_path / "a.json", ["chain", "independent"], "--bias-draws", 2000)
+    result = run(tmp_path / "a.json", ["chain", "independent"], "--bias-draws", 400)
     assert [entry["guide"] for entry in result["runs"]] == ["chain", "independent"]
     for entry in result["runs"]:
         for state in ("trained", "untrained"):
@@ -76,6 +85,15 @@ def test_the_same_seed_gives_the_same_figures(tmp_path: Path, monkeypatch: pytes
     first, second = (entry["trained"] for entry in entries)
     for one, other in zip(first, second, strict=True):
         assert one | {"time": 0.0} == other | {"time": 0.0}
+
+
+def test_an_estimator_of_another_package_is_measured_as_well() -> None:
+    before = estimator_variants("chain")
+    ESTIMATORS["mine"] = ESTIMATORS["rloo"]
+    try:
+        assert estimator_variants("chain") == [*before, EstimatorVariant("mine", ESTIMATORS["rloo"].default_samples)]
+    finally:
+        del ESTIMATORS["mine"]
 
 
 def test_refusals(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

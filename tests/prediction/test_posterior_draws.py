@@ -224,9 +224,9 @@ def test_texts_without_targets_and_without_words(fitted: FittedModel, tmp_path: 
 
 
 def test_memory_does_not_grow_with_the_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted, size = FittedModel.load(whole(guide="relaxed"), "cpu"), Size(200, 4)
+    fitted, size = FittedModel.load(whole(guide="relaxed"), "cpu"), Size(1000, 4)
     document = load_corpus(fitted.config.data, fitted.spec).test[0]
-    monkeypatch.setattr("pyro_rationale.prediction.inference_data.BLOCK", 2**16)  # a document or two at once
+    monkeypatch.setattr("pyro_rationale.prediction.inference_data.BLOCK", 2**18)  # a document or two at once
 
     def peak(count: int) -> int:
         chosen = [replace(document, id=str(i)) for i in range(count)]

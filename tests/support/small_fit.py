@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ import pytest
 import torch
 
 from pyro_rationale.cli.common import run_command
-from pyro_rationale.config import Config, ModelOptions, TrainOptions
-from pyro_rationale.data import Corpus, DataOptions, load_corpus
+from pyro_rationale.config import Config
+from pyro_rationale.data import Corpus, load_corpus
 from pyro_rationale.evaluation.results import RunMetrics, train
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.callbacks import Callback
@@ -40,14 +39,7 @@ ROOT = Path(__file__).parents[2]
 
 def small(**options: Any) -> Config:
     """A configuration by its flags' names."""
-    values = {**SMALL, **options}
-
-    def part(kind: type[Any]) -> Any:
-        return kind(**{item.name: values.pop(item.name) for item in fields(kind) if item.name in values})
-
-    config = Config(part(DataOptions), part(ModelOptions), part(TrainOptions))
-    assert not values, f"no such options: {values}"
-    return config
+    return Config().changed(**{**SMALL, **options})
 
 
 def flags(**options: Any) -> list[str]:

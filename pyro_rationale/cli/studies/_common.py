@@ -8,15 +8,19 @@ from typing import Any
 
 from rich.table import Table
 
+from pyro_rationale.cli.common import together
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.experiments.studies.common import Row
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.options import given
+from pyro_rationale.options import device_option, given, json_option, options_from, run_option, split_option
 from pyro_rationale.reporting.terminal import Terminal
 
 WIDE = 160  # columns of a table that goes to a file or a pipe
+run_options = together(
+    run_option, split_option, options_from(DataOptions, show_defaults=False), device_option, json_option
+)
 
 
 def run_documents(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pyro_rationale.cli.studies._common import run_documents, show
+from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
@@ -15,11 +15,6 @@ from pyro_rationale.experiments.studies.calibration import LAYERS, QUALITY, meas
 from pyro_rationale.experiments.studies.common import Row
 from pyro_rationale.options import (
     check_writable,
-    device_option,
-    json_option,
-    options_from,
-    run_option,
-    split_option,
     write_result,
 )
 
@@ -46,10 +41,8 @@ def row_of(run: str, result: dict[str, Any]) -> Row:
 
 
 @click.command("calibration")
-@run_option
+@run_options
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path))
-@options_from(DataOptions, show_defaults=False)
-@split_option
 @click.option(
     "--gold", default="both", show_default=True, type=click.Choice((*LAYERS, "both")), help="what ought to be kept"
 )
@@ -58,8 +51,6 @@ def row_of(run: str, result: dict[str, Any]) -> Row:
     "--rescale/--no-rescale", default=False, show_default=True, help="also divide logits by a temperature fitted on dev"
 )
 @click.option("--figure", type=click.Path(path_type=Path), help="draw the reliability curves into this file")
-@device_option
-@json_option
 def study(
     flags: DataOptions,
     folder: Path,

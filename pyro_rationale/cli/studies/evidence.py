@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pyro_rationale.cli.studies._common import run_documents, show
+from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.experiments.studies.bounds import FAR, measure
 from pyro_rationale.experiments.studies.common import Row, shorten
@@ -15,20 +15,13 @@ from pyro_rationale.inference.posterior.evidence import LONGEST
 from pyro_rationale.inference.posterior.psis import TRUSTED
 from pyro_rationale.options import (
     check_writable,
-    device_option,
-    json_option,
-    options_from,
-    run_option,
-    split_option,
     write_result,
 )
 from pyro_rationale.reporting.terminal import Terminal
 
 
 @click.command("evidence")
-@run_option
-@split_option
-@options_from(DataOptions, show_defaults=False)
+@run_options
 @click.option("--number", default=200, show_default=True, type=click.IntRange(min=1), help="documents: the first ones")
 @click.option(
     "--words",
@@ -50,8 +43,6 @@ from pyro_rationale.reporting.terminal import Terminal
 )
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of the draws")
-@device_option
-@json_option
 def study(
     flags: DataOptions,
     folder: Path,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import torch
 
-from pyro_rationale.cli.studies._common import run_documents, show
+from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.experiments.studies.posterior import AGREE, SHOWN, Budget, compare
@@ -16,20 +16,13 @@ from pyro_rationale.inference.posterior.psis import TRUSTED
 from pyro_rationale.optional import arviz
 from pyro_rationale.options import (
     check_writable,
-    device_option,
-    json_option,
-    options_from,
-    run_option,
-    split_option,
     write_result,
 )
 from pyro_rationale.reporting.terminal import Terminal
 
 
 @click.command("posterior")
-@run_option
-@split_option
-@options_from(DataOptions, show_defaults=False)
+@run_options
 @click.option("--number", default=50, show_default=True, type=click.IntRange(min=1),
               help=f"documents to compare on: the first whose k-hat is below {TRUSTED}")
 @click.option("--words", default=40, show_default=True, type=click.IntRange(min=0),
@@ -46,9 +39,7 @@ from pyro_rationale.reporting.terminal import Terminal
               help="Adam steps of the refined chains; 0: no amortization gap")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of all draws")
-@device_option
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="CPU threads")
-@json_option
 def study(
     flags: DataOptions, folder: Path, split: str, number: int, words: int, seed: int, device: str, threads: int,
     json_path: Path | None, **budget: Any,

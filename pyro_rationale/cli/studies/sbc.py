@@ -10,7 +10,7 @@ from typing import Any
 import click
 import torch
 
-from pyro_rationale.cli.studies._common import run_documents, show
+from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.studies.common import shorten
@@ -19,11 +19,6 @@ from pyro_rationale.inference.posterior.evidence import LONGEST
 from pyro_rationale.inference.posterior.sbc import COVERAGE, check_kappa
 from pyro_rationale.options import (
     check_writable,
-    device_option,
-    json_option,
-    options_from,
-    run_option,
-    split_option,
     write_result,
 )
 from pyro_rationale.reporting.plots import check_figure, save_figure
@@ -32,9 +27,7 @@ from pyro_rationale.reporting.terminal import Terminal
 
 
 @click.command("sbc")
-@run_option
-@split_option
-@options_from(DataOptions, show_defaults=False)
+@run_options
 @click.option("--method", "methods", multiple=True, type=click.Choice(METHODS), default=METHODS[:3], show_default=True,
               help="on trial; repeat it for several. prior: a wrong one, to see it caught")
 @click.option("--number", default=500, show_default=True, type=click.IntRange(min=10), help="simulated documents")
@@ -54,10 +47,8 @@ from pyro_rationale.reporting.terminal import Terminal
               help="weight of the log likelihood; default: the run's. Classes: 1")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of data and draws")
-@device_option
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="CPU threads")
 @click.option("--figure", type=click.Path(path_type=Path), help="draw the ranks' distribution functions to this file")
-@json_option
 def study(
     flags: DataOptions, folder: Path, split: str, methods: tuple[str, ...], number: int, words: int,
     kappa: float | None, batch_size: int, seed: int, device: str, threads: int, figure: Path | None,

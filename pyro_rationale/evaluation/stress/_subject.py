@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.row_digests import row_digests
-from pyro_rationale.errors import DataError, RunError
+from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.evaluation.stress._measures import Labels
 from pyro_rationale.fitted import CONFIG, METRICS, FittedModel, check_rows
@@ -152,7 +152,7 @@ class Subject:
         """
         if start is None and not changes and not self.refits.smaller():
             return self.marker, self.documents
-        config = changed(self.config, {**self.refits.given(), **changes})
+        config = self.config.changed(**{**self.refits.given(), **changes})
         folder = self.into / FITS / name
         if self.force or not (folder / METRICS).exists():
             self.say(f"fitting {name}")
@@ -175,20 +175,3 @@ def _tested(folder: Path, fitted: FittedModel) -> list[Document]:
     corpus = load_corpus(options, fitted.spec, typed=())
     check_rows(folder, row_digests(corpus), options.data)
     return [document for document in corpus.test if document.has_target]
-
-
-def changed(config: Config, values: dict[str, Any]) -> Config:
-    """A configuration with some of its fields replaced, whichever part they are in.
-
-    Raises:
-        RunError: no part has such a field.
-    """
-    left = dict(values)
-    parts = {}
-    for part in fields(config):
-        own = getattr(config, part.name)
-        names: Sequence[str] = [item.name for item in fields(own) if item.name in left]
-        parts[part.name] = replace(own, **{name: left.pop(name) for name in names})
-    if left:
-        raise RunError(f"no option of a fit is called {', '.join(left)}")
-    return Config(**parts)

@@ -5,13 +5,12 @@ The methods of a benchmark are the guides of `GUIDES`, fitted with their default
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.guides import GUIDES
-from pyro_rationale.registry import Registry
+from pyro_rationale.registry import Registry, lazy_names
 
 if TYPE_CHECKING:
     from pyro_rationale.config import Config
@@ -20,12 +19,6 @@ if TYPE_CHECKING:
     from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
 
 BASELINES: Registry[Baseline] = Registry("baselines", __name__, "--method", ("hardkuma", "hardkuma-changes"))
-
-_MODULES = {
-    "ModelRationalizer": "pyro_rationale.prediction.rationalizer",
-    "Rationalizer": "pyro_rationale.prediction.rationalizer",
-    "load_reference_predictor": f"{__name__}._encoder_only",
-}
 
 __all__ = [
     "BASELINES",
@@ -67,7 +60,10 @@ def fit_method(name: str, config: Config, corpus: Corpus, folder: Path) -> Ratio
     return find_method(name).fit(config, corpus, folder)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    "pyro_rationale",
+    {
+        "experiments.baselines._encoder_only": "load_reference_predictor",
+        "prediction.rationalizer": "ModelRationalizer Rationalizer",
+    },
+)

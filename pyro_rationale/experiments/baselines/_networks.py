@@ -13,7 +13,7 @@ from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.experiments.baselines._run import PLAIN, with_options
+from pyro_rationale.experiments.baselines._run import PLAIN
 from pyro_rationale.experiments.baselines._storage import WEIGHTS, read_spec, write_marker
 from pyro_rationale.fitted import VOCABULARY, FittedModel, assemble, pick_device
 from pyro_rationale.storage import read_tensors
@@ -27,7 +27,7 @@ def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tu
     Returns:
         The networks, and the nats that make their loss of order one, as in a fit.
     """
-    config = with_options(config, NETWORKS)
+    config = config.changed(**NETWORKS)
     torch.set_num_threads(config.train.threads or 1)
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed)
@@ -59,4 +59,4 @@ def read_networks(config: Config, folder: Path) -> FittedModel:
     tensors, _ = read_tensors(folder / WEIGHTS)
     vocabulary = Vocabulary.load(folder / VOCABULARY)
     device = pick_device(config.train.device)
-    return assemble(with_options(config, NETWORKS), read_spec(folder), vocabulary, tensors, device, folder).eval()
+    return assemble(config.changed(**NETWORKS), read_spec(folder), vocabulary, tensors, device, folder).eval()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.config import Config, ModelOptions, TrainOptions
+from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.results import train
@@ -37,15 +36,6 @@ def trained(name: str, title: str, **options: Any) -> Baseline:
     return Baseline(title, partial(fit_trained, name, options))
 
 
-def with_options(config: Config, options: dict[str, Any]) -> Config:
-    """The configuration with fields of its model and training parts replaced."""
-    model = {f.name: options[f.name] for f in fields(ModelOptions) if f.name in options}
-    train = {f.name: options[f.name] for f in fields(TrainOptions) if f.name in options}
-    unknown = options.keys() - model.keys() - train.keys()
-    assert not unknown, f"no such options: {', '.join(sorted(unknown))}"
-    return Config(config.data, replace(config.model, **model), replace(config.train, **train))
-
-
 def fit_trained(
     name: str, options: dict[str, Any], config: Config, corpus: Corpus, folder: Path
 ) -> ModelRationalizer:
@@ -57,7 +47,7 @@ def fit_trained(
     """
     if config.model.lambda1 is not None:
         raise ConfigError("--lambda1: methods are compared at a share of words; give --rate and no penalties")
-    config = with_options(config, PLAIN | options)
+    config = config.changed(**PLAIN | options)
     resume = is_interrupted(config, corpus, folder)
     if (folder / METRICS).exists():
         fitted = FittedModel.load(folder, config.train.device)

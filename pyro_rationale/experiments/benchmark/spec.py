@@ -176,12 +176,8 @@ class Plan:
         own = cell.corpus
         flags = {**self.base, **own.flags, **self.overrides.get(cell.method, {}), **own.overrides.get(cell.method, {})}
         flags |= {"rate": share, "seed": cell.seed}
-
-        def part(kind: type[Any]) -> Any:
-            return kind(**{item.name: flags[item.name] for item in fields(kind) if item.name in flags})
-
         try:
-            config = Config(part(DataOptions), part(ModelOptions), part(TrainOptions))
+            config = Config().changed(**flags)
             starting_prior(config, 1.0)  # a rate and a span that do not go together are told before any fit
             return config
         except ConfigError as problem:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import pstdev
 from typing import Any
 
 import numpy as np
 
-from pyro_rationale.config import Config, ModelOptions, TrainOptions
+from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.options import DataOptions
@@ -74,13 +74,7 @@ class Study(GridRunner[StudyCell]):
         values = {**self.base, **cell.variant.flags, "seed": cell.seed}
         if cell.variant.attention:
             values["guide"] = "independent"
-
-        def part(kind: type[Any]) -> Any:
-            return kind(**{item.name: values.pop(item.name) for item in fields(kind) if item.name in values})
-
-        config = Config(part(DataOptions), part(ModelOptions), part(TrainOptions))
-        assert not values, f"no such options: {', '.join(values)}"
-        return config
+        return Config().changed(**values)
 
     def rows(self, cell: StudyCell) -> dict[str, str]:
         """Digests of the rows that the corpus of a cell holds now."""

@@ -22,13 +22,12 @@ from typing import Any
 import torch
 
 from pyro_rationale.build import build_guide, build_model, starting_prior, target_summary
-from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.studies.common import Row
-from pyro_rationale.fitted import FittedModel
+from pyro_rationale.fitted import FittedModel, word_vectors
 from pyro_rationale.guides import GUIDES, RationaleGuide
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.objectives.elbo import MaskELBO, Objective, make_objective
@@ -49,6 +48,9 @@ from pyro_rationale.nn.baseline import StandardisedBaseline
 from pyro_rationale.training.auxiliary_losses import full_text_loss
 
 WINDOW = 10  # words of the texts whose masks are enumerated
+COMPARED = (
+    *("reinforce", "rloo", "disarm", "nvil", "muprop", "sum-and-sample", "tracegraph", "straight-through", "relaxed"),
+)  # whose rows the study names
 SHORT = 8  # of those texts
 FITTING = 4  # masks per document while a baseline learns
 COPIES = 20  # of each document in a pass
@@ -90,11 +92,12 @@ def estimator_variants(guide: str) -> list[EstimatorVariant]:
     """All variants that serve the family of a guide; a relaxed guide is the independent family, sampled otherwise.
 
     Raises:
-        ConfigError: HardKuma weights, for which there is one estimator and nothing to compare.
+        ConfigError: masks that no score function serves, such as HardKuma weights.
     """
-    if guide == "hardkuma":
-        raise ConfigError("--run: --guide hardkuma has one estimator, by its own weights; there is nothing to compare")
-    independent = guide in ("independent", "relaxed")
+    family = GUIDES[score_family(guide)].family
+    if ESTIMATORS[REFERENCE.estimator].refusal(family):
+        raise ConfigError(f"--run: --guide {guide} has one estimator, by its own weights; there is nothing to compare")
+    independent = score_family(guide) == "independent"
     rows = [PAPER]
     for penalties in ("sampled", "exact"):
         rows += [EstimatorVariant("reinforce", 4, penalties)]
@@ -108,7 +111,15 @@ def estimator_variants(guide: str) -> list[EstimatorVariant]:
     if independent:
         rows += [EstimatorVariant("straight-through", 4, guide="relaxed", note="relaxed backwards")]
         rows += [EstimatorVariant("relaxed", k, guide="relaxed") for k in (1, 4)]
+    for name, other in ESTIMATORS.items():  # those of other packages, as a fit takes them
+        if name not in COMPARED and other.refusal(family) is None and other.make_baseline(1, 1) is None:
+            rows.append(EstimatorVariant(name, other.default_samples, other.penalties[0]))
     return rows
+
+
+def score_family(guide: str) -> str:
+    """The guide with the masks of a guide and served by score functions: a relaxed one counts as independent."""
+    return "independent" if guide == "relaxed" else guide
 
 
 @dataclass(frozen=True)
@@ -125,22 +136,18 @@ class Networks:
 
     @property
     def family(self) -> str:
-        """Family of the guide for score-function estimators: a relaxed guide counts as independent."""
-        guide = self.fitted.config.guide
-        return "independent" if guide == "relaxed" else guide
+        """Family of the guide for score-function estimators."""
+        return score_family(self.fitted.config.guide)
 
     def twin(self, family: str, estimator: str) -> RationaleGuide:
         """Guide of another family or estimator with the weights of this one, without its baseline."""
-        config = self.fitted.config
-        other = Config(
-            config.data,
-            replace(config.model, guide=family),
-            replace(config.train, estimator=estimator, samples=None, penalties="exact"),
-        )
-        shape = self.guide.generator.embedding.weight
-        guide = build_guide(other, shape.shape[0], torch.zeros(shape.shape), 0.0, self.fitted.spec)
-        guide.baseline = None
+        other = self.fitted.config.changed(guide=family, estimator=estimator, samples=None, penalties="exact")
         weights = {k: v for k, v in self.guide.state_dict().items() if not k.startswith("baseline.")}
+        vectors = word_vectors(weights)
+        guide = build_guide(
+            other, len(self.fitted.vocabulary), None if vectors is None else vectors.cpu(), 0.0, self.fitted.spec
+        )
+        guide.baseline = None
         guide.load_state_dict(weights)
         settled(guide)
         return guide.to(self.fitted.device)
@@ -149,7 +156,8 @@ class Networks:
 def untrained(fitted: FittedModel, documents: Sequence[Document]) -> tuple[RationaleModel, RationaleGuide]:
     """Fresh networks of a run's configuration; word vectors that were given are kept."""
     config, words = fitted.config, len(fitted.vocabulary)
-    vectors = fitted.guide.generator.embedding.weight.detach().cpu() if config.model.vectors else None
+    vectors = word_vectors(fitted.guide.state_dict()) if config.model.vectors else None
+    vectors = None if vectors is None else vectors.cpu()
     centre, spread = target_summary(documents, fitted.spec)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -6,9 +6,9 @@ point in the group `pyro_rationale.callbacks`. The names are listed without impo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pyro_rationale.registry import Registry
+from pyro_rationale.registry import Registry, lazy_names
 
 if TYPE_CHECKING:
     from pyro_rationale.training.callbacks._base import Callback
@@ -18,10 +18,4 @@ ALWAYS = ("early-stopping", "checkpoint")  # in every fit, in this order
 
 __all__ = ["ALWAYS", "CALLBACKS", "Callback"]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "Callback":
-        from pyro_rationale.training.callbacks._base import Callback
-
-        return Callback
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, {"_base": "Callback"})

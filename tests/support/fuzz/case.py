@@ -20,11 +20,13 @@ class Case:
         note: which fault was made.
         files: names of which a refusal must name one; none: whatever it says will do.
         runs: commands with their arguments, one after the other.
+        same: two files that are equal if the commands end with status 0.
     """
 
     note: str
     files: list[str] = field(default_factory=list)
     runs: list[Command] = field(default_factory=list)
+    same: tuple[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -24,7 +24,7 @@ from pyro_rationale.__main__ import load
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.data.corpora import CORPORA
 from tests.support.fuzz import commands, folders, tables  # noqa: F401  the kinds of cases register themselves
-from tests.support.fuzz.case import KINDS, RUNS, TINY, Base, Case
+from tests.support.fuzz.case import KINDS, RUNS, TINY, Base
 from tests.support.fuzz.mutations import WORDS, csv_bytes, rows_of
 
 SECONDS = 25.0  # of the processor; more is a hang
@@ -33,7 +33,7 @@ MEMORY = 9 << 30
 ENDS = {0: "ok", 2: "refused", 130: "interrupted"}
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 DIRECTION = re.compile(r"[\u202a-\u202e\u2066-\u2069]")  # these turn text around; JSON may hold them
-CRASHED, NOT_MADE = 99, 98  # statuses of the child itself
+CRASHED, NOT_MADE, DIFFERS = 99, 98, 97  # statuses of the child itself
 
 
 # What cases run, besides the commands.
@@ -198,28 +198,54 @@ def _child(job: Job, base: Base, seed: str, place: Path) -> None:
     os.chdir(place)
     status = NOT_MADE
     try:
-        for number, name, flags in ((0, os.devnull, os.O_RDONLY), (1, "stdout.txt", os.O_WRONLY | os.O_CREAT),
-                                    (2, "stderr.txt", os.O_WRONLY | os.O_CREAT)):
-            os.dup2(os.open(name, flags, 0o666), number)
-        sys.stdin = os.fdopen(0, closefd=False)
-        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
-        sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+        random = Random(f"{seed}-{job}-output")
+        output = random.choice(["utf-8"] * 8 + ["cp1252", "ascii", "latin-1", "full", "closed", "unread"])
+        with open("case.json", "w") as note:
+            case = KINDS[job.kind](Random(f"{seed}-{job}"), base)
+            case.note += "" if output == "utf-8" else f"; standard output {output}"
+            case.files += ["standard output"] * (output == "full" and bool(case.files))
+            note.write(json.dumps(case.as_dict()))
+        status = CRASHED
+        _open_streams(output)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         spent = int(time.process_time() + SECONDS)
         resource.setrlimit(resource.RLIMIT_CPU, (spent, spent + 5))
-        with open("case.json", "w") as note:
-            case: Case = KINDS[job.kind](Random(f"{seed}-{job}"), base)
-            note.write(json.dumps(case.as_dict()))
-        status = CRASHED
-        for name, arguments in case.runs or [("none", [])]:
-            status = run(name, arguments) if case.runs else 0
-        sys.stdout.flush()
+        status = 0
+        for name, arguments in case.runs:
+            status = run(name, arguments)
+        if status == 0 and case.same is not None:
+            one, other = map(Path, case.same)
+            status = 0 if one.read_bytes() == other.read_bytes() else DIFFERS
     except BaseException:
         traceback.print_exc()
+        status = CRASHED if status != NOT_MADE else status
     finally:
-        sys.stderr.flush()
         os._exit(status & 255)
+
+
+def _open_streams(output: str) -> None:
+    """Standard streams of a case.
+
+    Args:
+        output: an encoding of standard output, into a file; or `full` disk, `closed`, a pipe that is `unread`.
+    """
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(os.open("stderr.txt", os.O_WRONLY | os.O_CREAT, 0o666), 2)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    if output == "closed":
+        os.close(1)
+        sys.stdout = None  # as Python starts then
+        return
+    if output == "unread":
+        unread, number = os.pipe()
+        os.close(unread)
+    else:
+        number = os.open("/dev/full" if output == "full" else "stdout.txt", os.O_WRONLY | os.O_CREAT, 0o666)
+    os.dup2(number, 1)
+    encoding = output if output in ("cp1252", "ascii", "latin-1") else "utf-8"
+    sys.stdout = os.fdopen(1, "w", encoding=encoding, closefd=False)
 
 
 def _judged(job: Job, place: Path, status: int, seconds: float) -> Result:
@@ -236,6 +262,8 @@ def _judged(job: Job, place: Path, status: int, seconds: float) -> Result:
         wrong = signal.Signals(-status).name
     elif status == NOT_MADE:
         wrong = "the case could not be made"
+    elif status == DIFFERS:
+        wrong = "another result, without a word"
     elif status == CRASHED or "Traceback (most recent call last)" in errors:
         wrong = "traceback"
     elif status not in ENDS:

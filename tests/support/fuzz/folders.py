@@ -181,8 +181,9 @@ def runs(random: Random, base: Base) -> Case:
         others = [base.folder / other / name for other in RUNS if other != run]
         content = random.choice([other.read_bytes() for other in others])
     put(path, content, what)
-    if name != "manifest.json" and random.random() < 0.5:  # an older folder has no digests: its values are read
-        Path("run/manifest.json").unlink(missing_ok=True)
+    older = name != "manifest.json" and random.random() < 0.5
+    if older:  # it has no digests, so that its values are read
+        Path("run/manifest.json").unlink()
         note += " no manifest"
     way = random.choice(
         {"checkpoint.safetensors": ["resume"] * 4 + ["finished"],
@@ -207,7 +208,9 @@ def runs(random: Random, base: Base) -> Case:
         "test": ["run", base.path(run), "--draws", "10"],
     }[way]
     command = {"finished": "fit", "resume": "fit", "explain json": "explain"}.get(way, way)
-    return Case(f"{note}; {way}", [name, "run", "manifest.json"], [(command, arguments)])
+    weights = "model.safetensors"
+    same = (f"run/{weights}", base.path(run, weights)) if way == "resume" and not older else None
+    return Case(f"{note}; {way}", [name, "run", "manifest.json"], [(command, arguments)], same)
 
 
 @kind
@@ -231,7 +234,9 @@ def prepared(random: Random, base: Base) -> Case:
     put(path, content, what)
     words = ["--data", base.path("t.csv"), "--target-column", "y", "--cache", "cache"]
     run = random.choice([("prepare", words), ("fit", [*words, *TINY, "--out", "out"])])
-    return Case(f"{note}; {run[0]}", [*(file.name for file in files), "cache", "t.csv"], [run])
+    weights = "model.safetensors"
+    same = (f"out/{weights}", base.path("one", weights)) if run[0] == "fit" else None
+    return Case(f"{note}; {run[0]}", [*(file.name for file in files), "cache", "t.csv"], [run], same)
 
 
 @kind
