@@ -3,6 +3,7 @@
     manifest.json        digests of the files below, and of the rows of every split
     config.json          configuration, target, versions
     vocabulary.json      the words
+    pretrained.json      name and digest of the transformer that the networks stand on, if there is one
     epochs.jsonl         one line per epoch
     checkpoint.safetensors  where training stands (weights, optimiser, random states, control)
     model.safetensors    weights of the chosen epoch
@@ -29,6 +30,7 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError, shown
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
+from pyro_rationale.nn.pretrained import Base, check_base, find_base
 from pyro_rationale.options import decode
 from pyro_rationale.storage import MANIFEST, note, read_json, read_manifest, read_tensors, write_json, write_tensors
 from pyro_rationale.tasks import TASKS, TargetSpec, Task, task_of
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 FORMAT = 1  # of the run folder; raised when older folders can no longer be read
 
 CONFIG, VOCABULARY, EPOCHS = "config.json", "vocabulary.json", "epochs.jsonl"
+PRETRAINED = "pretrained.json"
 CHECKPOINT, WEIGHTS, METRICS = "checkpoint.safetensors", "model.safetensors", "metrics.json"
 
 
@@ -197,6 +200,7 @@ class FittedModel:
         if not folder.is_dir():
             raise RunError(f"{folder}: no such run folder; make one with python -m pyro_rationale.fit --out {folder}")
         config, spec = read_config(folder)
+        check_pretrained(folder, config)
         vocabulary = Vocabulary.load(folder / VOCABULARY)
         tensors, _ = read_tensors(folder / WEIGHTS)
         place = pick_device(device)
@@ -221,6 +225,25 @@ def write_config(
     facts = {"format": FORMAT, "version": __version__, "torch": torch.__version__.split("+")[0]}
     write_json(folder / CONFIG, facts | {"config": config.to_dict(), "target": asdict(spec)}, listed=True)
     vocabulary.save(folder / VOCABULARY, listed=True)
+    if config.model.pretrained is not None:
+        write_json(folder / PRETRAINED, asdict(find_base(config.model.pretrained)), listed=True)
+
+
+def check_pretrained(folder: Path, config: Config) -> None:
+    """Make sure that the transformer a run was fitted on is the one that is found here.
+
+    Raises:
+        RunError: its record in the run folder is missing or damaged.
+        ConfigError: it is not there, or another; both digests are named.
+    """
+    if config.model.pretrained is None:
+        return
+    stored = read_json(folder / PRETRAINED)
+    try:
+        base = Base(str(config.model.pretrained), str(stored["sha256"]), stored.get("licence"))
+    except (KeyError, TypeError, AttributeError):
+        raise RunError(f"{folder / PRETRAINED}: holds no digest of a transformer; fit again") from None
+    check_base(base)
 
 
 def read_rows(folder: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from pyro_rationale.data.corpora import CorpusLoader
+from pyro_rationale.data.corpora._vader import is_fetched
 from pyro_rationale.data.corpora.vader_amazon import REGISTERED as PRODUCTS
 from pyro_rationale.data.corpora.vader_movies import REGISTERED as FILMS
 from pyro_rationale.data.corpus import Corpus, TargetSpec
@@ -67,4 +68,5 @@ def _endless(documents: Sequence[Document], rng: random.Random) -> Iterator[Docu
 REGISTERED = CorpusLoader(
     load_mixed,
     "rated sentences of film reviews, each hidden among two to four of product reviews; its words are gold",
+    fetched=is_fetched,
 )

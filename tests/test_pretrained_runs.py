@@ -1,0 +1,61 @@
+"""Fits on a transformer of no use: run folders, resuming, loading, explaining, scikit-learn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.fitted import PRETRAINED, WEIGHTS, FittedModel
+from pyro_rationale.nn.pretrained import find_base
+from pyro_rationale.storage import read_tensors
+from tests.support.small_fit import Break, differences, fit_small
+from tests.support.tiny_bert import make_tiny_bert
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_bert(tmp_path_factory.mktemp("bert"), ("the", "good"), positions=128)
+
+
+def networks(bert: Path, **changes: Any) -> dict[str, Any]:
+    plain = {"pretrained": str(bert), "encoder": "transformer", "tune_encoder": "top:1", "documents": 24, "steps": 4}
+    return {**plain, "anneal": 1, **changes}
+
+
+@pytest.mark.parametrize("guide", ["relaxed", "chain"])
+def test_a_run_holds_what_was_tuned_and_loads(bert: Path, tmp_path: Path, guide: str) -> None:
+    run, _ = fit_small(tmp_path / "run", guide=guide, **networks(bert))
+    stored = read_tensors(tmp_path / "run" / WEIGHTS)[0]
+    assert len([name for name in stored if "transformer" in name]) == 16
+    assert not any("word_embeddings" in name for name in stored)
+    loaded = FittedModel.load(tmp_path / "run")
+    text = "the wheat looked extraordinary and zebra good"
+    once, again = (fitted.predict(text)[0] for fitted in (run.fitted.eval(), loaded))
+    torch.testing.assert_close(torch.tensor(once.values), torch.tensor(again.values))
+    assert once.kept == again.kept
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_result(bert: Path, tmp_path: Path) -> None:
+    options = networks(bert, guide="chain", tune_generator="top:1", generator="transformer", encoder_rate_factor="auto")
+    fit_small(tmp_path / "whole", **options)
+    with pytest.raises(KeyboardInterrupt):
+        fit_small(tmp_path / "cut", progress=Break(steps=3), **options)
+    fit_small(tmp_path / "cut", resume=True, **options)
+    assert differences(tmp_path / "whole", tmp_path / "cut") == []
+
+
+def test_another_transformer_in_its_place_is_refused(tmp_path: Path) -> None:
+    bert = make_tiny_bert(tmp_path / "bert", positions=128)
+    fit_small(tmp_path / "run", **networks(bert))
+    facts = json.loads((tmp_path / "run" / PRETRAINED).read_text())
+    assert facts["name"] == str(bert)
+    other = make_tiny_bert(tmp_path / "other", seed=1)
+    (bert / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+    find_base.cache_clear()
+    with pytest.raises(ConfigError, match=rf"fitted on weights {facts['sha256'][:12]}"):
+        FittedModel.load(tmp_path / "run")
