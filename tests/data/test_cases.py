@@ -99,7 +99,7 @@ TABLES = [
     case("label_inf.csv", target="label", rows={"inf": 60, "sup": 60}),
     case("label_spaces.csv", target="label", rows={"very bad": 60, "very good": 60}),
     case("label_case.csv", target="label", rows={"POSITIVE": 30, "Positive": 30, "negative": 30, "positive": 30},
-         says="differ only in capitals"),
+         says="POSITIVE, Positive, positive look alike"),
     case("agnews_ints.csv", target="class_index", rows={1.0: 30, 2.0: 30, 3.0: 30, 4.0: 30}),
     case("agnews_ints.csv", target="class_index", rows={"1": 30, "2": 30, "3": 30, "4": 30}, **CLASSES),
     case("imbalance.csv", target="label", rows={"ham": 118, "spam": 2}),
