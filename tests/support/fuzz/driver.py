@@ -28,7 +28,7 @@ from tests.support.fuzz.case import KINDS, RUNS, TINY, Base
 from tests.support.fuzz.mutations import WORDS, csv_bytes, rows_of
 
 SECONDS = 25.0  # of the processor; more is a hang
-WALL = 60.0  # in all: other work may take the processor away
+WALL = 120.0  # in all: other work may take the processor away
 MEMORY = 9 << 30
 ENDS = {0: "ok", 2: "refused", 130: "interrupted"}
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
