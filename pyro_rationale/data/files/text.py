@@ -10,6 +10,7 @@ import re
 import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import IO, NoReturn, TextIO, TypeVar, cast
@@ -150,15 +151,22 @@ def _empty(path: Path) -> DataError:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     """The bytes of a file piece by piece, unpacked if it is gzipped."""
+    with reading(path) as file:
+        most, count = max(_SMALL_BYTES, _MOST_PACKED * path.stat().st_size), 0
+        while block := file.read(_BLOCK_BYTES):
+            yield block
+            count += len(block)
+            if count > most:
+                remedy = "no text does; unpack it yourself if you trust it"
+                raise DataError(f"{path}: unpacks to more than {_MOST_PACKED} times its size; {remedy}")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[io.BufferedIOBase]:
+    """A file as a stream of bytes, unpacked if it is gzipped; what goes wrong in the block is an error in one line."""
     try:
         with open_bytes(path) as file:
-            most, count = max(_SMALL_BYTES, _MOST_PACKED * path.stat().st_size), 0
-            while block := file.read(_BLOCK_BYTES):
-                yield block
-                count += len(block)
-                if count > most:
-                    remedy = "no text does; unpack it yourself if you trust it"
-                    raise DataError(f"{path}: unpacks to more than {_MOST_PACKED} times its size; {remedy}")
+            yield file
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise DataError(f"{path}: the gzip archive is cut short or damaged; copy or download it again") from None
     except OSError as error:  # of a disk, or of a share that is gone
