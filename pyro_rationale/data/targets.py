@@ -13,7 +13,7 @@ import numpy as np
 
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.document import Document
-from pyro_rationale.data.files.text import log
+from pyro_rationale.data.files.text import check_whole, log
 from pyro_rationale.data.notation import Notation, looks_numeric, notation_of
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
@@ -251,6 +251,7 @@ def read_cell(cells: Mapping[str, Any], name: str, required: bool = True) -> str
         cell = cell_of(cells.get(name))
     except ValueError as error:
         raise ValueError(f"{name!r} {error}") from None
+    check_whole(repr(name), cell or "")
     if cell is None and required:
         raise ValueError(f"{name!r} is empty")
     return cell

@@ -13,7 +13,7 @@ from typing import Any
 from pyro_rationale.data.corpora import CorpusLoader, aspect_number, data_path, find_file
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, make_document
-from pyro_rationale.data.files.text import Faults, exists, read_lines, shown
+from pyro_rationale.data.files.text import Faults, check_whole, exists, read_lines, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import adapt_spec
 from pyro_rationale.errors import ConfigError, DataError
@@ -91,6 +91,7 @@ def _annotation(where: str, line: str, aspect: int, max_words: int) -> Document:
     words = value.get("x") if isinstance(value, dict) else None
     if not isinstance(words, list) or not words or not all(isinstance(w, str) and w for w in words):
         raise ValueError("has no list of words 'x'")
+    check_whole("its text", words)
     ratings = value.get("y")
     if not isinstance(ratings, list):
         raise ValueError("has no list of ratings 'y'")

@@ -130,6 +130,18 @@ def exists(path: Path) -> bool:
     raise DataError(f"{path}: {problem}; put the file there, or remove what is there")
 
 
+def check_whole(what: str, text: Iterable[str]) -> None:
+    """Refuse a text, or words, that no file can hold, which JSON can write all the same.
+
+    Raises:
+        ValueError: If there is a lone surrogate; begins with `what`.
+    """
+    try:
+        "".join(text).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} holds half a character (a lone surrogate)") from None
+
+
 def first_line(path: Path) -> str:
     """The first line of a file; what is no UTF-8 in it is replaced."""
     return next(_blocks(path), b"").partition(b"\n")[0].decode("utf-8-sig", errors="replace").removesuffix("\r")
