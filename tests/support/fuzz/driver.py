@@ -200,13 +200,13 @@ def _child(job: Job, base: Base, seed: str, place: Path) -> None:
     try:
         random = Random(f"{seed}-{job}-output")
         output = random.choice(["utf-8"] * 8 + ["cp1252", "ascii", "latin-1", "full", "closed", "unread"])
+        _open_streams(output)
         with open("case.json", "w") as note:
             case = KINDS[job.kind](Random(f"{seed}-{job}"), base)
             case.note += "" if output == "utf-8" else f"; standard output {output}"
             case.files += ["standard output"] * (output == "full" and bool(case.files))
             note.write(json.dumps(case.as_dict()))
         status = CRASHED
-        _open_streams(output)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         spent = int(time.process_time() + SECONDS)
