@@ -241,6 +241,16 @@ def test_evaluate_reads_all_of_another_file(call: Run, classes: Path, tmp_path: 
     assert "precision" not in result["metrics"]
 
 
+@pytest.mark.parametrize(("text", "known"), [("料理はまずいです", 0), ("this one is xyzzy", 100)])
+def test_evaluate_says_where_the_model_knows_few_words(
+    call: Run, classes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, known: int
+) -> None:
+    table = tmp_path / "more.csv"
+    table.write_text(f"text,tone\n{text},x\n{text},y\n")
+    assert call(evaluate, "--run", classes, "--data", table)[0] == 0
+    assert ("the model knows only 0% of the words" in caplog.text) == (not known)
+
+
 def test_evaluate_mistakes_are_one_line(call: Run, planted: Path, tmp_path: Path) -> None:
     for words, message in {
         ("--data", "nowhere.csv"): "error: --data nowhere.csv",
