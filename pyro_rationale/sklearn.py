@@ -40,7 +40,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
-from pyro_rationale.data.document import make_document
+from pyro_rationale.data.document import document_maker
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
@@ -58,7 +58,7 @@ __all__ = ["RationaleClassifier", "RationaleRegressor"]
 
 RENAMED = {"seed": "random_state"}
 OMITTED = ("condition_on_target",)  # what it adds (evidence of labelled texts) has no place in this interface
-OWN = ("max_words", "target_range", "validation_fraction", "random_state")
+OWN = ("max_words", "tokenizer", "target_range", "validation_fraction", "random_state")
 FROM_MEMORY = "texts"  # stands for `--data` in the configuration
 
 
@@ -142,7 +142,8 @@ class RationaleEstimator(BaseEstimator):
             ValueError: one has no such value.
         """
         with naming_parameters():
-            data = decode(DataOptions, {"data": FROM_MEMORY, "max_words": self.max_words})
+            own = {"max_words": self.max_words, "tokenizer": self.tokenizer}
+            data = decode(DataOptions, {"data": FROM_MEMORY, **own})
             decode(SplitOptions, {"validation_fraction": self.validation_fraction})
             seed = self.random_state
             if not isinstance(seed, Integral) or isinstance(seed, bool):
@@ -153,8 +154,10 @@ class RationaleEstimator(BaseEstimator):
             )
             return Config(data, decode(ModelOptions, model), decode(TrainOptions, {**train, "seed": int(seed)}))
 
-    def _documents(self, texts: list[str], targets: Sequence[tuple[float, ...]], most: int) -> list[Document]:
-        return [make_document(f"text {i}", *pair, most) for i, pair in enumerate(zip(texts, targets, strict=True))]
+    def _documents(self, texts: list[str], targets: Sequence[tuple[float, ...]], data: DataOptions) -> list[Document]:
+        with naming_parameters():
+            make = document_maker(data)
+            return [make(f"text {i}", *pair) for i, pair in enumerate(zip(texts, targets, strict=True))]
 
     def _split(
         self, documents: list[Document], spec: TargetSpec, labels: Sequence[int] | None, config: Config
@@ -183,7 +186,7 @@ class RationaleEstimator(BaseEstimator):
     def _unlabelled(self, texts: Any) -> list[Document]:
         check_is_fitted(self, "fitted_")
         checked = check_texts(texts)
-        return self._documents(checked, [()] * len(checked), self.fitted_.config.data.max_words)
+        return self._documents(checked, [()] * len(checked), self.fitted_.config.data)
 
     def _values(self, texts: Any) -> Numbers:
         """`(N, W)` as `Prediction.values`, from the most probable rationales."""
@@ -219,6 +222,8 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         rate: share of words kept.
         steps, anneal: length of training, and the part of it in which the share of words comes down to `rate`.
         max_words: texts are cut after so many words.
+        tokenizer: how texts are split into words, a name in :data:`pyro_rationale.data.TOKENIZERS`; a function of your
+            own goes there first, `TOKENIZERS["mine"] = function`, or is named as `package.module:function`.
         target_range: lowest and highest rating; else each target's own. Predictions and intervals end there.
         validation_fraction: share of the texts that early stopping and the noise (for intervals) are judged by.
         random_state: a number fixes the result, bit for bit on the CPU; also a `numpy.random.RandomState`, or `None`
@@ -251,7 +256,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         names = names_of(y, ratings.shape[1])
         spec = TargetSpec("regression", names, ranges=self._ranges(ratings, names))
         rows = [tuple(row) for row in ratings.tolist()]
-        self._fit(self._documents(checked, rows, config.data.max_words), spec, None)
+        self._fit(self._documents(checked, rows, config.data), spec, None)
         self.n_outputs_ = len(names)
         return self
 
@@ -391,7 +396,7 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         spec = TargetSpec(kind, names_of(y, 1), classes=tuple(map(str, classes)))
         numbers = index.tolist()
         rows = [(float(i),) for i in numbers]
-        self._fit(self._documents(checked, rows, config.data.max_words), spec, numbers)
+        self._fit(self._documents(checked, rows, config.data), spec, numbers)
         self.classes_ = classes
         return self
 

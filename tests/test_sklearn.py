@@ -29,7 +29,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from pyro_rationale.config import ModelOptions, TrainOptions
-from pyro_rationale.data import DataOptions
+from pyro_rationale.data import TOKENIZERS, DataOptions
 from pyro_rationale.data.corpora.synthetic import load_synthetic
 from pyro_rationale.data.document import make_document
 from pyro_rationale.evaluation.results import train
@@ -120,6 +120,15 @@ def test_parameters_reach_the_fit() -> None:
     assert type(config.train.samples) is int
 
 
+def test_a_function_cuts_texts_into_words() -> None:
+    TOKENIZERS["halves"] = lambda text: [text[: len(text) // 2], text[len(text) // 2 :]]
+    try:
+        model = tiny(tokenizer="halves", min_count=1).fit(TEXTS, ONE)
+        assert model.explain(["ab cd"])[0].tokens == ("ab", " cd")
+    finally:
+        del TOKENIZERS["halves"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -134,6 +143,8 @@ def test_parameters_reach_the_fit() -> None:
         ({"lambda1": 1e-3}, "^lambda1 and lambda2 set the prior together"),
         ({"vectors": "nowhere.txt"}, "nowhere.txt"),
         ({"max_words": 0}, "^max_words: expected at least 1, got 0$"),
+        ({"tokenizer": "wrods"}, "^tokenizer: expected one of unicode, words, icu, got 'wrods'; did you mean words"),
+        ({"tokenizer": "no_such_module:cut"}, "^tokenizer no_such_module:cut: cannot be imported"),
         ({"validation_fraction": 1.0}, "^validation_fraction: expected a share between 0 and 1"),
         ({"random_state": "x"}, "seed"),
         ({"random_state": -1}, "^seed: expected a whole number"),
@@ -157,7 +168,7 @@ def test_the_fit_is_that_of_the_commands(fitted: dict[str, Any], tmp_path: Path)
     model = fitted["one"]
     own = model.fitted_
     rows = [(float(y),) for y in ONE]
-    corpus = model._split(model._documents(TEXTS, rows, TINY["max_words"]), own.spec, None, own.config)
+    corpus = model._split(model._documents(TEXTS, rows, own.config.data), own.spec, None, own.config)
     assert len(corpus.dev) == 6
     assert not {d.text for d in corpus.dev} & {d.text for d in corpus.train}
     fit, metrics = train(own.config, tmp_path / "run", corpus=corpus)
@@ -497,7 +508,7 @@ def test_every_class_is_trained_on() -> None:
     labels = np.array(["rare"] + ["usual", "other"] * 30)[:60]
     model = tiny(RationaleClassifier, validation_fraction=0.4)
     numbers = np.unique(labels, return_inverse=True)[1].tolist()
-    documents = model._documents(TEXTS, [(float(i),) for i in numbers], 50)
+    documents = model._documents(TEXTS, [(float(i),) for i in numbers], DataOptions(max_words=50))
     spec = model.fit(TEXTS, labels).fitted_.spec
     corpus = model._split(documents, spec, numbers, model._config())
     assert {d.targets for d in corpus.train} == {(0.0,), (1.0,), (2.0,)}

@@ -11,6 +11,7 @@ import click
 
 from pyro_rationale.cli.common import Command, together
 from pyro_rationale.data.duplicates import summary
+from pyro_rationale.data.files.text import log, read_text
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import override, select_documents
 from pyro_rationale.data.tokenizers import Tokenizer
@@ -84,6 +85,9 @@ def evaluate(
         words = read_lexicon(lexicon, cache, fitted.tokenizer)
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     corpus, documents = chosen.corpus, chosen.documents
+    if chosen.foreign and (known := fitted.vocabulary.coverage(documents)) < 0.5:
+        share = f"{known:.0%} of the words"
+        log.warning("%s: the model knows only %s; is it one for texts like these?", corpus.name, share)
     judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
     rationalizer = ModelRationalizer(fitted, how, batch_size)
     evaluation = evaluate_metrics(
@@ -144,8 +148,8 @@ def read_lexicon(name: str, cache: str | None = None, tokenizer: Tokenizer = tok
 
         return frozenset(lexicon(cache))
     try:
-        lines = user_path(name).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(user_path(name)).splitlines()
+    except DataError as error:
         raise DataError(f"--lexicon {name}: cannot be read ({error}); give vader, or a UTF-8 file") from None
     entries = (tokenizer(line.split("\t")[0])[0] for line in lines)
     words = frozenset(entry[0] for entry in entries if len(entry) == 1)

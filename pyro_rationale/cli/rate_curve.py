@@ -14,6 +14,7 @@ from rich.table import Table
 from pyro_rationale.cli.common import Command
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import documents_of, select_documents
+from pyro_rationale.data.targets import number_of
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.objective_comparison import check_same_target, short_names
 from pyro_rationale.evaluation.rate_curves import MASK_RULES, RATES, Curve, mask_rules_of, own_point, trace
@@ -121,14 +122,15 @@ def read_rates(text: str) -> list[float]:
     Raises:
         ConfigError: something is no share.
     """
-    try:
-        rates = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"--rates {text}: expected shares of words with commas between them, as 0.05,0.1") from None
-    for rate in rates:
+    rates = set()
+    for part in text.split(","):
+        rate = number_of(part.strip())
+        if rate is None:
+            raise ConfigError(f"--rates {text}: expected shares of words with commas between them, as 0.05,0.1")
         if not 0.0 < rate <= 1.0:
             raise ConfigError(f"--rates: expected shares of words above 0 and at most 1, got {rate:g}")
-    return sorted(set(rates))
+        rates.add(rate)
+    return sorted(rates)
 
 
 def _columns() -> tuple[str, ...]:

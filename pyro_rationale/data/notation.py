@@ -16,7 +16,8 @@ _UNIT = re.compile(rf"{_PLAIN}(?:[\s-]+([^\W\d_]{{3,}})|\s*(stars?|points?|pts|[
 _DRAWN = re.compile(r"(?:[★⭐]\ufe0f?)+☆*|☆+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
-_OTHER = re.compile(r"[+-]?\d{1,3}(?:[.\s'’]\d{3})+(?:,\d+)?")  # not read, since nobody writes it for a program
+# Not read, but told from labels: 1.234,50 and prices.
+_OTHER = re.compile(r"[+-]?\d{1,3}(?:[.\s'’]\d{3})+(?:,\d+)?|[$€£¥]\s?\d[\d.,]*|\d[\d.,]*\s?[$€£¥]")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import numpy as np
 
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.document import Document
-from pyro_rationale.data.files.text import log
+from pyro_rationale.data.files.text import check_whole, log
 from pyro_rationale.data.notation import Notation, looks_numeric, notation_of
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
@@ -103,7 +104,7 @@ def reader_of(
     if _reads_labels(task):
         notations, aliases = [None] * len(names), [_whole_numbers(column) for column in counts]
         for place, column in zip(places, counts, strict=True):
-            _warn_of_case(place, column)
+            _warn_of_similar(place, column)
     spec = TASKS[task].make_spec(task, where, names, list(map(_replaced, counts, aliases)), scale)
     if scale is None and spec.ranges:
         tops = [None if notation is None else notation.top for notation in notations]
@@ -188,7 +189,7 @@ def _check_clear(place: str, counts: Mapping[str, int]) -> None:
             raise ConfigError(f"{place} holds numbers like names, such as {numbers[0]}; say {ways}")
     elif sum(counts[cell] for cell in counts if looks_numeric(cell)) >= MOSTLY * total:
         some = listed(others, 3)
-        raise ConfigError(f"{place} holds numbers written in several ways ({some}); write them as 4.5, or say {ways}")
+        raise ConfigError(f"{place} holds numbers that are not plain ({some}); write them as 4.5, or say {ways}")
     elif share >= 0.5 and len(numbers) > 2:
         some = listed(others, 3)
         raise ConfigError(f"{place} holds numbers ({share:.0%}) and words ({some}); say {ways}, or mend the others")
@@ -201,14 +202,15 @@ def _whole_numbers(counts: Mapping[str, int]) -> dict[str, str]:
     return whole if all(label.lstrip("+-").isdigit() for label in whole.values()) else {}
 
 
-def _warn_of_case(place: str, counts: Mapping[str, int]) -> None:
-    """Log labels that differ in nothing but capitals."""
+def _warn_of_similar(place: str, counts: Mapping[str, int]) -> None:
+    """Log labels that differ in nothing but capitals, spaces, or how a character is encoded."""
     spellings: dict[str, list[str]] = {}
     for label in sorted(counts):
-        spellings.setdefault(label.casefold(), []).append(label)
-    for alike in spellings.values():
-        if len(alike) > 1:
-            log.warning("%s: %s are classes of their own, and differ only in capitals", place, listed(alike))
+        plain = unicodedata.normalize("NFKC", label).casefold()
+        spellings.setdefault("".join(plain.split()), []).append(label)
+    for similar in spellings.values():
+        if len(similar) > 1:
+            log.warning("%s: %s look alike, and are classes of their own", place, listed(similar))
             return
 
 
@@ -249,6 +251,7 @@ def read_cell(cells: Mapping[str, Any], name: str, required: bool = True) -> str
         cell = cell_of(cells.get(name))
     except ValueError as error:
         raise ValueError(f"{name!r} {error}") from None
+    check_whole(repr(name), cell or "")
     if cell is None and required:
         raise ValueError(f"{name!r} is empty")
     return cell

@@ -225,6 +225,8 @@ def _split(path: Path, number: int, line: bytes, width: int) -> tuple[bytes, byt
 
 
 def _is_number(text: bytes) -> bool:
+    if b"_" in text:  # Python reads 1_0 as ten
+        return False
     try:
         float(text)
     except ValueError:

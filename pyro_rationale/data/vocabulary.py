@@ -74,6 +74,11 @@ class Vocabulary:
         """Numbers of the tokens; unknown ones become 1."""
         return list(map(self._number.get, tokens, repeat(UNKNOWN)))
 
+    def coverage(self, documents: Sequence[Document]) -> float:
+        """Share of the running words of `documents` that are known, 0 to 1; 1 where there are no words."""
+        counts = count_words(documents)
+        return sum(n for word, n in counts.items() if word in self) / counts.total() if counts else 1.0
+
     def save(self, path: str | os.PathLike[str], listed: bool = False) -> None:
         """Write the words as JSON, see :func:`pyro_rationale.storage.write_bytes`."""
         text = json.dumps({"format": _FORMAT, "words": self.words[len(_SPECIAL) :]}, indent=0)

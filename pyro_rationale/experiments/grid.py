@@ -16,7 +16,7 @@ from pyro_rationale.data.corpora import CORPORA
 from pyro_rationale.errors import RunError, TrainingError
 from pyro_rationale.experiments.same_fit import check_same_options
 from pyro_rationale.fitted import CONFIG, check_rows
-from pyro_rationale.storage import note, read_json, write_json
+from pyro_rationale.storage import read_json, write_json
 
 FORMAT = 1  # of a result file; raised when older ones can no longer be read
 STATES = ("finished", "being made", "interrupted", "missing")
@@ -49,7 +49,10 @@ class GridRunner(ABC, Generic[C]):
 
     @abstractmethod
     def measure(self, cell: C, config: Config) -> dict[str, Any]:
-        """Fit a cell, or resume its fit, and measure it: what the result file holds."""
+        """Fit a cell, or resume its fit, and measure it: what the result file holds.
+
+        The digests of its rows are noted in the manifest of its folder.
+        """
 
     @abstractmethod
     def rows(self, cell: C) -> dict[str, str]:
@@ -122,7 +125,6 @@ class GridRunner(ABC, Generic[C]):
                     torch.set_flush_denormal(True)
                     self.folder(cell).mkdir(parents=True, exist_ok=True)
                     facts = {"format": FORMAT, **self.measure(cell, config), "config": config.to_dict()}
-                    note(self.folder(cell), rows=self.rows(cell))
                     write_json(self.folder(cell) / self.result, facts, listed=True)
                     return True
         self.read(cell)

@@ -13,6 +13,7 @@ from pyro_rationale.errors import shown
 Cell = str | float | None
 MOSTLY = 0.8  # a column is numeric if at least this share of its cells is: the others are slips
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_INVISIBLE = "\u200b\u200e\u200f\u2060\ufeff"  # zero-width spaces and marks of direction, as spreadsheets add them
 _CODE = re.compile(r"0\d+|\d+[eE]\d+")  # 007 and 1E5 are names more often than numbers
 
 
@@ -33,7 +34,7 @@ def cell_of(value: object) -> str | None:
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     if isinstance(value, str):
-        return value.strip() or None
+        return value.strip().strip(_INVISIBLE).strip() or None
     raise ValueError(f"is {shown(value)}, neither a number nor a label")
 
 

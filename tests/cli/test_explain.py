@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ from pyro_rationale.build import build_guide, build_model, target_summary
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.evaluate import evaluate, read_lexicon
 from pyro_rationale.cli.explain import explain
-from pyro_rationale.cli.input_texts import count_lines
+from pyro_rationale.cli.input_texts import count_lines, gather
 from pyro_rationale.config import Config, ModelOptions
 from pyro_rationale.data import DataOptions, Vocabulary, load_corpus
 from pyro_rationale.data.selection import is_foreign, override
+from pyro_rationale.errors import DataError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.run_folder import start_run
 
@@ -238,6 +241,16 @@ def test_evaluate_reads_all_of_another_file(call: Run, classes: Path, tmp_path: 
     assert "precision" not in result["metrics"]
 
 
+@pytest.mark.parametrize(("text", "known"), [("料理はまずいです", 0), ("this one is xyzzy", 100)])
+def test_evaluate_says_where_the_model_knows_few_words(
+    call: Run, classes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, known: int
+) -> None:
+    table = tmp_path / "more.csv"
+    table.write_text(f"text,tone\n{text},x\n{text},y\n")
+    assert call(evaluate, "--run", classes, "--data", table)[0] == 0
+    assert ("the model knows only 0% of the words" in caplog.text) == (not known)
+
+
 def test_evaluate_mistakes_are_one_line(call: Run, planted: Path, tmp_path: Path) -> None:
     for words, message in {
         ("--data", "nowhere.csv"): "error: --data nowhere.csv",
@@ -283,3 +296,13 @@ def test_a_lexicon_file_is_read_up_to_the_first_tab(tmp_path: Path) -> None:
     assert "good" in words
     assert "bad" in words
     assert "two" not in words
+
+
+def test_pipes_are_no_files_of_texts_and_damaged_archives_are_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "texts.txt")
+    (tmp_path / "texts.txt.gz").write_bytes(gzip.compress(b"good beer\n" * 9)[:-9])
+    for name, message in (("texts.txt", "is a pipe or a device"), ("texts.txt.gz", "is cut short or damaged")):
+        with pytest.raises(DataError, match=message):
+            list(gather((), str(tmp_path / name), 9))
+    with pytest.raises(DataError, match=r"--lexicon .*is a pipe or a device"):
+        read_lexicon(str(tmp_path / "texts.txt"))

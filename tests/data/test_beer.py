@@ -107,7 +107,8 @@ BAD_LINES = [
     ("0.1 0.2\t  ", "line 2: has no words"),
     ("\twords", "line 2: has 0 ratings, none for appearance"),
     ("high\twords", "line 2: appearance is 'high', not a number"),
-    ("nan\twords", "line 2: appearance is nan, outside the range"),
+    ("nan\twords", "line 2: appearance is 'nan', not a number"),
+    ("0_1\twords", "line 2: appearance is '0_1', not a number"),
     ("1.5\twords", "line 2: appearance is 1.5, outside the range 0 to 1"),
 ]
 
@@ -129,6 +130,7 @@ BAD_ANNOTATIONS = [
     ("[1]", "line 1: has no list of words 'x'"),
     ('{"x": ["a"], "0": []}', "line 1: has no list of ratings 'y'"),
     ('{"x": ["a"], "y": []}', "line 1: has 0 ratings"),
+    ('{"x": ["a"], "y": [true], "0": []}', "line 1: appearance is True, not a number"),
     ('{"x": ["a"], "y": [0.5], "0": [[0, 2]]}', "line 1: its rationale holds [0, 2]"),
     ('{"x": ["a"], "y": [0.5], "0": "all"}', "line 1: the spans of appearance are 'all', not a list"),
 ]

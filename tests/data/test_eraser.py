@@ -176,6 +176,9 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     jsonl(tmp_path / "docs.jsonl", [{"docid": "a"}])
     with pytest.raises(DataError, match=r"docs\.jsonl, line 1: has no 'docid' and 'document'"):
         load(tmp_path)
+    jsonl(tmp_path / "docs.jsonl", [{"docid": "a", "document": "x"}, {"docid": "a", "document": "y"}])
+    with pytest.raises(DataError, match=r"docs\.jsonl, line 2: another text has the docid 'a'; keep one"):
+        load(tmp_path)
     with pytest.raises(ConfigError, match="--annotations: means nothing"):
         load(tmp_path, annotations="x")
     with pytest.raises(ConfigError, match="name the folder"):

@@ -149,3 +149,9 @@ def test_json_that_libraries_choke_on(folder: Path) -> None:
         (folder / "dataset.json").write_text(content, encoding="utf-8")
         with pytest.raises(DataError, match=message):
             load(folder)
+
+
+def test_halves_of_characters(folder: Path) -> None:
+    write(folder, POSTS | {"1_gab": post("hho", words=["a", "\ud83d"])})
+    with pytest.raises(DataError, match="post '1_gab': its text holds half a character"):
+        load(folder)

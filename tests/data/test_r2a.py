@@ -76,6 +76,7 @@ BAD = [
     ("a\t1\tb\t1\tc", "has 5 fields where the header has 4"),
     ("hotel_Service\t\tb\t1", "'label' is empty"),
     ("hotel_Service\t1\t \t", "'text' is empty"),
+    ("\t1\tb\t1", "'task' is empty"),
     ("hotel_Service\t1\tb c\t1", "its rationale has 1 flags for 2 words"),
     ("hotel_Service\t1\tb c\t1 .5", "its rationale holds '.5', expected a 0 or 1 per word"),
 ]
@@ -83,7 +84,7 @@ BAD = [
 
 @pytest.mark.parametrize(("line", "message"), BAD, ids=[message for _, message in BAD])
 def test_bad_lines_are_one_line(folder: Path, line: str, message: str) -> None:
-    task = line.partition("\t")[0]
+    task = line.partition("\t")[0] or "hotel_Service"
     path = write(folder / "hotel_Service.train", *reviews(task, 2), line, *reviews(task, 2))
     with pytest.raises(DataError) as caught:
         load(folder, aspect=task)
@@ -102,6 +103,10 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="name the folder"):
         load(tmp_path / "x.train")
     write(tmp_path / "x.train", *reviews("a", 12))
+    write(tmp_path / "x.dev", *reviews("a", 3), header="task\tlabel\ttext\tlabel")
+    with pytest.raises(DataError, match=r"x\.dev, line 1: 2 columns are named 'label'; rename one"):
+        load(tmp_path)
+    (tmp_path / "x.dev").unlink()
     (tmp_path / "odd.tsv").write_text("text\nb\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"odd\.tsv, line 1: has no column 'task'"):
         load(tmp_path, test_data=str(tmp_path / "odd.tsv"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pyro_rationale.data import DataOptions, load_corpus
 from pyro_rationale.data.files.tables import Row, read_table
 from pyro_rationale.errors import ConfigError, DataError
 
@@ -239,3 +240,20 @@ def test_an_archive_made_to_fill_the_memory(tmp_path: Path) -> None:
             file.write(b"good,1\n" * (1 << 17))
     with pytest.raises(DataError, match="unpacks to more than 200 times its size"):
         read_table(path)
+
+
+def test_halves_of_characters(tmp_path: Path) -> None:
+    """JSON can write what no other file can hold."""
+    half = "\\ud83d"
+    fine = "".join(f'{{"text": "row {i}", "y": {i % 5}, "more": "{half}"}}\n' for i in range(20))
+    path = tmp_path / "a.jsonl"
+    for line, message in (
+        (f'{{"text": "a {half}", "y": 1}}', "line 21: the text in 'text' holds half a character"),
+        (f'{{"text": ["a", "{half}"], "y": 1}}', "line 21: the text in 'text' holds half a character"),
+        (f'{{"text": "a", "y": "{half}"}}', "line 21: 'y' holds half a character"),
+    ):
+        path.write_text(fine + line)
+        with pytest.raises(DataError, match=message):
+            load_corpus(DataOptions(data=str(path), target_column=("y",)))
+    path.write_text(fine)
+    assert load_corpus(DataOptions(data=str(path), target_column=("y",))).train

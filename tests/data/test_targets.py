@@ -95,9 +95,11 @@ def test_ratings_as_people_write_them(
     [
         (["1,076", "2,310", "950"], DataError, "'1,076', which is 1076 or 1.076"),
         (["4/5", "8/10"], DataError, "out of 5 and out of 10"),
-        (["4/5", "80%", "4 stars"], ConfigError, r"numbers written in several ways \(4/5, 80%, 4 stars\)"),
+        (["4/5", "80%", "4 stars"], ConfigError, r"numbers that are not plain \(4/5, 80%, 4 stars\)"),
         (["1", "2", "3", "N/A"], ConfigError, r"holds numbers \(75%\) and words \(N/A\); say --task"),
         (["90210", "10001", "60601", "94103", "73301", "01234"], ConfigError, "01234, which may be a code"),
+        (["1.234,50", "2.000,00"], ConfigError, "numbers that are not plain"),
+        (["$4", "$4.50", "$12"], ConfigError, "numbers that are not plain"),
         (["1234567", "1234568"], ConfigError, "holds numbers like names, such as 1234567"),
     ],
 )
@@ -108,9 +110,10 @@ def test_a_column_that_could_be_several_things(
         load(write(tmp_path / "a.tsv", labels))
 
 
-def test_labels_that_differ_only_in_capitals(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert len(load(write(tmp_path / "a.tsv", ["Good", "good", "bad"])).spec.classes) == 3
-    assert "Good, good are classes of their own, and differ only in capitals" in caplog.text
+@pytest.mark.parametrize("similar", [["Good", "good"], ["caf\u00e9", "cafe\u0301"], ["very good", "very  good"]])
+def test_labels_that_look_alike(tmp_path: Path, caplog: pytest.LogCaptureFixture, similar: list[str]) -> None:
+    assert len(load(write(tmp_path / "a.tsv", [*similar, "bad"])).spec.classes) == 3
+    assert "look alike, and are classes of their own" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import unicodedata
 from itertools import count
 from pathlib import Path
@@ -106,7 +107,7 @@ def test_a_text_is_read_alike_in_every_normal_form(form: str) -> None:
 @pytest.mark.parametrize("corpus", ["movie-sentences", "synthetic"])
 def test_english_is_cut_as_ever(corpus: str) -> None:
     documents = CORPORA[corpus].load(DataOptions(data=corpus, documents=400), None).train
-    assert all(tokenize_words(document.text) == (document.tokens, document.offsets) for document in documents)
+    assert all(tokenize_words(document.text) == (document.tokens, document.offsets) for document in documents[::4])
 
 
 def test_offsets_point_at_the_words() -> None:
@@ -123,7 +124,7 @@ def test_offsets_point_at_the_words() -> None:
 ODD = "a B é \u0301 \u200d \ufe0f ❤ 👍 \U0001f3fd \U0001f1fa & ; amp &amp; &#39; n't < </b> \\ n . \u00ad ﬁ ŉ ﷺ ก 人 ｶ ﾞ"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from([*ODD.split(), " "]), max_size=12).map("".join)))
 @pytest.mark.parametrize("name", ["unicode", "words", "icu"])
 def test_any_text_gives_ordered_disjoint_tokens_that_cover_its_letters(name: str, text: str) -> None:
@@ -138,6 +139,17 @@ def test_any_text_gives_ordered_disjoint_tokens_that_cover_its_letters(name: str
     if not set("<&\\") & set(text):
         assert all(i in covered for i, c in enumerate(text) if c.isalnum())
     assert not any(c.isspace() for i, c in enumerate(text) if i in covered)
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["\\", "\\r", "<!--", "<a ", "<a b=c ", "&", "&amp;", "amp;", "&lt;a x=\"", "a:\\ ", "a:\\n", "\u0301\u0316",
+     "ﬁ\u00ad", "\u200d👍", "\U0001f1e6", "'n't"],
+)  # fmt: skip
+def test_no_text_takes_quadratic_time(part: str) -> None:
+    started = time.process_time()
+    tokenize("a&<a" + part * (60_000 // len(part)))
+    assert time.process_time() - started < 3
 
 
 @given(st.lists(st.sampled_from("head don't 3.5 ... ! , it's the -- caf\u00e9 o'clock".split()), max_size=12))

@@ -140,6 +140,7 @@ def test_coverage_of_running_words(tmp_path: Path) -> None:
         (["5 3", "good 1 2"], 2, "same width"),
         (["good 1 2", "beer 1 x2"], 2, "'x2'"),
         (["good 1 2", "other x2 1"], 2, "'x2'"),
+        (["good 1 2", "beer 1 1_0"], 2, "'1_0'"),
         (["good 1 2", "beer nan 1"], 2, "'nan'"),
         (["good 1 2", "other 1 inf"], 2, "'inf'"),
         (["beer 1e99 1"], 1, "'1e99'"),

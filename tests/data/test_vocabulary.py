@@ -35,6 +35,12 @@ def test_largest_size_counts_the_special_words(size: int | None, kept: int) -> N
     assert len(Vocabulary.build(documents("a a b b c c d d"), max_size=size)) == 2 + kept
 
 
+def test_coverage_counts_running_words() -> None:
+    documents = [Document("a", "", ("good", "good", "xyzzy"), ()), Document("b", "", ("<pad>",), ())]
+    assert Vocabulary(["good", "bad"]).coverage(documents) == 0.5
+    assert Vocabulary(["good"]).coverage([]) == 1.0
+
+
 def test_no_text_can_write_padding() -> None:
     vocabulary = Vocabulary.build(documents("<pad> <unk> <pad> <unk> a a"), min_count=1)
     assert vocabulary.words == ("<pad>", "<unk>", "a")

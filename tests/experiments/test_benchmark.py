@@ -89,6 +89,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"reference": "recurrent"}, "reference: 'recurrent' is not among methods; take one of chain, relaxed"),
     ({"rates": [1.5]}, "rates: expected a share of words between 0 and 1"),
     ({"rates": ["x"]}, "rates: expected a share of words"),
+    ({"rates": ["1_0x"]}, "rates: expected a share of words"),
     ({"rates": [True]}, "rates: expected a share of words"),
     ({"rates": 0.1}, "rates: expected a list of shares"),
     ({"rates": ["1x", "1.0x"]}, "rates: something stands there twice"),

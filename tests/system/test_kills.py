@@ -13,13 +13,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from pyro_rationale.__main__ import run
 from pyro_rationale.cli.fit import fit
 from pyro_rationale.cli.posterior import inspect
 from pyro_rationale.data import DataOptions, load_corpus
@@ -106,52 +110,66 @@ def test_a_kill_while_a_run_is_replaced(
             fit_small(tmp_path / "run", resume=True)
 
 
-# In a process of its own.
+# In a process of its own, forked from one that has imported everything: seconds less than a fresh one.
+
+SERVER = get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.system.test_kills", "pyro_rationale.cli.benchmark"])
 
 
-# As `python -m pyro_rationale.NAME`, but jobs in the background are born deaf to Ctrl-C.
-PROGRAM = """
-import runpy, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
-if __name__ == "__main__":
-    runpy.run_module(f"pyro_rationale.{sys.argv.pop(1)}", run_name="__main__", alter_sys=True)
-"""
+@dataclass
+class Command:
+    """`python -m pyro_rationale.NAME WORDS` under way."""
+
+    process: ForkServerProcess
+    output: Path
+
+    def end(self, number: signal.Signals, within: float = 0.0) -> tuple[str, str]:
+        """End it at some moment of the next `within` seconds; what it has printed."""
+        time.sleep(random.SystemRandom().uniform(0.0, within))
+        os.kill(self.process.pid or 0, number)
+        self.process.join(120)
+        out, err = ((self.output / name).read_text() for name in ("out", "err"))
+        assert self.process.exitcode == (-number if number == signal.SIGKILL else 130), (out, err)
+        assert "Traceback" not in err
+        return out, err
+
+
+def work(name: str, words: Sequence[str], output: Path) -> None:
+    for number, stream in ((1, "out"), (2, "err")):
+        os.dup2(os.open(output / stream, os.O_WRONLY | os.O_CREAT), number)
+    os.environ["COLUMNS"] = "40"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background are born deaf to Ctrl-C
+    run(name)
 
 
 @contextmanager
-def process(name: str, words: Sequence[object], begun: Callable[[], bool]) -> Iterator[subprocess.Popen[str]]:
+def command(name: str, words: Sequence[object], begun: Callable[[], bool]) -> Iterator[Command]:
     """A command in a process of its own, which has begun its work."""
-    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, name, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "40"},
-    ) as running:
+    with TemporaryDirectory() as output, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [name, *map(str, words)])  # which a process of this kind starts with
+        process = SERVER.Process(target=work, args=(name, list(map(str, words)), Path(output)))
+        process.start()
         try:
             deadline = time.monotonic() + 120
             while not begun():
-                assert running.poll() is None, running.communicate()
+                assert process.is_alive(), [path.read_text() for path in Path(output).iterdir()]
                 assert time.monotonic() < deadline, "not begun after two minutes"
                 time.sleep(0.005)
-            yield running
+            yield Command(process, Path(output))
         finally:
-            running.kill()
+            process.kill()
+            process.join()
 
 
-def fitting(folder: Path, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
+def fitting(folder: Path, **options: Any) -> AbstractContextManager[Command]:
     """A fit that has written its first checkpoint."""
-    return process("fit", [*flags(**options), "--out", folder], (folder / "checkpoint.safetensors").exists)
+    return command("fit", [*flags(**options), "--out", folder], (folder / "checkpoint.safetensors").exists)
 
 
 @pytest.mark.parametrize("guide", ["relaxed", "chain"])
 def test_kill_9(tmp_path: Path, guide: str) -> None:
     with fitting(tmp_path / "run", guide=guide, **LONG) as running:
-        time.sleep(random.SystemRandom().uniform(0.0, 0.2))
-        running.kill()
-        running.wait()
-    assert running.returncode == -signal.SIGKILL
+        running.end(signal.SIGKILL, 0.2)
     assert not (tmp_path / "run" / "metrics.json").exists()
     fit_small(tmp_path / "run", resume=True, guide=guide, **LONG)
     assert differences(tmp_path / "run", whole(guide=guide, **LONG)) == []
@@ -161,10 +179,7 @@ def test_kill_9(tmp_path: Path, guide: str) -> None:
 def test_a_polite_end(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "a run"
     with fitting(folder, **LONG) as running:
-        running.send_signal(number)
-        out, err = running.communicate(timeout=120)
-    assert running.returncode == 130
-    assert "Traceback" not in err
+        out, _ = running.end(number)
     last = out.splitlines()[-1]
     assert last == f"Interrupted. Go on with: python -m pyro_rationale.fit --out '{folder}' --resume"
     resumed = CliRunner().invoke(fit, shlex.split(last.partition("fit ")[2]))
@@ -197,27 +212,18 @@ def test_workers_do_not_outlive_a_process_that_is_killed(tmp_path: Path) -> None
         assert running.communicate(timeout=30)[0] == ""  # the workers have the pipe as well: it ends with the last
 
 
-# Forty kills: minutes.
+# Forty kills.
 
 EACH = [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
-
-
-def end(running: subprocess.Popen[str], number: signal.Signals, within: float) -> None:
-    """End a process at some moment of the next `within` seconds, and its workers with it."""
-    time.sleep(random.SystemRandom().uniform(0.0, within))
-    running.send_signal(number)
-    out, err = running.communicate(timeout=120)
-    assert running.returncode == (-number if number == signal.SIGKILL else 130), (out, err)
-    assert "Traceback" not in err
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", EACH)
 @pytest.mark.parametrize("guide", list(GUIDES))
 def test_a_fit_goes_on_to_the_same_bits(tmp_path: Path, guide: str, number: signal.Signals) -> None:
-    options = {**LONG, "steps": 200, "guide": guide}
+    options = {**LONG, "steps": 90, "guide": guide}
     with fitting(tmp_path / "run", **options) as running:
-        end(running, number, 0.7)
+        running.end(number, 0.7)
     assert not (tmp_path / "run" / "metrics.json").exists()
     fit_small(tmp_path / "run", resume=True, **options)
     assert differences(tmp_path / "run", whole(**options)) == []
@@ -229,8 +235,8 @@ def test_a_fit_goes_on_to_the_same_bits(tmp_path: Path, guide: str, number: sign
 def test_a_cache_is_made_again(tmp_path: Path, workers: int, number: signal.Signals) -> None:
     options = DataOptions(documents=8000, workers=workers, cache=str(tmp_path))
     words = ["--documents", 8000, "--workers", workers, "--cache", tmp_path]
-    with process("prepare", words, lambda: any(tmp_path.glob(".synthetic-*.arrow.*"))) as running:
-        end(running, number, 1.0)
+    with command("prepare", words, lambda: any(tmp_path.glob(".synthetic-*.arrow.*"))) as running:
+        running.end(number, 1.0)
     assert not list(tmp_path.glob("*.json"))
     found, held = load_corpus(options), load_corpus(replace(options, cache=None))
     for split in ("train", "dev", "test"):
@@ -246,8 +252,8 @@ def test_a_benchmark_goes_on_to_the_same_tables(tmp_path: Path, number: signal.S
     plan = (ROOT / "benchmarks" / "configs" / "tiny.toml").read_text().replace("steps = 9", "steps = 60")
     (tmp_path / "plan.toml").write_text(plan)
     words, folder = [str(tmp_path / "plan.toml"), "--quiet", "--out"], tmp_path / "killed"
-    with process("benchmark", [*words, folder], lambda: any(folder.rglob("checkpoint.safetensors"))) as running:
-        end(running, number, 2.5)
+    with command("benchmark", [*words, folder], lambda: any(folder.rglob("checkpoint.safetensors"))) as running:
+        running.end(number, 2.5)
     for out in (folder, tmp_path / "whole"):
         benchmark.main([*words, str(out)], standalone_mode=False)
     names = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
@@ -263,8 +269,8 @@ def test_a_benchmark_goes_on_to_the_same_tables(tmp_path: Path, number: signal.S
 @pytest.mark.parametrize("within", [0.3, 2.0])
 def test_an_inspection_is_made_again(tmp_path: Path, number: signal.Signals, within: float) -> None:
     words = ["--run", whole(), "--documents", 40, "--samples", 2000, "--no-report", "--quiet", "--out"]
-    with process("inspect", [*words, tmp_path / "a"], lambda: any((tmp_path / "a").glob(".posterior.nc.*"))) as running:
-        end(running, number, within)
+    with command("inspect", [*words, tmp_path / "a"], lambda: any((tmp_path / "a").glob(".posterior.nc.*"))) as running:
+        running.end(number, within)
     for name in ("a", "b"):
         result = CliRunner().invoke(inspect, [*map(str, words), str(tmp_path / name), "--force"])
         assert result.exit_code == 0, result.output

@@ -31,6 +31,7 @@ def test_what_is_a_number(cell: str, number: float) -> None:
         (Decimal(1000), "1000"),
         (True, "true"),
         (" very good ", "very good"),
+        ("\ufeff 4.5\u200b", "4.5"),
         ("  ", None),
         (None, None),
     ],

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pyro_rationale.config import Config
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.results import RunMetrics, train
 from pyro_rationale.fitted import FittedModel, read_config
@@ -22,6 +23,22 @@ from tests.support.small_fit import Break, content, differences, fit_small, smal
 def test_a_default_given_by_its_value_is_no_difference() -> None:
     assert list(differing_options(small(samples=1, guide="relaxed"), small(samples=None, guide="relaxed"))) == []
     assert list(differing_options(small(steps=9), small(steps=10))) == [("steps", 9, 10)]
+
+
+def test_a_run_of_version_0_2_goes_on_with_its_tokenizer(tmp_path: Path) -> None:
+    values = small().to_dict()
+    del values["data"]["tokenizer"]
+    older = Config.from_dict(values)
+    assert older.data.tokenizer == "words"
+    assert list(differing_options(older, small())) == []  # asked for without a word about the tokenizer
+    assert list(differing_options(small(), older)) == [("tokenizer", "unicode", "words")]
+    rows = [f"a soup no. {i} &amp; caf&eacute;,{i % 5}" for i in range(60)]
+    options = {"data": str(table(tmp_path / "t.csv", "text,rating", rows)), "target_column": ("rating",)}
+    with pytest.raises(KeyboardInterrupt):
+        fit_small(tmp_path / "run", Break(steps=4), tokenizer="words", **options)
+    assert "amp" in json.loads((tmp_path / "run" / "vocabulary.json").read_text())["words"]
+    with pytest.raises(RunError, match="has changed since"):  # it holds texts that the two cut differently
+        fit_small(tmp_path / "run", resume=True, **options)
 
 
 def test_the_learning_rate_may_change_on_the_way(tmp_path: Path) -> None:

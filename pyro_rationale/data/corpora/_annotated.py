@@ -8,7 +8,7 @@ from typing import Any
 
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, document_maker
-from pyro_rationale.data.files.text import Faults
+from pyro_rationale.data.files.text import Faults, check_whole
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import check_parts, three_way_split
 from pyro_rationale.data.targets import Cell, TargetReader, reader_of
@@ -92,6 +92,8 @@ def _documents(part: Part, reader: TargetReader, options: DataOptions) -> list[D
     for example in part.examples:
         try:
             target = reader.read(example.label, 0, "its label")
+            check_whole("its name", example.id)
+            check_whole("its text", example.text)
             document = make(example.id, example.text, (target,), rationales=example.rationales)
             if not document.tokens:
                 raise ValueError("the text holds no word")

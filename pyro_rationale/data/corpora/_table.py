@@ -12,7 +12,7 @@ from pyro_rationale.data.cache.dataset import target_rows, text_keys
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, document_maker
 from pyro_rationale.data.files.tables import Row, Table, check_column, read_table
-from pyro_rationale.data.files.text import Faults, listed, log, shown
+from pyro_rationale.data.files.text import Faults, check_whole, listed, log, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.targets import Cell, TargetReader, read_cell, reader_of, warn_of_far_values
@@ -232,8 +232,5 @@ def _text(row: Row, name: str) -> str | list[str]:
         raise ValueError(f"{name!r} is {shown(text)}, not a text")
     if not text or (isinstance(text, str) and not text.strip()):
         raise ValueError(f"the text in {name!r} is empty")
-    try:
-        "".join(text).encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError(f"the text in {name!r} holds half a character (a lone surrogate)") from None
+    check_whole(f"the text in {name!r}", text)
     return text

@@ -13,9 +13,9 @@ from typing import Any
 from pyro_rationale.data.corpora import CorpusLoader, aspect_number, data_path, find_file
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, make_document
-from pyro_rationale.data.files.text import Faults, exists, read_lines, shown
+from pyro_rationale.data.files.text import Faults, check_whole, exists, read_lines, shown
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.targets import adapt_spec
+from pyro_rationale.data.targets import adapt_spec, number_of, read_cell
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.storage import parse_json, user_path
 
@@ -91,6 +91,7 @@ def _annotation(where: str, line: str, aspect: int, max_words: int) -> Document:
     words = value.get("x") if isinstance(value, dict) else None
     if not isinstance(words, list) or not words or not all(isinstance(w, str) and w for w in words):
         raise ValueError("has no list of words 'x'")
+    check_whole("its text", words)
     ratings = value.get("y")
     if not isinstance(ratings, list):
         raise ValueError("has no list of ratings 'y'")
@@ -103,10 +104,9 @@ def _annotation(where: str, line: str, aspect: int, max_words: int) -> Document:
 def _rating(ratings: list[Any], aspect: int) -> float:
     if len(ratings) <= aspect:
         raise ValueError(f"has {len(ratings)} ratings, none for {ASPECTS[aspect]} (number {aspect})")
-    try:
-        rating = float(ratings[aspect])
-    except (TypeError, ValueError):
-        raise ValueError(f"{ASPECTS[aspect]} is {shown(ratings[aspect])}, not a number") from None
+    rating = number_of(read_cell({ASPECTS[aspect]: ratings[aspect]}, ASPECTS[aspect]))
+    if rating is None:
+        raise ValueError(f"{ASPECTS[aspect]} is {shown(ratings[aspect])}, not a number")
     if not 0 <= rating <= 1:
         raise ValueError(f"{ASPECTS[aspect]} is {rating:g}, outside the range 0 to 1")
     return rating

@@ -140,7 +140,9 @@ class _Documents:
                 if row.fault or not isinstance(docid, str) or not isinstance(text, str):
                     fault = row.fault or "has no 'docid' and 'document'"
                     raise DataError(f"{table.path}, {row.where}: {fault}; mend the line")
-                self.known[docid] = [line.strip().split(" ") for line in text.split("\n")]
+                sentences = [line.strip().split(" ") for line in text.split("\n")]
+                if self.known.setdefault(docid, sentences) != sentences:
+                    raise DataError(f"{table.path}, {row.where}: another text has the docid {shown(docid)}; keep one")
         elif not (self.folder / _FOLDER).is_dir():
             raise DataError(f"{self.folder}: holds neither {_DOCUMENTS} nor a folder {_FOLDER}; put the texts there")
 

@@ -88,22 +88,27 @@ class _File:
         where, self.columns = next(lines)
         if lacking := _lacking(self.columns):
             raise DataError(f"{path}, {where}: has no column {lacking[0]!r}; expected a header {' '.join(_COLUMNS)}")
+        for name in (*_COLUMNS, _GOLD):
+            if self.columns.count(name) > 1:
+                raise DataError(f"{path}, {where}: {self.columns.count(name)} columns are named {name!r}; rename one")
         column = self.columns.index("task")
         self.rows = [
             (where, fields[column].strip() if len(fields) > column else "", fields) for where, fields in lines
         ]
-        self.tasks = {task for _, task, _ in self.rows}
+        self.tasks = {task for _, task, _ in self.rows if task}
 
     def part(self, task: str, options: DataOptions) -> Part:
         """The examples of a task."""
         faults = Faults(self.path, options.skip_bad_rows)
-        rows = ((where, fields) for where, own, fields in self.rows if own == task)
+        rows = ((where, fields) for where, own, fields in self.rows if own in (task, ""))
         return Part(faults, list(faults.parsed(rows, self._example)))
 
     def _example(self, where: str, fields: list[str]) -> Example:
         cells = dict(zip(self.columns, fields, strict=False))
         if len(fields) > len(self.columns) or "text" not in cells or "label" not in cells:
             raise ValueError(f"has {len(fields)} fields where the header has {len(self.columns)}")
+        if not cells["task"].strip():
+            raise ValueError("'task' is empty")
         label, words = read_cell(cells, "label"), cells["text"].split()
         if not words:
             raise ValueError("'text' is empty")

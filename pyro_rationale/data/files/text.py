@@ -10,6 +10,7 @@ import re
 import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import IO, NoReturn, TextIO, TypeVar, cast
@@ -129,6 +130,18 @@ def exists(path: Path) -> bool:
     raise DataError(f"{path}: {problem}; put the file there, or remove what is there")
 
 
+def check_whole(what: str, text: Iterable[str]) -> None:
+    """Refuse a text, or words, that no file can hold, which JSON can write all the same.
+
+    Raises:
+        ValueError: If there is a lone surrogate; begins with `what`.
+    """
+    try:
+        "".join(text).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} holds half a character (a lone surrogate)") from None
+
+
 def first_line(path: Path) -> str:
     """The first line of a file; what is no UTF-8 in it is replaced."""
     return next(_blocks(path), b"").partition(b"\n")[0].decode("utf-8-sig", errors="replace").removesuffix("\r")
@@ -150,15 +163,22 @@ def _empty(path: Path) -> DataError:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     """The bytes of a file piece by piece, unpacked if it is gzipped."""
+    with reading(path) as file:
+        most, count = max(_SMALL_BYTES, _MOST_PACKED * path.stat().st_size), 0
+        while block := file.read(_BLOCK_BYTES):
+            yield block
+            count += len(block)
+            if count > most:
+                remedy = "no text does; unpack it yourself if you trust it"
+                raise DataError(f"{path}: unpacks to more than {_MOST_PACKED} times its size; {remedy}")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[io.BufferedIOBase]:
+    """A file as a stream of bytes, unpacked if it is gzipped; what goes wrong in the block is an error in one line."""
     try:
         with open_bytes(path) as file:
-            most, count = max(_SMALL_BYTES, _MOST_PACKED * path.stat().st_size), 0
-            while block := file.read(_BLOCK_BYTES):
-                yield block
-                count += len(block)
-                if count > most:
-                    remedy = "no text does; unpack it yourself if you trust it"
-                    raise DataError(f"{path}: unpacks to more than {_MOST_PACKED} times its size; {remedy}")
+            yield file
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise DataError(f"{path}: the gzip archive is cut short or damaged; copy or download it again") from None
     except OSError as error:  # of a disk, or of a share that is gone

@@ -25,17 +25,18 @@ _TAGS = (
 )
 _ATTRIBUTE = r"""\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>&]+)"""
 _MARKUP = rf"""
-      (?P<newline>(?:\\+r)?\\+n)                                  # a line end written as \n
+      (?P<newline>(?:\\{{1,4}}r)?\\{{1,4}}n)                          # a line end written as \n
     | (?P<space>
           (?:<(?!br\s*/?>)|&lt;)/?(?:{_TAGS.replace(" ", "|")})(?:{_ATTRIBUTE})*\s*/?(?:>|&gt;)
-        | <!--.*?-->
+        | <!--[^<>]*-->
       )
     | (?P<reference>&(?:amp;)*(?:\#\d{{1,7}}|\#x[\da-f]{{1,6}}|[a-z][a-z\d]{{1,31}});)
 """
 _PATH = re.compile(r"(?<![^\W_])[A-Za-z]:\\\S*\Z")  # C:\new, without a line end in it
-_LONGEST_PATH = 260
+_LONGEST_PATH = 100
 _SELECTORS = r"\ufe00-\ufe0f\U000e0100-\U000e01ef"  # which form of the character before them is to be seen
 _UNSEEN = r"\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb" + _SELECTORS
+_MOST = 30  # marks of one letter that are put in order: more are no writing, and would take quadratic time
 _UNCLEAN = re.compile(rf"[&<\\{_UNSEEN}]")  # beside letters that are not in normal form
 _START = re.compile(r"[&<\\\x80-\U0010ffff]")  # of whatever may have to be cleaned
 _SPACE = "\u200b"  # of no width. It separates words in scripts that put no spaces between them; elsewhere it is garbage
@@ -118,14 +119,14 @@ def _cleaned() -> re.Pattern[str]:
         | (?P<emoji>{_EMOJI})
         | (?P<selector>[{_SELECTORS}]+)
         | (?P<unseen>[{_UNSEEN}])
-        | (?P<mark>[{marks()}]+)                                    # of an ASCII letter, which is not part of the match
+        | (?P<mark>[{marks()}]{{1,{_MOST}}})                # of an ASCII letter, which is not part of the match
         | (?P<letter>
               [\u1100-\u115f][\u1160-\u11a7][\u11a8-\u11ff]?         # a Korean syllable
             | [\uff66-\uff9d][\uff9e\uff9f]                          # half-width Kana with its voice mark
-            | [^\x00-\x7f][{marks()}]*
+            | [^\x00-\x7f][{marks()}]{{0,{_MOST}}}
           )
         """,
-        re.VERBOSE | re.DOTALL,
+        re.VERBOSE,
     )
 
 

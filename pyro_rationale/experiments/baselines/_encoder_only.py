@@ -13,6 +13,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.experiments.baselines import BASELINES
 from pyro_rationale.experiments.baselines._networks import build_networks, read_networks, write_networks
@@ -79,6 +80,7 @@ def load_reference_predictor(folder: Path, device: str = "auto") -> ModelRationa
         method, config = facts["method"], Config.from_dict(facts["config"])
     except (KeyError, TypeError) as problem:
         raise RunError(f"{folder / MARKER}: damaged ({problem}); fit it again") from None
+    TOKENIZERS.check_trusted(config.data.tokenizer, folder / MARKER)
     if method not in BASELINES or not BASELINES[method].encoder_only:
         readers = ", ".join(name for name in BASELINES if BASELINES[name].encoder_only)
         raise ConfigError(f"--judge {folder}: holds {method}; give a run, or one of {readers}")

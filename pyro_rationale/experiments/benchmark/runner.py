@@ -30,7 +30,7 @@ from pyro_rationale.experiments.grid import GridRunner
 from pyro_rationale.fitted import CONFIG
 from pyro_rationale.prediction.predictor import Mask, unlabelled
 from pyro_rationale.prediction.rationalizer import Rationalizer
-from pyro_rationale.storage import read_json, to_json, write_bytes
+from pyro_rationale.storage import note, read_json, to_json, write_bytes
 from pyro_rationale.tasks import task_of
 
 CELL, DOCUMENTS, FIT = "cell.json", "documents.json", "fit"
@@ -127,11 +127,13 @@ class Measured:
         documents: per test document `ids`, `words`, `gold` (`None` where there is none), `known` (targets) and, in
             `views`, by view `hits`, `kept` and `cost` (squared error, or targets that were right, summed).
         curves: of the model at other rates.
+        rows: digests of the rows of every split.
     """
 
     views: dict[str, Metrics]
     documents: dict[str, Any]
     curves: list[Curve]
+    rows: dict[str, str]
 
 
 def measure_cell(selected: Selected, corpus: Corpus, rates: Sequence[float] = ()) -> Measured:
@@ -157,7 +159,7 @@ def measure_cell(selected: Selected, corpus: Corpus, rates: Sequence[float] = ()
         dev = [unlabelled(document) for document in corpus.dev]
         ways = [way for way in mask_rules_of(rationalizer) if _marks(rationalizer, dev, way) is not None]
         curves = [trace(rationalizer, documents, way, rates, levels_from=dev) for way in ways]
-    return Measured(views, per_document(rationalizer, documents, masks), curves)
+    return Measured(views, per_document(rationalizer, documents, masks), curves, row_digests(corpus))
 
 
 def per_document(
@@ -230,6 +232,7 @@ class BenchmarkRunner(GridRunner[Cell]):
         selected = select(cell.method, config, for_selection(corpus), folder)
         seconds = time.process_time() - started
         measured = measure_cell(selected, corpus, self.plan.curve)
+        note(self.folder(cell), rows=measured.rows)
         counts = to_json(measured.documents) + "\n"  # on one line: there are thousands
         write_bytes(self.folder(cell) / DOCUMENTS, counts.encode(), listed=True)
         return {

@@ -36,6 +36,7 @@ from pyro_rationale.build import starting_prior
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.targets import number_of
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.baselines import method_names
 from pyro_rationale.experiments.baselines._run import PLAIN
@@ -333,10 +334,8 @@ def _rates(value: Any, where: str) -> tuple[Rate, ...]:
 
 def _rate(value: Any, where: str) -> Rate:
     of_gold = isinstance(value, str) and value.endswith("x")
-    try:
-        number = float(value[:-1] if of_gold else value)
-    except (TypeError, ValueError):
-        number = -1.0
+    written = value[:-1] if of_gold else value
+    number = (number_of(written) or -1.0) if isinstance(written, (str, int, float)) else -1.0
     if isinstance(value, bool) or not 0.0 < number < (float("inf") if of_gold else 1.0):
         raise ConfigError(
             f"{where}: expected a share of words between 0 and 1, or a multiple of the gold share as \"1.5x\", "

@@ -27,6 +27,7 @@ from pyro_rationale.experiments.studies.positions import position_metrics
 from pyro_rationale.experiments.studies.question_variants import LEXICON_CORPORA, RELAXED, Flags, Variant
 from pyro_rationale.fitted import CONFIG, FittedModel, read_config
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
+from pyro_rationale.storage import note
 
 STUDY = "study.json"
 Measures = dict[str, Any]
@@ -107,6 +108,7 @@ class Study(GridRunner[StudyCell]):
         """Fit and measure a cell."""
         variant = cell.variant
         measures = self._fit_attention(cell, config) if variant.attention else self._fit(cell, config)
+        note(self.folder(cell), rows=self.rows(cell))
         return {"arm": variant.name, "flags": variant.flags, "seed": cell.seed, "measures": measures}
 
     def _fit(self, cell: StudyCell, config: Config) -> Measures:

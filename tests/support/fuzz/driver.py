@@ -28,7 +28,7 @@ from tests.support.fuzz.case import KINDS, RUNS, TINY, Base
 from tests.support.fuzz.mutations import WORDS, csv_bytes, rows_of
 
 SECONDS = 25.0  # of the processor; more is a hang
-WALL = 60.0  # in all: other work may take the processor away
+WALL = 120.0  # in all: other work may take the processor away
 MEMORY = 9 << 30
 ENDS = {0: "ok", 2: "refused", 130: "interrupted"}
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -200,13 +200,13 @@ def _child(job: Job, base: Base, seed: str, place: Path) -> None:
     try:
         random = Random(f"{seed}-{job}-output")
         output = random.choice(["utf-8"] * 8 + ["cp1252", "ascii", "latin-1", "full", "closed", "unread"])
+        _open_streams(output)
         with open("case.json", "w") as note:
             case = KINDS[job.kind](Random(f"{seed}-{job}"), base)
             case.note += "" if output == "utf-8" else f"; standard output {output}"
             case.files += ["standard output"] * (output == "full" and bool(case.files))
             note.write(json.dumps(case.as_dict()))
         status = CRASHED
-        _open_streams(output)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         spent = int(time.process_time() + SECONDS)
