@@ -59,6 +59,7 @@ class Study(GridRunner[StudyCell]):
     out: Path
     base: Flags
     _read: dict[DataOptions, Corpus] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _rows: dict[DataOptions, dict[str, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     result = STUDY
     required = frozenset({"measures"})
@@ -79,7 +80,10 @@ class Study(GridRunner[StudyCell]):
 
     def rows(self, cell: StudyCell) -> dict[str, str]:
         """Digests of the rows that the corpus of a cell holds now."""
-        return row_digests(self._corpus(self.config(cell)))
+        config = self.config(cell)
+        if config.data not in self._rows:
+            self._rows[config.data] = row_digests(self._corpus(config))
+        return self._rows[config.data]
 
     def _corpus(self, config: Config) -> Corpus:
         """The corpus of a cell; that of the cell before, if it is the same."""
