@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import pstdev
 from typing import Any
@@ -99,7 +99,7 @@ class Study(GridRunner[StudyCell]):
         if (self.folder(cell) / CONFIG).exists():
             return read_config(self.folder(cell))[0]
         made = read_config(self.folder(StudyCell(RELAXED, cell.seed)))[0]  # whose share of words attention was given
-        return replace(made, model=replace(made.model, guide="independent"))
+        return made.changed(guide="independent")
 
     def measures(self, variant: Variant, seed: int) -> Measures:
         """Measures of a cell, which is run if need be; waits for another process that is making it."""
