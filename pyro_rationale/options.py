@@ -383,6 +383,6 @@ def check_writable(name: str, path: Path | None) -> None:
 def write_result(path: Path | None, result: Any) -> None:
     """Write results as JSON to the file of `--json`, to standard output for `-`; nothing for `None`."""
     if path == STANDARD_OUTPUT:
-        click.echo(to_json(result, indent=2))
+        print(to_json(result, indent=2))
     elif path is not None:
         write_json(path, result)

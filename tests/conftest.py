@@ -40,7 +40,8 @@ def fresh_state() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
     torch.set_flush_denormal(False)
-    torch.use_deterministic_algorithms(False)
+    if torch.are_deterministic_algorithms_enabled():  # the switch itself loads a compiler, which takes seconds
+        torch.use_deterministic_algorithms(False)
     pyro.poutine.runtime._PYRO_STACK.clear()
     pyro.clear_param_store()
     pyro.settings.set(**settings)

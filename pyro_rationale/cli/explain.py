@@ -85,7 +85,7 @@ def explain(
         lines = (as_text(reading, fitted.task, options.level) for reading in readings)
     with counting("explaining", len(texts) or count_lines(file), quiet=console.is_terminal) as advance:
         while some := list(islice(lines, batch_size)):
-            click.echo("\n".join(some))
+            print("\n".join(some), flush=True)
             advance(len(some))
 
 

@@ -50,8 +50,11 @@ class Stream:
         Raises:
             OSError: it cannot be written; names the stream.
         """
-        start = text[:1] if text.startswith("\r") else ""
-        self._tried(self._stream.write, start + self._written(text[len(start) :]))
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if text:  # click writes nothing, to see whether it can, and goes on if it cannot
+            start = text[:1] if text.startswith("\r") else ""
+            self._tried(self._stream.write, start + self._written(text[len(start) :]))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyro_rationale.errors import shown
@@ -44,30 +44,34 @@ def notation_of(counts: Mapping[str, int]) -> Notation | None:
     Raises:
         ValueError: the numbers can be read in several ways; the message says which.
     """
+    numbers = set(filter(is_number, counts))
+    others = [cell for cell in counts if cell not in numbers]
+    if not others:
+        return None
     least = MOSTLY * sum(counts.values())
 
     def are_most(cells: Iterable[str]) -> bool:
         return sum(counts[cell] for cell in cells) >= least
 
-    matches = {cell: match for cell in counts if (match := _OUT_OF.fullmatch(cell))}
+    matches = {cell: match for cell in others if (match := _OUT_OF.fullmatch(cell))}
     plain = {cell: _point(match[1]) for cell, match in matches.items()}
     tops = sorted({int(match[2]) for match in matches.values()})
     if matches and are_most(matches) and all(float(plain[cell]) <= int(m[2]) for cell, m in matches.items()):
         if len(tops) > 1:
             raise ValueError(f"rates out of {tops[0]} and out of {tops[1]}; write all ratings on one scale")
         return Notation(f"ratings out of {tops[0]}", plain, tops[0])
-    matches = {cell: match for cell in counts if (match := _PERCENT.fullmatch(cell))}
+    matches = {cell: match for cell in others if (match := _PERCENT.fullmatch(cell))}
     if matches and are_most(matches):
         return Notation("percentages", {cell: _point(match[1]) for cell, match in matches.items()})
-    matches = {cell: match for cell in counts if (match := _UNIT.fullmatch(cell))}
+    matches = {cell: match for cell in others if (match := _UNIT.fullmatch(cell))}
     units = sorted({(match[2] or match[3]).lower() for match in matches.values()}, key=len)
     if matches and are_most(matches) and len({unit[:3] for unit in units}) == 1:
         plain = {cell: _point(match[1]) for cell, match in matches.items()}
         return Notation(f"numbers of {units[-1]}", plain)
-    drawn = [cell for cell in counts if _DRAWN.fullmatch(cell)]
+    drawn = [cell for cell in others if _DRAWN.fullmatch(cell)]
     if drawn and are_most(drawn):
         return Notation("numbers of stars", {cell: str(sum(map(cell.count, "★⭐"))) for cell in drawn})
-    return _with_commas(counts, are_most)
+    return _with_commas(others, [cell for cell in counts if cell in numbers], are_most)
 
 
 def looks_numeric(cell: str) -> bool:
@@ -76,10 +80,11 @@ def looks_numeric(cell: str) -> bool:
     return is_number(cell) or any(form.fullmatch(cell) for form in forms)
 
 
-def _with_commas(counts: Mapping[str, int], are_most: Callable[[Iterable[str]], bool]) -> Notation | None:
-    numbers = [cell for cell in counts if is_number(cell)]
-    decimal = [cell for cell in counts if _DECIMAL_COMMA.fullmatch(cell)]
-    grouped = [cell for cell in counts if _GROUPED.fullmatch(cell)]
+def _with_commas(
+    others: Sequence[str], numbers: Sequence[str], are_most: Callable[[Iterable[str]], bool]
+) -> Notation | None:
+    decimal = [cell for cell in others if _DECIMAL_COMMA.fullmatch(cell)]
+    grouped = [cell for cell in others if _GROUPED.fullmatch(cell)]
     commas = list(dict.fromkeys((*decimal, *grouped)))
     if not commas or not are_most((*commas, *numbers)):
         return None

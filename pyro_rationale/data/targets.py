@@ -177,7 +177,7 @@ def _check_clear(place: str, counts: Mapping[str, int]) -> None:
         ConfigError: If it is not: the user must say so.
     """
     total = sum(counts.values())
-    numbers = [cell for cell in counts if is_number(cell)]
+    numbers = list(filter(is_number, counts))
     others = [cell for cell in counts if not is_number(cell)]
     share = sum(counts[cell] for cell in numbers) / total
     ways = "--task regression for ratings, --task multiclass (two: binary) for classes"

@@ -248,7 +248,7 @@ def grid(config: Config, guides: Sequence[str] | None = None) -> dict[str, Confi
     configs = {}
     for guide in own_guides() if guides is None else guides:
         for name, tau in OBJECTIVES.items():
-            configs[f"{guide}-{name}"] = replace(config, model=replace(config.model, guide=guide, tau=tau))
+            configs[f"{guide}-{name}"] = config.changed(guide=guide, tau=tau)
     return configs
 
 

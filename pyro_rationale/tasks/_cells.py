@@ -12,9 +12,10 @@ from pyro_rationale.errors import shown
 
 Cell = str | float | None
 MOSTLY = 0.8  # a column is numeric if at least this share of its cells is: the others are slips
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DIGITS = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = re.compile(_DIGITS)
 _INVISIBLE = "\u200b\u200e\u200f\u2060\ufeff"  # zero-width spaces and marks of direction, as spreadsheets add them
-_CODE = re.compile(r"0\d+|\d+[eE]\d+")  # 007 and 1E5 are names more often than numbers
+_CLEAR_NUMBER = re.compile(rf"(?!0\d+$|\d+[eE]\d+$){_DIGITS}")  # 007 and 1E5 are names more often than numbers
 
 
 def cell_of(value: object) -> str | None:
@@ -43,18 +44,15 @@ def number_of(cell: Cell) -> float | None:
     """The number in a cell, written in digits with a decimal point, or `None` if there is none."""
     if not isinstance(cell, str):
         return cell
-    text = cell.replace("\N{MINUS SIGN}", "-")
+    text = _ascii_minus(cell)
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def is_number(cell: Cell) -> bool:
     """Whether a cell holds a number, and none that may be a code, such as 007 or 1E5."""
-    return number_of(cell) is not None and not is_code(cell)
-
-
-def is_code(cell: Cell) -> bool:
-    """Whether a cell looks like the name of something although it can be read as a number."""
-    return isinstance(cell, str) and _CODE.fullmatch(cell) is not None
+    if not isinstance(cell, str):
+        return cell is not None
+    return _CLEAR_NUMBER.fullmatch(_ascii_minus(cell)) is not None
 
 
 def label_of(cell: Cell) -> str:
@@ -93,4 +91,8 @@ def class_of_number(label: str, classes: Collection[str]) -> str | None:
 
 
 def _exact(label: str) -> Decimal:
-    return Decimal(label.replace("\N{MINUS SIGN}", "-"))
+    return Decimal(_ascii_minus(label))
+
+
+def _ascii_minus(cell: str) -> str:
+    return cell.replace("\N{MINUS SIGN}", "-")

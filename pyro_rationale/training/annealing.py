@@ -10,8 +10,7 @@ from pyro_rationale.training.rate_control import Schedule
 def anneal_progress(schedule: Schedule, step: int, last: int) -> float:
     """Progress from the step that reaches the target rate to step `last`, the end of the fit; 0 to 1."""
     start = schedule.warmup + schedule.anneal
-    end = max(start + 1.0, float(last))
-    return min(1.0, max(0.0, (step - start) / (end - start)))
+    return min(1.0, max(0.0, (step - start) / max(1.0, last - start)))
 
 
 def entropy_weight(tau: float, start: float, progress: float) -> float:

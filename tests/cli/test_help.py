@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pyro_rationale.__main__ import ALIASES, COMMANDS, commands, load
+from pyro_rationale.__main__ import ALIASES, COMMANDS, commands, load, run
 from pyro_rationale.options import Flag
 
 HEADINGS = ["Data:", "Model:", "Prior and objective:", "Training:", "Run:"]
@@ -63,3 +63,13 @@ def test_the_console_script_is_the_group_of_all_commands() -> None:
         pytest.skip("a checkout that is not installed has no console script")
     assert scripts[0].value == "pyro_rationale.__main__:main"
     assert isinstance(commands, click.Group)
+
+
+def test_ctrl_c_while_a_command_is_imported_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(name: str) -> click.Command:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pyro_rationale.__main__.load", interrupted)
+    with pytest.raises(SystemExit) as end:
+        run("explain")
+    assert end.value.code == 130

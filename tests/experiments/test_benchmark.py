@@ -298,7 +298,7 @@ def test_an_interrupted_fit_is_taken_up(tmp_path: Path, monkeypatch: pytest.Monk
     assert (cell.method, broken.state(cell)) == ("relaxed", "missing")
     folder = broken.folder(cell) / FIT
     config = broken.config(cell)
-    config = replace(config, model=replace(config.model, guide="relaxed"))
+    config = config.changed(guide="relaxed")
     with pytest.raises(KeyboardInterrupt):
         fit_run(config, folder, callbacks=[Break(steps=5)], corpus=for_selection(broken.corpora[cell.corpus]))
     assert broken.state(cell) == "interrupted"

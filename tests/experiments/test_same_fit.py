@@ -25,7 +25,7 @@ BASE: dict[str, Any] = {"documents": 48, "hidden": 4, "embedding": 4, "batch_siz
 
 
 def other_rate(config: Config) -> Config:
-    return replace(config, train=replace(config.train, learning_rate=0.1))
+    return config.changed(learning_rate=0.1)
 
 
 @pytest.mark.parametrize("name", ["full-text", "tfidf", "relaxed"])
@@ -35,7 +35,7 @@ def test_a_baseline_of_another_learning_rate_is_not_taken(name: str, tmp_path: P
     fit_method(name, config, corpus, tmp_path / name)
     with pytest.raises(ConfigError, match=r"was made with learning_rate = .*, and 0\.1 is requested"):
         fit_method(name, other_rate(config), corpus, tmp_path / name)
-    elsewhere = replace(config, train=replace(config.train, threads=2))
+    elsewhere = config.changed(threads=2)
     fit_method(name, elsewhere, corpus, tmp_path / name)  # is read: the number of threads is no other fit
 
 

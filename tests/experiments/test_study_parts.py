@@ -32,6 +32,8 @@ from tests.support.small_fit import flags as flags_of
 from tests.support.small_fit import refusal, small
 from tests.support.tiny import exact, texts, tiny_guide, tiny_model
 
+FEW = {"documents": 30}  # where the corpus is only read to know it again
+
 
 def document(size: int, opinion: list[bool] | None = None) -> Document:
     places = tuple((2 * i, 2 * i + 1) for i in range(size))
@@ -207,8 +209,8 @@ def test_processes_share_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Study, "_fit", fit)
     asked = [QUESTIONS[1], QUESTIONS[3]]
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda _: run_cells(Study(tmp_path, {}), asked, 2), range(3)))
-        rows = list(pool.map(lambda _: answer(QUESTIONS[1], Study(tmp_path, {}), 3, by_rule=False), range(3)))
+        list(pool.map(lambda _: run_cells(Study(tmp_path, FEW), asked, 2), range(3)))
+        rows = list(pool.map(lambda _: answer(QUESTIONS[1], Study(tmp_path, FEW), 3, by_rule=False), range(3)))
     arms = {arm.name for question in asked for arm in question.variants}
     expected = [(name, seed) for name in arms for seed in range(2)]
     expected += [(arm.name, 2) for arm in QUESTIONS[1].variants]
@@ -219,7 +221,7 @@ def test_processes_share_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_cell_that_another_process_is_at_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Study, "_fit", lambda *_: {"mse": 1.0})
-    study = Study(tmp_path, {})
+    study = Study(tmp_path, FEW)
     cells = [StudyCell(QUESTIONS[1].variants[0], seed) for seed in (0, 1)]
     assert study.run(cells[0])
     (folder,) = tmp_path.iterdir()

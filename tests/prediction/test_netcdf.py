@@ -127,7 +127,7 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("size", [0, 96, 800, 2048, 5000, 9000, 14000, 20000, -13, -1])
+@pytest.mark.parametrize("size", [0, 2048, 9000, 20000, -1])
 def test_a_full_disk_is_one_error_that_names_the_file(tmp_path: Path, size: int) -> None:
     """HDF5 left alone with it prints hundreds of lines and may crash."""
     path = tmp_path / "p.nc"

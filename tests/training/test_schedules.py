@@ -10,6 +10,7 @@ import pytest
 
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import START_RATE
+from pyro_rationale.training.annealing import anneal_progress
 from pyro_rationale.training.model_selection import slower
 from pyro_rationale.training.rate_control import Schedule
 from pyro_rationale.training.schedules import SCHEDULES
@@ -55,3 +56,9 @@ def test_names_are_known_without_torch() -> None:
     program = "import sys; from pyro_rationale.training.schedules import SCHEDULES; list(SCHEDULES); "
     program += "assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_weight_of_the_entropy_rests_before_a_warmup_of_any_length() -> None:
+    assert anneal_progress(Schedule(10, 20, 0.1), 65, last=100) == 0.5
+    assert anneal_progress(Schedule(10, 20, 0.1), 31, last=20) == 1.0
+    assert anneal_progress(Schedule(2**63 - 1, 1, 0.1), 0, last=2) == 0.0

@@ -25,8 +25,8 @@ Parsed = TypeVar("Parsed")
 
 LONGEST_LINE = 1 << 24  # characters: some three million words
 LONGEST_TEXT = 1 << 28  # characters of a file that is read as a whole
-# Texts are packed ten to a hundred times; archives that are made to fill the memory, a thousand times and more.
-_MOST_PACKED, _SMALL_BYTES = 200, 1 << 26
+# Texts are packed three to fifty times; archives that are made to fill the memory, a thousand times.
+_MOST_PACKED, _SMALL_BYTES = 100, 1 << 22
 _GZIP = b"\x1f\x8b"
 _BLOCK_BYTES = 1 << 22
 _MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -84,5 +83,5 @@ def load_reference_predictor(folder: Path, device: str = "auto") -> ModelRationa
     if method not in BASELINES or not BASELINES[method].encoder_only:
         readers = ", ".join(name for name in BASELINES if BASELINES[name].encoder_only)
         raise ConfigError(f"--judge {folder}: holds {method}; give a run, or one of {readers}")
-    fitted = read_networks(replace(config, train=replace(config.train, device=device)), folder)
+    fitted = read_networks(config.changed(device=device), folder)
     return ModelRationalizer(fitted, name=method)

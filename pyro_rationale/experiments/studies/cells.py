@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import pstdev
 from typing import Any
@@ -59,6 +59,7 @@ class Study(GridRunner[StudyCell]):
     out: Path
     base: Flags
     _read: dict[DataOptions, Corpus] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _rows: dict[DataOptions, dict[str, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     result = STUDY
     required = frozenset({"measures"})
@@ -79,7 +80,10 @@ class Study(GridRunner[StudyCell]):
 
     def rows(self, cell: StudyCell) -> dict[str, str]:
         """Digests of the rows that the corpus of a cell holds now."""
-        return row_digests(self._corpus(self.config(cell)))
+        config = self.config(cell)
+        if config.data not in self._rows:
+            self._rows[config.data] = row_digests(self._corpus(config))
+        return self._rows[config.data]
 
     def _corpus(self, config: Config) -> Corpus:
         """The corpus of a cell; that of the cell before, if it is the same."""
@@ -95,7 +99,7 @@ class Study(GridRunner[StudyCell]):
         if (self.folder(cell) / CONFIG).exists():
             return read_config(self.folder(cell))[0]
         made = read_config(self.folder(StudyCell(RELAXED, cell.seed)))[0]  # whose share of words attention was given
-        return replace(made, model=replace(made.model, guide="independent"))
+        return made.changed(guide="independent")
 
     def measures(self, variant: Variant, seed: int) -> Measures:
         """Measures of a cell, which is run if need be; waits for another process that is making it."""
