@@ -243,6 +243,7 @@ def test_a_run_goes_on_with_its_function_and_only_if_it_is_trusted(
     folder = tmp_path / "run"
     fit_small(folder, data=str(table), target_column=("rating",), tokenizer=f"{own}:cut", min_count=1)
     monkeypatch.delitem(sys.modules, own)
+    monkeypatch.delitem(TOKENIZERS._loaded, f"{own}:cut")
     with pytest.raises(ConfigError, match=f"config.json: .* set {TRUSTED}={own}:cut"):
         FittedModel.load(folder)
     assert own not in sys.modules
@@ -270,11 +271,14 @@ def options(*words: str) -> Result:
 def test_a_folder_imports_nothing_by_itself(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"{own}:cut"
     TOKENIZERS.check_trusted("words", "run")
+    for imported in ("os:system", "builtins:eval"):
+        with pytest.raises(ConfigError, match="code that a run folder may not import by itself"):
+            TOKENIZERS.check_trusted(imported, "run")
     with pytest.raises(ConfigError, match=f"run: .* set {TRUSTED}={name}"):
         TOKENIZERS.check_trusted(name, "run")
     assert own not in sys.modules
     monkeypatch.setenv(TRUSTED, name)
     TOKENIZERS.check_trusted(name, "run")
     monkeypatch.delenv(TRUSTED)
-    __import__(own)
+    TOKENIZERS[name]("a soup")
     TOKENIZERS.check_trusted(name, "run")
