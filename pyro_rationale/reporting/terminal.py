@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.file_proxy import FileProxy
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 from rich.text import Text
 
-from pyro_rationale.errors import harmless
+from pyro_rationale.errors import escaped, harmless
 
-__all__ = ["Terminal", "progress_bar"]
+__all__ = ["ProgressBar", "Terminal", "progress_bar"]
 
 
 class Terminal(Console):
@@ -50,9 +51,32 @@ class Terminal(Console):
         self.print(text, style=style, soft_wrap=True)
 
 
+class ProgressBar(Progress):
+    """A progress bar of rich, which prints above itself what is printed meanwhile: without obeying any of it."""
+
+    def start(self) -> None:
+        """Draw the bar."""
+        super().start()
+        for name in ("stdout", "stderr"):
+            if isinstance(getattr(sys, name), FileProxy):
+                setattr(sys, name, _Escaped(getattr(sys, name)))  # to the end of the bar, as what it wraps
+
+
+class _Escaped:
+    def __init__(self, file: FileProxy) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        self._file.write(escaped(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 def progress_bar(
     console: Console, *fields: str, first: str = "{task.description}", quiet: bool = False
-) -> Progress:
+) -> ProgressBar:
     """A progress bar, drawn only on a terminal and taken away at its end.
 
     Args:
@@ -61,7 +85,7 @@ def progress_bar(
         first: format of what stands before the bar.
         quiet: draw nothing.
     """
-    return Progress(
+    return ProgressBar(
         TextColumn(first, markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),

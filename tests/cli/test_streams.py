@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ import logging, sys, warnings
 from pathlib import Path
 import click
 from pyro_rationale.cli.common import Command, run_command
-from pyro_rationale.reporting.terminal import Terminal
+from pyro_rationale.reporting.terminal import Terminal, progress_bar
 NAME = "caf\xe9 [/x] \x1b[31mred \u202eevil \U0001f363 \u2713"
 @click.command(cls=Command, prints_only="--prints-only" in sys.argv)
 @click.argument("work", required=False)
@@ -31,6 +32,9 @@ def command(work, times, prints_only):
         print(NAME)
         click.echo(NAME)
         Terminal().say(NAME)
+    with progress_bar(Terminal()) as bar:  # while it is drawn, what is printed goes through rich
+        bar.add_task(NAME)
+        print(NAME)
     logging.getLogger("x").warning(NAME)
     print(NAME, file=sys.stderr)
     Terminal(stderr=True).say(NAME)
@@ -60,7 +64,7 @@ def shell(line: str, program: Path, **environment: str) -> subprocess.CompletedP
 def test_any_encoding_takes_any_name(program: Path, tmp_path: Path, encoding: str) -> None:
     done = shell(f"$RUN {tmp_path}/work", program, PYTHONIOENCODING=encoding)
     assert (done.returncode, (tmp_path / "work").read_text()) == (0, "done")
-    assert len(done.stdout.splitlines()) == len(done.stderr.splitlines()) == 3
+    assert (len(done.stdout.splitlines()), len(done.stderr.splitlines())) == (4, 3)
     for text in (done.stdout, done.stderr):
         assert not set(text) & set("\x1b\u202e")
         assert "[/x]" in text
@@ -73,6 +77,22 @@ def test_closed_streams_are_no_fault(program: Path, tmp_path: Path, closed: str)
     done = shell(f"$RUN {tmp_path}/work {closed}", program)
     assert (done.returncode, (tmp_path / "work").read_text()) == (0, "done")
     assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_gets_our_colours_and_obeys_nobody_else(program: Path, tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    reader, writer = pty.openpty()
+    settings = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, str(program), str(tmp_path / "work")]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False, env=settings)
+    os.close(writer)
+    text = os.read(reader, 1 << 16).decode()
+    os.close(reader)
+    assert (done.returncode, (tmp_path / "work").read_text()) == (0, "done")
+    assert "\x1b[?25l" in text  # the bar's own: the cursor is hidden
+    assert "\\u001b[?25l" not in text
+    assert text.count("evil") >= 5
+    assert not re.search("\x1b\\[31mred|\u202e", text)
 
 
 def test_work_goes_on_when_nobody_reads(program: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pyro_rationale.data import CORPORA, DataOptions
 from pyro_rationale.data.tokenizers import TOKENIZERS, TRUSTED
-from pyro_rationale.data.tokenizers.unicode import tokenize
+from pyro_rationale.data.tokenizers.unicode import _RARE, clean, tokenize
 from pyro_rationale.data.tokenizers.words import tokenize as tokenize_words
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
@@ -92,6 +92,7 @@ def test_the_words_of_older_runs(text: str, expected: str) -> None:
         (r"staff.\nThe bill\r\n\nPros:\nGood\\nBad \n", "staff . the bill pros : good bad"),
         (r"C:\new\names", r"c : \ new \ names"),
         ("\u0301x !!\u0301", "\u0301 x ! !\u0301"),
+        ("«ιδέα» (Ιδέα) \u0e01", "« ιδέα » ( ιδέα ) \u0e01"),  # where case does not matter, U+0345 is an iota
     ],
 )
 def test_scripts_symbols_and_markup(text: str, expected: str) -> None:
@@ -139,6 +140,15 @@ def test_any_text_gives_ordered_disjoint_tokens_that_cover_its_letters(name: str
     if not set("<&\\") & set(text):
         assert all(i in covered for i, c in enumerate(text) if c.isalnum())
     assert not any(c.isspace() for i, c in enumerate(text) if i in covered)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.characters(max_codepoint=0x3100, exclude_categories=["Cs", "Mn", "Me", "Cn"]), max_size=30))
+def test_usual_characters_are_cut_by_either_pattern_alike(text: str) -> None:
+    """Texts without rare characters take the quicker of the two."""
+    cleaned, _ = clean(text)
+    if not _RARE.search(cleaned):
+        assert tokenize.by_pattern(cleaned, None) == tokenize_words(cleaned)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +253,7 @@ def test_a_run_goes_on_with_its_function_and_only_if_it_is_trusted(
     folder = tmp_path / "run"
     fit_small(folder, data=str(table), target_column=("rating",), tokenizer=f"{own}:cut", min_count=1)
     monkeypatch.delitem(sys.modules, own)
+    monkeypatch.delitem(TOKENIZERS._loaded, f"{own}:cut")
     with pytest.raises(ConfigError, match=f"config.json: .* set {TRUSTED}={own}:cut"):
         FittedModel.load(folder)
     assert own not in sys.modules
@@ -270,11 +281,14 @@ def options(*words: str) -> Result:
 def test_a_folder_imports_nothing_by_itself(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"{own}:cut"
     TOKENIZERS.check_trusted("words", "run")
+    for imported in ("os:system", "builtins:eval"):
+        with pytest.raises(ConfigError, match="code that a run folder may not import by itself"):
+            TOKENIZERS.check_trusted(imported, "run")
     with pytest.raises(ConfigError, match=f"run: .* set {TRUSTED}={name}"):
         TOKENIZERS.check_trusted(name, "run")
     assert own not in sys.modules
     monkeypatch.setenv(TRUSTED, name)
     TOKENIZERS.check_trusted(name, "run")
     monkeypatch.delenv(TRUSTED)
-    __import__(own)
+    TOKENIZERS[name]("a soup")
     TOKENIZERS.check_trusted(name, "run")

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.small_fit import ROOT
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs fork, /dev/full and limits of memory")
 def test_three_hundred_malformed_inputs() -> None:
     """The fuzzer forks, so that it runs in a process of its own, without the threads of the tests."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

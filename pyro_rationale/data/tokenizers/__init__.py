@@ -125,7 +125,9 @@ class TokenizerRegistry(Registry[Tokenizer]):
         return _adapted(name, thing)
 
     def check_trusted(self, name: str, folder: str | os.PathLike[str]) -> None:
-        """Refuse to import what a folder names, unless the user has imported or named it.
+        """Refuse to call what a folder names, unless the user has named it, in this process or by `TRUSTED`.
+
+        That its module is imported says nothing: `os:system` would be called with the texts.
 
         Args:
             name: a tokenizer.
@@ -136,7 +138,7 @@ class TokenizerRegistry(Registry[Tokenizer]):
         """
         if super().__contains__(name) or not _is_path(name):
             return
-        if name.partition(":")[0] not in sys.modules and os.environ.get(TRUSTED) != name:
+        if name not in self._loaded and os.environ.get(TRUSTED) != name:
             raise ConfigError(
                 f"{folder}: texts were cut by --tokenizer {name}, code that a run folder may not import by itself; if "
                 f"you trust it, set {TRUSTED}={name}"
