@@ -234,7 +234,7 @@ def test_a_home_folder_of_nobody(tmp_path: Path, name: str) -> None:
     pytest.importorskip("pyarrow")
     table = tmp_path / "a.csv"
     table.write_text("text,y\n" + "".join(f"word {i},{i % 5}\n" for i in range(40)))
-    options = {"data": str(table), "target_column": ("y",), name: "~no-such-user/x.csv"}
+    options: dict[str, Any] = {"data": str(table), "target_column": ("y",), name: "~no-such-user/x.csv"}
     with pytest.raises(ConfigError, match=r"^~no-such-user/x\.csv: there is no user of that name"):
         load_corpus(DataOptions(**options))
 

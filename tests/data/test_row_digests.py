@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.support.small_fit import table
 ROWS = [f"the {word} room was quiet,{i % 5}" for i, word in enumerate("abcdefghijklmnop")]
 
 
-def digests(path: Path, rows: list[str], **options: object) -> dict[str, str]:
+def digests(path: Path, rows: list[str], **options: Any) -> dict[str, str]:
     where = DataOptions(data=str(table(path, "text,y", rows)), target_column=("y",))
     return row_digests(load_corpus(replace(where, **options)))
 

@@ -8,6 +8,7 @@ import time
 import unicodedata
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import click
 import pytest
@@ -100,7 +101,7 @@ def test_scripts_symbols_and_markup(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
-def test_a_text_is_read_alike_in_every_normal_form(form: str) -> None:
+def test_a_text_is_read_alike_in_every_normal_form(form: Literal["NFC", "NFD", "NFKC", "NFKD"]) -> None:
     text = "Café naïve Ångström ｶﾞ ﬁne 한글 খাবার Việt ệ \u1e9b\u0323 ς"
     assert tokenize(unicodedata.normalize(form, text))[0] == tokenize(text)[0]
 

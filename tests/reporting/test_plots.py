@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -186,4 +187,4 @@ def test_names_of_runs_are_no_formulas_and_none_is_hidden(axes: Any) -> None:
 
 def test_a_drawing_of_the_report_may_hold_any_name() -> None:
     for name in ("\x1b[31m \x00", "\ufffe \u202e", "<b> & $\\foo$"):
-        assert escape(harmless(name)) in draw_svg(lambda axes, name=name: axes.set_title(name), "a")
+        assert escape(harmless(name)) in draw_svg(methodcaller("set_title", name), "a")

@@ -33,7 +33,8 @@ def test_a_run_of_version_0_2_goes_on_with_its_tokenizer(tmp_path: Path) -> None
     assert list(differing_options(older, small())) == []  # asked for without a word about the tokenizer
     assert list(differing_options(small(), older)) == [("tokenizer", "unicode", "words")]
     rows = [f"a soup no. {i} &amp; caf&eacute;,{i % 5}" for i in range(60)]
-    options = {"data": str(table(tmp_path / "t.csv", "text,rating", rows)), "target_column": ("rating",)}
+    data = str(table(tmp_path / "t.csv", "text,rating", rows))
+    options: dict[str, Any] = {"data": data, "target_column": ("rating",)}
     with pytest.raises(KeyboardInterrupt):
         fit_small(tmp_path / "run", Break(steps=4), tokenizer="words", **options)
     assert "amp" in json.loads((tmp_path / "run" / "vocabulary.json").read_text())["words"]
@@ -126,7 +127,7 @@ def test_a_file_that_was_changed_is_refused(tmp_path: Path, name: str) -> None:
     place = next(i for i in reversed(range(len(blob))) if chr(blob[i]).isdigit() or name.endswith("safetensors"))
     path.write_bytes(bytes([*blob[:place], blob[place] ^ 1, *blob[place + 1 :]]))
     with pytest.raises(RunError, match=f"{name}: not the file that the run wrote, for its digest is another; restore"):
-        RunMetrics.load(folder) and read_history(folder / "epochs.jsonl") and FittedModel.load(folder, "cpu")
+        _ = RunMetrics.load(folder), read_history(folder / "epochs.jsonl"), FittedModel.load(folder, "cpu")
     (folder / "manifest.json").unlink()
 
 
