@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Timer, get_ident
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -120,10 +121,12 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
     for number in END_SIGNALS:
         if signal.getsignal(number) == signal.SIG_DFL:  # not one that `nohup` has taken away
             signal.signal(number, _interrupt)
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         with safe_streams():
             sys.exit(_status(command, words))
     finally:
+        sys.unraisablehook = hook
         for number in END_SIGNALS:
             if signal.getsignal(number) is _interrupt:
                 signal.signal(number, signal.SIG_DFL)
@@ -133,6 +136,16 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     """Interrupt as Ctrl-C does. A terminal that closes may say so twice: once is enough, progress is being saved."""
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _interrupt_again(lost: Any) -> None:
+    """Interrupt a moment later if it came where Python ignores all exceptions, as when an object is deleted."""
+    if lost.exc_type is not KeyboardInterrupt or not hasattr(signal, "pthread_kill"):
+        sys.__unraisablehook__(lost)
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    thread = get_ident()  # the main one: the only one that handles signals
+    Timer(0.05, signal.pthread_kill, [thread, signal.SIGTERM]).start()
 
 
 def _status(command: click.Command, words: list[str]) -> int:

@@ -234,10 +234,10 @@ class _Target(io.FileIO):
     """The file that HDF5 writes into.
 
     HDF5 cannot cope with a full disk: it complains in hundreds of lines and crashes as it closes the file. So it does
-    not hear of it. The first error is kept, to be raised by :meth:`check`, and nothing more is written.
+    not hear of it, nor of an interrupt. The first is kept, to be raised by :meth:`check`, and nothing more is written.
     """
 
-    problem: OSError | None = None
+    problem: BaseException | None = None
 
     def write(self, data: Any) -> int:
         """Write all of `data`, or drop it after an error."""
@@ -245,7 +245,7 @@ class _Target(io.FileIO):
         try:
             while rest and self.problem is None:
                 rest = rest[super().write(rest) or 0 :]
-        except OSError as problem:
+        except (OSError, KeyboardInterrupt) as problem:
             self.problem = problem
         if rest:
             self.seek(len(rest), os.SEEK_CUR)
@@ -256,7 +256,7 @@ class _Target(io.FileIO):
         try:
             if self.problem is None:
                 return super().truncate(size)
-        except OSError as problem:
+        except (OSError, KeyboardInterrupt) as problem:
             self.problem = problem
         return 0 if size is None else size
 
