@@ -77,7 +77,7 @@ def curve(
     """
     shares = read_rates(rates)
     if not abs(coupling) <= MOST_COUPLING:
-        raise ConfigError(f"--coupling: expected nats between -{MOST_COUPLING:g} and {MOST_COUPLING:g}, got {coupling:g}")
+        raise ConfigError(f"--coupling: expected {-MOST_COUPLING:g} to {MOST_COUPLING:g} nats, got {coupling:g}")
     for flag, path in (("--json", json_path), ("--csv", csv_path), ("--figure", figure)):
         check_writable(flag, path)
     if figure is not None:
