@@ -35,6 +35,7 @@ from pyro_rationale.storage import write_bytes
 from pyro_rationale.tasks import cost_names
 
 WIDE = 140
+MOST_COUPLING = 1000.0  # nats; no mask changes with far fewer
 
 
 @click.command(cls=Command)
@@ -75,6 +76,8 @@ def curve(
     Flags about the data that are not given are as in the first run.
     """
     shares = read_rates(rates)
+    if not abs(coupling) <= MOST_COUPLING:
+        raise ConfigError(f"--coupling: expected {-MOST_COUPLING:g} to {MOST_COUPLING:g} nats, got {coupling:g}")
     for flag, path in (("--json", json_path), ("--csv", csv_path), ("--figure", figure)):
         check_writable(flag, path)
     if figure is not None:

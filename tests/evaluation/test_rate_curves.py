@@ -250,6 +250,8 @@ def test_what_it_refuses(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
     assert "has no closed form under another prior; use --way threshold or top-k" in message
     assert "as 0.05,0.1" in refusal(capfd, curve, "--run", chain, "--rates", "few")
     assert "as 0.05,0.1" in refusal(capfd, curve, "--run", chain, "--rates", "0.0_5")
+    assert "--coupling: expected -1000 to 1000 nats" in refusal(capfd, curve, "--run", chain, "--coupling", "nan")
+    assert "--coupling: expected -1000 to 1000 nats" in refusal(capfd, curve, "--run", chain, "--coupling", "1e308")
     assert "got 2" in refusal(capfd, curve, "--run", chain, "--rates", "2")
     assert "make it first" in refusal(capfd, curve, "--run", chain, "--json", tmp_path / "no" / "a.json")
     assert "ends in .png" in refusal(capfd, curve, "--run", chain, "--figure", tmp_path / "a.txt")
