@@ -248,7 +248,7 @@ class Trainer:
 
     def _full_text_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         options, prior = self.fitted.config.train, self.control.prior
-        mask = random_runs(batch, prior.span) if options.warm_start == "masked" else batch.mask
+        mask = random_runs(batch, prior.span) if options.warmup_texts == "masked" else batch.mask
         loss = reading_loss(self.fitted.model, batch, mask)
         return loss, [loss.detach()]
 

@@ -23,7 +23,7 @@ from pyro_rationale.data.duplicates import _first_copies, find_leaks, number_wor
 from pyro_rationale.errors import DataError
 from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
 from pyro_rationale.training.run_folder import check_same_config
-from tests.support.small_fit import fit_small, flags, small
+from tests.support.small_fit import fit_small, flags, small, without_manifest
 
 LONG = (
     "the soup came cold and the waiter said so himself before anybody at our table had touched it "
@@ -235,5 +235,6 @@ def test_runs_from_before_the_flag_load_and_resume(tmp_path: Path) -> None:
     facts = json.loads(path.read_text())
     del facts["config"]["data"]["drop_leaks"]
     path.write_text(json.dumps(facts), encoding="utf-8")
+    without_manifest(tmp_path / "run")
     assert not FittedModel.load(tmp_path / "run", "cpu").config.data.drop_leaks
     check_same_config(small(), tmp_path / "run")

@@ -80,7 +80,7 @@ def test_networks_of_ones_own_are_fitted_and_loaded(tmp_path: Path, more: dict[s
 
 
 def test_names_are_checked() -> None:
-    with pytest.raises(ConfigError, match="--encoder: expected one of lstm, bilstm, rcnn, cnn, got 'lstms'"):
+    with pytest.raises(ConfigError, match="--encoder: expected one of lstm, bilstm, rcnn, cnn, transformer, got 'lstms'"):
         small(encoder="lstms")
-    with pytest.raises(ConfigError, match="--generator: expected one of bilstm"):
-        small(generator="transformer")
+    with pytest.raises(ConfigError, match="--generator: expected one of auto, bilstm, stacked, transformer"):
+        small(generator="windows")

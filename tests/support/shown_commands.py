@@ -17,6 +17,7 @@ import click
 from pyro_rationale.__main__ import load
 from pyro_rationale.cli.study import studies
 from tests.support.small_fit import SMALL, flags, table
+from tests.support.tiny_bert import make_tiny_bert
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -58,6 +59,7 @@ NOT_RUN = ("benchmarks/data.py",)
 STAND_INS = {
     **dict.fromkeys(("imdb", "movie-sentences", "vader-movies"), "reviews.csv"),
     "glove": "vectors.txt",
+    "minilm": "weights",
     "benchmarks/configs/planted.toml": "benchmarks/configs/tiny.toml",
 }
 OWN = {"TAU": "0.25", "NATS": "200", "RUN": "runs/own"}
@@ -154,6 +156,7 @@ def write_inputs(folder: Path) -> None:
     for name in ("big.jsonl", "reviews.jsonl"):
         lines = [f'{{"text": "{i} {looks[i % 5]} days", "stars": {i % 5}}}\n' for i in range(60)]
         (folder / name).write_text("".join(lines), encoding="utf-8")
+    make_tiny_bert(folder / "weights", positions=128)
     (folder / "texts.txt").write_text("The head looked great.\nA dull taste.\n", encoding="utf-8")
     vectors = [f"{word} {i / 9:.2f} {1 - i / 5:.2f} 0.5" for i, word in enumerate(["the", "food", "was", *looks])]
     (folder / "vectors.txt").write_text("\n".join(vectors) + "\n", encoding="utf-8")
