@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pyro_rationale.data import CORPORA
+from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.evaluation.metrics import METRICS
 from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference.estimators import ESTIMATORS
@@ -31,7 +32,9 @@ COMMANDS = sorted({(name, *found) for name, text in WHOLE.items() for found in C
 @pytest.fixture
 def registries() -> Iterator[None]:
     """Whatever a page registers is forgotten after it."""
-    every: list[Registry[Any]] = [GUIDES, CORPORA, TASKS, METRICS, ESTIMATORS, ENCODERS, SCHEDULES, CALLBACKS]
+    every: list[Registry[Any]] = [
+        GUIDES, CORPORA, TOKENIZERS, TASKS, METRICS, ESTIMATORS, ENCODERS, SCHEDULES, CALLBACKS
+    ]
     known = [(registry, set(registry)) for registry in every]
     yield
     for registry, names in known:

@@ -80,7 +80,8 @@ def test_networks_of_ones_own_are_fitted_and_loaded(tmp_path: Path, more: dict[s
 
 
 def test_names_are_checked() -> None:
-    with pytest.raises(ConfigError, match="--encoder: expected one of lstm, bilstm, rcnn, cnn, transformer, got 'lstms'"):
+    known = "lstm, bilstm, rcnn, cnn, transformer"
+    with pytest.raises(ConfigError, match=f"--encoder: expected one of {known}, got 'lstms'"):
         small(encoder="lstms")
     with pytest.raises(ConfigError, match="--generator: expected one of auto, bilstm, stacked, transformer"):
         small(generator="windows")

@@ -106,7 +106,7 @@ class Shown:
         if "--help" in self.asked or "--list" in self.asked:
             return self.asked
         words = [STAND_INS.get(word, word) for word in self.asked]
-        if words != self.asked and "reviews.csv" in words:
+        if "reviews.csv" in words and "reviews.csv" not in self.asked:
             words += ["--text-column", "text", "--target-column", "stars"]
         if self.name == "fit" and "--resume" in words:
             return words  # every other flag is that of the run

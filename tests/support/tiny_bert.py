@@ -16,6 +16,7 @@ def make_tiny_bert(folder: Path, words: Iterable[str] = (), positions: int = 64,
     tokenizers = pytest.importorskip("tokenizers")
     import torch
 
+    transformers.utils.logging.disable_progress_bar()
     names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS, *(f"##{letter}" for letter in LETTERS), *sorted(set(words))]
     vocabulary = {name: i for i, name in enumerate(dict.fromkeys(names))}
     model = tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100)
