@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from pyro_rationale import __version__
 from pyro_rationale.errors import INTERRUPTED
 
 # Name: module of `pyro_rationale.cli`, its click command, one line of help.
@@ -55,7 +56,8 @@ class Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
 
 
-@click.command(cls=Commands)
+@click.command("pyro-rationale", cls=Commands)
+@click.version_option(__version__)
 def commands() -> None:
     """Predict from a few words of each text, and show which words they are."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pyro_rationale.data.document import Document, make_document
+from pyro_rationale.data.files.tables import kind_of
 from pyro_rationale.data.files.text import check_text, open_bytes
 from pyro_rationale.data.tokenizers import Tokenizer
 from pyro_rationale.data.tokenizers.unicode import tokenize
@@ -53,6 +54,8 @@ def count_lines(file: str | None) -> int | None:
 
 
 def _opened(path: Path) -> Iterator[bytes]:
+    if kind_of(path) is not None and path.is_file():  # or labels would be read as words
+        raise DataError(f"{path}: is a table, and texts are read a line each; write its column of texts to a .txt file")
     check_text(path)
     with open_bytes(path) as file:
         yield from file

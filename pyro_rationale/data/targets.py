@@ -189,7 +189,8 @@ def _check_clear(place: str, counts: Mapping[str, int]) -> None:
             raise ConfigError(f"{place} holds numbers like names, such as {numbers[0]}; say {ways}")
     elif sum(counts[cell] for cell in counts if looks_numeric(cell)) >= MOSTLY * total:
         some = listed(others, 3)
-        raise ConfigError(f"{place} holds numbers that are not plain ({some}); write them as 4.5, or say {ways}")
+        mixed = f"{place} holds numbers that are not plain ({some})"
+        raise ConfigError(f"{mixed}; write all in one way, such as 4.5, or say {ways}")
     elif share >= 0.5 and len(numbers) > 2:
         some = listed(others, 3)
         raise ConfigError(f"{place} holds numbers ({share:.0%}) and words ({some}); say {ways}, or mend the others")

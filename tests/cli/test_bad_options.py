@@ -131,7 +131,7 @@ FILES: list[tuple[list[str], str, str]] = [
     ([*TEN, "more,nan"], "--target-column y", "a.csv, line 12: 'y' is 'nan', not a finite number"),
     ([*TEN, "more,high"], "--target-column y", "a.csv, line 12: 'y' is 'high', not a number"),
     ([*TEN, "more,9"], "--target-column y --target-range 0 5", "a.csv, line 12: 'y' is 9, outside the range 0 to 5"),
-    ([*TEN, "more"], "--target-column y", "a.csv, line 12: has 1 fields where the header has 2"),
+    ([*TEN, "more"], "--target-column y", "a.csv, line 12: has 1 field where the header has 2"),
     ([*TEN, " ,3"], "--target-column y", "a.csv, line 12: the text in 'text' is empty"),
     ([f"text {i},good" for i in range(10)], "--target-column y", "holds one class only"),
     ([f"text {i},3" for i in range(10)], "--target-column y", "every rating in column 'y' is 3"),

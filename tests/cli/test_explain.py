@@ -28,6 +28,8 @@ from pyro_rationale.training.run_folder import start_run
 Run = Callable[..., tuple[int, str, str]]
 TEXT = "The aroma is weak, but the taste was lovely."
 
+TABLE = Path(__file__).parents[1] / "cases" / "onetwo.csv"
+
 
 def untrained(folder: Path, guide: str, data: DataOptions) -> Path:
     """A run folder as `fit` would leave it, without the training."""
@@ -175,6 +177,7 @@ def test_unusable_input_is_one_line(
     ("words", "message"),
     [
         (("--file", "no-such-file"), "no-such-file: no such file; check the path"),
+        (("--file", str(TABLE)), f"{TABLE}: is a table, and texts are read a line each"),
         (("--file", "x", "text"), "give texts either as arguments or by --file"),
         ((" ",), "text 1: no word in it"),
         (("--decode", "best", "text"), "Invalid value for '--decode'"),

@@ -235,7 +235,7 @@ BAD_FILES: list[tuple[str, bytes | None, dict[str, Any], str]] = [
     ("a.csv.gz", b"text,y\na,1\n", {}, "no gzip archive"),
     ("a.csv.gz", gzip.compress(b"text,y\n" + b"a,1\n" * 9)[:-9], {}, "cut short or damaged"),
     ("a.docx", b"text", {}, "rename it to .csv"),
-    ("a.csv", f"text,y\n{TEN}ragged\n".encode(), {}, "line 12: has 1 fields where the header has 2"),
+    ("a.csv", f"text,y\n{TEN}ragged\n".encode(), {}, "line 12: has 1 field where the header has 2"),
     ("a.csv", f"text,y\n{TEN}a, b, 3\n".encode(), {}, "line 12: has 3 fields"),
     ("a.csv", f'text,y\n{TEN}"no end,3\n{TEN}'.encode(), {}, "line 12: a quotation mark opens here"),
     ("a.csv", f'text,y\n{TEN}"an" end,3\n'.encode(), {}, "line 12: is not well quoted"),
@@ -352,7 +352,7 @@ def test_bad_rows_can_be_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         corpus = load(path, skip_bad_rows=True, target_range=(0.0, 5.0))
     assert [d.id for d in everything(corpus)] == [f"line {i}" for i in [*range(2, 12), 18]]
     assert len(caplog.records) == 1
-    assert "left out 6 of 17 rows, first line 12: has 1 fields" in caplog.text
+    assert "left out 6 of 17 rows, first line 12: has 1 field" in caplog.text
 
 
 def test_a_quotation_mark_that_never_closes_is_not_one_bad_row(tmp_path: Path) -> None:

@@ -147,11 +147,16 @@ def read_table(
     return table
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str | None:
+    """The kind of table that a file's name tells: csv, tsv, json or parquet; `None` for other names."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
-    kind = _KINDS.get(suffixes[-1]) if suffixes else None
+    return _KINDS.get(suffixes[-1]) if suffixes else None
+
+
+def _kind(path: Path) -> str:
+    kind = kind_of(path)
     if kind is not None:
         return kind
     if path.is_dir():
@@ -211,13 +216,15 @@ def _separated(path: Path, kind: str, encoding: str | None, separator: str | Non
     columns = tuple(name.strip() if header else str(i) for i, name in enumerate(first.fields, start=1))
 
     def rows() -> Iterator[Row]:
-        hint = f"is a {dialect.separator!r} in a text not quoted?"
+        more, fewer = f"is a {dialect.separator!r} in a text not quoted?", "is it a line that belongs to another row?"
         if survey.faulty == survey.rows:
-            hint = "as all rows have: is a name missing in the header?"
+            more = fewer = "as all rows have: is a name missing in the header?"
         for record in islice(_records(dialect), int(header), None):
             fault, fields = record.fault, record.fields
             if fault is None and len(fields) != len(columns):
-                fault = f"has {len(fields)} fields where the header has {len(columns)} ({hint})"
+                hint = more if len(fields) > len(columns) else fewer
+                number = f"{len(fields)} field{'s' * (len(fields) != 1)}"
+                fault = f"has {number} where the header has {len(columns)} ({hint})"
             yield Row(f"line {record.first}", {} if fault else dict(zip(columns, fields, strict=True)), fault)
 
     return Table(path, lambda _: rows(), columns)
