@@ -21,6 +21,7 @@ from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.objectives.elbo import Objective, make_objective
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn import ENCODERS, GENERATORS, make_embedding
+from pyro_rationale.nn.generators import needs_vocabulary
 from pyro_rationale.tasks import TargetSpec, task_of
 
 LONGER = 1.131  # default span over that of words kept at random: a coupling of about .4 nats per change
@@ -119,15 +120,9 @@ def build_guide(
     return guide
 
 
-def needs_vocabulary(network: Any) -> bool:
-    """Whether a registered network spells words out, and must be given the vocabulary."""
-    return bool(getattr(network, "needs_vocabulary", False))
-
-
 def open_if_needed(config: Config, vocabulary: Vocabulary) -> Vocabulary:
     """The vocabulary that the networks of a configuration want: an open one where one of them spells words out."""
-    networks = (ENCODERS[config.model.encoder], GENERATORS[config.generator])
-    return OpenVocabulary.of(vocabulary) if any(map(needs_vocabulary, networks)) else vocabulary
+    return OpenVocabulary.of(vocabulary) if config.spelling else vocabulary
 
 
 def _network(

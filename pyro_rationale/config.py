@@ -13,7 +13,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference.estimators import ESTIMATORS, NORMS, PENALTIES
 from pyro_rationale.nn.encoders import ENCODERS, POOLINGS
-from pyro_rationale.nn.generators import GENERATORS
+from pyro_rationale.nn.generators import GENERATORS, needs_vocabulary
 from pyro_rationale.options import check_fields, decode, option
 from pyro_rationale.training.callbacks import CALLBACKS
 from pyro_rationale.training.schedules import SCHEDULES
@@ -228,11 +228,9 @@ class Config:
         if reason := estimator.refusal(self.family):
             raise ConfigError(f"--estimator {self.estimator} does not go with --guide {self.guide}: {reason}")
         check_samples(self.estimator, estimator, self.samples)
-        networks = {"--generator": GENERATORS[self.generator], "--encoder": ENCODERS[self.model.encoder]}
-        spelling = [flag for flag, network in networks.items() if getattr(network, "needs_vocabulary", False)]
-        if spelling and self.model.pretrained is None:
-            raise ConfigError(f"{spelling[0]}: needs a transformer; name one with --pretrained, such as minilm")
-        if self.model.pretrained is not None and not spelling:
+        if self.spelling and self.model.pretrained is None:
+            raise ConfigError(f"{self.spelling[0]}: needs a transformer; name one with --pretrained, such as minilm")
+        if self.model.pretrained is not None and not self.spelling:
             raise ConfigError("--pretrained: neither --generator nor --encoder is one that uses it; leave it out")
         check_penalties(self.estimator, estimator, penalties, self.train.norm)
         if penalties not in guide.penalties:
@@ -262,6 +260,12 @@ class Config:
         if self.model.generator == "auto":
             return "stacked" if self.model.pretrained else "bilstm"
         return self.model.generator
+
+    @property
+    def spelling(self) -> list[str]:
+        """Flags of the networks that spell words out, on a transformer and an open vocabulary."""
+        networks = {"--generator": GENERATORS[self.generator], "--encoder": ENCODERS[self.model.encoder]}
+        return [flag for flag, network in networks.items() if needs_vocabulary(network)]
 
     @property
     def nonempty(self) -> bool:

@@ -114,7 +114,8 @@ def find_base(name: str) -> Base:
     Raises:
         ConfigError: it is not there, or a package holds other weights than it should.
     """
-    digest = hashlib.sha256((find_folder(name) / "model.safetensors").read_bytes()).hexdigest()
+    with (find_folder(name) / "model.safetensors").open("rb") as weights:
+        digest = hashlib.file_digest(weights, "sha256").hexdigest()
     package = PACKAGES.get(name)
     if package is not None and digest != package.sha256:
         raise ConfigError(f"--pretrained {name}: SHA-256 is {digest[:12]}..., expected {package.sha256[:12]}...; "
@@ -269,6 +270,8 @@ class Transformer(nn.Module):
         ConfigError: transformers is not installed, or it cannot load the folder, or `tune` makes no sense.
     """
 
+    base: Any
+
     def __init__(self, folder: Path, tune: str = "none") -> None:
         super().__init__()
         transformers = optional("transformers", "pretrained networks need", "transformers")
@@ -293,8 +296,8 @@ class Transformer(nn.Module):
             vars(parameter)["pretrained_layer"] = layer  # for the learning rate; counted from the output
         self.is_tuned = bool(chosen)
         # Not a child: state_dict, parameters() and Pyro see the tuned part only.
-        self.__dict__["base"] = base.eval()
-        self.__dict__["_takes"] = frozenset(inspect.signature(base.forward).parameters)
+        vars(self)["base"] = base.eval()
+        self._takes = frozenset(inspect.signature(base.forward).parameters)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -302,15 +305,14 @@ class Transformer(nn.Module):
         return self._word_embeddings().weight.dtype
 
     def _word_embeddings(self) -> nn.Embedding:
-        embeddings: nn.Embedding = self.__dict__["base"].get_input_embeddings()
+        embeddings: nn.Embedding = self.base.get_input_embeddings()
         return embeddings
 
     def _apply(self, fn: Any, recurse: bool = True) -> Transformer:
         """Move or convert the frozen part as well; parameters that both hold are converted once, in place."""
-        base = self.__dict__["base"]
         tuned = {id(parameter) for parameter in self.parameters()}
         with torch.no_grad():
-            for tensor in [*base.parameters(), *base.buffers()]:
+            for tensor in [*self.base.parameters(), *self.base.buffers()]:
                 if id(tensor) not in tuned:
                     tensor.data = fn(tensor.data)
         super()._apply(fn, recurse)
@@ -319,7 +321,7 @@ class Transformer(nn.Module):
     def hard(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """States `(N, S, width)` of rows of pieces, the first `lengths` of each."""
         mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
-        states: Tensor = self.__dict__["base"](input_ids=ids, attention_mask=mask).last_hidden_state
+        states: Tensor = self.base(input_ids=ids, attention_mask=mask).last_hidden_state
         return states
 
     def soft(self, ids: Tensor, weights: Tensor, lengths: Tensor) -> Tensor:
@@ -331,7 +333,7 @@ class Transformer(nn.Module):
         Raises:
             ConfigError: a transformer whose attention or positions do not allow it.
         """
-        if "position_ids" not in self.__dict__["_takes"]:
+        if "position_ids" not in self._takes:
             raise ConfigError("--pretrained: this transformer takes no positions, so relaxed masks cannot be read by "
                               "it; use --estimator rloo with a chain or independent guide")
         present = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
@@ -340,7 +342,7 @@ class Transformer(nn.Module):
         share = (place - below).clamp(min=0.0)[..., None]
         positions = below.long() + self._first
         inputs = self._word_embeddings()(ids)
-        table = _position_table(self.__dict__["base"])
+        table = _position_table(self.base)
         if table is not None:
             above = (positions + 1).clamp(max=len(table) - 1)
             inputs = inputs + share * (table[above] - table[positions])
@@ -348,8 +350,8 @@ class Transformer(nn.Module):
         raised = torch.where(weights > TINY, weights, TINY + weights - weights.detach())
         scores = raised.log().masked_fill(~present, torch.finfo(weights.dtype).min)
         scores = scores[:, None, None, :].expand(-1, 1, ids.shape[1], -1)
-        base = self.__dict__["base"]
-        states: Tensor = base(inputs_embeds=inputs, attention_mask=scores, position_ids=positions).last_hidden_state
+        result = self.base(inputs_embeds=inputs, attention_mask=scores, position_ids=positions)
+        states: Tensor = result.last_hidden_state
         return states
 
 

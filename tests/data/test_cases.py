@@ -176,7 +176,7 @@ TABLES = [
 
 
 def spec_of(classes: tuple[str, ...], target: str) -> TargetSpec:
-    """What a run on these classes predicts."""
+    """The target of a run on these classes."""
     return TargetSpec("binary" if len(classes) == 2 else "multiclass", (target,), classes=classes)
 
 

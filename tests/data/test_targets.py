@@ -1,4 +1,4 @@
-"""What target columns are taken for, and how their cells are read, also by a fitted run."""
+"""Target columns: the task that they call for, and how their cells are read, also by a fitted run."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_the_empty_mask_is_impossible() -> None:
 
 
 def test_the_same_numbers_stand_for_the_same_masks() -> None:
-    """As for other families, so that estimators may compare masks drawn from one set of numbers."""
+    """Estimators compare masks drawn from one set of numbers, of this family as of others."""
     q = NonEmptyMask(LinearChain(torch.randn(3, 6), 0.7, torch.tensor([6, 4, 1])))
     uniform = torch.rand(20, 3, 6)
     assert torch.equal(q.sample_from(uniform), q.sample_from(uniform))

@@ -1,4 +1,4 @@
-"""What is shown on a terminal is what stands in the file, and no more than that."""
+"""A terminal shows what stands in the file, and no more than that."""
 
 from __future__ import annotations
 

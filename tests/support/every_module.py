@@ -68,7 +68,7 @@ def face_of(name: str) -> str | None:
 
 
 def refusal_of(name: str) -> str:
-    """What the import of a module that lacks its extra says."""
+    """The message of an import of a module that lacks its extra."""
     try:
         importlib.import_module(name)
     except ImportError as problem:

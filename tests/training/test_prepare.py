@@ -1,4 +1,4 @@
-"""What is refused before training begins."""
+"""Corpora that are refused before training begins."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def facts_path(path: Path) -> Path:
 
 
 def _read_facts(path: Path) -> Metadata:
-    """What the JSON file of an Arrow file tells.
+    """Read the JSON file that belongs to an Arrow file.
 
     Raises:
         Damaged: it, or the size of the Arrow file, differs from what was written.

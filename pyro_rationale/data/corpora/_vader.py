@@ -117,7 +117,7 @@ def _download(folder: Path, final: Path) -> Path:
 
 
 def _got(opener: OpenerDirector, url: str) -> bytes:
-    """What is at an address, in which a user and a password may stand."""
+    """Fetch the content of an address, in which a user and a password may stand."""
     parts = urlsplit(url)
     request = Request(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))
     if parts.username is not None:

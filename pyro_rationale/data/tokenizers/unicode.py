@@ -113,7 +113,7 @@ def marks() -> str:
 
 @cache
 def _cleaned() -> re.Pattern[str]:
-    """What may have to be cleaned: markup, what cannot be seen, and letters with their marks."""
+    """The pattern of all that may have to be cleaned: markup, invisible characters, letters with their marks."""
     return re.compile(
         rf"""(?i:{_MARKUP})
         | (?P<emoji>{_EMOJI})
@@ -168,7 +168,7 @@ def clean(text: str) -> tuple[str, list[tuple[int, int]] | None]:
 
 
 def _replacement(match: re.Match[str], old: str) -> str:
-    """What `old`, the match with the letter of its marks, is looked up as."""
+    """The form in which `old`, a match with the letter of its marks, is looked up."""
     kind = match.lastgroup
     if kind in ("letter", "mark"):
         return normalized(old)

@@ -41,6 +41,11 @@ class GeneratorFactory(Protocol):
         """An untrained generator from the options of the networks, for a context of so many numbers (0: none)."""
 
 
+def needs_vocabulary(network: Any) -> bool:
+    """Whether a registered generator or encoder spells words out, and must be given the vocabulary."""
+    return bool(getattr(network, "needs_vocabulary", False))
+
+
 GENERATORS: Registry[type[GeneratorFactory]] = Registry(
     "generators", __name__, "--generator", ("bilstm", "stacked", "transformer")
 )

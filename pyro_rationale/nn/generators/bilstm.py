@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.nn.autocast import arithmetic
+from pyro_rationale.nn.generators._base import with_context
 from pyro_rationale.nn.kernels.cudnn_graph import run_lstm
 
 
@@ -89,15 +90,13 @@ class BiLSTM(nn.Module):
         Raises:
             ValueError: a context for a network that was built without.
         """
-        if context is not None and self.context is None:
-            raise ValueError("got a context, but this generator was built without one (context=0)")
         states = self.embedding(tokens)
         precision = states.dtype
         with arithmetic(states):
             for layer, (ahead, behind) in enumerate(zip(self.forwards, self.backwards, strict=True)):
                 states = self.dropout(states)
-                if layer == 0 and context is not None and self.context is not None:
-                    states = states + self.context(context)[:, None]
+                if layer == 0:
+                    states = with_context(states, context, self.context)
                 before = run_lstm(ahead, states)
                 after = reverse_words(run_lstm(behind, reverse_words(states, lengths)), lengths)
                 states = torch.cat([before, after], dim=-1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.nn.features import TransformerFeatures, make_features
+from pyro_rationale.nn.generators._base import with_context
 
 
 class TransformerGenerator(nn.Module):
@@ -46,12 +47,7 @@ class TransformerGenerator(nn.Module):
         Raises:
             ValueError: a context for a network that was built without.
         """
-        if context is not None and self.context is None:
-            raise ValueError("got a context, but this generator was built without one (context=0)")
-        states = self.features(tokens)
-        if context is not None and self.context is not None:
-            states = states + self.context(context)[:, None]
-        return self.dropout(states)
+        return self.dropout(with_context(self.features(tokens), context, self.context))
 
 
 REGISTERED = TransformerGenerator

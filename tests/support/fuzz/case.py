@@ -14,7 +14,7 @@ Command = tuple[str, list[str]]
 
 @dataclass
 class Case:
-    """What is run in a folder that is spoilt already.
+    """The commands that are run in a folder that is spoilt already.
 
     Attributes:
         note: which fault was made.
