@@ -13,7 +13,7 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.distributions import ChainPrior, LinearChain, NonEmptyMask
 from pyro_rationale.models.program import Program
 from pyro_rationale.nn import Encoder
 from pyro_rationale.tasks import Likelihood
@@ -70,6 +70,10 @@ class RationaleModel(Program):
         if not fields.is_inference():
             self._read["prior_fields"] = (fields, fields._version, [prior.alpha, prior.gamma])
 
+    def mask_prior(self, batch: Batch, dtype: torch.dtype = torch.float32) -> LinearChain | NonEmptyMask:
+        """p(z) of a batch under the prior in force, batch shape `(B,)`, event shape `(T,)`."""
+        return self.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype)
+
     @property
     def gain(self) -> float:
         """Nats per unit of the paper's cost: kappa / (2 sigma^2) for ratings, kappa for classes."""
@@ -86,8 +90,7 @@ class RationaleModel(Program):
             `y`, observed or sampled.
         """
         with pyro.plate("documents", len(batch), dim=-1):
-            dtype = self.encoder.dtype
-            z = pyro.sample("z", self.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype))
+            z = pyro.sample("z", self.mask_prior(batch, self.encoder.dtype))
             outputs = self.encoder(batch.tokens, z, batch.lengths)
             if batch.targets is None:
                 return pyro.sample("y", self.likelihood(outputs))

@@ -33,7 +33,7 @@ def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target:
     model = fitted.model
     q = (fitted.guide.posterior(batch, see_target=True) if see_target else fitted.guide.posterior(batch)).discrete()
     z = q.sample(torch.Size([samples]))
-    p = model.prior.distribution(batch.lengths, batch.tokens.shape[1], z.dtype)
+    p = model.mask_prior(batch, z.dtype)
     kl, entropy = best_terms(q, p, z)
     if not q.has_exact_marginals:
         kl, entropy = kl.sum(-1).mean(0), entropy.sum(-1).mean(0)

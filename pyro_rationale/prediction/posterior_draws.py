@@ -160,7 +160,7 @@ def run_lengths(z: Bits) -> tuple[Whole, Whole, Whole]:
 def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentPosterior:
     blind = encode_batch([unlabelled(document)], fitted.vocabulary, fitted.spec).to(fitted.device)
     q = fitted.guide.posterior(blind).discrete()
-    p = fitted.model.prior.distribution(blind.lengths, blind.tokens.shape[1], q.mean.dtype)
+    p = fitted.model.mask_prior(blind, q.mean.dtype)
     words, encoder = len(document.tokens), fitted.model.encoder
 
     def encoded(z: Tensor) -> Tensor:

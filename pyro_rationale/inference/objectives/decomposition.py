@@ -174,7 +174,7 @@ def batch_terms(model: RationaleModel, q: MaskDistribution, batch: Batch, sample
     outputs = model.encoder(batch.tokens, z, batch.lengths)
     targets = batch.targets.to(outputs.dtype) if batch.targets.is_floating_point() else batch.targets
     likelihood, known = model.likelihood.observe(outputs, targets)
-    p = model.prior.distribution(batch.lengths, batch.tokens.shape[1], outputs.dtype)
+    p = model.mask_prior(batch, outputs.dtype)
     kept, changes = _counts(q, z)
     kl, entropy = _information(q, p, z)
     whole = {

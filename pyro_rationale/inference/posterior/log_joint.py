@@ -40,7 +40,7 @@ def log_joint(model: RationaleModel, batch: Batch, z: Tensor, kappa: float | Non
     if batch.targets is None:
         raise ValueError(NO_TARGETS)
     likelihood, targets = model.likelihood.observe(model.encoder(batch.tokens, z, batch.lengths), batch.targets)
-    prior = model.prior.distribution(batch.lengths, batch.tokens.shape[1], z.dtype)
+    prior = model.mask_prior(batch, z.dtype)
     weight = float(model.kappa) if kappa is None else kappa
     return weight * likelihood.log_prob(targets) + prior.log_prob(z)
 
@@ -93,7 +93,7 @@ class CachedLogJoint:
         self.batch = batch
         self.kappa = float(model.kappa) if kappa is None else kappa
         self.dtype: torch.dtype = model.encoder.dtype
-        self.prior = model.prior.distribution(batch.lengths, batch.tokens.shape[1], self.dtype)
+        self.prior = model.mask_prior(batch, self.dtype)
         self.rows = rows
         self.remember = remember
         self.read = 0  # masks that the encoder has read

@@ -68,8 +68,7 @@ def simulate(model: RationaleModel, batch: Batch, kappa: float | None = None) ->
     """
     kappa = float(model.kappa) if kappa is None else kappa
     check_kappa(model, kappa)
-    dtype = model.encoder.dtype
-    z = model.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype).sample()
+    z = model.mask_prior(batch, model.encoder.dtype).sample()
     outputs = model.encoder(batch.tokens, z, batch.lengths)
     y = model.likelihood.powered(outputs, kappa).sample()
     if batch.targets is not None and y.is_floating_point():
