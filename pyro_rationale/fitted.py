@@ -24,6 +24,8 @@ import torch
 from pyro_rationale import __version__
 from pyro_rationale.build import build_guide, build_model, open_if_needed
 from pyro_rationale.config import Config
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
 from pyro_rationale.data.vocabulary import Vocabulary
@@ -109,6 +111,16 @@ class FittedModel:
             make_document(f"text {i}", text, max_words=size, tokenizer=tokenizer) if isinstance(text, str) else text
             for i, text in enumerate(texts, 1)
         ]
+
+    def encode(self, documents: Sequence[Document]) -> Batch:
+        """Documents as one batch with all that the networks read."""
+        return encode_batch(documents, self.vocabulary, self.spec)
+
+    def batches(
+        self, documents: Sequence[Document], batch_size: int, seed: int = 0, steps: int | None = None
+    ) -> BucketedBatches:
+        """Documents in batches of similar lengths, see :class:`~pyro_rationale.data.batching.BucketedBatches`."""
+        return BucketedBatches(documents, self.vocabulary, self.spec, batch_size, seed, steps)
 
     def predict(
         self, texts: str | Iterable[str | Document], batch_size: int = 1, threads: int = 0, **options: Any

@@ -67,7 +67,7 @@ def objective_report(
     rated = taken(documents, np.flatnonzero(known))
     if not rated:
         return {}
-    batches = BucketedBatches(rated, fitted.vocabulary, fitted.spec, batch_size)
+    batches = fitted.batches(rated, batch_size)
     report = _mean_terms(fitted, batches, samples, seed, see_target=False)
     if fitted.guide.target is not None:
         given = _mean_terms(fitted, batches, samples, seed, see_target=True)
@@ -127,5 +127,5 @@ def iwae_bound(
 
 
 def _batches(fitted: FittedModel, documents: Sequence[Document], batch_size: int) -> Iterator[Batch]:
-    for batch in BucketedBatches(documents, fitted.vocabulary, fitted.spec, batch_size).ordered(batch_size):
+    for batch in fitted.batches(documents, batch_size).ordered():
         yield batch.to(fitted.device)

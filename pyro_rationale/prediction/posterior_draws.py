@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.prediction.draws import seed_of, seeded
@@ -158,7 +157,7 @@ def run_lengths(z: Bits) -> tuple[Whole, Whole, Whole]:
 
 
 def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentPosterior:
-    blind = encode_batch([unlabelled(document)], fitted.vocabulary, fitted.spec).to(fitted.device)
+    blind = fitted.encode([unlabelled(document)]).to(fitted.device)
     q = fitted.guide.posterior(blind).discrete()
     p = fitted.model.mask_prior(blind, q.mean.dtype)
     words, encoder = len(document.tokens), fitted.model.encoder
@@ -242,7 +241,7 @@ def _weigh(
     nothing = np.full(len(log_q), np.nan)
     log_likelihood, log_weight, khat, ess, elpd = None, nothing, np.nan, np.nan, np.nan
     if document.has_target:
-        targets = encode_batch([document], fitted.vocabulary, fitted.spec).to(fitted.device).targets
+        targets = fitted.encode([document]).to(fitted.device).targets
         assert targets is not None
         distribution, known = fitted.model.likelihood.observe(outputs, targets)
         log_likelihood = _numpy(distribution.log_prob(known)[:, 0])

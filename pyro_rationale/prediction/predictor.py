@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.parallel import in_order
@@ -202,7 +201,7 @@ def batches_of(
     texts = without_labels(documents)
     if not texts:
         return
-    for batch in BucketedBatches(texts, fitted.vocabulary, fitted.spec, batch_size).ordered(batch_size):
+    for batch in fitted.batches(texts, batch_size).ordered():
         assert batch.index is not None
         yield batch.index.tolist(), batch.to(fitted.device)
 
@@ -287,8 +286,7 @@ def _predict_pool(
 
 
 def _predict_batch(fitted: FittedModel, documents: list[Document], options: PredictOptions) -> list[Prediction]:
-    batch = encode_batch([unlabelled(document) for document in documents], fitted.vocabulary, fitted.spec)
-    batch = batch.to(fitted.device)
+    batch = fitted.encode([unlabelled(document) for document in documents]).to(fitted.device)
     q = fitted.guide.posterior(batch).discrete()
     if not hasattr(q, "sample_from") and len(documents) > 1:
         return [reading for document in documents for reading in _predict_batch(fitted, [document], options)]

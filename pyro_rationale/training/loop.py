@@ -24,7 +24,6 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.annealing import anneal_progress, cosine_decay
@@ -59,7 +58,7 @@ def train_networks(
     optimizer = torch.optim.Adam(named.values(), lr=options.learning_rate)
     decay = LambdaLR(optimizer, lambda step: cosine_decay(anneal_progress(schedule, step, options.steps)))
     average = RunningAverage(named, options.ema)
-    batches = BucketedBatches(documents, fitted.vocabulary, fitted.spec, options.batch_size, options.seed)
+    batches = fitted.batches(documents, options.batch_size, options.seed)
     best_score, best_epoch, best_weights = math.inf, 0, {}
     step = epoch = 0
     while step < options.steps and (patience is None or epoch - best_epoch < patience):

@@ -114,7 +114,7 @@ def prepare_run(
             return weights_of(*untrained())
 
     def batches(documents: Sequence[Document], steps: int | None = None) -> BucketedBatches:
-        return BucketedBatches(documents, vocabulary, spec, options.batch_size, config.seed, steps)
+        return fitted.batches(documents, options.batch_size, config.seed, steps)
 
     model, guide = untrained()
     prior = starting_prior(config, model.gain)

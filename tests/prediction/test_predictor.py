@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document, TargetSpec
@@ -20,6 +20,7 @@ from pyro_rationale.distributions import IndependentMask, RelaxedMask
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.evaluation.metrics import targets_of
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions, Prediction, PredictOptions, decode, decode_all, predict
 from pyro_rationale.tasks import task_of
 
@@ -64,16 +65,9 @@ class FakeModel(nn.Module):
 
 
 def fake(kind: str = "regression") -> Any:
-    place = torch.device("cpu")
-    return SimpleNamespace(
-        spec=SPECS[kind],
-        task=task_of(SPECS[kind]),
-        vocabulary=VOCABULARY,
-        guide=FakeGuide(),
-        model=FakeModel(kind),
-        device=place,
-        name="fake",
-    )
+    model: Any = FakeModel(kind)
+    guide: Any = FakeGuide()
+    return FittedModel(Config(), SPECS[kind], VOCABULARY, model, guide, torch.device("cpu"), "fake")
 
 
 def document(words: str, *targets: float, gold: str | None = None) -> Document:

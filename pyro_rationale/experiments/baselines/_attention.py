@@ -16,7 +16,6 @@ from torch import Tensor
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.experiments.baselines._networks import build_networks, read_networks, write_networks
 from pyro_rationale.experiments.baselines._storage import is_finished
@@ -118,7 +117,7 @@ class AttentionModel:
         return masks, values
 
     def _batches(self, documents: Sequence[Document]) -> list[Batch]:
-        batches = BucketedBatches(documents, self.vocabulary, self.spec, 128).ordered(128)
+        batches = self.fitted.batches(documents, 128).ordered()
         return [batch.to(self.fitted.device) for batch in batches]
 
 

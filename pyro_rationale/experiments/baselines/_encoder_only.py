@@ -10,7 +10,6 @@ from torch import Tensor
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.errors import ConfigError, RunError
@@ -52,7 +51,7 @@ def fit_encoder(
 
     def score() -> float:
         torch.manual_seed(0)  # the same random masks after each epoch
-        dev = BucketedBatches(corpus.dev, fitted.vocabulary, fitted.spec, 128).ordered(128)
+        dev = fitted.batches(corpus.dev, 128).ordered()
         moved = (batch.to(fitted.device) for batch in dev)
         return sum(float(reading_loss(fitted.model, batch, masks(batch, "dev"))) for batch in moved)
 

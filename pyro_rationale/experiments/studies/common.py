@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.fitted import FittedModel
 
@@ -16,7 +15,7 @@ Row = dict[str, Any]
 
 def batches_of(fitted: FittedModel, documents: Sequence[Document], size: int = 64) -> Iterator[Batch]:
     """Every document once, on the run's device, the shortest first; `index` says where each came from."""
-    for batch in BucketedBatches(documents, fitted.vocabulary, fitted.spec, size).ordered(size):
+    for batch in fitted.batches(documents, size).ordered():
         yield batch.to(fitted.device)
 
 

@@ -23,7 +23,6 @@ import torch
 
 from pyro_rationale.build import build_guide, build_model, starting_prior, target_summary
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.studies.common import Row
@@ -173,11 +172,11 @@ def windows(fitted: FittedModel, guide: RationaleGuide, documents: Sequence[Docu
         for d in documents[:64]
         for at in range(0, max(1, len(d.tokens) - WINDOW + 1), WINDOW)
     ]
-    batch = encode_batch(pieces, fitted.vocabulary, fitted.spec).to(fitted.device)
+    batch = fitted.encode(pieces).to(fitted.device)
     with torch.no_grad():
         undecided = guide.posterior(batch).discrete().entropy()
     best = undecided.topk(min(SHORT, len(pieces))).indices.tolist()
-    return encode_batch([pieces[i] for i in best], fitted.vocabulary, fitted.spec).to(fitted.device)
+    return fitted.encode([pieces[i] for i in best]).to(fitted.device)
 
 
 def fitted_baseline(networks: Networks, penalties: str, steps: int) -> StandardisedBaseline:
@@ -306,7 +305,7 @@ def _figures(row: EstimatorVariant, spreads: Spreads, seconds: float) -> Row:
 
 def states(fitted: FittedModel, documents: Sequence[Document], batches: int, size: int, seed: int) -> list[Networks]:
     """The run's networks, and fresh ones of its configuration, with the same texts to measure them on."""
-    order = BucketedBatches(documents, fitted.vocabulary, fitted.spec, size, seed).epoch(0)
+    order = fitted.batches(documents, size, seed).epoch(0)
     everything = [batch.to(fitted.device) for batch in order]
     if len(everything) <= batches:
         raise ConfigError(
