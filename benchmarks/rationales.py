@@ -17,23 +17,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import Mask, PredictOptions, predict
-from pyro_rationale.prediction.text_spans import spans
-
-SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>#|~"})
-
-
-def marked(text: str, kept: list[tuple[int, int]], end: int, gold: Sequence[tuple[int, int]] = ()) -> str:
-    """The text up to `end` in Markdown with the kept spans in bold and the gold ones in braces."""
-    signs = [(at, sign) for start, stop in kept for at, sign in ((start, "**"), (stop, "**"))]
-    outer = [(start, "{") for start, _ in gold]
-    close = [(stop, "}") for _, stop in gold]
-    parts, last = [], 0
-    # Where both begin or end, braces stand outside: Markdown wants bold to touch its words.
-    for at, sign in sorted(outer + signs + close, key=lambda pair: pair[0]):
-        parts += [text[last:at].translate(SPECIAL), sign]
-        last = at
-    tail = " …" if len(text) > end else ""
-    return " ".join("".join([*parts, text[last:end].translate(SPECIAL), tail]).split())
+from pyro_rationale.prediction.text_spans import markdown
 
 
 def worst_first(documents: Sequence[Document], masks: Sequence[Mask]) -> list[int]:
@@ -63,9 +47,7 @@ def main(folder: Path, count: int, worst: bool) -> None:
     for document, reading in zip(documents, predict(fitted, documents, options), strict=True):
         told = "; ".join(task.lines(reading.values, reading.averaged, reading.interval, options.level))
         truth = ", ".join(task.true_lines(document.targets))
-        end = document.offsets[-1][1] if document.offsets else 0
-        gold = list(spans(document, document.gold)) if worst and document.gold else ()
-        text = marked(document.text, list(spans(document, reading.kept)), end, gold)
+        text = markdown(document, reading.kept, document.gold if worst else None)
         click.echo(f"- {text}\n  <br>*{told}; true {truth}*\n")
 
 

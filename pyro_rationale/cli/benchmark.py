@@ -18,7 +18,7 @@ from pyro_rationale.experiments.benchmark.runner import BenchmarkRunner
 from pyro_rationale.experiments.benchmark.spec import Cell, Plan, read_plan
 from pyro_rationale.experiments.benchmark.summary import Block, summarise
 from pyro_rationale.experiments.benchmark.tables import as_csv, curves_csv, grid, latex, markdown, plain, title
-from pyro_rationale.experiments.grid import STATES
+from pyro_rationale.experiments.grid import STATES, C, GridRunner
 from pyro_rationale.reporting.terminal import Terminal, progress_bar
 from pyro_rationale.storage import write_bytes, write_json
 
@@ -113,7 +113,7 @@ def filtered(
     ]
 
 
-def make_all(runner: BenchmarkRunner, cells: Sequence[Cell], console: Terminal, quiet: bool) -> list[tuple[Cell, str]]:
+def make_all(runner: GridRunner[C], cells: Sequence[C], console: Terminal, quiet: bool) -> list[tuple[C, str]]:
     """Make what is missing, with a progress bar.
 
     Returns:
@@ -122,7 +122,7 @@ def make_all(runner: BenchmarkRunner, cells: Sequence[Cell], console: Terminal, 
     with progress_bar(console, "what", quiet=quiet) as bar:
         task = bar.add_task("cells", total=len(cells), what="")
 
-        def on_end(cell: Cell, fresh: bool) -> None:
+        def on_end(cell: C, fresh: bool) -> None:
             bar.advance(task)
             if fresh and not quiet and not console.is_terminal:
                 console.say(str(cell))

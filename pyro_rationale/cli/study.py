@@ -13,6 +13,7 @@ STUDIES = {
     "sbc": "simulation-based calibration of the posterior",
     "calibration": "word marginals against gold: reliability curve and ECE",
     "questions": "the questions that the paper leaves open, one by one",
+    "real-texts": "fits of real texts beside simple predictors, and rationales to read",
 }
 
 
@@ -27,7 +28,7 @@ class Studies(click.Group):
         """The command `study` of the module of that name."""
         if cmd_name not in STUDIES:
             return None
-        command: click.Command = import_module(f"pyro_rationale.cli.studies.{cmd_name}").study
+        command: click.Command = import_module(f"pyro_rationale.cli.studies.{cmd_name.replace('-', '_')}").study
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

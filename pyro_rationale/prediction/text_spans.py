@@ -8,6 +8,7 @@ from pyro_rationale.data.document import Document, spans_of
 from pyro_rationale.errors import harmless
 
 UNREAD_SHOWN = 200  # characters of an unread tail that are shown
+_MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>#|~{}"})
 Span = tuple[int, int]
 
 
@@ -41,6 +42,22 @@ def bracketed(document: Document, kept: Sequence[bool], gold: Sequence[bool] | N
         pieces += [text[position:index], mark]
         position = index
     return "".join([*pieces, text[position:]])
+
+
+def markdown(document: Document, kept: Sequence[bool], gold: Sequence[bool] | None = None) -> str:
+    """What was read of the text, on one line of Markdown: kept runs in bold, gold ones in {braces}."""
+    marks: list[tuple[int, int, str]] = []  # Markdown wants bold to touch its words: braces stand outside
+    for start, end in spans(document, kept):
+        marks += [(start, 3, "**"), (end, 0, "**")]
+    for start, end in () if gold is None else spans(document, gold):
+        marks += [(start, 2, "{"), (end, 1, "}")]
+    end = document.offsets[-1][1] if document.offsets else 0
+    text, pieces, position = harmless(document.text), [], 0
+    for index, _, mark in sorted(marks):
+        pieces += [text[position:index].translate(_MARKDOWN), mark]
+        position = index
+    rest = " …" if text[end:].strip() else ""
+    return " ".join("".join([*pieces, text[position:end].translate(_MARKDOWN), rest]).split())
 
 
 def visible(text: str, offsets: Sequence[Span]) -> tuple[str, int]:

@@ -21,7 +21,8 @@ from tests.support.tiny_bert import make_tiny_bert
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
-BLOCK = re.compile(r"^```(?:sh|bash|shell|console)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+SHELLS = ("", "sh", "bash", "shell", "console")
 
 SIZES = ("documents", "hidden", "embedding", "batch_size", "steps", "anneal", "patience", "threads", "device")
 FIT = [word for name, value in SMALL.items() if name in SIZES for word in (f"--{name.replace('_', '-')}", str(value))]
@@ -44,6 +45,7 @@ SMALLER: dict[str, list[str]] = {
     "study posterior": "--number 2 --words 8 --samples 500 --chains 3 --draws 8 --warmup 2".split()
     + "--proposal refined --refine-steps 100".split(),  # so fresh a guide is far from any posterior
     "study questions": ["6", "--seeds", "1", *flags(documents=24, steps=4, hidden=4)],  # all seven: minutes even so
+    "study real-texts": ["--quiet"],
     "study sbc": "--number 10 --words 6 --draws 20 --chains 5 --samples 100 --thin 1 --warmup 2".split(),
     "benchmarks/chain.py": "--device cpu --words 8 --chains 2 --rounds 1".split(),
     "benchmarks/gpu.py": "--device cpu --seconds 4".split(),  # no part starts so late; the page is written
@@ -61,6 +63,7 @@ STAND_INS = {
     "glove": "vectors.txt",
     "minilm": "weights",
     "benchmarks/configs/planted.toml": "benchmarks/configs/tiny.toml",
+    **dict.fromkeys((f"benchmarks/configs/{name}.toml" for name in ("real-texts", "ablation")), "study.toml"),
 }
 OWN = {"TAU": "0.25", "NATS": "200", "RUN": "runs/own"}
 
@@ -115,7 +118,8 @@ class Shown:
 
 
 def _blocks() -> list[tuple[str, str]]:
-    return [(page.name, block) for page in PAGES for block in BLOCK.findall(page.read_text(encoding="utf-8"))]
+    found = [(page.name, *pair) for page in PAGES for pair in BLOCK.findall(page.read_text(encoding="utf-8"))]
+    return [(page, block) for page, language, block in found if language in SHELLS]
 
 
 def _lines(start: str) -> list[Shown]:
@@ -156,6 +160,9 @@ def write_inputs(folder: Path) -> None:
     for name in ("big.jsonl", "reviews.jsonl"):
         lines = [f'{{"text": "{i} {looks[i % 5]} days", "stars": {i % 5}}}\n' for i in range(60)]
         (folder / name).write_text("".join(lines), encoding="utf-8")
+    sizes = "\n".join(f"{name} = {value!r}" for name, value in SMALL.items() if name in SIZES)
+    corpus = '[[corpora]]\nname = "reviews"\ndata = "reviews.csv"\ntext_column = "text"\ntarget_column = ["stars"]'
+    (folder / "study.toml").write_text(f"seeds = [0]\n[base]\n{sizes}\n{corpus}\n", encoding="utf-8")
     make_tiny_bert(folder / "weights", positions=128)
     (folder / "texts.txt").write_text("The head looked great.\nA dull taste.\n", encoding="utf-8")
     vectors = [f"{word} {i / 9:.2f} {1 - i / 5:.2f} 0.5" for i, word in enumerate(["the", "food", "was", *looks])]

@@ -191,17 +191,26 @@ def read_plan(path: Path) -> Plan:
     Raises:
         ConfigError: it cannot be read, or something in it means nothing; the message names file and key.
     """
+    values = read_toml(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return make_plan(values, path.stem)
+    except ConfigError as problem:
+        raise ConfigError(f"{path}: {problem}") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Contents of a TOML file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or problem
         raise ConfigError(f"{path}: cannot be read ({reason}); name a TOML file") from None
     except tomllib.TOMLDecodeError as problem:
         raise ConfigError(f"{path}: not TOML ({problem})") from None
-    try:
-        return make_plan(values, path.stem)
-    except ConfigError as problem:
-        raise ConfigError(f"{path}: {problem}") from None
 
 
 def make_plan(values: Mapping[str, Any], name: str = "benchmark") -> Plan:
@@ -214,7 +223,7 @@ def make_plan(values: Mapping[str, Any], name: str = "benchmark") -> Plan:
     Raises:
         ConfigError: a key or a value that means nothing.
     """
-    _known(values, TOP, "")
+    check_known(values, TOP, "")
     methods = _strings(values, "methods", "a list of methods, as methods = [\"chain\", \"relaxed\"]")
     _methods(methods, "methods")
     reference = values.get("reference", methods[0])
@@ -231,9 +240,9 @@ def make_plan(values: Mapping[str, Any], name: str = "benchmark") -> Plan:
     out = values.get("out", f"runs/benchmark/{name}")
     if not isinstance(out, str) or not out:
         raise ConfigError(f"out: expected the name of a folder, got {out!r}")
-    base = _flags(_table(values, "base", "base"), "base")
+    base = read_flags(read_table(values, "base", "base"), "base")
     overrides = _overrides(values, "overrides")
-    return Plan(Path(out), corpora, methods, _seeds(values), reference, base, overrides, _curve(values))
+    return Plan(Path(out), corpora, methods, read_seeds(values), reference, base, overrides, _curve(values))
 
 
 def _corpus(
@@ -251,16 +260,16 @@ def _corpus(
         some = _strings(table, "methods", "a list of methods, some of those at the top", f"{where}.")
         if others := [method for method in some if method not in methods]:
             raise ConfigError(f"{where}.methods: {others[0]} is not among methods at the top; add it there")
-    flags = _flags({k: v for k, v in table.items() if k not in OF_CORPUS}, where, OF_CORPUS)
+    flags = read_flags({k: v for k, v in table.items() if k not in OF_CORPUS}, where, OF_CORPUS)
     return CorpusPlan(name, flags, _overrides(table, f"{where}.overrides"), own, some)
 
 
 def _overrides(values: Mapping[str, Any], where: str) -> dict[str, Flags]:
-    tables = _table(values, "overrides", where)
+    tables = read_table(values, "overrides", where)
     _methods(tables, where)
     overrides = {}
     for method in tables:
-        overrides[method] = _flags(_table(tables, method, f"{where}.{method}"), f"{where}.{method}")
+        overrides[method] = read_flags(read_table(tables, method, f"{where}.{method}"), f"{where}.{method}")
         if of_data := OF_DATA & overrides[method].keys():
             raise ConfigError(
                 f"{where}.{method}.{min(of_data)}: all methods read the same texts; set it for the corpus"
@@ -268,25 +277,43 @@ def _overrides(values: Mapping[str, Any], where: str) -> dict[str, Flags]:
     return overrides
 
 
-def _table(values: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
+def read_table(values: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
+    """A table below a key, empty if there is none.
+
+    Raises:
+        ConfigError: something else is there.
+    """
     value = values.get(key, {})
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: expected a table of flags, [{where}], got {value!r}")
     return value
 
 
-def _flags(values: Mapping[str, Any], where: str, more: Sequence[str] = ()) -> Flags:
-    """Flags of the fit, checked by name and type; dashes are as good as underscores."""
+def read_flags(
+    values: Mapping[str, Any], where: str, more: Sequence[str] = (), decided: Mapping[str, str] = DECIDED
+) -> Flags:
+    """Flags of the fit, checked by name and type; dashes are as good as underscores.
+
+    Args:
+        values: of a table.
+        where: the table, for messages.
+        more: keys of the table that are no flags, so that they are offered where a name is misspelt.
+        decided: flags that may not be set, and why.
+
+    Raises:
+        ConfigError: no such flag, or no such value of it.
+    """
     flags = {key.replace("-", "_"): value for key, value in values.items()}
-    _known(flags, (*OPTIONS, *more), f"{where}.")
+    check_known(flags, (*OPTIONS, *more), f"{where}.")
     for name, value in flags.items():
-        if name in DECIDED:
-            raise ConfigError(f"{where}.{name}: cannot be set here, for {DECIDED[name]}")
+        if name in decided:
+            raise ConfigError(f"{where}.{name}: cannot be set here, for {decided[name]}")
         flags[name] = convert(*OPTIONS[name], value, f"{where}.{name}")
     return flags
 
 
-def _known(values: Iterable[str], names: Iterable[str], where: str) -> None:
+def check_known(values: Iterable[str], names: Iterable[str], where: str) -> None:
+    """Raise ConfigError for a key that is not among the names."""
     names = list(names)
     for key in values:
         if key not in names:
@@ -313,7 +340,12 @@ def _strings(values: Mapping[str, Any], key: str, expected: str, where: str = ""
     return tuple(value)
 
 
-def _seeds(values: Mapping[str, Any]) -> tuple[int, ...]:
+def read_seeds(values: Mapping[str, Any]) -> tuple[int, ...]:
+    """Seeds from `seeds = 5` or `seeds = [0, 3]`.
+
+    Raises:
+        ConfigError: they are neither.
+    """
     value = values.get("seeds", 1)
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_SEEDS:
         return tuple(range(value))

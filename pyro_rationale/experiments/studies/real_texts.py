@@ -1,0 +1,462 @@
+"""Fits of real texts with few flags, or none: corpora x settings x seeds, each measured beside simple predictors.
+
+A TOML file says which:
+
+    out = "runs/real-texts"         # folder of the cells and tables
+    seeds = 5                       # 0 ... 4, or a list
+
+    [base]                          # flags of the fit for every cell
+    threads = 1
+
+    [[corpora]]
+    name = "lounge"                 # of its folder; more keys are flags of the fit
+    data = "lounge.csv"
+    text_column = "text"
+    target_column = ["catering"]
+    [[corpora]]
+    name = "imdb"
+    data = "imdb"
+    texts = 10000                   # so many at most, of all splits together; drawn by split_seed
+
+    [[settings]]                    # without any: one, "default"
+    name = "default"
+    [[settings]]
+    name = "no dropout"
+    dropout = 0.0
+
+The first setting is the reference: beside its fits stand a constant, tf-idf with a linear model, and its encoder on
+whole texts. All settings of a corpus read the same texts unless a setting says otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import pyro_rationale
+from pyro_rationale.config import Config
+from pyro_rationale.data import load_corpus
+from pyro_rationale.data.corpus import Corpus, Document
+from pyro_rationale.data.row_digests import row_digests
+from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.evaluation.evaluate import compute, evaluate_average
+from pyro_rationale.evaluation.metrics import MetricInputs, targets_of
+from pyro_rationale.evaluation.results import RunMetrics, train
+from pyro_rationale.experiments.baselines import fit_method
+from pyro_rationale.experiments.benchmark.spec import (
+    NAME,
+    Flags,
+    check_known,
+    read_flags,
+    read_seeds,
+    read_table,
+    read_toml,
+)
+from pyro_rationale.experiments.grid import GridRunner
+from pyro_rationale.experiments.studies.cells import numbers
+from pyro_rationale.fitted import CONFIG, FittedModel
+from pyro_rationale.prediction.predictor import PredictOptions, predict, without_labels
+from pyro_rationale.prediction.text_spans import markdown
+from pyro_rationale.storage import note
+from pyro_rationale.tasks import task_of
+
+CELL, FIT = "cell.json", "fit"
+CONSTANT, TFIDF, FULL = "constant", "tfidf", "full-text"
+SHOWN = 20  # test texts whose rationales are kept for reading
+DRAWS = 8  # masks behind the prediction that is averaged over masks
+TOP = ("out", "seeds", "base", "corpora", "settings")
+OF_CORPUS = ("name", "texts", "read")
+DECIDED = {"seed": "it is what seeds lists"}
+Measures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Read:
+    """Whether a person has read the rationales of a corpus.
+
+    Attributes:
+        rationales: digest of the rationales that were read; others have not been.
+        accepted: how many of them the person would accept.
+    """
+
+    rationales: str
+    accepted: int
+
+
+@dataclass(frozen=True, eq=False)
+class RealCorpus:
+    """A corpus of the study.
+
+    Attributes:
+        name: of its folder, and in tables.
+        flags: of the fit.
+        texts: how many at most.
+        read: what a person made of its rationales.
+    """
+
+    name: str
+    flags: Flags
+    texts: int | None = None
+    read: Read | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """Flags of the fit under a name."""
+
+    name: str
+    flags: Flags
+
+
+@dataclass(frozen=True)
+class RealCell:
+    """One fit: a corpus, a setting, a seed."""
+
+    corpus: RealCorpus
+    setting: Setting
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.corpus.name}, {self.setting.name}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class RealPlan:
+    """A study.
+
+    Attributes:
+        out: folder of the cells and of the tables.
+        corpora: what is fitted on.
+        settings: how; the first is the reference.
+        seeds: of training.
+        base: flags for all fits.
+    """
+
+    out: Path
+    corpora: tuple[RealCorpus, ...]
+    settings: tuple[Setting, ...]
+    seeds: tuple[int, ...]
+    base: Flags = field(default_factory=dict)
+
+    def cells(self) -> list[RealCell]:
+        """All of them; settings change fastest, so that a table of one seed is there early."""
+        return [
+            RealCell(corpus, setting, seed)
+            for seed in self.seeds
+            for corpus in self.corpora
+            for setting in self.settings
+        ]
+
+    def config(self, cell: RealCell) -> Config:
+        """The configuration of a cell, before what depends on its corpus is settled.
+
+        Raises:
+            ConfigError: its flags do not go together.
+        """
+        flags = {**self.base, **cell.corpus.flags, **cell.setting.flags, "seed": cell.seed}
+        try:
+            return Config().changed(**flags)
+        except ConfigError as problem:
+            raise ConfigError(f"{cell}: {problem}") from None
+
+
+def read_real_plan(path: Path) -> RealPlan:
+    """Read the file of a study.
+
+    Raises:
+        ConfigError: it cannot be read, or something in it means nothing; the message names file and key.
+    """
+    values = read_toml(path)
+    try:
+        return make_real_plan(values, path.stem)
+    except ConfigError as problem:
+        raise ConfigError(f"{path}: {problem}") from None
+
+
+def make_real_plan(values: Mapping[str, Any], name: str = "real-texts") -> RealPlan:
+    """A plan from what the file says.
+
+    Args:
+        values: of the file.
+        name: of the folder in `runs` if the file names none.
+
+    Raises:
+        ConfigError: a key or a value that means nothing.
+    """
+    check_known(values, TOP, "")
+    out = values.get("out", f"runs/{name}")
+    if not isinstance(out, str) or not out:
+        raise ConfigError(f"out: expected the name of a folder, got {out!r}")
+    corpora = tuple(_corpus(name, table) for name, table in _named(values, "corpora"))
+    if not corpora:
+        raise ConfigError("corpora: expected at least one [[corpora]] table with name and data")
+    settings = tuple(_setting(name, table) for name, table in _named(values, "settings"))
+    base = read_flags(read_table(values, "base", "base"), "base", decided=DECIDED)
+    return RealPlan(Path(out), corpora, settings or (Setting("default", {}),), read_seeds(values), base)
+
+
+def _named(values: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+    """Tables of a list, each with its name."""
+    tables = values.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(f"{key}: expected tables, each below a line [[{key}]]")
+    rows = []
+    for number, table in enumerate(tables):
+        name = table.get("name")
+        if not isinstance(name, str) or not NAME.fullmatch(_folder(name)) or not name.strip("."):
+            expected = "a name of letters, digits, blanks and . + - _"
+            raise ConfigError(f"{key}.{number}.name: expected {expected}, got {name!r}")
+        rows.append((name, {item: value for item, value in table.items() if item != "name"}))
+    if repeated := {name for name, _ in rows if [other for other, _ in rows].count(name) > 1}:
+        raise ConfigError(f"{key}: {', '.join(sorted(repeated))} stands there twice; give each a name of its own")
+    return rows
+
+
+def _folder(name: str) -> str:
+    return name.replace(" ", "-")
+
+
+def _corpus(name: str, table: Mapping[str, Any]) -> RealCorpus:
+    where = f"corpora.{name}"
+    flags = read_flags({k: v for k, v in table.items() if k not in OF_CORPUS}, where, OF_CORPUS, DECIDED)
+    texts, read = table.get("texts"), None
+    if "data" not in flags:
+        raise ConfigError(f"{where}: no data; say which corpus, as data = \"vader-movies\"")
+    if texts is not None and (type(texts) is not int or texts < 10):
+        raise ConfigError(f"{where}.texts: expected a whole number from 10, got {texts!r}")
+    if "read" in table:
+        stored = read_table(table, "read", f"{where}.read")
+        digest, accepted = stored.get("rationales"), stored.get("accepted")
+        if not isinstance(digest, str) or type(accepted) is not int or not 0 <= accepted <= SHOWN:
+            expected = f"{{rationales = DIGEST, accepted = 0 to {SHOWN}}}, the digest as the page has it"
+            raise ConfigError(f"{where}.read: expected {expected}, got {stored!r}")
+        read = Read(digest, accepted)
+    return RealCorpus(name, flags, texts, read)
+
+
+def _setting(name: str, table: Mapping[str, Any]) -> Setting:
+    flags = read_flags(table, f"settings.{name}", decided=DECIDED)
+    if "data" in flags:
+        raise ConfigError(f"settings.{name}.data: settings are compared on the same texts; add the data to corpora")
+    return Setting(name, flags)
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the sources that decide the figures: all but commands, reports and experiments other than baselines."""
+    root = Path(pyro_rationale.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        place = path.relative_to(root)
+        if place.parts[0] not in ("cli", "reporting", "experiments", "sklearn.py") or "baselines" in place.parts:
+            digest.update(f"{place}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def first_texts(corpus: Corpus, most: int, seed: int) -> Corpus:
+    """A corpus of so many texts at most, of all splits in proportion; which ones is drawn, their order stays."""
+    rng = random.Random(seed)
+    share = most / sum(len(getattr(corpus, split)) for split in ("train", "dev", "test"))
+    if share >= 1:
+        return corpus
+
+    def some(documents: Sequence[Document]) -> tuple[Document, ...]:
+        chosen = rng.sample(range(len(documents)), round(share * len(documents)))
+        return tuple(documents[i] for i in sorted(chosen))
+
+    return replace(corpus, train=some(corpus.train), dev=some(corpus.dev), test=some(corpus.test))
+
+
+class RealTexts(GridRunner[RealCell]):
+    """Runs the cells of a study of real texts, or reads those that are finished.
+
+    Args:
+        plan: the study.
+    """
+
+    result, fit = CELL, FIT
+    required = frozenset({"test", "baselines", "rationales", "code"})
+
+    def __init__(self, plan: RealPlan) -> None:
+        self.plan = plan
+        self.code = code_digest()  # at the start: files may change while cells are made
+        self._held: tuple[Any, Corpus] | None = None
+
+    def folder(self, cell: RealCell) -> Path:
+        """Folder of a cell."""
+        return self.plan.out / cell.corpus.name / _folder(cell.setting.name) / f"seed-{cell.seed}"
+
+    def config(self, cell: RealCell) -> Config:
+        """Configuration of a cell."""
+        return self.plan.config(cell)
+
+    def rows(self, cell: RealCell) -> dict[str, str]:
+        """Digests of the rows that the corpus of a cell holds now."""
+        return row_digests(self.corpus(cell))
+
+    def corpus(self, cell: RealCell) -> Corpus:
+        """The corpus of a cell; that of the cell before, if it is the same.
+
+        Raises:
+            DataError: it cannot be read, or a split is empty.
+        """
+        own, options = cell.corpus, self.config(cell).data
+        if self._held is None or self._held[0] != (own, options):
+            corpus = load_corpus(options)
+            if own.texts is not None:
+                corpus = first_texts(corpus, own.texts, options.split_seed)
+            for split in ("train", "dev", "test"):
+                if not getattr(corpus, split):
+                    raise DataError(f"corpora.{own.name}: no text in the {split} split; name a file for it")
+            self._held = ((own, options), corpus)
+        return self._held[1]
+
+    def measure(self, cell: RealCell, config: Config) -> Measures:
+        """Fit and measure a cell, and keep the rationales of the first test texts."""
+        corpus, folder = self.corpus(cell), self.fit_folder(cell)
+        run, metrics = train(config, folder, resume=(folder / CONFIG).exists(), corpus=corpus)
+        fitted = run.fitted
+        note(self.folder(cell), rows=row_digests(corpus))
+        reference = cell.setting is self.plan.settings[0]
+        return {
+            "corpus": cell.corpus.name,
+            "setting": cell.setting.name,
+            "seed": cell.seed,
+            "texts": cell.corpus.texts,
+            "code": self.code,
+            "cost": task_of(corpus.spec).cost_name,
+            "sizes": {split: len(getattr(corpus, split)) for split in ("train", "dev", "test")},
+            "median_words": float(np.median([len(document.tokens) for document in corpus.train])),
+            "rate": fitted.config.model.rate,
+            "test": numbers(metrics.test),
+            "averaged": numbers(evaluate_average(fitted, corpus.test, DRAWS)),
+            "baselines": baseline_costs(fitted.config, corpus, self.folder(cell)) if reference else {},
+            "failure": failure(metrics, corpus),
+            "fit": {name: getattr(metrics, name) for name in ("epochs", "best_epoch", "recoveries", "restarts")},
+            "steps": run.trainer.step,
+            "minutes": metrics.seconds / 60,
+            "rationales": rationales(fitted, corpus.test[:SHOWN]),
+        }
+
+    def read(self, cell: RealCell) -> Measures:
+        """Contents of the result file of a finished cell.
+
+        Raises:
+            RunError: the file is damaged or of another version.
+            ConfigError: the cell was made with other options, or on another number of texts.
+        """
+        facts = super().read(cell)
+        if facts.get("texts") != cell.corpus.texts:
+            raise ConfigError(
+                f"{self.folder(cell)}: was made with texts = {facts.get('texts')}, and {cell.corpus.texts} is "
+                "requested; name another folder, or delete this one"
+            )
+        return facts
+
+
+def failure(metrics: RunMetrics, corpus: Corpus) -> str:
+    """Why a fit has failed; empty if it has not."""
+    if not metrics.best_epoch:
+        return "never reached the target rate"
+    cost = task_of(corpus.spec).cost_name
+    own, constant = metrics.test[cost], constant_cost(corpus)
+    return "worse than a constant" if is_worse(cost, own, constant) else ""
+
+
+def is_worse(cost: str, one: float, other: float) -> bool:
+    """Whether a figure is worse than another."""
+    return one < other if cost == "accuracy" else one > other
+
+
+def constant_cost(corpus: Corpus) -> float:
+    """Cost on the test texts of the mean rating, or of the shares of the classes, of the training texts."""
+    targets, task = targets_of(corpus.train, corpus.spec), task_of(corpus.spec)
+    if task.per_class:
+        shares = np.bincount(targets[:, 0].astype(int), minlength=task.width) / len(targets)
+        outputs = np.log(np.maximum(shares, 1e-12))
+    else:
+        outputs = np.nanmean(targets, axis=0)
+        if corpus.spec.classes:
+            outputs = np.log(np.clip(outputs, 1e-12, 1.0)) - np.log(np.clip(1.0 - outputs, 1e-12, 1.0))
+    return cost_of(corpus, task.from_linear(np.tile(outputs, (len(corpus.test), 1))))
+
+
+def cost_of(corpus: Corpus, values: NDArray[np.float64]) -> float:
+    """Cost of predictions of the test texts."""
+    metrics = compute(MetricInputs(corpus.test, corpus.spec, values=values)).metrics
+    return float(metrics[task_of(corpus.spec).cost_name])
+
+
+def baseline_costs(config: Config, corpus: Corpus, folder: Path) -> dict[str, float]:
+    """Costs on the test texts of a constant, of tf-idf, and of the encoder of a fit on whole texts.
+
+    Args:
+        config: of the fit, with all that depends on the corpus settled.
+        corpus: the texts.
+        folder: the baselines get folders of their own in it.
+    """
+    costs = {CONSTANT: constant_cost(corpus)}
+    texts = without_labels(corpus.test)
+    every = [(True,) * len(document.tokens) for document in texts]
+    for name in (TFIDF, FULL):
+        costs[name] = cost_of(corpus, fit_method(name, config, corpus, folder / name).predict(texts, every))
+    return costs
+
+
+def rationales(fitted: FittedModel, documents: Sequence[Document]) -> list[dict[str, str]]:
+    """Texts with their kept words, as Markdown, with what is predicted from these words, and the truth."""
+    options, task = PredictOptions(alternatives=0), fitted.task
+    return [
+        {
+            "text": markdown(document, reading.kept, document.gold),
+            "prediction": "; ".join(task.lines(reading.values, reading.averaged, reading.interval, options.level)),
+            "truth": ", ".join(task.true_lines(document.targets)),
+        }
+        for document, reading in zip(documents, predict(fitted, documents, options), strict=True)
+    ]
+
+
+def digest_of(rationales: Sequence[Mapping[str, str]]) -> str:
+    """Digest of marked texts: by it a person says which rationales were read."""
+    return hashlib.sha256("\n".join(row["text"] for row in rationales).encode()).hexdigest()[:10]
+
+
+def goals_missed(facts: Measures, baselines: Mapping[str, float]) -> list[str]:
+    """Goals that a fit of the reference setting misses.
+
+    The error is at most 1.05 times that of the encoder on whole texts (accuracy: 2 points less) and 1.02 times that of
+    tf-idf; at most 1 % of the masks are empty; the share of words kept is within a fifth of the rate; runs of kept
+    words are 3 words long in the mean, if the median text has over 60; and the fit has not failed.
+
+    Args:
+        facts: of a cell.
+        baselines: costs of the cell of the reference setting with the same seed; goals against them are passed over
+            where they are missing.
+    """
+    cost, test = facts["cost"], facts["test"]
+    own = test[cost]
+
+    def beyond(name: str, factor: float, points: float) -> bool:
+        if name not in baselines:
+            return False
+        return own < baselines[name] - points if cost == "accuracy" else own > factor * baselines[name]
+
+    kept = test.get("selected", math.nan)
+    missed = {
+        "full text": beyond(FULL, 1.05, 0.02),
+        "tf-idf": beyond(TFIDF, 1.02, 0.02),
+        "empty": test.get("empty", 0.0) > 0.01,
+        "rate": not 0.8 * facts["rate"] <= kept <= 1.2 * facts["rate"],
+        "run": facts["median_words"] > 60 and not test.get("span", 0.0) >= 3.0,
+        "FAILED": bool(facts["failure"]),
+    }
+    return [name for name, misses in missed.items() if misses]
