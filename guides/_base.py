@@ -128,7 +128,7 @@ class RationaleGuide(Program):
         Raises:
             ValueError: `see_target` of a guide that was not built for it, or of a batch without targets.
         """
-        return self._conditioned(self._features(batch, self._shown(batch) if see_target else None), batch.lengths)
+        return self._conditioned(self._features(batch, self._shown(batch) if see_target else None), batch)
 
     def forward(self, batch: Batch) -> Tensor:
         """The Pyro program; a guide with a `target` reads those of the batch, half of them while it trains.
@@ -142,12 +142,14 @@ class RationaleGuide(Program):
             if self.training:
                 context = context * (torch.rand(len(batch), 1, device=context.device) < 0.5)
         features = self._features(batch, context)
-        q = self._conditioned(features, batch.lengths)
+        q = self._conditioned(features, batch)
         with pyro.plate("documents", len(batch), dim=-1):
             return pyro.sample("z", q, infer=cast(Any, self._baseline_hint(features, batch)))
 
-    def _conditioned(self, features: Tensor, lengths: Tensor) -> MaskDistribution:
-        q = self.distribution(features, lengths)
+    def _conditioned(self, features: Tensor, batch: Batch) -> MaskDistribution:
+        q = self.distribution(features, batch.lengths)
+        if batch.excluded is not None:
+            q = q.excluding(batch.excluded)
         return NonEmptyMask(q) if self.nonempty else q
 
     def _features(self, batch: Batch, context: Tensor | None) -> Tensor:

@@ -38,6 +38,10 @@ class MaskCell(nn.Module):
         """Features `(*b, T, H)` -> arguments of `step` and `unroll`, `(*b, T, 4 * width + 1)`."""
         return torch.cat([self.inputs(features), self.direct(features)], dim=-1)
 
+    def shift(self, projected: Tensor, amount: Tensor) -> Tensor:
+        """Arguments of `step` and `unroll` with which each logit is higher by `amount` `(*b, T)`."""
+        return torch.cat([projected[..., :-1], projected[..., -1:] + amount[..., None]], dim=-1)
+
     def initial(self, projected: Tensor) -> State:
         """The state before the first word, for `(*b, T, ...)`."""
         zeros = projected.new_zeros(*projected.shape[:-2], self.width)

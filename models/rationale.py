@@ -72,7 +72,7 @@ class RationaleModel(Program):
 
     def mask_prior(self, batch: Batch, dtype: torch.dtype = torch.float32) -> LinearChain | NonEmptyMask:
         """p(z) of a batch under the prior in force, batch shape `(B,)`, event shape `(T,)`."""
-        return self.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype)
+        return self.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype, batch.excluded)
 
     @property
     def gain(self) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.word_classes import parse_classes
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference.estimators import ESTIMATORS, NORMS, PENALTIES
@@ -71,6 +72,8 @@ class ModelOptions:
     temperature: float = option(0.3, "relaxed guide: temperature of the Concrete distribution", above=0)
     nonempty: bool = option(False, "give the empty mask no probability, in prior and guide (chain and independent)",
                             group=PRIOR)
+    exclude: str | None = option(None, "words that no run of kept words begins or ends with: punctuation, stopwords "
+                                 "(English), or both with a comma", metavar="CLASSES", group=PRIOR)
     condition_on_target: bool = option(False, "the guide may read the target too: q(z | x, y) beside q(z | x)")
 
     def __post_init__(self) -> None:
@@ -79,6 +82,8 @@ class ModelOptions:
             if TUNE.fullmatch(getattr(self, name)) is None:
                 expected = "none, heads, top:N, lora:R or all"
                 raise ConfigError(f"--{name.replace('_', '-')}: expected {expected}, got {getattr(self, name)!r}")
+        if self.exclude is not None:
+            parse_classes(self.exclude)
         if (self.lambda1 is None) != (self.lambda2 is None):
             raise ConfigError("--lambda1 and --lambda2 set the prior together; give both or neither")
         if self.freeze_vectors and self.vectors is None:
@@ -225,6 +230,11 @@ class Config:
         if self.nonempty and not guide.can_be_nonempty():
             able = " or ".join(name for name in GUIDES if GUIDES[name].can_be_nonempty())
             raise ConfigError(f"--nonempty: --guide {self.guide} has no closed form without empty masks; take {able}")
+        if self.exclusion and not guide.family.can_exclude:
+            able = " or ".join(name for name in GUIDES if GUIDES[name].family.can_exclude)
+            raise ConfigError(f"--exclude: --guide {self.guide} cannot leave words out; take {able}")
+        if self.exclusion and self.train.norm != "l0":
+            raise ConfigError(f"--norm {self.train.norm}: with --exclude words do not all cost the same; take l0")
         if reason := estimator.refusal(self.family):
             raise ConfigError(f"--estimator {self.estimator} does not go with --guide {self.guide}: {reason}")
         check_samples(self.estimator, estimator, self.samples)
@@ -271,6 +281,11 @@ class Config:
     def nonempty(self) -> bool:
         """Whether empty masks have no probability."""
         return self.model.nonempty
+
+    @property
+    def exclusion(self) -> tuple[str, ...]:
+        """Classes of words that rationales are not about."""
+        return () if self.model.exclude is None else parse_classes(self.model.exclude)
 
     @property
     def family(self) -> type[Any]:

@@ -21,6 +21,7 @@ class Batch:
         gold: bool, `(B, T)`; words of the annotated rationale; `None` if unknown.
         opinion: bool, `(B, T)`; the words inside it that carry the rating; `None` if unknown.
         index: long, `(B,)`; indices of the documents in the list that they came from.
+        excluded: bool, `(B, T)`; words that no run of kept ones begins or ends with; `None` if there are none such.
     """
 
     tokens: Tensor
@@ -29,6 +30,7 @@ class Batch:
     gold: Tensor | None = None
     opinion: Tensor | None = None
     index: Tensor | None = None
+    excluded: Tensor | None = None
 
     def __len__(self) -> int:
         return self.tokens.shape[0]

@@ -28,12 +28,13 @@ _POOL = 50  # batches sorted by length together: little padding, yet documents m
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A document as arrays: tokens `(n,)`, targets `(D,)` scaled or `None`, gold and opinion `(n,)` or `None`."""
+    """A document as arrays: tokens `(n,)`, targets `(D,)` scaled or `None`, flags of words `(n,)` or `None`."""
 
     tokens: NDArray[np.int64]
     targets: NDArray[np.float32] | None
     gold: NDArray[np.bool_] | None
     opinion: NDArray[np.bool_] | None
+    excluded: NDArray[np.bool_] | None
 
 
 def encode_batch(
@@ -159,6 +160,7 @@ def _encode(document: Document, vocabulary: Vocabulary, spec: TargetSpec) -> _En
         _scaled_rows(np.array([document.targets]), spec, lambda _: document.id)[0] if document.targets else None,
         _flags(document, document.gold, "gold flags"),
         _flags(document, document.opinion, "opinion flags"),
+        None if vocabulary.excluded is None else np.array(vocabulary.excluded(document.tokens) or [False], dtype=bool),
     )
 
 
@@ -176,6 +178,9 @@ class _ArrowRows(Sequence[_Encoded]):
     def __init__(self, documents: ArrowDocuments, vocabulary: Vocabulary, spec: TargetSpec) -> None:
         self._documents = documents
         self._numbers = np.array(vocabulary.encode(documents.file.spellings), dtype=np.int64)
+        self._excluded = None
+        if vocabulary.excluded is not None:
+            self._excluded = np.array(vocabulary.excluded(documents.file.spellings), dtype=np.int64)
         self._targets = None
         if documents.targets is not None:
             self._targets = _scaled_rows(documents.targets, spec, lambda i: documents[i].id)
@@ -190,6 +195,7 @@ class _ArrowRows(Sequence[_Encoded]):
             None if self._targets is None else self._targets[index],
             documents.flags(index, "gold"),
             documents.flags(index, "opinion"),
+            None if self._excluded is None else documents.encode(index, self._excluded).astype(bool),
         )
 
 
@@ -211,6 +217,7 @@ def _collate(
         _padded([e.gold for e in encoded]),
         _padded([e.opinion for e in encoded]),
         torch.from_numpy(np.array(indices, dtype=np.int64)),
+        _padded([e.excluded for e in encoded]),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
+from pyro_rationale.data.word_classes import Exclusion
 
 MOST_WORDS = 1_000_000  # seen by one process beside the known ones; later new words are unknown
 
@@ -18,15 +19,15 @@ class OpenVocabulary(Vocabulary):
     them. They stand for a spelling, which `spellings` gives back.
     """
 
-    def __init__(self, words: Any) -> None:
-        super().__init__(words)
+    def __init__(self, words: Any, excluded: Exclusion | None = None) -> None:
+        super().__init__(words, excluded)
         self._met: dict[str, int] = {}
         self._lock = threading.Lock()
 
     @classmethod
     def of(cls, vocabulary: Vocabulary) -> OpenVocabulary:
-        """A vocabulary with the words and numbers of another."""
-        return vocabulary if isinstance(vocabulary, cls) else cls(vocabulary.words[2:])
+        """A vocabulary with the words and numbers of another, which excludes the words that it excludes."""
+        return vocabulary if isinstance(vocabulary, cls) else cls(vocabulary.words[2:], vocabulary.excluded)
 
     def encode(self, tokens: Sequence[str]) -> list[int]:
         """Numbers of the tokens; new ones are given to unknown tokens."""

@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 from pyro_rationale.data.cache.dataset import count_words
 from pyro_rationale.data.document import Document
+from pyro_rationale.data.word_classes import Exclusion
 from pyro_rationale.errors import RunError
 from pyro_rationale.storage import read_json, write_bytes
 
@@ -26,12 +28,14 @@ class Vocabulary:
 
     Args:
         words: known words, without the two special ones; numbered from 2 in this order.
+        excluded: says of words, known or not, whether a rationale may be about them; `None`: about all.
 
     Raises:
         ValueError: If a word is repeated, empty or special.
     """
 
-    def __init__(self, words: Iterable[str]) -> None:
+    def __init__(self, words: Iterable[str], excluded: Exclusion | None = None) -> None:
+        self.excluded = excluded
         known = tuple(words)
         self.words: tuple[str, ...] = _SPECIAL + known
         self._number = {word: i for i, word in enumerate(known, start=len(_SPECIAL))}
@@ -81,7 +85,13 @@ class Vocabulary:
 
     def save(self, path: str | os.PathLike[str], listed: bool = False) -> None:
         """Write the words as JSON, see :func:`pyro_rationale.storage.write_bytes`."""
-        text = json.dumps({"format": _FORMAT, "words": self.words[len(_SPECIAL) :]}, indent=0)
+        content: dict[str, Any] = {"format": _FORMAT, "words": self.words[len(_SPECIAL) :]}
+        if self.excluded is not None:
+            content["excluded"] = {
+                "punctuation": self.excluded.punctuation,
+                "words": sorted(self.excluded.words),
+            }
+        text = json.dumps(content, indent=0)
         write_bytes(Path(path), f"{text}\n".encode(), listed)
 
     @classmethod
@@ -99,6 +109,10 @@ class Vocabulary:
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise RunError(f"{path}: expected a list of words; {remedy}")
         try:
-            return cls(words)
-        except ValueError as error:
+            return cls(words, _exclusion(content.get("excluded")))
+        except (ValueError, TypeError, KeyError) as error:
             raise RunError(f"{path}: the vocabulary is damaged ({error}); {remedy}") from error
+
+
+def _exclusion(stored: Any) -> Exclusion | None:
+    return None if stored is None else Exclusion(bool(stored["punctuation"]), frozenset(map(str, stored["words"])))

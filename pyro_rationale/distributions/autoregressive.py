@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from pyro_rationale.distributions.base import MaskDistribution
+from pyro_rationale.distributions.exclusion import COST
 from pyro_rationale.distributions.scan.scan import bernoulli_entropy, softplus
 
 ENUMERABLE = 10  # words up to which all masks are enumerated
@@ -26,7 +27,8 @@ class Cell(Protocol):
 
     A cell may have a faster way to sample, `draw(words, uniform, alive)`: from features `(T, B, H)`, uniform numbers
     `(T, S * B)` and 1 for a word and 0 for padding `(T, B)`, masks of 0 and 1 and their logits, `(T, S * B)` each; it
-    is called without gradients.
+    is called without gradients. One that can leave words out has `shift(features, amount)`: features `(*b, T, H)` of
+    which each logit is higher by `amount` `(*b, T)`.
     """
 
     def initial(self, features: Tensor) -> Any:
@@ -64,6 +66,7 @@ class RecurrentMask(MaskDistribution):
     """
 
     has_exact_marginals = False
+    can_exclude = True
     arg_constraints = {}  # noqa: RUF012
 
     def __init__(
@@ -95,6 +98,17 @@ class RecurrentMask(MaskDistribution):
     def features(self) -> Tensor:
         """`(*batch, T, H)`; 0 on padding."""
         return self._spread(self._features, 2)
+
+    def excluding(self, excluded: Tensor) -> RecurrentMask:
+        """The mask with logits lower by 30 on excluded words.
+
+        Raises:
+            NotImplementedError: its cell has no `shift`.
+        """
+        if not hasattr(self.cell, "shift"):
+            raise NotImplementedError(f"{type(self.cell).__name__} cannot leave words out: it has no shift()")
+        features = self.cell.shift(self._features, -COST * excluded.to(self._features.dtype))
+        return RecurrentMask(features, self.cell, self._lengths, self.draws, self._validate_args)
 
     # Conditionals.
 

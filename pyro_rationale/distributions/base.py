@@ -60,6 +60,7 @@ class MaskDistribution(TorchDistribution):
             length. If not, KL and entropy are summed along sampled prefixes, from `conditional_logits`.
         has_independent_words: whether it is a product over words, with `logits` as its parameters.
         has_hard_rsample: whether its reparameterised samples can be 0/1 masks.
+        can_exclude: whether there is an `excluding`.
 
     Raises:
         ValueError: a length below 0 or above T.
@@ -68,6 +69,7 @@ class MaskDistribution(TorchDistribution):
     has_exact_marginals: ClassVar[bool] = True
     has_independent_words: ClassVar[bool] = False
     has_hard_rsample: ClassVar[bool] = False
+    can_exclude: ClassVar[bool] = False
     support = mask_values
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 
@@ -230,6 +232,20 @@ class MaskDistribution(TorchDistribution):
         if chain is None:
             raise NotImplementedError(f"{type(self).__name__} has no closed form under another prior")
         return chain.tilt(delta, coupling)
+
+    def excluding(self, excluded: Tensor) -> MaskDistribution:
+        """A distribution with these parameters of which (practically) no run of kept words ends on an excluded word.
+
+        A chain may keep such words between others, see :mod:`pyro_rationale.distributions.exclusion`. Distributions
+        that do not know what comes behind a word do not keep them at all.
+
+        Args:
+            excluded: bool, `(*batch, T)`, False on padding.
+
+        Raises:
+            NotImplementedError: there is none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot leave words out")
 
     # Conditionals of each word given those before it.
 

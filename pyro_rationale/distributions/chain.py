@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_rationale.distributions.base import MaskDistribution
+from pyro_rationale.distributions.exclusion import chain_terms
 from pyro_rationale.distributions.scan.scan import (
     backward_logits,
     bernoulli_entropy,
@@ -39,6 +40,7 @@ class LinearChain(MaskDistribution):
         ValueError: shapes that do not fit each other.
     """
 
+    can_exclude = True
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
         "fields": constraints.real_vector,
         "coupling": constraints.real_vector,
@@ -90,6 +92,11 @@ class LinearChain(MaskDistribution):
     def tilt(self, delta: float, coupling: float = 0.0) -> LinearChain:
         """The chain with all fields lower by `delta` and all couplings higher by `coupling`."""
         return LinearChain(self.fields - delta, self.coupling + coupling, self.lengths)
+
+    def excluding(self, excluded: Tensor) -> LinearChain:
+        """The chain in which each end of a run on an excluded word costs 30 nats more."""
+        fields, coupling = chain_terms(excluded, self.word_mask, self._fields.dtype)
+        return LinearChain(self.fields + fields, self.coupling + coupling, self.lengths, None, self._validate_args)
 
     # The directed chain.
 

@@ -11,6 +11,7 @@ from torch.distributions import constraints
 
 from pyro_rationale.distributions.base import MaskDistribution
 from pyro_rationale.distributions.chain import LinearChain
+from pyro_rationale.distributions.exclusion import COST
 from pyro_rationale.distributions.scan.scan import bernoulli_entropy, softplus
 
 
@@ -24,6 +25,7 @@ class IndependentMask(MaskDistribution):
     """
 
     has_independent_words = True
+    can_exclude = True
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {"logits": constraints.real_vector}
 
     def __init__(self, logits: Tensor, lengths: Tensor | None = None, validate_args: bool | None = None) -> None:
@@ -55,6 +57,13 @@ class IndependentMask(MaskDistribution):
     def tilt(self, delta: float, coupling: float = 0.0) -> MaskDistribution:
         """Independent words with shifted logits, or a chain if changes are charged for too."""
         return super().tilt(delta, coupling) if coupling else IndependentMask(self.logits - delta, self.lengths)
+
+    def excluding(self, excluded: Tensor) -> IndependentMask:
+        """The mask with logits lower by 30 on excluded words."""
+        return IndependentMask(self._without(excluded), self._lengths, self._validate_args)
+
+    def _without(self, excluded: Tensor) -> Tensor:
+        return self._logits - COST * excluded.to(self._logits.dtype)
 
     def _mean(self) -> Tensor:
         return self._cached("mean", lambda: self._fill(torch.sigmoid(self._logits)))
@@ -110,11 +119,16 @@ class WeightedMask(IndependentMask):
     """
 
     has_rsample = True
+    can_exclude = False
 
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """Weights without gradients, `(*sample_shape, *batch, T)`; for 0/1 masks see :meth:`discrete`."""
         with torch.no_grad():
             return self.rsample(sample_shape)
+
+    def excluding(self, excluded: Tensor) -> IndependentMask:
+        """None: it is for the subclass to say what becomes of the weights."""
+        return MaskDistribution.excluding(self, excluded)  # type: ignore[return-value]
 
     def discrete(self) -> IndependentMask:
         """The distribution of the 0/1 masks, which every reported figure is about."""

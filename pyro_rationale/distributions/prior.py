@@ -129,10 +129,19 @@ class ChainPrior:
         return log_z
 
     def distribution(
-        self, lengths: Tensor, max_len: int, dtype: torch.dtype = torch.float32
+        self, lengths: Tensor, max_len: int, dtype: torch.dtype = torch.float32, excluded: Tensor | None = None
     ) -> LinearChain | NonEmptyMask:
-        """p(z) for documents of these lengths, batch shape that of `lengths`, event shape `(max_len,)`."""
+        """p(z) for documents of these lengths, batch shape that of `lengths`, event shape `(max_len,)`.
+
+        Args:
+            lengths: words per document.
+            max_len: those of the longest.
+            dtype: of its parameters.
+            excluded: bool, `(*batch, max_len)`; words that no run of kept ones begins or ends with.
+        """
         chain = self._chain(lengths, max_len, dtype, edge=0.0)
+        if excluded is not None:
+            chain = chain.excluding(excluded)
         return NonEmptyMask(chain) if self.nonempty else chain
 
     def stationary(self, lengths: Tensor, max_len: int, dtype: torch.dtype = torch.float32) -> LinearChain:

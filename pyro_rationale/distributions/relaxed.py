@@ -28,6 +28,7 @@ class RelaxedMask(WeightedMask):
     """
 
     has_hard_rsample = True
+    can_exclude = True
 
     def __init__(
         self,
@@ -42,6 +43,11 @@ class RelaxedMask(WeightedMask):
         super().__init__(logits, lengths, validate_args)
         self.temperature = temperature
         self.straight_through = straight_through
+
+    def excluding(self, excluded: Tensor) -> RelaxedMask:
+        """The mask with logits lower by 30 on excluded words."""
+        logits = self._without(excluded)
+        return RelaxedMask(logits, self._lengths, self.temperature, self.straight_through, self._validate_args)
 
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """Relaxed (or straight-through) masks, `(*sample_shape, *batch, T)`; exactly 0 on padding."""

@@ -14,6 +14,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.cache.dataset import taken, target_rows
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.distributions.exclusion import COST, ends_on
 from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import Terms, batch_terms
@@ -44,6 +45,9 @@ def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target:
     error = model.likelihood.reported_loss(outputs, batch.targets).sum(-1)
     lambda1, lambda2 = model.prior.lambdas(model.gain)
     cost = error + lambda1 * z.sum(-1) + lambda2 * changes_of(z, batch.mask)
+    if batch.excluded is not None:
+        change = (z[..., 1:] - z[..., :-1]).abs() * batch.mask[..., 1:]
+        cost = cost + COST / model.gain * ends_on(batch.excluded, batch.mask, z, change)
     return {"log_likelihood": log_likelihood.mean(0), "kl": kl, "entropy": entropy, "cost": cost.mean(0)}
 
 

@@ -390,4 +390,5 @@ def repeated(batch: Batch, copies: int) -> Batch:
     targets = batch.targets
     if targets is not None:
         targets = targets.repeat(copies, *[1] * (targets.dim() - 1))
-    return Batch(batch.tokens.repeat(copies, 1), batch.lengths.repeat(copies), targets)
+    excluded = None if batch.excluded is None else batch.excluded.repeat(copies, 1)
+    return Batch(batch.tokens.repeat(copies, 1), batch.lengths.repeat(copies), targets, excluded=excluded)

@@ -24,6 +24,7 @@ from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.data.word_classes import Exclusion
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
 from pyro_rationale.fitted import FittedModel, pick_device
@@ -98,6 +99,8 @@ def prepare_run(
     if len(vocabulary) == len(Vocabulary(())) < config.model.vocabulary:
         least = config.model.min_count
         raise DataError(f"{corpus.name}: no word occurs {least} times in training texts; lower --min-count")
+    if config.exclusion:
+        vocabulary.excluded = Exclusion.of(config.exclusion)
     vocabulary = open_if_needed(config, vocabulary)
     vectors = load_vectors(config.model.vectors, vocabulary) if config.model.vectors else None
     matrix = None if vectors is None else vectors.matrix

@@ -28,6 +28,7 @@ from pyro_rationale.data.cache.arrow import ArrowFile, Damaged
 from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.vectors import WordVectors
+from pyro_rationale.data.word_classes import Exclusion
 from pyro_rationale.errors import ConfigError, DataError
 
 pytest.importorskip("pyarrow")
@@ -48,6 +49,7 @@ def mapped(options: DataOptions, folder: Path) -> Corpus:
 
 def batches(corpus: Corpus, epoch: int = 1) -> list[dict[str, Any]]:
     vocabulary = Vocabulary.build(corpus.train)
+    vocabulary.excluded = Exclusion(punctuation=True, words=frozenset(["the", "was"]))
     made = BucketedBatches(corpus.train, vocabulary, corpus.spec, 7, seed=3)
     return [{item.name: getattr(batch, item.name) for item in fields(batch)} for batch in made.epoch(epoch)]
 

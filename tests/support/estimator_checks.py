@@ -13,6 +13,7 @@ import torch
 from pyro.ops.provenance import detach_provenance
 from torch import Tensor, nn
 
+from pyro_rationale.data.batch import Batch
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference import MaskELBO, TemperedTraceGraph
 from pyro_rationale.models import RationaleModel
@@ -33,13 +34,13 @@ def directions(width: int) -> Tensor:
     return torch.randn(DIRECTIONS, *DOCUMENTS.tokens.shape, width, dtype=torch.float64, generator=generator)
 
 
-def exact_gradient(model: RationaleModel, guide: RationaleGuide, tau: float) -> Tensor:
+def exact_gradient(model: RationaleModel, guide: RationaleGuide, tau: float, documents: Batch = DOCUMENTS) -> Tensor:
     """Gradient of minus the objective, summed over documents: projections in the features, then the output bias."""
     features = []
-    for row, length in enumerate(DOCUMENTS.lengths.tolist()):
-        words = DOCUMENTS.tokens[row : row + 1, :length]
+    for row, length in enumerate(documents.lengths.tolist()):
+        words = documents.tokens[row : row + 1, :length]
         features.append(guide.generator(words, torch.tensor([length])).detach().requires_grad_())
-    loss = -torch.stack([one.objective(tau) for one in exact(model, guide, DOCUMENTS, features)]).sum()
+    loss = -torch.stack([one.objective(tau) for one in exact(model, guide, documents, features)]).sum()
     *slopes, bias = torch.autograd.grad(loss, [*features, model.encoder.output.bias])
     projected = torch.zeros(DIRECTIONS, dtype=torch.float64)
     for row, slope in enumerate(slopes):
@@ -47,7 +48,9 @@ def exact_gradient(model: RationaleModel, guide: RationaleGuide, tau: float) -> 
     return torch.cat([projected, bias])
 
 
-def gradients(objective: Objective, model: Any, guide: RationaleGuide, draws: int = DRAWS) -> Tensor:
+def gradients(
+    objective: Objective, model: Any, guide: RationaleGuide, draws: int = DRAWS, documents: Batch = DOCUMENTS
+) -> Tensor:
     """One gradient per copy of the documents, `(copies, P + D)`, `draws` masks for each document in all."""
     copies = draws // objective.num_particles
     caught: dict[str, Tensor] = {}
@@ -64,7 +67,7 @@ def gradients(objective: Objective, model: Any, guide: RationaleGuide, draws: in
     hooks = [guide.generator.register_forward_hook(keep("features"))]
     if isinstance(model, RationaleModel):
         hooks.append(model.encoder.register_forward_hook(keep("outputs")))
-    objective.differentiable_loss(model, guide, replicate(DOCUMENTS, copies)).backward()
+    objective.differentiable_loss(model, guide, replicate(documents, copies)).backward()
     for hook in hooks:
         hook.remove()
     slopes = caught["features"].grad

@@ -23,6 +23,16 @@ def changes(masks: Tensor) -> Tensor:
     return (masks[:, 1:] - masks[:, :-1]).abs().sum(-1)
 
 
+def run_ends(masks: Tensor) -> Tensor:
+    """How many ends of its run each word is, 0 to 2, for masks `(N, n)`."""
+    rows = []
+    for mask in masks.tolist():
+        around = [0.0, *mask, 0.0]
+        rows.append([float(on and not before) + float(on and not after)
+                     for before, on, after in zip(around, around[1:], around[2:], strict=False)])
+    return torch.tensor(rows, dtype=torch.float64).reshape(masks.shape)
+
+
 class Oracle:
     """A distribution over the masks of n words, as a table.
 
@@ -82,6 +92,10 @@ class Oracle:
             return [row for bit, sofar in branches for row in rows((*prefix, bit), sofar)]
 
         return cls(torch.stack(rows((), torch.zeros((), dtype=torch.float64))))
+
+    def charging(self, nats: Tensor) -> Oracle:
+        """This table with each mask charged so much more, `(2^n,)`."""
+        return Oracle(self.weights - nats)
 
     def nonempty(self) -> Oracle:
         """This table given that at least one word is kept."""

@@ -30,7 +30,7 @@ from pyro_rationale.models import NormalLikelihood, RationaleModel
 from pyro_rationale.nn import ENCODERS, BiLSTM, Encoder, make_embedding
 from pyro_rationale.nn.encoders._base import SequenceEncoder
 from pyro_rationale.tasks import task_of
-from tests.support.oracle import Oracle, all_masks
+from tests.support.oracle import Oracle, all_masks, run_ends
 
 WORDS = 12
 LENGTHS = (5, 3, 1)
@@ -64,7 +64,8 @@ def replicate(batch: Batch, times: int) -> Batch:
     targets = batch.targets
     if targets is not None:
         targets = targets.repeat(times, *[1] * (targets.dim() - 1))
-    return Batch(batch.tokens.repeat(times, 1), batch.lengths.repeat(times), targets)
+    excluded = None if batch.excluded is None else batch.excluded.repeat(times, 1)
+    return Batch(batch.tokens.repeat(times, 1), batch.lengths.repeat(times), targets, excluded=excluded)
 
 
 def named_reader(name: str, inputs: int, width: int) -> SequenceEncoder:
@@ -109,12 +110,21 @@ def document(batch: Batch, row: int) -> Batch:
     """One document without padding."""
     length = int(batch.lengths[row])
     targets = None if batch.targets is None else batch.targets[row : row + 1]
-    return Batch(batch.tokens[row : row + 1, :length], batch.lengths[row : row + 1], targets)
+    excluded = None if batch.excluded is None else batch.excluded[row : row + 1, :length]
+    return Batch(batch.tokens[row : row + 1, :length], batch.lengths[row : row + 1], targets, excluded=excluded)
 
 
-def guide_table(guide: RationaleGuide, features: Tensor) -> Oracle:
-    """q of one document as a table, from its features `(1, n, H)`; differentiable in features and parameters."""
+def guide_table(guide: RationaleGuide, features: Tensor, excluded: Tensor | None = None) -> Oracle:
+    """q of one document as a table, from its features `(1, n, H)`; differentiable in features and parameters.
+
+    Of words that are `excluded (n,)` a chain ends no run on any, and other guides keep none.
+    """
+    if isinstance(guide, RecurrentGuide):
+        return recurrent_table(guide, features[0], excluded)
     table = _guide_table(guide, features)
+    if excluded is not None:
+        chain = isinstance(guide, ChainGuide)
+        table = table.charging(30.0 * (run_ends(table.masks) if chain else table.masks)[:, excluded].sum(-1))
     return table.nonempty() if guide.nonempty else table
 
 
@@ -126,15 +136,13 @@ def _guide_table(guide: RationaleGuide, features: Tensor) -> Oracle:
         pairs = [torch.cat([features[0, t], features[0, t + 1]]) for t in range(n - 1)]
         couplings = torch.stack([guide.joint(pair)[0] for pair in pairs]) if pairs else features.new_zeros(0)
         return Oracle.chain(guide.head(features)[0, :, 0], couplings)
-    if isinstance(guide, HardKumaGuide):
-        a, b = (1 + guide.head(features)[0].exp()).log().unbind(-1)
-        selected = (1 - (0.1 / 1.2) ** a) ** b
-        return Oracle.independent((selected / (1 - selected)).log())
-    assert isinstance(guide, RecurrentGuide)
-    return recurrent_table(guide, features[0])
+    assert isinstance(guide, HardKumaGuide)
+    a, b = (1 + guide.head(features)[0].exp()).log().unbind(-1)
+    selected = (1 - (0.1 / 1.2) ** a) ** b
+    return Oracle.independent((selected / (1 - selected)).log())
 
 
-def recurrent_table(guide: RecurrentGuide, features: Tensor) -> Oracle:
+def recurrent_table(guide: RecurrentGuide, features: Tensor, excluded: Tensor | None = None) -> Oracle:
     """Table of a recurrent guide: torch's own cell along all masks at once, features `(n, H)`."""
     cell, masks = guide.cell, all_masks(len(features))
     from_word = torch.cat([cell.inputs.weight, cell.decision[:, None]], dim=1)
@@ -142,10 +150,11 @@ def recurrent_table(guide: RecurrentGuide, features: Tensor) -> Oracle:
     state = (features.new_zeros(len(masks), cell.width), features.new_zeros(len(masks), cell.width))
     total = features.new_zeros(len(masks))
     before = features.new_zeros(len(masks))
-    for word, here in zip(features, masks.unbind(1), strict=True):
+    nats = 30.0 * (torch.zeros(len(features)) if excluded is None else excluded)
+    for word, here, less in zip(features, masks.unbind(1), nats, strict=True):
         inputs = torch.cat([word.expand(len(masks), -1), before[:, None]], dim=1)
         state = torch.lstm_cell(inputs, state, from_word, cell.recurrent, cell.inputs.bias, nothing)
-        on = torch.sigmoid(cell.direct(word) + cell.output(state[0])[:, 0])
+        on = torch.sigmoid(cell.direct(word) + cell.output(state[0])[:, 0] - less)
         total = total + torch.where(here > 0, on, 1 - on).log()
         before = here
     return Oracle(total)
@@ -219,10 +228,12 @@ def exact(
     for row in range(len(batch)):
         one = document(batch, row)
         body = guide.generator(one.tokens, one.lengths) if features is None else features[row]
-        q = guide_table(guide, body)
+        excluded = None if one.excluded is None else one.excluded[0]
+        q = guide_table(guide, body, excluded)
         outputs = outputs_on_all_masks(model, one)
         log_likelihood = hand_log_likelihood(model, outputs, batch.targets[row])
         p = Oracle.penalty(model.prior.alpha, model.prior.gamma, q.n)
+        p = p if excluded is None else p.charging(30.0 * run_ends(p.masks)[:, excluded].sum(-1))
         p = p.nonempty() if model.nonempty else p
         documents.append(Exact(q, p, outputs, log_likelihood, float(model.kappa)))
     return documents

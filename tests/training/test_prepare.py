@@ -1,4 +1,4 @@
-"""Corpora that are refused before training begins."""
+"""What is refused before training begins, and fits in which some words are no evidence."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pyro_rationale.errors import DataError
+from pyro_rationale.data import make_document
+from pyro_rationale.data.word_classes import Exclusion, is_punctuation
+from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
 from pyro_rationale.training.prepare import prepare_run
-from tests.support.small_fit import small, table
+from tests.support.small_fit import fit_small, small, table
 
 
 @pytest.mark.parametrize(
@@ -25,3 +29,30 @@ def test_too_little_to_train_on(tmp_path: Path, texts: list[str], min_count: int
     with pytest.raises(DataError, match=message):
         prepare_run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("guide", "nonempty"), [("chain", True), ("relaxed", False)])
+def test_excluded_words_end_no_run(tmp_path: Path, guide: str, nonempty: bool) -> None:
+    folder = tmp_path / "run"
+    run, metrics = fit_small(folder, guide=guide, nonempty=nonempty, exclude="punctuation", span=3.0)
+    fitted = FittedModel.load(folder, "cpu")
+    assert fitted.vocabulary.excluded == Exclusion(punctuation=True)
+    documents = [*run.corpus.dev, make_document("!", "... !!! ???")]
+    masks, _ = decode_all(fitted, documents, DecodeOptions())
+    for document, mask in zip(documents[:-1], masks, strict=False):
+        around = [False, *map(bool, mask), False]
+        for word, (before, on, behind) in zip(document.tokens, windowed(around), strict=True):
+            assert not (on and is_punctuation(word)) or (before and behind)
+    assert any(masks[-1]) == nonempty
+    assert metrics.test["mse"] > 0
+
+
+def windowed(flags: list[bool]) -> list[tuple[bool, bool, bool]]:
+    return list(zip(flags, flags[1:], flags[2:], strict=False))
+
+
+def test_what_cannot_leave_words_out() -> None:
+    with pytest.raises(ConfigError, match=r"^--exclude: --guide hardkuma cannot leave words out; take .*chain"):
+        small(guide="hardkuma", exclude="punctuation")
+    with pytest.raises(ConfigError, match=r"^--norm l1: with --exclude words do not all cost the same"):
+        small(norm="l1", exclude="punctuation")

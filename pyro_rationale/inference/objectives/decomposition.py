@@ -32,6 +32,7 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import ChainPrior, LinearChain, MaskDistribution, NonEmptyMask
+from pyro_rationale.distributions.exclusion import COST, ends_on
 from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.distributions.scan.scan import bernoulli_kl
 from pyro_rationale.models import RationaleModel
@@ -84,6 +85,8 @@ class Terms:
         log_normalizer: log Z of the prior, nats.
         rated: D, targets that are known.
         words: length of the document.
+        ends: ends of runs that stand on excluded words, expected; `None` where no words are excluded.
+        excluded: which words are, `(N, T)`, or `None`.
     """
 
     error: Tensor
@@ -95,21 +98,33 @@ class Terms:
     log_normalizer: Tensor
     rated: Tensor
     words: Tensor
+    ends: Tensor | None = None
+    excluded: Tensor | None = None
 
     def cpu(self) -> Terms:
         """A copy on the CPU."""
-        return Terms(**{f.name: getattr(self, f.name).cpu() for f in fields(Terms)})
+        parts = {f.name: getattr(self, f.name) for f in fields(Terms)}
+        return Terms(**{name: None if part is None else part.cpu() for name, part in parts.items()})
 
     @staticmethod
     def joined(parts: Sequence[Terms]) -> Terms:
         """Terms of several batches as one."""
-        return Terms(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Terms)})
+        joined = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Terms)}
+        if parts[0].excluded is not None:
+            longest = max(each.shape[1] for each in joined["excluded"])
+            joined["excluded"] = [F.pad(each, (0, longest - each.shape[1])) for each in joined["excluded"]]
+        return Terms(**{name: None if each[0] is None else torch.cat(each) for name, each in joined.items()})
 
     def under(self, prior: ChainPrior) -> Terms:
         """Terms of this guide and these draws under another prior."""
         lengths = self.words.long()
-        log_z = prior.log_normalizers(int(lengths.max()))[lengths.cpu()].to(self.words.device)
-        energy = prior.alpha * self.kept + prior.gamma * self.changes + log_z
+        if self.ends is None or self.excluded is None:
+            log_z = prior.log_normalizers(int(lengths.max()))[lengths.cpu()].to(self.words.device)
+            energy = prior.alpha * self.kept + prior.gamma * self.changes + log_z
+        else:
+            excluded = self.excluded
+            log_z = prior.distribution(lengths, excluded.shape[1], self.words.dtype, excluded).log_normalizer
+            energy = prior.alpha * self.kept + prior.gamma * self.changes + COST * self.ends + log_z
         return replace(self, kl=energy - self.entropy, log_normalizer=log_z)
 
 
@@ -119,9 +134,10 @@ def objective(terms: Terms, kappa: float, tau: float) -> Tensor:
 
 
 def direct_cost(terms: Terms, setting: Setting) -> Tensor:
-    """E_q of Lei et al. (2016), equation 2, in its units: errors and counts. `(N,)`."""
+    """E_q of Lei et al. (2016), equation 2, in its units: errors and counts, of excluded words too. `(N,)`."""
     lambda1, lambda2 = setting.lambdas
-    return terms.error + lambda1 * terms.kept + lambda2 * terms.changes
+    cost = terms.error + lambda1 * terms.kept + lambda2 * terms.changes
+    return cost if terms.ends is None else cost + COST / setting.gain * terms.ends
 
 
 def cost_from_objective(terms: Terms, setting: Setting) -> Tensor:
@@ -188,7 +204,9 @@ def batch_terms(model: RationaleModel, q: MaskDistribution, batch: Batch, sample
         "rated": (~targets.isnan()).sum(-1) if targets.dim() > 1 else torch.ones_like(targets),
         "words": batch.lengths,
     }
-    return Terms(**{name: value.double() for name, value in whole.items()})
+    if batch.excluded is not None:
+        whole["ends"] = _ends(q, z, batch.excluded)
+    return Terms(**{name: value.double() for name, value in whole.items()}, excluded=batch.excluded)
 
 
 def _counts(q: MaskDistribution, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -196,6 +214,14 @@ def _counts(q: MaskDistribution, z: Tensor) -> tuple[Tensor, Tensor]:
     if q.has_exact_marginals:
         return q.mean.sum(-1), q.change.sum(-1)
     return z.sum(-1).mean(0), changes_of(z, q.word_mask).mean(0)
+
+
+def _ends(q: MaskDistribution, z: Tensor, excluded: Tensor) -> Tensor:
+    """Ends of runs that stand on excluded words, `(B,)`, likewise."""
+    if q.has_exact_marginals:
+        return ends_on(excluded, q.word_mask, q.mean, q.change)
+    change = (z[..., 1:] - z[..., :-1]).abs() * q.word_mask[..., 1:]
+    return ends_on(excluded, q.word_mask, z, change).mean(0)
 
 
 def _information(q: MaskDistribution, p: LinearChain | NonEmptyMask, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,56 @@
+"""Excluded words: a run of kept words neither begins nor ends with one.
+
+An excluded word is kept where the words around it are ("clean *and* quiet"), never for its own sake. That is a cost
+of `COST` nats for each end of a run on such a word, which a chain has room for. With x_t = 1 for an excluded word,
+
+    z_t (1 - z_{t-1}) = 1/2 ( |z_t - z_{t-1}| + z_t - z_{t-1} ),        z_t (1 - z_{t+1}) likewise,
+
+are sums of changes and of words: they add 1/2 COST (x_t + x_{t+1}) to each coupling and its differences to the fields,
+and the result is a chain like any other, with all its closed forms. The cost is finite, so that a text of nothing but
+excluded words still has a distribution given that a word is kept: one run of them.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+COST = 30.0  # nats; exp(-30) is far below what a draw in float32 can see, and its square still far above zero
+
+
+def chain_terms(excluded: Tensor, words: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """What to add to a chain's fields `(*b, T)` and couplings `(*b, T - 1)`.
+
+    Args:
+        excluded: bool, `(*b, T)`, False on padding.
+        words: bool, `(*b, T)`, True on words.
+        dtype: of the result.
+    """
+    x = excluded.to(dtype)
+    first = F.pad(words[..., :1], (0, words.shape[-1] - 1))
+    outward = x * (first.to(dtype) + last_word(words).to(dtype))  # runs that end where the text does: no change there
+    difference = (x[..., :-1] - x[..., 1:]) / 2 * words[..., 1:]
+    fields = F.pad(difference, (1, 0)) - F.pad(difference, (0, 1)) - outward
+    return COST * fields, COST / 2 * (x[..., :-1] + x[..., 1:])
+
+
+def last_word(words: Tensor) -> Tensor:
+    """Bool, `(*b, T)`: True on the last word of each document, from the mask of its words."""
+    return words & ~F.pad(words[..., 1:], (0, 1))
+
+
+def ends_on(excluded: Tensor, words: Tensor, mean: Tensor, change: Tensor) -> Tensor:
+    """Expected number of ends of runs that stand on excluded words, `(*s, *b)`.
+
+    Args:
+        excluded: bool, `(*b, T)`.
+        words: bool, `(*b, T)`, True on words.
+        mean: P(z_t = 1), or the masks themselves, `(*s, *b, T)`.
+        change: P(z_{t+1} != z_t), or whether they differ, `(*s, *b, T - 1)`, 0 next to padding.
+    """
+    before = F.pad(change, (1, 0)) + F.pad(mean[..., :1], (0, mean.shape[-1] - 1))
+    behind = torch.where(last_word(words), mean, F.pad(change, (0, 1)))
+    begins = before + mean - F.pad(mean[..., :-1], (1, 0))
+    stops = behind + mean - F.pad(mean[..., 1:], (0, 1))
+    return (torch.where(excluded, begins + stops, 0.0) / 2).sum(-1)

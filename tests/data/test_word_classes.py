@@ -1,0 +1,61 @@
+"""Words that rationales are not about, and how batches say which they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pyro_rationale.data import Vocabulary, encode_batch, make_document
+from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.data.open_vocabulary import OpenVocabulary
+from pyro_rationale.data.vocabulary import UNKNOWN
+from pyro_rationale.data.word_classes import Exclusion, is_punctuation, parse_classes
+from pyro_rationale.errors import ConfigError, RunError
+
+SPEC = TargetSpec("regression", ("y",), ((0.0, 1.0),))
+PLAIN = Exclusion(punctuation=True, words=frozenset(["the", "'s"]))
+
+
+def test_punctuation_is_what_unicode_calls_so() -> None:
+    assert all(map(is_punctuation, [".", "!!!", "…", "--", "«", "、", "¿", "_", "%"]))
+    assert not any(map(is_punctuation, ["", "a.", "5", "😀", "$", "+", "n't"]))
+
+
+def test_stop_words_spare_what_can_be_evidence() -> None:
+    pytest.importorskip("sklearn")
+    excluded = Exclusion.of(["stopwords"])
+    words = ["The", "room", "was", "n't", "very", "clean", ",", "it", "'s", "not", "without", "and"]
+    assert [w for w, out in zip(words, excluded(words), strict=True) if out] == ["The", "was", "it", "'s", "and"]
+    assert Exclusion.of(["punctuation"])([",", "the"]) == [True, False]
+    assert Exclusion.of(["punctuation", "stopwords"])([",", "the"]) == [True, True]
+
+
+def test_names_of_classes() -> None:
+    assert parse_classes("punctuation, stopwords") == ("punctuation", "stopwords")
+    for bad in ("", "stopword", "punctuation,,"):
+        with pytest.raises(ConfigError, match=r"^--exclude: expected one of punctuation, stopwords, got"):
+            parse_classes(bad)
+
+
+def test_a_batch_says_which_words_are_excluded() -> None:
+    documents = [make_document("a", "The soup's off!!", (0.5,)), make_document("b", "", (0.5,))]
+    batch = encode_batch(documents, Vocabulary(["soup"], PLAIN), SPEC)
+    assert batch.excluded is not None
+    assert documents[0].tokens == ("the", "soup", "'s", "off", "!")
+    torch.testing.assert_close(batch.excluded, torch.tensor([[1, 0, 1, 0, 1], [0, 0, 0, 0, 0]]).bool())
+    assert int(batch.tokens[1, 0]) == UNKNOWN
+    assert encode_batch(documents, Vocabulary(["soup"]), SPEC).excluded is None
+
+
+def test_a_vocabulary_keeps_its_exclusion(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.json"
+    Vocabulary(["soup"], PLAIN).save(path)
+    assert Vocabulary.load(path).excluded == PLAIN
+    assert OpenVocabulary.of(Vocabulary.load(path)).excluded == PLAIN
+    Vocabulary(["soup"]).save(path)
+    assert Vocabulary.load(path).excluded is None
+    path.write_text('{"format": "pyro_rationale vocabulary 1", "words": ["soup"], "excluded": {"words": 3}}')
+    with pytest.raises(RunError, match="damaged"):
+        Vocabulary.load(path)
