@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -104,16 +105,18 @@ class Terms:
     def cpu(self) -> Terms:
         """A copy on the CPU."""
         parts = {f.name: getattr(self, f.name) for f in fields(Terms)}
-        return Terms(**{name: None if part is None else part.cpu() for name, part in parts.items()})
+        moved: dict[str, Any] = {name: None if part is None else part.cpu() for name, part in parts.items()}
+        return Terms(**moved)
 
     @staticmethod
     def joined(parts: Sequence[Terms]) -> Terms:
         """Terms of several batches as one."""
-        joined = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Terms)}
+        joined: dict[str, Any] = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Terms)}
         if parts[0].excluded is not None:
             longest = max(each.shape[1] for each in joined["excluded"])
             joined["excluded"] = [F.pad(each, (0, longest - each.shape[1])) for each in joined["excluded"]]
-        return Terms(**{name: None if each[0] is None else torch.cat(each) for name, each in joined.items()})
+        joined = {name: None if each[0] is None else torch.cat(each) for name, each in joined.items()}
+        return Terms(**joined)
 
     def under(self, prior: ChainPrior) -> Terms:
         """Terms of this guide and these draws under another prior."""
