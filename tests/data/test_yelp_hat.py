@@ -82,6 +82,18 @@ def test_a_file_and_annotators_in_two_files(tmp_path: Path) -> None:
     assert {len(d.maps or ()) for d in everything(load(tmp_path))} == {4}
 
 
+@pytest.mark.parametrize(
+    "left",
+    ['gre<i class="x">a</i>t', '<i class="icon"></i>great', 'great<i class="x" id="a">close</i>', "gr<b>ea</b> t"],
+)
+def test_what_browser_extensions_leave_inside_a_word(tmp_path: Path, left: str) -> None:
+    maps = [f'<span>the</span> <span class="active">{left}</span> <span>beer</span> <span></span>',
+            f"<span>the</span> <span>{left}</span> <span class='active'>beer</span>"]  # fmt: skip
+    path = write(tmp_path / "a.csv", [*reviews(10), *rows("the great beer", 1, *maps)])
+    [document] = [d for d in everything(load(path)) if d.text == "the great beer"]
+    assert document.maps == ((False, True, False), (False, False, True))
+
+
 BAD = [
     ((1, " ", "yes", ""), "the text in 'Input.text' is empty"),
     (("", "good", "yes", "1"), "'Input.label' is empty"),
@@ -89,6 +101,7 @@ BAD = [
     ((1, "good beer", "yes", "{}"), "its map has 0 words and its text 2"),
     ((1, "good beer", "yes", "1"), "its map has 1 words and its text 2"),
     ((1, "good beer", "yes", html("good wine", 1)), "its map has the word 'wine', which is not at that place"),
+    ((1, "a beer", "yes", "<span>a</span> <span>wi<i>n</i>e</span>"), "its map has the word 'wine', which is not at"),
     ((1, "good beer"), "has 2 fields where the header has 4"),
 ]
 

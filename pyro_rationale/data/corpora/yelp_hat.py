@@ -89,8 +89,9 @@ def _marked(text: str, written: str) -> list[Span]:
     else:
         parser = _Spans()
         parser.feed(written)
+        parser.end_word()
         marks = [marked for _, marked in parser.words]
-        other = [word for (word, _), (a, b) in zip(parser.words, spans, strict=False) if word != text[a:b]]
+        other = [forms[0] for (forms, _), (a, b) in zip(parser.words, spans, strict=False) if text[a:b] not in forms]
         if other and len(marks) == len(spans):
             raise ValueError(f"its map has the word {shown(other[0])}, which is not at that place in its text")
     if len(marks) != len(spans):
@@ -99,27 +100,49 @@ def _marked(text: str, written: str) -> list[Span]:
 
 
 class _Spans(HTMLParser):
-    """Words inside `<span>` elements, each with whether its element is of the class `active`."""
+    """Words inside `<span>` elements, each with whether its element is of the class `active`.
+
+    Browser extensions leave elements inside such a span (`pri<i class="...">ce</i>`). It is one word all the same, with
+    what they hold or without it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.words: list[tuple[str, bool]] = []
+        self.words: list[tuple[tuple[str, ...], bool]] = []
         self.marked: bool | None = None
+        self.pieces: list[tuple[str, bool]] = []  # text of the span, and whether it stands in an element inside
+        self.inside, self.divided = 0, False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """A word begins."""
+        """A word begins, or an element inside it."""
         if tag == "span":
+            self.end_word()
             self.marked = _MARKED in (dict(attrs).get("class") or "").split()
+        else:
+            self.inside, self.divided = self.inside + 1, True
 
     def handle_endtag(self, tag: str) -> None:
-        """A word ends."""
+        """A word ends, or an element inside it."""
         if tag == "span":
-            self.marked = None
+            self.end_word()
+        else:
+            self.inside = max(0, self.inside - 1)
 
     def handle_data(self, data: str) -> None:
         """Text in or between words."""
+        self.pieces.append((data, self.inside > 0))
+
+    def end_word(self) -> None:
+        """Note what the span held."""
         if self.marked is not None:
-            self.words += [(word, self.marked) for word in data.split()]
+            whole = "".join(text for text, _ in self.pieces)
+            if self.divided:
+                own = "".join(text for text, inside in self.pieces if not inside)
+                forms = tuple(filter(None, ("".join(form.split()) for form in (whole, own))))
+                self.words += [(forms, self.marked)] if forms else []
+            else:
+                self.words += [((word,), self.marked) for word in whole.split()]
+        self.marked, self.pieces, self.inside, self.divided = None, [], 0, False
 
 
 REGISTERED = CorpusLoader(
