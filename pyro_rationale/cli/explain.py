@@ -6,31 +6,33 @@ Prints for each text what is predicted, how sure that is, and the text with the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-import torch
 from rich.console import Group
 from rich.rule import Rule
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.input_texts import count_lines, gather
+from pyro_rationale.data.document import Document
 from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import device_option, options_from, run_option
-from pyro_rationale.prediction.predictor import Alternative, Prediction, PredictOptions, predict
+from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.reporting.console import counting, is_plain, legend, rationale
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import to_json
 from pyro_rationale.tasks import Task
-from pyro_rationale.training.threads import cores
+
+# Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
+if TYPE_CHECKING:
+    from pyro_rationale.prediction.predictor import Alternative, Prediction
 
 SHOWN = 300  # characters of an alternative rationale on the terminal
 BATCH = 64
@@ -66,15 +68,21 @@ def explain(
         raise ConfigError(f"--batch-size: expected at least 1, got {batch_size}")
     if threads is not None and not 1 <= threads <= 1024:
         raise ConfigError(f"--threads: expected 1 to 1024, got {threads}")
+    import torch
+
+    from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.prediction.predictor import predict
+    from pyro_rationale.training.threads import cores
+
     torch.set_num_threads(1 if threads else max(1, cores() // MOST_THREADS))
     threads = threads or min(cores(), MOST_THREADS)
     fitted = FittedModel.load(folder, device)
     documents = gather(texts, file, max_words or fitted.config.data.max_words, fitted.tokenizer)
-    readings = _counted(predict(fitted, documents, options, batch_size, threads))
+    readings = beside_empty(documents, lambda some: _counted(predict(fitted, some, options, batch_size, threads)))
     console = Terminal()
     if console.is_terminal and not as_json:
         for reading in readings:
-            console.print(Rule(Text(reading.document.id), style="dim", align="left", characters="-"))
+            console.print(Rule(Text(_id(reading)), style="dim", align="left", characters="-"))
             console.print(Group(*described(reading, fitted.task, options.level, is_plain(console))))
         if not is_plain(console):
             console.print(legend(gold=False, inclusion=True), style="dim")
@@ -89,6 +97,34 @@ def explain(
             advance(len(some))
 
 
+def beside_empty(
+    documents: Iterable[Document], read: Callable[[Iterable[Document]], Iterable[Prediction]]
+) -> Iterator[Prediction | Document]:
+    """Readings in the order of the documents, with those that have no word as they are.
+
+    Args:
+        documents: texts, some of them without a word.
+        read: predicts documents with words, in their order.
+    """
+    empty: dict[int, Document] = {}
+
+    def with_words() -> Iterator[Document]:
+        for number, document in enumerate(documents):
+            if document.tokens:
+                yield document
+            else:
+                empty[number] = document
+
+    number = 0
+    for reading in read(with_words()):
+        while number in empty:
+            yield empty.pop(number)
+            number += 1
+        yield reading
+        number += 1
+    yield from empty.values()
+
+
 def _counted(readings: Iterable[Prediction]) -> Iterator[Prediction]:
     """The readings, and at their end a warning where the model knows few words of some."""
     texts = foreign = 0
@@ -100,8 +136,13 @@ def _counted(readings: Iterable[Prediction]) -> Iterator[Prediction]:
                     foreign, texts)
 
 
-def as_dict(reading: Prediction, task: Task, options: PredictOptions) -> dict[str, Any]:
-    """A reading as plain values, for JSON; masks are lists of 0 and 1."""
+def as_dict(reading: Prediction | Document, task: Task, options: PredictOptions) -> dict[str, Any]:
+    """A reading as plain values, for JSON; masks are lists of 0 and 1. Without a word, the prediction is `None`."""
+    if isinstance(reading, Document):
+        nothing: dict[str, Any] = dict.fromkeys(("known", "unknown", "unread"), 0)
+        nothing |= {name: [] for name in ("tokens", "offsets", "inclusion", "mode", "kept", "alternatives")}
+        told = {"decode": options.decode, "rationale": "", "prediction": None}
+        return {"id": reading.id, "text": reading.text} | nothing | told
     document = reading.document
     return {
         "id": document.id,
@@ -121,13 +162,20 @@ def as_dict(reading: Prediction, task: Task, options: PredictOptions) -> dict[st
     }
 
 
-def as_text(reading: Prediction, task: Task, level: float) -> str:
+def as_text(reading: Prediction | Document, task: Task, level: float) -> str:
     """A reading for files and pipes: what the terminal shows, without colours, on lines as long as they are."""
-    return "\n".join([f"{reading.document.id} ".ljust(80, "-"), *map(str, described(reading, task, level))])
+    return "\n".join([f"{_id(reading)} ".ljust(80, "-"), *map(str, described(reading, task, level))])
 
 
-def described(reading: Prediction, task: Task, level: float, plain: bool = True) -> Iterator[Text]:
+def _id(reading: Prediction | Document) -> str:
+    return reading.id if isinstance(reading, Document) else reading.document.id
+
+
+def described(reading: Prediction | Document, task: Task, level: float, plain: bool = True) -> Iterator[Text]:
     """The prediction, the marked text, and other rationales with what they would have predicted."""
+    if isinstance(reading, Document):
+        yield from (Text("no word, so no prediction"), Text(""))
+        return
     for line in task.lines(reading.values, reading.averaged, reading.interval, level):
         yield Text(line, style="bold")
     kept, words = sum(reading.kept), len(reading.kept)
@@ -138,7 +186,7 @@ def described(reading: Prediction, task: Task, level: float, plain: bool = True)
     yield rationale(reading.document, reading.kept, reading.inclusion, plain=plain)
     if len(reading.alternatives) > 1:
         yield Text("\nother rationales, and the share of posterior draws that they are", style="dim")
-    for alternative in reading.alternatives:
+    for alternative in sorted(reading.alternatives, key=lambda other: -other.frequency):
         if alternative.mask == reading.kept:
             continue
         value = ", ".join(task.short(alternative.values))

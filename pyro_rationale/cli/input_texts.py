@@ -22,6 +22,9 @@ def gather(
 ) -> Iterator[Document]:
     """The texts as documents, one by one: arguments, else the lines of `file`, else of standard input.
 
+    A line without a word is a document without a token, so that what comes out can be laid beside what went in; blank
+    lines at the end are no texts.
+
     Args:
         arguments: texts from the command line.
         file: a path, `-` for standard input, or `None`.
@@ -30,7 +33,7 @@ def gather(
 
     Raises:
         ConfigError: texts in two places, or nowhere.
-        DataError: a text without a word, or input that is not text; names the line.
+        DataError: an argument without a word, or input that is not text; names the line.
     """
     if arguments and file is not None:
         raise ConfigError("give texts either as arguments or by --file, not both")
@@ -42,7 +45,7 @@ def gather(
         named = _lines(sys.stdin.buffer, "standard input")
     else:
         named = _lines(_opened(user_path(file)), str(file))
-    return (_document(name, text, max_words, tokenizer) for name, text in named)
+    return (_document(name, text, max_words, tokenizer, bool(arguments)) for name, text in named)
 
 
 def count_lines(file: str | None) -> int | None:
@@ -96,8 +99,8 @@ def _lines(content: Iterable[bytes], source: str) -> Iterator[tuple[str, str]]:
         raise DataError(f"{source}: empty; expected one text per line")
 
 
-def _document(name: str, text: str, max_words: int, tokenizer: Tokenizer) -> Document:
+def _document(name: str, text: str, max_words: int, tokenizer: Tokenizer, needs_word: bool) -> Document:
     document = make_document(name, text, (), max_words, tokenizer=tokenizer)
-    if not document.tokens:
-        raise DataError(f"{name}: no word in it; take the line out, or write a text there")
+    if needs_word and not document.tokens:
+        raise DataError(f"{name}: no word in it; write a text there, or leave it out")
     return document

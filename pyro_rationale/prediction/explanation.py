@@ -147,6 +147,7 @@ class Explanation:
     def _others(self) -> str:
         """The alternatives, folded away."""
         others = [other for other in self.alternatives if other.mask != self.mask]
+        others.sort(key=lambda other: -other.frequency)  # the share that is shown
         if not others:
             return ""
         lines = "".join(

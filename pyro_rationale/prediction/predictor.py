@@ -24,45 +24,17 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.parallel import in_order
-from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
+from pyro_rationale.prediction.options import DecodeOptions, PredictOptions
 from pyro_rationale.tasks import Numbers
 
 if TYPE_CHECKING:
     from pyro_rationale.distributions import MaskDistribution
     from pyro_rationale.fitted import FittedModel
 
-RULES = ("mode", "threshold", "sample")
 _POOL = 10  # batches whose documents are sorted by length together
 _MASKS = 1024  # that the encoder reads at once, those of like sizes together
 Mask = tuple[bool, ...]
-
-
-@dataclass(frozen=True)
-class DecodeOptions:
-    """How one hard mask is made of q(z | x)."""
-
-    decode: str = option("mode", "the most probable mask, all words above a threshold, or a draw", choices=RULES,
-                         common=True)
-    threshold: float = option(0.5, "--decode threshold: keep words that are this probable, 0 to 1", least=0, most=1,
-                              expected="a probability from 0 to 1")
-    seed: int = option(0, "of posterior draws", least=0, most=2**63 - 1,
-                       expected="a whole number from 0 to 2^63 - 1")
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-
-@dataclass(frozen=True)
-class PredictOptions(DecodeOptions):
-    """How much of q(z | x) a prediction shows."""
-
-    samples: int = option(100, "posterior draws per text, for intervals and alternatives", least=1,
-                          expected="at least 1 draw")
-    alternatives: int = option(3, "rationales to list per text, the most probable one included", least=0,
-                               expected="0 or more")
-    level: float = option(0.9, "probability of the interval around a rating", above=0, below=1,
-                          expected="a probability between 0 and 1")
 
 
 @dataclass(frozen=True)

@@ -49,11 +49,6 @@ class LearningRates:
             self._groups.setdefault((factor, pretrained, encoder, decay), []).append(name)
         self.named = {name: named[name] for names in self._groups.values() for name in names}
 
-    @property
-    def follows_kept_share(self) -> bool:
-        """Whether rates depend on the running share of kept words."""
-        return self.encoder_factor is None
-
     def make_optimizer(self, **options: Any) -> Optimizer:
         """Adam on the groups, with decoupled weight decay where a group has one."""
         groups = [

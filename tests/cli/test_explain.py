@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,11 +155,35 @@ def test_texts_come_from_a_file_or_a_pipe_in_order(
         assert {k: v for k, v in a.items() if k not in drop} == {k: v for k, v in b.items() if k not in drop}
 
 
+def test_a_line_without_a_word_has_its_row(
+    call: Run, planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = "\nfine beer\n \n\u200b\ndull\n\n\n".encode()
+    monkeypatch.setattr("sys.stdin", Pipe(content))
+    status, out, _ = call(explain, "--run", planted, "--json", "--batch-size", "1")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert [row["id"].removeprefix("standard input, ") for row in rows] == [f"line {i}" for i in range(1, 6)]
+    assert [row["prediction"] is None for row in rows] == [True, False, True, True, False]
+    assert [row["tokens"] for row in rows] == [[], ["fine", "beer"], [], [], ["dull"]]
+    assert len({tuple(row) for row in map(sorted, rows)}) == 1
+    monkeypatch.setattr("sys.stdin", Pipe(content))
+    status, out, _ = call(explain, "--run", planted)
+    assert status == 0
+    assert out.count("no word, so no prediction") == 3
+
+
+def test_other_rationales_stand_in_the_order_of_their_shares(call: Run, planted: Path) -> None:
+    _, out, _ = call(explain, "--run", planted, "--alternatives", "9", TEXT)
+    shares = [int(share) for share in re.findall(r"^ *(\d+)%  ", out, re.MULTILINE)]
+    assert len(shares) > 3
+    assert shares == sorted(shares, reverse=True)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "standard input: empty"),
-        (b"fine\n\nfine\n", "standard input, line 2: no word in it"),
         (b"fine\n\xff\xfe\x00\n", "standard input, line 2: expected UTF-8 text, found byte 0xff at position 1"),
         (b"a\0b", "standard input, line 1: expected text, found a zero byte"),
     ],

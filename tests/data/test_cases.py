@@ -217,14 +217,14 @@ def test_a_table(case: Case, caplog: pytest.LogCaptureFixture, monkeypatch: pyte
     assert " ".join(first.tokens).startswith(case.first)
 
 
-# `explain --file`: the texts by their words, or the refusal.
+# `explain --file`: the texts by their words (none: a line without a prediction), or the refusal.
 TEXTS: dict[str, list[str] | str] = {
     "ansi.txt": ["[ 31mred [ 0m soup ] 0 ; title bell"],
-    "blankmid.txt": "line 2: no word in it",
+    "blankmid.txt": ["lovely soup", "", "rude staff"],
     "bom.txt": ["lovely soup", "rude staff"],
     "crlf.txt": ["lovely soup", "rude staff"],
     "empty.txt": "is empty; expected rows of text",
-    "invisible.txt": "line 1: no word in it",
+    "invisible.txt": [""],
     "latin1.txt": "line 1: byte 0xe9 is not UTF-8; in cp1252 the place reads 'café'",
     "maccr.txt": ["lovely soup", "rude staff"],
     "markup.txt": ["[ bold ] lovely [ / bold ] soup [ / x ] [ red ]"],

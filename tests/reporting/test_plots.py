@@ -87,6 +87,22 @@ def test_predictive_check_leaves_out_what_nobody_knows(axes: Any) -> None:
     assert axes.get_xlabel() == "look"
 
 
+@pytest.mark.parametrize("classes", [(), ("no", "yes")])
+@pytest.mark.parametrize(("size", "shape"), [((6.4, 4.0), (1, 1)), ((10.0, 4.0), (1, 2)), ((10.0, 6.4), (2, 2))])
+def test_the_legend_of_the_predictive_check_hides_nothing(
+    size: tuple[float, float], shape: tuple[int, int], classes: tuple[str, ...]
+) -> None:
+    random = np.random.default_rng(0)
+    figure = figure_module.Figure(figsize=size, layout="constrained")
+    panels = np.ravel(figure.subplots(*shape))
+    for axes in panels:
+        plot_predictive(axes, random.integers(0, 2, (100, 40)), np.ones(40), "look", classes)
+    figure.draw_without_rendering()
+    for axes in panels:
+        legend = axes.get_legend().get_window_extent()
+        assert axes.transData.inverted().transform(legend.get_points())[0, 1] > axes.dataLim.y1
+
+
 def test_dollars_in_the_names_of_targets_and_classes_are_no_formulas(axes: Any) -> None:
     """A column `price $_{$` ended in a ValueError when its figure was written, and `$ or $` lost its dollars."""
     plot_predictive(axes, np.array([[0, 1, 1, 1], [0, 0, 1, 1]]), [0, 1, 1, 1], "price $_{$", ("$_{$ no", "yes"))

@@ -39,7 +39,6 @@ def test_layers_of_a_transformer_learn_more_slowly_the_deeper_they_are() -> None
 @pytest.mark.parametrize(("kept", "share"), [(0.3, 0.3), (0.001, SLOWEST), (1.0, 1.0)])
 def test_the_encoder_follows_the_kept_share(kept: float, share: float) -> None:
     rates = LearningRates(parameters(), 0.1, 0.01, None, steps=100)
-    assert rates.follows_kept_share
     found = rates_at(rates, 50, kept)
     assert found["model.encoder.a"] == pytest.approx(0.1 * share)
     assert found["model.encoder.low"] == pytest.approx(0.0081 * share)

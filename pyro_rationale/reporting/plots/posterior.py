@@ -28,6 +28,7 @@ BAND = (0.05, 0.95)  # quantiles of replicated data
 BINS = 25
 REPLICATED = 400  # data sets, about
 COLUMNS = 2  # panels in a row
+LEGEND_ROOM = 1.5  # height of a panel over that of what is drawn in it, for a legend of three lines
 
 
 class MaskDraws(NamedTuple):
@@ -206,8 +207,9 @@ def plot_predictive(axes: Axes, drawn: ArrayLike, observed: ArrayLike, name: str
         axes.stairs(middle, edges, color=POSTERIOR, label="their median", baseline=None)
         axes.stairs(truth, edges, color="black", linewidth=1.8, label="observed", baseline=None)
     axes.set_xlabel(harmless(name), parse_math=False)
-    axes.set(ylabel="share of documents", ylim=(0.0, None))
-    axes.legend(frameon=False)
+    highest = max(float(high.max()), float(truth.max()))
+    axes.set(ylabel="share of documents", ylim=(0.0, LEGEND_ROOM * highest))
+    axes.legend(frameon=False, loc="upper right")
     return axes
 
 

@@ -1,0 +1,36 @@
+"""Options of a prediction, without the modules that make one: help and mistyped flags come at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyro_rationale.options import check_fields, option
+
+RULES = ("mode", "threshold", "sample")
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How one hard mask is made of q(z | x)."""
+
+    decode: str = option("mode", "the most probable mask, all words above a threshold, or a draw", choices=RULES,
+                         common=True)
+    threshold: float = option(0.5, "--decode threshold: keep words that are this probable, 0 to 1", least=0, most=1,
+                              expected="a probability from 0 to 1")
+    seed: int = option(0, "of posterior draws", least=0, most=2**63 - 1,
+                       expected="a whole number from 0 to 2^63 - 1")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class PredictOptions(DecodeOptions):
+    """How much of q(z | x) a prediction shows."""
+
+    samples: int = option(100, "posterior draws per text, for intervals and alternatives", least=1,
+                          expected="at least 1 draw")
+    alternatives: int = option(3, "rationales to list per text, the most probable one included", least=0,
+                               expected="0 or more")
+    level: float = option(0.9, "probability of the interval around a rating", above=0, below=1,
+                          expected="a probability between 0 and 1")
