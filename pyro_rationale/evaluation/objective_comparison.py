@@ -30,7 +30,7 @@ from pyro_rationale.inference.objectives.decomposition import (
     residual,
 )
 from pyro_rationale.options import check_fields, option
-from pyro_rationale.prediction.predictor import RULES
+from pyro_rationale.prediction.options import RULES
 from pyro_rationale.tasks import task_of
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.history import EpochRecord, flatness, read_history
