@@ -127,6 +127,8 @@ class TrainOptions:
     warmup: int = option(0, "steps in which the encoder alone is trained, before the guide", least=0)
     warmup_texts: str = option("full", "what the encoder reads in these steps: whole texts, or masked: runs of words "
                                "by chance, at any share", choices=("full", "masked"))
+    rate_as: str = option("limit", "limit: no more than --rate is kept; target: --rate is met, within a fifth",
+                          choices=("limit", "target"), group=PRIOR)
     anneal: int = option(400, "steps over which the target share of words comes down to --rate", least=0, common=True)
     schedule: str = option("geometric", "how the target share comes down to --rate", choices=SCHEDULES)
     any_rate: float = option(0.0, "weight of an additional loss, once the target rate is reached, on likely words of "

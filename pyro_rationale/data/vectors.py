@@ -46,8 +46,8 @@ class WordVectors:
     def token_coverage(self, documents: Sequence[Document], vocabulary: Vocabulary) -> float:
         """Share of the running words of `documents` that have a vector from the source, 0 to 1."""
         counts = count_words(documents)
-        known = self.known[vocabulary.encode(list(counts))].tolist()
-        covered = sum(count for count, has in zip(counts.values(), known, strict=True) if has)
+        known = {word for word, has in zip(vocabulary.words, self.known.tolist(), strict=True) if has}
+        covered = sum(count for word, count in counts.items() if word in known)
         return covered / counts.total() if counts else 0.0
 
 

@@ -16,6 +16,8 @@ from pyro_rationale.training.rate_control import Schedule
 from pyro_rationale.training.trainer import Trainer
 from pyro_rationale.training.validation import DevScore
 
+HIGHEST = 1.1  # of the requested rate: an epoch whose mode masks keep more is not chosen
+MET = 0.85  # of the requested rate: where it has to be met, an epoch that keeps less is chosen only if no other is
 RECOVERIES = 3
 RESTARTS = 2
 WeightInit = Callable[[int], dict[str, Tensor]]  # untrained weights of model and guide, by seed
@@ -29,8 +31,9 @@ class ModelSelection:
         prior: the requested prior.
         rate: the final target, or `None` where penalties were given instead.
         gain: nats per unit of prediction cost.
-        patience: epochs without a better dev cost before stopping.
+        patience: epochs without a better dev cost before stopping, counted from the end of annealing.
         reinitialize: makes other untrained weights; without it there are no restarts.
+        meet: prefer epochs that keep the requested share to those that keep less.
     """
 
     def __init__(
@@ -41,11 +44,15 @@ class ModelSelection:
         gain: float,
         patience: int,
         reinitialize: WeightInit | None = None,
+        meet: bool = False,
     ) -> None:
         self.trainer, self.prior, self.rate, self.gain, self.patience = trainer, prior, rate, gain, patience
         self.reinitialize, self.initial_control = reinitialize, trainer.control.state()
+        self.meet = meet
         self.best_cost = math.inf
+        self.best_met = False  # whether the best epoch so far keeps the requested share
         self.best_epoch = 0
+        self.annealed_epoch: int | None = None  # the first one that ended at the final target
         self.recoveries = self.restarts = 0
         self.best: dict[str, Tensor] = {}
         self.good: tuple[dict[str, Tensor], Metadata] | None = None
@@ -62,6 +69,8 @@ class ModelSelection:
         record.dev_elbo, record.dev_expected = score.elbo, score.expected_cost
         record.dev_cost = score.cost(self.gain, self.prior)
         annealed = self.trainer.control.schedule.finished(self.trainer.step)
+        if annealed and self.annealed_epoch is None:
+            self.annealed_epoch = record.epoch
         trouble = collapse(record, self.rate if self.rate is not None else self.prior.rate, annealed)
         if memorized and self.reinitialize is not None and self.restarts < RESTARTS:
             self._restart(self.reinitialize)
@@ -72,19 +81,30 @@ class ModelSelection:
             record.event = f"collapse ({trouble}): left as it is after {RECOVERIES} recoveries"
         else:
             self.good = self.trainer.state()
-            if annealed and self._eligible(record) and record.dev_cost < self.best_cost:
-                self.best_cost, self.best_epoch = record.dev_cost, record.epoch
+            if self._is_best(record):
+                self.best_cost, self.best_met, self.best_epoch = record.dev_cost, self._meets(record), record.epoch
                 self.best = self.trainer.weights()
                 record.event = "best"
+            self.trainer.control.observe_modes(self.trainer.step, score.rate)
         return record
 
     def should_stop(self, record: EpochRecord) -> bool:
         """Whether patience has run out."""
-        return bool(self.best) and record.epoch - self.best_epoch >= self.patience
+        if not self.best or self.annealed_epoch is None:
+            return False
+        return record.epoch - max(self.best_epoch, self.annealed_epoch) >= self.patience
 
-    def _eligible(self, record: EpochRecord) -> bool:
-        """Whether the rate is close enough to the target for the epoch to be chosen."""
-        return self.rate is None or record.dev_rate <= 1.1 * self.rate
+    def _is_best(self, record: EpochRecord) -> bool:
+        """Whether the epoch is chosen: few enough words, on the way to the target as well as at it, and least cost."""
+        if self.rate is None:
+            return self.annealed_epoch is not None and record.dev_cost < self.best_cost
+        if record.dev_rate > HIGHEST * self.rate:
+            return False
+        return (not self._meets(record), record.dev_cost) < (not self.best_met, self.best_cost)
+
+    def _meets(self, record: EpochRecord) -> bool:
+        """Whether the epoch keeps the requested share of words; True if less will do."""
+        return not self.meet or self.rate is None or record.dev_rate >= MET * self.rate
 
     def _restart(self, reinitialize: WeightInit) -> None:
         """Train other untrained weights from the first step; nothing of the old ones is worth keeping."""
@@ -101,7 +121,8 @@ class ModelSelection:
             trainer.control.schedule, warmup=trainer.step + options.warmup, anneal=options.anneal
         )
         trainer.fitted.model.prior = trainer.control.update(trainer.step, 1.0)
-        self.best_cost, self.best, self.good = math.inf, {}, None
+        self.best_cost, self.best_met, self.best, self.good = math.inf, False, {}, None
+        self.annealed_epoch = None
 
     def _recover(self) -> str:
         """Roll back to the last good state, and go on at half the learning rate and half the pace."""
@@ -129,6 +150,8 @@ class ModelSelection:
         tensors = {f"best.{k}": v for k, v in self.best.items()}
         facts: Metadata = {
             "cost": self.best_cost,
+            "met": self.best_met,
+            "annealed": self.annealed_epoch,
             "epoch": self.best_epoch,
             "recoveries": self.recoveries,
             "restarts": self.restarts,
@@ -142,6 +165,7 @@ class ModelSelection:
     def restore(self, tensors: dict[str, Tensor], facts: Metadata) -> None:
         """Load what :meth:`state` returned."""
         self.best_cost, self.best_epoch = facts["cost"], facts["epoch"]
+        self.best_met, self.annealed_epoch = facts.get("met", True), facts.get("annealed")
         self.recoveries, self.restarts = facts["recoveries"], facts["restarts"]
         self.best = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
         good = {k.removeprefix("good."): v for k, v in tensors.items() if k.startswith("good.")}

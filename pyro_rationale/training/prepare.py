@@ -138,7 +138,9 @@ def prepare_run(
         corpus,
         fitted,
         trainer,
-        ModelSelection(trainer, prior, rate, model.gain, options.patience, reinitialize),
+        ModelSelection(
+            trainer, prior, rate, model.gain, options.patience, reinitialize, meet=options.rate_as == "target"
+        ),
         batches(corpus.dev),
         prior,
         vectors,
@@ -175,4 +177,4 @@ def build_control(config: Config, prior: ChainPrior) -> Control:
         return PenaltyRamp(schedule, prior)
     if config.control == "lagrangian":
         return LagrangianControl(schedule, prior, options.lagrange_rate, options.transitions)
-    return RateControl(schedule, prior)
+    return RateControl(schedule, prior, meet=options.rate_as == "target")

@@ -19,8 +19,17 @@ from pyro_rationale.training.schedules import SCHEDULES
 INITIAL_ALPHA = -1.0  # the field, in nats per word, under which an untrained guide keeps about three words in four
 # Lower edge of the tolerated rate, as a share of the target. If the guide sparsifies faster than the schedule it
 # converges before the encoder is trained, with several per cent of the texts empty. Once the target is reached the
-# prior alone decides, unless next to nothing is kept.
-TOLERANCE_DURING_ANNEALING, TOLERANCE_AFTER = 0.9, 0.1
+# prior alone decides, unless next to nothing is kept; a rate that has to be met is held from below, too.
+TOLERANCE_DURING_ANNEALING, TOLERANCE_AFTER, TOLERANCE_MET = 0.9, 0.1, 0.95
+# Mode masks of a guide that hesitates keep fewer words than it does on average, by up to a half. What is steered to is
+# the requested share times a correction that follows the development texts, half of the way at each epoch.
+CORRECTION_PACE, LARGEST_CORRECTION = 0.5, 2.0
+
+
+def corrected(correction: float, rate: float, observed: float) -> float:
+    """The factor on the share that a control steers to, after the mode masks of an epoch kept the share `observed`."""
+    wanted = correction * (rate / max(observed, 1e-3)) ** CORRECTION_PACE
+    return min(LARGEST_CORRECTION, max(1.0 / LARGEST_CORRECTION, wanted))
 
 
 @dataclass(frozen=True)
@@ -64,8 +73,10 @@ class RateControl:
         integral_gain: nats per step at a relative error of 1.
         proportional_gain: nats at a relative error of 1.
         ceiling: largest multiplier, nats per word.
-        multiplier: integral of the error, nats per word.
+        multiplier: integral of the error, nats per word; below 0 only if the rate has to be met.
         average: running average of the observed rate.
+        meet: hold the rate from below, too, instead of bounding it.
+        correction: factor on the target by which mode masks meet the rate; 1 unless `meet`.
     """
 
     schedule: Schedule
@@ -75,38 +86,49 @@ class RateControl:
     ceiling: float = 12.0
     multiplier: float = 0.0
     average: float = START_RATE
+    meet: bool = False
+    correction: float = 1.0
 
     def update(self, step: int, observed: float, changes: float = math.nan) -> ChainPrior:
         """Take the share of words kept on a training batch; give the prior for the next step."""
         self.average += 0.1 * (observed - self.average)
         progress = self.schedule.progress(step)
         error = self._error(step)
-        self.multiplier = min(self.ceiling, max(0.0, self.multiplier + self.integral_gain * error))
+        lowest = -self.ceiling if self.meet and self.schedule.finished(step) else 0.0
+        self.multiplier = min(self.ceiling, max(lowest, self.multiplier + self.integral_gain * error))
         base = INITIAL_ALPHA + progress * (self.prior.alpha - INITIAL_ALPHA)
         proportional = self.proportional_gain * error
-        field = base + max(0.0, self.multiplier + proportional) + min(0.0, proportional)
+        field = base + max(min(0.0, self.multiplier), self.multiplier + proportional) + min(0.0, proportional)
         return ChainPrior(field, self.prior.gamma * progress)
 
     def _error(self, step: int) -> float:
         """Relative error of the rate, in [-1, 1]; 0 between the target and the lower edge of the tolerated rate."""
-        target = self.schedule.target(step)
-        edge = target * (TOLERANCE_AFTER if self.schedule.finished(step) else TOLERANCE_DURING_ANNEALING)
+        target = self.target(step)
+        after = TOLERANCE_MET if self.meet else TOLERANCE_AFTER
+        edge = target * (after if self.schedule.finished(step) else TOLERANCE_DURING_ANNEALING)
         if self.average > target:
             return min(1.0, (self.average - target) / target)
         return min(0.0, (self.average - edge) / edge)
 
     def target(self, step: int) -> float:
         """The share steered to at `step`."""
-        return self.schedule.target(step)
+        target = self.schedule.target(step)
+        return min(max(START_RATE, target), target * self.correction)
+
+    def observe_modes(self, step: int, rate: float) -> None:
+        """Take the share of words that mode masks of the development texts keep after an epoch."""
+        if self.meet and self.schedule.finished(step):
+            self.correction = corrected(self.correction, self.schedule.rate, rate)
 
     def state(self) -> dict[str, float]:
         """State for a checkpoint."""
-        return {"multiplier": self.multiplier, "average": self.average}
+        return {"multiplier": self.multiplier, "average": self.average, "correction": self.correction}
 
     def restore(self, state: dict[str, float]) -> None:
         """The inverse of `state`."""
         self.multiplier = state["multiplier"]
         self.average = state["average"]
+        self.correction = state.get("correction", 1.0)
 
 
 @dataclass
@@ -124,6 +146,9 @@ class PenaltyRamp:
     def target(self, step: int) -> float:
         """NaN: no rate is steered to."""
         return math.nan
+
+    def observe_modes(self, step: int, rate: float) -> None:
+        """The share of kept words is ignored."""
 
     def state(self) -> dict[str, float]:
         """Empty: there is no state."""
@@ -192,6 +217,9 @@ class LagrangianControl:
     def target(self, step: int) -> float:
         """The share steered to at `step`."""
         return self.schedule.target(step)
+
+    def observe_modes(self, step: int, rate: float) -> None:
+        """The share of mode masks is ignored: the authors steer the expected one."""
 
     def state(self) -> dict[str, float]:
         """State for a checkpoint."""

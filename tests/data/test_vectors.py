@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import DataError
@@ -128,6 +129,9 @@ def test_coverage_of_running_words(tmp_path: Path) -> None:
     documents = [Document("a", "", ("good", "good", "xyzzy"), ()), Document("b", "", ("new",), ())]
     assert vectors.token_coverage(documents, WORDS) == pytest.approx(0.5)
     assert vectors.token_coverage([], WORDS) == 0.0
+    opened = OpenVocabulary.of(WORDS)
+    opened.encode([word for document in documents for word in document.tokens])
+    assert vectors.token_coverage(documents, opened) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

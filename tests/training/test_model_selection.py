@@ -187,12 +187,30 @@ def test_a_cheap_epoch_that_keeps_too_many_words_is_no_result(fit: TrainingRun) 
     assert fit.selection.best_epoch == 2
 
 
-def test_an_epoch_before_the_target_is_no_result(tmp_path: Path) -> None:
-    fit = prepare_run(small(rate=RATE, anneal=2), tmp_path / "run")
-    for event in ("", "", "best"):
-        assert close(fit, DevScore(0.0, 0.1, 0.0, 4.0, 2.0)).event == event or fit.trainer.step < 2
+def test_an_epoch_on_the_way_that_keeps_few_enough_words_is_a_candidate(tmp_path: Path) -> None:
+    """A better one than any at the end was thrown away once; patience waits for the end of annealing all the same."""
+    fit = prepare_run(small(rate=RATE, anneal=4, patience=1), tmp_path / "run")
+    wasteful, cheap, dear = ((0.0, 0.3), (0.01, 0.1), (0.02, 0.1))
+    events, stops = [], []
+    for error, rate in (wasteful, cheap, dear, dear, dear, dear):
         train(fit)
-    assert fit.selection.best_epoch == 3
+        closed = close(fit, DevScore(error, rate, 0.0, 4.0, 2.0))
+        events.append(closed.event)
+        stops.append(fit.selection.should_stop(closed))
+    assert events == ["", "best", "", "", "", ""]
+    assert fit.selection.annealed_epoch == 4
+    assert stops == [False] * 4 + [True] * 2
+
+
+def test_a_rate_to_be_met_comes_before_the_cost(tmp_path: Path) -> None:
+    fit = prepare_run(small(rate=RATE, anneal=0, rate_as="target"), tmp_path / "run")
+    rates = {0.05: "best", 0.06: "best", 0.09: "best", 0.04: "", 0.1: "best", 0.12: ""}
+    errors = iter((0.03, 0.02, 0.04, 0.01, 0.03, 0.01))
+    for rate, event in rates.items():
+        assert close(fit, DevScore(next(errors), rate, 0.0, 4.0, 2.0)).event == event, rate
+    assert fit.selection.best_epoch == 5
+    facts = fit.selection.state()[1]
+    assert (facts["met"], facts["annealed"]) == (True, 1)
 
 
 def test_a_collapsed_epoch_is_never_the_best(fit: TrainingRun) -> None:

@@ -15,6 +15,7 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.guides import START_RATE
 from pyro_rationale.training.rate_control import (
     INITIAL_ALPHA,
+    LARGEST_CORRECTION,
     TOLERANCE_DURING_ANNEALING,
     PenaltyRamp,
     RateControl,
@@ -193,6 +194,54 @@ def test_its_state_is_all_that_it_remembers(shares: list[float]) -> None:
     other.restore(json.loads(json.dumps(steered.state())))
     assert other == steered
     assert other.update(77, 0.3) == steered.update(77, 0.3)
+
+
+# A rate that is met, not only bounded.
+
+
+def meeting(rate: float = 0.1) -> RateControl:
+    return RateControl(Schedule(0, 0, rate), PRIOR, meet=True)
+
+
+def test_a_rate_to_be_met_is_held_from_below() -> None:
+    """A bound is content with half of it; a target gives words back, below the requested field if need be."""
+    bound, target = control(anneal=0), meeting()
+    for steered in (bound, target):
+        steered.average = 0.05
+    assert held(bound, 1000, 0.05).alpha == pytest.approx(PRIOR.alpha)
+    assert held(target, 1000, 0.05).alpha < PRIOR.alpha - 1.0
+    assert -target.ceiling <= target.multiplier < 0.0
+    assert held(target, 1000, 0.5).alpha > PRIOR.alpha
+
+
+def test_a_guide_of_too_few_words_comes_up_to_the_rate() -> None:
+    """Words of little worth: at the requested field a tenth of what is wanted would be kept."""
+    steered, worth = meeting(0.2), torch.linspace(-3.0, 1.5, 1000) - 2.0
+    logits, share = torch.full((1000,), -1.5), 0.2
+    for step in range(3000):
+        share = float(torch.sigmoid(logits).mean())
+        prior = steered.update(step, share)
+        logits = (logits + 0.05 * (worth - prior.alpha - logits)).clamp(-8, 8)
+    assert share == pytest.approx(0.2, rel=0.1)
+
+
+def test_the_target_follows_what_modes_keep() -> None:
+    """Modes that keep two thirds of what is expected: the correction settles where they keep the requested share."""
+    steered, modes = meeting(), 1.0
+    for _ in range(12):
+        modes = 0.66 * steered.target(100)
+        steered.observe_modes(100, modes)
+    assert modes == pytest.approx(0.1, rel=0.05)
+    assert 1.0 < steered.correction < LARGEST_CORRECTION
+    steered.observe_modes(100, 0.0)
+    assert steered.correction == LARGEST_CORRECTION
+    again = meeting()
+    again.restore(steered.state())
+    assert again == steered
+    on_the_way, bound = RateControl(Schedule(0, 1000, 0.1), PRIOR, meet=True), control(anneal=0)
+    for unmoved in (on_the_way, bound):
+        unmoved.observe_modes(100, 0.01)
+        assert unmoved.correction == 1.0
 
 
 # Penalties instead of a rate.
