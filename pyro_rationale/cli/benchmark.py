@@ -68,8 +68,11 @@ def benchmark(
         show_cells(console, runner, cells)
         return
     if not tables:
+        for method in dict.fromkeys(cell.method for cell in cells):
+            find_method(method).check_installed()
         for cell in cells:  # all of them, before hours of work
             runner.config(cell)
+            plan.settings(cell)
         try:
             left = make_all(runner, cells, Terminal(stderr=True), quiet)
         except KeyboardInterrupt:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
@@ -11,6 +13,9 @@ from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import CONFIG, check_rows, read_config
 from pyro_rationale.training.run_folder import MACHINE_OPTIONS, differing_options
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def check_same_options(stored: Config | dict[str, Any], config: Config, folder: Path) -> None:
@@ -30,6 +35,26 @@ def check_same_options(stored: Config | dict[str, Any], config: Config, folder: 
         if name not in MACHINE_OPTIONS:
             raise ConfigError(
                 f"{folder}: was made with {name} = {known}, and {value} is requested; name another folder, or "
+                "delete this one"
+            )
+
+
+def check_same_settings(stored: Mapping[str, Any], settings: DataclassInstance, folder: Path) -> None:
+    """Refuse a stored result that was made with other settings of the method's own; see `check_same_options`.
+
+    Args:
+        stored: settings of the result; those that are younger than the file had their defaults.
+        settings: that are requested.
+        folder: of the result, for the message.
+
+    Raises:
+        ConfigError: one differs.
+    """
+    for item in fields(settings):
+        known, value = stored.get(item.name, item.default), getattr(settings, item.name)
+        if known != value:
+            raise ConfigError(
+                f"{folder}: was made with {item.name} = {known}, and {value} is requested; name another folder, or "
                 "delete this one"
             )
 

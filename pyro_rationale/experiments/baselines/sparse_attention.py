@@ -26,4 +26,7 @@ class SparseAttention(SoftAttention):
         return weights * batch.mask
 
 
-REGISTERED = Baseline("1.5-entmax attention, top words", partial(fit_attention, "sparse-attention", SparseAttention))
+REGISTERED = Baseline(
+    "1.5-entmax attention, top words", partial(fit_attention, "sparse-attention", SparseAttention),
+    check_installed=entmax,
+)

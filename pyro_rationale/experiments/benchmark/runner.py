@@ -27,6 +27,7 @@ from pyro_rationale.evaluation.rate_curves import Curve, MaskRule, mask_rule, ma
 from pyro_rationale.experiments.baselines import find_method, fit_method
 from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Plan
 from pyro_rationale.experiments.grid import GridRunner
+from pyro_rationale.experiments.same_fit import check_same_settings
 from pyro_rationale.fitted import CONFIG
 from pyro_rationale.prediction.predictor import Mask, unlabelled
 from pyro_rationale.prediction.rationalizer import Rationalizer
@@ -97,9 +98,9 @@ def for_selection(corpus: Corpus) -> Corpus:
     return replace(corpus, train=train, dev=dev, test=())
 
 
-def select(method: str, config: Config, corpus: Corpus, folder: Path) -> Selected:
-    """Fit a method and find its levels, on a corpus from `for_selection`."""
-    rationalizer = fit_method(method, config, corpus, folder)
+def select(method: str, config: Config, corpus: Corpus, folder: Path, settings: Any = None) -> Selected:
+    """Fit a method, with settings of its own, and find its levels, on a corpus from `for_selection`."""
+    rationalizer = fit_method(method, config, corpus, folder, settings)
     texts = [unlabelled(document) for document in corpus.dev]
     levels = {}
     for view, way in ((MATCHED, "threshold"), (PRIOR, "prior")):
@@ -228,8 +229,9 @@ class BenchmarkRunner(GridRunner[Cell]):
     def measure(self, cell: Cell, config: Config) -> dict[str, Any]:
         """Fit and measure a cell; counts per document go into a file of their own."""
         corpus, folder = self.corpora[cell.corpus], self.fit_folder(cell)
+        settings = self.plan.settings(cell)
         resumed, started = (folder / CONFIG).exists(), time.process_time()
-        selected = select(cell.method, config, for_selection(corpus), folder)
+        selected = select(cell.method, config, for_selection(corpus), folder, settings)
         seconds = time.process_time() - started
         measured = measure_cell(selected, corpus, self.plan.curve)
         note(self.folder(cell), rows=measured.rows)
@@ -241,11 +243,24 @@ class BenchmarkRunner(GridRunner[Cell]):
             "method": cell.method,
             "title": find_method(cell.method).title,
             "seed": cell.seed,
+            "settings": None if settings is None else asdict(settings),
             "kind": corpus.spec.kind,
             "seconds": None if resumed else round(seconds, 2),  # of this process: what came before is not known
             "views": measured.views,
             "curves": [asdict(curve) for curve in measured.curves],
         }
+
+    def read(self, cell: Cell) -> dict[str, Any]:
+        """Contents of the result file of a finished cell.
+
+        Raises:
+            RunError: the file is damaged or of another version.
+            ConfigError: the cell was made with other options, or other settings of the method.
+        """
+        facts = super().read(cell)
+        if settings := self.plan.settings(cell):
+            check_same_settings(facts.get("settings") or {}, settings, self.folder(cell))
+        return facts
 
     def documents(self, cell: Cell) -> dict[str, Any]:
         """Counts per document of a finished cell.

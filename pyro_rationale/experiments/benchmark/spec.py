@@ -10,7 +10,7 @@
     [base]                                  # flags of the fit for everybody
     threads = 1
 
-    [overrides.relaxed]                     # and for one method
+    [overrides.relaxed]                     # and for one method, with the settings of its own that it may have
     temperature = 0.5
 
     [[corpora]]
@@ -28,9 +28,9 @@ import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.build import starting_prior
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
@@ -38,9 +38,12 @@ from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import number_of
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.baselines import method_names
+from pyro_rationale.experiments.baselines import find_method, method_names
 from pyro_rationale.experiments.baselines._run import PLAIN
 from pyro_rationale.options import convert
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Flags = dict[str, Any]
 PARTS: tuple[type, ...] = (DataOptions, ModelOptions, TrainOptions)
@@ -144,7 +147,7 @@ class Plan:
         seeds: of training; the texts and their split stay the same for all of them.
         reference: the method that the others are tested against.
         base: flags for all fits.
-        overrides: more flags, by method.
+        overrides: more flags, and settings of its own, by method.
         curve: shares of words at which every model is measured besides.
     """
 
@@ -175,7 +178,10 @@ class Plan:
     def config(self, cell: Cell, share: float) -> Config:
         """The configuration of a cell whose target is `share`."""
         own = cell.corpus
-        flags = {**self.base, **own.flags, **self.overrides.get(cell.method, {}), **own.overrides.get(cell.method, {})}
+        overrides = self._overrides(cell)
+        if settings := find_method(cell.method).settings:
+            overrides = {name: value for name, value in overrides.items() if name not in _fields(settings)}
+        flags = {**self.base, **own.flags, **overrides}
         flags |= {"rate": share, "seed": cell.seed}
         try:
             config = Config().changed(**flags)
@@ -183,6 +189,20 @@ class Plan:
             return config
         except ConfigError as problem:
             raise ConfigError(f"{cell}: {problem}") from None
+
+    def settings(self, cell: Cell) -> DataclassInstance | None:
+        """The settings of its own that the method of a cell has; `None` if it has none."""
+        kind = find_method(cell.method).settings
+        if kind is None:
+            return None
+        known = _fields(kind)
+        try:
+            return kind(**{name: value for name, value in self._overrides(cell).items() if name in known})
+        except ConfigError as problem:
+            raise ConfigError(f"{cell}: {problem}") from None
+
+    def _overrides(self, cell: Cell) -> Flags:
+        return {**self.overrides.get(cell.method, {}), **cell.corpus.overrides.get(cell.method, {})}
 
 
 def read_plan(path: Path) -> Plan:
@@ -269,7 +289,7 @@ def _overrides(values: Mapping[str, Any], where: str) -> dict[str, Flags]:
     _methods(tables, where)
     overrides = {}
     for method in tables:
-        overrides[method] = read_flags(read_table(tables, method, f"{where}.{method}"), f"{where}.{method}")
+        overrides[method] = _method_flags(method, read_table(tables, method, f"{where}.{method}"), f"{where}.{method}")
         if of_data := OF_DATA & overrides[method].keys():
             raise ConfigError(
                 f"{where}.{method}.{min(of_data)}: all methods read the same texts; set it for the corpus"
@@ -310,6 +330,23 @@ def read_flags(
             raise ConfigError(f"{where}.{name}: cannot be set here, for {decided[name]}")
         flags[name] = convert(*OPTIONS[name], value, f"{where}.{name}")
     return flags
+
+
+def _method_flags(method: str, values: Mapping[str, Any], where: str) -> Flags:
+    """Flags for one method: of the fit, or, if it has settings of its own, those and what else it reads."""
+    baseline = find_method(method)
+    if baseline.settings is None:
+        return read_flags(values, where)
+    known, given = _fields(baseline.settings), {key.replace("-", "_"): value for key, value in values.items()}
+    reads = OPTIONS if baseline.reads is None else baseline.reads
+    check_known(given, (*known, *reads), f"{where}.")
+    own = {name: convert(*known[name], given.pop(name), f"{where}.{name}") for name in known if name in given}
+    return read_flags(given, where) | own
+
+
+def _fields(kind: type[DataclassInstance]) -> dict[str, tuple[Field[Any], Any]]:
+    """Fields of a dataclass by name, each with its type."""
+    return {item.name: (item, typing.get_type_hints(kind)[item.name]) for item in fields(kind)}
 
 
 def check_known(values: Iterable[str], names: Iterable[str], where: str) -> None:
