@@ -6,6 +6,7 @@
     pretrained.json      name and digest of the transformer that the networks stand on, if there is one
     epochs.jsonl         one line per epoch
     checkpoint.safetensors  where training stands (weights, optimiser, random states, control)
+    training_texts.safetensors  keys of the training texts, by which copies of them are known again
     model.safetensors    weights of the chosen epoch
     metrics.json         the test table; its presence says that the run is finished
 """
@@ -19,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from pyro_rationale import __version__
@@ -26,6 +28,8 @@ from pyro_rationale.build import build_guide, build_model, open_if_needed
 from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
+from pyro_rationale.data.cache.columns import NO_WORD
+from pyro_rationale.data.cache.dataset import word_keys
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
 from pyro_rationale.data.vocabulary import Vocabulary
@@ -46,6 +50,7 @@ FORMAT = 1  # of the run folder; raised when older folders can no longer be read
 CONFIG, VOCABULARY, EPOCHS = "config.json", "vocabulary.json", "epochs.jsonl"
 PRETRAINED = "pretrained.json"
 CHECKPOINT, WEIGHTS, METRICS = "checkpoint.safetensors", "model.safetensors", "metrics.json"
+TEXTS = "training_texts.safetensors"
 
 
 def pick_device(name: str) -> torch.device:
@@ -79,6 +84,7 @@ class FittedModel:
     device: torch.device
     name: str = "run"
     rows: Mapping[str, str] = field(default_factory=dict)  # digests of the rows that it was fitted on, by split
+    text_keys: torch.Tensor | None = None  # keys of the words of the training texts, where they are known
 
     @property
     def task(self) -> Task:
@@ -121,6 +127,13 @@ class FittedModel:
     ) -> BucketedBatches:
         """Documents in batches of similar lengths, see :class:`~pyro_rationale.data.batching.BucketedBatches`."""
         return BucketedBatches(documents, self.vocabulary, self.spec, batch_size, seed, steps)
+
+    def count_training_texts(self, documents: Sequence[Document]) -> int:
+        """How many of the documents have the words of a training text; 0 where these are not known."""
+        if self.text_keys is None:
+            return 0
+        keys = word_keys(documents)
+        return int(np.count_nonzero(np.isin(keys, self.text_keys.numpy()) & (keys != NO_WORD)))
 
     def predict(
         self, texts: str | Iterable[str | Document], batch_size: int = 1, threads: int = 0, **options: Any
@@ -174,6 +187,8 @@ class FittedModel:
             write_config(folder, self.config, self.spec, self.vocabulary, self.rows)
         elif read_config(folder) != (self.config, self.spec) or Vocabulary.load(folder / VOCABULARY) != self.vocabulary:
             raise RunError(f"{folder}: holds a run of another configuration, target or vocabulary; name another folder")
+        if self.text_keys is not None:
+            write_tensors(folder / TEXTS, {"words": self.text_keys}, {"format": FORMAT}, listed=True)
         write_tensors(folder / WEIGHTS, self._tensors(), {"format": FORMAT}, listed=True)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
@@ -218,6 +233,8 @@ class FittedModel:
         place = pick_device(device)
         fitted = assemble(config, spec, vocabulary, tensors, place, folder)
         fitted.rows = read_rows(folder)
+        if (folder / TEXTS).exists():
+            fitted.text_keys = read_tensors(folder / TEXTS)[0].get("words")
         return fitted.eval()
 
 

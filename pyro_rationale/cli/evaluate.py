@@ -88,6 +88,9 @@ def evaluate(
     if chosen.foreign and (known := fitted.vocabulary.coverage(documents)) < 0.5:
         share = f"{known:.0%} of the words"
         log.warning("%s: the model knows only %s; is it one for texts like these?", corpus.name, share)
+    if not chosen.as_fitted and (seen := fitted.count_training_texts(documents)):
+        log.warning("%s: %d of %d texts were training texts of the run, so it does better on them than on new ones; "
+                    "leave them out", corpus.name, seen, len(documents))  # fmt: skip
     judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
     rationalizer = ModelRationalizer(fitted, how, batch_size)
     evaluation = evaluate_metrics(

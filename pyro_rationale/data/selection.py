@@ -30,6 +30,7 @@ class Selection:
         options: how it was read.
         split: `train`, `dev`, `test` or `all`.
         foreign: whether the run was fitted on no split of the corpus.
+        as_fitted: whether corpus and splits are those of the run.
     """
 
     documents: Sequence[Document]
@@ -37,6 +38,7 @@ class Selection:
     options: DataOptions
     split: str
     foreign: bool
+    as_fitted: bool
 
     def with_targets(self) -> list[Document]:
         """The documents that have a target.
@@ -81,10 +83,11 @@ def select_documents(
     if split == "auto":
         split = "all" if foreign else "test"
     corpus = load_corpus(options, spec, typed=given)
-    if split in rows and _as_read(options) == _as_read(run) and row_digests(corpus, [split])[split] != rows[split]:
+    as_fitted = _as_read(options) == _as_read(run)
+    if split in rows and as_fitted and row_digests(corpus, [split])[split] != rows[split]:
         remedy = "restore it, give texts as a file of their own with --data, or take --split all"
         raise DataError(f"{options.data}: has changed since the fit, and its {split} split is another; {remedy}")
-    return Selection(documents_of(corpus, split), corpus, options, split, foreign)
+    return Selection(documents_of(corpus, split), corpus, options, split, foreign, as_fitted)
 
 
 def _as_read(options: DataOptions) -> DataOptions:

@@ -34,6 +34,8 @@ class Vocabulary:
         ValueError: If a word is repeated, empty or special.
     """
 
+    excluded: Exclusion | None = None  # of vocabularies that were pickled before there was one
+
     def __init__(self, words: Iterable[str], excluded: Exclusion | None = None) -> None:
         self.excluded = excluded
         known = tuple(words)

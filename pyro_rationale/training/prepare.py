@@ -19,6 +19,7 @@ from pyro_rationale.build import (
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.cache.dataset import word_keys
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.splits import check_parts
@@ -123,6 +124,7 @@ def prepare_run(
     prior = starting_prior(config, model.gain)
     rows = row_digests(corpus)
     fitted = FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name, rows)
+    fitted.text_keys = torch.from_numpy(word_keys(corpus.train))
     train = batches(corpus.train, options.epoch_of(len(corpus.train)))
     check_shares(options.batch_size, len(corpus.train), train.whole, group.size)
     rate = config.model.rate if config.model.lambda1 is None else None

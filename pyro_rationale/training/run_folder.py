@@ -17,6 +17,7 @@ from pyro_rationale.fitted import (
     CONFIG,
     EPOCHS,
     METRICS,
+    TEXTS,
     VOCABULARY,
     WEIGHTS,
     FittedModel,
@@ -30,7 +31,7 @@ MACHINE_OPTIONS = ("device", "threads", "workers", "cache")  # where and how fas
 RESUMABLE_OPTIONS = ("learning_rate", "callback", *MACHINE_OPTIONS)  # options that may be changed when a run is resumed
 
 
-FILES = (METRICS, CONFIG, CHECKPOINT, WEIGHTS, EPOCHS, VOCABULARY, MANIFEST)  # in the order in which they are removed
+FILES = (METRICS, CONFIG, CHECKPOINT, WEIGHTS, TEXTS, EPOCHS, VOCABULARY, MANIFEST)  # in the order of their removal
 
 
 def start_run(folder: Path, fitted: FittedModel) -> None:

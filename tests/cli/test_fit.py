@@ -186,7 +186,8 @@ def test_a_path_that_looks_like_markup(tmp_path: Path) -> None:
 def test_the_run_folder(run: tuple[Path, str]) -> None:
     folder, _ = run
     names = {"config.json", "vocabulary.json", "epochs.jsonl", "checkpoint.safetensors", "model.safetensors"}
-    assert {path.name for path in folder.iterdir()} == {*names, "manifest.json", "metrics.json"}
+    names |= {"training_texts.safetensors", "manifest.json", "metrics.json"}
+    assert {path.name for path in folder.iterdir()} == names
 
 
 def test_the_metrics(run: tuple[Path, str]) -> None:

@@ -209,7 +209,7 @@ def table(path: Path) -> Path:
     return path
 
 
-def test_a_fit_says_it_and_keeps_it(tmp_path: Path) -> None:
+def test_a_fit_says_it_and_keeps_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data, out = table(tmp_path / "train.csv"), tmp_path / "run"
     held = tmp_path / "test.csv"
     held.write_text("\n".join(data.read_text().splitlines()[:4]), encoding="utf-8")
@@ -222,11 +222,18 @@ def test_a_fit_says_it_and_keeps_it(tmp_path: Path) -> None:
     assert kept["dropped"] == 0
     dropped = CliRunner().invoke(fit, [*flags(**options | {"out": tmp_path / "two"}), "--drop-leaks"])
     assert f"--drop-leaks left {kept['leaked']} out of training" in dropped.output
+    assert "training texts" not in caplog.text
     told = CliRunner().invoke(evaluate, ["--run", str(out), "--json", str(tmp_path / "e.json")])
+    assert "training texts" not in caplog.text
     assert "copies: 3 of 3 test documents" in told.output
     assert json.loads((tmp_path / "e.json").read_text())["leaks"] == kept
     foreign = CliRunner().invoke(evaluate, ["--run", str(out), "--data", str(held), "--json", "-"])
     assert "leaks" not in json.loads(foreign.output)
+    assert f"{held.name}: 3 of 3 texts were training texts of the run" in caplog.text
+    caplog.clear()
+    held.write_text("text,y\nnobody has said that before,3\n", encoding="utf-8")
+    CliRunner().invoke(evaluate, ["--run", str(out), "--data", str(held), "--json", "-"], catch_exceptions=False)
+    assert "training texts" not in caplog.text
 
 
 def test_runs_from_before_the_flag_load_and_resume(tmp_path: Path) -> None:
