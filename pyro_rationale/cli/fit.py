@@ -33,7 +33,7 @@ SHOWN = 3  # documents at the end
 @click.command(cls=Command)
 @options_from(DataOptions, ModelOptions, TrainOptions, LaunchOptions)
 @click.option("--out", type=click.Path(path_type=Path), help="run folder [default: runs/DATA-GUIDE-SEED]")
-@click.option("--resume", is_flag=True, help="resume the run in --out, to the same result")
+@click.option("--resume", is_flag=True, help="go on with the run in --out, to the same result; or with more --steps")
 @click.option("--force", is_flag=True, help="replace the run in --out")
 @click.option("--quiet", is_flag=True, help="no progress bar, only the result")
 def fit(
@@ -50,10 +50,9 @@ def fit(
 
     Without any flag: planted reviews, relaxed guide, about two minutes.
     """
-    from pyro_rationale.fitted import METRICS
     from pyro_rationale.training.fit import fit_run
     from pyro_rationale.training.launch import check_devices, launch, process_group
-    from pyro_rationale.training.run_folder import check_free
+    from pyro_rationale.training.run_folder import check_free, is_finished
 
     if resume and out is None:
         raise ConfigError("--resume goes on with a run folder; name it with --out")
@@ -65,12 +64,12 @@ def fit(
         check_devices(devices, config.train.device, config.train.batch_size)
         if not (resume or force):
             check_free(folder)
-        if not (resume and (folder / METRICS).exists()):
+        if not (resume and is_finished(config, folder)):
             own = ["-m", "pyro_rationale.fit", *sys.argv[1:]]
             return launch(devices, own if out is not None else [*own, "--out", str(folder)])
     with process_group(train.device) as group:
         config, folder = group.broadcast(lambda: opened(flags, typed, out, resume))
-        if group.broadcast(lambda: resume and (folder / METRICS).exists()):
+        if group.broadcast(lambda: resume and is_finished(config, folder)):
             if group.main:
                 show_finished(Terminal(), folder)
         elif group.main:
@@ -267,7 +266,7 @@ def show_metrics(console: Terminal, metrics: RunMetrics) -> None:
     if not metrics.best_epoch:
         console.say(
             "warning: training never came down to the requested share of words; these are the last weights. "
-            "Give it more --steps or a shorter --anneal, or raise --rate"
+            "Train on with --resume and more --steps, or fit again with a shorter --anneal or a higher --rate"
         )
 
 

@@ -28,7 +28,7 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.word_classes import Exclusion
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
-from pyro_rationale.fitted import FittedModel, pick_device
+from pyro_rationale.fitted import METRICS, FittedModel, pick_device
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
@@ -44,8 +44,10 @@ from pyro_rationale.training.run_folder import (
     check_ours,
     check_same_config,
     check_same_corpus,
+    check_same_epochs,
     clear_run,
     has_checkpoint,
+    is_finished,
     start_run,
 )
 from pyro_rationale.training.trainer import Trainer
@@ -160,9 +162,12 @@ def _open(run: TrainingRun, resume: bool, force: bool) -> None:
     folder, config = run.folder, run.fitted.config
     if resume and has_checkpoint(folder):
         check_same_corpus(run.fitted, folder)
+        check_same_epochs(config, folder, len(run.corpus.train))
         run.resume()
         exhausted = any(run.selection.should_stop(record) for record in run.history[-1:])
         check_same_config(config, folder, trained=run.trained or exhausted)
+        if not is_finished(config, folder):
+            (folder / METRICS).unlink(missing_ok=True)  # of fewer steps
     elif force:
         clear_run(folder)
     elif not resume:

@@ -102,15 +102,41 @@ def check_same_config(config: Config, folder: Path, trained: bool = False) -> No
     Raises:
         RunError: there is no run.
         ConfigError: an option differs that may not: a run under way takes other `RESUMABLE_OPTIONS`, a trained one
-            only other `MACHINE_OPTIONS`, since its weights are those of its learning rate.
+            only other `MACHINE_OPTIONS`, since its weights are those of its learning rate. Either takes more steps,
+            unless these do not make it train on.
     """
     if not (folder / CONFIG).exists():
         raise RunError(f"{folder}: holds no run to resume; start one with the same command without --resume")
     free = MACHINE_OPTIONS if trained or (folder / METRICS).exists() else RESUMABLE_OPTIONS
     for name, known, value in differing_options(read_config(folder)[0], config):
-        if name not in free:
+        if name == "steps" and value > known and trained:
+            why = "--patience has ended it, or its whole epochs are that many already"
+            raise ConfigError(f"--steps: {value} add none to the run in {folder}: {why}; fit again with --force")
+        if name not in free and not (name == "steps" and value > known):
             flag = name.replace("_", "-")
             raise ConfigError(f"--{flag}: the run in {folder} has {known}, got {value}; leave it out to resume")
+
+
+def is_finished(config: Config, folder: Path) -> bool:
+    """Whether a run is finished and `config` wants no more steps of it."""
+    return (folder / METRICS).exists() and config.train.steps <= read_config(folder)[0].train.steps
+
+
+def check_same_epochs(config: Config, folder: Path, documents: int) -> None:
+    """Refuse more steps where a run's epochs were as short as its `--steps`: they would become longer.
+
+    Args:
+        config: the configuration to go on with.
+        folder: the run folder.
+        documents: number of training documents.
+
+    Raises:
+        ConfigError: an epoch would have another number of steps.
+    """
+    known = read_config(folder)[0].train.epoch_of(documents)
+    if config.train.epoch_of(documents) != known:
+        why = f"the run in {folder} has epochs of {known} steps, which more steps would make longer"
+        raise ConfigError(f"--steps: {why}; fit again with --force")
 
 
 def differing_options(one: Config, other: Config) -> Iterator[tuple[str, Any, Any]]:

@@ -28,15 +28,16 @@ from pyro_rationale.training.history import StepTotals
 from pyro_rationale.training.model_selection import ModelSelection
 from pyro_rationale.training.rate_control import RateControl
 from pyro_rationale.training.run import TrainingRun
+from pyro_rationale.training.run_folder import check_same_config
 from pyro_rationale.training.trainer import Trainer
-from tests.support.small_fit import Break, differences, fit_small, table, whole
+from tests.support.small_fit import Break, content, differences, fit_small, result, small, table, whole
 
 GUIDES = ("relaxed", "chain", "independent", "recurrent")
 
 
-def interrupted(folder: Path, progress: Break, **options: Any) -> None:
+def interrupted(folder: Path, progress: Break, resume: bool = False, **options: Any) -> None:
     with pytest.raises(progress.problem):
-        fit_small(folder, progress, **options)
+        fit_small(folder, progress, resume, **options)
     assert not (folder / "metrics.json").exists()
 
 
@@ -241,6 +242,30 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     assert "run is finished already" in told.output
     assert "mean squared error" in told.output
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_finished_run_can_be_trained_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole(), folder)
+    interrupted(folder, Break(steps=2), resume=True, steps=15)  # which leaves no metrics of fewer steps
+    told = CliRunner().invoke(fit, ["--out", str(folder), "--resume", "--quiet"])
+    assert "finished already" not in told.output
+    steps = storage.read_tensors(folder / "checkpoint.safetensors")[1]["trainer"]["step"]
+    assert (steps, len((folder / "epochs.jsonl").read_text().splitlines())) == (15, 5)
+    assert json.loads((folder / "config.json").read_text())["config"]["train"]["steps"] == 15
+    assert result(folder)["epochs"] == 5
+    with pytest.raises(ConfigError, match=r"--steps: the run in .* has 15, got 9"):
+        fit_small(folder, resume=True)
+
+
+def test_more_steps_that_add_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^--steps: 12 add none to the run in .*: --patience has ended it"):
+        check_same_config(small(steps=12), whole(), trained=True)
+    fit_small(tmp_path, steps=2)
+    before = content(tmp_path)
+    with pytest.raises(ConfigError, match=r"^--steps: the run in .* has epochs of 2 steps, which more steps would"):
+        fit_small(tmp_path, resume=True)
+    assert content(tmp_path) == before
 
 
 @pytest.mark.parametrize(
