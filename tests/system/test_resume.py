@@ -94,7 +94,7 @@ def test_many_interrupts_of_one_run(tmp_path: Path) -> None:
 
 
 def test_penalties_instead_of_a_rate(tmp_path: Path) -> None:
-    options = {"lambda1": 1e-3, "lambda2": 2e-3, "guide": "independent"}
+    options: dict[str, Any] = {"lambda1": 1e-3, "lambda2": 2e-3, "guide": "independent"}
     interrupted(tmp_path, Break(steps=5), **options)
     fit_small(tmp_path, resume=True, **options)
     assert differences(tmp_path, whole(**options)) == []
