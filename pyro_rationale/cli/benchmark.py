@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
@@ -14,16 +14,18 @@ from rich.table import Table
 from pyro_rationale.cli.common import Command
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.baselines import find_method
-from pyro_rationale.experiments.benchmark.runner import BenchmarkRunner
-from pyro_rationale.experiments.benchmark.spec import Cell, Plan, read_plan
-from pyro_rationale.experiments.benchmark.summary import Block, summarise
-from pyro_rationale.experiments.benchmark.tables import as_csv, curves_csv, grid, latex, markdown, plain, title
-from pyro_rationale.experiments.grid import STATES, C, GridRunner
 from pyro_rationale.reporting.terminal import Terminal, progress_bar
 from pyro_rationale.storage import write_bytes, write_json
 
+# Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
+if TYPE_CHECKING:
+    from pyro_rationale.experiments.benchmark.runner import BenchmarkRunner
+    from pyro_rationale.experiments.benchmark.spec import Cell, Plan
+    from pyro_rationale.experiments.benchmark.summary import Block
+    from pyro_rationale.experiments.grid import C, GridRunner
+
 RESULTS = "results.json"
-TABLES = {"table.md": markdown, "table.csv": as_csv, "table.tex": latex}
+TABLES = ("table.md", "table.csv", "table.tex")
 CURVES = "curves.csv"
 WIDE = 200
 
@@ -56,6 +58,9 @@ def benchmark(
     Finished cells are read, interrupted ones are taken up. The same command may run several times at once: each takes
     the cells that no other has. The tables lie in the folder of the cells.
     """
+    from pyro_rationale.experiments.benchmark.runner import BenchmarkRunner
+    from pyro_rationale.experiments.benchmark.spec import read_plan
+
     plan = read_plan(path)
     if out is not None:
         plan = replace(plan, out=out)
@@ -139,12 +144,15 @@ def write_tables(runner: BenchmarkRunner) -> list[Block]:
     Raises:
         ConfigError: nothing is.
     """
+    from pyro_rationale.experiments.benchmark.summary import summarise
+    from pyro_rationale.experiments.benchmark.tables import as_csv, curves_csv, latex, markdown, plain
+
     plan = runner.plan
     finished = [runner.read(cell) for cell in plan.cells() if runner.state(cell) == "finished"]
     if not finished:
         raise ConfigError(f"{plan.out}: no cell is finished yet, so there is no table; run without --tables")
     blocks = summarise(runner)
-    for name, make in TABLES.items():
+    for name, make in zip(TABLES, (markdown, as_csv, latex), strict=True):
         write_bytes(plan.out / name, make(blocks).encode())
     if any(cell["curves"] for cell in finished):
         write_bytes(plan.out / CURVES, curves_csv(finished).encode())
@@ -160,6 +168,8 @@ def write_tables(runner: BenchmarkRunner) -> list[Block]:
 
 def show_cells(console: Terminal, runner: BenchmarkRunner, cells: Sequence[Cell]) -> None:
     """A row per cell, and how many there are of each state."""
+    from pyro_rationale.experiments.grid import STATES
+
     table = Table("corpus", "rate", "method", "seed", "state", "folder")
     states = [runner.state(cell) for cell in cells]
     for cell, state in zip(cells, states, strict=True):
@@ -170,6 +180,8 @@ def show_cells(console: Terminal, runner: BenchmarkRunner, cells: Sequence[Cell]
 
 def show_tables(console: Terminal, blocks: Sequence[Block]) -> None:
     """The tables on the terminal."""
+    from pyro_rationale.experiments.benchmark.tables import grid, title
+
     for block in blocks:
         head, rows = grid(block)
         table = Table(title=title(block), title_justify="left")

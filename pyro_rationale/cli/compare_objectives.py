@@ -8,10 +8,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import torch
 from rich.table import Table
 from rich.text import Text
 
@@ -21,17 +20,7 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.objective_comparison import (
-    Compared,
-    ComparisonOptions,
-    check_same_target,
-    compare_run,
-    fit_grid,
-    fitted_elsewhere,
-    grid,
-    short_names,
-)
-from pyro_rationale.fitted import read_config, read_rows
+from pyro_rationale.evaluation.options import ComparisonOptions
 from pyro_rationale.guides import own_guides
 from pyro_rationale.options import given, options_from, split_option
 from pyro_rationale.reporting.console import format_value, label_of
@@ -39,6 +28,10 @@ from pyro_rationale.reporting.plots import figures, require_matplotlib, save_fig
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import write_bytes, write_json
 from pyro_rationale.tasks import task_of
+
+# Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
+if TYPE_CHECKING:
+    from pyro_rationale.evaluation.objective_comparison import Compared
 
 LABEL_WIDTH = 31
 COLUMN_WIDTH = 11
@@ -134,6 +127,16 @@ def compare(
         if drawing:
             require_matplotlib(", or give --no-figures")
         make_folder(out)
+    import torch
+
+    from pyro_rationale.evaluation.objective_comparison import (
+        check_same_target,
+        compare_run,
+        fitted_elsewhere,
+        short_names,
+    )
+    from pyro_rationale.fitted import read_config, read_rows
+
     torch.set_num_threads(train.threads or 1)
     console, console_err = Terminal(), Terminal(stderr=True)
     check_same_target(runs)
@@ -189,6 +192,8 @@ def check_options(runs: Sequence[Path], training: bool, into: Path | None, typed
 
 def train_grid(config: Config, guides: Sequence[str], into: Path, console_err: Terminal, quiet: bool) -> list[Path]:
     """Fit what is missing, with a bar for each; Ctrl-C or a polite kill keeps what is done."""
+    from pyro_rationale.evaluation.objective_comparison import fit_grid, grid
+
     configs = grid(config, guides)
     bars: list[Bar] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,10 +17,7 @@ from pyro_rationale.data.selection import override, select_documents
 from pyro_rationale.data.tokenizers import Tokenizer
 from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.evaluation.evaluate import evaluate as evaluate_metrics
 from pyro_rationale.evaluation.significance import intervals
-from pyro_rationale.experiments.baselines import load_reference_predictor
-from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
     batch_size_option,
@@ -33,12 +30,16 @@ from pyro_rationale.options import (
     split_option,
     write_result,
 )
-from pyro_rationale.prediction.predictor import DecodeOptions
-from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.reporting.console import metrics_table
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import user_path
 from pyro_rationale.tasks import task_of
+
+# Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
+if TYPE_CHECKING:
+    from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.prediction.rationalizer import ModelRationalizer
 
 LEVEL = 0.95  # of the intervals
 
@@ -77,6 +78,10 @@ def evaluate(
 
     Flags about the data that are not given are as in the run, save those that name files.
     """
+    from pyro_rationale.evaluation.evaluate import evaluate as evaluate_metrics
+    from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.prediction.rationalizer import ModelRationalizer
+
     check_writable("--json", json_path)
     fitted = FittedModel.load(folder, device)
     words = None
@@ -130,6 +135,8 @@ def judge_of(
         ConfigError: it is the same, or predicts something else.
         RunError: it is no usable run.
     """
+    from pyro_rationale.experiments.baselines import load_reference_predictor
+
     if judge.resolve() in [folder.resolve() for folder in folders]:
         raise ConfigError(f"--judge {judge}: is the run that is judged; name one that was fitted without it")
     other = load_reference_predictor(judge, device)

@@ -28,11 +28,11 @@ from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.reporting.console import counting, is_plain, legend, rationale
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import to_json
-from pyro_rationale.tasks import Task
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Alternative, Prediction
+    from pyro_rationale.tasks import Task
 
 SHOWN = 300  # characters of an alternative rationale on the terminal
 BATCH = 64

@@ -9,31 +9,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-import torch
 from rich.table import Table
 
 from pyro_rationale.cli.common import Command, make_folder
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import RunError
-from pyro_rationale.evaluation.evaluate import evaluate_predictions
-from pyro_rationale.evaluation.results import RunMetrics
-from pyro_rationale.fitted import EPOCHS, METRICS, FittedModel
-from pyro_rationale.inference.posterior.psis import TRUSTED
 from pyro_rationale.optional import optional
 from pyro_rationale.options import device_option, given, options_from, run_option, split_option
-from pyro_rationale.prediction.inference_data import Size, write_posterior
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
-from pyro_rationale.prediction.predictor import Prediction, PredictOptions, predict
+from pyro_rationale.prediction.options import PredictOptions, Size
 from pyro_rationale.reporting.console import counting
 from pyro_rationale.reporting.plots import posterior_figures, save_figure
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import remove_leftovers
 from pyro_rationale.training.history import read_history
+
+# Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
+if TYPE_CHECKING:
+    from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.prediction.predictor import Prediction
 
 FILE, REPORT, FOLDER = "posterior.nc", "report.html", "inspect"
 FIGURES = ("rate", "spans", "predictive", "khat")
@@ -77,6 +76,12 @@ def inspect(
     sets of them, for tools that expect several.
     """
     size = Size(samples, chains)
+    import torch
+
+    from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.prediction.inference_data import write_posterior
+    from pyro_rationale.prediction.predictor import predict
+
     torch.set_num_threads(threads)
     fitted = FittedModel.load(folder, device)
     results = out or folder / FOLDER
@@ -163,6 +168,9 @@ def write_page(
     groups: Any,
 ) -> None:
     """The report of the stored draws."""
+    from pyro_rationale.evaluation.evaluate import evaluate_predictions
+    from pyro_rationale.evaluation.results import RunMetrics
+    from pyro_rationale.fitted import EPOCHS, METRICS
     from pyro_rationale.reporting.html import build_report, write_report
 
     report = build_report(
@@ -182,6 +190,8 @@ def write_page(
 
 def summarise(groups: Any) -> Table:
     """Prior beside posterior, and what the weights say."""
+    from pyro_rationale.inference.posterior.psis import TRUSTED
+
     sizes = groups["posterior"].sizes
     title = f"{sizes['document']:,} documents, {sizes['chain']} x {sizes['draw']} draws each"
     table = Table(title=title, title_justify="left")

@@ -6,7 +6,7 @@ import csv
 import io
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
@@ -16,9 +16,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import documents_of, select_documents
 from pyro_rationale.data.targets import number_of
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.objective_comparison import check_same_target, short_names
-from pyro_rationale.evaluation.rate_curves import MASK_RULES, RATES, Curve, mask_rules_of, own_point, trace
-from pyro_rationale.fitted import FittedModel
+from pyro_rationale.evaluation.options import MASK_RULES, RATES
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
     check_writable,
@@ -29,10 +27,13 @@ from pyro_rationale.options import (
     split_option,
     write_result,
 )
-from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import write_bytes
 from pyro_rationale.tasks import cost_names
+
+# Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
+if TYPE_CHECKING:
+    from pyro_rationale.evaluation.rate_curves import Curve
 
 WIDE = 140
 MOST_COUPLING = 1000.0  # nats; no mask changes with far fewer
@@ -84,6 +85,11 @@ def curve(
         from pyro_rationale.reporting.plots.files import check_figure
 
         check_figure(figure)
+    from pyro_rationale.evaluation.objective_comparison import check_same_target, short_names
+    from pyro_rationale.evaluation.rate_curves import mask_rules_of, own_point, trace
+    from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.prediction.rationalizer import ModelRationalizer
+
     every = [*folders, *singles]
     check_same_target(every)
     markers = [ModelRationalizer(FittedModel.load(folder, device)) for folder in every]

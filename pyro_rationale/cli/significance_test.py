@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group
@@ -18,21 +18,21 @@ from pyro_rationale.cli.evaluate import LEVEL, judge_of, measuring_options
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.evaluate import Evaluation, evaluate
 from pyro_rationale.evaluation.metrics import Metric, every_metric, metric_named
-from pyro_rationale.evaluation.objective_comparison import check_same_target, fitted_elsewhere, short_names
 from pyro_rationale.evaluation.significance import Difference, differences, holm
-from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
     check_writable,
     given,
     write_result,
 )
-from pyro_rationale.prediction.predictor import DecodeOptions
-from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.reporting.console import format_value
 from pyro_rationale.reporting.terminal import Terminal
+
+# Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
+if TYPE_CHECKING:
+    from pyro_rationale.evaluation.evaluate import Evaluation
 
 NAME_WIDTH = 10
 SHORT = {"judge_kept_mse": "squared error of judge", "judge_kept_accuracy": "accuracy of judge"}  # from kept words
@@ -62,6 +62,11 @@ def against(
     what the two did on a document; the last column allows for the number of rows (Holm). This is about two fitted
     runs, not two methods: another seed is another run.
     """
+    from pyro_rationale.evaluation.evaluate import evaluate
+    from pyro_rationale.evaluation.objective_comparison import check_same_target, fitted_elsewhere, short_names
+    from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.prediction.rationalizer import ModelRationalizer
+
     check_writable("--json", json_path)
     if run.resolve() == other.resolve():
         raise ConfigError(f"{other}: is the first run itself; name two runs")

@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import torch
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command
-from pyro_rationale.evaluation.stress import TESTS, RefitOptions, Settings, Subject
-from pyro_rationale.fitted import WEIGHTS, FittedModel
+from pyro_rationale.evaluation.stress import TESTS, RefitOptions, Settings
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
     check_writable,
@@ -30,6 +28,10 @@ from pyro_rationale.options import (
 )
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import finite, read_json, write_json
+
+# Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
+if TYPE_CHECKING:
+    from pyro_rationale.evaluation.stress import Subject
 
 COLOURS = {"pass": "green", "fail": "bold red", "not applicable": "dim"}
 NARROWEST = 100  # columns of a table that goes to a file or a pipe
@@ -61,6 +63,11 @@ def stress(
     The last three tests fit the run's configuration several times; --steps and the like make these fits smaller.
     What is done is kept, and taken from there next time.
     """
+    import torch
+
+    from pyro_rationale.evaluation.stress import Subject
+    from pyro_rationale.fitted import FittedModel
+
     check_writable("--json", json_path)
     if refits.threads is not None:
         torch.set_num_threads(refits.threads)
@@ -76,6 +83,8 @@ def stress(
 
 def answer(subject: Subject, name: str) -> Result:
     """The result of one test: taken from its file if run and settings are the same, else measured and kept."""
+    from pyro_rationale.fitted import WEIGHTS
+
     test = TESTS[name]
     path = subject.into / f"{name}.json"
     request = {"weights": fingerprint(subject.folder / WEIGHTS), "settings": finite(asdict(subject.settings))}

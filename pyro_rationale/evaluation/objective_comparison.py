@@ -18,6 +18,7 @@ from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.evaluate import evaluate_average, evaluate_documents
 from pyro_rationale.evaluation.metrics import Metrics
 from pyro_rationale.evaluation.objective_report import all_terms, in_precision, iwae_bound
+from pyro_rationale.evaluation.options import ComparisonOptions
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import CONFIG, EPOCHS, METRICS, FittedModel, read_config
 from pyro_rationale.guides import own_guides
@@ -29,7 +30,6 @@ from pyro_rationale.inference.objectives.decomposition import (
     objective,
     residual,
 )
-from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.options import RULES
 from pyro_rationale.tasks import task_of
 from pyro_rationale.training.callbacks import Callback
@@ -40,20 +40,6 @@ OBJECTIVES = {"elbo": 1.0, "expected-cost": 0.0}  # by the weight of the entropy
 FACTORS = tuple(2.0 ** (step / 2) for step in range(-10, 9))  # of lambda1, for the curves over it
 HOW = ("cache", "workers")  # options of the data that change no text
 Scores = dict[str, float]
-
-
-@dataclass(frozen=True)
-class ComparisonOptions:
-    """How runs are compared."""
-
-    draws: int = option(16, "masks per document that expectations of the encoder are averaged over", least=1,
-                        expected="at least 1 mask per document")
-    iwae: int = option(32, "K of the IWAE bound, masks per document", least=1,
-                       expected="at least 1 mask per document")
-    dtype: str = option("float64", "precision of all but the test-time rules", choices=("float64", "float32"))
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,11 @@ from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.distributions.masks import bisect
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate
+from pyro_rationale.evaluation.options import MASK_RULES, RATES
 from pyro_rationale.evaluation.statistic import Metrics
 from pyro_rationale.prediction.predictor import Mask, batches_of, evaluating, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer, Scores
 
-MASK_RULES = ("threshold", "top-k", "prior")
-RATES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 MAX_SHIFT = 64.0  # nats; where the search for delta stops
 BISECTION_STEPS = 27  # to a millionth of a nat
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,9 @@ from numpy.typing import NDArray
 
 from pyro_rationale import __version__
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.errors import DataError
 from pyro_rationale.prediction.netcdf import DITHER, GroupFile, dithered
+from pyro_rationale.prediction.options import Size
 from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentPosterior, Draws, inspect_documents
 
 if TYPE_CHECKING:
@@ -43,25 +43,6 @@ PER_DOCUMENT = {
     "elpd": "log of the mean of p(y | x, z) over the draws, which have not seen y; nats",
 }
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Size:
-    """How many draws: `samples` per document in all, in `chains` of equal length."""
-
-    samples: int = 500
-    chains: int = 4
-
-    def __post_init__(self) -> None:
-        if self.chains < 1:
-            raise ConfigError(f"--chains: expected at least 1, got {self.chains}")
-        if self.samples < 4 * self.chains:
-            raise ConfigError(f"--samples: expected at least 4 draws per chain ({4 * self.chains}), got {self.samples}")
-
-    @property
-    def draws(self) -> int:
-        """Per chain; `samples` is rounded up."""
-        return -(-self.samples // self.chains)
 
 
 def write_posterior(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import check_fields, option
 
 RULES = ("mode", "threshold", "sample")
@@ -34,3 +35,22 @@ class PredictOptions(DecodeOptions):
                                expected="0 or more")
     level: float = option(0.9, "probability of the interval around a rating", above=0, below=1,
                           expected="a probability between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many draws: `samples` per document in all, in `chains` of equal length."""
+
+    samples: int = 500
+    chains: int = 4
+
+    def __post_init__(self) -> None:
+        if self.chains < 1:
+            raise ConfigError(f"--chains: expected at least 1, got {self.chains}")
+        if self.samples < 4 * self.chains:
+            raise ConfigError(f"--samples: expected at least 4 draws per chain ({4 * self.chains}), got {self.samples}")
+
+    @property
+    def draws(self) -> int:
+        """Per chain; `samples` is rounded up."""
+        return -(-self.samples // self.chains)

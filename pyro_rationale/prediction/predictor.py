@@ -25,7 +25,8 @@ from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.parallel import in_order
 from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
-from pyro_rationale.prediction.options import DecodeOptions, PredictOptions
+from pyro_rationale.prediction.options import DecodeOptions as DecodeOptions
+from pyro_rationale.prediction.options import PredictOptions as PredictOptions
 from pyro_rationale.tasks import Numbers
 
 if TYPE_CHECKING:

@@ -43,6 +43,14 @@ def test_every_command_has_help(name: str) -> None:
     assert COMMANDS[name][2] in " ".join(shown("--help").split())
 
 
+def test_help_needs_no_torch() -> None:
+    """It is imported by what a command does: three seconds that nobody waits for who mistypes a flag."""
+    code = "import sys; from pyro_rationale.__main__ import COMMANDS, load; list(map(load, COMMANDS)); "
+    code += "print([name for name in ('torch', 'pyro', 'sklearn', 'matplotlib') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_aliases_are_the_same_commands() -> None:
     assert all(load(alias) is load(name) for alias, name in ALIASES.items())
 

@@ -94,8 +94,9 @@ def test_the_lines_of_explain(reading: dict[str, Any]) -> None:
 def test_the_draws(run: Path, tmp_path: Path) -> None:
     pytest.importorskip("h5netcdf")
     pytest.importorskip("h5py")
-    from pyro_rationale.prediction.inference_data import Size, write_posterior
+    from pyro_rationale.prediction.inference_data import write_posterior
     from pyro_rationale.prediction.netcdf import open_groups
+    from pyro_rationale.prediction.options import Size
 
     fitted = FittedModel.load(run, "cpu")
     write_posterior(tmp_path / "posterior.nc", fitted, load_corpus(fitted.config.data).test[:3], Size(8, 2))

@@ -20,8 +20,9 @@ from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.log_joint import log_joint
 from pyro_rationale.inference.posterior.psis import psis
-from pyro_rationale.prediction.inference_data import Size, write_posterior
+from pyro_rationale.prediction.inference_data import write_posterior
 from pyro_rationale.prediction.netcdf import DITHER, open_groups
+from pyro_rationale.prediction.options import Size
 from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentPosterior, inspect_documents, run_lengths
 from pyro_rationale.prediction.predictor import PredictOptions, predict
 from tests.support.small_fit import table, whole

@@ -23,8 +23,9 @@ from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import harmless
 from pyro_rationale.evaluation.evaluate import evaluate_documents, evaluate_predictions
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.inference_data import Size, write_posterior
+from pyro_rationale.prediction.inference_data import write_posterior
 from pyro_rationale.prediction.netcdf import open_groups
+from pyro_rationale.prediction.options import Size
 from pyro_rationale.prediction.predictor import PredictOptions
 from pyro_rationale.prediction.predictor import predict as predict_all
 from pyro_rationale.reporting.html import ReportContext, build_report, render, write_report

@@ -63,7 +63,7 @@ STAND_INS = {
     "glove": "vectors.txt",
     "minilm": "weights",
     "benchmarks/configs/planted.toml": "benchmarks/configs/tiny.toml",
-    **dict.fromkeys((f"benchmarks/configs/{name}.toml" for name in ("real-texts", "ablation")), "study.toml"),
+    **dict.fromkeys((f"benchmarks/studies/{name}.toml" for name in ("real-texts", "ablation")), "study.toml"),
 }
 OWN = {"TAU": "0.25", "NATS": "200", "RUN": "runs/own"}
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
@@ -14,12 +14,13 @@ from rich.table import Table
 from pyro_rationale.cli.benchmark import WIDE, make_all
 from pyro_rationale.cli.common import Command
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.grid import STATES
-from pyro_rationale.experiments.studies.real_tables import HEAD, page, rows, table
-from pyro_rationale.experiments.studies.real_texts import RealCell, RealPlan, RealTexts, read_real_plan
 from pyro_rationale.options import check_writable
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import write_bytes, write_json
+
+# Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
+if TYPE_CHECKING:
+    from pyro_rationale.experiments.studies.real_texts import RealCell, RealPlan, RealTexts
 
 TABLE, RESULTS = "table.md", "results.json"
 
@@ -51,6 +52,9 @@ def study(
     Finished cells are read, interrupted ones are taken up. The same command may run several times at once: each takes
     the cells that no other has. The table lies in the folder of the cells.
     """
+    from pyro_rationale.experiments.studies.real_tables import HEAD, page, rows, table
+    from pyro_rationale.experiments.studies.real_texts import RealTexts, read_real_plan
+
     plan = read_real_plan(path)
     if out is not None:
         plan = replace(plan, out=out)
@@ -109,6 +113,8 @@ def filtered(
 
 def show_cells(console: Terminal, runner: RealTexts, cells: Sequence[RealCell]) -> None:
     """A row per cell, and how many there are of each state."""
+    from pyro_rationale.experiments.grid import STATES
+
     shown = Table("corpus", "setting", "seed", "state", "folder")
     states = [runner.state(cell) for cell in cells]
     for cell, state in zip(cells, states, strict=True):

@@ -3,9 +3,14 @@
 Each public module registers one :class:`StressTest`, whose `check(subject)` gives a :class:`Verdict`.
 """
 
+from typing import TYPE_CHECKING
+
 from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict
-from pyro_rationale.evaluation.stress._subject import RefitOptions, Settings, Subject
-from pyro_rationale.registry import Registry
+from pyro_rationale.evaluation.stress._options import RefitOptions, Settings
+from pyro_rationale.registry import Registry, lazy_names
+
+if TYPE_CHECKING:
+    from pyro_rationale.evaluation.stress._subject import Subject
 
 __all__ = ["TESTS", "RefitOptions", "Row", "Settings", "StressTest", "Subject", "Verdict"]
 
@@ -19,3 +24,5 @@ TESTS: Registry[StressTest] = Registry(
         *("skewed-predictor", "skewed-generator", "correlation"),
     ),
 )
+
+__getattr__ = lazy_names(__name__, {"_subject": "Subject"})

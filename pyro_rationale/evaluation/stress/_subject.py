@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.evaluation.stress._measures import Labels
+from pyro_rationale.evaluation.stress._options import RefitOptions, Settings
 from pyro_rationale.fitted import CONFIG, METRICS, FittedModel, check_rows
-from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.tasks import Numbers
@@ -28,48 +28,6 @@ from pyro_rationale.training.run_folder import check_same_config
 
 FITS = "fits"  # folder of the refits
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RefitOptions:
-    """Options in which the refits differ from the run; `None`: as in the run."""
-
-    documents: int | None = option(None, "refits: training documents (planted reviews)")
-    steps: int | None = option(None, "refits: steps at most")
-    warmup: int | None = option(None, "refits: steps of reading whole texts before words are dropped")
-    anneal: int | None = option(None, "refits: steps over which the share of words comes down")
-    patience: int | None = option(None, "refits: epochs without a better dev cost")
-    hidden: int | None = option(None, "refits: hidden size")
-    batch_size: int | None = option(None, "refits: documents per step")
-    learning_rate: float | None = option(None, "refits: of Adam")
-    threads: int | None = option(None, "CPU threads")
-
-    def given(self) -> dict[str, Any]:
-        """Options that differ from those of the run."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
-
-    def smaller(self) -> bool:
-        """Whether refits differ from the run in anything that changes the result."""
-        return bool(self.given().keys() - {"threads"})
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How the tests are done."""
-
-    skew_epochs: tuple[int, ...] = option(
-        (10, 15, 20), "skewed predictor: epochs on first sentences, the mildest first; repeat it", least=1,
-        expected="at least 1",
-    )
-    skew_accuracy: tuple[float, ...] = option(
-        (0.6, 0.65, 0.7, 0.75), "skewed generator: accuracy of the first word's leak; repeat it", above=0.5, below=1
-    )
-    most: int = option(2000, "test documents to look at, at most", least=1, expected="at least 1 document")
-    seed: int = option(0, "of random masks, probes and distractors", least=0, expected="0 or more")
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass
