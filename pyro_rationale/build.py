@@ -16,7 +16,7 @@ from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
-from pyro_rationale.guides import GUIDES, START_RATE, RationaleGuide, TargetContext
+from pyro_rationale.guides import GUIDES, RationaleGuide, TargetContext
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.objectives.elbo import Objective, make_objective
 from pyro_rationale.models import RationaleModel
@@ -96,7 +96,7 @@ def build_guide(
     spec: TargetSpec | None = None,
     vocabulary: Vocabulary | None = None,
 ) -> RationaleGuide:
-    """The amortized guide, untrained, keeping about `START_RATE` of the words.
+    """The amortized guide, untrained, keeping about `--start-rate` of the words.
 
     Args:
         config: the configuration.
@@ -116,7 +116,7 @@ def build_guide(
     generator = _network(GENERATORS[config.generator], options, words, vectors, vocabulary, context)
     baseline = ESTIMATORS[config.estimator].make_baseline(generator.width, options.hidden)
     guide = GUIDES[config.guide].from_config(config, generator, baseline, target, gamma)
-    guide.start_rate(START_RATE)
+    guide.start_rate(config.train.start_rate)
     return guide
 
 

@@ -130,6 +130,9 @@ class TrainOptions:
     rate_as: str = option("limit", "limit: no more than --rate is kept; target: --rate is met, within a fifth",
                           choices=("limit", "target"), group=PRIOR)
     anneal: int = option(400, "steps over which the target share of words comes down to --rate", least=0, common=True)
+    start_rate: float = option(0.75, "share of words that the untrained guide keeps, from which the target comes down; "
+                               "with a masked --warmup, which teaches the encoder to read parts, less will do", above=0,
+                               below=1, expected="a share of words between 0 and 1")
     schedule: str = option("geometric", "how the target share comes down to --rate", choices=SCHEDULES)
     any_rate: float = option(0.0, "weight of an additional loss, once the target rate is reached, on likely words of "
                              "each text at a random share: an encoder for any rate, see the command rate-curve",

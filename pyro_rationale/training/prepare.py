@@ -179,7 +179,7 @@ def build_control(config: Config, prior: ChainPrior) -> Control:
     """The control of the share of kept words that the options name, with its schedule."""
     options = config.train
     rate = config.model.rate if config.model.lambda1 is None else prior.rate
-    schedule = Schedule(options.warmup, options.anneal, rate, options.schedule)
+    schedule = Schedule(options.warmup, options.anneal, rate, options.schedule, options.start_rate)
     if config.control == "penalties":
         return PenaltyRamp(schedule, prior)
     if config.control == "lagrangian":

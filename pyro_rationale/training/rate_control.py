@@ -38,15 +38,17 @@ class Schedule:
 
     Attributes:
         warmup: steps on whole texts; the guide rests.
-        anneal: steps over which the target falls from `START_RATE` to `rate`, and the prior grows to full strength.
+        anneal: steps over which the target falls from `start` to `rate`, and the prior grows to full strength.
         rate: the final target.
         shape: name in :data:`pyro_rationale.training.schedules.SCHEDULES`.
+        start: share of words that the untrained guide keeps.
     """
 
     warmup: float
     anneal: float
     rate: float
     shape: str = "geometric"
+    start: float = START_RATE
 
     def progress(self, step: int) -> float:
         """Progress of the annealing, 0 to 1."""
@@ -56,7 +58,7 @@ class Schedule:
 
     def target(self, step: int) -> float:
         """Largest share of words to keep at `step`."""
-        return SCHEDULES[self.shape](max(START_RATE, self.rate), self.rate, self.progress(step))
+        return SCHEDULES[self.shape](max(self.start, self.rate), self.rate, self.progress(step))
 
     def finished(self, step: int) -> bool:
         """Whether the target has reached its final value."""
@@ -74,7 +76,7 @@ class RateControl:
         proportional_gain: nats at a relative error of 1.
         ceiling: largest multiplier, nats per word.
         multiplier: integral of the error, nats per word; below 0 only if the rate has to be met.
-        average: running average of the observed rate.
+        average: running average of the observed rate; that of an untrained guide at first.
         meet: hold the rate from below, too, instead of bounding it.
         correction: factor on the target by which mode masks meet the rate; 1 unless `meet`.
     """
@@ -85,9 +87,13 @@ class RateControl:
     proportional_gain: float = 2.0
     ceiling: float = 12.0
     multiplier: float = 0.0
-    average: float = START_RATE
+    average: float = math.nan
     meet: bool = False
     correction: float = 1.0
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.average):
+            self.average = self.schedule.start
 
     def update(self, step: int, observed: float, changes: float = math.nan) -> ChainPrior:
         """Take the share of words kept on a training batch; give the prior for the next step."""
@@ -96,7 +102,8 @@ class RateControl:
         error = self._error(step)
         lowest = -self.ceiling if self.meet and self.schedule.finished(step) else 0.0
         self.multiplier = min(self.ceiling, max(lowest, self.multiplier + self.integral_gain * error))
-        base = INITIAL_ALPHA + progress * (self.prior.alpha - INITIAL_ALPHA)
+        first = INITIAL_ALPHA + _logit(START_RATE) - _logit(self.schedule.start)
+        base = first + progress * (self.prior.alpha - first)
         proportional = self.proportional_gain * error
         field = base + max(min(0.0, self.multiplier), self.multiplier + proportional) + min(0.0, proportional)
         return ChainPrior(field, self.prior.gamma * progress)
@@ -113,7 +120,7 @@ class RateControl:
     def target(self, step: int) -> float:
         """The share steered to at `step`."""
         target = self.schedule.target(step)
-        return min(max(START_RATE, target), target * self.correction)
+        return min(max(self.schedule.start, target), target * self.correction)
 
     def observe_modes(self, step: int, rate: float) -> None:
         """Take the share of words that mode masks of the development texts keep after an epoch."""
@@ -229,6 +236,10 @@ class LagrangianControl:
         """The inverse of `state`."""
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def _logit(share: float) -> float:
+    return math.log(share / (1.0 - share))
 
 
 Control = RateControl | PenaltyRamp | LagrangianControl

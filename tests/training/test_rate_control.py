@@ -257,3 +257,11 @@ def test_given_penalties_grow_to_their_own_strength_whatever_is_kept() -> None:
     assert math.isnan(ramp.target(0))
     assert ramp.state() == {}
     ramp.restore({})
+
+
+def test_a_descent_may_start_lower() -> None:
+    schedule = Schedule(0, 100, 0.1, start=0.4)
+    assert [schedule.target(step) for step in (0, 50, 100)] == pytest.approx([0.4, 0.2, 0.1])
+    steered = RateControl(schedule, PRIOR)
+    assert steered.average == 0.4
+    assert steered.update(0, 0.4).alpha == pytest.approx(INITIAL_ALPHA + math.log(3.0) - math.log(2.0 / 3.0))
