@@ -13,6 +13,8 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import PRETRAINED, WEIGHTS, FittedModel
 from pyro_rationale.nn.pretrained import find_base
 from pyro_rationale.storage import read_tensors
+from pyro_rationale.training.callbacks import Callback
+from pyro_rationale.training.run import TrainingRun
 from tests.support.small_fit import Break, differences, fit_small
 from tests.support.tiny_bert import make_tiny_bert
 
@@ -59,3 +61,24 @@ def test_another_transformer_in_its_place_is_refused(tmp_path: Path) -> None:
     find_base.cache_clear()
     with pytest.raises(ConfigError, match=rf"fitted on weights {facts['sha256'][:12]}"):
         FittedModel.load(tmp_path / "run")
+
+
+class Seen(Callback):
+    """Words read ahead."""
+
+    def __init__(self) -> None:
+        self.words: list[tuple[int, int]] = []
+
+    def on_features_progress(self, run: TrainingRun, done: int, total: int) -> None:
+        self.words.append((done, total))
+
+
+def test_a_cache_serves_the_next_fit_of_the_same_texts(bert: Path, tmp_path: Path) -> None:
+    options = networks(bert, encoder="lstm", guide="chain", cache=str(tmp_path / "cache"), batch_size=16)
+    seen = Seen()
+    fit_small(tmp_path / "one", progress=seen, **options)
+    assert seen.words[-1][0] == seen.words[-1][1] > 0
+    again = Seen()
+    fit_small(tmp_path / "two", progress=again, **options)
+    assert not again.words
+    assert differences(tmp_path / "one", tmp_path / "two") == []

@@ -162,6 +162,7 @@ class Bar(Callback):
         self.task = self.bar.add_task("fit", total=None, epoch=0, figures="")
         self.dev = math.nan
         self.drawn = 0.0
+        self.pace = Pace()
 
     def __enter__(self) -> Bar:
         self.bar.start()
@@ -213,6 +214,15 @@ class Bar(Callback):
             self.console.say(f"resumed after epoch {len(run.history)}, step {run.trainer.step}")
             self.dev = run.history[-1].dev_error
 
+    def on_features_progress(self, run: TrainingRun, done: int, total: int) -> None:
+        """Show how far the transformer has read; one line at the start where there is no terminal."""
+        if self.pace.total != total:
+            self.pace = Pace(total)
+            if not (self.quiet or self.console.is_terminal):
+                self.console.say(f"reading {total:,} words with {run.fitted.config.model.pretrained}, once")
+        figures = f"words read with {run.fitted.config.model.pretrained}{self.pace.left(done)}"
+        self.bar.update(self.task, completed=done, total=total, figures=figures)
+
     def on_step_end(self, run: TrainingRun, record: StepRecord) -> None:
         """Move the bar."""
         now, position, batches = time.monotonic(), run.trainer.position, len(run.trainer.batches)
@@ -220,7 +230,10 @@ class Bar(Callback):
             return
         self.drawn = now
         dev = "" if math.isnan(self.dev) else f"  dev error {self.dev:.4f}"
-        figures = f"loss {record.loss:.4f}  kept {record.rate:.1%}{dev}"
+        steps, done = run.epochs * batches, run.trainer.epoch * batches + position
+        if self.pace.total != steps:
+            self.pace = Pace(steps, done)
+        figures = f"loss {record.loss:.4f}  kept {record.rate:.1%}{dev}{self.pace.left(done)}"
         self.bar.update(self.task, completed=position, total=batches, epoch=run.trainer.epoch + 1, figures=figures)
 
     def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
@@ -233,6 +246,26 @@ class Bar(Callback):
             f"dev: error {record.dev_error:.4f}  kept {record.dev_rate:6.1%}  empty {record.dev_empty:.1%}  "
             f"{record.event}"
         )
+
+
+class Pace:
+    """How long the rest of some work takes, at the pace so far.
+
+    Args:
+        total: units of work.
+        done: those done before now.
+    """
+
+    def __init__(self, total: int = 0, done: int = 0) -> None:
+        self.total, self.first, self.started = total, done, time.monotonic()
+
+    def left(self, done: int) -> str:
+        """Text for the bar, `""` in the first seconds; training may end sooner, when dev cost gets no better."""
+        seconds = time.monotonic() - self.started
+        if seconds < 5 or done <= self.first:
+            return ""
+        rest = seconds * (self.total - done) / (done - self.first)
+        return f"  at most {rest / 60:.0f} min left" if rest >= 60 else "  less than a minute left"
 
 
 def show_finished(console: Terminal, folder: Path) -> None:

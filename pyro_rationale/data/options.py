@@ -54,7 +54,7 @@ class DataOptions:
     cache: str | None = option(
         None,
         "folder for fetched sources (default: the user's cache folder); tables and synthetic reviews are kept there "
-        "as Arrow files and read from disk",
+        "as Arrow files and read from disk, and so are the states of a frozen transformer",
     )
     workers: int = option(1, "--cache: processes that cut texts into words", least=1, expected="at least 1")
 

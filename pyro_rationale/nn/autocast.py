@@ -30,6 +30,11 @@ def reduced(dtype: torch.dtype | None) -> Iterator[None]:
         _dtype.reset(token)
 
 
+def is_reduced() -> bool:
+    """Whether networks compute in another type than their weights' here."""
+    return _dtype.get() is not None
+
+
 def arithmetic(where: Tensor) -> torch.autocast:
     """For the body of a network, on the device of `where`."""
     dtype = _dtype.get()

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 from pyro_rationale.nn.pretrained import Pieces, Transformer, batches_by_pieces, make_transformer, rows_of, windows
 
+READING = 1  # raised when texts are read in another way; files of states made before are then not found
+
 
 class FeatureStore:
-    """States of texts that a frozen transformer has read, in float16, in a file that stays on disk.
+    """States of texts that a frozen transformer has read, in float16, in a file that is mapped into memory.
 
-    The file has no name, so it goes with the process that made it, whatever happens.
+    The file has no name, so it goes with the process that made it, whatever happens; unless another is taken over.
 
     Args:
         width: numbers per word.
@@ -29,28 +34,58 @@ class FeatureStore:
 
     def __init__(self, width: int, folder: Path | None = None, most: int = 4_000_000) -> None:
         self.width, self.most = width, most
-        self.file = tempfile.TemporaryFile(dir=folder, prefix=".features-")  # noqa: SIM115
+        self.file: Any = tempfile.TemporaryFile(dir=folder, prefix=".features-", buffering=0)  # noqa: SIM115
         weakref.finalize(self, self.file.close)
-        self._places: dict[bytes, tuple[int, int]] = {}
+        self._places: dict[bytes, int] = {}
         self._words = 0
+        self._map: np.ndarray[Any, Any] = np.empty((0, width), np.float16)
 
-    def get(self, key: bytes) -> np.ndarray[Any, Any] | None:
-        """States `(n, width)` of a text, `None` if it is not stored."""
-        place = self._places.get(key)
-        if place is None:
-            return None
-        start, words = place
-        self.file.seek(start * self.width * 2)
-        return np.frombuffer(self.file.read(words * self.width * 2), dtype=np.float16).reshape(words, self.width)
+    def find(self, key: bytes) -> int | None:
+        """Where the states of a text begin, `None` if they are not stored."""
+        return self._places.get(key)
 
-    def put(self, key: bytes, states: np.ndarray[Any, Any]) -> None:
-        """Store the states of a text, if there is room."""
+    def put(self, key: bytes, states: np.ndarray[Any, Any]) -> int | None:
+        """Store the states of a text `(n, width)`, if there is room; where they begin."""
         if key in self._places or self._words + len(states) > self.most:
-            return
-        self.file.seek(self._words * self.width * 2)
-        self.file.write(states.astype(np.float16).tobytes())
-        self._places[key] = (self._words, len(states))
+            return self._places.get(key)
+        start = self._words
+        self.file.write(states.astype(np.float16, copy=False).tobytes())
+        self._places[key] = start
         self._words += len(states)
+        return start
+
+    def take(self, index: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """States of words by their places, `(N,)` -> float16 `(N, width)`."""
+        if len(self._map) < self._words:
+            self._map = np.memmap(self.file, np.float16, "r", shape=(self._words, self.width))
+        return self._map[index]
+
+    def clear(self) -> None:
+        """Forget all states."""
+        self.file.seek(0)
+        self.file.truncate()
+        self._places, self._words, self._map = {}, 0, self._map[:0]
+
+    def save(self, path: Path) -> None:
+        """Copy the file to a path, where it appears when it is whole."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with temporary.open("wb") as copy:
+            self.file.seek(0)
+            shutil.copyfileobj(self.file, copy)
+        temporary.replace(path)
+
+    def take_over(self, path: Path, keys: Sequence[bytes], lengths: Sequence[int]) -> bool:
+        """Use a file that `save` made, of texts in this order, in place of the own; `False` if it does not fit."""
+        words = sum(lengths)
+        if not path.is_file() or path.stat().st_size != words * self.width * 2 or not words:
+            return False
+        self.file.close()
+        self.file = path.open("rb")
+        weakref.finalize(self, self.file.close)
+        self._map = np.memmap(self.file, np.float16, "r", shape=(words, self.width))
+        self._words, self.most = words, words  # nothing can be added
+        self._places = dict(zip(keys, np.cumsum([0, *lengths[:-1]]).tolist(), strict=True))
+        return True
 
 
 class TransformerFeatures(nn.Module):
@@ -79,37 +114,106 @@ class TransformerFeatures(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens `(B, T)`, 0 on padding -> `(B, T, width)`, 0 on padding."""
-        if self.transformer.is_tuned:
-            return self._read(tokens)
-        with torch.no_grad():
-            return self._stored(tokens)
+        places = (tokens > 0).flatten().nonzero().squeeze(-1)
+        states = self.words(tokens, places)
+        grid = states.new_zeros(tokens.numel(), self.embedding_dim)
+        return grid.index_copy(0, places, states).view(*tokens.shape, -1)
 
-    def _stored(self, tokens: Tensor) -> Tensor:
-        result = torch.zeros(*tokens.shape, self.embedding_dim, dtype=self.dtype, device=tokens.device)
-        lengths = (tokens > 0).sum(-1).tolist()
-        keys = self._keys(tokens) if self.store is not None else [b""] * len(tokens)
-        missing = []
-        for i, key in enumerate(keys):
-            stored = None if self.store is None else self.store.get(key)
-            if stored is None:
-                missing.append(i)
-            else:
-                result[i, : len(stored)] = torch.from_numpy(stored.copy()).to(result)
+    def words(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """States `(W, width)` of the words of texts `(B, T)` at these places of their grid, `(W,)`."""
+        if self.transformer.is_tuned:
+            return self._read(tokens).flatten(0, 1)[places]
+        with torch.no_grad():
+            if self.store is None:
+                return self._read(tokens).half().flatten(0, 1)[places].to(self.dtype)
+            return self._stored(self.store, tokens, places)
+
+    def _stored(self, store: FeatureStore, tokens: Tensor, places: Tensor) -> Tensor:
+        size = tokens.shape[1]
+        starts = [store.find(key) for key in _keys(tokens)]
+        missing = [i for i, start in enumerate(starts) if start is None]
+        unread, states = torch.zeros(len(tokens), dtype=torch.bool), None
         if missing:
             states = self._read(tokens[missing]).half()
-            result[missing] = states.to(result.dtype)
-            if self.store is not None:
-                for i, row in zip(missing, states.cpu().numpy(), strict=True):
-                    self.store.put(keys[i], row[: lengths[i]])
+            for i, start in zip(missing, self._put(store, tokens[missing], states), strict=True):
+                starts[i], unread[i] = start, start is None
+        where = places.cpu()
+        begin = torch.tensor([start or 0 for start in starts])
+        found = store.take((begin[where // size] + where % size).numpy()) if not unread.all() else None
+        if found is None:
+            result = tokens.new_empty(len(places), self.embedding_dim, dtype=self.dtype)
+        else:
+            result = torch.from_numpy(found).to(tokens.device).to(self.dtype)
+        if states is not None and unread.any():  # the store is full
+            row = torch.zeros(len(tokens), dtype=torch.long)
+            row[missing] = torch.arange(len(missing))
+            outside = unread[where // size]
+            at = (row[where // size] * size + where % size)[outside].to(tokens.device)
+            result[outside.to(tokens.device)] = states.flatten(0, 1)[at].to(self.dtype)
         return result
 
-    def _keys(self, tokens: Tensor) -> Sequence[bytes]:
-        """Digest of the pieces of each text; numbers of words differ between processes."""
-        ids, counts = self.pieces.of(tokens)
-        return [
-            hashlib.blake2b(row[: int((count > 0).sum())].numpy().tobytes(), digest_size=16).digest()
-            for row, count in zip(ids.cpu(), counts.cpu(), strict=True)
-        ]
+    def _put(self, store: FeatureStore, tokens: Tensor, states: Tensor) -> list[int | None]:
+        lengths = (tokens > 0).sum(-1).tolist()
+        rows = zip(_keys(tokens), states.cpu().numpy(), lengths, strict=True)
+        return [store.put(key, row[:length]) for key, row, length in rows]
+
+    def read_ahead(
+        self,
+        texts: Sequence[Tensor],
+        folder: Path | None = None,
+        identity: str = "",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Store the states of texts, or find them in a file that another process has made of the same texts.
+
+        Args:
+            texts: batches `(B, T)`, each of texts of like length.
+            folder: where such files are; `None`: none are read or left.
+            identity: of the transformer, for the name of the file.
+            progress: called with the words read so far, and all.
+        """
+        store = self.store
+        if store is None or not texts:
+            return
+        sizes = [(tokens > 0).sum(-1) for tokens in texts]
+        total = int(sum(size.sum() for size in sizes))
+        if folder is None or total > store.most:
+            self._read_all(store, texts, total, progress)
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"features-{identity}-{self._digest(texts)}.f16"
+        unique = {key: size for tokens, own in zip(texts, sizes, strict=True)
+                  for key, size in zip(_keys(tokens), own.tolist(), strict=True)}
+        with FileLock(path.with_name(f".{path.stem}.lock")):
+            if store.take_over(path, list(unique), list(unique.values())):
+                return
+            store.clear()  # the file is to have the order of these texts
+            self._read_all(store, texts, total, progress)
+            store.save(path)
+
+    def _read_all(
+        self, store: FeatureStore, texts: Sequence[Tensor], total: int, progress: Callable[[int, int], None] | None
+    ) -> None:
+        device, done = next(self.transformer.base.parameters()).device, 0
+        for tokens in texts:
+            here = tokens.to(device)
+            missing = [i for i, key in enumerate(_keys(tokens)) if store.find(key) is None]
+            if missing:
+                with torch.inference_mode():
+                    self._put(store, tokens[missing], self._read(here[missing]).half())
+            done += int((tokens > 0).sum())
+            if progress is not None:
+                progress(done, total)
+
+    def _digest(self, texts: Sequence[Tensor]) -> str:
+        """Digest of the pieces of all texts in their order; the numbers of words differ between processes."""
+        digest = hashlib.blake2b(f"{READING} {self.dtype}".encode(), digest_size=8)
+        for tokens in texts:
+            ids, counts = self.pieces.of(tokens)
+            for row, count in zip(ids.cpu(), counts.cpu(), strict=True):
+                words = int((count > 0).sum())
+                digest.update(words.to_bytes(4, "little") + row[:words].to(torch.int32).numpy().tobytes())
+        return digest.hexdigest()
 
     def _read(self, tokens: Tensor) -> Tensor:
         present = tokens > 0
@@ -153,3 +257,9 @@ def make_features(options: Any, vocabulary: Any) -> TransformerFeatures:
     transformer, pieces = make_transformer(options.pretrained, options.tune_generator, vocabulary)
     store = FeatureStore(transformer.width) if options.cache_features else None
     return TransformerFeatures(transformer, pieces, store)
+
+
+def _keys(tokens: Tensor) -> list[bytes]:
+    """The words of each text `(B, T)`, which this process has numbered."""
+    rows, lengths = tokens.cpu().numpy(), (tokens > 0).sum(-1).tolist()
+    return [row[:length].tobytes() for row, length in zip(rows, lengths, strict=True)]

@@ -23,6 +23,7 @@ from pyro_rationale.training.distributed import Group
 from pyro_rationale.training.history import EpochRecord, epoch_record
 from pyro_rationale.training.memorization import MemorizationCheck
 from pyro_rationale.training.model_selection import ModelSelection
+from pyro_rationale.training.read_ahead import read_ahead
 from pyro_rationale.training.threads import cores, fastest_threads
 from pyro_rationale.training.trainer import Trainer
 from pyro_rationale.training.validation import settle_noise, validate
@@ -110,6 +111,8 @@ class TrainingRun:
 
     def _run(self) -> None:
         started = time.monotonic() - self.seconds
+        if not self.trained:
+            read_ahead(self, self._on_features_progress)
         while not self.trained:
             for step in self.trainer.run_epoch():
                 self.seconds = time.monotonic() - started
@@ -124,6 +127,10 @@ class TrainingRun:
             self.seconds = time.monotonic() - started
             for callback in self.callbacks:
                 callback.on_epoch_end(self, epoch)
+
+    def _on_features_progress(self, done: int, total: int) -> None:
+        for callback in self.callbacks:
+            callback.on_features_progress(self, done, total)
 
     def save(self) -> None:
         """Write the checkpoint, then the history that belongs to it; in the main process."""

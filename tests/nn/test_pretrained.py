@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -192,6 +193,64 @@ def test_stored_states_are_those_of_the_first_reading(folder: Path, vocabulary: 
     transformer.hard = lambda *_: calls.append(1)  # type: ignore[assignment]
     assert torch.equal(features(tokens[[2, 0]]), once[[2, 0]])
     assert not calls
+
+
+def test_a_full_store_reads_the_rest_each_time(folder: Path, vocabulary: OpenVocabulary) -> None:
+    transformer, pieces = Transformer(folder), Pieces(folder, vocabulary)
+    rows = ("a wonderful zebra film", "the film was good", "bad film", "good", "the good")
+    tokens, _ = texts(vocabulary, *rows)
+    expected = TransformerFeatures(transformer, pieces)(tokens)
+    features = TransformerFeatures(transformer, pieces, FeatureStore(transformer.width, most=7))
+    for _ in range(2):
+        for chosen in ([0, 1, 2], [2, 4, 3, 0]):
+            torch.testing.assert_close(features(tokens[chosen]), expected[chosen], atol=2e-3, rtol=2e-3)
+    assert features.store is not None
+    assert features.store._words == 7
+
+
+def test_texts_read_ahead_are_read_once_by_all_processes(
+    folder: Path, vocabulary: OpenVocabulary, tmp_path: Path
+) -> None:
+    """Words have other numbers in another process."""
+    rows = ("bad film", "bad film", "the film was good", "a wonderful zebra quiz")
+    numbers: list[tuple[int, Tensor]] = []
+    seen: list[tuple[int, int]] = []
+    for words in (vocabulary, OpenVocabulary(("zebra", *WORDS[2:]))):
+        transformer = Transformer(folder)
+        features = TransformerFeatures(transformer, Pieces(folder, words), FeatureStore(transformer.width))
+        tokens, _ = texts(words, *rows)
+        features(tokens[2:3])  # what was read before does not matter
+        reader = Mock(side_effect=transformer.hard)
+        transformer.hard = reader  # type: ignore[method-assign]
+        features.read_ahead([tokens[:2], tokens[2:]], tmp_path, "tiny", lambda done, total: seen.append((done, total)))
+        numbers.append((reader.call_count, features(tokens)))
+        assert len(list(tmp_path.glob("features-tiny-*.f16"))) == 1
+    assert [calls for calls, _ in numbers] == [2, 0]
+    assert seen == [(4, 12), (12, 12)]
+    assert torch.equal(numbers[0][1], numbers[1][1])
+    other, _ = texts(vocabulary, "a film")
+    file = next(tmp_path.glob("features-tiny-*.f16"))
+    file.write_bytes(file.read_bytes()[:-2])  # cut off: it is made again
+    features = TransformerFeatures(transformer, Pieces(folder, vocabulary), FeatureStore(transformer.width))
+    tokens, _ = texts(vocabulary, *rows)
+    features.read_ahead([tokens[:2], tokens[2:]], tmp_path, "tiny")
+    assert torch.equal(features(tokens), numbers[0][1])
+    assert features(other).shape == (1, 2, 32)
+
+
+def test_stacked_features_are_those_of_the_padded_way(
+    folder: Path, vocabulary: OpenVocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens, lengths = texts(vocabulary, "the film was good", "zebra", "bad film zebra", "a film was bad")
+    kind: Any = GENERATORS["stacked"]
+    network = kind.from_config(options(folder, layers=2), torch.nn.Embedding(2, 3), 2, vocabulary=vocabulary)
+    context = torch.randn(4, 2)
+    found = network(tokens, lengths, context)
+    monkeypatch.setattr(f"{kind.__module__}.is_reduced", lambda: True)
+    expected = network(tokens, lengths, context) * (tokens > 0)[..., None]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    with pytest.raises(ValueError, match="without one"):
+        kind.from_config(options(folder), None, 0, vocabulary=vocabulary)(tokens, lengths, context)
 
 
 def test_long_texts_are_read_in_windows(folder: Path, vocabulary: OpenVocabulary) -> None:

@@ -23,6 +23,9 @@ class Callback:
     def on_fit_start(self, run: TrainingRun) -> None:
         """Everything is built or resumed; training starts."""
 
+    def on_features_progress(self, run: TrainingRun, done: int, total: int) -> None:
+        """`done` words of `total` have been read by a frozen transformer, once for the whole fit."""
+
     def on_step_end(self, run: TrainingRun, record: StepRecord) -> None:
         """A step is done; `run.trainer` has the epoch and the position in it."""
 
