@@ -21,6 +21,7 @@ from pyro_rationale.training.schedules import SCHEDULES
 
 TUNE = re.compile(r"none|heads|all|(top|lora):[1-9][0-9]{0,3}")
 FACTOR = re.compile(r"(?=.*[1-9])[0-9]{0,4}(\.[0-9]{1,9})?")
+JUDGES = ("none", "mcd")
 CONTROLS = ("auto", "rate", "lagrangian")
 PRECISIONS = ("float32", "tf32", "bf16")
 PRIOR, TRAINING, RUN = "Prior and objective", "Training", "Run"  # headings of --help
@@ -106,6 +107,9 @@ class TrainOptions:
                             group=PRIOR)
     norm: str = option("l0", "what the prior charges for: expected words kept (l0), or the sum (l1) or the root of the "
                        "sum of squares (l2) of the sampled mask", choices=NORMS, group=PRIOR)
+    judge: str = option("none", "what the guide is paid for: none, predicting the labels; mcd, predicting from the "
+                        "kept words what a full-text reader, trained first, predicts from all (Liu et al. 2023)",
+                        choices=JUDGES, group=PRIOR)
     control: str = option("auto", "what holds --rate: rate (a damped multiplier beside the prior) or lagrangian (the "
                           "multiplier of HardKuma's authors instead of the prior's field); auto: rate, but lagrangian "
                           "for --guide hardkuma", choices=CONTROLS, group=PRIOR)
@@ -247,6 +251,8 @@ class Config:
             raise ConfigError(f"{self.spelling[0]}: needs a transformer; name one with --pretrained, such as minilm")
         if self.model.pretrained is not None and not self.spelling:
             raise ConfigError("--pretrained: neither --generator nor --encoder is one that uses it; leave it out")
+        if self.train.judge != "none" and estimator.objective is not None:
+            raise ConfigError(f"--judge {self.train.judge} does not go with --estimator {self.estimator}; take rloo")
         check_penalties(self.estimator, estimator, penalties, self.train.norm)
         if penalties not in guide.penalties:
             known = " or ".join(guide.penalties)

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Sequence
 
 BAD_INPUT = 2  # exit status where what the user gave cannot be used
+FAILED = 3  # exit status of a fit whose model is of no use
 INTERRUPTED = 130  # exit status after Ctrl-C
 # Signals that ask a program to end, SIGHUP among them where there is one: the terminal has been closed.
 END_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))

@@ -8,6 +8,7 @@
     checkpoint.safetensors  where training stands (weights, optimiser, random states, control)
     training_texts.safetensors  keys of the training texts, by which copies of them are known again
     model.safetensors    weights of the chosen epoch
+    reader.safetensors   weights of an encoder that was trained on whole texts: a baseline, and the judge of --judge mcd
     metrics.json         the test table; its presence says that the run is finished
 """
 
@@ -50,7 +51,7 @@ FORMAT = 1  # of the run folder; raised when older folders can no longer be read
 CONFIG, VOCABULARY, EPOCHS = "config.json", "vocabulary.json", "epochs.jsonl"
 PRETRAINED = "pretrained.json"
 CHECKPOINT, WEIGHTS, METRICS = "checkpoint.safetensors", "model.safetensors", "metrics.json"
-TEXTS = "training_texts.safetensors"
+TEXTS, READER = "training_texts.safetensors", "reader.safetensors"
 
 
 def pick_device(name: str) -> torch.device:

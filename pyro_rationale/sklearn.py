@@ -45,11 +45,14 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RationaleError, TrainingError
+from pyro_rationale.evaluation.evaluate import evaluate
+from pyro_rationale.evaluation.verdict import constant_evaluation, worse_than_constant
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import check_fields, decode, option
 from pyro_rationale.prediction.draws import GENERATOR_LOCK
 from pyro_rationale.prediction.explanation import Explanations, class_probabilities, explain
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, decode_all, predict
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.tasks import Numbers
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.run_folder import check_free, start_run
@@ -129,10 +132,15 @@ class RationaleEstimator(BaseEstimator):
             corpus = self._split(documents, spec, labels, config)
             with TemporaryDirectory(prefix="pyro-rationale-") as folder:
                 fit = fit_run(config, Path(folder) / "fit", corpus=corpus)
+            own = evaluate(ModelRationalizer(fit.fitted), corpus.dev, scores=False)
+        worse = worse_than_constant(own.statistics, constant_evaluation(corpus.train, corpus.dev, spec).statistics)
         self.fitted_, self.history_, self.n_iter_ = fit.fitted, fit.history, len(fit.history)
         if not fit.selection.best:
             event = f" (the last: {fit.history[-1].event})" if fit.history[-1].event else ""
             message = f"no epoch came down to the share of words asked for{event}; raise steps, or lower anneal"
+            warnings.warn(message, ConvergenceWarning, stacklevel=3)
+        if worse:
+            message = f"on the validation texts predictions are worse than a constant's ({worse}); do not use this"
             warnings.warn(message, ConvergenceWarning, stacklevel=3)
 
     def _config(self) -> Config:

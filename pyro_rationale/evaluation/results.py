@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError, RunError, shown
-from pyro_rationale.evaluation.evaluate import evaluate_documents
+from pyro_rationale.evaluation.evaluate import evaluate
 from pyro_rationale.evaluation.metrics import Metrics
+from pyro_rationale.evaluation.verdict import CONSTANT, constant_evaluation, failures, worse_than_constant
 from pyro_rationale.fitted import METRICS
 from pyro_rationale.options import decode
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.fit import fit_run
@@ -40,6 +42,9 @@ class RunMetrics:
         restarts: fits begun again from other weights.
         noise_floor: mean squared error that no model can undercut, where the corpus knows it.
         leaks: counts of documents that the training split shares with the others, where they were counted.
+        baselines: errors on the test split of other predictions, by their names: the best constant, and what the
+            command `fit` adds.
+        failures: what makes the fit a failure, a sentence each.
     """
 
     data: str
@@ -56,6 +61,8 @@ class RunMetrics:
     restarts: int = 0
     noise_floor: float | None = None
     leaks: dict[str, Any] | None = None
+    baselines: dict[str, Metrics] = field(default_factory=dict)
+    failures: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, folder: Path) -> RunMetrics:
@@ -69,6 +76,7 @@ class RunMetrics:
             values = {item.name: stored[item.name] for item in fields(cls) if item.name in stored}
             for name in ("test", "prior", "prior_asked"):
                 values[name] = _figures(values[name], name)
+            values["baselines"] = _figures(values.get("baselines", {}), "baselines")
             metrics = decode(cls, values)
             aspects = metrics.test.get("aspects", {})
             if not isinstance(aspects, dict) or not all(isinstance(figures, dict) for figures in aspects.values()):
@@ -102,15 +110,21 @@ def _figures(values: Any, where: str) -> Any:
     return values
 
 
-def finish_run(fit: TrainingRun) -> RunMetrics:
-    """Evaluate a finished fit on its test split and close its run folder by writing `metrics.json`."""
-    fitted, config, documents = fit.fitted, fit.fitted.config, fit.corpus.test
+def finish_run(fit: TrainingRun, baselines: Mapping[str, Metrics] | None = None) -> RunMetrics:
+    """Evaluate a finished fit on its test split and close its run folder by writing `metrics.json`.
+
+    Args:
+        fit: the finished fit.
+        baselines: errors on the test split of other predictions, by their names; the constant's are added.
+    """
+    fitted, config = fit.fitted, fit.fitted.config
+    test, rows, worse = _test_table(fit)
     metrics = RunMetrics(
         data=config.data.data,
         guide=config.guide,
         estimator=config.estimator,
         seed=config.seed,
-        test=evaluate_documents(fitted, documents, objective=True) if documents else {},
+        test=test,
         prior=fitted.model.prior.describe(fitted.model.gain),
         prior_asked=fit.prior.describe(fitted.model.gain),
         seconds=round(fit.seconds, 1),
@@ -120,9 +134,21 @@ def finish_run(fit: TrainingRun) -> RunMetrics:
         restarts=fit.selection.restarts,
         noise_floor=fit.corpus.noise_floor,
         leaks=None if fit.corpus.leaks is None else asdict(fit.corpus.leaks),
+        baselines=rows | dict(baselines or {}),
+        failures=failures(fit.selection.best_epoch, fit.prior.rate, test.get("selected", math.nan), worse),
     )
     metrics.save(fit.folder)
     return metrics
+
+
+def _test_table(fit: TrainingRun) -> tuple[Metrics, dict[str, Metrics], str]:
+    """Metrics of the test split, those of the constant by its name, and in what it is better; empty without texts."""
+    documents, spec = fit.corpus.test, fit.corpus.spec
+    if not documents:
+        return {}, {}, ""
+    own = evaluate(ModelRationalizer(fit.fitted), documents, objective=True)
+    constant = constant_evaluation(fit.corpus.train, documents, spec)
+    return own.metrics, {CONSTANT: constant.metrics}, worse_than_constant(own.statistics, constant.statistics)
 
 
 def train(

@@ -142,6 +142,23 @@ def metrics_table(
     return Group(*heading, table)
 
 
+BASELINES = {"constant": "constant", "tfidf": "tf-idf, all words", "full-text": "same encoder, all words"}
+
+
+def baselines_table(test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> Table:
+    """One row per way to predict, this fit first; a column for each error that a significance test would look at."""
+    rows = {"this fit": test, **{BASELINES.get(name, name): figures for name, figures in baselines.items()}}
+    tested = [metric.name for metric in every_metric() if metric.tested]
+    names = [name for name in tested if all(name in figures for figures in rows.values())]
+    table = Table(box=None, pad_edge=False)
+    table.add_column()
+    for name in names:
+        table.add_column(label_of(name), justify="right")
+    for title, figures in rows.items():
+        table.add_row(title, *(format_value(name, figures[name]) for name in names))
+    return table
+
+
 @contextmanager
 def corpus_progress() -> Iterator[Callable[[str, int, int | None], None]]:
     """A progress bar on the terminal while a corpus is cut into words; yields the function that moves it."""

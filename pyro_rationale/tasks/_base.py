@@ -150,6 +150,14 @@ class Task(ABC):
         """The `W` outputs from which training starts; `None` for those of random weights."""
         return None
 
+    def constant(self, targets: Numbers) -> Numbers:
+        """The constant prediction `(W,)` that suits the targets `(N, D)` best: means, or the classes' shares."""
+        if self.per_class:
+            counts = np.bincount(targets[:, 0].astype(np.int64), minlength=self.width)
+            return counts / counts.sum()
+        means: Numbers = np.nanmean(targets, axis=0)
+        return means
+
     @property
     def context_width(self) -> int:
         """Number of columns of :meth:`context`."""

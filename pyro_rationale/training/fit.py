@@ -12,6 +12,7 @@ from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.prepare import prepare_run
+from pyro_rationale.training.reader import appoint_judge
 from pyro_rationale.training.run import TrainingRun
 
 
@@ -50,6 +51,8 @@ def fit_run(
     run = prepare_run(config, folder, resume, force, callbacks, corpus, group)
     if config.train.threads is None:
         run.choose_threads()
+    if config.train.judge != "none":
+        appoint_judge(run)
     if start is not None and run.trainer.step == 0:
         start(run)
     run.run()

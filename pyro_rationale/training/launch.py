@@ -22,7 +22,7 @@ from pyro_rationale.errors import BAD_INPUT, END_SIGNALS, INTERRUPTED, ConfigErr
 from pyro_rationale.fitted import pick_device
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, PeerError, Processes
 
-LOST = 3  # exit status of a process whose peers have ended; the launcher tells the user
+LOST = 4  # exit status of a process whose peers have ended; the launcher tells the user
 HANDLED = (*END_SIGNALS, signal.SIGQUIT)  # the launcher does not restore these
 
 

@@ -21,7 +21,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
@@ -29,6 +28,7 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.annealing import anneal_progress, cosine_decay
 from pyro_rationale.training.checkpoint import load_weights, trained, weights_of
 from pyro_rationale.training.ema import RunningAverage
+from pyro_rationale.training.learning_rates import LearningRates
 from pyro_rationale.training.rate_control import Schedule
 
 Loss = Callable[[Batch, int], Tensor]
@@ -41,8 +41,11 @@ def train_networks(
     loss: Loss,
     score: Score | None = None,
     patience: int | None = None,
+    on_step: Callable[[], None] | None = None,
 ) -> None:
     """Minimise a loss by Adam for `--steps` steps, rounded up to whole epochs; the best weights are loaded at the end.
+
+    An epoch is that of a fit: all documents once, or fewer where there are more than the steps will read.
 
     Args:
         fitted: model and guide to train, on their device; its configuration has the options.
@@ -51,14 +54,17 @@ def train_networks(
         score: computed after each epoch, without gradients and with random numbers of its own; lower is better, and
             the weights of the best epoch are kept. Without it the last weights are.
         patience: stop after so many epochs without a better score; by default never.
+        on_step: called after each step.
     """
     options = fitted.config.train
     named = trained(fitted.model, fitted.guide)
     schedule = Schedule(0.0, options.anneal, fitted.config.model.rate)
-    optimizer = torch.optim.Adam(named.values(), lr=options.learning_rate)
-    decay = LambdaLR(optimizer, lambda step: cosine_decay(anneal_progress(schedule, step, options.steps)))
+    # The encoder's own factor is for fits whose guide learns beside it.
+    rates = LearningRates(named, options.learning_rate, options.body_rate, 1.0, options.steps)
+    optimizer, named = rates.make_optimizer(), rates.named
     average = RunningAverage(named, options.ema)
-    batches = fitted.batches(documents, options.batch_size, options.seed)
+    size = options.epoch_of(len(documents))
+    batches = fitted.batches(documents, options.batch_size, options.seed, size)
     best_score, best_epoch, best_weights = math.inf, 0, {}
     step = epoch = 0
     while step < options.steps and (patience is None or epoch - best_epoch < patience):
@@ -68,11 +74,14 @@ def train_networks(
             optimizer.zero_grad()
             loss(batch.to(fitted.device), step).backward()
             torch.nn.utils.clip_grad_norm_(named.values(), options.clip)
+            decay = cosine_decay(anneal_progress(schedule, step, options.steps))
+            rates.set(optimizer, options.learning_rate * decay, step, kept=1.0)
             optimizer.step()
-            decay.step()
             if schedule.finished(step):
                 average.update()
             step += 1
+            if on_step is not None:
+                on_step()
         epoch += 1
         if score is None:
             continue

@@ -17,6 +17,7 @@ from pyro_rationale.fitted import (
     CONFIG,
     EPOCHS,
     METRICS,
+    READER,
     TEXTS,
     VOCABULARY,
     WEIGHTS,
@@ -31,7 +32,8 @@ MACHINE_OPTIONS = ("device", "threads", "workers", "cache")  # where and how fas
 RESUMABLE_OPTIONS = ("learning_rate", "callback", *MACHINE_OPTIONS)  # options that may be changed when a run is resumed
 
 
-FILES = (METRICS, CONFIG, CHECKPOINT, WEIGHTS, TEXTS, EPOCHS, VOCABULARY, MANIFEST)  # in the order of their removal
+# In the order of their removal.
+FILES = (METRICS, CONFIG, CHECKPOINT, WEIGHTS, READER, TEXTS, EPOCHS, VOCABULARY, MANIFEST)
 
 
 def start_run(folder: Path, fitted: FittedModel) -> None:

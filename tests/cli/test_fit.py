@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.fit import default_name, fit, free_folder
 from pyro_rationale.config import Config
 from pyro_rationale.data import CORPORA, Corpus, DataOptions, load_corpus
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import FAILED, ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.fitted import FittedModel, read_config
 from pyro_rationale.models import NormalLikelihood
@@ -44,7 +45,8 @@ NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?)"
 
 
 def call(*words: object, **options: Any) -> Result:
-    done = CliRunner().invoke(fit, [*flags(**options), *map(str, words)], catch_exceptions=False)
+    words = (*flags(**options), "--baselines", "none", *words)
+    done = CliRunner().invoke(fit, list(map(str, words)), catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done
 
@@ -99,6 +101,29 @@ def test_it_ends_with_a_table_and_three_documents(run: tuple[Path, str]) -> None
     assert corpus.test[2].text.split()[0] in words
     assert "[" in words.partition(told[0].split(":")[0])[2]  # kept words are in brackets where there is no colour
     assert output.rstrip().endswith(f"explain --run '{folder}'")
+
+
+def test_it_says_what_else_predicts_the_texts_and_that_it_has_failed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sklearn")
+    words = [*flags(steps=3), "--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit) as end:
+        run_command(fit, words)
+    out, err = capfd.readouterr()
+    assert (end.value.code, err) == (FAILED, "")
+    lines = out.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("this fit "))
+    assert lines[head - 1].split() == "mean squared error mean absolute error".split()
+    told = [line.rsplit(maxsplit=2) for line in lines[head : head + 4]]
+    assert [name.strip() for name, *_ in told] == [
+        "this fit", "constant", "tf-idf, all words", "same encoder, all words",
+    ]
+    stored = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    rows = [stored["test"], *stored["baselines"].values()]
+    assert [float(mse) for _, mse, _ in told] == pytest.approx([row["mse"] for row in rows], rel=1e-3)
+    [failure] = stored["failures"]
+    assert f"FAILED: {failure}" in lines
 
 
 def test_an_epoch_may_be_a_part_of_the_texts(tmp_path: Path) -> None:
@@ -299,14 +324,14 @@ def test_force_starts_anew(tmp_path: Path) -> None:
 def test_as_a_program_from_another_folder(tmp_path: Path) -> None:
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-m", "pyro_rationale.fit", *flags(steps=3)],
+        [sys.executable, "-m", "pyro_rationale.fit", *flags(steps=3), "--baselines", "quick"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": paths},
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (FAILED, "")
     assert "Test set (synthetic, relaxed)" in done.stdout
     assert done.stdout.splitlines()[-1].endswith("explain --run runs/synthetic-relaxed-0")
     assert result(tmp_path / "runs" / "synthetic-relaxed-0")["epochs"] == 1

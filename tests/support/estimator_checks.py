@@ -28,10 +28,10 @@ TAUS = (1.0, 0.3)
 Objective = MaskELBO | TemperedTraceGraph
 
 
-def directions(width: int) -> Tensor:
+def directions(width: int, documents: Batch = DOCUMENTS) -> Tensor:
     """Where gradients are projected, `(P, B, T, H)`."""
     generator = torch.Generator().manual_seed(11)
-    return torch.randn(DIRECTIONS, *DOCUMENTS.tokens.shape, width, dtype=torch.float64, generator=generator)
+    return torch.randn(DIRECTIONS, *documents.tokens.shape, width, dtype=torch.float64, generator=generator)
 
 
 def exact_gradient(model: RationaleModel, guide: RationaleGuide, tau: float, documents: Batch = DOCUMENTS) -> Tensor:
@@ -44,7 +44,7 @@ def exact_gradient(model: RationaleModel, guide: RationaleGuide, tau: float, doc
     *slopes, bias = torch.autograd.grad(loss, [*features, model.encoder.output.bias])
     projected = torch.zeros(DIRECTIONS, dtype=torch.float64)
     for row, slope in enumerate(slopes):
-        projected += (directions(guide.generator.width)[:, row, : slope.shape[1]] * slope[0]).sum((-1, -2))
+        projected += (directions(guide.generator.width, documents)[:, row, : slope.shape[1]] * slope[0]).sum((-1, -2))
     return torch.cat([projected, bias])
 
 
@@ -72,12 +72,12 @@ def gradients(
         hook.remove()
     slopes = caught["features"].grad
     assert slopes is not None
-    slopes = slopes.unflatten(0, (copies, len(DOCUMENTS)))
-    parts = [torch.einsum("pbth,cbth->cp", directions(guide.generator.width), slopes)]
+    slopes = slopes.unflatten(0, (copies, len(documents)))
+    parts = [torch.einsum("pbth,cbth->cp", directions(guide.generator.width, documents), slopes)]
     if "outputs" in caught:
         bias = caught["outputs"].grad
         assert bias is not None
-        parts.append(bias.reshape(-1, copies, len(DOCUMENTS), bias.shape[-1]).sum((0, 2)))
+        parts.append(bias.reshape(-1, copies, len(documents), bias.shape[-1]).sum((0, 2)))
     return torch.cat(parts, dim=-1)
 
 

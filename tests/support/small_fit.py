@@ -108,9 +108,10 @@ class Break(Callback):
 
 
 def result(folder: Path) -> dict[str, Any]:
-    """`metrics.json` without the time it took."""
+    """`metrics.json` without the time it took, and without the baselines that only the command `fit` adds."""
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics.pop("seconds") >= 0
+    metrics["baselines"] = {name: row for name, row in metrics["baselines"].items() if name == "constant"}
     return metrics
 
 

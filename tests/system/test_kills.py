@@ -184,7 +184,7 @@ def test_a_polite_end(tmp_path: Path, number: signal.Signals) -> None:
         out, _ = running.end(number)
     last = out.splitlines()[-1]
     assert last == f"Interrupted. Go on with: python -m pyro_rationale.fit --out '{folder}' --resume"
-    resumed = CliRunner().invoke(fit, shlex.split(last.partition("fit ")[2]))
+    resumed = CliRunner().invoke(fit, [*shlex.split(last.partition("fit ")[2]), "--baselines", "none"])
     assert resumed.exit_code == 0, resumed.output
     assert "resumed after epoch" in resumed.output
     assert differences(folder, whole(**LONG)) == []

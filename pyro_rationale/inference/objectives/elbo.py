@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import pyro
@@ -25,7 +26,9 @@ from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.estimators._base import Draws, Programs, check_family, check_penalties, check_samples
+from pyro_rationale.inference.objectives.judge import Judge
 from pyro_rationale.inference.terms import MaskTerms, best_terms, sampled_terms
+from pyro_rationale.models.program import frozen, unregistered
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,9 @@ class MaskELBO(ELBO):
     the tenth word costs less than the first. The objective is then no bound on an evidence: p(z) with another norm has
     another normaliser, which depends on neither guide nor model and is left out.
 
+    With a `judge` the guide follows it instead of the labels, which the encoder alone is then fitted to; figures stay
+    those of objective (2).
+
     Args:
         estimator: name of an estimator.
         num_particles: K, samples per document, drawn in one pass.
@@ -105,6 +111,7 @@ class MaskELBO(ELBO):
         norm: str = "l0",
     ) -> None:
         super().__init__(num_particles=num_particles, max_plate_nesting=1, vectorize_particles=True)
+        self.judge: Judge | None = None
         kind = ESTIMATORS[estimator]
         if kind.objective is not None:
             names = ", ".join(name for name in ESTIMATORS if ESTIMATORS[name].objective is None)
@@ -124,28 +131,54 @@ class MaskELBO(ELBO):
             check_family(self.estimator, type(self.method), type(site["fn"]))
             masks = self.method.draw(site["fn"], site["value"], self.num_particles)
         q, z = masks.q, masks.z
-        site["value"] = z
+        site["value"] = z if self.judge is None else z.detach()
         with pyro.plate("particles", len(z), dim=-2):
             model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
         reconstruction = observed_log_prob(model_trace)  # (K, B)
-        programs = Programs(model, guide, guide_trace, observed_log_prob, args, kwargs)
+        reward, programs = self._reward(model, guide, guide_trace, model_trace, z, reconstruction, args, kwargs)
         prepared = self.method.prepare(programs, masks)
         # After that: an autoregressive q remembers one pass, and from now on that of z.
         terms = self._terms(q, model_trace.nodes["z"]["fn"], z)
         weights = masks.weights
-        draws = Draws(masks, z.detach(), reconstruction, terms, self.num_particles, weights, prepared)
+        draws = Draws(masks, z.detach(), reward, terms, self.num_particles, weights, prepared)
         penalty = terms.penalty(self.tau)
         if self.penalties == "constant":
             penalty = torch.zeros_like(penalty)
+        surrogate = self.method.surrogate(draws, penalty)
+        if self.judge is not None:
+            surrogate = surrogate + draws.total(reconstruction)
         kept, changes = _counts(q, z, weights)
         return Estimate(
-            surrogate=-self.method.surrogate(draws, penalty) / self.num_particles,
+            surrogate=-surrogate / self.num_particles,
             reconstruction=_average(reconstruction.detach(), weights),
             kl=_per_document(terms.kl, weights),
             entropy=_per_document(terms.entropy, weights),
             kept=kept,
             changes=changes,
         )
+
+    def _reward(
+        self,
+        model: Any,
+        guide: Any,
+        guide_trace: Trace,
+        model_trace: Trace,
+        z: Tensor,
+        reconstruction: Tensor,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> tuple[Tensor, Programs]:
+        """What the guide is paid for its masks, `(K, B)`, and the programs by which it is paid at other masks."""
+        judge = self.judge
+        if judge is None:
+            return reconstruction, Programs(model, guide, guide_trace, observed_log_prob, args, kwargs)
+        judged = partial(judge.reward, model, args[0])
+        programs = Programs(model, guide, guide_trace, judged, args, kwargs)
+        if not z.requires_grad:
+            return judged(model_trace).detach(), programs
+        # The encoder was run on constant masks, for its own gradient; this is the guide's, through its samples.
+        with frozen(model), unregistered(), pyro.plate("particles", len(z), dim=-2):
+            return programs.reconstruction(z), programs
 
     def _terms(self, q: MaskDistribution, p: LinearChain | NonEmptyMask, z: Tensor) -> MaskTerms:
         if self.penalties == "sampled":

@@ -20,6 +20,9 @@ class Callback:
     def on_corpus_progress(self, source: str, done: int, total: int | None) -> None:
         """`done` texts of `source`, of `total` if that is known, have been cut into words for `--cache`."""
 
+    def on_reader_progress(self, done: int, total: int) -> None:
+        """`done` of `total` steps of the full-text reader are done, see `--judge`; only in the main process."""
+
     def on_fit_start(self, run: TrainingRun) -> None:
         """Everything is built or resumed; training starts."""
 

@@ -1,0 +1,86 @@
+"""Whether a fit is of use: the constant prediction beside it, and what makes it a failure.
+
+A fit has failed if its predictions are worse than the best constant's, or if it never came down to the share of words
+that was asked for: then its masks are no rationales, however good its predictions are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pyro_rationale.data.cache.dataset import target_rows
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.evaluation.evaluate import Evaluation, compute
+from pyro_rationale.evaluation.metrics import METRICS, MetricInputs
+from pyro_rationale.evaluation.significance import intervals
+from pyro_rationale.evaluation.statistic import Numbers, Statistic, combined
+from pyro_rationale.tasks import task_of
+
+CONSTANT = "constant"  # its name among the baselines of a run
+FEWEST = 10  # documents: on fewer, differences that all happen to have one sign are too common
+
+
+def constant_evaluation(train: Sequence[Document], documents: Sequence[Document], spec: TargetSpec) -> Evaluation:
+    """Errors, on some documents, of the constant that predicts the training targets best."""
+    constant = task_of(spec).constant(target_rows(train, len(spec.names)))
+    return compute(MetricInputs(documents, spec, values=np.tile(constant, (len(documents), 1))))
+
+
+def worse_than_constant(statistics: Mapping[str, Statistic], constant: Mapping[str, Statistic]) -> str:
+    """In what predictions are worse than the constant, in words; empty if they are not.
+
+    They are if the squared error of ratings is, or both accuracy and log loss of classes are: an overconfident model
+    has a log loss worse than the constant's and may still be right more often. Worse means by more than chance: the
+    bootstrap interval of the difference, over `FEWEST` documents or more, is on one side of 0.
+
+    Args:
+        statistics: of the predictions.
+        constant: of the constant, on the same documents.
+    """
+    told = []
+    for metric in METRICS["prediction"].metrics:
+        if metric.name not in ("mse", "accuracy", "log_loss") or metric.name not in statistics:
+            continue
+        one, other = statistics[metric.name], constant[metric.name]
+        if len(one) < FEWEST:
+            return ""
+        low, high = intervals({"": combined(_minus, one, other)}, draws=1000, method="percentile")[""]
+        if not (high < 0 if metric.better == "higher" else low > 0):  # NaN is neither
+            return ""
+        told.append(f"{metric.label} {_shown(one, metric.format)} against {_shown(other, metric.format)}")
+    return ", ".join(told)
+
+
+def failures(best_epoch: int, asked: float, kept: float, worse: str) -> tuple[str, ...]:
+    """What is wrong with a fit, a sentence each; nothing if all is well.
+
+    Args:
+        best_epoch: the epoch whose weights were chosen; 0 if no epoch came down to the target rate.
+        asked: the target share of words.
+        kept: the share that is kept; NaN if unknown.
+        worse: as `worse_than_constant` says it.
+    """
+    told = []
+    if not best_epoch:
+        share = "" if math.isnan(kept) else f" (asked for {asked:.1%}, kept {kept:.1%})"
+        told.append(
+            f"training never came down to the requested share of words{share}; these are the last weights. Train on "
+            "with --resume and more --steps, or fit again with a shorter --anneal or a higher --rate"
+        )
+    if worse:
+        told.append(
+            f"predictions are worse than a constant's ({worse}); do not use this model. Try another --seed, a lower "
+            "--learning-rate or a higher --rate"
+        )
+    return tuple(told)
+
+
+def _minus(one: Numbers, other: Numbers) -> Numbers:
+    return one - other
+
+
+def _shown(statistic: Statistic, form: str) -> str:
+    return f"{statistic.value:.1%}" if form == "%" else format(statistic.value, form)

@@ -1,0 +1,61 @@
+"""A full-text reader as the judge of masks, after "D-Separation for Causal Self-Explanation" (MCD, Liu et al. 2023).
+
+A guide that is paid for predicting the label is paid for every word that goes with it, whatever the text says. MCD pays
+it for words from which the prediction is what it would be from the whole text. The reader r(y | x) is fitted first, and
+then
+
+    the guide maximises    E_q[ -kappa KL(r(y | x) || p(y | x, z)) + log p(z) ] + tau H(q),
+    the encoder maximises  E_q[ kappa log p(y | x, z) ], on masks as they are drawn.
+
+The first line is objective (2) with a factor exp(-kappa KL(r || p)) in the place of the likelihood p(y | x, z)^kappa.
+As -KL(r || p) is E_r[log p(y | x, z)] up to the entropy of r, which no mask changes, it is also objective (2) averaged
+over labels as the reader would draw them. The two lines are not one objective, and no bound on an evidence: only the
+encoder knows the labels, and only the guide the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pyro.poutine import Trace
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.models import RationaleModel
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Says how far predictions from kept words are from those of a reader of the whole text.
+
+    Attributes:
+        outputs: the reader's outputs for the documents of a batch, `(B, W)`, without a gradient.
+    """
+
+    outputs: Callable[[Batch], Tensor]
+
+    def reward(self, model: RationaleModel, batch: Batch, trace: Trace) -> Tensor:
+        """-kappa KL(r(y | x) || p(y | x, z)), over the targets that are known, `(*s, B)`.
+
+        Args:
+            model: the model.
+            batch: documents with targets, of which it matters only which are known.
+            trace: of the model on the batch, under masks.
+
+        Raises:
+            ConfigError: torch knows no KL of this likelihood.
+        """
+        site: dict[str, Any] = trace.nodes["y"]  # type: ignore[assignment]
+        predicted, outputs = site["fn"], self.outputs(batch)
+        assert batch.targets is not None
+        read, _ = model.likelihood.observe(outputs.expand(*predicted.batch_shape, outputs.shape[-1]), batch.targets)
+        try:
+            divergence = kl_divergence(read, predicted)
+        except NotImplementedError:
+            name = type(model.likelihood).__name__
+            raise ConfigError(f"--judge mcd: torch has no KL for {name}; leave it out, or register one") from None
+        return -float(site["scale"]) * divergence

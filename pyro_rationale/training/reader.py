@@ -1,0 +1,135 @@
+"""The full-text reader of a fit: the fit's own encoder, trained on whole texts, with the same words and word vectors.
+
+What it reaches is what the fit's masks can hope to keep. With `--judge mcd` it is trained before the fit, and the guide
+is fitted to its predictions (:class:`pyro_rationale.inference.objectives.judge.Judge`). It is written into the run
+folder, and trained once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pyro_rationale.build import build_model, target_summary
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.errors import RunError
+from pyro_rationale.fitted import READER, FittedModel
+from pyro_rationale.guides import RationaleGuide
+from pyro_rationale.inference.objectives.elbo import MaskELBO
+from pyro_rationale.inference.objectives.judge import Judge
+from pyro_rationale.storage import read_tensors, write_tensors
+from pyro_rationale.training.auxiliary_losses import full_text_loss
+from pyro_rationale.training.loop import train_networks
+from pyro_rationale.training.run import TrainingRun
+
+FEWER = 3  # steps of the fit for each of the reader's: whole texts say more than a few words of them
+Progress = Callable[[int, int], None]  # steps done, and steps in all
+
+
+def full_text_reader(run: TrainingRun, progress: Progress | None = None) -> FittedModel:
+    """The reader in the run folder, or, where there is none, a new one, which is written there.
+
+    Its random numbers are of its own: a fit goes on as if it had not been trained.
+
+    Args:
+        run: the fit, begun or finished.
+        progress: called after each step of a new reader.
+
+    Raises:
+        RunError: the reader in the run folder is damaged.
+    """
+    with run.fitted.seeded(run.fitted.config.seed):
+        reader, scale = _untrained(run)
+        path = run.folder / READER
+        if path.exists():
+            _load(reader, path)
+        else:
+            _train(reader, run, scale, progress)
+            write_tensors(path, reader.model.state_dict(), {}, listed=True)
+    return reader.eval()
+
+
+def appoint_judge(run: TrainingRun) -> None:
+    """Make the run's guide follow the reader: its outputs for every training text are computed once."""
+
+    def outputs() -> Tensor:
+        def progress(done: int, total: int) -> None:
+            for callback in run.callbacks:
+                callback.on_reader_progress(done, total)
+
+        return _outputs(full_text_reader(run, progress), run.trainer.batches).cpu()
+
+    table = run.group.broadcast(outputs).to(run.fitted.device)
+
+    def of(batch: Batch) -> Tensor:
+        assert batch.index is not None
+        return table[batch.index]
+
+    assert isinstance(run.trainer.objective, MaskELBO)
+    run.trainer.objective.judge = Judge(of)
+
+
+@torch.no_grad()
+def _outputs(reader: FittedModel, batches: BucketedBatches) -> Tensor:
+    """The reader's outputs for whole texts, `(N, W)`, in the order of the documents."""
+    index, rows = [], []
+    for batch in batches.ordered(128):
+        here = batch.to(reader.device)
+        rows.append(reader.model.encoder(here.tokens, here.mask.to(reader.model.encoder.dtype), here.lengths))
+        assert here.index is not None
+        index.append(here.index)
+    order: Tensor = torch.cat(index).argsort()
+    return torch.cat(rows)[order]
+
+
+def _untrained(run: TrainingRun) -> tuple[FittedModel, float]:
+    """A reader with random weights, and the nats that make its loss of order one."""
+    fitted, corpus = run.fitted, run.corpus
+    options = fitted.config.train
+    config = fitted.config.changed(steps=-(-options.steps // FEWER), anneal=options.anneal // FEWER)
+    vectors = None if run.vectors is None else run.vectors.matrix
+    outputs, loss = target_summary(corpus.train, corpus.spec)
+    model = build_model(config, corpus.spec, len(fitted.vocabulary), vectors, outputs, loss, fitted.vocabulary)
+    guide = cast(RationaleGuide, nn.Module())  # there is nothing to choose
+    reader = FittedModel(config, corpus.spec, fitted.vocabulary, model.to(fitted.device), guide, fitted.device)
+    return reader, loss * model.gain
+
+
+def _train(reader: FittedModel, run: TrainingRun, scale: float, progress: Progress | None) -> None:
+    """Train it, and keep the weights that are best on the development texts."""
+    options, size = reader.config.train, reader.config.train.epoch_of(len(run.corpus.train))
+    total, done = -(-options.steps // size) * size, 0
+
+    def loss(batch: Batch, step: int) -> Tensor:
+        return full_text_loss(reader.model, batch) / (len(batch) * scale)
+
+    def score() -> float:
+        moved = (batch.to(reader.device) for batch in run.dev.ordered(128))
+        return sum(float(full_text_loss(reader.model, batch)) for batch in moved)
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    train_networks(reader, run.corpus.train, loss, score, on_step=count)
+
+
+def _load(reader: FittedModel, path: Path) -> None:
+    """Load stored weights.
+
+    Raises:
+        RunError: they are damaged, or of another encoder.
+    """
+    tensors, _ = read_tensors(path)
+    try:
+        reader.model.load_state_dict(tensors)
+    except RuntimeError as problem:
+        reason = " ".join(str(problem).split())[:200]
+        raise RunError(f"{path}: not the reader of this fit ({reason}); remove it to train it again") from None

@@ -1,0 +1,74 @@
+"""When a fit has failed: worse than a constant by more than chance, or never at the share of words asked for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.evaluation.evaluate import compute
+from pyro_rationale.evaluation.metrics import MetricInputs
+from pyro_rationale.evaluation.verdict import constant_evaluation, failures, worse_than_constant
+from tests.support.marked import document
+from tests.support.tiny import SPECS
+
+RATING = TargetSpec("regression", ("food",), ((0.0, 10.0),))
+
+
+def with_targets(targets: Any) -> list[Any]:
+    return [document("1", targets=tuple(np.atleast_1d(row).tolist())) for row in targets]
+
+
+def told(spec: TargetSpec, train: Any, true: Any, values: Any) -> str:
+    """What is said of predictions of documents with these targets."""
+    documents = with_targets(true)
+    own = compute(MetricInputs(documents, spec, values=np.asarray(values, dtype=float)))
+    return worse_than_constant(own.statistics, constant_evaluation(with_targets(train), documents, spec).statistics)
+
+
+def test_the_constant_of_each_task() -> None:
+    """Means and shares of the training targets, whatever the test targets are."""
+    nan = math.nan
+    two = constant_evaluation(with_targets([[0.2, 1.0], [0.4, nan]]), with_targets([[0.3, 0.0]]), SPECS["regression"])
+    assert two.metrics["mse"] == pytest.approx(((0.3 - 0.3) ** 2 + 1.0) / 2)
+    labels = constant_evaluation(with_targets([[1, 0], [1, 1], [0, nan]]), with_targets([[0, 1]]), SPECS["binary"])
+    assert labels.metrics["log_loss"] == pytest.approx(-(math.log(1 / 3) + math.log(1 / 2)) / 2)
+    classes = constant_evaluation(with_targets([[0], [2], [2]]), with_targets([[2], [0]]), SPECS["multiclass"])
+    assert classes.metrics["accuracy"] == 0.5
+    assert classes.metrics["log_loss"] == pytest.approx(-(math.log(2 / 3) + math.log(1 / 3)) / 2)
+
+
+def test_ratings_worse_by_more_than_chance() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.uniform(0, 10, 200)
+    noise = rng.normal(size=(200, 1))
+    assert told(RATING, true, true, true[:, None] + noise) == ""
+    assert told(RATING, true, true, np.full((200, 1), true.mean()) + 0.01 * noise) == ""  # chance
+    worse = told(RATING, true, true, 10 - true[:, None])
+    assert worse == f"mean squared error {np.mean((10 - 2 * true) ** 2):.4g} against {true.var():.4g}"
+    assert told(RATING, true, true[:9], 10 - true[:9, None]) == ""  # a few documents tell nothing
+    assert told(RATING, true, [math.nan] * 3, np.zeros((3, 1))) == ""
+
+
+def test_classes_worse_in_both_figures() -> None:
+    """An overconfident model that is mostly right has not failed, nor one that is as often right as the constant."""
+    spec = TargetSpec("binary", ("good",), classes=("no", "yes"))
+    true = np.arange(300) % 3 > 0  # two thirds yes
+    right = np.where(np.arange(300) % 5 > 0, true, ~true)[:, None]  # four of five right
+    assert told(spec, true, true, right) == ""  # log loss of certain predictions that are wrong: worse
+    assert told(spec, true, true, np.full((300, 1), 0.99)) == ""  # accuracy: the constant's
+    assert told(spec, true, true, ~true[:, None]) == "accuracy 0.0% against 66.7%, log loss (nats) 16.12 against 0.6365"
+
+
+def test_the_sentences() -> None:
+    assert failures(3, 0.13, 0.12, "") == ()
+    assert failures(3, 0.13, 0.5, "") == ()  # another split is another matter
+    [never] = failures(0, 0.13, 0.5, "")
+    assert never.startswith("training never came down to the requested share of words (asked for 13.0%, kept 50.0%);")
+    assert failures(0, 0.13, math.nan, "")[0].startswith("training never came down to the requested share of words; ")
+    [worse] = failures(1, 0.13, 0.1, "accuracy 1.0% against 50.0%")
+    assert worse.startswith("predictions are worse than a constant's (accuracy 1.0% against 50.0%); ")
+    assert len(failures(0, 0.13, 0.5, "accuracy")) == 2
