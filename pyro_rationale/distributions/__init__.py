@@ -11,6 +11,7 @@ from pyro_rationale.distributions.kl import cross_energy, sequential_entropy, se
 from pyro_rationale.distributions.nonempty import NonEmptyMask
 from pyro_rationale.distributions.prior import ChainPrior
 from pyro_rationale.distributions.relaxed import RelaxedMask
+from pyro_rationale.distributions.units import UnitMask
 
 __all__ = [
     "ChainPrior",
@@ -22,6 +23,7 @@ __all__ = [
     "NonEmptyMask",
     "RecurrentMask",
     "RelaxedMask",
+    "UnitMask",
     "cross_energy",
     "sequential_entropy",
     "sequential_kl",

@@ -247,6 +247,21 @@ class MaskDistribution(TorchDistribution):
         """
         raise NotImplementedError(f"{type(self).__name__} cannot leave words out")
 
+    # What masks are chosen by: the word, unless a subclass says otherwise.
+
+    @property
+    def by_unit(self) -> MaskDistribution:
+        """The distribution of the choices that masks are made of, one for each word or one for each sentence."""
+        return self
+
+    def over_words(self, value: Tensor) -> Tensor:
+        """Numbers of the choices `(*s, U)` at each word, `(*s, T)`."""
+        return value
+
+    def unit_values(self, value: Tensor) -> Tensor:
+        """Numbers of the words `(*s, T)`, equal within a unit, at each choice, `(*s, U)`; the inverse."""
+        return value
+
     # Conditionals of each word given those before it.
 
     @property

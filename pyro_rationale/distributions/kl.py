@@ -12,13 +12,14 @@ import torch
 import torch.nn.functional as F
 from pyro.distributions.util import broadcast_shape
 from torch import Tensor
-from torch.distributions.kl import register_kl
+from torch.distributions.kl import kl_divergence, register_kl
 
 from pyro_rationale.distributions.base import MaskDistribution
 from pyro_rationale.distributions.chain import LinearChain
 from pyro_rationale.distributions.independent import IndependentMask
 from pyro_rationale.distributions.nonempty import NonEmptyMask
 from pyro_rationale.distributions.scan.scan import bernoulli_entropy, bernoulli_kl
+from pyro_rationale.distributions.units import UnitMask
 
 
 def cross_energy(q: MaskDistribution, p: LinearChain | NonEmptyMask) -> Tensor:
@@ -41,6 +42,12 @@ def _kl_nonempty(q: MaskDistribution, p: NonEmptyMask) -> Tensor:
     if isinstance(q, NonEmptyMask):
         return cross_energy(q, p) - q.entropy()
     raise NotImplementedError(f"{type(q).__name__} draws empty masks, to which the prior gives no probability")
+
+
+@register_kl(UnitMask, UnitMask)
+def _kl_units(q: UnitMask, p: UnitMask) -> Tensor:
+    """The KL of the choices, if both have the same units."""
+    return kl_divergence(q.by_unit, p.by_unit)
 
 
 @register_kl(IndependentMask, IndependentMask)

@@ -66,6 +66,38 @@ def test_gradients_of_the_kl(q: str) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("q", "p"),
+    [
+        ("units-chain", "units-chain"),
+        ("units-relaxed", "units-chain"),
+        ("units-nonempty-chain", "units-nonempty-chain"),
+        ("units-nonempty-chain", "units-chain"),
+        ("units-chain", "chain"),
+    ],
+)
+def test_kl_of_masks_by_units(q: str, p: str) -> None:
+    """Between masks of whole units, and to a chain that cuts them."""
+    lengths = torch.tensor(LENGTHS)
+    parameters, targets = BY_NAME[q].draw(0), BY_NAME[p].draw(1)
+    kl = kl_divergence(BY_NAME[q].make(parameters, lengths), BY_NAME[p].make(targets, lengths))
+    exact = [
+        BY_NAME[q].document(parameters, row, length).kl(BY_NAME[p].document(targets, row, length))
+        for row, length in enumerate(LENGTHS)
+    ]
+    torch.testing.assert_close(kl, torch.stack(exact))
+
+
+def test_prefix_terms_of_units_are_those_of_their_choices() -> None:
+    q = BY_NAME["units-recurrent"].make(BY_NAME["units-recurrent"].draw(0), torch.tensor(LENGTHS))
+    p = BY_NAME["units-chain"].make(BY_NAME["units-chain"].draw(1), torch.tensor(LENGTHS))
+    z = q.sample((7,))
+    kl = sequential_kl(q.by_unit, p.by_unit, q.unit_values(z))
+    torch.testing.assert_close(sequential_kl(q, p, z).sum(-1), kl.sum(-1))
+    entropy = sequential_entropy(q.by_unit, q.unit_values(z))
+    torch.testing.assert_close(sequential_entropy(q, z).sum(-1), entropy.sum(-1))
+
+
 def test_formula_of_the_design_for_independent_words() -> None:
     """alpha sum m + gamma sum (m + m' - 2 m m') + log Z - sum H(m) (docs/mathematics.md)."""
     (logits,) = BY_NAME["independent"].draw()

@@ -17,8 +17,9 @@ from pyro_rationale.distributions import (
     NonEmptyMask,
     RecurrentMask,
     RelaxedMask,
+    UnitMask,
 )
-from tests.support.oracle import Oracle
+from tests.support.oracle import Oracle, all_masks
 
 LENGTHS = (6, 4, 1)
 PRIOR = ChainPrior.from_rate_span(0.3, 4.0)
@@ -168,5 +169,44 @@ FAMILIES = [
         lambda parts, lengths: RecurrentMask(parts[0], CELL, lengths),
         lambda parts: counting_oracle(parts[0]),
     ),
+]
+
+
+def unit_starts(size: int) -> Tensor:
+    """First words of the units that the families by units have: two words, one word, two words, one word, ..."""
+    return torch.tensor([t for t in range(size) if t % 3 != 1])
+
+
+def by_units(family: Family) -> Family:
+    """A family whose choices are about units of one or two words; a unit has the parameters of its first word."""
+
+    def chosen(parts: Sequence[Tensor], dim: int) -> list[Tensor]:
+        size = parts[0].shape[dim]
+        starts = unit_starts(size)
+        kept = [starts - (size - part.shape[dim]) for part in parts]  # a pair belongs to its second word
+        return [part.index_select(dim, index[index >= 0]) for part, index in zip(parts, kept, strict=True)]
+
+    def make(parts: Sequence[Tensor], lengths: Tensor | None) -> MaskDistribution:
+        words = len(family.parameters((), 1)[0].shape) - 1  # dimensions behind that of the words
+        dim = parts[0].dim() - 1 - words
+        batch, size = parts[0].shape[:dim], parts[0].shape[dim]
+        starts = unit_starts(size)
+        units = (torch.arange(size)[:, None] >= starts).sum(-1) - 1
+        counts = None if lengths is None else (starts < lengths[..., None]).sum(-1)
+        base = family.make(chosen(parts, dim), counts)
+        return UnitMask(base, units.expand(*batch, size), starts.expand(*batch, len(starts)), lengths)
+
+    def oracle(parts: Sequence[Tensor]) -> Oracle:
+        size, choices = len(parts[0]), family.oracle(chosen(parts, 0))
+        masks, starts = all_masks(size), unit_starts(size)
+        units = (torch.arange(size)[:, None] >= starts).sum(-1) - 1
+        whole = (masks[:, starts][:, units] == masks).all(-1)
+        return Oracle(choices.log_prob(masks[:, starts]).masked_fill(~whole, -torch.inf))
+
+    return Family(f"units-{family.name}", family.parameters, make, oracle)
+
+
+FAMILIES += [
+    by_units(family) for family in FAMILIES if family.name in ("chain", "nonempty-chain", "relaxed", "recurrent")
 ]
 BY_NAME = {family.name: family for family in FAMILIES}
