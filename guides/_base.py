@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import MaskDistribution, NonEmptyMask
+from pyro_rationale.distributions import MaskDistribution, NonEmptyMask, UnitMask
 from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.models.program import Program
 from pyro_rationale.nn import BiLSTM
@@ -29,6 +29,10 @@ class GuideConfig(Protocol):
     @property
     def nonempty(self) -> bool:
         """Whether empty masks have no probability."""
+
+    @property
+    def by_sentence(self) -> bool:
+        """Whether masks keep or drop whole sentences."""
 
 
 class RationaleGuide(Program):
@@ -55,6 +59,7 @@ class RationaleGuide(Program):
         penalties: values of `--penalties` that it knows.
         is_baseline: whether it stands for a method of others, to compare with.
         nonempty: whether its distributions are conditioned on keeping a word.
+        by_sentence: whether they keep or drop whole sentences; the features of a sentence are the mean of its words'.
         head_width: numbers per word that a linear `head` makes of the features; 0 for no such head.
     """
 
@@ -67,6 +72,7 @@ class RationaleGuide(Program):
     head_width: ClassVar[int] = 0
     head: nn.Linear
     nonempty: bool = False
+    by_sentence: bool = False
 
     def __init__(
         self, generator: BiLSTM, baseline: nn.Module | None = None, target: TargetContext | None = None
@@ -97,7 +103,7 @@ class RationaleGuide(Program):
             coupling: the prior's, in nats per change of the mask.
         """
         guide = cls(generator, baseline, target=target, **cls.own_options(config, coupling))
-        guide.nonempty = config.nonempty
+        guide.nonempty, guide.by_sentence = config.nonempty, config.by_sentence
         return guide
 
     @classmethod
@@ -128,7 +134,7 @@ class RationaleGuide(Program):
         Raises:
             ValueError: `see_target` of a guide that was not built for it, or of a batch without targets.
         """
-        return self._conditioned(self._features(batch, self._shown(batch) if see_target else None), batch)
+        return self._masks(self._features(batch, self._shown(batch) if see_target else None), batch)
 
     def forward(self, batch: Batch) -> Tensor:
         """The Pyro program; a guide with a `target` reads those of the batch, half of them while it trains.
@@ -142,14 +148,24 @@ class RationaleGuide(Program):
             if self.training:
                 context = context * (torch.rand(len(batch), 1, device=context.device) < 0.5)
         features = self._features(batch, context)
-        q = self._conditioned(features, batch)
+        q = self._masks(features, batch)
         with pyro.plate("documents", len(batch), dim=-1):
             return pyro.sample("z", q, infer=cast(Any, self._baseline_hint(features, batch)))
 
-    def _conditioned(self, features: Tensor, batch: Batch) -> MaskDistribution:
-        q = self.distribution(features, batch.lengths)
-        if batch.excluded is not None:
-            q = q.excluding(batch.excluded)
+    def _masks(self, features: Tensor, batch: Batch) -> MaskDistribution:
+        """The distribution from features of the words, with a choice for each of them or, pooled, for each sentence."""
+        if not self.by_sentence:
+            q = self.distribution(features, batch.lengths)
+            return self._conditioned(q if batch.excluded is None else q.excluding(batch.excluded))
+        units, starts = batch.units, batch.unit_starts
+        if units is None or starts is None:
+            raise ValueError("expected a batch with units for a guide that keeps sentences: encode(sentences=True)")
+        inside = (units[:, None] == torch.arange(starts.shape[1], device=units.device)[:, None]) & batch.mask[:, None]
+        share = inside.to(features.dtype) / inside.sum(-1, keepdim=True).clamp_min(1)
+        q = self.distribution(share @ features, batch.unit_lengths)
+        return UnitMask(self._conditioned(q), units, starts, batch.lengths)
+
+    def _conditioned(self, q: MaskDistribution) -> MaskDistribution:
         return NonEmptyMask(q) if self.nonempty else q
 
     def _features(self, batch: Batch, context: Tensor | None) -> Tensor:

@@ -13,7 +13,7 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import ChainPrior, LinearChain, NonEmptyMask
+from pyro_rationale.distributions import ChainPrior, Prior, UnitMask
 from pyro_rationale.models.program import Program
 from pyro_rationale.nn import Encoder
 from pyro_rationale.tasks import Likelihood
@@ -70,9 +70,13 @@ class RationaleModel(Program):
         if not fields.is_inference():
             self._read["prior_fields"] = (fields, fields._version, [prior.alpha, prior.gamma])
 
-    def mask_prior(self, batch: Batch, dtype: torch.dtype = torch.float32) -> LinearChain | NonEmptyMask:
+    def mask_prior(self, batch: Batch, dtype: torch.dtype = torch.float32) -> Prior:
         """p(z) of a batch under the prior in force, batch shape `(B,)`, event shape `(T,)`."""
-        return self.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype, batch.excluded)
+        units, starts = batch.units, batch.unit_starts
+        if units is None or starts is None:
+            return self.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype, batch.excluded)
+        choices = self.prior.distribution(batch.unit_lengths, starts.shape[1], dtype)
+        return UnitMask(choices, units, starts, batch.lengths)
 
     @property
     def gain(self) -> float:

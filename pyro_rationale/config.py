@@ -75,6 +75,8 @@ class ModelOptions:
                             group=PRIOR)
     exclude: str | None = option(None, "words that no run of kept words begins or ends with: punctuation, stopwords "
                                  "(English), or both with a comma", metavar="CLASSES", group=PRIOR)
+    unit: str = option("word", "what is kept or dropped as a whole: words, or sentences, of which --span then counts "
+                       "the runs", choices=("word", "sentence"), group=PRIOR, common=True)
     condition_on_target: bool = option(False, "the guide may read the target too: q(z | x, y) beside q(z | x)")
 
     def __post_init__(self) -> None:
@@ -242,6 +244,8 @@ class Config:
         if self.exclusion and not guide.family.can_exclude:
             able = " or ".join(name for name in GUIDES if GUIDES[name].family.can_exclude)
             raise ConfigError(f"--exclude: --guide {self.guide} cannot leave words out; take {able}")
+        if self.exclusion and self.by_sentence:
+            raise ConfigError("--exclude is about single words; with --unit sentence leave it out")
         if self.exclusion and self.train.norm != "l0":
             raise ConfigError(f"--norm {self.train.norm}: with --exclude words do not all cost the same; take l0")
         if reason := estimator.refusal(self.family):
@@ -287,6 +291,11 @@ class Config:
         """Flags of the networks that spell words out, on a transformer and an open vocabulary."""
         networks = {"--generator": GENERATORS[self.generator], "--encoder": ENCODERS[self.model.encoder]}
         return [flag for flag, network in networks.items() if needs_vocabulary(network)]
+
+    @property
+    def by_sentence(self) -> bool:
+        """Whether masks keep or drop whole sentences."""
+        return self.model.unit == "sentence"
 
     @property
     def nonempty(self) -> bool:

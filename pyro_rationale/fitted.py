@@ -121,13 +121,15 @@ class FittedModel:
 
     def encode(self, documents: Sequence[Document]) -> Batch:
         """Documents as one batch with all that the networks read."""
-        return encode_batch(documents, self.vocabulary, self.spec)
+        return encode_batch(documents, self.vocabulary, self.spec, sentences=self.config.by_sentence)
 
     def batches(
         self, documents: Sequence[Document], batch_size: int, seed: int = 0, steps: int | None = None
     ) -> BucketedBatches:
         """Documents in batches of similar lengths, see :class:`~pyro_rationale.data.batching.BucketedBatches`."""
-        return BucketedBatches(documents, self.vocabulary, self.spec, batch_size, seed, steps)
+        return BucketedBatches(
+            documents, self.vocabulary, self.spec, batch_size, seed, steps, self.config.by_sentence
+        )
 
     def count_training_texts(self, documents: Sequence[Document]) -> int:
         """How many of the documents have the words of a training text; 0 where these are not known."""

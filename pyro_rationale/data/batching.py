@@ -19,6 +19,7 @@ from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.parallel import in_order
+from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
 from pyro_rationale.tasks import task_of
@@ -28,13 +29,17 @@ _POOL = 50  # batches sorted by length together: little padding, yet documents m
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A document as arrays: tokens `(n,)`, targets `(D,)` scaled or `None`, flags of words `(n,)` or `None`."""
+    """A document as arrays: tokens `(n,)`, targets `(D,)` scaled or `None`, flags of words `(n,)` or `None`.
+
+    And the first words of its sentences `(U,)`, or `None`.
+    """
 
     tokens: NDArray[np.int64]
     targets: NDArray[np.float32] | None
     gold: NDArray[np.bool_] | None
     opinion: NDArray[np.bool_] | None
     excluded: NDArray[np.bool_] | None
+    starts: NDArray[np.int64] | None = None
 
 
 def encode_batch(
@@ -42,6 +47,7 @@ def encode_batch(
     vocabulary: Vocabulary,
     spec: TargetSpec,
     indices: Sequence[int] | None = None,
+    sentences: bool = False,
 ) -> Batch:
     """Turn documents into one padded batch.
 
@@ -55,6 +61,7 @@ def encode_batch(
         vocabulary: numbers for the words.
         spec: what the targets mean.
         indices: indices of the documents in their list, for `Batch.index`; default `0 .. B-1`.
+        sentences: find the sentences, for masks over them.
 
     Returns:
         A batch with tokens `(B, T)`, `T` the longest length.
@@ -62,7 +69,7 @@ def encode_batch(
     Raises:
         DataError: If a document has not as many targets as `spec` names, or a class that it does not know.
     """
-    encoded = [_encode(document, vocabulary, spec) for document in documents]
+    encoded = [_encode(document, vocabulary, spec, sentences) for document in documents]
     return _collate(encoded, range(len(encoded)) if indices is None else indices, spec)
 
 
@@ -80,6 +87,7 @@ class BucketedBatches:
         seed: of the order.
         steps: batches per epoch; by default as many as hold every document once. Passes over the documents follow each
             other without end, and an epoch takes the next `steps` batches.
+        sentences: find the sentences, for masks over them.
 
     Raises:
         DataError: If there is no document, or one does not fit `spec`.
@@ -94,6 +102,7 @@ class BucketedBatches:
         batch_size: int,
         seed: int = 0,
         steps: int | None = None,
+        sentences: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
@@ -102,10 +111,10 @@ class BucketedBatches:
         self.batch_size, self.seed, self._spec = batch_size, seed, spec
         self._encoded: Sequence[_Encoded]
         if isinstance(documents, ArrowDocuments):
-            self._encoded = _ArrowRows(documents, vocabulary, spec)
+            self._encoded = _ArrowRows(documents, vocabulary, spec, sentences)
             self._lengths = np.maximum(documents.lengths, 1)
         else:
-            self._encoded = [_encode(document, vocabulary, spec) for document in documents]
+            self._encoded = [_encode(document, vocabulary, spec, sentences) for document in documents]
             self._lengths = np.array([len(e.tokens) for e in self._encoded])
 
         self.whole = -(-len(self._encoded) // batch_size)  # batches that hold every document once
@@ -153,7 +162,7 @@ class BucketedBatches:
         return _collate([self._encoded[i] for i in indices], indices, self._spec)
 
 
-def _encode(document: Document, vocabulary: Vocabulary, spec: TargetSpec) -> _Encoded:
+def _encode(document: Document, vocabulary: Vocabulary, spec: TargetSpec, sentences: bool) -> _Encoded:
     tokens = np.array(vocabulary.encode(document.tokens) or [UNKNOWN], dtype=np.int64)
     return _Encoded(
         tokens,
@@ -161,6 +170,7 @@ def _encode(document: Document, vocabulary: Vocabulary, spec: TargetSpec) -> _En
         _flags(document, document.gold, "gold flags"),
         _flags(document, document.opinion, "opinion flags"),
         None if vocabulary.excluded is None else np.array(vocabulary.excluded(document.tokens) or [False], dtype=bool),
+        sentence_starts(document) if sentences else None,
     )
 
 
@@ -175,8 +185,11 @@ def _flags(document: Document, flags: Sequence[bool] | None, name: str) -> NDArr
 class _ArrowRows(Sequence[_Encoded]):
     """Documents of an Arrow file, each encoded when it is needed."""
 
-    def __init__(self, documents: ArrowDocuments, vocabulary: Vocabulary, spec: TargetSpec) -> None:
+    def __init__(
+        self, documents: ArrowDocuments, vocabulary: Vocabulary, spec: TargetSpec, sentences: bool
+    ) -> None:
         self._documents = documents
+        self._sentences, self._starts = sentences, dict[int, NDArray[np.int64]]()
         self._numbers = np.array(vocabulary.encode(documents.file.spellings), dtype=np.int64)
         self._excluded = None
         if vocabulary.excluded is not None:
@@ -196,7 +209,14 @@ class _ArrowRows(Sequence[_Encoded]):
             documents.flags(index, "gold"),
             documents.flags(index, "opinion"),
             None if self._excluded is None else documents.encode(index, self._excluded).astype(bool),
+            self._starts_of(index) if self._sentences else None,
         )
+
+    def _starts_of(self, index: int) -> NDArray[np.int64]:
+        """First words of a document's sentences, which are looked for once."""
+        if index not in self._starts:
+            self._starts[index] = sentence_starts(self._documents[index])
+        return self._starts[index]
 
 
 def _scaled_rows(targets: NDArray[np.float64], spec: TargetSpec, name: Callable[[int], str]) -> NDArray[np.float32]:
@@ -218,7 +238,14 @@ def _collate(
         _padded([e.opinion for e in encoded]),
         torch.from_numpy(np.array(indices, dtype=np.int64)),
         _padded([e.excluded for e in encoded]),
+        _padded([None if e.starts is None else _units(e.starts, len(e.tokens)) for e in encoded]),
+        _padded([e.starts for e in encoded]),
     )
+
+
+def _units(starts: NDArray[np.int64], words: int) -> NDArray[np.int64]:
+    """Number of the sentence of each word, `(n,)`."""
+    return np.repeat(np.arange(len(starts)), np.diff(starts, append=words))
 
 
 def _targets(encoded: Sequence[_Encoded], spec: TargetSpec) -> torch.Tensor | None:

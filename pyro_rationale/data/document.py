@@ -30,6 +30,8 @@ class Document:
         opinion: True on the words that carry the rating; `None` where unknown.
         maps: one set of flags per annotator, where several marked the document; `gold` then holds the words that at
             least half of them marked, see :func:`agreed`. `None` where there is one annotation or none.
+        sentences: indices of the first words of its sentences, where the corpus has them; `None`: the rules of
+            :mod:`pyro_rationale.data.sentences` find them.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Document:
     gold: tuple[bool, ...] | None = None
     opinion: tuple[bool, ...] | None = None
     maps: tuple[tuple[bool, ...], ...] | None = None
+    sentences: tuple[int, ...] | None = None
 
     @property
     def has_target(self) -> bool:

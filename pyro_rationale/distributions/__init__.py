@@ -13,6 +13,8 @@ from pyro_rationale.distributions.prior import ChainPrior
 from pyro_rationale.distributions.relaxed import RelaxedMask
 from pyro_rationale.distributions.units import UnitMask
 
+Prior = LinearChain | NonEmptyMask | UnitMask  # what p(z) of a batch can be
+
 __all__ = [
     "ChainPrior",
     "HardKumaMask",
@@ -21,6 +23,7 @@ __all__ = [
     "LinearChain",
     "MaskDistribution",
     "NonEmptyMask",
+    "Prior",
     "RecurrentMask",
     "RelaxedMask",
     "UnitMask",

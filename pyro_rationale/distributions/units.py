@@ -107,7 +107,7 @@ class UnitMask(MaskDistribution):
         Raises:
             AttributeError: masks of this base cannot be drawn from given numbers.
         """
-        draw: Callable[[Tensor], Tensor] = self.base.sample_from  # type: ignore[attr-defined]
+        draw: Callable[[Tensor], Tensor] = self.base.sample_from
         return lambda uniform: self.over_words(draw(self.unit_values(uniform)))
 
     def log_prob(self, value: Tensor) -> Tensor:

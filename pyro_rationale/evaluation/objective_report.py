@@ -44,7 +44,7 @@ def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target:
     log_likelihood = law.log_prob(targets)
     error = model.likelihood.reported_loss(outputs, batch.targets).sum(-1)
     lambda1, lambda2 = model.prior.lambdas(model.gain)
-    cost = error + lambda1 * z.sum(-1) + lambda2 * changes_of(z, batch.mask)
+    cost = error + lambda1 * q.unit_values(z).sum(-1) + lambda2 * changes_of(z, batch.mask)
     if batch.excluded is not None:
         change = (z[..., 1:] - z[..., :-1]).abs() * batch.mask[..., 1:]
         cost = cost + COST / model.gain * ends_on(batch.excluded, batch.mask, z, change)

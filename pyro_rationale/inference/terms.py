@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from pyro_rationale.distributions import LinearChain, MaskDistribution, NonEmptyMask, sequential_entropy, sequential_kl
+from pyro_rationale.distributions import MaskDistribution, Prior, sequential_entropy, sequential_kl
 
 
 class MaskTerms(NamedTuple):
@@ -25,7 +25,7 @@ class MaskTerms(NamedTuple):
         return self.kl if tau == 1.0 else self.kl + (1.0 - tau) * self.entropy
 
 
-def best_terms(q: MaskDistribution, p: LinearChain | NonEmptyMask, z: Tensor) -> MaskTerms:
+def best_terms(q: MaskDistribution, p: Prior, z: Tensor) -> MaskTerms:
     """Exact terms `(B,)` where q has exact marginals, else terms per word along the masks `z`, `(*s, B, T)`.
 
     Both are differentiable; the sum over words is unbiased for the exact terms.

@@ -184,7 +184,7 @@ def batch_spread(
         gradient: in the `features`, what the guide's head reads, `(T, H)` of each document; or in all of the guide's
             `parameters`, where each pass gives one vector, the sum over the copies of all documents.
     """
-    many = repeated(batch, copies)
+    many = batch.repeated(copies)
     passes = max(2, math.ceil(draws / copies))
     read = model.encoder.rows_read
     with frozen(model):
@@ -353,7 +353,7 @@ def gradient_bias(
     """
     model, guide, batch = in_float64(model, guide, batch)
     copies = math.ceil(draws / (passes * objective.num_particles))
-    many = repeated(batch, copies)
+    many = batch.repeated(copies)
     generator = torch.Generator().manual_seed(0)
     random = torch.randn(DIRECTIONS, len(exact), dtype=exact.dtype, generator=generator).to(exact.device)
     directions = torch.cat([random, exact[None]])
@@ -383,12 +383,3 @@ def in_float64(
     if targets is not None and targets.is_floating_point():
         targets = targets.double()
     return copy.deepcopy(model).double(), copy.deepcopy(guide).double(), replace(batch, targets=targets)
-
-
-def repeated(batch: Batch, copies: int) -> Batch:
-    """The documents of a batch, several times each."""
-    targets = batch.targets
-    if targets is not None:
-        targets = targets.repeat(copies, *[1] * (targets.dim() - 1))
-    excluded = None if batch.excluded is None else batch.excluded.repeat(copies, 1)
-    return Batch(batch.tokens.repeat(copies, 1), batch.lengths.repeat(copies), targets, excluded=excluded)

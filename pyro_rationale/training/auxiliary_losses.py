@@ -72,9 +72,12 @@ def at_any_share(guide: RationaleGuide, batch: Batch) -> Tensor:
 
     Only the encoder is trained on it: the guide gets no gradient.
     """
-    marginals = guide.posterior(batch).mean
+    q = guide.posterior(batch)
+    marginals = q.by_unit.mean
     noise = torch.rand_like(marginals)
-    scores = (marginals.logit(CLOSE) + noise.logit(CLOSE)).masked_fill(~batch.mask, -torch.inf)
+    units = torch.arange(marginals.shape[1], device=marginals.device) < batch.unit_lengths[:, None]
+    scores = (marginals.logit(CLOSE) + noise.logit(CLOSE)).masked_fill(~units, -torch.inf)
     shares = (LEAST + (1.0 - LEAST) * torch.rand(len(batch))).to(marginals.device)
     rank = scores.argsort(-1, descending=True).argsort(-1)
-    return batch.mask & (rank < (shares * batch.lengths).clamp_min(1.0)[:, None])
+    chosen = units & (rank < (shares * batch.unit_lengths).clamp_min(1.0)[:, None])
+    return q.over_words(chosen).bool()

@@ -25,7 +25,7 @@ class DevScore:
         error: prediction cost per document from mode masks, in scaled units.
         rate: share of words in the mode masks.
         empty: share of documents whose mode mask is empty.
-        words: words kept per document.
+        words: words kept per document, or sentences where masks are over them.
         changes: changes of the mask per document.
         elbo: ELBO (kappa = tau = 1) in nats per document, from one drawn mask each; NaN if only modes were scored.
         expected_cost: E_q of the paper's cost in its units, from the same masks.
@@ -50,7 +50,7 @@ def score_modes(
 ) -> DevScore:
     """Decode the mode mask of every document and predict from it; the processes of a group share the documents."""
     fitted.eval()
-    sums = [0.0] * 6
+    sums = [0.0] * 7
     for batch in group.shard(batches.ordered(batch_size)):
         batch = batch.to(fitted.device)
         _add_modes(sums, fitted, fitted.guide.posterior(batch), batch)
@@ -72,7 +72,7 @@ def validate(
     until the end. The random numbers of the fit stay where they are.
     """
     fitted.eval()
-    sums = [0.0] * 6
+    sums = [0.0] * 7
     terms = []
     with fitted.seeded(group.rank):
         for batch in group.shard(batches.ordered(batch_size)):
@@ -88,7 +88,7 @@ def validate(
 
 
 def _add_modes(sums: list[float], fitted: FittedModel, q: MaskDistribution, batch: Batch) -> None:
-    """Add error, kept words, words, empty masks, changes and documents of a batch."""
+    """Add error, kept words, words, kept units, empty masks, changes and documents of a batch."""
     z = q.mode
     outputs = fitted.model.encoder(batch.tokens, z, batch.lengths)
     assert batch.targets is not None
@@ -96,6 +96,7 @@ def _add_modes(sums: list[float], fitted: FittedModel, q: MaskDistribution, batc
         fitted.model.likelihood.reported_loss(outputs, batch.targets).sum(),
         z.sum(),
         batch.lengths.sum(),
+        q.unit_values(z).sum(),
         (z.sum(-1) == 0).sum(),
         changes_of(z, batch.mask).sum(),
         len(batch),
@@ -104,8 +105,8 @@ def _add_modes(sums: list[float], fitted: FittedModel, q: MaskDistribution, batc
 
 
 def _mode_score(parts: list[list[float]]) -> DevScore:
-    error, kept, words, empty, changes, documents = (sum(column) for column in zip(*parts, strict=True))
-    return DevScore(error / documents, kept / words, empty / documents, kept / documents, changes / documents)
+    error, kept, words, units, empty, changes, documents = (sum(column) for column in zip(*parts, strict=True))
+    return DevScore(error / documents, kept / words, empty / documents, units / documents, changes / documents)
 
 
 def _objectives(fitted: FittedModel, terms: Terms, prior: ChainPrior) -> tuple[float, float]:

@@ -92,7 +92,7 @@ def test_estimators_are_unbiased(name: str, method: str) -> None:
 def test_log_joint_and_repeated_documents() -> None:
     model, guide = pair("chain")
     batch = batch_of()
-    twice = repeated(batch, 2)
+    twice = batch.repeated(2)
     torch.manual_seed(0)
     z = guide.posterior(twice).sample()
     joint = log_joint(model, twice, z)

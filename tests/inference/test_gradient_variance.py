@@ -20,7 +20,6 @@ from pyro_rationale.inference.variance import (
     cost_ratio,
     given_features,
     guide_parameters,
-    repeated,
     settled,
 )
 from pyro_rationale.models import RationaleModel
@@ -116,7 +115,7 @@ def test_a_guide_that_reads_the_target_does_so_here() -> None:
 
 
 def agrees_with_steps(objective: MaskELBO | TemperedTraceGraph, model: RationaleModel, guide: RationaleGuide) -> None:
-    whole = gradient_spread(objective, model, guide, [repeated(DOCUMENTS, 20)], 80)
+    whole = gradient_spread(objective, model, guide, [DOCUMENTS.repeated(20)], 80)
     found = torch.tensor(
         [batch_spread(objective, model, guide, DOCUMENTS, 320, 20, "parameters").variance for _ in range(5)]
     )

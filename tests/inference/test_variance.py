@@ -17,7 +17,6 @@ from pyro_rationale.inference.variance import (
     gradient_bias,
     guide_parameters,
     plain_network,
-    repeated,
     settled,
 )
 from pyro_rationale.models import RationaleModel
@@ -86,7 +85,7 @@ def test_the_spread_is_per_document() -> None:
     model, guide = pair("chain")
     one, four, many = (
         gradient_spread(MaskELBO("reinforce", k), model, guide, [batch], 150)
-        for k, batch in ((1, DOCUMENTS), (4, DOCUMENTS), (1, repeated(DOCUMENTS, 5)))
+        for k, batch in ((1, DOCUMENTS), (4, DOCUMENTS), (1, DOCUMENTS.repeated(5)))
     )
     assert abs(one.variance - 4 * four.variance) < 4 * math.hypot(one.error, 4 * four.error)
     assert abs(one.variance - many.variance) < 4 * math.hypot(one.error, many.error)

@@ -19,7 +19,7 @@ from pyro_rationale.distributions import (
     RelaxedMask,
     UnitMask,
 )
-from tests.support.oracle import Oracle, all_masks
+from tests.support.oracle import Oracle
 
 LENGTHS = (6, 4, 1)
 PRIOR = ChainPrior.from_rate_span(0.3, 4.0)
@@ -177,6 +177,11 @@ def unit_starts(size: int) -> Tensor:
     return torch.tensor([t for t in range(size) if t % 3 != 1])
 
 
+def unit_numbers(size: int) -> Tensor:
+    """The unit of each word."""
+    return (torch.arange(size)[:, None] >= unit_starts(size)).sum(-1) - 1
+
+
 def by_units(family: Family) -> Family:
     """A family whose choices are about units of one or two words; a unit has the parameters of its first word."""
 
@@ -191,17 +196,13 @@ def by_units(family: Family) -> Family:
         dim = parts[0].dim() - 1 - words
         batch, size = parts[0].shape[:dim], parts[0].shape[dim]
         starts = unit_starts(size)
-        units = (torch.arange(size)[:, None] >= starts).sum(-1) - 1
+        units = unit_numbers(size)
         counts = None if lengths is None else (starts < lengths[..., None]).sum(-1)
         base = family.make(chosen(parts, dim), counts)
         return UnitMask(base, units.expand(*batch, size), starts.expand(*batch, len(starts)), lengths)
 
     def oracle(parts: Sequence[Tensor]) -> Oracle:
-        size, choices = len(parts[0]), family.oracle(chosen(parts, 0))
-        masks, starts = all_masks(size), unit_starts(size)
-        units = (torch.arange(size)[:, None] >= starts).sum(-1) - 1
-        whole = (masks[:, starts][:, units] == masks).all(-1)
-        return Oracle(choices.log_prob(masks[:, starts]).masked_fill(~whole, -torch.inf))
+        return family.oracle(chosen(parts, 0)).over_words(unit_numbers(len(parts[0])))
 
     return Family(f"units-{family.name}", family.parameters, make, oracle)
 

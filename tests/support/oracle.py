@@ -101,6 +101,14 @@ class Oracle:
         """This table given that at least one word is kept."""
         return Oracle(self.weights.masked_fill(self.masks.sum(-1) == 0, -torch.inf))
 
+    def over_words(self, units: Tensor) -> Oracle:
+        """This table of choices about units as one of words, `units` `(n,)` being the unit of each word."""
+        masks = all_masks(len(units))
+        starts = [int((units == u).nonzero()[0]) for u in range(self.n)]
+        choices = masks[:, starts]
+        whole = (choices[:, units] == masks).all(-1)
+        return Oracle(self.weights[self.index(choices)].masked_fill(~whole, -torch.inf))
+
     def expect(self, values: Tensor) -> Tensor:
         """E[values], from one row of values per mask, `(2^n, ...)`."""
         return torch.tensordot(self.probs, values.double(), dims=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ from pyro_rationale.models import NormalLikelihood, RationaleModel
 from pyro_rationale.nn import ENCODERS, BiLSTM, Encoder, make_embedding
 from pyro_rationale.nn.encoders._base import SequenceEncoder
 from pyro_rationale.tasks import task_of
+from tests.support.mask_families import unit_numbers, unit_starts
 from tests.support.oracle import Oracle, all_masks, run_ends
 
 WORDS = 12
@@ -59,13 +60,16 @@ def texts(lengths: Sequence[int] = LENGTHS, padding: int = 0, kind: str | None =
     return Batch(tokens, torch.tensor(lengths), targets)
 
 
+def in_sentences(batch: Batch) -> Batch:
+    """The documents of a batch in sentences of two words, one word, two words, one word, ..."""
+    starts, units = unit_starts(batch.tokens.shape[1]), unit_numbers(batch.tokens.shape[1])
+    present = starts < batch.lengths[:, None]
+    return replace(batch, units=units * batch.mask, unit_starts=starts * present)
+
+
 def replicate(batch: Batch, times: int) -> Batch:
     """Documents 1, 2, ..., 1, 2, ...: independent samples for each copy, in one pass."""
-    targets = batch.targets
-    if targets is not None:
-        targets = targets.repeat(times, *[1] * (targets.dim() - 1))
-    excluded = None if batch.excluded is None else batch.excluded.repeat(times, 1)
-    return Batch(batch.tokens.repeat(times, 1), batch.lengths.repeat(times), targets, excluded=excluded)
+    return batch.repeated(times)
 
 
 def named_reader(name: str, inputs: int, width: int) -> SequenceEncoder:
@@ -110,8 +114,9 @@ def document(batch: Batch, row: int) -> Batch:
     """One document without padding."""
     length = int(batch.lengths[row])
     targets = None if batch.targets is None else batch.targets[row : row + 1]
-    excluded = None if batch.excluded is None else batch.excluded[row : row + 1, :length]
-    return Batch(batch.tokens[row : row + 1, :length], batch.lengths[row : row + 1], targets, excluded=excluded)
+    excluded, units = (None if part is None else part[row : row + 1, :length] for part in (batch.excluded, batch.units))
+    words = batch.tokens[row : row + 1, :length]
+    return Batch(words, batch.lengths[row : row + 1], targets, excluded=excluded, units=units)
 
 
 def guide_table(guide: RationaleGuide, features: Tensor, excluded: Tensor | None = None) -> Oracle:
@@ -229,11 +234,14 @@ def exact(
         one = document(batch, row)
         body = guide.generator(one.tokens, one.lengths) if features is None else features[row]
         excluded = None if one.excluded is None else one.excluded[0]
-        q = guide_table(guide, body, excluded)
+        units = torch.arange(one.tokens.shape[1]) if one.units is None else one.units[0]
+        groups = [body[:, units == unit].mean(1) for unit in range(int(units.max()) + 1)]
+        choices = guide_table(guide, torch.stack(groups, 1), excluded)
         outputs = outputs_on_all_masks(model, one)
         log_likelihood = hand_log_likelihood(model, outputs, batch.targets[row])
-        p = Oracle.penalty(model.prior.alpha, model.prior.gamma, q.n)
+        p = Oracle.penalty(model.prior.alpha, model.prior.gamma, choices.n)
         p = p if excluded is None else p.charging(30.0 * run_ends(p.masks)[:, excluded].sum(-1))
         p = p.nonempty() if model.nonempty else p
+        q, p = choices.over_words(units), p.over_words(units)
         documents.append(Exact(q, p, outputs, log_likelihood, float(model.kappa)))
     return documents

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
+from pyro_rationale.distributions import IndependentMask
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.training.auxiliary_losses import LEAST, at_any_share
@@ -43,10 +43,10 @@ class Given:
     """A guide whose marginals have given logits, in every document."""
 
     def __init__(self, logits: list[float]) -> None:
-        self.mean = torch.tensor(logits).sigmoid()[None]
+        self.logits = torch.tensor(logits)
 
-    def posterior(self, batch: Batch) -> Any:
-        return SimpleNamespace(mean=self.mean.expand(len(batch), -1))
+    def posterior(self, batch: Batch) -> IndependentMask:
+        return IndependentMask(self.logits.expand(len(batch), -1))
 
 
 def test_words_come_as_under_a_dearer_prior() -> None:

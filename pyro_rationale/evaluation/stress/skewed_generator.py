@@ -12,7 +12,7 @@ from pyro_rationale.evaluation.metrics import targets_of
 from pyro_rationale.evaluation.stress._base import StressTest, Verdict
 from pyro_rationale.evaluation.stress._skew import cost_of_skew, pretrain
 from pyro_rationale.evaluation.stress._subject import Subject
-from pyro_rationale.guides import RationaleGuide, RecurrentGuide
+from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.training.run import TrainingRun
 
 MILD = (0.6, 0.65)
@@ -48,10 +48,10 @@ def skew_generator(fit: TrainingRun, accuracy: float, epochs: int = 30) -> float
 
 def first_word(guide: RationaleGuide, batch: Batch) -> Tensor:
     """P(first word is kept | text), `(B,)`, with gradients."""
-    if isinstance(guide, RecurrentGuide):  # its marginals are sampled, but nothing comes before the first word
-        features = guide.generator(batch.tokens, batch.lengths)[:, :1]
-        return guide.distribution(features, torch.ones_like(batch.lengths)).mean[:, 0]
-    return guide.posterior(batch).mean[:, 0]
+    q = guide.posterior(batch)
+    if not q.has_exact_marginals:  # marginals are sampled then, but nothing comes before the first word
+        return q.inclusion(batch.tokens.new_zeros(batch.tokens.shape, dtype=guide.generator.dtype))[:, 0]
+    return q.mean[:, 0]
 
 
 def labels_of(batch: Batch, threshold: float) -> tuple[Tensor, Tensor]:

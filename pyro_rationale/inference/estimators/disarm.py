@@ -29,10 +29,10 @@ class DisArm(ScoreFunction):
     @torch.no_grad()
     def draw(self, q: MaskDistribution, z: Tensor, samples: int) -> Masks:
         """K / 2 masks [u < p], then their antithetic twins [1 - u < p], `(K, B, T)`."""
-        chance = q.mean
+        chance = q.by_unit.mean
         half = len(chance) // 2
         uniform = torch.rand(half, *chance.shape[1:], dtype=chance.dtype, device=chance.device)
-        return Masks(q, (torch.cat([uniform, 1.0 - uniform]) < chance).to(chance.dtype))
+        return Masks(q, q.over_words((torch.cat([uniform, 1.0 - uniform]) < chance).to(chance.dtype)))
 
     def score_term(self, reward: Tensor, draws: Draws) -> Tensor:
         """The surrogate of DisARM (Dong et al. 2020, equation 5), summed over K masks.
@@ -41,9 +41,9 @@ class DisArm(ScoreFunction):
         the average of both masks' score functions when the uniforms behind the pair are integrated out. It counts
         twice, since a sum over K masks has two terms for each pair.
         """
-        z = draws.z
+        q, z = draws.q.by_unit, draws.q.unit_values(draws.z)
         half = len(z) // 2
-        logits = draws.q.logits[:half]
+        logits = q.logits[:half]
         change = (z[:half] - z[half:]) * torch.sigmoid(logits.detach().abs())
         return ((reward[:half] - reward[half:]) * (change * logits).sum(-1)).sum()
 

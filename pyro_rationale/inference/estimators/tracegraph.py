@@ -42,7 +42,7 @@ class TemperedTraceGraph(TraceGraph_ELBO):
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         tempered: Callable[..., Any] = poutine.scale(guide, scale=self.tau)
         traces = super()._get_trace(model, tempered, args, kwargs)
-        check_family("tracegraph", TraceGraph, type(traces[1].nodes["z"]["fn"]))
+        check_family("tracegraph", TraceGraph, type(traces[1].nodes["z"]["fn"].by_unit))
         return traces
 
     def estimate(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Estimate:

@@ -78,14 +78,14 @@ class Terms:
 
     Attributes:
         error: squared error of the scaled ratings, or cross entropy in nats; summed over what is rated.
-        kept: E|z|, words.
+        kept: E|z|, words, or sentences where masks are over them.
         changes: E|dz|, changes between neighbours.
         log_likelihood: E log p(y | x, z), nats, kappa = 1.
         kl: KL(q || p), nats.
         entropy: H(q), nats.
         log_normalizer: log Z of the prior, nats.
         rated: D, targets that are known.
-        words: length of the document.
+        words: length of the document, in what `kept` counts.
         ends: ends of runs that stand on excluded words, expected; `None` where no words are excluded.
         excluded: which words are, `(N, T)`, or `None`.
     """
@@ -194,6 +194,8 @@ def batch_terms(model: RationaleModel, q: MaskDistribution, batch: Batch, sample
     targets = batch.targets.to(outputs.dtype) if batch.targets.is_floating_point() else batch.targets
     likelihood, known = model.likelihood.observe(outputs, targets)
     p = model.mask_prior(batch, outputs.dtype)
+    q, p, z = q.by_unit, p.by_unit, q.unit_values(z)  # from here on masks are no matter, choices are
+    assert isinstance(p, LinearChain | NonEmptyMask)
     kept, changes = _counts(q, z)
     kl, entropy = _information(q, p, z)
     whole = {
@@ -205,7 +207,7 @@ def batch_terms(model: RationaleModel, q: MaskDistribution, batch: Batch, sample
         "entropy": entropy,
         "log_normalizer": p.log_normalizer,
         "rated": (~targets.isnan()).sum(-1) if targets.dim() > 1 else torch.ones_like(targets),
-        "words": batch.lengths,
+        "words": batch.unit_lengths,
     }
     if batch.excluded is not None:
         whole["ends"] = _ends(q, z, batch.excluded)

@@ -21,7 +21,7 @@ from pyro.infer import ELBO
 from pyro.poutine import Trace
 from torch import Tensor
 
-from pyro_rationale.distributions import LinearChain, MaskDistribution, NonEmptyMask
+from pyro_rationale.distributions import LinearChain, MaskDistribution, NonEmptyMask, Prior
 from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.estimators import ESTIMATORS
@@ -128,7 +128,7 @@ class MaskELBO(ELBO):
         with pyro.plate("particles", self.method.guide_samples(self.num_particles), dim=-2):
             guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
             site = guide_trace.nodes["z"]
-            check_family(self.estimator, type(self.method), type(site["fn"]))
+            check_family(self.estimator, type(self.method), type(site["fn"].by_unit))
             masks = self.method.draw(site["fn"], site["value"], self.num_particles)
         q, z = masks.q, masks.z
         site["value"] = z if self.judge is None else z.detach()
@@ -180,7 +180,7 @@ class MaskELBO(ELBO):
         with frozen(model), unregistered(), pyro.plate("particles", len(z), dim=-2):
             return programs.reconstruction(z), programs
 
-    def _terms(self, q: MaskDistribution, p: LinearChain | NonEmptyMask, z: Tensor) -> MaskTerms:
+    def _terms(self, q: MaskDistribution, p: Prior, z: Tensor) -> MaskTerms:
         if self.penalties == "sampled":
             return sampled_terms(q, p, z)
         terms = best_terms(q, p, z.detach())
@@ -193,7 +193,9 @@ class MaskELBO(ELBO):
         terms = MaskTerms(terms.kl[0], terms.entropy[0])  # equal for all particles
         if self.norm == "l0":
             return terms
-        field = -p.fields[..., :1].squeeze(-1)  # the prior's, the same on every word
+        q, choices, z = q.by_unit, p.by_unit, p.unit_values(z)
+        assert isinstance(choices, LinearChain | NonEmptyMask)
+        field = -choices.fields[..., :1].squeeze(-1)  # the prior's, the same on every word
         size = z.sum(-1) if self.norm == "l1" else z.square().sum(-1).clamp_min(1e-8).sqrt()
         excess = field * (size - q.mean.sum(-1))  # (K, B)
         return MaskTerms(terms.kl + excess, terms.entropy + torch.zeros_like(excess))

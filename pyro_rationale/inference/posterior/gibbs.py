@@ -6,6 +6,8 @@ first pass are neighbours, which the prior couples; those of the second are word
 can be exchanged for a dropped one without passing through a worse mask. A sweep ends on a leap, a Metropolis step
 whose proposal is a whole new mask (Tierney 1994: an independence chain); from the prior, unless another is given.
 
+Where masks are over sentences, a sentence is what a word is here.
+
 Every step leaves the posterior as it is. What could go wrong is that chains stay where they started, and they start
 far apart: nothing kept, everything kept, then draws of the prior and of the guide in turn.
 """
@@ -68,7 +70,9 @@ class BlockGibbs:
         self.scorer = scorer
         self.block = block
         self.proposal = scorer.prior if proposal is None else proposal
-        self._inside = scorer.batch.mask
+        self._lengths = scorer.batch.unit_lengths
+        places = torch.arange(scorer.prior.by_unit.event_shape[0], device=self._lengths.device)
+        self._inside = places < self._lengths[:, None]
 
     @torch.no_grad()
     def run(self, start: Tensor, draws: int, warmup: int, thin: int = 1) -> MaskChains:
@@ -80,7 +84,8 @@ class BlockGibbs:
             warmup: sweeps before the first of them.
             thin: sweeps from one to the next.
         """
-        z = start.to(self.scorer.dtype)
+        prior = self.scorer.prior
+        z = prior.unit_values(start.to(self.scorer.dtype))
         total = torch.zeros(z.shape, dtype=torch.float64, device=z.device)
         accepted = torch.zeros(z.shape[1], dtype=torch.float64, device=z.device)
         masks, scores = [], []
@@ -91,13 +96,17 @@ class BlockGibbs:
             total += inclusion
             accepted += leapt.double().mean(0)
             if (sweep - warmup + 1) % thin == 0:
-                masks.append(z > 0.5)
-                scores.append(self.scorer(z))
+                masks.append(prior.over_words(z) > 0.5)
+                scores.append(self._score(z))
         kept = draws * thin
-        return MaskChains(torch.stack(masks, 1), torch.stack(scores, 1), total / kept, accepted / kept)
+        inclusion = prior.over_words(total / kept)
+        return MaskChains(torch.stack(masks, 1), torch.stack(scores, 1), inclusion, accepted / kept)
+
+    def _score(self, z: Tensor) -> Tensor:
+        return self.scorer(self.scorer.prior.over_words(z))
 
     def sweep(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Both passes and a leap, from masks `(C, B, T)`.
+        """Both passes and a leap, from masks `(C, B, T)`, of sentences where masks are over them.
 
         Returns:
             The next masks, the words' conditional probabilities averaged over the passes `(C, B, T)`, and which
@@ -112,7 +121,7 @@ class BlockGibbs:
 
     def neighbours(self) -> Tensor:
         """The text's own order from a random word on, and round to the word before it."""
-        lengths = self.scorer.batch.lengths[:, None]
+        lengths = self._lengths[:, None]
         steps = torch.arange(self._inside.shape[1], device=lengths.device)
         first = (torch.rand(lengths.shape, device=lengths.device) * lengths).long()
         return torch.where(self._inside, (steps + first) % lengths, steps)
@@ -144,20 +153,20 @@ class BlockGibbs:
         values = patterns[:, None] * inside  # (2^b, B, b); on padding, settings repeat, each equally often
         index = positions.expand(len(patterns), *z.shape[:-1], -1)
         settings = z.expand(len(patterns), *z.shape).scatter(-1, index, values[:, None].expand(index.shape))
-        probs = self.scorer(settings).double().softmax(0)  # (2^b, C, B)
+        probs = self._score(settings).double().softmax(0)  # (2^b, C, B)
         chosen = torch.multinomial(probs.flatten(1).T, 1).reshape(z.shape[:-1])
         redrawn = settings.gather(0, chosen[None, ..., None].expand(1, *z.shape))[0]
         return redrawn, torch.einsum("pcb,pbk->cbk", probs, values.double())
 
     def leap(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """To a mask of the proposal, or stay: accepted with probability min(1, w(new) / w(old)), w = joint / q."""
-        new = self.proposal.sample(torch.Size([len(z)])).to(z.dtype)
+        new = self.proposal.unit_values(self.proposal.sample(torch.Size([len(z)])).to(z.dtype))
         gain = self._log_weight(new) - self._log_weight(z)
         leapt = torch.rand_like(gain).log() < gain
         return torch.where(leapt[..., None], new, z), leapt
 
     def _log_weight(self, z: Tensor) -> Tensor:
-        return (self.scorer(z) - self.proposal.log_prob(z)).double()
+        return (self._score(z) - self.proposal.log_prob(self.proposal.over_words(z))).double()
 
 
 def dispersed(scorer: CachedLogJoint, chains: int, guide: MaskDistribution | None = None) -> Tensor:

@@ -43,7 +43,7 @@ class FreeChain(nn.Module):
         fields, coupling = chain_parameters(q)
         self.fields = nn.Parameter(fields)
         self.coupling = nn.Parameter(coupling)
-        self.lengths, self._alike = q.lengths, q.condition_alike
+        self.lengths, self._alike = q.by_unit.lengths, q.condition_alike
 
     def posterior(self, batch: Batch | None = None) -> MaskDistribution:
         """The chains, batch shape `(B,)`, without empty masks if `q` has none."""
@@ -57,8 +57,11 @@ class FreeChain(nn.Module):
 
 @torch.no_grad()
 def chain_parameters(q: MaskDistribution) -> tuple[Tensor, Tensor]:
-    """Fields `(B, T)` and couplings `(B, T - 1)`: a chain's own; otherwise log-odds of the words, and zeros."""
-    q = q.unconditioned
+    """Fields `(B, U)` and couplings `(B, U - 1)`: a chain's own; otherwise log-odds of the words, and zeros.
+
+    Of sentences, where they are what is kept or dropped, and not of words.
+    """
+    q = q.by_unit.unconditioned
     chain = q.as_chain()
     if chain is q:
         return chain.fields.clone(), chain.coupling.clone()
@@ -98,7 +101,7 @@ def refine(
             objective.differentiable_loss(model, chain, batch).backward()
             optimiser.step()
             schedule.step()
-    return q.condition_alike(LinearChain(chain.fields.detach(), chain.coupling.detach(), q.lengths))
+    return q.condition_alike(LinearChain(chain.fields.detach(), chain.coupling.detach(), chain.lengths))
 
 
 @dataclass(frozen=True)
