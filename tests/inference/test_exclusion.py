@@ -12,7 +12,6 @@ from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference import MaskELBO
 from pyro_rationale.inference.objectives.decomposition import Setting, Terms, batch_terms, residual
 from pyro_rationale.inference.posterior.log_joint import log_joint
-from pyro_rationale.inference.variance import repeated
 from pyro_rationale.models import RationaleModel
 from tests.support.estimator_checks import DOCUMENTS, Objective, exact_gradient, gradients, z_scores
 from tests.support.oracle import padded
