@@ -97,6 +97,8 @@ def curve(
         marker.name = name
         for way in ways:
             if way not in mask_rules_of(marker) and marker in markers[: len(folders)]:
+                if way == "top-k":
+                    raise ConfigError(f"--way top-k: would cut the sentences of {name}; use --way threshold or prior")
                 raise ConfigError(
                     f"--way {way}: the recurrent guide of {name} has no closed form under another prior; "
                     "use --way threshold or top-k"

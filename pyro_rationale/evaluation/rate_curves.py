@@ -161,8 +161,15 @@ def lowest_shift(rate_at: Callable[[float], float], rate: float, far: float = MA
 
 
 def mask_rules_of(marker: Rationalizer) -> tuple[str, ...]:
-    """The ways that this marker can be read in: all three for fitted runs with a closed form, else two."""
-    return MASK_RULES if _is_run(marker) and marker.fitted.guide.family.has_exact_marginals else MASK_RULES[:2]
+    """The ways that this marker can be read in: `prior` is for fitted runs with a closed form.
+
+    And `top-k`, which cuts sentences, is not for runs with masks over them.
+    """
+    if not _is_run(marker):
+        return MASK_RULES[:2]
+    guide = marker.fitted.guide
+    fits = {"prior": guide.family.has_exact_marginals, "top-k": not guide.by_sentence}
+    return tuple(rule for rule in MASK_RULES if fits.get(rule, True))
 
 
 def _is_run(marker: Rationalizer) -> TypeGuard[ModelRationalizer]:
@@ -174,12 +181,15 @@ def mask_rule(marker: Rationalizer, documents: Sequence[Document], way: str, cou
     """The documents as a way of marking sees them.
 
     Raises:
-        ConfigError: `prior` of something that is no fitted run, or has a recurrent guide; an unknown way.
+        ConfigError: `prior` of something that is no fitted run, or has a recurrent guide; `top-k` of a run with masks
+            over sentences; an unknown way.
     """
     texts = [unlabelled(document) for document in documents]
     if way == "threshold":
         return ThresholdRule(marker.marginals(texts))
     if way == "top-k":
+        if _is_run(marker) and marker.fitted.guide.by_sentence:
+            raise ConfigError(f"--way top-k: would cut the sentences of {marker.name}; use --way threshold or prior")
         return TopKRule(marker.marginals(texts))
     if way != "prior":
         raise ConfigError(f"--way: expected one of {', '.join(MASK_RULES)}, got {way!r}")

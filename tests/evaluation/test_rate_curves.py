@@ -201,6 +201,14 @@ def test_a_marker_that_hides_its_guide_has_no_prior() -> None:
         mask_rule(Everything(marker.fitted), documents, "prior")
 
 
+def test_sentences_are_not_cut() -> None:
+    marker, documents = fitted_run("chain")
+    marker.fitted.guide.by_sentence = True
+    assert mask_rules_of(marker) == ("threshold", "prior")
+    with pytest.raises(ConfigError, match=r"^--way top-k: would cut the sentences of .*; use --way threshold or prior"):
+        mask_rule(marker, documents, "top-k")
+
+
 def test_levels_from_other_texts() -> None:
     other = (scored(0.7, 0.65, target=0.0, gold=(False, False)),)
     found = trace(Counter(), DOCUMENTS, "threshold", [0.5], levels_from=other)

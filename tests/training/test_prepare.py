@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from pyro_rationale.data import make_document
+from pyro_rationale.data import Document, make_document
+from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.data.word_classes import Exclusion, is_punctuation
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.posterior_draws import inspect_documents
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
 from pyro_rationale.training.prepare import prepare_run
 from tests.support.small_fit import fit_small, small, table
@@ -45,6 +51,51 @@ def test_excluded_words_end_no_run(tmp_path: Path, guide: str, nonempty: bool) -
             assert not (on and is_punctuation(word)) or (before and behind)
     assert any(masks[-1]) == nonempty
     assert metrics.test["mse"] > 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"guide": "chain", "nonempty": True, "any_rate": 0.5, "anneal": 2},
+        {"guide": "relaxed"},
+        {"guide": "recurrent", "tau": None},
+        {"guide": "hardkuma", "tau": None, "cache": "cache"},
+    ],
+    ids=lambda options: options["guide"],
+)
+def test_sentences_are_kept_whole(tmp_path: Path, options: dict[str, Any]) -> None:
+    folder = tmp_path / "run"
+    if "cache" in options:
+        options = {**options, "cache": str(tmp_path / "cache")}
+    run, metrics = fit_small(folder, unit="sentence", rate=0.3, **options)
+    fitted = FittedModel.load(folder, "cpu")
+    documents = [*run.corpus.dev, make_document("an empty one", "")]
+
+    def is_whole(document: Document, mask: Sequence[bool]) -> bool:
+        starts = [*sentence_starts(document).tolist(), len(document.tokens)]
+        return all(len(set(mask[a:b])) <= 1 for a, b in pairwise(starts))
+
+    assert any(len(sentence_starts(document)) > 2 for document in documents)
+    for rule in ("mode", "threshold", "sample"):
+        masks, _ = decode_all(fitted, documents, DecodeOptions(decode=rule))
+        assert all(map(is_whole, documents, masks))
+    for reading in fitted.predict(documents, samples=20):
+        assert is_whole(reading.document, reading.mode)
+        assert all(is_whole(reading.document, other.mask) for other in reading.alternatives)
+        assert len(set(reading.inclusion)) <= len(sentence_starts(reading.document))
+    inspected = next(inspect_documents(fitted, documents, 30))
+    assert all(is_whole(inspected.document, mask) for mask in [*inspected.posterior.z, *inspected.prior.z])
+    assert np.isfinite(inspected.weights.log_weight).all()
+    alone, together = (list(fitted.predict(documents, batch_size=size)) for size in (1, 4))
+    assert [reading.mode for reading in alone] == [reading.mode for reading in together]
+    assert metrics.test["mse"] > 0
+
+
+def test_what_does_not_go_with_sentences() -> None:
+    with pytest.raises(ConfigError, match=r"^--exclude is about single words; with --unit sentence leave it out"):
+        small(unit="sentence", guide="chain", exclude="punctuation")
+    with pytest.raises(ConfigError, match=r"^--unit: expected one of word, sentence"):
+        small(unit="clause")
 
 
 def windowed(flags: list[bool]) -> list[tuple[bool, bool, bool]]:
