@@ -128,7 +128,7 @@ class WeightedMask(IndependentMask):
 
     def excluding(self, excluded: Tensor) -> IndependentMask:
         """None: it is for the subclass to say what becomes of the weights."""
-        return MaskDistribution.excluding(self, excluded)  # type: ignore[return-value]
+        return MaskDistribution.excluding(self, excluded)
 
     def discrete(self) -> IndependentMask:
         """The distribution of the 0/1 masks, which every reported figure is about."""
