@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import PRETRAINED, WEIGHTS, FittedModel
+from pyro_rationale.experiments.baselines import fit_method, load_reference_predictor
+from pyro_rationale.fitted import PRETRAINED, READER, WEIGHTS, FittedModel
 from pyro_rationale.nn.pretrained import find_base
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.callbacks import Callback
+from pyro_rationale.training.reader import full_text_reader
 from pyro_rationale.training.run import TrainingRun
-from tests.support.small_fit import Break, differences, fit_small
+from tests.support.small_fit import Break, differences, fit_small, small
 from tests.support.tiny_bert import make_tiny_bert
 
 
@@ -82,3 +84,18 @@ def test_a_cache_serves_the_next_fit_of_the_same_texts(bert: Path, tmp_path: Pat
     fit_small(tmp_path / "two", progress=again, **options)
     assert not again.words
     assert differences(tmp_path / "one", tmp_path / "two") == []
+
+
+def test_a_reader_and_a_baseline_on_a_transformer(bert: Path, tmp_path: Path) -> None:
+    """Layers that were tuned learn at the rate of a pretrained body; what is stored is read back without a fit."""
+    options = networks(bert, guide="chain", judge="mcd")
+    run, _ = fit_small(tmp_path / "run", **options)
+    reader = full_text_reader(run)
+    documents = run.corpus.test
+    words = [(True,) * len(document.tokens) for document in documents]
+    fitted = fit_method("full-text", small(**networks(bert)), run.corpus, tmp_path / "full-text")
+    made = fitted.predict(documents, words)
+    read = load_reference_predictor(tmp_path / "full-text", "cpu").predict(documents, words)
+    assert made == pytest.approx(read)
+    assert reader.config.train.steps == 2
+    assert read_tensors(tmp_path / "run" / READER)[0].keys() == reader.model.state_dict().keys()

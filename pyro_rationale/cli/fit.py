@@ -193,8 +193,13 @@ class Bar(Callback):
         self.bar.update(self.task, completed=done, total=total, figures=f"cutting {source} into words")
 
     def on_reader_progress(self, done: int, total: int) -> None:
-        """Show how far the encoder is trained on whole texts."""
-        self.bar.update(self.task, completed=done, total=total, figures="training the encoder on whole texts")
+        """Show how far the encoder is trained on whole texts; one line at the start where there is no terminal."""
+        if done == 1:
+            self.pace = Pace(total)
+            if not (self.quiet or self.console.is_terminal):
+                self.console.say(f"training the encoder on whole texts, {total:,} steps")
+        figures = f"training the encoder on whole texts{self.pace.left(done)}"
+        self.bar.update(self.task, completed=done, total=total, figures=figures)
 
     def on_fit_start(self, run: TrainingRun) -> None:
         """Say what is fitted: corpus, word vectors, and the prior in both languages."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pyro_rationale.build import build_guide, build_model, target_summary
+from pyro_rationale.build import build_guide, build_model, open_if_needed, target_summary
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.row_digests import row_digests
@@ -32,11 +32,11 @@ def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tu
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed)
     options = config.model
-    vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
+    vocabulary = open_if_needed(config, Vocabulary.build(corpus.train, options.min_count, options.vocabulary))
     vectors = load_vectors(options.vectors, vocabulary).matrix if options.vectors else None
     centre, spread = target_summary(corpus.train, corpus.spec)
-    model = build_model(config, corpus.spec, len(vocabulary), vectors, centre, spread)
-    guide = build_guide(config, len(vocabulary), vectors, 0.0)
+    model = build_model(config, corpus.spec, len(vocabulary), vectors, centre, spread, vocabulary)
+    guide = build_guide(config, len(vocabulary), vectors, 0.0, vocabulary=vocabulary)
     device = pick_device(config.train.device)
     networks = model.to(device), guide.to(device)
     fitted = FittedModel(config, corpus.spec, vocabulary, *networks, device, name, row_digests(corpus))
