@@ -96,6 +96,12 @@ def test_settings_beyond_their_limits(tmp_path: Path) -> None:
         plan.settings(plan.cells()[0])
 
 
+def test_a_mask_over_sentences_is_not_theirs(tmp_path: Path) -> None:
+    plan = replace(planned(tmp_path, "pyhighlights-fr"), base={"unit": "sentence"})
+    with pytest.raises(ConfigError, match="pyhighlights-fr, seed 0: --unit sentence: the method keeps single words"):
+        plan.config(plan.cells()[0], 0.2)
+
+
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyhighlights", None)
     with pytest.raises(ConfigError, match=r"^methods of pyhighlights need pyhighlights: pip install .*\[rival\]'$"):

@@ -177,15 +177,17 @@ class Plan:
 
     def config(self, cell: Cell, share: float) -> Config:
         """The configuration of a cell whose target is `share`."""
-        own = cell.corpus
+        own, method = cell.corpus, find_method(cell.method)
         overrides = self._overrides(cell)
-        if settings := find_method(cell.method).settings:
-            overrides = {name: value for name, value in overrides.items() if name not in _fields(settings)}
+        if method.settings is not None:
+            overrides = {name: value for name, value in overrides.items() if name not in _fields(method.settings)}
         flags = {**self.base, **own.flags, **overrides}
         flags |= {"rate": share, "seed": cell.seed}
         try:
             config = Config().changed(**flags)
             starting_prior(config, 1.0)  # a rate and a span that do not go together are told before any fit
+            if config.by_sentence and method.reads is not None and "unit" not in method.reads:
+                raise ConfigError("--unit sentence: the method keeps single words; leave it out, or the method")
             return config
         except ConfigError as problem:
             raise ConfigError(f"{cell}: {problem}") from None
