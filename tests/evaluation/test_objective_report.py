@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.word_classes import Exclusion
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.evaluation.objective_report import all_terms, in_precision, iwae_bound
-from pyro_rationale.inference.objectives.decomposition import Setting, objective, residual
+from pyro_rationale.evaluation.objective_report import all_terms, in_precision, iwae_bound, objective_terms
+from pyro_rationale.inference.objectives.decomposition import Setting, direct_cost, objective, residual
 from pyro_rationale.training.validation import validate
 from tests.inference.test_decomposition import EVERY, run
 from tests.support.tiny import LENGTHS, exact, texts
@@ -66,3 +67,19 @@ def test_figures_in_the_middle_of_training(name: str) -> None:
     gain = 6.0 / (2.0 * 0.5**2)  # of before: what training uses
     cost = terms.error + (0.7 * terms.kept + 1.1 * terms.changes) / gain
     assert found.expected_cost == pytest.approx(float(cost.mean()))
+
+
+def test_excluded_words_are_part_of_the_cost() -> None:
+    """Texts of nothing else, which keep a run of two ends: one word, in the text that has no other."""
+    fitted, documents = run()
+    fitted.vocabulary.excluded = Exclusion(words=frozenset(fitted.vocabulary.words))
+    fitted.model.nonempty = fitted.guide.nonempty = True
+    terms, setting = all_terms(fitted, documents, 3, batch_size=2), Setting.of(fitted.model, 1.0)
+    assert residual(terms, setting).worst < 1e-10
+    assert terms.ends is not None
+    torch.testing.assert_close(terms.ends, torch.full((3,), 2.0, dtype=torch.float64))
+    cost = objective_terms(fitted, fitted.encode(documents), 3)["cost"]
+    shortest = terms.words.argmin()
+    assert int(terms.words[shortest]) == 1
+    torch.testing.assert_close(cost.min(), direct_cost(terms, setting)[shortest])
+    assert float(cost.min()) > 60.0 / fitted.model.gain
