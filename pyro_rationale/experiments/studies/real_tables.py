@@ -8,11 +8,9 @@ from typing import Any
 
 from pyro_rationale import __version__
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.verdict import CONSTANT
 from pyro_rationale.experiments.seeds import format_mean_sd, mean_sd
 from pyro_rationale.experiments.studies.real_texts import (
-    CONSTANT,
-    FULL,
-    TFIDF,
     Measures,
     RealCorpus,
     RealTexts,
@@ -20,12 +18,13 @@ from pyro_rationale.experiments.studies.real_texts import (
     digest_of,
     goals_missed,
 )
+from pyro_rationale.experiments.yardsticks import FULL_TEXT, TFIDF
 
 HEAD = (
     "corpus", "method", "seeds", "error or accuracy", "beside full text", "averaged over masks", "words kept", "rate",
     "empty", "mean run", "precision", "recall", "F1", "minutes", "goals missed",
 )
-TITLES = {CONSTANT: "a constant", TFIDF: "tf-idf, linear", FULL: "its encoder on full texts"}
+TITLES = {CONSTANT: "a constant", TFIDF: "tf-idf, linear", FULL_TEXT: "its encoder on full texts"}
 UNITS = {"mse": "squared error"}
 MEANING = (
     "Mean (standard deviation) over seeds. Beside full text: the error over that of the encoder on full texts, or the "
@@ -55,7 +54,7 @@ def rows(runner: RealTexts) -> list[list[str]]:
         baselines = {seed: facts["baselines"] for seed, facts in reference.items()}
         for method in TITLES:
             if costs := {seed: costs[method] for seed, costs in baselines.items() if method in costs}:
-                beside = [_beside(some["cost"], cost, baselines[seed].get(FULL)) for seed, cost in costs.items()]
+                beside = [_beside(some["cost"], cost, baselines[seed].get(FULL_TEXT)) for seed, cost in costs.items()]
                 cells = [name, TITLES[method], str(len(costs)), _mean(list(costs.values())), _mean(beside)]
                 table.append(cells + ["-"] * (len(HEAD) - len(cells)))
         table += [_row(name, setting, cells, baselines) for setting, cells in settings.items() if cells]
@@ -65,7 +64,7 @@ def rows(runner: RealTexts) -> list[list[str]]:
 def _row(name: str, setting: Setting, cells: Cells, baselines: Mapping[int, Mapping[str, float]]) -> list[str]:
     facts = list(cells.values())
     cost = facts[0]["cost"]
-    beside = [_beside(cost, own["test"][cost], baselines.get(seed, {}).get(FULL)) for seed, own in cells.items()]
+    beside = [_beside(cost, own["test"][cost], baselines.get(seed, {}).get(FULL_TEXT)) for seed, own in cells.items()]
     missed = Counter(goal for seed, own in cells.items() for goal in goals_missed(own, baselines.get(seed, {})))
     goals = ", ".join(f"{goal} ({number})" for goal, number in missed.items()) or "none"
 

@@ -40,7 +40,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import pyro_rationale
 from pyro_rationale.config import Config
@@ -48,10 +47,8 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.evaluation.evaluate import compute, evaluate_average
-from pyro_rationale.evaluation.metrics import MetricInputs, targets_of
-from pyro_rationale.evaluation.results import RunMetrics, train
-from pyro_rationale.experiments.baselines import fit_method
+from pyro_rationale.evaluation.evaluate import evaluate_average
+from pyro_rationale.evaluation.results import train
 from pyro_rationale.experiments.benchmark.spec import (
     NAME,
     Flags,
@@ -63,19 +60,20 @@ from pyro_rationale.experiments.benchmark.spec import (
 )
 from pyro_rationale.experiments.grid import GridRunner
 from pyro_rationale.experiments.studies.cells import numbers
+from pyro_rationale.experiments.yardsticks import FULL_TEXT, TFIDF, baseline_rows
 from pyro_rationale.fitted import CONFIG, FittedModel
-from pyro_rationale.prediction.predictor import PredictOptions, predict, without_labels
+from pyro_rationale.prediction.predictor import PredictOptions, predict
 from pyro_rationale.prediction.text_spans import markdown
 from pyro_rationale.storage import note
 from pyro_rationale.tasks import task_of
 
 CELL, FIT = "cell.json", "fit"
-CONSTANT, TFIDF, FULL = "constant", "tfidf", "full-text"
 SHOWN = 20  # test texts whose rationales are kept for reading
 DRAWS = 8  # masks behind the prediction that is averaged over masks
 TOP = ("out", "seeds", "base", "corpora", "settings")
 OF_CORPUS = ("name", "texts", "read")
 DECIDED = {"seed": "it is what seeds lists"}
+_NO_FIGURES = ("cli/", "reporting/", "sklearn.py", "experiments/benchmark/", "experiments/studies/")
 Measures = dict[str, Any]
 
 
@@ -252,12 +250,12 @@ def _setting(name: str, table: Mapping[str, Any]) -> Setting:
 
 @cache
 def code_digest() -> str:
-    """Digest of the sources that decide the figures: all but commands, reports and experiments other than baselines."""
+    """Digest of the sources that decide the figures: all but commands, reports, benchmarks and studies."""
     root = Path(pyro_rationale.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
-        place = path.relative_to(root)
-        if place.parts[0] not in ("cli", "reporting", "experiments", "sklearn.py") or "baselines" in place.parts:
+        place = path.relative_to(root).as_posix()
+        if not place.startswith(_NO_FIGURES):
             digest.update(f"{place}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -322,25 +320,29 @@ class RealTexts(GridRunner[RealCell]):
 
     def measure(self, cell: RealCell, config: Config) -> Measures:
         """Fit and measure a cell, and keep the rationales of the first test texts."""
-        corpus, folder = self.corpus(cell), self.fit_folder(cell)
-        run, metrics = train(config, folder, resume=(folder / CONFIG).exists(), corpus=corpus)
-        fitted = run.fitted
-        note(self.folder(cell), rows=row_digests(corpus))
-        reference = cell.setting is self.plan.settings[0]
+        whole, folder = self.corpus(cell), self.fit_folder(cell)
+        run, metrics = train(config, folder, resume=(folder / CONFIG).exists(), corpus=whole)
+        fitted, corpus = run.fitted, run.corpus  # with texts cut as the fit reads them
+        note(self.folder(cell), rows=row_digests(whole))
+        beside = metrics.baselines
+        if cell.setting is self.plan.settings[0]:
+            beside = beside | baseline_rows(run, (TFIDF, FULL_TEXT))
+        cost = task_of(corpus.spec).cost_name
         return {
             "corpus": cell.corpus.name,
             "setting": cell.setting.name,
             "seed": cell.seed,
             "texts": cell.corpus.texts,
             "code": self.code,
-            "cost": task_of(corpus.spec).cost_name,
+            "cost": cost,
             "sizes": {split: len(getattr(corpus, split)) for split in ("train", "dev", "test")},
-            "median_words": float(np.median([len(document.tokens) for document in corpus.train])),
+            "median_words": float(np.median([len(document.tokens) for document in whole.train])),
+            "max_words": fitted.config.data.max_words,
             "rate": fitted.config.model.rate,
             "test": numbers(metrics.test),
             "averaged": numbers(evaluate_average(fitted, corpus.test, DRAWS)),
-            "baselines": baseline_costs(fitted.config, corpus, self.folder(cell)) if reference else {},
-            "failure": failure(metrics, corpus),
+            "baselines": {name: errors[cost] for name, errors in beside.items()},
+            "failures": list(metrics.failures),
             "fit": {name: getattr(metrics, name) for name in ("epochs", "best_epoch", "recoveries", "restarts")},
             "steps": run.trainer.step,
             "minutes": metrics.seconds / 60,
@@ -361,55 +363,6 @@ class RealTexts(GridRunner[RealCell]):
                 "requested; name another folder, or delete this one"
             )
         return facts
-
-
-def failure(metrics: RunMetrics, corpus: Corpus) -> str:
-    """Why a fit has failed; empty if it has not."""
-    if not metrics.best_epoch:
-        return "never reached the target rate"
-    cost = task_of(corpus.spec).cost_name
-    own, constant = metrics.test[cost], constant_cost(corpus)
-    return "worse than a constant" if is_worse(cost, own, constant) else ""
-
-
-def is_worse(cost: str, one: float, other: float) -> bool:
-    """Whether a figure is worse than another."""
-    return one < other if cost == "accuracy" else one > other
-
-
-def constant_cost(corpus: Corpus) -> float:
-    """Cost on the test texts of the mean rating, or of the shares of the classes, of the training texts."""
-    targets, task = targets_of(corpus.train, corpus.spec), task_of(corpus.spec)
-    if task.per_class:
-        shares = np.bincount(targets[:, 0].astype(int), minlength=task.width) / len(targets)
-        outputs = np.log(np.maximum(shares, 1e-12))
-    else:
-        outputs = np.nanmean(targets, axis=0)
-        if corpus.spec.classes:
-            outputs = np.log(np.clip(outputs, 1e-12, 1.0)) - np.log(np.clip(1.0 - outputs, 1e-12, 1.0))
-    return cost_of(corpus, task.from_linear(np.tile(outputs, (len(corpus.test), 1))))
-
-
-def cost_of(corpus: Corpus, values: NDArray[np.float64]) -> float:
-    """Cost of predictions of the test texts."""
-    metrics = compute(MetricInputs(corpus.test, corpus.spec, values=values)).metrics
-    return float(metrics[task_of(corpus.spec).cost_name])
-
-
-def baseline_costs(config: Config, corpus: Corpus, folder: Path) -> dict[str, float]:
-    """Costs on the test texts of a constant, of tf-idf, and of the encoder of a fit on whole texts.
-
-    Args:
-        config: of the fit, with all that depends on the corpus settled.
-        corpus: the texts.
-        folder: the baselines get folders of their own in it.
-    """
-    costs = {CONSTANT: constant_cost(corpus)}
-    texts = without_labels(corpus.test)
-    every = [(True,) * len(document.tokens) for document in texts]
-    for name in (TFIDF, FULL):
-        costs[name] = cost_of(corpus, fit_method(name, config, corpus, folder / name).predict(texts, every))
-    return costs
 
 
 def rationales(fitted: FittedModel, documents: Sequence[Document]) -> list[dict[str, str]]:
@@ -452,11 +405,11 @@ def goals_missed(facts: Measures, baselines: Mapping[str, float]) -> list[str]:
 
     kept = test.get("selected", math.nan)
     missed = {
-        "full text": beyond(FULL, 1.05, 0.02),
+        "full text": beyond(FULL_TEXT, 1.05, 0.02),
         "tf-idf": beyond(TFIDF, 1.02, 0.02),
         "empty": test.get("empty", 0.0) > 0.01,
         "rate": not 0.8 * facts["rate"] <= kept <= 1.2 * facts["rate"],
         "run": facts["median_words"] > 60 and not test.get("span", 0.0) >= 3.0,
-        "FAILED": bool(facts["failure"]),
+        "FAILED": bool(facts["failures"]),
     }
     return [name for name, misses in missed.items() if misses]
