@@ -42,7 +42,7 @@ def random_runs(batch: Batch, span: float) -> Tensor:
     """A mask of each document by chance: runs of words at a share drawn for it, from `FEWEST` to 1; bool `(B, T)`.
 
     A draw from the stationary chain of that share whose runs have `span` words on average, or as many more as the
-    share needs. Every document keeps a word or more.
+    share needs. Every document keeps a word or more. Where masks are over sentences, the runs are of sentences.
     """
     rate = FEWEST + (1.0 - FEWEST) * torch.rand(len(batch), dtype=torch.float64).clamp(max=0.98)
     runs = torch.maximum(torch.full_like(rate, max(span, 1.01)), 1.05 * rate / (1.0 - rate))
@@ -52,12 +52,13 @@ def random_runs(batch: Batch, span: float) -> Tensor:
     stay, out = torch.log1p(-leave), torch.log1p(-enter)
     alpha, gamma = out - stay, 0.5 * (stay + out - enter.log() - leave.log())
     edge = 0.5 * (enter.log() - leave.log()) + 0.5 * alpha
-    lengths = batch.lengths.cpu()
-    places = torch.arange(batch.tokens.shape[1])
+    lengths = batch.unit_lengths.cpu()
+    places = torch.arange(batch.tokens.shape[1] if batch.unit_starts is None else batch.unit_starts.shape[1])
     ends = (places == 0).double() + (places == lengths[:, None] - 1).double()
     fields = -alpha[:, None] + edge[:, None] * ends
     chain = NonEmptyMask(LinearChain(fields, gamma[:, None].expand(-1, fields.shape[1] - 1), lengths))
-    return chain.sample().bool().to(batch.tokens.device)
+    chosen = chain.sample().bool().to(batch.tokens.device)
+    return chosen if batch.units is None else chosen.gather(1, batch.units) & batch.mask
 
 
 @torch.no_grad()

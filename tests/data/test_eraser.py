@@ -12,6 +12,7 @@ from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.fit import fit
 from pyro_rationale.data import Corpus, DataOptions, Document, load_corpus
 from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.errors import ConfigError, DataError
 
 DOCS = {"a": "A fine film .\nI laughed twice", "b": "Dull and long .", "c": "So so .\n\nBut warm"}
@@ -65,6 +66,7 @@ def test_a_folder(folder: Path, prefix: str) -> None:
     assert [[d.id for d in part] for part in (corpus.train, corpus.dev, corpus.test)] == [["a", "b"], ["c"], ["t"]]
     first = corpus.train[0]
     assert first.text == "A fine film . I laughed twice"  # all ask the same, so nobody is asked
+    assert sentence_starts(first).tolist() == [0, 4]
     assert (first.targets, gold(first)) == ((1.0,), ["fine", "film", "laughed"])  # the union of all groups
     assert first.maps is None
     assert corpus.test[0].tokens == tuple("dull and long . a fine film . i laughed twice".split())
@@ -77,6 +79,15 @@ def test_queries_that_differ_stand_in_front(folder: Path) -> None:
     assert corpus.train[1].text == "Is it short ? | Dull and long ."
     assert gold(corpus.train[1]) == ["dull"]
     assert corpus.dev[0].text == "good ? | So so . But warm"
+
+
+def test_sentences_are_the_lines_of_a_document_and_the_query(folder: Path) -> None:
+    jsonl(folder / "train.jsonl", [TRAIN[0], instance("c", "NEG", [evidence("c", 0, 1)], query="Is it short ?")])
+    first, second = load(folder).train
+    assert sentence_starts(first).tolist() == [0, 3, 7]  # "good ? |", "A fine film .", "I laughed twice"
+    assert sentence_starts(second).tolist() == [0, 5, 8]  # "Is it short ? |", "So so .", "But warm"
+    cut = load(folder, max_words=7).train[1]
+    assert sentence_starts(cut).tolist() == [0, 5]
 
 
 def test_evidences_of_several_documents(folder: Path) -> None:

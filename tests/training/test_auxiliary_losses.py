@@ -14,10 +14,11 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import IndependentMask
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import RationaleGuide
-from pyro_rationale.training.auxiliary_losses import LEAST, at_any_share
+from pyro_rationale.training.auxiliary_losses import LEAST, at_any_share, random_runs
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
 from tests.support.small_fit import small
+from tests.support.tiny import in_sentences, texts
 
 
 def fit_of(folder: Path, **options: Any) -> tuple[TrainingRun, Batch]:
@@ -91,6 +92,18 @@ def test_the_encoder_alone_learns_from_them(tmp_path: Path) -> None:
     assert all(torch.equal(guide[name], same[name]) for name in guide)
     assert guide.keys() == same.keys()
     assert any(not torch.allclose(model[name], more[name]) for name in model)
+
+
+def test_runs_by_chance_are_of_whole_sentences() -> None:
+    batch = in_sentences(texts((12, 6, 1), padding=2))
+    torch.manual_seed(0)
+    masks = torch.stack([random_runs(batch, 1.2) for _ in range(50)])
+    assert masks.dtype == torch.bool
+    assert bool(masks.any(-1).all())
+    assert not bool((masks & ~batch.mask).any())
+    first, second = masks[:, 0, ::3], masks[:, 0, 1::3]  # the words 0 and 1, 3 and 4, ... are a sentence each
+    assert torch.equal(first[:, :4], second[:, :4])
+    assert 0.3 < float(masks[:, 0, :12].double().mean()) < 0.8
 
 
 def test_a_weight_below_zero_is_refused() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyro_rationale.data.corpus import Corpus, TargetSpec
@@ -26,6 +26,7 @@ class Example:
         text: a string, or a list of words that are taken as they are.
         label: a number or the name of a class.
         rationales: one per annotator, see :func:`pyro_rationale.data.document.make_document`.
+        sentences: indices of the first words of the sentences of a list of words, if they are known.
     """
 
     where: str
@@ -33,6 +34,7 @@ class Example:
     text: str | list[str]
     label: Cell
     rationales: tuple[Any, ...] = ()
+    sentences: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def _documents(part: Part, reader: TargetReader, options: DataOptions) -> list[D
             check_whole("its name", example.id)
             check_whole("its text", example.text)
             document = make(example.id, example.text, (target,), rationales=example.rationales)
+            document = replace(document, sentences=example.sentences)
             if not document.tokens:
                 raise ValueError("the text holds no word")
         except ValueError as error:

@@ -76,15 +76,17 @@ def _example(row: Row, documents: _Documents, with_query: bool) -> Example:
     label = read_cell(row.cells, "classification")
     evidences = list(_evidences(row.cells.get("evidences")))
     words: list[str] = [*query.split(), _BETWEEN] if with_query and query else []
-    flags = [False] * len(words)
+    flags, starts = [False] * len(words), [len(words)]
     for docid in _docids(row.cells.get("docids"), evidences, name):
         own = [word for sentence in documents[docid] for word in sentence]
         spans = [_span(evidence, documents[docid]) for evidence in evidences if evidence["docid"] == docid]
         marked = flags_of(spans, len(own))
+        for sentence in documents[docid]:
+            starts.append(starts[-1] + sum(map(bool, sentence)))
         # An empty line of docs.jsonl counts as a word where evidences count words; the model does not read it.
         words += [word for word in own if word]
         flags += [flag for word, flag in zip(own, marked, strict=True) if word]
-    return Example(row.where, name, words, label, ([*flags],) if evidences else ())
+    return Example(row.where, name, words, label, ([*flags],) if evidences else (), tuple(starts))
 
 
 def _evidences(value: Any) -> Iterator[dict[str, Any]]:
