@@ -224,7 +224,7 @@ class Bar(Callback):
         threads = "" if run.threads is None else f", --threads {run.threads}"
         prior = run.prior.describe(fitted.model.gain)
         self.console.say(
-            f"prior: rate {prior['rate']:.3f}, span {prior['span']:.2f} words  =  "
+            f"prior: rate {prior['rate']:.3f}, span {prior['span']:.2f} {fitted.config.model.unit}s  =  "
             f"lambda1 {prior['lambda1']:.3g}, lambda2 {prior['lambda2']:.3g} of the paper  "
             f"(gain {fitted.model.gain:.4g} nats per unit of cost)"
         )

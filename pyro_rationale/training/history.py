@@ -20,7 +20,7 @@ class StepRecord:
     Attributes:
         loss: per document, divided by the nats of `--nats`.
         rate: share of words kept.
-        entropy: of the guide, in nats per word.
+        entropy: of the guide, in nats per word, or per sentence where masks are over them.
         documents: in the batch.
         changes: of the mask, per word.
     """

@@ -238,7 +238,10 @@ class Trainer:
     def _objective_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         with local_parameters(), unregistered():
             estimate: Estimate = self.objective.estimate(self.fitted.model, self.fitted.guide, batch)
-        sums = [value.sum() for value in (estimate.kept, estimate.entropy, estimate.changes, batch.lengths)]
+        entropy = estimate.entropy
+        if batch.units is not None:  # that of a sentence at each of its words: flat masks show by it
+            entropy = entropy * batch.lengths / batch.unit_lengths
+        sums = [value.sum() for value in (estimate.kept, entropy, estimate.changes, batch.lengths)]
         loss = estimate.surrogate
         weight = self.fitted.config.train.any_rate
         # Not before: a guide that still keeps most words ranks them all alike, and the encoder memorises a few of them.
