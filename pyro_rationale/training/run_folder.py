@@ -111,17 +111,24 @@ def check_same_config(config: Config, folder: Path, trained: bool = False) -> No
         raise RunError(f"{folder}: holds no run to resume; start one with the same command without --resume")
     free = MACHINE_OPTIONS if trained or (folder / METRICS).exists() else RESUMABLE_OPTIONS
     for name, known, value in differing_options(read_config(folder)[0], config):
-        if name == "steps" and value > known and trained:
+        more = name == "steps" and _is_more(value, known)
+        if more and trained:
             why = "--patience has ended it, or its whole epochs are that many already"
             raise ConfigError(f"--steps: {value} add none to the run in {folder}: {why}; fit again with --force")
-        if name not in free and not (name == "steps" and value > known):
+        if name not in free and not more:
             flag = name.replace("_", "-")
             raise ConfigError(f"--{flag}: the run in {folder} has {known}, got {value}; leave it out to resume")
 
 
 def is_finished(config: Config, folder: Path) -> bool:
     """Whether a run is finished and `config` wants no more steps of it."""
-    return (folder / METRICS).exists() and config.train.steps <= read_config(folder)[0].train.steps
+    if not (folder / METRICS).exists():
+        return False
+    return not _is_more(config.train.steps, read_config(folder)[0].train.steps)
+
+
+def _is_more(steps: int | None, known: int | None) -> bool:
+    return steps is not None and known is not None and steps > known
 
 
 def check_same_epochs(config: Config, folder: Path, documents: int) -> None:
