@@ -50,7 +50,7 @@ def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[lis
 
 def starting_prior(config: Config, gain: float) -> ChainPrior:
     """The prior that the options ask for; `gain` is kappa / (2 sigma^2) (docs/mathematics.md)."""
-    options = config.model
+    options = config.settled().model
     if options.lambda1 is not None and options.lambda2 is not None:
         return replace(ChainPrior.from_lambdas(options.lambda1, options.lambda2, gain), nonempty=config.nonempty)
     # Words kept at random stand in runs of 1 / (1 - rate).
@@ -78,6 +78,7 @@ def build_model(
         baseline_loss: loss of the best constant prediction, likewise.
         vocabulary: the words themselves; needed by pretrained networks.
     """
+    config = config.settled()
     options, task = config.model, task_of(spec)
     likelihood = task.make_likelihood(baseline_loss)
     unit = likelihood.gain(1.0)
@@ -106,8 +107,8 @@ def build_guide(
         spec: what is predicted; needed by a guide that reads the target (`condition_on_target`).
         vocabulary: the words themselves; needed by pretrained networks.
     """
-    options = config.model
-    target = None
+    config = config.settled()
+    options, target = config.model, None
     if options.condition_on_target:
         if spec is None:
             raise ValueError("a guide that reads the target must be told what is predicted: pass spec")
@@ -138,4 +139,4 @@ def _network(
 
 def build_objective(config: Config) -> Objective:
     """The objective and estimator that the configuration names."""
-    return make_objective(config.estimator, config.samples, config.tau, config.train.penalties, config.train.norm)
+    return make_objective(config.estimator, config.samples, config.tau, config.penalties, config.train.norm)

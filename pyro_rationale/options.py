@@ -48,11 +48,13 @@ def option(
     group: str | None = None,
     common: bool = False,
     metavar: str | None = None,
+    planted: Any = None,
 ) -> Any:
     """A dataclass field that describes an option.
 
     Args:
-        default: what stands for it where it is not given; immutable.
+        default: what stands for it where it is not given; immutable. `None` with `planted`: it is chosen once the texts
+            are known, and is of the field's type from then on.
         help: one line for `--help`.
         choices: names that it takes; a registry is read when it is needed, without importing what it names.
         also: names besides, listed first: `auto`.
@@ -64,12 +66,13 @@ def option(
         group: heading of `--help` that it is listed under.
         common: whether `--help` shows it, and not only `--help-all`.
         metavar: what stands for its value in `--help`.
+        planted: its value on planted reviews, where the default is to be chosen by the texts.
     """
     if isinstance(default, (list, dict)):
         raise TypeError(f"expected an immutable default, got {default!r}")
     metadata = {
         "help": help, "choices": choices, "also": also, "above": above, "least": least, "below": below, "most": most,
-        "expected": expected, "group": group, "common": common, "metavar": metavar,
+        "expected": expected, "group": group, "common": common, "metavar": metavar, "planted": planted,
     }
     return field(default=default, metadata=metadata)
 
@@ -77,6 +80,13 @@ def option(
 def flag(name: str) -> str:
     """The flag of a field: `--text-column` for `text_column`."""
     return "--" + name.replace("_", "-")
+
+
+def as_typed(name: str, value: Any) -> str:
+    """An option as one types it: `--rate 0.15`, `--no-nonempty`."""
+    if isinstance(value, bool):
+        return flag(name) if value else flag(f"no_{name}")
+    return f"{flag(name)} {value:g}" if isinstance(value, float) else f"{flag(name)} {value}"
 
 
 # Values.
@@ -96,6 +106,8 @@ def check_fields(instance: DataclassInstance) -> None:
     """
     for item in _described(type(instance)):
         value = getattr(instance, item.name)
+        if value is None and item.default is None:
+            continue
         values = value if isinstance(value, tuple) else (value,)
         choices = names(item)
         if choices is not None:
@@ -149,6 +161,8 @@ def convert(item: Field[Any], annotation: Any, value: Any, where: str) -> Any:
     Raises:
         ConfigError: it is of another type.
     """
+    if value is None and item.default is None:
+        return None
     if names(item) is not None and annotation is str and not isinstance(value, str):
         raise ConfigError(no_choice(where, value, names(item) or ()))
     return _plain(value, annotation, where)
@@ -290,7 +304,7 @@ def _flag(cls: type, item: Field[Any], annotation: Any, show_default: bool) -> D
         "default": item.default,
         "help": meta["help"],
         "metavar": meta.get("metavar"),
-        "show_default": show_default and item.default not in (None, "", ()),
+        "show_default": show_default and (_by_texts(item) or item.default not in (None, "", ())),
         "group": meta.get("group") or getattr(cls, "GROUP", "Options"),
         "common": bool(meta.get("common")),
     }
@@ -306,6 +320,12 @@ def _flag(cls: type, item: Field[Any], annotation: Any, show_default: bool) -> D
     else:
         settings["type"] = _click_type(kind, item)
     return click.option(name, item.name, **settings)
+
+
+def _by_texts(item: Field[Any]) -> str | None:
+    """What `--help` says instead of a default that is chosen by the texts."""
+    planted = item.metadata.get("planted")
+    return None if planted is None else f"by --preset, planted reviews: {'no' if planted is False else planted}"
 
 
 def _without_none(annotation: Any) -> Any:

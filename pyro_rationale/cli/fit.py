@@ -70,7 +70,7 @@ def fit(
     flags, typed = (data, model, train), given()
     if devices.must_launch():
         config, folder = opened(flags, typed, out, resume)
-        check_devices(devices, config.train.device, config.train.batch_size)
+        check_devices(devices, config.train.device, config.settled().train.batch_size)
         if not (resume or force):
             check_free(folder)
         if not (resume and is_finished(config, folder)):
@@ -96,6 +96,7 @@ def opened(
     Raises:
         RationaleError: the options make no sense, or the run in the folder cannot be resumed.
     """
+    from pyro_rationale.training.defaults import resolve
     from pyro_rationale.training.run_folder import check_same_config
 
     if resume and out is not None:
@@ -103,7 +104,8 @@ def opened(
         check_same_config(config, out)
         return config, out
     config = Config(*flags)
-    return config, out if out is not None else free_folder(Path("runs") / default_name(config))
+    known = resolve(config)  # tells at once what does not go together
+    return config, out if out is not None else free_folder(Path("runs") / default_name(known))
 
 
 def fit_and_show(
@@ -205,6 +207,7 @@ class Bar(Callback):
         """Say what is fitted: corpus, word vectors, and the prior in both languages."""
         from pyro_rationale.data.cache.dataset import target_rows
         from pyro_rationale.data.duplicates import summary
+        from pyro_rationale.training.defaults import choices
 
         if self.quiet:
             return
@@ -228,6 +231,8 @@ class Bar(Callback):
             f"lambda1 {prior['lambda1']:.3g}, lambda2 {prior['lambda2']:.3g} of the paper  "
             f"(gain {fitted.model.gain:.4g} nats per unit of cost)"
         )
+        for line in choices(fitted.config, run.chosen):
+            self.console.say(line)
         self.console.say(
             f"guide {fitted.config.guide}, estimator {fitted.config.estimator}, seed {fitted.config.seed}, "
             f"{fitted.device}{threads}; run folder {run.folder}"

@@ -18,7 +18,7 @@ STANDARD_INPUT = "-"
 
 
 def gather(
-    arguments: Sequence[str], file: str | None, max_words: int, tokenizer: Tokenizer = tokenize
+    arguments: Sequence[str], file: str | None, max_words: int | None, tokenizer: Tokenizer = tokenize
 ) -> Iterator[Document]:
     """The texts as documents, one by one: arguments, else the lines of `file`, else of standard input.
 
@@ -99,7 +99,7 @@ def _lines(content: Iterable[bytes], source: str) -> Iterator[tuple[str, str]]:
         raise DataError(f"{source}: empty; expected one text per line")
 
 
-def _document(name: str, text: str, max_words: int, tokenizer: Tokenizer, needs_word: bool) -> Document:
+def _document(name: str, text: str, max_words: int | None, tokenizer: Tokenizer, needs_word: bool) -> Document:
     document = make_document(name, text, (), max_words, tokenizer=tokenizer)
     if needs_word and not document.tokens:
         raise DataError(f"{name}: no word in it; write a text there, or leave it out")

@@ -64,6 +64,7 @@ class Corpus:
             known by construction (synthetic reviews); else `None`.
         leaks: copies that were found when it was loaded; `None` for documents that were never searched for copies.
         tokenizer: splits further texts as the documents were split.
+        max_words: words that were read of each text at most; `None` if nobody has decided yet.
     """
 
     name: str
@@ -74,3 +75,4 @@ class Corpus:
     noise_floor: float | None = None
     leaks: Leaks | None = None
     tokenizer: Tokenizer = tokenize
+    max_words: int | None = None

@@ -94,9 +94,9 @@ def document_maker(options: DataOptions) -> Callable[..., Document]:
     return partial(make_document, max_words=options.max_words, tokenizer=TOKENIZERS[options.tokenizer])
 
 
-def words_beyond(document: Document, max_words: int) -> int:
+def words_beyond(document: Document, max_words: int | None) -> int:
     """Number of words behind the last one that is read, going by the characters; 0 for a text that is not cut."""
-    if len(document.tokens) < max_words:
+    if max_words is None or len(document.tokens) < max_words:
         return 0
     end = document.offsets[-1][1]
     behind = len(document.text[end:].strip())

@@ -16,6 +16,7 @@ from pyro_rationale.data.document import words_beyond
 from pyro_rationale.data.duplicates import without_leaks
 from pyro_rationale.data.files.text import log
 from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.text_lengths import FEWEST_WORDS, MOST_WORDS, cut_to, fitting_length
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.storage import user_path
@@ -42,7 +43,8 @@ def load_corpus(
 
     A path is that of a table, or of a folder whose files tell which of the known layouts it has. With `options.cache`,
     tables and synthetic reviews are read from Arrow files in that folder. Every corpus is searched for copies between
-    its splits, see :mod:`pyro_rationale.data.duplicates`.
+    its splits, see :mod:`pyro_rationale.data.duplicates`. Without `options.max_words`, the lengths of the texts decide
+    how much of them is read: the corpus says how much that is.
 
     Args:
         options: which texts, read how.
@@ -64,14 +66,29 @@ def load_corpus(
             raise DataError(f"{options.data}: not on this machine, and a run folder fetches nothing; {fetching} does")
     own_task = "task" not in loader.options  # of a ready-made corpus; a task of that family may take its place
     known = replace(spec, kind=TASKS[spec.kind].family or spec.kind) if spec is not None and own_task else spec
-    if options.cache is not None and loader.load_cached is not None:
-        corpus = loader.load_cached(options, known, progress)
+    on_disk = loader.load_cached if options.cache is not None else None
+
+    def read(words: int | None) -> Corpus:
+        own = replace(options, max_words=words)
+        return loader.load(own, known) if on_disk is None else on_disk(own, known, progress)
+
+    chosen = options.max_words
+    if chosen is None and options.data == "synthetic":
+        chosen = FEWEST_WORDS  # more than any has
+    if chosen is None and on_disk is not None:
+        corpus = read(None)
+        chosen = corpus.max_words
+    elif chosen is None:
+        corpus = read(MOST_WORDS)
+        chosen = fitting_length(corpus)
+        corpus = cut_to(corpus, chosen)
     else:
-        corpus = loader.load(options, known)
+        corpus = read(chosen)
+    corpus = replace(corpus, max_words=chosen)
     if own_task:
         corpus = _as_task(corpus, options.task if spec is None else spec.kind)
     if spec is None:
-        _say_cut(corpus, options.max_words)
+        _say_cut(corpus, chosen)
     return without_leaks(replace(corpus, tokenizer=TOKENIZERS[options.tokenizer]), options.drop_leaks)
 
 
@@ -102,7 +119,7 @@ def _as_task(corpus: Corpus, kind: str) -> Corpus:
     return replace(corpus, spec=replace(corpus.spec, kind=kind))
 
 
-def _say_cut(corpus: Corpus, max_words: int) -> None:
+def _say_cut(corpus: Corpus, max_words: int | None) -> None:
     """Log how many texts are cut, and which share of all words is not read."""
     parts = (corpus.train, corpus.dev, corpus.test)
     files = {part.file.path: part.file.facts for part in parts if isinstance(part, ArrowDocuments)}

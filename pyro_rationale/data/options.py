@@ -39,7 +39,8 @@ class DataOptions:
     test_data: str | None = option(None, "test file (tables, beer, eraser, r2a); else split off")
     annotations: str | None = option(None, "beer: annotations.json with gold rationales (used as test set)")
     aspect: str | None = option(None, "synthetic, beer and r2a: the rated aspect, by name or number (r2a: its task)")
-    max_words: int = option(256, "cut texts after this many words", least=1, expected="at least 1")
+    max_words: int | None = option(None, "cut texts after this many words; default: 256 to 1,024, so that at most 5 % "
+                                   "of all words are cut off", least=1, expected="at least 1", planted=256)
     tokenizer: str = option(
         "unicode", "how texts are split into words; or a function of yours as package.module:function",
         choices=TOKENIZERS,

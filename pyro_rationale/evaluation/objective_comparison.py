@@ -34,7 +34,7 @@ from pyro_rationale.prediction.options import RULES
 from pyro_rationale.tasks import task_of
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.history import EpochRecord, flatness, read_history
-from pyro_rationale.training.run_folder import check_same_config
+from pyro_rationale.training.run_folder import check_same_config, continued
 
 OBJECTIVES = {"elbo": 1.0, "expected-cost": 0.0}  # by the weight of the entropy, tau
 FACTORS = tuple(2.0 ** (step / 2) for step in range(-10, 9))  # of lambda1, for the curves over it
@@ -253,7 +253,7 @@ def fit_grid(configs: dict[str, Config], into: Path, callback: Callable[[str], C
     folders = {into / name: config for name, config in configs.items()}
     for folder, config in folders.items():  # all of them, before hours of work
         if (folder / CONFIG).exists():
-            check_same_config(config, folder)
+            check_same_config(continued(config, folder), folder)
     for folder, config in folders.items():
         if not (folder / METRICS).exists():
             train(config, folder, resume=(folder / CONFIG).exists(), callbacks=[callback(folder.name)])

@@ -23,6 +23,7 @@ from pyro_rationale.data.cache.dataset import word_keys
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.splits import check_parts
+from pyro_rationale.data.text_lengths import cut_to, fitting_length
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.word_classes import Exclusion
@@ -34,6 +35,7 @@ from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.checkpoint import weights_of
+from pyro_rationale.training.defaults import chosen, resolve
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_shares
 from pyro_rationale.training.memorization import MAX_CHECKED, MemorizationCheck, constant_error
 from pyro_rationale.training.model_selection import ModelSelection
@@ -46,6 +48,7 @@ from pyro_rationale.training.run_folder import (
     check_same_corpus,
     check_same_epochs,
     clear_run,
+    continued,
     has_checkpoint,
     is_finished,
     start_run,
@@ -65,7 +68,8 @@ def prepare_run(
     """Read the data, build everything, open the run folder.
 
     Args:
-        config: the configuration; with `resume` the folder's own, save for `RESUMABLE_OPTIONS`.
+        config: the configuration; with `resume` the folder's own, save for `RESUMABLE_OPTIONS`. What is not given is
+            chosen by :func:`pyro_rationale.training.defaults.resolve`, or is that of the run to resume.
         folder: the run folder.
         resume: go on from the folder's checkpoint, or from the start if there is none yet.
         force: start anew in a folder that holds a run.
@@ -81,10 +85,13 @@ def prepare_run(
     """
     if group.main:
         if resume:
+            config = continued(config, folder)
             check_same_config(config, folder)
             has_checkpoint(folder)
         else:
             (check_ours if force else check_free)(folder)
+    own = config
+    config = group.broadcast(lambda: own)
     torch.manual_seed(config.seed)
     device = group.device(pick_device(config.train.device))
     if config.train.precision == "bf16":
@@ -97,6 +104,10 @@ def prepare_run(
     if corpus is None:
         corpus = load_corpus(config.data, progress=progress, typed=() if resume else None)
         check_parts(corpus.name, (corpus.train, corpus.dev, corpus.test))
+    elif corpus.max_words is None and config.data.max_words is None:
+        corpus = cut_to(corpus, fitting_length(corpus))
+    given, texts = config, corpus
+    config = group.broadcast(lambda: resolve(given, texts))
     options, spec = config.train, corpus.spec
     vocabulary = Vocabulary.build(corpus.train, config.model.min_count, config.model.vocabulary)
     if len(vocabulary) == len(Vocabulary(())) < config.model.vocabulary:
@@ -149,6 +160,7 @@ def prepare_run(
         prior,
         vectors,
         MemorizationCheck(batches(known), constant_error(corpus.dev, spec), prior.rate),
+        chosen=chosen(given, config),
         callbacks=[*(CALLBACKS[name]() for name in dict.fromkeys((*ALWAYS, *options.callback))), *callbacks],
     )
     if group.main:

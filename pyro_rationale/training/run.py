@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -47,6 +48,7 @@ class TrainingRun:
         callbacks: called in their order.
         seconds: time spent training, earlier sessions included.
         should_stop: end training after this epoch; set by callbacks.
+        chosen: options that were not given, with what was chosen for them.
         threads: CPU threads that were measured to be fastest, unless `--threads` gives their number.
     """
 
@@ -64,6 +66,7 @@ class TrainingRun:
     seconds: float = 0.0
     should_stop: bool = False
     threads: int | None = None
+    chosen: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:

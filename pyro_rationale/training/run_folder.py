@@ -93,6 +93,20 @@ def check_free(folder: Path) -> None:
         raise RunError(f"{folder}: already holds files; go on with --resume, replace it with --force, or change --out")
 
 
+def continued(config: Config, folder: Path) -> Config:
+    """The configuration to go on with: what it leaves to be chosen is what was chosen for the run in `folder`."""
+    if config.settled() is config or not (folder / CONFIG).exists():
+        return config
+    own = read_config(folder)[0].to_dict()
+    values = {
+        name: own[part][name]
+        for part, mine in config.to_dict().items()
+        for name, value in mine.items()
+        if value in (None, "auto") or name == "preset"
+    }
+    return config.changed(**values)
+
+
 def check_same_config(config: Config, folder: Path, trained: bool = False) -> None:
     """Make sure that going on with the run in `folder` under `config` is going on with the same fit.
 

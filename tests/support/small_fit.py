@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[2]
 
 def small(**options: Any) -> Config:
     """A configuration by its flags' names."""
-    return Config().changed(**{**SMALL, **options})
+    return Config().settled().changed(**{**SMALL, **options})
 
 
 def flags(**options: Any) -> list[str]:

@@ -23,17 +23,39 @@ from pyro_rationale.data.files.tables import Row
 from pyro_rationale.data.files.text import Faults
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import Cell, TargetReader
+from pyro_rationale.data.text_lengths import MOST_WORDS, fitting_counts
 from pyro_rationale.data.tokenizers import TOKENIZERS
 
+_COUNTED = 10_000
 _READER = 2  # counted up when rows or cells of a file are read otherwise than before
 
 
 def load_cached_table(
     options: DataOptions, spec: TargetSpec | None = None, progress: build.Progress | None = None
 ) -> Corpus:
-    """Load the corpus of :func:`pyro_rationale.data.corpora._table.load_table` from Arrow files in `options.cache`."""
+    """Load the corpus of :func:`pyro_rationale.data.corpora._table.load_table` from Arrow files in `options.cache`.
+
+    Without `options.max_words`, some of the texts decide how much is read of all; the corpus says how much that is.
+    """
+    if options.max_words is None:
+        options = replace(options, max_words=_fitting_length(options, spec))
     tables = [_CachedTable(path, options, spec, progress) for path in _table.paths(options)]
-    return _table.corpus_of(options, spec, tables)
+    return replace(_table.corpus_of(options, spec, tables), max_words=options.max_words)
+
+
+def _fitting_length(options: DataOptions, spec: TargetSpec | None) -> int:
+    """Words to read of each text, by the first `_COUNTED` of each table, and by every tenth of the others."""
+    tables = [_table.opened(path, options) for path in _table.paths(options)]
+    text, names = _table.columns_of(tables, options, spec)
+    make = document_maker(replace(options, max_words=MOST_WORDS))
+    lengths, unread = [], 0
+    for table in tables:
+        for number, row in enumerate(_table.rows_of(table, text, names, ())):
+            if number < _COUNTED or number % 10 == 0:
+                document = make("", str(row.cells.get(text) or ""))
+                lengths.append(len(document.tokens))
+                unread += words_beyond(document, MOST_WORDS)
+    return fitting_counts(lengths, unread)
 
 
 class _CachedTable(_table.TableRows):

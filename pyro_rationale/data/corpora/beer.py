@@ -70,7 +70,7 @@ def _find(folder: Path, aspect: int, part: str, given: str | None = None) -> Pat
     return path
 
 
-def _review(where: str, line: str, aspect: int, max_words: int) -> Document:
+def _review(where: str, line: str, aspect: int, max_words: int | None) -> Document:
     """A line `y1 y2 ...<TAB>words`. Raises ValueError with what is wrong with it."""
     ratings, tab, text = line.partition("\t")
     if not tab:
@@ -82,7 +82,7 @@ def _review(where: str, line: str, aspect: int, max_words: int) -> Document:
     return make_document(where, words, (rating,), max_words)
 
 
-def _annotation(where: str, line: str, aspect: int, max_words: int) -> Document:
+def _annotation(where: str, line: str, aspect: int, max_words: int | None) -> Document:
     """An object of `annotations.json`: `x` words, `y` ratings, `"0"` ... spans of words. Raises ValueError."""
     try:
         value = parse_json(line)
@@ -113,7 +113,7 @@ def _rating(ratings: list[Any], aspect: int) -> float:
 
 
 def _documents(
-    path: Path, parse: Callable[[str, str, int, int], Document], aspect: int, options: DataOptions
+    path: Path, parse: Callable[[str, str, int, int | None], Document], aspect: int, options: DataOptions
 ) -> tuple[Document, ...]:
     faults = Faults(path, options.skip_bad_rows)
     most = options.max_words

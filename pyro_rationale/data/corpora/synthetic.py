@@ -117,7 +117,7 @@ def _pack(options: DataOptions, aspects: Sequence[str], job: tuple[str, range]) 
 
 def _corpus(options: DataOptions, spec: TargetSpec, *parts: Sequence[Document]) -> Corpus:
     train, dev, test = parts
-    whole = options.max_words >= LONGEST
+    whole = (options.max_words or LONGEST) >= LONGEST
     return Corpus("synthetic", spec, train, dev, test, noise_floor=options.noise**2 if whole else None)
 
 
@@ -158,7 +158,7 @@ def make_review(options: DataOptions, name: str, aspects: Sequence[str] = ASPECT
         if SHORTEST <= sum(len(c.words) for c in clauses) + sum(map(len, links)) <= LONGEST:
             break
     targets = tuple(_mean_valence(clauses, aspect) + noise[aspect] for aspect in aspects)
-    return _document(name, clauses, links, frozenset(aspects), targets, options.max_words)
+    return _document(name, clauses, links, frozenset(aspects), targets, options.max_words or LONGEST)
 
 
 def distractor(random: Random, opinion: bool = True) -> list[str]:

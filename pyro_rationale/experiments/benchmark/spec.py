@@ -184,7 +184,7 @@ class Plan:
         flags = {**self.base, **own.flags, **overrides}
         flags |= {"rate": share, "seed": cell.seed}
         try:
-            config = Config().changed(**flags)
+            config = (Config() if "preset" in flags else Config().settled()).changed(**flags)
             starting_prior(config, 1.0)  # a rate and a span that do not go together are told before any fit
             if config.by_sentence and method.reads is not None and "unit" not in method.reads:
                 raise ConfigError("--unit sentence: the method keeps single words; leave it out, or the method")

@@ -76,7 +76,7 @@ class Study(GridRunner[StudyCell]):
         values = {**self.base, **cell.variant.flags, "seed": cell.seed}
         if cell.variant.attention:
             values["guide"] = "independent"
-        return Config().changed(**values)
+        return (Config() if "preset" in values else Config().settled()).changed(**values)
 
     def rows(self, cell: StudyCell) -> dict[str, str]:
         """Digests of the rows that the corpus of a cell holds now."""

