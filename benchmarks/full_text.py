@@ -51,7 +51,8 @@ def test_error(model: RationaleModel, batches: BucketedBatches, task: Task) -> t
 @options_from(DataOptions, ModelOptions, TrainOptions)
 def main(data: DataOptions, options: ModelOptions, train: TrainOptions) -> None:
     """Train and test on whole texts."""
-    config = Config(data, options, train)
+    config = Config(data, options, train).settled()
+    data, options, train = config.data, config.model, config.train
     torch.set_num_threads(train.threads or 1)
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed)

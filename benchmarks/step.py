@@ -136,7 +136,7 @@ class Bare(nn.Module):
 def bare_action(sizes: Sizes, batches: list[Batch], precision: str) -> Action:
     """A step of the bare networks."""
     torch.manual_seed(0)
-    networks = Bare(sizes.vocabulary, ModelOptions().embedding, sizes.hidden).to(sizes.device)
+    networks = Bare(sizes.vocabulary, PLANTED["embedding"], sizes.hidden).to(sizes.device)
     cuda = sizes.device.type == "cuda"
     optimizer = torch.optim.Adam(networks.parameters(), lr=1e-9, fused=cuda)
     ready = [batch.pin_memory() if cuda else batch for batch in batches]
@@ -170,7 +170,7 @@ def make_trainer(sizes: Sizes, guide: str, estimator: str, samples: int, **train
     options = TrainOptions(
         estimator=estimator, samples=samples, batch_size=sizes.batch, anneal=0, learning_rate=1e-9, **train
     )
-    config = Config(DataOptions(), ModelOptions(guide=guide, hidden=sizes.hidden, rate=sizes.rate), options)
+    config = Config(DataOptions(), ModelOptions(guide=guide, hidden=sizes.hidden, rate=sizes.rate), options).settled()
     model = build_model(config, SPEC, sizes.vocabulary, None, [0.5], 0.1)
     prior = starting_prior(config, model.gain)
     built = build_guide(config, sizes.vocabulary, None, prior.gamma)

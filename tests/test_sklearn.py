@@ -40,7 +40,7 @@ from tests.support.number_texts import NumberClassifier, NumberRegressor
 
 TINY: dict[str, Any] = {
     **{"hidden": 6, "embedding": 6, "steps": 10, "anneal": 4, "batch_size": 16, "max_words": 50},
-    **{"threads": 1, "device": "cpu"},
+    **{"threads": 1, "device": "cpu", "preset": "planted"},
 }
 DOCUMENTS = load_synthetic(DataOptions(documents=60, aspect="all")).train
 TEXTS = [document.text for document in DOCUMENTS]

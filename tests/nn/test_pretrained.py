@@ -46,8 +46,8 @@ def vocabulary() -> OpenVocabulary:
 
 
 def options(folder: Path, **changes: Any) -> ModelOptions:
-    plain = ModelOptions(pretrained=str(folder), encoder="transformer", pooling="attention", hidden=8)
-    return replace(plain, **changes)
+    own = {"pretrained": str(folder), "encoder": "transformer", "pooling": "attention", "hidden": 8}
+    return Config().settled().changed(**own, **changes).model
 
 
 def encoder(folder: Path, vocabulary: OpenVocabulary, **changes: Any) -> Any:
@@ -293,9 +293,9 @@ def test_refusals(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ConfigError, match="--tune-encoder: expected none"):
         ModelOptions(tune_encoder="top:0")
     with pytest.raises(ConfigError, match="name one with --pretrained"):
-        Config(model=ModelOptions(encoder="transformer"))
+        Config().settled().changed(encoder="transformer")
     with pytest.raises(ConfigError, match="leave it out"):
-        Config(model=ModelOptions(pretrained="minilm", generator="bilstm"))
+        Config().settled().changed(pretrained="minilm", generator="bilstm")
 
 
 def test_generators(folder: Path, vocabulary: OpenVocabulary) -> None:
@@ -315,7 +315,7 @@ def test_all_objectives_take_gradients_through_it(folder: Path) -> None:
         vocabulary = OpenVocabulary(WORDS)
         config = Config(
             model=options(folder, guide=guide, tune_encoder="top:1"), train=TrainOptions(estimator=estimator)
-        )
+        ).settled()
         torch.manual_seed(0)
         model = build_model(config, spec, len(vocabulary), None, vocabulary=vocabulary)
         network = build_guide(config, len(vocabulary), None, 0.5, spec, vocabulary)
