@@ -24,7 +24,7 @@ from timing import Action, machine, ratios, take_turns, write
 from torch import Tensor, nn
 
 from pyro_rationale.build import build_guide, build_model, build_objective, starting_prior
-from pyro_rationale.config import PRECISIONS, Config, ModelOptions, TrainOptions
+from pyro_rationale.config import PLANTED, PRECISIONS, Config, ModelOptions, TrainOptions
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.options import DataOptions
