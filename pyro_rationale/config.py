@@ -243,7 +243,7 @@ PLANTED: dict[str, Any] = {  # values on planted reviews of the options that are
 }
 
 
-def known(part: Any, name: str) -> Any:
+def value_of(part: Any, name: str) -> Any:
     """The value of an option; that on planted reviews where it is to be chosen yet."""
     value = getattr(part, name)
     return PLANTED[name] if value is None else value
@@ -288,7 +288,7 @@ class Config:
             raise ConfigError(f"{self.spelling[0]}: needs a transformer; name one with --pretrained, such as minilm")
         if self.model.pretrained is not None and not self.spelling:
             raise ConfigError("--pretrained: neither --generator nor --encoder is one that uses it; leave it out")
-        if self.train.judge != "none" and estimator.objective is not None:
+        if value_of(self.train, "judge") != "none" and estimator.objective is not None:
             raise ConfigError(f"--judge {self.train.judge} does not go with --estimator {self.estimator}; take rloo")
         check_penalties(self.estimator, estimator, penalties, self.train.norm)
         if penalties not in guide.penalties:
@@ -310,7 +310,7 @@ class Config:
     @property
     def guide(self) -> str:
         """Name of the guide; that of planted reviews until it is chosen."""
-        return str(known(self.model, "guide"))
+        return str(value_of(self.model, "guide"))
 
     @property
     def generator(self) -> str:
@@ -322,7 +322,7 @@ class Config:
     @property
     def spelling(self) -> list[str]:
         """Flags of the networks that spell words out, on a transformer and an open vocabulary."""
-        networks = {"--generator": GENERATORS[self.generator], "--encoder": ENCODERS[known(self.model, "encoder")]}
+        networks = {"--generator": GENERATORS[self.generator], "--encoder": ENCODERS[value_of(self.model, "encoder")]}
         return [flag for flag, network in networks.items() if needs_vocabulary(network)]
 
     @property
@@ -355,7 +355,7 @@ class Config:
     @property
     def penalties(self) -> str:
         """How KL and entropy enter the objective."""
-        return str(known(self.train, "penalties"))
+        return str(value_of(self.train, "penalties"))
 
     @property
     def tau(self) -> float:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from pyro_rationale.cli.common import Command, make_folder
 from pyro_rationale.cli.fit import Bar
-from pyro_rationale.config import Config, ModelOptions, TrainOptions, known
+from pyro_rationale.config import Config, ModelOptions, TrainOptions, value_of
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError
@@ -154,7 +154,7 @@ def compare(
     for number, (name, folder) in enumerate(zip(short_names(folders), folders, strict=True), 1):
         if not quiet:
             console_err.say(f"comparing {number} of {len(folders)}: {folder}")
-        size = known(train, "batch_size")
+        size = value_of(train, "batch_size")
         compared.append(compare_run(name, folder, documents, how, train.device, size, train.seed))
     unit = task_of(spec).loss_unit
     console.say(

@@ -36,6 +36,7 @@ class Rule:
         glove: take GloVe's word vectors, where they are installed.
         span: mean length of a kept run in long texts; `None`: as on planted reviews.
         short_span: in short ones.
+        sentences: for masks over sentences, in sentences.
         long_text: words from which a median text is long.
         nats: of ratings.
         class_nats: of classes.
@@ -54,6 +55,7 @@ class Rule:
     glove: bool = True
     span: float | None = 8.0
     short_span: float = 3.0
+    sentences: float = 2.0
     long_text: int = 60
     nats: float = 200.0
     class_nats: float = 200.0
@@ -251,6 +253,7 @@ def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]
         {"warmup": round(rule.warmup * length)},
     ]
     if config.model.lambda1 is None and rule.span is not None:
-        values.append({"span": rule.span if words > rule.long_text else rule.short_span})
+        span = rule.span if words > rule.long_text else rule.short_span
+        values.append({"span": rule.sentences if config.by_sentence else span})
     return values
 

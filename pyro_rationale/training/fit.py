@@ -51,7 +51,7 @@ def fit_run(
     run = prepare_run(config, folder, resume, force, callbacks, corpus, group)
     if config.train.threads is None:
         run.choose_threads()
-    if config.train.judge != "none":
+    if run.fitted.config.train.judge != "none":
         appoint_judge(run)
     if start is not None and run.trainer.step == 0:
         start(run)

@@ -128,11 +128,13 @@ def test_steps_by_the_number_of_texts(
 
 
 def test_span_and_nats_by_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    rule = replace(RULES["balanced"], span=8.0, short_span=3.0, long_text=60, nats=150.0, class_nats=90.0)
+    rule = replace(RULES["balanced"], span=8.0, short_span=3.0, sentences=1.5, long_text=60)
+    rule = replace(rule, nats=150.0, class_nats=90.0)
     monkeypatch.setitem(RULES, "balanced", rule)
     long, short = resolve(real(), corpus(words=61)), resolve(real(), corpus(words=60, classes=("no", "yes")))
     assert (long.model.span, long.model.nats) == (8.0, 150.0)
     assert (short.model.span, short.model.nats) == (3.0, 90.0)
+    assert resolve(real(unit="sentence"), corpus()).model.span == 1.5
     assert resolve(real(lambda1=0.1, lambda2=0.1), corpus()).model.span is None
 
 
