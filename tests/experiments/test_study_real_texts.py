@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -39,7 +40,7 @@ def write_study(folder: Path, **corpus: Any) -> Path:
         "[[corpora]]": {"name": "rooms", "data": str(folder / "t.csv"), "text_column": "text", "target_column": ["y"]}
         | corpus,
         "[[settings]]": {"name": "default"},
-        " [[settings]]": {"name": "chain guide", "guide": "chain"},
+        " [[settings]]": {"name": "relaxed guide", "guide": "relaxed", "nonempty": False},
     }
     lines = [f'out = "{folder / "out"}"', "seeds = [3]"]
     for head, values in sections.items():
@@ -69,9 +70,9 @@ def test_cells_are_fitted_once_and_stand_in_table_and_page(tmp_path: Path, capfd
     assert (cell / "fit/model.safetensors").stat().st_mtime_ns == made
     table = (tmp_path / "out/table.md").read_text()
     assert [line.split(" | ")[1] for line in table.splitlines() if line.startswith("| rooms")] == [
-        "a constant", "tf-idf, linear", "its encoder on full texts", "default", "chain guide"
+        "a constant", "tf-idf, linear", "its encoder on full texts", "default", "relaxed guide"
     ]
-    other = json.loads((tmp_path / "out/rooms/chain-guide/seed-3/cell.json").read_text())
+    other = json.loads((tmp_path / "out/rooms/relaxed-guide/seed-3/cell.json").read_text())
     assert other["baselines"].keys() == {"constant"}  # those of the first setting stand for all
     text = page.read_text()
     assert table.split("\n\n")[0] in text
@@ -108,7 +109,7 @@ def refusal_after(capfd: pytest.CaptureFixture[str], *words: object) -> str:
 
 
 def test_the_files_of_the_repository_can_be_read_and_share_their_default() -> None:
-    plans = [read_real_plan(ROOT / f"benchmarks/studies/{name}.toml") for name in ("real-texts", "ablation")]
+    plans = [read_real_plan(ROOT / f"benchmarks/studies/{name}.toml") for name in ("real-texts", "ablation", "presets")]
     cells = []
     for plan in plans:
         runner = RealTexts(plan)
@@ -117,7 +118,11 @@ def test_the_files_of_the_repository_can_be_read_and_share_their_default() -> No
         cells.append(configs)
     shared = cells[0].keys() & cells[1].keys()
     assert len(shared) == 2 * 3  # mixed and lounge, three seeds
-    assert all(cells[0][folder] == cells[1][folder] for folder in shared)
+    assert len(cells[0].keys() & cells[2].keys()) == 3
+    for some, others in itertools.combinations(cells, 2):
+        assert all(some[folder] == others[folder] for folder in some.keys() & others.keys())
+    for configs in cells:
+        assert len({str(config.to_dict()) for config in configs.values()}) == len(configs)
 
 
 @pytest.mark.parametrize(
