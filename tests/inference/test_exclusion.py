@@ -75,11 +75,9 @@ def test_terms_under_another_prior() -> None:
         torch.testing.assert_close(found.kl[row], document.q.kl(document.p).detach())
 
 
-@NAMES
+@pytest.mark.parametrize("name", ["chain", "independent", "recurrent"])  # draws of the relaxed guide are biased
 @pytest.mark.parametrize("method", ["rloo", "muprop"])
 def test_estimators_are_unbiased(name: str, method: str) -> None:
-    if name == "relaxed":
-        pytest.skip("its draws are relaxed; the KL is that of independent words")
     torch.manual_seed(0)
     model, guide = pair(name)
     objective: Objective = MaskELBO(method, 4, 0.3)
