@@ -78,11 +78,13 @@ def fit(
             return launch(devices, own if out is not None else [*own, "--out", str(folder)])
     with process_group(train.device) as group:
         config, folder = group.broadcast(lambda: opened(flags, typed, out, resume))
-        if group.broadcast(lambda: resume and is_finished(config, folder)):
+        wanted = BASELINES[baselines]
+        more = wanted if "baselines" in typed else ()  # to be added to a finished run
+        if group.broadcast(lambda: resume and is_finished(config, folder) and has_baselines(folder, more)):
             if group.main:
                 return show_finished(Terminal(), folder)
         elif group.main:
-            return fit_and_show(config, folder, resume, force, quiet, BASELINES[baselines], group)
+            return fit_and_show(config, folder, resume, force, quiet, wanted, group)
         else:
             fit_run(config, folder, resume, force, group=group)
     return 0
@@ -293,6 +295,20 @@ class Pace:
             return ""
         rest = seconds * (self.total - done) / (done - self.first)
         return f"  at most {rest / 60:.0f} min left" if rest >= 60 else "  less than a minute left"
+
+
+def has_baselines(folder: Path, names: Sequence[str]) -> bool:
+    """Whether the result of a finished run has these baselines, or no test texts to have them of.
+
+    Raises:
+        RunError: the file is damaged or of another version.
+    """
+    from pyro_rationale.evaluation.results import RunMetrics
+
+    if not names:
+        return True
+    metrics = RunMetrics.load(folder)
+    return not metrics.test or set(names) <= metrics.baselines.keys()
 
 
 def show_finished(console: Terminal, folder: Path) -> int:

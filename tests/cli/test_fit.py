@@ -126,6 +126,18 @@ def test_it_says_what_else_predicts_the_texts_and_that_it_has_failed(
     assert f"FAILED: {failure}" in lines
 
 
+def test_a_finished_run_gets_the_baselines_that_are_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    fit_small(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    for level, told in [("none", True), ("quick", False), ("quick", True), ("all", False)]:
+        output = call("--out", tmp_path, "--resume", "--quiet", "--baselines", level).output
+        assert ("is finished already" in output) == told
+    assert list(json.loads((tmp_path / "metrics.json").read_text())["baselines"]) == ["constant", "tfidf", "full-text"]
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    assert differences(tmp_path, whole()) == []
+
+
 def test_an_epoch_may_be_a_part_of_the_texts(tmp_path: Path) -> None:
     """48 texts in batches of 16 are three steps; resumed in the middle of such an epoch it is the same fit."""
     fit_small(tmp_path / "two", steps=8, epoch_steps=2)
