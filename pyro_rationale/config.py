@@ -110,6 +110,8 @@ class TrainOptions:
                             also=("auto",), common=True)
     samples: int | None = option(None, "K, masks per document and step; default: 4, but 8 for sum-and-sample and 1 for "
                                  "relaxed and tracegraph", above=0)
+    slope_every: int = option(1, "muprop and sum-and-sample: compute the slopes of the prediction in each word in "
+                              "every N-th step only, and do without them in between", least=1, expected="at least 1")
     penalties: str = option(None, "KL and entropy: exact where they can be; sampled with a score function, as in "
                             "the paper (and tracegraph always); or constant, without a gradient", choices=PENALTIES,
                             group=PRIOR, planted="exact")
@@ -161,6 +163,8 @@ class TrainOptions:
     seed: int = option(0, "fixes the result, bit for bit on the CPU with the same --threads", least=0, most=2**63 - 1,
                        expected="a whole number from 0 to 2^63 - 1", group=RUN, common=True)
     device: str = option("auto", "auto, cpu, cuda, cuda:1", group=RUN, common=True)
+    self_contained: bool = option(False, "copy the transformer of --pretrained into the run folder, which then needs "
+                                  "no package or folder besides", group=RUN)
     callback: tuple[str, ...] = option((), "callback of another package to call during training; repeat it for several",
                                        choices=CALLBACKS, group=RUN)
     threads: int | None = option(None, "CPU threads of a machine, divided among its --devices; default: measured at "
@@ -283,6 +287,9 @@ class Config:
         if reason := estimator.refusal(self.family):
             raise ConfigError(f"--estimator {self.estimator} does not go with --guide {self.guide}: {reason}")
         check_samples(self.estimator, estimator, self.samples)
+        if self.train.slope_every > 1 and not estimator.has_slopes:
+            able = " or ".join(name for name in ESTIMATORS if ESTIMATORS[name].has_slopes)
+            raise ConfigError(f"--slope-every: --estimator {self.estimator} computes no slopes; use {able}")
         undecided = self.model.embedding is None and self.model.vectors is None
         if self.spelling and self.model.pretrained is None and not undecided:
             raise ConfigError(f"{self.spelling[0]}: needs a transformer; name one with --pretrained, such as minilm")

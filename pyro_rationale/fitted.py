@@ -4,6 +4,7 @@
     config.json          configuration, target, versions
     vocabulary.json      the words
     pretrained.json      name and digest of the transformer that the networks stand on, if there is one
+    pretrained/          the transformer itself, with --self-contained
     epochs.jsonl         one line per epoch
     checkpoint.safetensors  where training stands (weights, optimiser, random states, control)
     training_texts.safetensors  keys of the training texts, by which copies of them are known again
@@ -37,7 +38,7 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError, shown
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
-from pyro_rationale.nn.pretrained import Base, check_base, find_base
+from pyro_rationale.nn.pretrained import Base, check_base, copy_base, find_base, use_copy
 from pyro_rationale.options import decode
 from pyro_rationale.storage import MANIFEST, note, read_json, read_manifest, read_tensors, write_json, write_tensors
 from pyro_rationale.tasks import TASKS, TargetSpec, Task, task_of
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 FORMAT = 1  # of the run folder; raised when older folders can no longer be read
 
 CONFIG, VOCABULARY, EPOCHS = "config.json", "vocabulary.json", "epochs.jsonl"
-PRETRAINED = "pretrained.json"
+PRETRAINED, COPY = "pretrained.json", "pretrained"  # record of the transformer; folder with it, if it is copied
 CHECKPOINT, WEIGHTS, METRICS = "checkpoint.safetensors", "model.safetensors", "metrics.json"
 TEXTS, READER = "training_texts.safetensors", "reader.safetensors"
 
@@ -203,6 +204,8 @@ class FittedModel:
     def __getstate__(self) -> dict[str, Any]:
         weights = {name: tensor.cpu().numpy().copy() for name, tensor in self._tensors().items()}
         facts = {"format": FORMAT, "config": self.config.to_dict(), "device": str(self.device), "name": self.name}
+        if self.config.model.pretrained is not None:
+            facts["base"] = asdict(find_base(self.config.model.pretrained))
         return facts | {"spec": self.spec, "vocabulary": self.vocabulary, "weights": weights}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -210,6 +213,8 @@ class FittedModel:
         if state.get("format") != FORMAT:
             raise RunError(f"a pickle of format {state.get('format')}, this version reads {FORMAT}; fit again")
         config = Config.from_dict(state["config"])
+        if base := state.get("base"):
+            check_base(Base(**base))
         tensors = {name: torch.tensor(values) for name, values in state["weights"].items()}
         try:
             place = pick_device(state["device"])
@@ -259,6 +264,8 @@ def write_config(
     vocabulary.save(folder / VOCABULARY, listed=True)
     if config.model.pretrained is not None:
         write_json(folder / PRETRAINED, asdict(find_base(config.model.pretrained)), listed=True)
+        if config.train.self_contained:
+            copy_base(config.model.pretrained, folder / COPY)
 
 
 def check_pretrained(folder: Path, config: Config) -> None:
@@ -270,6 +277,7 @@ def check_pretrained(folder: Path, config: Config) -> None:
     """
     if config.model.pretrained is None:
         return
+    use_copy(config.model.pretrained, folder / COPY)
     stored = read_json(folder / PRETRAINED)
     try:
         base = Base(str(config.model.pretrained), str(stored["sha256"]), stored.get("licence"))

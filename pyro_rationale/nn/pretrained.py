@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import shutil
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -27,13 +28,16 @@ from torch import Tensor, nn
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.optional import optional
+from pyro_rationale.storage import replacing
 
 MOST_PIECES = 8  # of a word; the rest is cut off
 BATCH_PIECES = 8192  # read at once on a CPU, padding included
 WINDOW, OVERLAP = 384, 64  # pieces, in texts longer than the transformer's positions
 TINY = 1e-9  # weight of a dropped word in soft compaction: its logarithm is finite, and so is its gradient
 
-_NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
+FILES = ("config.json", "model.safetensors", "tokenizer.json")  # of a transformer's folder
+
+_copies: dict[str, Path] = {}  # in run folders that hold all they need, by the name of the transformer
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ def find_folder(name: str) -> Path:
         ConfigError: a package that is not installed, or a folder without its files; the message says what to do.
     """
     package = PACKAGES.get(name)
+    if name in _copies and _missing(_copies[name]) == []:
+        return _copies[name]
     if package is None:
         folder = Path(name).expanduser()
         if not folder.is_dir():
@@ -101,10 +107,33 @@ def find_folder(name: str) -> Path:
         if spec is None or not spec.submodule_search_locations:
             raise ConfigError(f"--pretrained {name}: its weights are not installed; {package.install}")
         folder = Path(next(iter(spec.submodule_search_locations))) / package.folder
-    missing = [file for file in _NEEDED if not (folder / file).is_file()]
-    if missing:
+    if missing := _missing(folder):
         raise ConfigError(f"--pretrained {name}: {folder} has no {' and no '.join(missing)}")
     return folder
+
+
+def _missing(folder: Path) -> list[str]:
+    return [file for file in FILES if not (folder / file).is_file()]
+
+
+def copy_base(name: str, folder: Path) -> None:
+    """Copy a pretrained transformer into a folder, each file at once.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    source = find_folder(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        with replacing(folder / file) as partial:
+            shutil.copyfile(source / file, partial)
+
+
+def use_copy(name: str, folder: Path) -> None:
+    """From now on, find a transformer in this folder, if it holds one."""
+    if not _missing(folder):
+        _copies[name] = folder
+        find_base.cache_clear()
 
 
 @lru_cache(maxsize=4)

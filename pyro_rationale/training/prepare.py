@@ -29,10 +29,11 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.word_classes import Exclusion
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
-from pyro_rationale.fitted import METRICS, FittedModel, pick_device
+from pyro_rationale.fitted import COPY, METRICS, FittedModel, pick_device
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
+from pyro_rationale.nn.pretrained import use_copy
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.checkpoint import weights_of
 from pyro_rationale.training.defaults import chosen, resolve
@@ -92,6 +93,8 @@ def prepare_run(
             (check_ours if force else check_free)(folder)
     own = config
     config = group.broadcast(lambda: own)
+    if resume and config.model.pretrained is not None:
+        use_copy(config.model.pretrained, folder / COPY)
     torch.manual_seed(config.seed)
     device = group.device(pick_device(config.train.device))
     if config.train.precision == "bf16":

@@ -6,6 +6,7 @@ The files themselves are described in :mod:`pyro_rationale.fitted`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import (
     CHECKPOINT,
     CONFIG,
+    COPY,
     EPOCHS,
     METRICS,
+    PRETRAINED,
     READER,
     TEXTS,
     VOCABULARY,
@@ -26,14 +29,16 @@ from pyro_rationale.fitted import (
     read_config,
     write_config,
 )
+from pyro_rationale.nn.pretrained import FILES as BASE_FILES
 from pyro_rationale.storage import MANIFEST, remove_leftovers
 
 MACHINE_OPTIONS = ("device", "threads", "workers", "cache")  # where and how fast a fit runs, not what comes out
 RESUMABLE_OPTIONS = ("learning_rate", "callback", *MACHINE_OPTIONS)  # options that may be changed when a run is resumed
 
 
+COPIES = tuple(f"{COPY}/{name}" for name in BASE_FILES)
 # In the order of their removal.
-FILES = (METRICS, CONFIG, CHECKPOINT, WEIGHTS, READER, TEXTS, EPOCHS, VOCABULARY, MANIFEST)
+FILES = (METRICS, CONFIG, CHECKPOINT, WEIGHTS, READER, TEXTS, EPOCHS, VOCABULARY, PRETRAINED, *COPIES, MANIFEST)
 
 
 def start_run(folder: Path, fitted: FittedModel) -> None:
@@ -53,6 +58,8 @@ def clear_run(folder: Path) -> None:
     check_ours(folder)
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # there is none, or somebody keeps files of another kind in it
+        (folder / COPY).rmdir()
 
 
 def check_ours(folder: Path) -> None:

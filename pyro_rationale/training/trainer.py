@@ -27,6 +27,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, prefetched
 from pyro_rationale.errors import TrainingError
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.inference.estimators.muprop import without_slopes
 from pyro_rationale.inference.objectives.elbo import Estimate, Objective
 from pyro_rationale.models.program import local_parameters, unregistered
 from pyro_rationale.nn.autocast import reduced
@@ -145,7 +146,8 @@ class Trainer:
             self.group.seed_step(self.fitted.config.seed, self._next_step)
             self.optimizer.zero_grad(set_to_none=True)
             here = batch.to(self.fitted.device, non_blocking=True)
-            with checks(self._begun < CHECKED), reduced(self.reduced):
+            skipped = self._next_step % self.fitted.config.train.slope_every != 0
+            with checks(self._begun < CHECKED), reduced(self.reduced), without_slopes(skipped):
                 loss, values = self._full_text_loss(here) if full_text else self._objective_loss(here)
             (loss / (len(batch) * self.scale)).backward()
             self.flush()

@@ -9,6 +9,7 @@ from torch import Tensor
 from pyro_rationale.distributions import IndependentMask, MaskDistribution
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference import MaskELBO
+from pyro_rationale.inference.estimators.muprop import without_slopes
 from pyro_rationale.inference.estimators.sum_and_sample import DEPTH, MaskSet, choose
 from tests.support.estimator_checks import DOCUMENTS, HARD, TAUS, exact_gradient, gradients, z_scores
 from tests.support.oracle import Oracle
@@ -72,6 +73,16 @@ def test_unbiased(name: str, factor: float, tau: float) -> None:
     for samples in (2, 4):
         found = gradients(MaskELBO("sum-and-sample", samples, tau), model, guide)
         assert z_scores(found, right).abs().max() < 4
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_unbiased_without_slopes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, guide = tiny_model(kappa=1.5), sharpened(name, 1.0)
+    right = exact_gradient(model, guide, 0.5)
+    monkeypatch.setattr("pyro_rationale.inference.estimators.muprop.slope", None)
+    with without_slopes():
+        found = gradients(MaskELBO("sum-and-sample", 4, 0.5), model, guide)
+    assert z_scores(found, right).abs().max() < 4
 
 
 @pytest.mark.parametrize("factor", SHARPNESS)

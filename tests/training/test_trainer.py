@@ -8,13 +8,15 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pyro
 import pytest
 import torch
 
 from pyro_rationale.data import Batch
-from pyro_rationale.errors import TrainingError
+from pyro_rationale.errors import ConfigError, TrainingError
+from pyro_rationale.inference.estimators import muprop
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.training.auxiliary_losses import full_text_loss
 from pyro_rationale.training.checkpoint import random_states, set_random_states
@@ -53,6 +55,24 @@ def test_reading_learns(make: MakeTrainer) -> None:
     batch = next(iter(trainer.batches))
     losses = [trainer.train_step(batch).loss for _ in range(60)]
     assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize(("every", "calls"), [(1, [1, 2, 3, 4]), (3, [1, 1, 1, 2])])
+def test_slopes_in_every_nth_step(
+    make: MakeTrainer, monkeypatch: pytest.MonkeyPatch, every: int, calls: list[int]
+) -> None:
+    trainer, slope = make(guide="chain", slope_every=every), Mock(side_effect=muprop.slope)
+    monkeypatch.setattr(muprop, "slope", slope)
+    batch, found = next(iter(trainer.batches)), []
+    for _ in range(4):
+        trainer.train_step(batch)
+        found.append(slope.call_count)
+    assert found == calls
+
+
+def test_slopes_are_for_estimators_that_have_some(make: MakeTrainer) -> None:
+    with pytest.raises(ConfigError, match="--estimator relaxed computes no slopes; use muprop or sum-and-sample"):
+        make(guide="relaxed", slope_every=2)
 
 
 def test_a_mask_learns_what_the_prior_asks(make: MakeTrainer) -> None:

@@ -98,6 +98,7 @@ class Estimator:
         penalties: treatments of KL and entropy that it knows, out of `PENALTIES`.
         exact_penalties: whether `--penalties exact` means closed forms, and not samples all the same.
         zero_tau: whether the entropy may have a weight of 0.
+        has_slopes: whether it evaluates the model at fractional masks for slopes that it can do without at times.
         objective: makes the objective from K and tau, in place of `MaskELBO` with this estimator.
     """
 
@@ -107,6 +108,7 @@ class Estimator:
     penalties: ClassVar[tuple[str, ...]] = PENALTIES
     exact_penalties: ClassVar[bool] = True
     zero_tau: ClassVar[bool] = True
+    has_slopes: ClassVar[bool] = False
     objective: ClassVar[type[Any] | None] = None
 
     @classmethod
