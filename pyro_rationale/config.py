@@ -414,8 +414,17 @@ class Config:
         Raises:
             ConfigError: that does not go together.
         """
-        missing = {name: value for name, value in PLANTED.items() if getattr(self.part_of(name), name) is None}
-        return self.changed(preset="planted", **missing) if missing else self
+        return self if self.is_settled else self.changed(preset="planted", **self.missing)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to be chosen."""
+        return not self.missing
+
+    @property
+    def missing(self) -> dict[str, Any]:
+        """What is left to be chosen, with its values on planted reviews."""
+        return {name: value for name, value in PLANTED.items() if getattr(self.part_of(name), name) is None}
 
     def part_of(self, name: str) -> Any:
         """The part that has a field of that name."""

@@ -14,7 +14,7 @@ import click
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command
-from pyro_rationale.config import Config, LaunchOptions, ModelOptions, TrainOptions
+from pyro_rationale.config import Config, LaunchOptions, ModelOptions, TrainOptions, value_of
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import FAILED, ConfigError
 from pyro_rationale.options import given, options_from, with_given
@@ -70,7 +70,7 @@ def fit(
     flags, typed = (data, model, train), given()
     if devices.must_launch():
         config, folder = opened(flags, typed, out, resume)
-        check_devices(devices, config.train.device, config.settled().train.batch_size)
+        check_devices(devices, config.train.device, value_of(config.train, "batch_size"))
         if not (resume or force):
             check_free(folder)
         if not (resume and is_finished(config, folder)):

@@ -17,6 +17,7 @@ import numpy as np
 from pyro_rationale.config import PLANTED, Config
 from pyro_rationale.data.cache.dataset import word_counts
 from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.data.text_lengths import fitting_length
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import own_guides
@@ -36,7 +37,6 @@ class Rule:
         glove: take GloVe's word vectors, where they are installed.
         span: mean length of a kept run in long texts; `None`: as on planted reviews.
         short_span: in short ones.
-        sentences: for masks over sentences, in sentences.
         long_text: words from which a median text is long.
         nats: of ratings.
         class_nats: of classes.
@@ -47,7 +47,7 @@ class Rule:
         least_steps: at least so many steps.
         most_steps: at most so many.
         anneal: share of the steps in which the share of kept words comes down.
-        warmup: share of the steps in which the encoder is trained alone.
+        warmup: steps in which the encoder is trained alone, a fifth of all at most.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -55,7 +55,6 @@ class Rule:
     glove: bool = True
     span: float | None = 8.0
     short_span: float = 3.0
-    sentences: float = 2.0
     long_text: int = 60
     nats: float = 200.0
     class_nats: float = 200.0
@@ -66,11 +65,12 @@ class Rule:
     least_steps: int = 600
     most_steps: int = 3000
     anneal: float = 1 / 3
-    warmup: float = 0.0
+    warmup: int = 120
 
 
 _BALANCED = Rule({
     "guide": "chain", "tau": 1.0, "nonempty": True, "rate": 0.15, "rate_as": "target",
+    "warmup_texts": "masked",
     "encoder": "bilstm", "pooling": "attention", "dropout": 0.2, "ema": 0.99, "patience": 6,
 })  # fmt: skip
 RULES: dict[str, Rule] = {
@@ -78,9 +78,7 @@ RULES: dict[str, Rule] = {
     "fast": replace(_BALANCED, stacked=False, epochs=12.0, least_steps=400, most_steps=1200),
     "best": replace(
         _BALANCED,
-        options={**_BALANCED.options, "encoder": "transformer", "encoder_rate_factor": "auto",
-                 "warmup_texts": "masked"},
-        warmup=0.1,
+        options={**_BALANCED.options, "encoder": "transformer", "encoder_rate_factor": "auto"},
     ),
     # Lei et al. (2016), section 3.3 and their code: the dependent generator, one sampled mask, no baseline.
     "paper": Rule(
@@ -88,12 +86,14 @@ RULES: dict[str, Rule] = {
                  "lambda1": 3e-4, "lambda2": 6e-4, "encoder": "rcnn", "pooling": "last", "hidden": 200,
                  "dropout": 0.1, "learning_rate": 5e-4},
         stacked=False, span=None, batch_size=256, small_batch_size=256, epochs=50.0, most_steps=10_000, anneal=0.0,
+        warmup=0,
     ),
 }  # fmt: skip
 
 # Options that stand and fall together: a given one of them keeps the others out.
 _GROUPS = (("estimator", "samples", "penalties"), ("rate", "lambda1", "lambda2"))
 _AUTO = ("generator", "estimator")  # options whose `auto` means that nothing is given
+_ONE_SENTENCE = 1.2  # sentences kept on average, at least
 _ALWAYS_SHOWN = ("rate", "nats", "max_words", "batch_size", "steps")
 _MINILM = PACKAGES["minilm"]
 
@@ -114,7 +114,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
     Raises:
         ConfigError: what is given does not go together.
     """
-    preset = preset_of(config, corpus)
+    given, preset = config, preset_of(config, corpus)
     if corpus is not None and config.data.max_words is None:
         config = config.changed(max_words=fitting_length(corpus) if corpus.max_words is None else corpus.max_words)
     if preset == "planted":
@@ -133,10 +133,18 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         config = _taking(config, {name: value})
     if corpus is None:
         return config
+    if config.by_sentence and _is_open(given, "rate") and config.model.lambda1 is None:
+        # Where a sentence is a large part of a text, a smaller share can keep none.
+        config = config.changed(rate=min(max(config.model.rate, _ONE_SENTENCE / _sentences(corpus)), 0.5))
     for values in _by_texts(config, rule, corpus):
         config = _taking(config, values)
-    missing = {name: value for name, value in PLANTED.items() if _is_open(config, name)}
-    return config.changed(**missing)
+    return config.changed(**config.missing)
+
+
+def _sentences(corpus: Corpus) -> float:
+    """Median number of sentences of a training text, by a thousand of them at most."""
+    some = corpus.train[:: max(1, len(corpus.train) // 1000)]
+    return float(np.median([len(sentence_starts(document)) for document in some]))
 
 
 def chosen(given: Config, resolved: Config) -> dict[str, Any]:
@@ -250,10 +258,9 @@ def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]
         {"batch_size": batch},
         {"steps": steps},
         {"anneal": round(rule.anneal * length)},
-        {"warmup": round(rule.warmup * length)},
+        {"warmup": min(rule.warmup, length // 5)},
     ]
-    if config.model.lambda1 is None and rule.span is not None:
-        span = rule.span if words > rule.long_text else rule.short_span
-        values.append({"span": rule.sentences if config.by_sentence else span})
+    if config.model.lambda1 is None and rule.span is not None and not config.by_sentence:
+        values.append({"span": rule.span if words > rule.long_text else rule.short_span})
     return values
 

@@ -102,7 +102,7 @@ def check_free(folder: Path) -> None:
 
 def continued(config: Config, folder: Path) -> Config:
     """The configuration to go on with: what it leaves to be chosen is what was chosen for the run in `folder`."""
-    if config.settled() is config or not (folder / CONFIG).exists():
+    if config.is_settled or not (folder / CONFIG).exists():
         return config
     own = read_config(folder)[0].to_dict()
     values = {

@@ -122,20 +122,33 @@ def test_steps_by_the_number_of_texts(
     monkeypatch.setitem(RULES, "balanced", replace(rule, batch_size=64, small_batch_size=32))
     train = resolve(real(), corpus(texts, words)).train
     assert (train.batch_size, train.steps, train.anneal) == (batch, steps, round(steps / 3))
-    assert resolve(real(steps=30), corpus(texts, words)).train.anneal == 10
+    few = resolve(real(steps=30), corpus(texts, words)).train
+    assert (few.anneal, few.warmup) == (10, min(RULES["balanced"].warmup, 6))
     twice = resolve(real(batch_size=2 * batch), corpus(texts, words)).train
     assert twice.steps == max(600, 25 * -(-texts // (2 * batch)))
 
 
 def test_span_and_nats_by_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    rule = replace(RULES["balanced"], span=8.0, short_span=3.0, sentences=1.5, long_text=60)
+    rule = replace(RULES["balanced"], span=8.0, short_span=3.0, long_text=60)
     rule = replace(rule, nats=150.0, class_nats=90.0)
     monkeypatch.setitem(RULES, "balanced", rule)
     long, short = resolve(real(), corpus(words=61)), resolve(real(), corpus(words=60, classes=("no", "yes")))
     assert (long.model.span, long.model.nats) == (8.0, 150.0)
     assert (short.model.span, short.model.nats) == (3.0, 90.0)
-    assert resolve(real(unit="sentence"), corpus()).model.span == 1.5
+    assert resolve(real(unit="sentence"), corpus()).model.span is None
     assert resolve(real(lambda1=0.1, lambda2=0.1), corpus()).model.span is None
+
+
+@pytest.mark.parametrize(("sentences", "rate"), [(1, 0.5), (4, 0.3), (100, 0.1)])
+def test_the_rate_of_sentences_leaves_room_for_one(
+    sentences: int, rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {**RULES["balanced"].options, "rate": 0.1}
+    monkeypatch.setitem(RULES, "balanced", replace(RULES["balanced"], options=options))
+    document = make_document("a", "It was good. " * sentences, (0.5,))
+    texts = replace(corpus(), train=[document] * 10)
+    assert resolve(real(unit="sentence"), texts).model.rate == pytest.approx(rate)
+    assert resolve(real(unit="sentence", rate=0.05), texts).model.rate == 0.05
 
 
 def test_a_corpus_in_memory_is_not_taken_for_planted_reviews() -> None:
