@@ -77,7 +77,7 @@ PARTS: dict[str, Rows] = {
         "gain": ("gain, nats per unit of cost", ".4g"),
         "kappa": ("kappa", ".4g"),
         "sigma": ("sigma", ".4g"),
-        "alpha": ("alpha, nats per word or sentence", ".3f"),
+        "alpha": ("alpha, nats per kept unit", ".3f"),
         "gamma": ("gamma, nats per change", ".3f"),
         "lambda1": ("lambda1", ".3g"),
         "lambda2": ("lambda2", ".3g"),
