@@ -83,9 +83,12 @@ def flag(name: str) -> str:
 
 
 def as_typed(name: str, value: Any) -> str:
-    """An option as one types it: `--rate 0.15`, `--no-nonempty`."""
+    """An option as one types it: `--rate 0.15`, `--no-nonempty`, `--target-column look --target-column smell`."""
     if isinstance(value, bool):
         return flag(name) if value else flag(f"no_{name}")
+    if isinstance(value, tuple):  # numbers stand behind one flag, names behind one each
+        numbers = not any(isinstance(item, str) for item in value)
+        return f"{flag(name)} {' '.join(map(str, value))}" if numbers else " ".join(as_typed(name, v) for v in value)
     return f"{flag(name)} {value:g}" if isinstance(value, float) else f"{flag(name)} {value}"
 
 

@@ -13,7 +13,7 @@ from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, shown
 from pyro_rationale.guides import GUIDES, IndependentGuide
-from pyro_rationale.options import check_fields, decode, option
+from pyro_rationale.options import as_typed, check_fields, decode, option
 
 NUMBER = "a number that is finite, and no larger than 2^63 - 1 if it is whole"
 
@@ -104,3 +104,10 @@ def test_a_configuration_is_changed_in_whichever_part() -> None:
 @pytest.mark.parametrize("kind", [DataOptions, ModelOptions, TrainOptions])
 def test_defaults_obey_their_own_limits(kind: type[Any]) -> None:
     assert decode(kind, vars(kind())) == kind()
+
+
+def test_options_as_they_are_typed() -> None:
+    values = {"rate": 0.15, "nonempty": False, "quick": True, "target_column": ("look", "smell"), "target_range": (0, 5)}
+    assert [as_typed(*item) for item in values.items()] == [
+        "--rate 0.15", "--no-nonempty", "--quick", "--target-column look --target-column smell", "--target-range 0 5"
+    ]

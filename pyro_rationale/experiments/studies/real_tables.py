@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pyro_rationale import __version__
 from pyro_rationale.errors import ConfigError
@@ -19,6 +18,7 @@ from pyro_rationale.experiments.studies.real_texts import (
     goals_missed,
 )
 from pyro_rationale.experiments.yardsticks import FULL_TEXT, TFIDF
+from pyro_rationale.options import as_typed
 
 HEAD = (
     "corpus", "method", "seeds", "error or accuracy", "beside full text", "averaged over masks", "words kept", "rate",
@@ -138,13 +138,14 @@ def page(runner: RealTexts, command: str) -> str:
 
 def _corpus(runner: RealTexts, corpus: RealCorpus, facts: Measures) -> list[str]:
     reference, shown = runner.plan.settings[0], facts["rationales"]
-    flags = " ".join(_flag(*item) for item in {**runner.plan.base, **corpus.flags, **reference.flags}.items())
+    flags = " ".join(as_typed(*item) for item in {**runner.plan.base, **corpus.flags, **reference.flags}.items())
     gold = " Words of the gold rationale stand in {braces}." if any("{" in row["text"] for row in shown) else ""
     digest = digest_of(shown)
     if corpus.read is not None and corpus.read.rationales == digest:
         judged = f"A person read them and would accept {corpus.read.accepted} of {len(shown)}."
     else:
         judged = f"Nobody has read these yet (digest {digest})."
+    chosen = " ".join(as_typed(*item) for item in facts["chosen"].items() if item[1] is not None)
     sizes = facts["sizes"]
     steps, minutes = f"{facts['steps']:,} steps", f"{facts['minutes']:.3g} minutes"
     items = [f"{number}. {row['text']}\n   <br>*{row['prediction']}; true {row['truth']}*"
@@ -154,15 +155,6 @@ def _corpus(runner: RealTexts, corpus: RealCorpus, facts: Measures) -> list[str]
         f"`{flags}`, seed {facts['seed']}: {sizes['train']:,} training, {sizes['dev']:,} development and "
         f"{sizes['test']:,} test texts, {steps}, {minutes}. The first {len(shown)} test texts in order; kept words are "
         f"bold.{gold} {judged}",
+        f"Chosen for these texts: `{chosen}`.",
         "\n\n".join(items),
     ]
-
-
-def _flag(name: str, value: Any) -> str:
-    flag = f"--{name.replace('_', '-')}"
-    if isinstance(value, bool):
-        return flag if value else f"--no-{flag[2:]}"
-    values: Sequence[Any] = value if isinstance(value, tuple | list) else (value,)
-    return " ".join(f"{flag} {item}" for item in values)
-
-

@@ -66,6 +66,7 @@ from pyro_rationale.prediction.predictor import PredictOptions, predict
 from pyro_rationale.prediction.text_spans import markdown
 from pyro_rationale.storage import note
 from pyro_rationale.tasks import task_of
+from pyro_rationale.training.defaults import chosen
 
 CELL, FIT = "cell.json", "fit"
 SHOWN = 20  # test texts whose rationales are kept for reading
@@ -339,6 +340,7 @@ class RealTexts(GridRunner[RealCell]):
             "median_words": float(np.median([len(document.tokens) for document in whole.train])),
             "max_words": fitted.config.data.max_words,
             "rate": fitted.config.model.rate,
+            "chosen": chosen(config, fitted.config),
             "test": numbers(metrics.test),
             "averaged": numbers(evaluate_average(fitted, corpus.test, DRAWS)),
             "baselines": {name: errors[cost] for name, errors in beside.items()},
