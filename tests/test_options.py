@@ -107,7 +107,8 @@ def test_defaults_obey_their_own_limits(kind: type[Any]) -> None:
 
 
 def test_options_as_they_are_typed() -> None:
-    values = {"rate": 0.15, "nonempty": False, "quick": True, "target_column": ("look", "smell"), "target_range": (0, 5)}
+    values: dict[str, Any] = {"rate": 0.15, "nonempty": False, "quick": True}
+    values |= {"target_column": ("look", "smell"), "target_range": (0, 5)}
     assert [as_typed(*item) for item in values.items()] == [
         "--rate 0.15", "--no-nonempty", "--quick", "--target-column look --target-column smell", "--target-range 0 5"
     ]
