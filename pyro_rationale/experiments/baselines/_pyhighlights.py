@@ -99,6 +99,7 @@ def library() -> SimpleNamespace:
     values = {k: v for k, v in registered[keys.GRU_DR]["values"].items() if k != "scale_floor"}
     component = "pyhighlights.components.models.spp.base.SPP"  # it has the class, and registers no model of it
     registered[key] = {"component": component, "run_method": None, "values": values | {"name": "rnp"}}
+    registry.Registry.install_runtime(registered)  # which also takes what building put on Python's path off it
     models = {"rnp": key} | {name: getattr(keys, f"GRU_{name.upper()}") for name in ("fr", "mgr", "mcd", "dr", "dar")}
     return SimpleNamespace(
         data=data, lightning=loops, keys=keys, registry=registry.Registry, key_class=registry.RegistrationKey,
@@ -198,7 +199,7 @@ class CachedTransformer(nn.Module):
         lengths = mask.sum(1).long().tolist()
         names = [row[:length].numpy().tobytes() for row, length in zip(features.cpu(), lengths, strict=True)]
         new = [i for i, name in enumerate(names) if name not in self.states]
-        found = {names[i]: self.states[names[i]] for i in range(len(names)) if i not in set(new)}
+        found = {name: self.states[name] for name in names if name in self.states}
         if new:
             made = backbone.encode(features[new], mask[new])
             for i, row in zip(new, made, strict=True):
