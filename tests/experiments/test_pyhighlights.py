@@ -72,7 +72,7 @@ def test_settings_of_a_method_and_flags_of_the_fit_stand_side_by_side(tmp_path: 
     assert isinstance(settings, RivalSettings)
     assert (settings.sparsity, settings.dropout_rate, settings.batch_size, settings.lr) == (10.0, 0.5, 16, 1e-3)
     assert isinstance(settings.sparsity, float)
-    assert (config.model.min_count, config.train.batch_size) == (3, Config().train.batch_size)
+    assert (config.model.min_count, config.train.batch_size) == (3, Config().settled().train.batch_size)
 
 
 WRONG = [

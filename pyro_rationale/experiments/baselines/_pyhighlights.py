@@ -46,6 +46,7 @@ from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import Scores
 from pyro_rationale.storage import read_json, read_tensors
 from pyro_rationale.tasks import Numbers, task_of
+from pyro_rationale.training.defaults import resolve
 
 # Options of the configuration that these methods read, besides rate and seed; all else is pyhighlights' own.
 READS = ("vectors", "pretrained", "vocabulary", "min_count", "device", "threads")
@@ -150,6 +151,8 @@ def build_network(
         for key in (keys.GRU_BACKBONE, keys.UNNORMALISED_GRU_BACKBONE):
             put(key, vocab_size=words, embedding_dim=width, **common)
     else:
+        transformers = optional("transformers", "a pretrained network needs", "transformers")
+        transformers.utils.logging.disable_progress_bar()
         put(keys.STACKED_BACKBONE, pretrained_model_card=str(folder), **common)
         registered[keys.GRU_BACKBONE] = registered[keys.UNNORMALISED_GRU_BACKBONE] = registered[keys.STACKED_BACKBONE]
     put(keys.MLP_PREDICTOR, num_classes=max(len(spec.classes), len(spec.names)))
@@ -289,9 +292,9 @@ def fit_rival(
     library()
     torch.set_num_threads(config.train.threads or 1)
     torch.set_flush_denormal(True)
+    options = resolve(config, corpus).model
     if is_finished(name, config, corpus, folder):
-        return read_rival(architecture, config, spec, folder, settings)
-    options = config.model
+        return read_rival(architecture, config, spec, folder, settings, options.rate)
     vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
     base = find_folder(options.pretrained) if options.pretrained else None
     vectors = load_vectors(options.vectors, vocabulary).matrix if options.vectors and base is None else None
@@ -325,7 +328,7 @@ def fit_rival(
 
 
 def read_rival(
-    architecture: str, config: Config, spec: TargetSpec, folder: Path, settings: RivalSettings
+    architecture: str, config: Config, spec: TargetSpec, folder: Path, settings: RivalSettings, rate: float
 ) -> RivalRationalizer:
     """A finished method from its folder.
 
@@ -344,7 +347,7 @@ def read_rival(
             check_base(Base(**facts["pretrained"]))
             base = find_folder(facts["pretrained"]["name"])
         with seeded(0), _quiet():
-            model = build_network(architecture, settings, spec, config.model.rate, len(vocabulary), width, base)
+            model = build_network(architecture, settings, spec, rate, len(vocabulary), width, base)
         model.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as problem:
         raise RunError(f"{folder}: damaged ({problem}); remove the folder to fit it again") from None
