@@ -83,6 +83,23 @@ def test_every_preset_has_a_rule_with_options_that_exist() -> None:
             assert known[name].default in (None, "auto")  # else what is given cannot be told from what is not
 
 
+def test_the_page_shows_the_numbers_of_the_rules() -> None:
+    rules = [RULES[name] for name in ("balanced", "fast", "best")]
+    rows = {
+        "`--rate`": [f"{rule.options['rate']:g}" for rule in rules],
+        f"`--span`, texts of more than {rules[0].long_text} words / shorter": [
+            f"{rule.span:g} / {rule.short_span:g}" for rule in rules
+        ],
+        "`--nats`, ratings / classes": [f"{rule.nats:g} / {rule.class_nats:g}" for rule in rules],
+        "training texts seen so many times, within steps": [
+            f"{rule.epochs:g}, {rule.least_steps} to {rule.most_steps}" for rule in rules
+        ],
+    }
+    page = (Path(__file__).parents[2] / "docs" / "choosing.md").read_text(encoding="utf-8")
+    for name, cells in rows.items():
+        assert f"| {name} | {' | '.join(cells)} |" in page
+
+
 def test_networks_by_what_is_installed(installed: bool) -> None:
     config = resolve(real())
     words = (config.generator, config.model.pretrained, config.model.vectors)
