@@ -52,7 +52,7 @@ class ModelSelection:
         self.best_cost = math.inf
         self.best_met = False  # whether the best epoch so far keeps the requested share
         self.best_epoch = 0
-        self.annealed_epoch: int | None = None  # the first one that ended at the final target
+        self.annealed_epoch: int | None = None  # the first one that ended at the final target, of this annealing
         self.recoveries = self.restarts = 0
         self.best: dict[str, Tensor] = {}
         self.good: tuple[dict[str, Tensor], Metadata] | None = None
@@ -121,7 +121,7 @@ class ModelSelection:
             trainer.control.schedule, warmup=trainer.step + options.warmup, anneal=options.anneal
         )
         trainer.fitted.model.prior = trainer.control.update(trainer.step, 1.0)
-        self.best_cost, self.best_met, self.best, self.good = math.inf, False, {}, None
+        self.best_cost, self.best_met, self.best_epoch, self.best, self.good = math.inf, False, 0, {}, None
         self.annealed_epoch = None
 
     def _recover(self) -> str:
@@ -141,6 +141,7 @@ class ModelSelection:
         torch.manual_seed(trainer.fitted.config.seed + 7919 * self.recoveries)
         trainer.lr_scale = 0.5 * lr_scale
         trainer.control.schedule = slower(trainer.control.schedule, good_step, step, anneal)
+        self.annealed_epoch = None  # the target comes down once more, and patience waits for it
         return where + ", half the learning rate, half the pace"
 
     # For checkpoints.
@@ -165,9 +166,11 @@ class ModelSelection:
     def restore(self, tensors: dict[str, Tensor], facts: Metadata) -> None:
         """Load what :meth:`state` returned."""
         self.best_cost, self.best_epoch = facts["cost"], facts["epoch"]
-        self.best_met, self.annealed_epoch = facts.get("met", True), facts.get("annealed")
         self.recoveries, self.restarts = facts["recoveries"], facts["restarts"]
         self.best = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
+        # Before these two were kept, every best epoch had ended at the target, and no rate was to be met.
+        self.best_met = facts.get("met", bool(self.best))
+        self.annealed_epoch = facts.get("annealed", self.best_epoch if self.best else None)
         good = {k.removeprefix("good."): v for k, v in tensors.items() if k.startswith("good.")}
         self.good = (good, facts["good"]) if facts["good"] is not None else None
 

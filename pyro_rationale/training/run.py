@@ -181,7 +181,7 @@ class TrainingRun:
         if self.group.is_single:
             return
         read = (self.fitted.rows, self.fitted.spec, self.fitted.vocabulary.words)
-        main_read, state, selection, self.history, self.seconds, self.threads = self.group.broadcast(
+        main_read, state, selection, self.history, self.seconds, self.threads, streak = self.group.broadcast(
             lambda: (
                 read,
                 _on_cpu(self.trainer.state()),
@@ -189,6 +189,7 @@ class TrainingRun:
                 self.history,
                 self.seconds,
                 self.threads,
+                self.memorization.streak,
             )
         )
         if read != main_read:
@@ -197,6 +198,7 @@ class TrainingRun:
         if not self.group.main:
             self.trainer.restore(*state)
             self.selection.restore(*selection)
+            self.memorization.streak = streak
 
     def finish(self) -> None:
         """Load the best weights, set the noise of the likelihood from the dev texts, and save both for use."""

@@ -114,7 +114,7 @@ def weights(fit: TrainingRun) -> Tensor:
 
 def test_it_starts_over_with_other_weights_and_all_steps(fit: TrainingRun) -> None:
     untrained = weights(fit)
-    epoch(fit)
+    assert epoch(fit) == "best"
     assert fit.epochs == 4
     assert epoch(fit, memorized=True) == "memorised the training set: restarted from a new initialisation"
     trainer = fit.trainer
@@ -126,6 +126,7 @@ def test_it_starts_over_with_other_weights_and_all_steps(fit: TrainingRun) -> No
     assert trainer.control.target(6) == pytest.approx(0.75)
     assert fit.selection.good is None
     assert not fit.selection.best
+    assert fit.selection.best_epoch == 0  # what no later epoch reaches has not been reached
     difference = (weights(fit) - untrained).abs()
     assert difference.max() > 0.1  # of a random start, not of a few steps
     assert weights(fit).norm() == pytest.approx(float(untrained.norm()), rel=0.2)

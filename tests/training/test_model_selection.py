@@ -239,6 +239,30 @@ def test_no_patience_before_there_is_a_result(fit: TrainingRun) -> None:
     assert not any(fit.selection.should_stop(close(fit, heavy)) for _ in range(10))
 
 
+def test_patience_waits_for_the_target_to_come_down_again_after_a_recovery(fit: TrainingRun) -> None:
+    worse = DevScore(0.06, 0.1, 0.0, 4.0, 2.0)
+    train(fit, 2)
+    close(fit, GOOD)
+    assert "half the pace" in close(fit, EMPTY, rate=0.001).event
+    assert not any(fit.selection.should_stop(close(fit, worse)) for _ in range(5))  # no step: still on the way
+    train(fit, 3)
+    ended = [fit.selection.should_stop(close(fit, worse)) for _ in range(4)]
+    assert ended == [False, False, False, True]
+
+
+def test_a_watch_from_before_rates_could_be_met_stops_when_it_would_have(fit: TrainingRun) -> None:
+    """Or a run that patience had ended would train on when it is opened again."""
+    ended = [fit.selection.should_stop(close(fit, GOOD)) for _ in range(4)]
+    assert ended == [False, False, False, True]
+    tensors, facts = fit.selection.state()
+    del facts["met"], facts["annealed"]
+    other = ModelSelection(fit.trainer, fit.prior, RATE, fit.fitted.model.gain, 3)
+    other.restore(tensors, facts)
+    assert (other.best_met, other.annealed_epoch) == (True, 1)
+    assert other.should_stop(record(epoch=4))
+    assert not other.should_stop(record(epoch=3))
+
+
 def test_a_watch_is_restored_from_its_state(fit: TrainingRun) -> None:
     train(fit)
     close(fit, GOOD)
@@ -265,6 +289,9 @@ class Scripted:
     def posterior(self, batch: Batch) -> Scripted:
         assert batch.index is not None
         return Scripted(self.mode[batch.index, : batch.tokens.shape[1]] * batch.mask)
+
+    def unit_values(self, value: Tensor) -> Tensor:
+        return value
 
     def eval(self) -> None:
         pass
