@@ -28,6 +28,7 @@ from pyro_rationale.training.loop import train_networks
 from pyro_rationale.training.run import TrainingRun
 
 FEWER = 3  # steps of the fit for each of the reader's: whole texts say more than a few words of them
+SCORED = 4  # times at least that a reader is scored on the development texts
 Progress = Callable[[int, int], None]  # steps done, and steps in all
 
 
@@ -91,7 +92,9 @@ def _untrained(run: TrainingRun) -> tuple[FittedModel, float]:
     """A reader with random weights, and the nats that make its loss of order one."""
     fitted, corpus = run.fitted, run.corpus
     options = fitted.config.train
-    config = fitted.config.changed(steps=-(-options.steps // FEWER), anneal=options.anneal // FEWER)
+    steps = -(-options.steps // FEWER)
+    epochs = min(steps, max(SCORED, round(steps * options.batch_size / len(corpus.train))))
+    config = fitted.config.changed(steps=steps, anneal=options.anneal // FEWER, epoch_steps=-(-steps // epochs))
     vectors = None if run.vectors is None else run.vectors.matrix
     outputs, loss = target_summary(corpus.train, corpus.spec)
     model = build_model(config, corpus.spec, len(fitted.vocabulary), vectors, outputs, loss, fitted.vocabulary)

@@ -51,6 +51,15 @@ def test_it_learns_from_whole_texts_and_is_trained_once(tmp_path: Path) -> None:
         full_text_reader(run)
 
 
+@pytest.mark.parametrize(("steps", "taken"), [(1, 1), (7, 3), (60, 20), (300, 102)])
+def test_a_third_of_the_steps(tmp_path: Path, steps: int, taken: int) -> None:
+    """It is scored at least four times, or after each step if there are fewer, and takes few steps more."""
+    run = prepare_run(small(documents=16, batch_size=1, hidden=2, steps=steps), tmp_path / "run", corpus=sixteen())
+    told: list[tuple[int, int]] = []
+    full_text_reader(run, lambda *now: told.append(now))
+    assert told[-1] == (taken, taken)
+
+
 def test_the_judge_knows_every_text(tmp_path: Path) -> None:
     run = prepare_run(small(documents=16, batch_size=4, **JUDGED), tmp_path / "run", corpus=sixteen())
     appoint_judge(run)
