@@ -1,4 +1,4 @@
-"""Where the sentences of a document begin, by rules on its own words: no model, no language but the words below.
+"""Where the sentences of a document begin, by rules on its own words and without a model; abbreviations are English.
 
 A full stop, exclamation mark or question mark ends a sentence, with the quotes and brackets that are closed behind it.
 A full stop ends none behind an abbreviation or an initial, nor inside a name (`node.js`); an ellipsis only where a

@@ -84,6 +84,19 @@ def test_a_mask_learns_what_the_prior_asks(make: MakeTrainer) -> None:
     assert 0.05 < rates[-1] < 0.3
 
 
+@pytest.mark.parametrize("unit", ["word", "sentence"])
+def test_flat_masks_are_told_by_the_entropy_of_a_choice(make: MakeTrainer, unit: str) -> None:
+    """An even coin for each word, or for each sentence, which has fewer nats in all."""
+    trainer = make(guide="independent", unit=unit)
+    head = trainer.fitted.guide.head
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.zero_()
+    _, (_, kept, entropy, _, words) = trainer._objective_loss(next(trainer.batches.epoch(0)))
+    assert float(kept / words) == pytest.approx(0.5)
+    assert float(entropy / words) == pytest.approx(math.log(2), rel=1e-5)
+
+
 def test_full_text_loss_by_hand(make: MakeTrainer) -> None:
     trainer = make()
     model, batch = trainer.fitted.model, next(iter(trainer.batches))
