@@ -82,6 +82,9 @@ class RunMetrics:
             if not isinstance(aspects, dict) or not all(isinstance(figures, dict) for figures in aspects.values()):
                 raise ConfigError(f"test.aspects: expected figures by name, got {shown(aspects)}")
             unknown = dict.fromkeys(_PRIOR, math.nan)
+            if "failures" not in stored and "best_epoch" in stored:  # what was only a warning then
+                asked, kept = metrics.prior_asked.get("rate", math.nan), metrics.test.get("selected", math.nan)
+                metrics = replace(metrics, failures=failures(metrics.best_epoch, asked, kept, ""))
             return replace(metrics, prior=unknown | metrics.prior, prior_asked=unknown | metrics.prior_asked)
         except (KeyError, TypeError, ConfigError) as problem:
             reason = f"{folder / METRICS}: not a result of this version ({' '.join(str(problem).split())[:200]})"

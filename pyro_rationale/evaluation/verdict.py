@@ -59,13 +59,13 @@ def failures(best_epoch: int, asked: float, kept: float, worse: str) -> tuple[st
 
     Args:
         best_epoch: the epoch whose weights were chosen; 0 if no epoch came down to the target rate.
-        asked: the target share of words.
-        kept: the share that is kept; NaN if unknown.
+        asked: the target share of words; NaN if unknown.
+        kept: the share that is kept, likewise.
         worse: as `worse_than_constant` says it.
     """
     told = []
     if not best_epoch:
-        share = "" if math.isnan(kept) else f" (asked for {asked:.1%}, kept {kept:.1%})"
+        share = "" if math.isnan(asked + kept) else f" (asked for {asked:.1%}, kept {kept:.1%})"
         told.append(
             f"training never came down to the requested share of words{share}; these are the last weights. Train on "
             "with --resume and more --steps, or fit again with a shorter --anneal or a higher --rate"

@@ -31,7 +31,15 @@ def test_a_run_of_another_version_is_read(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(json.dumps(OLD))
     metrics = RunMetrics.load(tmp_path)
     assert (metrics.guide, metrics.test["mse"], metrics.prior_asked["alpha"]) == ("chain", 0.5, 1.5)
-    assert (metrics.restarts, metrics.noise_floor) == (0, None)
+    assert (metrics.restarts, metrics.noise_floor, metrics.failures) == (0, None, ())
+
+
+def test_what_was_a_warning_is_a_failure(tmp_path: Path) -> None:
+    """A run that never came down to its rate is no success because it is old."""
+    (tmp_path / "metrics.json").write_text(json.dumps(OLD | {"best_epoch": 0}))
+    assert RunMetrics.load(tmp_path).failures[0].startswith("training never came down")
+    (tmp_path / "metrics.json").write_text(json.dumps(OLD | {"best_epoch": 2}))
+    assert RunMetrics.load(tmp_path).failures == ()
 
 
 @pytest.mark.parametrize("content", ["[]", "3", '"data"', "{}", json.dumps({"data": "synthetic"}), "{"])

@@ -15,6 +15,8 @@ from pyro_rationale.data import DataOptions
 from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpora.synthetic import VALENCE, load_synthetic
 from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.document import make_document
+from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.stress import (
     TESTS,
@@ -289,6 +291,25 @@ def test_what_is_put_in_is_in_the_text_where_the_offsets_say() -> None:
         assert changed.gold is not None
         assert tuple(changed.gold[t] for t in left) == document.gold
         assert not any(g and n for g, n in zip(changed.gold, new, strict=True))
+
+
+def test_sentences_of_a_corpus_go_with_their_words() -> None:
+    from dataclasses import replace
+    from random import Random
+
+    document = make_document("d", "first one . second is here . third".split())
+    document = replace(document, sentences=(0, 3, 7))
+    found = set()
+    for seed in range(20):
+        changed, _ = put_in(document, ["new", "."], Random(seed))
+        starts = sentence_starts(changed)
+        found.add(" | ".join(" ".join(words) for words in np.split(np.array(changed.tokens), starts[1:])))
+    assert found == {
+        "new . | first one . | second is here . | third",
+        "first one . | new . | second is here . | third",
+        "first one . | second is here . | new . | third",
+        "first one . | second is here . | third | new .",
+    }
 
 
 def test_clauses_of_other_aspects() -> None:

@@ -77,6 +77,12 @@ def put_in(document: Document, words: Sequence[str], random: Random) -> tuple[Do
     def flags(own: Sequence[bool] | None) -> Mask | None:
         return None if own is None else (*own[:index], *[False] * len(words), *own[index:])
 
+    sentences = None
+    if document.sentences is not None:
+        more = len(words)
+        sentences = tuple(
+            sorted({index, index + more, *(start if start < index else start + more for start in document.sentences)})
+        )
     changed = replace(
         document,
         text=document.text[:at] + piece + document.text[at:],
@@ -84,6 +90,7 @@ def put_in(document: Document, words: Sequence[str], random: Random) -> tuple[Do
         offsets=(*document.offsets[:index], *fresh, *behind),
         gold=flags(document.gold),
         opinion=flags(document.opinion),
+        sentences=sentences,
     )
     new = tuple(index <= t < index + len(words) for t in range(len(changed.tokens)))
     return changed, new
