@@ -220,6 +220,21 @@ def test_a_prediction_does_not_hang_on_the_dropped_words(tmp_path: Path) -> None
 
 
 @installed
+def test_masks_and_predictions_are_those_of_its_own_forward_pass(tmp_path: Path) -> None:
+    config, corpus = a_corpus()
+    fitted = fit_method("pyhighlights-rnp", config, corpus, tmp_path / "fit", RivalSettings(**SMALL))
+    with torch.no_grad():
+        batch = fitted.collate(fitted.collate.examples(corpus.dev))
+        own = fitted.model(batch)
+    masks = fitted.masks(corpus.dev)
+    for document, mask, kept in zip(corpus.dev, masks, own.highlight_mask[:, 0], strict=True):
+        assert kept[: len(mask)].bool().tolist() == list(mask)
+        assert not kept[len(document.tokens) :].any()
+    values = own.class_logits[:, 0].double().numpy() * fitted.scale + fitted.centre
+    assert fitted.predict(corpus.dev, masks) == pytest.approx(values, abs=1e-5)
+
+
+@installed
 def test_a_frozen_transformer_below_their_networks(tmp_path: Path) -> None:
     config, corpus = a_corpus()
     folder = make_tiny_bert(tmp_path / "bert", corpus.train[0].tokens)
