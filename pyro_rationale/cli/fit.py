@@ -18,7 +18,7 @@ from pyro_rationale.config import Config, LaunchOptions, ModelOptions, TrainOpti
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import FAILED, ConfigError
 from pyro_rationale.options import given, options_from, with_given
-from pyro_rationale.reporting.terminal import Terminal, progress_bar
+from pyro_rationale.reporting.terminal import Pace, Terminal, progress_bar
 from pyro_rationale.training.callbacks import Callback
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
@@ -275,26 +275,6 @@ class Bar(Callback):
             f"dev: error {record.dev_error:.4f}  kept {record.dev_rate:6.1%}  empty {record.dev_empty:.1%}  "
             f"{record.event}"
         )
-
-
-class Pace:
-    """How long the rest of some work takes, at the pace so far.
-
-    Args:
-        total: units of work.
-        done: those done before now.
-    """
-
-    def __init__(self, total: int = 0, done: int = 0) -> None:
-        self.total, self.first, self.started = total, done, time.monotonic()
-
-    def left(self, done: int) -> str:
-        """Text for the bar, `""` in the first seconds; training may end sooner, when dev cost gets no better."""
-        seconds = time.monotonic() - self.started
-        if seconds < 5 or done <= self.first:
-            return ""
-        rest = seconds * (self.total - done) / (done - self.first)
-        return f"  at most {rest / 60:.0f} min left" if rest >= 60 else "  less than a minute left"
 
 
 def has_baselines(folder: Path, names: Sequence[str]) -> bool:

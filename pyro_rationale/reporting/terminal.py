@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from pyro_rationale.errors import escaped, harmless
 
-__all__ = ["ProgressBar", "Terminal", "progress_bar"]
+__all__ = ["Pace", "ProgressBar", "Terminal", "progress_bar"]
 
 
 class Terminal(Console):
@@ -96,3 +97,23 @@ def progress_bar(
         disable=quiet or not console.is_terminal,
         transient=True,
     )
+
+
+class Pace:
+    """How long the rest of some work takes, at the pace so far.
+
+    Args:
+        total: units of work.
+        done: those done before now.
+    """
+
+    def __init__(self, total: int = 0, done: int = 0) -> None:
+        self.total, self.first, self.started = total, done, time.monotonic()
+
+    def left(self, done: int) -> str:
+        """Text for the bar, `""` in the first seconds; training may end sooner, when dev cost gets no better."""
+        seconds = time.monotonic() - self.started
+        if seconds < 5 or done <= self.first:
+            return ""
+        rest = seconds * (self.total - done) / (done - self.first)
+        return f"  at most {rest / 60:.0f} min left" if rest >= 60 else "  less than a minute left"

@@ -38,6 +38,7 @@ from tests.support.small_fit import (
     table,
     whole,
 )
+from tests.support.tiny_bert import make_tiny_bert
 
 TEST_KEYS = {"mse", "selected", "span", "empty", "elbo", "expected_cost", "kl", "entropy"}
 GOLD_KEYS = {"precision", "recall", "f1", "opinion_recall", "precision_lei"}
@@ -156,6 +157,13 @@ def test_a_fit_from_an_arrow_file_is_the_fit_from_memory(tmp_path: Path) -> None
     pytest.importorskip("pyarrow")
     fit_small(tmp_path / "arrow", cache=str(tmp_path / "cache"))
     assert differences(whole(), tmp_path / "arrow") == []
+
+
+def test_it_says_that_a_transformer_reads(tmp_path: Path) -> None:
+    bert = make_tiny_bert(tmp_path / "bert", ("the", "good"), positions=128)
+    words = ("--pretrained", bert, "--guide", "chain", "--out", tmp_path / "run")
+    said = call(*words, documents=16, steps=2, anneal=1).output
+    assert re.search(rf"^reading [\d,]+ words with {re.escape(str(bert))}, once$", said, re.MULTILINE)
 
 
 def test_quiet_prints_the_result_alone(tmp_path: Path) -> None:

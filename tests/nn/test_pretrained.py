@@ -97,6 +97,24 @@ def test_nothing_but_the_kept_words_is_seen(folder: Path, vocabulary: OpenVocabu
     assert (network(tokens, masks, lengths)[0] - outputs[0]).abs().max() > 1e-3
 
 
+def test_dropout_inside_the_transformer_is_off(folder: Path, vocabulary: OpenVocabulary) -> None:
+    """Masks are compared with each other, and its noise would be larger than what tells them apart."""
+    network = encoder(folder, vocabulary, tune_encoder="all").train()
+    assert network.transformer.base.config.hidden_dropout_prob > 0
+    tokens, lengths = texts(vocabulary, "the film was good")
+    once, again = (network(tokens, torch.ones(1, 4).double(), lengths) for _ in range(2))
+    assert torch.equal(once, again)
+
+
+def test_of_equal_masks_of_a_text_one_is_read(folder: Path, vocabulary: OpenVocabulary) -> None:
+    network = encoder(folder, vocabulary)
+    tokens, lengths = texts(vocabulary, "the film was good", "bad film")
+    masks = torch.tensor([[[1, 0, 1, 0], [0, 1, 0, 0]], [[1, 0, 1, 0], [1, 1, 0, 0]], [[1, 0, 1, 0], [0, 1, 0, 0]]])
+    outputs = network(tokens, masks.double(), lengths)
+    assert network.rows_read == 3
+    torch.testing.assert_close(outputs[2], network(tokens, masks[2].double(), lengths), atol=1e-10, rtol=0)
+
+
 def test_an_empty_mask_is_read(folder: Path, vocabulary: OpenVocabulary) -> None:
     network = encoder(folder, vocabulary)
     tokens, lengths = texts(vocabulary, "the film was good", "bad film")

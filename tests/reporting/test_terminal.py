@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 import pyro_rationale
-from pyro_rationale.reporting.terminal import Terminal, progress_bar
+from pyro_rationale.reporting.terminal import Pace, Terminal, progress_bar
 
 HOSTILE = "[/x] [bold]a[/bold] :pizza: \x1b[31mred\x9b2J \u202eevil\r\ud800"
 SHOWN = "[/x] [bold]a[/bold] :pizza: \ufffd[31mred\ufffd2J \ufffdevil \ufffd"
@@ -75,3 +75,15 @@ def test_what_is_printed_beside_a_bar_on_standard_error_stays_in_standard_output
     out, err = capsys.readouterr()
     assert out == "a line for a file\n"
     assert "explaining" in err
+
+
+def test_a_pace_says_how_long_the_rest_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    pace = Pace(total=1000, done=100)
+    now[0] += 2
+    assert pace.left(200) == ""  # too early to say
+    now[0] += 58
+    assert pace.left(100) == ""
+    assert pace.left(400) == "  at most 2 min left"
+    assert pace.left(950) == "  less than a minute left"
