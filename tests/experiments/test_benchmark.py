@@ -132,6 +132,19 @@ def test_rates_are_needed() -> None:
         make_plan({key: value for key, value in TINY.items() if key != "rates"})
 
 
+@pytest.mark.parametrize("base", [{"unit": "sentence"}, {"exclude": "punctuation"}])
+def test_methods_that_keep_single_words_are_not_for_other_masks(base: dict[str, Any]) -> None:
+    methods = ["chain", "full-text", "soft-attention", "random", "tfidf"]
+    corpora = [{"name": "planted", "data": "synthetic"}]
+    plan = make_plan({"rates": [0.2], "methods": methods, "base": base, "corpora": corpora})
+    for cell in plan.cells():
+        if cell.method in ("chain", "full-text"):
+            plan.config(cell, 0.2)
+        else:
+            with pytest.raises(ConfigError, match=f"{cell.method}, seed 0: --.*: the method keeps single words"):
+                plan.config(cell, 0.2)
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "configs").glob("*.toml")), ids=lambda path: path.stem)
 def test_the_files_that_come_along(path: Path) -> None:
     plan = read_plan(path)

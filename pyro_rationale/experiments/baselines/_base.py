@@ -30,6 +30,8 @@ class Baseline:
             :func:`pyro_rationale.options.option`; an instance is then the fourth argument of `fit`, which may be left
             out.
         reads: options of the configuration that `fit` reads, besides rate and seed; `None` for all.
+        keeps_words: whether it marks single words whatever the text, so that masks over sentences and words to leave
+            out are not for it.
         check_installed: raises ConfigError if a library is missing that `fit` needs.
     """
 
@@ -38,4 +40,5 @@ class Baseline:
     encoder_only: bool = False
     settings: type[DataclassInstance] | None = None
     reads: tuple[str, ...] | None = None
+    keeps_words: bool = False
     check_installed: Callable[[], object] = bool

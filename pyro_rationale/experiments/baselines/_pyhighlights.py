@@ -271,7 +271,7 @@ def rival(architecture: str, title: str) -> Baseline:
     """A method of pyhighlights as a baseline."""
     return Baseline(
         f"{title}, pyhighlights", partial(fit_rival, architecture), settings=RivalSettings, reads=READS,
-        check_installed=library,
+        keeps_words=True, check_installed=library,
     )
 
 

@@ -38,4 +38,6 @@ class BudgetAttention(AttentionModel):
         return self.cost(self.model.encoder(batch.tokens, z, batch.lengths), batch).mean()
 
 
-REGISTERED = Baseline("budgeted top-k (SPECTRA without pairs)", partial(fit_attention, "budget", BudgetAttention))
+REGISTERED = Baseline(
+    "budgeted top-k (SPECTRA without pairs)", partial(fit_attention, "budget", BudgetAttention), keeps_words=True
+)

@@ -49,4 +49,6 @@ def fit_fresh(config: Config, corpus: Corpus, folder: Path) -> FixedMaskRational
     return FixedMaskRationalizer(fitted, attention, "fresh")
 
 
-REGISTERED = Baseline("soft attention, top words, read by a reader of their own (FRESH)", fit_fresh, encoder_only=True)
+REGISTERED = Baseline(
+    "soft attention, top words, read by a reader of their own (FRESH)", fit_fresh, encoder_only=True, keeps_words=True
+)

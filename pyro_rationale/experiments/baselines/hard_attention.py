@@ -41,4 +41,6 @@ class HardAttention(AttentionModel):
         return cost.mean() + (reward * log_q).mean() - ENTROPY * entropy
 
 
-REGISTERED = Baseline("hard attention, top words", partial(fit_attention, "hard-attention", HardAttention))
+REGISTERED = Baseline(
+    "hard attention, top words", partial(fit_attention, "hard-attention", HardAttention), keeps_words=True
+)

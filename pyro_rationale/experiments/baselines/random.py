@@ -67,4 +67,4 @@ def fit_random(config: Config, corpus: Corpus, folder: Path) -> RandomRationaliz
     return RandomRationalizer(fitted, config.model.rate, config.seed)
 
 
-REGISTERED = Baseline("random words", fit_random, encoder_only=True)
+REGISTERED = Baseline("random words", fit_random, encoder_only=True, keeps_words=True)

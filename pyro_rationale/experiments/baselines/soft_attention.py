@@ -53,4 +53,4 @@ def fit_soft_attention(config: Config, corpus: Corpus, folder: Path) -> Attentio
     return fit_attention("soft-attention", SoftAttention, config, corpus, folder)
 
 
-REGISTERED = Baseline("soft attention, top words", fit_soft_attention)
+REGISTERED = Baseline("soft attention, top words", fit_soft_attention, keeps_words=True)

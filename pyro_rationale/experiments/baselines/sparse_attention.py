@@ -28,5 +28,5 @@ class SparseAttention(SoftAttention):
 
 REGISTERED = Baseline(
     "1.5-entmax attention, top words", partial(fit_attention, "sparse-attention", SparseAttention),
-    check_installed=entmax,
+    keeps_words=True, check_installed=entmax,
 )

@@ -169,4 +169,4 @@ def best_model(classes: bool, train: Any, targets: Array, dev: Any, dev_targets:
     return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_).astype(float), alpha
 
 
-REGISTERED = Baseline("tf-idf, linear, top words", fit_tfidf)
+REGISTERED = Baseline("tf-idf, linear, top words", fit_tfidf, keeps_words=True)

@@ -186,8 +186,9 @@ class Plan:
         try:
             config = (Config() if "preset" in flags else Config().settled()).changed(**flags)
             starting_prior(config, 1.0)  # a rate and a span that do not go together are told before any fit
-            if config.by_sentence and method.reads is not None and "unit" not in method.reads:
-                raise ConfigError("--unit sentence: the method keeps single words; leave it out, or the method")
+            if method.keeps_words and (config.by_sentence or config.exclusion):
+                given = "--unit sentence" if config.by_sentence else "--exclude"
+                raise ConfigError(f"{given}: the method keeps single words, any of them; leave it out, or the method")
             return config
         except ConfigError as problem:
             raise ConfigError(f"{cell}: {problem}") from None
