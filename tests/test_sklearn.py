@@ -592,7 +592,8 @@ def planted(count: int, seed: int = 0) -> tuple[list[str], list[str]]:
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 def test_it_finds_the_rationale() -> None:
     options: dict[str, Any] = {"hidden": 16, "embedding": 16, "batch_size": 32, "rate": 0.1, "learning_rate": 0.01}
-    model = RationaleClassifier(**options, steps=150, anneal=60, threads=1, device="cpu").fit(*planted(300))
+    options |= {"preset": "planted", "steps": 150, "anneal": 60, "threads": 1, "device": "cpu"}
+    model = RationaleClassifier(**options).fit(*planted(300))
     texts, labels = planted(100, seed=1)
     assert model.score(texts, labels) > 0.95
     kept = [[e.text[a:b] for a, b in e.spans] for e in model.explain(texts, samples=10)]
