@@ -104,6 +104,15 @@ def test_several_aspects_may_be_left_unrated(tmp_path: Path, caplog: pytest.LogC
     assert "left out 1 of 21 rows that rate none of food, staff" in caplog.text
 
 
+def test_rows_without_the_rating_are_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An empty cell is a rating that nobody gave; most rows without one are another column."""
+    rows = [(f"text {i}", str(i % 5) if i < 20 else "") for i in range(25)]
+    path = write(tmp_path / "a.csv", rows)
+    with caplog.at_level(logging.WARNING):
+        assert len(everything(load(path))) == 20
+    assert "left out 5 of 25 rows that rate none of y" in caplog.text
+
+
 def test_several_binary_aspects(tmp_path: Path) -> None:
     rows = [(f"text {i}", str(i % 2), str(i // 2 % 2)) for i in range(20)]
     spec = load(write(tmp_path / "a.csv", rows, ("text", "a", "b")), "a", "b").spec
@@ -221,6 +230,7 @@ def test_flags_in_a_tab_separated_file(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------------------ bad tables
 
+UNRATED = "unrated,\n"
 TEN = "".join(f"text {i},{i % 5}\n" for i in range(10))
 LABELLED = "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(10))
 
@@ -241,7 +251,7 @@ BAD_FILES: list[tuple[str, bytes | None, dict[str, Any], str]] = [
     ("a.csv", f'text,y\n{TEN}"an" end,3\n'.encode(), {}, "line 12: is not well quoted"),
     ("a.csv", f"text,y\n{TEN}  ,3\n".encode(), {}, "line 12: the text in 'text' is empty"),
     ("a.csv", f"text,y\n{TEN}\u200b\u200b,3\n".encode(), {}, "line 12: the text holds no word"),
-    ("a.csv", f"text,y\n{TEN}unrated,\n".encode(), {}, "line 12: 'y' is empty"),
+    ("a.csv", f"text,y\n{TEN}{UNRATED * 11}".encode(), {}, "11 of its 21 rows have nothing in 'y'"),
     ("a.csv", f"text,y\n{TEN}bad,good\n".encode(), {}, "line 12: 'y' is 'good', not a number"),
     ("a.csv", f"text,y\n{TEN}bad,nan\n".encode(), {}, "line 12: 'y' is 'nan', not a finite number"),
     ("a.csv", f"text,y\n{TEN}bad,-inf\n".encode(), {}, "line 12: 'y' is '-inf', not a finite number"),
@@ -274,7 +284,7 @@ BAD_FILES: list[tuple[str, bytes | None, dict[str, Any], str]] = [
     ("a.csv", b"text,y\n" + b'a,"two\nlines"\n' * 10, {}, r"holds one class only (two\nlines)"),
     ("a.csv", b"text,y\n" + b"a,1\n" * 10, {"task": "binary"}, "holds one class only (1)"),
     ("a.csv", b"text,y\n" + b"a,3\n" * 10, {}, "every rating in column 'y' is 3"),
-    ("a.csv", b"text,y\n" + b"a,\n" * 10, {}, "line 2: 'y' is empty"),
+    ("a.csv", b"text,y\n" + b"a,\n" * 10, {}, "10 of its 10 rows have nothing in 'y'; name another --target-column"),
     ("a.csv", b"text,y\na,1\nb,2\n", {}, "2 of its 2 rows can be used; too few"),
     ("a.csv", f"text,y\n{TEN}".encode(), {"task": "binary"}, "holds 5 classes"),
     ("a.csv", f"text,y\n{LABELLED}".encode(), {"task": "regression"}, "holds no number"),
@@ -293,7 +303,7 @@ BAD_FILES: list[tuple[str, bytes | None, dict[str, Any], str]] = [
     ("a.jsonl", b'{"text": 3, "y": 1}\n', {}, "line 1: 'text' is 3, not a text"),
     ("a.jsonl", b'{"text": ["a", 3], "y": 1}\n', {}, "line 1: 'text' is a list"),
     ("a.jsonl", b'{"text": "\\ud83d", "y": 1}\n', {}, "line 1: the text in 'text' holds half a character"),
-    ("a.jsonl", b'{"text": "a"}\n{"text": "b", "y": 1}\n', {}, "line 1: 'y' is empty"),
+    ("a.jsonl", b'{"text": "a"}\n{"text": "b", "y": 1}\n', {}, "holds one class only (1)"),
     (
         "a.jsonl",
         b'{"text": ["a"], "y": 1, "rationale": [[0, 2]]}\n{"text": "b", "y": 2}',
@@ -351,8 +361,9 @@ def test_bad_rows_can_be_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         corpus = load(path, skip_bad_rows=True, target_range=(0.0, 5.0))
     assert [d.id for d in everything(corpus)] == [f"line {i}" for i in [*range(2, 12), 18]]
-    assert len(caplog.records) == 1
-    assert "left out 6 of 17 rows, first line 12: has 1 field" in caplog.text
+    assert len(caplog.records) == 2
+    assert "left out 1 of 17 rows that rate none of y" in caplog.text
+    assert "left out 5 of 17 rows, first line 12: has 1 field" in caplog.text
 
 
 def test_a_quotation_mark_that_never_closes_is_not_one_bad_row(tmp_path: Path) -> None:

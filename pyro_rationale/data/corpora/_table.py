@@ -20,6 +20,7 @@ from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.storage import user_path
 
 FEWEST_ROWS = 10
+MOST_UNRATED = 0.5  # share of rows without a target, beyond which the column is likely the wrong one
 _LARGE = 1 << 29  # bytes
 _GOLD_COLUMN, _MAPS_COLUMN, _NO_COLUMN = "rationale", "rationales", "none"
 
@@ -64,7 +65,7 @@ class TableRows(ABC):
     Attributes:
         path: the table.
         columns: names of its columns.
-        unrated: rows left out because they have none of several targets.
+        unrated: rows left out because they have none of the targets.
         faults: the unusable rows, and the number of rows in all.
     """
 
@@ -116,8 +117,13 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
     _, names = columns_of(tables, options, spec)
     for table in tables:
         if table.unrated:
-            what = f"rate none of {', '.join(names)}"
-            log.warning("%s: left out %d of %d rows that %s", table.path, table.unrated, table.faults.rows, what)
+            count, rows = table.unrated, table.faults.rows
+            if count > MOST_UNRATED * rows and not options.skip_bad_rows:
+                raise DataError(
+                    f"{table.path}: {count} of its {rows} rows have nothing in {', '.join(map(repr, names))}; name "
+                    "another --target-column, or leave such rows out: --skip-bad-rows"
+                )
+            log.warning("%s: left out %d of %d rows that rate none of %s", table.path, count, rows, ", ".join(names))
     if spec is None and not any(map(len, tables)):
         faults = tables[0].faults
         reason = f" (first fault: {faults.first})" if faults.count else "; look at the first ones"
@@ -198,13 +204,13 @@ def cut_row(
         make: makes documents, see :func:`pyro_rationale.data.document.document_maker`.
 
     Returns:
-        A document without targets, and the target cells; `None` for a row that has none of several targets.
+        A document without targets, and the target cells; `None` for a row that has none of the targets.
 
     Raises:
         ValueError: It cannot be used; the message says why.
     """
     content = _text(row, text)
-    cells = tuple(read_cell(row.cells, name, required=len(names) == 1) for name in names)
+    cells = tuple(read_cell(row.cells, name, required=False) for name in names)
     if all(cell is None for cell in cells):
         return None
     rationales = [row.cells.get(name) for name in gold if name != _MAPS_COLUMN]
