@@ -222,7 +222,7 @@ def test_a_prediction_does_not_hang_on_the_dropped_words(tmp_path: Path) -> None
 @installed
 def test_masks_and_predictions_are_those_of_its_own_forward_pass(tmp_path: Path) -> None:
     config, corpus = a_corpus()
-    fitted = fit_method("pyhighlights-rnp", config, corpus, tmp_path / "fit", RivalSettings(**SMALL))
+    fitted: Any = fit_method("pyhighlights-rnp", config, corpus, tmp_path / "fit", RivalSettings(**SMALL))
     with torch.no_grad():
         batch = fitted.collate(fitted.collate.examples(corpus.dev))
         own = fitted.model(batch)
@@ -264,7 +264,8 @@ def test_a_frozen_transformer_below_their_networks(tmp_path: Path) -> None:
 def test_minilm_below_their_networks(tmp_path: Path) -> None:
     config, corpus = a_corpus()
     settings = RivalSettings(**SMALL)
-    fitted = fit_method("pyhighlights-fr", config.changed(pretrained="minilm"), corpus, tmp_path / "fit", settings)
+    config = config.changed(pretrained="minilm")
+    fitted: Any = fit_method("pyhighlights-fr", config, corpus, tmp_path / "fit", settings)
     assert fitted.model.predictor_backbone.transformer.output_size == 384
     assert np.isfinite(fitted.predict(corpus.dev, fitted.masks(corpus.dev))).all()
 

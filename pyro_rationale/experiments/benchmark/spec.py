@@ -28,7 +28,7 @@ import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +173,7 @@ class Plan:
     def data(self, corpus: CorpusPlan) -> DataOptions:
         """How a corpus is read: the same for all methods, rates and seeds."""
         flags = {**self.base, **corpus.flags}
-        return DataOptions(**{name: flags[name] for name in OF_DATA & flags.keys()})
+        return replace(_unset(flags).data, **{name: flags[name] for name in OF_DATA & flags.keys()})
 
     def config(self, cell: Cell, share: float) -> Config:
         """The configuration of a cell whose target is `share`."""
@@ -184,7 +184,7 @@ class Plan:
         flags = {**self.base, **own.flags, **overrides}
         flags |= {"rate": share, "seed": cell.seed}
         try:
-            config = (Config() if "preset" in flags else Config().settled()).changed(**flags)
+            config = _unset(flags).changed(**flags)
             starting_prior(config, 1.0)  # a rate and a span that do not go together are told before any fit
             if method.keeps_words and (config.by_sentence or config.exclusion):
                 given = "--unit sentence" if config.by_sentence else "--exclude"
@@ -333,6 +333,11 @@ def read_flags(
             raise ConfigError(f"{where}.{name}: cannot be set here, for {decided[name]}")
         flags[name] = convert(*OPTIONS[name], value, f"{where}.{name}")
     return flags
+
+
+def _unset(flags: Flags) -> Config:
+    """What stands for options that are not given: open under a preset, else the values of planted reviews."""
+    return Config() if "preset" in flags else Config().settled()
 
 
 def _method_flags(method: str, values: Mapping[str, Any], where: str) -> Flags:
