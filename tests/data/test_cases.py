@@ -140,8 +140,8 @@ TABLES = [
     case("html.csv", rows=RATINGS),
     case("yelp_literal_n.csv", rows=RATINGS, first="visit 0 : cold soup and rude staff . the"),
     case("ellipsis_cells.csv", says=r"line 2: .*is empty.*--skip-bad-rows"),
-    case("ellipsis_cells.csv", rows={1.0: 16, 2.0: 17, 3.0: 26, 4.0: 17, 5.0: 16}, says="left out 16 of 120 rows that rate none",
-         options={"skip_bad_rows": True}, first="visit 1 :"),
+    case("ellipsis_cells.csv", rows={1.0: 16, 2.0: 17, 3.0: 26, 4.0: 17, 5.0: 16},
+         says="left out 16 of 120 rows that rate none", options={"skip_bad_rows": True}, first="visit 1 :"),
     # files as exported elsewhere
     case("bom.csv", rows=RATINGS),
     case("latin1.csv", says="line 2: byte 0xe9 is not UTF-8; in cp1252 the place reads 'caf\u00e9'.*--encoding cp1252"),
