@@ -209,6 +209,12 @@ def test_it_says_when_training_was_too_short() -> None:
         tiny().fit(TEXTS, ONE)
 
 
+def test_it_says_when_predictions_are_worse_than_a_constant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyro_rationale.sklearn.worse_than_constant", lambda *_: "error 2 against 1")
+    with pytest.warns(ConvergenceWarning, match=r"worse than a constant's \(error 2 against 1\)"):
+        tiny().fit(TEXTS, ONE)
+
+
 # Predictions.
 
 
