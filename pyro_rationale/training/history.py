@@ -130,15 +130,18 @@ def read_history(path: Path) -> list[EpochRecord]:
         raise RunError(f"{path}: not a history of this version ({reason}); fit again") from None
 
 
-def collapse(record: EpochRecord, rate: float, annealed: bool) -> str:
+def collapse(record: EpochRecord, rate: float, annealed: bool, start: float = 1.0) -> str:
     """Name the way in which a guide has collapsed, or ''.
 
     Args:
         record: an epoch with its dev figures.
         rate: the final target.
         annealed: whether the target has reached it.
+        start: share of words that the untrained guide keeps. Mode masks of one that begins below a half are empty
+            until it tells words apart; it has not collapsed while it keeps enough words in expectation.
     """
-    if record.rate < 0.1 * rate or record.dev_empty > 0.9:
+    undecided = start < 0.5 and not annealed and record.rate >= rate
+    if record.rate < 0.1 * rate or (record.dev_empty > 0.9 and not undecided):
         return "empty masks"
     if not annealed:
         return ""

@@ -12,7 +12,7 @@ from torch import Tensor
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.training.checkpoint import Metadata
 from pyro_rationale.training.history import EpochRecord, collapse
-from pyro_rationale.training.rate_control import Schedule
+from pyro_rationale.training.rate_control import LARGEST_CORRECTION, Schedule
 from pyro_rationale.training.trainer import Trainer
 from pyro_rationale.training.validation import DevScore
 
@@ -71,7 +71,8 @@ class ModelSelection:
         annealed = self.trainer.control.schedule.finished(self.trainer.step)
         if annealed and self.annealed_epoch is None:
             self.annealed_epoch = record.epoch
-        trouble = collapse(record, self.rate if self.rate is not None else self.prior.rate, annealed)
+        final, start = self.prior.rate if self.rate is None else self.rate, self.trainer.control.schedule.start
+        trouble = collapse(record, final, annealed, start)
         if memorized and self.reinitialize is not None and self.restarts < RESTARTS:
             self._restart(self.reinitialize)
             record.event = "memorised the training set: restarted from a new initialisation"
@@ -81,7 +82,7 @@ class ModelSelection:
             record.event = f"collapse ({trouble}): left as it is after {RECOVERIES} recoveries"
         else:
             self.good = self.trainer.state()
-            if self._is_best(record):
+            if self._is_best(record, annealed):
                 self.best_cost, self.best_met, self.best_epoch = record.dev_cost, self._meets(record), record.epoch
                 self.best = self.trainer.weights()
                 record.event = "best"
@@ -94,11 +95,14 @@ class ModelSelection:
             return False
         return record.epoch - max(self.best_epoch, self.annealed_epoch) >= self.patience
 
-    def _is_best(self, record: EpochRecord) -> bool:
-        """Whether the epoch is chosen: few enough words, on the way to the target as well as at it, and least cost."""
+    def _is_best(self, record: EpochRecord, annealed: bool) -> bool:
+        """Whether the epoch is chosen: few enough words, on the way to the target as well as at it, and least cost.
+
+        On the way, mode masks of a guide that has not decided yet keep few words, whatever it keeps in expectation.
+        """
         if self.rate is None:
-            return self.annealed_epoch is not None and record.dev_cost < self.best_cost
-        if record.dev_rate > HIGHEST * self.rate:
+            return annealed and record.dev_cost < self.best_cost
+        if record.dev_rate > HIGHEST * self.rate or (not annealed and record.rate > LARGEST_CORRECTION * self.rate):
             return False
         return (not self._meets(record), record.dev_cost) < (not self.best_met, self.best_cost)
 

@@ -44,6 +44,10 @@ def test_a_collapse_has_a_name(figures: dict[str, Any], arrived: bool, told: str
 
 def test_a_high_rate_is_no_collapse_where_it_is_asked_for() -> None:
     assert collapse(record(rate=0.95), 0.9, annealed=True) == ""
+    assert collapse(record(rate=0.3, dev_empty=1.0), 0.1, annealed=False, start=0.35) == ""  # undecided
+    assert collapse(record(rate=0.3, dev_empty=1.0), 0.1, annealed=False, start=0.75) == "empty masks"
+    assert collapse(record(rate=0.05, dev_empty=1.0), 0.1, annealed=False, start=0.35) == "empty masks"
+    assert collapse(record(rate=0.3, dev_empty=1.0), 0.1, annealed=True, start=0.35) == "empty masks"
     assert collapse(record(rate=0.85), 0.3, annealed=True) == ""  # less than thrice the rate
     assert collapse(record(rate=0.95), 0.3, annealed=True) == "full masks"
 

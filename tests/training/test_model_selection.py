@@ -202,6 +202,19 @@ def test_an_epoch_on_the_way_that_keeps_few_enough_words_is_a_candidate(tmp_path
     assert stops == [False] * 4 + [True] * 2
 
 
+def test_a_guide_that_has_not_decided_yet_is_neither_collapsed_nor_at_its_rate(tmp_path: Path) -> None:
+    """Its mode masks are empty, or one word, because no word is likely; it keeps many in expectation."""
+    fit = prepare_run(small(rate=RATE, anneal=9, start_rate=0.35, warmup_texts="masked"), tmp_path / "run")
+    one_word = DevScore(0.05, 0.02, 0.0, 1.0, 2.0)
+    for score, figures in ((EMPTY, {"rate": 1.0}), (one_word, {"rate": 1.0}), (one_word, {"rate": 0.3})):
+        train(fit)
+        assert close(fit, score, **figures).event == ""
+    train(fit)
+    assert close(fit, one_word, rate=0.15).event == "best"
+    train(fit)
+    assert "empty masks" in close(fit, EMPTY, rate=0.05).event
+
+
 def test_a_rate_to_be_met_comes_before_the_cost(tmp_path: Path) -> None:
     fit = prepare_run(small(rate=RATE, anneal=0, rate_as="target"), tmp_path / "run")
     rates = {0.05: "best", 0.06: "best", 0.09: "best", 0.04: "", 0.1: "best", 0.12: ""}
