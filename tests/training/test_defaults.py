@@ -111,6 +111,25 @@ def test_networks_by_what_is_installed(installed: bool) -> None:
     assert resolve(real(pretrained="mine")).generator == "stacked"
 
 
+def test_many_words_are_not_read_by_a_transformer_on_a_cpu(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES, "balanced", replace(RULES["balanced"], most_words=1000))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    few, many = corpus(texts=5, words=70), corpus(texts=20, words=70)
+    assert resolve(real(), few).generator == ("stacked" if installed else "bilstm")
+    config = resolve(real(), many)
+    assert (config.generator, config.model.pretrained) == ("bilstm", None)
+    if installed:
+        assert "--pretrained minilm" in choices(config, chosen(real(), config))[-1]
+        assert resolve(real(pretrained="minilm"), many).generator == "stacked"
+
+
+def test_words_that_are_left_out_by_what_goes_with_it(installed: bool) -> None:
+    assert resolve(real()).model.exclude == ("punctuation,stopwords" if installed else "punctuation")
+    assert resolve(real(guide="hardkuma"), corpus()).model.exclude == "none"
+    assert resolve(real(guide="relaxed"), corpus()).model.exclude == "none"  # it would never keep them, not even between others
+    assert resolve(real(unit="sentence"), corpus()).model.exclude == "none"
+
+
 def test_a_network_that_needs_a_transformer(installed: bool) -> None:
     if installed:
         assert resolve(real(encoder="transformer")).model.pretrained == "minilm"
