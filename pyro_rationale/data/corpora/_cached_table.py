@@ -27,7 +27,7 @@ from pyro_rationale.data.text_lengths import MOST_WORDS, fitting_counts
 from pyro_rationale.data.tokenizers import TOKENIZERS
 
 _COUNTED = 10_000
-_READER = 2  # counted up when rows or cells of a file are read otherwise than before
+_READER = 3  # counted up when rows or cells of a file are read otherwise than before
 
 
 def load_cached_table(
