@@ -17,7 +17,7 @@ from torch import Tensor
 from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Corpus, Document
-from pyro_rationale.experiments.baselines._networks import build_networks, read_networks, write_networks
+from pyro_rationale.experiments.baselines._networks import build_networks, completed, read_networks, write_networks
 from pyro_rationale.experiments.baselines._storage import is_finished
 from pyro_rationale.experiments.baselines._top_k import all_top_words, scaled
 from pyro_rationale.fitted import FittedModel
@@ -158,6 +158,7 @@ def fit_attention(
 ) -> AttentionRationalizer:
     """Train attention of a kind into a folder, or read the finished one."""
     kind.check_installed()
+    config = completed(config, corpus)
     share = config.model.rate
     if is_finished(name, config, corpus, folder):
         return AttentionRationalizer(kind(read_networks(config, folder), share), name)

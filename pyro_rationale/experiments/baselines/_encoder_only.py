@@ -14,7 +14,7 @@ from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.experiments.baselines import BASELINES
-from pyro_rationale.experiments.baselines._networks import build_networks, read_networks, write_networks
+from pyro_rationale.experiments.baselines._networks import build_networks, completed, read_networks, write_networks
 from pyro_rationale.experiments.baselines._storage import MARKER, is_finished
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
@@ -42,6 +42,7 @@ def fit_encoder(
         folder: its own.
         masks: that the encoder reads.
     """
+    config = completed(config, corpus)
     if is_finished(name, config, corpus, folder):
         return read_networks(config, folder)
     fitted, scale = build_networks(config, corpus, name)

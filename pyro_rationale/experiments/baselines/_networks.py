@@ -17,8 +17,14 @@ from pyro_rationale.experiments.baselines._run import PLAIN
 from pyro_rationale.experiments.baselines._storage import WEIGHTS, read_spec, write_marker
 from pyro_rationale.fitted import VOCABULARY, FittedModel, assemble, pick_device
 from pyro_rationale.storage import read_tensors
+from pyro_rationale.training.defaults import resolve
 
 NETWORKS: dict[str, Any] = PLAIN | {"guide": "independent"}  # of a baseline, whatever the fit beside it is
+
+
+def completed(config: Config, corpus: Corpus) -> Config:
+    """The configuration with what a preset chooses for networks on these texts."""
+    return config if config.is_settled else resolve(config.changed(**NETWORKS), corpus)
 
 
 def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tuple[FittedModel, float]:
