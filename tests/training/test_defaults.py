@@ -126,7 +126,7 @@ def test_many_words_are_not_read_by_a_transformer_on_a_cpu(installed: bool, monk
 def test_words_that_are_left_out_by_what_goes_with_it(installed: bool) -> None:
     assert resolve(real()).model.exclude == ("punctuation,stopwords" if installed else "punctuation")
     assert resolve(real(guide="hardkuma"), corpus()).model.exclude == "none"
-    assert resolve(real(guide="relaxed"), corpus()).model.exclude == "none"  # it would never keep them, not even between others
+    assert resolve(real(guide="relaxed"), corpus()).model.exclude == "none"  # or it would never keep them
     assert resolve(real(unit="sentence"), corpus()).model.exclude == "none"
 
 
