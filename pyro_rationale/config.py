@@ -311,6 +311,9 @@ class Config:
             )
         if self.train.control == "lagrangian" and self.model.lambda1 is not None:
             raise ConfigError("--control lagrangian steers to --rate; leave --lambda1 and --lambda2 out")
+        if self.train.rate_as == "target" and self.control != "rate":
+            reason = "--lambda1 and --lambda2 steer to none" if self.control == "penalties" else "lagrangian bounds it"
+            raise ConfigError(f"--rate-as target: {reason}; leave it out, or take --control rate")
         if self.train.transitions is not None and self.control != "lagrangian":
             raise ConfigError("--transitions needs --control lagrangian and no --lambda1; elsewhere --span says it")
 

@@ -19,7 +19,7 @@ def byte_dropout(values: Tensor, share: float, training: bool) -> Tensor:
     dropped = round(share * LEVELS)
     if not training or share == 0.0:
         return values
-    if values.is_cuda or not 0 < dropped < LEVELS:
+    if values.device.type != "cpu" or not 0 < dropped < LEVELS:
         return F.dropout(values, share)
     count = values.numel()
     words = torch.empty(-(-count // 8), dtype=torch.int64, device=values.device).random_(_LOWEST, None)

@@ -50,6 +50,7 @@ class Rule:
         most_steps: at most so many.
         anneal: share of the steps in which the share of kept words comes down.
         warmup: steps in which the encoder is trained alone, a fifth of all at most.
+        start_rate: share of words that the guide keeps at first, or twice the rate, after a warm-up on parts of texts.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -63,17 +64,18 @@ class Rule:
     batch_size: int = 64
     small_batch_size: int = 32
     few_texts: int = 3000
-    most_words: int = 3_000_000
+    most_words: int = 1_500_000
     epochs: float = 15.0
     least_steps: int = 700
     most_steps: int = 1500
     anneal: float = 0.22
     warmup: int = 120
+    start_rate: float = 0.35
 
 
 _BALANCED = Rule({
     "guide": "chain", "tau": 1.0, "nonempty": True, "rate": 0.15, "rate_as": "target",
-    "warmup_texts": "masked", "start_rate": 0.35, "freeze_vectors": True, "exclude": "punctuation,stopwords",
+    "warmup_texts": "masked", "freeze_vectors": True, "exclude": "punctuation,stopwords",
     "encoder": "bilstm", "pooling": "attention", "dropout": 0.2, "ema": 0.99, "patience": 6,
 })  # fmt: skip
 RULES: dict[str, Rule] = {
@@ -277,6 +279,9 @@ def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]
         {"anneal": round(rule.anneal * length)},
         {"warmup": min(rule.warmup, length // 5)},
     ]
+    warmup = rule.warmup if config.train.warmup is None else config.train.warmup
+    if warmup and config.train.warmup_texts == "masked" and config.model.lambda1 is None:
+        values.append({"start_rate": max(rule.start_rate, min(2.0 * config.model.rate, PLANTED["start_rate"]))})
     if config.model.lambda1 is None and rule.span is not None and not config.by_sentence:
         values.append({"span": rule.span if words > rule.long_text else rule.short_span})
     return values

@@ -130,6 +130,24 @@ def test_words_that_are_left_out_by_what_goes_with_it(installed: bool) -> None:
     assert resolve(real(unit="sentence"), corpus()).model.exclude == "none"
 
 
+def test_a_low_start_follows_a_masked_warm_up() -> None:
+    def start(**given: Any) -> float:
+        return resolve(real(**given), corpus()).train.start_rate
+
+    assert (start(), start(rate=0.3), start(rate=0.5)) == (0.35, 0.6, 0.75)
+    assert start(warmup=0) == start(warmup_texts="full") == start(lambda1=0.1, lambda2=0.2) == 0.75
+    assert start(preset="paper") == 0.75
+    assert start(warmup=300) == 0.35
+    assert start(start_rate=0.5) == 0.5
+
+
+def test_rates_that_cannot_be_met_are_bounds() -> None:
+    for given in ({"guide": "hardkuma"}, {"lambda1": 0.1, "lambda2": 0.2}):
+        assert resolve(real(**given), corpus()).train.rate_as == "limit"
+        with pytest.raises(ConfigError, match=r"^--rate-as target: "):
+            resolve(real(rate_as="target", **given), corpus())
+
+
 def test_a_network_that_needs_a_transformer(installed: bool) -> None:
     if installed:
         assert resolve(real(encoder="transformer")).model.pretrained == "minilm"
