@@ -348,7 +348,7 @@ class Config:
     @property
     def exclusion(self) -> tuple[str, ...]:
         """Classes of words that rationales are not about."""
-        return () if self.model.exclude is None else parse_classes(self.model.exclude)
+        return parse_classes(value_of(self.model, "exclude"))
 
     @property
     def family(self) -> type[Any]:

@@ -279,7 +279,7 @@ def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]
         {"anneal": round(rule.anneal * length)},
         {"warmup": min(rule.warmup, length // 5)},
     ]
-    warmup = rule.warmup if config.train.warmup is None else config.train.warmup
+    warmup = rule.warmup if _is_open(config, "warmup") else config.train.warmup
     if warmup and config.train.warmup_texts == "masked" and config.model.lambda1 is None:
         values.append({"start_rate": max(rule.start_rate, min(2.0 * config.model.rate, PLANTED["start_rate"]))})
     if config.model.lambda1 is None and rule.span is not None and not config.by_sentence:

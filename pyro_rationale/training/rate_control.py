@@ -23,7 +23,7 @@ INITIAL_ALPHA = -1.0  # the field, in nats per word, under which an untrained gu
 TOLERANCE_DURING_ANNEALING, TOLERANCE_AFTER, TOLERANCE_MET = 0.9, 0.1, 0.95
 # Mode masks of a guide that hesitates keep fewer words than it does on average, by up to a half. What is steered to is
 # the requested share times a correction that follows the development texts, half of the way at each epoch.
-CORRECTION_PACE, LARGEST_CORRECTION = 0.5, 2.0
+CORRECTION_PACE, LARGEST_CORRECTION, NEAR = 0.5, 2.0, 0.3
 
 
 def corrected(correction: float, rate: float, observed: float) -> float:
@@ -77,7 +77,9 @@ class RateControl:
         ceiling: largest multiplier, nats per word.
         multiplier: integral of the error, nats per word; below 0 only if the rate has to be met.
         average: running average of the observed rate; that of an untrained guide at first.
-        meet: hold the rate from below, too, instead of bounding it.
+        meet: hold the rate from below, too, instead of bounding it. Then gains are divided by how many words a run has
+            for each that it has by chance: so many times more, in nats, a field does to a run than to a word, and what
+            holds single words makes runs of eight swing between all and nothing.
         correction: factor on the target by which mode masks meet the rate; 1 unless `meet`.
     """
 
@@ -101,10 +103,12 @@ class RateControl:
         progress = self.schedule.progress(step)
         error = self._error(step)
         lowest = -self.ceiling if self.meet and self.schedule.finished(step) else 0.0
-        self.multiplier = min(self.ceiling, max(lowest, self.multiplier + self.integral_gain * error))
+        slower = 1.0 + progress * max(0.0, self.prior.span * (1.0 - self.prior.rate) - 1.0) if self.meet else 1.0
+        integral = self.integral_gain / slower * error
+        self.multiplier = min(self.ceiling, max(lowest, self.multiplier + integral))
         first = INITIAL_ALPHA + _logit(START_RATE) - _logit(self.schedule.start)
         base = first + progress * (self.prior.alpha - first)
-        proportional = self.proportional_gain * error
+        proportional = self.proportional_gain / slower * error
         field = base + max(min(0.0, self.multiplier), self.multiplier + proportional) + min(0.0, proportional)
         return ChainPrior(field, self.prior.gamma * progress)
 
@@ -123,8 +127,12 @@ class RateControl:
         return min(max(self.schedule.start, target), target * self.correction)
 
     def observe_modes(self, step: int, rate: float) -> None:
-        """Take the share of words that mode masks of the development texts keep after an epoch."""
-        if self.meet and self.schedule.finished(step):
+        """Take the share of words that mode masks of the development texts keep after an epoch.
+
+        While the share of the training batches is still on its way it says nothing about modes.
+        """
+        near = abs(self.average / self.target(step) - 1.0) < NEAR
+        if self.meet and near and self.schedule.finished(step):
             self.correction = corrected(self.correction, self.schedule.rate, rate)
 
     def state(self) -> dict[str, float]:

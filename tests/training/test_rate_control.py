@@ -225,14 +225,29 @@ def test_a_guide_of_too_few_words_comes_up_to_the_rate() -> None:
     assert share == pytest.approx(0.2, rel=0.1)
 
 
+def test_runs_are_steered_as_gently_as_words() -> None:
+    """What a field does to a run of eight words is eight times what it does to one."""
+    long = ChainPrior.from_rate_span(0.1, 8.0)
+    words, runs = (RateControl(Schedule(0, 0, 0.1), prior, meet=True) for prior in (PRIOR, long))
+    for steered in (words, runs):
+        steered.average = 0.2
+    ratio = (runs.update(1000, 0.2).alpha - long.alpha) / (words.update(1000, 0.2).alpha - PRIOR.alpha)
+    assert ratio == pytest.approx(3.0 / 8.0)
+
+
 def test_the_target_follows_what_modes_keep() -> None:
     """Modes that keep two thirds of what is expected: the correction settles where they keep the requested share."""
     steered, modes = meeting(), 1.0
     for _ in range(12):
-        modes = 0.66 * steered.target(100)
+        steered.average = steered.target(100)
+        modes = 0.66 * steered.average
         steered.observe_modes(100, modes)
     assert modes == pytest.approx(0.1, rel=0.05)
     assert 1.0 < steered.correction < LARGEST_CORRECTION
+    before, steered.average = steered.correction, 2.0 * steered.target(100)
+    steered.observe_modes(100, 0.0)
+    assert steered.correction == before
+    steered.average = steered.target(100)
     steered.observe_modes(100, 0.0)
     assert steered.correction == LARGEST_CORRECTION
     again = meeting()
@@ -240,6 +255,7 @@ def test_the_target_follows_what_modes_keep() -> None:
     assert again == steered
     on_the_way, bound = RateControl(Schedule(0, 1000, 0.1), PRIOR, meet=True), control(anneal=0)
     for unmoved in (on_the_way, bound):
+        unmoved.average = unmoved.target(100)
         unmoved.observe_modes(100, 0.01)
         assert unmoved.correction == 1.0
 
