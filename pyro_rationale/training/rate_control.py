@@ -77,9 +77,10 @@ class RateControl:
         ceiling: largest multiplier, nats per word.
         multiplier: integral of the error, nats per word; below 0 only if the rate has to be met.
         average: running average of the observed rate; that of an untrained guide at first.
-        meet: hold the rate from below, too, instead of bounding it. Then gains are divided by how many words a run has
-            for each that it has by chance: so many times more, in nats, a field does to a run than to a word, and what
-            holds single words makes runs of eight swing between all and nothing.
+        meet: hold the rate from below, too, instead of bounding it. Then gains are divided by the root of how many
+            words a run has for each that it has by chance: so many times more, in nats, a field does to a run than to a
+            word. The gains for single words make runs of eight swing between all and nothing; gains divided by the
+            whole number reach the rate too late.
         correction: factor on the target by which mode masks meet the rate; 1 unless `meet`.
     """
 
@@ -103,7 +104,7 @@ class RateControl:
         progress = self.schedule.progress(step)
         error = self._error(step)
         lowest = -self.ceiling if self.meet and self.schedule.finished(step) else 0.0
-        slower = 1.0 + progress * max(0.0, self.prior.span * (1.0 - self.prior.rate) - 1.0) if self.meet else 1.0
+        slower = math.sqrt(1.0 + progress * max(0.0, self.prior.span * (1.0 - self.prior.rate) - 1.0)) if self.meet else 1
         integral = self.integral_gain / slower * error
         self.multiplier = min(self.ceiling, max(lowest, self.multiplier + integral))
         first = INITIAL_ALPHA + _logit(START_RATE) - _logit(self.schedule.start)
