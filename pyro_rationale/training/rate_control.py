@@ -104,7 +104,8 @@ class RateControl:
         progress = self.schedule.progress(step)
         error = self._error(step)
         lowest = -self.ceiling if self.meet and self.schedule.finished(step) else 0.0
-        slower = math.sqrt(1.0 + progress * max(0.0, self.prior.span * (1.0 - self.prior.rate) - 1.0)) if self.meet else 1
+        longer = max(1.0, self.prior.span * (1.0 - self.prior.rate))  # a run than by chance
+        slower = math.sqrt(1.0 + progress * (longer - 1.0)) if self.meet else 1.0
         integral = self.integral_gain / slower * error
         self.multiplier = min(self.ceiling, max(lowest, self.multiplier + integral))
         first = INITIAL_ALPHA + _logit(START_RATE) - _logit(self.schedule.start)
