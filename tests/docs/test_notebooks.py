@@ -122,6 +122,8 @@ def test_runs_from_a_clean_kernel(path: Path, quick: bool, monkeypatch: pytest.M
     run(notebook, path.parent, monkeypatch)
     check_outputs(notebook)
     for before, after in zip(cells_of(stored(path)), cells_of(notebook), strict=True):
+        if quick:  # a short fit is warned of, since it is no better than a constant
+            after.outputs = [output for output in after.outputs if output.get("name") != "stderr"]
         kinds = [[sorted(output.get("data", {"text": 0})) for output in cell.outputs] for cell in (before, after)]
         assert kinds[0] == kinds[1], f"other outputs than the stored ones:\n{before.source}"
 

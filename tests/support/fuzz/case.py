@@ -60,5 +60,6 @@ def kind(maker: Maker) -> Maker:
 
 
 TINY = (
-    "--steps 2 --hidden 4 --embedding 4 --batch-size 16 --anneal 1 --threads 1 --min-count 1 --quiet".split()
+    "--steps 2 --hidden 4 --embedding 4 --batch-size 16 --anneal 1 --threads 1 --min-count 1 --quiet "
+    "--preset planted --baselines none".split()
 )
