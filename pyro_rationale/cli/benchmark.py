@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.table import Table
@@ -20,14 +20,16 @@ from pyro_rationale.storage import write_bytes, write_json
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
     from pyro_rationale.experiments.benchmark.runner import BenchmarkRunner
-    from pyro_rationale.experiments.benchmark.spec import Cell, Plan
+    from pyro_rationale.experiments.benchmark.spec import Cell
     from pyro_rationale.experiments.benchmark.summary import Block
-    from pyro_rationale.experiments.grid import C, GridRunner
+    from pyro_rationale.experiments.grid import GridRunner
 
 RESULTS = "results.json"
 TABLES = ("table.md", "table.csv", "table.tex")
 CURVES = "curves.csv"
 WIDE = 200
+C = TypeVar("C")  # a cell
+Filter = tuple[Sequence[Any], Sequence[Any], Callable[[C], object]]
 
 
 @click.command(cls=Command)
@@ -66,11 +68,24 @@ def benchmark(
         plan = replace(plan, out=out)
     if tables and no_tables:
         raise ConfigError("--tables makes tables and --no-tables makes none; give one of them")
-    cells = filtered(plan, corpora, methods, rates, seeds)
+    labels = list(dict.fromkeys(rate.label for corpus in plan.corpora for rate in corpus.rates))
+    columns: dict[str, Callable[[Cell], object]] = {
+        "corpus": lambda cell: cell.corpus.name,
+        "rate": lambda cell: cell.rate.label,
+        "method": lambda cell: cell.method,
+        "seed": lambda cell: cell.seed,
+    }
+    filters: dict[str, Filter[Cell]] = {
+        "--corpus": (corpora, [corpus.name for corpus in plan.corpora], columns["corpus"]),
+        "--method": (methods, plan.methods, columns["method"]),
+        "--rate": (rates, labels, columns["rate"]),
+        "--seed": (seeds, plan.seeds, columns["seed"]),
+    }
+    cells = filtered(plan.cells(), filters)
     runner = BenchmarkRunner(plan)
     console = Terminal(wide=WIDE)
     if listing:
-        show_cells(console, runner, cells)
+        show_cells(console, runner, cells, columns)
         return
     if not tables:
         for method in dict.fromkeys(cell.method for cell in cells):
@@ -93,31 +108,24 @@ def benchmark(
     console.say(f"\n{', '.join([*TABLES, RESULTS])} in {plan.out}")
 
 
-def filtered(
-    plan: Plan, corpora: Sequence[str], methods: Sequence[str], rates: Sequence[str], seeds: Sequence[int]
-) -> list[Cell]:
-    """Cells of the plan that the flags leave.
+def filtered(cells: Sequence[C], filters: Mapping[str, Filter[C]]) -> list[C]:
+    """Cells that the flags leave.
+
+    Args:
+        cells: of the file.
+        filters: by flag: the values that are requested (none: all), those that the file has, and a cell's value.
 
     Raises:
-        ConfigError: a flag names what the plan does not have.
+        ConfigError: a flag names what the file does not have.
     """
-    known: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {
-        "--corpus": (corpora, [corpus.name for corpus in plan.corpora]),
-        "--method": (methods, plan.methods),
-        "--rate": (rates, list(dict.fromkeys(rate.label for corpus in plan.corpora for rate in corpus.rates))),
-        "--seed": (seeds, plan.seeds),
-    }
-    for flag, (requested, there) in known.items():
+    for flag, (requested, there, _) in filters.items():
         for item in requested:
             if item not in there:
                 raise ConfigError(f"{flag} {item}: not in the file; it has {', '.join(map(str, there))}")
     return [
         cell
-        for cell in plan.cells()
-        if (not corpora or cell.corpus.name in corpora)
-        and (not methods or cell.method in methods)
-        and (not rates or cell.rate.label in rates)
-        and (not seeds or cell.seed in seeds)
+        for cell in cells
+        if all(not requested or value_of(cell) in requested for requested, _, value_of in filters.values())
     ]
 
 
@@ -166,14 +174,24 @@ def write_tables(runner: BenchmarkRunner) -> list[Block]:
     return blocks
 
 
-def show_cells(console: Terminal, runner: BenchmarkRunner, cells: Sequence[Cell]) -> None:
-    """A row per cell, and how many there are of each state."""
+def show_cells(
+    console: Terminal, runner: GridRunner[C], cells: Sequence[C], columns: Mapping[str, Callable[[C], object]]
+) -> None:
+    """A row per cell, and how many there are of each state.
+
+    Args:
+        console: where they are shown.
+        runner: knows how far each cell is.
+        cells: the cells.
+        columns: heads, and what a cell has there; state and folder follow.
+    """
     from pyro_rationale.experiments.grid import STATES
 
-    table = Table("corpus", "rate", "method", "seed", "state", "folder")
+    table = Table(*columns, "state", "folder")
     states = [runner.state(cell) for cell in cells]
     for cell, state in zip(cells, states, strict=True):
-        table.add_row(cell.corpus.name, cell.rate.label, cell.method, str(cell.seed), state, str(runner.folder(cell)))
+        own = [str(value_of(cell)) for value_of in columns.values()]
+        table.add_row(*own, state, str(runner.folder(cell)))
     console.print(table)
     console.print(", ".join(f"{states.count(state)} {state}" for state in STATES))
 

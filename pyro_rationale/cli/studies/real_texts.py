@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
 
-from pyro_rationale.cli.benchmark import WIDE, make_all
+from pyro_rationale.cli.benchmark import WIDE, Filter, filtered, make_all, show_cells
 from pyro_rationale.cli.common import Command
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import check_writable
@@ -20,7 +20,7 @@ from pyro_rationale.storage import write_bytes, write_json
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
-    from pyro_rationale.experiments.studies.real_texts import RealCell, RealPlan, RealTexts
+    from pyro_rationale.experiments.studies.real_texts import RealCell
 
 TABLE, RESULTS = "table.md", "results.json"
 
@@ -59,11 +59,21 @@ def study(
     if out is not None:
         plan = replace(plan, out=out)
     check_writable("--page", page_path)
-    cells = filtered(plan, corpora, settings, seeds)
+    columns: dict[str, Callable[[RealCell], object]] = {
+        "corpus": lambda cell: cell.corpus.name,
+        "setting": lambda cell: cell.setting.name,
+        "seed": lambda cell: cell.seed,
+    }
+    filters: dict[str, Filter[RealCell]] = {
+        "--corpus": (corpora, [corpus.name for corpus in plan.corpora], columns["corpus"]),
+        "--setting": (settings, [setting.name for setting in plan.settings], columns["setting"]),
+        "--seed": (seeds, plan.seeds, columns["seed"]),
+    }
+    cells = filtered(plan.cells(), filters)
     runner = RealTexts(plan)
     console = Terminal(wide=WIDE)
     if listing:
-        show_cells(console, runner, cells)
+        show_cells(console, runner, cells, columns)
         return
     if not tables:
         for cell in cells:  # all of them, before hours of work
@@ -83,41 +93,3 @@ def study(
         words = ["python", "-m", "pyro_rationale.study", "real-texts", str(path), "--page", str(page_path)]
         write_bytes(page_path, page(runner, shlex.join(words)).encode())
     console.say(f"\n{TABLE} and {RESULTS} in {plan.out}")
-
-
-def filtered(
-    plan: RealPlan, corpora: Sequence[str], settings: Sequence[str], seeds: Sequence[int]
-) -> list[RealCell]:
-    """Cells of the plan that the flags leave.
-
-    Raises:
-        ConfigError: a flag names what the plan does not have.
-    """
-    known: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {
-        "--corpus": (corpora, [corpus.name for corpus in plan.corpora]),
-        "--setting": (settings, [setting.name for setting in plan.settings]),
-        "--seed": (seeds, plan.seeds),
-    }
-    for flag, (requested, there) in known.items():
-        for item in requested:
-            if item not in there:
-                raise ConfigError(f"{flag} {item}: not in the file; it has {', '.join(map(str, there))}")
-    return [
-        cell
-        for cell in plan.cells()
-        if (not corpora or cell.corpus.name in corpora)
-        and (not settings or cell.setting.name in settings)
-        and (not seeds or cell.seed in seeds)
-    ]
-
-
-def show_cells(console: Terminal, runner: RealTexts, cells: Sequence[RealCell]) -> None:
-    """A row per cell, and how many there are of each state."""
-    from pyro_rationale.experiments.grid import STATES
-
-    shown = Table("corpus", "setting", "seed", "state", "folder")
-    states = [runner.state(cell) for cell in cells]
-    for cell, state in zip(cells, states, strict=True):
-        shown.add_row(cell.corpus.name, cell.setting.name, str(cell.seed), state, str(runner.folder(cell)))
-    console.print(shown)
-    console.print(", ".join(f"{states.count(state)} {state}" for state in STATES))

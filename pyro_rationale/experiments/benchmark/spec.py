@@ -27,10 +27,10 @@ import difflib
 import re
 import tomllib
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pyro_rationale.build import starting_prior
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
@@ -60,6 +60,7 @@ DECIDED = {
     **{name: "the method decides it" for name in ("guide", *PLAIN)},
 }
 NAME = re.compile(r"[\w.+-]+")
+P = TypeVar("P")  # a plan
 MOST_SEEDS = 10_000
 
 
@@ -214,9 +215,18 @@ def read_plan(path: Path) -> Plan:
     Raises:
         ConfigError: it cannot be read, or something in it means nothing; the message names file and key.
     """
+    return plan_of(path, make_plan)
+
+
+def plan_of(path: Path, make: Callable[[Mapping[str, Any], str], P]) -> P:
+    """A plan from a TOML file; `make` is given what the file says, and its name.
+
+    Raises:
+        ConfigError: as `make`, with the file in front, or the file cannot be read.
+    """
     values = read_toml(path)
     try:
-        return make_plan(values, path.stem)
+        return make(values, path.stem)
     except ConfigError as problem:
         raise ConfigError(f"{path}: {problem}") from None
 

@@ -53,10 +53,10 @@ from pyro_rationale.experiments.benchmark.spec import (
     NAME,
     Flags,
     check_known,
+    plan_of,
     read_flags,
     read_seeds,
     read_table,
-    read_toml,
 )
 from pyro_rationale.experiments.grid import GridRunner
 from pyro_rationale.experiments.studies.cells import numbers
@@ -174,11 +174,7 @@ def read_real_plan(path: Path) -> RealPlan:
     Raises:
         ConfigError: it cannot be read, or something in it means nothing; the message names file and key.
     """
-    values = read_toml(path)
-    try:
-        return make_real_plan(values, path.stem)
-    except ConfigError as problem:
-        raise ConfigError(f"{path}: {problem}") from None
+    return plan_of(path, make_real_plan)
 
 
 def make_real_plan(values: Mapping[str, Any], name: str = "real-texts") -> RealPlan:
