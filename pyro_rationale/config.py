@@ -426,7 +426,7 @@ class Config:
 
     @property
     def missing(self) -> dict[str, Any]:
-        """What is left to be chosen, with its values on planted reviews."""
+        """Options that are left to be chosen, with their values on planted reviews."""
         return {name: value for name, value in PLANTED.items() if getattr(self.part_of(name), name) is None}
 
     def part_of(self, name: str) -> Any:
@@ -470,7 +470,7 @@ def _modern(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _before_presets(part: type[Any]) -> dict[str, Any]:
-    """What stood for options of a part that were not given, where that differs from their defaults of today."""
+    """Values of options that a run of before did not write down, where they differ from the defaults of today."""
     values = {item.name: PLANTED[item.name] for item in dataclasses.fields(part) if item.name in PLANTED}
     older = {"tokenizer": "words", "preset": "planted"}
     return values | {item.name: older[item.name] for item in dataclasses.fields(part) if item.name in older}

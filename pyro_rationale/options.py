@@ -326,7 +326,7 @@ def _flag(cls: type, item: Field[Any], annotation: Any, show_default: bool) -> D
 
 
 def _by_texts(item: Field[Any]) -> str | None:
-    """What `--help` says instead of a default that is chosen by the texts."""
+    """Words of `--help` in place of a default that is chosen by the texts."""
     planted = item.metadata.get("planted")
     return None if planted is None else f"by --preset, planted reviews: {'no' if planted is False else planted}"
 

@@ -20,7 +20,7 @@ COST = 30.0  # nats; exp(-30) is far below what a draw in float32 can see, and i
 
 
 def chain_terms(excluded: Tensor, words: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """What to add to a chain's fields `(*b, T)` and couplings `(*b, T - 1)`.
+    """Amounts to add to a chain's fields `(*b, T)` and couplings `(*b, T - 1)`.
 
     Args:
         excluded: bool, `(*b, T)`, False on padding.

@@ -55,7 +55,7 @@ def worse_than_constant(statistics: Mapping[str, Statistic], constant: Mapping[s
 
 
 def failures(best_epoch: int, asked: float, kept: float, worse: str) -> tuple[str, ...]:
-    """What is wrong with a fit, a sentence each; nothing if all is well.
+    """Reasons why a fit is of no use, a sentence each; none if all is well.
 
     Args:
         best_epoch: the epoch whose weights were chosen; 0 if no epoch came down to the target rate.

@@ -1,4 +1,4 @@
-"""What stands beside the result of a fit: predictions by simpler means, on the same texts.
+"""Predictions by simpler means, on the texts of a fit, to stand beside its result.
 
 A linear model of tf-idf is what anybody would try first; the fit's own encoder on whole texts is what its rationales
 can hope to reach. (The constant, below which a fit has failed, is added by

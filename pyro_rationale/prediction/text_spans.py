@@ -45,7 +45,7 @@ def bracketed(document: Document, kept: Sequence[bool], gold: Sequence[bool] | N
 
 
 def markdown(document: Document, kept: Sequence[bool], gold: Sequence[bool] | None = None) -> str:
-    """What was read of the text, on one line of Markdown: kept runs in bold, gold ones in {braces}."""
+    """The words of a text that were read, on one line of Markdown: kept runs in bold, gold ones in {braces}."""
     marks: list[tuple[int, int, str]] = []  # Markdown wants bold to touch its words: braces stand outside
     for start, end in spans(document, kept):
         marks += [(start, 3, "**"), (end, 0, "**")]

@@ -30,7 +30,7 @@ from pyro_rationale.options import as_typed
 
 @dataclass(frozen=True)
 class Rule:
-    """What a preset chooses.
+    """Values that a preset chooses.
 
     Attributes:
         options: values of options, whatever the texts.
@@ -163,7 +163,7 @@ def _sentences(corpus: Corpus) -> float:
 
 
 def chosen(given: Config, resolved: Config) -> dict[str, Any]:
-    """What was chosen for options that were not given, by name."""
+    """Values that were chosen for options that were not given, by name."""
     before = given.to_dict()
     return {
         name: value

@@ -23,7 +23,7 @@ def with_targets(targets: Any) -> list[Any]:
 
 
 def told(spec: TargetSpec, train: Any, true: Any, values: Any) -> str:
-    """What is said of predictions of documents with these targets."""
+    """The verdict on predictions of documents with these targets."""
     documents = with_targets(true)
     own = compute(MetricInputs(documents, spec, values=np.asarray(values, dtype=float)))
     return worse_than_constant(own.statistics, constant_evaluation(with_targets(train), documents, spec).statistics)

@@ -27,7 +27,7 @@ EIGHT = texts((8, 3), padding=1)
 
 
 def reader_outputs(model: RationaleModel, documents: int = 3) -> Tensor:
-    """What a reader says: anything that is not what the model says."""
+    """Outputs of a reader: any that are not those of the model."""
     generator = torch.Generator().manual_seed(5)
     return torch.randn(documents, model.likelihood.width, dtype=torch.float64, generator=generator)
 

@@ -1,4 +1,4 @@
-"""What is not given is chosen by preset and texts; what is given is left alone."""
+"""Options that are not given are chosen by preset and texts; given ones are left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused before training begins, and fits in which some words are no evidence."""
+"""Refusals before training begins, and fits in which some words are no evidence."""
 
 from __future__ import annotations
 

@@ -346,7 +346,7 @@ def read_flags(
 
 
 def _unset(flags: Flags) -> Config:
-    """What stands for options that are not given: open under a preset, else the values of planted reviews."""
+    """A configuration with nothing given: its options are open under a preset, else as on planted reviews."""
     return Config() if "preset" in flags else Config().settled()
 
 

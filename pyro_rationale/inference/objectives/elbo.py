@@ -168,7 +168,7 @@ class MaskELBO(ELBO):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> tuple[Tensor, Programs]:
-        """What the guide is paid for its masks, `(K, B)`, and the programs by which it is paid at other masks."""
+        """Rewards of the guide for its masks, `(K, B)`, and the programs that give its rewards for other masks."""
         judge = self.judge
         if judge is None:
             return reconstruction, Programs(model, guide, guide_trace, observed_log_prob, args, kwargs)
