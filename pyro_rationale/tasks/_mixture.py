@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
+CELLS = 4_000_000  # pairs of components held at once
+POINTS = 400  # of quadrature, where a component is not Normal
+STEP = 1e-4  # standard deviations, of a density that is the difference of a distribution function
 
 
 def normal_cdf(values: Numbers) -> Numbers:
     """P(x <= value) of a standard Normal."""
     return torch.special.ndtr(torch.from_numpy(values)).numpy()
+
+
+def normal_log_density(values: Numbers) -> Numbers:
+    """Log density of a standard Normal."""
+    return -0.5 * (values**2 + np.log(2 * np.pi))
 
 
 @dataclass(frozen=True)
@@ -26,12 +35,31 @@ class Mixture:
         sds: `(S, *b, D)`, the likelihood's noise; > 0.
         weights: `(S, *b)`, summing to 1 over the first axis.
         standard_cdf: distribution function of a component of mean 0 and standard deviation 1.
+        standard_log_density: its log density; `None` for that of :func:`normal_cdf`, or a difference of another
+            `standard_cdf`.
     """
 
     means: Numbers
     sds: Numbers
     weights: Numbers
     standard_cdf: Callable[[Numbers], Numbers] = normal_cdf
+    standard_log_density: Callable[[Numbers], Numbers] | None = None
+
+    @classmethod
+    def stack(cls, mixtures: Sequence[Mixture]) -> Mixture:
+        """Mixtures of one document each, `(S, D)` with any `S`, as one of all `(N,)` documents; weight 0 fills up."""
+        most = max(len(one.weights) for one in mixtures)
+
+        def filled(arrays: Sequence[Numbers], mode: Literal["edge", "constant"]) -> Numbers:
+            rows = [np.pad(array, [(0, most - len(array)), *[(0, 0)] * (array.ndim - 1)], mode) for array in arrays]
+            return np.stack(rows, axis=1)
+
+        return replace(
+            mixtures[0],
+            means=filled([one.means for one in mixtures], "edge"),
+            sds=filled([one.sds for one in mixtures], "edge"),
+            weights=filled([one.weights for one in mixtures], "constant"),
+        )
 
     @property
     def mean(self) -> Numbers:
@@ -63,5 +91,65 @@ class Mixture:
         bottom, top = np.array(ranges, dtype=float).T[..., None]
         return bounds.clip(bottom, top)
 
+    def pit(self, targets: Numbers) -> Numbers:
+        """Probability integral transform of true ratings, `(*b, D)`: uniform if the distribution is right."""
+        return self.cdf(targets)
+
+    def log_prob(self, targets: Numbers) -> Numbers:
+        """Log density of true ratings, `(*b, D)`, in nats."""
+        places, scales = (targets - self.means) / self.sds, np.log(self.sds)
+        log_density = self.standard_log_density
+        if log_density is None and self.standard_cdf is normal_cdf:
+            log_density = normal_log_density
+        with np.errstate(divide="ignore"):
+            if log_density is None:
+                rise = self.standard_cdf(places + STEP) - self.standard_cdf(places - STEP)
+                parts = np.log(np.maximum(rise, 0.0) / (2 * STEP)) - scales
+            else:
+                parts = log_density(places) - scales
+            parts = parts + np.log(self.weights)[..., None]
+        return torch.logsumexp(torch.from_numpy(parts), 0).numpy()
+
+    def crps(self, targets: Numbers) -> Numbers:
+        """Continuous ranked probability score of true ratings, `(*b, D)`, in their unit; the lower the better.
+
+        For Normal components the closed form of Grimit et al. (2006); for others by quadrature.
+        """
+        if self.standard_cdf is not normal_cdf:
+            return self._crps_by_quadrature(targets)
+        size = len(self.weights)
+        means, sds = (np.moveaxis(each, 0, -1).reshape(-1, size) for each in (self.means, self.sds))
+        columns = self.means.shape[-1]
+        weights = np.repeat(np.moveaxis(self.weights, 0, -1).reshape(-1, size), columns, axis=0)
+        flat = targets.reshape(-1)
+        scores = np.zeros(len(flat))
+        step = max(1, CELLS // size**2)
+        for start in range(0, len(flat), step):
+            rows = slice(start, start + step)
+            mean, variance, weight = means[rows], sds[rows] ** 2, weights[rows]
+            near = _mean_distance(flat[rows, None] - mean, variance)
+            apart = _mean_distance(mean[:, :, None] - mean[:, None, :], variance[:, :, None] + variance[:, None, :])
+            scores[rows] = (weight * near).sum(1) - 0.5 * np.einsum("ns,nt,nst->n", weight, weight, apart)
+        return scores.reshape(targets.shape)
+
+    def _crps_by_quadrature(self, targets: Numbers) -> Numbers:
+        """Integral of the squared distance of both distribution functions, on either side of the truth."""
+        low = np.minimum((self.means - 12 * self.sds).min(0), targets)
+        high = np.maximum((self.means + 12 * self.sds).max(0), targets)
+        nodes, factors = np.polynomial.legendre.leggauss(POINTS)
+        score = np.zeros(targets.shape)
+        for begin, end, step in ((low, targets, 0.0), (targets, high, 1.0)):
+            half = (end - begin) / 2
+            for node, factor in zip(nodes, factors, strict=True):
+                score += factor * half * (self.cdf(begin + half * (1 + node)) - step) ** 2
+        return score
+
     def _average(self, values: Numbers) -> Numbers:
         return np.einsum("s...,s...d->...d", self.weights, values)
+
+
+def _mean_distance(means: Numbers, variances: Numbers) -> Numbers:
+    """E|x| of Normal x."""
+    sds = np.sqrt(variances)
+    places = means / sds
+    return means * (2 * normal_cdf(places) - 1) + 2 * sds * np.exp(normal_log_density(places))
