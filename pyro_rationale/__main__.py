@@ -1,7 +1,6 @@
 """All commands behind one door: `pyro-rationale COMMAND`, `python -m pyro_rationale COMMAND`.
 
-Only the module of the command that is run is imported. `python -m pyro_rationale.NAME`, for the same commands by
-their older names, goes through :func:`run`.
+Only the module of the command that is run is imported. `python -m pyro_rationale.NAME` goes through :func:`run`.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ COMMANDS = {
     "fit": ("fit", "fit", "fit a model and write a run folder"),
     "explain": ("explain", "explain", "show the rationale, prediction and uncertainty of texts"),
     "evaluate": ("evaluate", "evaluate", "score a run on labelled texts"),
-    "posterior": ("posterior", "inspect", "posterior draws for ArviZ, figures and an HTML report"),
-    "compare-objectives": ("compare_objectives", "compare", "ELBO and expected cost of runs, term by term"),
-    "rate-curve": ("rate_curve", "curve", "prediction error against the share of words kept"),
-    "test": ("significance_test", "against", "paired significance tests between runs or baselines"),
+    "inspect": ("posterior", "inspect", "posterior draws for ArviZ, figures and an HTML report"),
+    "compare": ("compare_objectives", "compare", "ELBO and expected cost of runs, term by term"),
+    "curve": ("rate_curve", "curve", "prediction error against the share of words kept"),
+    "against": ("significance_test", "against", "paired significance tests between runs or baselines"),
     "benchmark": ("benchmark", "benchmark", "fit and score a grid of methods, rates and seeds"),
     "stress": ("stress", "stress", "robustness tests: degenerate rationales and how they are detected"),
     "study": ("study", "studies", "studies of the inference: estimators, evidence, calibration"),
     "prepare": ("prepare", "prepare", "tokenise a table once and cache it on disk"),
 }
-ALIASES = {"inspect": "posterior", "compare": "compare-objectives", "curve": "rate-curve", "against": "test"}
+ALIASES = {"posterior": "inspect", "compare-objectives": "compare", "rate-curve": "curve", "test": "against"}
 
 
 def load(name: str) -> click.Command:

@@ -151,7 +151,7 @@ class TrainOptions:
                                below=1, expected="a share of words between 0 and 1", planted=0.75)
     schedule: str = option("geometric", "how the target share comes down to --rate", choices=SCHEDULES)
     any_rate: float = option(0.0, "weight of an additional loss, once the target rate is reached, on likely words of "
-                             "each text at a random share: an encoder for any rate, see the command rate-curve",
+                             "each text at a random share: an encoder for any rate, see the command curve",
                              least=0)
     entropy: float | None = option(None, "weight of the guide's entropy until the target rate is reached, if --tau is "
                                    "less; default: 0.25, but 0 for hardkuma", least=0, group=PRIOR)

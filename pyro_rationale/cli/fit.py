@@ -130,6 +130,8 @@ def fit_and_show(
             way = f"Go on with: python -m pyro_rationale.fit --out {shlex.quote(str(folder))} --resume"
             console.say(f"\nInterrupted. {way if begun else 'Nothing was written.'}")
             raise
+    if not quiet:
+        console.say(finished.ending)
     show_metrics(console, metrics)
     show_documents(console, finished)
     way = f"python -m pyro_rationale.explain --run {shlex.quote(str(folder))}"
@@ -241,7 +243,7 @@ class Bar(Callback):
         )
         if run.history:
             self.console.say(f"resumed after epoch {len(run.history)}, step {run.trainer.step}")
-            self.dev = run.history[-1].dev_error
+            self.dev = math.nan if run.history[-1].untrained else run.history[-1].dev_error
 
     def on_features_progress(self, run: TrainingRun, done: int, total: int) -> None:
         """Show how far the transformer has read; one line at the start where there is no terminal."""
@@ -266,15 +268,21 @@ class Bar(Callback):
         self.bar.update(self.task, completed=position, total=batches, epoch=run.trainer.epoch + 1, figures=figures)
 
     def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
-        """One line per epoch."""
-        self.dev = record.dev_error
+        """One line per epoch; an epoch of the warm-up alone has trained no guide whose masks could be scored."""
+        if not record.untrained:
+            self.dev = record.dev_error
         if self.quiet:
             return
-        self.console.say(
-            f"epoch {record.epoch:3d}  loss {record.loss:8.4f}  kept {record.rate:6.1%} (target {record.target:.1%})  "
-            f"dev: error {record.dev_error:.4f}  kept {record.dev_rate:6.1%}  empty {record.dev_empty:.1%}  "
-            f"{record.event}"
-        )
+        line = f"epoch {record.epoch:3d}  loss {record.loss:8.4f}  "
+        if record.untrained:
+            parts = run.fitted.config.train.warmup_texts == "masked"
+            line += f"warm-up: the encoder alone, on {'random parts of texts' if parts else 'whole texts'}"
+        else:
+            line += (
+                f"kept {record.kept:6.1%} (target {record.target:.1%})  dev: {run.fitted.task.error_name} "
+                f"{record.dev_error:.4f}  kept {record.dev_rate:6.1%}  empty {record.dev_empty:.1%}"
+            )
+        self.console.say(f"{line}  {record.event}".rstrip())
 
 
 def has_baselines(folder: Path, names: Sequence[str]) -> bool:

@@ -138,7 +138,9 @@ def finish_run(fit: TrainingRun, baselines: Mapping[str, Metrics] | None = None)
         noise_floor=fit.corpus.noise_floor,
         leaks=None if fit.corpus.leaks is None else asdict(fit.corpus.leaks),
         baselines=rows | dict(baselines or {}),
-        failures=failures(fit.selection.best_epoch, fit.prior.rate, test.get("selected", math.nan), worse),
+        failures=failures(
+            fit.selection.best_epoch, fit.prior.rate, test.get("selected", math.nan), worse, fit.selection.meet
+        ),
     )
     metrics.save(fit.folder)
     return metrics

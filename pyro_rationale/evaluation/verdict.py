@@ -1,7 +1,7 @@
 """Whether a fit is of use: the constant prediction beside it, and what makes it a failure.
 
-A fit has failed if its predictions are worse than the best constant's, or if it never came down to the share of words
-that was asked for: then its masks are no rationales, however good its predictions are.
+A fit has failed if its predictions are worse than the best constant's, or if its masks are no rationales, however good
+its predictions are: it never came down to the share of words that was asked for, or it keeps far less than that.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pyro_rationale.evaluation.statistic import Numbers, Statistic, combined
 from pyro_rationale.tasks import task_of
 
 CONSTANT = "constant"  # its name among the baselines of a run
+FAR_LESS = 0.5, 0.1  # than the requested share: where it is to be met, and where it only bounds what is kept
 FEWEST = 10  # documents: on fewer, differences that all happen to have one sign are too common
 
 
@@ -54,7 +55,7 @@ def worse_than_constant(statistics: Mapping[str, Statistic], constant: Mapping[s
     return ", ".join(told)
 
 
-def failures(best_epoch: int, asked: float, kept: float, worse: str) -> tuple[str, ...]:
+def failures(best_epoch: int, asked: float, kept: float, worse: str, meet: bool = False) -> tuple[str, ...]:
     """Reasons why a fit is of no use, a sentence each; none if all is well.
 
     Args:
@@ -62,6 +63,7 @@ def failures(best_epoch: int, asked: float, kept: float, worse: str) -> tuple[st
         asked: the target share of words; NaN if unknown.
         kept: the share that is kept, likewise.
         worse: as `worse_than_constant` says it.
+        meet: whether the share is to be met (`--rate-as target`), and is not only a bound.
     """
     told = []
     if not best_epoch:
@@ -69,6 +71,12 @@ def failures(best_epoch: int, asked: float, kept: float, worse: str) -> tuple[st
         told.append(
             f"training never came down to the requested share of words{share}; these are the last weights. Train on "
             "with --resume and more --steps, or fit again with a shorter --anneal or a higher --rate"
+        )
+    elif kept < FAR_LESS[not meet] * asked:
+        told.append(
+            f"rationales keep {kept:.2%} of the words, far less than the {asked:.1%} asked for; they show little of "
+            "what a prediction rests on. Train on with --resume and more --steps, or fit again with a higher --rate or "
+            "--nats"
         )
     if worse:
         told.append(

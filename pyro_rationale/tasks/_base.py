@@ -36,6 +36,7 @@ class Task(ABC):
     family: ClassVar[str] = ""  # task of the ready-made corpora that this one can be fitted to by --task
     cost_name: ClassVar[str]  # of the entry of `errors` that stands for all of them in tables
     loss_unit: ClassVar[str]  # of the likelihood's loss
+    error_name: ClassVar[str] = "error"  # what the likelihood's reported loss is, in the lines of a fit
     value_name: ClassVar[str]  # of predictions, for data files
     target_dtype: ClassVar[type[np.generic]]  # of targets, for data files
     per_class: ClassVar[bool] = False  # predictions have a column per class instead of one per target

@@ -23,6 +23,7 @@ class ClassTask(Task):
 
     cost_name = "accuracy"
     loss_unit = "nats of cross entropy"
+    error_name = "cross entropy"
     target_dtype = np.int32
     reads_labels = True
     may_be_missing: ClassVar[bool] = False  # NaN stands for an unknown label

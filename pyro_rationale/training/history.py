@@ -23,6 +23,7 @@ class StepRecord:
         entropy: of the guide, in nats per word, or per sentence where masks are over them.
         documents: in the batch.
         changes: of the mask, per word.
+        warmup: 1 for a step of the warm-up, in which the guide has no part and whose rate counts as 1; 0 for others.
     """
 
     loss: float
@@ -30,6 +31,7 @@ class StepRecord:
     entropy: float
     documents: int
     changes: float = math.nan
+    warmup: float = 0.0
 
     @property
     def flatness(self) -> float:
@@ -53,18 +55,20 @@ class StepTotals:
     rate: float = 0.0
     entropy: float = 0.0
     documents: int = 0
+    warmup: float = 0.0
 
     def add(self, record: StepRecord) -> None:
         """Count one step."""
         self.loss += record.loss * record.documents
         self.rate += record.rate * record.documents
         self.entropy += record.entropy * record.documents
+        self.warmup += record.warmup * record.documents
         self.documents += record.documents
 
     def mean(self) -> StepRecord:
         """The averages so far."""
         n = max(1, self.documents)
-        return StepRecord(self.loss / n, self.rate / n, self.entropy / n, self.documents)
+        return StepRecord(self.loss / n, self.rate / n, self.entropy / n, self.documents, warmup=self.warmup / n)
 
 
 @dataclass
@@ -75,7 +79,7 @@ class EpochRecord:
         epoch: from 1.
         step: steps so far.
         loss: minus objective (2) of docs/mathematics.md per document over --nats.
-        rate: share of words kept in training, in expectation.
+        rate: share of words kept in training, in expectation; 1 in steps of the warm-up, see `kept`.
         target: the target rate at the end of the epoch.
         field: alpha of the prior at the end of the epoch, nats per word.
         flatness: entropy per word over that of a coin with the same rate; 1: all words alike, 0: deterministic.
@@ -87,6 +91,7 @@ class EpochRecord:
             the sigma that fits the errors of these masks; NaN in runs older than this field.
         dev_expected: E_q of the paper's cost in its units, from the same masks and prior.
         event: `best`, a rollback or a restart; empty if nothing happened.
+        warmup: share of the epoch's texts that were read in steps of the warm-up, without the guide.
     """
 
     epoch: int
@@ -103,6 +108,17 @@ class EpochRecord:
     dev_elbo: float = math.nan
     dev_expected: float = math.nan
     event: str = ""
+    warmup: float = 0.0
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the guide has not taken a step in this epoch: then no figure tells anything about its masks."""
+        return self.warmup >= 1.0
+
+    @property
+    def kept(self) -> float:
+        """Share of words kept in the steps after the warm-up, in expectation; NaN if the epoch has none."""
+        return math.nan if self.untrained else (self.rate - self.warmup) / (1.0 - self.warmup)
 
 
 def epoch_record(values: Mapping[str, Any]) -> EpochRecord:

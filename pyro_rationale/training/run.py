@@ -84,6 +84,24 @@ class TrainingRun:
         exhausted = bool(self.history) and self.selection.should_stop(self.history[-1])
         return self.should_stop or exhausted or self.trainer.epoch >= self.epochs
 
+    @property
+    def ending(self) -> str:
+        """Which epoch's weights are kept, and why training ended, in one line."""
+        selection, options = self.selection, self.fitted.config.train
+        done = len(self.history)
+        if not selection.best_epoch:
+            kept = f"the weights of the last epoch, {done}, are kept: none came down to the share of words asked for"
+        else:
+            among = " of those that keep the share of words asked for" if selection.meet and selection.best_met else ""
+            kept = f"epoch {selection.best_epoch} of {done} is kept: least cost on development texts{among}"
+        if self.trainer.epoch >= self.epochs:
+            why = f"all {options.steps:,} steps are done"
+        elif self.history and selection.should_stop(self.history[-1]):
+            why = f"training ended after --patience {selection.patience} epochs without a better one"
+        else:
+            why = "a callback ended training"
+        return f"{kept}; {why}"
+
     def choose_threads(self) -> None:
         """Set the number of CPU threads: that of the checkpoint, or the fastest now.
 

@@ -72,7 +72,7 @@ class StepResult:
             *sums, total, stop_requests = sums
             documents = round(total)
         if self.full_text:
-            record = StepRecord(loss / (documents * scale), 1.0, 0.0, documents)
+            record = StepRecord(loss / (documents * scale), 1.0, 0.0, documents, warmup=1.0)
         else:
             kept, entropy, changes, words = sums
             record = StepRecord(loss / scale, kept / words, entropy / words, documents, changes / words)

@@ -290,6 +290,7 @@ class Trainer:
             target=self.control.target(self.step),
             field=self.fitted.model.prior.alpha,
             flatness=mean.flatness,
+            warmup=mean.warmup,
         )
         self.epoch += 1
         self.position = 0

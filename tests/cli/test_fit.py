@@ -23,7 +23,8 @@ from pyro_rationale.errors import FAILED, ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.fitted import FittedModel, read_config
 from pyro_rationale.models import NormalLikelihood
-from pyro_rationale.training.history import EpochRecord
+from pyro_rationale.reporting.plots.training import recorded_series
+from pyro_rationale.training.history import EpochRecord, read_history
 from pyro_rationale.training.validation import score_modes, settle_noise
 from tests.support.small_fit import (
     ROOT,
@@ -83,8 +84,30 @@ def test_it_says_what_is_fitted(run: tuple[Path, str]) -> None:
     assert lines[3] == f"guide relaxed, estimator relaxed, seed 0, cpu; run folder {folder}"
     epochs = [line for line in lines if line.startswith("epoch ")]
     assert len(epochs) == 3
-    shape = rf"epoch +\d+  loss +{NUMBER}  kept +{NUMBER}% \(target {NUMBER}%\)  dev: error {NUMBER}  kept +{NUMBER}%"
+    error = rf"squared error on \[0, 1\] {NUMBER}"
+    shape = rf"epoch +\d+  loss +{NUMBER}  kept +{NUMBER}% \(target {NUMBER}%\)  dev: {error}  kept +{NUMBER}%"
     assert all(re.match(shape, line) for line in epochs)
+
+
+def test_an_epoch_of_the_warm_up_shows_no_masks(tmp_path: Path) -> None:
+    """The guide's would be those that it has without having taken a step."""
+    folder = tmp_path / "run"
+    lines = call("--out", folder, steps=9, warmup=4, anneal=4).output.splitlines()
+    epochs = [line for line in lines if line.startswith("epoch ") and "loss" in line]
+    assert "warm-up: the encoder alone, on whole texts" in epochs[0]
+    assert "kept" not in epochs[0]
+    assert re.search(rf"kept +{NUMBER}% ", epochs[1])
+    history = read_history(folder / "epochs.jsonl")
+    assert [record.untrained for record in history] == [True, False, False]
+    assert 0.0 < history[1].warmup < 1.0
+    for quantity, name in (("rate", "training, expected"), ("elbo", "dev")):
+        values = recorded_series(history, quantity)[name][1]
+        assert [math.isnan(value) for value in values] == [True, False, False]
+
+
+def test_it_says_which_epoch_is_kept_and_why_training_ended(run: tuple[Path, str]) -> None:
+    last = next(line for line in run[1].splitlines() if line.endswith(" steps are done"))
+    assert re.match(r"(epoch \d+ of 3 is kept: least cost|the weights of the last epoch, 3, are kept: none)", last)
 
 
 def test_it_ends_with_a_table_and_three_documents(run: tuple[Path, str]) -> None:

@@ -72,3 +72,12 @@ def test_the_sentences() -> None:
     [worse] = failures(1, 0.13, 0.1, "accuracy 1.0% against 50.0%")
     assert worse.startswith("predictions are worse than a constant's (accuracy 1.0% against 50.0%); ")
     assert len(failures(0, 0.13, 0.5, "accuracy")) == 2
+
+
+def test_far_less_than_the_requested_share_is_a_failure() -> None:
+    """A share to be met may be missed by a half, one that is a bound undercut by a factor of ten."""
+    assert failures(3, 0.15, 0.076, "", meet=True) == failures(3, 0.15, 0.016, "") == ()
+    for kept, meet in ((0.07, True), (0.014, False)):
+        [little] = failures(3, 0.15, kept, "", meet)
+        assert little.startswith(f"rationales keep {kept:.2%} of the words, far less than the 15.0% asked for; ")
+    assert failures(3, math.nan, 0.0, "") == failures(3, 0.15, math.nan, "") == ()  # penalties, or no test texts

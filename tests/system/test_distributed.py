@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +19,12 @@ from typing import Any, cast
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from pyro_rationale.cli.fit import fit
 from pyro_rationale.config import LaunchOptions
 from pyro_rationale.storage import read_tensors
-from pyro_rationale.training.distributed import SINGLE_PROCESS, Processes
+from pyro_rationale.training.distributed import SINGLE_PROCESS, PeerError, Processes
 from pyro_rationale.training.launch import launch
 from tests.support.several import CASES, joint
 from tests.support.small_fit import ROOT, Break, differences, fit_small, flags, refusal
@@ -279,3 +281,47 @@ def test_a_group_of_one_changes_nothing() -> None:
     assert joined.tolist() == [0.0, 1.0, 2.0, 5.0, 0.0]
     assert (SINGLE_PROCESS.share, SINGLE_PROCESS.broadcast(lambda: 7)) == (slice(None), 7)
     assert torch.equal(parameter.grad, torch.full((2,), math.pi))
+
+
+def test_a_value_may_take_longer_to_make_than_a_broadcast_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process joins the broadcast when the value is there; the reader of `--judge` may take hours."""
+    store, asked, joined = dist.HashStore(), threading.Event(), []
+
+    class Store:
+        def check(self, keys: list[str]) -> bool:
+            asked.set()
+            return bool(store.check(keys))
+
+        get, set = store.get, store.set
+
+    def process(rank: int) -> Processes:
+        group = cast(Any, Processes.__new__(Processes))
+        group.rank, group.store, group.broadcasts, group.stop_requested = rank, Store(), 0, False
+        group.parent = os.getppid()
+        return cast(Processes, group)
+
+    def collective(values: list[Any], src: int) -> None:
+        joined.append(threading.current_thread().name)
+
+    def slow() -> int:
+        assert asked.wait(10)
+        assert joined == []
+        return 1
+
+    def fault() -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(dist, "broadcast_object_list", collective)
+    main, other = process(0), process(1)
+    waiting = threading.Thread(target=other.broadcast, args=(slow,), name="other")
+    waiting.start()
+    assert main.broadcast(slow) == 1
+    waiting.join(10)
+    assert sorted(joined) == ["MainThread", "other"]
+    with pytest.raises(ZeroDivisionError):
+        main.broadcast(fault)
+    with pytest.raises(PeerError, match="the first process has failed"):
+        other.broadcast(fault)
+    other.stop_requested = True
+    with pytest.raises(KeyboardInterrupt):
+        other.broadcast(slow)

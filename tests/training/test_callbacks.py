@@ -70,6 +70,7 @@ def test_a_callback_ends_a_fit(tmp_path: Path) -> None:
 
     fit, metrics = fit_small(tmp_path, Stop())
     assert metrics.epochs == len(fit.history) == 2
+    assert fit.ending.endswith("; a callback ended training")
 
 
 def test_those_of_every_fit_are_registered(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
@@ -121,6 +122,18 @@ def test_many_words_are_not_read_by_a_transformer_on_a_cpu(installed: bool, monk
     if installed:
         assert "--pretrained minilm" in choices(config, chosen(real(), config))[-1]
         assert resolve(real(pretrained="minilm"), many).generator == "stacked"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert resolve(real(), many).generator == ("stacked" if installed else "bilstm")
+    assert resolve(real(device="cpu"), many).generator == "bilstm"  # where it runs counts, not what is there
+
+
+def test_the_choices_are_one_short_line(installed: bool) -> None:
+    config = resolve(real(), corpus())
+    [line, *_] = choices(config, chosen(real(), config))
+    assert line.startswith("chosen by --preset balanced for these texts: --guide chain ")
+    assert "--rate 0.15 --span 8 --nats 200 " in line
+    assert re.search(r" and \d+ more, see config\.json$", line)
+    assert len(line) < 220
 
 
 def test_words_that_are_left_out_by_what_goes_with_it(installed: bool) -> None:

@@ -52,6 +52,21 @@ def test_a_high_rate_is_no_collapse_where_it_is_asked_for() -> None:
     assert collapse(record(rate=0.95), 0.3, annealed=True) == "full masks"
 
 
+def test_the_share_of_the_steps_after_a_warm_up() -> None:
+    totals = StepTotals()
+    for _ in range(3):
+        totals.add(StepRecord(loss=1.0, rate=1.0, entropy=0.0, documents=10, warmup=1.0))
+    mean = totals.mean()
+    whole = record(rate=mean.rate, warmup=mean.warmup)
+    assert (whole.untrained, whole.kept != whole.kept) == (True, True)
+    totals.add(StepRecord(loss=1.0, rate=0.4, entropy=0.1, documents=10))
+    mean = totals.mean()
+    part = record(rate=mean.rate, warmup=mean.warmup)
+    assert (part.untrained, part.warmup, part.rate) == (False, 0.75, pytest.approx(0.85))
+    assert part.kept == pytest.approx(0.4)
+    assert record(rate=0.3).kept == 0.3  # of a version that did not count the warm-up
+
+
 def test_epoch_averages_are_weighted_by_documents() -> None:
     totals = StepTotals()
     assert totals.mean() == StepRecord(0.0, 0.0, 0.0, 0)

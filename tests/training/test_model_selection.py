@@ -244,7 +244,12 @@ def test_patience_counts_epochs_without_a_better_one(fit: TrainingRun) -> None:
     worse = DevScore(0.06, 0.1, 0.0, 4.0, 2.0)
     ended = [fit.selection.should_stop(close(fit, score)) for score in (worse, GOOD, worse, worse)]
     assert ended == [False] * 4
-    assert fit.selection.should_stop(close(fit, worse))  # the third since the best
+    last = close(fit, worse)
+    assert fit.selection.should_stop(last)  # the third since the best
+    fit.history.append(last)
+    assert fit.ending == "epoch 2 of 1 is kept: least cost on development texts; all 9 steps are done"
+    fit.trainer.epoch = 2
+    assert fit.ending.endswith("; training ended after --patience 3 epochs without a better one")
 
 
 def test_no_patience_before_there_is_a_result(fit: TrainingRun) -> None:

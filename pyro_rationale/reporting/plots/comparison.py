@@ -156,8 +156,8 @@ def _log_scale(axes: Axes, which: str, low: float, high: float) -> None:
 
 
 def _recorded(run: Compared) -> list[tuple[float, float]]:
-    """Cost and ELBO of the epochs that have both."""
-    pairs = [(record.dev_expected, record.dev_elbo) for record in run.history]
+    """Cost and ELBO of the epochs that have both; before the guide's first step they say nothing about it."""
+    pairs = [(record.dev_expected, record.dev_elbo) for record in run.history if not record.untrained]
     return [(cost, elbo) for cost, elbo in pairs if math.isfinite(cost) and math.isfinite(elbo) and cost > 0.0]
 
 

@@ -20,7 +20,7 @@ QUANTITIES: dict[str, tuple[str, tuple[Line, ...]]] = {
     "rate": (
         "share of words kept",
         (
-            ("rate", "training, expected", POSTERIOR, "-o"),
+            ("kept", "training, expected", POSTERIOR, "-o"),
             ("dev_rate", "dev, most probable masks", GOLD, "--s"),
             ("target", "target", PRIOR, ":"),
         ),
@@ -35,13 +35,20 @@ MARKED = 40  # epochs, up to which each has a marker
 def recorded_series(history: Sequence[EpochRecord], quantity: str) -> dict[str, tuple[Line, list[float]]]:
     """The lines of a quantity that were recorded in any epoch, by their names.
 
+    Epochs of the warm-up have a loss and a target only: what the guide would keep before its first step, and what the
+    encoder makes of that, is no part of the training.
+
     Raises:
         ValueError: no such quantity.
     """
     if quantity not in QUANTITIES:
         raise ValueError(f"expected one of {', '.join(QUANTITIES)}, got {quantity!r}")
-    series = ((line, [float(getattr(record, line[0])) for record in history]) for line in QUANTITIES[quantity][1])
+    series = ((line, [_figure(record, line[0]) for record in history]) for line in QUANTITIES[quantity][1])
     return {line[1]: (line, values) for line, values in series if any(map(math.isfinite, values))}
+
+
+def _figure(record: EpochRecord, name: str) -> float:
+    return math.nan if record.untrained and name not in ("loss", "target") else float(getattr(record, name))
 
 
 def plot_training(axes: Axes, history: Sequence[EpochRecord], quantity: str = "error") -> Axes:
