@@ -12,6 +12,7 @@ from pyro_rationale.registry import Registry, lazy_names
 
 if TYPE_CHECKING:
     from pyro_rationale.guides._base import RationaleGuide
+    from pyro_rationale.guides._mixture import MixtureGuide
     from pyro_rationale.guides._target import TargetContext
     from pyro_rationale.guides.chain import ChainGuide
     from pyro_rationale.guides.hardkuma import HardKumaGuide
@@ -31,6 +32,7 @@ __all__ = [
     "ChainGuide",
     "HardKumaGuide",
     "IndependentGuide",
+    "MixtureGuide",
     "RationaleGuide",
     "RecurrentGuide",
     "RelaxedGuide",
@@ -48,6 +50,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "_base": "RationaleGuide",
+        "_mixture": "MixtureGuide",
         "_target": "TargetContext",
         "chain": "ChainGuide",
         "hardkuma": "HardKumaGuide",

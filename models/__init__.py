@@ -1,5 +1,6 @@
 """The generative programs: p(z) and p(y given x, z). Import this package as `pyro_rationale.models`."""
 
+from pyro_rationale.models.ensemble import EnsembleModel
 from pyro_rationale.models.likelihoods import (
     BernoulliLikelihood,
     CategoricalLikelihood,
@@ -11,6 +12,7 @@ from pyro_rationale.models.rationale import RationaleModel
 __all__ = [
     "BernoulliLikelihood",
     "CategoricalLikelihood",
+    "EnsembleModel",
     "Likelihood",
     "NormalLikelihood",
     "RationaleModel",

@@ -87,6 +87,10 @@ class RationaleModel(Program):
         """p(y | x, z) for masks `z` of shape `(*s, B, T)`, in scaled units, not raised to kappa."""
         return self.likelihood(self.encoder(batch.tokens, z, batch.lengths))
 
+    def components(self, batch: Batch, z: Tensor) -> list[dist.TorchDistribution]:
+        """The equally probable parts of :meth:`predictive`: one, or several where the model is an ensemble."""
+        return [self.predictive(batch, z)]
+
     def forward(self, batch: Batch) -> Tensor:
         """The program. Targets that are `None` are sampled; NaN targets (unrated aspects) are masked out.
 

@@ -160,6 +160,9 @@ class TrainOptions:
                         least=0, below=1, expected="a decay of at least 0 and less than 1", planted=0.0)
     precision: str = option("float32", "arithmetic of the networks in training: float32, bf16 (autocast; the rest "
                             "stays float32), or, on a GPU, tf32 for matrix products", choices=PRECISIONS, group=RUN)
+    members: int = option(1, "models to fit one after the other, from the seeds --seed, --seed + 1 ..., whose "
+                          "predictions and rationales are mixed (a deep ensemble)", least=1, most=1000, group=RUN,
+                          common=True, expected="a whole number from 1 to 1000")
     seed: int = option(0, "fixes the result, bit for bit on the CPU with the same --threads", least=0, most=2**63 - 1,
                        expected="a whole number from 0 to 2^63 - 1", group=RUN, common=True)
     device: str = option("auto", "auto, cpu, cuda, cuda:1", group=RUN, common=True)

@@ -11,6 +11,9 @@
     model.safetensors    weights of the chosen epoch
     reader.safetensors   weights of an encoder that was trained on whole texts: a baseline, and the judge of --judge mcd
     metrics.json         the test table; its presence says that the run is finished
+
+The folder of an ensemble (`--members`) has configuration, vocabulary, manifest and `metrics.json`, and in members/0,
+members/1 ... a run folder for each member.
 """
 
 from __future__ import annotations
@@ -36,8 +39,8 @@ from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError, shown
-from pyro_rationale.guides import RationaleGuide
-from pyro_rationale.models import RationaleModel
+from pyro_rationale.guides import MixtureGuide, RationaleGuide
+from pyro_rationale.models import EnsembleModel, RationaleModel
 from pyro_rationale.nn.pretrained import Base, check_base, copy_base, find_base, use_copy
 from pyro_rationale.options import decode
 from pyro_rationale.storage import MANIFEST, note, read_json, read_manifest, read_tensors, write_json, write_tensors
@@ -53,6 +56,7 @@ CONFIG, VOCABULARY, EPOCHS = "config.json", "vocabulary.json", "epochs.jsonl"
 PRETRAINED, COPY = "pretrained.json", "pretrained"  # record of the transformer; folder with it, if it is copied
 CHECKPOINT, WEIGHTS, METRICS = "checkpoint.safetensors", "model.safetensors", "metrics.json"
 TEXTS, READER = "training_texts.safetensors", "reader.safetensors"
+MEMBERS = "members"  # folder of an ensemble's runs
 
 
 def pick_device(name: str) -> torch.device:
@@ -235,6 +239,8 @@ class FittedModel:
         if not folder.is_dir():
             raise RunError(f"{folder}: no such run folder; make one with python -m pyro_rationale.fit --out {folder}")
         config, spec = read_config(folder)
+        if config.train.members > 1:
+            return load_ensemble(folder, config, device)
         check_pretrained(folder, config)
         vocabulary = Vocabulary.load(folder / VOCABULARY)
         tensors, _ = read_tensors(folder / WEIGHTS)
@@ -244,6 +250,71 @@ class FittedModel:
         if (folder / TEXTS).exists():
             fitted.text_keys = read_tensors(folder / TEXTS)[0].get("words")
         return fitted.eval()
+
+
+@dataclass
+class Ensemble(FittedModel):
+    """Several models of one target, fitted from different seeds, as one model whose predictions they make together.
+
+    Masks are from each member's guide equally often, and every member reads every mask: P(kept) is the mean over the
+    members, and p(y | x, z) the mixture of theirs.
+    """
+
+    members: tuple[FittedModel, ...] = ()
+
+    @classmethod
+    def of(cls, members: Sequence[FittedModel], name: str) -> Ensemble:
+        """The ensemble of some fitted models.
+
+        Args:
+            members: at least one; the first one's configuration stands for all.
+            name: of the run.
+
+        Raises:
+            RunError: they predict something else, or know other words.
+        """
+        first = members[0]
+        if any((member.spec, member.vocabulary) != (first.spec, first.vocabulary) for member in members):
+            raise RunError(f"{name}: its members predict something else, or know other words; fit again")
+        model = EnsembleModel([member.model for member in members])
+        guide = MixtureGuide([member.guide for member in members])
+        config = first.config.changed(members=len(members))
+        made = cls(config, first.spec, first.vocabulary, model, guide, first.device, name, first.rows, first.text_keys)
+        made.members = tuple(members)
+        return made
+
+    def save(self, folder: Path | str) -> None:
+        """Write configuration and vocabulary, and a run folder for each member.
+
+        Raises:
+            RunError: the folder holds another run.
+        """
+        folder = Path(folder)
+        if not (folder / CONFIG).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_config(folder, self.config, self.spec, self.vocabulary, self.rows)
+        for number, member in enumerate(self.members):
+            member.save(folder / MEMBERS / str(number))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"name": self.name, "members": list(self.members)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(vars(Ensemble.of(state["members"], state["name"]).eval()))
+
+
+def load_ensemble(folder: Path, config: Config, device: str) -> Ensemble:
+    """Read the run folder of an ensemble.
+
+    Raises:
+        RunError: a member is missing, damaged or unfinished.
+    """
+    folders = [folder / MEMBERS / str(number) for number in range(config.train.members)]
+    for number, member in enumerate(folders):
+        if not (member / WEIGHTS).exists():
+            told = f"member {number} of {len(folders)} is not fitted yet; go on with --out {folder} --resume"
+            raise RunError(f"{member}: {told}")
+    return Ensemble.of([FittedModel.load(member, device) for member in folders], folder.name).eval()
 
 
 def write_config(

@@ -54,6 +54,7 @@ from pyro_rationale.prediction.explanation import Explanations, class_probabilit
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, decode_all, predict
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.tasks import Numbers
+from pyro_rationale.training.ensemble import fit_ensemble
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.run_folder import check_free, start_run
 
@@ -131,11 +132,17 @@ class RationaleEstimator(BaseEstimator):
         with naming_parameters(), own_torch():
             corpus = self._split(documents, spec, labels, config)
             with TemporaryDirectory(prefix="pyro-rationale-") as folder:
-                fit = fit_run(config, Path(folder) / "fit", corpus=corpus)
-            own = evaluate(ModelRationalizer(fit.fitted), corpus.dev, scores=False)
+                if config.train.members > 1:
+                    ensemble = fit_ensemble(config, Path(folder) / "fit", corpus=corpus)
+                    fitted, fits = ensemble.fitted, ensemble.members
+                else:
+                    fit = fit_run(config, Path(folder) / "fit", corpus=corpus)
+                    fitted, fits = fit.fitted, [fit]
+            own = evaluate(ModelRationalizer(fitted), corpus.dev, scores=False)
         worse = worse_than_constant(own.statistics, constant_evaluation(corpus.train, corpus.dev, spec).statistics)
-        self.fitted_, self.history_, self.n_iter_ = fit.fitted, fit.history, len(fit.history)
-        if not fit.selection.best:
+        self.fitted_, self.history_ = fitted, [epoch for fit in fits for epoch in fit.history]
+        self.n_iter_ = len(self.history_)
+        for fit in (fit for fit in fits if not fit.selection.best):
             event = f" (the last: {fit.history[-1].event})" if fit.history[-1].event else ""
             message = f"no epoch came down to the share of words asked for{event}; raise steps, or lower anneal"
             warnings.warn(message, ConvergenceWarning, stacklevel=3)
@@ -240,7 +247,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
 
     Attributes:
         fitted_: :class:`pyro_rationale.fitted.FittedModel`, the Pyro model and its guide.
-        history_: one :class:`pyro_rationale.training.history.EpochRecord` per epoch.
+        history_: one :class:`pyro_rationale.training.history.EpochRecord` per epoch, of all `members` in their order.
         n_iter_: epochs.
         n_outputs_: targets, `D`.
     """

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
@@ -18,13 +18,14 @@ from pyro_rationale.config import Config, LaunchOptions, ModelOptions, TrainOpti
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import FAILED, ConfigError
 from pyro_rationale.options import given, options_from, with_given
-from pyro_rationale.reporting.terminal import Pace, Terminal, progress_bar
+from pyro_rationale.reporting.terminal import Pace, Terminal, duration, progress_bar
 from pyro_rationale.training.callbacks import Callback
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
     from pyro_rationale.evaluation.results import RunMetrics
     from pyro_rationale.training.distributed import Group
+    from pyro_rationale.training.ensemble import EnsembleRun
     from pyro_rationale.training.history import EpochRecord, StepRecord
     from pyro_rationale.training.run import TrainingRun
 
@@ -68,6 +69,8 @@ def fit(
     if resume and force:
         raise ConfigError("--resume goes on with the run and --force throws it away; give one of them")
     flags, typed = (data, model, train), given()
+    if train.members > 1 and devices.processes > 1:
+        raise ConfigError("--members: they are fitted one after the other by one process; leave --devices out")
     if devices.must_launch():
         config, folder = opened(flags, typed, out, resume)
         check_devices(devices, config.train.device, value_of(config.train, "batch_size"))
@@ -114,16 +117,25 @@ def fit_and_show(
     config: Config, folder: Path, resume: bool, force: bool, quiet: bool, baselines: Sequence[str], group: Group
 ) -> int:
     """Fit with a progress bar; print the result, or how to resume. The exit status."""
-    from pyro_rationale.evaluation.results import finish_run
+    from pyro_rationale.evaluation.results import finish_ensemble, finish_run
     from pyro_rationale.experiments.yardsticks import baseline_rows
     from pyro_rationale.fitted import CONFIG, METRICS
+    from pyro_rationale.training.ensemble import fit_ensemble
     from pyro_rationale.training.fit import fit_run
 
+    def rows_of(run: TrainingRun | EnsembleRun) -> dict[str, Any]:
+        return baseline_rows(run, baselines, bar.on_reader_progress, console.say)
+
     console = Terminal()
+    finished: TrainingRun | EnsembleRun
     with Bar(console, quiet) as bar:
         try:
-            finished = fit_run(config, folder, resume, force, [bar], group=group)
-            metrics = finish_run(finished, baseline_rows(finished, baselines, bar.on_reader_progress, console.say))
+            if config.train.members > 1:
+                finished = fit_ensemble(config, folder, resume, force, [bar], group=group)
+                metrics = finish_ensemble(finished, rows_of(finished))
+            else:
+                finished = fit_run(config, folder, resume, force, [bar], group=group)
+                metrics = finish_run(finished, rows_of(finished))
         except KeyboardInterrupt:
             bar.stop()
             begun = (folder / CONFIG).exists() and not (folder / METRICS).exists()
@@ -182,6 +194,7 @@ class Bar(Callback):
         self.dev = math.nan
         self.drawn = 0.0
         self.pace = Pace()
+        self.member = 0
 
     def __enter__(self) -> Bar:
         self.bar.start()
@@ -207,6 +220,13 @@ class Bar(Callback):
         figures = f"training the encoder on whole texts{self.pace.left(done)}"
         self.bar.update(self.task, completed=done, total=total, figures=figures)
 
+    def on_member_start(self, number: int, count: int, seconds: float) -> None:
+        """Say which member of an ensemble comes next, and how long all others will take if they are like the first."""
+        self.member, self.dev, self.pace = number, math.nan, Pace()
+        left = f"; about {duration(seconds / number * (count - number))} left" if number and seconds else ""
+        if not self.quiet:
+            self.console.say(Text.assemble((f"member {number + 1} of {count}", "bold"), left))
+
     def on_fit_start(self, run: TrainingRun) -> None:
         """Say what is fitted: corpus, word vectors, and the prior in both languages."""
         from pyro_rationale.data.cache.dataset import target_rows
@@ -216,6 +236,9 @@ class Bar(Callback):
         if self.quiet:
             return
         corpus, fitted = run.corpus, run.fitted
+        if self.member:  # all but the seed is as the first member had it
+            self._say_resumed(run)
+            return
         spec = corpus.spec
         sizes = f"{len(corpus.train):,} train, {len(corpus.dev):,} dev, {len(corpus.test):,} test"
         what = f": {sizes}; {spec.kind} of {', '.join(spec.names)}"
@@ -241,6 +264,9 @@ class Bar(Callback):
             f"guide {fitted.config.guide}, estimator {fitted.config.estimator}, seed {fitted.config.seed}, "
             f"{fitted.device}{threads}; run folder {run.folder}"
         )
+        self._say_resumed(run)
+
+    def _say_resumed(self, run: TrainingRun) -> None:
         if run.history:
             self.console.say(f"resumed after epoch {len(run.history)}, step {run.trainer.step}")
             self.dev = math.nan if run.history[-1].untrained else run.history[-1].dev_error
@@ -318,10 +344,12 @@ def show_metrics(console: Terminal, metrics: RunMetrics) -> None:
     from pyro_rationale.reporting.console import baselines_table, metrics_table
 
     console.print()
-    console.print(metrics_table(metrics.test, title=f"Test set ({metrics.data}, {metrics.guide})"))
-    if metrics.baselines:
+    members = f", {len(metrics.members)} members" if metrics.members else ""
+    console.print(metrics_table(metrics.test, title=f"Test set ({metrics.data}, {metrics.guide}{members})"))
+    if metrics.baselines or metrics.members:
         console.print()
-        console.print(baselines_table(metrics.test, metrics.baselines))
+        each = {f"member {name}": figures for name, figures in metrics.members.items()}
+        console.print(baselines_table(metrics.test, each | metrics.baselines))
     if metrics.noise_floor and "mse" in metrics.test:
         ratio = metrics.test["mse"] / metrics.noise_floor
         console.say(f"noise floor of the squared error: {metrics.noise_floor:.4g}; reached {ratio:.2f} x that")
@@ -335,7 +363,7 @@ def show_metrics(console: Terminal, metrics: RunMetrics) -> None:
         console.say(Text.assemble(("FAILED", "bold red"), f": {failure}"))
 
 
-def show_documents(console: Terminal, fit: TrainingRun) -> None:
+def show_documents(console: Terminal, fit: TrainingRun | EnsembleRun) -> None:
     """A few test documents with their rationales; the first ones, not chosen."""
     from pyro_rationale.prediction.predictor import PredictOptions, predict
     from pyro_rationale.reporting.console import is_plain, legend, rationale

@@ -8,6 +8,7 @@ from pyro_rationale.distributions.chain import LinearChain
 from pyro_rationale.distributions.hardkuma import HardKumaMask, HardKumaraswamy
 from pyro_rationale.distributions.independent import IndependentMask
 from pyro_rationale.distributions.kl import cross_energy, sequential_entropy, sequential_kl
+from pyro_rationale.distributions.mixture import MixtureMask
 from pyro_rationale.distributions.nonempty import NonEmptyMask
 from pyro_rationale.distributions.prior import ChainPrior
 from pyro_rationale.distributions.relaxed import RelaxedMask
@@ -22,6 +23,7 @@ __all__ = [
     "IndependentMask",
     "LinearChain",
     "MaskDistribution",
+    "MixtureMask",
     "NonEmptyMask",
     "Prior",
     "RecurrentMask",

@@ -16,7 +16,7 @@ from pyro_rationale.data.cache.dataset import taken, target_rows
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions.exclusion import COST, ends_on
 from pyro_rationale.distributions.masks import changes_of
-from pyro_rationale.fitted import FittedModel
+from pyro_rationale.fitted import Ensemble, FittedModel
 from pyro_rationale.inference.objectives.decomposition import Terms, batch_terms
 from pyro_rationale.inference.posterior.evidence import iwae
 from pyro_rationale.inference.terms import best_terms
@@ -66,7 +66,11 @@ def objective_report(
     Returns:
         `elbo` (kappa = tau = 1), `kl` and `entropy` in nats, and `expected_cost`, all under q(z | x); where the
         guide reads targets as well, `elbo_given_target` and so on under q(z | x, y). Empty if nothing has a target.
+        Those of an ensemble are the means of its members': its ELBO bounds the evidence of their mixture.
     """
+    if isinstance(fitted, Ensemble):
+        reports = [objective_report(member, documents, samples, batch_size, seed) for member in fitted.members]
+        return {name: sum(report[name] for report in reports) / len(reports) for name in reports[0]}
     known = ~np.isnan(target_rows(documents, len(fitted.spec.names))).all(axis=1)
     rated = taken(documents, np.flatnonzero(known))
     if not rated:

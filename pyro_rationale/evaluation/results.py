@@ -19,6 +19,7 @@ from pyro_rationale.options import decode
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.training.callbacks import Callback
+from pyro_rationale.training.ensemble import EnsembleRun, fit_ensemble
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.run import TrainingRun
 
@@ -45,6 +46,9 @@ class RunMetrics:
         baselines: errors on the test split of other predictions, by their names: the best constant, and what the
             command `fit` adds.
         failures: what makes the fit a failure, a sentence each.
+        members: metrics of each member of an ensemble on the test split, by its number; empty for a single model, of
+            which `epochs`, `best_epoch`, `recoveries` and `restarts` are; an ensemble's are the members' sums, and its
+            best epoch is the least.
     """
 
     data: str
@@ -63,6 +67,7 @@ class RunMetrics:
     leaks: dict[str, Any] | None = None
     baselines: dict[str, Metrics] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
+    members: dict[str, Metrics] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> RunMetrics:
@@ -76,7 +81,8 @@ class RunMetrics:
             values = {item.name: stored[item.name] for item in fields(cls) if item.name in stored}
             for name in ("test", "prior", "prior_asked"):
                 values[name] = _figures(values[name], name)
-            values["baselines"] = _figures(values.get("baselines", {}), "baselines")
+            for name in ("baselines", "members"):
+                values[name] = _figures(values.get(name, {}), name)
             metrics = decode(cls, values)
             aspects = metrics.test.get("aspects", {})
             if not isinstance(aspects, dict) or not all(isinstance(figures, dict) for figures in aspects.values()):
@@ -146,7 +152,39 @@ def finish_run(fit: TrainingRun, baselines: Mapping[str, Metrics] | None = None)
     return metrics
 
 
-def _test_table(fit: TrainingRun) -> tuple[Metrics, dict[str, Metrics], str]:
+def finish_ensemble(fit: EnsembleRun, baselines: Mapping[str, Metrics] | None = None) -> RunMetrics:
+    """Evaluate an ensemble and its members on the test split; write `metrics.json` of each and of all together.
+
+    Args:
+        fit: the finished fits.
+        baselines: as for :func:`finish_run`.
+    """
+    each = [finish_run(member, baselines) for member in fit.members]
+    test, rows, worse = _test_table(fit)
+    told = [f"member {i}: {failure}" for i, metrics in enumerate(each) for failure in metrics.failures]
+    first = each[0]
+    metrics = replace(
+        first,
+        test=test,
+        prior=_mean([metrics.prior for metrics in each]),
+        seconds=round(fit.seconds, 1),
+        epochs=sum(metrics.epochs for metrics in each),
+        best_epoch=min(metrics.best_epoch for metrics in each),
+        recoveries=sum(metrics.recoveries for metrics in each),
+        restarts=sum(metrics.restarts for metrics in each),
+        baselines=rows | dict(baselines or {}),
+        failures=(*told, *failures(1, first.prior_asked["rate"], math.nan, worse)),
+        members={str(i): metrics.test for i, metrics in enumerate(each)},
+    )
+    metrics.save(fit.folder)
+    return metrics
+
+
+def _mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: sum(row[name] for row in figures) / len(figures) for name in figures[0]}
+
+
+def _test_table(fit: TrainingRun | EnsembleRun) -> tuple[Metrics, dict[str, Metrics], str]:
     """Metrics of the test split, those of the constant by its name, and in what it is better; empty without texts."""
     documents, spec = fit.corpus.test, fit.corpus.spec
     if not documents:
@@ -181,3 +219,25 @@ def train(
     """
     fit = fit_run(config, Path(folder), resume, force, callbacks, corpus, start)
     return fit, finish_run(fit)
+
+
+def train_ensemble(
+    config: Config,
+    folder: Path | str,
+    resume: bool = False,
+    force: bool = False,
+    callbacks: Sequence[Callback] = (),
+    corpus: Corpus | None = None,
+) -> tuple[EnsembleRun, RunMetrics]:
+    """Fit the members of an ensemble into a run folder and evaluate them and their mixture on the test split.
+
+    Args:
+        config: the configuration, with `members` above 1; the others as for :func:`train`.
+        folder: see there.
+        resume: see there.
+        force: see there.
+        callbacks: see there.
+        corpus: see there.
+    """
+    fit = fit_ensemble(config, Path(folder), resume, force, callbacks, corpus)
+    return fit, finish_ensemble(fit)

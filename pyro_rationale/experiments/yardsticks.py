@@ -25,6 +25,7 @@ from pyro_rationale.evaluation.metrics import MetricInputs
 from pyro_rationale.evaluation.statistic import Metrics
 from pyro_rationale.experiments.baselines.tfidf import fit_tfidf
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.training.ensemble import EnsembleRun
 from pyro_rationale.training.reader import Progress, full_text_reader
 from pyro_rationale.training.run import TrainingRun
 
@@ -33,16 +34,20 @@ MOST = 20_000  # training texts of the linear model: many more take it longer th
 
 
 def baseline_rows(
-    run: TrainingRun, names: Collection[str], progress: Progress | None = None, say: Callable[[str], None] = print
+    run: TrainingRun | EnsembleRun,
+    names: Collection[str],
+    progress: Progress | None = None,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Metrics]:
     """Errors on the test split by the names of the baselines; none without test texts.
 
     Args:
-        run: the finished fit.
+        run: the finished fit; of an ensemble the first member's encoder is the one that reads whole texts.
         names: of the baselines, out of `TFIDF` and `FULL_TEXT`.
         progress: called as the encoder is trained on whole texts.
         say: told in a line why one is left out.
     """
+    run = run.members[0] if isinstance(run, EnsembleRun) else run
     corpus, documents = run.corpus, run.corpus.test
     predicted: dict[str, Any] = {}
     if not documents:

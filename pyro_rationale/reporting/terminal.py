@@ -99,6 +99,11 @@ def progress_bar(
     )
 
 
+def duration(seconds: float) -> str:
+    """`40 s` or `12 min`."""
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+
+
 class Pace:
     """How long the rest of some work takes, at the pace so far.
 

@@ -15,6 +15,7 @@ from pyro_rationale.tasks._spec import TargetSpec
 if TYPE_CHECKING:
     from pyro_rationale.tasks._base import Numbers, Task
     from pyro_rationale.tasks._likelihood import Likelihood
+    from pyro_rationale.tasks._mixed import MixedDistribution, MixedLikelihood
     from pyro_rationale.tasks._mixture import Mixture
     from pyro_rationale.tasks.binary import BernoulliLikelihood, BinaryTask
     from pyro_rationale.tasks.multiclass import CategoricalLikelihood, MulticlassTask
@@ -28,6 +29,8 @@ __all__ = [
     "BinaryTask",
     "CategoricalLikelihood",
     "Likelihood",
+    "MixedDistribution",
+    "MixedLikelihood",
     "Mixture",
     "MulticlassTask",
     "NormalLikelihood",
@@ -64,6 +67,7 @@ __getattr__ = lazy_names(
     {
         "_base": "Numbers Task",
         "_likelihood": "Likelihood",
+        "_mixed": "MixedDistribution MixedLikelihood",
         "_mixture": "Mixture",
         "binary": "BernoulliLikelihood BinaryTask",
         "multiclass": "CategoricalLikelihood MulticlassTask",

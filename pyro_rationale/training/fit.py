@@ -9,6 +9,7 @@ import torch
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.prepare import prepare_run
@@ -44,6 +45,8 @@ def fit_run(
     Returns:
         The finished run. A run that is already trained is not trained again.
     """
+    if config.train.members > 1:
+        raise ConfigError("--members: this fits one model; leave it out, or name a run that is no ensemble")
     torch.set_num_threads(max(1, (config.train.threads or 1) // group.local))
     torch.set_flush_denormal(True)
     if config.train.precision == "tf32":

@@ -18,6 +18,7 @@ from pyro_rationale.fitted import (
     CONFIG,
     COPY,
     EPOCHS,
+    MEMBERS,
     METRICS,
     PRETRAINED,
     READER,
@@ -60,6 +61,21 @@ def clear_run(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     with suppress(OSError):  # there is none, or somebody keeps files of another kind in it
         (folder / COPY).rmdir()
+    clear_members(folder)
+
+
+def clear_members(folder: Path) -> None:
+    """Remove the members of an ensemble.
+
+    Raises:
+        RunError: there are files, and none of them says that they are of a run.
+    """
+    members = [path for path in (folder / MEMBERS).glob("*") if path.is_dir() and path.name.isdecimal()]
+    for member in members:
+        clear_run(member)
+    with suppress(OSError):
+        for path in (*members, folder / MEMBERS):
+            path.rmdir()
 
 
 def check_ours(folder: Path) -> None:
@@ -95,7 +111,8 @@ def check_free(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file; name a folder with --out")
-    begun = () if (folder / CONFIG).exists() else (MANIFEST,)  # a kill came before the first file that it lists
+    # A kill may have come before the first file that a manifest lists, or the first of an ensemble.
+    begun = () if (folder / CONFIG).exists() else (MANIFEST, MEMBERS)
     if folder.exists() and any(path.name not in begun and path.name[0] != "." for path in folder.iterdir()):
         raise RunError(f"{folder}: already holds files; go on with --resume, replace it with --force, or change --out")
 
@@ -126,14 +143,14 @@ def check_same_config(config: Config, folder: Path, trained: bool = False) -> No
         RunError: there is no run.
         ConfigError: an option differs that may not: a run under way takes other `RESUMABLE_OPTIONS`, a trained one
             only other `MACHINE_OPTIONS`, since its weights are those of its learning rate. Either takes more steps,
-            unless these do not make it train on.
+            unless these do not make it train on; an ensemble takes more members.
     """
     if not (folder / CONFIG).exists():
         raise RunError(f"{folder}: holds no run to resume; start one with the same command without --resume")
     free = MACHINE_OPTIONS if trained or (folder / METRICS).exists() else RESUMABLE_OPTIONS
     for name, known, value in differing_options(read_config(folder)[0], config):
-        more = name == "steps" and _is_more(value, known)
-        if more and trained:
+        more = (name == "steps" or (name == "members" and known > 1)) and _is_more(value, known)
+        if more and trained and name == "steps":
             why = "--patience has ended it, or its whole epochs are that many already"
             raise ConfigError(f"--steps: {value} add none to the run in {folder}: {why}; fit again with --force")
         if name not in free and not more:
@@ -145,7 +162,8 @@ def is_finished(config: Config, folder: Path) -> bool:
     """Whether a run is finished and `config` wants no more steps of it."""
     if not (folder / METRICS).exists():
         return False
-    return not _is_more(config.train.steps, read_config(folder)[0].train.steps)
+    train, known = config.train, read_config(folder)[0].train
+    return not (_is_more(train.steps, known.steps) or _is_more(train.members, known.members))
 
 
 def _is_more(steps: int | None, known: int | None) -> bool:

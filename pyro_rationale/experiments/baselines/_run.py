@@ -9,7 +9,7 @@ from typing import Any
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.results import train
+from pyro_rationale.evaluation.results import train, train_ensemble
 from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.experiments.same_fit import is_interrupted
 from pyro_rationale.fitted import METRICS, FittedModel
@@ -52,5 +52,6 @@ def fit_trained(
     if (folder / METRICS).exists():
         fitted = FittedModel.load(folder, config.train.device)
     else:
-        fitted = train(config, folder, resume=resume, corpus=corpus)[0].fitted
+        fit = train_ensemble if config.train.members > 1 else train
+        fitted = fit(config, folder, resume=resume, corpus=corpus)[0].fitted
     return ModelRationalizer(fitted, name=name)

@@ -48,7 +48,7 @@ from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.evaluate import evaluate_average
-from pyro_rationale.evaluation.results import train
+from pyro_rationale.evaluation.results import train, train_ensemble
 from pyro_rationale.experiments.benchmark.spec import (
     NAME,
     Flags,
@@ -318,7 +318,8 @@ class RealTexts(GridRunner[RealCell]):
     def measure(self, cell: RealCell, config: Config) -> Measures:
         """Fit and measure a cell, and keep the rationales of the first test texts."""
         whole, folder = self.corpus(cell), self.fit_folder(cell)
-        run, metrics = train(config, folder, resume=(folder / CONFIG).exists(), corpus=whole)
+        fit = train_ensemble if config.train.members > 1 else train
+        run, metrics = fit(config, folder, resume=(folder / CONFIG).exists(), corpus=whole)
         fitted, corpus = run.fitted, run.corpus  # with texts cut as the fit reads them
         note(self.folder(cell), rows=row_digests(whole))
         beside = metrics.baselines

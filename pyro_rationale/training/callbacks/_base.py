@@ -23,6 +23,9 @@ class Callback:
     def on_reader_progress(self, done: int, total: int) -> None:
         """`done` of `total` steps of the full-text reader are done, see `--judge`; only in the main process."""
 
+    def on_member_start(self, number: int, count: int, seconds: float) -> None:
+        """Member `number`, from 0, of an ensemble of `count` is fitted next; those before it took `seconds`."""
+
     def on_fit_start(self, run: TrainingRun) -> None:
         """Everything is built or resumed; training starts."""
 

@@ -1,0 +1,66 @@
+"""Several models as one: a deep ensemble (Lakshminarayanan et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.models.rationale import RationaleModel
+from pyro_rationale.tasks import MixedDistribution, MixedLikelihood
+
+
+class EnsembleModel(RationaleModel):
+    """p(z) 1/M sum_m p_m(y | x, z): every member reads the same kept words, and their predictions are mixed.
+
+    The prior has the mean of the members' parameters. The networks are the members' own, not copies.
+
+    Args:
+        members: fitted models of one target.
+    """
+
+    def __init__(self, members: Sequence[RationaleModel]) -> None:
+        priors = [member.prior for member in members]
+        alpha, gamma = (sum(getattr(p, name) for p in priors) / len(priors) for name in ("alpha", "gamma"))
+        encoder: Any = _SideBySide([member.encoder for member in members])
+        likelihood = MixedLikelihood([member.likelihood for member in members])
+        kappa = sum(float(member.kappa) for member in members) / len(members)
+        super().__init__(encoder, likelihood, replace(priors[0], alpha=alpha, gamma=gamma), kappa)
+        self._members = tuple(members)
+        self.to(members[0].kappa.device)
+
+    def components(self, batch: Batch, z: Tensor) -> list[dist.TorchDistribution]:
+        """What each member says about the target."""
+        return [member.predictive(batch, z) for member in self._members]
+
+    def predictive(self, batch: Batch, z: Tensor) -> dist.TorchDistribution:
+        """p(y | x, z), the equal mixture of the members' own."""
+        return MixedDistribution(self.components(batch, z))
+
+
+class _SideBySide(nn.Module):
+    """Encoders that read the same words, with their outputs one after the other, `(*s, B, M * W)`."""
+
+    def __init__(self, encoders: Sequence[Any]) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleList(encoders)
+
+    @property
+    def width(self) -> int:
+        """Numbers per document that all of them put out."""
+        return sum(int(encoder.width) for encoder in self.encoders)  # type: ignore[arg-type]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of masks and outputs."""
+        dtype: torch.dtype = self.encoders[0].dtype  # type: ignore[assignment]
+        return dtype
+
+    def forward(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
+        """Outputs of all encoders."""
+        return torch.cat([encoder(tokens, z, lengths) for encoder in self.encoders], dim=-1)

@@ -1,0 +1,111 @@
+"""Several likelihoods that read outputs of their own: what the members of an ensemble say about the target together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.distributions import constraints
+
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.tasks._likelihood import Likelihood
+
+
+class MixedDistribution(dist.TorchDistribution):
+    """An equal mixture of distributions over the targets; all targets of a draw are of one part.
+
+    Args:
+        parts: of one batch shape and one event shape.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+
+    def __init__(self, parts: Sequence[dist.TorchDistribution]) -> None:
+        self.parts = tuple(parts)
+        super().__init__(parts[0].batch_shape, parts[0].event_shape, validate_args=False)
+
+    @property
+    def support(self) -> Any:
+        """The parts' own."""
+        return self.parts[0].support
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> MixedDistribution:
+        """The mixture of the expanded parts."""
+        return MixedDistribution([part.expand(batch_shape) for part in self.parts])
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean over the parts of their means."""
+        return self._each("mean").mean(0)
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance within the parts and between their means."""
+        return self._each("variance").mean(0) + self._each("mean").var(0, correction=0)
+
+    @property
+    def probs(self) -> Tensor:
+        """Mean over the parts of the classes' probabilities."""
+        return self._each("probs").mean(0)
+
+    def _each(self, name: str) -> Tensor:
+        return torch.stack([getattr(part, name) for part in self.parts])
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Each draw from a part of its own."""
+        with torch.no_grad():
+            draws = torch.stack([part.sample(sample_shape) for part in self.parts])
+            shape = torch.Size(sample_shape) + self.batch_shape
+            chosen = torch.randint(len(self.parts), shape, device=draws.device)
+            chosen = chosen.reshape(1, *shape, *(1 for _ in self.event_shape)).expand(1, *draws.shape[1:])
+            return draws.gather(0, chosen)[0]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log of the mean density."""
+        each = torch.stack([part.log_prob(value) for part in self.parts])
+        return each.logsumexp(0) - math.log(len(self.parts))
+
+
+class MixedLikelihood(Likelihood):
+    """p(y | x, z) = 1/M sum_m p_m(y | x, z), from the outputs of M encoders side by side.
+
+    It has no loss: the log of a mean is no sum of losses. What needs one is asked of a member.
+
+    Args:
+        members: one likelihood per encoder.
+    """
+
+    def __init__(self, members: Sequence[Likelihood]) -> None:
+        super().__init__(members[0].width)
+        self.members: Any = nn.ModuleList(members)
+        self.event_dim = members[0].event_dim
+
+    def _parts(self, outputs: Tensor) -> list[tuple[Likelihood, Tensor]]:
+        return list(zip(self.members, outputs.chunk(len(self.members), dim=-1), strict=True))
+
+    def forward(self, outputs: Tensor) -> dist.TorchDistribution:
+        """Outputs `(*s, B, M * W)` -> a distribution of batch shape `(*s, B)`."""
+        return MixedDistribution([member(own) for member, own in self._parts(outputs)])
+
+    def observe(self, outputs: Tensor, targets: Tensor) -> tuple[dist.TorchDistribution, Tensor]:
+        """The mixture with unknown targets masked out in every part, and the targets without NaN."""
+        observed = [member.observe(own, targets) for member, own in self._parts(outputs)]
+        return MixedDistribution([part for part, _ in observed]), observed[0][1]
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Raise ConfigError."""
+        raise ConfigError("an ensemble has no cost of its own; name one of its members, such as RUN/members/0")
+
+    def gain(self, kappa: float) -> float:
+        """Mean over the members of the nats per unit of loss."""
+        return sum(member.gain(kappa) for member in self.members) / len(self.members)
+
+    @property
+    def noise(self) -> float | None:
+        """Root of the members' mean variance; `None` for classes."""
+        noises = [member.noise for member in self.members]
+        return None if None in noises else math.sqrt(sum(noise**2 for noise in noises) / len(noises))
