@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from sklearn.exceptions import ConvergenceWarning
 
 from pyro_rationale.cli.evaluate import evaluate
 from pyro_rationale.cli.explain import explain
@@ -144,12 +143,12 @@ def test_every_command_reads_it(folder: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "figures.json").read_text())["metrics"]["documents"] > 0
 
 
+@pytest.mark.filterwarnings("ignore")  # two steps and no validation texts, which it says
 def test_scikit_learn_fits_members(tmp_path: Path) -> None:
     texts = ["the aroma was superb and golden", "a dull, poor taste", "fine and lovely smell", "bad bad beer"] * 4
     options: dict[str, Any] = {"hidden": 2, "embedding": 2, "steps": 2, "anneal": 1, "min_count": 1, "threads": 1}
     model = RationaleRegressor(**options, members=2, device="cpu")
-    with pytest.warns(ConvergenceWarning, match="no epoch came down"):
-        model.fit(texts, np.tile([5.0, 1.0, 4.0, 0.0], 4))
+    model.fit(texts, np.tile([5.0, 1.0, 4.0, 0.0], 4))
     assert isinstance(model.fitted_, Ensemble)
     assert len(model.history_) == model.n_iter_ == 4
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(texts[:3]), model.predict(texts[:3]))
