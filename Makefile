@@ -49,6 +49,7 @@ types: $(READY) ## Check types (mypy)
 	@$(RUN) -m mypy $(TYPED) $(ARGS)
 
 docs: $(READY) ## Build the documentation into site/; a dead link fails it
+	@$(RUN) docs/theme/commands.py
 	@$(RUN) -m mkdocs build --quiet --clean $(ARGS)
 
 ways: $(READY) ## Try every way of running: editable, wheel, sdist, bare checkout

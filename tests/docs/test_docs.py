@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,11 @@ def registries() -> Iterator[None]:
     for registry, names in known:
         for name in set(registry) - names:
             del registry[name]
+
+
+def test_the_page_of_commands_says_what_they_say() -> None:
+    page = runpy.run_path(str(DOCS / "theme" / "commands.py"))["page"]
+    assert page() == PAGES["commands.md"], "out of date: run python docs/theme/commands.py"
 
 
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python" in text])

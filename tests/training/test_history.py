@@ -62,7 +62,8 @@ def test_the_share_of_the_steps_after_a_warm_up() -> None:
     totals.add(StepRecord(loss=1.0, rate=0.4, entropy=0.1, documents=10))
     mean = totals.mean()
     part = record(rate=mean.rate, warmup=mean.warmup)
-    assert (part.untrained, part.warmup, part.rate) == (False, 0.75, pytest.approx(0.85))
+    assert (part.untrained, part.warmup) == (False, 0.75)
+    assert part.rate == pytest.approx(0.85)
     assert part.kept == pytest.approx(0.4)
     assert record(rate=0.3).kept == 0.3  # of a version that did not count the warm-up
 
