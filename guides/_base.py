@@ -124,6 +124,16 @@ class RationaleGuide(Program):
         """Set the head's bias so that an untrained guide keeps about the share `rate` of the words."""
         raise NotImplementedError(f"{type(self).__name__} must define start_rate()")
 
+    @property
+    def can_shift(self) -> bool:
+        """Whether :meth:`shift` is defined: one bias of the head is the field on all words."""
+        return self.head_width == 1
+
+    def shift(self, nats: float) -> None:
+        """Make every kept word dearer by so many nats: `q.tilt(nats)` of every text, by the head's bias."""
+        with torch.no_grad():
+            self.head.bias -= nats
+
     def posterior(self, batch: Batch, see_target: bool = False) -> MaskDistribution:
         """The distribution over masks of a batch: batch shape `(B,)`, event shape `(T,)`. Samples nothing.
 

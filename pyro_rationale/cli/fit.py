@@ -341,7 +341,8 @@ def show_finished(console: Terminal, folder: Path) -> int:
 
 def show_metrics(console: Terminal, metrics: RunMetrics) -> None:
     """The test table and what stands beside it, with the noise floor, the prior in force and failures below."""
-    from pyro_rationale.reporting.console import baselines_table, metrics_table
+    from pyro_rationale.evaluation.verdict import better_baseline
+    from pyro_rationale.reporting.console import BASELINES, baselines_table, metrics_table
 
     console.print()
     members = f", {len(metrics.members)} members" if metrics.members else ""
@@ -350,6 +351,11 @@ def show_metrics(console: Terminal, metrics: RunMetrics) -> None:
         console.print()
         each = {f"member {name}": figures for name, figures in metrics.members.items()}
         console.print(baselines_table(metrics.test, each | metrics.baselines))
+        if better := better_baseline(metrics.test, metrics.baselines):
+            console.say(
+                f"{BASELINES.get(better[0], better[0])}: predicts better ({better[1]}), so this model's evidence is "
+                "not all there is; more training texts, --pretrained minilm or a higher --rate bring it closer"
+            )
     if metrics.noise_floor and "mse" in metrics.test:
         ratio = metrics.test["mse"] / metrics.noise_floor
         console.say(f"noise floor of the squared error: {metrics.noise_floor:.4g}; reached {ratio:.2f} x that")

@@ -16,7 +16,7 @@ from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.evaluation.evaluate import Evaluation, compute
 from pyro_rationale.evaluation.metrics import METRICS, MetricInputs
 from pyro_rationale.evaluation.significance import intervals
-from pyro_rationale.evaluation.statistic import Numbers, Statistic, combined
+from pyro_rationale.evaluation.statistic import Metrics, Numbers, Statistic, combined
 from pyro_rationale.tasks import task_of
 
 CONSTANT = "constant"  # its name among the baselines of a run
@@ -84,6 +84,25 @@ def failures(best_epoch: int, asked: float, kept: float, worse: str, meet: bool 
             "--learning-rate or a higher --rate"
         )
     return tuple(told)
+
+
+def better_baseline(test: Metrics, baselines: Mapping[str, Metrics]) -> tuple[str, str] | None:
+    """The baseline that predicts best, if that is clearly better than the fit does, and a comparison in words.
+
+    Clearly: by more than a fiftieth of the squared error, or by two points of accuracy. The fit is judged by its
+    average over masks, where there is one, for that is what it predicts.
+    """
+    name, sign = ("mse", 1.0) if "mse" in test else ("accuracy", -1.0)
+    own = test.get(f"averaged_{name}", test.get(name))
+    others = {baseline: row[name] for baseline, row in baselines.items() if name in row}
+    if own is None or not others:
+        return None
+    best = min(others, key=lambda baseline: sign * others[baseline])
+    margin = 0.02 * own if name == "mse" else 0.02
+    if not sign * (own - others[best]) > margin:
+        return None
+    form, label = ("{:.4g}", "squared error") if name == "mse" else ("{:.1%}", "accuracy")
+    return best, f"{label} {form.format(others[best])} against {form.format(own)}"
 
 
 def _minus(one: Numbers, other: Numbers) -> Numbers:

@@ -48,6 +48,7 @@ class Rule:
         epochs: length of training.
         least_steps: at least so many steps.
         most_steps: at most so many.
+        patience: steps without a better epoch before training stops; six epochs at least.
         anneal: share of the steps in which the share of kept words comes down.
         warmup: steps in which the encoder is trained alone, a fifth of all at most.
         start_rate: share of words that the guide keeps at first, or twice the rate, after a warm-up on parts of texts.
@@ -68,6 +69,7 @@ class Rule:
     epochs: float = 15.0
     least_steps: int = 700
     most_steps: int = 1500
+    patience: int = 150
     anneal: float = 0.22
     warmup: int = 120
     start_rate: float = 0.35
@@ -76,7 +78,7 @@ class Rule:
 _BALANCED = Rule({
     "guide": "chain", "tau": 1.0, "nonempty": True, "rate": 0.15, "rate_as": "target",
     "warmup_texts": "masked", "freeze_vectors": True, "exclude": "punctuation,stopwords",
-    "encoder": "bilstm", "pooling": "attention", "dropout": 0.2, "ema": 0.99, "patience": 6,
+    "encoder": "bilstm", "pooling": "attention", "dropout": 0.2, "ema": 0.99,
 })  # fmt: skip
 RULES: dict[str, Rule] = {
     "balanced": _BALANCED,
@@ -98,6 +100,7 @@ RULES: dict[str, Rule] = {
 # Options that stand and fall together: a given one of them keeps the others out.
 _GROUPS = (("estimator", "samples", "penalties"), ("rate", "lambda1", "lambda2"))
 _AUTO = ("generator", "estimator")  # options whose `auto` means that nothing is given
+_PATIENCE = 6  # epochs, at least
 _ONE_SENTENCE = 1.2  # sentences kept on average, at least
 _ALWAYS_SHOWN = ("rate", "nats", "max_words", "batch_size", "steps")
 _DECISIVE = ("guide", "pretrained", "vectors", "encoder", "rate", "span", "nats", "max_words", "steps")
@@ -286,6 +289,7 @@ def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]
         {"nats": rule.class_nats if corpus.spec.classes else rule.nats},
         {"batch_size": batch},
         {"steps": steps},
+        {"patience": max(_PATIENCE, -(-rule.patience // epoch))},
         {"anneal": round(rule.anneal * length)},
         {"warmup": min(rule.warmup, length // 5)},
     ]

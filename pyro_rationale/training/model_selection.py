@@ -55,6 +55,7 @@ class ModelSelection:
         self.annealed_epoch: int | None = None  # the first one that ended at the final target, of this annealing
         self.recoveries = self.restarts = 0
         self.best: dict[str, Tensor] = {}
+        self.best_shift = 0.0  # nats per kept word, for the guide of the best epoch
         self.good: tuple[dict[str, Tensor], Metadata] | None = None
 
     def on_epoch_end(self, record: EpochRecord, score: DevScore, memorized: bool = False) -> EpochRecord:
@@ -84,10 +85,19 @@ class ModelSelection:
             self.good = self.trainer.state()
             if self._is_best(record, annealed):
                 self.best_cost, self.best_met, self.best_epoch = record.dev_cost, self._meets(record), record.epoch
-                self.best = self.trainer.weights()
+                self.best, self.best_shift = self.trainer.weights(), score.shift
                 record.event = "best"
             self.trainer.control.observe_modes(self.trainer.step, score.rate)
         return record
+
+    @property
+    def rate_to_meet(self) -> float | None:
+        """Share of words that mode masks of the development texts are made to keep now; `None` for their own.
+
+        Not before the guide keeps about that share in expectation.
+        """
+        near = self.rate is not None and self.trainer.totals.mean().rate <= LARGEST_CORRECTION * self.rate
+        return self.rate if self.meet and near and self.trainer.fitted.guide.can_shift else None
 
     def should_stop(self, record: EpochRecord) -> bool:
         """Whether patience has run out."""
@@ -126,6 +136,7 @@ class ModelSelection:
         )
         trainer.fitted.model.prior = trainer.control.update(trainer.step, 1.0)
         self.best_cost, self.best_met, self.best_epoch, self.best, self.good = math.inf, False, 0, {}, None
+        self.best_shift = 0.0
         self.annealed_epoch = None
 
     def _recover(self) -> str:
@@ -156,6 +167,7 @@ class ModelSelection:
         facts: Metadata = {
             "cost": self.best_cost,
             "met": self.best_met,
+            "shift": self.best_shift,
             "annealed": self.annealed_epoch,
             "epoch": self.best_epoch,
             "recoveries": self.recoveries,
@@ -173,7 +185,7 @@ class ModelSelection:
         self.recoveries, self.restarts = facts["recoveries"], facts["restarts"]
         self.best = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
         # Before these two were kept, every best epoch had ended at the target, and no rate was to be met.
-        self.best_met = facts.get("met", bool(self.best))
+        self.best_met, self.best_shift = facts.get("met", bool(self.best)), facts.get("shift", 0.0)
         self.annealed_epoch = facts.get("annealed", self.best_epoch if self.best else None)
         good = {k.removeprefix("good."): v for k, v in tensors.items() if k.startswith("good.")}
         self.good = (good, facts["good"]) if facts["good"] is not None else None

@@ -140,7 +140,7 @@ class TrainingRun:
                 for callback in self.callbacks:
                     callback.on_step_end(self, step)
             with self.trainer.averaged():
-                score = validate(self.fitted, self.dev, self.prior, group=self.group)
+                score = validate(self.fitted, self.dev, self.prior, group=self.group, rate=self.selection.rate_to_meet)
                 memorized = self.memorization.memorized(self.fitted, score, self.group)
             with self.trainer.atomic():
                 epoch = self.selection.on_epoch_end(self.trainer.finish_epoch(), score, memorized)
@@ -221,6 +221,8 @@ class TrainingRun:
     def finish(self) -> None:
         """Load the best weights, set the noise of the likelihood from the dev texts, and save both for use."""
         self.trainer.load_weights(self.selection.best or self.trainer.weights())
+        if self.selection.best_shift:
+            self.fitted.guide.shift(self.selection.best_shift)
         settle_noise(self.fitted.eval(), self.dev)
         self.fitted.save(self.folder)
         for callback in self.callbacks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,10 +12,13 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.distributions import ChainPrior, MaskDistribution
-from pyro_rationale.distributions.masks import changes_of
+from pyro_rationale.distributions.masks import bisect, changes_of
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import Setting, Terms, batch_terms, direct_cost
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
+
+LARGEST_SHIFT = 2.0  # nats; a guide that is further from the share of words than that has to be trained towards it
+CLOSE = 1 / 30
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class DevScore:
         changes: changes of the mask per document.
         elbo: ELBO (kappa = tau = 1) in nats per document, from one drawn mask each; NaN if only modes were scored.
         expected_cost: E_q of the paper's cost in its units, from the same masks.
+        shift: nats by which every kept word was made dearer before all this, so that mode masks keep what they should.
     """
 
     error: float
@@ -38,6 +43,7 @@ class DevScore:
     changes: float
     elbo: float = math.nan
     expected_cost: float = math.nan
+    shift: float = 0.0
 
     def cost(self, gain: float, prior: ChainPrior) -> float:
         """The paper's cost in nats per document, gain * error + alpha |z| + gamma |dz|, under the requested prior."""
@@ -64,27 +70,68 @@ def validate(
     prior: ChainPrior,
     batch_size: int = 256,
     group: Group = SINGLE_PROCESS,
+    rate: float | None = None,
 ) -> DevScore:
     """Mode masks scored as in :func:`score_modes`, and ELBO and expected cost of one drawn mask per document.
 
     These two are under the requested prior, not the one that training is at, or the figures of different epochs would
     have different scales; and with the sigma that fits the errors of the drawn masks, since training leaves its own
     until the end. The random numbers of the fit stay where they are.
+
+    Args:
+        fitted: the model in training.
+        batches: the development texts.
+        prior: the requested one.
+        batch_size: documents at once.
+        group: the processes that share the documents.
+        rate: share of words that mode masks should keep; all figures are then those of the guide under the shift that
+            makes them. `None` leaves the guide as it is.
     """
     fitted.eval()
     sums = [0.0] * 7
     terms = []
+    own = [batch.to(fitted.device) for batch in group.shard(batches.ordered(batch_size))]
+    masks = [fitted.guide.posterior(batch) for batch in own]
+    shift = 0.0 if rate is None else shift_to(rate, masks, own, group)
     with fitted.seeded(group.rank):
-        for batch in group.shard(batches.ordered(batch_size)):
-            batch = batch.to(fitted.device)
-            q = fitted.guide.posterior(batch)
+        for batch, q in zip(own, masks, strict=True):
+            q = q.tilt(shift) if shift else q
             _add_modes(sums, fitted, q, batch)
             drawn = batch_terms(fitted.model, q, batch, 1)
             terms.append(drawn if group.is_single else drawn.cpu())
     gathered = group.all_gather((sums, terms))
     score = _mode_score([part for part, _ in gathered])
     elbo, cost = _objectives(fitted, Terms.joined([batch for _, part in gathered for batch in part]), prior)
-    return replace(score, elbo=elbo, expected_cost=cost)
+    return replace(score, elbo=elbo, expected_cost=cost, shift=shift)
+
+
+def shift_to(
+    rate: float, masks: Sequence[MaskDistribution], batches: Sequence[Batch], group: Group = SINGLE_PROCESS
+) -> float:
+    """Nats by which every kept word has to be dearer for mode masks to keep the share `rate` of all words.
+
+    A guide that is sure of its masks hardly follows a field any more that training puts on its prior, and what it
+    keeps on average is not what its modes keep. The field on its own odds has an effect at once.
+
+    Args:
+        rate: share of words.
+        masks: q(z | x) of each batch.
+        batches: the texts.
+        group: the processes that share them.
+
+    Returns:
+        Between -2 and 2; 0 where modes keep that share already, within a thirtieth.
+    """
+
+    def kept(shift: float) -> float:
+        modes = (q.tilt(shift).mode if shift else q.mode for q in masks)
+        counts = [sum(float(mode.sum()) for mode in modes), sum(float(batch.lengths.sum()) for batch in batches)]
+        words, every = (sum(column) for column in zip(*group.all_gather(counts), strict=True))
+        return words / max(every, 1.0)
+
+    if abs(kept(0.0) / rate - 1.0) <= CLOSE:
+        return 0.0
+    return sum(bisect(lambda shift: kept(shift) > rate, -LARGEST_SHIFT, LARGEST_SHIFT, 9)) / 2.0
 
 
 def _add_modes(sums: list[float], fitted: FittedModel, q: MaskDistribution, batch: Batch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.evaluate import compute
 from pyro_rationale.evaluation.metrics import MetricInputs
-from pyro_rationale.evaluation.verdict import constant_evaluation, failures, worse_than_constant
+from pyro_rationale.evaluation.verdict import better_baseline, constant_evaluation, failures, worse_than_constant
 from tests.support.marked import document
 from tests.support.tiny import SPECS
 
@@ -81,3 +81,21 @@ def test_far_less_than_the_requested_share_is_a_failure() -> None:
         [little] = failures(3, 0.15, kept, "", meet)
         assert little.startswith(f"rationales keep {kept:.2%} of the words, far less than the 15.0% asked for; ")
     assert failures(3, math.nan, 0.0, "") == failures(3, 0.15, math.nan, "") == ()  # penalties, or no test texts
+
+
+@pytest.mark.parametrize(
+    ("test", "rows", "told"),
+    [
+        ({"mse": 1.6}, {"constant": {"mse": 2.1}, "tfidf": {"mse": 1.0}, "full-text": {"mse": 1.2}},
+         ("tfidf", "squared error 1 against 1.6")),
+        ({"mse": 1.6, "averaged_mse": 1.01}, {"tfidf": {"mse": 1.0}}, None),  # what it predicts is the average
+        ({"mse": 0.9}, {"tfidf": {"mse": 1.0}}, None),
+        ({"accuracy": 0.8}, {"constant": {"accuracy": 0.5}, "tfidf": {"accuracy": 0.9}},
+         ("tfidf", "accuracy 90.0% against 80.0%")),
+        ({"accuracy": 0.89}, {"tfidf": {"accuracy": 0.9}}, None),
+        ({"mse": 1.6}, {}, None),
+        ({}, {"constant": {"mse": 2.1}}, None),
+    ],
+)  # fmt: skip
+def test_a_baseline_that_predicts_clearly_better_is_named(test: Any, rows: Any, told: Any) -> None:
+    assert better_baseline(test, rows) == told

@@ -95,6 +95,7 @@ def test_the_page_shows_the_numbers_of_the_rules() -> None:
         "training texts seen so many times, within steps": [
             f"{rule.epochs:g}, {rule.least_steps} to {rule.most_steps}" for rule in rules
         ],
+        "`--patience`, in steps (six epochs at least)": [f"{rule.patience}" for rule in rules],
     }
     page = (Path(__file__).parents[2] / "docs" / "choosing.md").read_text(encoding="utf-8")
     for name, cells in rows.items():
@@ -189,6 +190,7 @@ def test_steps_by_the_number_of_texts(
     monkeypatch.setitem(RULES, "balanced", replace(rule, batch_size=64, small_batch_size=32))
     train = resolve(real(), corpus(texts, words)).train
     assert (train.batch_size, train.steps, train.anneal) == (batch, steps, round(steps / 3))
+    assert train.patience == max(6, -(-150 // -(-texts // batch)))  # of few texts an epoch has few steps
     few = resolve(real(steps=30), corpus(texts, words)).train
     assert (few.anneal, few.warmup) == (10, min(RULES["balanced"].warmup, 6))
     twice = resolve(real(batch_size=2 * batch), corpus(texts, words)).train
