@@ -70,7 +70,8 @@ def test_figures_of_a_shifted_guide_are_those_of_the_guide_with_that_bias(tmp_pa
 
 
 def test_the_best_epoch_is_saved_with_its_shift_also_by_a_fit_that_was_interrupted(tmp_path: Path) -> None:
-    options = {"guide": "chain", "tau": 1.0, "nonempty": True, "rate_as": "target", "steps": 12, "rate": 0.3, "start_rate": 0.4}
+    options = {"guide": "chain", "tau": 1.0, "nonempty": True, "rate_as": "target"}
+    options |= {"steps": 12, "rate": 0.3, "start_rate": 0.4}
     fit = prepare_run(small(**options), tmp_path / "run")
     fit.run()
     fit.save()
