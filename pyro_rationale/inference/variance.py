@@ -16,13 +16,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.guides import RationaleGuide
+from pyro_rationale.inference.limits import GRADIENTS as GRADIENTS
+from pyro_rationale.inference.limits import Gradient as Gradient
 from pyro_rationale.inference.objectives.elbo import MaskELBO, Objective
 from pyro_rationale.inference.posterior.evidence import all_masks, enumerate_masks
 from pyro_rationale.models import RationaleModel
@@ -31,8 +32,6 @@ from pyro_rationale.nn import BiLSTM
 from pyro_rationale.nn.baseline import StandardisedBaseline
 
 DIRECTIONS = 16  # in which a bias is looked for
-GRADIENTS = ("features", "parameters")
-Gradient = Literal["features", "parameters"]
 
 
 def guide_parameters(guide: RationaleGuide) -> list[nn.Parameter]:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from pyro_rationale.cli.studies import calibration as command
 from pyro_rationale.cli.studies.calibration import study
 from pyro_rationale.data import load_corpus
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation import calibration as c
-from pyro_rationale.experiments.studies.calibration import marginals, measure, words_of
+from pyro_rationale.experiments.studies.calibration import LAYERS, marginals, measure, words_of
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.reporting.plots import check_figure
 from tests.support.small_fit import refusal, whole
@@ -35,6 +36,10 @@ def simulated(truth: Any, count: int = 40_000, documents: int = 400) -> c.Words:
 
 
 # By hand.
+
+
+def test_the_command_knows_the_layers_without_importing_the_study() -> None:
+    assert command.LAYERS == LAYERS
 
 
 def test_a_curve_by_hand() -> None:

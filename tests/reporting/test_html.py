@@ -288,6 +288,18 @@ def test_curves_of_what_was_recorded() -> None:
     assert list(training_charts([])) == []
 
 
+def test_an_epoch_of_the_warm_up_has_no_figures_of_masks() -> None:
+    """The highest ELBO and the largest share of words were those of a guide that had not taken a step."""
+    history = [
+        EpochRecord(1, 1, 0.9, 1.0, 0.5, 0.0, 0.0, 0.3, 1.0, dev_elbo=9.0, warmup=1.0),
+        EpochRecord(2, 2, 0.5, 0.7, 0.4, 0.0, 0.5, 0.2, 0.3, dev_elbo=-8.0, warmup=0.5),
+    ]
+    charts = {chart.id: chart for chart in training_charts(history)}
+    assert charts["chart-rate"].rows == (("1", "1", "-", "-", "0.5"), ("2", "2", "0.4", "0.3", "0.4"))
+    assert [row[2] for row in charts["chart-elbo"].rows] == ["-", "\N{MINUS SIGN}8"]
+    assert [row[2] for row in charts["chart-loss"].rows] == ["0.9", "0.5"]
+
+
 def test_consecutive_epochs_of_one_event_are_told_together() -> None:
     words = ["", "stopped", "stopped", "best", "stopped"]
     history = [EpochRecord(i, i, 0.1, 0.2, 0.2, 0.0, 0.5, event=event) for i, event in enumerate(words, 1)]

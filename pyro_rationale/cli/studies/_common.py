@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from pyro_rationale.cli.common import together
-from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.selection import select_documents
-from pyro_rationale.experiments.studies.common import Row
-from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import device_option, given, json_option, options_from, run_option, split_option
 from pyro_rationale.reporting.terminal import Terminal
+
+# Modules that need torch are imported by the functions that use them: help comes at once.
+if TYPE_CHECKING:
+    from pyro_rationale.data.document import Document
+    from pyro_rationale.experiments.studies.common import Row
+    from pyro_rationale.fitted import FittedModel
 
 WIDE = 160  # columns of a table that goes to a file or a pipe
 run_options = together(
@@ -32,6 +34,9 @@ def run_documents(
         RunError: no usable run.
         DataError: no such documents.
     """
+    from pyro_rationale.data.selection import select_documents
+    from pyro_rationale.fitted import FittedModel
+
     fitted = FittedModel.load(folder, device)
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     return fitted, chosen.with_targets()

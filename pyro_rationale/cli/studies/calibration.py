@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.evaluate import evaluate_documents
-from pyro_rationale.experiments.studies.calibration import LAYERS, QUALITY, measure
-from pyro_rationale.experiments.studies.common import Row
-from pyro_rationale.options import (
-    check_writable,
-    write_result,
-)
+from pyro_rationale.options import check_writable, write_result
+
+if TYPE_CHECKING:
+    from pyro_rationale.experiments.studies.common import Row
+
+LAYERS = ("clause", "opinion")
 
 
 def row_of(run: str, result: dict[str, Any]) -> Row:
@@ -69,6 +68,9 @@ def study(
     are words with a marginal above .05 and gold words; "confidence" and "accuracy" are their mean marginal and share of
     gold.
     """
+    from pyro_rationale.evaluation.evaluate import evaluate_documents
+    from pyro_rationale.experiments.studies.calibration import QUALITY, measure
+
     check_writable("--json", json_path)
     if figure is not None:
         from pyro_rationale.reporting.plots import check_figure

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import torch
 
 from pyro_rationale.cli.studies._common import run_documents, show
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.experiments.studies.estimators import (
-    Budget,
-    EstimatorVariant,
-    bar,
-    default,
-    estimator_variants,
-    measure,
-    states,
-)
-from pyro_rationale.inference.variance import GRADIENTS, Gradient
+from pyro_rationale.inference.limits import GRADIENTS, Gradient
 from pyro_rationale.options import check_writable, json_option, options_from, split_option, write_result
 from pyro_rationale.reporting.terminal import Terminal, progress_bar
+
+if TYPE_CHECKING:
+    from pyro_rationale.experiments.studies.estimators import EstimatorVariant
 
 
 @click.command("estimators")
@@ -69,6 +62,10 @@ def study(
     bias is looked for on windows of ten words, the largest difference to the enumerated gradient in standard errors:
     an unbiased estimator stays below 4.
     """
+    import torch
+
+    from pyro_rationale.experiments.studies.estimators import Budget, bar, default, estimator_variants, measure, states
+
     check_writable("--json", json_path)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.experiments.studies.bounds import FAR, measure
-from pyro_rationale.experiments.studies.common import Row, shorten
-from pyro_rationale.inference.posterior.evidence import LONGEST
-from pyro_rationale.inference.posterior.psis import TRUSTED
-from pyro_rationale.options import (
-    check_writable,
-    write_result,
-)
+from pyro_rationale.inference.limits import LONGEST, TRUSTED
+from pyro_rationale.options import check_writable, write_result
 from pyro_rationale.reporting.terminal import Terminal
+
+if TYPE_CHECKING:
+    from pyro_rationale.experiments.studies.common import Row
 
 
 @click.command("evidence")
@@ -58,6 +55,9 @@ def study(
     json_path: Path | None,
 ) -> None:
     """Bounds on the log evidence of a run's documents, the exact value of short ones, and the quality of weights."""
+    from pyro_rationale.experiments.studies.bounds import measure
+    from pyro_rationale.experiments.studies.common import shorten
+
     check_writable("--json", json_path)
     fitted, documents = run_documents(folder, flags, split, device)
     documents, cut = shorten(documents[:number], words)
@@ -73,6 +73,8 @@ def study(
 
 def report(result: dict[str, Any]) -> None:
     """The tables on the terminal."""
+    from pyro_rationale.experiments.studies.bounds import FAR
+
     console = Terminal()
     if result["cut"]:
         cut = f"{result['cut']} of {result['documents']}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,14 +13,12 @@ from pyro_rationale.cli.studies._common import show
 from pyro_rationale.config import ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.seeds import format_mean_sd
-from pyro_rationale.experiments.studies.cells import Study
-from pyro_rationale.experiments.studies.common import Row
-from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS
-from pyro_rationale.experiments.studies.questions import RULE_QUESTION, answer, run_cells
 from pyro_rationale.options import check_writable, given, json_option, options_from, write_result
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import write_bytes
+
+if TYPE_CHECKING:
+    from pyro_rationale.experiments.studies.common import Row
 
 
 @click.command("questions")
@@ -48,6 +46,10 @@ def study(
     Flags of the fit replace those of the corpus's base, in every variant. The same command in several processes shares
     the work: each takes a cell that no other has, and all print the tables in the end.
     """
+    from pyro_rationale.experiments.studies.cells import Study
+    from pyro_rationale.experiments.studies.question_variants import BASES, QUESTIONS
+    from pyro_rationale.experiments.studies.questions import RULE_QUESTION, answer, run_cells
+
     for number in numbers:
         if number not in QUESTIONS:
             raise ConfigError(f"{number}: no such question; there are {', '.join(map(str, QUESTIONS))}")
@@ -75,6 +77,8 @@ def _shown(row: Row) -> Row:
 
 
 def _cell(value: Any) -> Any:
+    from pyro_rationale.experiments.seeds import format_mean_sd
+
     return format_mean_sd(value[0], value[1], digits=4) if isinstance(value, list) else value
 
 

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import MaskDistribution
+from pyro_rationale.inference.limits import LONGEST as LONGEST
 from pyro_rationale.inference.posterior.log_joint import ROWS, draw_weighted, log_joint
 from pyro_rationale.models import RationaleModel
 
-LONGEST = 12  # words of a document whose masks are enumerated
 SAMPLE_SIZES = (1, 10, 100, 1000)
 
 

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-TRUSTED = 0.7  # k-hat above which Vehtari et al. advise against the estimates
+from pyro_rationale.inference.limits import TRUSTED as TRUSTED
+
 SMALLEST = 5  # weights that a tail is fitted to, at least
 TIE = 1e-9  # nats between the weights of one mask that was drawn twice, which differ by rounding
 

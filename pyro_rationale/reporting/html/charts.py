@@ -182,5 +182,5 @@ def words_of(predictions: Sequence[Prediction], field: str) -> Words | None:
 
 
 def _plain(value: float) -> str:
-    """Three digits, and a proper minus sign."""
-    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+    """Three digits, and a proper minus sign; a hyphen for a figure that there is not."""
+    return "-" if math.isnan(value) else f"{value:.3g}".replace("-", "\N{MINUS SIGN}")

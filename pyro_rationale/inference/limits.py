@@ -1,0 +1,10 @@
+"""Names and limits that the help of commands mentions: here, without torch, which takes seconds to import."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+LONGEST = 12  # words of a document whose masks are enumerated
+TRUSTED = 0.7  # k-hat above which Vehtari et al. (2024) advise against the estimates
+GRADIENTS = ("features", "parameters")
+Gradient = Literal["features", "parameters"]
