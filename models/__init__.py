@@ -6,6 +6,7 @@ from pyro_rationale.models.likelihoods import (
     CategoricalLikelihood,
     Likelihood,
     NormalLikelihood,
+    OrdinalLikelihood,
 )
 from pyro_rationale.models.rationale import RationaleModel
 
@@ -15,5 +16,6 @@ __all__ = [
     "EnsembleModel",
     "Likelihood",
     "NormalLikelihood",
+    "OrdinalLikelihood",
     "RationaleModel",
 ]

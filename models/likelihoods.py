@@ -5,6 +5,7 @@ from pyro_rationale.tasks import (
     CategoricalLikelihood,
     Likelihood,
     NormalLikelihood,
+    OrdinalLikelihood,
 )
 
-__all__ = ["BernoulliLikelihood", "CategoricalLikelihood", "Likelihood", "NormalLikelihood"]
+__all__ = ["BernoulliLikelihood", "CategoricalLikelihood", "Likelihood", "NormalLikelihood", "OrdinalLikelihood"]

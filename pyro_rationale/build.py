@@ -31,8 +31,8 @@ def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[lis
     """Where predictions start, and what there is to explain.
 
     Returns:
-        The outputs from which training starts, `None` for those of random weights, and the loss of the best constant
-        prediction, summed over the targets.
+        The numbers from which training starts (`Task.initial_outputs`), `None` for those of random weights, and the
+        loss of the best constant prediction, summed over the targets.
 
     Raises:
         DataError: one of the targets is unknown for every document.
@@ -74,7 +74,7 @@ def build_model(
         spec: what is predicted.
         words: vocabulary size.
         vectors: `(words, E)` or `None`.
-        initial_outputs: outputs from which training starts, as `target_summary` gives them.
+        initial_outputs: numbers from which training starts, as `target_summary` gives them.
         baseline_loss: loss of the best constant prediction, likewise.
         vocabulary: the words themselves; needed by pretrained networks.
     """
@@ -85,7 +85,7 @@ def build_model(
     kappa = options.kappa if options.kappa is not None else options.nats / (baseline_loss * unit)
     encoder = _network(ENCODERS[options.encoder], options, words, vectors, vocabulary, task.width)
     if initial_outputs is not None:
-        encoder.initialise_output(torch.tensor(initial_outputs))
+        encoder.initialise_output(likelihood.start_from(torch.tensor(initial_outputs)))
     return RationaleModel(encoder, likelihood, starting_prior(config, likelihood.gain(kappa)), kappa)
 
 

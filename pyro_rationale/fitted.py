@@ -422,6 +422,7 @@ def read_target(values: Mapping[str, Any]) -> TargetSpec:
         raise ConfigError(f"target.ranges: expected a lower and a higher number each, got {shown(spec.ranges)}")
     if len(set(spec.classes)) != len(spec.classes) or len(spec.classes) == 1:
         raise ConfigError(f"target.classes: expected two or more distinct ones, got {shown(spec.classes)}")
+    TASKS[spec.kind].check_spec(spec)
     return spec
 
 

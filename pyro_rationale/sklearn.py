@@ -53,7 +53,8 @@ from pyro_rationale.prediction.draws import GENERATOR_LOCK
 from pyro_rationale.prediction.explanation import Explanations, class_probabilities, explain
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, decode_all, predict
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
-from pyro_rationale.tasks import Numbers
+from pyro_rationale.tasks import TASKS, Numbers
+from pyro_rationale.tasks._levels import has_few_levels
 from pyro_rationale.training.ensemble import fit_ensemble
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.run_folder import check_free, start_run
@@ -62,7 +63,7 @@ __all__ = ["RationaleClassifier", "RationaleRegressor"]
 
 RENAMED = {"seed": "random_state"}
 OMITTED = ("condition_on_target",)  # what it adds (evidence of labelled texts) has no place in this interface
-OWN = ("max_words", "tokenizer", "target_range", "validation_fraction", "random_state")
+OWN = ("max_words", "task", "tokenizer", "target_range", "validation_fraction", "random_state")
 FROM_MEMORY = "texts"  # stands for `--data` in the configuration
 
 
@@ -157,7 +158,7 @@ class RationaleEstimator(BaseEstimator):
             ValueError: one has no such value.
         """
         with naming_parameters():
-            own = {"max_words": self.max_words, "tokenizer": self.tokenizer}
+            own = {"max_words": self.max_words, "task": self.task, "tokenizer": self.tokenizer}
             data = decode(DataOptions, {"data": FROM_MEMORY, **own})
             decode(SplitOptions, {"validation_fraction": self.validation_fraction})
             seed = self.random_state
@@ -239,6 +240,8 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         max_words: texts are cut after so many words.
         tokenizer: how texts are split into words, a name in :data:`pyro_rationale.data.TOKENIZERS`; a function of your
             own goes there first, `TOKENIZERS["mine"] = function`, or is named as `package.module:function`.
+        task: `regression` for Normal noise, `ordinal` for cumulative logits of at most 50 evenly spaced ratings; `auto`
+            takes the latter for 3 to 11.
         target_range: lowest and highest rating; else each target's own. Predictions and intervals end there.
         validation_fraction: share of the texts that early stopping and the noise (for intervals) are judged by.
         random_state: a number fixes the result, bit for bit on the CPU; also a `numpy.random.RandomState`, or `None`
@@ -269,7 +272,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         self._one_dimensional = ratings.ndim == 1
         ratings = ratings.reshape(len(ratings), -1)
         names = names_of(y, ratings.shape[1])
-        spec = TargetSpec("regression", names, ranges=self._ranges(ratings, names))
+        spec = self._spec(config.data.task, ratings, names)
         rows = [tuple(row) for row in ratings.tolist()]
         self._fit(self._documents(checked, rows, config.data), spec, None)
         self.n_outputs_ = len(names)
@@ -345,6 +348,17 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
             raise ValueError(f"Input y contains NaN only at position {int(nowhere.argmax())}; leave such texts out")
         return ratings
 
+    def _spec(self, task: str, ratings: Numbers, names: tuple[str, ...]) -> TargetSpec:
+        """Ratings, or ratings of few levels."""
+        spec = TargetSpec("regression", names, ranges=self._ranges(ratings, names))
+        if task == "auto":
+            columns = [[column[~np.isnan(column)].tolist()] for column in ratings.T]
+            task = "ordinal" if all(map(has_few_levels, columns, spec.ranges)) else "regression"
+        if TASKS[task].family != "regression":
+            raise ValueError(f"task: {task} is for classes; leave it out of a regressor")
+        with naming_parameters():
+            return TASKS[task].of_family(spec, task, "y", ratings)
+
     def _ranges(self, ratings: Numbers, names: tuple[str, ...]) -> tuple[tuple[float, float], ...]:
         """Lowest and highest rating of each target."""
         for name, column in zip(names, ratings.T, strict=True):
@@ -374,6 +388,7 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
     """Predicts one of two or more classes of a text from a few of its words.
 
     Args:
+        task: must be `auto`; there is one for two classes, and one for more.
         target_range: for ratings only; must be `None`.
         validation_fraction: share of the texts that early stopping is judged by, the same of every class.
         others: parameters of :class:`RationaleRegressor`.
@@ -401,6 +416,8 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         config = self._config()
         if self.target_range is not None:
             raise ValueError("target_range is for ratings; leave it out of a classifier")
+        if config.data.task != "auto":
+            raise ValueError("task is for ratings; leave it out of a classifier")
         try:
             classes, index = np.unique(labels, return_inverse=True)
         except TypeError as problem:

@@ -151,6 +151,9 @@ def test_a_function_cuts_texts_into_words() -> None:
         ({"target_range": (5, 1)}, "^target_range: expected a lowest rating below the highest, got 5 and 1$"),
         ({"target_range": (0.4, 0.6)}, "^target_range: y holds ratings outside of 0.4 to 0.6"),
         ({"target_range": 3}, "^target_range: expected two numbers, got 3$"),
+        ({"task": "ordinal"}, "^y: 'y' has .* different ratings, not on at most 50 evenly spaced .*; task regression$"),
+        ({"task": "binary"}, "^task: binary is for classes; leave it out of a regressor$"),
+        ({"task": "rank"}, "^task: expected one of auto, regression, .*got 'rank'"),
         ({"min_count": 10**6}, "^empty vocabulary: no word occurs min_count=1000000 times"),
     ],
 )

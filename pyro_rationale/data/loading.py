@@ -6,8 +6,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from difflib import get_close_matches
 
+import numpy as np
+
 from pyro_rationale.data.cache.build import Progress, is_cache
-from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
+from pyro_rationale.data.cache.dataset import ArrowDocuments, target_rows, word_counts
 from pyro_rationale.data.corpora import CORPORA, LABEL_OPTIONS, CorpusLoader
 from pyro_rationale.data.corpora._cached_table import load_cached_table
 from pyro_rationale.data.corpora._table import load_table
@@ -116,7 +118,9 @@ def _as_task(corpus: Corpus, kind: str) -> Corpus:
     if TASKS[kind].family != corpus.spec.kind:
         held = task_of(corpus.spec).describe()
         raise ConfigError(f"--task {kind}: --data {corpus.name} holds {held}; leave it out")
-    return replace(corpus, spec=replace(corpus.spec, kind=kind))
+    parts = (corpus.train, corpus.dev, corpus.test)
+    targets = np.concatenate([target_rows(part, len(corpus.spec.names)) for part in parts])
+    return replace(corpus, spec=TASKS[kind].of_family(corpus.spec, kind, f"--data {corpus.name}", targets))
 
 
 def _say_cut(corpus: Corpus, max_words: int | None) -> None:

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,8 @@ def reader_of(
         names: the `D` target columns.
         columns: for each, its cells; `None` = not rated.
         task: `auto`, or the name of a task. Auto: numbers of which all are 0 or 1 are binary (unless a scale is
-            given), other numbers are ratings; of labels, two are binary and 3 to 50 are classes.
+            given), other numbers are ratings, of ordered levels where they stand on at most 11 evenly spaced ones; of
+            labels, two are binary and 3 to 50 are classes.
         scale: lowest and highest rating; else the data's own.
         spec: of a fitted run, whose classes and ranges are used.
 
@@ -92,24 +93,24 @@ def reader_of(
             raise DataError(f"{where}: column {name!r} is empty; name another with --target-column")
     notations = [None] * len(names) if _reads_labels(task) else list(map(_notation, places, counts))
     aliases = [{} if notation is None else notation.plain for notation in notations]
+    cells = list(map(_replaced, counts, aliases))
+    if scale is None:  # "4/5" names a rating that nobody may have given
+        tops = [None if notation is None else notation.top for notation in notations]
+        cells = [column if top is None else [*column, f"{top:g}"] for column, top in zip(cells, tops, strict=True)]
     if task == "auto":
         for place, column, notation in zip(places, counts, notations, strict=True):
             if notation is None and scale is None:
                 _check_clear(place, column)
-        cells = list(map(_replaced, counts, aliases))
         suitable = [kind for kind in TASKS if TASKS[kind].suits(cells, scale)]
         if not suitable:
             raise ConfigError(f"--task: no task suits column {names[0]!r}; choose one of {', '.join(TASKS)}")
         task = suitable[0]
     if _reads_labels(task):
         notations, aliases = [None] * len(names), [_whole_numbers(column) for column in counts]
+        cells = list(map(_replaced, counts, aliases))
         for place, column in zip(places, counts, strict=True):
             _warn_of_similar(place, column)
-    spec = TASKS[task].make_spec(task, where, names, list(map(_replaced, counts, aliases)), scale)
-    if scale is None and spec.ranges:
-        tops = [None if notation is None else notation.top for notation in notations]
-        ranges = zip(spec.ranges, tops, strict=True)
-        spec = replace(spec, ranges=tuple((low, high if top is None else float(top)) for (low, high), top in ranges))
+    spec = TASKS[task].make_spec(task, where, names, cells, scale)
     _say(places, notations, spec)
     return TargetReader(spec, tuple(aliases))
 

@@ -1,4 +1,4 @@
-"""Kinds of targets: ratings, yes/no labels, one of several classes, and those of other packages.
+"""Kinds of targets: ratings, also of few levels, yes/no labels, one of several classes, and those of other packages.
 
 Each public module registers one :class:`Task` under its own name, which is `TargetSpec.kind`: everything that depends
 on the kind of a target is asked of its task. The names are listed without importing torch.
@@ -14,20 +14,23 @@ from pyro_rationale.tasks._spec import TargetSpec
 
 if TYPE_CHECKING:
     from pyro_rationale.tasks._base import Numbers, Task
+    from pyro_rationale.tasks._level_mixture import LevelMixture
     from pyro_rationale.tasks._likelihood import Likelihood
     from pyro_rationale.tasks._mixed import MixedDistribution, MixedLikelihood
     from pyro_rationale.tasks._mixture import Mixture
     from pyro_rationale.tasks.binary import BernoulliLikelihood, BinaryTask
     from pyro_rationale.tasks.multiclass import CategoricalLikelihood, MulticlassTask
+    from pyro_rationale.tasks.ordinal import OrdinalLikelihood, OrdinalTask
     from pyro_rationale.tasks.regression import NormalLikelihood, RegressionTask
 
-TASKS: Registry[type[Task]] = Registry("tasks", __name__, "--task", ("regression", "binary", "multiclass"))
+TASKS: Registry[type[Task]] = Registry("tasks", __name__, "--task", ("regression", "binary", "multiclass", "ordinal"))
 
 __all__ = [
     "TASKS",
     "BernoulliLikelihood",
     "BinaryTask",
     "CategoricalLikelihood",
+    "LevelMixture",
     "Likelihood",
     "MixedDistribution",
     "MixedLikelihood",
@@ -35,6 +38,8 @@ __all__ = [
     "MulticlassTask",
     "NormalLikelihood",
     "Numbers",
+    "OrdinalLikelihood",
+    "OrdinalTask",
     "RegressionTask",
     "TargetSpec",
     "Task",
@@ -67,10 +72,12 @@ __getattr__ = lazy_names(
     {
         "_base": "Numbers Task",
         "_likelihood": "Likelihood",
+        "_level_mixture": "LevelMixture",
         "_mixed": "MixedDistribution MixedLikelihood",
         "_mixture": "Mixture",
         "binary": "BernoulliLikelihood BinaryTask",
         "multiclass": "CategoricalLikelihood MulticlassTask",
+        "ordinal": "OrdinalLikelihood OrdinalTask",
         "regression": "NormalLikelihood RegressionTask",
     },
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -86,6 +87,29 @@ class Task(ABC):
             ConfigError: the options do not go together.
         """
 
+    @classmethod
+    def of_family(cls, spec: TargetSpec, kind: str, where: str, targets: Numbers) -> TargetSpec:
+        """Description of the targets of a ready-made corpus, for this task of another name and the same family.
+
+        Args:
+            spec: the corpus's own.
+            kind: name of this task.
+            where: the corpus, for messages.
+            targets: of all its documents, `(N, D)`.
+
+        Raises:
+            DataError: they do not suit the task.
+        """
+        return replace(spec, kind=kind)
+
+    @classmethod  # noqa: B027  most tasks need nothing more
+    def check_spec(cls, spec: TargetSpec) -> None:
+        """Refuse a description, read from a file, that this task cannot use.
+
+        Raises:
+            ConfigError: something is missing.
+        """
+
     @abstractmethod
     def parse(self, cell: Cell, i: int) -> float:
         """A cell of the `i`-th target, not empty, as a number in the user's units.
@@ -148,7 +172,10 @@ class Task(ABC):
         """
 
     def initial_outputs(self, targets: Tensor) -> list[float] | None:
-        """The `W` outputs from which training starts; `None` for those of random weights."""
+        """Numbers from which training starts; `None` for those of random weights.
+
+        They are the `W` outputs, unless the likelihood has a state of its own (:meth:`Likelihood.start_from`).
+        """
         return None
 
     def constant(self, targets: Numbers) -> Numbers:
@@ -191,7 +218,10 @@ class Task(ABC):
         return values
 
     def noise(self, distribution: dist.TorchDistribution) -> Numbers | None:
-        """Standard deviation of each target around :meth:`values`, `(*s, B, D)`; `None` for classes."""
+        """Standard deviation of each target around :meth:`values`, `(*s, B, D)`; `None` for classes.
+
+        A task whose likelihood has no `noise` may give whatever its :meth:`mixture` needs of each mask.
+        """
         return None
 
     def mixture(self, values: Numbers, noise: Numbers, weights: Numbers) -> Mixture:

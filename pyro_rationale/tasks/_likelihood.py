@@ -27,6 +27,13 @@ class Likelihood(nn.Module, ABC):
         super().__init__()
         self.width = width
 
+    def start_from(self, values: Tensor) -> Tensor:
+        """Outputs `(W,)` from which training starts, from what the task's `initial_outputs` gives.
+
+        A likelihood with parameters of its own sets them by the values.
+        """
+        return values
+
     @abstractmethod
     def forward(self, outputs: Tensor) -> dist.TorchDistribution:
         """Outputs `(*s, B, W)` -> a distribution over targets, of batch shape `(*s, B)`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ class Mixture:
     standard_cdf: Callable[[Numbers], Numbers] = normal_cdf
     standard_log_density: Callable[[Numbers], Numbers] | None = None
 
+    per_component: ClassVar[tuple[str, ...]] = ("means", "sds")  # fields beside `weights` that begin with the axis S
+
     @classmethod
     def stack(cls, mixtures: Sequence[Mixture]) -> Mixture:
         """Mixtures of one document each, `(S, D)` with any `S`, as one of all `(N,)` documents; weight 0 fills up."""
@@ -56,9 +58,8 @@ class Mixture:
 
         return replace(
             mixtures[0],
-            means=filled([one.means for one in mixtures], "edge"),
-            sds=filled([one.sds for one in mixtures], "edge"),
             weights=filled([one.weights for one in mixtures], "constant"),
+            **{name: filled([getattr(one, name) for one in mixtures], "edge") for name in mixtures[0].per_component},
         )
 
     @property

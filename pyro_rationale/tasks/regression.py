@@ -15,6 +15,7 @@ from torch import Tensor
 from pyro_rationale.errors import ConfigError, DataError, shown
 from pyro_rationale.tasks._base import Labels, Numbers, Task, to_numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, are_zero_or_one, number_of
+from pyro_rationale.tasks._levels import has_few_levels
 from pyro_rationale.tasks._likelihood import Likelihood
 from pyro_rationale.tasks._spec import TargetSpec
 
@@ -92,8 +93,10 @@ class RegressionTask(Task):
 
     @classmethod
     def suits(cls, columns: Sequence[Sequence[Cell]], scale: tuple[float, float] | None) -> bool:
-        """Numbers that are not all 0 or 1, or whose scale is given."""
-        return are_numbers(columns) and not (scale is None and are_zero_or_one(columns))
+        """Numbers on more than a few levels; two, not 0 and 1 unless the scale is given."""
+        if not are_numbers(columns) or (scale is None and are_zero_or_one(columns)):
+            return False
+        return not has_few_levels(columns, scale)
 
     @classmethod
     def make_spec(

@@ -43,7 +43,7 @@ def everything(corpus: Corpus) -> list[Document]:
 
 def test_ratings_from_a_csv(tmp_path: Path) -> None:
     corpus = load(write(tmp_path / "a.csv", ROWS))
-    assert corpus.spec == TargetSpec("regression", ("y",), ((1.0, 5.0),))
+    assert corpus.spec == TargetSpec("ordinal", ("y",), ((1.0, 5.0),), levels=(5,))
     assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (16, 2, 2)
     first = everything(corpus)[0]
     assert (first.id, first.tokens, first.targets) == ("line 2", ("text", "number", "0", "is", "fine"), (1.0,))
@@ -75,6 +75,8 @@ def test_copies_of_a_text_stay_together(tmp_path: Path) -> None:
         (["1", "2"], "binary", TargetSpec("binary", ("y",), classes=("1", "2"))),
         (["0", "1"], "regression", TargetSpec("regression", ("y",), ((0.0, 1.0),))),
         (["-1e1", " 7 "], "auto", TargetSpec("regression", ("y",), ((-10.0, 7.0),))),
+        (["-1e1", "0", "10"], "auto", TargetSpec("ordinal", ("y",), ((-10.0, 10.0),), levels=(3,))),
+        (["-1e1", "0", "10"], "regression", TargetSpec("regression", ("y",), ((-10.0, 10.0),))),
     ],
 )
 def test_what_a_column_is_taken_for(tmp_path: Path, labels: list[str], task: str, expected: TargetSpec) -> None:

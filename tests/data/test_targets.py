@@ -65,11 +65,11 @@ def test_labels_are_compared_as_they_are_written(
 
 
 @pytest.mark.parametrize(
-    ("labels", "span", "said"),
+    ("labels", "span", "levels", "said"),
     [
-        (["4,5", "3,0", "1"], (1.0, 4.5), "read as numbers with a decimal comma, '4,5' is 4.5"),
-        (["4/5", "2/5"], (2.0, 5.0), "read as ratings out of 5, '4/5' is 4"),
-        (["4 stars", "1 star", "3 stars"], (1.0, 4.0), "read as numbers of stars, '4 stars' is 4"),
+        (["4,5", "3,0", "1"], (1.0, 4.5), (), "read as numbers with a decimal comma, '4,5' is 4.5"),
+        (["4/5", "2/5"], (2.0, 5.0), (4,), "read as ratings out of 5, '4/5' is 4"),
+        (["4 stars", "1 star", "3 stars"], (1.0, 4.0), (4,), "read as numbers of stars, '4 stars' is 4"),
     ],
 )
 @pytest.mark.parametrize("cached", [False, True])
@@ -78,12 +78,13 @@ def test_ratings_as_people_write_them(
     caplog: pytest.LogCaptureFixture,
     labels: list[str],
     span: tuple[float, float],
+    levels: tuple[int, ...],
     said: str,
     cached: bool,
 ) -> None:
     path = write(tmp_path / "a.tsv", labels)
     corpus = load(path, cache=str(tmp_path / "cache") if cached else None)
-    assert corpus.spec == TargetSpec("regression", ("y",), (span,))
+    assert corpus.spec == TargetSpec("ordinal" if levels else "regression", ("y",), (span,), levels=levels)
     assert targets(corpus)[:2] == [float(label.split("/")[0].split()[0].replace(",", ".")) for label in labels[:2]]
     assert said in caplog.text
     assert targets(load(path, corpus.spec)) == targets(corpus)

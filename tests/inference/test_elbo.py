@@ -22,7 +22,7 @@ from pyro_rationale.evaluation.objective_report import objective_report, objecti
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import RationaleGuide, own_guides
 from pyro_rationale.inference import Estimate, MaskELBO, TemperedTraceGraph
-from pyro_rationale.models import RationaleModel
+from pyro_rationale.models import NormalLikelihood, RationaleModel
 from tests.support.oracle import Oracle, changes
 from tests.support.tiny import LENGTHS, SPECS, WORDS, Exact, exact, replicate, texts, tiny_guide, tiny_model
 
@@ -208,7 +208,7 @@ def test_tracegraph_is_pyros_at_tau_1() -> None:
 def costs(model: RationaleModel, one: Exact, target: Tensor) -> tuple[Tensor, float, float]:
     """The error of each mask, `(2^n,)`, and the paper's lambdas."""
     lambda1, lambda2 = model.prior.lambdas(model.gain)
-    if target.dim() == 0 or model.likelihood.__class__.__name__ == "BernoulliLikelihood":
+    if not isinstance(model.likelihood, NormalLikelihood):
         return -one.log_likelihood, lambda1, lambda2
     rated = ~target.isnan()
     return ((one.outputs - target)[:, rated] ** 2).sum(-1), lambda1, lambda2

@@ -15,14 +15,14 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference import MaskELBO
 from pyro_rationale.inference.objectives.judge import Judge
-from pyro_rationale.models import NormalLikelihood, RationaleModel
+from pyro_rationale.models import NormalLikelihood, OrdinalLikelihood, RationaleModel
 from tests.support import estimator_checks
 from tests.support.estimator_checks import DIRECTIONS, HARD, directions, gradients, z_scores
 from tests.support.small_fit import small
 from tests.support.tiny import exact, texts, tiny_guide, tiny_model
 
 ESTIMATORS = ("reinforce", "rloo", "muprop", "sum-and-sample", "straight-through")
-KINDS = ("regression", "binary", "multiclass")
+KINDS = ("regression", "binary", "multiclass", "ordinal")
 EIGHT = texts((8, 3), padding=1)
 
 
@@ -38,6 +38,12 @@ def judged(objective: MaskELBO, outputs: Tensor) -> MaskELBO:
     return objective
 
 
+def levels_by_hand(points: Tensor, outputs: Tensor) -> Tensor:
+    """Probabilities `(N, L)` of levels between cutpoints `(L - 1,)`, from outputs `(N,)`."""
+    below = torch.sigmoid(points - outputs[:, None])
+    return torch.cat([below, torch.ones_like(outputs)[:, None]], 1).diff(dim=1, prepend=0 * outputs[:, None])
+
+
 def hand_divergence(model: RationaleModel, read: Tensor, outputs: Tensor, target: Tensor) -> Tensor:
     """KL(r || p) of one document, `(N,)`, from outputs `(W,)` of the reader and `(N, W)` of the model."""
     if target.dim() == 0:
@@ -49,6 +55,10 @@ def hand_divergence(model: RationaleModel, read: Tensor, outputs: Tensor, target
             continue
         if isinstance(model.likelihood, NormalLikelihood):
             total = total + (read[d] - outputs[:, d]) ** 2 / (2 * float(model.likelihood.sigma) ** 2)
+        elif isinstance(model.likelihood, OrdinalLikelihood):
+            points = model.likelihood.cutpoints[d, : model.likelihood.levels[d] - 1]
+            own, other = (levels_by_hand(points, f) for f in (read[d].expand(len(outputs)), outputs[:, d]))
+            total = total + (own * (own / other).log()).sum(-1)
         else:
             yes, said = torch.sigmoid(read[d]), torch.sigmoid(outputs[:, d])
             total = total + yes * (yes / said).log() + (1 - yes) * ((1 - yes) / (1 - said)).log()

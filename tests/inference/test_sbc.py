@@ -18,7 +18,7 @@ from pyro_rationale.inference.posterior.sbc import Sampler, Verdict, judge, rank
 from tests.support.tiny import SPECS, replicate, texts, tiny_model
 
 DRAWS = 49
-KAPPA = {"regression": 3.0, "binary": 1.0, "multiclass": 1.0}
+KAPPA = {"regression": 3.0, "binary": 1.0, "multiclass": 1.0, "ordinal": 1.0}
 
 
 def exactly(scorer: CachedLogJoint) -> Tensor:

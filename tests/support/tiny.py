@@ -26,7 +26,7 @@ from pyro_rationale.guides import (
     RecurrentGuide,
     RelaxedGuide,
 )
-from pyro_rationale.models import NormalLikelihood, RationaleModel
+from pyro_rationale.models import NormalLikelihood, OrdinalLikelihood, RationaleModel
 from pyro_rationale.nn import ENCODERS, BiLSTM, Encoder, make_embedding
 from pyro_rationale.nn.encoders._base import SequenceEncoder
 from pyro_rationale.tasks import task_of
@@ -40,12 +40,14 @@ SPECS = {
     "regression": TargetSpec("regression", ("look", "smell"), ((0.0, 1.0), (0.0, 1.0))),
     "binary": TargetSpec("binary", ("good", "cheap"), classes=("no", "yes")),
     "multiclass": TargetSpec("multiclass", ("kind",), classes=("a", "b", "c")),
+    "ordinal": TargetSpec("ordinal", ("look", "smell"), ((0.0, 1.0), (0.0, 1.0)), levels=(4, 3)),
 }
 NAN = float("nan")
 TARGETS = {
     "regression": torch.tensor([[0.9, 0.1], [NAN, 0.7], [0.4, NAN]], dtype=torch.float64),
     "binary": torch.tensor([[1.0, 0.0], [NAN, 1.0], [0.0, 0.0]], dtype=torch.float64),
     "multiclass": torch.tensor([2, 0, 1]),
+    "ordinal": torch.tensor([[2 / 3, 0.0], [NAN, 1.0], [1 / 3, NAN]], dtype=torch.float64),
 }
 
 
@@ -177,6 +179,11 @@ def hand_log_likelihood(model: RationaleModel, outputs: Tensor, target: Tensor) 
             sigma = float(model.likelihood.sigma)
             error = (outputs[:, d] - value) ** 2
             total = total - error / (2 * sigma**2) - math.log(sigma) - 0.5 * math.log(2 * math.pi)
+        elif isinstance(model.likelihood, OrdinalLikelihood):
+            top = model.likelihood.levels[d] - 1
+            points = [-math.inf, *model.likelihood.cutpoints[d, :top], math.inf]
+            low, high = (torch.sigmoid(points[round(value * top) + side] - outputs[:, d]) for side in (0, 1))
+            total = total + torch.log(high - low)
         else:
             chance = torch.sigmoid(outputs[:, d])
             total = total + torch.log(chance if value else 1 - chance)

@@ -12,6 +12,7 @@ from pyro_rationale.tasks import (
     CategoricalLikelihood,
     Likelihood,
     NormalLikelihood,
+    OrdinalLikelihood,
     TargetSpec,
     task_of,
 )
@@ -19,7 +20,10 @@ from tests.support.tiny import SPECS
 
 
 def test_likelihoods_follow_the_target() -> None:
-    kinds = {"regression": NormalLikelihood, "binary": BernoulliLikelihood, "multiclass": CategoricalLikelihood}
+    kinds = {
+        "regression": NormalLikelihood, "binary": BernoulliLikelihood, "multiclass": CategoricalLikelihood,
+        "ordinal": OrdinalLikelihood,
+    }  # fmt: skip
     for kind, spec in SPECS.items():
         likelihood = task_of(spec).make_likelihood()
         assert type(likelihood) is kinds[kind]
@@ -27,12 +31,16 @@ def test_likelihoods_follow_the_target() -> None:
         assert likelihood.event_dim == len(likelihood(torch.zeros(4, task_of(spec).width)).event_shape)
 
 
-@pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
+@pytest.mark.parametrize("kind", ["regression", "binary", "multiclass", "ordinal"])
 def test_our_likelihoods_obey_the_contract(kind: str) -> None:
     spec, targets = {
         "regression": (TargetSpec(kind, ("a", "b"), ((0.0, 1.0),) * 2), torch.tensor([[0.1, 0.9], [0.4, math.nan]])),
         "binary": (TargetSpec(kind, ("a", "b"), classes=("no", "yes")), torch.tensor([[1.0, 0.0], [0.0, math.nan]])),
         "multiclass": (TargetSpec(kind, ("a",), classes=("x", "y", "z")), torch.tensor([2, 0])),
+        "ordinal": (
+            TargetSpec(kind, ("a", "b"), ((1.0, 5.0), (0.0, 2.0)), levels=(5, 3)),
+            torch.tensor([[0.25, 1.0], [0.5, math.nan]]),
+        ),
     }[kind]
     check_contract(task_of(spec).make_likelihood(0.1), targets)
 

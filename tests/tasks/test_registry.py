@@ -19,7 +19,7 @@ from tests.support.small_fit import whole
 def test_names_are_listed_without_torch() -> None:
     code = "import sys; from pyro_rationale.tasks import TASKS; print(*TASKS); assert 'torch' not in sys.modules"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.split()[:3] == ["regression", "binary", "multiclass"]
+    assert result.stdout.split()[:4] == ["regression", "binary", "multiclass", "ordinal"]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,14 @@ def test_names_are_listed_without_torch() -> None:
         ([[0.0, "1", 1.0]], (0.0, 1.0), "regression"),
         ([["yes", "no", "yes"]], None, "binary"),
         ([["a", "b", 3.0]], None, "multiclass"),
+        ([["1", "3", "2", "x", "2", "1"]], None, "ordinal"),
+        ([[1.0, 2.0, 4.0, 5.0], [0.5, 1.0, 1.5, 0.0]], None, "ordinal"),  # nobody gave a 3
+        ([[1.0, 2.0, 4.0], [0.1, 0.25, 1.0]], None, "regression"),
+        ([[float(i) for i in range(11)]], None, "ordinal"),
+        ([[float(i) for i in range(12)]], None, "regression"),
+        ([["1", "2"]], (1.0, 3.0), "ordinal"),
+        ([["1", "2"]], (1.0, 9.0), "regression"),  # of nine levels two were given
+        ([["1", "2", "7"]], (1.0, 3.0), "regression"),  # one is beyond the scale
     ],
 )
 def test_one_task_suits_some_columns(
@@ -46,7 +54,8 @@ def test_a_target_has_one_task() -> None:
 
 
 def test_an_unknown_task_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--task: expected one of regression, binary, multiclass, got 'ranking'"):
+    known = "regression, binary, multiclass, ordinal"
+    with pytest.raises(ConfigError, match=f"--task: expected one of {known}, got 'ranking'"):
         task_of(TargetSpec("ranking", ("y",)))
     facts = json.loads((whole() / "config.json").read_text())
     facts["target"]["kind"] = "ranking"

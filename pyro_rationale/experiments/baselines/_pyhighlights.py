@@ -50,7 +50,7 @@ from pyro_rationale.training.defaults import resolve
 
 # Options of the configuration that these methods read, besides rate and seed; all else is pyhighlights' own.
 READS = ("vectors", "pretrained", "vocabulary", "min_count", "device", "threads")
-KINDS = ("binary", "multiclass", "regression")
+KINDS = ("binary", "multiclass", "regression", "ordinal")
 BATCH = 128  # documents at once, where nothing is trained
 CACHED_BYTES = 2**32  # of states of whole texts, at most
 

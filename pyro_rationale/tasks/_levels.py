@@ -1,0 +1,37 @@
+"""Whether ratings stand on a few evenly spaced levels, such as one to five stars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_rationale.tasks._cells import Cell, number_of
+
+FEWEST, MOST = 3, 11  # levels of a target that `--task auto` takes for ordered ones
+TOLERANCE = 1e-6  # of a step, as far as a rating may be from its level
+
+
+def count_levels(values: NDArray[np.float64], low: float, high: float, most: int) -> int | None:
+    """Number of evenly spaced levels from `low` to `high` that all values stand on, `None` for more than `most`."""
+    places = (np.unique(values) - low) / (high - low)
+    for steps in range(1, most):
+        if np.all(np.abs(places * steps - np.round(places * steps)) <= TOLERANCE):
+            return steps + 1
+    return None
+
+
+def has_few_levels(columns: Sequence[Sequence[Cell]], scale: tuple[float, float] | None = None) -> bool:
+    """Whether the numbers of each column stand on 3 to 11 evenly spaced levels, and on more than half of these."""
+    for column in columns:
+        numbers = {number for number in map(number_of, column) if number is not None}
+        if len(numbers) < 2:
+            return False
+        ends = scale or (min(numbers), max(numbers))
+        if not (np.isfinite(ends).all() and ends[0] <= min(numbers) and max(numbers) <= ends[1]):
+            return False
+        count = count_levels(np.array(sorted(numbers)), *ends, MOST)
+        if count is None or count < FEWEST or 2 * len(numbers) <= count:
+            return False
+    return True

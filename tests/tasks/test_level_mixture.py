@@ -1,0 +1,103 @@
+"""Predictive distributions of ratings of few levels, against sums over the levels and integrals on a grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pyro_rationale.tasks import LevelMixture, TargetSpec, task_of
+
+SPEC = TargetSpec("ordinal", ("a", "b"), ((1.0, 5.0), (0.0, 1.0)), levels=(5, 3))
+LEVELS = ([1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 0.5, 1.0])
+
+
+def mixture(documents: int = 6, masks: int = 4) -> LevelMixture:
+    random = np.random.default_rng(0)
+    noise = np.zeros((masks, documents, 2, 5))
+    noise[:, :, 0] = random.dirichlet(np.ones(5), (masks, documents))
+    noise[:, :, 1, :3] = random.dirichlet(np.ones(3), (masks, documents))
+    levels = np.array([LEVELS[0], [*LEVELS[1], 1.0, 1.0]])
+    made = task_of(SPEC).mixture((noise * levels).sum(-1), noise, random.dirichlet(np.ones(masks), documents).T)
+    assert isinstance(made, LevelMixture)
+    return made
+
+
+def by_hand(made: LevelMixture, b: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """Levels and probabilities of one target of one document."""
+    shares = sum(w * p for w, p in zip(made.weights[:, b], made.probabilities[:, b, d], strict=True))
+    return np.array(LEVELS[d]), np.asarray(shares)[: len(LEVELS[d])]
+
+
+def test_moments_and_scores_against_sums() -> None:
+    made = mixture()
+    targets = np.column_stack([[1.0, 5.0, 3.0, 3.0, 2.5, 6.0], [0.0, 1.0, 0.5, 0.5, 0.1, -0.25]])
+    crps, log_prob, pit, cdf = made.crps(targets), made.log_prob(targets), made.pit(targets), made.cdf(targets)
+    for b in range(6):
+        for d in range(2):
+            levels, shares = by_hand(made, b, d)
+            y = targets[b, d]
+            mean = float(shares @ levels)
+            assert made.mean[b, d] == pytest.approx(mean)
+            assert made.sd[b, d] == pytest.approx(np.sqrt(shares @ (levels - mean) ** 2))
+            # CRPS = E|X - y| - E|X - X'| / 2
+            apart = np.abs(levels[:, None] - levels)
+            assert crps[b, d] == pytest.approx(shares @ np.abs(levels - y) - 0.5 * shares @ apart @ shares)
+            near = int(np.abs(levels - y).argmin())
+            assert log_prob[b, d] == pytest.approx(np.log(shares[near]))
+            assert pit[b, d] == pytest.approx(shares[:near].sum() + 0.5 * shares[near])
+            assert cdf[b, d] == pytest.approx(shares[levels <= y].sum())
+
+
+def test_quantiles_are_those_of_the_mid_distribution() -> None:
+    made = mixture()
+    for probability in (0.05, 0.3, 0.5, 0.8, 0.95):
+        for b in range(6):
+            for d in range(2):
+                levels, shares = by_hand(made, b, d)
+                middles = np.cumsum(shares) - 0.5 * shares
+                assert made.quantile(probability)[b, d] == pytest.approx(np.interp(probability, middles, levels))
+
+
+def test_an_interval_leaves_out_a_level_of_which_more_than_half_lies_beyond() -> None:
+    noise = np.array([[[[0.04, 0.06, 0.3, 0.4, 0.2], [0.45, 0.05, 0.5, 0.0, 0.0]]]])
+    made = task_of(SPEC).mixture(np.zeros((1, 1, 2)), noise, np.ones((1, 1)))
+    assert made.interval_bounds(0.9, SPEC.ranges)[0].tolist() == [[2.0, 5.0], [0.0, 1.0]]
+    assert made.interval_bounds(0.2, SPEC.ranges)[0].tolist() == [[4.0, 4.0], [0.5, 0.5]]  # none is held: the median
+
+
+def test_intervals_cover_at_least_what_they_say_on_average_and_less_than_those_of_the_step_function() -> None:
+    random = np.random.default_rng(1)
+    shares = random.dirichlet(0.7 * np.ones(5), 20_000)
+    noise = np.zeros((1, 20_000, 1, 5))
+    noise[0, :, 0] = shares
+    spec = TargetSpec("ordinal", ("a",), ((1.0, 5.0),), levels=(5,))
+    bounds = task_of(spec).mixture(noise @ np.arange(1.0, 6.0), noise, np.ones((1, 20_000))).interval_bounds(0.9, ())
+    below = np.cumsum(shares, 1)
+    drawn = 1.0 + (random.random((20_000, 1)) > below).sum(1)
+    covered = np.mean((bounds[:, 0, 0] <= drawn) & (drawn <= bounds[:, 0, 1]))
+    by_steps = np.mean((1.0 + (below < 0.05).sum(1) <= drawn) & (drawn <= 1.0 + (below < 0.95).sum(1)))
+    assert 0.9 < covered < 0.97 < by_steps
+
+
+def test_stacked_mixtures_are_those_of_each_document() -> None:
+    made = mixture()
+    alone = [
+        LevelMixture(
+            means=made.means[:, b], sds=made.sds[:, b], weights=made.weights[:, b],
+            probabilities=made.probabilities[:, b], levels=made.levels,
+        )
+        for b in range(6)
+    ]  # fmt: skip
+    first = alone[0]
+    some = first.weights[:2] / first.weights[:2].sum()
+    alone[0] = LevelMixture(
+        means=first.means[:2], sds=first.sds[:2], weights=some, probabilities=first.probabilities[:2],
+        levels=first.levels,
+    )  # fmt: skip
+    stacked = LevelMixture.stack(alone)
+    targets = np.array([3.0, 0.5])
+    for b, one in enumerate(alone):
+        for name in ("mean", "sd"):
+            assert getattr(stacked, name)[b] == pytest.approx(getattr(one, name))
+        assert stacked.crps(np.tile(targets, (6, 1)))[b] == pytest.approx(one.crps(targets))
+        assert stacked.interval_bounds(0.8, SPEC.ranges)[b].tolist() == one.interval_bounds(0.8, SPEC.ranges).tolist()
