@@ -108,10 +108,11 @@ class TrainOptions:
     estimator: str = option("auto", "gradient of the reconstruction term; auto: relaxed for that guide, muprop for the "
                             "recurrent one, sum-and-sample for chain and independent words", choices=ESTIMATORS,
                             also=("auto",), common=True)
-    samples: int | None = option(None, "K, masks per document and step; default: 4, but 8 for sum-and-sample and 1 for "
-                                 "relaxed and tracegraph", above=0)
-    slope_every: int = option(1, "muprop and sum-and-sample: compute the slopes of the prediction in each word in "
-                              "every N-th step only, and do without them in between", least=1, expected="at least 1")
+    samples: int | None = option(None, "K, masks per document and step; default: 4, but 8 for sum-and-sample and "
+                                 "gauss-newton, 1 for relaxed and tracegraph", above=0)
+    slope_every: int = option(1, "muprop, sum-and-sample and gauss-newton: compute the slopes of the prediction in "
+                              "each word in every N-th step only, and do without them in between", least=1,
+                              expected="at least 1")
     penalties: str = option(None, "KL and entropy: exact where they can be; sampled with a score function, as in "
                             "the paper (and tracegraph always); or constant, without a gradient", choices=PENALTIES,
                             group=PRIOR, planted="exact")

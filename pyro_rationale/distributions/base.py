@@ -190,6 +190,20 @@ class MaskDistribution(TorchDistribution):
         """`(*batch, T)`: variance of each word's own choice."""
         return self.mean * (1 - self.mean)
 
+    def weighted_variance(self, weights: Tensor) -> Tensor:
+        """Variance of sum_t weights_t z_t, with the covariances of all pairs of words, in O(T).
+
+        Args:
+            weights: `(*s, *batch, T)`; what stands on padding plays no part.
+
+        Returns:
+            `(*s, *batch)`, differentiable in the parameters.
+
+        Raises:
+            NotImplementedError: there is no closed form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no covariances in closed form")
+
     @property
     def mode(self) -> Tensor:
         """`(*batch, T)`: a most probable mask."""

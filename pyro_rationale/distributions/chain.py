@@ -181,6 +181,18 @@ class LinearChain(MaskDistribution):
 
         return self._spread(self._cached("pairs", compute), 3)
 
+    def weighted_variance(self, weights: Tensor) -> Tensor:
+        """Variance of sum_t weights_t z_t, `(*s, *batch)`.
+
+        Cov(z_s, z_t) is Var(z_s) times the product of P(z_u = 1 given 1) - P(z_u = 1 given 0) over the words u behind
+        s up to t, so the covariance of word t with all before it, weighted, is a linear recurrence.
+        """
+        off, on = self._chances()
+        gain, kept = on - off, self._mean()
+        own = weights * (kept * (1 - kept))
+        before = linear_recurrence(gain, gain * F.pad(own[..., :-1], (1, 0)))
+        return (weights * (own + 2 * before)).sum(-1)
+
     def entropy(self) -> Tensor:
         """`(*batch,)`: the chain rule's sum of conditional entropies, none of which is negative."""
 

@@ -83,6 +83,10 @@ class IndependentMask(MaskDistribution):
 
         return self._spread(self._cached("change", compute))
 
+    def weighted_variance(self, weights: Tensor) -> Tensor:
+        """Variance of sum_t weights_t z_t, `(*s, *batch)`: a sum over words."""
+        return (weights.square() * self.variance).sum(-1)
+
     @property
     def mode(self) -> Tensor:
         """`(*batch, T)`: the most probable mask; a word at 1/2 is dropped."""

@@ -48,15 +48,6 @@ def one_of_each(keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return distinct, positions, index
 
 
-def equal_masks(one: Tensor, other: Tensor) -> Tensor:
-    """Compare masks `(N, B, T)` and `(M, B, T)` of each document, `(N, M, B)`, without waiting for the device.
-
-    Two masks are equal if each keeps as many words as both have in common.
-    """
-    common = torch.einsum("nbt,mbt->nmb", one, other)
-    return (common == one.sum(-1)[:, None]) & (common == other.sum(-1))
-
-
 def bisect(above: Callable[[float], bool], low: float, high: float, steps: int = 60) -> tuple[float, float]:
     """Ends of `[low, high]` after so many halvings; `above(x)` says whether the number sought is above x."""
     for _ in range(steps):

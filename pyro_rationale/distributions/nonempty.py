@@ -131,6 +131,21 @@ class NonEmptyMask(MaskDistribution):
 
         return self._spread(self._cached("change", compute))
 
+    def weighted_variance(self, weights: Tensor) -> Tensor:
+        """Variance of sum_t weights_t z_t, `(*s, *batch)`.
+
+        Cov(z_s, z_t) = P(z_s = 1) D_st with D_st = P(z_t = 1 given z_s = 1) - P(z_t = 1). Behind a kept word the chain
+        goes on as without the condition, so D_st = gain_t D_s(t-1) + P(no word before t is kept) off_t - P(F = t).
+        """
+        kept, first = self._states()[0], self._first()
+        off, on = self._fill(torch.sigmoid(self._logits()))
+        gain, seen = on - off, F.pad(first.cumsum(-1)[..., :-1], (1, 0))
+        own = weights * (kept * (1 - kept))
+        total = F.pad((weights * kept).cumsum(-1)[..., :-1], (1, 0))
+        late = ((1 - seen).clamp(min=0.0) * off - first) * total
+        before = linear_recurrence(gain, gain * F.pad(own[..., :-1], (1, 0)) + late)
+        return (weights * (own + 2 * before)).sum(-1)
+
     def entropy(self) -> Tensor:
         """`(*batch,)`: entropy of the first kept word, and of each choice behind it."""
 

@@ -81,6 +81,13 @@ class UnitMask(MaskDistribution):
 
         return self._spread(self._cached("change", compute))
 
+    def weighted_variance(self, weights: Tensor) -> Tensor:
+        """Variance of sum_t weights_t z_t, `(*s, *batch)`: the words of a unit weigh together."""
+        weights = self._fill(weights)
+        index = self._units.expand(weights.shape)
+        totals = weights.new_zeros(*weights.shape[:-1], self._starts.shape[-1]).scatter_add(-1, index, weights)
+        return self.base.weighted_variance(totals)
+
     def entropy(self) -> Tensor:
         """`(*batch,)`: entropy of the choices."""
         return self.by_unit.entropy()

@@ -50,6 +50,34 @@ def test_moments_are_those_of_the_table(family: Family, dtype: torch.dtype, tole
 
 
 @families
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 5e-6)])
+def test_variances_of_weighted_sums_are_those_of_the_table(
+    family: Family, dtype: torch.dtype, tolerance: float
+) -> None:
+    """Two sets of weights at once, with numbers on the padding too; and their gradients."""
+    parameters = [part.requires_grad_() for part in family.draw()]
+    law = family.make([part.to(dtype) for part in parameters], lengths())
+    weights = torch.randn(2, 3, SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    if not law.has_exact_marginals:
+        with pytest.raises(NotImplementedError, match="covariances"):
+            law.weighted_variance(weights)
+        return
+    found, expected = law.weighted_variance(weights.to(dtype)), []
+    for row, length in enumerate(LENGTHS):
+        exact = family.document(parameters, row, length)
+        sums = weights[:, row, :length] @ exact.masks.t()
+        mean = torch.stack([exact.expect(value) for value in sums])
+        square = torch.stack([exact.expect(value.square()) for value in sums])
+        expected.append(square - mean.square())
+    known = torch.stack(expected, dim=-1)
+    torch.testing.assert_close(found.double(), known, rtol=tolerance, atol=tolerance)
+    if family.name != "prior":
+        ours, theirs = (torch.autograd.grad(value.double().sum(), parameters) for value in (found, known))
+        for our, their in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(our, their, rtol=tolerance, atol=10 * tolerance)
+
+
+@families
 @pytest.mark.parametrize("seed", range(4))
 def test_the_mode_is_a_most_probable_mask(family: Family, seed: int) -> None:
     parameters = family.draw(seed)

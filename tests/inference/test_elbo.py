@@ -356,7 +356,7 @@ def test_expected_counts(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"estimator": "magic"}, "--estimator: expected one of reinforce, rloo, muprop, sum-and-sample, disarm, nvil"),
+        ({"estimator": "magic"}, r"--estimator: expected one of reinforce, .*, gauss-newton, disarm, nvil, relaxed"),
         ({"estimator": "tracegraph"}, "--estimator: expected one of"),
         ({"estimator": "rloo", "num_particles": 1}, "--samples: rloo .* at least 2 .*, got 1"),
         ({"estimator": "reinforce", "num_particles": 0}, "--samples: expected at least 1, got 0"),

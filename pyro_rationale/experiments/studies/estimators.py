@@ -48,7 +48,8 @@ from pyro_rationale.training.auxiliary_losses import full_text_loss
 
 WINDOW = 10  # words of the texts whose masks are enumerated
 COMPARED = (
-    *("reinforce", "rloo", "disarm", "nvil", "muprop", "sum-and-sample", "tracegraph", "straight-through", "relaxed"),
+    *("reinforce", "rloo", "disarm", "nvil", "muprop", "sum-and-sample", "gauss-newton", "tracegraph"),
+    *("straight-through", "relaxed"),
 )  # whose rows the study names
 SHORT = 8  # of those texts
 FITTING = 4  # masks per document while a baseline learns
@@ -104,6 +105,8 @@ def estimator_variants(guide: str) -> list[EstimatorVariant]:
         rows += [EstimatorVariant("disarm", k, penalties) for k in (2, 4) if independent]
         rows += [EstimatorVariant("nvil", k, penalties, neural=True) for k in (1, 4)]
     rows += [EstimatorVariant("muprop", k) for k in (2, 4)] + [EstimatorVariant("sum-and-sample", k) for k in (2, 4, 8)]
+    if ESTIMATORS["gauss-newton"].refusal(family) is None:
+        rows += [EstimatorVariant("gauss-newton", k) for k in (8, 16)]
     rows += [EstimatorVariant("tracegraph", 1, "sampled", note="no baseline")]
     rows += NEURAL
     rows += [EstimatorVariant("straight-through", 4)]

@@ -16,7 +16,10 @@ ESTIMATORS: Registry[type[Estimator]] = Registry(
     "estimators",
     __name__,
     "--estimator",
-    ("reinforce", "rloo", "muprop", "sum-and-sample", "disarm", "nvil", "relaxed", "straight-through", "tracegraph"),
+    (
+        *("reinforce", "rloo", "muprop", "sum-and-sample", "gauss-newton", "disarm", "nvil", "relaxed"),
+        *("straight-through", "tracegraph"),
+    ),
 )
 PENALTIES = ("exact", "sampled", "constant")
 NORMS = ("l0", "l1", "l2")

@@ -33,6 +33,11 @@ def without_slopes(skipped: bool = True) -> Iterator[None]:
         _without.reset(token)
 
 
+def slopes_wanted() -> bool:
+    """Whether an estimator is to evaluate the model at fractional masks: gradients are on, and slopes not skipped."""
+    return torch.is_grad_enabled() and not _without.get()
+
+
 def slope(programs: Programs, q: MaskDistribution) -> Tensor:
     """Derivatives d reconstruction / d z_t at the guide's marginals, `(B, T)`, detached; `q` has batch shape `(B,)`."""
     with torch.no_grad():
@@ -52,7 +57,7 @@ class MuProp(LeaveOneOut):
 
     def prepare(self, programs: Programs, masks: Masks) -> Tensor | None:
         """Slopes of the reconstruction in each word, `(B, T)`; `None` where gradients are off, or slopes."""
-        return slope(programs, masks.q.origin) if torch.is_grad_enabled() and not _without.get() else None
+        return slope(programs, masks.q.origin) if slopes_wanted() else None
 
     def control_variate(self, draws: Draws, penalty: Tensor) -> tuple[Tensor, Tensor]:
         """The linear part is taken out of the reward, and its expectation put in directly."""

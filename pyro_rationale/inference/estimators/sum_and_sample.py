@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.distributions import MaskDistribution
-from pyro_rationale.distributions.masks import equal_masks
+from pyro_rationale.distributions.masks import mask_keys
 from pyro_rationale.inference.estimators._base import Draws, Masks
 from pyro_rationale.inference.estimators.muprop import MuProp
 
@@ -87,15 +87,15 @@ def choose(q: MaskDistribution, samples: int) -> MaskSet:
     most = int(draws.max())
     z = q.sample(torch.Size([most]))
     outside = torch.arange(most, device=z.device)[:, None] < draws
-    if len(summed):
-        outside &= ~(equal_masks(z, summed) & (probability > 0)).any(1)
-    same = equal_masks(z, z) & outside[:, None] & outside
-    count = same.sum(1) * _first(same)  # all of a kind are counted at the first of it
+    # All of a kind are counted at the first of it; if that is a mask of C they are none of those outside.
+    masks = torch.cat([summed, z])
+    count = counts(mask_keys(masks), torch.cat([probability > 0, outside]))
+    count[: len(summed)] = 0
     return _aligned(
         q,
-        torch.cat([summed, z]),
-        torch.cat([probability, probability.new_zeros(count.shape)]),
-        torch.cat([count.new_zeros(probability.shape), count]).to(probability.dtype),
+        masks,
+        torch.cat([probability, probability.new_zeros(z.shape[:-1])]),
+        count.to(probability.dtype),
         draws.to(probability.dtype),
     )
 
@@ -104,19 +104,34 @@ def _probable(q: MaskDistribution, most: int, floor: float) -> tuple[Tensor, Ten
     """The most probable masks among pilot draws, `(M, B, T)`, and log q, `(M, B)`; -inf: none in this place."""
     pilots = q.sample(torch.Size([PILOTS * most]))
     log_q = q.log_prob(pilots)
-    same = equal_masks(pilots, pilots)
-    log_q = log_q.masked_fill(~_first(same) | (log_q.exp() < floor), -torch.inf)
+    first = counts(mask_keys(pilots), torch.ones_like(log_q, dtype=torch.bool)) > 0
+    log_q = log_q.masked_fill(~first | (log_q.exp() < floor), -torch.inf)
     best, where = log_q.topk(most, dim=0)
     used = int((best > -torch.inf).sum(0).max()) if best.numel() else 0
     best, where = best[:used], where[:used]
     return pilots.gather(0, where[..., None].expand(*where.shape, pilots.shape[-1])), best
 
 
-def _first(same: Tensor) -> Tensor:
-    """Which masks are like none before them, `(N, B)`, from `(N, N, B)`; one left out is not even like itself."""
-    index = torch.arange(len(same), device=same.device)
-    earlier = index[:, None] > index
-    return same.diagonal(dim1=0, dim2=1).t() & ~(same & earlier[..., None]).any(1)
+def counts(keys: Tensor, used: Tensor) -> Tensor:
+    """How many there are of each kind of mask, at the first of the kind; 0 at the others, in O(N log N).
+
+    Args:
+        keys: long `(N, B)`, equal for equal masks of a document; that different ones share a key has a probability of
+            2^-64 for each pair.
+        used: bool `(N, B)`; which masks are there at all.
+
+    Returns:
+        Long, `(N, B)`.
+    """
+    keys = keys.masked_fill(~used, torch.iinfo(torch.long).max)
+    ordered, order = keys.sort(dim=0, stable=True)  # the first of a kind stays the first
+    heads = torch.ones_like(used)
+    heads[1:] = ordered[1:] != ordered[:-1]
+    places = torch.arange(len(keys), device=keys.device)[:, None]
+    # The place of the next head, from behind: what lies between is of the kind.
+    ends = torch.where(heads, places, len(keys)).flip(0).cummin(0).values.flip(0)
+    ends = torch.cat([ends[1:], torch.full_like(ends[:1], len(keys))])
+    return torch.zeros_like(keys).scatter_(0, order, (ends - places) * heads) * used
 
 
 def _aligned(q: MaskDistribution, z: Tensor, probability: Tensor, count: Tensor, draws: Tensor) -> MaskSet:
