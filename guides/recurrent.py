@@ -83,7 +83,7 @@ def _draw(words: Tensor, uniform: Tensor, alive: Tensor, matrix: Tensor, output:
     enter, forget, candidate, out = now.split(width, dim=-1)
     logits = words[..., -1].repeat(1, samples)
     alive = alive.repeat(1, samples)
-    masks = torch.empty_like(uniform)
+    masks = torch.empty_like(uniform, dtype=words.dtype)
     state = words.new_zeros(uniform.shape[1], width + 1)
     hidden, before = state[:, :width], state[:, width]
     cell = torch.zeros_like(hidden)
@@ -96,7 +96,7 @@ def _draw(words: Tensor, uniform: Tensor, alive: Tensor, matrix: Tensor, output:
         cell.mul_(forget).addcmul_(enter, candidate)
         torch.mul(out, cell.tanh(), out=hidden)
         logits[t].addmv_(hidden, output)
-        torch.mul(uniform[t] < logits[t].sigmoid(), alive[t], out=masks[t])
+        torch.mul(uniform[t] < logits[t].to(uniform.dtype).sigmoid(), alive[t], out=masks[t])
         before.copy_(masks[t])
     return masks, logits
 

@@ -168,28 +168,34 @@ class RecurrentMask(MaskDistribution):
         return tree_map_only(Tensor, widen, self.cell.initial(flat))
 
     @torch.no_grad()
-    def _draw(self, shape: torch.Size, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Masks and the logits they were drawn with, `(*shape, T)` each."""
+    def _draw(
+        self, shape: torch.Size, generator: torch.Generator | None = None, precise: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Masks and the logits they were drawn with, `(*shape, T)` each; `precise` with numbers in double precision."""
         if hasattr(self.cell, "draw"):
-            return self._draw_at_once(shape, generator)
+            return self._draw_at_once(shape, generator, precise)
         state = self._initial(shape)
         previous = self._features.new_zeros(shape.numel())
         masks, logits = [], []
         for t, features in enumerate(self._words(shape)):
             logit, state = self.cell.step(features, previous, state)
-            uniform = torch.rand(logit.shape, dtype=logit.dtype, device=logit.device, generator=generator)
-            previous = (uniform < torch.sigmoid(logit)).to(features.dtype)
+            dtype = torch.float64 if precise else logit.dtype
+            uniform = torch.rand(logit.shape, dtype=dtype, device=logit.device, generator=generator)
+            previous = (uniform < torch.sigmoid(logit.to(dtype))).to(features.dtype)
             if self._mask is not None:
                 previous = previous * self._mask[..., t].expand(shape).reshape(-1)
             masks.append(previous.reshape(shape))
             logits.append(logit.reshape(shape))
         return torch.stack(masks, dim=-1), torch.stack(logits, dim=-1)
 
-    def _draw_at_once(self, shape: torch.Size, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _draw_at_once(
+        self, shape: torch.Size, generator: torch.Generator | None, precise: bool
+    ) -> tuple[Tensor, Tensor]:
         """Masks and logits by a cell with a loop of its own, from the random numbers that `_draw` would use."""
         size = self._event_shape[0]
         words = self._features.reshape(-1, size, self._features.shape[-1]).transpose(0, 1)  # (T, own documents, H)
-        uniform = torch.rand(size, shape.numel(), dtype=words.dtype, device=words.device, generator=generator)
+        dtype = torch.float64 if precise else words.dtype
+        uniform = torch.rand(size, shape.numel(), dtype=dtype, device=words.device, generator=generator)
         alive = words.new_ones(words.shape[:2]) if self._mask is None else self._mask.reshape(-1, size).t().to(words)
         masks, logits = (rows.t().contiguous() for rows in self.cell.draw(words, uniform, alive))  # type: ignore[attr-defined]
         return masks.reshape(*shape, size), logits.reshape(*shape, size)
@@ -197,6 +203,10 @@ class RecurrentMask(MaskDistribution):
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """Exact and independent masks, `(*sample_shape, *batch, T)`."""
         return self._draw(torch.Size(sample_shape) + self._batch_shape)[0]
+
+    def precise_sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        """0/1 masks from uniform numbers in double precision, `(*sample_shape, *batch, T)`."""
+        return self._draw(torch.Size(sample_shape) + self._batch_shape, precise=True)[0]
 
     # Moments: exact for short documents, estimated for long ones.
 

@@ -40,6 +40,11 @@ def length_mask(lengths: Tensor | None, size: int) -> Tensor | None:
     return torch.arange(size, device=lengths.device) < lengths[..., None]
 
 
+def is_wider(uniform: Tensor, parameters: Tensor) -> bool:
+    """Whether numbers to draw with are of higher precision than a distribution's parameters."""
+    return uniform.dtype == torch.float64 != parameters.dtype
+
+
 class MaskDistribution(TorchDistribution):
     """A distribution over masks z in {0, 1}^T of words, of documents of differing lengths.
 
@@ -212,6 +217,15 @@ class MaskDistribution(TorchDistribution):
     def entropy(self) -> Tensor:
         """Entropy in nats, `(*batch,)`."""
         raise NotImplementedError
+
+    def precise_sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        """0/1 masks from uniform numbers in double precision, `(*sample_shape, *batch, T)`: for draws to be weighted.
+
+        A uniform number in float32 is a multiple of 2^-24: a word of a smaller probability is kept as often as one of
+        that probability, or never, and a weight p / q of its mask then estimates nothing.
+        """
+        shape = torch.Size(sample_shape) + self._batch_shape + self._event_shape
+        return self.sample_from(torch.rand(shape, dtype=torch.float64, device=self._device))
 
     # Other views of the same distribution.
 

@@ -10,7 +10,7 @@ from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_rationale.distributions.base import MaskDistribution
+from pyro_rationale.distributions.base import MaskDistribution, is_wider
 from pyro_rationale.distributions.exclusion import chain_terms
 from pyro_rationale.distributions.scan.scan import (
     backward_logits,
@@ -224,10 +224,12 @@ class LinearChain(MaskDistribution):
         return self.sample_from(torch.rand(shape, dtype=self._fields.dtype, device=self._device))
 
     def sample_from(self, uniform: Tensor) -> Tensor:
-        """The masks that numbers in [0, 1) stand for, `(*sample, *batch, T)` both."""
+        """The masks that numbers in [0, 1) stand for, `(*sample, *batch, T)` both, in the precision of the numbers."""
         off, on = self._chances()  # outside of no_grad: the moments will want the same, with gradients
         with torch.no_grad():
-            return follow(uniform < off, uniform < on).to(off.dtype)
+            if is_wider(uniform, off):  # in float32 a probability of 1 - 1e-8 is 1
+                off, on = self._fill(torch.sigmoid(self._logits().to(uniform)))
+            return follow(uniform < off, uniform < on).to(self._fields)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """`(*sample, *batch)`. Multilinear in `value`, and so defined for a relaxed mask as well."""

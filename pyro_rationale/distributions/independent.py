@@ -9,7 +9,7 @@ from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_rationale.distributions.base import MaskDistribution
+from pyro_rationale.distributions.base import MaskDistribution, is_wider
 from pyro_rationale.distributions.chain import LinearChain
 from pyro_rationale.distributions.exclusion import COST
 from pyro_rationale.distributions.scan.scan import bernoulli_entropy, softplus
@@ -104,9 +104,10 @@ class IndependentMask(MaskDistribution):
             return self.sample_from(torch.rand(shape, dtype=self._logits.dtype, device=self._logits.device))
 
     def sample_from(self, uniform: Tensor) -> Tensor:
-        """The masks that numbers in [0, 1) stand for, `(*sample, *batch, T)` both."""
+        """The masks that numbers in [0, 1) stand for, `(*sample, *batch, T)` both, in the precision of the numbers."""
         with torch.no_grad():
-            return (uniform < self._fill(torch.sigmoid(self._logits))).to(self._logits.dtype)
+            logits = self._logits.to(uniform) if is_wider(uniform, self._logits) else self._logits
+            return (uniform < self._fill(torch.sigmoid(logits))).to(self._logits.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """`(*sample, *batch)`. Linear in each word of `value`, and so defined for a relaxed mask as well."""

@@ -98,6 +98,13 @@ class MixtureMask(MaskDistribution):
 
         return sample_from
 
+    def precise_sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        """0/1 masks from uniform numbers in double precision, `(*sample_shape, *batch, T)`."""
+        if hasattr(self, "sample_from"):
+            return super().precise_sample(sample_shape)
+        chosen = torch.randint(len(self.parts), torch.Size(sample_shape) + self._batch_shape, device=self._device)
+        return _chosen([part.expand(self._batch_shape).precise_sample(sample_shape) for part in self.parts], chosen)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """`(*sample, *batch)`."""
         each = torch.stack([part.log_prob(value) for part in self.parts])

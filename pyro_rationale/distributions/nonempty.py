@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyro_rationale.distributions.base import MaskDistribution
+from pyro_rationale.distributions.base import MaskDistribution, is_wider
 from pyro_rationale.distributions.chain import LinearChain
 from pyro_rationale.distributions.scan.scan import bernoulli_entropy, best_logits, follow, linear_recurrence, softplus
 
@@ -192,7 +192,9 @@ class NonEmptyMask(MaskDistribution):
         return self.sample_from(torch.rand(shape, dtype=self._logits().dtype, device=self._device))
 
     def sample_from(self, uniform: Tensor) -> Tensor:
-        """The masks that numbers in [0, 1) stand for, `(*sample, *batch, T)` both."""
+        """The masks that numbers in [0, 1) stand for, `(*sample, *batch, T)` both, in the precision of the numbers."""
+        if is_wider(uniform, self._logits()):
+            return self._wide(uniform.dtype).sample_from(uniform).to(self._logits().dtype)
         hazard, logits = self._hazard(), self._logits()  # outside of no_grad: moments will want some with gradients
         with torch.no_grad():
             last = (self._lengths if self._lengths is not None else uniform.new_tensor(uniform.shape[-1])).long() - 1
@@ -202,6 +204,17 @@ class NonEmptyMask(MaskDistribution):
             first = starts.to(torch.uint8).argmax(-1, keepdim=True)
             off, on = torch.sigmoid(logits)
             return self._from(first, uniform < off, uniform < on)
+
+    def _wide(self, dtype: torch.dtype) -> NonEmptyMask:
+        """This distribution with parameters of another type, for draws."""
+
+        def compute() -> NonEmptyMask:
+            chain = self._as_chain().origin
+            return NonEmptyMask(LinearChain(chain.fields.to(dtype), chain.coupling.to(dtype), chain.lengths))
+
+        with torch.no_grad():
+            wide: NonEmptyMask = self._cached("wide", compute)
+            return wide
 
     def log_prob(self, value: Tensor) -> Tensor:
         """`(*sample, *batch)`; -inf for a mask without a word. Of a relaxed mask, the base's less `log_nonempty`."""

@@ -117,6 +117,12 @@ class UnitMask(MaskDistribution):
         draw: Callable[[Tensor], Tensor] = self.base.sample_from
         return lambda uniform: self.over_words(draw(self.unit_values(uniform)))
 
+    def precise_sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        """0/1 masks from uniform numbers in double precision, `(*sample_shape, *batch, T)`."""
+        if hasattr(self, "sample_from"):
+            return super().precise_sample(sample_shape)
+        return self.over_words(self.by_unit.precise_sample(sample_shape))
+
     def log_prob(self, value: Tensor) -> Tensor:
         """`(*sample, *batch)`; -inf where the words of a unit differ."""
         if self._validate_args:

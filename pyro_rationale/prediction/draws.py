@@ -70,14 +70,14 @@ def uniforms(documents: Sequence[Document], size: int, seed: int, samples: Seque
         samples: how many of each document, one number per tensor.
 
     Returns:
-        A tensor `(s, B, size)` for each `s` of `samples`, on the CPU.
+        A tensor `(s, B, size)` in double precision for each `s` of `samples`, on the CPU.
     """
-    made = [torch.zeros(count, len(documents), size) for count in samples]
+    made = [torch.zeros(count, len(documents), size, dtype=torch.float64) for count in samples]
     for b, document in enumerate(documents):
         stream = torch.Generator().manual_seed(seed_of(document, seed))
         words = max(len(document.tokens), 1)
         for tensor, count in zip(made, samples, strict=True):
-            tensor[:, b, :words] = torch.rand(count, words, generator=stream)
+            tensor[:, b, :words] = torch.rand(count, words, dtype=torch.float64, generator=stream)
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from typing import cast
 
@@ -124,6 +125,39 @@ def test_samples_follow_the_table(family: Family) -> None:
         hard = (samples[:, row, :length] > (0.0 if family.name == "hardkuma" else 0.5)).double()
         z = chi_square_z(family.document(parameters, row, length), hard)
         assert abs(z) < 4.5, f"row {row}: chi-square is {z:.1f} standard deviations away"
+
+
+@families
+def test_precise_samples_are_0_1_masks_that_follow_the_table(family: Family) -> None:
+    parameters = family.draw(1)
+    law = family.make([part.float() for part in parameters], lengths())
+    torch.manual_seed(5)
+    samples = law.precise_sample((10_000,))
+    assert samples.dtype == law.mean.dtype == torch.float32
+    assert set(samples.unique().tolist()) == {0.0, 1.0}
+    for row, length in enumerate(LENGTHS):
+        assert samples[:, row, length:].eq(0).all()
+        z = chi_square_z(family.document(parameters, row, length), samples[:, row, :length].double())
+        assert abs(z) < 4.5, f"row {row}: chi-square is {z:.1f} standard deviations away"
+
+
+@pytest.mark.parametrize("name", ["chain", "independent", "nonempty-chain", "recurrent", "units-chain"])
+def test_precise_samples_keep_rare_words_as_often_as_they_should(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of probabilities e^-25 and 1 - e^-25 = 1 - 1.4e-11, which numbers in float32 cannot tell from 0 and 1."""
+    rare, family = math.exp(-25.0), BY_NAME[name]
+    cases = [(25.0, 1 - 1.1 * rare, True), (25.0, 1 - 0.9 * rare, False)]
+    if name != "nonempty-chain":  # of which some word is always kept
+        cases += [(-25.0, 0.9 * rare, True), (-25.0, 1.1 * rare, False)]
+    for logit, uniform, kept in cases:
+        parameters = [torch.zeros_like(part) for part in family.draw(batch=(1,), size=3)]
+        parameters[0][:] = logit
+        if name == "recurrent":
+            parameters[0][:] = torch.tensor([-logit, 0.0, 0.0])  # the first weight of its cell is -1
+        law = family.make([part.float() for part in parameters], None)
+        monkeypatch.setattr(torch, "rand", lambda *size, dtype, u=uniform, **_: torch.full(*size, u, dtype=dtype))
+        first = int(law.precise_sample()[0, 0])
+        monkeypatch.undo()
+        assert first == int(kept), (logit, uniform)
 
 
 def test_the_chi_square_notices_another_table() -> None:

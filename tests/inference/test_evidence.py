@@ -98,7 +98,7 @@ class Asked:
         self.drawn: list[int] = []
         self.weighed: list[int] = []
         kind = type(q.discrete())
-        sample, log_prob = kind.sample, kind.log_prob
+        sample, log_prob = kind.precise_sample, kind.log_prob
 
         def sampled(law: MaskDistribution, shape: torch.Size) -> Tensor:
             self.drawn.append(shape.numel() * law.batch_shape.numel())
@@ -108,7 +108,7 @@ class Asked:
             self.weighed.append(z[..., 0].numel())
             return log_prob(law, z)
 
-        monkeypatch.setattr(kind, "sample", sampled)
+        monkeypatch.setattr(kind, "precise_sample", sampled)
         monkeypatch.setattr(kind, "log_prob", weighed)
         model.encoder.register_forward_pre_hook(lambda _, given: self.read.append(given[1][..., 0].numel()))
 

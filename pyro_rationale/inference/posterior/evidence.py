@@ -213,7 +213,7 @@ class Enumeration:
         q, weights = q.discrete(), self.log_weights
         most = max(1, rows // weights.shape[1])
         for start in range(0, samples, most):
-            z = q.sample(torch.Size([min(most, samples - start)])).long()
+            z = q.precise_sample(torch.Size([min(most, samples - start)])).long()
             yield weights.gather(0, (z << torch.arange(z.shape[-1], device=z.device)).sum(-1))
 
     @property

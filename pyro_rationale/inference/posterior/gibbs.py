@@ -160,7 +160,7 @@ class BlockGibbs:
 
     def leap(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """To a mask of the proposal, or stay: accepted with probability min(1, w(new) / w(old)), w = joint / q."""
-        new = self.proposal.unit_values(self.proposal.sample(torch.Size([len(z)])).to(z.dtype))
+        new = self.proposal.unit_values(self.proposal.precise_sample(torch.Size([len(z)])).to(z.dtype))
         gain = self._log_weight(new) - self._log_weight(z)
         leapt = torch.rand_like(gain).log() < gain
         return torch.where(leapt[..., None], new, z), leapt
@@ -173,7 +173,7 @@ def dispersed(scorer: CachedLogJoint, chains: int, guide: MaskDistribution | Non
     """Starting points far apart, `(C, B, T)`: nothing, everything, then draws of the prior and of the guide in turn."""
     inside = scorer.batch.mask.to(scorer.dtype)
     starts = [scorer.prior] if guide is None else [scorer.prior, guide]
-    drawn = [starts[i % len(starts)].sample().to(scorer.dtype) for i in range(max(0, chains - 2))]
+    drawn = [starts[i % len(starts)].precise_sample().to(scorer.dtype) for i in range(max(0, chains - 2))]
     return torch.stack([torch.zeros_like(inside), inside, *drawn][:chains])
 
 

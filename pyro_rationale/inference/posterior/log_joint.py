@@ -59,7 +59,7 @@ def draw_weighted(
     """
     most = max(1, rows // max(1, q.batch_shape.numel()))
     for start in range(0, samples, most):
-        z = q.sample(torch.Size([min(most, samples - start)]))
+        z = q.precise_sample(torch.Size([min(most, samples - start)]))
         yield z, joint(z) - q.log_prob(z)
 
 

@@ -152,7 +152,7 @@ def _drawn(scorer: CachedLogJoint, dist: MaskDistribution, tau: float, samples: 
     """One unbiased value per draw, `(S, B)`: only the likelihood is noisy, and the penalties of a recurrent guide."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
-        z = dist.sample(torch.Size([samples]))
+        z = dist.precise_sample(torch.Size([samples]))
     likelihood = scorer.kappa * scorer.log_likelihood(z)
     penalty = best_terms(dist, scorer.prior, z).penalty(tau)
     if not dist.has_exact_marginals:
