@@ -54,7 +54,7 @@ def test_the_posterior_of_a_run_in_figures(tmp_path: Path) -> None:
 
 def test_calibration_of_a_run_with_verdicts_and_a_figure(tmp_path: Path) -> None:
     figure, file = tmp_path / "ranks.png", tmp_path / "ranks.json"
-    methods = [word for name in ("exact", "importance", "gibbs", "prior") for word in ("--method", name)]
+    methods = [word for name in ("exact", "importance", "mcmc", "prior") for word in ("--method", name)]
     small = ["--number", "40", "--words", "6", "--draws", "20", "--chains", "5", "--samples", "300", "--thin", "1"]
     words = ["--run", str(run_of()), *methods, *small, "--warmup", "3", "--figure", str(figure), "--json", str(file)]
     answer = CliRunner().invoke(sbc, [*words, *FEW], catch_exceptions=False)
@@ -65,12 +65,34 @@ def test_calibration_of_a_run_with_verdicts_and_a_figure(tmp_path: Path) -> None
     assert all(len(row["curve"]["difference"]) == 20 for row in rows)
     assert min(row["p"] for row in rows) > 1e-3  # at so small a kappa the prior is the posterior, and all are right
     assert ("NOT UNIFORM" in answer.output) == any(not row["uniform"] for row in rows)
+    seen = json.loads(file.read_text())["kappa_errors_seen"]  # nothing depends on kappa here, and that is said
+    assert [row["method"] for row in seen] == ["exact", "importance", "mcmc"]
+    assert all(row["above"] is None and row["below"] is None for row in seen)
+    assert "exact: no error in kappa up to a factor 4 would be seen; raise --number" in " ".join(answer.output.split())
+
+
+def test_calibration_of_a_guide_that_reads_ratings_and_of_a_wrong_kappa(tmp_path: Path) -> None:
+    file = tmp_path / "ranks.json"
+    small = ["--number", "60", "--words", "4", "--draws", "20", "--chains", "5", "--samples", "300", "--kappa", "20"]
+    words = ["--run", str(run_of(condition_on_target=True)), *small, "--json", str(file), *FEW]
+    answer = CliRunner().invoke(sbc, [*words, "--method", "guide"], catch_exceptions=False)
+    assert answer.exit_code == 0
+    result = json.loads(file.read_text())
+    assert {row["method"] for row in result["results"]} == {"guide"}
+    assert len(result["kappa_errors_seen"][0]["chance"]) == 33
+    answer = CliRunner().invoke(sbc, [*words, "--method", "exact", "--wrong-kappa", "4"], catch_exceptions=False)
+    assert "on purpose: drawn with kappa 4 times too large" in " ".join(answer.output.split())
+    assert json.loads(file.read_text())["kappa_errors_seen"] == []
 
 
 def test_bad_wishes_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run = run_of()
     assert "--draws: expected a multiple of --chains 10" in refusal(capfd, sbc, "--run", run, "--draws", 33)
     assert "--words: --method exact enumerates up to 12" in refusal(capfd, sbc, "--run", run, "--words", 13)
+    said = refusal(capfd, sbc, "--run", run, "--method", "guide")
+    assert "--method guide: the guide of this run has not seen y" in said
+    said = refusal(capfd, sbc, "--run", run, "--method", "prior", "--wrong-kappa", 1.5)
+    assert "--wrong-kappa: --method prior does not look at kappa" in said
     nowhere = tmp_path / "no" / "figure.png"
     assert "no such folder" in refusal(capfd, sbc, "--run", run, "--figure", nowhere)
     assert "no such run folder" in refusal(capfd, posterior, "--run", tmp_path / "none")

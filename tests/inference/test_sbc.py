@@ -14,7 +14,18 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
 from pyro_rationale.inference.posterior.importance import exact_draws, importance_posterior
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
-from pyro_rationale.inference.posterior.sbc import Sampler, Verdict, judge, ranks_of, sbc_ranks, simulate, uniform_band
+from pyro_rationale.inference.posterior.sbc import (
+    FACTORS,
+    Sampler,
+    Verdict,
+    judge,
+    kappa_power,
+    ranks_of,
+    sbc_ranks,
+    simulate,
+    tilted_positions,
+    uniform_band,
+)
 from tests.support.tiny import SPECS, replicate, texts, tiny_model
 
 DRAWS = 49
@@ -47,7 +58,7 @@ def walked(scorer: CachedLogJoint) -> Tensor:
 
 def verdicts(sampler: Sampler, kind: str = "regression", copies: int = 200) -> dict[str, Verdict]:
     batch = replicate(texts(kind=kind, padding=1), copies)
-    ranks = sbc_ranks(tiny_model(kind).eval(), batch, sampler, KAPPA[kind])
+    ranks = sbc_ranks(tiny_model(kind).eval(), batch, sampler, KAPPA[kind]).ranks
     return {name: judge(value, DRAWS) for name, value in ranks.items()}
 
 
@@ -142,3 +153,73 @@ def test_classes_are_simulated_at_kappa_1_only(kind: str) -> None:
     assert simulated.targets is not None
     assert simulated.targets.shape == batch.targets.shape
     assert simulated.targets.dtype == batch.targets.dtype
+
+
+# How wrong kappa may be: held against a mask's residual that is Normal with variance 1 / kappa, which has closed forms.
+
+KAPPA_OF_RESIDUALS = 5.0
+
+
+def residual_likelihoods(number: int, factor: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Log likelihoods of true residuals `(N,)`, and of draws with kappa too large by a factor, `(L, N)`."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(DRAWS + 1, number, generator=generator, dtype=torch.float64) / KAPPA_OF_RESIDUALS**0.5
+    noise[1:] /= factor**0.5
+    return -0.5 * noise[0].square(), -0.5 * noise[1:].square()
+
+
+def test_positions_under_a_wrong_kappa_are_those_of_draws_with_it() -> None:
+    torch.manual_seed(3)
+    tilted = tilted_positions(*residual_likelihoods(3000, 1.0, 0), KAPPA_OF_RESIDUALS)
+    ranks = (tilted[len(FACTORS) // 2] * (DRAWS + 1)).long()
+    assert stats.chisquare(torch.bincount(ranks, minlength=DRAWS + 1).numpy()).pvalue > 1e-4
+    for factor, positions in zip(FACTORS, tilted, strict=True):  # P(F(1, 1) > 1 / c), by its arc tangent
+        exact = 1.0 - 2.0 / np.pi * np.arctan(factor**0.5)
+        off = float(positions.mean()) - exact
+        if 0.5 <= factor <= 2.0:
+            assert abs(off) < 4 * 0.3 / 3000**0.5, factor
+        else:  # few draws carry the weight then: the error looks smaller than it is
+            assert abs(float(positions.mean()) - 0.5) < abs(exact - 0.5) + 0.02, factor
+
+
+def test_positions_of_equal_likelihoods_do_not_move() -> None:
+    tilted = tilted_positions(torch.zeros(50), torch.zeros(DRAWS, 50), 2.0)
+    torch.testing.assert_close(tilted, tilted[:1].expand_as(tilted))
+    assert kappa_power(tilted, DRAWS, 100).above is None
+
+
+def test_an_error_in_kappa_is_caught_as_often_as_foretold() -> None:
+    number, studies = 250, 40
+    power = kappa_power(tilted_positions(*residual_likelihoods(number, 1.0, 1), KAPPA_OF_RESIDUALS), DRAWS)
+    assert abs(power.chance[len(FACTORS) // 2] - 0.05) < 0.04
+    assert power.above is not None
+    assert power.below is not None
+    assert 1.2 < power.above < 2.5
+    assert 0.4 < power.below < 0.85
+    for factor in (power.above, power.below):
+        sets = [ranks_of(*residual_likelihoods(number, factor, 10 + i)) for i in range(studies)]
+        caught = float(np.mean([not judge(ranks, DRAWS).uniform for ranks in sets]))
+        assert caught >= 0.7  # of .9 and the noise of both
+    missed = [ranks_of(*residual_likelihoods(number, power.above**0.25, 90 + i)) for i in range(studies)]
+    assert np.mean([not judge(ranks, DRAWS).uniform for ranks in missed]) < 0.5
+
+
+def test_a_thousand_documents_show_a_kappa_off_by_half() -> None:
+    tilted = tilted_positions(*residual_likelihoods(1000, 1.0, 2), KAPPA_OF_RESIDUALS)
+    power = kappa_power(tilted, DRAWS, 100)
+    assert power.above is not None
+    assert power.above < 1.5
+    assert not judge(ranks_of(*residual_likelihoods(1000, 1.5, 3)), DRAWS).uniform
+
+
+def test_a_model_s_ranks_foretell_those_under_a_wrong_kappa() -> None:
+    model, batch, kappa = tiny_model().eval(), replicate(texts(), 100), 20.0
+    torch.manual_seed(4)
+    foretold = sbc_ranks(model, batch, exactly, kappa).tilted
+    factor = 2.0
+    torch.manual_seed(4)  # the same true masks and ratings
+    found = sbc_ranks(model, batch, lambda s: exactly(CachedLogJoint(s.model, s.batch, factor * s.kappa)), kappa)
+    positions = found.ranks["log likelihood"].double() / DRAWS
+    expected = foretold[FACTORS.index(factor)].mean()
+    assert expected < 0.47
+    assert abs(float(positions.mean() - expected)) < 0.045  # ties of short documents are broken anew

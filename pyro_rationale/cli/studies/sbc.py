@@ -14,9 +14,9 @@ from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.studies.common import shorten
-from pyro_rationale.experiments.studies.sbc import METHODS, Budget, assess, ranks_by
+from pyro_rationale.experiments.studies.sbc import METHODS, Budget, assess, check_methods, ranks_by, visible_error
 from pyro_rationale.inference.posterior.evidence import LONGEST
-from pyro_rationale.inference.posterior.sbc import COVERAGE, check_kappa
+from pyro_rationale.inference.posterior.sbc import COVERAGE, FACTORS, POWER, check_kappa
 from pyro_rationale.options import (
     check_writable,
     write_result,
@@ -29,7 +29,8 @@ from pyro_rationale.reporting.terminal import Terminal
 @click.command("sbc")
 @run_options
 @click.option("--method", "methods", multiple=True, type=click.Choice(METHODS), default=METHODS[:3], show_default=True,
-              help="on trial; repeat it for several. prior: a wrong one, to see it caught")
+              help="on trial; repeat it for several. guide: one fitted with --condition-on-target; prior: a wrong one, "
+              "to see it caught")
 @click.option("--number", default=500, show_default=True, type=click.IntRange(min=10), help="simulated documents")
 @click.option("--words", default=LONGEST, show_default=True, type=click.IntRange(min=0),
               help=f"cut texts after so many words, {LONGEST} at most with --method exact; 0: do not cut")
@@ -37,14 +38,16 @@ from pyro_rationale.reporting.terminal import Terminal
               help="masks to rank the true one among")
 @click.option("--samples", default=20_000, show_default=True, type=click.IntRange(min=100),
               help="importance: draws of the guide to resample from")
-@click.option("--chains", default=10, show_default=True, type=click.IntRange(min=1), help="gibbs: chains per document")
+@click.option("--chains", default=10, show_default=True, type=click.IntRange(min=1), help="mcmc: chains per document")
 @click.option("--warmup", default=50, show_default=True, type=click.IntRange(min=0),
-              help="gibbs: sweeps before the first draw")
+              help="mcmc: sweeps before the first draw")
 @click.option("--thin", default=5, show_default=True, type=click.IntRange(min=1),
-              help="gibbs: sweeps from draw to draw")
-@click.option("--block", default=3, show_default=True, type=click.IntRange(1, 8), help="gibbs: words redrawn together")
+              help="mcmc: sweeps from draw to draw")
+@click.option("--block", default=3, show_default=True, type=click.IntRange(1, 8), help="mcmc: words redrawn together")
 @click.option("--kappa", type=click.FloatRange(min=0, min_open=True),
               help="weight of the log likelihood; default: the run's. Classes: 1")
+@click.option("--wrong-kappa", default=1.0, show_default=True, type=click.FloatRange(min=0, min_open=True),
+              help="draw with kappa times this factor, to see it caught")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of data and draws")
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="CPU threads")
@@ -52,7 +55,7 @@ from pyro_rationale.reporting.terminal import Terminal
 def study(
     flags: DataOptions, folder: Path, split: str, methods: tuple[str, ...], number: int, words: int,
     kappa: float | None, batch_size: int, seed: int, device: str, threads: int, figure: Path | None,
-    json_path: Path | None, **budget: int,
+    json_path: Path | None, **budget: Any,
 ) -> None:
     """Are draws of the posterior what they should be? Verdicts by ranks of true masks among them."""
     check_writable("--json", json_path)
@@ -65,14 +68,17 @@ def study(
     fitted, documents = run_documents(folder, flags, split, device)
     kappa = float(fitted.model.kappa) if kappa is None else kappa
     check_kappa(fitted.model, kappa)
+    check_methods(fitted, methods, spent)
     texts, _ = shorten(list(islice(cycle(documents), number)), words)
     texts = [replace(text, id=f"{text.id}, simulation {i}") for i, text in enumerate(texts)]
     result: dict[str, Any] = {"run": str(folder), "kappa": kappa, "documents": number, "words": words or None}
-    result |= {**budget, "seed": seed, "results": []}
+    result |= {**budget, "seed": seed, "results": [], "kappa_errors_seen": []}
     for method in methods:
         with fitted.seeded(seed):
             ranks = ranks_by(fitted, texts, method, spent, kappa, batch_size)
-        result["results"] += [assess(method, name, values, spent.draws) for name, values in ranks.items()]
+        result["results"] += [assess(method, name, values, spent.draws) for name, values in ranks.ranks.items()]
+        if method != "prior" and spent.wrong_kappa == 1.0:  # of a method that may be right
+            result["kappa_errors_seen"].append(visible_error(method, ranks, spent))
     report(result)
     if figure is not None:
         save_figure(sbc_figure(result["results"]), figure)
@@ -96,3 +102,17 @@ def report(result: dict[str, Any]) -> None:
         f"uniform: the ranks' distribution function stays within the band that holds {COVERAGE:.0%} of all curves of "
         f"right methods; of {len(rows)} verdicts, {(1 - COVERAGE) * len(rows):.1f} are expected to be wrong by chance"
     )
+    for seen in result["kappa_errors_seen"]:
+        Terminal().say(f"{seen['method']}: {power_line(seen, result['documents'])}")
+    if result["wrong_kappa"] != 1.0:
+        Terminal().say(f"on purpose: drawn with kappa {result['wrong_kappa']:g} times too large")
+
+
+def power_line(seen: dict[str, Any], documents: int) -> str:
+    """How wrong kappa could be without being noticed."""
+    above, below = seen["above"], seen["below"]
+    if above is None and below is None:
+        return f"no error in kappa up to a factor {FACTORS[-1]:g} would be seen; raise --number"
+    parts = [f"{above:.2f} times too large" if above else "", f"{below:.2f} of what it should be" if below else ""]
+    wrong = " or ".join(filter(None, parts))
+    return f"{documents} documents show, in {POWER:.0%} of such studies, a kappa {wrong}; a smaller error may pass"

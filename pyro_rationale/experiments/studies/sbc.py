@@ -1,12 +1,13 @@
 """Simulation-based calibration of a run's posterior: `python -m pyro_rationale.study sbc --run RUN`.
 
 The model makes its own data: texts of the corpus, masks of the prior in force, targets of the encoder. What is on
-trial is a way to draw from p(z | x, y): enumeration, importance resampling from the guide, or Markov chains.
+trial is a way to draw from p(z | x, y): enumeration, importance resampling from the guide, Markov chains, or a guide
+that reads y.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,14 +21,18 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
 from pyro_rationale.inference.posterior.importance import exact_draws, importance_posterior
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
-from pyro_rationale.inference.posterior.sbc import Sampler, judge, sbc_ranks
+from pyro_rationale.inference.posterior.sbc import FACTORS, Ranks, Sampler, judge, kappa_power, sbc_ranks
 
-METHODS = ("exact", "importance", "gibbs", "prior")
+METHODS = ("exact", "importance", "mcmc", "guide", "prior")
+KAPPA_FREE = ("guide", "prior")  # methods that do not look at kappa
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Draws that are ranked among, and what each method spends on them."""
+    """Draws that are ranked among, and what each method spends on them.
+
+    `wrong_kappa` is a factor by which a method errs in kappa, on purpose.
+    """
 
     draws: int
     samples: int
@@ -35,41 +40,73 @@ class Budget:
     warmup: int
     thin: int
     block: int
+    wrong_kappa: float = 1.0
 
     def __post_init__(self) -> None:
         if self.draws % self.chains:
             raise ConfigError(f"--draws: expected a multiple of --chains {self.chains}, got {self.draws}")
 
 
+def check_methods(fitted: FittedModel, methods: Sequence[str], budget: Budget) -> None:
+    """Refuse what a method cannot do.
+
+    Raises:
+        ConfigError: draws of a guide that has not seen y, or a wrong kappa for a method that looks at none.
+    """
+    if "guide" in methods and fitted.guide.target is None:
+        raise ConfigError(
+            "--method guide: the guide of this run has not seen y, so its draws are none of p(z | x, y); fit with "
+            "--condition-on-target, or choose importance, which weighs them"
+        )
+    if budget.wrong_kappa != 1.0 and (free := [method for method in methods if method in KAPPA_FREE]):
+        raise ConfigError(f"--wrong-kappa: --method {free[0]} does not look at kappa; use exact, importance or mcmc")
+
+
 def samplers(fitted: FittedModel, budget: Budget) -> dict[str, Sampler]:
     """The methods, by name."""
+
+    def erring(draw: Sampler) -> Sampler:
+        if budget.wrong_kappa == 1.0:
+            return draw
+        return lambda scorer: draw(CachedLogJoint(scorer.model, scorer.batch, scorer.kappa * budget.wrong_kappa))
+
+    def by_guide(scorer: CachedLogJoint) -> Tensor:
+        return proposal(fitted, scorer.batch).precise_sample(torch.Size([budget.draws]))
 
     def by_importance(scorer: CachedLogJoint) -> Tensor:
         return importance_posterior(scorer, proposal(fitted, scorer.batch), budget.samples).resample(budget.draws)
 
-    def by_gibbs(scorer: CachedLogJoint) -> Tensor:
+    def by_mcmc(scorer: CachedLogJoint) -> Tensor:
         draws = budget.draws // budget.chains
         q = proposal(fitted, scorer.batch)
         return gibbs_posterior(
             scorer, budget.chains, draws, budget.warmup, budget.thin, budget.block, guide=q
         ).masks.flatten(0, 1)
 
-    known: dict[str, Callable[[CachedLogJoint], Tensor]] = {
-        "exact": lambda scorer: exact_draws(scorer, budget.draws),
-        "importance": by_importance,
-        "gibbs": by_gibbs,
-        "prior": lambda scorer: scorer.prior.sample(torch.Size([budget.draws])),
+    return {
+        "exact": erring(lambda scorer: exact_draws(scorer, budget.draws)),
+        "importance": erring(by_importance),
+        "mcmc": erring(by_mcmc),
+        "guide": by_guide,
+        "prior": lambda scorer: scorer.prior.precise_sample(torch.Size([budget.draws])),
     }
-    return known
 
 
 def ranks_by(
     fitted: FittedModel, texts: Sequence[Document], method: str, budget: Budget, kappa: float, batch_size: int
-) -> dict[str, Tensor]:
-    """Ranks of one simulation per text, long `(N,)` for each statistic."""
+) -> Ranks:
+    """Ranks of one simulation per text."""
     sampler = samplers(fitted, budget)[method]
     parts = [sbc_ranks(fitted.model, batch, sampler, kappa) for batch in batches_of(fitted, texts, batch_size)]
-    return {name: torch.cat([part[name] for part in parts]).cpu() for name in parts[0]}
+    ranks = {name: torch.cat([part.ranks[name] for part in parts]).cpu() for name in parts[0].ranks}
+    return Ranks(ranks, torch.cat([part.tilted for part in parts], 1).cpu())
+
+
+def visible_error(method: str, ranks: Ranks, budget: Budget) -> Row:
+    """The smallest error in kappa that these simulations would show, and the chance of each that was looked at."""
+    power = kappa_power(ranks.tilted, budget.draws)
+    chances = dict(zip((f"{factor:.4g}" for factor in FACTORS), power.chance.tolist(), strict=True))
+    return {"method": method, "above": power.above, "below": power.below, "chance": chances}
 
 
 def assess(method: str, statistic: str, ranks: Tensor, draws: int) -> Row:

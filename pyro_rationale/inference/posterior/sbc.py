@@ -12,6 +12,10 @@ probabilities of classes do not add to 1, so for classes kappa must be 1.
 
 Uniformity is judged by the simultaneous band around the ranks' distribution function of Säilynoja, Bürkner and
 Vehtari (2022): in 95 % of all correct cases the whole curve lies within.
+
+A test that is passed says little unless it could have been failed. Draws of a posterior whose kappa is c times too
+large are those at hand, weighted by p(y | x, z)^((c - 1) kappa): so the ranks under any error in kappa are known from
+the ranks under none, and so is the chance that the band catches it (`kappa_power`).
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +44,9 @@ Sampler = Callable[[CachedLogJoint], Tensor]
 COVERAGE = 0.95
 SIMULATIONS = 4000
 SEED = 20160612  # of the band
+STATISTIC = "log likelihood"  # the one that notices a wrong kappa
+FACTORS = tuple(2.0 ** (i / 8) for i in range(-16, 17))  # errors in kappa that the power is computed for, 1/4 to 4
+POWER = 0.9  # chance of being caught that counts as being seen
 
 
 def check_kappa(model: RationaleModel, kappa: float) -> None:
@@ -68,7 +76,7 @@ def simulate(model: RationaleModel, batch: Batch, kappa: float | None = None) ->
     """
     kappa = float(model.kappa) if kappa is None else kappa
     check_kappa(model, kappa)
-    z = model.mask_prior(batch, model.encoder.dtype).sample()
+    z = model.mask_prior(batch, model.encoder.dtype).precise_sample()
     outputs = model.encoder(batch.tokens, z, batch.lengths)
     y = model.likelihood.powered(outputs, kappa).sample()
     if batch.targets is not None and y.is_floating_point():
@@ -92,7 +100,7 @@ def statistics(scorer: CachedLogJoint, z: Tensor, positions: Tensor) -> dict[str
         "first word": z[..., 0],
         "last word": z.gather(-1, last)[..., 0],
         "some word": z.gather(-1, positions.expand(z.shape[:-1])[..., None])[..., 0],
-        "log likelihood": scorer.log_likelihood(z),
+        STATISTIC: scorer.log_likelihood(z),
     }
 
 
@@ -103,17 +111,50 @@ def ranks_of(truth: Tensor, drawn: Tensor) -> Tensor:
     return below + (torch.rand(truth.shape, device=truth.device) * (ties + 1)).long()
 
 
+def tilted_positions(truth: Tensor, drawn: Tensor, kappa: float) -> Tensor:
+    """Where the truth would stand among draws of posteriors with a wrong kappa, in [0, 1), float64 `(F, B)`.
+
+    Args:
+        truth: log likelihood of the true mask, without kappa, `(B,)`.
+        drawn: those of draws of the posterior with the right kappa, `(L, B)`.
+        kappa: the right one; the wrong ones are `FACTORS` times as large.
+
+    Returns:
+        Probability of a lower log likelihood under the wrong posterior; ties are broken at random, in the same way
+        for every factor. In the row of factor 1 its multiples of 1 / (L + 1), rounded down, are uniform ranks. Far
+        from 1 few draws carry the weight, and positions move less than they should.
+    """
+    truth, drawn = truth.double(), drawn.double()
+    extra = kappa * (torch.tensor(FACTORS, dtype=torch.float64, device=drawn.device) - 1.0)
+    weights = (extra[:, None, None] * (drawn - drawn.max(0).values)).softmax(1)
+    below, ties = (torch.where(chosen, weights, 0.0).sum(1) for chosen in (drawn < truth, drawn == truth))
+    own = 1.0 / len(drawn)  # weight of the truth itself: that of a draw, on average
+    within = torch.rand(truth.shape, dtype=torch.float64, device=truth.device)
+    return (below + within * (ties + own)) / (1.0 + own)
+
+
+class Ranks(NamedTuple):
+    """Of one simulation per document.
+
+    Attributes:
+        ranks: of the true masks among the draws, long `(B,)`, by statistic.
+        tilted: see `tilted_positions`, `(F, B)`.
+    """
+
+    ranks: dict[str, Tensor]
+    tilted: Tensor
+
+
 @torch.no_grad()
-def sbc_ranks(
-    model: RationaleModel, batch: Batch, sampler: Sampler, kappa: float | None = None
-) -> dict[str, Tensor]:
-    """Ranks of one simulation per document of a batch, long `(B,)` per statistic."""
+def sbc_ranks(model: RationaleModel, batch: Batch, sampler: Sampler, kappa: float | None = None) -> Ranks:
+    """Ranks of one simulation per document of a batch."""
     truth, simulated = simulate(model, batch, kappa)
     scorer = CachedLogJoint(model, simulated, kappa)
     drawn = sampler(scorer).to(truth.dtype)
     positions = (torch.rand(len(batch), device=truth.device) * batch.lengths).long()
     of_truth, of_drawn = (statistics(scorer, z, positions) for z in (truth, drawn))
-    return {name: ranks_of(value, of_drawn[name]) for name, value in of_truth.items()}
+    ranks = {name: ranks_of(value, of_drawn[name]) for name, value in of_truth.items()}
+    return Ranks(ranks, tilted_positions(of_truth[STATISTIC], of_drawn[STATISTIC], scorer.kappa))
 
 
 @dataclass(frozen=True)
@@ -198,3 +239,62 @@ def judge(ranks: Tensor, draws: int) -> Verdict:
         p=float(np.searchsorted(band.extremes, extreme * (1 + 1e-9), side="right") / len(band.extremes)),
         uniform=bool(extreme >= band.level * (1 - 1e-9)),
     )
+
+
+@dataclass(frozen=True)
+class KappaPower:
+    """How large an error in kappa has to be for so many simulations to show it.
+
+    Attributes:
+        chance: that the band catches kappa off by each of `FACTORS`, `(F,)`.
+    """
+
+    chance: Floats
+
+    @property
+    def above(self) -> float | None:
+        """Smallest factor above 1 that is caught with probability `POWER`; `None` if that of 4 is not."""
+        return self._first(np.arange(len(FACTORS) // 2, len(FACTORS)))
+
+    @property
+    def below(self) -> float | None:
+        """Largest factor below 1 that is caught with probability `POWER`; `None` if that of 1/4 is not."""
+        return self._first(np.arange(len(FACTORS) // 2, -1, -1))
+
+    def _first(self, places: Counts) -> float | None:
+        """Where the chance first exceeds `POWER`, on the line between two factors' logarithms."""
+        chance, factors = self.chance[places], np.log(FACTORS)[places]
+        caught = chance >= POWER
+        if not caught.any():
+            return None
+        i = int(caught.argmax())
+        if i == 0:
+            return 1.0
+        share = (POWER - chance[i - 1]) / (chance[i] - chance[i - 1])
+        return float(np.exp(factors[i - 1] + share * (factors[i] - factors[i - 1])))
+
+
+def kappa_power(tilted: Tensor, draws: int, simulations: int = 400, seed: int = SEED) -> KappaPower:
+    """The chances that an error in kappa of a sampler that is right otherwise is seen in as many documents.
+
+    The ranks' distribution under each error is the uniform one, moved by as much as these documents' positions move;
+    from it `simulations` sets of ranks are drawn and judged.
+
+    Args:
+        tilted: `Ranks.tilted` of all documents, `(F, N)`.
+        draws: L.
+        simulations: sets of ranks for each factor.
+        seed: of these sets.
+    """
+    number = tilted.shape[1]
+    band = uniform_band(number, draws)
+    random = np.random.default_rng(seed)
+    edges = np.arange(1, draws + 1) / (draws + 1)
+    below = np.stack([np.searchsorted(np.sort(row), edges - 1e-12) for row in tilted.cpu().numpy()]) / number
+    chance = []
+    for moved in below - below[len(FACTORS) // 2]:
+        curve = np.maximum.accumulate((edges + moved).clip(0.0, 1.0))
+        shares = np.diff(curve, prepend=0.0, append=1.0)
+        sets = random.multinomial(number, shares / shares.sum(), size=simulations)
+        chance.append(float(np.mean(band.extreme(sets.cumsum(1)[:, :-1]) < band.level * (1 - 1e-9))))
+    return KappaPower(np.array(chance))
