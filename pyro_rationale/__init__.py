@@ -1,7 +1,7 @@
 """Rationales as latent variables: predict a rating from a text, and show the few words it rests on.
 
 The binary mask over the words is a hidden variable of a Pyro program: a Markov chain for its prior, an encoder
-that reads only the kept words for its likelihood, an amortized guide for its posterior.
+that reads only the kept words for its likelihood, an amortized guide that approximates its posterior.
 
     import pyro_rationale as pr
 

@@ -19,7 +19,7 @@ COMMANDS = {
     "fit": ("fit", "fit", "fit a model and write a run folder"),
     "explain": ("explain", "explain", "show the rationale, prediction and uncertainty of texts"),
     "evaluate": ("evaluate", "evaluate", "score a run on labelled texts"),
-    "inspect": ("posterior", "inspect", "posterior draws for ArviZ, figures and an HTML report"),
+    "inspect": ("posterior", "inspect", "draws of guide, prior and posterior for ArviZ, figures and an HTML report"),
     "compare": ("compare_objectives", "compare", "ELBO and expected cost of runs, term by term"),
     "curve": ("rate_curve", "curve", "prediction error against the share of words kept"),
     "against": ("significance_test", "against", "paired significance tests between runs or baselines"),

@@ -73,9 +73,9 @@ class ModelOptions:
     nats: float = option(None, "sets kappa: nats by which a perfect prediction of a document beats a constant one",
                          above=0, group=PRIOR, planted=200.0)
     kappa: float | None = option(None, "weight of the log likelihood; replaces --nats", above=0, group=PRIOR)
-    tau: float | None = option(None, "weight of the guide's entropy (1: ELBO, 0: the paper's cost); default: by "
-                               "--preset, planted reviews and other guides: 0.25, but 0 for hardkuma", least=0,
-                               group=PRIOR, common=True)
+    tau: float | None = option(None, "weight of the guide's entropy (1: ELBO; less sharpens the guide; 0: the paper's "
+                               "cost); default: by --preset, planted reviews and other guides: 0.25, hardkuma 0",
+                               least=0, group=PRIOR, common=True)
     temperature: float = option(0.3, "relaxed guide: temperature of the Concrete distribution", above=0)
     nonempty: bool = option(None, "give the empty mask no probability, in prior and guide (chain and independent)",
                             group=PRIOR, planted=False)

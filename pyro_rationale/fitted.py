@@ -146,7 +146,7 @@ class FittedModel:
     def predict(
         self, texts: str | Iterable[str | Document], batch_size: int = 1, threads: int = 0, **options: Any
     ) -> list[Prediction]:
-        """Rationales and predictions of texts, with everything that the posterior says about them.
+        """Rationales and predictions of texts, with everything that the guide says about them.
 
         Args:
             texts: strings or documents.

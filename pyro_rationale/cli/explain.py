@@ -23,6 +23,7 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import device_option, options_from, run_option
+from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.reporting.console import counting, is_plain, legend, rationale
@@ -85,7 +86,7 @@ def explain(
             console.print(Rule(Text(_id(reading)), style="dim", align="left", characters="-"))
             console.print(Group(*described(reading, fitted.task, options.level, is_plain(console))))
         if not is_plain(console):
-            console.print(legend(gold=False, inclusion=True), style="dim")
+            console.print(legend(gold=False, inclusion=inclusion_label(float(fitted.config.tau))), style="dim")
         return
     if as_json:
         lines = (to_json(as_dict(reading, fitted.task, options)) for reading in readings)
@@ -185,7 +186,7 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
     yield Text("")
     yield rationale(reading.document, reading.kept, reading.inclusion, plain=plain)
     if len(reading.alternatives) > 1:
-        yield Text("\nother rationales, and the share of posterior draws that they are", style="dim")
+        yield Text("\nother rationales, and the share of the guide's draws that they are", style="dim")
     for alternative in sorted(reading.alternatives, key=lambda other: -other.frequency):
         if alternative.mask == reading.kept:
             continue

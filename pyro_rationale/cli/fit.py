@@ -385,4 +385,4 @@ def show_documents(console: Terminal, fit: TrainingRun | EnsembleRun) -> None:
         console.print(rationale(document, reading.kept, gold=document.gold, plain=plain))
     if not plain:
         console.print()
-        console.print(legend(gold=documents[0].gold is not None, inclusion=False))
+        console.print(legend(gold=documents[0].gold is not None))

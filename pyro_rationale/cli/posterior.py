@@ -1,7 +1,7 @@
-"""Draws, figures and a report of a run's posterior: `python -m pyro_rationale.inspect --run RUN [--data ...]`.
+"""Draws, figures and a report of a run's rationales: `python -m pyro_rationale.inspect --run RUN [--data ...]`.
 
 Writes into a folder: `posterior.nc` (ArviZ groups; `pyro_rationale.prediction.netcdf.load` reads it), figures of prior
-against posterior, of the predictive check and of the importance weights (PNG), and `report.html`.
+against guide, of the predictive check and of the importance weights (PNG), and `report.html`.
 """
 
 from __future__ import annotations
@@ -70,10 +70,11 @@ def inspect(
     device: str,
     threads: int,
 ) -> None:
-    """Draw from the posterior of a run's rationales, and lay it open: a file for ArviZ, figures, and a report.
+    """Draw rationales from a run's guide, prior and posterior, and lay them open: a file, figures, and a report.
 
-    Flags about the data are as in the run where they are not given. Draws are independent, from the guide; chains are
-    sets of them, for tools that expect several.
+    The guide reads the text alone. Where a rating is known, its draws are resampled by importance weights into draws
+    of the posterior p(z | x, y), and k-hat says how far those can be trusted. Flags about the data are as in the run
+    where they are not given. Draws are independent; chains are sets of them, for tools that expect several.
     """
     size = Size(samples, chains)
     import torch
@@ -96,7 +97,7 @@ def inspect(
         write_posterior(results / FILE, fitted, documents, size, seed, advance)
     with open_groups(results / FILE) as groups:
         written = [FILE, *draw(results, groups)]
-        summary = summarise(groups)
+        summary, lines = summarise(groups), khat_lines(groups["sample_stats/khat"].values)
         if report:
             options = PredictOptions(samples=size.chains * size.draws, seed=seed)  # the draws of the file
             with counting("reading", len(documents), quiet) as advance:
@@ -109,6 +110,8 @@ def inspect(
             written.append(REPORT)
     console = Terminal()
     console.print(summary)
+    for line in lines:
+        console.say(line)
     console.say(f"written to {results}: {', '.join(written)}")
 
 
@@ -189,20 +192,20 @@ def write_page(
 
 
 def summarise(groups: Any) -> Table:
-    """Prior beside posterior, and what the weights say."""
+    """Prior beside guide, and what the weights say."""
     from pyro_rationale.inference.posterior.psis import TRUSTED
 
-    sizes = groups["posterior"].sizes
+    sizes = groups["guide"].sizes
     title = f"{sizes['document']:,} documents, {sizes['chain']} x {sizes['draw']} draws each"
     table = Table(title=title, title_justify="left")
-    for name in ("", "prior", "posterior"):
+    for name in ("", "prior", "guide"):
         table.add_column(name, justify="right" if name else "left")
     for label, name, style in (
         ("share of words kept", "rate", ".3f"),
         ("runs of kept words per document", "spans", ".2f"),
     ):
-        table.add_row(label, *(format(float(groups[f"{g}/{name}"].mean()), style) for g in ("prior", "posterior")))
-    table.add_row("words per run", *(_span(groups[group]) for group in ("prior", "posterior")))
+        table.add_row(label, *(format(float(groups[f"{g}/{name}"].mean()), style) for g in ("prior", "guide")))
+    table.add_row("words per run", *(_span(groups[group]) for group in ("prior", "guide")))
     khat = groups["sample_stats/khat"].values
     known = khat[~np.isnan(khat)]
     if len(known):
@@ -211,6 +214,25 @@ def summarise(groups: Any) -> Table:
         table.add_row("effective draws, median", "", f"{np.nanmedian(ess):.0f}")
         table.add_row("log predictive density", "", f"{np.nanmean(elpd):.3f} nats per document")
     return table
+
+
+def khat_lines(khat: Any) -> list[str]:
+    """What the weights' Pareto shapes mean for the draws of the posterior, in words; nothing where none is known."""
+    from pyro_rationale.inference.posterior.psis import TRUSTED
+
+    known = khat[~np.isnan(khat)]
+    if not len(known):
+        return []
+    poor = float(np.mean(known > TRUSTED))
+    if not poor:
+        return [f"k-hat is up to {TRUSTED} on every document: weights turn the guide's draws into those of p(z | x, y)"]
+    return [
+        f"k-hat is above {TRUSTED} on {poor:.0%} of the documents: there the rating makes masks likely that the guide "
+        "hardly ever draws, a few draws carry all the weight, and group posterior is not p(z | x, y); what the guide "
+        "keeps, and what is predicted from it, do not rest on these weights",
+        "a guide nearer to the posterior: fit with --condition-on-target, --tau 1 and fewer --nats; p(z | x, y) "
+        "without a guide: study posterior",
+    ]
 
 
 def _span(group: Any) -> str:

@@ -88,7 +88,7 @@ class MixtureMask(MaskDistribution):
         Raises:
             AttributeError: masks of a part cannot be drawn from given numbers.
         """
-        draws: list[Callable[[Tensor], Tensor]] = [part.sample_from for part in self.parts]  # type: ignore[attr-defined]
+        draws: list[Callable[[Tensor], Tensor]] = [part.sample_from for part in self.parts]
 
         def sample_from(uniform: Tensor) -> Tensor:
             scaled = uniform[..., 0] * len(draws)

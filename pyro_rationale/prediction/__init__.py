@@ -1,1 +1,1 @@
-"""Rationales and predictions of fitted models, as objects, as posterior draws and as files."""
+"""Rationales and predictions of fitted models, as objects, as draws and as files."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import harmless
+from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.prediction.predictor import Mask, Prediction, PredictOptions, predict
 from pyro_rationale.prediction.text_spans import Span, bracketed, snippets, spans, visible
 from pyro_rationale.tasks import Numbers
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 SHADE = "255,160,0"  # amber: with the page's own black or white letters on it, readable up to STRONGEST
 STRONGEST = 0.45  # opacity of the shade of a word that is surely kept
 FAINTEST = 0.01  # inclusion probability below which a word is not shaded
-LEGEND = (
-    '<div style="font-size:.8em;opacity:.75">underlined: the most probable rationale; shade: the probability that a '
-    "word is kept</div>"
-)
-
 
 @dataclass(frozen=True)
 class OtherRationale:
@@ -35,7 +31,7 @@ class OtherRationale:
         mask: True on kept words.
         spans: the kept runs as `(start, end)` characters of the text.
         words: the kept runs as one line.
-        frequency: its share of the posterior draws.
+        frequency: its share of the guide's draws.
         log_probability: log q(mask | text).
         prediction: from these words, as :attr:`Explanation.prediction`.
     """
@@ -59,7 +55,8 @@ class Explanation:
         text: as given.
         tokens: the words that were read, lower-cased; `n` of them.
         offsets: `(start, end)` characters of each in `text`.
-        inclusion: P(word is kept | text), `n` numbers.
+        inclusion: probability under the guide that each word is kept, `n` numbers; not calibrated, and sharpened where
+            tau is below 1.
         mask: the most probable rationale, True on its words.
         spans: its runs as `(start, end)` characters of `text`.
         prediction: from the rationale alone: a number, a tuple of numbers (several targets), or a label.
@@ -69,6 +66,7 @@ class Explanation:
         alternatives: distinct rationales, the most probable first (which is `mask`); none of a text without words.
         names: of the targets.
         known: number of the words that the model knows; it reads all others as one and the same.
+        tau: weight of the entropy that the guide was fitted with.
     """
 
     text: str
@@ -85,6 +83,7 @@ class Explanation:
     names: tuple[str, ...]
     known: int
     _plain: str
+    tau: float = 1.0
 
     def __str__(self) -> str:
         return f"{self._verdict()}\n{self._plain}"
@@ -95,7 +94,7 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         """One block without scripts, style sheets or links; it takes letters and background from the page."""
-        return self._block() + LEGEND
+        return self._block() + _legend(self.tau)
 
     def _block(self) -> str:
         return (
@@ -136,7 +135,7 @@ class Explanation:
             word = html.escape(text[start:end])
             if p >= FAINTEST:
                 style = f"background:rgba({SHADE},{STRONGEST * p:.3f});border-radius:.2em"
-                word = f'<span style="{style}" title="kept with probability {p:.2f}">{word}</span>'
+                word = f'<span style="{style}" title="inclusion probability {p:.2f}">{word}</span>'
             pieces.append(word)
             if end in ends:
                 pieces.append("</u>")
@@ -165,7 +164,7 @@ class Explanations(list[Explanation]):
         super().__init__(items)
 
     def _repr_html_(self) -> str:
-        return "".join(item._block() for item in self) + LEGEND
+        return "".join(item._block() for item in self) + (_legend(self[0].tau) if self else "")
 
 
 def explain(
@@ -225,6 +224,7 @@ def explain(
             names=fitted.spec.names,
             known=prediction.known,
             _plain=bracketed(document, prediction.mode),
+            tau=float(fitted.config.tau),
         )
 
     return Explanations(explained(prediction) for prediction in predict(fitted, documents, options))
@@ -236,6 +236,13 @@ def class_probabilities(fitted: FittedModel, values: Numbers) -> Numbers | None:
     if probabilities is not None and fitted.task.per_class:  # of float32, which do not quite add up to 1
         probabilities = probabilities / probabilities.sum(-1, keepdims=True)
     return probabilities
+
+
+def _legend(tau: float) -> str:
+    return (
+        '<div style="font-size:.8em;opacity:.75">underlined: the most probable rationale; shade: '
+        f"{inclusion_label(tau)}</div>"
+    )
 
 
 def _short(prediction: Any) -> str:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from pyro_rationale import __version__
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import DataError
+from pyro_rationale.prediction.labels import inclusion_label, tau_label
 from pyro_rationale.prediction.netcdf import DITHER, GroupFile, dithered
 from pyro_rationale.prediction.options import Size
-from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentPosterior, Draws, inspect_documents
+from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentDraws, Draws, inspect_documents
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
@@ -38,10 +39,14 @@ PER_DRAW = {
     "log_weight": "kappa log p(y | x, z) + log p(z) - log q(z | x), nats; NaN where no target is known",
 }
 PER_DOCUMENT = {
-    "khat": "Pareto shape of the importance weights; above 0.7 they cannot be trusted",
+    "khat": "Pareto shape of the importance weights; above 0.7 they cannot be trusted, nor can group posterior",
     "ess": "effective sample size of the importance weights",
-    "elpd": "log of the mean of p(y | x, z) over the draws, which have not seen y; nats",
+    "elpd": "log of the mean of p(y | x, z) over the guide's draws, which have not seen y; nats",
 }
+POSTERIOR = (
+    "draws from p(z | x, y): those of `guide`, resampled by Pareto-smoothed importance weights, as far as "
+    "sample_stats.khat allows. Documents of which a target is known. az.loo of these draws estimates log p(y | x)"
+)
 Array = NDArray[Any]
 
 
@@ -72,7 +77,7 @@ def write_posterior(
     layout = _Layout(fitted, documents, size or Size())
     with GroupFile(path, layout.attrs(seed)) as file:
         layout.begin(file)
-        block: list[DocumentPosterior] = []
+        block: list[DocumentDraws] = []
         for inspected in inspect_documents(fitted, documents, layout.size.chains * layout.size.draws, seed):
             block.append(inspected)
             if len(block) == layout.block:
@@ -98,7 +103,10 @@ class _Layout:
         self.block = max(1, min(DOCUMENTS, len(documents), BLOCK // cells))
         self.done = self.done_rated = 0
         shape = (size.chains, size.draws, LONGEST)
-        self.span_count = {group: np.zeros(shape, dtype=np.int64) for group in ("posterior", "prior")}
+        groups = ("guide", "prior", "posterior")[: 3 if self.rated else 2]
+        self.span_count = {group: np.zeros(shape, dtype=np.int64) for group in groups}
+        kappa = float(fitted.model.kappa)
+        self.has_density = fitted.model.likelihood.has_powers or kappa == 1.0  # for the weights
         self.file: GroupFile
 
     def attrs(self, seed: int) -> dict[str, str | int | float]:
@@ -106,12 +114,13 @@ class _Layout:
         fitted = self.fitted
         prior = fitted.model.prior.describe(fitted.model.gain)
         return {
-            "title": f"posterior and prior draws of rationales, run {fitted.name}",
+            "title": f"draws of rationales from guide, prior and posterior, run {fitted.name}",
             "creation_library": "pyro_rationale",
             "creation_library_version": __version__,
             "inference_library": "pyro-ppl",
             "sampling": "every draw is independent of all others: chains are sets of draws from one guide, there is "
             "nothing to warm up or to converge, and r_hat = 1 says no more than that. For az.loo give reff=1.",
+            "inclusion": inclusion_label(float(fitted.config.tau)),
             "guide": fitted.config.guide,
             "estimator": fitted.config.estimator,
             "task": self.spec.kind,
@@ -126,26 +135,32 @@ class _Layout:
     def begin(self, file: GroupFile) -> None:
         """All groups, variables and coordinates."""
         self.file = file
+        guide = f"draws from the guide q(z | x), {tau_label(float(self.fitted.config.tau))}, which has not seen y"
         for group, what in (
-            ("posterior", "draws from the guide q(z | x), which has not seen y, and what they predict"),
-            ("prior", "draws from p(z), the chain prior in force, for texts of these lengths"),
+            ("guide", f"{guide}, and what they predict"),
+            ("prior", "draws from p(z), the chain prior, for texts of these lengths"),
+            ("posterior", POSTERIOR),
         ):
-            self._group(group, what, *WORDS, "length", *self.per_value)
+            if group not in self.span_count:
+                continue
+            documents = self.rated if group == "posterior" else None
+            self._group(group, what, *WORDS, "length", *self.per_value, documents=documents)
             self._draws(group)
-        for group, mask in (("posterior_predictive", "z from posterior"), ("prior_predictive", "z from prior")):
-            what = f"targets drawn from p(y | x, z), {mask}; kappa has no part in it"
-            self._group(group, what, *DRAWS, *self.per_target)
-            self._variable(group, "y", (*DRAWS, *self.per_target), self.fitted.task.target_dtype, "in the user's units")
+            noise = "with the noise that kappa implies" if documents and self.has_density else "kappa has no part in it"
+            what = f"targets drawn from p(y | x, z), z from {group}; {noise}"
+            place, dims = f"{group}_predictive", (*DRAWS, *self.per_target)
+            self._group(place, what, *dims, documents=documents)
+            self._variable(place, "y", dims, self.fitted.task.target_dtype, "in the user's units")
         self._statistics()
         self._constants()
         if self.rated:
             self._observed()
 
-    def put(self, block: Sequence[DocumentPosterior]) -> None:
+    def put(self, block: Sequence[DocumentDraws]) -> None:
         """The next documents."""
         here = slice(self.done, self.done + len(block))
         self.done += len(block)
-        for group in ("posterior", "prior"):
+        for group in ("guide", "prior"):
             self._put_draws(group, [getattr(item, group) for item in block], here)
         statistics = {name: self._chains([getattr(b.weights, name) for b in block]) for name in PER_DRAW}
         statistics |= {name: np.array([getattr(b.weights, name) for b in block]) for name in PER_DOCUMENT}
@@ -153,11 +168,14 @@ class _Layout:
         statistics["mode"] = self._padded([item.mode for item in block], np.int8)
         for name, values in statistics.items():
             self.file.put("sample_stats", name, values, document=here)
-        likelihood = [b.weights.log_likelihood for b in block if b.weights.log_likelihood is not None]
-        if likelihood:
-            there = slice(self.done_rated, self.done_rated + len(likelihood))
-            self.done_rated += len(likelihood)
-            self.file.put("log_likelihood", "y", self._chains([dithered(v) for v in likelihood]), document=there)
+        posterior = [item.posterior for item in block if item.posterior is not None]
+        if posterior:
+            there = slice(self.done_rated, self.done_rated + len(posterior))
+            self.done_rated += len(posterior)
+            self._put_draws("posterior", [item.draws for item in posterior], there)
+            likelihood = [dithered(item.log_likelihood) for item in posterior if item.log_likelihood is not None]
+            if likelihood:
+                self.file.put("log_likelihood", "y", self._chains(likelihood), document=there)
 
     def end(self) -> None:
         """Sums over documents."""
@@ -165,7 +183,7 @@ class _Layout:
             self.file.put(group, "span_count", count)
 
     def _draws(self, group: str) -> None:
-        """Variables of the groups posterior and prior."""
+        """Variables of the groups guide, prior and posterior."""
         self._variable(group, "z", WORDS, np.int8, "1 on kept words; 0 behind the end of a document")
         self._variable(group, "rate", DRAWS, np.float32, "share of the document's words that are kept")
         self._variable(group, "spans", DRAWS, np.int32, "number of runs of kept words")
@@ -176,13 +194,14 @@ class _Layout:
         self._variable(group, "prediction", (*DRAWS, *self.per_value), np.float32, text)
 
     def _statistics(self) -> None:
-        self._group("sample_stats", "how the posterior draws stand to the model", *WORDS)
+        self._group("sample_stats", "how the draws of `guide` stand to the model", *WORDS)
         for name, what in PER_DRAW.items():
             self._variable("sample_stats", name, DRAWS, np.float32, what)
         for name, what in PER_DOCUMENT.items():
             self._variable("sample_stats", name, ("document",), np.float64, what)
-        self._variable("sample_stats", "inclusion", WORDS[2:], np.float32, "P(word is kept | x), from the guide itself")
-        self._variable("sample_stats", "mode", WORDS[2:], np.int8, "the most probable mask")
+        text = inclusion_label(float(self.fitted.config.tau))
+        self._variable("sample_stats", "inclusion", WORDS[2:], np.float32, text)
+        self._variable("sample_stats", "mode", WORDS[2:], np.int8, "the most probable mask under the guide")
 
     def _constants(self) -> None:
         group = "constant_data"
@@ -212,15 +231,11 @@ class _Layout:
         kind = self.fitted.task.target_dtype if whole else np.float64
         self._variable("observed_data", "y", dims, kind, "in the user's units; NaN where unknown")
         self.file.put("observed_data", "y", targets if "target" in dims else targets[:, 0])
-        self._group(
-            "log_likelihood",
-            "documents of which a target is known. az.loo weighs draws as if they had seen y, which those of the guide "
-            "have not: their own predictive density is sample_stats.elpd",
-            *DRAWS,
-            documents=self.rated,
-        )
-        text = f"log p(y | x, z), nats, all targets together, within {DITHER:g}: az.loo refuses equal weights"
-        self._variable("log_likelihood", "y", DRAWS, np.float64, text)
+        if not self.has_density:
+            return
+        self._group("log_likelihood", "of the draws of `posterior`, which have seen y", *DRAWS, documents=self.rated)
+        text = f"log p(y | x, z), nats, all targets together, with the noise that kappa implies, within {DITHER:g}: "
+        self._variable("log_likelihood", "y", DRAWS, np.float64, f"{text}az.loo refuses equal weights")
 
     # One group, one variable, one block.
 

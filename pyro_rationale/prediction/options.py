@@ -18,7 +18,7 @@ class DecodeOptions:
                          common=True)
     threshold: float = option(0.5, "--decode threshold: keep words that are this probable, 0 to 1", least=0, most=1,
                               expected="a probability from 0 to 1")
-    seed: int = option(0, "of posterior draws", least=0, most=2**63 - 1,
+    seed: int = option(0, "of the guide's draws", least=0, most=2**63 - 1,
                        expected="a whole number from 0 to 2^63 - 1")
 
     def __post_init__(self) -> None:
@@ -29,7 +29,7 @@ class DecodeOptions:
 class PredictOptions(DecodeOptions):
     """How much of q(z | x) a prediction shows."""
 
-    samples: int = option(100, "posterior draws per text, for intervals and alternatives", least=1,
+    samples: int = option(100, "the guide's draws per text, for intervals and alternatives", least=1,
                           expected="at least 1 draw")
     alternatives: int = option(3, "rationales to list per text, the most probable one included", least=0,
                                expected="0 or more")

@@ -1,4 +1,7 @@
-"""Draws of masks and ratings, from the posterior and from the prior, of many documents: what `posterior.nc` holds.
+"""Draws of masks and ratings, from guide, prior and posterior, of many documents: what `posterior.nc` holds.
+
+The guide's draws have not seen the rating. Where it is known they are resampled by Pareto-smoothed importance weights
+towards p(z | x, y), and those are draws of the posterior, as far as k-hat allows.
 
 Every document is drawn by itself, from a stream that its text seeds: its draws are the same in whatever company it
 comes. Masks are packed, a bit per word, and the networks read each distinct mask once, so that draws of one mask have
@@ -101,35 +104,51 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class DocumentPosterior:
+class Resampled:
+    """Draws of p(z | x, y): those of the guide, drawn again by their weights.
+
+    Attributes:
+        draws: `S` of them; their `y` are from the likelihood that the weights are made with.
+        log_likelihood: log density of the target under that likelihood, `(S,)`; `None` where classes are weighted by
+            a power of their probabilities, which is no density.
+    """
+
+    draws: Draws
+    log_likelihood: Numbers | None
+
+
+@dataclass(frozen=True)
+class DocumentDraws:
     """One document.
 
     Attributes:
         document: the text.
-        inclusion: P(word is kept | text), `(n,)`; exact, save for recurrent guides, which estimate it.
-        mode: the most probable mask, `(n,)`.
-        posterior: draws from q(z | x).
+        inclusion: P(word is kept | text) under the guide, `(n,)`; exact, save for recurrent guides, which estimate it.
+        mode: the guide's most probable mask, `(n,)`.
+        guide: draws from q(z | x).
         prior: draws from p(z), for a text of this length.
-        weights: of the posterior's draws.
+        posterior: draws from p(z | x, y), where a target is known.
+        weights: of the guide's draws.
     """
 
     document: Document
     inclusion: Numbers
     mode: Bits
-    posterior: Draws
+    guide: Draws
     prior: Draws
+    posterior: Resampled | None
     weights: Weights
 
 
 def inspect_documents(
     fitted: FittedModel, documents: Sequence[Document], samples: int, seed: int = 0
-) -> Iterator[DocumentPosterior]:
-    """Posterior draws of documents, in their order, made one document at a time as they are consumed.
+) -> Iterator[DocumentDraws]:
+    """Draws of documents, in their order, made one document at a time as they are consumed.
 
     Args:
         fitted: a run.
         documents: with or without targets.
-        samples: draws per document, from the guide and from the prior.
+        samples: draws per document, from the guide, from the prior, and from the posterior.
         seed: together with the text, of the draws.
     """
     for document in documents:
@@ -156,7 +175,7 @@ def run_lengths(z: Bits) -> tuple[Whole, Whole, Whole]:
     return count.sum(1), z.sum(1, dtype=np.int64), count
 
 
-def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentPosterior:
+def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentDraws:
     blind = fitted.encode([unlabelled(document)]).to(fitted.device)
     q = fitted.guide.posterior(blind).discrete()
     p = fitted.model.mask_prior(blind, q.mean.dtype)
@@ -170,14 +189,16 @@ def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentP
         masks = _draw(distribution, samples)
         outputs = _in_rows(masks, encoded)
         drawn.append((masks, outputs, _draws(fitted, masks, outputs, words)))
-    (masks, outputs, posterior), (_, _, prior) = drawn
-    return DocumentPosterior(
+    (masks, outputs, guide), (_, _, prior) = drawn
+    weights = _weigh(fitted, document, masks, outputs, p, q)
+    return DocumentDraws(
         document=document,
         inclusion=_numpy(q.mean[0, :words]),
         mode=q.mode[0, :words].to("cpu", torch.uint8).numpy(),
-        posterior=posterior,
+        guide=guide,
         prior=prior,
-        weights=_weigh(fitted, document, masks, outputs, p, q),
+        posterior=_resampled(fitted, document, masks, outputs, weights),
+        weights=weights,
     )
 
 
@@ -187,7 +208,7 @@ def _draw(distribution: MaskDistribution, samples: int) -> Masks:
     most = max(1, CELLS // words)
     packed = []
     for start in range(0, samples, most):
-        z = distribution.sample(torch.Size([min(most, samples - start)]))[:, 0]
+        z = distribution.precise_sample(torch.Size([min(most, samples - start)]))[:, 0]
         packed.append(np.packbits((z > 0.5).cpu().numpy(), axis=1))
     distinct, index = np.unique(np.concatenate(packed), axis=0, return_inverse=True)
     return Masks(distinct, index.reshape(-1), words)
@@ -215,10 +236,11 @@ def _slices(rows: int, words: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def _draws(fitted: FittedModel, masks: Masks, outputs: Tensor, words: int) -> Draws:
+def _draws(fitted: FittedModel, masks: Masks, outputs: Tensor, words: int, kappa: float = 1.0) -> Draws:
+    """What follows from masks; `y` from the likelihood to the power `kappa`."""
     distinct = masks.unpacked()[:, :words]  # an empty text is read as one unknown word, which nobody kept
     spans, kept, count = (part[masks.index] for part in run_lengths(distinct))
-    distribution = fitted.model.likelihood(outputs[torch.from_numpy(masks.index).to(outputs.device)])
+    distribution = fitted.model.likelihood.powered(outputs[torch.from_numpy(masks.index).to(outputs.device)], kappa)
     return Draws(
         z=distinct[masks.index],
         rate=kept / max(words, 1),
@@ -253,6 +275,26 @@ def _weigh(
         elpd = float(torch.from_numpy(log_likelihood).logsumexp(0)) - float(np.log(len(log_likelihood)))
     index = masks.index
     return Weights(log_prior[index], log_q[index], log_likelihood, log_weight[index], khat, ess, elpd)
+
+
+def _resampled(
+    fitted: FittedModel, document: Document, masks: Masks, outputs: Tensor, weights: Weights
+) -> Resampled | None:
+    """Draws of the posterior, by sampling importance resampling; `None` where no target is known."""
+    if weights.log_likelihood is None:
+        return None
+    smoothed = psis(torch.from_numpy(weights.log_weight)[:, None]).log_weights[:, 0]
+    chances = smoothed.softmax(0) if bool(smoothed.max() > -torch.inf) else torch.ones_like(smoothed)
+    chosen = torch.multinomial(chances, len(chances), replacement=True).numpy()
+    likelihood, kappa = fitted.model.likelihood, float(fitted.model.kappa)
+    is_density = likelihood.has_powers or kappa == 1.0
+    drawn = Masks(masks.packed, masks.index[chosen], masks.words)
+    draws = _draws(fitted, drawn, outputs, len(document.tokens), kappa if is_density else 1.0)
+    if not is_density:
+        return Resampled(draws, None)
+    known = float(np.sum(~np.isnan(document.targets)))
+    log_likelihood = kappa * weights.log_likelihood[chosen] + known * likelihood.log_power_normalizer(kappa)
+    return Resampled(draws, log_likelihood)
 
 
 def _numpy(values: Tensor) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """Predictions of a fitted model: which words are kept, how sure that is, and what is predicted from them.
 
-Posterior draws of each document come from a stream of its own that is seeded by the text. A text explained alone or
+The guide's draws of each document come from a stream of its own that is seeded by the text. A text explained alone or
 among others therefore gets the same answer: bit for bit where documents are processed one at a time, in larger batches
 up to the rounding of the networks' sums.
 """
@@ -45,7 +45,7 @@ class Alternative:
     Attributes:
         mask: True on kept words.
         log_probability: log q(mask | x).
-        frequency: its share of the posterior draws.
+        frequency: its share of the guide's draws.
         values: what is predicted from it, as :attr:`Prediction.values`.
     """
 
@@ -57,7 +57,7 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Rationale and prediction of one document, with what the posterior says about them.
+    """Rationale and prediction of one document, with what the guide says about them.
 
     Attributes:
         document: the text.
@@ -67,7 +67,7 @@ class Prediction:
         values: predicted from the kept words alone: `D` ratings in the user's units, within the scale, `D`
             probabilities of the second class for binary labels, or `C` class probabilities.
         expected: `values` before ratings are clipped to the scale, as errors are measured.
-        averaged: the mean over posterior draws of the mask, within the scale.
+        averaged: the mean over the guide's draws of the mask, within the scale.
         sd: standard deviation of each rating, over draws and the likelihood's noise; `None` for classes.
         interval: central interval of each rating under the same mixture, within the scale; `None` for classes. It is
             made of all drawn masks, so `values` can lie outside where few of them agree with the kept one.
@@ -301,10 +301,10 @@ def _drawn(q: MaskDistribution, documents: Sequence[Document], options: PredictO
     """The mask under the decode rule `(B, T)`, and draws `(S, B, T)`."""
     if not hasattr(q, "sample_from"):
         with seeded(seed_of(documents[0], options.seed)):
-            return decode(q, options.decode, options.threshold), q.sample(torch.Size([options.samples]))
+            return decode(q, options.decode, options.threshold), q.precise_sample(torch.Size([options.samples]))
     counts = [1, options.samples] if options.decode == "sample" else [options.samples]
     numbers = uniforms(documents, q.event_shape[0], options.seed, counts)
-    masks = [q.sample_from(uniform.to(q.mean.device, q.mean.dtype)) for uniform in numbers]
+    masks = [q.sample_from(uniform.to(q.mean.device)) for uniform in numbers]
     kept = masks[0][0] if options.decode == "sample" else decode(q, options.decode, options.threshold)
     return kept, masks[-1]
 

@@ -72,14 +72,14 @@ def rationale(
     return text
 
 
-def legend(gold: bool, inclusion: bool) -> Text:
-    """Key to the colours of a rationale."""
+def legend(gold: bool, inclusion: str = "") -> Text:
+    """Key to the colours of a rationale; `inclusion` says what the numbers are by which words are nearly kept."""
     text = Text.assemble(("kept", KEPT))
     if gold:
         text = Text.assemble(("kept, annotated", KEPT_GOLD), "  ", ("kept only", KEPT), "  ")
         text.append_text(Text.assemble(("annotated only", MISSED_GOLD)))
     if inclusion:
-        text.append_text(Text.assemble("  ", ("nearly kept", NEARLY)))
+        text.append_text(Text.assemble("  ", ("nearly kept", NEARLY), f": {inclusion}, {NEARLY_FROM:g} or more"))
     return text
 
 

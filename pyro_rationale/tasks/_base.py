@@ -290,7 +290,7 @@ class Task(ABC):
         sd: Sequence[float] | None,
         interval: Sequence[tuple[float, float]] | None,
     ) -> dict[str, dict[str, Any]]:
-        """:meth:`point` with what the posterior adds: `mean`, `sd`, `low` and `high`, or probabilities `averaged`.
+        """:meth:`point` with what the guide's draws add: `mean`, `sd`, `low` and `high`, or probabilities `averaged`.
 
         Args:
             values: the prediction from one mask.

@@ -89,3 +89,7 @@ class Likelihood(nn.Module, ABC):
     def powered(self, outputs: Tensor, kappa: float) -> dist.TorchDistribution:
         """p(y | x, z)^kappa as a distribution, where there is one (`has_powers`, or kappa = 1)."""
         return self(outputs)
+
+    def log_power_normalizer(self, kappa: float) -> float:
+        """Log density of a known target under `powered`, less kappa times that under the likelihood itself; in nats."""
+        return 0.0

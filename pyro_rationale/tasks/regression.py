@@ -80,6 +80,10 @@ class NormalLikelihood(Likelihood):
         """Normal with standard deviation sigma / sqrt(kappa)."""
         return dist.Normal(outputs, (self.sigma / kappa**0.5).to(outputs.dtype)).to_event(1)
 
+    def log_power_normalizer(self, kappa: float) -> float:
+        """(kappa - 1) / 2 log(2 pi sigma^2) + 1/2 log kappa."""
+        return (kappa - 1.0) * self.log_normalizer() + 0.5 * math.log(kappa)
+
 
 class RegressionTask(Task):
     """Ratings of one or several aspects, each on a scale of its own; unrated aspects are NaN."""

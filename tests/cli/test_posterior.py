@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from pyro_rationale.cli.common import run_command
-from pyro_rationale.cli.posterior import inspect
+from pyro_rationale.cli.posterior import inspect, khat_lines
 from pyro_rationale.prediction.netcdf import open_groups
 from tests.support.small_fit import content, disk_of, refusal, table, whole
 
@@ -41,16 +42,17 @@ def test_everything_is_there(made: tuple[Path, str]) -> None:
     assert "5 documents, 4 x 10 draws each" in said
     assert "k-hat up to 0.7" in said
     with open_groups(place / "posterior.nc") as tree:
-        groups = {"posterior", "posterior_predictive", "prior", "prior_predictive", "log_likelihood"}
-        assert set(tree.children) == groups | {"observed_data", "sample_stats", "constant_data"}
-        assert tree["posterior"].sizes["document"] == 5
+        groups = {f"{name}{kind}" for name in ("guide", "prior", "posterior") for kind in ("", "_predictive")}
+        others = {"log_likelihood", "observed_data", "sample_stats", "constant_data"}
+        assert set(tree.children) == groups | others
+        assert tree["guide"].sizes["document"] == 5
 
 
 def test_the_same_command_makes_the_same_draws(made: tuple[Path, str], tmp_path: Path) -> None:
     run("--run", whole(), "--out", tmp_path, *QUICK, "--no-report")
     assert {path.name for path in tmp_path.iterdir()} == FILES
     with open_groups(tmp_path / "posterior.nc") as new, open_groups(made[0] / "posterior.nc") as old:
-        for name in ("posterior/z", "prior/z", "posterior_predictive/y", "log_likelihood/y"):
+        for name in ("guide/z", "posterior/z", "prior/z", "posterior_predictive/y", "log_likelihood/y"):
             assert new[name].equals(old[name])
 
 
@@ -82,7 +84,15 @@ def test_a_file_of_its_own_is_inspected_whole(tmp_path: Path) -> None:
     words = ("--data", path, "--text-column", "text", "--target-column", "appearance", "--skip-bad-rows")
     run("--run", whole(), "--out", tmp_path / "o", *words, *QUICK, "--no-report")
     with open_groups(tmp_path / "o" / "posterior.nc") as tree:
-        assert tree["posterior"].sizes["document"] in (2, 3)
+        assert tree["guide"].sizes["document"] in (2, 3)
+
+
+def test_k_hat_is_put_into_words() -> None:
+    good, poor = khat_lines(np.array([0.1, 0.7, np.nan])), khat_lines(np.array([0.1, 0.71, np.inf, 0.2, np.nan]))
+    assert good == ["k-hat is up to 0.7 on every document: weights turn the guide's draws into those of p(z | x, y)"]
+    assert poor[0].startswith("k-hat is above 0.7 on 50% of the documents: there the rating makes masks likely")
+    assert "--condition-on-target" in poor[1]
+    assert khat_lines(np.array([np.nan])) == []
 
 
 @pytest.mark.parametrize(

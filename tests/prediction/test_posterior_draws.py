@@ -23,7 +23,7 @@ from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.prediction.inference_data import write_posterior
 from pyro_rationale.prediction.netcdf import DITHER, open_groups
 from pyro_rationale.prediction.options import Size
-from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentPosterior, inspect_documents, run_lengths
+from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentDraws, inspect_documents, run_lengths
 from pyro_rationale.prediction.predictor import PredictOptions, predict
 from tests.support.small_fit import table, whole
 
@@ -43,7 +43,7 @@ def documents(fitted: FittedModel) -> list[Document]:
 
 
 @pytest.fixture(scope="module")
-def inspected(fitted: FittedModel, documents: list[Document]) -> list[DocumentPosterior]:
+def inspected(fitted: FittedModel, documents: list[Document]) -> list[DocumentDraws]:
     return list(inspect_documents(fitted, documents, SAMPLES, seed=1))
 
 
@@ -52,11 +52,11 @@ def z_score(values: Any, mean: float) -> float:
     return float(values.mean() - mean) / max(float(spread), 1e-12)
 
 
-def test_masks_come_from_the_guide_and_from_the_prior(fitted: FittedModel, inspected: list[DocumentPosterior]) -> None:
+def test_masks_come_from_the_guide_and_from_the_prior(fitted: FittedModel, inspected: list[DocumentDraws]) -> None:
     for item in inspected:
         lengths = torch.tensor([len(item.document.tokens)])
         prior = fitted.model.prior.distribution(lengths, int(lengths), torch.float64).mean[0].numpy()
-        for draws, mean in ((item.posterior, item.inclusion), (item.prior, prior)):
+        for draws, mean in ((item.guide, item.inclusion), (item.prior, prior)):
             assert set(np.unique(draws.z)) <= {0, 1}
             kept = draws.z.sum(1)
             assert abs(z_score(kept, mean.sum())) < 4.5
@@ -66,32 +66,32 @@ def test_masks_come_from_the_guide_and_from_the_prior(fitted: FittedModel, inspe
             assert (np.abs(draws.z.mean(0) - mean)[clear] < 5 * error).all()
 
 
-def test_they_are_the_draws_that_explain_shows(fitted: FittedModel, inspected: list[DocumentPosterior]) -> None:
+def test_they_are_the_draws_that_explain_shows(fitted: FittedModel, inspected: list[DocumentDraws]) -> None:
     documents = [item.document for item in inspected]
     options = PredictOptions(samples=SAMPLES, seed=1, alternatives=SAMPLES + 1)
     for item, reading in zip(inspected, predict(fitted, documents, options), strict=True):
-        drawn = {row.tobytes() for row in item.posterior.z}
+        drawn = {row.tobytes() for row in item.guide.z}
         shown = [other for other in reading.alternatives if other.frequency > 0]
         assert drawn == {np.array(other.mask, dtype=np.uint8).tobytes() for other in shown}
-        assert item.posterior.prediction.mean(0) == pytest.approx(np.array(reading.averaged), rel=1e-4)
+        assert item.guide.prediction.mean(0) == pytest.approx(np.array(reading.averaged), rel=1e-4)
         assert item.inclusion == pytest.approx(np.array(reading.inclusion), abs=1e-6)
         assert item.mode.astype(bool).tolist() == list(reading.mode)
 
 
-def test_a_document_has_the_same_draws_in_any_company(fitted: FittedModel, inspected: list[DocumentPosterior]) -> None:
+def test_a_document_has_the_same_draws_in_any_company(fitted: FittedModel, inspected: list[DocumentDraws]) -> None:
     alone = next(inspect_documents(fitted, [inspected[3].document], SAMPLES, seed=1))
-    assert (alone.posterior.z == inspected[3].posterior.z).all()
+    assert (alone.guide.z == inspected[3].guide.z).all()
     assert (alone.prior.y == inspected[3].prior.y).all()
     other = next(inspect_documents(fitted, [inspected[3].document], SAMPLES, seed=2))
     assert (other.prior.z != inspected[3].prior.z).any()
 
 
-def test_weights_are_those_of_the_model_and_the_guide(fitted: FittedModel, inspected: list[DocumentPosterior]) -> None:
+def test_weights_are_those_of_the_model_and_the_guide(fitted: FittedModel, inspected: list[DocumentDraws]) -> None:
     for item in inspected:
         batch = encode_batch([item.document], fitted.vocabulary, fitted.spec)
         with torch.no_grad():
             q = fitted.guide.posterior(batch).discrete()
-            z = torch.from_numpy(item.posterior.z).float()[:, None]
+            z = torch.from_numpy(item.guide.z).float()[:, None]
             expected = (log_joint(fitted.model, batch, z) - q.log_prob(z))[:, 0].double()
         weights = item.weights
         assert weights.log_weight == pytest.approx(expected.numpy(), rel=1e-4, abs=2e-3)
@@ -104,12 +104,12 @@ def test_weights_are_those_of_the_model_and_the_guide(fitted: FittedModel, inspe
         assert weights.elpd == pytest.approx(math.log(np.exp(weights.log_likelihood).mean()))
 
 
-def test_ratings_are_drawn_around_the_predictions(fitted: FittedModel, inspected: list[DocumentPosterior]) -> None:
+def test_ratings_are_drawn_around_the_predictions(fitted: FittedModel, inspected: list[DocumentDraws]) -> None:
     batch = encode_batch([inspected[0].document], fitted.vocabulary, fitted.spec)
     noise = fitted.task.noise(fitted.model.predictive(batch, torch.zeros(1, *batch.tokens.shape)))
     assert noise is not None
     noise = noise[0, 0]
-    for draws in (inspected[0].posterior, inspected[0].prior):
+    for draws in (inspected[0].guide, inspected[0].prior):
         scores = (draws.y - draws.prediction) / noise
         assert abs(z_score(scores[:, 0], 0.0)) < 4.5
         assert abs(z_score(scores[:, 0] ** 2, 1.0)) < 4.5
@@ -133,7 +133,7 @@ def test_runs_are_counted() -> None:
 
 
 def test_the_file_holds_what_was_drawn(
-    fitted: FittedModel, documents: list[Document], inspected: list[DocumentPosterior], tmp_path: Path
+    fitted: FittedModel, documents: list[Document], inspected: list[DocumentDraws], tmp_path: Path
 ) -> None:
     unrated = replace(documents[2], id=documents[1].id, targets=(math.nan,), gold=None)
     chosen = [*documents[:2], unrated, *documents[3:]]
@@ -141,12 +141,13 @@ def test_the_file_holds_what_was_drawn(
     with open_groups(tmp_path / "p.nc") as tree:
         names = [d.id for d in chosen]
         names[2] += " (2)"
-        assert list(tree["posterior/document"].values) == names
+        assert list(tree["guide/document"].values) == names
         rated = [0, 1, 3, 4, 5]
-        assert list(tree["observed_data/document"].values) == [names[i] for i in rated]
+        for group in ("observed_data", "posterior", "posterior_predictive", "log_likelihood"):
+            assert list(tree[f"{group}/document"].values) == [names[i] for i in rated]
         for i, item in enumerate(inspected):
             n = len(item.document.tokens)
-            for group, draws in (("posterior", item.posterior), ("prior", item.prior)):
+            for group, draws in (("guide", item.guide), ("prior", item.prior)):
                 here = {name: tree[f"{group}/{name}"].isel(document=i).values for name in ("z", "rate", "prediction")}
                 assert here["z"].reshape(SAMPLES, -1)[:, :n].tolist() == draws.z.tolist()
                 assert not here["z"][..., n:].any()
@@ -159,11 +160,17 @@ def test_the_file_holds_what_was_drawn(
             assert math.isnan(khat) if i == 2 else khat == item.weights.khat
         likelihood = tree["log_likelihood/y"].values.reshape(SAMPLES, -1)
         for column, i in enumerate(rated):
-            assert np.abs(likelihood[:, column] - inspected[i].weights.log_likelihood).max() <= DITHER
+            resampled = inspected[i].posterior
+            assert resampled is not None
+            assert np.abs(likelihood[:, column] - resampled.log_likelihood).max() <= DITHER
+            stored = tree["posterior/z"].isel(document=column).values.reshape(SAMPLES, -1)
+            assert stored[:, : resampled.draws.z.shape[1]].tolist() == resampled.draws.z.tolist()
         totals = sum(item.prior.span_count for item in inspected)
         assert tree["prior/span_count"].values.reshape(SAMPLES, -1).tolist() == np.asarray(totals).tolist()
         assert tree["posterior/z"].dtype == np.int8
         assert "independent" in tree.attrs["sampling"]
+        label = "inclusion probability under the guide (tau 0.25, sharpened, not calibrated)"
+        assert tree.attrs["inclusion"] == tree["sample_stats/inclusion"].attrs["description"] == label
 
 
 def corpus(folder: Path, kind: str) -> dict[str, Any]:
@@ -195,13 +202,15 @@ def test_every_kind_of_target(tmp_path: Path, kind: str, prediction: tuple[str, 
     write_posterior(tmp_path / "p.nc", fitted, test[:3], Size(40, 2))
     with open_groups(tmp_path / "p.nc") as tree:
         dims = ("chain", "draw", "document")
-        assert tree["posterior/prediction"].dims == (*dims, *prediction)
-        for group in ("posterior_predictive", "prior_predictive"):
+        for group in ("guide", "prior", "posterior"):
+            assert tree[f"{group}/prediction"].dims == (*dims, *prediction)
+        for group in ("guide_predictive", "prior_predictive", "posterior_predictive"):
             assert tree[f"{group}/y"].dims == (*dims, *y)
         assert tree["observed_data/y"].dims == ("document", *y)
         observed = np.array([document.targets for document in test[:3]])
         assert tree["observed_data/y"].values.reshape(3, -1).tolist() == observed.tolist()
-        assert tree["log_likelihood/y"].dims == dims
+        # Powers of the probabilities of classes are no density: nothing that az.loo could take for one is stored.
+        assert ("log_likelihood" in tree.children) == (kind == "two ratings")
         if kind != "two ratings":
             drawn = tree["prior_predictive/y"].values
             assert drawn.dtype == np.int32
@@ -217,11 +226,11 @@ def test_texts_without_targets_and_without_words(fitted: FittedModel, tmp_path: 
     write_posterior(tmp_path / "p.nc", fitted, texts, Size(16, 4))
     with open_groups(tmp_path / "p.nc") as tree:
         assert "observed_data" not in tree.children
-        assert "log_likelihood" not in tree.children
+        assert not {"log_likelihood", "posterior", "posterior_predictive"} & set(tree.children)
         assert np.isnan(tree["sample_stats/log_weight"].values).all()
         assert tree["constant_data/lengths"].values.tolist() == [0, 2]
-        assert not tree["posterior/z"].isel(document=0).values.any()
-        assert (tree["posterior/rate"].isel(document=0).values == 0).all()
+        assert not tree["guide/z"].isel(document=0).values.any()
+        assert (tree["guide/rate"].isel(document=0).values == 0).all()
 
 
 def test_memory_does_not_grow_with_the_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +249,7 @@ def test_memory_does_not_grow_with_the_documents(tmp_path: Path, monkeypatch: py
 
     peak(2)  # what the first use of a library leaves behind
     few, many = peak(2), peak(12)
-    more = 10 * 2 * size.samples * len(document.tokens)  # bytes of masks alone
+    more = 10 * 3 * size.samples * len(document.tokens)  # bytes of masks alone
     assert many - few < more / 8
 
 

@@ -32,7 +32,7 @@ from pyro_rationale.reporting.html import ReportContext, build_report, render, w
 from pyro_rationale.reporting.html.charts import (
     events,
     prediction_charts,
-    prior_posterior_charts,
+    prior_guide_charts,
     reliability_charts,
     training_charts,
 )
@@ -342,7 +342,7 @@ def test_a_report_of_a_run_says_what_evaluate_says(tmp_path: Path) -> None:
     assert render(report()) == render(found)
 
 
-def test_prior_and_posterior_are_those_of_the_stored_draws(tmp_path: Path) -> None:
+def test_prior_and_guide_are_those_of_the_stored_draws(tmp_path: Path) -> None:
     pytest.importorskip("h5netcdf")
     fitted = FittedModel.load(whole(guide="chain"), "cpu")
     documents = load_corpus(fitted.config.data, fitted.spec).test
@@ -350,12 +350,13 @@ def test_prior_and_posterior_are_those_of_the_stored_draws(tmp_path: Path) -> No
     requested = {"rate": 0.4, "span": 3.0}
     with open_groups(tmp_path / "posterior.nc") as draws:
         masks = MaskDraws.of(draws)
-        assert np.array_equal(masks.rates, draws["posterior/rate"].values)
+        assert np.array_equal(masks.rates, draws["guide/rate"].values)
         prior = {name: draws.attrs[f"prior_{name}"] for name in ("rate", "span")}
-        kept, span = prior_posterior_charts(masks, prior, requested)
+        kept, span = prior_guide_charts(masks, prior, requested)
     rows = np.array([[float(cell.removesuffix(" %")) for cell in row[1:]] for row in kept.rows])
     assert rows.sum(0) == pytest.approx([100.0, 100.0], abs=1.0)
-    assert f"mean {masks.rates.mean():.3g} a posteriori, {masks.prior_rates.mean():.3g} a priori" in kept.description
+    means = f"mean {masks.rates.mean():.3g} under the guide, {masks.prior_rates.mean():.3g} under the prior"
+    assert means in kept.description
     assert "Prior asked for: 40 % of the words, in runs of 3." in kept.notes
     assert "prior asked for, mean 0.400" in kept.drawing
     assert "prior asked for, mean 3.00 words" in span.drawing
@@ -366,9 +367,10 @@ def test_prior_and_posterior_are_those_of_the_stored_draws(tmp_path: Path) -> No
         lengths = torch.tensor([len(document.tokens)])
         expected += float(fitted.model.prior.distribution(lengths, int(lengths)).mean.mean()) / len(documents)
     assert masks.prior_rates.mean() == pytest.approx(expected, abs=0.02)
-    kept, _ = prior_posterior_charts(masks, prior, prior)
+    kept, _ = prior_guide_charts(masks, prior, prior)
     assert "asked for" not in kept.drawing
-    assert [note.partition(":")[0] for note in kept.notes] == ["Prior"]
+    assert [note.partition(":")[0] for note in kept.notes] == ["Prior", "Guide"]
+    assert "Guide: q(z | x), tau 1; it has not seen the targets." in kept.notes
 
 
 def test_reliability_is_of_all_words_with_gold() -> None:

@@ -46,19 +46,19 @@ def names(axes: Any) -> list[str]:
 
 
 def test_spans_are_shares_of_all_runs(axes: Any) -> None:
-    posterior, prior = [30, 60, 10, 0, 0], [90, 9, 0.5, 0.3, 0.2]
-    assert plot_spans(axes, posterior, prior) is axes
+    guide, prior = [30, 60, 10, 0, 0], [90, 9, 0.5, 0.3, 0.2]
+    assert plot_spans(axes, guide, prior) is axes
     heights = [[bar.get_height() for bar in group] for group in axes.containers]
     assert heights[0] == pytest.approx([0.3, 0.6, 0.1, 0.0][: len(heights[0])])
     assert heights[1][:2] == pytest.approx([0.9, 0.09])
     assert [sum(group) for group in heights] == pytest.approx([1.0, 1.0])
-    assert names(axes) == ["posterior, mean 1.80 words", "prior, mean 1.12 words"]
+    assert names(axes) == ["guide, mean 1.80 words", "prior, mean 1.12 words"]
     assert axes.get_xticklabels()[-1].get_text().endswith("+")
 
 
 def test_spans_of_masks_that_keep_nothing(axes: Any) -> None:
     plot_spans(axes, np.zeros(50), np.zeros(50))
-    assert names(axes) == ["posterior, no word kept", "prior, no word kept"]
+    assert names(axes) == ["guide, no word kept", "prior, no word kept"]
 
 
 def test_rates_above_the_last_bin_are_counted_in_it(axes: Any) -> None:
@@ -68,7 +68,7 @@ def test_rates_above_the_last_bin_are_counted_in_it(axes: Any) -> None:
     shares = [patch.get_data().values for patch in patches]
     assert [share.sum() for share in shares] == pytest.approx([1.0, 1.0])
     assert shares[0][-1] == pytest.approx(0.005)
-    assert names(axes) == ["posterior, mean 0.104", "prior, mean 0.050"]
+    assert names(axes) == ["guide, mean 0.104", "prior, mean 0.050"]
 
 
 def test_predictive_check_leaves_out_what_nobody_knows(axes: Any) -> None:

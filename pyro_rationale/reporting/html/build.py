@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from pyro_rationale import __version__
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.reporting.console import format_value, label_of, shown_metrics
 from pyro_rationale.reporting.html.charts import (
     prediction_charts,
-    prior_posterior_charts,
+    prior_guide_charts,
     reliability_charts,
     training_charts,
 )
@@ -58,12 +59,12 @@ def build_report(
         data: where the documents are from, for people; default: the corpus of the run.
         history: of training; empty if it was not recorded.
         stored: `metrics.json` of the run, with its best epoch, noise floor and prior; empty for an unfinished run.
-        draws: `posterior.nc`, opened; `None` leaves the comparison of prior and posterior out.
+        draws: `posterior.nc`, opened; `None` leaves the comparison of prior and guide out.
     """
     stored = stored or {}
     charts = {
         ("training", "Training"): training_charts(history),
-        ("selection", "Prior and posterior"): () if draws is None else _prior_posterior(draws, stored),
+        ("selection", "Prior and guide"): () if draws is None else _prior_guide(draws, stored),
         ("quality", "Predictions and probabilities"): [
             *prediction_charts(predictions, spec), *reliability_charts(predictions)
         ],
@@ -78,14 +79,15 @@ def build_report(
         metrics=tuple((label_of(metric), _value(metric, metrics)) for metric in shown_metrics(metrics)),
         sections=tuple(section for section in sections if section.charts),
         rule=RULES[options.decode],
+        inclusion=inclusion_label(config.tau),
         level=options.level,
         version=__version__,
     )
 
 
-def _prior_posterior(draws: DataTree, stored: Mapping[str, Any]) -> Iterator[Any]:
+def _prior_guide(draws: DataTree, stored: Mapping[str, Any]) -> Iterator[Any]:
     prior = {key: float(draws.attrs[f"prior_{key}"]) for key in ("rate", "span")}
-    return prior_posterior_charts(MaskDraws.of(draws), prior, stored.get("prior_asked"))
+    return prior_guide_charts(MaskDraws.of(draws), prior, stored.get("prior_asked"), float(draws.attrs["tau"]))
 
 
 def facts_of(
@@ -97,6 +99,7 @@ def facts_of(
         ("documents", data or config.data.data),
         ("predicted", task_of(spec).describe()),
         ("guide", config.guide),
+        ("tau", f"{config.tau:g}" + (", which sharpens the guide" if config.tau < 1.0 else "")),
         ("estimator", config.estimator),
         ("seed", str(config.seed)),
     ]

@@ -12,6 +12,7 @@ import numpy as np
 
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.calibration import Curve, Words, calibration_metrics
+from pyro_rationale.prediction.labels import tau_label
 from pyro_rationale.reporting.html.context import Chart
 from pyro_rationale.reporting.html.payload import percent
 from pyro_rationale.reporting.plots.calibration import plot_reliability
@@ -75,15 +76,16 @@ def events(history: Sequence[EpochRecord]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def prior_posterior_charts(
-    draws: MaskDraws, prior: Mapping[str, float], requested: Mapping[str, float] | None = None
+def prior_guide_charts(
+    draws: MaskDraws, prior: Mapping[str, float], requested: Mapping[str, float] | None = None, tau: float = 1.0
 ) -> Iterator[Chart]:
-    """Shares of words kept and lengths of runs, a priori and a posteriori.
+    """Shares of words kept and lengths of runs, under the prior and under the guide.
 
     Args:
         draws: of the stored masks.
         prior: `rate` and `span` of the prior that the draws are from.
         requested: `rate` and `span` of the prior that was asked for, if the run recorded it.
+        tau: weight of the entropy that the guide was fitted with.
     """
     moved = requested is not None and any(
         not math.isclose(requested[name], prior[name], rel_tol=1e-3) for name in ("rate", "span")
@@ -94,6 +96,7 @@ def prior_posterior_charts(
         for name, each in zip(names, (prior, requested), strict=False)
         if each is not None
     )
+    notes = (*notes, f"Guide: q(z | x), {tau_label(tau)}; it has not seen the targets.")
     line = requested if moved and requested is not None else {"rate": math.nan, "span": math.nan}
     rates = rate_histogram(draws.rates, draws.prior_rates)
     drawing = draw_svg(lambda axes: plot_rates(axes, draws.rates, draws.prior_rates, line["rate"]), "kept")
@@ -111,10 +114,10 @@ def _histogram_chart(
     if bins.open:
         lows[-1] += " and more"
         notes = (*notes, "The last bin also holds what lies above it.")
-    rows = tuple((low, percent(a), percent(b)) for low, a, b in zip(lows, bins.posterior, bins.prior, strict=True))
+    rows = tuple((low, percent(a), percent(b)) for low, a, b in zip(lows, bins.guide, bins.prior, strict=True))
     means = [_plain(mean) for mean in bins.means]
-    description = f"{title}: mean {means[0]} a posteriori, {means[1]} a priori."
-    return Chart(f"chart-{id}", title, description, drawing, notes, (header, "posterior", "prior"), rows)
+    description = f"{title}: mean {means[0]} under the guide, {means[1]} under the prior."
+    return Chart(f"chart-{id}", title, description, drawing, notes, (header, "guide", "prior"), rows)
 
 
 def prediction_charts(predictions: Sequence[Prediction], spec: TargetSpec) -> Iterator[Chart]:
@@ -155,7 +158,7 @@ def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:
     if curves:
         yield Chart(
             "chart-reliability",
-            "Inclusion probabilities against gold",
+            "Inclusion probabilities under the guide, against gold",
             f"Reliability curve. Expected calibration error: {' '.join(notes)}",
             draw_svg(lambda axes: plot_reliability(axes, curves), "reliability"),
             ("Expected calibration error, with its 95 % interval:", *notes),

@@ -77,5 +77,6 @@ class ReportContext:
     metrics: tuple[tuple[str, str], ...] = ()
     sections: tuple[Section, ...] = ()
     rule: str = "the most probable rationale"
+    inclusion: str = "inclusion probability under the guide, not calibrated"
     level: float = 0.9
     version: str = ""

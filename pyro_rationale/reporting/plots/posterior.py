@@ -1,4 +1,4 @@
-"""Prior against posterior, and how far the posterior can be trusted; `posterior_figures` draws all from a file."""
+"""Prior against guide, and how near the guide is to the posterior; `posterior_figures` draws all from a file."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class MaskDraws(NamedTuple):
     """How much the stored draws keep.
 
     Attributes:
-        rates: share of words kept of each draw from the posterior, `(chain, draw, document)`.
+        rates: share of words kept of each draw from the guide, `(chain, draw, document)`.
         prior_rates: share of words kept of each draw from the prior, `(chain, draw, document)`.
-        runs: number of runs of 1, 2, ... words in all draws from the posterior, `(L,)`.
+        runs: number of runs of 1, 2, ... words in all draws from the guide, `(L,)`.
         prior_runs: number of runs of 1, 2, ... words in all draws from the prior, `(L,)`.
     """
 
@@ -50,9 +50,15 @@ class MaskDraws(NamedTuple):
     def of(cls, tree: DataTree) -> MaskDraws:
         """Read from a file of draws; masks are not read."""
         groups: Any = tree
-        rates = (groups[f"{group}/rate"].values for group in ("posterior", "prior"))
-        runs = (groups[f"{group}/span_count"].sum(("chain", "draw")).values for group in ("posterior", "prior"))
+        names = (guide_group(tree), "prior")
+        rates = (groups[f"{group}/rate"].values for group in names)
+        runs = (groups[f"{group}/span_count"].sum(("chain", "draw")).values for group in names)
         return cls(*rates, *runs)
+
+
+def guide_group(tree: DataTree) -> str:
+    """The group of the guide's draws: in files of version 0.1 it is called `posterior`."""
+    return "guide" if "guide" in tree.children else "posterior"
 
 
 def posterior_figures(tree: DataTree) -> dict[str, Figure]:
@@ -72,31 +78,31 @@ def posterior_figures(tree: DataTree) -> dict[str, Figure]:
 
 
 class Histogram(NamedTuple):
-    """Shares of draws from the posterior and from the prior in the same `K` bins.
+    """Shares of draws from the guide and from the prior in the same `K` bins.
 
     Attributes:
         edges: `K + 1` of them, rising.
-        posterior: `K` shares; the last bin holds all that lies above as well.
+        guide: `K` shares; the last bin holds all that lies above as well.
         prior: `K` shares.
-        means: of all draws, a posteriori and a priori; NaN where there are none.
+        means: of all draws, under the guide and under the prior; NaN where there are none.
         open: whether anything lies above the last edge.
     """
 
     edges: Numbers
-    posterior: Numbers
+    guide: Numbers
     prior: Numbers
     means: tuple[float, float]
     open: bool
 
 
-def rate_histogram(posterior: ArrayLike, prior: ArrayLike) -> Histogram:
+def rate_histogram(guide: ArrayLike, prior: ArrayLike) -> Histogram:
     """Shares of words kept, per draw and document, in `BINS` bins that leave hardly any draw out.
 
     Args:
-        posterior: rates from 0 to 1, any shape.
+        guide: rates from 0 to 1, any shape.
         prior: rates from 0 to 1, any shape.
     """
-    after, before = np.ravel(posterior).astype(float), np.ravel(prior).astype(float)
+    after, before = np.ravel(guide).astype(float), np.ravel(prior).astype(float)
     highest = max(float(np.quantile(after, COVERED)), float(np.quantile(before, COVERED)), 0.02)
     edges = np.linspace(0.0, min(1.0, 1.1 * highest), BINS + 1)
     counts = [np.histogram(np.minimum(values, edges[-1]), edges)[0] for values in (after, before)]
@@ -105,14 +111,14 @@ def rate_histogram(posterior: ArrayLike, prior: ArrayLike) -> Histogram:
     return Histogram(edges, counts[0] / len(after), counts[1] / len(before), means, above)
 
 
-def span_histogram(posterior: ArrayLike, prior: ArrayLike) -> Histogram:
+def span_histogram(guide: ArrayLike, prior: ArrayLike) -> Histogram:
     """Lengths of the runs of kept words, a bin per length, as shares of all runs.
 
     Args:
-        posterior: how many runs there are of 1, 2, ... words (the last: or more), `(L,)`.
+        guide: how many runs there are of 1, 2, ... words (the last: or more), `(L,)`.
         prior: how many runs there are of 1, 2, ... words, `(L,)`.
     """
-    counts = np.stack([np.asarray(posterior, dtype=float), np.asarray(prior, dtype=float)])
+    counts = np.stack([np.asarray(guide, dtype=float), np.asarray(prior, dtype=float)])
     totals = counts.sum(1)
     shares = counts / np.maximum(totals, 1.0)[:, None]
     longest = counts.shape[1]
@@ -124,18 +130,18 @@ def span_histogram(posterior: ArrayLike, prior: ArrayLike) -> Histogram:
     return Histogram(np.arange(0.5, shown + 1.0), bars[0], bars[1], (after, before), bool(counts[:, shown:].any()))
 
 
-def plot_rates(axes: Axes, posterior: ArrayLike, prior: ArrayLike, requested: float = math.nan) -> Axes:
-    """Share of words kept, per draw and document, a posteriori (filled) and a priori (dashed).
+def plot_rates(axes: Axes, guide: ArrayLike, prior: ArrayLike, requested: float = math.nan) -> Axes:
+    """Share of words kept, per draw and document, under the guide (filled) and under the prior (dashed).
 
     Args:
         axes: to draw into.
-        posterior: draws of q(z | x), as for :func:`rate_histogram`.
+        guide: draws of q(z | x), as for :func:`rate_histogram`.
         prior: draws of p(z), likewise.
         requested: rate of the prior that was asked for, where training has moved it; a dotted line.
     """
-    bins = rate_histogram(posterior, prior)
-    axes.stairs(bins.posterior, bins.edges, color=POSTERIOR, alpha=0.45, fill=True,
-                label=f"posterior, mean {bins.means[0]:.3f}")
+    bins = rate_histogram(guide, prior)
+    axes.stairs(bins.guide, bins.edges, color=POSTERIOR, alpha=0.45, fill=True,
+                label=f"guide, mean {bins.means[0]:.3f}")
     axes.stairs(bins.prior, bins.edges, color=PRIOR, linestyle="--", linewidth=1.6,
                 label=f"prior, mean {bins.means[1]:.3f}")
     _mark(axes, requested, f"prior asked for, mean {requested:.3f}")
@@ -144,18 +150,18 @@ def plot_rates(axes: Axes, posterior: ArrayLike, prior: ArrayLike, requested: fl
     return axes
 
 
-def plot_spans(axes: Axes, posterior: ArrayLike, prior: ArrayLike, requested: float = math.nan) -> Axes:
-    """Lengths of the runs of kept words, a posteriori and a priori, as shares of all runs.
+def plot_spans(axes: Axes, guide: ArrayLike, prior: ArrayLike, requested: float = math.nan) -> Axes:
+    """Lengths of the runs of kept words, under the guide and under the prior, as shares of all runs.
 
     Args:
         axes: to draw into.
-        posterior: draws of q(z | x), as for :func:`span_histogram`.
+        guide: draws of q(z | x), as for :func:`span_histogram`.
         prior: draws of p(z), likewise.
         requested: mean length under the prior that was asked for, where training has moved it; a dotted line.
     """
-    bins = span_histogram(posterior, prior)
-    shown = len(bins.posterior)
-    for i, (name, colour, hatch) in enumerate((("posterior", POSTERIOR, ""), ("prior", PRIOR, "///"))):
+    bins = span_histogram(guide, prior)
+    shown = len(bins.guide)
+    for i, (name, colour, hatch) in enumerate((("guide", POSTERIOR, ""), ("prior", PRIOR, "///"))):
         mean = bins.means[i]
         label = f"{name}, no word kept" if math.isnan(mean) else f"{name}, mean {mean:.2f} words"
         axes.bar(np.arange(1, shown + 1) + 0.4 * (i - 0.5), bins[i + 1], 0.4, label=label, hatch=hatch,
@@ -250,7 +256,7 @@ def _few(count: int) -> list[int]:
 
 def _predictive(groups: Any) -> Figure:
     """A panel per target; of the draws, so many that `REPLICATED` data sets come together."""
-    observed, drawn = groups["observed_data/y"], groups["posterior_predictive/y"]
+    observed, drawn = groups["observed_data/y"], groups[f"{guide_group(groups)}_predictive/y"]
     drawn = drawn.isel(draw=slice(-(-REPLICATED // drawn.sizes["chain"]))).sel(document=observed["document"])
     names, classes = json.loads(groups.attrs["targets"]), json.loads(groups.attrs["classes"])
     rows = -(-len(names) // COLUMNS)
