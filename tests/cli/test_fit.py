@@ -366,7 +366,7 @@ def test_force_starts_anew(tmp_path: Path) -> None:
 def test_as_a_program_from_another_folder(tmp_path: Path) -> None:
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-m", "pyro_rationale.fit", *flags(steps=3), "--baselines", "quick"],
+        [sys.executable, "-m", "pyro_rationale.fit", *flags(steps=3), "--baselines", "none"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

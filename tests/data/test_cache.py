@@ -387,7 +387,7 @@ def _load(options: DataOptions) -> int:
 def test_of_several_processes_one_makes_it_and_leftovers_go(tmp_path: Path) -> None:
     options = DataOptions(documents=300, cache=str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
-    with ProcessPoolExecutor(3, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(3, get_context("forkserver")) as pool:
         assert list(pool.map(_load, [options] * 3)) == [300] * 3
     (arrow,) = (tmp_path / "cache").glob("*.arrow")
     stamp, left = json.loads(arrow.with_suffix(".json").read_text())["stamp"], arrow.with_name(f".{arrow.name}.killed")
