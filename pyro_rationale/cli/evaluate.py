@@ -17,6 +17,7 @@ from pyro_rationale.data.selection import override, select_documents
 from pyro_rationale.data.tokenizers import Tokenizer
 from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.evaluation.options import SAMPLES
 from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
@@ -31,13 +32,14 @@ from pyro_rationale.options import (
     write_result,
 )
 from pyro_rationale.prediction.options import DecodeOptions
-from pyro_rationale.reporting.console import metrics_table
+from pyro_rationale.reporting.console import baselines_table, metrics_table
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import user_path
 from pyro_rationale.tasks import task_of
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
+    from pyro_rationale.evaluation.statistic import Metrics
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.rationalizer import ModelRationalizer
 
@@ -54,6 +56,7 @@ measuring_options = together(
     json_option,
     device_option,
 )
+threads_option = click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads; default: as torch chooses")
 
 
 @click.command(cls=Command)
@@ -61,6 +64,9 @@ measuring_options = together(
 @click.option("--lexicon", help="vader, or a file with a word per line: how many kept words are in it?")
 @click.option("--bootstrap", default=0, show_default=True, type=click.IntRange(min=0),
               help="resamples of the documents for 95 % intervals; 0: none")
+@click.option("--samples", default=SAMPLES, show_default=True, type=click.IntRange(min=0),
+              help="masks drawn per text, for the average and the predictive distribution; 0: leave these out")
+@threads_option
 @measuring_options
 def evaluate(
     how: DecodeOptions,
@@ -70,6 +76,8 @@ def evaluate(
     lexicon: str | None,
     judge_folder: Path | None,
     bootstrap: int,
+    samples: int,
+    threads: int | None,
     batch_size: int,
     json_path: Path | None,
     device: str,
@@ -78,11 +86,15 @@ def evaluate(
 
     Flags about the data that are not given are as in the run, save those that name files.
     """
+    import torch
+
     from pyro_rationale.evaluation.evaluate import evaluate as evaluate_metrics
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.rationalizer import ModelRationalizer
 
     check_writable("--json", json_path)
+    if threads is not None:
+        torch.set_num_threads(threads)
     fitted = FittedModel.load(folder, device)
     words = None
     if lexicon is not None:
@@ -99,7 +111,7 @@ def evaluate(
     judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
     rationalizer = ModelRationalizer(fitted, how, batch_size)
     evaluation = evaluate_metrics(
-        rationalizer, documents, judge=judge, lexicon=words, objective=True, seed=how.seed
+        rationalizer, documents, judge=judge, lexicon=words, objective=True, seed=how.seed, samples=samples
     )
     metrics = evaluation.metrics
     if corpus.noise_floor is not None:
@@ -113,7 +125,10 @@ def evaluate(
         "seed": fitted.config.seed,
         "decode": how.decode,
         "metrics": metrics,
+        "curves": evaluation.curves,
     }
+    if chosen.as_fitted and chosen.split == "test" and (rows := stored_baselines(folder)):
+        result["baselines"] = rows
     if judge_folder is not None:
         result["judge"] = str(judge_folder)
     if bootstrap:
@@ -124,6 +139,18 @@ def evaluate(
     report(result, json_path)
     if json_path != STANDARD_OUTPUT and not chosen.foreign:
         Terminal().say(summary(corpus))
+
+
+def stored_baselines(folder: Path) -> dict[str, Metrics]:
+    """Errors of other predictions on the test texts of a run, which its fit has measured; none of an unfinished one.
+
+    Raises:
+        RunError: the file is damaged or of another version.
+    """
+    from pyro_rationale.evaluation.results import RunMetrics
+    from pyro_rationale.fitted import METRICS
+
+    return RunMetrics.load(folder).baselines if (folder / METRICS).is_file() else {}
 
 
 def judge_of(
@@ -178,4 +205,8 @@ def report(result: dict[str, Any], json_path: Path | None) -> None:
     ends = result.get("bootstrap", {}).get("intervals")
     if ends is not None:
         title += f", {100 * LEVEL:g} % intervals over documents"
-    Terminal().print(metrics_table(result["metrics"], title, ends))
+    console = Terminal()
+    console.print(metrics_table(result["metrics"], title, ends))
+    if "baselines" in result:
+        console.print()
+        console.print(baselines_table(result["metrics"], result["baselines"]))

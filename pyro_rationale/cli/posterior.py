@@ -176,6 +176,7 @@ def write_page(
     from pyro_rationale.fitted import EPOCHS, METRICS
     from pyro_rationale.reporting.html import build_report, write_report
 
+    evaluation = evaluate_predictions(predictions, fitted.spec, fitted, options.seed)
     report = build_report(
         predictions,
         options,
@@ -183,7 +184,8 @@ def write_page(
         fitted.spec,
         fitted.name,
         data=data,
-        metrics=evaluate_predictions(predictions, fitted.spec, fitted, options.seed),
+        metrics=evaluation.metrics,
+        curves=evaluation.curves,
         history=read_history(folder / EPOCHS) if (folder / EPOCHS).is_file() else (),
         stored=asdict(RunMetrics.load(folder)) if (folder / METRICS).is_file() else None,
         draws=groups,

@@ -1,4 +1,4 @@
-"""Calibration of word marginals: reliability curves, their summaries, and intervals of these.
+"""Calibration of probabilities, word marginals above all: reliability curves, their summaries, and their intervals.
 
 Of the words that q keeps with probability 0.8, eight in ten should be gold. What is gold is the caller's choice:
 annotated clauses, or the words that carry the rating. Nearly all words of a text have a marginal near 0, correctly, so
@@ -21,21 +21,21 @@ CLOSEST = 1e-6  # marginals this close to 0 and 1 have finite logits
 
 
 @dataclass(frozen=True)
-class Words:
-    """Words of many documents, one after the other.
+class Forecasts:
+    """Probabilities of events, and whether these came true: of words that they are gold, or of labels.
 
     Attributes:
-        probability: of being kept, `(N,)`.
-        gold: whether it ought to be, bool `(N,)`.
-        document: which document it is from, `(N,)`.
+        probability: of each event, `(N,)`: that the word is kept, or of the likeliest class.
+        true: whether the word is gold, or the label of that class, bool `(N,)`.
+        document: which document the event is of, `(N,)`.
     """
 
     probability: Numbers
-    gold: NDArray[np.bool_]
+    true: NDArray[np.bool_]
     document: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        shapes = {self.probability.shape, self.gold.shape, self.document.shape}
+        shapes = {self.probability.shape, self.true.shape, self.document.shape}
         if len(shapes) != 1 or self.probability.ndim != 1:
             raise ValueError(f"expected three arrays of one shape (N,), got {sorted(shapes)}")
         if not ((self.probability >= 0) & (self.probability <= 1)).all():  # NaN fails as well
@@ -44,18 +44,18 @@ class Words:
     def __len__(self) -> int:
         return len(self.probability)
 
-    def ambiguous(self, above: float = AMBIGUOUS) -> Words:
+    def ambiguous(self, above: float = AMBIGUOUS) -> Forecasts:
         """Words with a marginal above a threshold, and gold words.
 
         Selecting on the outcome makes this no estimate of calibration in general, since all low marginals that are
         right are left out. It shows the mistakes that averages over all words hide.
         """
-        chosen = (self.probability > above) | self.gold
-        return Words(self.probability[chosen], self.gold[chosen], self.document[chosen])
+        chosen = (self.probability > above) | self.true
+        return Forecasts(self.probability[chosen], self.true[chosen], self.document[chosen])
 
-    def rescaled(self, temperature: float) -> Words:
+    def rescaled(self, temperature: float) -> Forecasts:
         """These words with every logit divided by a temperature."""
-        return Words(rescale(self.probability, temperature), self.gold, self.document)
+        return Forecasts(rescale(self.probability, temperature), self.true, self.document)
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,12 @@ def bin_edges(probability: Numbers, bins: int = 15, equal: str = "width") -> Num
     return np.unique(np.concatenate([[0.0], inner, [1.0]]))
 
 
-def _bins_of(probability: Numbers, edges: Numbers) -> NDArray[np.int64]:
-    """The bin of each word: the lower end belongs to it, and 1 to the last."""
+def bins_of(probability: Numbers, edges: Numbers) -> NDArray[np.int64]:
+    """The bin of each probability: the lower end belongs to it, and 1 to the last."""
     return np.searchsorted(edges[1:-1], probability, side="right").astype(np.int64)
 
 
-def reliability(words: Words, edges: Numbers) -> Curve:
+def reliability(words: Forecasts, edges: Numbers) -> Curve:
     """Mean marginal and share of gold words of each bin.
 
     Raises:
@@ -128,15 +128,15 @@ def reliability(words: Words, edges: Numbers) -> Curve:
     """
     if not len(words):
         raise ValueError("expected at least one word")
-    index, bins = _bins_of(words.probability, edges), len(edges) - 1
+    index, bins = bins_of(words.probability, edges), len(edges) - 1
     count = np.bincount(index, minlength=bins)
     full = count > 0
-    sums = (np.bincount(index, values, minlength=bins)[full] for values in (words.probability, words.gold))
+    sums = (np.bincount(index, values, minlength=bins)[full] for values in (words.probability, words.true))
     confidence, accuracy = (total / count[full] for total in sums)
     return Curve(edges[:-1][full], edges[1:][full], count[full], confidence, accuracy)
 
 
-def brier(words: Words, edges: Numbers) -> dict[str, float]:
+def brier(words: Forecasts, edges: Numbers) -> dict[str, float]:
     """Brier score of the marginals, its decomposition, and its skill.
 
     `skill` is 1 - `brier` / `uncertainty`: 0 if every word has the share of gold words as its marginal, below 0 if the
@@ -146,10 +146,10 @@ def brier(words: Words, edges: Numbers) -> dict[str, float]:
     """
     curve = reliability(words, edges)
     share = curve.count / curve.count.sum()
-    base = float(words.gold.mean())
-    position = np.unique(_bins_of(words.probability, edges), return_inverse=True)[1]  # in the curve, without empty bins
-    apart, off = words.probability - curve.confidence[position], words.gold - curve.accuracy[position]
-    score = float(np.mean((words.probability - words.gold) ** 2))
+    base = float(words.true.mean())
+    position = np.unique(bins_of(words.probability, edges), return_inverse=True)[1]  # in the curve, without empty bins
+    apart, off = words.probability - curve.confidence[position], words.true - curve.accuracy[position]
+    score = float(np.mean((words.probability - words.true) ** 2))
     return {
         "brier": score,
         "skill": 1.0 - score / (base * (1.0 - base)) if 0.0 < base < 1.0 else float("nan"),
@@ -161,7 +161,7 @@ def brier(words: Words, edges: Numbers) -> dict[str, float]:
 
 
 def ece_interval(
-    words: Words, edges: Numbers, level: float = 0.95, replicates: int = 1000, seed: int = 0
+    words: Forecasts, edges: Numbers, level: float = 0.95, replicates: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
     """Bootstrap interval of the ECE over documents (words of one text are not independent), with fixed bins.
 
@@ -169,8 +169,8 @@ def ece_interval(
     """
     documents, row = np.unique(words.document, return_inverse=True)
     bins = len(edges) - 1
-    cell = row * bins + _bins_of(words.probability, edges)
-    excess = np.bincount(cell, words.probability - words.gold, minlength=len(documents) * bins)
+    cell = row * bins + bins_of(words.probability, edges)
+    excess = np.bincount(cell, words.probability - words.true, minlength=len(documents) * bins)
     excess = excess.reshape(len(documents), bins)
     sizes = np.bincount(row, minlength=len(documents))
     draws = np.random.default_rng(seed).multinomial(
@@ -187,7 +187,7 @@ def rescale(probability: Numbers, temperature: float) -> Numbers:
     return 1.0 / (1.0 + np.exp(-np.log(bounded / (1.0 - bounded)) / temperature))
 
 
-def fit_temperature(words: Words, most: float = 100.0) -> float:
+def fit_temperature(words: Forecasts, most: float = 100.0) -> float:
     """The temperature of least log loss, between 1 / `most` and `most`.
 
     The log loss is convex in 1 / T, so the zero of its derivative is found by halving.
@@ -197,13 +197,13 @@ def fit_temperature(words: Words, most: float = 100.0) -> float:
 
     def falls(log_inverse: float) -> bool:
         """Whether the log loss still falls with 1 / T here."""
-        return float(((rescale(words.probability, float(np.exp(-log_inverse))) - words.gold) * logit).sum()) < 0
+        return float(((rescale(words.probability, float(np.exp(-log_inverse))) - words.true) * logit).sum()) < 0
 
     low, high = bisect(falls, -np.log(most), np.log(most))
     return float(np.exp(-0.5 * (low + high)))
 
 
-def calibration_metrics(words: Words, bins: int = 15, seed: int = 0) -> dict[str, Any]:
+def calibration_metrics(words: Forecasts, bins: int = 15, seed: int = 0) -> dict[str, Any]:
     """All calibration metrics, over all words and over the ambiguous ones.
 
     Returns:
@@ -222,7 +222,7 @@ def calibration_metrics(words: Words, bins: int = 15, seed: int = 0) -> dict[str
         metrics[name] = {
             "words": len(part),
             "share": len(part) / len(words),
-            "gold": float(part.gold.mean()),
+            "gold": float(part.true.mean()),
             "marginal": float(part.probability.mean()),
             "ece": curve.ece,
             "ece_low": low,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.metrics import METRICS, MetricInputs
-from pyro_rationale.evaluation.statistic import Masks, Metrics, Statistic, Statistics, values_of
-from pyro_rationale.prediction.predictor import DecodeOptions, draw_all, without_labels
+from pyro_rationale.evaluation.statistic import Masks, Metrics, Numbers, Statistic, Statistics, values_of
+from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, draw_all, predict, without_labels
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
+from pyro_rationale.tasks import Mixture
 
 if TYPE_CHECKING:
     from pyro_rationale.data.corpus import TargetSpec
@@ -30,11 +31,13 @@ class Evaluation:
         statistics: metrics that are functions of sums over these documents, in their order: what intervals and tests
             need.
         others: metrics that are not, such as `aspects` and the terms of the objective.
+        curves: what figures are drawn of, by name: lists of numbers.
     """
 
     documents: int
     statistics: Statistics
     others: Metrics
+    curves: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def metrics(self) -> Metrics:
@@ -46,15 +49,21 @@ def compute(inputs: MetricInputs) -> Evaluation:
     """Every registered metric that the inputs suffice for."""
     statistics: Statistics = {}
     others: Metrics = {}
+    curves: dict[str, Any] = {}
     for family in METRICS.values():
         if any(getattr(inputs, name) is None for name in family.needs):
             continue
         for name, value in family.compute(inputs).items():
             if isinstance(value, Statistic):
                 statistics[name] = value
+            elif name == "aspects":  # several families have figures by target
+                known = others.get(name, {})
+                others[name] = {target: known.get(target, {}) | figures for target, figures in value.items()}
             else:
                 others[name] = value
-    return Evaluation(len(inputs.documents), statistics, others)
+        if family.curves is not None:
+            curves |= family.curves(inputs)
+    return Evaluation(len(inputs.documents), statistics, others, curves)
 
 
 def evaluate(
@@ -66,6 +75,7 @@ def evaluate(
     lexicon: Container[str] | None = None,
     objective: bool = False,
     seed: int = 0,
+    samples: int = 0,
 ) -> Evaluation:
     """Evaluate rationales, and the predictions made from them.
 
@@ -78,7 +88,9 @@ def evaluate(
             sufficiency are measured by its predictions from the kept words and from the others.
         lexicon: words whose share among the kept ones is counted.
         objective: whether to add the terms of the objective, where the rationalizer is a fitted model.
-        seed: of random words for the judge, and of draws for the objective.
+        seed: of random words for the judge, and of draws for the objective and the predictive distributions.
+        samples: masks drawn per document, whose average and predictive distribution are measured as well where the
+            rationalizer is a fitted model; 0 for none.
 
     Returns:
         The metrics that apply: those of :data:`~pyro_rationale.evaluation.metrics.METRICS`.
@@ -91,7 +103,11 @@ def evaluate(
     texts = without_labels(documents)
     masks = rationalizer.masks(texts) if masks is None else masks
     ranked = scores and (judge is not None or any(any(document.gold or ()) for document in documents))
-    model = rationalizer if objective and isinstance(rationalizer, ModelRationalizer) else None
+    model = rationalizer if isinstance(rationalizer, ModelRationalizer) else None
+    averaged, predictive = None, None
+    if model is not None and samples and texts:
+        options = PredictOptions(samples=samples, alternatives=0, seed=seed)
+        averaged, predictive = averages(predict(model.fitted, texts, options, model.batch_size))
     return compute(
         MetricInputs(
             documents,
@@ -101,11 +117,27 @@ def evaluate(
             rationalizer.marginals(texts) if ranked else None,
             judge=judge,
             lexicon=lexicon,
-            fitted=None if model is None else model.fitted,
+            averaged=averaged,
+            predictive=predictive,
+            fitted=model.fitted if objective and model is not None else None,
             batch_size=64 if model is None else model.batch_size,
             seed=seed,
         )
     )
+
+
+def averages(predictions: Iterable[Prediction]) -> tuple[Numbers, Mixture | None]:
+    """Averages over masks `(N, W)`, not cut at the ends of a scale, and predictive distributions of ratings.
+
+    Args:
+        predictions: of one model, at least one.
+    """
+    each = [(prediction.averaged, prediction.predictive) for prediction in predictions]
+    mixtures = [mixture for _, mixture in each if mixture is not None]
+    if len(mixtures) < len(each):
+        return np.array([averaged for averaged, _ in each], dtype=float), None
+    predictive = mixtures[0].stack(mixtures)
+    return predictive.mean, predictive
 
 
 def evaluate_documents(
@@ -117,6 +149,7 @@ def evaluate_documents(
     seed: int = 0,
     lexicon: Container[str] | None = None,
     objective: bool = False,
+    samples: int = 0,
 ) -> Metrics:
     """Metrics of a fitted model by name.
 
@@ -129,9 +162,10 @@ def evaluate_documents(
         seed: of the draws.
         lexicon: words whose share among the kept ones is counted.
         objective: whether to add the terms of the objective.
+        samples: masks drawn per document, whose average and predictive distribution are measured too; 0 for none.
     """
     rationalizer = ModelRationalizer(fitted, DecodeOptions(decode, threshold, seed), batch_size)
-    return evaluate(rationalizer, documents, lexicon=lexicon, objective=objective, seed=seed).metrics
+    return evaluate(rationalizer, documents, lexicon=lexicon, objective=objective, seed=seed, samples=samples).metrics
 
 
 def evaluate_average(
@@ -154,8 +188,8 @@ def evaluate_average(
 
 def evaluate_predictions(
     predictions: Sequence[Prediction], spec: TargetSpec, fitted: FittedModel | None = None, seed: int = 0
-) -> Metrics:
-    """Metrics of predictions that were made already, with the coverage of their intervals.
+) -> Evaluation:
+    """Evaluate predictions that were made already, with their intervals and predictive distributions.
 
     Args:
         predictions: of documents with targets (NaN where unknown), and gold rationales if there are any.
@@ -164,6 +198,7 @@ def evaluate_predictions(
         seed: of draws for these terms.
     """
     intervals = [prediction.interval for prediction in predictions if prediction.interval is not None]
+    averaged, predictive = averages(predictions) if predictions else (None, None)
     inputs = MetricInputs(
         [prediction.document for prediction in predictions],
         spec,
@@ -171,7 +206,9 @@ def evaluate_predictions(
         values=np.array([prediction.expected for prediction in predictions]) if predictions else None,
         scores=[np.array(prediction.inclusion) for prediction in predictions] if predictions else None,
         intervals=np.array(intervals, dtype=float) if intervals and len(intervals) == len(predictions) else None,
+        averaged=averaged,
+        predictive=predictive,
         fitted=fitted if predictions else None,
         seed=seed,
     )
-    return compute(inputs).metrics
+    return compute(inputs)

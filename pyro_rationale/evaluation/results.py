@@ -11,8 +11,9 @@ from typing import Any
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError, RunError, shown
-from pyro_rationale.evaluation.evaluate import evaluate
+from pyro_rationale.evaluation.evaluate import Evaluation, evaluate
 from pyro_rationale.evaluation.metrics import Metrics
+from pyro_rationale.evaluation.options import SAMPLES
 from pyro_rationale.evaluation.verdict import CONSTANT, constant_evaluation, failures, worse_than_constant
 from pyro_rationale.fitted import METRICS
 from pyro_rationale.options import decode
@@ -49,6 +50,7 @@ class RunMetrics:
         members: metrics of each member of an ensemble on the test split, by its number; empty for a single model, of
             which `epochs`, `best_epoch`, `recoveries` and `restarts` are; an ensemble's are the members' sums, and its
             best epoch is the least.
+        curves: what figures of the test split are drawn of, by name: lists of numbers.
     """
 
     data: str
@@ -68,6 +70,7 @@ class RunMetrics:
     baselines: dict[str, Metrics] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
     members: dict[str, Metrics] = field(default_factory=dict)
+    curves: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> RunMetrics:
@@ -127,7 +130,8 @@ def finish_run(fit: TrainingRun, baselines: Mapping[str, Metrics] | None = None)
         baselines: errors on the test split of other predictions, by their names; the constant's are added.
     """
     fitted, config = fit.fitted, fit.fitted.config
-    test, rows, worse = _test_table(fit)
+    own, rows, worse = _test_table(fit)
+    test = {} if own is None else own.metrics
     metrics = RunMetrics(
         data=config.data.data,
         guide=config.guide,
@@ -147,6 +151,7 @@ def finish_run(fit: TrainingRun, baselines: Mapping[str, Metrics] | None = None)
         failures=failures(
             fit.selection.best_epoch, fit.prior.rate, test.get("selected", math.nan), worse, fit.selection.meet
         ),
+        curves={} if own is None else dict(own.curves),
     )
     metrics.save(fit.folder)
     return metrics
@@ -160,12 +165,12 @@ def finish_ensemble(fit: EnsembleRun, baselines: Mapping[str, Metrics] | None = 
         baselines: as for :func:`finish_run`.
     """
     each = [finish_run(member, baselines) for member in fit.members]
-    test, rows, worse = _test_table(fit)
+    own, rows, worse = _test_table(fit)
     told = [f"member {i}: {failure}" for i, metrics in enumerate(each) for failure in metrics.failures]
     first = each[0]
     metrics = replace(
         first,
-        test=test,
+        test={} if own is None else own.metrics,
         prior=_mean([metrics.prior for metrics in each]),
         seconds=round(fit.seconds, 1),
         epochs=sum(metrics.epochs for metrics in each),
@@ -175,6 +180,7 @@ def finish_ensemble(fit: EnsembleRun, baselines: Mapping[str, Metrics] | None = 
         baselines=rows | dict(baselines or {}),
         failures=(*told, *failures(1, first.prior_asked["rate"], math.nan, worse)),
         members={str(i): metrics.test for i, metrics in enumerate(each)},
+        curves={} if own is None else dict(own.curves),
     )
     metrics.save(fit.folder)
     return metrics
@@ -184,14 +190,16 @@ def _mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(row[name] for row in figures) / len(figures) for name in figures[0]}
 
 
-def _test_table(fit: TrainingRun | EnsembleRun) -> tuple[Metrics, dict[str, Metrics], str]:
-    """Metrics of the test split, those of the constant by its name, and in what it is better; empty without texts."""
+def _test_table(
+    fit: TrainingRun | EnsembleRun,
+) -> tuple[Evaluation | None, dict[str, Metrics], str]:
+    """The test split evaluated, metrics of the constant by its name, and in what it is better; no texts, nothing."""
     documents, spec = fit.corpus.test, fit.corpus.spec
     if not documents:
-        return {}, {}, ""
-    own = evaluate(ModelRationalizer(fit.fitted), documents, objective=True)
+        return None, {}, ""
+    own = evaluate(ModelRationalizer(fit.fitted), documents, objective=True, samples=SAMPLES)
     constant = constant_evaluation(fit.corpus.train, documents, spec)
-    return own.metrics, {CONSTANT: constant.metrics}, worse_than_constant(own.statistics, constant.statistics)
+    return own, {CONSTANT: constant.metrics}, worse_than_constant(own.statistics, constant.statistics)
 
 
 def train(

@@ -32,6 +32,7 @@ from pyro_rationale.tasks import Numbers
 if TYPE_CHECKING:
     from pyro_rationale.distributions import MaskDistribution
     from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.tasks import Mixture
 
 _POOL = 10  # batches whose documents are sorted by length together
 _MASKS = 1024  # that the encoder reads at once, those of like sizes together
@@ -73,6 +74,8 @@ class Prediction:
             made of all drawn masks, so `values` can lie outside where few of them agree with the kept one.
         alternatives: distinct rationales, the mode first, the others by falling log q.
         known: number of its words that are in the vocabulary; the model reads all others as one and the same.
+        predictive: the distribution of the ratings over draws and noise, a component per distinct mask; `None` for
+            classes.
     """
 
     document: Document
@@ -86,6 +89,7 @@ class Prediction:
     interval: tuple[tuple[float, float], ...] | None
     alternatives: tuple[Alternative, ...]
     known: int
+    predictive: Mixture | None = None
 
     @property
     def is_foreign(self) -> bool:
@@ -292,6 +296,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
                 interval=None if ends is None else tuple((low, high) for low, high in ends[b]),
                 alternatives=_alternatives(own, log_q[:, b], weights[:, b], shown[:, b], options.alternatives),
                 known=sum(word in fitted.vocabulary for word in document.tokens),
+                predictive=None if mixture is None else mixture.document(b),
             )
         )
     return readings

@@ -62,6 +62,11 @@ class Mixture:
             **{name: filled([getattr(one, name) for one in mixtures], "edge") for name in mixtures[0].per_component},
         )
 
+    def document(self, index: int) -> Mixture:
+        """The mixture of one document of those of batch shape `(N,)`, without components of no weight."""
+        drawn = self.weights[:, index] > 0
+        return replace(self, **{name: getattr(self, name)[drawn, index] for name in (*self.per_component, "weights")})
+
     @property
     def mean(self) -> Numbers:
         """Mean of the mixture, `(*b, D)`."""

@@ -22,13 +22,13 @@ from pyro_rationale.reporting.plots import check_figure
 from tests.support.small_fit import refusal, whole
 
 
-def words(probability: Any, gold: Any, document: Any = None) -> c.Words:
+def words(probability: Any, gold: Any, document: Any = None) -> c.Forecasts:
     probability = np.array(probability, dtype=float)
     document = np.arange(len(probability)) if document is None else np.array(document)
-    return c.Words(probability, np.array(gold, dtype=bool), document)
+    return c.Forecasts(probability, np.array(gold, dtype=bool), document)
 
 
-def simulated(truth: Any, count: int = 40_000, documents: int = 400) -> c.Words:
+def simulated(truth: Any, count: int = 40_000, documents: int = 400) -> c.Forecasts:
     """Words that are gold with a probability that is a function of their marginal."""
     random = np.random.default_rng(3)
     said = random.beta(0.3, 1.5, count)
@@ -119,7 +119,7 @@ def test_easy_words_make_a_small_error_of_any_model() -> None:
     assert found["all"]["ece"] == pytest.approx(0.012)
     assert found["ambiguous"]["ece"] == pytest.approx(0.4)
     assert found["ambiguous"]["share"] == pytest.approx(0.03)
-    nothing = c.calibration_metrics(words(0 * some.probability, some.gold))
+    nothing = c.calibration_metrics(words(0 * some.probability, some.true))
     assert nothing["all"]["ece"] == nothing["all"]["gold"] == pytest.approx(0.015)
 
 
@@ -129,7 +129,7 @@ def test_the_interval_is_over_documents() -> None:
     edges = np.linspace(0, 1, 11)
     low, high = c.ece_interval(some, edges)
     assert low < c.reliability(some, edges).ece < high
-    copied = c.Words(np.repeat(some.probability, 5), np.repeat(some.gold, 5), np.repeat(some.document, 5))
+    copied = c.Forecasts(np.repeat(some.probability, 5), np.repeat(some.true, 5), np.repeat(some.document, 5))
     assert c.ece_interval(copied, edges) == pytest.approx((low, high))
     apart = replace(copied, document=np.arange(len(copied)))
     tight = c.ece_interval(apart, edges, replicates=60)
@@ -143,7 +143,8 @@ def test_an_interval_by_brute_force() -> None:
     found = []
     for draw in np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=200):
         index = np.concatenate([np.flatnonzero(some.document == d) for d in np.repeat(np.arange(n), draw)])
-        found.append(c.reliability(c.Words(some.probability[index], some.gold[index], some.document[index]), edges).ece)
+        drawn = c.Forecasts(some.probability[index], some.true[index], some.document[index])
+        found.append(c.reliability(drawn, edges).ece)
     assert c.ece_interval(some, edges, replicates=200) == pytest.approx(tuple(np.quantile(found, [0.025, 0.975])))
 
 
@@ -184,7 +185,7 @@ def test_marginals_are_the_guides_and_in_order() -> None:
     assert found[3] == pytest.approx(alone, abs=1e-6)
     some = words_of(documents, found, "opinion")
     assert len(some) == sum(map(len, found))
-    assert int(some.gold.sum()) == sum(sum(d.opinion or ()) for d in documents)
+    assert int(some.true.sum()) == sum(sum(d.opinion or ()) for d in documents)
     assert some.probability[some.document == 3] == pytest.approx(found[3])
     bare = [replace(document, opinion=None) for document in documents]
     with pytest.raises(DataError, match=r"^--gold opinion"):

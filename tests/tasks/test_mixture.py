@@ -87,7 +87,8 @@ def test_the_true_distribution_has_the_best_scores() -> None:
     def scores(means: tuple[float, float], factor: float) -> tuple[float, float]:
         ones = np.ones((2, len(truth)))
         sds = factor * np.array([0.5, 1.0])
-        mixture = Mixture(*((np.array(v)[:, None] * ones)[..., None] for v in (means, sds)), ones * [[0.3], [0.7]])
+        components = [(np.array(v)[:, None] * ones)[..., None] for v in (means, sds)]
+        mixture = Mixture(components[0], components[1], ones * [[0.3], [0.7]])
         return float(mixture.crps(truth).mean()), float(-mixture.log_prob(truth).mean())
 
     best = scores((1.0, 3.0), 1.0)

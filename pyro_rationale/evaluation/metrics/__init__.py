@@ -23,7 +23,10 @@ METRICS: Registry[MetricFamily] = Registry(
     "metrics",
     __name__,
     "metrics",
-    ("prediction", "selection", "rationale", "eraser", "agreement", "faithfulness", "lexicon", "objective"),
+    (
+        *("prediction", "averaged", "uncertainty", "selection", "rationale"),
+        *("eraser", "agreement", "faithfulness", "lexicon", "objective"),
+    ),
 )
 
 

@@ -13,6 +13,7 @@ from pyro_rationale.evaluation.statistic import Masks, Metrics, Numbers, Statist
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.tasks import Mixture
 
 P = ParamSpec("P")
 
@@ -56,7 +57,9 @@ class MetricInputs:
         masks: the rationales, one flag per word.
         values: predictions `(N, W)` in the units of :attr:`Predictions.values`.
         scores: by which words are ranked, a number per word.
-        intervals: `(N, D, 2)` around each rating.
+        intervals: `(N, D, 2)` around each rating, as they are shown.
+        averaged: predictions averaged over masks, `(N, W)` in the units of `values`, not cut at the ends of a scale.
+        predictive: predictive distributions of ratings over masks and noise, of batch shape `(N,)`.
         judge: predicts from parts of the texts.
         lexicon: words whose share among the kept ones is counted.
         fitted: the model whose objective is evaluated.
@@ -70,6 +73,8 @@ class MetricInputs:
     values: Numbers | None = None
     scores: Sequence[Numbers] | None = None
     intervals: Numbers | None = None
+    averaged: Numbers | None = None
+    predictive: Mixture | None = None
     judge: Judge | None = None
     lexicon: Container[str] | None = None
     fitted: FittedModel | None = None
@@ -91,11 +96,13 @@ class MetricFamily:
         compute: from the inputs to values by name: a :class:`~pyro_rationale.evaluation.statistic.Statistic` where the
             metric is a function of sums over documents, which intervals and tests need; else anything that JSON holds.
         needs: fields of :class:`MetricInputs` that must not be `None`.
+        curves: from the inputs to what figures are drawn of, by name: anything that JSON holds.
     """
 
     metrics: tuple[Metric, ...]
     compute: Callable[[MetricInputs], Mapping[str, Any]]
     needs: tuple[str, ...] = ("masks",)
+    curves: Callable[[MetricInputs], Mapping[str, Any]] | None = None
 
 
 def targets_of(documents: Sequence[Document], spec: TargetSpec) -> Numbers:

@@ -16,7 +16,7 @@ import torch
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import DataError
-from pyro_rationale.evaluation.calibration import Words, calibration_metrics, fit_temperature
+from pyro_rationale.evaluation.calibration import Forecasts, calibration_metrics, fit_temperature
 from pyro_rationale.experiments.studies.common import batches_of
 from pyro_rationale.fitted import FittedModel
 
@@ -54,7 +54,7 @@ def marginals(
 
 def words_of(
     documents: Sequence[Document], probabilities: Sequence[np.ndarray[Any, np.dtype[np.float64]]], layer: str
-) -> Words:
+) -> Forecasts:
     """The words of those documents that have gold flags in this layer.
 
     Raises:
@@ -63,7 +63,7 @@ def words_of(
     known = [i for i, document in enumerate(documents) if flags_of(document, layer) is not None]
     if not known:
         raise DataError(f"--gold {layer}: no document has {layer} words marked; use --data synthetic or annotations")
-    return Words(
+    return Forecasts(
         np.concatenate([probabilities[i] for i in known]),
         np.concatenate([np.array(flags_of(documents[i], layer), dtype=bool) for i in known]),
         np.concatenate([np.full(len(documents[i].tokens), i) for i in known]),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.evaluation.calibration import Curve, Words, calibration_metrics
+from pyro_rationale.evaluation.calibration import Curve, Forecasts, calibration_metrics
 from pyro_rationale.prediction.labels import tau_label
 from pyro_rationale.reporting.html.context import Chart
 from pyro_rationale.reporting.html.payload import percent
@@ -171,13 +171,13 @@ def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:
         )
 
 
-def words_of(predictions: Sequence[Prediction], field: str) -> Words | None:
+def words_of(predictions: Sequence[Prediction], field: str) -> Forecasts | None:
     """The words of all documents with a rationale in this field; `None` if no word is in one."""
     marked = [(i, p, getattr(p.document, field)) for i, p in enumerate(predictions) if p.inclusion]
     known = [(i, p, gold) for i, p, gold in marked if gold is not None]
     if not any(any(gold) for _, _, gold in known):
         return None
-    return Words(
+    return Forecasts(
         np.concatenate([p.inclusion for _, p, _ in known]).clip(0.0, 1.0),
         np.concatenate([np.array(gold, dtype=bool) for _, _, gold in known]),
         np.concatenate([np.full(len(gold), i) for i, _, gold in known]),

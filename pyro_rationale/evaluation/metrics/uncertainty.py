@@ -1,0 +1,257 @@
+"""How good predictive distributions are: intervals and densities of ratings, probabilities of classes.
+
+The distributions are those over masks and noise together. Coverage says whether intervals are as wide as they claim
+to be, on the whole, in each third of documents by the share of words that is kept, and where nothing is kept; CRPS and
+log score are proper (Gneiting and Raftery 2007): a wide answer that is right costs as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_rationale.evaluation.calibration import Forecasts, bin_edges, bins_of, reliability
+from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, MetricInputs
+from pyro_rationale.evaluation.statistic import Flags, Numbers, Statistic, Statistics, quotient, values_of
+from pyro_rationale.tasks import task_of
+
+LEVELS = (50, 80, 90)  # percent, of central intervals
+SPLIT = 90  # the level of those whose coverage is told by share of words kept
+THIRDS = ("low", "middle", "high")
+BINS = 15  # of class probabilities
+PIT_BINS = 20
+ROUNDING = 1e-9  # of a scale: a rating at the end of an interval is inside
+FEWEST = 3  # documents: of fewer, ranks say nothing
+EVERY = slice(None)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of the predictive distributions of ratings, `(N, D)` each; arbitrary where the rating is unknown.
+
+    Attributes:
+        known: whether the rating is known.
+        crps: in the rating's unit.
+        log_prob: in nats.
+        sd: standard deviation.
+        error: of the mean.
+        inside: whether the interval of each level covers the rating.
+        width: of these intervals.
+    """
+
+    known: Flags
+    crps: Numbers
+    log_prob: Numbers
+    sd: Numbers
+    error: Numbers
+    inside: dict[int, Flags]
+    width: dict[int, Numbers]
+
+    @classmethod
+    def of(cls, inputs: MetricInputs) -> Scores:
+        """Scores on the documents of an evaluation."""
+        predictive, known = inputs.predictive, ~np.isnan(inputs.targets)
+        assert predictive is not None
+        truth = np.where(known, inputs.targets, predictive.mean)
+        slack = ROUNDING * np.array([high - low for low, high in inputs.spec.ranges])
+        inside, width = {}, {}
+        for level in LEVELS:
+            low, high = np.moveaxis(predictive.interval_bounds(level / 100, inputs.spec.ranges), -1, 0)
+            inside[level] = (low - slack <= truth) & (truth <= high + slack)
+            width[level] = high - low
+        errors = truth - predictive.mean
+        return cls(known, predictive.crps(truth), predictive.log_prob(truth), predictive.sd, errors, inside, width)
+
+    def statistics(self, kept: Numbers | None, columns: slice = EVERY) -> Statistics:
+        """Means over the known ratings of some targets, coverage by share of words kept among them.
+
+        Args:
+            kept: share of words kept of each document, `(N,)`.
+            columns: of the targets.
+        """
+        known = self.known[:, columns]
+
+        def mean(values: Numbers | Flags, where: Flags | None = None) -> Statistic:
+            chosen = known if where is None else known & where[:, None]
+            return quotient(np.where(chosen, values[:, columns], 0.0).sum(1), chosen.sum(1))
+
+        statistics = {"crps": mean(self.crps), "log_score": mean(-self.log_prob)}
+        for level in LEVELS:
+            statistics[f"covered_{level}"] = mean(self.inside[level])
+            statistics[f"width_{level}"] = mean(self.width[level])
+        for name, chosen in ({} if kept is None else groups_by_share(kept)).items():
+            if (known & chosen[:, None]).any():
+                statistics[f"covered_{name}"] = mean(self.inside[SPLIT], chosen)
+        return statistics
+
+    def correlation(self, columns: slice = EVERY) -> dict[str, float]:
+        """Spearman's correlation of standard deviation and size of the error, averaged over targets; empty if none."""
+        every = zip(self.known[:, columns].T, self.sd[:, columns].T, np.abs(self.error[:, columns]).T, strict=True)
+        found = [spearman(sd[known], error[known]) for known, sd, error in every if known.sum() >= FEWEST]
+        found = [value for value in found if not np.isnan(value)]
+        return {"spearman_sd": float(np.mean(found))} if found else {}
+
+
+def groups_by_share(kept: Numbers) -> dict[str, Flags]:
+    """Documents of the low, middle and high third of the shares of words kept, and those that keep nothing.
+
+    Documents of equal shares are in one group, the lower one, so that thirds differ in size where many are equal.
+    """
+    if not len(kept):
+        return {}
+    first, second = np.quantile(kept, [1 / 3, 2 / 3], method="inverted_cdf")
+    third = (kept > first).astype(int) + (kept > second)
+    return {name: third == i for i, name in enumerate(THIRDS)} | {"empty": kept == 0}
+
+
+def spearman(one: Numbers, other: Numbers) -> float:
+    """Correlation of ranks, equal values sharing the mean of theirs; NaN if either has one value only."""
+    first, second = (_ranks(values) for values in (one, other))
+    if first.std() == 0 or second.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _ranks(values: Numbers) -> Numbers:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    middles: Numbers = ends - (counts - 1) / 2
+    return middles[inverse]
+
+
+def _ratings(inputs: MetricInputs) -> dict[str, Any]:
+    """Metrics of ratings, all together and by target."""
+    scores, names = Scores.of(inputs), inputs.spec.names
+    if not scores.known.any():
+        return {}
+    kept = None if inputs.masks is None else np.array([np.mean(mask) if len(mask) else 0.0 for mask in inputs.masks])
+    metrics: dict[str, Any] = {**scores.statistics(kept), **scores.correlation()}
+    if len(names) > 1:
+        columns = [slice(i, i + 1) for i in range(len(names))]
+        each = (values_of(scores.statistics(kept, one)) | scores.correlation(one) for one in columns)
+        metrics["aspects"] = dict(zip(names, each, strict=True))
+    return metrics
+
+
+def forecasts(inputs: MetricInputs) -> Forecasts | None:
+    """The probability of the likeliest class of each known label, and whether the label is of it; `None` if none is."""
+    known = ~np.isnan(inputs.targets)
+    if inputs.averaged is None or not inputs.spec.classes or not known.any():
+        return None
+    probabilities = _probabilities(inputs)
+    right = probabilities.argmax(-1) == np.where(known, inputs.targets, 0)
+    document = np.repeat(np.arange(len(known))[:, None], known.shape[1], axis=1)
+    return Forecasts(probabilities.max(-1)[known], right[known], document[known])
+
+
+def _classes(inputs: MetricInputs) -> dict[str, Any]:
+    """Metrics of class probabilities; empty where no label is known."""
+    sure, known = forecasts(inputs), ~np.isnan(inputs.targets)
+    if sure is None:
+        return {}
+    assert inputs.averaged is not None
+    truth = np.where(known, inputs.targets, 0).astype(int)
+    losses = task_of(inputs.spec).errors(inputs.averaged, inputs.targets)["log_loss"]
+    apart = (_probabilities(inputs) - np.eye(len(inputs.spec.classes))[truth]) ** 2
+    brier = apart[..., 1] if len(inputs.spec.classes) == 2 else apart.sum(-1)
+    return {
+        "log_score": _mean(losses, known),
+        "brier": _mean(brier, known),
+        "ece": ece_statistic(sure, len(known)),
+    }
+
+
+def _probabilities(inputs: MetricInputs) -> Numbers:
+    """`(N, D, C)`, adding up to 1."""
+    assert inputs.averaged is not None
+    probabilities = task_of(inputs.spec).probabilities(inputs.averaged)
+    assert probabilities is not None
+    shares: Numbers = probabilities / probabilities.sum(-1, keepdims=True)
+    return shares
+
+
+def ece_statistic(sure: Forecasts, count: int) -> Statistic:
+    """Expected calibration error over the bins of :func:`reliability`, of `count` documents."""
+    edges = bin_edges(sure.probability, BINS)
+    table = np.zeros((count, BINS + 1))
+    np.add.at(table, (sure.document, bins_of(sure.probability, edges)), sure.probability - sure.true)
+    np.add.at(table, (sure.document, BINS), 1.0)
+    return Statistic(table, _ece)
+
+
+def _ece(sums: Numbers) -> Numbers:
+    excess: Numbers = np.abs(sums[..., :-1]).sum(-1) / sums[..., -1]
+    return excess
+
+
+def _mean(values: NDArray[Any], known: Flags) -> Statistic:
+    return quotient(np.where(known, values, 0.0).sum(1), known.sum(1))
+
+
+def _shown(inputs: MetricInputs) -> Statistics:
+    """Coverage of the intervals that people see, whatever their level and method."""
+    known = ~np.isnan(inputs.targets)
+    if inputs.intervals is None or not known.any():
+        return {}
+    low, high = np.moveaxis(inputs.intervals, -1, 0)
+    return {"covered": _mean((low <= inputs.targets) & (inputs.targets <= high), known)}
+
+
+def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
+    ratings = {} if inputs.predictive is None else _ratings(inputs)
+    return {**_shown(inputs), **ratings, **_classes(inputs)}
+
+
+def _curves(inputs: MetricInputs) -> dict[str, Any]:
+    """`pit`, shares of documents in `PIT_BINS` bins of the probability integral transform by target; `reliability`."""
+    curves: dict[str, Any] = {}
+    sure = forecasts(inputs)
+    if sure is not None:
+        curves["reliability"] = reliability(sure, bin_edges(sure.probability, BINS)).to_dict()
+    known = ~np.isnan(inputs.targets)
+    if inputs.predictive is not None and known.any():
+        values = inputs.predictive.pit(np.where(known, inputs.targets, inputs.predictive.mean))
+        each = zip(inputs.spec.names, values.T, known.T, strict=True)
+        curves["pit"] = {name: pit_histogram(row[rated]).tolist() for name, row, rated in each if rated.any()}
+    return curves
+
+
+def pit_histogram(values: Numbers) -> Numbers:
+    """Shares of values in `PIT_BINS` equal bins from 0 to 1; each 1 / `PIT_BINS` if the distributions are right."""
+    return np.histogram(values.clip(0.0, 1.0), PIT_BINS, (0.0, 1.0))[0] / len(values)
+
+
+def coverage_curve(shares: Numbers) -> tuple[Numbers, Numbers]:
+    """Levels of central intervals, and how many of the true ratings each covers, from a :func:`pit_histogram`."""
+    half = len(shares) // 2
+    pairs = shares[:half][::-1] + shares[half:]
+    return np.arange(half + 1) / half, np.concatenate([[0.0], np.cumsum(pairs)])
+
+
+REGISTERED = MetricFamily(
+    (
+        Metric("covered", "truth in interval", "%"),
+        Metric("crps", "CRPS", ".4g", "lower"),
+        Metric("log_score", "log score (nats)", ".4g", "lower"),
+        Metric("brier", "Brier score", ".4g", "lower"),
+        Metric("ece", "calibration error (ECE)", ".3f", "lower"),
+        Metric("covered_50", "truth in the 50 % interval", "%"),
+        Metric("covered_80", "truth in the 80 % interval", "%"),
+        Metric("covered_90", "truth in the 90 % interval", "%"),
+        Metric("covered_low", "  third with the fewest words kept", "%"),
+        Metric("covered_middle", "  middle third", "%"),
+        Metric("covered_high", "  third with the most words kept", "%"),
+        Metric("covered_empty", "  documents with none kept", "%"),
+        Metric("width_50", format=".4g", better="lower"),
+        Metric("width_80", format=".4g", better="lower"),
+        Metric("width_90", "width of the 90 % interval", ".4g", "lower"),
+        Metric("spearman_sd", "rank correlation, sd and error", ".3f", "higher"),
+    ),
+    _compute,
+    needs=(),
+    curves=_curves,
+)

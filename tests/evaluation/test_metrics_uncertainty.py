@@ -1,0 +1,159 @@
+"""Metrics of predictive distributions, by hand and on simulated truth."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.evaluation.evaluate import Evaluation, compute
+from pyro_rationale.evaluation.metrics import MetricInputs
+from pyro_rationale.evaluation.metrics.uncertainty import coverage_curve, groups_by_share, pit_histogram, spearman
+from pyro_rationale.tasks import Mixture
+from tests.support.marked import bits, document
+
+RATING = TargetSpec("regression", ("stars",), ((0.0, 10.0),))
+TWO = TargetSpec("regression", ("food", "room"), ((0.0, 10.0), (0.0, 10.0)))
+BINARY = TargetSpec("binary", ("sentiment",), (), ("negative", "positive"))
+CLASSES = TargetSpec("multiclass", ("kind",), (), ("lager", "stout", "porter"))
+
+
+def normals(means: Any, sds: Any) -> Mixture:
+    """One Normal per document and target."""
+    means, sds = (np.array(values, dtype=float).reshape(1, len(values), -1) for values in (means, sds))
+    return Mixture(means, sds, np.ones(means.shape[:2]))
+
+
+def measured(spec: TargetSpec, targets: Any, masks: Any = None, **inputs: Any) -> Evaluation:
+    documents = [document(length=4, targets=tuple(np.atleast_1d(row).tolist())) for row in targets]
+    return compute(MetricInputs(documents, spec, masks, **inputs))
+
+
+def test_ratings_by_hand() -> None:
+    masks = [bits("0000"), bits("0000"), bits("1000"), bits("1000"), bits("1100"), bits("1110")]
+    # Half the width of the 90 % interval of sd 1 is 1.645, of the 80 % one 1.282, of the 50 % one .674.
+    off = np.array([0.0, 3.0, 0.7, 1.3, 0.5, 2.0])
+    found = measured(RATING, 5.0 + off, masks, predictive=normals([5.0] * 6, [1.0] * 6)).metrics
+    assert [found[f"covered_{level}"] for level in (50, 80, 90)] == pytest.approx([2 / 6, 3 / 6, 4 / 6])
+    assert found["width_90"] == pytest.approx(2 * 1.6448536, abs=1e-5)
+    assert found["width_50"] == pytest.approx(2 * 0.6744898, abs=1e-5)
+    # A third of the documents is at or below a share of 0, two thirds at or below 1 word of 4.
+    assert [found[f"covered_{name}"] for name in ("low", "middle", "high")] == [0.5, 1.0, 0.5]
+    assert found["covered_empty"] == 0.5
+    assert found["log_score"] == pytest.approx(0.5 * math.log(2 * math.pi) + 0.5 * np.mean(off**2))
+    assert "spearman_sd" not in found  # all distributions are of one width
+    assert "covered" not in found
+
+
+def test_unknown_ratings_and_groups_without_any_say_nothing() -> None:
+    masks = [bits("1000"), bits("1000"), bits("0000")]
+    found = measured(RATING, [5.0, 6.0, math.nan], masks, predictive=normals([5.0] * 3, [1.0, 1.0, 9.0])).metrics
+    assert found["covered_50"] == 0.5
+    assert "covered_empty" not in found
+    assert found["width_90"] == pytest.approx(2 * 1.6448536, abs=1e-5)
+    assert measured(RATING, [math.nan], [bits("1000")], predictive=normals([5.0], [1.0])).metrics.keys() == {
+        "documents", "selected", "span", "empty"
+    }  # fmt: skip
+
+
+def test_intervals_are_cut_at_the_ends_of_the_scale() -> None:
+    found = measured(RATING, [10.0], predictive=normals([10.5], [0.1])).metrics
+    assert (found["covered_90"], found["width_90"]) == (1.0, 0.0)
+
+
+def test_several_targets_pooled_and_one_by_one() -> None:
+    truth = np.array([[5.0, 9.0], [5.0, math.nan], [6.0, 9.0], [7.0, 7.0]])
+    predictive = normals([[5.0, 5.0]] * 4, [[1.0, 1.0], [1.0, 1.0], [2.0, 1.0], [3.0, 1.0]])
+    values = np.full((4, 2), 5.0)
+    found = measured(TWO, truth, predictive=predictive, values=values).metrics
+    assert found["covered_90"] == pytest.approx(4 / 7)
+    assert {name: figures["covered_90"] for name, figures in found["aspects"].items()} == {"food": 1.0, "room": 0.0}
+    assert found["aspects"]["food"]["mse"] == pytest.approx(5 / 4)  # other families' figures stay
+    assert found["aspects"]["food"]["spearman_sd"] == pytest.approx(1.0)
+    assert "spearman_sd" not in found["aspects"]["room"]
+    assert found["spearman_sd"] == pytest.approx(1.0)
+
+
+def test_what_is_calibrated_is_found_so() -> None:
+    random = np.random.default_rng(0)
+    sds = random.uniform(0.2, 1.5, 4000)
+    truth = random.normal(5.0, sds)
+    evaluation = measured(RATING, truth, predictive=normals([5.0] * 4000, sds))
+    for level in (50, 80, 90):
+        assert evaluation.metrics[f"covered_{level}"] == pytest.approx(level / 100, abs=0.03)
+    assert evaluation.metrics["spearman_sd"] == pytest.approx(np.corrcoef(*map(ranked, (sds, abs(truth - 5))))[0, 1])
+    shares = np.array(evaluation.curves["pit"]["stars"])
+    assert shares == pytest.approx(np.full(20, 0.05), abs=0.015)
+    levels, covered = coverage_curve(shares)
+    assert levels == pytest.approx(np.linspace(0, 1, 11))
+    assert covered == pytest.approx(levels, abs=0.03)
+    assert covered[[5, 8, 9]] == pytest.approx([evaluation.metrics[f"covered_{k}"] for k in (50, 80, 90)], abs=1e-9)
+    assert json.loads(json.dumps(evaluation.curves)) == evaluation.curves
+
+
+def ranked(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.argsort(np.argsort(values)).astype(float)
+
+
+def test_rank_correlation() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    random = np.random.default_rng(3)
+    one, other = random.integers(0, 6, 50).astype(float), random.normal(size=50)
+    assert spearman(one, other) == pytest.approx(stats.spearmanr(one, other).statistic)
+    assert math.isnan(spearman(np.ones(5), other[:5]))
+
+
+def test_groups_hold_documents_of_one_share_together() -> None:
+    kept = np.array([0.0, 0.0, 0.0, 0.0, 0.1, 0.2])
+    groups = groups_by_share(kept)
+    sizes = {name: int(chosen.sum()) for name, chosen in groups.items()}
+    assert sizes == {"low": 4, "middle": 0, "high": 2, "empty": 4}
+    assert groups_by_share(np.zeros(0)) == {}
+
+
+def test_transforms_at_the_ends_are_counted() -> None:
+    assert pit_histogram(np.array([0.0, 1.0, 1.0 + 1e-12]))[[0, -1]] == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_two_classes_by_hand() -> None:
+    found = measured(BINARY, [1.0, 0.0, 1.0, math.nan], averaged=np.array([[0.9], [0.3], [0.2], [0.5]]))
+    assert found.metrics["brier"] == pytest.approx((0.01 + 0.09 + 0.64) / 3)
+    assert found.metrics["log_score"] == pytest.approx(-np.log([0.9, 0.7, 0.2]).mean())
+    assert found.metrics["averaged_accuracy"] == pytest.approx(2 / 3)
+    # Surest classes: .9 right, .7 right, .8 wrong, in three bins of their own.
+    assert found.metrics["ece"] == pytest.approx((0.1 + 0.3 + 0.8) / 3)
+    curve = found.curves["reliability"]
+    assert curve["confidence"] == pytest.approx([0.7, 0.8, 0.9])
+    assert curve["accuracy"] == [1.0, 0.0, 1.0]
+
+
+def test_three_classes_by_hand() -> None:
+    averaged = np.array([[0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])
+    found = measured(CLASSES, [0.0, 1.0], averaged=averaged).metrics
+    assert found["brier"] == pytest.approx((0.16 + 0.09 + 0.01 + 0.04 + 0.64 + 0.36) / 2)
+    assert found["ece"] == pytest.approx(abs(0.6 - 0.5))
+    assert found["averaged_log_loss"] == found["log_score"] == pytest.approx(-(math.log(0.6) + math.log(0.2)) / 2)
+
+
+def test_calibration_error_can_be_resampled() -> None:
+    """The statistic over documents gives the figure of any sample of them."""
+    random = np.random.default_rng(1)
+    averaged = random.random((40, 1))
+    targets = (random.random(40) < averaged[:, 0]).astype(float)
+    statistic = measured(BINARY, targets, averaged=averaged).statistics["ece"]
+    index = random.integers(0, 40, 40)
+    again = measured(BINARY, targets[index], averaged=averaged[index]).metrics["ece"]
+    assert float(statistic.of(statistic.table[index].sum(0))) == pytest.approx(again)
+
+
+def test_no_labels_no_figures() -> None:
+    found = measured(BINARY, [math.nan], averaged=np.array([[0.4]]))
+    assert found.metrics == {"documents": 1}
+    assert found.curves == {}
+    documents: list[Document] = [document(length=2)]
+    assert compute(MetricInputs(documents, RATING, predictive=normals([1.0], [1.0]))).metrics == {"documents": 1}
