@@ -185,7 +185,7 @@ def test_the_page_can_be_used_without_eyes_or_mouse() -> None:
     labelled = {e.attributes["for"] for e in page.all("label")}
     assert {e.attributes["id"] for e in [*page.all("input"), *page.all("select")]} == labelled
     pictures = [e for e in page.all("svg") if e.attributes.get("aria-hidden") != "true"]
-    assert len(pictures) == 8
+    assert len(pictures) == 10
     assert all(e.attributes.get("role") == "img" and e.attributes.get("aria-labelledby") for e in pictures)
     assert page.all("a")[0].attributes == {"class": "skip", "href": "#documents"}
     parts = [e.attributes["href"] for e in page.all("a")[1:]]
@@ -320,9 +320,10 @@ def test_a_report_of_a_run_says_what_evaluate_says(tmp_path: Path) -> None:
     def report() -> ReportContext:
         with open_groups(tmp_path / "posterior.nc") as draws:
             predictions = list(predict_all(fitted, documents, options))
+            evaluation = evaluate_predictions(predictions, fitted.spec, fitted)
             return build_report(
                 predictions, options, fitted.config, fitted.spec, fitted.name,
-                metrics=evaluate_predictions(predictions, fitted.spec, fitted).metrics,
+                metrics=evaluation.metrics, curves=evaluation.curves,
                 history=read_history(whole(guide="chain") / "epochs.jsonl"), stored=stored, draws=draws,
             )  # fmt: skip
 
@@ -334,7 +335,7 @@ def test_a_report_of_a_run_says_what_evaluate_says(tmp_path: Path) -> None:
     assert {"squared error", "words kept", "nothing kept", "precision", "opinion recall", "ELBO"} <= labels
     assert [label for label, _ in found.metrics].count("IOU F1 (ERASER)") == 1
     assert len(found.metrics) > len(found.tiles)
-    assert [len(section.charts) for section in found.sections] == [4, 2, 2]
+    assert [len(section.charts) for section in found.sections] == [4, 2, 4]
     write_report(tmp_path / "report.html", found)
     page = parse((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert len(page.data()["documents"]) == len(documents)

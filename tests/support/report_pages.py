@@ -19,6 +19,7 @@ from pyro_rationale.reporting.html.charts import (
     prior_posterior_charts,
     reliability_charts,
     training_charts,
+    uncertainty_charts,
 )
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.training.history import EpochRecord
@@ -71,10 +72,12 @@ def sections(spec: TargetSpec = RATING) -> tuple[Section, ...]:
     rates = np.linspace(0.0, 1.0, 40)
     draws = MaskDraws(rates**2, rates, np.array([9, 3, 1]), np.array([5, 4, 3]))
     readings = [read("good beer", spec=spec), read("bad beer", 1, spec=spec)]
+    bins = {"low": [0.2, 0.6], "high": [0.4, 0.8], "count": [3, 30], "confidence": [0.3, 0.7], "accuracy": [0.1, 0.8]}
+    curves = {"reliability": bins} if spec.classes else {"pit": {"taste": [5, *[2] * 18, 9]}}
     charts = {
         "training": training_charts(history),
         "selection": prior_posterior_charts(draws, {"rate": 0.1, "span": 1.5}, {"rate": 0.2, "span": 2.0}),
-        "quality": [*prediction_charts(readings, spec), *reliability_charts(readings)],
+        "quality": [*prediction_charts(readings, spec), *uncertainty_charts(curves), *reliability_charts(readings)],
     }
     return tuple(Section(name, name, tuple(made)) for name, made in charts.items())
 

@@ -207,7 +207,7 @@ def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
 
 
 def _curves(inputs: MetricInputs) -> dict[str, Any]:
-    """`pit`, shares of documents in `PIT_BINS` bins of the probability integral transform by target; `reliability`."""
+    """`pit`, by target the documents in `PIT_BINS` bins of the probability integral transform; `reliability`."""
     curves: dict[str, Any] = {}
     sure = forecasts(inputs)
     if sure is not None:
@@ -220,16 +220,16 @@ def _curves(inputs: MetricInputs) -> dict[str, Any]:
     return curves
 
 
-def pit_histogram(values: Numbers) -> Numbers:
-    """Shares of values in `PIT_BINS` equal bins from 0 to 1; each 1 / `PIT_BINS` if the distributions are right."""
-    return np.histogram(values.clip(0.0, 1.0), PIT_BINS, (0.0, 1.0))[0] / len(values)
+def pit_histogram(values: Numbers) -> NDArray[np.int64]:
+    """How many values lie in each of `PIT_BINS` equal bins from 0 to 1; about as many if distributions are right."""
+    return np.histogram(values.clip(0.0, 1.0), PIT_BINS, (0.0, 1.0))[0]
 
 
-def coverage_curve(shares: Numbers) -> tuple[Numbers, Numbers]:
-    """Levels of central intervals, and how many of the true ratings each covers, from a :func:`pit_histogram`."""
-    half = len(shares) // 2
-    pairs = shares[:half][::-1] + shares[half:]
-    return np.arange(half + 1) / half, np.concatenate([[0.0], np.cumsum(pairs)])
+def coverage_curve(counts: NDArray[Any]) -> tuple[Numbers, Numbers]:
+    """Levels of central intervals, and the share of true ratings that each covers, from a :func:`pit_histogram`."""
+    half = len(counts) // 2
+    pairs = counts[:half][::-1] + counts[half:]
+    return np.arange(half + 1) / half, np.concatenate([[0.0], np.cumsum(pairs) / counts.sum()])
 
 
 REGISTERED = MetricFamily(

@@ -15,6 +15,7 @@ from pyro_rationale.reporting.html.charts import (
     prior_guide_charts,
     reliability_charts,
     training_charts,
+    uncertainty_charts,
 )
 from pyro_rationale.reporting.html.context import ReportContext, Section, Tile
 from pyro_rationale.reporting.html.payload import percent
@@ -42,6 +43,7 @@ def build_report(
     name: str,
     *,
     metrics: Mapping[str, Any],
+    curves: Mapping[str, Any] | None = None,
     data: str = "",
     history: Sequence[EpochRecord] = (),
     stored: Mapping[str, Any] | None = None,
@@ -56,6 +58,8 @@ def build_report(
         spec: what is predicted.
         name: the run's.
         metrics: of these predictions, by name.
+        curves: of these predictions, by name, as :attr:`Evaluation.curves
+            <pyro_rationale.evaluation.evaluate.Evaluation.curves>` has them.
         data: where the documents are from, for people; default: the corpus of the run.
         history: of training; empty if it was not recorded.
         stored: `metrics.json` of the run, with its best epoch, noise floor and prior; empty for an unfinished run.
@@ -66,7 +70,7 @@ def build_report(
         ("training", "Training"): training_charts(history),
         ("selection", "Prior and guide"): () if draws is None else _prior_guide(draws, stored),
         ("quality", "Predictions and probabilities"): [
-            *prediction_charts(predictions, spec), *reliability_charts(predictions)
+            *prediction_charts(predictions, spec), *uncertainty_charts(curves or {}), *reliability_charts(predictions)
         ],
     }  # fmt: skip
     sections = (Section(id, title, tuple(drawn)) for (id, title), drawn in charts.items())

@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.calibration import Curve, Forecasts, calibration_metrics
+from pyro_rationale.evaluation.metrics.uncertainty import coverage_curve
 from pyro_rationale.prediction.labels import tau_label
 from pyro_rationale.reporting.html.context import Chart
 from pyro_rationale.reporting.html.payload import percent
@@ -27,6 +28,7 @@ from pyro_rationale.reporting.plots.posterior import (
 from pyro_rationale.reporting.plots.predictions import plot_predictions
 from pyro_rationale.reporting.plots.svg import draw_svg
 from pyro_rationale.reporting.plots.training import plot_training, recorded_series
+from pyro_rationale.reporting.plots.uncertainty import plot_coverage, plot_pit
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Prediction
@@ -140,6 +142,63 @@ def prediction_charts(predictions: Sequence[Prediction], spec: TargetSpec) -> It
                 ),
                 (f"M{error} of the values shown.",),
             )
+
+
+def uncertainty_charts(curves: Mapping[str, Any]) -> Iterator[Chart]:
+    """Whether predictive distributions are right: of ratings the integral transform and coverage; of classes, a curve.
+
+    Args:
+        curves: of an evaluation, by name.
+    """
+    transforms = curves.get("pit", {})
+    for target, (name, counts) in enumerate(list(transforms.items())[:SCATTERS]):
+        total, edges = sum(counts), np.linspace(0.0, 1.0, len(counts) + 1)
+        yield Chart(
+            f"chart-pit-{target}",
+            f"Where true ratings lie in their distributions: {name}",
+            f"Probability integral transform of {name}, {total} documents: shares of {percent(min(counts) / total)} to "
+            f"{percent(max(counts) / total)} in {len(counts)} bins.",
+            draw_svg(partial(plot_pit, counts=counts), f"pit{target}"),
+            ("Flat where the distributions are right; high at both ends where they are too narrow.",),
+            ("probability, from", "documents"),
+            tuple((percent(low), str(count)) for low, count in zip(edges, counts, strict=False)),
+        )
+    if transforms:
+        covered = {name: coverage_curve(np.array(counts)) for name, counts in transforms.items()}
+        levels = next(iter(covered.values()))[0].tolist()
+        last = percent(levels[-2])
+        told = "; ".join(f"{name} {percent(shares[-2])} at {last}" for name, (_, shares) in covered.items())
+        yield Chart(
+            "chart-coverage",
+            "Truth in intervals of each level",
+            f"Share of true ratings within central intervals: {told}.",
+            draw_svg(partial(plot_coverage, counts=transforms), "coverage"),
+            (),
+            ("level", *covered),
+            tuple(
+                (percent(level), *(percent(shares[i]) for _, shares in covered.values()))
+                for i, level in enumerate(levels)
+            ),
+        )
+    if "reliability" in curves:
+        curve = Curve.from_dict(curves["reliability"])
+        yield Chart(
+            "chart-classes",
+            "Probability of the predicted class",
+            f"Reliability curve of the likeliest class. Expected calibration error: {curve.ece:.3f}.",
+            draw_svg(
+                lambda axes: plot_reliability(
+                    axes, {"likeliest class": curve}, "probability of the class", "share of right predictions"
+                ),
+                "classes",
+            ),
+            (f"Expected calibration error: {curve.ece:.3f}.",),
+            ("mean probability", "right", "labels"),
+            tuple(
+                (percent(confidence), percent(accuracy), f"{int(count):,}")
+                for confidence, accuracy, count in zip(curve.confidence, curve.accuracy, curve.count, strict=True)
+            ),
+        )
 
 
 def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:

@@ -1,4 +1,4 @@
-"""Reliability curves: the share of gold words among words of each marginal."""
+"""Reliability curves: of events of each probability, how many come true, such as words that are gold."""
 
 from __future__ import annotations
 
@@ -14,15 +14,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FEW = 20  # words; a bin with fewer is drawn hollow
+FEW = 20  # words, or labels; a bin with fewer is drawn hollow
 
 
-def plot_reliability(axes: Axes, curves: Mapping[str, Curve]) -> Axes:
-    """Share of gold words against the probability of being kept; bins of few words are hollow.
+def plot_reliability(
+    axes: Axes,
+    curves: Mapping[str, Curve],
+    predicted: str = "probability of being kept",
+    observed: str = "share of gold words",
+) -> Axes:
+    """Share of events that came true against their probability; bins of few events are hollow.
 
     Args:
         axes: to draw into.
         curves: by their names in the legend.
+        predicted: label of the probabilities.
+        observed: label of the shares.
     """
     axes.plot([0, 1], [0, 1], color=REFERENCE, linewidth=1, linestyle="--", label="perfect calibration")
     for index, (name, curve) in enumerate(curves.items()):
@@ -31,7 +38,7 @@ def plot_reliability(axes: Axes, curves: Mapping[str, Curve]) -> Axes:
         for chosen, face in ((curve.count >= FEW, style["color"]), (curve.count < FEW, "white")):
             points = curve.confidence[chosen], curve.accuracy[chosen]
             axes.plot(*points, linestyle="", markersize=4.5, markerfacecolor=face, **style)
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="probability of being kept", ylabel="share of gold words")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=predicted, ylabel=observed)
     axes.legend(fontsize="small", frameon=False)
     return axes
 
