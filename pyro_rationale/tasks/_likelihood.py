@@ -21,6 +21,7 @@ class Likelihood(nn.Module, ABC):
     """
 
     event_dim = 1  # of the distribution: 1 for `D` targets, 0 for one class
+    settles = False  # whether `settle` does anything
     has_powers = False  # whether p(y | x, z)^kappa is a distribution of this family, up to a factor
 
     def __init__(self, width: int) -> None:
@@ -69,6 +70,14 @@ class Likelihood(nn.Module, ABC):
 
     def fit_noise(self, loss: float) -> None:
         """Set the noise to that under which targets with this mean loss are most probable."""
+
+    def settle(self, outputs: Tensor, targets: Tensor) -> None:
+        """Fit what training leaves open, such as a scale, to held-out documents.
+
+        Args:
+            outputs: from drawn masks, `(S, N, W)`.
+            targets: `(N, *)`; NaN where unknown.
+        """
 
     def best_log_likelihood(self, loss: float, known: float) -> float | None:
         """Log probability, in nats, of targets with this loss under the noise that fits it best.

@@ -8,6 +8,7 @@ tables compare the two directly.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,6 +33,7 @@ from pyro_rationale.tasks.regression import RegressionTask
 MOST_ASKED_FOR = 50  # levels of a target with `--task ordinal`
 SPEED = 5.0  # cutpoints lie several units apart, where other weights are of order one: Adam must take larger steps
 SMALLEST_GAP = 1e-3  # between cutpoints
+LARGEST_SCALE, SCALES = 8.0, 241  # that held-out ratings may ask for, or its inverse; how many are tried
 
 
 class CumulativeLogit(dist.TorchDistribution):
@@ -143,9 +145,17 @@ class OrdinalLikelihood(Likelihood):
 
     The loss is -log p(y | x, z), in nats. Cutpoints rise by construction: a first one, and gaps that are exponentials.
 
+    Training leaves probabilities too even where it is short, and too sure where the encoder knows its texts by heart.
+    So outputs and cutpoints are multiplied by a factor that held-out ratings choose when training has ended: it is to
+    this likelihood what the standard deviation of the noise is to the Normal one.
+
     Args:
         levels: number of levels of each aspect.
     """
+
+    settles = True
+    used: Tensor
+    scale: Tensor
 
     def __init__(self, levels: Sequence[int]) -> None:
         super().__init__(len(levels))
@@ -155,15 +165,33 @@ class OrdinalLikelihood(Likelihood):
         self.log_gaps = nn.Parameter(torch.zeros(len(levels), most - 2))
         used = torch.arange(most - 1) < torch.tensor(levels)[:, None] - 1
         self.register_buffer("used", used, persistent=False)
-
-    used: Tensor
+        self.register_buffer("scale", torch.ones(len(levels)))
 
     @property
     def cutpoints(self) -> Tensor:
-        """`(D, L - 1)`, rising; infinite behind the last one of an aspect of fewer levels."""
+        """`(D, L - 1)`, rising, before they are scaled; infinite behind the last one of an aspect of fewer levels."""
         gaps = SMALLEST_GAP + torch.exp(SPEED * self.log_gaps)
         points = torch.cat([SPEED * self.first[:, None], gaps], dim=1).cumsum(1)
         return points.masked_fill(~self.used, torch.inf)
+
+    @torch.no_grad()
+    def settle(self, outputs: Tensor, targets: Tensor) -> None:
+        """Set the scale of each aspect to the one under which the mixture over masks finds the ratings most probable.
+
+        A standard Normal prior on its logarithm keeps it near 1 where there are few ratings.
+        """
+        scales = torch.logspace(-1, 1, SCALES, LARGEST_SCALE, dtype=torch.float64)
+        own, points, known = outputs.double(), self.cutpoints.double().cpu(), ~targets.isnan()
+        scores = []
+        for scale in scales:
+            each = CumulativeLogit(scale * own, scale * points).log_prob(targets.nan_to_num(0.0).double())
+            averaged = each.logsumexp(0) - math.log(len(own))
+            scores.append(torch.where(known, averaged, 0.0).sum(0) - 0.5 * scale.log() ** 2)
+        self.scale.copy_(scales[torch.stack(scores).argmax(0)])
+
+    def _scaled(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Location and cutpoints of the distribution."""
+        return outputs * self.scale.to(outputs.dtype), (self.cutpoints * self.scale[:, None]).to(outputs.dtype)
 
     @torch.no_grad()
     def start_from(self, values: Tensor) -> Tensor:
@@ -177,19 +205,18 @@ class OrdinalLikelihood(Likelihood):
 
     def forward(self, outputs: Tensor) -> dist.TorchDistribution:
         """Outputs `(*s, B, D)` -> a distribution of batch shape `(*s, B)` and event shape `(D,)`."""
-        return CumulativeLogit(outputs, self.cutpoints.to(outputs.dtype)).to_event(1)
+        return CumulativeLogit(*self._scaled(outputs)).to_event(1)
 
     def observe(self, outputs: Tensor, targets: Tensor) -> tuple[dist.TorchDistribution, Tensor]:
         """The distribution with unrated aspects (NaN targets) masked out, and targets without NaN."""
-        levels = CumulativeLogit(outputs, self.cutpoints.to(outputs.dtype))
+        levels = CumulativeLogit(*self._scaled(outputs))
         return levels.mask(~targets.isnan()).to_event(1), targets.nan_to_num(0.0)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """-log p of each aspect in nats, `(*s, B, D)`: from differences of probabilities, taken in the nearer tail."""
-        points = self.cutpoints.double()
+        location, points = self._scaled(outputs.double())
         end = points.new_full((len(points), 1), torch.inf)
         index = _levels_of(targets.nan_to_num(0.0), self.used.sum(-1))
-        location = outputs.double()
         low = _at(torch.cat([-end, points], 1), index, outputs.shape)
         high = _at(torch.cat([points, end], 1), index, outputs.shape)
         left = torch.sigmoid(high - location) - torch.sigmoid(low - location)

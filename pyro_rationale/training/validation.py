@@ -20,6 +20,8 @@ from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 LARGEST_SHIFT = 2.0  # nats; a guide that is further from the share of words than that has to be trained towards it
 CLOSE = 1 / 30
 
+DRAWS = 8  # masks of a document by which a likelihood settles
+
 
 @dataclass(frozen=True)
 class DevScore:
@@ -166,6 +168,20 @@ def _objectives(fitted: FittedModel, terms: Terms, prior: ChainPrior) -> tuple[f
     return likelihood - float(terms.kl.mean()), float(cost.mean())
 
 
+@torch.no_grad()
+def drawn_outputs(fitted: FittedModel, batches: BucketedBatches, batch_size: int = 256) -> tuple[Tensor, Tensor]:
+    """The encoder's outputs `(DRAWS, N, W)` from masks drawn for each document, and the targets, on the CPU."""
+    outputs, targets = [], []
+    with fitted.seeded(0):
+        for batch in batches.ordered(batch_size):
+            batch = batch.to(fitted.device)
+            assert batch.targets is not None
+            z = fitted.guide.posterior(batch).discrete().sample(torch.Size([DRAWS]))
+            outputs.append(fitted.model.encoder(batch.tokens, z, batch.lengths).cpu())
+            targets.append(batch.targets.cpu())
+    return torch.cat(outputs, 1), torch.cat(targets)
+
+
 def settle_noise(fitted: FittedModel, dev: BucketedBatches) -> None:
     """Set the likelihood's noise to the error on held-out documents, and kappa so that the gain stays.
 
@@ -173,6 +189,8 @@ def settle_noise(fitted: FittedModel, dev: BucketedBatches) -> None:
     uncertainty of a predicted rating, which needs the sigma that fits.
     """
     likelihood = fitted.model.likelihood
+    if likelihood.settles:
+        likelihood.settle(*drawn_outputs(fitted, dev))
     if likelihood.noise is None:
         return
     gain = fitted.model.gain

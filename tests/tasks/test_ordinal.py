@@ -167,3 +167,33 @@ def test_a_rating_between_levels_counts_as_the_nearest_one() -> None:
     nearest = torch.tensor([[0.25, 0.5], [1.0, 0.0]], dtype=torch.float64)
     assert made.loss(outputs, between).tolist() == made.loss(outputs, nearest).tolist()
     assert task_of(SPEC).errors(np.array([[3.0, 1.0]]), np.array([[3.5, 1.0]]))["mse"].tolist() == [[0.25, 0.0]]
+
+
+def test_the_scale_is_that_of_held_out_ratings() -> None:
+    """Ratings drawn with outputs twice and half as large as those that are given; few ones change little."""
+    torch.manual_seed(0)
+    made = likelihood()
+    outputs = 1.5 * torch.randn(4000, 2, dtype=torch.float64)
+    factors = torch.tensor([2.0, 0.5], dtype=torch.float64)
+    targets = CumulativeLogit(outputs * factors, made.cutpoints.detach() * factors[:, None]).sample()
+    targets[::3, 0] = math.nan
+    made.settle(outputs.expand(3, -1, -1), targets)
+    assert made.scale.tolist() == pytest.approx(factors.tolist(), rel=0.15)
+    distribution, known = made.observe(outputs, targets)
+    assert_close(-distribution.log_prob(known), made.loss(outputs, targets).sum(-1))
+    made.settle(outputs[None, :2], targets[:2])
+    assert ((made.scale > 0.5) & (made.scale < 2.0)).all()
+
+
+def test_the_scale_is_chosen_for_the_mixture_over_masks() -> None:
+    """Two masks that contradict each other are right half of the time: no one of them may be sure."""
+    torch.manual_seed(0)
+    made = OrdinalTask(TargetSpec("ordinal", ("a",), ((0.0, 1.0),), levels=(2,))).make_likelihood().double()
+    outputs = torch.full((1, 400, 1), 1.0, dtype=torch.float64)
+    chance = torch.sigmoid(torch.tensor(2.0))  # of the mixture of sigmoid(s (1 + d)) and sigmoid(s (1 - d)) at s > 2
+    targets = (torch.arange(400) < 400 * chance).double()[:, None]
+    made.settle(outputs, targets)
+    alone = float(made.scale)
+    made.settle(torch.cat([outputs - 1.0, outputs + 1.0]), targets)
+    assert alone == pytest.approx(2.0, rel=0.03)
+    assert float(made.scale) > 1.1 * alone
