@@ -18,10 +18,13 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.document import make_document
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.guides import ChainGuide
+from pyro_rationale.inference.posterior.evidence import all_masks, enumerate_masks
 from pyro_rationale.inference.posterior.log_joint import log_joint
 from pyro_rationale.inference.posterior.psis import psis
+from pyro_rationale.optional import arviz
 from pyro_rationale.prediction.inference_data import write_posterior
-from pyro_rationale.prediction.netcdf import DITHER, open_groups
+from pyro_rationale.prediction.netcdf import DITHER, load, open_groups
 from pyro_rationale.prediction.options import Size
 from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentDraws, inspect_documents, run_lengths
 from pyro_rationale.prediction.predictor import PredictOptions, predict
@@ -219,6 +222,40 @@ def test_every_kind_of_target(tmp_path: Path, kind: str, prediction: tuple[str, 
             shares = np.stack([(drawn == c).mean((0, 1)) for c in range(classes)], -1)
             means = tree["prior/prediction"].values.mean((0, 1))
             assert shares[:, 1] == pytest.approx(means if kind == "binary" else means[:, 1], abs=0.3)
+
+
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter", "ignore:overflow encountered")
+def test_loo_of_the_posterior_is_the_log_evidence_and_that_of_the_guide_is_not(tmp_path: Path) -> None:
+    az = arviz()
+    fitted = FittedModel.load(whole(guide="chain", kappa=1e-3, max_words=8), "cpu")
+    model, guide, samples = fitted.model, fitted.guide, 4000
+    assert isinstance(guide, ChainGuide)
+    batch = fitted.encode(documents := load_corpus(fitted.config.data, fitted.spec).test[:4])
+    with torch.no_grad():  # ratings that masks make a difference of 2 nats to, and a guide that has learnt nothing
+        model.encoder.output.weight.mul_(4.0)
+        weighed, unweighed = (enumerate_masks(model, batch, kappa=kappa).log_joint for kappa in (1.0, 0.0))
+        kappa = 2.0 / float(((weighed - unweighed).amax(0) - (weighed - unweighed).amin(0)).max())
+        model.kappa.fill_(kappa)
+        guide.head.weight.zero_()
+        guide.head.bias.fill_(-float(model.prior.alpha))
+        guide.joint.bias.fill_(float(model.prior.gamma))
+    table = enumerate_masks(model, batch)
+    constant = model.likelihood.log_power_normalizer(kappa)
+    exact = table.evidence.numpy() + constant
+    write_posterior(tmp_path / "p.nc", fitted, documents, Size(samples, 4), seed=1)
+    with open_groups(tmp_path / "p.nc") as tree:
+        assert (tree["sample_stats/khat"] < 0.7).all()
+        result = az.loo(load(tmp_path / "p.nc"), pointwise=True, reff=1.0)
+        each = np.asarray((result.loo_i if hasattr(result, "loo_i") else result.elpd_i).values)
+        assert each == pytest.approx(exact, abs=0.02)
+        masks = all_masks(0, 2**8, 8, weighed)
+        for i, posterior in enumerate(table.log_posterior.exp().unbind(1)):
+            found = tree["posterior/z"].isel(document=i).values.reshape(samples, -1)[:, :8].mean(0)
+            assert found == pytest.approx((posterior @ masks).numpy(), abs=0.05)
+        # Draws of the guide, taken for those of the posterior.
+        likelihood = tree["sample_stats/log_weight"] - tree["sample_stats/log_prior"] + tree["sample_stats/log_q"]
+        wrong = constant - np.log(np.exp(-likelihood).mean(("chain", "draw"))).values
+        assert np.abs(wrong - exact).max() > 0.08
 
 
 def test_texts_without_targets_and_without_words(fitted: FittedModel, tmp_path: Path) -> None:
