@@ -16,7 +16,7 @@ from pyro_rationale.prediction.predictor import Alternative, Prediction
 from pyro_rationale.reporting.html import ReportContext, Section, Tile
 from pyro_rationale.reporting.html.charts import (
     prediction_charts,
-    prior_posterior_charts,
+    prior_guide_charts,
     reliability_charts,
     training_charts,
     uncertainty_charts,
@@ -76,7 +76,7 @@ def sections(spec: TargetSpec = RATING) -> tuple[Section, ...]:
     curves = {"reliability": bins} if spec.classes else {"pit": {"taste": [5, *[2] * 18, 9]}}
     charts = {
         "training": training_charts(history),
-        "selection": prior_posterior_charts(draws, {"rate": 0.1, "span": 1.5}, {"rate": 0.2, "span": 2.0}),
+        "selection": prior_guide_charts(draws, {"rate": 0.1, "span": 1.5}, {"rate": 0.2, "span": 2.0}),
         "quality": [*prediction_charts(readings, spec), *uncertainty_charts(curves), *reliability_charts(readings)],
     }
     return tuple(Section(name, name, tuple(made)) for name, made in charts.items())
