@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-from typing import cast
+from typing import Any, cast
 
 import pyro
 import pytest
@@ -154,7 +154,11 @@ def test_precise_samples_keep_rare_words_as_often_as_they_should(name: str, monk
         if name == "recurrent":
             parameters[0][:] = torch.tensor([-logit, 0.0, 0.0])  # the first weight of its cell is -1
         law = family.make([part.float() for part in parameters], None)
-        monkeypatch.setattr(torch, "rand", lambda *size, dtype, u=uniform, **_: torch.full(*size, u, dtype=dtype))
+
+        def constant(*size: Any, dtype: torch.dtype, value: float = uniform, **_: Any) -> Tensor:
+            return torch.full(torch.Size(size if isinstance(size[0], int) else size[0]), value, dtype=dtype)
+
+        monkeypatch.setattr(torch, "rand", constant)
         first = int(law.precise_sample()[0, 0])
         monkeypatch.undo()
         assert first == int(kept), (logit, uniform)

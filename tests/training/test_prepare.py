@@ -84,7 +84,7 @@ def test_sentences_are_kept_whole(tmp_path: Path, options: dict[str, Any]) -> No
         assert all(is_whole(reading.document, other.mask) for other in reading.alternatives)
         assert len(set(reading.inclusion)) <= len(sentence_starts(reading.document))
     inspected = next(inspect_documents(fitted, documents, 30))
-    assert all(is_whole(inspected.document, mask) for mask in [*inspected.posterior.z, *inspected.prior.z])
+    assert all(is_whole(inspected.document, mask) for mask in [*inspected.guide.z, *inspected.prior.z])
     assert np.isfinite(inspected.weights.log_weight).all()
     alone, together = (list(fitted.predict(documents, batch_size=size)) for size in (1, 4))
     assert [reading.mode for reading in alone] == [reading.mode for reading in together]
