@@ -21,7 +21,8 @@ class Batch:
         gold: bool, `(B, T)`; words of the annotated rationale; `None` if unknown.
         opinion: bool, `(B, T)`; the words inside it that carry the rating; `None` if unknown.
         index: long, `(B,)`; indices of the documents in the list that they came from.
-        excluded: bool, `(B, T)`; words that no run of kept ones begins or ends with; `None` if there are none such.
+        excluded: uint8, `(B, T)`; 1 for words that no run of kept ones begins or ends with, 2 for those that none
+            holds, 0 for others; `None` if there are none such.
         units: long, `(B, T)`; number of the sentence that a word belongs to, `0` on padding; `None` where masks are
             over words.
         unit_starts: long, `(B, U)`; first word of each sentence, `0` where a document has no more.

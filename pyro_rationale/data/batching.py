@@ -38,7 +38,7 @@ class _Encoded:
     targets: NDArray[np.float32] | None
     gold: NDArray[np.bool_] | None
     opinion: NDArray[np.bool_] | None
-    excluded: NDArray[np.bool_] | None
+    excluded: NDArray[np.uint8] | None
     starts: NDArray[np.int64] | None = None
 
 
@@ -169,7 +169,7 @@ def _encode(document: Document, vocabulary: Vocabulary, spec: TargetSpec, senten
         _scaled_rows(np.array([document.targets]), spec, lambda _: document.id)[0] if document.targets else None,
         _flags(document, document.gold, "gold flags"),
         _flags(document, document.opinion, "opinion flags"),
-        None if vocabulary.excluded is None else np.array(vocabulary.excluded(document.tokens) or [False], dtype=bool),
+        None if vocabulary.excluded is None else np.array(vocabulary.excluded(document.tokens) or [0], dtype=np.uint8),
         sentence_starts(document) if sentences else None,
     )
 
@@ -208,7 +208,7 @@ class _ArrowRows(Sequence[_Encoded]):
             None if self._targets is None else self._targets[index],
             documents.flags(index, "gold"),
             documents.flags(index, "opinion"),
-            None if self._excluded is None else documents.encode(index, self._excluded).astype(bool),
+            None if self._excluded is None else documents.encode(index, self._excluded).astype(np.uint8),
             self._starts_of(index) if self._sentences else None,
         )
 

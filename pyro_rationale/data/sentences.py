@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.document import Document, make_document
+from pyro_rationale.data.word_classes import SENTENCE_ENDS
 
-ENDS = frozenset([".", "!", "?", "...", "\u3002", "\uff01", "\uff1f", "\u061f", "\u0964"])
 CLOSING = frozenset([")", "]", "}", "»", "”", "’", "」", "』"])
 QUOTES = frozenset(['"', "'", "`"])  # the same mark opens and closes
 BULLETS = frozenset(["-", "--", "*", "•", "·", "+"])
@@ -48,7 +48,7 @@ def sentence_starts(document: Document) -> NDArray[np.int64]:
             continue
         if _breaks_line(document, i):
             starts.append(last := i)
-        elif tokens[i - 1] in ENDS and tokens[i] not in ENDS and _is_end(document, i - 1):
+        elif tokens[i - 1] in SENTENCE_ENDS and tokens[i] not in SENTENCE_ENDS and _is_end(document, i - 1):
             behind = _behind_closing(document, last, i)
             if behind < count:
                 starts.append(last := behind)
@@ -82,7 +82,7 @@ def _behind_closing(document: Document, start: int, i: int) -> int:
     tokens = document.tokens
     while i < len(tokens):
         token = tokens[i]
-        closes = token in CLOSING or token in ENDS
+        closes = token in CLOSING or token in SENTENCE_ENDS
         if token in QUOTES:
             closes = tokens[start:i].count(token) % 2 == 1
         if not closes or _breaks_line(document, i):

@@ -92,6 +92,7 @@ class Vocabulary:
             content["excluded"] = {
                 "punctuation": self.excluded.punctuation,
                 "words": sorted(self.excluded.words),
+                "sentence_ends": self.excluded.sentence_ends,
             }
         text = json.dumps(content, indent=0)
         write_bytes(Path(path), f"{text}\n".encode(), listed)
@@ -117,4 +118,7 @@ class Vocabulary:
 
 
 def _exclusion(stored: Any) -> Exclusion | None:
-    return None if stored is None else Exclusion(bool(stored["punctuation"]), frozenset(map(str, stored["words"])))
+    if stored is None:
+        return None
+    words = frozenset(map(str, stored["words"]))
+    return Exclusion(bool(stored["punctuation"]), words, bool(stored.get("sentence_ends", False)))

@@ -1,4 +1,4 @@
-"""Classes of words that rationales are not about: punctuation marks and stop words, by `--exclude`."""
+"""Classes of words that rationales are not about: punctuation marks, stop words, ends of sentences, by `--exclude`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.optional import optional
 from pyro_rationale.options import no_choice
 
-WORD_CLASSES = ("punctuation", "stopwords")
+WORD_CLASSES = ("punctuation", "stopwords", "sentence-ends")
+ENDS_NO_RUN, BARRIER = 1, 2  # kinds of excluded words: at no end of a run; in no run
+# Ends of sentences; the last four are those of Chinese, Japanese, Arabic and Hindi.
+SENTENCE_ENDS = frozenset([".", "!", "?", "...", "\u3002", "\uff01", "\uff1f", "\u061f", "\u0964"])
 CLITICS = frozenset(("'s", "'re", "'m", "'ve", "'ll", "'d"))  # as the tokenizers cut them off; "n't" is a negation
 # Words in scikit-learn's list that can be all the evidence that there is: negations, degrees, words with a content
 # (that list has known oddities: Nothman, Qin and Yurchak, "Stop Word Lists in Free Open-source Software Packages",
@@ -32,10 +35,12 @@ class Exclusion:
         punctuation: leave out words all of whose characters are punctuation (Unicode category P). Emoji and other
             symbols are none.
         words: lower-case words to leave out.
+        sentence_ends: let no run of kept words go across a mark that ends a sentence.
     """
 
     punctuation: bool = False
     words: frozenset[str] = frozenset()
+    sentence_ends: bool = False
 
     @classmethod
     def of(cls, classes: Iterable[str]) -> Exclusion:
@@ -45,15 +50,21 @@ class Exclusion:
             ConfigError: the library that lists the stop words is not installed.
         """
         chosen = set(classes)
-        return cls("punctuation" in chosen, stop_words() if "stopwords" in chosen else frozenset())
+        words = stop_words() if "stopwords" in chosen else frozenset()
+        return cls("punctuation" in chosen, words, "sentence-ends" in chosen)
 
-    def __call__(self, words: Sequence[str]) -> list[bool]:
-        """Which of the words are excluded."""
-        return [word in self.words or (self.punctuation and is_punctuation(word)) for word in map(str.lower, words)]
+    def __call__(self, words: Sequence[str]) -> list[int]:
+        """The kind of each word: 0, `ENDS_NO_RUN` or `BARRIER`."""
+        return [self._kind(word.lower()) for word in words]
+
+    def _kind(self, word: str) -> int:
+        if self.sentence_ends and word in SENTENCE_ENDS:
+            return BARRIER
+        return ENDS_NO_RUN if word in self.words or (self.punctuation and is_punctuation(word)) else 0
 
 
 def parse_classes(value: str) -> tuple[str, ...]:
-    """Names of word classes from `punctuation,stopwords`; none from `none`.
+    """Names of word classes from `punctuation,stopwords`, say; none from `none`.
 
     Raises:
         ConfigError: one is none.

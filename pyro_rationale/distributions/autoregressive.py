@@ -107,7 +107,7 @@ class RecurrentMask(MaskDistribution):
         """
         if not hasattr(self.cell, "shift"):
             raise NotImplementedError(f"{type(self.cell).__name__} cannot leave words out: it has no shift()")
-        features = self.cell.shift(self._features, -COST * excluded.to(self._features.dtype))
+        features = self.cell.shift(self._features, -COST * (excluded > 0).to(self._features.dtype))
         return RecurrentMask(features, self.cell, self._lengths, self.draws, self._validate_args)
 
     # Conditionals.

@@ -1,4 +1,4 @@
-"""Excluded words: a run of kept words neither begins nor ends with one.
+"""Excluded words: a run of kept words neither begins nor ends with one, or there is none in it at all.
 
 An excluded word is kept where the words around it are ("clean *and* quiet"), never for its own sake. That is a cost
 of `COST` nats for each end of a run on such a word, which a chain has room for. With x_t = 1 for an excluded word,
@@ -8,6 +8,8 @@ of `COST` nats for each end of a run on such a word, which a chain has room for.
 are sums of changes and of words: they add 1/2 COST (x_t + x_{t+1}) to each coupling and its differences to the fields,
 and the result is a chain like any other, with all its closed forms. The cost is finite, so that a text of nothing but
 excluded words still has a distribution given that a word is kept: one run of them.
+
+A barrier is an excluded word that costs as much again wherever it is kept, so that no run goes across it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pyro_rationale.data.word_classes import BARRIER
+
 COST = 30.0  # nats; exp(-30) is far below what a draw in float32 can see, and its square still far above zero
 
 
@@ -23,13 +27,14 @@ def chain_terms(excluded: Tensor, words: Tensor, dtype: torch.dtype) -> tuple[Te
     """Amounts to add to a chain's fields `(*b, T)` and couplings `(*b, T - 1)`.
 
     Args:
-        excluded: bool, `(*b, T)`, False on padding.
+        excluded: kinds of excluded words, `(*b, T)`, 0 on padding; True counts as 1.
         words: bool, `(*b, T)`, True on words.
         dtype: of the result.
     """
-    x = excluded.to(dtype)
+    x = (excluded > 0).to(dtype)
     first = F.pad(words[..., :1], (0, words.shape[-1] - 1))
     outward = x * (first.to(dtype) + last_word(words).to(dtype))  # runs that end where the text does: no change there
+    outward = outward + (excluded >= BARRIER).to(dtype)
     difference = (x[..., :-1] - x[..., 1:]) / 2 * words[..., 1:]
     fields = F.pad(difference, (1, 0)) - F.pad(difference, (0, 1)) - outward
     return COST * fields, COST / 2 * (x[..., :-1] + x[..., 1:])
@@ -41,10 +46,10 @@ def last_word(words: Tensor) -> Tensor:
 
 
 def ends_on(excluded: Tensor, words: Tensor, mean: Tensor, change: Tensor) -> Tensor:
-    """Expected number of ends of runs that stand on excluded words, `(*s, *b)`.
+    """Expected number of ends of runs that stand on excluded words, and of kept barriers, `(*s, *b)`.
 
     Args:
-        excluded: bool, `(*b, T)`.
+        excluded: kinds of excluded words, `(*b, T)`.
         words: bool, `(*b, T)`, True on words.
         mean: P(z_t = 1), or the masks themselves, `(*s, *b, T)`.
         change: P(z_{t+1} != z_t), or whether they differ, `(*s, *b, T - 1)`, 0 next to padding.
@@ -53,4 +58,5 @@ def ends_on(excluded: Tensor, words: Tensor, mean: Tensor, change: Tensor) -> Te
     behind = torch.where(last_word(words), mean, F.pad(change, (0, 1)))
     begins = before + mean - F.pad(mean[..., :-1], (1, 0))
     stops = behind + mean - F.pad(mean[..., 1:], (0, 1))
-    return (torch.where(excluded, begins + stops, 0.0) / 2).sum(-1)
+    ends = torch.where(excluded > 0, begins + stops, 0.0) / 2
+    return (ends + torch.where(excluded >= BARRIER, mean, 0.0)).sum(-1)

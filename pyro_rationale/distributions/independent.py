@@ -63,7 +63,7 @@ class IndependentMask(MaskDistribution):
         return IndependentMask(self._without(excluded), self._lengths, self._validate_args)
 
     def _without(self, excluded: Tensor) -> Tensor:
-        return self._logits - COST * excluded.to(self._logits.dtype)
+        return self._logits - COST * (excluded > 0).to(self._logits.dtype)
 
     def _mean(self) -> Tensor:
         return self._cached("mean", lambda: self._fill(torch.sigmoid(self._logits)))

@@ -137,7 +137,8 @@ class ChainPrior:
             lengths: words per document.
             max_len: those of the longest.
             dtype: of its parameters.
-            excluded: bool, `(*batch, max_len)`; words that no run of kept ones begins or ends with.
+            excluded: kinds of excluded words, `(*batch, max_len)`, see
+                :func:`pyro_rationale.distributions.exclusion.chain_terms`.
         """
         chain = self._chain(lengths, max_len, dtype, edge=0.0)
         if excluded is not None:

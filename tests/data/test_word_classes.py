@@ -28,15 +28,21 @@ def test_stop_words_spare_what_can_be_evidence() -> None:
     excluded = Exclusion.of(["stopwords"])
     words = ["The", "room", "was", "n't", "very", "clean", ",", "it", "'s", "not", "without", "and"]
     assert [w for w, out in zip(words, excluded(words), strict=True) if out] == ["The", "was", "it", "'s", "and"]
-    assert Exclusion.of(["punctuation"])([",", "the"]) == [True, False]
-    assert Exclusion.of(["punctuation", "stopwords"])([",", "the"]) == [True, True]
+    assert Exclusion.of(["punctuation"])([",", "the"]) == [1, 0]
+    assert Exclusion.of(["punctuation", "stopwords"])([",", "the"]) == [1, 1]
+
+
+def test_marks_that_end_a_sentence_are_barriers() -> None:
+    excluded = Exclusion.of(["sentence-ends", "punctuation"])
+    assert excluded(["Good", ",", "cheap", ".", "...", "!", "\u3002", "-"]) == [0, 1, 0, 2, 2, 2, 2, 1]
+    assert Exclusion.of(["sentence-ends"])([",", "?"]) == [0, 2]
 
 
 def test_names_of_classes() -> None:
     assert parse_classes("punctuation, stopwords") == ("punctuation", "stopwords")
     assert parse_classes("none") == ()
     for bad in ("", "stopword", "punctuation,,", "none,stopwords"):
-        with pytest.raises(ConfigError, match=r"^--exclude: expected one of punctuation, stopwords, none, got"):
+        with pytest.raises(ConfigError, match=r"^--exclude: expected one of punctuation, stopwords, sentence-ends, none, got"):
             parse_classes(bad)
 
 
@@ -45,14 +51,19 @@ def test_a_batch_says_which_words_are_excluded() -> None:
     batch = encode_batch(documents, Vocabulary(["soup"], PLAIN), SPEC)
     assert batch.excluded is not None
     assert documents[0].tokens == ("the", "soup", "'s", "off", "!")
-    torch.testing.assert_close(batch.excluded, torch.tensor([[1, 0, 1, 0, 1], [0, 0, 0, 0, 0]]).bool())
+    torch.testing.assert_close(batch.excluded, torch.tensor([[1, 0, 1, 0, 1], [0, 0, 0, 0, 0]], dtype=torch.uint8))
     assert int(batch.tokens[1, 0]) == UNKNOWN
     assert encode_batch(documents, Vocabulary(["soup"]), SPEC).excluded is None
 
 
 def test_a_vocabulary_keeps_its_exclusion(tmp_path: Path) -> None:
     path = tmp_path / "vocabulary.json"
+    for exclusion in (PLAIN, Exclusion(punctuation=True, sentence_ends=True)):
+        Vocabulary(["soup"], exclusion).save(path)
+        assert Vocabulary.load(path).excluded == exclusion
     Vocabulary(["soup"], PLAIN).save(path)
+    older = path.read_text().replace('"sentence_ends": false', '"other": 0')  # of before there were such ends
+    path.write_text(older)
     assert Vocabulary.load(path).excluded == PLAIN
     assert OpenVocabulary.of(Vocabulary.load(path)).excluded == PLAIN
     Vocabulary(["soup"]).save(path)

@@ -11,19 +11,19 @@ from torch.distributions import kl_divergence
 
 from pyro_rationale.distributions import ChainPrior, IndependentMask, LinearChain, NonEmptyMask, RelaxedMask
 from pyro_rationale.distributions.exclusion import COST, ends_on
-from tests.support.oracle import Oracle, run_ends
+from tests.support.oracle import Oracle, charges
 
 LENGTHS = torch.tensor([7, 5, 4, 3, 1, 1])
 EXCLUDED = torch.tensor(
     [
-        [1, 0, 1, 1, 0, 0, 1, 0],  # at both ends, alone, and two together
-        [0, 0, 0, 0, 0, 0, 0, 0],
-        [1, 1, 1, 1, 0, 0, 0, 0],  # nothing else
+        [1, 0, 2, 1, 0, 0, 1, 0],  # at both ends, and two together, one of them a barrier
+        [0, 0, 2, 0, 0, 0, 0, 0],
+        [1, 2, 1, 1, 0, 0, 0, 0],  # nothing else
         [0, 1, 0, 0, 0, 0, 0, 0],
         [1, 0, 0, 0, 0, 0, 0, 0],
         [0, 0, 0, 0, 0, 0, 0, 0],
     ]
-).bool()
+)
 PRIORS = [ChainPrior.from_rate_span(0.2, 8.0), ChainPrior(-0.7, -0.4), ChainPrior(-0.7, 1.4, nonempty=True)]
 
 
@@ -32,7 +32,7 @@ def tables(prior: ChainPrior) -> list[Oracle]:
     result = []
     for length, excluded in zip(LENGTHS.tolist(), EXCLUDED, strict=True):
         table = Oracle.penalty(prior.alpha, prior.gamma, length)
-        table = table.charging(30.0 * run_ends(table.masks)[:, excluded[:length]].sum(-1))
+        table = table.charging(charges(table.masks, excluded[:length]))
         result.append(table.nonempty() if prior.nonempty else table)
     return result
 
@@ -69,7 +69,7 @@ def test_kl_of_a_chain_is_exact_with_its_gradient(prior: ChainPrior) -> None:
     exact = []
     for row, (length, p) in enumerate(zip(LENGTHS.tolist(), tables(prior), strict=True)):
         table = Oracle.chain(fields[row, :length], coupling[row, : length - 1])
-        table = table.charging(30.0 * run_ends(table.masks)[:, EXCLUDED[row, :length]].sum(-1))
+        table = table.charging(charges(table.masks, EXCLUDED[row, :length]))
         exact.append((table.nonempty() if prior.nonempty else table).kl(p))
     found, expected = kl_divergence(q, law_of(prior)), torch.stack(exact)
     torch.testing.assert_close(found, expected)
@@ -84,19 +84,23 @@ def test_kl_of_independent_words_is_exact(kind: type[IndependentMask], prior: Ch
     q = kind(logits, LENGTHS).excluding(EXCLUDED)
     assert type(q) is kind
     for row, (length, p) in enumerate(zip(LENGTHS.tolist(), tables(prior), strict=True)):
-        table = Oracle.independent(logits[row, :length] - 30.0 * EXCLUDED[row, :length])
+        table = Oracle.independent(logits[row, :length] - 30.0 * (EXCLUDED[row, :length] > 0))
         torch.testing.assert_close(kl_divergence(q, law_of(prior))[row], table.kl(p))
 
 
 def test_excluded_words_are_kept_between_others_only() -> None:
     fields = torch.tensor([[-5.0, 4.0, -1.0, -1.0, 4.0, 3.0, 2.0, 0.0]])
-    law = LinearChain(fields, 1.5, LENGTHS[:1]).excluding(EXCLUDED[:1])
+    excluded = EXCLUDED[:1] > 0
+    law = LinearChain(fields, 1.5, LENGTHS[:1]).excluding(excluded)
     assert law.mode[0].tolist() == [0, 1, 1, 1, 1, 1, 0, 0]  # the last word would be kept for its own sake
     torch.manual_seed(0)
     z = law.sample(torch.Size([500]))
     change = (z[..., 1:] - z[..., :-1]).abs() * law.word_mask[..., 1:]
-    assert not ends_on(EXCLUDED[:1], law.word_mask, z, change).any()
+    assert not ends_on(excluded, law.word_mask, z, change).any()
     assert z[..., 2].any()
+    across = LinearChain(fields, 1.5, LENGTHS[:1]).excluding(EXCLUDED[:1])  # one of the words is a barrier
+    assert across.mode[0].tolist() == [0, 1, 0, 0, 1, 1, 0, 0]
+    assert not across.sample(torch.Size([500]))[..., 2].any()
 
 
 def test_a_text_of_excluded_words_keeps_nothing_or_one_run() -> None:
@@ -115,7 +119,7 @@ def test_ends_are_counted() -> None:
         z = torch.zeros(len(masks), *EXCLUDED.shape, dtype=torch.float64)
         z[:, row, :length] = masks
         change = (z[..., 1:] - z[..., :-1]).abs() * words[..., 1:]
-        expected = run_ends(masks)[:, EXCLUDED[row, :length]].sum(-1)
+        expected = charges(masks, EXCLUDED[row, :length]) / 30.0
         torch.testing.assert_close(ends_on(EXCLUDED, words, z, change)[:, row], expected)
 
 

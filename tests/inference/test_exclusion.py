@@ -18,7 +18,7 @@ from tests.support.oracle import padded
 from tests.support.tiny import PRIOR, exact, texts, tiny_guide, tiny_model
 
 NAMES = pytest.mark.parametrize("name", ["chain", "independent", "relaxed", "recurrent"])
-EXCLUDED = torch.tensor([[0, 0, 1, 0, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]]).bool()
+EXCLUDED = torch.tensor([[0, 0, 2, 0, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]])
 SHORT = torch.tensor([[0, 1, 0, 1, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]).bool()
 
 

@@ -33,6 +33,12 @@ def run_ends(masks: Tensor) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64).reshape(masks.shape)
 
 
+def charges(masks: Tensor, excluded: Tensor) -> Tensor:
+    """Nats that masks `(N, n)` are charged for excluded words of some kinds `(n,)`, `(N,)`."""
+    ends, barriers = run_ends(masks)[:, excluded > 0].sum(-1), masks[:, excluded > 1].sum(-1)
+    return 30.0 * (ends + barriers)
+
+
 class Oracle:
     """A distribution over the masks of n words, as a table.
 

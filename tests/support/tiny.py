@@ -31,7 +31,7 @@ from pyro_rationale.nn import ENCODERS, BiLSTM, Encoder, make_embedding
 from pyro_rationale.nn.encoders._base import SequenceEncoder
 from pyro_rationale.tasks import task_of
 from tests.support.mask_families import unit_numbers, unit_starts
-from tests.support.oracle import Oracle, all_masks, run_ends
+from tests.support.oracle import Oracle, all_masks, charges
 
 WORDS = 12
 LENGTHS = (5, 3, 1)
@@ -131,7 +131,7 @@ def guide_table(guide: RationaleGuide, features: Tensor, excluded: Tensor | None
     table = _guide_table(guide, features)
     if excluded is not None:
         chain = isinstance(guide, ChainGuide)
-        table = table.charging(30.0 * (run_ends(table.masks) if chain else table.masks)[:, excluded].sum(-1))
+        table = table.charging(charges(table.masks, excluded) if chain else 30.0 * table.masks[:, excluded > 0].sum(-1))
     return table.nonempty() if guide.nonempty else table
 
 
@@ -157,7 +157,7 @@ def recurrent_table(guide: RecurrentGuide, features: Tensor, excluded: Tensor | 
     state = (features.new_zeros(len(masks), cell.width), features.new_zeros(len(masks), cell.width))
     total = features.new_zeros(len(masks))
     before = features.new_zeros(len(masks))
-    nats = 30.0 * (torch.zeros(len(features)) if excluded is None else excluded)
+    nats = 30.0 * (torch.zeros(len(features)) if excluded is None else excluded > 0)
     for word, here, less in zip(features, masks.unbind(1), nats, strict=True):
         inputs = torch.cat([word.expand(len(masks), -1), before[:, None]], dim=1)
         state = torch.lstm_cell(inputs, state, from_word, cell.recurrent, cell.inputs.bias, nothing)
@@ -247,7 +247,7 @@ def exact(
         outputs = outputs_on_all_masks(model, one)
         log_likelihood = hand_log_likelihood(model, outputs, batch.targets[row])
         p = Oracle.penalty(model.prior.alpha, model.prior.gamma, choices.n)
-        p = p if excluded is None else p.charging(30.0 * run_ends(p.masks)[:, excluded].sum(-1))
+        p = p if excluded is None else p.charging(charges(p.masks, excluded))
         p = p.nonempty() if model.nonempty else p
         q, p = choices.over_words(units), p.over_words(units)
         documents.append(Exact(q, p, outputs, log_likelihood, float(model.kappa)))
