@@ -7,4 +7,5 @@ from typing import Literal
 LONGEST = 12  # words of a document whose masks are enumerated
 TRUSTED = 0.7  # k-hat above which Vehtari et al. (2024) advise against the estimates
 GRADIENTS = ("features", "parameters")
+METHODS = ("exact", "importance", "mcmc", "guide", "prior")  # whose draws are on trial in simulation-based calibration
 Gradient = Literal["features", "parameters"]

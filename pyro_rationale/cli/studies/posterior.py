@@ -6,18 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
 
 from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.experiments.studies.posterior import AGREE, SHOWN, Budget, compare
-from pyro_rationale.inference.posterior.psis import TRUSTED
+from pyro_rationale.inference.limits import TRUSTED
 from pyro_rationale.optional import arviz
-from pyro_rationale.options import (
-    check_writable,
-    write_result,
-)
+from pyro_rationale.options import check_writable, write_result
 from pyro_rationale.reporting.terminal import Terminal
 
 
@@ -45,6 +40,10 @@ def study(
     json_path: Path | None, **budget: Any,
 ) -> None:
     """Compare posterior word marginals by importance resampling with those of Markov chains."""
+    import torch
+
+    from pyro_rationale.experiments.studies.posterior import Budget, compare
+
     check_writable("--json", json_path)
     arviz()
     if budget["proposal"] == "refined" and not budget["steps"]:
@@ -64,6 +63,8 @@ def study(
 
 def report(result: dict[str, Any]) -> None:
     """The tables on the terminal."""
+    from pyro_rationale.experiments.studies.posterior import AGREE, SHOWN
+
     worst = sorted(result["each"], key=lambda row: -row["difference"])[:SHOWN]
     columns = ("document", "words", "k_hat", "ess", "difference", "r_hat", "chain_ess", "gap")
     rows = [{name: row[name] for name in columns if name in row} for row in worst]

@@ -8,21 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
 
 from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.studies.common import shorten
-from pyro_rationale.experiments.studies.sbc import METHODS, Budget, assess, check_methods, ranks_by, visible_error
-from pyro_rationale.inference.posterior.evidence import LONGEST
-from pyro_rationale.inference.posterior.sbc import COVERAGE, FACTORS, POWER, check_kappa
-from pyro_rationale.options import (
-    check_writable,
-    write_result,
-)
-from pyro_rationale.reporting.plots import check_figure, save_figure
-from pyro_rationale.reporting.plots.sbc import sbc_figure
+from pyro_rationale.inference.limits import LONGEST, METHODS
+from pyro_rationale.options import check_writable, write_result
 from pyro_rationale.reporting.terminal import Terminal
 
 
@@ -58,8 +49,16 @@ def study(
     json_path: Path | None, **budget: Any,
 ) -> None:
     """Are draws of the posterior what they should be? Verdicts by ranks of true masks among them."""
+    import torch
+
+    from pyro_rationale.experiments.studies.common import shorten
+    from pyro_rationale.experiments.studies.sbc import Budget, assess, check_methods, ranks_by, visible_error
+    from pyro_rationale.inference.posterior.sbc import check_kappa
+
     check_writable("--json", json_path)
     if figure is not None:
+        from pyro_rationale.reporting.plots import check_figure
+
         check_figure(figure)
     spent = Budget(**budget)
     if "exact" in methods and not 0 < words <= LONGEST:
@@ -81,12 +80,17 @@ def study(
             result["kappa_errors_seen"].append(visible_error(method, ranks, spent))
     report(result)
     if figure is not None:
+        from pyro_rationale.reporting.plots import save_figure
+        from pyro_rationale.reporting.plots.sbc import sbc_figure
+
         save_figure(sbc_figure(result["results"]), figure)
     write_result(json_path, result)
 
 
 def report(result: dict[str, Any]) -> None:
     """The table on the terminal."""
+    from pyro_rationale.inference.posterior.sbc import COVERAGE
+
     rows = [
         {
             "statistic": f"{row['method']}: {row['statistic']}",
@@ -110,6 +114,8 @@ def report(result: dict[str, Any]) -> None:
 
 def power_line(seen: dict[str, Any], documents: int) -> str:
     """How wrong kappa could be without being noticed."""
+    from pyro_rationale.inference.posterior.sbc import FACTORS, POWER
+
     above, below = seen["above"], seen["below"]
     if above is None and below is None:
         return f"no error in kappa up to a factor {FACTORS[-1]:g} would be seen; raise --number"

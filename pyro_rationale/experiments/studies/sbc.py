@@ -23,7 +23,6 @@ from pyro_rationale.inference.posterior.importance import exact_draws, importanc
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.posterior.sbc import FACTORS, Ranks, Sampler, judge, kappa_power, sbc_ranks
 
-METHODS = ("exact", "importance", "mcmc", "guide", "prior")
 KAPPA_FREE = ("guide", "prior")  # methods that do not look at kappa
 
 
