@@ -290,7 +290,8 @@ class Bar(Callback):
         steps, done = run.epochs * batches, run.trainer.epoch * batches + position
         if self.pace.total != steps:
             self.pace = Pace(steps, done)
-        figures = f"loss {record.loss:.4f}  kept {record.rate:.1%}{dev}{self.pace.left(done)}"
+        kept = "warm-up" if record.warmup else f"kept {record.rate:.1%}"
+        figures = f"loss {record.loss:.4f}  {kept}{dev}{self.pace.left(done)}"
         self.bar.update(self.task, completed=position, total=batches, epoch=run.trainer.epoch + 1, figures=figures)
 
     def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:

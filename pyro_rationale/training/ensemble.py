@@ -53,6 +53,11 @@ class EnsembleRun:
         """Time spent training all members."""
         return sum(member.seconds for member in self.members)
 
+    @property
+    def ending(self) -> str:
+        """Which epoch's weights each member keeps, and why its training ended, in a line each."""
+        return "\n".join(f"member {number}: {member.ending}" for number, member in enumerate(self.members))
+
 
 class _Opening(Callback):
     """Writes configuration and vocabulary of the ensemble once those of the first member are settled."""

@@ -47,6 +47,7 @@ def test_members_are_fits_of_their_own(fitted: EnsembleRun, tmp_path: Path) -> N
     assert differences(tmp_path / "alone", fitted.folder / "members" / "1") == []
     assert [run.fitted.config.seed for run in fitted.members] == [0, 1]
     assert fitted.members[0].fitted.rows == fitted.members[1].fitted.rows == fitted.fitted.rows
+    assert fitted.ending.splitlines()[1] == f"member 1: {fitted.members[1].ending}"
     metrics = RunMetrics.load(fitted.folder)
     assert list(metrics.members) == ["0", "1"]
     assert metrics.members["1"] == RunMetrics.load(fitted.folder / "members" / "1").test
