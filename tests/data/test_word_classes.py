@@ -41,8 +41,9 @@ def test_marks_that_end_a_sentence_are_barriers() -> None:
 def test_names_of_classes() -> None:
     assert parse_classes("punctuation, stopwords") == ("punctuation", "stopwords")
     assert parse_classes("none") == ()
+    message = r"^--exclude: expected one of punctuation, stopwords, sentence-ends, none, got"
     for bad in ("", "stopword", "punctuation,,", "none,stopwords"):
-        with pytest.raises(ConfigError, match=r"^--exclude: expected one of punctuation, stopwords, sentence-ends, none, got"):
+        with pytest.raises(ConfigError, match=message):
             parse_classes(bad)
 
 
