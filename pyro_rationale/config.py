@@ -80,8 +80,8 @@ class ModelOptions:
     nonempty: bool = option(None, "give the empty mask no probability, in prior and guide (chain and independent)",
                             group=PRIOR, planted=False)
     exclude: str = option(None, "words that no run of kept words begins or ends with: punctuation, stopwords "
-                          "(English); sentence-ends: no run goes across one; several with commas, or none", metavar="CLASSES", group=PRIOR,
-                          planted="none")
+                          "(English); sentence-ends: no run goes across one; several with commas, or none",
+                          metavar="CLASSES", group=PRIOR, planted="none")
     unit: str = option("word", "what is kept or dropped as a whole: words, or sentences, of which --span then counts "
                        "the runs", choices=("word", "sentence"), group=PRIOR, common=True)
     condition_on_target: bool = option(False, "the guide may read the target too: q(z | x, y) beside q(z | x)")
