@@ -72,7 +72,7 @@ def rloo(value: Tensor, log_q: Tensor, penalty: Tensor) -> Loss:
 
 def penalty_of(trainer: Trainer, mask: Tensor, mean: Tensor, change: Tensor, entropy: Tensor) -> Tensor:
     """KL + (1 - tau) H = E[alpha |z| + gamma |dz|] + log Z - tau H, `(B,)`."""
-    prior, tau = trainer.fitted.model.prior, trainer.objective.tau
+    prior, tau = trainer.fitted.model.steering, trainer.objective.tau
     table = prior.log_normalizers(mask.shape[1]).to(mean, non_blocking=True)
     expected = prior.alpha * mean.sum(-1) + prior.gamma * change.sum(-1) + table[mask.sum(-1)]
     return expected - tau * entropy
@@ -156,7 +156,7 @@ def check(trainer: Trainer, batch: Batch, by_hand: Callable[[Trainer, Batch], Lo
             parameter.grad = None
         torch.manual_seed(1)
         if ours:
-            with local_parameters():
+            with local_parameters(), trainer.fitted.model.constrained():
                 estimate = trainer.objective.estimate(trainer.fitted.model, trainer.fitted.guide, batch)
             loss, value = estimate.surrogate, -estimate.objective(trainer.objective.tau).sum()
         else:

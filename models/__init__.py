@@ -1,6 +1,7 @@
 """The generative programs: p(z) and p(y given x, z). Import this package as `pyro_rationale.models`."""
 
 from pyro_rationale.models.ensemble import EnsembleModel
+from pyro_rationale.models.latent_prior import LatentPriorModel, longer_runs
 from pyro_rationale.models.likelihoods import (
     BernoulliLikelihood,
     CategoricalLikelihood,
@@ -14,8 +15,10 @@ __all__ = [
     "BernoulliLikelihood",
     "CategoricalLikelihood",
     "EnsembleModel",
+    "LatentPriorModel",
     "Likelihood",
     "NormalLikelihood",
     "OrdinalLikelihood",
     "RationaleModel",
+    "longer_runs",
 ]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
+from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.models.rationale import RationaleModel
 from pyro_rationale.tasks import MixedDistribution, MixedLikelihood
 
@@ -18,19 +19,19 @@ from pyro_rationale.tasks import MixedDistribution, MixedLikelihood
 class EnsembleModel(RationaleModel):
     """p(z) 1/M sum_m p_m(y | x, z): every member reads the same kept words, and their predictions are mixed.
 
-    The prior has the mean of the members' parameters. The networks are the members' own, not copies.
+    Prior and constraint have the means of the members' parameters. The networks are the members' own, not copies.
 
     Args:
         members: fitted models of one target.
     """
 
     def __init__(self, members: Sequence[RationaleModel]) -> None:
-        priors = [member.prior for member in members]
-        alpha, gamma = (sum(getattr(p, name) for p in priors) / len(priors) for name in ("alpha", "gamma"))
+        prior = _average([member.prior for member in members])
         encoder: Any = _SideBySide([member.encoder for member in members])
         likelihood = MixedLikelihood([member.likelihood for member in members])
         kappa = sum(float(member.kappa) for member in members) / len(members)
-        super().__init__(encoder, likelihood, replace(priors[0], alpha=alpha, gamma=gamma), kappa)
+        super().__init__(encoder, likelihood, prior, kappa)
+        self.steering = _average([member.steering for member in members])
         self._members = tuple(members)
         self.to(members[0].kappa.device)
 
@@ -41,6 +42,11 @@ class EnsembleModel(RationaleModel):
     def predictive(self, batch: Batch, z: Tensor) -> dist.TorchDistribution:
         """p(y | x, z), the equal mixture of the members' own."""
         return MixedDistribution(self.components(batch, z))
+
+
+def _average(chains: Sequence[ChainPrior]) -> ChainPrior:
+    alpha, gamma = (sum(getattr(chain, name) for chain in chains) / len(chains) for name in ("alpha", "gamma"))
+    return replace(chains[0], alpha=alpha, gamma=gamma)
 
 
 class _SideBySide(nn.Module):

@@ -1,10 +1,15 @@
 """The generative program: a mask from the Markov-chain prior, a target from the words it keeps.
 
 z ~ p(z) = exp(-alpha sum z_t - gamma sum |z_t - z_{t-1}|) / Z, and y ~ p(y | x, z)^kappa, the power posterior of
-docs/mathematics.md.
+docs/mathematics.md. Training holds the share of kept words by a constraint with multipliers of its own, nats per kept
+word and per change, which are no part of p(z).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -13,7 +18,7 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import ChainPrior, Prior, UnitMask
+from pyro_rationale.distributions import ChainPrior, Constraint, Prior, UnitMask
 from pyro_rationale.models.program import Program
 from pyro_rationale.nn import Encoder
 from pyro_rationale.tasks import Likelihood
@@ -31,15 +36,24 @@ class RationaleModel(Program):
 
     kappa: Tensor
     prior_fields: Tensor
+    steering_fields: Tensor
 
     def __init__(self, encoder: Encoder, likelihood: Likelihood, prior: ChainPrior, kappa: float = 1.0) -> None:
         super().__init__()
         self.encoder = encoder
         self.likelihood = likelihood
         self.register_buffer("kappa", torch.tensor(float(kappa), dtype=torch.float64))
-        self.register_buffer("prior_fields", torch.tensor([prior.alpha, prior.gamma], dtype=torch.float64))
+        for name in ("prior_fields", "steering_fields"):
+            self.register_buffer(name, torch.tensor([prior.alpha, prior.gamma], dtype=torch.float64))
         self.nonempty = prior.nonempty
+        self._constrained = False
         self._read: dict[str, tuple[Tensor, int, list[float]]] = {}
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        # Older versions kept prior and constraint as one: then that is the prior, and there is no constraint.
+        if prefix + "prior_fields" in state_dict:
+            state_dict.setdefault(prefix + "steering_fields", state_dict[prefix + "prior_fields"])
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _numbers(self, name: str) -> list[float]:
         """A buffer's values; they are fetched from the device only if it has changed since."""
@@ -51,31 +65,73 @@ class RationaleModel(Program):
             known = self._read[name] = (buffer, buffer._version, buffer.reshape(-1).tolist())
         return known[2]
 
+    def _chain(self, name: str) -> ChainPrior:
+        alpha, gamma = self._numbers(name)
+        return ChainPrior(alpha, gamma, self.nonempty)
+
+    def _set_chain(self, name: str, chain: ChainPrior) -> None:
+        fields: Tensor = getattr(self, name)
+        for field, value in zip(fields, (chain.alpha, chain.gamma), strict=True):
+            field.fill_(value)  # unlike a copy from the CPU, this does not wait for the device
+        if not fields.is_inference():
+            self._read[name] = (fields, fields._version, [chain.alpha, chain.gamma])
+
     @property
     def prior(self) -> ChainPrior:
-        """The prior in force; training moves its field to hold the rate of kept words.
+        """p(z): asked for, or learned by maximum ELBO.
 
-        It is state and no argument of the program, for guides take the same arguments, checkpoints keep it, and it is
-        read long after the step. The trainer sets it between the guide's pass and the model's, in a hook on the
-        model, since the field of a step follows from the step before, which may still be under way on a GPU.
+        It is state and no argument of the program, for guides take the same arguments, and checkpoints keep it.
         """
-        alpha, gamma = self._numbers("prior_fields")
-        return ChainPrior(alpha, gamma, self.nonempty)
+        return self._chain("prior_fields")
 
     @prior.setter
     def prior(self, prior: ChainPrior) -> None:
-        fields = self.prior_fields
-        for field, value in zip(fields, (prior.alpha, prior.gamma), strict=True):
-            field.fill_(value)  # unlike a copy from the CPU, this does not wait for the device
-        if not fields.is_inference():
-            self._read["prior_fields"] = (fields, fields._version, [prior.alpha, prior.gamma])
+        self._set_chain("prior_fields", prior)
+
+    @property
+    def steering(self) -> ChainPrior:
+        """The chain proportional to p(z) times the constraint, exp(-word sum z_t - change sum |z_t - z_{t-1}|).
+
+        Guides are trained against it. The trainer sets it between the guide's pass and the model's, in a hook on the
+        model, since what a step charges follows from the step before, which may still be under way on a GPU.
+        """
+        return self._chain("steering_fields")
+
+    @steering.setter
+    def steering(self, chain: ChainPrior) -> None:
+        self._set_chain("steering_fields", chain)
+
+    @property
+    def constraint(self) -> Constraint:
+        """Nats that training charges beside the prior; 0 for a model that no training has touched."""
+        steering, prior = self.steering, self.prior
+        return Constraint(steering.alpha - prior.alpha, steering.gamma - prior.gamma)
+
+    @contextmanager
+    def constrained(self) -> Iterator[None]:
+        """Context in which the program's masks are drawn from `steering` instead of p(z), as training wants them.
+
+        KL(q || steering) is KL(q || p) plus what the constraint charges for q's masks plus log E_p[exp(-constraint)],
+        which has nothing to do with q: its gradients are those of the ELBO less the constraint.
+        """
+        before, self._constrained = self._constrained, True
+        try:
+            yield
+        finally:
+            self._constrained = before
+
+    @property
+    def in_force(self) -> ChainPrior:
+        """The chain of the site `z`: p(z), or `steering` within :meth:`constrained`."""
+        return self.steering if self._constrained else self.prior
 
     def mask_prior(self, batch: Batch, dtype: torch.dtype = torch.float32) -> Prior:
-        """p(z) of a batch under the prior in force, batch shape `(B,)`, event shape `(T,)`."""
+        """p(z) of a batch, batch shape `(B,)`, event shape `(T,)`; within :meth:`constrained`, the steering chain."""
+        prior = self.in_force
         units, starts = batch.units, batch.unit_starts
         if units is None or starts is None:
-            return self.prior.distribution(batch.lengths, batch.tokens.shape[1], dtype, batch.excluded)
-        choices = self.prior.distribution(batch.unit_lengths, starts.shape[1], dtype)
+            return prior.distribution(batch.lengths, batch.tokens.shape[1], dtype, batch.excluded)
+        choices = prior.distribution(batch.unit_lengths, starts.shape[1], dtype)
         return UnitMask(choices, units, starts, batch.lengths)
 
     @property
@@ -98,10 +154,13 @@ class RationaleModel(Program):
             `y`, observed or sampled.
         """
         with pyro.plate("documents", len(batch), dim=-1):
-            z = pyro.sample("z", self.mask_prior(batch, self.encoder.dtype))
-            outputs = self.encoder(batch.tokens, z, batch.lengths)
-            if batch.targets is None:
-                return pyro.sample("y", self.likelihood(outputs))
-            likelihood, targets = self.likelihood.observe(outputs, batch.targets)
-            with poutine.scale(scale=self._numbers("kappa")[0]):
-                return pyro.sample("y", likelihood, obs=targets)
+            return self._read_kept(batch, pyro.sample("z", self.mask_prior(batch, self.encoder.dtype)))
+
+    def _read_kept(self, batch: Batch, z: Tensor) -> Tensor:
+        """The site `y` of masks `z`, inside the plate of documents."""
+        outputs = self.encoder(batch.tokens, z, batch.lengths)
+        if batch.targets is None:
+            return pyro.sample("y", self.likelihood(outputs))
+        likelihood, targets = self.likelihood.observe(outputs, batch.targets)
+        with poutine.scale(scale=self._numbers("kappa")[0]):
+            return pyro.sample("y", likelihood, obs=targets)

@@ -67,6 +67,9 @@ class ModelOptions:
     span: float | None = option(None, "prior: mean length of a kept run, in words; default: by --preset and the "
                                 "length of the texts, planted reviews: 13 % more than by chance", above=1,
                                 expected="a mean run of more than 1 word", group=PRIOR, common=True)
+    prior: str = option("auto", "p(z): fixed, as --rate and --span say; or learned, from there to the rate and span of "
+                        "the largest ELBO on the training texts; auto: learned, but fixed with --lambda1 and --lambda2",
+                        choices=("fixed", "learned"), also=("auto",), group=PRIOR, common=True)
     lambda1: float | None = option(None, "the paper's penalty per kept word (with --lambda2; replaces --rate, --span)",
                                    least=0, group=PRIOR)
     lambda2: float | None = option(None, "the paper's penalty per change of the mask", least=0, group=PRIOR)
@@ -371,6 +374,13 @@ class Config:
     def penalties(self) -> str:
         """How KL and entropy enter the objective."""
         return str(value_of(self.train, "penalties"))
+
+    @property
+    def prior(self) -> str:
+        """Whether p(z) is `fixed` or `learned`, `auto` resolved."""
+        if self.model.prior == "auto":
+            return "learned" if self.model.lambda1 is None else "fixed"
+        return self.model.prior
 
     @property
     def tau(self) -> float:

@@ -41,7 +41,7 @@ Rows = dict[str, tuple[str, str]]
 # Title of a part of the table, and its rows: score, label, format.
 PARTS: dict[str, Rows] = {
     "Objective (2), nats": {
-        "objective": ("as fitted, at the run's tau", ".2f"),
+        "objective": ("at the run's tau", ".2f"),
         "objective_tau1": ("scored at tau = 1", ".2f"),
         "objective_tau0": ("scored at tau = 0", ".2f"),
     },
@@ -67,6 +67,12 @@ PARTS: dict[str, Rows] = {
         "residual": ("residual, relative", ".1e"),
         "residual_worst": ("  of the worst document", ".1e"),
     },
+    "With the constraint of training": {
+        "trained_objective": ("objective as fitted, less it", ".2f"),
+        "trained_cost": ("cost: directly", ".6g"),
+        "trained_cost_from_elbo": ("from the objective, by (3)", ".6g"),
+        "trained_residual": ("residual, relative", ".1e"),
+    },
     "What q keeps": {
         "kept": ("E|z|, words or sentences", ".2f"),
         "changes": ("E|dz|", ".2f"),
@@ -81,6 +87,8 @@ PARTS: dict[str, Rows] = {
         "gamma": ("gamma, nats per change", ".3f"),
         "lambda1": ("lambda1", ".3g"),
         "lambda2": ("lambda2", ".3g"),
+        "constraint_word": ("constraint, nats per kept unit", ".3f"),
+        "constraint_change": ("constraint, nats per change", ".3f"),
     },
 }
 RULE_TITLES = {

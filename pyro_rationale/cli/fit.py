@@ -144,7 +144,7 @@ def fit_and_show(
             raise
     if not quiet:
         console.say(finished.ending)
-    show_metrics(console, metrics)
+    show_metrics(console, metrics, config.model.unit)
     show_documents(console, finished)
     way = f"python -m pyro_rationale.explain --run {shlex.quote(str(folder))}"
     console.say(f"\nRun folder: {folder}. Read texts with: {way}")
@@ -228,9 +228,10 @@ class Bar(Callback):
             self.console.say(Text.assemble((f"member {number + 1} of {count}", "bold"), left))
 
     def on_fit_start(self, run: TrainingRun) -> None:
-        """Say what is fitted: corpus, word vectors, and the prior in both languages."""
+        """Say what is fitted: corpus, word vectors, and the prior."""
         from pyro_rationale.data.cache.dataset import target_rows
         from pyro_rationale.data.duplicates import summary
+        from pyro_rationale.reporting.prior_words import prior_words
         from pyro_rationale.training.defaults import choices
 
         if self.quiet:
@@ -253,11 +254,8 @@ class Bar(Callback):
                               f"{tokens:.1%} of the running text")
         threads = "" if run.threads is None else f", --threads {run.threads}"
         prior = run.prior.describe(fitted.model.gain)
-        self.console.say(
-            f"prior: rate {prior['rate']:.3f}, span {prior['span']:.2f} {fitted.config.model.unit}s  =  "
-            f"lambda1 {prior['lambda1']:.3g}, lambda2 {prior['lambda2']:.3g} of the paper  "
-            f"(gain {fitted.model.gain:.4g} nats per unit of cost)"
-        )
+        start = " to begin with; its rate and span are learned" if fitted.config.prior == "learned" else ""
+        self.console.say(f"prior: {prior_words(prior, fitted.config.model.unit)}{start}")
         for line in choices(fitted.config, run.chosen):
             self.console.say(line)
         self.console.say(
@@ -333,17 +331,19 @@ def show_finished(console: Terminal, folder: Path) -> int:
         RunError: the file is damaged or of another version.
     """
     from pyro_rationale.evaluation.results import RunMetrics
+    from pyro_rationale.fitted import read_config
 
-    metrics = RunMetrics.load(folder)
+    metrics, config = RunMetrics.load(folder), read_config(folder)[0]
     console.say(f"{folder} is finished already; --force fits it again")
-    show_metrics(console, metrics)
+    show_metrics(console, metrics, config.model.unit)
     return FAILED if metrics.failures else 0
 
 
-def show_metrics(console: Terminal, metrics: RunMetrics) -> None:
-    """The test table and what stands beside it, with the noise floor, the prior in force and failures below."""
+def show_metrics(console: Terminal, metrics: RunMetrics, unit: str) -> None:
+    """The test table and what stands beside it, with the noise floor, the prior and failures below."""
     from pyro_rationale.evaluation.verdict import better_baseline
     from pyro_rationale.reporting.console import BASELINES, baselines_table, metrics_table
+    from pyro_rationale.reporting.prior_words import prior_line
 
     console.print()
     members = f", {len(metrics.members)} members" if metrics.members else ""
@@ -360,12 +360,7 @@ def show_metrics(console: Terminal, metrics: RunMetrics) -> None:
     if metrics.noise_floor and "mse" in metrics.test:
         ratio = metrics.test["mse"] / metrics.noise_floor
         console.say(f"noise floor of the squared error: {metrics.noise_floor:.4g}; reached {ratio:.2f} x that")
-    now, requested = metrics.prior, metrics.prior_asked
-    if abs(now["alpha"] - requested["alpha"]) > 1e-6:
-        console.say(
-            f"prior after steering: alpha {now['alpha']:.2f} (requested {requested['alpha']:.2f}) nats per word, "
-            f"lambda1 {now['lambda1']:.3g}, lambda2 {now['lambda2']:.3g}"
-        )
+    console.say(prior_line(metrics.prior, metrics.prior_asked, metrics.constraint, unit))
     for failure in metrics.failures:
         console.say(Text.assemble(("FAILED", "bold red"), f": {failure}"))
 

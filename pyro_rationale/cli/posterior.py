@@ -25,6 +25,7 @@ from pyro_rationale.prediction.netcdf import ENGINES, open_groups
 from pyro_rationale.prediction.options import PredictOptions, Size
 from pyro_rationale.reporting.console import counting
 from pyro_rationale.reporting.plots import posterior_figures, save_figure
+from pyro_rationale.reporting.prior_words import constraint_words, prior_words
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import remove_leftovers
 from pyro_rationale.training.history import read_history
@@ -112,6 +113,14 @@ def inspect(
     console.print(summary)
     for line in lines:
         console.say(line)
+    prior = fitted.model.prior.describe(fitted.model.gain)
+    console.say(
+        f"prior: {prior_words(prior, fitted.config.model.unit)}; alpha {prior['alpha']:.3g} nats per kept word, gamma "
+        f"{prior['gamma']:.3g} per change, that is lambda1 {prior['lambda1']:.3g}, lambda2 {prior['lambda2']:.3g} of "
+        f"Lei et al. at a gain of {fitted.model.gain:.4g} nats per unit of cost"
+    )
+    if charged := constraint_words(asdict(fitted.model.constraint)):
+        console.say(f"constraint of training, which is no part of the prior: {charged}")
     console.say(f"written to {results}: {', '.join(written)}")
 
 

@@ -10,7 +10,7 @@ from pyro_rationale.distributions.independent import IndependentMask
 from pyro_rationale.distributions.kl import cross_energy, sequential_entropy, sequential_kl
 from pyro_rationale.distributions.mixture import MixtureMask
 from pyro_rationale.distributions.nonempty import NonEmptyMask
-from pyro_rationale.distributions.prior import ChainPrior
+from pyro_rationale.distributions.prior import ChainPrior, Constraint, TensorChainPrior, fit_prior
 from pyro_rationale.distributions.relaxed import RelaxedMask
 from pyro_rationale.distributions.units import UnitMask
 
@@ -18,6 +18,7 @@ Prior = LinearChain | NonEmptyMask | UnitMask  # what p(z) of a batch can be
 
 __all__ = [
     "ChainPrior",
+    "Constraint",
     "HardKumaMask",
     "HardKumaraswamy",
     "IndependentMask",
@@ -28,8 +29,10 @@ __all__ = [
     "Prior",
     "RecurrentMask",
     "RelaxedMask",
+    "TensorChainPrior",
     "UnitMask",
     "cross_energy",
+    "fit_prior",
     "sequential_entropy",
     "sequential_kl",
 ]

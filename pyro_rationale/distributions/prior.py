@@ -1,11 +1,16 @@
-"""`ChainPrior`: p(z), a two-state Markov chain over words, by share of words and length of runs, or by penalties."""
+"""`ChainPrior`: p(z), a two-state Markov chain over words, by share of words and length of runs, or by penalties.
+
+`TensorChainPrior` is that chain with tensors for parameters, for gradients and for hyperpriors; `fit_prior` finds the
+chain that masks of many documents come from (empirical Bayes).
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import Any, Self, overload
 
 import torch
 from torch import Tensor
@@ -15,6 +20,21 @@ from pyro_rationale.distributions.nonempty import NonEmptyMask
 from pyro_rationale.errors import ConfigError
 
 LARGEST = 500.0  # nats; beyond it exp() of a penalty leaves float64, and nothing would ever be kept anyway
+MOST_STEPS, CONVERGED = 100, 1e-9  # of the search for the best chain; nats
+CLOSEST = 1e-6  # to 0 and 1, of probabilities that are made of averages
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Nats that training charges beside p(z), so that the share of kept words is what it has to be.
+
+    Attributes:
+        word: per kept word; below 0 where words are paid for.
+        change: per change between kept and dropped.
+    """
+
+    word: float = 0.0
+    change: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,13 +62,27 @@ class ChainPrior:
                     "set smaller penalties (--lambda1, --lambda2) or a less extreme --rate and --span"
                 )
 
+    @overload
     @classmethod
-    def from_rate_span(cls, rate: float, span: float) -> Self:
+    def from_rate_span(cls, rate: float, span: float) -> Self: ...
+
+    @overload
+    @classmethod
+    def from_rate_span(cls, rate: Tensor, span: Tensor) -> TensorChainPrior: ...
+
+    @classmethod
+    def from_rate_span(cls, rate: Any, span: Any) -> Self | TensorChainPrior:
         """The chain that keeps the share `rate` of the words in runs of `span` words on average.
+
+        Args:
+            rate: share of words, a number or a tensor.
+            span: words, likewise. Of tensors the chain is a :class:`TensorChainPrior`, which keeps their gradients.
 
         Raises:
             ConfigError: a rate outside (0, 1), a span of 1 or less, or a span too short for so high a rate.
         """
+        if isinstance(rate, Tensor) or isinstance(span, Tensor):
+            return TensorChainPrior.from_rate_span(torch.as_tensor(rate), torch.as_tensor(span))
         if not 0.0 < rate < 1.0:
             raise ConfigError(f"--rate: expected a share of words between 0 and 1, got {rate:g}")
         if not (span > 1.0 and math.isfinite(span)):
@@ -62,6 +96,17 @@ class ChainPrior:
             )
         stay, out = math.log1p(-leave), math.log1p(-enter)
         return cls(alpha=out - stay, gamma=0.5 * (stay + out - math.log(enter) - math.log(leave)))
+
+    @classmethod
+    def from_moments(cls, rate: float, changes: float) -> Self:
+        """The chain whose long texts keep the share `rate` of the words, with so many changes per word.
+
+        What no chain has, such as no changes at all, is brought within `CLOSEST` of what one has.
+        """
+        rate = min(1.0 - CLOSEST, max(CLOSEST, rate))
+        most = 2.0 * min(rate, 1.0 - rate) * (1.0 - CLOSEST)  # more, and not even single words are enough
+        changes = min(most, max(CLOSEST * most, changes))
+        return cls.from_rate_span(rate, 2.0 * rate / changes)
 
     @classmethod
     def from_lambdas(cls, lambda1: float, lambda2: float, gain: float) -> Self:
@@ -168,6 +213,129 @@ class ChainPrior:
             logits = logits + edge * (steps == 0).to(dtype)
         chain.adopt_messages(logits)
         return chain
+
+
+class TensorChainPrior:
+    """p(z) of :class:`ChainPrior` with tensors for parameters: :meth:`distribution` is differentiable in them.
+
+    So rate and span can be drawn from hyperpriors in a Pyro program, or fitted by gradients. There are no tables: the
+    messages of a batch are computed anew, so a prior that stays as it is should be a :class:`ChainPrior`.
+
+    Args:
+        alpha: nats per kept word; any shape that goes with the batch shape of `lengths`, say `(K, 1)` for K particles.
+        gamma: nats per change between kept and dropped, likewise.
+        nonempty: give the empty mask no probability.
+
+    Raises:
+        ConfigError: a parameter that is not finite, or too large to compute with.
+    """
+
+    def __init__(self, alpha: Tensor, gamma: Tensor, nonempty: bool = False) -> None:
+        self.alpha, self.gamma = torch.broadcast_tensors(alpha, gamma)
+        self.nonempty = nonempty
+        for name, value in (("alpha", self.alpha), ("gamma", self.gamma)):
+            if not bool((value.detach().abs() <= LARGEST).all()):  # NaN fails as well
+                raise ConfigError(f"the prior's {name} is beyond {LARGEST:g} nats; take a less extreme rate and span")
+
+    @classmethod
+    def from_rate_span(cls, rate: Tensor, span: Tensor, nonempty: bool = False) -> Self:
+        """The chain that keeps the share `rate` of the words in runs of `span` words on average.
+
+        Raises:
+            ConfigError: a rate outside (0, 1), a span of 1 or less, or a span too short for so high a rate.
+        """
+        leave = 1.0 / span
+        enter = rate * leave / (1.0 - rate)
+        if not bool(((rate > 0.0) & (rate < 1.0) & (leave > 0.0) & (leave < 1.0) & (enter < 1.0)).all()):
+            raise ConfigError(
+                "expected rates between 0 and 1, and spans above both 1 and rate / (1 - rate), got rates from "
+                f"{float(rate.min()):g} to {float(rate.max()):g} and spans from {float(span.min()):g} to "
+                f"{float(span.max()):g}; a span of (1 + x) / (1 - rate), x > 0, is always long enough"
+            )
+        stay, out = torch.log1p(-leave), torch.log1p(-enter)
+        return cls(out - stay, 0.5 * (stay + out - enter.log() - leave.log()), nonempty)
+
+    def distribution(
+        self, lengths: Tensor, max_len: int, dtype: torch.dtype = torch.float32, excluded: Tensor | None = None
+    ) -> LinearChain | NonEmptyMask:
+        """p(z) for documents of these lengths; arguments as for :meth:`ChainPrior.distribution`."""
+        alpha, gamma = (value.to(dtype)[..., None] for value in (self.alpha, self.gamma))
+        fields = (-alpha).expand(*torch.broadcast_shapes(alpha.shape[:-1], lengths.shape), max_len)
+        chain = LinearChain(fields, gamma.expand(*gamma.shape[:-1], max(max_len - 1, 0)), lengths)
+        if excluded is not None:
+            chain = chain.excluding(excluded)
+        return NonEmptyMask(chain) if self.nonempty else chain
+
+
+def fit_prior(
+    kept: Tensor,
+    changes: Tensor,
+    lengths: Tensor,
+    start: ChainPrior,
+    excluded: Tensor | None = None,
+    weight: float = 1.0,
+) -> ChainPrior:
+    """The chain that maximises E_q[log p(z)], and with it the ELBO: rate and span by empirical Bayes.
+
+    Its gradient is E_p[sum z] - E_q[sum z] and E_p[changes] - E_q[changes], summed over documents, so the maximum has
+    q's moments, ends of texts, empty masks and excluded words accounted for. It is the only one, log Z being convex.
+
+    Args:
+        kept: E_q of the kept words, `(N,)`, or sentences where masks are over them.
+        changes: E_q of the changes, `(N,)`.
+        lengths: words, or sentences, `(N,)`.
+        start: where to begin; `nonempty` is taken from it.
+        excluded: which words no run begins or ends with, `(N, T)`.
+        weight: number of further texts, of mean length, whose masks are those of `start`. They keep the parameters
+            finite where q never keeps a word, or never changes.
+    """
+    if not len(lengths):
+        return start
+    lengths = lengths.long().cpu()
+    counts = torch.ones(len(lengths), dtype=torch.float64)
+    if excluded is None:
+        lengths, counts = lengths.unique(return_counts=True)
+    else:
+        excluded = excluded.cpu()
+    longest, total = max(1, int(lengths.max())), counts.sum()
+    extra = (lengths * counts).sum().div(total).ceil().long().clamp_min(1)[None]
+    known = start.distribution(extra, int(extra), torch.float64)
+    sums = torch.stack([
+        kept.double().sum().cpu() + weight * known.mean.sum(),
+        changes.double().sum().cpu() + weight * known.change.sum(),
+    ])
+
+    def loss(parameters: Tensor) -> Tensor:
+        prior = TensorChainPrior(*parameters, nonempty=start.nonempty)
+        log_z = (counts * prior.distribution(lengths, longest, torch.float64, excluded).log_normalizer).sum()
+        log_z = log_z + weight * prior.distribution(extra, int(extra), torch.float64).log_normalizer.sum()
+        return ((parameters * sums).sum() + log_z) / (total + weight)
+
+    return ChainPrior(*_minimum(loss, [start.alpha, start.gamma]), start.nonempty)
+
+
+def _minimum(loss: Callable[[Tensor], Tensor], start: list[float]) -> list[float]:
+    """Where a convex function of two parameters is least, by Newton steps of at most 1 nat that are halved if need be.
+
+    A parameter that makes no difference stays where it is.
+    """
+    here = torch.tensor(start, dtype=torch.float64)
+    with torch.enable_grad():
+        for _ in range(MOST_STEPS):
+            here = here.detach().requires_grad_()
+            value = loss(here)
+            slope = torch.autograd.grad(value, here, create_graph=True)[0]
+            curvature = torch.stack([torch.autograd.grad(part, here, retain_graph=True)[0] for part in slope])
+            step = torch.linalg.solve(curvature + 1e-9 * torch.eye(2, dtype=torch.float64), slope.detach())
+            step = step / max(1.0, float(step.abs().max()))
+            with torch.no_grad():
+                here = here.detach()
+                while float(step.abs().max()) > CONVERGED and loss(here - step) > value:
+                    step = step / 2
+                here = (here - step).clamp(-LARGEST, LARGEST)
+            if float(step.abs().max()) <= CONVERGED:
+                break
+    return [float(value) for value in here]
 
 
 @lru_cache(maxsize=64)

@@ -77,17 +77,21 @@ class Compared:
         return asdict(self) | {"folder": str(self.folder), "objective": self.objective}
 
 
-def scores(terms: Terms, setting: Setting, requested: ChainPrior) -> Scores:
+def scores(terms: Terms, setting: Setting, requested: ChainPrior, steering: ChainPrior | None = None) -> Scores:
     """Means over documents of all terms; nats, or the paper's units (scaled rating squared; nats for classes).
 
     Args:
         terms: of the run's documents.
-        setting: of the run.
-        requested: prior of the options, equal for runs with equal options. Steering moves the prior in force, and kappa
-            and sigma are set by each run's own errors, so that values of (2) are not comparable. Those of `asked_cost`
+        setting: of the run, with its p(z).
+        requested: prior of the options, equal for runs with equal options. Each run learns a p(z) of its own, and kappa
+            and sigma are set by its own errors, so that values of (2) are not comparable. Those of `asked_cost`
             (tau = 0) and `asked_free`, which is the cost less H(q) / gain (tau = 1), are: they are minus (2) over gain,
             without its constants.
+        steering: p(z) times the constraint that held the share of kept words in training; default: there was none.
+            Equation (3) is checked for it as well.
     """
+    charged = replace(setting, prior=setting.prior if steering is None else steering)
+    trained = terms.under(charged.prior)
     lambda1, lambda2 = setting.lambdas
     apart = residual(terms, setting)
     common, at = terms.under(requested), replace(setting, prior=requested)
@@ -111,11 +115,17 @@ def scores(terms: Terms, setting: Setting, requested: ChainPrior) -> Scores:
         "asked_elbo": objective(common, 1.0, 1.0),
         "asked_cost": direct_cost(common, at),
         "asked_free": direct_cost(common, at) - terms.entropy / setting.gain,
+        "trained_objective": objective(trained, setting.kappa, setting.tau),
+        "trained_cost": direct_cost(trained, charged),
+        "trained_cost_from_elbo": cost_from_objective(trained, charged),
         "kept": terms.kept,
         "changes": terms.changes,
     }
     means = {name: float(value.mean()) for name, value in values.items()}
     means |= {"residual": apart.mean, "residual_worst": apart.worst}
+    means |= {"trained_residual": residual(trained, charged).mean}
+    means |= {"constraint_word": charged.prior.alpha - setting.prior.alpha}
+    means |= {"constraint_change": charged.prior.gamma - setting.prior.gamma}
     means |= {"share": share, "flatness": flatness(entropy, share)}
     sigma = math.nan if setting.sigma is None else setting.sigma
     means |= {"gain": setting.gain, "tau": setting.tau, "kappa": setting.kappa, "sigma": sigma}
@@ -171,7 +181,7 @@ def compare_run(
     tau = fitted.config.tau
     setting = Setting.of(precise.model, tau)
     terms = all_terms(precise, documents, how.draws, batch_size, seed)
-    results = scores(terms, setting, starting_prior(fitted.config, setting.gain))
+    results = scores(terms, setting, starting_prior(fitted.config, setting.gain), precise.model.steering)
     results["iwae"] = iwae_bound(precise, documents, how.iwae, batch_size, seed)
     rules = {rule: evaluate_documents(fitted, documents, rule, batch_size=batch_size, seed=seed) for rule in RULES}
     rules["average"] = evaluate_average(fitted, documents, how.draws, batch_size, seed)

@@ -26,8 +26,9 @@ from pyro_rationale.inference.terms import best_terms
 def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target: bool = False) -> dict[str, Tensor]:
     """Terms of (2) and of the paper's cost, `(B,)` each.
 
-    `log_likelihood` (kappa = 1), `kl`, `entropy` in nats; `cost` is E_q of equation (1) in the units of the scaled
-    rating squared (or nats of cross entropy), with lambda1 and lambda2 of the prior in force. KL and entropy are
+    `log_likelihood` (kappa = 1), `kl`, `entropy` in nats, under p(z); `cost` is E_q of equation (1) in the units of the
+    scaled rating squared (or nats of cross entropy), with lambda1 and lambda2 as training charged them, constraint
+    included. KL and entropy are
     exact where they exist; expectations of the likelihood are averages over `samples` draws from the discrete
     guide. `see_target`: of q(z | x, y) instead of q(z | x), where the guide has both.
     """
@@ -43,7 +44,7 @@ def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target:
     law, targets = model.likelihood.observe(outputs, batch.targets)
     log_likelihood = law.log_prob(targets)
     error = model.likelihood.reported_loss(outputs, batch.targets).sum(-1)
-    lambda1, lambda2 = model.prior.lambdas(model.gain)
+    lambda1, lambda2 = model.steering.lambdas(model.gain)
     cost = error + lambda1 * q.unit_values(z).sum(-1) + lambda2 * changes_of(z, batch.mask)
     if batch.excluded is not None:
         change = (z[..., 1:] - z[..., :-1]).abs() * batch.mask[..., 1:]
@@ -108,8 +109,8 @@ def in_precision(fitted: FittedModel, dtype: torch.dtype) -> FittedModel:
     if fitted.model.encoder.dtype == dtype:
         return fitted
     model, guide = copy.deepcopy(fitted.model).to(dtype), copy.deepcopy(fitted.guide).to(dtype)
-    # Kappa and the prior are float64 whatever the networks are.
-    model.kappa, model.prior_fields = fitted.model.kappa.clone(), fitted.model.prior_fields.clone()
+    for name in ("kappa", "prior_fields", "steering_fields"):  # float64 whatever the networks are
+        setattr(model, name, getattr(fitted.model, name).clone())
     return replace(fitted, model=model, guide=guide)
 
 

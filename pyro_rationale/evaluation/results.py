@@ -35,7 +35,7 @@ class RunMetrics:
         estimator: name of the gradient estimator.
         seed: of the fit.
         test: metrics of the test split by name; empty if the corpus has no test documents.
-        prior: `rate`, `span`, `alpha`, `gamma`, `lambda1` and `lambda2` of the prior after steering.
+        prior: `rate`, `span`, `alpha`, `gamma`, `lambda1` and `lambda2` of p(z).
         prior_asked: those of the prior that the options ask for.
         seconds: of training.
         epochs: number of epochs.
@@ -51,6 +51,8 @@ class RunMetrics:
             which `epochs`, `best_epoch`, `recoveries` and `restarts` are; an ensemble's are the members' sums, and its
             best epoch is the least.
         curves: what figures of the test split are drawn of, by name: lists of numbers.
+        constraint: nats per kept `word` and per `change` that training charged beside the prior, to hold the share of
+            kept words; empty for runs of older versions, whose prior has it in it.
     """
 
     data: str
@@ -71,6 +73,7 @@ class RunMetrics:
     failures: tuple[str, ...] = ()
     members: dict[str, Metrics] = field(default_factory=dict)
     curves: dict[str, Any] = field(default_factory=dict)
+    constraint: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> RunMetrics:
@@ -84,7 +87,7 @@ class RunMetrics:
             values = {item.name: stored[item.name] for item in fields(cls) if item.name in stored}
             for name in ("test", "prior", "prior_asked"):
                 values[name] = _figures(values[name], name)
-            for name in ("baselines", "members"):
+            for name in ("baselines", "members", "constraint"):
                 values[name] = _figures(values.get(name, {}), name)
             metrics = decode(cls, values)
             aspects = metrics.test.get("aspects", {})
@@ -152,6 +155,7 @@ def finish_run(fit: TrainingRun, baselines: Mapping[str, Metrics] | None = None)
             fit.selection.best_epoch, fit.prior.rate, test.get("selected", math.nan), worse, fit.selection.meet
         ),
         curves={} if own is None else dict(own.curves),
+        constraint=asdict(fitted.model.constraint),
     )
     metrics.save(fit.folder)
     return metrics

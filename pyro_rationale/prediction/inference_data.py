@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,7 @@ class _Layout:
             "tau": float(fitted.config.tau),
             "seed": seed,
             **{f"prior_{name}": value for name, value in prior.items()},
+            **{f"constraint_{name}": value for name, value in asdict(fitted.model.constraint).items()},
         }
 
     def begin(self, file: GroupFile) -> None:

@@ -81,15 +81,15 @@ class EpochRecord:
         loss: minus objective (2) of docs/mathematics.md per document over --nats.
         rate: share of words kept in training, in expectation; 1 in steps of the warm-up, see `kept`.
         target: the target rate at the end of the epoch.
-        field: alpha of the prior at the end of the epoch, nats per word.
+        field: nats that training charges per kept word at the end of the epoch, prior and constraint together.
         flatness: entropy per word over that of a coin with the same rate; 1: all words alike, 0: deterministic.
         dev_error: squared error of the scaled ratings, or cross entropy, on mode masks.
         dev_rate: share of words in the mode masks.
         dev_empty: share of documents whose mode mask is empty.
         dev_cost: cost by which the best epoch is chosen; lower is better.
-        dev_elbo: ELBO (kappa = tau = 1) in nats per document, from one drawn mask each, under the requested prior and
-            the sigma that fits the errors of these masks; NaN in runs older than this field.
-        dev_expected: E_q of the paper's cost in its units, from the same masks and prior.
+        dev_elbo: ELBO (kappa = tau = 1) in nats per document, from one drawn mask each, under p(z) as it was then,
+            learned or asked for, and the sigma that fits the errors of these masks; NaN in runs older than this field.
+        dev_expected: E_q of the paper's cost in its units, from the same masks, under the prior asked for.
         event: `best`, a rollback or a restart; empty if nothing happened.
         warmup: share of the epoch's texts that were read in steps of the warm-up, without the guide.
     """

@@ -12,6 +12,7 @@ from torch import Tensor
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.training.checkpoint import Metadata
 from pyro_rationale.training.history import EpochRecord, collapse
+from pyro_rationale.training.learned_prior import RunningPrior
 from pyro_rationale.training.rate_control import LARGEST_CORRECTION, Schedule
 from pyro_rationale.training.trainer import Trainer
 from pyro_rationale.training.validation import DevScore
@@ -134,7 +135,8 @@ class ModelSelection:
         trainer.control.schedule = replace(
             trainer.control.schedule, warmup=trainer.step + options.warmup, anneal=options.anneal
         )
-        trainer.fitted.model.prior = trainer.control.update(trainer.step, 1.0)
+        trainer.fitted.model.steering = trainer.control.update(trainer.step, 1.0)
+        trainer.learned = RunningPrior()
         self.best_cost, self.best_met, self.best_epoch, self.best, self.good = math.inf, False, 0, {}, None
         self.best_shift = 0.0
         self.annealed_epoch = None

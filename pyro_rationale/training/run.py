@@ -22,6 +22,7 @@ from pyro_rationale.training.callbacks._base import Callback
 from pyro_rationale.training.checkpoint import Metadata
 from pyro_rationale.training.distributed import Group
 from pyro_rationale.training.history import EpochRecord, epoch_record
+from pyro_rationale.training.learned_prior import learn_prior
 from pyro_rationale.training.memorization import MemorizationCheck
 from pyro_rationale.training.model_selection import ModelSelection
 from pyro_rationale.training.read_ahead import read_ahead
@@ -219,11 +220,15 @@ class TrainingRun:
             self.memorization.streak = streak
 
     def finish(self) -> None:
-        """Load the best weights, set the noise of the likelihood from the dev texts, and save both for use."""
+        """Load the best weights; set the noise by the dev texts and the prior by the training texts; save all."""
         self.trainer.load_weights(self.selection.best or self.trainer.weights())
         if self.selection.best_shift:
             self.fitted.guide.shift(self.selection.best_shift)
         settle_noise(self.fitted.eval(), self.dev)
+        if self.fitted.config.prior == "learned":
+            learn_prior(self.fitted, self.corpus.train, self.prior)
+        else:
+            self.fitted.model.prior = self.prior
         self.fitted.save(self.folder)
         for callback in self.callbacks:
             callback.on_fit_end(self)

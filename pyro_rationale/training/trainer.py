@@ -4,9 +4,9 @@ Everything that the next step depends on is in `Trainer.state()`: weights, optim
 rate, the position in the epoch. Restoring it and going on gives the same numbers, bit for bit on a CPU.
 
 On a GPU steps are pipelined: the result of a step is copied to the CPU while the next one's guide is already running,
-and is needed only by its model, since the prior of a step follows from the rate of the step before. So a hook
-before the forward pass of the model sets the prior, which is a part of the model's state; as an argument of the
-objective it would come too early, before the guide. Whether the loss was finite is for the optimiser to
+and is needed only by its model, since what a step charges for words follows from the rate of the step before. So a
+hook before the forward pass of the model sets the steering chain, which is a part of the model's state; as an argument
+of the objective it would come too early, before the guide. Whether the loss was finite is for the optimiser to
 decide, on the GPU.
 """
 
@@ -37,6 +37,7 @@ from pyro_rationale.training.checkpoint import Metadata, load_state, load_weight
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.ema import RunningAverage
 from pyro_rationale.training.history import EpochRecord, StepRecord, StepTotals
+from pyro_rationale.training.learned_prior import RunningPrior
 from pyro_rationale.training.learning_rates import LearningRates
 from pyro_rationale.training.rate_control import Control
 from pyro_rationale.training.step import StateSnapshot, StepResult, copy_to_cpu_async
@@ -58,7 +59,7 @@ class Trainer:
     Args:
         fitted: model and guide to train, on their device.
         objective: objective (2) of docs/mathematics.md with its estimator.
-        control: gives the prior for each step.
+        control: gives what each step charges per kept word and per change.
         batches: training documents.
         scale: nats that make the loss of order one, for the gradient clip.
         group: the processes that take each step together; this one trains on its share of every batch.
@@ -100,7 +101,8 @@ class Trainer:
         self._pending: StepResult | None = None
         self._records: deque[StepRecord] = deque()
         self._failed = False
-        fitted.model.prior = control.update(0, 1.0)
+        fitted.model.steering = control.update(0, 1.0)
+        self.learned = RunningPrior()
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
@@ -139,7 +141,7 @@ class Trainer:
         full_text = self._next_step < self.control.schedule.warmup
         self.objective.tau = entropy_weight(self.fitted.config.tau, self.fitted.config.entropy, self._progress)
         before = StateSnapshot.take(self.fitted)
-        # The model is the first to need the prior that follows from the step before; the guide runs ahead of it.
+        # The model is the first to need what follows from the rate of the step before; the guide runs ahead of it.
         hook = self.fitted.model.register_forward_pre_hook(lambda *_: self.flush())
         self._failed = False
         try:
@@ -199,7 +201,9 @@ class Trainer:
             self._pending = None
             self.step += 1
             if not result.full_text:
-                self.fitted.model.prior = self.control.update(self.step, record.rate, record.changes)
+                self.fitted.model.steering = self.control.update(self.step, record.rate, record.changes)
+                if self.fitted.config.prior == "learned" and not self.fitted.config.by_sentence:
+                    self.fitted.model.prior = self.learned.update(record)
                 self.kept += (1.0 - KEPT_DECAY) * (record.rate - self.kept)
             self.totals.add(record)
             self.position += 1
@@ -238,7 +242,7 @@ class Trainer:
         )
 
     def _objective_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        with local_parameters(), unregistered():
+        with local_parameters(), unregistered(), self.fitted.model.constrained():
             estimate: Estimate = self.objective.estimate(self.fitted.model, self.fitted.guide, batch)
         entropy = estimate.entropy
         if batch.units is not None:  # that of a sentence at each of its words: flat masks show by it
@@ -288,7 +292,7 @@ class Trainer:
             loss=mean.loss,
             rate=mean.rate,
             target=self.control.target(self.step),
-            field=self.fitted.model.prior.alpha,
+            field=self.fitted.model.steering.alpha,
             flatness=mean.flatness,
             warmup=mean.warmup,
         )
@@ -313,6 +317,7 @@ class Trainer:
             "easing": self.lr_scale,
             "averaged": self.average.steps,
             "kept": self.kept,
+            "learned": asdict(self.learned),
         }
         return state_tensors(self.fitted, self.optimizer, list(self.named)) | self.average.state(), facts
 
@@ -322,6 +327,9 @@ class Trainer:
         load_state(self.fitted, self.optimizer, list(self.named), tensors)
         self.average.restore(tensors, facts.get("averaged", 0))
         self.lr_scale, self.kept = facts["easing"], facts.get("kept", 1.0)
+        self.learned = RunningPrior(**facts.get("learned", {}))
+        if self.fitted.config.prior == "fixed":  # older versions kept in its place what training charged
+            self.fitted.model.prior = self.control.prior
         self.step, self.epoch, self.position = facts["step"], facts["epoch"], facts["position"]
         self.start_step = facts["origin"]
         self.control.restore(facts["control"])

@@ -76,9 +76,10 @@ def validate(
 ) -> DevScore:
     """Mode masks scored as in :func:`score_modes`, and ELBO and expected cost of one drawn mask per document.
 
-    These two are under the requested prior, not the one that training is at, or the figures of different epochs would
-    have different scales; and with the sigma that fits the errors of the drawn masks, since training leaves its own
-    until the end. The random numbers of the fit stay where they are.
+    The cost is under the requested prior, not what training charges then, or the figures of different epochs would have
+    different scales. The ELBO, a bound whatever p(z) is, is under p(z) as it is then, and with the sigma that fits the
+    errors of the drawn masks, since training leaves its own until the end. The random numbers of the fit stay where
+    they are.
 
     Args:
         fitted: the model in training.
@@ -159,12 +160,11 @@ def _mode_score(parts: list[list[float]]) -> DevScore:
 
 
 def _objectives(fitted: FittedModel, terms: Terms, prior: ChainPrior) -> tuple[float, float]:
-    """ELBO and expected cost per document under the requested prior."""
-    terms = terms.under(prior)
+    """ELBO per document under p(z), and expected cost under the requested prior."""
     likelihood = fitted.model.likelihood.best_log_likelihood(float(terms.error.mean()), float(terms.rated.mean()))
     if likelihood is None:
         likelihood = float(terms.log_likelihood.mean())
-    cost = direct_cost(terms, replace(Setting.of(fitted.model, 1.0), prior=prior))
+    cost = direct_cost(terms.under(prior), replace(Setting.of(fitted.model, 1.0), prior=prior))
     return likelihood - float(terms.kl.mean()), float(cost.mean())
 
 

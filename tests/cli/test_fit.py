@@ -80,7 +80,7 @@ def test_it_says_what_is_fitted(run: tuple[Path, str]) -> None:
     lines = output.splitlines()
     assert lines[0] == "synthetic: 48 train, 12 dev, 12 test; regression of appearance"
     assert lines[1] == "copies: none, neither between the splits nor in training"
-    assert lines[2].startswith("prior: rate 0.130, span 1.50 words  =  lambda1 ")
+    assert lines[2] == "prior: keeps 13 % of the words in runs of 1.5 to begin with; its rate and span are learned"
     assert lines[3] == f"guide relaxed, estimator relaxed, seed 0, cpu; run folder {folder}"
     epochs = [line for line in lines if line.startswith("epoch ")]
     assert len(epochs) == 3
@@ -199,22 +199,18 @@ def test_quiet_prints_the_result_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "asked", [{"rate": 0.2, "span": 3.0}, {"lambda1": 3e-4, "lambda2": 2e-4}], ids=["rate and span", "lambdas"]
 )
-def test_the_prior_is_printed_in_both_languages(tmp_path: Path, asked: dict[str, float]) -> None:
-    """A prior printed in one parametrisation and given back in the other is the same prior."""
+def test_the_prior_is_recorded_in_both_languages(tmp_path: Path, asked: dict[str, float]) -> None:
+    """A prior recorded in one parametrisation and given back in the other is the same prior."""
     output = call("--out", tmp_path / "run", steps=1, nats=200, **asked).output
-    line = next(line for line in output.splitlines() if line.startswith("prior: "))
-    shape = rf"prior: rate {NUMBER}, span {NUMBER} words  =  lambda1 {NUMBER}, lambda2 {NUMBER} of the paper  \(gain"
-    found = re.match(shape, line)
-    assert found, line
-    told = dict(zip(("rate", "span", "lambda1", "lambda2"), map(float, found.groups()), strict=True))
+    told = strict((tmp_path / "run" / "metrics.json").read_text())["prior_asked"]
+    start = f"prior: keeps {100 * told['rate']:.3g} % of the words in runs of {told['span']:.3g}"
+    learned = " to begin with; its rate and span are learned" if "rate" in asked else ""
+    assert start + learned in output.splitlines()
     for name, value in asked.items():
-        assert told[name] == pytest.approx(value, rel=5e-3)
-    other = {name: value for name, value in told.items() if name not in asked}
-    back = call("--out", tmp_path / "back", steps=1, nats=200, **other).output
-    line = next(line for line in back.splitlines() if line.startswith("prior: "))
-    again = re.match(shape, line)
-    assert again, line
-    assert [float(value) for value in again.groups()] == pytest.approx(list(told.values()), rel=0.03, abs=2e-3)
+        assert told[name] == pytest.approx(value, rel=1e-6)
+    other = {name: told[name] for name in ("rate", "span", "lambda1", "lambda2") if name not in asked}
+    call("--out", tmp_path / "back", steps=1, nats=200, **other)
+    assert strict((tmp_path / "back" / "metrics.json").read_text())["prior_asked"] == pytest.approx(told)
 
 
 def test_classes_are_fitted_and_named(tmp_path: Path) -> None:

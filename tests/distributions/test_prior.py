@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import kl_divergence
 
-from pyro_rationale.distributions import ChainPrior, LinearChain
+from pyro_rationale.distributions import ChainPrior, LinearChain, TensorChainPrior, fit_prior
 from pyro_rationale.errors import ConfigError
-from tests.support.oracle import Oracle
+from tests.support.oracle import Oracle, changes, run_ends
 
 LENGTHS = torch.tensor([7, 3, 1, 0])
 
@@ -171,3 +172,99 @@ def test_the_largest_parameters_compute() -> None:
             law = prior.distribution(torch.tensor([300]), 300)
             assert torch.isfinite(law.entropy()).all()
             assert torch.isfinite(law.log_prob(law.sample())).all()
+
+
+def test_moments_of_a_long_text_come_back() -> None:
+    prior = ChainPrior.from_rate_span(0.2, 4.0)
+    again = ChainPrior.from_moments(0.2, 2 * 0.2 / 4.0)
+    assert (again.alpha, again.gamma) == pytest.approx((prior.alpha, prior.gamma))
+
+
+@pytest.mark.parametrize("moments", [(0.0, 0.0), (1.0, 0.0), (0.5, 1.0), (0.9, 0.9), (0.3, 0.0)])
+def test_moments_of_no_chain_give_a_finite_one(moments: tuple[float, float]) -> None:
+    prior = ChainPrior.from_moments(*moments)
+    assert abs(prior.alpha) < 50
+    assert abs(prior.gamma) < 50
+
+
+# With tensors.
+
+EXCLUDED = torch.tensor([[0, 1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 0, 0, 0], [0] * 7, [0] * 7]).bool()
+
+
+@pytest.mark.parametrize("nonempty", [False, True])
+@pytest.mark.parametrize("excluded", [None, EXCLUDED])
+def test_tensors_make_the_chain_that_numbers_make(nonempty: bool, excluded: torch.Tensor | None) -> None:
+    numbers = replace(ChainPrior.from_rate_span(0.2, 3.0), nonempty=nonempty)
+    tensors = TensorChainPrior.from_rate_span(torch.tensor(0.2), torch.tensor(3.0).double(), nonempty)
+    one, two = (prior.distribution(LENGTHS, 7, torch.float64, excluded) for prior in (numbers, tensors))
+    z = one.sample((3,))
+    torch.testing.assert_close(one.log_prob(z), two.log_prob(z), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(one.log_normalizer, two.log_normalizer, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(one.mean, two.mean, atol=1e-6, rtol=1e-6)
+
+
+def test_gradients_in_rate_and_span() -> None:
+    """Of log probabilities, against differences of tables of all masks."""
+    rate, span = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (0.2, 3.0))
+    z = torch.tensor([1.0, 1.0, 0.0, 0.0, 1.0], dtype=torch.float64)
+    prior = ChainPrior.from_rate_span(rate, span)
+    found = torch.autograd.grad(prior.distribution(torch.tensor(5), 5, torch.float64).log_prob(z), (rate, span))
+
+    def by_table(rate: float, span: float) -> float:
+        prior = ChainPrior.from_rate_span(rate, span)
+        return float(Oracle.penalty(prior.alpha, prior.gamma, 5).log_prob(z))
+
+    step = 1e-5
+    differences = (
+        (by_table(0.2 + step, 3.0) - by_table(0.2 - step, 3.0)) / (2 * step),
+        (by_table(0.2, 3.0 + step) - by_table(0.2, 3.0 - step)) / (2 * step),
+    )
+    assert [float(value) for value in found] == pytest.approx(differences, rel=1e-6)
+
+
+def test_a_chain_for_each_particle() -> None:
+    rates, spans = torch.tensor([[0.1], [0.3]]).double(), torch.tensor([[2.0], [5.0]]).double()
+    both = ChainPrior.from_rate_span(rates, spans).distribution(LENGTHS, 7, torch.float64)
+    assert both.batch_shape == (2, 4)
+    for row, (rate, span) in enumerate([(0.1, 2.0), (0.3, 5.0)]):
+        one = ChainPrior.from_rate_span(rate, span).distribution(LENGTHS, 7, torch.float64)
+        torch.testing.assert_close(both.mean[row], one.mean)
+        torch.testing.assert_close(both.log_normalizer[row], one.log_normalizer)
+
+
+@pytest.mark.parametrize(("rate", "span"), [(0.0, 2.0), (1.0, 2.0), (0.8, 2.0), (0.2, 1.0), (math.nan, 2.0)])
+def test_tensors_that_no_chain_has(rate: float, span: float) -> None:
+    with pytest.raises(ConfigError, match="expected rates between 0 and 1"):
+        ChainPrior.from_rate_span(torch.tensor(rate), torch.tensor(span))
+
+
+# By empirical Bayes.
+
+
+@pytest.mark.parametrize("nonempty", [False, True])
+@pytest.mark.parametrize("excluded", [None, EXCLUDED[:3]])
+def test_the_fitted_prior_is_the_one_that_masks_are_from(nonempty: bool, excluded: torch.Tensor | None) -> None:
+    """From the moments of a chain, by enumeration: that chain, at whatever chain the search begins."""
+    true, lengths = ChainPrior(0.7, 0.9, nonempty), LENGTHS[:3]
+    kept, changed = [], []
+    for row, length in enumerate(lengths.tolist()):
+        table = Oracle.penalty(true.alpha, true.gamma, length)
+        if excluded is not None:
+            table = table.charging(30.0 * run_ends(table.masks)[:, excluded[row, :length]].sum(-1))
+        table = table.nonempty() if nonempty else table
+        kept.append(table.expect(table.masks.sum(-1)))
+        changed.append(table.expect(changes(table.masks)))
+    start = ChainPrior(-1.0, 0.1, nonempty)
+    found = fit_prior(torch.stack(kept), torch.stack(changed), lengths, start, excluded, weight=0.0)
+    assert (found.alpha, found.gamma) == pytest.approx((0.7, 0.9), abs=1e-5)
+    assert found.nonempty is nonempty
+
+
+def test_masks_that_no_chain_has_give_a_finite_prior() -> None:
+    """One text with masks of the prior asked for stands beside hundreds without a word."""
+    start, lengths = ChainPrior.from_rate_span(0.2, 2.0), torch.full((300,), 40)
+    found = fit_prior(torch.zeros(300), torch.zeros(300), lengths, start)
+    kept = [float(prior.distribution(lengths[:1], 40, torch.float64).mean.sum()) for prior in (start, found)]
+    assert kept[1] == pytest.approx(kept[0] / 301, rel=1e-4)
+    assert fit_prior(torch.zeros(0), torch.zeros(0), torch.zeros(0), start) == start

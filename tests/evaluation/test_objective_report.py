@@ -23,7 +23,8 @@ def test_a_run_in_either_precision(name: str) -> None:
     single = in_precision(fitted, torch.float32)
     assert fitted.model.encoder.dtype == torch.float64  # the given one is left alone
     assert single.model.encoder.dtype == torch.float32
-    assert single.model.kappa.dtype == single.model.prior_fields.dtype == torch.float64
+    buffers = [getattr(single.model, name) for name in ("kappa", "prior_fields", "steering_fields")]
+    assert all(buffer.dtype == torch.float64 for buffer in buffers)
     assert in_precision(fitted, torch.float64) is fitted
     for some, bar in ((fitted, 1e-10), (single, 1e-5)):
         terms = all_terms(some, documents, 4)
@@ -53,15 +54,15 @@ def test_the_iwae_bound_lies_between_the_elbo_and_the_evidence() -> None:
 
 @EVERY
 def test_figures_in_the_middle_of_training(name: str) -> None:
-    """By hand from the terms: sigma from these errors, the prior asked for."""
+    """By hand from the terms: sigma from these errors; p(z) of the moment for the ELBO, the asked one for the cost."""
     fitted, documents = run(name=name)
     prior = ChainPrior(0.7, 1.1)
+    fitted.model.prior = ChainPrior(0.4, -0.3)
     batches = BucketedBatches(documents, fitted.vocabulary, fitted.spec, 3)
     found = validate(fitted, batches, prior)
     terms = all_terms(fitted, documents, 1, batch_size=3)
     variance = float(terms.error.sum() / terms.rated.sum())
     fitted.model.load_state_dict({**fitted.model.state_dict(), "likelihood.sigma": torch.tensor(math.sqrt(variance))})
-    fitted.model.prior = prior
     again = all_terms(fitted, documents, 1, batch_size=3)
     assert found.elbo == pytest.approx(float(objective(again, 1.0, 1.0).mean()))
     gain = 6.0 / (2.0 * 0.5**2)  # of before: what training uses

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -29,6 +30,7 @@ from pyro_rationale.inference.objectives.decomposition import (
 )
 from pyro_rationale.inference.terms import best_terms
 from pyro_rationale.models import RationaleModel
+from tests.support.oracle import changes
 from tests.support.tiny import LENGTHS, SPECS, WORDS, Exact, exact, replicate, texts, tiny_guide, tiny_model
 
 EVERY = pytest.mark.parametrize("name", list(GUIDES))
@@ -202,6 +204,41 @@ def test_another_prior_without_drawing_again(name: str) -> None:
     changed = found.under(other)
     for term in ("kl", "log_normalizer", "entropy", "error"):
         torch.testing.assert_close(getattr(changed, term), getattr(expected, term))
+
+
+# Beside the prior, the constraint of training.
+
+
+@EVERY
+@KINDS
+def test_both_sides_agree_with_the_constraint_as_well(name: str, kind: str) -> None:
+    """With p(z) alone, and with what training charges beside it."""
+    model, batch = tiny_model(kind, 6.0), texts(LENGTHS, 2, kind)
+    model.steering = ChainPrior(model.prior.alpha + 0.8, model.prior.gamma - 0.3)
+    for context in (nullcontext(), model.constrained()):
+        with context:
+            found = terms_of(name, model, batch)
+            apart = residual(found, Setting.of(model, 1.0))
+            assert max(apart.mean, apart.worst) <= 1e-10
+
+
+@CLOSED
+@pytest.mark.parametrize("tau", [0.25, 1.0])
+def test_training_is_the_objective_less_the_constraint(name: str, tau: float) -> None:
+    """Up to log E_p[exp(-constraint)], by enumeration, which q has no part in."""
+    model, batch = tiny_model(kappa=6.0), texts()
+    model.steering = ChainPrior(model.prior.alpha + 0.8, model.prior.gamma - 0.3)
+    assert (model.constraint.word, model.constraint.change) == pytest.approx((0.8, -0.3))
+    torch.manual_seed(3)
+    plain = objective(terms_of(name, model, batch), 6.0, tau)
+    torch.manual_seed(3)
+    with model.constrained():
+        charged = objective(terms_of(name, model, batch), 6.0, tau)
+    for row, document in enumerate(exact(model, tiny_guide(name), batch)):
+        masks = document.q.masks
+        nats = 0.8 * masks.sum(-1) - 0.3 * changes(masks)
+        expected = document.q.expect(nats) + document.p.expect((-nats).exp()).log()
+        torch.testing.assert_close(plain[row] - charged[row], expected.detach())
 
 
 # A whole run.

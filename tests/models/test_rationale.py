@@ -18,7 +18,7 @@ from pyro.optim import PyroOptim
 from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.distributions import ChainPrior, Constraint
 from pyro_rationale.guides import GUIDES, RationaleGuide
 from pyro_rationale.inference import MaskELBO, TemperedTraceGraph
 from pyro_rationale.models import (
@@ -143,6 +143,34 @@ def test_the_prior_is_part_of_the_state() -> None:
     twin.load_state_dict(model.state_dict())
     assert twin.prior == prior
     assert float(twin.kappa) == 1.0
+
+
+def test_the_constraint_is_state_beside_the_prior() -> None:
+    model, batch = tiny_model(), texts()
+    before, chain = model.prior, ChainPrior(2.5, 0.25)
+    assert model.constraint == Constraint(0.0, 0.0)
+    model.steering = chain
+    assert model.prior == model.in_force == before
+    assert model.constraint == Constraint(2.5 - before.alpha, 0.25 - before.gamma)
+    z = torch.ones(3, 5, dtype=torch.float64) * batch.mask
+    for context, law in ((nullcontext(), before), (model.constrained(), chain)):
+        with context:
+            assert model.in_force == law
+            found = traced(model, batch, z)["z"]["log_prob"]
+            torch.testing.assert_close(found, law.distribution(batch.lengths, 5, torch.float64).log_prob(z))
+    twin = tiny_model()
+    twin.load_state_dict(model.state_dict())
+    assert (twin.prior, twin.steering) == (before, chain)
+
+
+def test_state_of_older_versions_has_its_constraint_in_the_prior() -> None:
+    state = dict(tiny_model().state_dict()) | {"prior_fields": torch.tensor([1.5, 0.5], dtype=torch.float64)}
+    del state["steering_fields"]
+    model = tiny_model()
+    model.load_state_dict(state)
+    assert model.prior == model.steering == ChainPrior(1.5, 0.5)
+    assert model.constraint == Constraint(0.0, 0.0)
+    assert "steering_fields" not in state
     z = texts().mask.double()
     expected = [Oracle.penalty(1.25, -0.5, length).log_prob(torch.ones(length)) for length in LENGTHS]
     torch.testing.assert_close(traced(model, texts(), z)["z"]["log_prob"], torch.stack(expected))

@@ -38,14 +38,14 @@ def make(tmp_path: Path) -> MakeTrainer:
 
 def test_reading_steps_train_the_encoder_alone(make: MakeTrainer) -> None:
     trainer = make(warmup=2, learning_rate=0.01)
-    start, prior = trainer.weights(), trainer.fitted.model.prior
+    start, prior = trainer.weights(), trainer.fitted.model.steering
     batch = next(iter(trainer.batches))
     records = [trainer.train_step(batch) for _ in range(2)]
     assert [(record.rate, record.entropy, record.documents) for record in records] == [(1.0, 0.0, 8)] * 2
     after = trainer.weights()
     assert all(torch.equal(after[name], start[name]) for name in start if name.startswith("guide."))
     assert not torch.equal(after["model.encoder.output.weight"], start["model.encoder.output.weight"])
-    assert trainer.fitted.model.prior == prior
+    assert trainer.fitted.model.steering == prior
     trainer.train_step(batch)
     assert not torch.equal(trainer.weights()["guide.head.weight"], start["guide.head.weight"])
 
@@ -185,7 +185,7 @@ def test_an_epoch_reads_every_document_once(make: MakeTrainer, monkeypatch: pyte
     coin = -record.rate * math.log(record.rate) - (1 - record.rate) * math.log(1 - record.rate)
     entropy = sum(r.entropy * w for r, w in zip(records, weights, strict=True)) / 16
     assert record.flatness == pytest.approx(entropy / coin)
-    assert record.field == trainer.fitted.model.prior.alpha
+    assert record.field == trainer.fitted.model.steering.alpha
     first = list(seen)
     seen.clear()
     list(trainer.run_epoch())

@@ -6,6 +6,9 @@
 gain is kappa / (2 sigma^2) for ratings. For classes the cost is the cross entropy, gain is kappa, and the Gaussian
 constant goes. D counts the rated aspects of each document.
 
+Both equations hold for p(z), and as well with what training charges beside it (the constraint that holds the share of
+kept words) in the place of p(z): inside `model.constrained()`, the functions below are about that.
+
 The two sides are made of different things, so that a mistake in one of them shows:
 
 - *directly*: errors of the encoder's outputs, and expected numbers of kept words and of changes;
@@ -44,7 +47,7 @@ class Setting:
     """The numbers of a run that (2) and (3) need.
 
     Attributes:
-        prior: p(z), by alpha and gamma in nats.
+        prior: p(z), by alpha and gamma in nats; or p(z) times the constraint, for the objective of training.
         kappa: weight of the log likelihood.
         gain: nats per unit of the paper's cost.
         sigma: noise of the likelihood, in scaled units; `None` for classes.
@@ -62,9 +65,9 @@ class Setting:
 
     @classmethod
     def of(cls, model: RationaleModel, tau: float) -> Setting:
-        """Setting of a model in its present state."""
+        """Setting of a model in its present state; within `model.constrained()`, with all that training charges."""
         likelihood = model.likelihood
-        return cls(model.prior, float(model.kappa), model.gain, likelihood.noise, likelihood.log_normalizer(), tau)
+        return cls(model.in_force, float(model.kappa), model.gain, likelihood.noise, likelihood.log_normalizer(), tau)
 
     @property
     def lambdas(self) -> tuple[float, float]:
@@ -112,10 +115,9 @@ class Terms:
     def joined(parts: Sequence[Terms]) -> Terms:
         """Terms of several batches as one."""
         joined: dict[str, Any] = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Terms)}
-        if parts[0].excluded is not None:
-            longest = max(each.shape[1] for each in joined["excluded"])
-            joined["excluded"] = [F.pad(each, (0, longest - each.shape[1])) for each in joined["excluded"]]
+        excluded = joined.pop("excluded")
         joined = {name: None if each[0] is None else torch.cat(each) for name, each in joined.items()}
+        joined["excluded"] = None if excluded[0] is None else stacked(excluded)
         return Terms(**joined)
 
     def under(self, prior: ChainPrior) -> Terms:
@@ -129,6 +131,25 @@ class Terms:
             log_z = prior.distribution(lengths, excluded.shape[1], self.words.dtype, excluded).log_normalizer
             energy = prior.alpha * self.kept + prior.gamma * self.changes + COST * self.ends + log_z
         return replace(self, kl=energy - self.entropy, log_normalizer=log_z)
+
+
+def stacked(excluded: Sequence[Tensor]) -> Tensor:
+    """Flags `(B, T)` of the words of several batches as those of one."""
+    longest = max(each.shape[1] for each in excluded)
+    return torch.cat([F.pad(each, (0, longest - each.shape[1])) for each in excluded])
+
+
+def mask_counts(q: MaskDistribution, samples: int) -> tuple[Tensor, Tensor]:
+    """Expected numbers of kept words (or sentences) and of changes under a guide, `(B,)` each.
+
+    Args:
+        q: the guide's distribution, batch shape `(B,)`; a relaxed one stands for its discrete twin.
+        samples: masks per document to count on, where it has no exact marginals.
+    """
+    q = q.discrete()
+    if q.has_exact_marginals:
+        return q.by_unit.mean.sum(-1), q.by_unit.change.sum(-1)
+    return _counts(q.by_unit, q.unit_values(q.sample(torch.Size([samples]))))
 
 
 def objective(terms: Terms, kappa: float, tau: float) -> Tensor:

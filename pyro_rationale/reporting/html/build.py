@@ -20,6 +20,7 @@ from pyro_rationale.reporting.html.charts import (
 from pyro_rationale.reporting.html.context import ReportContext, Section, Tile
 from pyro_rationale.reporting.html.payload import percent
 from pyro_rationale.reporting.plots.posterior import MaskDraws
+from pyro_rationale.reporting.prior_words import prior_line
 from pyro_rationale.tasks import task_of
 
 if TYPE_CHECKING:
@@ -107,6 +108,9 @@ def facts_of(
         ("estimator", config.estimator),
         ("seed", str(config.seed)),
     ]
+    if stored.get("prior") and stored.get("prior_asked"):
+        line = prior_line(stored["prior"], stored["prior_asked"], stored.get("constraint", {}), config.model.unit)
+        facts.append(("prior", line.removeprefix("prior: ")))
     epoch = stored.get("best_epoch")
     if history:
         facts.append(("epochs", f"{history[-1].epoch}" + (f", number {epoch} chosen" if epoch else "")))

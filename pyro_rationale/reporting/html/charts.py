@@ -92,7 +92,7 @@ def prior_guide_charts(
     moved = requested is not None and any(
         not math.isclose(requested[name], prior[name], rel_tol=1e-3) for name in ("rate", "span")
     )
-    names = ["Prior in use", "Prior asked for"] if moved else ["Prior"]
+    names = ["Prior, learned", "Prior asked for"] if moved else ["Prior"]
     notes = tuple(
         f"{name}: {percent(each['rate'])} of the words, in runs of {each['span']:.3g}."
         for name, each in zip(names, (prior, requested), strict=False)

@@ -1,0 +1,47 @@
+"""The prior and the constraint of a run in plain words, for terminal and report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+
+def prior_words(prior: Mapping[str, float], unit: str = "word") -> str:
+    """The masks of a prior with this `rate` and `span`: `keeps 14 % of the words in runs of 6.1`."""
+    return f"keeps {100 * prior['rate']:.3g} % of the {unit}s in runs of {prior['span']:.3g}"
+
+
+def constraint_words(constraint: Mapping[str, float]) -> str:
+    """Nats that training charged beside the prior: `1.3 nats more per kept word, 0.2 fewer per change`; '' for none."""
+    kinds = {"word": "kept word", "change": "change"}
+    parts = [(value, kinds[name]) for name, value in constraint.items() if name in kinds and abs(value) >= 5e-3]
+    said = [f"{abs(value):.2g} {'more' if value > 0 else 'fewer'} per {kind}" for value, kind in parts]
+    if said:
+        number, rest = said[0].split(" ", 1)
+        said[0] = f"{number} nats {rest}"
+    return ", ".join(said)
+
+
+def prior_line(
+    prior: Mapping[str, float],
+    asked: Mapping[str, float],
+    constraint: Mapping[str, float],
+    unit: str = "word",
+) -> str:
+    """One line about p(z) of a fitted run, and what training charged beside it.
+
+    Args:
+        prior: `rate` and `span` of p(z), and `alpha` and `gamma` in nats.
+        asked: those of the prior that was asked for.
+        constraint: nats per kept `word` and per `change`; empty for runs of versions that kept it in the prior.
+        unit: what is kept or dropped, a word or a sentence.
+    """
+    same = all(math.isclose(prior[name], asked[name], rel_tol=1e-6, abs_tol=1e-6) for name in ("alpha", "gamma"))
+    if not constraint:
+        how = "as asked for" if same else f"where holding {100 * asked['rate']:.3g} % has moved it, constraint included"
+        return f"prior: {prior_words(prior, unit)} ({how})"
+    how = "as asked for" if same else "learned"
+    charged = constraint_words(constraint)
+    if not charged:
+        return f"prior: {prior_words(prior, unit)} ({how}); constraint: none"
+    return f"prior: {prior_words(prior, unit)} ({how}); constraint of training: {charged}"
