@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SECONDS = 600  # for one cell: a notebook takes a minute or two, but machines that run tests are busy
 # Sizes of fits in a quick run: every cell runs, and makes outputs of the same kinds as the stored ones.
-QUICK = {"documents": 400, "batch_size": 8, "steps": 10, "anneal": 4, "samples": 100}
+QUICK = {"documents": 160, "batch_size": 8, "steps": 10, "anneal": 4, "samples": 100, "held_out": 60}
 LINES = 40  # of text below one cell
 # Absolute places on the machine that it ran on: a folder and something in it.
 PLACES = re.compile(r"(?<![\w.:/<])/\w+/[.\w]|[A-Za-z]:\\\w|site-packages")
@@ -57,12 +57,13 @@ def check_outputs(notebook: Any) -> None:
 
 def shorten(notebook: Any) -> int:
     """Give the fits of a notebook the sizes of `QUICK`; returns how many cells that changes."""
-    size = re.compile(rf"\b({'|'.join(QUICK)})=\d+")
+    size = re.compile(rf"\b({'|'.join(QUICK)})( ?= ?)\d+")
     changed = 0
     for cell in cells_of(notebook):
         before = cell.source
-        cell.source = size.sub(lambda match: f"{match[1]}={QUICK[match[1]]}", before)
-        cell.source = cell.source.replace("small_study(", "small_study(documents=200, steps=10, anneal=4, folder=")
+        cell.source = size.sub(lambda match: f"{match[1]}{match[2]}{QUICK[match[1]]}", before)
+        smaller = "small_study(documents=60, steps=4, anneal=2, hidden=4, folder="
+        cell.source = cell.source.replace("small_study(", smaller)
         changed += cell.source != before
     return changed
 
