@@ -53,7 +53,7 @@ from pyro_rationale.prediction.draws import GENERATOR_LOCK
 from pyro_rationale.prediction.explanation import Explanations, class_probabilities, explain
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, decode_all, predict
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
-from pyro_rationale.tasks import TASKS, Numbers
+from pyro_rationale.tasks import TASKS, LevelMixture, Numbers
 from pyro_rationale.tasks._levels import has_few_levels
 from pyro_rationale.training.ensemble import fit_ensemble
 from pyro_rationale.training.fit import fit_run
@@ -299,6 +299,28 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         with self._predicting(texts, level=level, samples=samples, alternatives=0) as arguments:
             intervals = [prediction.interval for prediction in predict(*arguments)]
         return self._shaped(np.array(intervals, dtype=float))
+
+    def predict_levels(self, texts: Any, samples: int = 100) -> Numbers:
+        """Probability of each rating, averaged over rationales, where ratings are few levels (`task`).
+
+        Args:
+            texts: `N` strings.
+            samples: rationales drawn per text.
+
+        Returns:
+            `(N, L)` in the order of the ratings, `fitted_.task.levels`, or `(N, D, L)` if `y` had two dimensions, with
+            0 behind the last level of a target that has fewer than others.
+
+        Raises:
+            ValueError: the fit is one with Normal noise.
+        """
+        check_is_fitted(self, "fitted_")
+        if not self.fitted_.spec.levels:
+            raise ValueError("the ratings were fitted with Normal noise, which has no levels; fit with task='ordinal'")
+        with self._predicting(texts, samples=samples, alternatives=0) as arguments:
+            found = [typing.cast(LevelMixture, prediction.predictive).shares for prediction in predict(*arguments)]
+        most = max(self.fitted_.spec.levels)
+        return self._shaped(np.array(found, dtype=float).reshape(len(found), self.n_outputs_, most))
 
     def explain(self, texts: Any, level: float = 0.9, samples: int = 100, alternatives: int = 3) -> Explanations:
         """Predictions with their rationales, one per text; a notebook shows them as marked texts.

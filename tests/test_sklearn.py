@@ -36,6 +36,7 @@ from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
 from pyro_rationale.sklearn import OMITTED, OWN, RENAMED, RationaleClassifier, RationaleRegressor
+from pyro_rationale.tasks import TargetSpec
 from tests.support.number_texts import NumberClassifier, NumberRegressor
 
 TINY: dict[str, Any] = {
@@ -248,6 +249,26 @@ def test_units_are_the_users(fitted: dict[str, Any]) -> None:
     """A fit in other units: ratings in per cent, and above zero."""
     model = tiny().fit(TEXTS, 100 * ONE + 7)
     assert model.predict(TEXTS) == pytest.approx(100 * fitted["one"].predict(TEXTS) + 7, rel=1e-4)
+
+
+def test_ratings_of_few_levels() -> None:
+    """Stars are levels unless `task` says otherwise; predictions are expected stars, and a rounded one is none more."""
+    stars = 1.0 + np.digitize(RATINGS[:, :2], [0.3, 0.5, 0.7])
+    stars[:, 1] = np.minimum(stars[:, 1], 3)
+    model = pickle.loads(pickle.dumps(clone(tiny()).fit(TEXTS, stars)))
+    assert model.fitted_.spec == TargetSpec("ordinal", model.fitted_.spec.names, ((1, 4), (1, 3)), levels=(4, 3))
+    predicted, chances = model.predict(TEXTS[:4]), model.predict_levels(TEXTS[:4], samples=20)
+    assert predicted.shape == (4, 2)
+    assert ((predicted > 1) & (predicted < [4, 3])).all()
+    assert chances.shape == (4, 2, 4)
+    assert np.allclose(chances.sum(-1), 1)
+    assert (chances[:, 1, 3] == 0).all()
+    explained = model.explain(TEXTS[:1], samples=20)[0]
+    assert all(end == int(end) for ends in explained.interval for end in ends)
+    plain = tiny(task="regression").fit(TEXTS, stars[:, 0])
+    assert plain.fitted_.spec.kind == "regression"
+    with pytest.raises(ValueError, match="fitted with Normal noise"):
+        plain.predict_levels(TEXTS[:1])
 
 
 def test_intervals_end_where_the_scale_does() -> None:

@@ -158,7 +158,7 @@ def as_dict(reading: Prediction | Document, task: Task, options: PredictOptions)
         "decode": options.decode,
         "kept": _bits(reading.kept),
         "rationale": snippets(document, reading.kept),
-        "prediction": task.record(reading.values, reading.averaged, reading.sd, reading.interval),
+        "prediction": _prediction(reading, task),
         "alternatives": [_alternative(a, reading, task) for a in reading.alternatives],
     }
 
@@ -179,6 +179,7 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
         return
     for line in task.lines(reading.values, reading.averaged, reading.interval, level):
         yield Text(line, style="bold")
+    yield from map(Text, task.level_lines(reading.predictive))
     kept, words = sum(reading.kept), len(reading.kept)
     yield Text(f"{kept} of {words} words kept ({kept / max(words, 1):.0%})")
     if reading.is_foreign:
@@ -194,6 +195,13 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
         line = f"{alternative.frequency:5.0%}  {value}:  {snippets(reading.document, alternative.mask, SHOWN)}"
         yield Text(line, overflow="fold")
     yield Text("")
+
+
+def _prediction(reading: Prediction, task: Task) -> dict[str, dict[str, Any]]:
+    record = task.record(reading.values, reading.averaged, reading.sd, reading.interval)
+    for name, shares in task.level_shares(reading.predictive).items():
+        record[name]["levels"] = shares
+    return record
 
 
 def _alternative(alternative: Alternative, reading: Prediction, task: Task) -> dict[str, Any]:

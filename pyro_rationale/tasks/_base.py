@@ -322,6 +322,17 @@ class Task(ABC):
             added = [f"{level:.0%} interval {low:.4g} to {high:.4g}" for low, high in interval]
         return [f"{line}  ({more})" for line, more in zip(self.short(values), added, strict=True)]
 
+    def level_shares(self, predictive: Mixture | None) -> dict[str, dict[str, float]]:
+        """Probability of each rating by target, from one document's distribution; empty unless ratings are levels."""
+        return {}
+
+    def level_lines(self, predictive: Mixture | None) -> list[str]:
+        """`food: 1 4 %, 2 10 %, 3 86 %`, a string per target; none unless ratings are levels."""
+        return [
+            f"{name}: {', '.join(f'{level} {share:.0%}' for level, share in shares.items())}"
+            for name, shares in self.level_shares(predictive).items()
+        ]
+
     def short(self, values: Sequence[float]) -> list[str]:
         """`food 3.9` or `sentiment: positive 97 %`, a string per target."""
         return [

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyro_rationale.tasks._mixture import Mixture, Numbers
 
+Indices = NDArray[np.intp]
 SMALLEST_PROBABILITY = 1e-12  # bounds the log score
 
 
@@ -86,7 +88,7 @@ class LevelMixture(Mixture):
         return self.levels[:, 1] - self.levels[:, 0]
 
     @property
-    def _last(self) -> Numbers:
+    def _last(self) -> Indices:
         """Index of the highest level of each target that has any probability, `(*b, D)`."""
         shares = self.shares
         return shares.shape[-1] - 1 - np.argmax(shares[..., ::-1] > 0, axis=-1)
@@ -97,11 +99,11 @@ class LevelMixture(Mixture):
         shares = self.shares
         return np.cumsum(shares, axis=-1) - 0.5 * shares
 
-    def _nearest(self, targets: Numbers) -> Numbers:
+    def _nearest(self, targets: Numbers) -> Indices:
         """Index of the level nearest to each target; 0 for unknown ones."""
         return np.argmin(np.abs(np.nan_to_num(targets)[..., None] - self.levels), axis=-1)
 
 
-def _at(values: Numbers, index: Numbers) -> Numbers:
+def _at(values: Numbers, index: Indices) -> Numbers:
     """The entry of the last axis at an index, `(*b, D, L)` and `(*b, D)` -> `(*b, D)`."""
     return np.take_along_axis(values, index[..., None], axis=-1)[..., 0]

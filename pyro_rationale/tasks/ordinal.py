@@ -27,13 +27,14 @@ from pyro_rationale.tasks._level_mixture import LevelMixture
 from pyro_rationale.tasks._levels import count_levels, has_few_levels
 from pyro_rationale.tasks._likelihood import Likelihood
 from pyro_rationale.tasks._mixed import MixedDistribution
+from pyro_rationale.tasks._mixture import Mixture
 from pyro_rationale.tasks._spec import TargetSpec
 from pyro_rationale.tasks.regression import RegressionTask
 
 MOST_ASKED_FOR = 50  # levels of a target with `--task ordinal`
 SPEED = 5.0  # cutpoints lie several units apart, where other weights are of order one: Adam must take larger steps
 SMALLEST_GAP = 1e-3  # between cutpoints
-LARGEST_SCALE, SCALES = 8.0, 241  # that held-out ratings may ask for, or its inverse; how many are tried
+LARGEST_SCALE, SCALES = 8.0, 121  # that held-out ratings may ask for, or its inverse; how many are tried
 
 
 class CumulativeLogit(dist.TorchDistribution):
@@ -314,6 +315,16 @@ class OrdinalTask(RegressionTask):
         means = np.sum(noise * levels, axis=-1)
         variances = np.sum(noise * (levels - means[..., None]) ** 2, axis=-1)
         return LevelMixture(means=values, sds=np.sqrt(variances), weights=weights, probabilities=noise, levels=levels)
+
+    def level_shares(self, predictive: Mixture | None) -> dict[str, dict[str, float]]:
+        """Probability of each level by target."""
+        if not isinstance(predictive, LevelMixture):
+            return {}
+        rows = zip(self.spec.names, self.levels, predictive.shares, self.spec.levels, strict=True)
+        return {
+            name: {f"{level:g}": share for level, share in zip(levels[:count], shares[:count].tolist(), strict=True)}
+            for name, levels, shares, count in rows
+        }
 
     @property
     def levels(self) -> Numbers:

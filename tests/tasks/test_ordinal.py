@@ -117,6 +117,7 @@ def test_far_outputs_have_finite_log_probabilities_and_gradients() -> None:
     assert log_prob.tolist() == pytest.approx((-made.loss(outputs, targets).sum(-1)).tolist(), rel=1e-5)
     log_prob.sum().backward()
     assert all(g is not None and bool(g.isfinite().all()) for g in (outputs.grad, made.first.grad, made.log_gaps.grad))
+    assert outputs.grad is not None
     assert float(outputs.grad[2, 1]) == 0.0  # unrated
 
 
@@ -152,6 +153,10 @@ def test_predictions_are_expected_ratings_and_errors_those_of_ratings() -> None:
     mixture = task.mixture(values[None], noise[None], np.ones((1, 2)))
     assert isinstance(mixture, LevelMixture)
     assert mixture.mean == pytest.approx(values)
+    shares = task.level_shares(mixture.document(0))
+    assert list(shares["staff"]) == ["0", "1", "2"]
+    assert list(shares["food"].values()) == pytest.approx(noise[0, 0])
+    assert task.level_lines(mixture.document(0))[1].startswith(f"staff: 0 {noise[0, 1, 0]:.0%}, 1 ")
     assert mixture.sd**2 == pytest.approx(distribution.variance.detach().numpy() * [16.0, 4.0])
     known = np.array([[4.0, 2.0], [1.0, 1.0]])
     twin = RegressionTask(TargetSpec("regression", SPEC.names, SPEC.ranges))
@@ -173,12 +178,12 @@ def test_the_scale_is_that_of_held_out_ratings() -> None:
     """Ratings drawn with outputs twice and half as large as those that are given; few ones change little."""
     torch.manual_seed(0)
     made = likelihood()
-    outputs = 1.5 * torch.randn(4000, 2, dtype=torch.float64)
+    outputs = 1.5 * torch.randn(2000, 2, dtype=torch.float64)
     factors = torch.tensor([2.0, 0.5], dtype=torch.float64)
     targets = CumulativeLogit(outputs * factors, made.cutpoints.detach() * factors[:, None]).sample()
     targets[::3, 0] = math.nan
     made.settle(outputs.expand(3, -1, -1), targets)
-    assert made.scale.tolist() == pytest.approx(factors.tolist(), rel=0.15)
+    assert made.scale.tolist() == pytest.approx(factors.tolist(), rel=0.2)
     distribution, known = made.observe(outputs, targets)
     assert_close(-distribution.log_prob(known), made.loss(outputs, targets).sum(-1))
     made.settle(outputs[None, :2], targets[:2])
@@ -188,12 +193,12 @@ def test_the_scale_is_that_of_held_out_ratings() -> None:
 def test_the_scale_is_chosen_for_the_mixture_over_masks() -> None:
     """Two masks that contradict each other are right half of the time: no one of them may be sure."""
     torch.manual_seed(0)
-    made = OrdinalTask(TargetSpec("ordinal", ("a",), ((0.0, 1.0),), levels=(2,))).make_likelihood().double()
+    made = OrdinalLikelihood((2,)).double()
     outputs = torch.full((1, 400, 1), 1.0, dtype=torch.float64)
     chance = torch.sigmoid(torch.tensor(2.0))  # of the mixture of sigmoid(s (1 + d)) and sigmoid(s (1 - d)) at s > 2
     targets = (torch.arange(400) < 400 * chance).double()[:, None]
     made.settle(outputs, targets)
     alone = float(made.scale)
     made.settle(torch.cat([outputs - 1.0, outputs + 1.0]), targets)
-    assert alone == pytest.approx(2.0, rel=0.03)
+    assert alone == pytest.approx(2.0, rel=0.04)
     assert float(made.scale) > 1.1 * alone

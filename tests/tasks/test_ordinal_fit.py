@@ -84,9 +84,10 @@ def test_predictions_stay_on_the_scale(run: Path) -> None:
 
 def test_commands(run: Path) -> None:
     assert "squared error" in called("evaluate", "--run", run)
-    assert "interval" in called("explain", "--run", run, "a good crust")
+    assert "staff: 0 " in called("explain", "--run", run, "a good crust")
     record = json.loads(called("explain", "--run", run, "--json", "a good crust"))
     assert record["prediction"]["food"]["low"] <= record["prediction"]["food"]["high"]
+    assert list(record["prediction"]["staff"]["levels"]) == ["0", "0.5", "1"]
     assert "nats of cross entropy" in called("compare", run)
 
 

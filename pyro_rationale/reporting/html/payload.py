@@ -114,7 +114,7 @@ def _classes(shade: int, kept: bool, gold: bool) -> str:
 def prediction_lines(prediction: Prediction, spec: TargetSpec, percent: str) -> list[list[tuple[str, str]]]:
     """Per target, what is predicted and what is true, as (label, value) pairs for people."""
     truth = prediction.document.targets
-    lines = []
+    lines, levels = [], task_of(spec).level_shares(prediction.predictive)
     for i, (name, point) in enumerate(task_of(spec).point(prediction.values).items()):
         if "value" in point:
             line = [(f"{name}, predicted", f"{point['value']:.3g}")]
@@ -124,6 +124,9 @@ def prediction_lines(prediction: Prediction, spec: TargetSpec, percent: str) -> 
         if prediction.interval is not None:
             low, high = prediction.interval[i]
             line.append((f"{percent} interval", f"{low:.3g} to {high:.3g}"))
+        if name in levels:
+            shares = ", ".join(f"{level} {share:.0%}" for level, share in levels[name].items())
+            line.append(("probabilities", shares))
         actual = "unknown"
         if truth and math.isfinite(truth[i]):
             actual = spec.classes[int(truth[i])] if spec.classes else f"{truth[i]:.3g}"
