@@ -67,6 +67,19 @@ def test_gated_lstm_gradient_of_the_weights_alone() -> None:
     assert torch.equal(found[2], expected)
 
 
+@pytest.mark.parametrize("block", [1, 12, 1000])
+def test_gated_lstm_gradients_in_blocks_of_words(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit, however many words are computed at once: one, two with one left over, or all."""
+    arguments = (double(3, 5, 8), double(8, 2), torch.rand(3, 5).double())
+    arguments = tuple(value.requires_grad_() for value in arguments)
+    expected = torch.autograd.grad(gated_lstm(*arguments).square().sum(), arguments)
+    monkeypatch.setattr("pyro_rationale.nn.kernels.gated_lstm.BLOCK", block)
+    found = torch.autograd.grad(gated_lstm(*arguments).square().sum(), arguments)
+    with mask_gradient_only():
+        alone = torch.autograd.grad(gated_lstm(*arguments).square().sum(), arguments[2])
+    assert all(torch.equal(one, other) for one, other in zip((*found, *alone), (*expected, expected[2]), strict=True))
+
+
 def test_gated_lstm_gradients_at_hard_weights() -> None:
     """At 0 and 1 too, where a straight-through estimator asks for them."""
     weights = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], dtype=torch.float64, requires_grad=True)
