@@ -54,17 +54,17 @@ class _SideBySide(nn.Module):
 
     def __init__(self, encoders: Sequence[Any]) -> None:
         super().__init__()
-        self.encoders = nn.ModuleList(encoders)
+        self.encoders: Any = nn.ModuleList(encoders)
 
     @property
     def width(self) -> int:
         """Numbers per document that all of them put out."""
-        return sum(int(encoder.width) for encoder in self.encoders)  # type: ignore[arg-type]
+        return sum(encoder.width for encoder in self.encoders)
 
     @property
     def dtype(self) -> torch.dtype:
         """Type of masks and outputs."""
-        dtype: torch.dtype = self.encoders[0].dtype  # type: ignore[assignment]
+        dtype: torch.dtype = self.encoders[0].dtype
         return dtype
 
     def forward(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pyro
@@ -21,6 +22,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import ChainPrior, Constraint, Prior, UnitMask
 from pyro_rationale.models.program import Program
 from pyro_rationale.nn import Encoder
+from pyro_rationale.nn.last_layer import LastLayer
 from pyro_rationale.tasks import Likelihood
 
 
@@ -47,6 +49,7 @@ class RationaleModel(Program):
             self.register_buffer(name, torch.tensor([prior.alpha, prior.gamma], dtype=torch.float64))
         self.nonempty = prior.nonempty
         self._constrained = False
+        self.last_layer: LastLayer | None = None  # weights of the output layer that are not one number each
         self._read: dict[str, tuple[Tensor, int, list[float]]] = {}
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
@@ -140,8 +143,16 @@ class RationaleModel(Program):
         return self.likelihood.gain(self._numbers("kappa")[0])
 
     def predictive(self, batch: Batch, z: Tensor) -> dist.TorchDistribution:
-        """p(y | x, z) for masks `z` of shape `(*s, B, T)`, in scaled units, not raised to kappa."""
-        return self.likelihood(self.encoder(batch.tokens, z, batch.lengths))
+        """p(y | x, z) for masks `z` of shape `(*s, B, T)`, in scaled units, not raised to kappa.
+
+        With a posterior over the weights of the output layer (`--laplace`), these are integrated out; the program has
+        the trained weights all the same.
+        """
+        layer = self.last_layer
+        if layer is None:
+            return self.likelihood(self.encoder(batch.tokens, z, batch.lengths))
+        read = self.encoder(batch.tokens, z, batch.lengths, head=partial(layer, self.encoder.output))
+        return self.likelihood.marginal(*read.chunk(2, dim=-1))
 
     def components(self, batch: Batch, z: Tensor) -> list[dist.TorchDistribution]:
         """The equally probable parts of :meth:`predictive`: one, or several where the model is an ensemble."""

@@ -165,6 +165,8 @@ class TrainOptions:
                         least=0, below=1, expected="a decay of at least 0 and less than 1", planted=0.0)
     precision: str = option("float32", "arithmetic of the networks in training: float32, bf16 (autocast; the rest "
                             "stays float32), or, on a GPU, tf32 for matrix products", choices=PRECISIONS, group=RUN)
+    laplace: bool = option(False, "after training, find how sure the weights of the encoder's output layer are "
+                           "(Laplace), and predict with wider distributions where they matter more")
     members: int = option(1, "models to fit one after the other, from the seeds --seed, --seed + 1 ..., whose "
                           "predictions and rationales are mixed (a deep ensemble)", least=1, most=1000, group=RUN,
                           common=True, expected="a whole number from 1 to 1000")

@@ -41,6 +41,7 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError, shown
 from pyro_rationale.guides import MixtureGuide, RationaleGuide
 from pyro_rationale.models import EnsembleModel, RationaleModel
+from pyro_rationale.nn.last_layer import LastLayer
 from pyro_rationale.nn.pretrained import Base, check_base, copy_base, find_base, use_copy
 from pyro_rationale.options import decode
 from pyro_rationale.storage import MANIFEST, note, read_json, read_manifest, read_tensors, write_json, write_tensors
@@ -314,7 +315,9 @@ def load_ensemble(folder: Path, config: Config, device: str) -> Ensemble:
         if not (member / WEIGHTS).exists():
             told = f"member {number} of {len(folders)} is not fitted yet; go on with --out {folder} --resume"
             raise RunError(f"{member}: {told}")
-    return Ensemble.of([FittedModel.load(member, device) for member in folders], folder.name).eval()
+    ensemble = Ensemble.of([FittedModel.load(member, device) for member in folders], folder.name)
+    ensemble.eval()
+    return ensemble
 
 
 def write_config(
@@ -469,6 +472,8 @@ def assemble(
         vocabulary = open_if_needed(config, vocabulary)
         model = build_model(config, spec, len(vocabulary), vectors, vocabulary=vocabulary)
         guide = build_guide(config, len(vocabulary), vectors, 0.0, spec, vocabulary)
+        if (factor := tensors.get("model.last_layer.factor")) is not None:
+            model.last_layer = LastLayer(torch.zeros_like(factor))
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         guide.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("guide.")})
         check_weights(tensors, model)

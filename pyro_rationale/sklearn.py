@@ -57,6 +57,7 @@ from pyro_rationale.tasks import TASKS, LevelMixture, Numbers
 from pyro_rationale.tasks._levels import has_few_levels
 from pyro_rationale.training.ensemble import fit_ensemble
 from pyro_rationale.training.fit import fit_run
+from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.run_folder import check_free, start_run
 
 __all__ = ["RationaleClassifier", "RationaleRegressor"]
@@ -132,6 +133,8 @@ class RationaleEstimator(BaseEstimator):
         config = self._config()
         with naming_parameters(), own_torch():
             corpus = self._split(documents, spec, labels, config)
+            fitted: FittedModel
+            fits: Sequence[TrainingRun]
             with TemporaryDirectory(prefix="pyro-rationale-") as folder:
                 if config.train.members > 1:
                     ensemble = fit_ensemble(config, Path(folder) / "fit", corpus=corpus)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 
 import pyro.distributions as dist
 from torch import Tensor, nn
+
+from pyro_rationale.errors import ConfigError
+
+
+def shrunk(logits: Tensor, variances: Tensor) -> Tensor:
+    """Logits whose logistic function is about the mean of that of Normal logits (MacKay 1992, equation 11)."""
+    return logits / (1.0 + math.pi / 8.0 * variances).sqrt()
 
 
 class Likelihood(nn.Module, ABC):
@@ -94,6 +102,14 @@ class Likelihood(nn.Module, ABC):
         fitted = copy.deepcopy(self)
         fitted.fit_noise(loss / known)
         return -known * fitted.log_normalizer() - fitted.gain(1.0) * loss
+
+    def marginal(self, outputs: Tensor, variances: Tensor) -> dist.TorchDistribution:
+        """The distribution over targets where outputs are unsure: Normal with these means and variances, `(*s, B, W)`.
+
+        Raises:
+            ConfigError: there is no closed form, and no good approximation.
+        """
+        raise ConfigError(f"--laplace: {type(self).__name__} does not allow for unsure outputs; leave it out")
 
     def powered(self, outputs: Tensor, kappa: float) -> dist.TorchDistribution:
         """p(y | x, z)^kappa as a distribution, where there is one (`has_powers`, or kappa = 1)."""

@@ -14,7 +14,7 @@ from pyro_rationale.errors import DataError, shown
 from pyro_rationale.tasks._base import Labels, Numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, are_zero_or_one, labels_of, number_of
 from pyro_rationale.tasks._classes import ClassTask
-from pyro_rationale.tasks._likelihood import Likelihood
+from pyro_rationale.tasks._likelihood import Likelihood, shrunk
 
 
 class BernoulliLikelihood(Likelihood):
@@ -31,6 +31,10 @@ class BernoulliLikelihood(Likelihood):
         """The distribution with missing labels (NaN) masked out, and labels without NaN."""
         known = ~targets.isnan()
         return dist.Bernoulli(logits=outputs).mask(known).to_event(1), targets.nan_to_num(0.0)
+
+    def marginal(self, outputs: Tensor, variances: Tensor) -> dist.TorchDistribution:
+        """Bernoulli with about the mean probability."""
+        return self(shrunk(outputs, variances))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy of each label in nats, `(*s, B, D)`."""

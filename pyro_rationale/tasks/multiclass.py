@@ -13,7 +13,7 @@ from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.tasks._base import Labels, Numbers, to_numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, labels_of
 from pyro_rationale.tasks._classes import ClassTask
-from pyro_rationale.tasks._likelihood import Likelihood
+from pyro_rationale.tasks._likelihood import Likelihood, shrunk
 
 
 class CategoricalLikelihood(Likelihood):
@@ -31,6 +31,10 @@ class CategoricalLikelihood(Likelihood):
     def observe(self, outputs: Tensor, targets: Tensor) -> tuple[dist.TorchDistribution, Tensor]:
         """The distribution and the classes, which are never missing."""
         return self(outputs), targets
+
+    def marginal(self, outputs: Tensor, variances: Tensor) -> dist.TorchDistribution:
+        """Categorical with about the mean probabilities: each logit shrunk by its own variance (Lu et al. 2020)."""
+        return self(shrunk(outputs, variances))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy in nats, `(*s, B, 1)`."""

@@ -50,6 +50,10 @@ class NormalLikelihood(Likelihood):
         """Squared error of each aspect, `(*s, B, D)`."""
         return torch.where(targets.isnan(), 0.0, (outputs - targets).square())
 
+    def marginal(self, outputs: Tensor, variances: Tensor) -> dist.TorchDistribution:
+        """Normal with the variances of noise and outputs added."""
+        return dist.Normal(outputs, (self.sigma.to(outputs.dtype).square() + variances).sqrt()).to_event(1)
+
     def gain(self, kappa: float) -> float:
         """Nats per unit of squared error: kappa / (2 sigma^2)."""
         return kappa / (2.0 * float(self.sigma) ** 2)

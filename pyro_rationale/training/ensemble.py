@@ -115,7 +115,8 @@ def fit_ensemble(
         check_free(folder)
     if not (folder / CONFIG).exists():
         clear_members(folder)  # a kill came before the first file of the ensemble
-    seed, count, done = config.seed, config.train.members, []
+    seed, count = config.seed, config.train.members
+    done: list[TrainingRun] = []
     for number in range(count):
         for callback in callbacks:
             callback.on_member_start(number, count, sum(run.seconds for run in done))

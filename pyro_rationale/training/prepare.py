@@ -38,6 +38,7 @@ from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.checkpoint import weights_of
 from pyro_rationale.training.defaults import chosen, resolve
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_shares
+from pyro_rationale.training.laplace import check_last_layer
 from pyro_rationale.training.memorization import MAX_CHECKED, MemorizationCheck, constant_error
 from pyro_rationale.training.model_selection import ModelSelection
 from pyro_rationale.training.rate_control import Control, LagrangianControl, PenaltyRamp, RateControl, Schedule
@@ -137,6 +138,8 @@ def prepare_run(
         return fitted.batches(documents, options.batch_size, config.seed, steps)
 
     model, guide = untrained()
+    if options.laplace:
+        check_last_layer(model)
     prior = starting_prior(config, model.gain)
     rows = row_digests(corpus)
     fitted = FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name, rows)

@@ -22,6 +22,7 @@ from pyro_rationale.training.callbacks._base import Callback
 from pyro_rationale.training.checkpoint import Metadata
 from pyro_rationale.training.distributed import Group
 from pyro_rationale.training.history import EpochRecord, epoch_record
+from pyro_rationale.training.laplace import fit_last_layer
 from pyro_rationale.training.learned_prior import learn_prior
 from pyro_rationale.training.memorization import MemorizationCheck
 from pyro_rationale.training.model_selection import ModelSelection
@@ -229,6 +230,8 @@ class TrainingRun:
             learn_prior(self.fitted, self.corpus.train, self.prior)
         else:
             self.fitted.model.prior = self.prior
+        if self.fitted.config.train.laplace:
+            fit_last_layer(self.fitted, self.trainer.batches.ordered())
         self.fitted.save(self.folder)
         for callback in self.callbacks:
             callback.on_fit_end(self)

@@ -34,7 +34,8 @@ from pyro_rationale.nn.pretrained import FILES as BASE_FILES
 from pyro_rationale.storage import MANIFEST, remove_leftovers
 
 MACHINE_OPTIONS = ("device", "threads", "workers", "cache")  # where and how fast a fit runs, not what comes out
-RESUMABLE_OPTIONS = ("learning_rate", "callback", *MACHINE_OPTIONS)  # options that may be changed when a run is resumed
+AFTERWARDS = ("laplace",)  # what is done with a fit that is trained, and may be asked for then
+RESUMABLE_OPTIONS = ("learning_rate", "callback", *AFTERWARDS, *MACHINE_OPTIONS)  # may be changed as a run is resumed
 
 
 COPIES = tuple(f"{COPY}/{name}" for name in BASE_FILES)
@@ -147,7 +148,8 @@ def check_same_config(config: Config, folder: Path, trained: bool = False) -> No
     """
     if not (folder / CONFIG).exists():
         raise RunError(f"{folder}: holds no run to resume; start one with the same command without --resume")
-    free = MACHINE_OPTIONS if trained or (folder / METRICS).exists() else RESUMABLE_OPTIONS
+    done = trained or (folder / METRICS).exists()
+    free = (*AFTERWARDS, *MACHINE_OPTIONS) if done else RESUMABLE_OPTIONS
     for name, known, value in differing_options(read_config(folder)[0], config):
         more = (name == "steps" or (name == "members" and known > 1)) and _is_more(value, known)
         if more and trained and name == "steps":
@@ -159,11 +161,12 @@ def check_same_config(config: Config, folder: Path, trained: bool = False) -> No
 
 
 def is_finished(config: Config, folder: Path) -> bool:
-    """Whether a run is finished and `config` wants no more steps of it."""
+    """Whether a run is finished and `config` wants no more of it."""
     if not (folder / METRICS).exists():
         return False
     train, known = config.train, read_config(folder)[0].train
-    return not (_is_more(train.steps, known.steps) or _is_more(train.members, known.members))
+    added = any(getattr(train, name) != getattr(known, name) for name in AFTERWARDS)
+    return not (added or _is_more(train.steps, known.steps) or _is_more(train.members, known.members))
 
 
 def _is_more(steps: int | None, known: int | None) -> bool:

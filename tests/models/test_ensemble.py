@@ -25,6 +25,7 @@ def test_the_joint_density_is_the_prior_s_times_the_mean_likelihood(kind: str) -
     with local_parameters():
         trace = poutine.trace(poutine.condition(ensemble, {"z": z})).get_trace(batch)
     trace.compute_log_prob()
+    assert batch.targets is not None
     observed = [m.likelihood.observe(m.encoder(batch.tokens, z, batch.lengths), batch.targets) for m in members]
     each = torch.stack([law.log_prob(known) for law, known in observed])
     torch.testing.assert_close(trace.nodes["y"]["log_prob"], each.exp().mean(0).log())
@@ -65,6 +66,7 @@ def test_inclusion_is_the_mean_over_the_guides() -> None:
 def test_it_has_no_loss() -> None:
     ensemble, batch = EnsembleModel([tiny_model(seed=1), tiny_model(seed=2)]), texts()
     outputs = ensemble.encoder(batch.tokens, batch.mask.double(), batch.lengths)
+    assert batch.targets is not None
     with pytest.raises(ConfigError, match="name one of its members"):
         ensemble.likelihood.loss(outputs, batch.targets)
     assert ensemble.likelihood.noise == pytest.approx(0.5)

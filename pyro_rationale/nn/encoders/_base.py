@@ -10,6 +10,7 @@ states either way; a test holds the two together.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from pyro_rationale.nn.autocast import arithmetic
 from pyro_rationale.nn.length_buckets import in_lengths
 from pyro_rationale.nn.packing import Kept, compact, repeated_masks
 from pyro_rationale.nn.pooling import make_pooling
+
+Head = Callable[[Tensor], Tensor]  # from pooled states `(N, P)` to numbers per document
 
 
 class SequenceEncoder(nn.Module):
@@ -73,26 +76,28 @@ class MaskedReader(nn.Module):
         """Let untrained outputs start around `values`, `(outputs,)`."""
         self.output.bias.copy_(values)
 
-    def forward(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, z: Tensor, lengths: Tensor, head: Head | None = None) -> Tensor:
         """Predict from the kept words. Of equal masks of one document, one is read, and all get its numbers.
 
         Args:
             tokens: long, `(B, T)`.
             z: mask in [0, 1], `(*s, B, T)` with any leading sample dimensions.
             lengths: long, `(B,)`.
+            head: what to make of a document's pooled state instead of the outputs.
 
         Returns:
             `(*s, B, outputs)`.
         """
+        own = () if head is None else (head,)  # encoders of other packages need not know of heads
         rows = math.prod(z.shape[:-2])  # a plain tuple where Pyro traces provenance
         tokens, lengths, masks = tokens.repeat(rows, 1), lengths.repeat(rows), z.reshape(-1, z.shape[-1])
         same = repeated_masks(z) if rows > 1 else None
         if same is not None:
             self.rows_read += len(same.chosen)
-            outputs = self._read(tokens[same.chosen], masks[same.chosen], lengths[same.chosen])[same.kind]
+            outputs = self._read(tokens[same.chosen], masks[same.chosen], lengths[same.chosen], *own)[same.kind]
         else:
             self.rows_read += len(masks)
-            outputs = self._read(tokens, masks, lengths)
+            outputs = self._read(tokens, masks, lengths, *own)
         return outputs.reshape(*z.shape[:-1], -1)
 
     def average(self, states: Tensor, weights: Tensor) -> Tensor:
@@ -100,7 +105,7 @@ class MaskedReader(nn.Module):
         outputs: Tensor = self.output(self.dropout((states * weights[..., None]).sum(1)))
         return outputs
 
-    def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
+    def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor, head: Head | None = None) -> Tensor:
         """Tokens and masks `(N, T)`, lengths `(N,)` -> `(N, outputs)`."""
         raise NotImplementedError(f"{type(self).__name__} must define _read()")
 
@@ -135,20 +140,20 @@ class Encoder(MaskedReader):
         states: Tensor = self.reader(self.dropout(self.embedding(tokens)), mask.to(self.dtype), True)
         return states
 
-    def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
+    def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor, head: Head | None = None) -> Tensor:
         """Tokens and masks `(N, T)`, lengths `(N,)` -> `(N, outputs)`."""
         kept = compact(tokens, z, lengths)
         split = in_lengths(kept)
         if split is None:
-            return self._of_rows(kept, z)
-        return torch.cat([self._of_rows(part, z) for part in split.parts])[split.order]
+            return self._of_rows(kept, z, head)
+        return torch.cat([self._of_rows(part, z, head) for part in split.parts])[split.order]
 
-    def _of_rows(self, kept: Kept, z: Tensor) -> Tensor:
+    def _of_rows(self, kept: Kept, z: Tensor, head: Head | None = None) -> Tensor:
         """`(N, outputs)` of kept words, in the arithmetic of `reduced` on the device of `z`."""
         with arithmetic(z):
             inputs = self.dropout(self.embedding(kept.words))
             states = self.reader(inputs, kept.weights, kept.hard)
         states = states.to(inputs.dtype)
         pooled = self.dropout(self.pooling(states, kept.weights, kept.lengths))
-        outputs: Tensor = self.output(pooled)
+        outputs: Tensor = (head or self.output)(pooled)
         return outputs

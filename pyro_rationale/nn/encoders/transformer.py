@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.nn.autocast import arithmetic
-from pyro_rationale.nn.encoders._base import MaskedReader
+from pyro_rationale.nn.encoders._base import Head, MaskedReader
 from pyro_rationale.nn.features import TransformerFeatures
 from pyro_rationale.nn.packing import compact
 from pyro_rationale.nn.pooling import make_pooling
@@ -53,23 +53,23 @@ class TransformerEncoder(MaskedReader):
         states: Tensor = TransformerFeatures(self.transformer, self.pieces)(tokens * mask)
         return states
 
-    def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
+    def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor, head: Head | None = None) -> Tensor:
         kept = compact(tokens, z, lengths)
         present = torch.arange(kept.words.shape[1], device=z.device) < kept.lengths[:, None]
         rows = rows_of(self.pieces, kept.words, kept.weights, present, self.transformer.positions)
         self.cut_pieces += rows.dropped
         groups = list(batches_by_pieces(rows.lengths))
-        outputs = torch.cat([self._of_rows(rows, group, kept.hard) for group in groups])
+        outputs = torch.cat([self._of_rows(rows, group, kept.hard, head) for group in groups])
         return outputs[torch.cat(groups).argsort()]
 
-    def _of_rows(self, rows: Rows, chosen: Tensor, hard: bool) -> Tensor:
+    def _of_rows(self, rows: Rows, chosen: Tensor, hard: bool, head: Head | None = None) -> Tensor:
         lengths = rows.lengths[chosen]
         size = int(lengths.max())
         ids, weights = rows.ids[chosen, :size], rows.weights[chosen, :size]
         with arithmetic(weights):
             states = self.transformer.hard(ids, lengths) if hard else self.transformer.soft(ids, weights, lengths)
         pooled = self.dropout(self.pooling(states.to(weights.dtype), weights, lengths))
-        outputs: Tensor = self.output(pooled)
+        outputs: Tensor = (head or self.output)(pooled)
         return outputs
 
 
