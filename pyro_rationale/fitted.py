@@ -252,6 +252,20 @@ class FittedModel:
             fitted.text_keys = read_tensors(folder / TEXTS)[0].get("words")
         return fitted.eval()
 
+    @classmethod
+    def load_single(cls, folder: Path | str, device: str = "auto") -> FittedModel:
+        """Read the run folder of a single model, for what asks for the weights or the loss of one.
+
+        Raises:
+            RunError: as for `load`.
+            ConfigError: it is that of an ensemble.
+        """
+        fitted = cls.load(folder, device)
+        if isinstance(fitted, Ensemble):
+            one = Path(folder) / MEMBERS / "0"
+            raise ConfigError(f"{folder}: this is asked of one model, and there are {len(fitted.members)}; name {one}")
+        return fitted
+
 
 @dataclass
 class Ensemble(FittedModel):

@@ -73,7 +73,7 @@ def stress(
         torch.set_num_threads(refits.threads)
     console = Terminal(stderr=json_path == STANDARD_OUTPUT, wide=NARROWEST)
     tell = partial(say, console)
-    fitted = FittedModel.load(folder, device)
+    fitted = FittedModel.load_single(folder, device)
     subject = Subject(folder, into or folder / "stress", fitted, settings, refits, force, tell)
     results = [answer(subject, name) for name in TESTS if not only or name in only]
     write_result(json_path, results)

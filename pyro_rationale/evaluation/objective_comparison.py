@@ -176,7 +176,7 @@ def compare_run(
     Raises:
         RunError: no usable run.
     """
-    fitted = FittedModel.load(folder, device)
+    fitted = FittedModel.load_single(folder, device)
     precise = in_precision(fitted, getattr(torch, how.dtype))
     tau = fitted.config.tau
     setting = Setting.of(precise.model, tau)

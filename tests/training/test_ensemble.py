@@ -130,6 +130,8 @@ def test_what_makes_no_ensemble_is_refused(tmp_path: Path, folder: Path) -> None
         small(members=0)
     with pytest.raises(RunError, match="already holds files"):
         train_ensemble(small(**OPTIONS), folder)
+    with pytest.raises(ConfigError, match=r"asked of one model, and there are 2; name .*members/0"):
+        FittedModel.load_single(folder, "cpu")
 
 
 def test_every_command_reads_it(folder: Path, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_probabilities_are_about_the_mean_over_unsure_logits(kind: str, variance
     law = likelihood.marginal(outputs, torch.full_like(outputs, variance))
     mean = law.probs if kind == "multiclass" else law.mean
     exact = exact_mean(likelihood, outputs[0], torch.tensor(variance))
-    torch.testing.assert_close(mean[0], exact, atol=0.02 * max(1.0, variance), rtol=0)
+    torch.testing.assert_close(mean[0], exact, atol=0.03 * max(1.0, variance), rtol=0)
 
 
 def test_unknown_targets_curve_nothing() -> None:

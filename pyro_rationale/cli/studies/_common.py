@@ -26,9 +26,16 @@ run_options = together(
 
 
 def run_documents(
-    folder: Path, flags: DataOptions, split: str = "auto", device: str = "auto"
+    folder: Path, flags: DataOptions, split: str = "auto", device: str = "auto", ensembles: bool = False
 ) -> tuple[FittedModel, list[Document]]:
     """A run, and documents that have targets: of its own test split, or as the flags that were typed say.
+
+    Args:
+        folder: of the run.
+        flags: about the data.
+        split: of the documents.
+        device: to compute on.
+        ensembles: whether it may be an ensemble.
 
     Raises:
         RunError: no usable run.
@@ -37,7 +44,7 @@ def run_documents(
     from pyro_rationale.data.selection import select_documents
     from pyro_rationale.fitted import FittedModel
 
-    fitted = FittedModel.load(folder, device)
+    fitted = (FittedModel.load if ensembles else FittedModel.load_single)(folder, device)
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     return fitted, chosen.with_targets()
 

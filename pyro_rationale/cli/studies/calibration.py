@@ -79,8 +79,8 @@ def study(
     layers = LAYERS if gold == "both" else (gold,)
     runs: list[dict[str, Any]] = []
     for path in (folder, *more):
-        fitted, documents = run_documents(path, flags, split, device)
-        dev = run_documents(path, flags, "dev", device)[1] if rescale else None
+        fitted, documents = run_documents(path, flags, split, device, ensembles=True)
+        dev = run_documents(path, flags, "dev", device, ensembles=True)[1] if rescale else None
         if dev is not None and split in ("dev", "all"):
             raise ConfigError(f"--rescale fits on the dev split; measure on another than --split {split}")
         quality = evaluate_documents(fitted, documents)

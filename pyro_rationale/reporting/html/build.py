@@ -108,6 +108,8 @@ def facts_of(
         ("estimator", config.estimator),
         ("seed", str(config.seed)),
     ]
+    if (members := config.train.members) > 1:
+        facts[-1] = ("members", f"{members}, of seeds {config.seed} to {config.seed + members - 1}")
     if stored.get("prior") and stored.get("prior_asked"):
         line = prior_line(stored["prior"], stored["prior_asked"], stored.get("constraint", {}), config.model.unit)
         facts.append(("prior", line.removeprefix("prior: ")))
