@@ -175,7 +175,7 @@ def finish_ensemble(fit: EnsembleRun, baselines: Mapping[str, Metrics] | None = 
     metrics = replace(
         first,
         test={} if own is None else own.metrics,
-        prior=_mean([metrics.prior for metrics in each]),
+        prior=fit.fitted.model.prior.describe(fit.fitted.model.gain),
         seconds=round(fit.seconds, 1),
         epochs=sum(metrics.epochs for metrics in each),
         best_epoch=min(metrics.best_epoch for metrics in each),
@@ -185,13 +185,10 @@ def finish_ensemble(fit: EnsembleRun, baselines: Mapping[str, Metrics] | None = 
         failures=(*told, *failures(1, first.prior_asked["rate"], math.nan, worse)),
         members={str(i): metrics.test for i, metrics in enumerate(each)},
         curves={} if own is None else dict(own.curves),
+        constraint=asdict(fit.fitted.model.constraint),
     )
     metrics.save(fit.folder)
     return metrics
-
-
-def _mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: sum(row[name] for row in figures) / len(figures) for name in figures[0]}
 
 
 def _test_table(

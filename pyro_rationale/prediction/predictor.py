@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -89,7 +89,7 @@ class Prediction:
     interval: tuple[tuple[float, float], ...] | None
     alternatives: tuple[Alternative, ...]
     known: int
-    predictive: Mixture | None = None
+    predictive: Mixture | None = field(default=None, compare=False)  # arrays, equal or not entry by entry only
 
     @property
     def is_foreign(self) -> bool:
