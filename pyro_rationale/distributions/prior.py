@@ -306,12 +306,13 @@ def fit_prior(
     ])
 
     def loss(parameters: Tensor) -> Tensor:
-        prior = TensorChainPrior(*parameters, nonempty=start.nonempty)
+        prior = TensorChainPrior(parameters[0], parameters[1], start.nonempty)
         log_z = (counts * prior.distribution(lengths, longest, torch.float64, excluded).log_normalizer).sum()
         log_z = log_z + weight * prior.distribution(extra, int(extra), torch.float64).log_normalizer.sum()
         return ((parameters * sums).sum() + log_z) / (total + weight)
 
-    return ChainPrior(*_minimum(loss, [start.alpha, start.gamma]), start.nonempty)
+    alpha, gamma = _minimum(loss, [start.alpha, start.gamma])
+    return ChainPrior(alpha, gamma, start.nonempty)
 
 
 def _minimum(loss: Callable[[Tensor], Tensor], start: list[float]) -> list[float]:

@@ -35,7 +35,7 @@ def latent_model(documents: int | None = None) -> LatentPriorModel:
 def grid(rate: tuple[float, float], longer: tuple[float, float]) -> tuple[Tensor, Tensor, Tensor]:
     """Alpha and gamma at nodes of both distributions, and the weights of the nodes, `(G,)` each."""
     rates = torch.tensor((NODES + 1) / 2)
-    weights = torch.tensor(LEGENDRE / 2) * Beta(*map(torch.tensor, rate)).log_prob(rates).exp()
+    weights = torch.tensor(LEGENDRE / 2) * Beta(torch.tensor(rate[0]), torch.tensor(rate[1])).log_prob(rates).exp()
     more = torch.tensor(np.exp(longer[0] + longer[1] * NORMAL))
     pairs = [ChainPrior.from_rate_span(float(r), float((1 + x) / (1 - r))) for r in rates for x in more]
     alpha, gamma = torch.tensor([(prior.alpha, prior.gamma) for prior in pairs], dtype=torch.float64).T
@@ -55,8 +55,10 @@ def exact_elbo(tables: list[Exact], rate: tuple[float, float], longer: tuple[flo
     for table in tables:
         log_p = (weights[:, None] * log_priors(table.q.masks, alpha, gamma)).sum(0)
         total += float((table.reconstruction + table.q.expect(log_p) + table.q.entropy).detach())
-    total -= float(kl_divergence(Beta(*map(torch.tensor, rate)), Beta(*map(torch.tensor, RATE))))
-    return total - float(kl_divergence(LogNormal(*map(torch.tensor, longer)), LogNormal(*map(torch.tensor, LONGER))))
+    (a, b), (location, scale) = torch.tensor(rate), torch.tensor(longer)
+    of_rate = kl_divergence(Beta(a, b), Beta(torch.tensor(RATE[0]), torch.tensor(RATE[1])))
+    of_longer = kl_divergence(LogNormal(location, scale), LogNormal(torch.tensor(LONGER[0]), torch.tensor(LONGER[1])))
+    return total - float(of_rate + of_longer)
 
 
 class Guide:
