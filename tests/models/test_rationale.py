@@ -143,6 +143,9 @@ def test_the_prior_is_part_of_the_state() -> None:
     twin.load_state_dict(model.state_dict())
     assert twin.prior == prior
     assert float(twin.kappa) == 1.0
+    z = texts().mask.double()
+    expected = [Oracle.penalty(1.25, -0.5, length).log_prob(torch.ones(length)) for length in LENGTHS]
+    torch.testing.assert_close(traced(model, texts(), z)["z"]["log_prob"], torch.stack(expected))
 
 
 def test_the_constraint_is_state_beside_the_prior() -> None:
@@ -171,9 +174,6 @@ def test_state_of_older_versions_has_its_constraint_in_the_prior() -> None:
     assert model.prior == model.steering == ChainPrior(1.5, 0.5)
     assert model.constraint == Constraint(0.0, 0.0)
     assert "steering_fields" not in state
-    z = texts().mask.double()
-    expected = [Oracle.penalty(1.25, -0.5, length).log_prob(torch.ones(length)) for length in LENGTHS]
-    torch.testing.assert_close(traced(model, texts(), z)["z"]["log_prob"], torch.stack(expected))
 
 
 def test_single_precision_too() -> None:
