@@ -58,25 +58,42 @@ def test_quantiles_are_those_of_the_mid_distribution() -> None:
                 assert made.quantile(probability)[b, d] == pytest.approx(np.interp(probability, middles, levels))
 
 
-def test_an_interval_leaves_out_a_level_of_which_more_than_half_lies_beyond() -> None:
-    noise = np.array([[[[0.04, 0.06, 0.3, 0.4, 0.2], [0.45, 0.05, 0.5, 0.0, 0.0]]]])
-    made = task_of(SPEC).mixture(np.zeros((1, 1, 2)), noise, np.ones((1, 1)))
-    assert made.interval_bounds(0.9, SPEC.ranges)[0].tolist() == [[2.0, 5.0], [0.0, 1.0]]
-    assert made.interval_bounds(0.2, SPEC.ranges)[0].tolist() == [[4.0, 4.0], [0.5, 0.5]]  # none is held: the median
+@pytest.mark.parametrize(
+    ("shares", "level", "ends"),
+    [
+        ([0.04, 0.06, 0.3, 0.4, 0.2], 0.9, (3, 5)),
+        ([0.04, 0.06, 0.3, 0.4, 0.2], 0.98, (2, 5)),
+        ([0.04, 0.06, 0.3, 0.4, 0.2], 0.4, (4, 4)),
+        ([0.0, 0.05, 0.0, 0.95, 0.0], 0.9, (4, 4)),
+        ([0.5, 0.0, 0.0, 0.0, 0.5], 0.9, (1, 5)),
+        ([0.02, 0.98, 0.0, 0.0, 0.0], 0.5, (2, 2)),  # one end is as near, and is not the median
+        ([0.0, 0.0, 0.0, 0.0, 1.0], 0.9, (5, 5)),
+    ],
+)
+def test_an_interval_is_the_stretch_of_levels_of_the_nearest_probability(
+    shares: list[float], level: float, ends: tuple[float, float]
+) -> None:
+    noise = np.array([[[shares, [0.45, 0.05, 0.5, 0.0, 0.0]]]])
+    bounds = task_of(SPEC).mixture(np.zeros((1, 1, 2)), noise, np.ones((1, 1))).interval_bounds(level, SPEC.ranges)
+    assert tuple(bounds[0, 0]) == ends
+    assert bounds[0, 1].max() <= 1.0
 
 
-def test_intervals_cover_at_least_what_they_say_on_average_and_less_than_those_of_the_step_function() -> None:
+def test_intervals_cover_about_what_they_say_and_less_than_those_between_quantiles() -> None:
     random = np.random.default_rng(1)
-    shares = random.dirichlet(0.7 * np.ones(5), 20_000)
     noise = np.zeros((1, 20_000, 1, 5))
-    noise[0, :, 0] = shares
+    noise[0, :, 0] = shares = random.dirichlet(np.ones(5), 20_000)
     spec = TargetSpec("ordinal", ("a",), ((1.0, 5.0),), levels=(5,))
-    bounds = task_of(spec).mixture(noise @ np.arange(1.0, 6.0), noise, np.ones((1, 20_000))).interval_bounds(0.9, ())
+    made = task_of(spec).mixture(noise @ np.arange(1.0, 6.0), noise, np.ones((1, 20_000)))
     below = np.cumsum(shares, 1)
     drawn = 1.0 + (random.random((20_000, 1)) > below).sum(1)
-    covered = np.mean((bounds[:, 0, 0] <= drawn) & (drawn <= bounds[:, 0, 1]))
-    by_steps = np.mean((1.0 + (below < 0.05).sum(1) <= drawn) & (drawn <= 1.0 + (below < 0.95).sum(1)))
-    assert 0.9 < covered < 0.97 < by_steps
+    for level in (0.5, 0.8, 0.9):
+        low, high = np.moveaxis(made.interval_bounds(level, ())[:, 0], -1, 0)
+        tail = (1 - level) / 2
+        quantiles = (1.0 + (below < tail).sum(1) <= drawn) & (drawn <= 1.0 + (below < 1 - tail).sum(1))
+        covered = np.mean((low <= drawn) & (drawn <= high))
+        assert covered == pytest.approx(level, abs=0.05)
+        assert quantiles.mean() > covered + 0.03
 
 
 def test_stacked_mixtures_are_those_of_each_document() -> None:
