@@ -127,6 +127,7 @@ class _Layout:
             "task": self.spec.kind,
             "targets": json.dumps(self.spec.names, ensure_ascii=False),
             "classes": json.dumps(self.spec.classes, ensure_ascii=False),
+            "ranges": json.dumps(self.spec.ranges),
             "kappa": float(fitted.model.kappa),
             "tau": float(fitted.config.tau),
             "seed": seed,

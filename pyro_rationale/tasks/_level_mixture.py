@@ -84,6 +84,13 @@ class LevelMixture(Mixture):
         """Mid-distribution function at the level nearest to each target, `(*b, D)`."""
         return _at(self._middles, self._nearest(targets))
 
+    def pit_ends(self, targets: Numbers) -> tuple[Numbers, Numbers]:
+        """Probability of lower levels, and of the level with these, `(*b, D)` (Czado, Gneiting and Held 2009)."""
+        index = self._nearest(targets)
+        half = 0.5 * _at(self.shares, index)
+        middle = _at(self._middles, index)
+        return middle - half, middle + half
+
     @property
     def _steps(self) -> Numbers:
         return self.levels[:, 1] - self.levels[:, 0]

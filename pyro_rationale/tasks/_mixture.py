@@ -101,6 +101,10 @@ class Mixture:
         """Probability integral transform of true ratings, `(*b, D)`: uniform if the distribution is right."""
         return self.cdf(targets)
 
+    def pit_ends(self, targets: Numbers) -> tuple[Numbers, Numbers]:
+        """Between which values the transform jumps at the true ratings: one value twice, unless there are levels."""
+        return self.pit(targets), self.pit(targets)
+
     def log_prob(self, targets: Numbers) -> Numbers:
         """Log density of true ratings, `(*b, D)`, in nats."""
         places, scales = (targets - self.means) / self.sds, np.log(self.sds)

@@ -15,6 +15,7 @@ from pyro_rationale.evaluation.evaluate import Evaluation, compute
 from pyro_rationale.evaluation.metrics import MetricInputs
 from pyro_rationale.evaluation.metrics.uncertainty import coverage_curve, groups_by_share, pit_histogram, spearman
 from pyro_rationale.tasks import Mixture
+from pyro_rationale.tasks._level_mixture import LevelMixture
 from tests.support.marked import bits, document
 
 RATING = TargetSpec("regression", ("stars",), ((0.0, 10.0),))
@@ -118,7 +119,24 @@ def test_groups_hold_documents_of_one_share_together() -> None:
 
 
 def test_transforms_at_the_ends_are_counted() -> None:
-    assert pit_histogram(np.array([0.0, 1.0, 1.0 + 1e-12]))[[0, -1]].tolist() == [1, 2]
+    ends = np.array([0.0, 1.0, 1.0 + 1e-12, 0.05])
+    assert pit_histogram(ends, ends)[[0, 1, -1]].tolist() == [1, 1, 2]
+
+
+def test_ratings_of_few_levels_are_spread_over_their_jumps() -> None:
+    counts = pit_histogram(np.array([0.0, 0.925]), np.array([0.1, 1.0]))
+    assert counts[[0, 1, 2]] == pytest.approx([0.5, 0.5, 0.0])
+    assert counts[[-3, -2, -1]] == pytest.approx([0.0, 1 / 3, 2 / 3])
+    random = np.random.default_rng(4)
+    shares = random.dirichlet(np.ones(4), size=(1, 3000, 1))
+    levels = np.arange(4.0)
+    truth = np.array([random.choice(4, p=row) for row in shares[0, :, 0]], dtype=float)
+    flat = np.zeros((1, 3000, 1))
+    predictive = LevelMixture(
+        means=shares @ levels, sds=flat + 1.0, weights=np.ones((1, 3000)), probabilities=shares, levels=levels[None]
+    )
+    counts = np.array(measured(RATING, truth, predictive=predictive).curves["pit"]["stars"])
+    assert counts / 3000 == pytest.approx(np.full(20, 0.05), abs=0.01)
 
 
 def test_two_classes_by_hand() -> None:

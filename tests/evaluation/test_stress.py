@@ -27,7 +27,7 @@ from pyro_rationale.evaluation.stress import (
     mask_shape,
     skewed_generator,
 )
-from pyro_rationale.evaluation.stress._measures import agreement, kind_of, sentences, skill, truths
+from pyro_rationale.evaluation.stress._measures import agreement, kind_of, skill, truths
 from pyro_rationale.evaluation.stress._probe import probe
 from pyro_rationale.evaluation.stress.correlation import other_aspects
 from pyro_rationale.evaluation.stress.distractors import put_in, sentence_of_another
@@ -263,7 +263,6 @@ def test_shapes_by_hand() -> None:
     assert look[-10:].tolist() == [0, 1, 1, 0, 1, 0, 1, 0, 1, 1]
     assert compacted(mask)[0] == compacted(mask)[4] * 3 == 3
     assert lying((False,) * 3).shape == lying(()).shape == look.shape
-    assert sentences(("a", ".", "b", "!", "c")) == [range(2), range(2, 4), range(4, 5)]
     assert [kind_of(t) for t in ("...", "the", "12", "not", "dog")] == [
         "punctuation", "function word", "number", "content", "content",
     ]  # fmt: skip
@@ -276,6 +275,12 @@ def test_random_masks_keep_as_many_where_they_may() -> None:
     assert sum(found[0]) == 2
     assert not found[0][0]
     assert found[1] == (False, False, True, False)
+
+
+def test_sentences_of_planted_reviews_are_those_between_end_marks() -> None:
+    for document in REVIEWS:
+        ends = {i + 1 for i, token in enumerate(document.tokens) if token in (".", "!", "?")}
+        assert set(sentence_starts(document).tolist()) == {0, *ends} - {len(document.tokens)}
 
 
 def test_what_is_put_in_is_in_the_text_where_the_offsets_say() -> None:

@@ -103,6 +103,26 @@ def test_the_legend_of_the_predictive_check_hides_nothing(
         assert axes.transData.inverted().transform(legend.get_points())[0, 1] > axes.dataLim.y1
 
 
+def test_rating_axes_end_where_the_scale_ends(axes: Any) -> None:
+    random = np.random.default_rng(0)
+    observed, drawn = random.normal(2.5, 2.0, 300).clip(0.0, 5.0), random.normal(2.5, 2.0, (50, 300))
+    plot_predictive(axes, drawn, observed, "look", scale=(0.0, 5.0))
+    assert axes.get_xlim() == (0.0, 5.0)
+    _, middle, truth = (patch.get_data() for patch in axes.patches)
+    assert truth.values.sum() == pytest.approx(1.0)
+    assert middle.values[0] == pytest.approx((drawn <= 0.2).mean(), abs=0.02)  # what lies beyond counts at the end
+    axes.clear()
+    plot_predictions(axes, observed, observed, (0.0, 5.0))
+    assert axes.get_xlim() == axes.get_ylim() == (0.0, 5.0)
+
+
+def test_ratings_of_few_levels_have_a_bar_each(axes: Any) -> None:
+    drawn = np.array([[1.0, 3.0, 5.0, 5.0], [1.0, 1.0, 3.0, 5.0]])
+    plot_predictive(axes, drawn, [1.0, 5.0, 5.0, 5.0], "stars", scale=(1.0, 5.0))
+    assert [bar.get_height() for bar in axes.containers[0]] == [0.25, 0.0, 0.75]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "3", "5"]
+
+
 def test_dollars_in_the_names_of_targets_and_classes_are_no_formulas(axes: Any) -> None:
     """A column `price $_{$` ended in a ValueError when its figure was written, and `$ or $` lost its dollars."""
     plot_predictive(axes, np.array([[0, 1, 1, 1], [0, 0, 1, 1]]), [0, 1, 1, 1], "price $_{$", ("$_{$ no", "yes"))

@@ -214,15 +214,26 @@ def _curves(inputs: MetricInputs) -> dict[str, Any]:
         curves["reliability"] = reliability(sure, bin_edges(sure.probability, BINS)).to_dict()
     known = ~np.isnan(inputs.targets)
     if inputs.predictive is not None and known.any():
-        values = inputs.predictive.pit(np.where(known, inputs.targets, inputs.predictive.mean))
-        each = zip(inputs.spec.names, values.T, known.T, strict=True)
-        curves["pit"] = {name: pit_histogram(row[rated]).tolist() for name, row, rated in each if rated.any()}
+        low, high = inputs.predictive.pit_ends(np.where(known, inputs.targets, inputs.predictive.mean))
+        each = zip(inputs.spec.names, low.T, high.T, known.T, strict=True)
+        curves["pit"] = {name: pit_histogram(a[rated], b[rated]).tolist() for name, a, b, rated in each if rated.any()}
     return curves
 
 
-def pit_histogram(values: Numbers) -> NDArray[np.int64]:
-    """How many values lie in each of `PIT_BINS` equal bins from 0 to 1; about as many if distributions are right."""
-    return np.histogram(values.clip(0.0, 1.0), PIT_BINS, (0.0, 1.0))[0]
+def pit_histogram(low: Numbers, high: Numbers) -> Numbers:
+    """How many values lie in each of `PIT_BINS` equal bins from 0 to 1; about as many if distributions are right.
+
+    A value that stands for a stretch, because the distribution function jumps there, is divided among its bins.
+
+    Args:
+        low: where the stretch of each value begins, `(N,)`.
+        high: where it ends; the same number where there is none.
+    """
+    edges = np.linspace(0.0, 1.0, PIT_BINS + 1)[1:-1, None]
+    width = high - low
+    share = np.where(width > 0, np.clip((edges - low) / np.where(width > 0, width, 1.0), 0.0, 1.0), low < edges)
+    below: Numbers = np.concatenate([[0.0], share.sum(1), [float(len(low))]])
+    return np.diff(below)
 
 
 def coverage_curve(counts: NDArray[Any]) -> tuple[Numbers, Numbers]:

@@ -15,7 +15,6 @@ from pyro_rationale.tasks import Numbers, task_of
 
 Labels = NDArray[np.int64]
 UNKNOWN = -1
-SENTENCE_ENDS = frozenset(".!?")
 # Closed-class words of English. Negations, "but" and words of degree are left out: they turn what is said.
 FUNCTION_WORDS = frozenset(
     """
@@ -69,12 +68,6 @@ def agreement(documents: Sequence[Document], masks: Masks) -> dict[str, float]:
 def joined(masks: Masks) -> Flags:
     """Masks of many documents as one array."""
     return np.concatenate([as_flags(mask) for mask in masks])
-
-
-def sentences(tokens: Sequence[str]) -> list[range]:
-    """Where the sentences of a text are: each up to and with its full stop, exclamation or question mark."""
-    starts = [0, *(i + 1 for i, token in enumerate(tokens) if token in SENTENCE_ENDS)]
-    return [range(a, b) for a, b in zip(starts, [*starts[1:], len(tokens)], strict=True) if b > a]
 
 
 def kind_of(token: str) -> str:

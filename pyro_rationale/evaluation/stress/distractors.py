@@ -10,8 +10,9 @@ import numpy as np
 
 from pyro_rationale.data.corpora.synthetic import distractor
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict, judged
-from pyro_rationale.evaluation.stress._measures import SENTENCE_ENDS, joined, sentences
+from pyro_rationale.evaluation.stress._measures import joined
 from pyro_rationale.evaluation.stress._subject import Subject
 from pyro_rationale.prediction.predictor import Mask
 
@@ -62,7 +63,7 @@ def measure(subject: Subject, name: str, source: Source) -> Row:
 def put_in(document: Document, words: Sequence[str], random: Random) -> tuple[Document, Mask]:
     """The document with a sentence between two others (or before or after all), and which of its words are new."""
     tokens = document.tokens
-    spots = [t for t in range(len(tokens) + 1) if t in (0, len(tokens)) or tokens[t - 1] in SENTENCE_ENDS]
+    spots = sorted({*sentence_starts(document).tolist(), len(tokens)})
     index = spots[int(random.random() * len(spots))]
     at = document.offsets[index][0] if index < len(tokens) else len(document.text)
     piece = " ".join(words)
@@ -100,9 +101,10 @@ def sentence_of_another(random: Random, document: Document, documents: Sequence[
     """A sentence of a document drawn at random, not of this one if there is another."""
     others = [d for d in documents if d.id != document.id and d.tokens] or [document]
     chosen = others[int(random.random() * len(others))]
-    spans = sentences(chosen.tokens)
-    span = spans[int(random.random() * len(spans))]
-    return chosen.tokens[span.start : min(span.stop, span.start + LONGEST)]
+    starts = sentence_starts(chosen).tolist()
+    which = int(random.random() * len(starts))
+    end = [*starts[1:], len(chosen.tokens)][which]
+    return chosen.tokens[starts[which] : min(end, starts[which] + LONGEST)]
 
 
 REGISTERED = StressTest(check, "Inserted distractors", "Chen et al. 2022 (NAACL), section 4, AddText")

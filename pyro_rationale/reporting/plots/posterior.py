@@ -28,7 +28,7 @@ BAND = (0.05, 0.95)  # quantiles of replicated data
 BINS = 25
 REPLICATED = 400  # data sets, about
 COLUMNS = 2  # panels in a row
-LEGEND_ROOM = 1.5  # height of a panel over that of what is drawn in it, for a legend of three lines
+LEVELS = 11  # different ratings at most that get a bar each
 
 
 class MaskDraws(NamedTuple):
@@ -180,8 +180,17 @@ def _mark(axes: Axes, value: float, label: str) -> None:
         axes.axvline(value, color=GOLD, linestyle=":", linewidth=1.8, label=label)
 
 
-def plot_predictive(axes: Axes, drawn: ArrayLike, observed: ArrayLike, name: str, classes: Sequence[str] = ()) -> Axes:
+def plot_predictive(
+    axes: Axes,
+    drawn: ArrayLike,
+    observed: ArrayLike,
+    name: str,
+    classes: Sequence[str] = (),
+    scale: tuple[float, float] | None = None,
+) -> Axes:
     """Predictive check: the distribution of the observed targets among those of replicated data sets.
+
+    Ratings of few levels, such as stars, get a bar per level.
 
     Args:
         axes: to draw into.
@@ -189,12 +198,18 @@ def plot_predictive(axes: Axes, drawn: ArrayLike, observed: ArrayLike, name: str
         observed: `(N,)`; NaN where unknown, which is left out of both.
         name: of the target, with its unit.
         classes: names, if targets are 0, 1, ...
+        scale: both ends of the rating scale, where the axis ends; draws beyond count at its ends.
     """
     values: Numbers = np.asarray(observed, dtype=float)
     known = ~np.isnan(values)
     table, values = np.asarray(drawn, dtype=float)[:, known], values[known]
-    if classes:
-        edges = np.arange(len(classes) + 1) - 0.5
+    levels = np.arange(len(classes)) if classes else np.unique(table)
+    bars = bool(classes) or bool(len(levels) <= LEVELS and np.isin(values, levels).all())
+    if bars:
+        step = float(np.diff(levels).min()) if len(levels) > 1 else 1.0
+        edges = np.concatenate([levels[:1] - step / 2, (levels[1:] + levels[:-1]) / 2, levels[-1:] + step / 2])
+    elif scale is not None:
+        table, edges = table.clip(*scale), np.linspace(*scale, BINS + 1)
     else:
         least = min(float(values.min()), float(np.quantile(table, 0.001)))
         most = max(float(values.max()), float(np.quantile(table, 0.999)))
@@ -203,19 +218,20 @@ def plot_predictive(axes: Axes, drawn: ArrayLike, observed: ArrayLike, name: str
     replicated = np.stack([np.histogram(row, edges)[0] for row in table]) / len(values)
     low, middle, high = np.quantile(replicated, (BAND[0], 0.5, BAND[1]), axis=0)
     band = f"{BAND[1] - BAND[0]:.0%} of replicated data sets"
-    if classes:
-        positions = np.arange(len(classes))
-        axes.bar(positions, truth, 0.6, color="white", edgecolor="black", label="observed")
-        axes.errorbar(positions, middle, (middle - low, high - middle), fmt="o", color=POSTERIOR, capsize=4, label=band)
-        axes.set_xticks(positions, [harmless(name) for name in classes], parse_math=False)
+    if bars:
+        axes.bar(levels, truth, 0.6 * step, color="white", edgecolor="black", label="observed")
+        axes.errorbar(levels, middle, (middle - low, high - middle), fmt="o", color=POSTERIOR, capsize=4, label=band)
+        ticks = [harmless(name) for name in classes] or [f"{level:.4g}" for level in levels]
+        axes.set_xticks(levels, ticks, parse_math=False)
     else:
         axes.stairs(high, edges, baseline=low, fill=True, color=POSTERIOR, alpha=0.3, label=band)
         axes.stairs(middle, edges, color=POSTERIOR, label="their median", baseline=None)
         axes.stairs(truth, edges, color="black", linewidth=1.8, label="observed", baseline=None)
+        axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(harmless(name), parse_math=False)
-    highest = max(float(high.max()), float(truth.max()))
-    axes.set(ylabel="share of documents", ylim=(0.0, LEGEND_ROOM * highest))
-    axes.legend(frameon=False, loc="upper right")
+    axes.set(ylabel="share of documents", ylim=(0.0, 1.05 * max(float(high.max()), float(truth.max()))))
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, fontsize="small", borderpad=0.0,
+                columnspacing=1.2)
     return axes
 
 
@@ -259,6 +275,7 @@ def _predictive(groups: Any) -> Figure:
     observed, drawn = groups["observed_data/y"], groups[f"{guide_group(groups)}_predictive/y"]
     drawn = drawn.isel(draw=slice(-(-REPLICATED // drawn.sizes["chain"]))).sel(document=observed["document"])
     names, classes = json.loads(groups.attrs["targets"]), json.loads(groups.attrs["classes"])
+    scales = json.loads(groups.attrs.get("ranges", "[]"))  # files of older versions do not have them
     rows = -(-len(names) // COLUMNS)
     wide = min(len(names), COLUMNS)
     figure = new_figure(6.4 if wide == 1 else 5.0 * wide, 4.0 if rows == 1 else 3.2 * rows)
@@ -268,7 +285,7 @@ def _predictive(groups: Any) -> Figure:
         truth = observed.isel(target=i) if "target" in observed.dims else observed
         if not np.isnan(truth.values.astype(float)).all():
             table = one.transpose("chain", "draw", "document").values.reshape(-1, truth.size)
-            plot_predictive(axes, table, truth.values, str(name), classes)
+            plot_predictive(axes, table, truth.values, str(name), classes, tuple(scales[i]) if scales else None)
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     return figure

@@ -29,8 +29,8 @@ def plot_predictions(axes: Axes, truth: ArrayLike, predicted: ArrayLike, scale: 
     ends = min(scale[0], x.min()), max(scale[1], x.max())
     axes.plot(ends, ends, color=REFERENCE, linewidth=1.2, label="y = x")
     axes.plot(x[::step], y[::step], "o", markersize=4.5, markerfacecolor=(POSTERIOR, 0.28),
-              markeredgecolor=(POSTERIOR, 0.75), markeredgewidth=0.7, label="document")
-    axes.set(xlabel="true", ylabel="predicted")
+              markeredgecolor=(POSTERIOR, 0.75), markeredgewidth=0.7, label="document", clip_on=False)
+    axes.set(xlabel="true", ylabel="predicted", xlim=ends, ylim=ends)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     return axes
