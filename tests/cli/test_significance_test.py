@@ -21,7 +21,7 @@ from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions
 from pyro_rationale.reporting.console import label_of
-from tests.support.small_fit import refusal, whole
+from tests.support.small_fit import refusal, result, whole
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 
@@ -72,7 +72,22 @@ def test_evaluate_prints_what_json_holds(runs: tuple[Path, Path, Path]) -> None:
         assert 0.0 <= found["metrics"][name] <= 1.0
     assert "iou_f1_micro" in found["metrics"]
     assert "iou_f1_micro" not in printed
-    assert len(printed.splitlines()) < 30
+    assert len(printed.splitlines()) < 45
+
+
+def test_evaluate_says_how_honest_the_uncertainty_is(runs: tuple[Path, Path, Path]) -> None:
+    """As the fit did, beside the baselines that the fit has measured; not of another file, or without draws."""
+    found, stored = figures(evaluate, "--run", runs[0], "--threads", 1), result(runs[0])
+    for name in ("crps", "log_score", "covered_90", "width_90", "averaged_mse"):
+        assert found["metrics"][name] == pytest.approx(stored["test"][name], rel=1e-4)
+    assert found["curves"].keys() == stored["curves"].keys() == {"pit"}
+    assert found["baselines"] == stored["baselines"]
+    printed = table(evaluate, "--run", runs[0])
+    assert "this fit" in printed
+    assert "truth in the 90 % interval" in printed
+    without = figures(evaluate, "--run", runs[0], "--samples", 0, "--split", "dev")
+    assert not {"crps", "covered_90", "averaged_mse"} & without["metrics"].keys()
+    assert "baselines" not in without
 
 
 def test_evaluate_asks_the_judge(runs: tuple[Path, Path, Path]) -> None:
@@ -89,7 +104,7 @@ def test_evaluate_asks_the_judge(runs: tuple[Path, Path, Path]) -> None:
     assert (found["bootstrap"]["draws"], found["bootstrap"]["level"]) == (50, 0.95)
     assert ends["f1"] == list(intervals(evaluation.evaluate(one, documents).statistics, 50)["f1"])
     assert ends.keys() == found["metrics"].keys() - {
-        *("documents", "noise_floor", "elbo", "expected_cost", "kl", "entropy"),
+        *("documents", "noise_floor", "elbo", "expected_cost", "kl", "entropy", "spearman_sd"),
     }
 
 
