@@ -19,8 +19,8 @@ ROUNDING = 1e-9  # probabilities this close are one
 class LevelMixture(Mixture):
     """Levels of each target with their probabilities, one component per mask.
 
-    Hardly any stretch of few levels has a probability of just 90 %. Those from the 5 % to the 95 % quantile have 90 % or
-    more, and mostly much more; so an interval is the stretch around the median whose probability is nearest to 90 %.
+    Hardly any stretch of few levels has a probability of just 90 %. Those from the 5 % to the 95 % quantile have 90 %
+    or more, and mostly much more; so an interval is the stretch around the median whose probability is nearest to 90 %.
     Single quantiles are those of the mid-distribution, F(y) - P(y) / 2, between levels by linear interpolation (Ma,
     Genton and Parzen, 2011, "Asymptotic properties of sample quantiles of discrete distributions").
 
