@@ -33,7 +33,7 @@ def draw(reading: Prediction, task: Task, level: float, path: Path) -> None:
     made = Figure(figsize=(8.2, 0.95 + 0.24 * lines), dpi=150, facecolor="white")
     made.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
     axes = made.subplots()
-    said = task.lines(reading.values, reading.averaged, reading.interval, level)
+    said = task.lines(reading.predicted, reading.values, reading.interval, level, reading.classes)
     told = "; ".join(line.split("  (averaged")[0] for line in said)
     heading = f"{told}; true {', '.join(task.true_lines(document.targets))}"
     axes.set_title(heading, loc="left", fontsize=10, fontweight="bold", parse_math=False)

@@ -45,7 +45,8 @@ def main(folder: Path, count: int, worst: bool) -> None:
     documents = documents[:count]
     options, task = PredictOptions(alternatives=0), fitted.task
     for document, reading in zip(documents, predict(fitted, documents, options), strict=True):
-        told = "; ".join(task.lines(reading.values, reading.averaged, reading.interval, options.level))
+        lines = task.lines(reading.predicted, reading.values, reading.interval, options.level, reading.classes)
+        told = "; ".join(lines)
         truth = ", ".join(task.true_lines(document.targets))
         text = markdown(document, reading.kept, document.gold if worst else None)
         click.echo(f"- {text}\n  <br>*{told}; true {truth}*\n")

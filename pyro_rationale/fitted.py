@@ -10,6 +10,7 @@
     training_texts.safetensors  keys of the training texts, by which copies of them are known again
     model.safetensors    weights of the chosen epoch
     reader.safetensors   weights of an encoder that was trained on whole texts: a baseline, and the judge of --judge mcd
+    calibration.json     what the development texts say about the noise of predictions, and conformal scores
     metrics.json         the test table; its presence says that the run is finished
 
 The folder of an ensemble (`--members`) has configuration, vocabulary, manifest and `metrics.json`, and in members/0,
@@ -45,7 +46,7 @@ from pyro_rationale.nn.last_layer import LastLayer
 from pyro_rationale.nn.pretrained import Base, check_base, copy_base, find_base, use_copy
 from pyro_rationale.options import decode
 from pyro_rationale.storage import MANIFEST, note, read_json, read_manifest, read_tensors, write_json, write_tensors
-from pyro_rationale.tasks import TASKS, TargetSpec, Task, task_of
+from pyro_rationale.tasks import TASKS, Calibration, TargetSpec, Task, task_of
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.explanation import Explanations
@@ -56,7 +57,7 @@ FORMAT = 1  # of the run folder; raised when older folders can no longer be read
 CONFIG, VOCABULARY, EPOCHS = "config.json", "vocabulary.json", "epochs.jsonl"
 PRETRAINED, COPY = "pretrained.json", "pretrained"  # record of the transformer; folder with it, if it is copied
 CHECKPOINT, WEIGHTS, METRICS = "checkpoint.safetensors", "model.safetensors", "metrics.json"
-TEXTS, READER = "training_texts.safetensors", "reader.safetensors"
+TEXTS, READER, CALIBRATION = "training_texts.safetensors", "reader.safetensors", "calibration.json"
 MEMBERS = "members"  # folder of an ensemble's runs
 
 
@@ -92,6 +93,7 @@ class FittedModel:
     name: str = "run"
     rows: Mapping[str, str] = field(default_factory=dict)  # digests of the rows that it was fitted on, by split
     text_keys: torch.Tensor | None = None  # keys of the words of the training texts, where they are known
+    calibration: Calibration | None = None  # of predictions, by development texts; runs of older versions have none
 
     @property
     def task(self) -> Task:
@@ -102,6 +104,16 @@ class FittedModel:
     def tokenizer(self) -> Tokenizer:
         """Splits a text into the words that the model reads."""
         return TOKENIZERS[self.config.data.tokenizer]
+
+    @property
+    def noises(self) -> tuple[float, float] | None:
+        """Noise of predicted ratings before what was read changes it, and of those that inference is for.
+
+        The first is sigma, the error on development texts; the second is sigma / sqrt(kappa), that of p(y | x, z) to
+        the power of kappa. Both are shares of the scale; `None` for a target without noise.
+        """
+        sigma = self.model.likelihood.noise
+        return None if sigma is None else (sigma, sigma / math.sqrt(float(self.model.kappa)))
 
     def eval(self) -> FittedModel:
         """Switch dropout off."""
@@ -160,6 +172,40 @@ class FittedModel:
 
         return list(predict(self, self.documents(texts), PredictOptions(**options), batch_size, threads))
 
+    def predict_interval(
+        self,
+        texts: str | Iterable[str | Document],
+        method: str = "mixture",
+        level: float = 0.9,
+        batch_size: int = 64,
+        **options: Any,
+    ) -> Any:
+        """What holds each target with a probability: an interval of a rating, a set of classes.
+
+        Args:
+            texts: strings or documents.
+            method: `mixture`, of the predictive distribution; or `conformal`, as much as held-out development texts
+                needed, which holds for texts like these whether the model is right or wrong.
+            level: the probability.
+            batch_size: texts of like lengths to process together.
+            options: other fields of :class:`~pyro_rationale.prediction.predictor.PredictOptions`: `samples`, `seed`.
+
+        Returns:
+            Low and high ends `(N, D, 2)` of ratings; for classes a list with a tuple of labels per target and text.
+
+        Raises:
+            ConfigError: the run has too few development texts for conformal ones.
+        """
+        how = {"alternatives": 0, "interval": method, "level": level, **options}
+        made = self.predict(texts, batch_size, **how)
+        classes = self.spec.classes
+        if not classes:
+            return np.array([prediction.interval for prediction in made], dtype=float).reshape(len(made), -1, 2)
+        return [
+            tuple(tuple(classes[number] for number in numbers) for numbers in prediction.classes or ())
+            for prediction in made
+        ]
+
     def explain(self, texts: str | Iterable[str | Document], **options: Any) -> Explanations:
         """Predictions with their most probable rationales; a notebook shows them as marked texts.
 
@@ -172,6 +218,12 @@ class FittedModel:
         from pyro_rationale.prediction.predictor import PredictOptions
 
         return explain(self, self.documents(texts), PredictOptions(**options))
+
+    def calibrate(self, documents: Sequence[Document]) -> None:
+        """Fit noise, temperature and conformal scores of predictions to held-out documents with targets."""
+        from pyro_rationale.prediction.calibration import calibrate
+
+        self.calibration = calibrate(self, documents)
 
     def evaluate(self, documents: Sequence[Document], **options: Any) -> dict[str, Any]:
         """Metrics on labelled documents by name.
@@ -198,6 +250,7 @@ class FittedModel:
             raise RunError(f"{folder}: holds a run of another configuration, target or vocabulary; name another folder")
         if self.text_keys is not None:
             write_tensors(folder / TEXTS, {"words": self.text_keys}, {"format": FORMAT}, listed=True)
+        write_calibration(folder, self.calibration)
         write_tensors(folder / WEIGHTS, self._tensors(), {"format": FORMAT}, listed=True)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
@@ -209,6 +262,7 @@ class FittedModel:
     def __getstate__(self) -> dict[str, Any]:
         weights = {name: tensor.cpu().numpy().copy() for name, tensor in self._tensors().items()}
         facts = {"format": FORMAT, "config": self.config.to_dict(), "device": str(self.device), "name": self.name}
+        facts["calibration"] = None if self.calibration is None else self.calibration.to_dict()
         if self.config.model.pretrained is not None:
             facts["base"] = asdict(find_base(self.config.model.pretrained))
         return facts | {"spec": self.spec, "vocabulary": self.vocabulary, "weights": weights}
@@ -227,6 +281,8 @@ class FittedModel:
             place = torch.device("cpu")
         with torch.random.fork_rng(devices=[]):  # networks are built at random before the weights go in
             made = assemble(config, state["spec"], state["vocabulary"], tensors, place, Path(state["name"]))
+        if (known := state.get("calibration")) is not None:
+            made.calibration = Calibration.from_dict(known, len(made.spec.names))
         self.__dict__.update(vars(made.eval()))
 
     @classmethod
@@ -250,6 +306,7 @@ class FittedModel:
         fitted.rows = read_rows(folder)
         if (folder / TEXTS).exists():
             fitted.text_keys = read_tensors(folder / TEXTS)[0].get("words")
+        fitted.calibration = read_calibration(folder, spec)
         return fitted.eval()
 
     @classmethod
@@ -310,12 +367,15 @@ class Ensemble(FittedModel):
             write_config(folder, self.config, self.spec, self.vocabulary, self.rows)
         for number, member in enumerate(self.members):
             member.save(folder / MEMBERS / str(number))
+        write_calibration(folder, self.calibration)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"name": self.name, "members": list(self.members)}
+        return {"name": self.name, "members": list(self.members), "calibration": self.calibration}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(vars(Ensemble.of(state["members"], state["name"]).eval()))
+        made = Ensemble.of(state["members"], state["name"])
+        made.calibration = state["calibration"]
+        self.__dict__.update(vars(made.eval()))
 
 
 def load_ensemble(folder: Path, config: Config, device: str) -> Ensemble:
@@ -330,6 +390,7 @@ def load_ensemble(folder: Path, config: Config, device: str) -> Ensemble:
             told = f"member {number} of {len(folders)} is not fitted yet; go on with --out {folder} --resume"
             raise RunError(f"{member}: {told}")
     ensemble = Ensemble.of([FittedModel.load(member, device) for member in folders], folder.name)
+    ensemble.calibration = read_calibration(folder, ensemble.spec)
     ensemble.eval()
     return ensemble
 
@@ -401,6 +462,28 @@ def check_rows(folder: Path, rows: Mapping[str, str], data: str) -> None:
     if changed := [split for split, digest in rows.items() if known.get(split, digest) != digest]:
         what = f"{data} has changed since ({', '.join(changed)})"
         raise RunError(f"{folder}: {what}; restore the data, or fit again into another folder or with --force")
+
+
+def write_calibration(folder: Path, calibration: Calibration | None) -> None:
+    """Store what a fit found out about its predictions, if it did."""
+    if calibration is not None:
+        write_json(folder / CALIBRATION, calibration.to_dict(), listed=True)
+
+
+def read_calibration(folder: Path, spec: TargetSpec) -> Calibration | None:
+    """What a fit found out about its predictions; `None` for runs of older versions.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / CALIBRATION
+    if not path.exists():
+        return None
+    try:
+        return Calibration.from_dict(read_json(path), len(spec.names))
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        reason = " ".join(str(problem).split())[:200]
+        raise RunError(f"{path}: not a calibration of this version ({reason}); restore it, or fit again") from None
 
 
 def read_config(folder: Path) -> tuple[Config, TargetSpec]:

@@ -65,6 +65,7 @@ __all__ = ["RationaleClassifier", "RationaleRegressor"]
 RENAMED = {"seed": "random_state"}
 OMITTED = ("condition_on_target",)  # what it adds (evidence of labelled texts) has no place in this interface
 OWN = ("max_words", "task", "tokenizer", "target_range", "validation_fraction", "random_state")
+BATCH = 64  # texts that are read at once
 FROM_MEMORY = "texts"  # stands for `--data` in the configuration
 
 
@@ -207,11 +208,15 @@ class RationaleEstimator(BaseEstimator):
         checked = check_texts(texts)
         return self._documents(checked, [()] * len(checked), self.fitted_.config.data)
 
-    def _values(self, texts: Any) -> Numbers:
-        """`(N, W)` as `Prediction.values`, from the most probable rationales."""
-        documents = self._unlabelled(texts)
-        with GENERATOR_LOCK:
-            return self.fitted_.task.clip(decode_all(self.fitted_, documents, DecodeOptions())[1])
+    def _values(self, texts: Any, rule: str) -> Numbers:
+        """`(N, W)` as `Prediction.predicted`: averaged over rationales, or from the most probable ones."""
+        if rule == "mode":  # without draws
+            documents = self._unlabelled(texts)
+            with GENERATOR_LOCK:
+                return self.fitted_.task.clip(decode_all(self.fitted_, documents, DecodeOptions())[1])
+        with self._predicting(texts, alternatives=0, predict=rule) as (fitted, documents, options):
+            made = [prediction.predicted for prediction in predict(fitted, documents, options, BATCH)]
+        return np.array(made, dtype=float).reshape(len(made), self.fitted_.task.width)
 
     @contextmanager
     def _predicting(self, texts: Any, **options: Any) -> Iterator[tuple[FittedModel, list[Document], PredictOptions]]:
@@ -281,26 +286,33 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         self.n_outputs_ = len(names)
         return self
 
-    def predict(self, texts: Any) -> Numbers:
-        """Ratings within their scale, `(N,)` or `(N, D)` as `y` was, from the most probable rationales."""
-        return self._shaped(self._values(texts))
+    def predict(self, texts: Any, rule: str = "average") -> Numbers:
+        """Ratings within their scale, `(N,)` or `(N, D)` as `y` was.
 
-    def predict_interval(self, texts: Any, level: float = 0.9, samples: int = 100) -> Numbers:
-        """Central intervals of probability `level`: disagreement between rationales and noise together.
+        Args:
+            texts: `N` strings.
+            rule: `average` over 100 rationales drawn per text, or `mode`, from the most probable rationale alone.
+        """
+        return self._shaped(self._values(texts, rule))
 
-        A prediction rests on one rationale, its interval on all that are probable. Where many others say something
-        else, a prediction can lie outside.
+    def predict_interval(
+        self, texts: Any, level: float = 0.9, samples: int = 100, method: str = "mixture"
+    ) -> Numbers:
+        """Intervals that hold the rating with probability `level`.
 
         Args:
             texts: `N` strings.
             level: between 0 and 1.
             samples: rationales drawn per text.
+            method: `mixture`, disagreement between rationales and noise together; or `conformal`, as far as the
+                errors on validation texts went, in units of the predictive standard deviation.
 
         Returns:
             Low and high end, `(N, 2)`, or `(N, D, 2)` if `y` had two dimensions.
         """
-        with self._predicting(texts, level=level, samples=samples, alternatives=0) as arguments:
-            intervals = [prediction.interval for prediction in predict(*arguments)]
+        options = {"level": level, "samples": samples, "interval": method}
+        with self._predicting(texts, alternatives=0, **options) as (fitted, documents, how):
+            intervals = [prediction.interval for prediction in predict(fitted, documents, how)]
         return self._shaped(np.array(intervals, dtype=float))
 
     def predict_levels(self, texts: Any, samples: int = 100) -> Numbers:
@@ -457,17 +469,38 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         self.classes_ = classes
         return self
 
-    def predict_proba(self, texts: Any) -> Numbers:
-        """Probabilities `(N, C)` in the order of `classes_`, from the most probable rationales."""
-        values = self._values(texts)
+    def predict_proba(self, texts: Any, rule: str = "average") -> Numbers:
+        """Probabilities `(N, C)` in the order of `classes_`; arguments as for :meth:`RationaleRegressor.predict`."""
+        values = self._values(texts, rule)
         probabilities = class_probabilities(self.fitted_, values)
         assert probabilities is not None
         return probabilities[:, 0]
 
-    def predict(self, texts: Any) -> NDArray[Any]:
-        """The most probable label of each text, `(N,)`."""
-        best = self.predict_proba(texts).argmax(1)
+    def predict(self, texts: Any, rule: str = "average") -> NDArray[Any]:
+        """The most probable label of each text, `(N,)`; arguments as for :meth:`RationaleRegressor.predict`."""
+        best = self.predict_proba(texts, rule).argmax(1)
         return self.classes_[best]
+
+    def predict_set(
+        self, texts: Any, level: float = 0.9, samples: int = 100, method: str = "conformal"
+    ) -> NDArray[np.bool_]:
+        """Sets that hold the true label with probability `level`: `(N, C)`, True on their labels, as `classes_`.
+
+        Args:
+            texts: `N` strings.
+            level: between 0 and 1.
+            samples: rationales drawn per text.
+            method: `conformal`, labels as probable as the true one is in so many validation texts; or `mixture`, as
+                few as have the probability together.
+        """
+        options = {"level": level, "samples": samples, "interval": method}
+        with self._predicting(texts, alternatives=0, **options) as (fitted, documents, how):
+            sets = [prediction.classes for prediction in predict(fitted, documents, how, BATCH)]
+        inside = np.zeros((len(sets), len(self.classes_)), dtype=bool)
+        for row, labels in zip(inside, sets, strict=True):
+            assert labels is not None
+            row[list(labels[0])] = True
+        return inside
 
     def explain(self, texts: Any, samples: int = 100, alternatives: int = 3) -> Explanations:
         """Predictions with their rationales, one per text; arguments as for :meth:`RationaleRegressor.explain`."""

@@ -319,6 +319,29 @@ def test_probabilities_of_classes(fitted: dict[str, Any], name: str) -> None:
     assert not hasattr(model, "predict_interval")
 
 
+@pytest.mark.parametrize("name", ["one", "two", "three"])
+def test_predictions_from_the_rationale_alone(fitted: dict[str, Any], name: str) -> None:
+    model = fitted[name]
+    alone = [e.from_rationale for e in model.explain(TEXTS[:5], samples=5)]
+    assert model.predict(TEXTS[:5], rule="mode") == pytest.approx(alone) if name != "three" else alone
+    with pytest.raises(ValueError, match=r"^predict: 'median' is not one of|^predict: expected"):
+        model.predict(TEXTS[:5], rule="median")
+
+
+def test_conformal_intervals_and_sets(fitted: dict[str, Any]) -> None:
+    """Six validation texts are enough for 80 %, and too few for 90 %."""
+    one, three = fitted["one"], fitted["three"]
+    intervals = one.predict_interval(TEXTS[:4], level=0.8, method="conformal")
+    assert (intervals[:, 0] <= intervals[:, 1]).all()
+    sets = three.predict_set(TEXTS[:4], level=0.8)
+    assert sets.shape == (4, 3)
+    assert (sets <= three.predict_set(TEXTS[:4], level=0.85)).all()
+    assert three.predict_set(TEXTS[:4], method="mixture").any(1).all()
+    for model in (one.predict_interval, three.predict_set):
+        with pytest.raises(ValueError, match=r"interval conformal: level 0\.9 needs 9 development texts, and 6 have y"):
+            model(TEXTS[:4], method="conformal")
+
+
 @pytest.mark.parametrize(
     "labels",
     [
@@ -346,7 +369,7 @@ def test_labels_of_any_kind(labels: Any) -> None:
 def test_explanations(fitted: dict[str, Any], name: str) -> None:
     model = fitted[name]
     texts = TEXTS[:3] + UNSEEN
-    explanations = model.explain(texts, samples=20, alternatives=3)
+    explanations = model.explain(texts, samples=100, alternatives=3)
     predicted = model.predict(texts)
     assert [e.text for e in explanations] == texts
     for text, e, value in zip(texts, explanations, predicted.tolist(), strict=True):
@@ -365,7 +388,7 @@ def test_explanations(fitted: dict[str, Any], name: str) -> None:
             assert np.shape(e.interval) == ((2, 2) if name == "two" else (2,))
             assert e.probabilities is None
         assert [other.mask for other in e.alternatives[:1]] == [e.mask] * bool(e.tokens)
-        assert all(other.prediction == e.prediction for other in e.alternatives[:1])
+        assert all(other.prediction == e.from_rationale for other in e.alternatives[:1])
         assert len({other.mask for other in e.alternatives}) == len(e.alternatives) <= 3
         assert str(e.tokens) not in repr(e)
         assert "\n" not in repr(e)

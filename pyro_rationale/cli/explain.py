@@ -158,6 +158,9 @@ def as_dict(reading: Prediction | Document, task: Task, options: PredictOptions)
         "decode": options.decode,
         "kept": _bits(reading.kept),
         "rationale": snippets(document, reading.kept),
+        "predict": options.predict,
+        "interval": options.interval,
+        "level": options.level,
         "prediction": _prediction(reading, task),
         "alternatives": [_alternative(a, reading, task) for a in reading.alternatives],
     }
@@ -177,7 +180,7 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
     if isinstance(reading, Document):
         yield from (Text("no word, so no prediction"), Text(""))
         return
-    for line in task.lines(reading.values, reading.averaged, reading.interval, level):
+    for line in task.lines(reading.predicted, reading.values, reading.interval, level, reading.classes):
         yield Text(line, style="bold")
     yield from map(Text, task.level_lines(reading.predictive))
     kept, words = sum(reading.kept), len(reading.kept)
@@ -198,7 +201,9 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
 
 
 def _prediction(reading: Prediction, task: Task) -> dict[str, dict[str, Any]]:
-    record = task.record(reading.values, reading.averaged, reading.sd, reading.interval)
+    record = task.record(
+        reading.predicted, reading.values, reading.averaged, reading.sd, reading.interval, reading.classes
+    )
     for name, shares in task.level_shares(reading.predictive).items():
         record[name]["levels"] = shares
     return record

@@ -376,7 +376,8 @@ def show_documents(console: Terminal, fit: TrainingRun | EnsembleRun) -> None:
     for document, reading in zip(documents, predict(fit.fitted, documents, options), strict=True):
         console.print()
         truth = ", ".join(task.true_lines(document.targets))
-        predicted = "; ".join(task.lines(reading.values, reading.averaged, reading.interval, options.level))
+        lines = task.lines(reading.predicted, reading.values, reading.interval, options.level, reading.classes)
+        predicted = "; ".join(lines)
         console.print(f"{document.id}: {predicted}; true {truth}", style="bold")
         console.print(rationale(document, reading.kept, gold=document.gold, plain=plain))
     if not plain:

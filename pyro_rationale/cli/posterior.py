@@ -121,6 +121,14 @@ def inspect(
     )
     if charged := constraint_words(asdict(fitted.model.constraint)):
         console.say(f"constraint of training, which is no part of the prior: {charged}")
+    if fitted.noises is not None:
+        shown, inferred = fitted.noises
+        known = fitted.calibration is not None and fitted.calibration.noise is not None
+        factor = ", times a factor for what was read" * known
+        console.say(
+            f"noise of a rating, as a share of its scale: {shown:.4f} in predictions{factor}; {inferred:.4f} for "
+            f"finding masks, where a rating counts {(shown / inferred) ** 2:.3g} times (kappa)"
+        )
     console.say(f"written to {results}: {', '.join(written)}")
 
 

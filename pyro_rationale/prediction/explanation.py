@@ -33,7 +33,7 @@ class OtherRationale:
         words: the kept runs as one line.
         frequency: its share of the guide's draws.
         log_probability: log q(mask | text).
-        prediction: from these words, as :attr:`Explanation.prediction`.
+        prediction: from these words, as :attr:`Explanation.from_rationale`.
     """
 
     mask: Mask
@@ -59,10 +59,14 @@ class Explanation:
             tau is below 1.
         mask: the most probable rationale, True on its words.
         spans: its runs as `(start, end)` characters of `text`.
-        prediction: from the rationale alone: a number, a tuple of numbers (several targets), or a label.
+        prediction: averaged over rationales, or with `predict="mode"` from this one alone: a number, a tuple of numbers
+            (several targets), or a label.
+        from_rationale: the prediction from the words of the rationale alone.
         probabilities: of each label; `None` for numbers.
         interval: `(low, high)` around a number, or one per target; `None` for labels.
-        level: probability of the interval.
+        labels: the set of labels that holds the true one with the probability of an interval, or one per target;
+            `None` for numbers.
+        level: probability of the interval, or of the set.
         alternatives: distinct rationales, the most probable first (which is `mask`); none of a text without words.
         names: of the targets.
         known: number of the words that the model knows; it reads all others as one and the same.
@@ -76,8 +80,10 @@ class Explanation:
     mask: Mask
     spans: tuple[Span, ...]
     prediction: Any
+    from_rationale: Any
     probabilities: dict[Any, float] | None
     interval: Any
+    labels: Any
     level: float
     alternatives: tuple[OtherRationale, ...]
     names: tuple[str, ...]
@@ -112,13 +118,17 @@ class Explanation:
     def _predicted(self) -> str:
         if self.probabilities is not None:
             likely = sorted(self.probabilities.items(), key=lambda item: -item[1])[:5]
-            return f"predicted {self.prediction}  ({', '.join(f'{label}: {p:.1%}' for label, p in likely)})"
+            alone = "" if self.from_rationale == self.prediction else f"; from these words alone {self.from_rationale}"
+            return f"predicted {self.prediction}  ({', '.join(f'{label}: {p:.1%}' for label, p in likely)}{alone})"
         several = isinstance(self.prediction, tuple)
         parts = [_short(value) for value in (self.prediction if several else (self.prediction,))]
         if self.interval is not None:
             intervals = self.interval if several else (self.interval,)
-            ends = [f"({100 * self.level:g}% interval {low:.4g} to {high:.4g})" for low, high in intervals]
-            parts = [f"{part} {interval}" for part, interval in zip(parts, ends, strict=True)]
+            alone = [_short(value) for value in (self.from_rationale if several else (self.from_rationale,))]
+            parts = [
+                f"{part} ({100 * self.level:g}% interval {low:.4g} to {high:.4g}; from these words alone {other})"
+                for part, (low, high), other in zip(parts, intervals, alone, strict=True)
+            ]
         if several:
             parts = [f"{name}: {part}" for name, part in zip(self.names, parts, strict=True)]
         return f"predicted {'; '.join(parts)}"
@@ -198,6 +208,8 @@ def explain(
 
     def explained(prediction: Prediction) -> Explanation:
         document, interval = prediction.document, prediction.interval
+        chosen = prediction.classes
+        sets = None if chosen is None else tuple(tuple(labels[number] for number in numbers) for numbers in chosen)
         others = (
             OtherRationale(
                 other.mask,
@@ -216,9 +228,11 @@ def explain(
             inclusion=prediction.inclusion,
             mask=prediction.mode,
             spans=tuple(spans(document, prediction.mode)),
-            prediction=predicted(prediction.values),
-            probabilities=probabilities(prediction.values)[0] if labels and alone else None,
+            prediction=predicted(prediction.predicted),
+            from_rationale=predicted(prediction.values),
+            probabilities=probabilities(prediction.predicted)[0] if labels and alone else None,
             interval=interval[0] if interval is not None and alone else interval,
+            labels=None if sets is None else sets[0] if alone else sets,
             level=options.level,
             alternatives=tuple(others),
             names=fitted.spec.names,

@@ -8,6 +8,8 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import check_fields, option
 
 RULES = ("mode", "threshold", "sample")
+PREDICTIONS = ("average", "mode")
+INTERVALS = ("mixture", "conformal")
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,12 @@ class PredictOptions(DecodeOptions):
                           expected="at least 1 draw")
     alternatives: int = option(3, "rationales to list per text, the most probable one included", least=0,
                                expected="0 or more")
-    level: float = option(0.9, "probability of the interval around a rating", above=0, below=1,
+    level: float = option(0.9, "probability of the interval of a rating, or of the set of classes", above=0, below=1,
                           expected="a probability between 0 and 1")
+    predict: str = option("average", "the prediction: averaged over the drawn rationales, or from the shown one alone",
+                          choices=PREDICTIONS)
+    interval: str = option("mixture", "what intervals and sets hold: the middle of the predictive distribution, or as "
+                           "much as development texts needed (split-conformal)", choices=INTERVALS)
 
 
 @dataclass(frozen=True)

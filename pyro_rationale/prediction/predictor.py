@@ -24,10 +24,12 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.parallel import in_order
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
 from pyro_rationale.prediction.options import DecodeOptions as DecodeOptions
 from pyro_rationale.prediction.options import PredictOptions as PredictOptions
-from pyro_rationale.tasks import Numbers
+from pyro_rationale.tasks import Mixture, Numbers, Reading
+from pyro_rationale.tasks._calibration import fewest_scores
 
 if TYPE_CHECKING:
     from pyro_rationale.distributions import MaskDistribution
@@ -68,10 +70,14 @@ class Prediction:
         values: predicted from the kept words alone: `D` ratings in the user's units, within the scale, `D`
             probabilities of the second class for binary labels, or `C` class probabilities.
         expected: `values` before ratings are clipped to the scale, as errors are measured.
-        averaged: the mean over the guide's draws of the mask, within the scale.
-        sd: standard deviation of each rating, over draws and the likelihood's noise; `None` for classes.
-        interval: central interval of each rating under the same mixture, within the scale; `None` for classes. It is
-            made of all drawn masks, so `values` can lie outside where few of them agree with the kept one.
+        averaged: the mean over draws of the mask, within the scale; probabilities of classes with the temperature that
+            development texts ask for.
+        predicted: the prediction: `averaged`, or `values` with `predict="mode"`.
+        sd: standard deviation of each rating, over draws and the noise around each; `None` for classes.
+        interval: of each rating, within the scale; `None` for classes. It is made of all drawn masks, so `values` can
+            lie outside where few of them agree with the kept one.
+        classes: for classes the set of each target that holds the true one with the probability of an interval, the
+            most probable first, as numbers of classes; `None` for ratings.
         alternatives: distinct rationales, the mode first, the others by falling log q.
         known: number of its words that are in the vocabulary; the model reads all others as one and the same.
         predictive: the distribution of the ratings over draws and noise, a component per distinct mask; `None` for
@@ -85,8 +91,10 @@ class Prediction:
     values: tuple[float, ...]
     expected: tuple[float, ...]
     averaged: tuple[float, ...]
+    predicted: tuple[float, ...]
     sd: tuple[float, ...] | None
     interval: tuple[tuple[float, float], ...] | None
+    classes: tuple[tuple[int, ...], ...] | None
     alternatives: tuple[Alternative, ...]
     known: int
     predictive: Mixture | None = field(default=None, compare=False)  # arrays, equal or not entry by entry only
@@ -234,11 +242,16 @@ def predict(
         batch_size: documents of like lengths that are read at once; 1 gives each the numbers that it gets alone, to the
             last bit. A guide whose draws cannot be made from given numbers (`recurrent`) reads one at a time anyway.
         threads: that work ahead; 0 for none, each prediction is then made when it is consumed.
+
+    Raises:
+        ConfigError: conformal intervals are asked for, and the run has no development texts for them, or too few.
     """
+    options = options or PredictOptions()
+    check_interval(fitted, options)
     source = iter(documents)
     size = batch_size * _POOL if batch_size > 1 or threads else 1
     pools = iter(lambda: list(islice(source, size)), [])
-    work = partial(_predict_pool, fitted, options or PredictOptions(), batch_size)
+    work = partial(_predict_pool, fitted, options, batch_size)
     if threads:
         return _with_threads(fitted, in_order(work, pools, ThreadPoolExecutor(threads), threads + 1))
     return chain.from_iterable(map(work, pools))
@@ -269,13 +282,15 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
         return [reading for document in documents for reading in _predict_batch(fitted, [document], options)]
     kept, drawn = _drawn(q, documents, options)
     draws = distinct(torch.stack([q.mode, kept]), drawn)
-    values, noise = _predicted(fitted, batch, draws)
-    weights = draws.counts / draws.counts.sum(0)
+    reading = _read(fitted, batch, draws, documents)
+    values, weights = reading.values, reading.weights
     shown = fitted.task.clip(values)
-    mixture = None if noise is None else fitted.task.mixture(values, noise, weights)
-    ends = None if mixture is None else mixture.interval_bounds(options.level, fitted.spec.ranges).tolist()
-    averaged = fitted.task.clip(np.einsum("ub,ubw->bw", weights, values)).tolist()
+    averaged = calibrated_average(fitted, reading)
+    mixture = predictive_mixture(fitted, reading)
+    classes = label_sets(fitted, averaged, options) if mixture is None else None
+    ends = None if mixture is None else interval_bounds(fitted, mixture, options).tolist()
     sds = None if mixture is None else mixture.sd.tolist()
+    averaged = fitted.task.clip(averaged).tolist()
     masks = draws.masks.to("cpu", torch.bool).numpy()
     log_q = q.log_prob(draws.masks).cpu().numpy()
     inclusion = q.mean.cpu().numpy()
@@ -292,14 +307,91 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
                 values=tuple(shown[index, b].tolist()),
                 expected=tuple(values[index, b].tolist()),
                 averaged=tuple(averaged[b]),
+                predicted=tuple(averaged[b] if options.predict == "average" else shown[index, b].tolist()),
                 sd=None if sds is None else tuple(sds[b]),
                 interval=None if ends is None else tuple((low, high) for low, high in ends[b]),
+                classes=None if classes is None else classes[b],
                 alternatives=_alternatives(own, log_q[:, b], weights[:, b], shown[:, b], options.alternatives),
-                known=sum(word in fitted.vocabulary for word in document.tokens),
+                known=int(reading.known[b]),
                 predictive=None if mixture is None else mixture.document(b),
             )
         )
     return readings
+
+
+def calibrated_average(fitted: FittedModel, reading: Reading) -> Numbers:
+    """Predictions averaged over masks, `(B, W)`; those of classes are then tempered.
+
+    An average of calibrated probabilities is not sure enough (Ranjan and Gneiting 2010), so the temperature comes last.
+    """
+    averaged: Numbers = np.einsum("ub,ubw->bw", reading.weights, reading.values)
+    return averaged if fitted.calibration is None else fitted.task.temper(averaged, fitted.calibration.temperature)
+
+
+def predictive_mixture(fitted: FittedModel, reading: Reading) -> Mixture | None:
+    """Predictive distribution of ratings over masks, with noise by what each keeps where development texts have told.
+
+    Returns:
+        `None` for classes.
+    """
+    if reading.noise is None:
+        return None
+    known = None if fitted.calibration is None else fitted.calibration.noise
+    noise = reading.noise if known is None else known(reading)
+    return fitted.task.mixture(reading.values, noise, reading.weights)
+
+
+def interval_bounds(fitted: FittedModel, mixture: Mixture, options: PredictOptions) -> Numbers:
+    """Interval of each rating, within the scale, `(B, D, 2)`."""
+    if options.interval == "mixture":
+        return mixture.interval_bounds(options.level, fitted.spec.ranges)
+    assert fitted.calibration is not None
+    reach = fitted.calibration.quantiles(options.level) * mixture.sd
+    low, high = np.array(fitted.spec.ranges, dtype=float).T[..., None]
+    return np.stack([mixture.mean - reach, mixture.mean + reach], axis=-1).clip(low, high)
+
+
+def label_sets(
+    fitted: FittedModel, averaged: Numbers, options: PredictOptions
+) -> list[tuple[tuple[int, ...], ...]] | None:
+    """Sets of classes, the most probable first, of each document and target; none is empty.
+
+    Of the mixture: as few as have the probability asked for together. Conformal: all that are as probable as the true
+    class is in so many development texts (least ambiguous sets; Sadinle, Lei and Wasserman 2019).
+    """
+    probabilities = fitted.task.probabilities(averaged)
+    if probabilities is None:
+        return None
+    order = np.argsort(-probabilities, axis=-1, kind="stable")
+    ranked = np.take_along_axis(probabilities, order, axis=-1)
+    if options.interval == "mixture":
+        inside = np.cumsum(ranked, axis=-1) - ranked < options.level - 1e-9
+    else:
+        assert fitted.calibration is not None
+        inside = 1.0 - ranked <= fitted.calibration.quantiles(options.level)[:, None]
+    sizes = np.maximum(inside.sum(-1), 1)
+    return [
+        tuple(tuple(row[:size].tolist()) for row, size in zip(rows, counts, strict=True))
+        for rows, counts in zip(order, sizes, strict=True)
+    ]
+
+
+def check_interval(fitted: FittedModel, options: PredictOptions) -> None:
+    """Make sure that there are scores enough for conformal intervals, where these are asked for.
+
+    Raises:
+        ConfigError: there are not.
+    """
+    if options.interval != "conformal":
+        return
+    if fitted.calibration is None:
+        why = "the run was fitted by an older version, or without development texts, and holds no scores"
+        raise ConfigError(f"--interval conformal: {why}; fit again, or take --interval mixture")
+    fewest = fewest_scores(options.level)
+    for name, scores in zip(fitted.spec.names, fitted.calibration.scores, strict=True):
+        if len(scores) < fewest:
+            needs = f"--level {options.level:g} needs {fewest} development texts, and {len(scores)} have {name}"
+            raise ConfigError(f"--interval conformal: {needs}; lower --level, or take --interval mixture")
 
 
 def _drawn(q: MaskDistribution, documents: Sequence[Document], options: PredictOptions) -> tuple[Tensor, Tensor]:
@@ -314,8 +406,15 @@ def _drawn(q: MaskDistribution, documents: Sequence[Document], options: PredictO
     return kept, masks[-1]
 
 
-def _predicted(fitted: FittedModel, batch: Batch, draws: Draws) -> tuple[Numbers, Numbers | None]:
-    """From each mask the expected values `(U, B, W)`, and for ratings the noise around them, `(U, B, D)`."""
+def draw_reading(fitted: FittedModel, documents: list[Document], samples: int) -> Reading:
+    """Draws of masks of documents of like lengths, as :func:`predict` makes them, and what is predicted from each."""
+    batch = fitted.encode([unlabelled(document) for document in documents]).to(fitted.device)
+    _, drawn = _drawn(fitted.guide.posterior(batch).discrete(), documents, PredictOptions(samples=samples))
+    return _read(fitted, batch, distinct(drawn[:0], drawn), documents)
+
+
+def _read(fitted: FittedModel, batch: Batch, draws: Draws, documents: Sequence[Document]) -> Reading:
+    """What is predicted from each mask: expected values `(U, B, W)`, and for ratings the noise around them."""
     most, count = draws.counts.shape
     rows, owners = np.nonzero(np.arange(most)[:, None] < draws.sizes)  # the encoder sees each mask once
     order = np.argsort(draws.masks.sum(-1).cpu().numpy()[rows, owners], kind="stable")
@@ -332,7 +431,15 @@ def _predicted(fitted: FittedModel, batch: Batch, draws: Draws) -> tuple[Numbers
     places = np.zeros((most, count), dtype=np.int64)
     places[rows, owners] = np.arange(len(rows))
     places = np.where(np.arange(most)[:, None] < draws.sizes, places, places[0])
-    return np.concatenate(values)[places], np.concatenate(noise)[places] if noise else None
+    return Reading(
+        kept=draws.masks.sum(-1).cpu().numpy().astype(float),
+        words=np.array([len(document.tokens) for document in documents], dtype=float),
+        known=np.array([float(sum(map(fitted.vocabulary.__contains__, text.tokens))) for text in documents]),
+        values=np.concatenate(values)[places],
+        noise=np.concatenate(noise)[places] if noise else None,
+        weights=draws.counts / draws.counts.sum(0),
+        ranges=fitted.spec.ranges,
+    )
 
 
 def _alternatives(

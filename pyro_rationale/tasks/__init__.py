@@ -14,6 +14,7 @@ from pyro_rationale.tasks._spec import TargetSpec
 
 if TYPE_CHECKING:
     from pyro_rationale.tasks._base import Numbers, Task
+    from pyro_rationale.tasks._calibration import Calibration, NoiseModel, Reading
     from pyro_rationale.tasks._level_mixture import LevelMixture
     from pyro_rationale.tasks._likelihood import Likelihood
     from pyro_rationale.tasks._mixed import MixedDistribution, MixedLikelihood
@@ -29,6 +30,7 @@ __all__ = [
     "TASKS",
     "BernoulliLikelihood",
     "BinaryTask",
+    "Calibration",
     "CategoricalLikelihood",
     "LevelMixture",
     "Likelihood",
@@ -36,10 +38,12 @@ __all__ = [
     "MixedLikelihood",
     "Mixture",
     "MulticlassTask",
+    "NoiseModel",
     "NormalLikelihood",
     "Numbers",
     "OrdinalLikelihood",
     "OrdinalTask",
+    "Reading",
     "RegressionTask",
     "TargetSpec",
     "Task",
@@ -71,6 +75,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "_base": "Numbers Task",
+        "_calibration": "Calibration NoiseModel Reading",
         "_likelihood": "Likelihood",
         "_level_mixture": "LevelMixture",
         "_mixed": "MixedDistribution MixedLikelihood",

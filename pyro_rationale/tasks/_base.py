@@ -228,6 +228,10 @@ class Task(ABC):
         """Predictive distribution of ratings over several masks, as :class:`Mixture` takes them."""
         return Mixture(values, noise, weights)
 
+    def temper(self, values: Numbers, temperature: float) -> Numbers:
+        """Probabilities of classes `(N, W)` with their logits divided by a temperature; ratings as they are."""
+        return values
+
     def from_linear(self, outputs: Numbers) -> Numbers:
         """Predictions `(N, W)` from the outputs of a linear model: ratings in the user's units, or logits."""
         return outputs
@@ -285,42 +289,60 @@ class Task(ABC):
 
     def record(
         self,
+        predicted: Sequence[float],
         values: Sequence[float],
         averaged: Sequence[float],
         sd: Sequence[float] | None,
         interval: Sequence[tuple[float, float]] | None,
+        classes: Sequence[Sequence[int]] | None = None,
     ) -> dict[str, dict[str, Any]]:
-        """:meth:`point` with what the guide's draws add: `mean`, `sd`, `low` and `high`, or probabilities `averaged`.
+        """:meth:`point` with more: `rationale`, the point from the kept words alone, and how sure the prediction is.
+
+        That is `mean`, `sd`, `low` and `high` of ratings, and for classes `averaged` probabilities and the `set`.
 
         Args:
-            values: the prediction from one mask.
+            predicted: the prediction.
+            values: from the kept words alone.
             averaged: the mean over masks.
             sd: standard deviation of each rating.
             interval: of each rating.
+            classes: the set of each target, as numbers of classes.
         """
-        record, others = self.point(values), self.point(averaged)
+        record, others, alone = self.point(predicted), self.point(averaged), self.point(values)
         for i, (name, entry) in enumerate(record.items()):
+            entry["rationale"] = alone[name]
             if "label" in entry:
                 entry["averaged"] = others[name]["probabilities"]
             else:
                 entry["mean"] = others[name]["value"]
             if sd is not None and interval is not None:
                 entry |= {"sd": sd[i], "low": interval[i][0], "high": interval[i][1]}
+            if classes is not None:
+                entry["set"] = [self.spec.classes[number] for number in classes[i]]
         return record
 
     def lines(
         self,
+        predicted: Sequence[float],
         values: Sequence[float],
-        averaged: Sequence[float],
         interval: Sequence[tuple[float, float]] | None,
         level: float,
+        classes: Sequence[Sequence[int]] | None = None,
     ) -> list[str]:
-        """A line per target: the prediction, and how sure it is; arguments as for :meth:`record`."""
-        if interval is None:
-            added = [f"averaged over rationales: {line}" for line in self.short(averaged)]
-        else:
-            added = [f"{level:.0%} interval {low:.4g} to {high:.4g}" for low, high in interval]
-        return [f"{line}  ({more})" for line, more in zip(self.short(values), added, strict=True)]
+        """A line per target: the prediction, how sure it is, and the one from the shown words alone.
+
+        Arguments are those of :meth:`record`. A set of one class says no more than the prediction, and is left out.
+        """
+        sure = [""] * len(self.spec.names)
+        if interval is not None:
+            sure = [f"{level:.0%} interval {low:.4g} to {high:.4g}; " for low, high in interval]
+        elif classes is not None:
+            sure = [
+                f"{level:.0%} set {', '.join(self.spec.classes[number] for number in numbers)}; " * (len(numbers) > 1)
+                for numbers in classes
+            ]
+        lines = zip(self.short(predicted), sure, self._said(values), strict=True)
+        return [f"{line}  ({more}from these words alone {alone})" for line, more, alone in lines]
 
     def level_shares(self, predictive: Mixture | None) -> dict[str, dict[str, float]]:
         """Probability of each rating by target, from one document's distribution; empty unless ratings are levels."""
@@ -335,11 +357,16 @@ class Task(ABC):
 
     def short(self, values: Sequence[float]) -> list[str]:
         """`food 3.9` or `sentiment: positive 97 %`, a string per target."""
+        colon = ":" if self.spec.classes else ""
+        return [f"{name}{colon} {said}" for name, said in zip(self.spec.names, self._said(values), strict=True)]
+
+    def _said(self, values: Sequence[float]) -> list[str]:
+        """`3.9` or `positive 97 %`, a string per target."""
         return [
-            f"{name}: {entry['label']} {entry['probabilities'][entry['label']]:.1%}"
+            f"{entry['label']} {entry['probabilities'][entry['label']]:.1%}"
             if "label" in entry
-            else f"{name} {entry['value']:.4g}"
-            for name, entry in self.point(values).items()
+            else f"{entry['value']:.4g}"
+            for entry in self.point(values).values()
         ]
 
     def remark(self, targets: Numbers) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks._base import Numbers, Task
+from pyro_rationale.tasks._calibration import temper
 from pyro_rationale.tasks._cells import Cell, class_of_number, label_of, labels_of, number_of
 from pyro_rationale.tasks._spec import TargetSpec
 
@@ -118,6 +119,15 @@ class ClassTask(Task):
         right = np.take_along_axis(probabilities, truth[..., None], axis=-1)[..., 0]
         losses = -np.log(np.maximum(right, SMALLEST_PROBABILITY))
         return {"accuracy": self.decisions(values) == truth, "log_loss": losses}
+
+    def temper(self, values: Numbers, temperature: float) -> Numbers:
+        """Probabilities to the power of 1 / temperature, adding up to 1 again."""
+        if temperature == 1.0:
+            return values
+        probabilities = self.probabilities(values)
+        assert probabilities is not None
+        tempered = temper(probabilities, temperature)
+        return tempered[:, 0] if self.per_class else tempered[..., 1]
 
     def true_decisions(self, targets: Numbers) -> Numbers:
         """Class indices, unchanged."""

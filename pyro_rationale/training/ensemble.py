@@ -13,7 +13,7 @@ from pathlib import Path
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import CONFIG, MEMBERS, METRICS, Ensemble, write_config
+from pyro_rationale.fitted import CONFIG, MEMBERS, METRICS, Ensemble, write_calibration, write_config
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.fit import fit_run
@@ -132,4 +132,7 @@ def fit_ensemble(
         corpus = run.corpus
         config = run.fitted.config.changed(members=count)  # with what was chosen by the texts, for all members
         done.append(run)
-    return EnsembleRun(folder, done, Ensemble.of([run.fitted for run in done], folder.name))
+    fitted = Ensemble.of([run.fitted for run in done], folder.name)
+    fitted.calibrate(done[0].corpus.dev)
+    write_calibration(folder, fitted.calibration)
+    return EnsembleRun(folder, done, fitted)

@@ -221,7 +221,7 @@ class TrainingRun:
             self.memorization.streak = streak
 
     def finish(self) -> None:
-        """Load the best weights; set the noise by the dev texts and the prior by the training texts; save all."""
+        """Load the best weights; set noise, prior and calibration by the texts they are for; save all."""
         self.trainer.load_weights(self.selection.best or self.trainer.weights())
         if self.selection.best_shift:
             self.fitted.guide.shift(self.selection.best_shift)
@@ -232,6 +232,7 @@ class TrainingRun:
             self.fitted.model.prior = self.prior
         if self.fitted.config.train.laplace:
             fit_last_layer(self.fitted, self.trainer.batches.ordered())
+        self.fitted.calibrate(self.corpus.dev)
         self.fitted.save(self.folder)
         for callback in self.callbacks:
             callback.on_fit_end(self)

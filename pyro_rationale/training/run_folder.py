@@ -14,6 +14,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import (
+    CALIBRATION,
     CHECKPOINT,
     CONFIG,
     COPY,
@@ -40,7 +41,9 @@ RESUMABLE_OPTIONS = ("learning_rate", "callback", *AFTERWARDS, *MACHINE_OPTIONS)
 
 COPIES = tuple(f"{COPY}/{name}" for name in BASE_FILES)
 # In the order of their removal.
-FILES = (METRICS, CONFIG, CHECKPOINT, WEIGHTS, READER, TEXTS, EPOCHS, VOCABULARY, PRETRAINED, *COPIES, MANIFEST)
+FILES = (
+    METRICS, CONFIG, CHECKPOINT, WEIGHTS, CALIBRATION, READER, TEXTS, EPOCHS, VOCABULARY, PRETRAINED, *COPIES, MANIFEST,
+)
 
 
 def start_run(folder: Path, fitted: FittedModel) -> None:

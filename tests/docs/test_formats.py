@@ -87,7 +87,7 @@ def test_the_lines_of_explain(reading: dict[str, Any]) -> None:
     assert first_column("Readings: explain --json") == set(reading)
     [prediction] = [quoted(row[1]) for row in table if row[0] == "`prediction`"]
     [alternatives] = [quoted(row[1]) for row in table if row[0] == "`alternatives`"]
-    others = {"label", "probabilities", "averaged", "levels"}
+    others = {"label", "probabilities", "averaged", "levels", "set"}
     assert set(reading["prediction"]["appearance"]) == set(prediction) - others
     assert set(reading["alternatives"][0]) == set(alternatives)
 

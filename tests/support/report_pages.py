@@ -55,8 +55,10 @@ def read(text: str, number: int = 0, gold: bool = True, spec: TargetSpec = RATIN
         values=values,
         expected=values,
         averaged=values,
+        predicted=values,
         sd=(1.0,) if spec is RATING else None,
         interval=((1.0, 4.0),) if spec is RATING else None,
+        classes=None if spec is RATING else ((0,),),
         alternatives=(Alternative(kept, -0.5, 0.6, values), Alternative((False,) * words, -0.9, 0.4, values)),
         known=words,
     )

@@ -24,20 +24,24 @@ def test_true_targets_for_people(spec: TargetSpec, targets: tuple[float, ...], l
 def test_a_rating() -> None:
     task = task_of(TargetSpec("regression", ("taste",), ((0.0, 5.0),)))
     assert task.short((3.25,)) == ["taste 3.25"]
-    assert task.lines((3.25,), (3.0,), ((2.0, 4.0),), 0.9) == ["taste 3.25  (90% interval 2 to 4)"]
-    expected = {"taste": {"value": 3.25, "mean": 3.0, "sd": 0.5, "low": 2.0, "high": 4.0}}
-    assert task.record((3.25,), (3.0,), (0.5,), ((2.0, 4.0),)) == expected
+    line = "taste 3  (90% interval 2 to 4; from these words alone 3.25)"
+    assert task.lines((3.0,), (3.25,), ((2.0, 4.0),), 0.9) == [line]
+    own = {"value": 3.25}
+    expected = {"taste": {"value": 3.0, "rationale": own, "mean": 3.0, "sd": 0.5, "low": 2.0, "high": 4.0}}
+    assert task.record((3.0,), (3.25,), (3.0,), (0.5,), ((2.0, 4.0),)) == expected
 
 
 def test_labels() -> None:
     task = task_of(TargetSpec("binary", ("a", "b"), classes=("no", "yes")))
-    assert task.lines((0.25, 0.75), (0.5, 0.5), None, 0.9) == [
-        "a: no 75.0%  (averaged over rationales: a: no 50.0%)",
-        "b: yes 75.0%  (averaged over rationales: b: no 50.0%)",
+    assert task.lines((0.25, 0.75), (0.5, 0.125), None, 0.9, ((0, 1), (1,))) == [
+        "a: no 75.0%  (90% set no, yes; from these words alone no 50.0%)",
+        "b: yes 75.0%  (from these words alone no 87.5%)",
     ]
-    first = task.record((0.25, 0.75), (0.5, 0.5), None, None)["a"]
+    first = task.record((0.25, 0.75), (0.5, 0.125), (0.25, 0.75), None, None, ((0, 1), (1,)))["a"]
+    sure = {"no": 0.75, "yes": 0.25}
+    own = {"label": "no", "probabilities": {"no": 0.5, "yes": 0.5}}
     assert first == {
-        "label": "no", "probabilities": {"no": 0.75, "yes": 0.25}, "averaged": {"no": 0.5, "yes": 0.5}
+        "label": "no", "probabilities": sure, "rationale": own, "averaged": sure, "set": ["no", "yes"]
     }  # fmt: skip
 
 

@@ -370,7 +370,9 @@ def rationales(fitted: FittedModel, documents: Sequence[Document]) -> list[dict[
     return [
         {
             "text": markdown(document, reading.kept, document.gold),
-            "prediction": "; ".join(task.lines(reading.values, reading.averaged, reading.interval, options.level)),
+            "prediction": "; ".join(
+                task.lines(reading.predicted, reading.values, reading.interval, options.level, reading.classes)
+            ),
             "truth": ", ".join(task.true_lines(document.targets)),
         }
         for document, reading in zip(documents, predict(fitted, documents, options), strict=True)

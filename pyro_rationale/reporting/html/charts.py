@@ -130,7 +130,7 @@ def prediction_charts(predictions: Sequence[Prediction], spec: TargetSpec) -> It
         known = [p for p in predictions if p.document.targets and math.isfinite(p.document.targets[target])]
         if known:
             truth = np.array([prediction.document.targets[target] for prediction in known])
-            values = np.array([prediction.values[target] for prediction in known])
+            values = np.array([prediction.predicted[target] for prediction in known])
             error = f"ean squared error {np.mean((values - truth) ** 2):.3g}"
             yield Chart(
                 f"chart-scatter-{target}",

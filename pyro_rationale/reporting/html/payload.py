@@ -54,7 +54,7 @@ def pack(prediction: Prediction) -> dict[str, Any]:
         "o": _steps(text, document.offsets),
         "p": [round(100 * p) for p in prediction.inclusion],
         "k": runs(prediction.kept),
-        "v": [number(v) for v in prediction.values],
+        "v": [number(v) for v in prediction.predicted],
     }
     if document.gold is not None:
         packed["g"] = runs(document.gold)
@@ -115,7 +115,7 @@ def prediction_lines(prediction: Prediction, spec: TargetSpec, percent: str) -> 
     """Per target, what is predicted and what is true, as (label, value) pairs for people."""
     truth = prediction.document.targets
     lines, levels = [], task_of(spec).level_shares(prediction.predictive)
-    for i, (name, point) in enumerate(task_of(spec).point(prediction.values).items()):
+    for i, (name, point) in enumerate(task_of(spec).point(prediction.predicted).items()):
         if "value" in point:
             line = [(f"{name}, predicted", f"{point['value']:.3g}")]
         else:

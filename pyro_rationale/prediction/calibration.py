@@ -1,0 +1,83 @@
+"""Predictions of held-out texts against their targets: noise, temperature and conformal scores of a fitted model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyro_rationale.data.cache.dataset import target_rows
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.prediction.predictor import draw_reading, evaluating
+from pyro_rationale.tasks import Calibration, NoiseModel, Numbers, Reading
+from pyro_rationale.tasks._calibration import conformal_scores, fit_temperature, temper
+
+if TYPE_CHECKING:
+    from pyro_rationale.fitted import FittedModel
+
+DRAWS = 16  # masks of each text
+TEXTS = 1000  # that are read at most
+BATCH = 64
+FOLDS = 5
+
+
+def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration | None:
+    """What held-out documents say about the predictions of a fitted model, which are averages over masks.
+
+    Of many documents some are taken, evenly spread over their order.
+
+    Args:
+        fitted: the model.
+        documents: with targets (NaN where unknown); they must not be training texts.
+
+    Returns:
+        `None` if no target is known.
+    """
+    places = np.linspace(0, len(documents) - 1, min(len(documents), TEXTS)).astype(int).tolist()
+    chosen = sorted((documents[i] for i in places), key=lambda document: len(document.tokens))
+    targets = target_rows(chosen, len(fitted.spec.names))
+    if not chosen or np.isnan(targets).all():
+        return None
+    reading = _read(fitted, chosen)
+    if reading.noise is None:
+        return _of_classes(fitted, np.einsum("sn,snw->nw", reading.weights, reading.values), targets)
+    if fitted.model.likelihood.noise is not None:
+        return _of_ratings(fitted, reading, targets)
+    return Calibration(_scores(fitted, reading, reading.noise, targets))
+
+
+def _of_ratings(fitted: FittedModel, reading: Reading, targets: Numbers) -> Calibration:
+    """Noise from all documents; the scores of each fold with the noise of the others, as if it had not been seen."""
+    assert reading.noise is not None
+    noise, fold = reading.noise.copy(), np.arange(len(targets)) % FOLDS
+    for k in range(FOLDS):
+        own, rest = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
+        others = NoiseModel.fit(reading.of(rest), targets[rest])
+        if others is not None and len(own):
+            noise[:, own] = others(reading.of(own))
+    return Calibration(_scores(fitted, reading, noise, targets), NoiseModel.fit(reading, targets))
+
+
+def _scores(fitted: FittedModel, reading: Reading, noise: Numbers, targets: Numbers) -> tuple[tuple[float, ...], ...]:
+    """Distances from the mean in standard deviations of the mixture, of each target."""
+    mixture = fitted.task.mixture(reading.values, noise, reading.weights)
+    return conformal_scores(np.abs(targets - mixture.mean) / mixture.sd)
+
+
+def _of_classes(fitted: FittedModel, averaged: Numbers, targets: Numbers) -> Calibration:
+    """Temperature and scores from all documents: one number fitted to many texts hardly knows any of them."""
+    probabilities = fitted.task.probabilities(averaged)
+    if probabilities is None:  # a task of another package that says nothing about its uncertainty
+        return Calibration(((),) * targets.shape[1])
+    temperature = fit_temperature(probabilities, targets)
+    truth = np.nan_to_num(targets).astype(int)[..., None]
+    right = np.take_along_axis(temper(probabilities, temperature), truth, axis=-1)[..., 0]
+    return Calibration(conformal_scores(np.where(np.isnan(targets), np.nan, 1.0 - right)), temperature=temperature)
+
+
+def _read(fitted: FittedModel, documents: Sequence[Document]) -> Reading:
+    """Draws of documents in their order, which should be one of lengths."""
+    with evaluating(fitted):
+        pieces = (list(documents[start : start + BATCH]) for start in range(0, len(documents), BATCH))
+        return Reading.joined([draw_reading(fitted, piece, DRAWS) for piece in pieces])

@@ -1,0 +1,150 @@
+"""What development texts change in the predictions of a fake run whose q(z | x) and predictions are known by hand."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.fitted import CALIBRATION, FittedModel, read_calibration, write_calibration
+from pyro_rationale.prediction.predictor import PredictOptions, predict
+from pyro_rationale.storage import write_json
+from pyro_rationale.tasks import Calibration
+from tests.prediction.test_predictor import NOISE, SPECS, document, fake
+
+TEXTS = ("the good the", "the bad", "good maybe", "the the the the", "good bad maybe the", "maybe")
+
+
+def calibrated(kind: str = "regression", count: int = 200, noise: float = 0.5, seed: int = 0) -> Any:
+    """A fake run, calibrated by texts whose ratings have a noise of their own, or whose labels are half of chance."""
+    run, rng = fake(kind), np.random.default_rng(seed)
+    run.model.likelihood = SimpleNamespace(noise=NOISE if kind == "regression" else None)
+    texts = [document(TEXTS[i % len(TEXTS)]) for i in range(count)]
+    made = predict(run, texts, PredictOptions(samples=16), batch_size=64)
+    documents: list[Document] = []
+    for text, reading in zip(texts, made, strict=True):
+        if kind == "regression":
+            target = reading.averaged[0] + noise * rng.normal()
+        elif rng.random() < noise:
+            target = float(rng.integers(len(SPECS[kind].classes)))
+        else:
+            values = reading.averaged
+            target = float(values[0] > 0.5) if kind == "binary" else float(np.argmax(values))
+        documents.append(replace(text, targets=(target,)))
+    run.calibrate(documents)
+    return run
+
+
+def test_noise_is_that_of_the_development_texts() -> None:
+    run = calibrated()
+    assert run.calibration.noise is not None
+    assert run.calibration.temperature == 1.0
+    before = fake().predict(TEXTS[0])[0]
+    after = run.predict(TEXTS[0])[0]
+    assert before.sd[0] < 0.4
+    assert after.sd[0] == pytest.approx(0.5, rel=0.25)
+    assert after.averaged == before.averaged
+    low, high = run.predict_interval(TEXTS[:1])[0, 0]
+    assert 1.0 <= low < after.averaged[0] < high <= 5.0
+    assert (low, high) == after.interval[0]
+
+
+def test_the_prediction_is_the_average_or_that_of_the_shown_words() -> None:
+    average, mode = fake().predict("the good maybe")[0], fake().predict("the good maybe", predict="mode")[0]
+    assert average.predicted == average.averaged != average.values
+    assert mode.predicted == mode.values == average.values
+    (told,) = fake().explain("the good maybe")
+    assert told.prediction == average.averaged[0]
+    assert told.from_rationale == average.values[0]
+    assert f"from these words alone {average.values[0]:.4g}" in str(told)
+    (alone,) = fake().explain("the good maybe", predict="mode")
+    assert alone.prediction == alone.from_rationale == average.values[0]
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_conformal_intervals_hold_new_ratings(level: float) -> None:
+    """Ratings with more noise than the run knows of; the share of 600 new ones within binomial error of the level."""
+    run = calibrated(count=240)
+    scale = float(run.calibration.quantiles(level)[0])
+    one = run.predict(TEXTS[1], interval="conformal", level=level)[0]
+    assert one.interval[0] == pytest.approx(
+        (max(1.0, one.averaged[0] - scale * one.sd[0]), min(5.0, one.averaged[0] + scale * one.sd[0])), abs=1e-6
+    )
+    rng, texts = np.random.default_rng(7), [document(text) for text in TEXTS]
+    means = np.array([reading.averaged[0] for reading in predict(run, texts, batch_size=8)])
+    ends = run.predict_interval(texts, "conformal", level)[:, 0]
+    ratings = means + 0.5 * rng.normal(size=(100, len(texts)))
+    inside = ((ratings.clip(1.0, 5.0) >= ends[:, 0]) & (ratings.clip(1.0, 5.0) <= ends[:, 1])).mean()
+    assert inside > level - 4 * np.sqrt(level * (1 - level) * (1 / 240 + 1 / 600))
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_classes_are_as_sure_as_they_are_right(kind: str) -> None:
+    """Half of the labels are chance: the temperature is well above that of labels that are as predicted."""
+    unsure, sure = calibrated(kind, noise=0.9), calibrated(kind, noise=0.0)
+    assert sure.calibration.temperature < 1.0 < unsure.calibration.temperature
+    (reading,) = unsure.predict("good good")
+    plain = fake(kind).predict("good good")[0]
+    assert reading.values == plain.values
+    assert max(reading.averaged) < max(plain.averaged)
+    assert unsure.calibration.noise is reading.sd is reading.interval is None
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_sets_of_classes(kind: str) -> None:
+    run = calibrated(kind)
+    sets = run.predict_interval(TEXTS, "conformal", 0.9)
+    assert len(sets) == len(TEXTS)
+    assert all(set(labels[0]) <= set(SPECS[kind].classes) and labels[0] for labels in sets)
+    wide = run.predict_interval(TEXTS, "conformal", 0.99)
+    assert all(set(one[0]) <= set(other[0]) for one, other in zip(sets, wide, strict=True))
+    for reading in run.predict(TEXTS, level=0.6):
+        (chosen,) = reading.classes
+        probabilities = run.task.probabilities(np.array([reading.averaged]))[0, 0]
+        assert probabilities[list(chosen)].sum() >= 0.6 - 1e-6  # as few as have it together
+        assert probabilities[list(chosen[:-1])].sum() < 0.6
+        assert list(chosen) == np.argsort(-probabilities, kind="stable")[: len(chosen)].tolist()
+
+
+def test_too_few_development_texts() -> None:
+    run = calibrated(count=6)
+    assert run.calibration.noise is None
+    with pytest.raises(ConfigError, match=r"--interval conformal: --level 0\.9 needs 9 development texts, and 6 have"):
+        run.predict(TEXTS[0], interval="conformal")
+    assert run.predict(TEXTS[0], interval="conformal", level=0.8)[0].interval is not None
+    with pytest.raises(ConfigError, match=r"--interval conformal: the run .* holds no scores; fit again"):
+        fake().predict(TEXTS[0], interval="conformal")
+
+
+def test_texts_without_targets_are_no_calibration() -> None:
+    run = fake()
+    run.calibrate([document("good", float("nan"))])
+    assert run.calibration is None
+    run.calibrate([])
+    assert run.calibration is None
+
+
+def test_a_calibration_in_a_run_folder(tmp_path: Path) -> None:
+    run = calibrated()
+    assert read_calibration(tmp_path, run.spec) is None  # of an older version
+    write_calibration(tmp_path, run.calibration)
+    again = read_calibration(tmp_path, run.spec)
+    assert isinstance(again, Calibration)
+    run.calibration = again
+    first = run.predict(TEXTS[0], interval="conformal")[0]
+    run.calibration = Calibration.from_dict(pickle.loads(pickle.dumps(again.to_dict())), 1)
+    assert run.predict(TEXTS[0], interval="conformal")[0] == first
+    write_json(tmp_path / CALIBRATION, {"scores": [[1.0], [2.0]], "noise": None, "temperature": 1.0}, listed=True)
+    with pytest.raises(RunError, match=r"calibration\.json: not a calibration of this version .*; restore it, or fit"):
+        read_calibration(tmp_path, run.spec)
+
+
+def test_older_runs_have_none() -> None:
+    assert FittedModel.__dataclass_fields__["calibration"].default is None
