@@ -87,8 +87,10 @@ def test_noise_far_from_the_texts_is_that_at_their_end() -> None:
     noise = NoiseModel.fit(read, rated(read, np.full(read.values.shape, 0.3)))
     assert noise is not None
     most = read.kept.max()
-    one, other = (replace(read, kept=np.full_like(read.kept, n), words=100 * read.words, known=100 * read.known)
-                  for n in (20 * most, 30 * most))  # fmt: skip
+    one, other = (
+        replace(read, kept=np.full_like(read.kept, n * most), words=n * read.words, known=n * read.known)
+        for n in (20, 30)
+    )
     assert noise(one) == pytest.approx(noise(other), rel=1e-9)
 
 
