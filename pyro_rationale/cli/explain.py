@@ -142,7 +142,8 @@ def as_dict(reading: Prediction | Document, task: Task, options: PredictOptions)
     if isinstance(reading, Document):
         nothing: dict[str, Any] = dict.fromkeys(("known", "unknown", "unread"), 0)
         nothing |= {name: [] for name in ("tokens", "offsets", "inclusion", "mode", "kept", "alternatives")}
-        told = {"decode": options.decode, "rationale": "", "prediction": None}
+        told: dict[str, Any] = {"decode": options.decode, "rationale": "", "prediction": None}
+        told |= {"predict": options.predict, "interval": options.interval, "level": options.level}
         return {"id": reading.id, "text": reading.text} | nothing | told
     document = reading.document
     return {
