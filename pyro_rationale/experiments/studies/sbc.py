@@ -1,6 +1,6 @@
 """Simulation-based calibration of a run's posterior: `python -m pyro_rationale.study sbc --run RUN`.
 
-The model makes its own data: texts of the corpus, masks of the prior in force, targets of the encoder. What is on
+The model makes its own data: texts of the corpus, masks of the prior, targets of the encoder. What is on
 trial is a way to draw from p(z | x, y): enumeration, importance resampling from the guide, Markov chains, or a guide
 that reads y.
 """
@@ -8,6 +8,7 @@ that reads y.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -94,9 +95,14 @@ def samplers(fitted: FittedModel, budget: Budget) -> dict[str, Sampler]:
 def ranks_by(
     fitted: FittedModel, texts: Sequence[Document], method: str, budget: Budget, kappa: float, batch_size: int
 ) -> Ranks:
-    """Ranks of one simulation per text."""
+    """Ranks of one simulation per text.
+
+    A guide is fitted to the posterior under the steering chain, prior and constraint together, so that one is simulated
+    from where the guide is on trial; p(z) elsewhere.
+    """
     sampler = samplers(fitted, budget)[method]
-    parts = [sbc_ranks(fitted.model, batch, sampler, kappa) for batch in batches_of(fitted, texts, batch_size)]
+    with fitted.model.constrained() if method == "guide" else nullcontext():
+        parts = [sbc_ranks(fitted.model, batch, sampler, kappa) for batch in batches_of(fitted, texts, batch_size)]
     ranks = {name: torch.cat([part.ranks[name] for part in parts]).cpu() for name in parts[0].ranks}
     return Ranks(ranks, torch.cat([part.tilted for part in parts], 1).cpu())
 
