@@ -55,6 +55,7 @@ class RationaleGuide(Program):
         family: class of its distributions; what estimators and norms it goes with follows from that.
         default_estimator: estimator for `--estimator auto`.
         default_tau: weight of the entropy unless `--tau` says otherwise.
+        default_entropy: its weight until the target rate is reached, unless `--entropy` says otherwise.
         default_control: what holds the rate for `--control auto`.
         penalties: values of `--penalties` that it knows.
         is_baseline: whether it stands for a method of others, to compare with.
@@ -66,6 +67,7 @@ class RationaleGuide(Program):
     family: ClassVar[type[MaskDistribution]] = MaskDistribution
     default_estimator: ClassVar[str] = "muprop"
     default_tau: ClassVar[float] = 0.25
+    default_entropy: ClassVar[float] = 0.25
     default_control: ClassVar[str] = "rate"
     penalties: ClassVar[tuple[str, ...]] = ("exact", "sampled", "constant")
     is_baseline: ClassVar[bool] = False

@@ -27,6 +27,7 @@ class ChainGuide(RationaleGuide):
 
     family = LinearChain
     default_estimator = "sum-and-sample"
+    default_tau = 1.0
     head_width = 1
 
     def __init__(

@@ -28,6 +28,7 @@ class HardKumaGuide(RationaleGuide):
     family = HardKumaMask
     default_estimator = "relaxed"
     default_tau = 0.0
+    default_entropy = 0.0
     default_control = "lagrangian"
     penalties = ("exact", "constant")
     is_baseline = True

@@ -392,7 +392,7 @@ class Config:
     @property
     def entropy(self) -> float:
         """Weight of the guide's entropy until the target rate is reached, if it is more than `tau`."""
-        return GUIDES[self.guide].default_tau if self.train.entropy is None else self.train.entropy
+        return GUIDES[self.guide].default_entropy if self.train.entropy is None else self.train.entropy
 
     @property
     def control(self) -> str:

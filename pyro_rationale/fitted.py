@@ -503,6 +503,8 @@ def read_config(folder: Path) -> tuple[Config, TargetSpec]:
         remedy = "install the package that adds what is missing, or fit again"
         raise RunError(f"{path}: not a configuration of this version ({problem}); {remedy}") from None
     TOKENIZERS.check_trusted(config.data.tokenizer, path)
+    if config.model.tau is None and config.is_settled:  # of before runs recorded it, when a chain's was 0.25 too
+        config = config.changed(tau=0.25 if config.guide == "chain" else config.tau)
     return config, spec
 
 

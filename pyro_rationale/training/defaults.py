@@ -97,6 +97,11 @@ RULES: dict[str, Rule] = {
     ),
 }  # fmt: skip
 
+# Planted reviews, where nothing else is said: whole clauses are kept.
+_PLANTED: dict[str, Any] = {
+    "guide": "chain", "tau": 1.0, "nonempty": True, "rate": 0.1, "rate_as": "target", "span": 8.0, "steps": 1000,
+    "anneal": 300, "warmup": 100, "warmup_texts": "masked", "start_rate": 0.35, "ema": 0.99,
+}  # fmt: skip
 # Options that stand and fall together: a given one of them keeps the others out.
 _GROUPS = (("estimator", "samples", "penalties"), ("rate", "lambda1", "lambda2"))
 _AUTO = ("generator", "estimator")  # options whose `auto` means that nothing is given
@@ -127,7 +132,10 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
     if corpus is not None and config.data.max_words is None:
         config = config.changed(max_words=fitting_length(corpus) if corpus.max_words is None else corpus.max_words)
     if preset == "planted":
-        return config.settled()
+        if config.model.preset != "planted":
+            for values in _as_planted(config):
+                config = _taking(config, values)
+        return _with_tau(config.settled())
     rule = RULES[preset]
     if corpus is not None and not on_gpus(config.train.device) and _words_of(corpus) > rule.most_words:
         rule = replace(rule, stacked=False)
@@ -152,7 +160,27 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         config = config.changed(rate=min(max(config.model.rate, _ONE_SENTENCE / _sentences(corpus)), 0.5))
     for values in _by_texts(config, rule, corpus):
         config = _taking(config, values)
-    return config.changed(**config.missing)
+    return _with_tau(config.changed(**config.missing))
+
+
+def _with_tau(config: Config) -> Config:
+    """The configuration with the weight of the entropy that is in force, so that a run folder says it."""
+    return config.changed(tau=config.tau)
+
+
+def _as_planted(config: Config) -> list[dict[str, Any]]:
+    """Options of the chain guide on planted reviews, in the order in which they are chosen; none of another guide.
+
+    Where steps are given, annealing and warm-up take the same share of them.
+    """
+    if config.model.guide not in (None, _PLANTED["guide"]):
+        return []
+    steps = _PLANTED["steps"] if config.train.steps is None else config.train.steps
+    shares = {name: round(_PLANTED[name] / _PLANTED["steps"] * steps) for name in ("anneal", "warmup")}
+    if config.model.lambda1 is not None:
+        rates = ("rate", "rate_as", "span", "start_rate")
+        return [{name: value} for name, value in (_PLANTED | shares).items() if name not in rates]
+    return [{name: value} for name, value in (_PLANTED | shares).items()]
 
 
 def _words_of(corpus: Corpus) -> int:

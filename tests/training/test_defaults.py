@@ -46,17 +46,34 @@ def real(**given: Any) -> Config:
     return Config().changed(data="texts.csv", **given)
 
 
-def test_planted_reviews_are_fitted_as_ever() -> None:
+def test_planted_reviews_keep_clauses() -> None:
     config = resolve(Config())
-    assert config == Config().settled()
     assert config.model.preset == "planted"
     model, train = config.model, config.train
     assert (model.guide, model.encoder, model.pooling, model.nonempty, model.dropout) == (
-        "relaxed", "lstm", "mean", False, 0.0
+        "chain", "lstm", "mean", True, 0.0
     )  # fmt: skip
-    assert (model.rate, model.span, model.nats, model.tau) == (0.13, None, 200.0, None)
-    assert (train.steps, train.anneal, train.batch_size, train.patience, train.ema) == (1500, 400, 64, 6, 0.0)
+    assert (model.rate, model.span, model.nats, model.tau) == (0.1, 8.0, 200.0, 1.0)
+    assert (train.steps, train.anneal, train.batch_size, train.patience, train.ema) == (1000, 300, 64, 6, 0.99)
+    assert (train.warmup, train.warmup_texts, train.start_rate, train.rate_as) == (100, "masked", 0.35, "target")
     assert (config.generator, model.pretrained, model.vectors, config.data.max_words) == ("bilstm", None, None, 256)
+    assert resolve(Config().changed(guide="chain")) == config
+    short = resolve(Config().changed(steps=50)).train
+    assert (short.anneal, short.warmup) == (15, 5)
+    penalized = resolve(Config().changed(lambda1=0.1, lambda2=0.2))
+    assert (penalized.train.rate_as, penalized.train.start_rate, penalized.model.nonempty) == ("limit", 0.75, True)
+
+
+@pytest.mark.parametrize("given", [{"guide": "relaxed"}, {"preset": "planted"}, {"guide": "independent"}], ids=str)
+def test_other_guides_on_planted_reviews_are_fitted_as_ever(given: dict[str, Any]) -> None:
+    config = resolve(Config().changed(**given))
+    assert config == Config().changed(**given).settled().changed(tau=0.25)
+    model, train = config.model, config.train
+    assert (model.guide, model.encoder, model.pooling, model.nonempty, model.dropout) == (
+        given.get("guide", "relaxed"), "lstm", "mean", False, 0.0
+    )  # fmt: skip
+    assert (model.rate, model.span, model.nats, model.tau) == (0.13, None, 200.0, 0.25)
+    assert (train.steps, train.anneal, train.batch_size, train.patience, train.ema) == (1500, 400, 64, 6, 0.0)
     assert choices(config, chosen(Config(), config)) == []
 
 
