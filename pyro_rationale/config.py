@@ -35,8 +35,8 @@ class ModelOptions:
     GROUP: ClassVar[str] = "Model"
 
     preset: str = option("balanced", "what chooses the options that are not given: the texts, for a quick fit (fast), "
-                         "a good one (balanced) or the best at any length (best); Lei et al. 2016 (paper); or planted "
-                         "reviews, whatever the texts (planted)", choices=PRESETS, common=True)
+                         "a good one (balanced) or the best at any length (best); Lei et al. 2016 (paper); or the "
+                         "relaxed guide as on planted reviews, whatever the texts (planted)", choices=PRESETS, common=True)
     guide: str = option(None, "family of q(z | x)", choices=GUIDES, common=True, planted="relaxed")
     encoder: str = option(None, "network over the kept words (rcnn: the paper's)",
                           choices=ENCODERS, common=True, planted="lstm")
@@ -77,7 +77,7 @@ class ModelOptions:
                          above=0, group=PRIOR, planted=200.0)
     kappa: float | None = option(None, "weight of the log likelihood; replaces --nats", above=0, group=PRIOR)
     tau: float | None = option(None, "weight of the guide's entropy (1: ELBO; less sharpens the guide; 0: the paper's "
-                               "cost); default: by --preset, planted reviews and other guides: 0.25, hardkuma 0",
+                               "cost); default: 1 with the chain guide, 0 with hardkuma, 0.25 with others",
                                least=0, group=PRIOR, common=True)
     temperature: float = option(0.3, "relaxed guide: temperature of the Concrete distribution", above=0)
     nonempty: bool = option(None, "give the empty mask no probability, in prior and guide (chain and independent)",
