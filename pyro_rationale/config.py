@@ -36,7 +36,8 @@ class ModelOptions:
 
     preset: str = option("balanced", "what chooses the options that are not given: the texts, for a quick fit (fast), "
                          "a good one (balanced) or the best at any length (best); Lei et al. 2016 (paper); or the "
-                         "relaxed guide as on planted reviews, whatever the texts (planted)", choices=PRESETS, common=True)
+                         "relaxed guide as on planted reviews, whatever the texts (planted)",
+                         choices=PRESETS, common=True)
     guide: str = option(None, "family of q(z | x)", choices=GUIDES, common=True, planted="relaxed")
     encoder: str = option(None, "network over the kept words (rcnn: the paper's)",
                           choices=ENCODERS, common=True, planted="lstm")
