@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -56,11 +56,10 @@ class Mixture:
             rows = [np.pad(array, [(0, most - len(array)), *[(0, 0)] * (array.ndim - 1)], mode) for array in arrays]
             return np.stack(rows, axis=1)
 
-        return replace(
-            mixtures[0],
-            weights=filled([one.weights for one in mixtures], "constant"),
-            **{name: filled([getattr(one, name) for one in mixtures], "edge") for name in mixtures[0].per_component},
-        )
+        parts: dict[str, Any] = {
+            name: filled([getattr(one, name) for one in mixtures], "edge") for name in mixtures[0].per_component
+        }
+        return replace(mixtures[0], weights=filled([one.weights for one in mixtures], "constant"), **parts)
 
     def document(self, index: int) -> Mixture:
         """The mixture of one document of those of batch shape `(N,)`, without components of no weight."""
