@@ -54,6 +54,7 @@ GRID: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("chain", "nvil", FEW),
     ("chain", "muprop", MANY),
     ("chain", "sum-and-sample", MANY),
+    ("chain", "gauss-newton", MANY),
     ("chain", "straight-through", FEW),
     ("chain", "tracegraph", FEW),
     ("recurrent", "reinforce", FEW),

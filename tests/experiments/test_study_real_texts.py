@@ -111,7 +111,8 @@ def refusal_after(capfd: pytest.CaptureFixture[str], *words: object) -> str:
 
 
 def test_the_files_of_the_repository_can_be_read_and_share_their_default() -> None:
-    plans = [read_real_plan(ROOT / f"benchmarks/studies/{name}.toml") for name in ("real-texts", "ablation", "presets")]
+    names = ("real-texts", "ablation", "presets", "estimators")
+    plans = [read_real_plan(ROOT / f"benchmarks/studies/{name}.toml") for name in names]
     cells = []
     for plan in plans:
         runner = RealTexts(plan)
