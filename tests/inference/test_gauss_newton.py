@@ -25,7 +25,7 @@ from tests.support.estimator_checks import DIRECTIONS, DOCUMENTS, exact_gradient
 from tests.support.tiny import exact, in_sentences, texts, tiny_guide, tiny_model
 
 EXACT = ("independent", "chain")
-KINDS = ("regression", "binary", "multiclass")
+KINDS = ("regression", "ordinal", "binary", "multiclass")
 
 
 def programs_for(model: RationaleModel, name: str, batch: Batch) -> tuple[Programs, Any]:
@@ -99,8 +99,8 @@ def test_unbiased(name: str, tau: float, samples: int) -> None:
     assert z_scores(found, exact_gradient(model, guide, tau)).abs().max() < 4
 
 
-@pytest.mark.parametrize("kind", ["binary", "multiclass"])
-def test_unbiased_for_classes(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["ordinal", "binary", "multiclass"])
+def test_unbiased_for_levels_and_classes(kind: str) -> None:
     batch = texts((4, 2, 1), padding=1, kind=kind)
     model, guide = tiny_model(kind, kappa=1.5), tiny_guide("chain")
     found = gradients(MaskELBO("gauss-newton", 4, 0.5), model, guide, 4_000, batch)
