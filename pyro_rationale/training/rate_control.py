@@ -1,8 +1,11 @@
-"""Control of the share of kept words: a target rate that is annealed, and a field on the prior that follows it.
+"""Control of the share of kept words: a target rate that is annealed, and nats per kept word that follow it.
+
+What a control gives for each step is the chain that guides are trained against: prior and constraint in one. The model
+tells the two apart (`RationaleModel.prior`, `.constraint`).
 
 A multiplier that merely chases a target overshoots: the select-all state resists until the penalty is large, then
-everything goes and nothing comes back (docs/mathematics.md). Here the prior is annealed from a permissive one to the
-requested one together with the target. A damped, clamped multiplier (a PI controller) adds to it only where more than
+everything goes and nothing comes back (docs/mathematics.md). Here the chain is annealed from a permissive one to the
+requested prior together with the target. A damped, clamped multiplier (a PI controller) adds to it only where more than
 the target is kept, and when the rate falls below target the penalty is reduced immediately, so that the kept rate
 never drops faster than scheduled.
 """
@@ -71,7 +74,7 @@ class RateControl:
 
     Attributes:
         schedule: the target over time.
-        prior: the requested one; in force at the end, and while no more than the target is kept.
+        prior: the requested one; all that is charged at the end, and while no more than the target is kept.
         integral_gain: nats per step at a relative error of 1.
         proportional_gain: nats at a relative error of 1.
         ceiling: largest multiplier, nats per word.
@@ -99,7 +102,7 @@ class RateControl:
             self.average = self.schedule.start
 
     def update(self, step: int, observed: float, changes: float = math.nan) -> ChainPrior:
-        """Take the share of words kept on a training batch; give the prior for the next step."""
+        """Take the share of words kept on a training batch; give the chain that the next step is trained against."""
         self.average += 0.1 * (observed - self.average)
         progress = self.schedule.progress(step)
         error = self._error(step)
@@ -156,7 +159,7 @@ class PenaltyRamp:
     prior: ChainPrior
 
     def update(self, step: int, observed: float, changes: float = math.nan) -> ChainPrior:
-        """The prior for the next step; the observed rate is ignored."""
+        """The chain for the next step; the observed rate is ignored."""
         progress = self.schedule.progress(step)
         return ChainPrior(self.prior.alpha * progress, self.prior.gamma * progress)
 
@@ -215,7 +218,7 @@ class LagrangianControl:
     excess_changes: float = 0.0
 
     def update(self, step: int, observed: float, changes: float = math.nan) -> ChainPrior:
-        """Take the share of words kept on a training batch and its changes per word; give the next step's prior."""
+        """Take the share of words kept on a batch and its changes per word; give the next step's chain."""
         self.excess = self._averaged(self.excess, observed - self.target(step))
         self.field = self._moved(self.field, self.excess)
         if self.transitions is None:

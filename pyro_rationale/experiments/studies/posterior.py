@@ -120,7 +120,9 @@ def by_chains(
         gap = None
         if budget.steps:
             tau = fitted.config.tau
-            gap = amortization_gap(scorer, q, refine(fitted.model, q, batch, tau, steps=budget.steps), tau)
+            with fitted.model.constrained():  # p(z) times the constraint of training, which the guide was fitted to
+                best = refine(fitted.model, q, batch, tau, steps=budget.steps)
+                gap = amortization_gap(CachedLogJoint(fitted.model, batch), q, best, tau)
         for row, index in enumerate(batch.index.tolist()):
             mean = chains.mean[row, : len(marginals[index])].cpu()
             rows[index] = {
