@@ -154,10 +154,6 @@ class RationaleModel(Program):
         read = self.encoder(batch.tokens, z, batch.lengths, head=partial(layer, self.encoder.output))
         return self.likelihood.marginal(*read.chunk(2, dim=-1))
 
-    def components(self, batch: Batch, z: Tensor) -> list[dist.TorchDistribution]:
-        """The equally probable parts of :meth:`predictive`: one, or several where the model is an ensemble."""
-        return [self.predictive(batch, z)]
-
     def forward(self, batch: Batch) -> Tensor:
         """The program. Targets that are `None` are sampled; NaN targets (unrated aspects) are masked out.
 

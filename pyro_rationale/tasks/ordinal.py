@@ -213,6 +213,11 @@ class OrdinalLikelihood(Likelihood):
         levels = CumulativeLogit(*self._scaled(outputs))
         return levels.mask(~targets.isnan()).to_event(1), targets.nan_to_num(0.0)
 
+    def marginal(self, outputs: Tensor, variances: Tensor) -> dist.TorchDistribution:
+        """The mean over two outputs, a standard deviation above and below (Gauss-Hermite quadrature of two points)."""
+        reach = variances.sqrt()
+        return MixedDistribution([self(outputs + reach), self(outputs - reach)])
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """-log p of each aspect in nats, `(*s, B, D)`: from differences of probabilities, taken in the nearer tail."""
         location, points = self._scaled(outputs.double())

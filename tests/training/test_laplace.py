@@ -19,6 +19,7 @@ from pyro_rationale.nn.last_layer import LastLayer, with_one
 from pyro_rationale.prediction.predictor import predict_from
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.tasks import Likelihood
+from pyro_rationale.tasks.ordinal import OrdinalLikelihood
 from pyro_rationale.training.laplace import (
     check_last_layer,
     curvature_of,
@@ -115,6 +116,20 @@ def test_probabilities_are_about_the_mean_over_unsure_logits(kind: str, variance
     mean = law.probs if kind == "multiclass" else law.mean
     exact = exact_mean(likelihood, outputs[0], torch.tensor(variance))
     torch.testing.assert_close(mean[0], exact, atol=0.03 * max(1.0, variance), rtol=0)
+
+
+@pytest.mark.parametrize("variance", [0.2, 1.0])
+def test_levels_are_about_the_mean_over_unsure_outputs(variance: float) -> None:
+    likelihood = OrdinalLikelihood((5,)).double()
+    outputs = torch.tensor([[1.2]], dtype=torch.float64)
+    law = likelihood.marginal(outputs, torch.full_like(outputs, variance))
+    torch.manual_seed(0)
+    draws = outputs[0] + torch.randn(100_000, 1, dtype=torch.float64) * variance**0.5
+    exact = likelihood(draws).base_dist
+    levels = torch.stack([part.base_dist.probs for part in law.parts]).mean(0)  # type: ignore[attr-defined]
+    torch.testing.assert_close(levels[0], exact.probs.mean(0), atol=0.02 * max(variance, 0.25), rtol=0)
+    spread = exact.variance.mean(0) + exact.mean.var(0)
+    torch.testing.assert_close(law.variance[0], spread, atol=0.003, rtol=0)
 
 
 def test_unknown_targets_curve_nothing() -> None:
