@@ -19,6 +19,7 @@ members/1 ... a run folder for each member.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.cache.columns import NO_WORD
 from pyro_rationale.data.cache.dataset import word_keys
 from pyro_rationale.data.document import Document, make_document
+from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError, shown
@@ -348,10 +350,17 @@ class Ensemble(FittedModel):
         first = members[0]
         if any((member.spec, member.vocabulary) != (first.spec, first.vocabulary) for member in members):
             raise RunError(f"{name}: its members predict something else, or know other words; fit again")
+        if isinstance(first.vocabulary, OpenVocabulary):  # words have one number for all members
+            fresh = [copy.deepcopy(m) if getattr(m.vocabulary, "has_grown", False) else m for m in members]
+            for member in fresh[1:]:
+                member.vocabulary.join(fresh[0].vocabulary)  # type: ignore[attr-defined]
+            members, vocabulary = fresh, fresh[0].vocabulary
+        else:
+            vocabulary = first.vocabulary
         model = EnsembleModel([member.model for member in members])
         guide = MixtureGuide([member.guide for member in members])
         config = first.config.changed(members=len(members))
-        made = cls(config, first.spec, first.vocabulary, model, guide, first.device, name, first.rows, first.text_keys)
+        made = cls(config, first.spec, vocabulary, model, guide, first.device, name, first.rows, first.text_keys)
         made.members = tuple(members)
         return made
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.results import train_ensemble
 from pyro_rationale.experiments.baselines import fit_method, load_reference_predictor
 from pyro_rationale.fitted import PRETRAINED, READER, WEIGHTS, FittedModel
 from pyro_rationale.nn.pretrained import find_base
@@ -47,6 +48,19 @@ def test_a_run_holds_what_was_tuned_and_loads(bert: Path, tmp_path: Path, guide:
     once, again = (fitted.predict(text)[0] for fitted in (run.fitted.eval(), loaded))
     torch.testing.assert_close(torch.tensor(once.values), torch.tensor(again.values))
     assert once.kept == again.kept
+
+
+def test_members_number_new_words_alike(bert: Path, tmp_path: Path) -> None:
+    """An ensemble reads words that no member has met, in the same way when fitted and when loaded."""
+    options = networks(bert, guide="chain", members=2, steps=2)
+    fit, _ = train_ensemble(small(**options), tmp_path / "run")
+    loaded = FittedModel.load(tmp_path / "run")
+    text = "the wheat looked extraordinary and zebra good"
+    once, again = (fitted.predict(text)[0] for fitted in (fit.fitted, loaded))
+    torch.testing.assert_close(torch.tensor(once.averaged), torch.tensor(again.averaged))
+    assert once.known < len(once.document.tokens)
+    with pytest.raises(ValueError, match="has met no others yet"):
+        loaded.vocabulary.join(fit.fitted.vocabulary)  # type: ignore[attr-defined]
 
 
 def test_an_interrupted_fit_goes_on_to_the_same_result(bert: Path, tmp_path: Path) -> None:

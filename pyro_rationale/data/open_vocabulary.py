@@ -29,6 +29,21 @@ class OpenVocabulary(Vocabulary):
         """A vocabulary with the words and numbers of another, which excludes the words that it excludes."""
         return vocabulary if isinstance(vocabulary, cls) else cls(vocabulary.words[2:], vocabulary.excluded)
 
+    @property
+    def has_grown(self) -> bool:
+        """Whether a word has been met and numbered."""
+        return bool(self._met)
+
+    def join(self, other: OpenVocabulary) -> None:
+        """Number new words together with another vocabulary of the same words from now on.
+
+        Raises:
+            ValueError: the words differ, or some have been numbered already.
+        """
+        if self != other or self.has_grown:
+            raise ValueError("expected a vocabulary of the same words that has met no others yet")
+        self._met, self._lock = other._met, other._lock
+
     def encode(self, tokens: Sequence[str]) -> list[int]:
         """Numbers of the tokens; new ones are given to unknown tokens."""
         numbers = super().encode(tokens)
