@@ -213,7 +213,7 @@ class FittedModel:
 
         Args:
             texts: strings or documents.
-            options: `samples`, `alternatives`, `level` and `seed` of
+            options: `samples`, `alternatives`, `predict`, `interval`, `level` and `seed` of
                 :class:`~pyro_rationale.prediction.predictor.PredictOptions`.
         """
         from pyro_rationale.prediction.explanation import explain
