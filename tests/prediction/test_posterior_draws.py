@@ -189,7 +189,8 @@ def corpus(folder: Path, kind: str) -> dict[str, Any]:
         rows = [f"{text},{labels[i % len(labels)]}" for i, text in enumerate(texts)]
         columns = ("label",)
     path = table(folder / "data.csv", ",".join(["text", *columns]), rows)
-    return {"data": str(path), "text_column": "text", "target_column": columns}
+    task = {"task": "regression"} if kind == "two ratings" else {}  # of five levels, they would be ordinal
+    return {"data": str(path), "text_column": "text", "target_column": columns, **task}
 
 
 @pytest.mark.parametrize(
