@@ -126,7 +126,7 @@ def test_levels_are_about_the_mean_over_unsure_outputs(variance: float) -> None:
     torch.manual_seed(0)
     draws = outputs[0] + torch.randn(100_000, 1, dtype=torch.float64) * variance**0.5
     exact = likelihood(draws).base_dist
-    levels = torch.stack([part.base_dist.probs for part in law.parts]).mean(0)  # type: ignore[attr-defined]
+    levels = torch.stack([part.base_dist.probs for part in law.parts]).mean(0)
     torch.testing.assert_close(levels[0], exact.probs.mean(0), atol=0.02 * max(variance, 0.25), rtol=0)
     spread = exact.variance.mean(0) + exact.mean.var(0)
     torch.testing.assert_close(law.variance[0], spread, atol=0.003, rtol=0)
