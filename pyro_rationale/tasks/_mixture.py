@@ -64,7 +64,8 @@ class Mixture:
     def document(self, index: int) -> Mixture:
         """The mixture of one document of those of batch shape `(N,)`, without components of no weight."""
         drawn = self.weights[:, index] > 0
-        return replace(self, **{name: getattr(self, name)[drawn, index] for name in (*self.per_component, "weights")})
+        parts: dict[str, Any] = {name: getattr(self, name)[drawn, index] for name in (*self.per_component, "weights")}
+        return replace(self, **parts)
 
     @property
     def mean(self) -> Numbers:

@@ -177,10 +177,9 @@ def _probabilities(inputs: MetricInputs) -> Numbers:
 def ece_statistic(sure: Forecasts, count: int) -> Statistic:
     """Expected calibration error over the bins of :func:`reliability`, of `count` documents."""
     edges = bin_edges(sure.probability, BINS)
-    table = np.zeros((count, BINS + 1))
-    np.add.at(table, (sure.document, bins_of(sure.probability, edges)), sure.probability - sure.true)
-    np.add.at(table, (sure.document, BINS), 1.0)
-    return Statistic(table, _ece)
+    excess, labels = np.zeros((count, BINS)), np.bincount(sure.document, minlength=count)
+    np.add.at(excess, (sure.document, bins_of(sure.probability, edges)), sure.probability - sure.true)
+    return Statistic(np.column_stack([excess, labels]), _ece)
 
 
 def _ece(sums: Numbers) -> Numbers:
