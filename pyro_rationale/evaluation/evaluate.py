@@ -11,6 +11,7 @@ import numpy as np
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.metrics import METRICS, MetricInputs
+from pyro_rationale.evaluation.metrics.uncertainty import SPLIT
 from pyro_rationale.evaluation.statistic import Masks, Metrics, Numbers, Statistic, Statistics, values_of
 from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, draw_all, predict, without_labels
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
@@ -119,11 +120,20 @@ def evaluate(
             lexicon=lexicon,
             averaged=averaged,
             predictive=predictive,
+            conformal=None if model is None or averaged is None else conformal_quantiles(model.fitted),
             fitted=model.fitted if objective and model is not None else None,
             batch_size=64 if model is None else model.batch_size,
             seed=seed,
         )
     )
+
+
+def conformal_quantiles(fitted: FittedModel) -> Numbers | None:
+    """Conformal quantile of each target at the level of :data:`SPLIT`, `(D,)`; `None` without scores enough."""
+    if fitted.calibration is None:
+        return None
+    quantiles = fitted.calibration.quantiles(SPLIT / 100)
+    return quantiles if np.isfinite(quantiles).all() else None
 
 
 def averages(predictions: Iterable[Prediction]) -> tuple[Numbers, Mixture | None]:
@@ -194,7 +204,7 @@ def evaluate_predictions(
     Args:
         predictions: of documents with targets (NaN where unknown), and gold rationales if there are any.
         spec: what is predicted.
-        fitted: the model, if the terms of its objective are to be added.
+        fitted: the model, if the terms of its objective and its conformal intervals are to be added.
         seed: of draws for these terms.
     """
     intervals = [prediction.interval for prediction in predictions if prediction.interval is not None]
@@ -208,6 +218,7 @@ def evaluate_predictions(
         intervals=np.array(intervals, dtype=float) if intervals and len(intervals) == len(predictions) else None,
         averaged=averaged,
         predictive=predictive,
+        conformal=None if fitted is None or averaged is None else conformal_quantiles(fitted),
         fitted=fitted if predictions else None,
         seed=seed,
     )

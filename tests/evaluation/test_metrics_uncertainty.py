@@ -170,6 +170,19 @@ def test_calibration_error_can_be_resampled() -> None:
     assert float(statistic.of(statistic.table[index].sum(0))) == pytest.approx(again)
 
 
+def test_conformal_intervals_and_sets_by_hand() -> None:
+    predictive = normals([5.0, 5.0, 9.5], [1.0, 2.0, 1.0])
+    found = measured(RATING, [6.4, 8.2, 10.0], predictive=predictive, conformal=np.array([1.5])).metrics
+    assert found["conformal_90"] == pytest.approx(2 / 3)  # 1.5, 3 and 1.5 either way
+    assert found["conformal_width_90"] == pytest.approx((3.0 + 6.0 + 2.0) / 3)
+    averaged = np.array([[0.6, 0.3, 0.1], [0.2, 0.3, 0.5], [0.5, 0.4, 0.1]])
+    found = measured(CLASSES, [1.0, 2.0, 2.0], averaged=averaged, conformal=np.array([0.7])).metrics
+    assert found["conformal_90"] == pytest.approx(2 / 3)  # classes of .3 or more
+    assert found["conformal_size_90"] == 2.0
+    surest = measured(CLASSES, [0.0, 0.0, 0.0], averaged=averaged, conformal=np.array([0.1])).metrics
+    assert (surest["conformal_90"], surest["conformal_size_90"]) == (pytest.approx(2 / 3), 1.0)  # no set is empty
+
+
 def test_no_labels_no_figures() -> None:
     found = measured(BINARY, [math.nan], averaged=np.array([[0.4]]))
     assert found.metrics == {"documents": 1}

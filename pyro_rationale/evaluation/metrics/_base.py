@@ -60,6 +60,7 @@ class MetricInputs:
         intervals: `(N, D, 2)` around each rating, as they are shown.
         averaged: predictions averaged over masks, `(N, W)` in the units of `values`, not cut at the ends of a scale.
         predictive: predictive distributions of ratings over masks and noise, of batch shape `(N,)`.
+        conformal: conformal quantile of each target at 90 %, `(D,)`, all finite.
         judge: predicts from parts of the texts.
         lexicon: words whose share among the kept ones is counted.
         fitted: the model whose objective is evaluated.
@@ -75,6 +76,7 @@ class MetricInputs:
     intervals: Numbers | None = None
     averaged: Numbers | None = None
     predictive: Mixture | None = None
+    conformal: Numbers | None = None
     judge: Judge | None = None
     lexicon: Container[str] | None = None
     fitted: FittedModel | None = None

@@ -200,9 +200,29 @@ def _shown(inputs: MetricInputs) -> Statistics:
     return {"covered": _mean((low <= inputs.targets) & (inputs.targets <= high), known)}
 
 
+def _conformal(inputs: MetricInputs) -> Statistics:
+    """Coverage of split-conformal intervals, or sets of classes, and how large they are."""
+    known, quantiles = ~np.isnan(inputs.targets), inputs.conformal
+    if quantiles is None or not known.any():
+        return {}
+    if inputs.predictive is not None:
+        mean, reach = inputs.predictive.mean, quantiles * inputs.predictive.sd
+        low, high = np.array(inputs.spec.ranges, dtype=float).T
+        width = (mean + reach).clip(low, high) - (mean - reach).clip(low, high)
+        inside = np.abs(np.where(known, inputs.targets, mean) - mean) <= reach
+        return {f"conformal_{SPLIT}": _mean(inside, known), f"conformal_width_{SPLIT}": _mean(width, known)}
+    if inputs.averaged is None or not inputs.spec.classes:
+        return {}
+    probabilities = _probabilities(inputs)
+    held = (1.0 - probabilities <= quantiles[:, None]) | (probabilities == probabilities.max(-1, keepdims=True))
+    truth = np.where(known, inputs.targets, 0).astype(int)[..., None]
+    inside = np.take_along_axis(held, truth, axis=-1)[..., 0]
+    return {f"conformal_{SPLIT}": _mean(inside, known), f"conformal_size_{SPLIT}": _mean(held.sum(-1), known)}
+
+
 def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
     ratings = {} if inputs.predictive is None else _ratings(inputs)
-    return {**_shown(inputs), **ratings, **_classes(inputs)}
+    return {**_shown(inputs), **ratings, **_classes(inputs), **_conformal(inputs)}
 
 
 def _curves(inputs: MetricInputs) -> dict[str, Any]:
@@ -259,6 +279,9 @@ REGISTERED = MetricFamily(
         Metric("width_50", format=".4g", better="lower"),
         Metric("width_80", format=".4g", better="lower"),
         Metric("width_90", "width of the 90 % interval", ".4g", "lower"),
+        Metric("conformal_90", "truth in the conformal 90 % interval or set", "%"),
+        Metric("conformal_width_90", format=".4g", better="lower"),
+        Metric("conformal_size_90", "  classes in it", ".3g", "lower"),
         Metric("spearman_sd", "rank correlation, sd and error", ".3f", "higher"),
     ),
     _compute,
