@@ -41,7 +41,7 @@ BASELINES = {"none": (), "quick": ("tfidf",), "all": ("tfidf", "full-text")}
 @click.option("--quiet", is_flag=True, help="no progress bar, only the result")
 @click.option("--baselines", type=click.Choice(list(BASELINES)), default="all", show_default=True,
               help="what stands beside the result: quick, a linear model of tf-idf; all, the same encoder on whole "
-                   "texts as well, trained for a third of the steps")
+                   "texts as well, trained for half of the steps")
 def fit(
     data: DataOptions,
     model: ModelOptions,

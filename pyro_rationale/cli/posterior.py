@@ -80,6 +80,7 @@ def inspect(
     size = Size(samples, chains)
     import torch
 
+    from pyro_rationale.evaluation.objective_report import prior_masks
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.inference_data import write_posterior
     from pyro_rationale.prediction.predictor import predict
@@ -113,7 +114,7 @@ def inspect(
     console.print(summary)
     for line in lines:
         console.say(line)
-    prior = fitted.model.prior.describe(fitted.model.gain)
+    prior = fitted.model.prior.describe(fitted.model.gain) | prior_masks(fitted, documents)
     console.say(
         f"prior: {prior_words(prior, fitted.config.model.unit)}; alpha {prior['alpha']:.3g} nats per kept word, gamma "
         f"{prior['gamma']:.3g} per change, that is lambda1 {prior['lambda1']:.3g}, lambda2 {prior['lambda2']:.3g} of "

@@ -52,6 +52,34 @@ def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target:
     return {"log_likelihood": log_likelihood.mean(0), "kl": kl, "entropy": entropy, "cost": cost.mean(0)}
 
 
+@torch.no_grad()
+def prior_masks(fitted: FittedModel, documents: Sequence[Document], most: int = 500) -> dict[str, float]:
+    """Figures of masks under p(z), exact, for some texts.
+
+    They are those of the prior's own `rate` and `span` in the middle of a long text; here ends of texts, excluded
+    words and masks that must keep something count too.
+
+    Args:
+        fitted: a run.
+        documents: texts, of which the first ones are taken.
+        most: so many at most.
+
+    Returns:
+        `share` of words kept (of sentences, where masks are over them), and `run`, their mean number in a row; empty
+        without texts.
+    """
+    kept = runs = words = 0.0
+    if not len(documents):
+        return {}
+    for batch in fitted.batches(taken(documents, np.arange(min(most, len(documents)))), 64).ordered():
+        p = fitted.model.mask_prior(batch.to(fitted.device), torch.float64).by_unit
+        lengths = batch.unit_lengths.to(p.mean.device)
+        ends = p.mean[:, 0] + p.mean.gather(1, (lengths - 1).clamp_min(0)[:, None])[:, 0]
+        kept, words = kept + float(p.mean.sum()), words + float(lengths.sum())
+        runs += float(ends.sum() + p.change.sum()) / 2.0
+    return {"share": kept / words, "run": kept / max(runs, 1e-9)}
+
+
 def objective_report(
     fitted: FittedModel, documents: Sequence[Document], samples: int = 16, batch_size: int = 64, seed: int = 0
 ) -> dict[str, float]:

@@ -13,6 +13,7 @@ from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError, RunError, shown
 from pyro_rationale.evaluation.evaluate import Evaluation, evaluate
 from pyro_rationale.evaluation.metrics import Metrics
+from pyro_rationale.evaluation.objective_report import prior_masks
 from pyro_rationale.evaluation.options import SAMPLES
 from pyro_rationale.evaluation.verdict import CONSTANT, constant_evaluation, failures, worse_than_constant
 from pyro_rationale.fitted import METRICS
@@ -35,7 +36,8 @@ class RunMetrics:
         estimator: name of the gradient estimator.
         seed: of the fit.
         test: metrics of the test split by name; empty if the corpus has no test documents.
-        prior: `rate`, `span`, `alpha`, `gamma`, `lambda1` and `lambda2` of p(z).
+        prior: `rate`, `span`, `alpha`, `gamma`, `lambda1` and `lambda2` of p(z), and the `share` of words and the
+            length of a `run` under it in the training texts, not there in older runs.
         prior_asked: those of the prior that the options ask for.
         seconds: of training.
         epochs: number of epochs.
@@ -141,7 +143,7 @@ def finish_run(fit: TrainingRun, baselines: Mapping[str, Metrics] | None = None)
         estimator=config.estimator,
         seed=config.seed,
         test=test,
-        prior=fitted.model.prior.describe(fitted.model.gain),
+        prior=fitted.model.prior.describe(fitted.model.gain) | prior_masks(fitted, fit.corpus.train),
         prior_asked=fit.prior.describe(fitted.model.gain),
         seconds=round(fit.seconds, 1),
         epochs=len(fit.history),
@@ -175,7 +177,7 @@ def finish_ensemble(fit: EnsembleRun, baselines: Mapping[str, Metrics] | None = 
     metrics = replace(
         first,
         test={} if own is None else own.metrics,
-        prior=fit.fitted.model.prior.describe(fit.fitted.model.gain),
+        prior=fit.fitted.model.prior.describe(fit.fitted.model.gain) | prior_masks(fit.fitted, fit.corpus.train),
         seconds=round(fit.seconds, 1),
         epochs=sum(metrics.epochs for metrics in each),
         best_epoch=min(metrics.best_epoch for metrics in each),

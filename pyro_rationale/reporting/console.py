@@ -142,7 +142,7 @@ def metrics_table(
     return Group(*heading, table)
 
 
-BASELINES = {"constant": "constant", "tfidf": "tf-idf, all words", "full-text": "same encoder, all words, 1/3 steps"}
+BASELINES = {"constant": "constant", "tfidf": "tf-idf, all words", "full-text": "same encoder, all words, 1/2 steps"}
 
 
 def baselines_table(test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -7,8 +7,14 @@ from collections.abc import Mapping
 
 
 def prior_words(prior: Mapping[str, float], unit: str = "word") -> str:
-    """The masks of a prior with this `rate` and `span`: `keeps 14 % of the words in runs of 6.1`."""
-    return f"keeps {100 * prior['rate']:.3g} % of the {unit}s in runs of {prior['span']:.3g}"
+    """The masks of a prior with these figures: `keeps 14 % of the words in runs of 6.1`.
+
+    Args:
+        prior: `share` and `run`, in texts; without them `rate` and `span`, which are those of a long one.
+        unit: what is kept or dropped, a word or a sentence.
+    """
+    share, run = prior.get("share", prior["rate"]), prior.get("run", prior["span"])
+    return f"keeps {100 * share:.3g} % of the {unit}s in runs of {run:.3g}"
 
 
 def constraint_words(constraint: Mapping[str, float]) -> str:
@@ -31,7 +37,7 @@ def prior_line(
     """One line about p(z) of a fitted run, and what training charged beside it.
 
     Args:
-        prior: `rate` and `span` of p(z), and `alpha` and `gamma` in nats.
+        prior: `rate` and `span` of p(z), or `share` and `run`, and `alpha` and `gamma` in nats.
         asked: those of the prior that was asked for.
         constraint: nats per kept `word` and per `change`; empty for runs of versions that kept it in the prior.
         unit: what is kept or dropped, a word or a sentence.

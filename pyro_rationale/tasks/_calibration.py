@@ -211,7 +211,7 @@ def _fit_target(design: Numbers, nothing: Numbers, reading: Reading, targets: Nu
         far = spread * math.exp(-2.0 * width)
         penalty = RIDGE * np.concatenate([[0.0], weights[1:]])
         value = -float(total.sum()) + EMPTY_TEXTS * (width + 0.5 * far) + 0.5 * float(penalty @ weights)
-        return value, slope + EMPTY_TEXTS * (1.0 - far) * nothing + penalty
+        return float(value), slope + EMPTY_TEXTS * (1.0 - far) * nothing + penalty
 
     fitted: Numbers = minimize(loss, np.zeros(design.shape[-1]), jac=True, method="L-BFGS-B", bounds=None).x
     return fitted

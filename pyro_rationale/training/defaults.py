@@ -77,7 +77,7 @@ class Rule:
 
 _BALANCED = Rule({
     "guide": "chain", "tau": 1.0, "nonempty": True, "rate": 0.15, "rate_as": "target",
-    "warmup_texts": "masked", "freeze_vectors": True, "exclude": "punctuation,stopwords",
+    "warmup_texts": "masked", "freeze_vectors": True, "exclude": "punctuation,stopwords,sentence-ends",
     "encoder": "bilstm", "pooling": "attention", "dropout": 0.2, "ema": 0.99,
 })  # fmt: skip
 RULES: dict[str, Rule] = {
@@ -146,7 +146,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         own.pop("tau")
         own.pop("exclude", None)
     elif "exclude" in own and not _installed("sklearn"):  # whose list of stop words it is
-        own["exclude"] = "punctuation"
+        own["exclude"] = "punctuation,sentence-ends"
     for group in _GROUPS:
         values = {name: own.pop(name) for name in group if name in own}
         if all(_is_open(config, name) for name in group):

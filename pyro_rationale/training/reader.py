@@ -27,7 +27,7 @@ from pyro_rationale.training.auxiliary_losses import full_text_loss
 from pyro_rationale.training.loop import train_networks
 from pyro_rationale.training.run import TrainingRun
 
-FEWER = 3  # steps of the fit for each of the reader's: whole texts say more than a few words of them
+FEWER = 2  # steps of the fit for each of the reader's: whole texts say more than a few words of them
 SCORED = 4  # times at least that a reader is scored on the development texts
 Progress = Callable[[int, int], None]  # steps done, and steps in all
 

@@ -140,7 +140,7 @@ def test_it_says_what_else_predicts_the_texts_and_that_it_has_failed(
     head = next(i for i, line in enumerate(lines) if line.startswith("this fit "))
     assert lines[head - 1].split() == "mean squared error mean absolute error".split()
     told = [line.rsplit(maxsplit=2) for line in lines[head : head + 4]]
-    names = ["this fit", "constant", "tf-idf, all words", "same encoder, all words, 1/3 steps"]
+    names = ["this fit", "constant", "tf-idf, all words", "same encoder, all words, 1/2 steps"]
     assert [name.strip() for name, *_ in told] == names
     stored = json.loads((tmp_path / "run" / "metrics.json").read_text())
     rows = [stored["test"], *stored["baselines"].values()]

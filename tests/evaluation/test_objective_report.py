@@ -10,10 +10,17 @@ import torch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.word_classes import Exclusion
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.evaluation.objective_report import all_terms, in_precision, iwae_bound, objective_terms
+from pyro_rationale.evaluation.objective_report import (
+    all_terms,
+    in_precision,
+    iwae_bound,
+    objective_terms,
+    prior_masks,
+)
 from pyro_rationale.inference.objectives.decomposition import Setting, direct_cost, objective, residual
 from pyro_rationale.training.validation import validate
 from tests.inference.test_decomposition import EVERY, run
+from tests.support.oracle import Oracle, charges, run_ends
 from tests.support.tiny import LENGTHS, exact, texts
 
 
@@ -50,6 +57,23 @@ def test_the_iwae_bound_lies_between_the_elbo_and_the_evidence() -> None:
     few, many = (iwae_bound(fitted, documents, samples) for samples in (8, 4096))
     assert elbo < few < evidence
     assert many == pytest.approx(evidence, abs=0.02)
+
+
+@torch.no_grad()
+def test_masks_of_the_prior_are_those_of_the_table() -> None:
+    """Share of words and mean run over the documents together, with words that no run begins or ends with."""
+    fitted, documents = run()
+    fitted.model.prior = ChainPrior.from_rate_span(0.4, 3.0)
+    fitted.vocabulary.excluded = Exclusion(words=frozenset([documents[0].tokens[0]]), punctuation=True)
+    kept = runs = words = 0.0
+    for document in documents:
+        excluded = torch.tensor(fitted.vocabulary.excluded(document.tokens))
+        table = Oracle.penalty(fitted.model.prior.alpha, fitted.model.prior.gamma, len(document.tokens))
+        table = table.charging(charges(table.masks, excluded))
+        kept, words = kept + float(table.expect(table.masks.sum(-1))), words + len(document.tokens)
+        runs += float(table.expect(run_ends(table.masks).sum(-1))) / 2.0
+    assert prior_masks(fitted, documents) == pytest.approx({"share": kept / words, "run": kept / runs})
+    assert prior_masks(fitted, []) == {}
 
 
 @EVERY

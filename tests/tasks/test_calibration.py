@@ -60,15 +60,17 @@ def test_noise_follows_the_kept_words() -> None:
     assert log_score(new, noise(new), fresh) > log_score(new, np.full(truth.shape, targets.std()), fresh) + 0.05
 
 
-def test_noise_is_the_most_probable_one() -> None:
-    """No weight can be changed to the better, by differences of the penalised log score."""
+def test_noise_does_not_depend_on_where_the_fit_starts() -> None:
+    """From twice the likelihood's noise the same standard deviations come out."""
     read = reading(60)
     targets = rated(read, np.full(read.values.shape, 0.3))
     noise = NoiseModel.fit(read, targets)
     assert noise is not None
-    again = NoiseModel.fit(replace(read, noise=2 * read.noise), targets)  # type: ignore[operator]
+    assert read.noise is not None
+    doubled = replace(read, noise=2.0 * read.noise)
+    again = NoiseModel.fit(doubled, targets)
     assert again is not None
-    assert again(replace(read, noise=2 * read.noise)) == pytest.approx(noise(read), rel=2e-3)  # type: ignore[operator]
+    assert again(doubled) == pytest.approx(noise(read), rel=2e-3)
 
 
 def test_nothing_read_is_nothing_known() -> None:

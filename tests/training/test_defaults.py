@@ -155,7 +155,7 @@ def test_the_choices_are_one_short_line(installed: bool) -> None:
 
 
 def test_words_that_are_left_out_by_what_goes_with_it(installed: bool) -> None:
-    assert resolve(real()).model.exclude == ("punctuation,stopwords" if installed else "punctuation")
+    assert resolve(real()).model.exclude == f"punctuation,{'stopwords,' if installed else ''}sentence-ends"
     assert resolve(real(guide="hardkuma"), corpus()).model.exclude == "none"
     assert resolve(real(guide="relaxed"), corpus()).model.exclude == "none"  # or it would never keep them
     assert resolve(real(unit="sentence"), corpus()).model.exclude == "none"
