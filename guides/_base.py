@@ -134,7 +134,7 @@ class RationaleGuide(Program):
     def shift(self, nats: float) -> None:
         """Make every kept word dearer by so many nats: `q.tilt(nats)` of every text, by the head's bias."""
         with torch.no_grad():
-            self.head.bias -= nats
+            self.head.bias.sub_(nats)
 
     def posterior(self, batch: Batch, see_target: bool = False) -> MaskDistribution:
         """The distribution over masks of a batch: batch shape `(B,)`, event shape `(T,)`. Samples nothing.

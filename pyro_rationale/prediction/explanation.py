@@ -124,10 +124,10 @@ class Explanation:
         parts = [_short(value) for value in (self.prediction if several else (self.prediction,))]
         if self.interval is not None:
             intervals = self.interval if several else (self.interval,)
-            alone = [_short(value) for value in (self.from_rationale if several else (self.from_rationale,))]
+            others = [_short(value) for value in (self.from_rationale if several else (self.from_rationale,))]
             parts = [
                 f"{part} ({100 * self.level:g}% interval {low:.4g} to {high:.4g}; from these words alone {other})"
-                for part, (low, high), other in zip(parts, intervals, alone, strict=True)
+                for part, (low, high), other in zip(parts, intervals, others, strict=True)
             ]
         if several:
             parts = [f"{name}: {part}" for name, part in zip(self.names, parts, strict=True)]

@@ -173,9 +173,9 @@ def _as_planted(config: Config) -> list[dict[str, Any]]:
 
     Where steps are given, annealing and warm-up take the same share of them.
     """
-    if config.model.guide not in (None, _PLANTED["guide"]):
+    if not _is_open(config, "guide") and config.guide != _PLANTED["guide"]:
         return []
-    steps = _PLANTED["steps"] if config.train.steps is None else config.train.steps
+    steps = _PLANTED["steps"] if _is_open(config, "steps") else config.train.steps
     shares = {name: round(_PLANTED[name] / _PLANTED["steps"] * steps) for name in ("anneal", "warmup")}
     if config.model.lambda1 is not None:
         rates = ("rate", "rate_as", "span", "start_rate")

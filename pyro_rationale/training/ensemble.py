@@ -49,6 +49,11 @@ class EnsembleRun:
         return self.members[0].corpus
 
     @property
+    def steps(self) -> int:
+        """Steps of all members."""
+        return sum(member.steps for member in self.members)
+
+    @property
     def seconds(self) -> float:
         """Time spent training all members."""
         return sum(member.seconds for member in self.members)

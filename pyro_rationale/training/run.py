@@ -71,6 +71,11 @@ class TrainingRun:
     chosen: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def steps(self) -> int:
+        """Steps so far."""
+        return self.trainer.step
+
+    @property
     def epochs(self) -> int:
         """Whole epochs that --steps amounts to, counted from the last restart."""
         return math.ceil((self.trainer.start_step + self.fitted.config.train.steps) / len(self.trainer.batches))

@@ -71,7 +71,8 @@ def test_gated_lstm_gradient_of_the_weights_alone() -> None:
 def test_gated_lstm_gradients_in_blocks_of_words(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit for bit, however many words are computed at once: one, two with one left over, or all."""
     arguments = (double(3, 5, 8), double(8, 2), torch.rand(3, 5).double())
-    arguments = tuple(value.requires_grad_() for value in arguments)
+    for value in arguments:
+        value.requires_grad_()
     expected = torch.autograd.grad(gated_lstm(*arguments).square().sum(), arguments)
     monkeypatch.setattr("pyro_rationale.nn.kernels.gated_lstm.BLOCK", block)
     found = torch.autograd.grad(gated_lstm(*arguments).square().sum(), arguments)

@@ -343,7 +343,7 @@ class RealTexts(GridRunner[RealCell]):
             "baselines": {name: errors[cost] for name, errors in beside.items()},
             "failures": list(metrics.failures),
             "fit": {name: getattr(metrics, name) for name in ("epochs", "best_epoch", "recoveries", "restarts")},
-            "steps": run.trainer.step,
+            "steps": run.steps,
             "minutes": metrics.seconds / 60,
             "rationales": rationales(fitted, corpus.test[:SHOWN]),
         }
