@@ -27,6 +27,7 @@ OTHERS = {
     "regression": torch.tensor([[0.1, 0.8], [0.5, NAN], [NAN, NAN]], dtype=torch.float64),
     "binary": torch.tensor([[0.0, NAN], [1.0, 1.0], [NAN, 1.0]], dtype=torch.float64),
     "multiclass": torch.tensor([0, 1, 2]),
+    "ordinal": torch.tensor([[0.0, 0.5], [1 / 3, 0.0], [NAN, NAN]], dtype=torch.float64),
 }
 
 

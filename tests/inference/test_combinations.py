@@ -59,8 +59,10 @@ def test_every_other_combination_is_refused(guide: str, estimator: str) -> None:
         small(guide=guide, estimator=estimator)
 
 
-REGRESSION = ("stars", [str(1 + i % 5) for i in range(30)])
-ASPECTS = ("stars,food", [f"{1 + i % 5},{'' if i % 3 else i % 4}" for i in range(30)])
+REGRESSION = ("stars", [f"{1 + 0.13 * i:.2f}" for i in range(30)])
+ASPECTS = ("stars,food", [f"{1 + 0.13 * i:.2f},{'' if i % 3 else 0.07 * i}" for i in range(30)])
+LEVELS = ("stars", [str(1 + i % 5) for i in range(30)])
+LEVELED = ("stars,food", [f"{1 + i % 5},{'' if i % 3 else i % 4}" for i in range(30)])
 TONE = ("tone", [("bad", "good")[i % 2] for i in range(30)])
 TONES = ("clean,quiet", [f"{i % 2},{'' if i % 3 else i // 3 % 2}" for i in range(30)])
 KIND = ("kind", [("x", "y", "z")[i % 3] for i in range(30)])
@@ -71,11 +73,13 @@ KIND = ("kind", [("x", "y", "z")[i % 3] for i in range(30)])
     [
         (REGRESSION, "regression", "mse"),
         (ASPECTS, "regression", "mse"),
+        (LEVELS, "ordinal", "mse"),
+        (LEVELED, "ordinal", "mse"),
         (TONE, "binary", "accuracy"),
         (TONES, "binary", "accuracy"),
         (KIND, "multiclass", "accuracy"),
     ],
-    ids=["regression", "aspects", "binary", "binary aspects", "multiclass"],
+    ids=["regression", "aspects", "levels", "aspects in levels", "binary", "binary aspects", "multiclass"],
 )
 @pytest.mark.parametrize("guide", ["relaxed", "chain"])
 def test_every_kind_of_target_is_fitted(
