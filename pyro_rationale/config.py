@@ -51,7 +51,7 @@ class ModelOptions:
     tune_encoder: str = option("top:2", "what of the encoder's transformer is trained, likewise")
     cache_features: bool = option(True, "keep the states of a frozen transformer on disk during a fit, in half "
                                   "precision")
-    pooling: str = option(None, "from word states to one vector", choices=POOLINGS, common=True, planted="mean")
+    pooling: str = option(None, "from word states to one vector", choices=POOLINGS, planted="mean")
     hidden: int = option(None, "hidden size of generator (each direction) and encoder (bilstm: each direction)",
                          above=0, most=2**16, common=True, planted=64)
     layers: int = option(1, "BiLSTM layers of the generator", above=0, most=100)
@@ -70,7 +70,7 @@ class ModelOptions:
                                 expected="a mean run of more than 1 word", group=PRIOR, common=True)
     prior: str = option("auto", "p(z): fixed, as --rate and --span say; or learned, from there to the rate and span of "
                         "the largest ELBO on the training texts; auto: learned, but fixed with --lambda1 and --lambda2",
-                        choices=("fixed", "learned"), also=("auto",), group=PRIOR, common=True)
+                        choices=("fixed", "learned"), also=("auto",), group=PRIOR)
     lambda1: float | None = option(None, "the paper's penalty per kept word (with --lambda2; replaces --rate, --span)",
                                    least=0, group=PRIOR)
     lambda2: float | None = option(None, "the paper's penalty per change of the mask", least=0, group=PRIOR)

@@ -38,7 +38,7 @@ def test_one_text_is_a_list_of_one(run: TrainingRun) -> None:
     (explanation,) = run.fitted.explain("The aroma was superb, the rest is talk.", samples=20, level=0.8)
     (prediction,) = run.fitted.predict("The aroma was superb, the rest is talk.", samples=20, level=0.8)
     assert prediction.interval is not None
-    assert (explanation.mask, explanation.prediction) == (prediction.mode, prediction.values[0])
+    assert (explanation.mask, explanation.prediction) == (prediction.mode, prediction.predicted[0])
     assert (explanation.interval, explanation.level) == (prediction.interval[0], 0.8)
     assert "80% interval" in str(explanation)
 
@@ -64,7 +64,7 @@ def test_labels_are_explained(run: TrainingRun, names: tuple[str, ...], monkeypa
     spec = TargetSpec("binary", names, (), ("no", "yes"))
     (one,) = run.fitted.predict("good beer", samples=4)
     values = (0.9, 0.2)[: len(names)]
-    labelled = replace(one, values=values, expected=values, interval=None, sd=None, alternatives=())
+    labelled = replace(one, values=values, expected=values, averaged=values, predicted=values, interval=None, sd=None, alternatives=())
     monkeypatch.setattr("pyro_rationale.prediction.explanation.predict", lambda *arguments: iter([labelled]))
     fitted = replace(run.fitted, spec=spec)
     (explanation,) = explain(fitted, [one.document])

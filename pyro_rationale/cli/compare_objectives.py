@@ -67,7 +67,7 @@ PARTS: dict[str, Rows] = {
         "residual": ("residual, relative", ".1e"),
         "residual_worst": ("  of the worst document", ".1e"),
     },
-    "With the constraint of training": {
+    "With the constraint": {
         "trained_objective": ("objective as fitted, less it", ".2f"),
         "trained_cost": ("cost: directly", ".6g"),
         "trained_cost_from_elbo": ("from the objective, by (3)", ".6g"),
@@ -87,7 +87,7 @@ PARTS: dict[str, Rows] = {
         "gamma": ("gamma, nats per change", ".3f"),
         "lambda1": ("lambda1", ".3g"),
         "lambda2": ("lambda2", ".3g"),
-        "constraint_word": ("constraint, nats per kept unit", ".3f"),
+        "constraint_word": ("constraint, per kept unit", ".3f"),
         "constraint_change": ("constraint, nats per change", ".3f"),
     },
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import shutil
 import sys
@@ -116,7 +117,7 @@ def test_the_table_fits_the_terminal(
     lines = out.splitlines()
     assert max(len(line.rstrip()) for line in lines[1:]) <= width
     assert "…" not in out
-    assert sum(line.startswith("  residual, relative") for line in lines) == {60: 4, 80: 2, 160: 1}[width]
+    assert sum(line.startswith("  residual, relative") for line in lines) == {60: 8, 80: 4, 160: 2}[width]  # of both identities
     for guide in own_guides():
         assert sum(line.split().count(guide) for line in lines if line.startswith("guide")) == 2
 
@@ -135,10 +136,12 @@ def test_scores_belong_together(compared: list[Compared]) -> None:
         gaussian = score["objective"] + bars["loss"]  # what (2) has beside its terms
         assert gaussian == pytest.approx(score["reconstruction"] + score["gain"] * score["error"])
         own = [point for point in one.curve if point["lambda1"] == pytest.approx(score["lambda1"])]
-        assert [point["elbo"] for point in own] == pytest.approx([score["elbo"]])
-        assert [point["cost"] for point in own] == pytest.approx([score["cost"]])
+        shown = score["lambda1"] > 0  # a learned prior may favour words; that has no place on a log axis
+        assert [point["elbo"] for point in own] == pytest.approx([score["elbo"]] * shown)
+        assert [point["cost"] for point in own] == pytest.approx([score["cost"]] * shown)
         # The cost is a straight line in lambda1.
-        slopes = {(p["cost"] - own[0]["cost"]) / (p["lambda1"] - own[0]["lambda1"]) for p in one.curve if p not in own}
+        first, *others = one.curve
+        slopes = {(p["cost"] - first["cost"]) / (p["lambda1"] - first["lambda1"]) for p in others}
         assert min(slopes) == pytest.approx(score["kept"], rel=1e-3)
         assert max(slopes) == pytest.approx(score["kept"], rel=1e-3)
 
@@ -280,7 +283,7 @@ def test_any_registered_guide_has_a_style_of_its_own(compared: list[Compared], s
 def test_histories_of_before_the_elbo_was_recorded(tmp_path: Path) -> None:
     source = whole() / "epochs.jsonl"
     now = read_history(source)
-    assert all(record.dev_elbo < 0.0 < record.dev_expected for record in now)
+    assert all(math.isfinite(record.dev_elbo) and record.dev_expected > 0.0 for record in now)
     older = [json.loads(line) for line in source.read_text().splitlines()]
     for row in older:
         del row["dev_elbo"], row["dev_expected"]

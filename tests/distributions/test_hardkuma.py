@@ -255,7 +255,7 @@ def test_its_state_is_all_that_it_remembers() -> None:
 def test_defaults_of_the_baseline_are_its_own() -> None:
     theirs, ours = small(guide="hardkuma", tau=None), small(guide="chain", tau=None)
     assert (theirs.tau, theirs.entropy, theirs.control, theirs.estimator) == (0.0, 0.0, "lagrangian", "relaxed")
-    assert (ours.tau, ours.entropy, ours.control) == (0.25, 0.25, "rate")
+    assert (ours.tau, ours.entropy, ours.control) == (1.0, 0.25, "rate")
     assert small(guide="hardkuma", tau=0.5, control="rate").tau == 0.5
     assert small(guide="chain", lambda1=0.01, lambda2=0.01).control == "penalties"
 
