@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs on ratings and one on classes, in a folder of such names."""
     place = tmp_path_factory.mktemp("names") / "data [/x] $\\foo$"
     place.mkdir(parents=True)
-    for name, values in (("rated [r]", [f"{i % 7 + i / 100:.2f}" for i in range(40)]), ("classed", CLASSES * 14)):
+    for name, values in (("rated [r]", [str(i % 7) for i in range(40)]), ("classed", CLASSES * 14)):
         with (place / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             rows = [(f"this is number {i} and it is {'very' * (i % 2)} cold", value) for i, value in enumerate(values)]
             csv.writer(file).writerows([("text", COLUMN), *rows])
@@ -65,7 +65,7 @@ def test_names_are_shown_and_not_obeyed(
         "COLUMN": COLUMN,
         "TEXT": "cold [/soup] \x1b[31m and \u202e $\\foo$",
     }
-    small = ("SMALL", " ".join(flags(steps=2, anneal=1, min_count=1)))
+    small = ("SMALL", " ".join(flags(steps=2, anneal=1, min_count=1, preset="balanced")))
     name, *typed = words.replace("OUT", str(tmp_path)).replace(*small).split()
     (tmp_path / "[").mkdir()
     capfd.readouterr()
