@@ -185,10 +185,10 @@ def test_the_fit_is_that_of_the_commands(fitted: dict[str, Any], tmp_path: Path)
 @pytest.mark.parametrize("name", ["one", "binary"])
 def test_random_state_fixes_the_result(fitted: dict[str, Any], name: str) -> None:
     y = ONE if name == "one" else LABELS
-    values = fitted[name]._values(TEXTS)
-    assert np.array_equal(clone(fitted[name]).fit(TEXTS, y)._values(TEXTS), values)
+    values = fitted[name]._values(TEXTS, "average")
+    assert np.array_equal(clone(fitted[name]).fit(TEXTS, y)._values(TEXTS, "average"), values)
     other = clone(fitted[name]).set_params(random_state=np.random.RandomState(3)).fit(TEXTS, y)
-    assert not np.allclose(other._values(TEXTS), values)
+    assert not np.allclose(other._values(TEXTS, "average"), values)
 
 
 def test_the_caller_s_torch_is_left_alone() -> None:
@@ -576,7 +576,7 @@ def test_pickle_holds_the_model_and_no_folder(fitted: dict[str, Any], tmp_path: 
     for model in fitted.values():
         content = pickle.dumps(model)
         twin = pickle.loads(content)
-        assert np.array_equal(twin._values(TEXTS), model._values(TEXTS))
+        assert np.array_equal(twin._values(TEXTS, "average"), model._values(TEXTS))
         assert twin.get_params() == model.get_params()
         assert twin.explain(TEXTS[:2], samples=5) == model.explain(TEXTS[:2], samples=5)
         assert str(tmp_path.parent.parent).encode() not in content
