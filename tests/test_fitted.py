@@ -64,8 +64,8 @@ def test_labels_are_explained(run: TrainingRun, names: tuple[str, ...], monkeypa
     spec = TargetSpec("binary", names, (), ("no", "yes"))
     (one,) = run.fitted.predict("good beer", samples=4)
     values = (0.9, 0.2)[: len(names)]
-    same = dict.fromkeys(("values", "expected", "averaged", "predicted"), values)
-    labelled = replace(one, **same, interval=None, sd=None, alternatives=())
+    labelled = replace(one, values=values, expected=values, averaged=values, predicted=values)
+    labelled = replace(labelled, interval=None, sd=None, alternatives=())
     monkeypatch.setattr("pyro_rationale.prediction.explanation.predict", lambda *arguments: iter([labelled]))
     fitted = replace(run.fitted, spec=spec)
     (explanation,) = explain(fitted, [one.document])
