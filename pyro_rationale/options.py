@@ -328,7 +328,8 @@ def _flag(cls: type, item: Field[Any], annotation: Any, show_default: bool) -> D
 def _by_texts(item: Field[Any]) -> str | None:
     """Words of `--help` in place of a default that is chosen by the texts."""
     planted = item.metadata.get("planted")
-    return None if planted is None else f"by --preset, planted reviews: {'no' if planted is False else planted}"
+    shown = "no" if planted is False else planted
+    return None if planted is None else f"by --preset and texts; --preset planted: {shown}"
 
 
 def _without_none(annotation: Any) -> Any:

@@ -55,7 +55,7 @@ def fit(
 ) -> int:
     """Fit a model that predicts from a few words of each text, and show which.
 
-    Without any flag: planted reviews, relaxed guide, about two minutes.
+    Without any flag: planted reviews, chain guide, two to four minutes.
 
     Exit status 3, and a line that says FAILED: the model is worse than a constant prediction, or never came down to
     the requested share of words.

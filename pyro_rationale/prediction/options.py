@@ -36,11 +36,11 @@ class PredictOptions(DecodeOptions):
     alternatives: int = option(3, "rationales to list per text, the most probable one included", least=0,
                                expected="0 or more")
     level: float = option(0.9, "probability of the interval of a rating, or of the set of classes", above=0, below=1,
-                          expected="a probability between 0 and 1")
+                          expected="a probability between 0 and 1", common=True)
     predict: str = option("average", "the prediction: averaged over the drawn rationales, or from the shown one alone",
-                          choices=PREDICTIONS)
+                          choices=PREDICTIONS, common=True)
     interval: str = option("mixture", "what intervals and sets hold: the middle of the predictive distribution, or as "
-                           "much as development texts needed (split-conformal)", choices=INTERVALS)
+                           "much as development texts needed (split-conformal)", choices=INTERVALS, common=True)
 
 
 @dataclass(frozen=True)
