@@ -28,6 +28,7 @@ from pyro_rationale.experiments.studies.question_variants import LEXICON_CORPORA
 from pyro_rationale.fitted import CONFIG, FittedModel, read_config
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
 from pyro_rationale.storage import note
+from pyro_rationale.training.defaults import resolve
 
 STUDY = "study.json"
 Measures = dict[str, Any]
@@ -133,6 +134,7 @@ class Study(GridRunner[StudyCell]):
 
     def _fit_attention(self, cell: StudyCell, config: Config) -> Measures:
         corpus = self._corpus(config)
+        config = resolve(config, corpus)
         # As many words as the latent-variable model of the same seed keeps: rationales are compared at equal size.
         share = float(self.measures(RELAXED, cell.seed)["selected"])
         start = time.process_time()
