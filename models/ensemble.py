@@ -36,7 +36,7 @@ class EnsembleModel(RationaleModel):
         self.to(members[0].kappa.device)
 
     def components(self, batch: Batch, z: Tensor) -> list[dist.TorchDistribution]:
-        """What each member says about the target."""
+        """Each member's own p(y | x, z)."""
         return [member.predictive(batch, z) for member in self._members]
 
     def predictive(self, batch: Batch, z: Tensor) -> dist.TorchDistribution:

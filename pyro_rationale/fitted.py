@@ -182,7 +182,7 @@ class FittedModel:
         batch_size: int = 64,
         **options: Any,
     ) -> Any:
-        """What holds each target with a probability: an interval of a rating, a set of classes.
+        """Regions that hold each target with a probability: an interval of a rating, a set of classes.
 
         Args:
             texts: strings or documents.
@@ -244,16 +244,24 @@ class FittedModel:
         Raises:
             RunError: the folder holds another run.
         """
-        folder = Path(folder)
+        folder = self._opened(Path(folder))
+        if self.text_keys is not None:
+            write_tensors(folder / TEXTS, {"words": self.text_keys}, {"format": FORMAT}, listed=True)
+        write_calibration(folder, self.calibration)
+        write_tensors(folder / WEIGHTS, self._tensors(), {"format": FORMAT}, listed=True)
+
+    def _opened(self, folder: Path) -> Path:
+        """The folder with configuration and vocabulary, which are written unless it has them.
+
+        Raises:
+            RunError: it holds another run.
+        """
         if not (folder / CONFIG).exists():
             folder.mkdir(parents=True, exist_ok=True)
             write_config(folder, self.config, self.spec, self.vocabulary, self.rows)
         elif read_config(folder) != (self.config, self.spec) or Vocabulary.load(folder / VOCABULARY) != self.vocabulary:
             raise RunError(f"{folder}: holds a run of another configuration, target or vocabulary; name another folder")
-        if self.text_keys is not None:
-            write_tensors(folder / TEXTS, {"words": self.text_keys}, {"format": FORMAT}, listed=True)
-        write_calibration(folder, self.calibration)
-        write_tensors(folder / WEIGHTS, self._tensors(), {"format": FORMAT}, listed=True)
+        return folder
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
@@ -370,10 +378,7 @@ class Ensemble(FittedModel):
         Raises:
             RunError: the folder holds another run.
         """
-        folder = Path(folder)
-        if not (folder / CONFIG).exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            write_config(folder, self.config, self.spec, self.vocabulary, self.rows)
+        folder = self._opened(Path(folder))
         for number, member in enumerate(self.members):
             member.save(folder / MEMBERS / str(number))
         write_calibration(folder, self.calibration)
@@ -480,7 +485,7 @@ def write_calibration(folder: Path, calibration: Calibration | None) -> None:
 
 
 def read_calibration(folder: Path, spec: TargetSpec) -> Calibration | None:
-    """What a fit found out about its predictions; `None` for runs of older versions.
+    """The calibration that a fit has stored; `None` for runs of older versions.
 
     Raises:
         RunError: the file is damaged.

@@ -237,7 +237,7 @@ def summarise(groups: Any) -> Table:
 
 
 def khat_lines(khat: Any) -> list[str]:
-    """What the weights' Pareto shapes mean for the draws of the posterior, in words; nothing where none is known."""
+    """Meaning of the weights' Pareto shapes for the draws of the posterior, in words; nothing where none is known."""
     from pyro_rationale.inference.posterior.psis import TRUSTED
 
     known = khat[~np.isnan(khat)]

@@ -144,6 +144,6 @@ class MixtureMask(MaskDistribution):
 
 
 def _chosen(values: Sequence[Tensor], chosen: Tensor) -> Tensor:
-    """Of masks `(M, *s, T)` those of the chosen parts, `(*s)` -> `(*s, T)`."""
+    """Masks of the chosen parts, out of `(M, *s, T)`, `(*s)` -> `(*s, T)`."""
     stacked = torch.stack(list(values))
     return stacked.gather(0, chosen[None, ..., None].expand(1, *stacked.shape[1:]))[0]

@@ -23,7 +23,7 @@ FOLDS = 5
 
 
 def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration | None:
-    """What held-out documents say about the predictions of a fitted model, which are averages over masks.
+    """The calibration, by held-out documents, of the predictions of a fitted model, which are averages over masks.
 
     Of many documents some are taken, evenly spread over their order.
 

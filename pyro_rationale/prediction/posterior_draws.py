@@ -237,7 +237,7 @@ def _slices(rows: int, words: int) -> Iterator[slice]:
 
 
 def _draws(fitted: FittedModel, masks: Masks, outputs: Tensor, words: int, kappa: float = 1.0) -> Draws:
-    """What follows from masks; `y` from the likelihood to the power `kappa`."""
+    """Quantities that follow from masks; `y` from the likelihood to the power `kappa`."""
     distinct = masks.unpacked()[:, :words]  # an empty text is read as one unknown word, which nobody kept
     spans, kept, count = (part[masks.index] for part in run_lengths(distinct))
     distribution = fitted.model.likelihood.powered(outputs[torch.from_numpy(masks.index).to(outputs.device)], kappa)

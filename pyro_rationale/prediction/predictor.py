@@ -414,7 +414,7 @@ def draw_reading(fitted: FittedModel, documents: list[Document], samples: int) -
 
 
 def _read(fitted: FittedModel, batch: Batch, draws: Draws, documents: Sequence[Document]) -> Reading:
-    """What is predicted from each mask: expected values `(U, B, W)`, and for ratings the noise around them."""
+    """Predictions from each mask: expected values `(U, B, W)`, and for ratings the noise around them."""
     most, count = draws.counts.shape
     rows, owners = np.nonzero(np.arange(most)[:, None] < draws.sizes)  # the encoder sees each mask once
     order = np.argsort(draws.masks.sum(-1).cpu().numpy()[rows, owners], kind="stable")

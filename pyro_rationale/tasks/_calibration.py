@@ -27,7 +27,7 @@ DIGITS = 6  # of stored scores
 
 @dataclass(frozen=True)
 class Reading:
-    """What masks of `N` documents keep, and what is predicted from each.
+    """The words that masks of `N` documents keep, and what is predicted from each.
 
     Attributes:
         kept: kept words, `(S, N)`.
@@ -77,7 +77,7 @@ class Reading:
         )
 
     def features(self) -> Numbers:
-        """What the noise may depend on, `(S, N, D, len(FEATURES))`."""
+        """Features that the noise may depend on, `(S, N, D, len(FEATURES))`."""
         low, high = np.array(self.ranges, dtype=float).T
         scaled = (self.values - low) / (high - low)
         mean = np.einsum("sn,snd->nd", self.weights, scaled)

@@ -146,7 +146,7 @@ class OrdinalLikelihood(Likelihood):
 
     The loss is -log p(y | x, z), in nats. Cutpoints rise by construction: a first one, and gaps that are exponentials.
 
-    Training leaves probabilities too even where it is short, and too sure where the encoder knows its texts by heart.
+    A short training leaves probabilities underconfident, an overfitted encoder leaves them overconfident.
     So outputs and cutpoints are multiplied by a factor that held-out ratings choose when training has ended: it is to
     this likelihood what the standard deviation of the noise is to the Normal one.
 

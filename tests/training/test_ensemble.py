@@ -157,3 +157,12 @@ def test_scikit_learn_fits_members(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(texts[:3]), model.predict(texts[:3]))
     model.save(tmp_path / "run")
     assert isinstance(FittedModel.load(tmp_path / "run", "cpu"), Ensemble)
+
+
+def test_an_ensemble_is_not_saved_over_another_run(folder: Path, tmp_path: Path) -> None:
+    fitted = FittedModel.load(folder, "cpu")
+    fitted.save(tmp_path / "copy")
+    fitted.save(tmp_path / "copy")  # its own
+    fitted.config = fitted.config.changed(seed=99)
+    with pytest.raises(RunError, match="holds a run of another configuration"):
+        fitted.save(tmp_path / "copy")

@@ -134,7 +134,7 @@ def tilted_positions(truth: Tensor, drawn: Tensor, kappa: float) -> Tensor:
 
 
 class Ranks(NamedTuple):
-    """Of one simulation per document.
+    """Figures of one simulation per document.
 
     Attributes:
         ranks: of the true masks among the draws, long `(B,)`, by statistic.
