@@ -576,7 +576,7 @@ def test_pickle_holds_the_model_and_no_folder(fitted: dict[str, Any], tmp_path: 
     for model in fitted.values():
         content = pickle.dumps(model)
         twin = pickle.loads(content)
-        assert np.array_equal(twin._values(TEXTS, "average"), model._values(TEXTS))
+        assert np.array_equal(twin._values(TEXTS, "average"), model._values(TEXTS, "average"))
         assert twin.get_params() == model.get_params()
         assert twin.explain(TEXTS[:2], samples=5) == model.explain(TEXTS[:2], samples=5)
         assert str(tmp_path.parent.parent).encode() not in content

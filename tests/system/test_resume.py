@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import math
@@ -115,6 +116,8 @@ class Calls:
         sys.setprofile(None)
 
     def _called(self, frame: Any, event: str, argument: object) -> None:
+        if frame.f_code.co_flags & inspect.CO_GENERATOR:  # may be a call that closes it, whose errors Python drops
+            return
         if event == "call" and "/pyro_rationale/" in frame.f_code.co_filename.replace(os.sep, "/"):
             self.count += 1
             if self.count == self.at:
