@@ -32,6 +32,7 @@ class Document:
             least half of them marked, see :func:`agreed`. `None` where there is one annotation or none.
         sentences: indices of the first words of its sentences, where the corpus has them; `None`: the rules of
             :mod:`pyro_rationale.data.sentences` find them.
+        title: number of leading tokens that are its title; 0 for a text without one.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Document:
     opinion: tuple[bool, ...] | None = None
     maps: tuple[tuple[bool, ...], ...] | None = None
     sentences: tuple[int, ...] | None = None
+    title: int = 0
 
     @property
     def has_target(self) -> bool:

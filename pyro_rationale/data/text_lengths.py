@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
+from pyro_rationale.data.compact import CompactDocuments
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.document import Document, words_beyond
 
@@ -41,11 +42,14 @@ def fitting_counts(lengths: Iterable[int], unread: int = 0) -> int:
 
 def cut_to(corpus: Corpus, length: int) -> Corpus:
     """The corpus with texts in memory of at most `length` words each; those on disk are read anew for that."""
-    train, dev, test = (_cut_part(part, length) for part in _parts(corpus))
+    train, dev, test = (cut_documents(part, length) for part in _parts(corpus))
     return replace(corpus, train=train, dev=dev, test=test)
 
 
-def _cut_part(documents: Sequence[Document], length: int) -> Sequence[Document]:
+def cut_documents(documents: Sequence[Document], length: int) -> Sequence[Document]:
+    """Documents of at most `length` words each; those on disk as they are."""
+    if isinstance(documents, CompactDocuments):
+        return documents.cut(length)
     if isinstance(documents, ArrowDocuments) or all(len(document.tokens) <= length for document in documents):
         return documents
     return tuple(_cut(document, length) for document in documents)
@@ -62,5 +66,5 @@ def _cut(document: Document, length: int) -> Document:
     maps = None if document.maps is None else tuple(map(first, document.maps))
     return replace(
         document, tokens=document.tokens[:length], offsets=document.offsets[:length], gold=first(document.gold),
-        opinion=first(document.opinion), maps=maps,
+        opinion=first(document.opinion), maps=maps, title=min(document.title, length),
     )  # fmt: skip

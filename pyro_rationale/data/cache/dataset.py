@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.cache.arrow import ArrowFile, Chunk
 from pyro_rationale.data.cache.columns import keys_of_texts, keys_of_words
+from pyro_rationale.data.compact import CompactDocuments
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import DataError
 
@@ -136,7 +137,7 @@ def _tuple(flags: NDArray[np.bool_] | None) -> tuple[bool, ...] | None:
 
 def taken(documents: Sequence[T], positions: Sequence[int] | Indices) -> Sequence[T]:
     """The documents at `positions`, in that order."""
-    if isinstance(documents, ArrowDocuments):
+    if isinstance(documents, ArrowDocuments | CompactDocuments):
         return documents.taken(np.asarray(positions, dtype=np.int64))  # type: ignore[return-value]
     return tuple(documents[i] for i in positions)
 
@@ -159,7 +160,7 @@ def target_rows(documents: Sequence[Document], width: int) -> NDArray[np.float64
 
 def word_counts(documents: Sequence[Document]) -> list[int]:
     """Words of each document."""
-    if isinstance(documents, ArrowDocuments):
+    if isinstance(documents, ArrowDocuments | CompactDocuments):
         lengths: list[int] = documents.lengths.tolist()
         return lengths
     return [len(document.tokens) for document in documents]
