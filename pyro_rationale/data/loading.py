@@ -18,6 +18,8 @@ from pyro_rationale.data.document import words_beyond
 from pyro_rationale.data.duplicates import without_leaks
 from pyro_rationale.data.files.text import log
 from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.pairs import SPEC as PAIR_SPEC
+from pyro_rationale.data.pairs import PairCorpus, check_queries, check_spec, warn_of_shared
 from pyro_rationale.data.text_lengths import FEWEST_WORDS, MOST_WORDS, cut_to, fitting_length
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.errors import ConfigError, DataError
@@ -66,6 +68,10 @@ def load_corpus(
         if "data" not in typed and loader.fetched is not None and not loader.fetched(options):
             fetching = f"python -m pyro_rationale.evaluate --run RUN --data {options.data}"
             raise DataError(f"{options.data}: not on this machine, and a run folder fetches nothing; {fetching} does")
+    if loader.pairs:
+        return load_pairs(loader, options, spec)
+    if (options.task if spec is None else spec.kind) == PAIR_SPEC.kind:
+        raise _no_pairs(options.data)
     own_task = "task" not in loader.options  # of a ready-made corpus; a task of that family may take its place
     known = replace(spec, kind=TASKS[spec.kind].family or spec.kind) if spec is not None and own_task else spec
     on_disk = loader.load_cached if options.cache is not None else None
@@ -92,6 +98,37 @@ def load_corpus(
     if spec is None:
         _say_cut(corpus, chosen)
     return without_leaks(replace(corpus, tokenizer=TOKENIZERS[options.tokenizer]), options.drop_leaks)
+
+
+def load_pairs(loader: CorpusLoader, options: DataOptions, spec: TargetSpec | None) -> PairCorpus:
+    """Read a corpus of pairs, with as many words of each text as the options say, or as is fitting.
+
+    Raises:
+        DataError: it cannot be used, or the run predicts something else.
+        ConfigError: `--task` names another task.
+    """
+    if options.task not in ("auto", PAIR_SPEC.kind):
+        raise ConfigError(f"--task {options.task}: --data {options.data} holds pairs of similar texts; leave it out")
+    check_spec(options.data, spec)
+
+    def read(words: int) -> PairCorpus:
+        corpus = loader.load(replace(options, max_words=words), spec)
+        assert isinstance(corpus, PairCorpus)
+        return corpus
+
+    corpus = read(MOST_WORDS if options.max_words is None else options.max_words)
+    chosen = fitting_length(corpus) if options.max_words is None else options.max_words
+    corpus = replace(corpus.cut_to(chosen), max_words=chosen, tokenizer=TOKENIZERS[options.tokenizer])
+    if spec is None:
+        check_queries(options.data, corpus.queries)
+        warn_of_shared(options.data, corpus.queries)
+        _say_cut(corpus, chosen)
+    return corpus
+
+
+def _no_pairs(data: str) -> ConfigError:
+    near = f"; --data halves:{data} makes some" if data in CORPORA else ""
+    return ConfigError(f"--task {PAIR_SPEC.kind}: --data {data} holds no pairs of similar texts{near}")
 
 
 def trusted(options: DataOptions, typed: Collection[str]) -> DataOptions:
@@ -148,7 +185,7 @@ def loader_of(data: str) -> CorpusLoader:
     if data in CORPORA:
         return CORPORA[data]
     kind = data.partition(":")[0]
-    if kind in CORPORA and CORPORA[kind].layout:
+    if kind in CORPORA and (CORPORA[kind].layout or CORPORA[kind].of_corpus):
         return CORPORA[kind]
     path = user_path(data)
     if path.is_dir():

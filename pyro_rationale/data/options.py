@@ -46,10 +46,12 @@ class DataOptions:
         choices=TOKENIZERS,
     )
     split_seed: int = option(0, "seed of the split, and of the synthetic reviews")
-    documents: int = option(10000, "synthetic: training documents (dev and test: a quarter each, 10,000 at most)",
-                            least=4, expected="at least 4", common=True)
+    documents: int = option(10000, "synthetic, questions: training documents (dev and test: a quarter each, 10,000 or "
+                                   "960 at most)", least=4, expected="at least 4", common=True)
     correlation: float = option(0.0, "synthetic: correlation of the aspects' latent ratings, 0 to 1", least=0, most=1,
                                 expected="a number from 0 to 1")
+    ambiguity: float = option(0.0, "questions: share of the questions that leave one of three things unsaid", least=0,
+                              most=1, expected="a share from 0 to 1")
     noise: float = option(0.05, "synthetic: standard deviation of the rating around the clause's valence", least=0,
                           expected="a standard deviation of 0 or more")
     cache: str | None = option(

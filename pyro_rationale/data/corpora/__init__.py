@@ -36,6 +36,8 @@ class CorpusLoader:
         load_cached: reads it from Arrow files in the folder `options.cache`, which it makes if necessary; its last
             argument is called with the progress. `None` for a corpus that is always held in memory.
         fetched: whether its files are on this machine already; `None` for a corpus that is never fetched.
+        pairs: whether it is a :class:`~pyro_rationale.data.pairs.PairCorpus`.
+        of_corpus: whether it is made of another corpus, `--data NAME:CORPUS`.
     """
 
     load: Callable[[DataOptions, TargetSpec | None], Corpus]
@@ -44,6 +46,8 @@ class CorpusLoader:
     layout: tuple[str, ...] = ()
     load_cached: Callable[..., Corpus] | None = None
     fetched: Callable[[DataOptions], bool] | None = None
+    pairs: bool = False
+    of_corpus: bool = False
 
     def unused(self, options: DataOptions) -> list[str]:
         """Fields of `options` that are set and mean nothing for this corpus.
