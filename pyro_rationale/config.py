@@ -49,6 +49,8 @@ class ModelOptions:
     tune_generator: str = option("none", "what of the generator's transformer is trained: none, top:N layers, lora:R, "
                                  "all")
     tune_encoder: str = option("top:2", "what of the encoder's transformer is trained, likewise")
+    checkpointing: bool = option(False, "compute the activations of a tuned transformer's layers twice instead of "
+                                 "keeping them: less memory, about a third more time")
     cache_features: bool = option(True, "keep the states of a frozen transformer on disk during a fit, in half "
                                   "precision")
     pooling: str = option(None, "from word states to one vector", choices=POOLINGS, planted="mean")

@@ -253,7 +253,8 @@ def make_features(options: Any, vocabulary: Any) -> TransformerFeatures:
     Raises:
         ConfigError: it names none, or one that is not there.
     """
-    transformer, pieces = make_transformer(options.pretrained, options.tune_generator, vocabulary)
+    tuned, checkpointing = options.tune_generator, options.checkpointing
+    transformer, pieces = make_transformer(options.pretrained, tuned, vocabulary, checkpointing)
     store = FeatureStore(transformer.width) if options.cache_features else None
     return TransformerFeatures(transformer, pieces, store)
 

@@ -17,13 +17,14 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.errors import ConfigError
@@ -289,6 +290,7 @@ class Transformer(nn.Module):
         folder: see `find_folder`.
         tune: `none` (or `heads`: nothing of the transformer itself), `top:N` layers, `all`, or `lora:R`, which adds
             low-rank updates of the attention's projections.
+        checkpointing: keep no activations within a layer, and compute them again for the gradient: less memory.
 
     Attributes:
         width: numbers per state.
@@ -301,7 +303,7 @@ class Transformer(nn.Module):
 
     base: Any
 
-    def __init__(self, folder: Path, tune: str = "none") -> None:
+    def __init__(self, folder: Path, tune: str = "none", checkpointing: bool = False) -> None:
         super().__init__()
         transformers = optional("transformers", "pretrained networks need", "transformers")
         transformers.utils.logging.disable_progress_bar()
@@ -324,6 +326,9 @@ class Transformer(nn.Module):
             self.register_parameter(own, parameter)
             vars(parameter)["pretrained_layer"] = layer  # for the learning rate; counted from the output
         self.is_tuned = bool(chosen)
+        if checkpointing and chosen:
+            for layer in _layers(base):  # not the library's own switch, which needs train(), and with it dropout
+                layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
         # Not a child: state_dict, parameters() and Pyro see the tuned part only.
         vars(self)["base"] = base.eval()
         self._takes = frozenset(inspect.signature(base.forward).parameters)
@@ -346,6 +351,17 @@ class Transformer(nn.Module):
                     tensor.data = fn(tensor.data)
         super()._apply(fn, recurse)
         return self
+
+    def merge(self) -> bool:
+        """Add low-rank updates to the weights that they belong to, for reading only; whether there were any.
+
+        The updates stay what is saved. A merged transformer is not trained any further.
+        """
+        if not hasattr(self.base, "merge_adapter"):
+            return False
+        self.base.merge_adapter()
+        self.requires_grad_(False)
+        return True
 
     def hard(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """States `(N, S, width)` of rows of pieces, the first `lengths` of each."""
@@ -434,7 +450,9 @@ def _layers(base: nn.Module) -> nn.ModuleList:
     return max(stacks, key=len)
 
 
-def make_transformer(name: str | None, tune: str, vocabulary: OpenVocabulary | None) -> tuple[Transformer, Pieces]:
+def make_transformer(
+    name: str | None, tune: str, vocabulary: OpenVocabulary | None, checkpointing: bool = False
+) -> tuple[Transformer, Pieces]:
     """The transformer that `--pretrained` names, and the pieces of the words.
 
     Raises:
@@ -447,7 +465,7 @@ def make_transformer(name: str | None, tune: str, vocabulary: OpenVocabulary | N
         raise ValueError("a pretrained network must be told the words: pass vocabulary")
     find_base(name)  # checks the digest of a package
     folder = find_folder(name)
-    return Transformer(folder, tune), Pieces(folder, vocabulary)
+    return Transformer(folder, tune, checkpointing), Pieces(folder, vocabulary)
 
 
 def batches_by_pieces(lengths: Tensor, most: int = BATCH_PIECES) -> Iterator[Tensor]:

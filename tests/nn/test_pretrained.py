@@ -177,6 +177,40 @@ def test_lora_adds_a_few_weights(folder: Path, vocabulary: OpenVocabulary) -> No
     assert {min(part.shape) for part in own} == {2}
     tokens, lengths = texts(vocabulary, "the film was good")
     network(tokens, torch.ones(1, 4).double(), lengths).sum().backward()
+    with torch.no_grad():
+        for part in own:
+            part.normal_()
+        before = network(tokens, torch.ones(1, 4).double(), lengths)
+        stored = {name: part.clone() for name, part in network.state_dict().items()}
+        assert network.transformer.merge()
+        assert not any(part.requires_grad for part in network.transformer.parameters())
+        torch.testing.assert_close(network(tokens, torch.ones(1, 4).double(), lengths), before)
+    assert all(torch.equal(part, stored[name]) for name, part in network.state_dict().items())
+    assert not Transformer(folder, "top:1").merge()
+
+
+def test_checkpointing_keeps_less_and_changes_no_gradient(folder: Path, vocabulary: OpenVocabulary) -> None:
+    kept: list[int] = []
+
+    def gradients(checkpointing: bool) -> list[Tensor]:
+        network = encoder(folder, vocabulary, tune_encoder="all", checkpointing=checkpointing)
+        tokens, lengths = texts(vocabulary, "the film was good", "bad film")
+        halves = torch.full(tokens.shape, 0.5).double() * (tokens > 0)
+        sizes: list[int] = []
+
+        def pack(part: Tensor) -> Tensor:
+            sizes.append(part.numel())
+            return part
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda part: part):
+            value = network(tokens, halves, lengths).square().sum()
+        kept.append(sum(sizes))
+        value.backward()
+        return [part.grad for part in network.parameters() if part.grad is not None]
+
+    for plain, checkpointed in zip(gradients(False), gradients(True), strict=True):
+        torch.testing.assert_close(checkpointed, plain)
+    assert kept[1] < 0.7 * kept[0]
 
 
 def test_converting_moves_the_frozen_part_too(folder: Path) -> None:

@@ -45,7 +45,8 @@ class TransformerEncoder(MaskedReader):
         cls, options: Any, embedding: nn.Embedding, outputs: int, vocabulary: Any = None
     ) -> TransformerEncoder:
         """The transformer that the options name; `embedding` is not used."""
-        transformer, pieces = make_transformer(options.pretrained, options.tune_encoder, vocabulary)
+        tuned, checkpointing = options.tune_encoder, options.checkpointing
+        transformer, pieces = make_transformer(options.pretrained, tuned, vocabulary, checkpointing)
         return cls(transformer, pieces, options.pooling, outputs, options.dropout)
 
     def states(self, tokens: Tensor, mask: Tensor) -> Tensor:
