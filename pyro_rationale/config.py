@@ -150,6 +150,9 @@ class TrainOptions:
     warmup: int = option(None, "steps in which the encoder alone is trained, before the guide", least=0, planted=0)
     warmup_texts: str = option(None, "what the encoder reads in these steps: whole texts, or masked: runs of words "
                                "by chance, at any share", choices=("full", "masked"), planted="full")
+    head_start: str = option(None, "saliency: in the second half of the warm-up the guide learns to keep the words "
+                             "that the encoder's prediction depends on most; none: it starts from nothing",
+                             choices=("none", "saliency"), planted="none")
     rate_as: str = option(None, "limit: no more than --rate is kept; target: --rate is met, within a fifth",
                           choices=("limit", "target"), group=PRIOR, planted="limit")
     anneal: int = option(None, "steps over which the target share of words comes down to --rate", least=0, common=True,
@@ -318,6 +321,11 @@ class Config:
             raise ConfigError(
                 f"--norm {self.train.norm}: --guide {self.guide} has no exact marginals; use --guide independent"
             )
+        if value_of(self.train, "head_start") == "saliency":
+            if not guide.family.has_exact_marginals:
+                raise ConfigError(f"--head-start: --guide {self.guide} has no exact marginals; take none")
+            if self.train.warmup == 0:
+                raise ConfigError("--head-start: it takes place in the --warmup, and there is none; take none")
         if self.tau == 0 and not estimator.zero_tau:
             raise ConfigError(
                 f"--tau: {self.estimator} takes a weight above 0; use --estimator rloo for the paper's tau = 0"

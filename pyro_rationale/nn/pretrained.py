@@ -320,13 +320,14 @@ class Transformer(nn.Module):
         self._first = _first_position(base)
         self.positions = int(getattr(base.config, "max_position_embeddings", 512)) - self._first
         base, chosen = _choose(base, tune)
-        for name, parameter, layer in chosen:
+        for name, parameter, depth in chosen:
             parameter.requires_grad_(True)
             own = name.replace(".", "_")
             self.register_parameter(own, parameter)
-            vars(parameter)["pretrained_layer"] = layer  # for the learning rate; counted from the output
+            vars(parameter)["pretrained_layer"] = depth  # for the learning rate; counted from the output
         self.is_tuned = bool(chosen)
         if checkpointing and chosen:
+            layer: Any
             for layer in _layers(base):  # not the library's own switch, which needs train(), and with it dropout
                 layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
         # Not a child: state_dict, parameters() and Pyro see the tuned part only.

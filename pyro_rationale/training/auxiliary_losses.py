@@ -1,8 +1,9 @@
-"""Losses of the encoder on given masks: whole texts, runs of words by chance, or likely words at a random share."""
+"""Losses beside the objective: the encoder's on masks by chance or at any share, the guide's on salient words."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
@@ -11,6 +12,7 @@ from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 
 FEWEST = 0.05  # smallest share of a text's words that a warm start reads
+CERTAIN = 1e-4  # marginals are clamped this far from 0 and 1 before they are held against salient words
 LEAST = 0.03  # smallest share of a text's words that --any-rate draws
 CLOSE = 1e-7  # probabilities are clamped this far from 0 and 1
 
@@ -82,3 +84,57 @@ def at_any_share(guide: RationaleGuide, batch: Batch) -> Tensor:
     rank = scores.argsort(-1, descending=True).argsort(-1)
     chosen = units & (rank < (shares * batch.unit_lengths).clamp_min(1.0)[:, None])
     return q.over_words(chosen).bool()
+
+
+def salient_words(model: RationaleModel, batch: Batch, share: float, span: float) -> Tensor:
+    """Words, or sentences, on which the prediction depends most: a first guess at a mask; bool `(B, T)` or `(B, U)`.
+
+    A word's saliency is the size of the change of the prediction as the word fades, |d f / d z| at z = everything:
+    gradient times embedding (Li et al. 2016, "Visualizing and Understanding Neural Models in NLP"), since z scales the
+    embedding. It is averaged over a window of about `span` words, so that runs result and no single words; where masks
+    are over sentences, over the words of each. Outputs of several numbers are mixed by random signs.
+
+    Args:
+        model: its encoder should have been trained on parts of texts.
+        batch: the texts.
+        share: of the words, or sentences, that are chosen, at least one of them.
+        span: words of a window.
+    """
+    z = batch.mask.to(model.encoder.dtype).requires_grad_()
+    with torch.enable_grad():
+        outputs = model.encoder(batch.tokens, z, batch.lengths)
+        signs = 1 - 2 * torch.randint(0, 2, outputs.shape, device=outputs.device)
+        (slopes,) = torch.autograd.grad((outputs * signs).sum(), z)
+    scores, units = slopes.abs() * _choosable(batch), batch.mask
+    if batch.units is None:
+        size = 2 * (round(span) // 2) + 1
+        scores = F.avg_pool1d(scores[:, None], size, 1, size // 2)[:, 0]
+    else:
+        units = torch.arange(batch.unit_starts.shape[1], device=z.device) < batch.unit_lengths[:, None]  # type: ignore[union-attr]
+        empty = scores.new_zeros(units.shape)
+        words = empty.scatter_add(1, batch.units, batch.mask.to(scores.dtype))
+        scores = empty.scatter_add(1, batch.units, scores) / words.clamp_min(1.0)
+    rank = scores.masked_fill(~units, -torch.inf).argsort(-1, descending=True).argsort(-1)
+    return units & (rank < (share * batch.unit_lengths).clamp_min(1.0)[:, None])
+
+
+def imitation_loss(guide: RationaleGuide, batch: Batch, mask: Tensor) -> Tensor:
+    """Cross entropy of the guide's marginals with a mask, averaged over words and summed over documents.
+
+    Args:
+        guide: with exact marginals.
+        batch: the texts.
+        mask: bool, as :func:`salient_words` returns it; excluded words do not count.
+    """
+    mean = guide.posterior(batch).by_unit.mean.clamp(CERTAIN, 1.0 - CERTAIN)
+    losses = torch.where(mask, -mean.log(), -torch.log1p(-mean))
+    if batch.units is None:
+        losses = losses * _choosable(batch)
+    else:
+        losses = losses * (torch.arange(mask.shape[1], device=mask.device) < batch.unit_lengths[:, None])
+    return (losses.sum(-1) / batch.unit_lengths).sum()
+
+
+def _choosable(batch: Batch) -> Tensor:
+    """Words that may be kept for their own sake, bool `(B, T)`."""
+    return batch.mask if batch.excluded is None else batch.mask & (batch.excluded == 0)

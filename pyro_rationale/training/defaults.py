@@ -51,6 +51,7 @@ class Rule:
         patience: steps without a better epoch before training stops; six epochs at least.
         anneal: share of the steps in which the share of kept words comes down.
         warmup: steps in which the encoder is trained alone, a fifth of all at most.
+        head_start: after a warm-up on parts of texts, whether a guide of that preset begins with salient words.
         start_rate: share of words that the guide keeps at first, or twice the rate, after a warm-up on parts of texts.
     """
 
@@ -72,6 +73,7 @@ class Rule:
     patience: int = 150
     anneal: float = 0.22
     warmup: int = 120
+    head_start: bool = True
     start_rate: float = 0.35
 
 
@@ -93,7 +95,7 @@ RULES: dict[str, Rule] = {
                  "lambda1": 3e-4, "lambda2": 6e-4, "encoder": "rcnn", "pooling": "last", "hidden": 200,
                  "dropout": 0.1, "learning_rate": 5e-4},
         stacked=False, span=None, batch_size=256, small_batch_size=256, epochs=50.0, most_steps=10_000, anneal=0.0,
-        warmup=0,
+        warmup=0, head_start=False,
     ),
 }  # fmt: skip
 
@@ -321,8 +323,11 @@ def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]
         {"anneal": round(rule.anneal * length)},
         {"warmup": min(rule.warmup, length // 5)},
     ]
-    warmup = rule.warmup if _is_open(config, "warmup") else config.train.warmup
-    if warmup and config.train.warmup_texts == "masked" and config.model.lambda1 is None:
+    warmup = min(rule.warmup, length // 5) if _is_open(config, "warmup") else config.train.warmup
+    masked = bool(warmup) and config.train.warmup_texts == "masked"
+    able = rule.head_start and masked and config.guide == rule.options["guide"]
+    values.append({"head_start": "saliency" if able else "none"})
+    if masked and config.model.lambda1 is None:
         values.append({"start_rate": max(rule.start_rate, min(2.0 * config.model.rate, PLANTED["start_rate"]))})
     if config.model.lambda1 is None and rule.span is not None and not config.by_sentence:
         values.append({"span": rule.span if words > rule.long_text else rule.short_span})

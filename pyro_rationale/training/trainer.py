@@ -32,7 +32,13 @@ from pyro_rationale.inference.objectives.elbo import Estimate, Objective
 from pyro_rationale.models.program import local_parameters, unregistered
 from pyro_rationale.nn.autocast import reduced
 from pyro_rationale.training.annealing import anneal_progress, cosine_decay, entropy_weight
-from pyro_rationale.training.auxiliary_losses import at_any_share, random_runs, reading_loss
+from pyro_rationale.training.auxiliary_losses import (
+    at_any_share,
+    imitation_loss,
+    random_runs,
+    reading_loss,
+    salient_words,
+)
 from pyro_rationale.training.checkpoint import Metadata, load_state, load_weights, state_tensors, trained, weights_of
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.ema import RunningAverage
@@ -222,7 +228,8 @@ class Trainer:
 
     def _all_reduce(self, values: list[Tensor], full_text: bool, documents: int, before: StateSnapshot) -> list[Tensor]:
         """Turn gradients and figures of a share of the batch into those of the batch."""
-        parameters = [p for name, p in self.named.items() if not (full_text and name.startswith("guide."))]
+        rests = full_text and not self._has_head_start
+        parameters = [p for name, p in self.named.items() if not (rests and name.startswith("guide."))]
         loss, *sums = values
         sums = [loss if full_text else loss * documents, *sums]
         loss, *sums = self.group.all_reduce(parameters, before.running, documents, torch.stack(sums))
@@ -259,7 +266,16 @@ class Trainer:
         options, prior = self.fitted.config.train, self.control.prior
         mask = random_runs(batch, prior.span) if options.warmup_texts == "masked" else batch.mask
         loss = reading_loss(self.fitted.model, batch, mask)
-        return loss, [loss.detach()]
+        if not self._has_head_start:
+            return loss, [loss.detach()]
+        salient = salient_words(self.fitted.model, batch, self.control.schedule.start, prior.span)
+        return loss + self.scale * imitation_loss(self.fitted.guide, batch, salient), [loss.detach()]
+
+    @property
+    def _has_head_start(self) -> bool:
+        """Whether the guide is trained in this step of the warm-up: it is in the second half."""
+        done, warmup = (x - self.start_step for x in (self._next_step, self.control.schedule.warmup))
+        return self.fitted.config.train.head_start == "saliency" and 2 * done >= warmup
 
     # One epoch.
 

@@ -1,8 +1,9 @@
-"""`--any-rate`: the encoder also reads likely words at other shares, and the guide hears nothing of it."""
+"""`--any-rate`, of which the guide hears nothing; random runs; salient words, from which a guide may start."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,13 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import IndependentMask
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import RationaleGuide
-from pyro_rationale.training.auxiliary_losses import LEAST, at_any_share, random_runs
+from pyro_rationale.training.auxiliary_losses import (
+    LEAST,
+    at_any_share,
+    imitation_loss,
+    random_runs,
+    salient_words,
+)
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
 from tests.support.small_fit import small
@@ -92,6 +99,65 @@ def test_the_encoder_alone_learns_from_them(tmp_path: Path) -> None:
     assert all(torch.equal(guide[name], same[name]) for name in guide)
     assert guide.keys() == same.keys()
     assert any(not torch.allclose(model[name], more[name]) for name in model)
+
+
+def test_salient_words_are_those_that_the_prediction_depends_on(tmp_path: Path) -> None:
+    """Under an encoder that is a weighted sum of the kept words, saliency is the size of the weights."""
+    fit, batch = fit_of(tmp_path, guide="chain")
+    weights = torch.zeros_like(batch.mask, dtype=torch.float64)
+    weights[:, 1], weights[:, 2] = -3.0, 1.0
+
+    class Sum(torch.nn.Module):
+        dtype = torch.float64
+
+        def forward(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
+            return (z * weights).sum(-1, keepdim=True)
+
+    fit.fitted.model.encoder = Sum()
+    one = salient_words(fit.fitted.model, batch, 1e-6, 1.0)
+    assert torch.equal(one.nonzero()[:, 1], torch.ones(len(batch), dtype=torch.long))
+    run = salient_words(fit.fitted.model, batch, 3.0 / float(batch.lengths.max()), 3.0)[batch.lengths.argmax()]
+    assert run.nonzero()[:, 0].tolist() == [0, 1, 2]
+    excluded = torch.zeros_like(batch.tokens, dtype=torch.uint8)
+    excluded[:, 1] = 1
+    other = salient_words(fit.fitted.model, replace(batch, excluded=excluded), 1e-6, 1.0)
+    assert torch.equal(other.nonzero()[:, 1], torch.full((len(batch),), 2))
+
+
+def test_salient_sentences(tmp_path: Path) -> None:
+    batch = in_sentences(texts((12, 6, 1), padding=2))
+    chosen = salient_words(fit_of(tmp_path, guide="chain")[0].fitted.model, batch, 0.5, 1.0)
+    assert chosen.shape == batch.unit_starts.shape
+    assert chosen.sum(-1).tolist() == [math.ceil(0.5 * units) for units in batch.unit_lengths.tolist()]
+
+
+def test_a_head_start_teaches_the_guide_in_the_second_half_of_the_warm_up(tmp_path: Path) -> None:
+    fit, batch = fit_of(tmp_path, guide="chain", head_start="saliency", warmup=4, steps=40)
+    for step, taught in ((0, False), (1, False), (2, True), (3, True)):
+        fit.trainer.step = step
+        fit.trainer.optimizer.zero_grad(set_to_none=True)
+        fit.trainer._full_text_loss(batch)[0].backward()
+        assert all((p.grad is not None) == taught for p in fit.fitted.guide.parameters())
+    torch.manual_seed(0)
+    salient = salient_words(fit.fitted.model, batch, 0.35, 3.0)
+    losses = [float(imitation_loss(fit.fitted.guide, batch, salient).detach())]
+    optimizer = torch.optim.Adam(fit.fitted.guide.parameters(), lr=0.02)
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = imitation_loss(fit.fitted.guide, batch, salient)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"guide": "recurrent"}, "recurrent has no exact marginals"), ({"guide": "chain"}, "there is none; take none")],
+)
+def test_a_head_start_that_cannot_be(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        small(head_start="saliency", warmup=0, **options)
 
 
 def test_runs_by_chance_are_of_whole_sentences() -> None:
