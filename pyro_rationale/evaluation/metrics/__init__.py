@@ -14,6 +14,7 @@ from pyro_rationale.evaluation.metrics.eraser import eraser_metrics
 from pyro_rationale.evaluation.metrics.faithfulness import faithfulness_metrics
 from pyro_rationale.evaluation.metrics.lexicon import lexicon_metrics
 from pyro_rationale.evaluation.metrics.prediction import Predictions, prediction_metrics
+from pyro_rationale.evaluation.metrics.ranking import ranking_metrics, ranking_statistics
 from pyro_rationale.evaluation.metrics.rationale import rationale_metrics
 from pyro_rationale.evaluation.metrics.selection import count_runs, selection_metrics
 from pyro_rationale.evaluation.statistic import Masks, Metrics, Statistic, Statistics
@@ -25,7 +26,7 @@ METRICS: Registry[MetricFamily] = Registry(
     "metrics",
     (
         *("prediction", "averaged", "uncertainty", "selection", "rationale"),
-        *("eraser", "agreement", "faithfulness", "lexicon", "objective"),
+        *("eraser", "agreement", "faithfulness", "lexicon", "ranking", "objective"),
     ),
 )
 
@@ -58,6 +59,8 @@ __all__ = [
     "lexicon_metrics",
     "metric_named",
     "prediction_metrics",
+    "ranking_metrics",
+    "ranking_statistics",
     "rationale_metrics",
     "selection_metrics",
     "targets_of",
