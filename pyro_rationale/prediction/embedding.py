@@ -1,0 +1,170 @@
+"""Unit vectors of texts, made from the words that a ranking model keeps of each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pyro_rationale.data.document import Document
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.prediction.draws import seeded
+from pyro_rationale.prediction.marked_text import MarkedText
+from pyro_rationale.prediction.predictor import DecodeOptions, batches_of, decode, evaluating
+
+if TYPE_CHECKING:
+    from pyro_rationale.fitted import FittedModel
+
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors of some texts.
+
+    Attributes:
+        vectors: unit vectors `(N, E)`.
+        masks: the words that each is made of, one flag per word.
+    """
+
+    vectors: Floats
+    masks: list[Flags]
+
+    def marked(self, documents: Sequence[Document]) -> list[MarkedText]:
+        """The texts that the vectors are of, with their kept words."""
+        return [MarkedText.of(document, mask) for document, mask in zip(documents, self.masks, strict=True)]
+
+
+class Embedder(Protocol):
+    """Whatever makes unit vectors of texts.
+
+    Attributes:
+        name: of the model, for messages.
+        digest: the same for two models only if they give the same vectors.
+        temperature: of the softmax over cosines.
+    """
+
+    name: str
+
+    @property
+    def digest(self) -> str:
+        """Of what the vectors depend on."""
+
+    @property
+    def temperature(self) -> float:
+        """Of the softmax over cosines."""
+
+    def documents(self, texts: Sequence[str]) -> list[Document]:
+        """Texts cut into words."""
+
+    def encode(self, documents: Sequence[Document], query: bool = False) -> Embedded:
+        """Vectors of documents, or of queries."""
+
+
+class ModelEmbedder:
+    """A fitted ranking model as an :class:`Embedder`.
+
+    Args:
+        fitted: the model.
+        decode: how a mask is made of q(z | x).
+        batch_size: texts of like lengths to read at once.
+
+    Raises:
+        ConfigError: the model is one for another task.
+    """
+
+    def __init__(self, fitted: FittedModel, decode: DecodeOptions | None = None, batch_size: int = 64) -> None:
+        check_ranking(fitted)
+        self.fitted, self.decode, self.batch_size = fitted, decode or DecodeOptions(), batch_size
+        self.name = fitted.name
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the weights, the words and the rule that makes masks."""
+        digest = hashlib.blake2b(repr((self.decode, self.fitted.config.data.tokenizer)).encode(), digest_size=16)
+        digest.update(str(self.fitted.config.data.max_words).encode())
+        for name, tensor in sorted(self.fitted._tensors().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def temperature(self) -> float:
+        """Of the softmax over cosines, as it was learnt or given."""
+        return float(_ranking(self.fitted).temperature)
+
+    def documents(self, texts: Sequence[str]) -> list[Document]:
+        """Texts cut into words, as many as in training."""
+        return self.fitted.documents(texts)
+
+    def encode(self, documents: Sequence[Document], query: bool = False) -> Embedded:
+        """Vectors of documents, or of queries.
+
+        The two differ only in a model fitted with `--match full`, which reads documents whole.
+        """
+        words = "all" if not query and _ranking(self.fitted).match == "full" else "kept"
+        embedded = embed(self.fitted, documents, words, self.decode, self.batch_size)
+        if getattr(self.fitted.config.model, "keep_title", False):  # read whatever the mask says
+            for document, mask in zip(documents, embedded.masks, strict=True):
+                mask[: document.title] = True
+        return embedded
+
+
+def embed(
+    fitted: FittedModel,
+    documents: Sequence[Document],
+    words: str = "kept",
+    decode_options: DecodeOptions | None = None,
+    batch_size: int = 64,
+) -> Embedded:
+    """Vectors of texts, read through one mask each.
+
+    Args:
+        fitted: a ranking model.
+        documents: the texts.
+        words: `kept`, those of the mask; `others`, those that it drops; or `all`.
+        decode_options: how the mask is made of q(z | x).
+        batch_size: texts of like lengths to read at once.
+    """
+    model, how = _ranking(fitted), decode_options or DecodeOptions()
+    vectors = np.zeros((len(documents), model.encoder.width), dtype=np.float32)
+    masks: list[Flags] = [np.zeros(0, dtype=bool)] * len(documents)
+    with evaluating(fitted), seeded(how.seed):
+        for index, batch in batches_of(fitted, documents, batch_size):
+            z = every = batch.mask.to(model.encoder.dtype)
+            if words != "all":
+                z = decode(fitted.guide.posterior(batch), how.decode, how.threshold).to(every.dtype)
+                z = every - z if words == "others" else z
+            vectors[index] = model.embed(batch, z).float().cpu().numpy()
+            kept = (z > 0.5).cpu().numpy()
+            for i, row in zip(index, kept, strict=True):
+                masks[i] = row[: len(documents[i].tokens)].copy()
+    return Embedded(vectors, masks)
+
+
+def check_ranking(fitted: FittedModel) -> None:
+    """Refuse a model that does not rank texts.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if not is_ranking(fitted):
+        what = fitted.task.describe()
+        raise ConfigError(f"{fitted.name}: predicts {what}, and does not rank texts; fit one with --task ranking")
+
+
+def is_ranking(fitted: FittedModel) -> bool:
+    """Whether the model ranks texts by their likeness to others."""
+    return bool(getattr(fitted.task, "of_pairs", False))
+
+
+def _ranking(fitted: FittedModel) -> Any:
+    """The model, whose `embed`, `match` and `temperature` other models do not have."""
+    return fitted.model
