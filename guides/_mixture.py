@@ -26,7 +26,7 @@ class MixtureGuide(RationaleGuide):
     def __init__(self, members: Sequence[RationaleGuide]) -> None:
         Program.__init__(self)  # no generator of its own
         self.members = nn.ModuleList(members)
-        self.baseline, self.target = None, members[0].target
+        self.baseline, self.target, self.aspects = None, members[0].target, members[0].aspects
         self.nonempty, self.by_sentence = members[0].nonempty, members[0].by_sentence
 
     def posterior(self, batch: Batch, see_target: bool = False) -> MixtureMask:
@@ -36,6 +36,8 @@ class MixtureGuide(RationaleGuide):
 
     def forward(self, batch: Batch) -> Tensor:
         """The Pyro program: a mask, `(*s, B, T)`."""
+        if self.aspects > 1 and batch.aspects is None:
+            batch = batch.by_aspect(self.aspects)
         q = self.posterior(batch, see_target=self.target is not None and batch.targets is not None)
         with pyro.plate("documents", len(batch), dim=-1):
             return pyro.sample("z", q)

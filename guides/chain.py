@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.distributions import LinearChain
+from pyro_rationale.guides._aspects import AspectRows
 from pyro_rationale.guides._base import GuideConfig, RationaleGuide
 from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.nn import BiLSTM
@@ -29,6 +30,7 @@ class ChainGuide(RationaleGuide):
     default_estimator = "sum-and-sample"
     default_tau = 1.0
     head_width = 1
+    has_aspects = True
 
     def __init__(
         self,
@@ -36,9 +38,10 @@ class ChainGuide(RationaleGuide):
         baseline: nn.Module | None = None,
         coupling: float = 0.5,
         target: TargetContext | None = None,
+        aspects: int = 1,
     ) -> None:
-        super().__init__(generator, baseline, target)
-        self.joint = nn.Linear(2 * generator.width, 1)
+        super().__init__(generator, baseline, target, aspects)
+        self.joint = nn.Linear(2 * generator.width, aspects)
         with torch.no_grad():
             self.joint.weight.zero_()
             self.joint.bias.fill_(coupling)
@@ -55,16 +58,18 @@ class ChainGuide(RationaleGuide):
         where s = sinh(a / 2); inverted here.
         """
         tilt = 2.0 * rate - 1.0
-        coupling = float(self.joint.bias.detach())
+        coupling = float(self.joint.bias.detach()[0])
         sinh = tilt / math.sqrt(1.0 - tilt**2) * math.exp(-coupling)
         with torch.no_grad():
             self.head.bias.fill_(2.0 * math.asinh(sinh))
 
-    def distribution(self, features: Tensor, lengths: Tensor) -> LinearChain:
+    def distribution(self, features: Tensor, lengths: Tensor, rows: AspectRows | None = None) -> LinearChain:
         """q(z | x), `(B,)` masks of `T` words."""
-        fields = self.head(features).squeeze(-1)
-        pairs = torch.cat([features[:, :-1], features[:, 1:]], dim=-1)
-        return LinearChain(fields, self.joint(pairs).squeeze(-1), lengths)
+        fields = self.head(features)
+        coupling = self.joint(torch.cat([features[:, :-1], features[:, 1:]], dim=-1))
+        if rows is not None:
+            fields, coupling = rows.of(fields), rows.of(coupling)
+        return LinearChain(fields.squeeze(-1), coupling.squeeze(-1), lengths)
 
 
 REGISTERED = ChainGuide

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pyro_rationale.distributions import HardKumaMask, HardKumaraswamy
 from pyro_rationale.distributions.masks import bisect
+from pyro_rationale.guides._aspects import AspectRows
 from pyro_rationale.guides._base import RationaleGuide
 
 SHAPES = (1e-6, 100.0)  # theirs: beyond these nothing changes any more
@@ -33,10 +34,12 @@ class HardKumaGuide(RationaleGuide):
     penalties = ("exact", "constant")
     is_baseline = True
     head_width = 2
+    has_aspects = True
 
-    def shapes(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features `(B, T, H)` -> a and b, `(B, T)` each."""
-        a, b = F.softplus(self.head(features)).clamp(*SHAPES).unbind(-1)
+    def shapes(self, features: Tensor, rows: AspectRows | None = None) -> tuple[Tensor, Tensor]:
+        """Features `(B, T, H)` -> a and b, `(B, T)` each, or those of rows `(*b, T)`."""
+        gate = self.head(features)
+        a, b = F.softplus(gate if rows is None else rows.of(gate)).clamp(*SHAPES).unbind(-1)
         return a, b
 
     def start_rate(self, rate: float) -> None:
@@ -51,11 +54,12 @@ class HardKumaGuide(RationaleGuide):
 
         low, _ = bisect(lambda log_s: selected(log_s) < rate, -4.0, 4.0)  # from hardly any word to nearly all
         with torch.no_grad():
-            self.head.bias.copy_(torch.tensor([math.log(math.expm1(shape)) for shape in tilted(low)]))
+            shapes = torch.tensor([math.log(math.expm1(shape)) for shape in tilted(low)])
+            self.head.bias.copy_(shapes.repeat(self.aspects))
 
-    def distribution(self, features: Tensor, lengths: Tensor) -> HardKumaMask:
+    def distribution(self, features: Tensor, lengths: Tensor, rows: AspectRows | None = None) -> HardKumaMask:
         """q(z | x), `(B,)` masks of `T` words; its draws carry gradients."""
-        a, b = self.shapes(features)
+        a, b = self.shapes(features, rows)
         return HardKumaMask(a, b, lengths)
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyro_rationale.distributions import RecurrentMask
+from pyro_rationale.guides._aspects import AspectRows
 from pyro_rationale.guides._base import RationaleGuide
 from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.nn import BiLSTM
@@ -22,21 +23,25 @@ class MaskCell(nn.Module):
     """A recurrent cell from features of word t and z_{t-1} to the logit of z_t (Lei et al. 2016, section 3.3).
 
     An LSTM and a direct path. Its part of the features does not depend on the decisions, so `project` computes that
-    once per document, and samples, draws and beams share it.
+    once per document, and samples, draws and beams share it. Where several targets have masks of their own, that part
+    is each target's own too, and the recurrence is common to all.
     """
 
-    def __init__(self, features: int, width: int) -> None:
+    def __init__(self, features: int, width: int, aspects: int = 1) -> None:
         super().__init__()
-        self.width = width
-        self.inputs = nn.Linear(features, 4 * width)  # gates: input, forget, candidate, output
+        self.width, self.aspects = width, aspects
+        self.inputs = nn.Linear(features, 4 * width * aspects)  # gates: input, forget, candidate, output
         self.decision = nn.Parameter(torch.empty(4 * width).uniform_(-1.0, 1.0) / math.sqrt(width))
         self.recurrent = nn.Parameter(torch.empty(4 * width, width).uniform_(-1.0, 1.0) / math.sqrt(width))
-        self.direct = nn.Linear(features, 1)
+        self.direct = nn.Linear(features, aspects)
         self.output = nn.Linear(width, 1, bias=False)
 
     def project(self, features: Tensor) -> Tensor:
-        """Features `(*b, T, H)` -> arguments of `step` and `unroll`, `(*b, T, 4 * width + 1)`."""
-        return torch.cat([self.inputs(features), self.direct(features)], dim=-1)
+        """Features `(*b, T, H)` -> arguments of `step` and `unroll`, `(*b, T, 4 * width + 1)`, target after target."""
+        parts = self.inputs(features), self.direct(features)
+        if self.aspects == 1:
+            return torch.cat(parts, dim=-1)
+        return torch.cat([part.unflatten(-1, (self.aspects, -1)) for part in parts], dim=-1).flatten(-2)
 
     def shift(self, projected: Tensor, amount: Tensor) -> Tensor:
         """Arguments of `step` and `unroll` with which each logit is higher by `amount` `(*b, T)`."""
@@ -109,6 +114,7 @@ class RecurrentGuide(RationaleGuide):
     """
 
     family = RecurrentMask
+    has_aspects = True
     default_estimator = "muprop"  # others draw masks that are not read, at the cost of a step per word
 
     def __init__(
@@ -117,18 +123,20 @@ class RecurrentGuide(RationaleGuide):
         baseline: nn.Module | None = None,
         width: int = 30,
         target: TargetContext | None = None,
+        aspects: int = 1,
     ) -> None:
-        super().__init__(generator, baseline, target)
-        self.cell = MaskCell(generator.width, width)
+        super().__init__(generator, baseline, target, aspects)
+        self.cell = MaskCell(generator.width, width, aspects)
 
     def start_rate(self, rate: float) -> None:
         """Set the bias to logit(rate); the recurrence starts small beside it."""
         with torch.no_grad():
             self.cell.direct.bias.fill_(math.log(rate / (1.0 - rate)))
 
-    def distribution(self, features: Tensor, lengths: Tensor) -> RecurrentMask:
+    def distribution(self, features: Tensor, lengths: Tensor, rows: AspectRows | None = None) -> RecurrentMask:
         """q(z | x), `(B,)` masks of `T` words."""
-        return RecurrentMask(self.cell.project(features), self.cell, lengths)
+        projected = self.cell.project(features)
+        return RecurrentMask(projected if rows is None else rows.of(projected), self.cell, lengths)
 
 
 REGISTERED = RecurrentGuide

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pyro_rationale.distributions import RelaxedMask
+from pyro_rationale.guides._aspects import AspectRows
 from pyro_rationale.guides._base import GuideConfig
 from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.guides.independent import IndependentGuide
@@ -36,8 +37,9 @@ class RelaxedGuide(IndependentGuide):
         temperature: float = 0.3,
         straight_through: bool = False,
         target: TargetContext | None = None,
+        aspects: int = 1,
     ) -> None:
-        super().__init__(generator, baseline, target)
+        super().__init__(generator, baseline, target, aspects)
         self.temperature = temperature
         self.straight_through = straight_through
 
@@ -47,9 +49,9 @@ class RelaxedGuide(IndependentGuide):
         hard = config.estimator == "straight-through"
         return {"temperature": config.model.temperature, "straight_through": hard}
 
-    def distribution(self, features: Tensor, lengths: Tensor) -> RelaxedMask:
+    def distribution(self, features: Tensor, lengths: Tensor, rows: AspectRows | None = None) -> RelaxedMask:
         """q(z | x), `(B,)` masks of `T` words; its draws carry gradients."""
-        return RelaxedMask(self.logits(features), lengths, self.temperature, self.straight_through)
+        return RelaxedMask(self.logits(features, rows), lengths, self.temperature, self.straight_through)
 
 
 REGISTERED = RelaxedGuide

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.distributions import AspectPriors, ChainPrior, priors_of
 from pyro_rationale.models.rationale import RationaleModel
 from pyro_rationale.tasks import MixedDistribution, MixedLikelihood
 
@@ -30,7 +30,9 @@ class EnsembleModel(RationaleModel):
         encoder: Any = _SideBySide([member.encoder for member in members])
         likelihood = MixedLikelihood([member.likelihood for member in members])
         kappa = sum(float(member.kappa) for member in members) / len(members)
-        super().__init__(encoder, likelihood, prior, kappa)
+        first = prior.chains[0] if isinstance(prior, AspectPriors) else prior
+        super().__init__(encoder, likelihood, first, kappa, members[0].aspects)
+        self.prior = prior
         self.steering = _average([member.steering for member in members])
         self._members = tuple(members)
         self.to(members[0].kappa.device)
@@ -44,7 +46,12 @@ class EnsembleModel(RationaleModel):
         return MixedDistribution(self.components(batch, z))
 
 
-def _average(chains: Sequence[ChainPrior]) -> ChainPrior:
+def _average(priors: Sequence[ChainPrior | AspectPriors]) -> ChainPrior | AspectPriors:
+    each = [prior.chains if isinstance(prior, AspectPriors) else (prior,) for prior in priors]
+    return priors_of([_mean_chain(chains) for chains in zip(*each, strict=True)])
+
+
+def _mean_chain(chains: Sequence[ChainPrior]) -> ChainPrior:
     alpha, gamma = (sum(getattr(chain, name) for chain in chains) / len(chains) for name in ("alpha", "gamma"))
     return replace(chains[0], alpha=alpha, gamma=gamma)
 

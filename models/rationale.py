@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pyro
 import pyro.distributions as dist
@@ -19,7 +20,7 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import ChainPrior, Constraint, Prior, UnitMask
+from pyro_rationale.distributions import AspectPriors, ChainPrior, Constraint, Prior, UnitMask, priors_of
 from pyro_rationale.models.program import Program
 from pyro_rationale.nn import Encoder
 from pyro_rationale.nn.last_layer import LastLayer
@@ -34,20 +35,27 @@ class RationaleModel(Program):
         likelihood: turns its output into a distribution over targets.
         prior: the Markov chain on masks.
         kappa: weight of the log likelihood; > 0.
+        aspects: number of targets that have masks of their own, each with a prior of its own, which starts as `prior`;
+            1 for one mask for all targets. The program of an ordinary batch then has a plate `aspects` around that of
+            the documents, and `z` is `(aspects, B, T)`; a batch of rows about one target each has the one plate. Of
+            the encoder's outputs, which are one for each target, a row's target is the only one that is observed.
     """
 
     kappa: Tensor
     prior_fields: Tensor
     steering_fields: Tensor
 
-    def __init__(self, encoder: Encoder, likelihood: Likelihood, prior: ChainPrior, kappa: float = 1.0) -> None:
+    def __init__(
+        self, encoder: Encoder, likelihood: Likelihood, prior: ChainPrior, kappa: float = 1.0, aspects: int = 1
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.likelihood = likelihood
         self.register_buffer("kappa", torch.tensor(float(kappa), dtype=torch.float64))
         for name in ("prior_fields", "steering_fields"):
-            self.register_buffer(name, torch.tensor([prior.alpha, prior.gamma], dtype=torch.float64))
-        self.nonempty = prior.nonempty
+            fields = torch.tensor([prior.alpha, prior.gamma], dtype=torch.float64)
+            self.register_buffer(name, fields if aspects == 1 else fields.repeat(aspects, 1))
+        self.nonempty, self.aspects = prior.nonempty, aspects
         self._constrained = False
         self.last_layer: LastLayer | None = None  # weights of the output layer that are not one number each
         self._read: dict[str, tuple[Tensor, int, list[float]]] = {}
@@ -68,31 +76,34 @@ class RationaleModel(Program):
             known = self._read[name] = (buffer, buffer._version, buffer.reshape(-1).tolist())
         return known[2]
 
-    def _chain(self, name: str) -> ChainPrior:
-        alpha, gamma = self._numbers(name)
-        return ChainPrior(alpha, gamma, self.nonempty)
+    def _chain(self, name: str) -> ChainPrior | AspectPriors:
+        numbers = self._numbers(name)
+        pairs = zip(numbers[::2], numbers[1::2], strict=True)
+        return priors_of([ChainPrior(alpha, gamma, self.nonempty) for alpha, gamma in pairs])
 
-    def _set_chain(self, name: str, chain: ChainPrior) -> None:
+    def _set_chain(self, name: str, prior: ChainPrior | AspectPriors) -> None:
         fields: Tensor = getattr(self, name)
-        for field, value in zip(fields, (chain.alpha, chain.gamma), strict=True):
+        chains = prior.chains if isinstance(prior, AspectPriors) else (prior,) * self.aspects
+        values = [value for chain in chains for value in (chain.alpha, chain.gamma)]
+        for field, value in zip(fields.view(-1), values, strict=True):
             field.fill_(value)  # unlike a copy from the CPU, this does not wait for the device
         if not fields.is_inference():
-            self._read[name] = (fields, fields._version, [chain.alpha, chain.gamma])
+            self._read[name] = (fields, fields._version, values)
 
     @property
-    def prior(self) -> ChainPrior:
-        """p(z): asked for, or learned by maximum ELBO.
+    def prior(self) -> ChainPrior | AspectPriors:
+        """p(z): asked for, or learned by maximum ELBO; where targets have masks of their own, that of each.
 
         It is state and no argument of the program, for guides take the same arguments, and checkpoints keep it.
         """
         return self._chain("prior_fields")
 
     @prior.setter
-    def prior(self, prior: ChainPrior) -> None:
+    def prior(self, prior: ChainPrior | AspectPriors) -> None:
         self._set_chain("prior_fields", prior)
 
     @property
-    def steering(self) -> ChainPrior:
+    def steering(self) -> ChainPrior | AspectPriors:
         """The chain proportional to p(z) times the constraint, exp(-word sum z_t - change sum |z_t - z_{t-1}|).
 
         Guides are trained against it. The trainer sets it between the guide's pass and the model's, in a hook on the
@@ -101,12 +112,12 @@ class RationaleModel(Program):
         return self._chain("steering_fields")
 
     @steering.setter
-    def steering(self, chain: ChainPrior) -> None:
+    def steering(self, chain: ChainPrior | AspectPriors) -> None:
         self._set_chain("steering_fields", chain)
 
     @property
     def constraint(self) -> Constraint:
-        """Nats that training charges beside the prior; 0 for a model that no training has touched."""
+        """Nats that training charges beside the prior, the mean of all targets; 0 for a model without training."""
         steering, prior = self.steering, self.prior
         return Constraint(steering.alpha - prior.alpha, steering.gamma - prior.gamma)
 
@@ -124,17 +135,17 @@ class RationaleModel(Program):
             self._constrained = before
 
     @property
-    def in_force(self) -> ChainPrior:
+    def in_force(self) -> ChainPrior | AspectPriors:
         """The chain of the site `z`: p(z), or `steering` within :meth:`constrained`."""
         return self.steering if self._constrained else self.prior
 
     def mask_prior(self, batch: Batch, dtype: torch.dtype = torch.float32) -> Prior:
         """p(z) of a batch, batch shape `(B,)`, event shape `(T,)`; within :meth:`constrained`, the steering chain."""
-        prior = self.in_force
-        units, starts = batch.units, batch.unit_starts
+        prior, units, starts = self.in_force, batch.units, batch.unit_starts
+        own = {"aspects": batch.aspects} if isinstance(prior, AspectPriors) else {}
         if units is None or starts is None:
-            return prior.distribution(batch.lengths, batch.tokens.shape[1], dtype, batch.excluded)
-        choices = prior.distribution(batch.unit_lengths, starts.shape[1], dtype)
+            return prior.distribution(batch.lengths, batch.tokens.shape[-1], dtype, batch.excluded, **own)
+        choices = prior.distribution(batch.unit_lengths, starts.shape[-1], dtype, **own)
         return UnitMask(choices, units, starts, batch.lengths)
 
     @property
@@ -160,8 +171,19 @@ class RationaleModel(Program):
         Returns:
             `y`, observed or sampled.
         """
+        if self.aspects > 1 and batch.aspects is None:
+            return self._about_aspects(batch)
         with pyro.plate("documents", len(batch), dim=-1):
             return self._read_kept(batch, pyro.sample("z", self.mask_prior(batch, self.encoder.dtype)))
+
+    def _about_aspects(self, batch: Batch) -> Tensor:
+        """The program with a plate of aspects; documents play no part where an aspect is unrated."""
+        grid = batch.aspect_grid(self.aspects)
+        rated = torch.ones(()).bool() if grid.targets is None else (~grid.targets.isnan()).any(-1)
+        documents = pyro.plate("documents", len(batch), dim=-1)
+        with pyro.plate("aspects", self.aspects, dim=-2), documents, poutine.mask(mask=cast(Any, rated)):
+            z = pyro.sample("z", self.mask_prior(grid, self.encoder.dtype))
+            return self._read_kept(replace(batch, targets=grid.targets), z)
 
     def _read_kept(self, batch: Batch, z: Tensor) -> Tensor:
         """The site `y` of masks `z`, inside the plate of documents."""

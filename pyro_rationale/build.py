@@ -15,7 +15,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.errors import DataError
+from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.guides import GUIDES, RationaleGuide, TargetContext
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.objectives.elbo import Objective, make_objective
@@ -25,6 +25,18 @@ from pyro_rationale.nn.generators import needs_vocabulary
 from pyro_rationale.tasks import TargetSpec, task_of
 
 LONGER = 1.131  # default span over that of words kept at random: a coupling of about .4 nats per change
+
+
+def aspects_of(config: Config, spec: TargetSpec) -> int:
+    """Number of targets that have masks of their own: all of several with `--masks per-target`; 1 for one mask.
+
+    Raises:
+        ConfigError: a price for words that two targets share, and there is one target.
+    """
+    several = len(spec.names) if config.model.masks == "per-target" else 1
+    if config.model.overlap and several == 1:
+        raise ConfigError(f"--overlap: {spec.names[0]} is the only target, and shares no words; leave it out")
+    return several
 
 
 def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[list[float] | None, float]:
@@ -80,13 +92,14 @@ def build_model(
     """
     config = config.settled()
     options, task = config.model, task_of(spec)
+    aspects = aspects_of(config, spec)
     likelihood = task.make_likelihood(baseline_loss)
     unit = likelihood.gain(1.0)
-    kappa = options.kappa if options.kappa is not None else options.nats / (baseline_loss * unit)
+    kappa = options.kappa if options.kappa is not None else options.nats / (baseline_loss / aspects * unit)
     encoder = _network(ENCODERS[options.encoder], options, words, vectors, vocabulary, task.width)
     if initial_outputs is not None:
         encoder.initialise_output(likelihood.start_from(torch.tensor(initial_outputs)))
-    return RationaleModel(encoder, likelihood, starting_prior(config, likelihood.gain(kappa)), kappa)
+    return RationaleModel(encoder, likelihood, starting_prior(config, likelihood.gain(kappa)), kappa, aspects)
 
 
 def build_guide(
@@ -104,7 +117,7 @@ def build_guide(
         words: vocabulary size.
         vectors: `(words, E)` or `None`.
         gamma: where the couplings of a chain guide start.
-        spec: what is predicted; needed by a guide that reads the target (`condition_on_target`).
+        spec: what is predicted; needed by a guide that reads the target (`condition_on_target`), or has masks of each.
         vocabulary: the words themselves; needed by pretrained networks.
     """
     config = config.settled()
@@ -116,7 +129,9 @@ def build_guide(
     context = 0 if target is None else target.size
     generator = _network(GENERATORS[config.generator], options, words, vectors, vocabulary, context)
     baseline = ESTIMATORS[config.estimator].make_baseline(generator.width, options.hidden)
-    guide = GUIDES[config.guide].from_config(config, generator, baseline, target, gamma)
+    aspects = 1 if spec is None else aspects_of(config, spec)
+    own = {"aspects": aspects} if aspects > 1 else {}  # guides of other packages need not know of them
+    guide = GUIDES[config.guide].from_config(config, generator, baseline, target, gamma, **own)
     guide.start_rate(config.train.start_rate)
     return guide
 
@@ -139,4 +154,5 @@ def _network(
 
 def build_objective(config: Config) -> Objective:
     """The objective and estimator that the configuration names."""
-    return make_objective(config.estimator, config.samples, config.tau, config.penalties, config.train.norm)
+    overlap = config.model.overlap
+    return make_objective(config.estimator, config.samples, config.tau, config.penalties, config.train.norm, overlap)

@@ -88,6 +88,11 @@ class ModelOptions:
     exclude: str = option(None, "words that no run of kept words begins or ends with: punctuation, stopwords "
                           "(English); sentence-ends: no run goes across one; several with commas, or none",
                           metavar="CLASSES", group=PRIOR, planted="none")
+    masks: str = option("per-target", "with several targets: a mask for each, with a prior of its own, from whose "
+                        "words alone it is predicted; or one mask, shared by all", choices=("shared", "per-target"),
+                        group=PRIOR, common=True)
+    overlap: float = option(0.0, "price in nats of a word that is kept for two targets at once, by the guide's "
+                            "probabilities; with --masks per-target", least=0, group=PRIOR)
     unit: str = option("word", "what is kept or dropped as a whole: words, or sentences, of which --span then counts "
                        "the runs", choices=("word", "sentence"), group=PRIOR, common=True)
     condition_on_target: bool = option(False, "the guide may read the target too: q(z | x, y) beside q(z | x)")
@@ -100,6 +105,8 @@ class ModelOptions:
                 raise ConfigError(f"--{name.replace('_', '-')}: expected {expected}, got {getattr(self, name)!r}")
         if self.exclude is not None:
             parse_classes(self.exclude)
+        if self.overlap and self.masks == "shared":
+            raise ConfigError("--overlap: one mask is shared by all targets; take --masks per-target, or leave it out")
         if (self.lambda1 is None) != (self.lambda2 is None):
             raise ConfigError("--lambda1 and --lambda2 set the prior together; give both or neither")
         if self.freeze_vectors and self.vectors is None:
@@ -326,6 +333,10 @@ class Config:
                 raise ConfigError(f"--head-start: --guide {self.guide} has no exact marginals; take none")
             if self.train.warmup == 0:
                 raise ConfigError("--head-start: it takes place in the --warmup, and there is none; take none")
+        if self.model.overlap and not guide.family.has_exact_marginals:
+            raise ConfigError(f"--overlap: --guide {self.guide} has no exact marginals; leave it out, or take chain")
+        if self.model.overlap and estimator.objective is not None:
+            raise ConfigError(f"--overlap does not go with --estimator {self.estimator}; take rloo")
         if self.tau == 0 and not estimator.zero_tau:
             raise ConfigError(
                 f"--tau: {self.estimator} takes a weight above 0; use --estimator rloo for the paper's tau = 0"
@@ -483,9 +494,9 @@ class Config:
 def _modern(values: dict[str, Any]) -> dict[str, Any]:
     """Adapt a run from before an option.
 
-    Before `--preset`, every option had the value that it has on planted reviews, unless another was given. Before
-    `--tokenizer`, texts were cut by the rules of `words`. Before `--penalties`, relaxed and tracegraph drew one
-    mask, whatever `--samples` said.
+    Before `--masks`, all targets shared one. Before `--preset`, every option had the value that it has on planted
+    reviews, unless another was given. Before `--tokenizer`, texts were cut by the rules of `words`. Before
+    `--penalties`, relaxed and tracegraph drew one mask, whatever `--samples` said.
     """
     raw = values["train"]
     values = {**values, **{part: {**_before_presets(kind), **values[part]} for part, kind in PARTS.items()}}
@@ -500,5 +511,5 @@ def _modern(values: dict[str, Any]) -> dict[str, Any]:
 def _before_presets(part: type[Any]) -> dict[str, Any]:
     """Values of options that a run of before did not write down, where they differ from the defaults of today."""
     values = {item.name: PLANTED[item.name] for item in dataclasses.fields(part) if item.name in PLANTED}
-    older = {"tokenizer": "words", "preset": "planted"}
+    older = {"tokenizer": "words", "preset": "planted", "masks": "shared"}
     return values | {item.name: older[item.name] for item in dataclasses.fields(part) if item.name in older}

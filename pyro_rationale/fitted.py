@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from pyro_rationale import __version__
-from pyro_rationale.build import build_guide, build_model, open_if_needed
+from pyro_rationale.build import aspects_of, build_guide, build_model, open_if_needed
 from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
@@ -103,6 +103,11 @@ class FittedModel:
         return task_of(self.spec)
 
     @property
+    def aspects(self) -> int:
+        """Masks of a text: one for each of several targets, or one for all. See :mod:`pyro_rationale.data.aspects`."""
+        return aspects_of(self.config, self.spec)
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """Splits a text into the words that the model reads."""
         return TOKENIZERS[self.config.data.tokenizer]
@@ -154,14 +159,15 @@ class FittedModel:
 
     def encode(self, documents: Sequence[Document]) -> Batch:
         """Documents as one batch with all that the networks read."""
-        return encode_batch(documents, self.vocabulary, self.spec, sentences=self.config.by_sentence)
+        sentences, aspects = self.config.by_sentence, self.aspects
+        return encode_batch(documents, self.vocabulary, self.spec, sentences=sentences, aspects=aspects)
 
     def batches(
         self, documents: Sequence[Document], batch_size: int, seed: int = 0, steps: int | None = None
     ) -> BucketedBatches:
         """Documents in batches of similar lengths, see :class:`~pyro_rationale.data.batching.BucketedBatches`."""
         return BucketedBatches(
-            documents, self.vocabulary, self.spec, batch_size, seed, steps, self.config.by_sentence
+            documents, self.vocabulary, self.spec, batch_size, seed, steps, self.config.by_sentence, self.aspects
         )
 
     def count_training_texts(self, documents: Sequence[Document]) -> int:

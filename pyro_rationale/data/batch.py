@@ -26,6 +26,11 @@ class Batch:
         units: long, `(B, T)`; number of the sentence that a word belongs to, `0` on padding; `None` where masks are
             over words.
         unit_starts: long, `(B, U)`; first word of each sentence, `0` where a document has no more.
+        aspects: long, `(B,)`; the one target that each row is about, where every target has a mask of its own (all
+            others are NaN in `targets`); `None` where a row is about all targets.
+        owners: long, `(B,)`; which of the different texts a row has, as rows of one document stand in a batch
+            together; `None`: look at each row.
+        firsts: long, `(U,)`; the first row of each different text.
     """
 
     tokens: Tensor
@@ -37,6 +42,9 @@ class Batch:
     excluded: Tensor | None = None
     units: Tensor | None = None
     unit_starts: Tensor | None = None
+    aspects: Tensor | None = None
+    owners: Tensor | None = None
+    firsts: Tensor | None = None
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -44,14 +52,14 @@ class Batch:
     @property
     def mask(self) -> Tensor:
         """Bool, `(B, T)`; True on words, False on padding."""
-        return torch.arange(self.tokens.shape[1], device=self.tokens.device) < self.lengths[:, None]
+        return torch.arange(self.tokens.shape[-1], device=self.tokens.device) < self.lengths[..., None]
 
     @property
     def unit_lengths(self) -> Tensor:
         """Long, `(B,)`; sentences per document, at least 1, or words where masks are over words."""
         if self.units is None:
             return self.lengths
-        return self.units.gather(1, self.lengths[:, None] - 1)[:, 0] + 1
+        return self.units.gather(-1, self.lengths[..., None] - 1)[..., 0] + 1
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Move every tensor to `device`; `non_blocking` as for :meth:`torch.Tensor.to`."""
@@ -67,7 +75,64 @@ class Batch:
 
     def repeated(self, copies: int) -> Batch:
         """The documents, one after the other, so many times."""
-        return self._each(lambda part: part.repeat(copies, *[1] * (part.dim() - 1)))
+        alone = replace(self, owners=None, firsts=None)
+        return alone._each(lambda part: part.repeat(copies, *[1] * (part.dim() - 1)))
+
+    @property
+    def texts(self) -> Batch:
+        """The different texts, without targets and aspects: what a network reads once for all rows of a document."""
+        plain = replace(self, targets=None, aspects=None, owners=None, firsts=None)
+        if self.firsts is None:
+            return plain
+        firsts = self.firsts
+        return plain._each(lambda part: part[firsts])
+
+    def by_aspect(self, count: int) -> Batch:
+        """The batch with a row for each document and each of its `count` targets that is known, aspect after aspect.
+
+        A target that is unknown has no row: it costs nothing. Without targets there is a row for each.
+        """
+        flat = self.aspect_grid(count).flat
+        documents = torch.arange(len(self), device=self.tokens.device).repeat(count)
+        if flat.targets is not None:
+            known = (~flat.targets.isnan()).any(-1)
+            known[0] |= ~known.any()  # no batch is empty; that row has no likelihood
+            rows = known.nonzero()[:, 0]
+            return replace(flat, owners=None, firsts=None)._each(lambda part: part[rows])._sharing(documents[rows])
+        return flat
+
+    @property
+    def flat(self) -> Batch:
+        """The rows of a grid, one after the other."""
+        flat = self._each(lambda part: part.flatten(0, 1))
+        return flat._sharing(torch.arange(self.tokens.shape[1], device=self.tokens.device).repeat(len(self)))
+
+    def aspect_grid(self, count: int) -> Batch:
+        """Every tensor with one more dimension in front, of `count` aspects; in `targets` only a row's own is known.
+
+        Annotations, which are of all targets together, are left out.
+        """
+        plain = replace(self, gold=None, opinion=None, owners=None, firsts=None)
+        grid = plain._each(lambda part: part.expand(count, *part.shape))
+        aspects = torch.arange(count, device=self.tokens.device)
+        targets = self.targets
+        if targets is not None:
+            own = torch.eye(count, dtype=torch.bool, device=targets.device)[:, None]
+            targets = torch.where(own, targets, torch.nan)
+        return replace(grid, targets=targets, aspects=aspects[:, None].expand(count, len(self)))
+
+    def about(self, aspects: Tensor) -> Batch:
+        """The batch of rows that are about `aspects` `(B,)`; neighbours of the same words are the same text."""
+        same = (self.tokens[1:] == self.tokens[:-1]).all(-1) & (self.lengths[1:] == self.lengths[:-1])
+        documents = torch.cat([same.new_zeros(1), ~same]).cumsum(0)
+        return replace(self, aspects=aspects)._sharing(documents)
+
+    def _sharing(self, documents: Tensor) -> Batch:
+        """The batch with rows of equal numbers in `documents` `(B,)` known to have the same words."""
+        numbers, owners = documents.unique(return_inverse=True)
+        places = torch.arange(len(documents), device=documents.device)
+        firsts = places.new_full((len(numbers),), len(documents)).scatter_reduce(0, owners, places, "amin")
+        return replace(self, owners=owners, firsts=firsts)
 
     def without_targets(self) -> Batch:
         """The batch without targets, for prediction."""

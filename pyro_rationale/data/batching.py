@@ -31,7 +31,7 @@ _POOL = 50  # batches sorted by length together: little padding, yet documents m
 class _Encoded:
     """A document as arrays: tokens `(n,)`, targets `(D,)` scaled or `None`, flags of words `(n,)` or `None`.
 
-    And the first words of its sentences `(U,)`, or `None`.
+    And the first words of its sentences `(U,)`, or `None`; and the target that it is asked about.
     """
 
     tokens: NDArray[np.int64]
@@ -40,6 +40,7 @@ class _Encoded:
     opinion: NDArray[np.bool_] | None
     excluded: NDArray[np.uint8] | None
     starts: NDArray[np.int64] | None = None
+    aspect: int | None = None
 
 
 def encode_batch(
@@ -48,6 +49,7 @@ def encode_batch(
     spec: TargetSpec,
     indices: Sequence[int] | None = None,
     sentences: bool = False,
+    aspects: int = 1,
 ) -> Batch:
     """Turn documents into one padded batch.
 
@@ -62,6 +64,8 @@ def encode_batch(
         spec: what the targets mean.
         indices: indices of the documents in their list, for `Batch.index`; default `0 .. B-1`.
         sentences: find the sentences, for masks over them.
+        aspects: number of masks that a text has, one for each target; 1: one for all of them. A document that is not
+            asked about one target gets a row for each that is known, see :meth:`Batch.by_aspect`.
 
     Returns:
         A batch with tokens `(B, T)`, `T` the longest length.
@@ -70,7 +74,7 @@ def encode_batch(
         DataError: If a document has not as many targets as `spec` names, or a class that it does not know.
     """
     encoded = [_encode(document, vocabulary, spec, sentences) for document in documents]
-    return _collate(encoded, range(len(encoded)) if indices is None else indices, spec)
+    return _collate(encoded, range(len(encoded)) if indices is None else indices, spec, aspects)
 
 
 class BucketedBatches:
@@ -88,6 +92,7 @@ class BucketedBatches:
         steps: batches per epoch; by default as many as hold every document once. Passes over the documents follow each
             other without end, and an epoch takes the next `steps` batches.
         sentences: find the sentences, for masks over them.
+        aspects: as for :func:`encode_batch`; a batch then has more rows than documents.
 
     Raises:
         DataError: If there is no document, or one does not fit `spec`.
@@ -103,12 +108,13 @@ class BucketedBatches:
         seed: int = 0,
         steps: int | None = None,
         sentences: bool = False,
+        aspects: int = 1,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
         if not documents:
             raise DataError("expected at least one document to make batches of, got none; check the split")
-        self.batch_size, self.seed, self._spec = batch_size, seed, spec
+        self.batch_size, self.seed, self._spec, self._aspects = batch_size, seed, spec, aspects
         self._encoded: Sequence[_Encoded]
         if isinstance(documents, ArrowDocuments):
             self._encoded = _ArrowRows(documents, vocabulary, spec, sentences)
@@ -159,7 +165,7 @@ class BucketedBatches:
             yield self._batch(order[start : start + size])
 
     def _batch(self, indices: NDArray[np.int64]) -> Batch:
-        return _collate([self._encoded[i] for i in indices], indices, self._spec)
+        return _collate([self._encoded[i] for i in indices], indices, self._spec, self._aspects)
 
 
 def _encode(document: Document, vocabulary: Vocabulary, spec: TargetSpec, sentences: bool) -> _Encoded:
@@ -171,6 +177,7 @@ def _encode(document: Document, vocabulary: Vocabulary, spec: TargetSpec, senten
         _flags(document, document.opinion, "opinion flags"),
         None if vocabulary.excluded is None else np.array(vocabulary.excluded(document.tokens) or [0], dtype=np.uint8),
         sentence_starts(document) if sentences else None,
+        document.aspect,
     )
 
 
@@ -227,10 +234,10 @@ def _scaled_rows(targets: NDArray[np.float64], spec: TargetSpec, name: Callable[
 
 
 def _collate(
-    encoded: Sequence[_Encoded], indices: Sequence[int] | NDArray[np.int64] | range, spec: TargetSpec
+    encoded: Sequence[_Encoded], indices: Sequence[int] | NDArray[np.int64] | range, spec: TargetSpec, aspects: int = 1
 ) -> Batch:
     lengths = np.array([len(e.tokens) for e in encoded], dtype=np.int64)
-    return Batch(
+    batch = Batch(
         _padded([e.tokens for e in encoded]),
         torch.from_numpy(lengths),
         _targets(encoded, spec),
@@ -241,6 +248,10 @@ def _collate(
         _padded([None if e.starts is None else _units(e.starts, len(e.tokens)) for e in encoded]),
         _padded([e.starts for e in encoded]),
     )
+    if aspects == 1:
+        return batch
+    about = [e.aspect for e in encoded if e.aspect is not None]
+    return batch.about(torch.tensor(about)) if len(about) == len(encoded) else batch.by_aspect(aspects)
 
 
 def _units(starts: NDArray[np.int64], words: int) -> NDArray[np.int64]:

@@ -33,6 +33,9 @@ class Document:
         sentences: indices of the first words of its sentences, where the corpus has them; `None`: the rules of
             :mod:`pyro_rationale.data.sentences` find them.
         title: number of leading tokens that are its title; 0 for a text without one.
+        rationales: the annotated rationale of each target, flags of words or `None`, where targets have their own.
+        aspect: number of the one target that the document stands for here, see :mod:`pyro_rationale.data.aspects`;
+            `None` for all of them.
     """
 
     id: str
@@ -45,6 +48,8 @@ class Document:
     maps: tuple[tuple[bool, ...], ...] | None = None
     sentences: tuple[int, ...] | None = None
     title: int = 0
+    rationales: tuple[tuple[bool, ...] | None, ...] | None = None
+    aspect: int | None = None
 
     @property
     def has_target(self) -> bool:

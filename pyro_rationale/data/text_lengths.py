@@ -63,8 +63,10 @@ def _cut(document: Document, length: int) -> Document:
     def first(values: Any) -> Any:
         return None if values is None else values[:length]
 
-    maps = None if document.maps is None else tuple(map(first, document.maps))
+    maps, rationales = (
+        None if flags is None else tuple(map(first, flags)) for flags in (document.maps, document.rationales)
+    )
     return replace(
         document, tokens=document.tokens[:length], offsets=document.offsets[:length], gold=first(document.gold),
-        opinion=first(document.opinion), maps=maps, title=min(document.title, length),
+        opinion=first(document.opinion), maps=maps, title=min(document.title, length), rationales=rationales,
     )  # fmt: skip

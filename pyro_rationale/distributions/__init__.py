@@ -10,13 +10,21 @@ from pyro_rationale.distributions.independent import IndependentMask
 from pyro_rationale.distributions.kl import cross_energy, sequential_entropy, sequential_kl
 from pyro_rationale.distributions.mixture import MixtureMask
 from pyro_rationale.distributions.nonempty import NonEmptyMask
-from pyro_rationale.distributions.prior import ChainPrior, Constraint, TensorChainPrior, fit_prior
+from pyro_rationale.distributions.prior import (
+    AspectPriors,
+    ChainPrior,
+    Constraint,
+    TensorChainPrior,
+    fit_prior,
+    priors_of,
+)
 from pyro_rationale.distributions.relaxed import RelaxedMask
 from pyro_rationale.distributions.units import UnitMask
 
 Prior = LinearChain | NonEmptyMask | UnitMask  # what p(z) of a batch can be
 
 __all__ = [
+    "AspectPriors",
     "ChainPrior",
     "Constraint",
     "HardKumaMask",
@@ -33,6 +41,7 @@ __all__ = [
     "UnitMask",
     "cross_energy",
     "fit_prior",
+    "priors_of",
     "sequential_entropy",
     "sequential_kl",
 ]

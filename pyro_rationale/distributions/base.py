@@ -246,11 +246,11 @@ class MaskDistribution(TorchDistribution):
         """`other`, given that a word is kept if this distribution is so conditioned."""
         return other
 
-    def tilt(self, delta: float, coupling: float = 0.0) -> MaskDistribution:
+    def tilt(self, delta: float | Tensor, coupling: float = 0.0) -> MaskDistribution:
         """q'(z) proportional to q(z) exp(-delta sum z_t - coupling sum |z_t - z_{t-1}|), in closed form.
 
         Args:
-            delta: nats by which every kept word becomes dearer.
+            delta: nats by which every kept word becomes dearer, of all masks or of each, `(*batch, 1)`.
             coupling: nats by which every change becomes dearer.
 
         Raises:

@@ -89,7 +89,7 @@ class LinearChain(MaskDistribution):
         """Itself."""
         return self
 
-    def tilt(self, delta: float, coupling: float = 0.0) -> LinearChain:
+    def tilt(self, delta: float | Tensor, coupling: float = 0.0) -> LinearChain:
         """The chain with all fields lower by `delta` and all couplings higher by `coupling`."""
         return LinearChain(self.fields - delta, self.coupling + coupling, self.lengths)
 

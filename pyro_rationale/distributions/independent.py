@@ -54,7 +54,7 @@ class IndependentMask(MaskDistribution):
         """The chain with these logits as fields, and couplings of 0."""
         return LinearChain(self.logits, 0.0, self.lengths)
 
-    def tilt(self, delta: float, coupling: float = 0.0) -> MaskDistribution:
+    def tilt(self, delta: float | Tensor, coupling: float = 0.0) -> MaskDistribution:
         """Independent words with shifted logits, or a chain if changes are charged for too."""
         return super().tilt(delta, coupling) if coupling else IndependentMask(self.logits - delta, self.lengths)
 

@@ -243,7 +243,7 @@ class NonEmptyMask(MaskDistribution):
         """`other`, given that a word is kept."""
         return NonEmptyMask(other)
 
-    def tilt(self, delta: float, coupling: float = 0.0) -> NonEmptyMask:
+    def tilt(self, delta: float | Tensor, coupling: float = 0.0) -> NonEmptyMask:
         """The tilted base, given that a word is kept."""
         return NonEmptyMask(self.base.tilt(delta, coupling).expand(self._batch_shape))
 

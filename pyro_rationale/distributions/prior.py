@@ -1,14 +1,15 @@
 """`ChainPrior`: p(z), a two-state Markov chain over words, by share of words and length of runs, or by penalties.
 
-`TensorChainPrior` is that chain with tensors for parameters, for gradients and for hyperpriors; `fit_prior` finds the
-chain that masks of many documents come from (empirical Bayes).
+`AspectPriors` is a chain for each target that has masks of its own. `TensorChainPrior` is a chain with tensors for
+parameters, for gradients and for hyperpriors; `fit_prior` finds the chain that masks of many documents come from
+(empirical Bayes).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Self, overload
 
@@ -213,6 +214,104 @@ class ChainPrior:
             logits = logits + edge * (steps == 0).to(dtype)
         chain.adopt_messages(logits)
         return chain
+
+
+@dataclass(frozen=True)
+class AspectPriors:
+    """p(z) of texts that have a mask for each of several targets: a chain for each, independent of the others.
+
+    Figures of all of them together (`alpha`, `gamma`, `rate`, `span`, `describe`) are means.
+
+    Attributes:
+        chains: one for each target, in their order.
+    """
+
+    chains: tuple[ChainPrior, ...]
+
+    @property
+    def alpha(self) -> float:
+        """Mean of the nats per kept word."""
+        return self._mean("alpha")
+
+    @property
+    def gamma(self) -> float:
+        """Mean of the nats per change."""
+        return self._mean("gamma")
+
+    @property
+    def rate(self) -> float:
+        """Mean of the shares of words kept."""
+        return self._mean("rate")
+
+    @property
+    def span(self) -> float:
+        """Mean of the mean lengths of kept runs."""
+        return self._mean("span")
+
+    @property
+    def nonempty(self) -> bool:
+        """Whether the empty mask has no probability."""
+        return self.chains[0].nonempty
+
+    def _mean(self, name: str) -> float:
+        return sum(getattr(chain, name) for chain in self.chains) / len(self.chains)
+
+    def describe(self, gain: float) -> dict[str, float]:
+        """Means of the parameters of all chains, by the names of :meth:`ChainPrior.describe`."""
+        each = [chain.describe(gain) for chain in self.chains]
+        return {name: sum(values[name] for values in each) / len(each) for name in each[0]}
+
+    def lambdas(self, gain: float) -> tuple[float, float]:
+        """Means of the paper's (lambda1, lambda2)."""
+        return self.alpha / gain, self.gamma / gain
+
+    def changed(self, **values: Any) -> AspectPriors:
+        """The chains with some of their parameters replaced, in all of them alike."""
+        return AspectPriors(tuple(replace(chain, **values) for chain in self.chains))
+
+    def rows(self, aspects: Tensor) -> tuple[Tensor, Tensor]:
+        """`alpha` and `gamma` of rows about these targets, float64, of the shape of `aspects`."""
+        table = torch.tensor([[chain.alpha, chain.gamma] for chain in self.chains], dtype=torch.float64)
+        alpha, gamma = table.to(aspects.device)[aspects].unbind(-1)
+        return alpha, gamma
+
+    def distribution(
+        self,
+        lengths: Tensor,
+        max_len: int,
+        dtype: torch.dtype = torch.float32,
+        excluded: Tensor | None = None,
+        aspects: Tensor | None = None,
+    ) -> LinearChain | NonEmptyMask:
+        """p(z) of rows about these targets, batch shape that of `aspects`; other arguments as for `ChainPrior`.
+
+        Raises:
+            ValueError: it is not said which target each row is about.
+        """
+        if aspects is None:
+            raise ValueError("expected rows about one target each: every target has a prior of its own")
+        tables = [_tables(chain.alpha, chain.gamma, 0.0, max_len) for chain in self.chains]
+        messages, normalizers = _to_device(torch.stack(tables, dim=1), lengths.device)  # (aspects, max_len + 1) each
+        to_end = lengths[..., None] - 1 - torch.arange(max_len, device=lengths.device)
+        alpha, gamma = (value.to(dtype)[..., None] for value in self.rows(aspects))
+        fields = (-alpha).expand(*aspects.shape, max_len)
+        coupling = gamma.expand(*aspects.shape, max(max_len - 1, 0))
+        chain = LinearChain(fields, coupling, lengths, log_normalizer=normalizers[aspects, lengths].to(dtype))
+        chain.adopt_messages(messages[aspects[..., None], to_end.clamp_min(0)].to(dtype))
+        if excluded is not None:
+            chain = chain.excluding(excluded)
+        return NonEmptyMask(chain) if self.nonempty else chain
+
+    def log_normalizers_of(self, lengths: Tensor, aspects: Tensor) -> Tensor:
+        """Log normaliser log Z of each row's own chain for these lengths, float64, on the CPU."""
+        lengths, aspects = lengths.cpu(), aspects.cpu()
+        tables = torch.stack([chain.log_normalizers(int(lengths.max())) for chain in self.chains])
+        return tables[aspects, lengths]
+
+
+def priors_of(chains: Sequence[ChainPrior]) -> ChainPrior | AspectPriors:
+    """The chain itself, if there is one, or those of several targets."""
+    return chains[0] if len(chains) == 1 else AspectPriors(tuple(chains))
 
 
 class TensorChainPrior:

@@ -166,7 +166,7 @@ class UnitMask(MaskDistribution):
         """`other`, a distribution of choices, over these units and given that one is kept if this one is."""
         return self._with(self.base.condition_alike(other))
 
-    def tilt(self, delta: float, coupling: float = 0.0) -> UnitMask:
+    def tilt(self, delta: float | Tensor, coupling: float = 0.0) -> UnitMask:
         """The distribution under which every kept unit is dearer by `delta` nats, every change by `coupling`."""
         return self._with(self.by_unit.tilt(delta, coupling))
 

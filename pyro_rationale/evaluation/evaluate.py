@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.metrics import METRICS, MetricInputs
@@ -101,6 +102,11 @@ def evaluate(
     """
     if judge is not None and judge.spec != rationalizer.spec:
         raise ConfigError(f"--judge {judge.name}: predicts something else than {rationalizer.name}")
+    aspects, count = getattr(rationalizer, "aspects", 1), len(documents)
+    if aspects > 1:
+        documents = by_aspect(documents, aspects)
+        if masks is not None and len(masks) == count:
+            masks = [mask for mask in masks for _ in range(len(documents) // max(count, 1))]
     texts = without_labels(documents)
     masks = rationalizer.masks(texts) if masks is None else masks
     ranked = scores and (judge is not None or any(any(document.gold or ()) for document in documents))
@@ -109,7 +115,7 @@ def evaluate(
     if model is not None and samples and texts:
         options = PredictOptions(samples=samples, alternatives=0, seed=seed)
         averaged, predictive = averages(predict(model.fitted, texts, options, model.batch_size))
-    return compute(
+    made = compute(
         MetricInputs(
             documents,
             rationalizer.spec,
@@ -126,6 +132,21 @@ def evaluate(
             seed=seed,
         )
     )
+    return made if aspects == 1 else per_document(made, count)
+
+
+def per_document(made: Evaluation, documents: int) -> Evaluation:
+    """The evaluation of so many documents, from one of their rows about one target each, document after document.
+
+    A document adds to each sum what its rows do: rows of one document are not independent of each other.
+    """
+    if not documents or made.documents % documents:
+        return made
+    statistics = {
+        name: Statistic(one.table.reshape(documents, -1, one.table.shape[1]).sum(1), one.of)
+        for name, one in made.statistics.items()
+    }
+    return replace(made, documents=documents, statistics=statistics)
 
 
 def conformal_quantiles(fitted: FittedModel) -> Numbers | None:
@@ -190,10 +211,16 @@ def evaluate_average(
         batch_size: documents at once.
         seed: of the draws.
     """
+    if fitted.aspects > 1:
+        documents = by_aspect(documents, fitted.aspects)
     draws, values = draw_all(fitted, documents, samples, seed, batch_size)
     masks = [mask for draw in draws for mask in draw]
     drawn = compute(MetricInputs([*documents] * samples, fitted.spec, masks)).metrics
-    return drawn | compute(MetricInputs(documents, fitted.spec, values=np.asarray(values))).metrics
+    predicted = compute(MetricInputs(documents, fitted.spec, values=np.asarray(values))).metrics
+    if "aspects" not in drawn:
+        return drawn | predicted
+    each = {name: figures | predicted.get("aspects", {}).get(name, {}) for name, figures in drawn["aspects"].items()}
+    return drawn | predicted | {"aspects": each, "documents": predicted["documents"] // fitted.aspects}
 
 
 def evaluate_predictions(
@@ -207,6 +234,8 @@ def evaluate_predictions(
         fitted: the model, if the terms of its objective and its conformal intervals are to be added.
         seed: of draws for these terms.
     """
+    count = len(predictions)
+    predictions = [part for prediction in predictions for part in prediction.aspects or (prediction,)]
     intervals = [prediction.interval for prediction in predictions if prediction.interval is not None]
     averaged, predictive = averages(predictions) if predictions else (None, None)
     inputs = MetricInputs(
@@ -222,4 +251,5 @@ def evaluate_predictions(
         fitted=fitted if predictions else None,
         seed=seed,
     )
-    return compute(inputs)
+    made = compute(inputs)
+    return made if len(predictions) == count else per_document(made, count)

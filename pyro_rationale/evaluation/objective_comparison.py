@@ -13,7 +13,7 @@ import torch
 from pyro_rationale.build import starting_prior
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.distributions import AspectPriors, ChainPrior
 from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.evaluate import evaluate_average, evaluate_documents
 from pyro_rationale.evaluation.metrics import Metrics
@@ -77,7 +77,9 @@ class Compared:
         return asdict(self) | {"folder": str(self.folder), "objective": self.objective}
 
 
-def scores(terms: Terms, setting: Setting, requested: ChainPrior, steering: ChainPrior | None = None) -> Scores:
+def scores(
+    terms: Terms, setting: Setting, requested: ChainPrior, steering: ChainPrior | AspectPriors | None = None
+) -> Scores:
     """Means over documents of all terms; nats, or the paper's units (scaled rating squared; nats for classes).
 
     Args:
@@ -93,6 +95,7 @@ def scores(terms: Terms, setting: Setting, requested: ChainPrior, steering: Chai
     charged = replace(setting, prior=setting.prior if steering is None else steering)
     trained = terms.under(charged.prior)
     lambda1, lambda2 = setting.lambdas
+    each1, each2 = setting.lambdas_of(terms.aspects)
     apart = residual(terms, setting)
     common, at = terms.under(requested), replace(setting, prior=requested)
     share = float(terms.kept.sum() / terms.words.sum())
@@ -108,8 +111,8 @@ def scores(terms: Terms, setting: Setting, requested: ChainPrior, steering: Chai
         "entropy": terms.entropy,
         "log_z": terms.log_normalizer,
         "error": terms.error,
-        "penalty_kept": lambda1 * terms.kept,
-        "penalty_changes": lambda2 * terms.changes,
+        "penalty_kept": each1 * terms.kept,
+        "penalty_changes": each2 * terms.changes,
         "cost": direct_cost(terms, setting),
         "cost_from_elbo": cost_from_objective(terms, setting),
         "asked_elbo": objective(common, 1.0, 1.0),
@@ -145,7 +148,8 @@ def over_lambda(terms: Terms, setting: Setting) -> list[Scores]:
         alpha = factor * lambda1 * setting.gain
         if alpha > 100.0:  # nothing would be kept
             break
-        prior = replace(setting.prior, alpha=alpha)
+        before = setting.prior
+        prior = before.changed(alpha=alpha) if isinstance(before, AspectPriors) else replace(before, alpha=alpha)
         other = terms.under(prior)
         cost = direct_cost(other, replace(setting, prior=prior))
         elbo = objective(other, 1.0, 1.0)

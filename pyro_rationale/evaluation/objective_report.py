@@ -17,7 +17,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions.exclusion import COST, ends_on
 from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.fitted import Ensemble, FittedModel
-from pyro_rationale.inference.objectives.decomposition import Terms, batch_terms
+from pyro_rationale.inference.objectives.decomposition import Terms, batch_terms, row_lambdas
 from pyro_rationale.inference.posterior.evidence import iwae
 from pyro_rationale.inference.terms import best_terms
 
@@ -44,7 +44,7 @@ def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target:
     law, targets = model.likelihood.observe(outputs, batch.targets)
     log_likelihood = law.log_prob(targets)
     error = model.likelihood.reported_loss(outputs, batch.targets).sum(-1)
-    lambda1, lambda2 = model.steering.lambdas(model.gain)
+    lambda1, lambda2 = row_lambdas(model.steering, model.gain, batch.aspects)
     cost = error + lambda1 * q.unit_values(z).sum(-1) + lambda2 * changes_of(z, batch.mask)
     if batch.excluded is not None:
         change = (z[..., 1:] - z[..., :-1]).abs() * batch.mask[..., 1:]
@@ -117,10 +117,10 @@ def _mean_terms(
 ) -> dict[str, float]:
     """Means of `objective_terms` over documents, by the names of the report."""
     sums: dict[str, float] = {}
-    count = 0
+    count = 0  # documents; of one with masks of its own for several targets all terms are added up
     with fitted.seeded(seed):
         for batch in batches.ordered():
-            count += len(batch)
+            count += len(batch) if batch.firsts is None else len(batch.firsts)
             for name, values in objective_terms(fitted, batch.to(fitted.device), samples, see_target).items():
                 sums[name] = sums.get(name, 0.0) + float(values.double().sum())
     means = {name: total / count for name, total in sums.items()}

@@ -10,13 +10,14 @@ from typing import Any
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.distributions import AspectPriors
 from pyro_rationale.errors import ConfigError, RunError, shown
 from pyro_rationale.evaluation.evaluate import Evaluation, evaluate
 from pyro_rationale.evaluation.metrics import Metrics
 from pyro_rationale.evaluation.objective_report import prior_masks
 from pyro_rationale.evaluation.options import SAMPLES
 from pyro_rationale.evaluation.verdict import CONSTANT, constant_evaluation, failures, worse_than_constant
-from pyro_rationale.fitted import METRICS
+from pyro_rationale.fitted import METRICS, FittedModel
 from pyro_rationale.options import decode
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import read_json, write_json
@@ -55,6 +56,7 @@ class RunMetrics:
         curves: what figures of the test split are drawn of, by name: lists of numbers.
         constraint: nats per kept `word` and per `change` that training charged beside the prior, to hold the share of
             kept words; empty for runs of older versions, whose prior has it in it.
+        priors: p(z) of each target that has masks of its own, as `prior`, by its name; `prior` holds their means then.
     """
 
     data: str
@@ -76,6 +78,7 @@ class RunMetrics:
     members: dict[str, Metrics] = field(default_factory=dict)
     curves: dict[str, Any] = field(default_factory=dict)
     constraint: dict[str, float] = field(default_factory=dict)
+    priors: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> RunMetrics:
@@ -89,7 +92,7 @@ class RunMetrics:
             values = {item.name: stored[item.name] for item in fields(cls) if item.name in stored}
             for name in ("test", "prior", "prior_asked"):
                 values[name] = _figures(values[name], name)
-            for name in ("baselines", "members", "constraint"):
+            for name in ("baselines", "members", "constraint", "priors"):
                 values[name] = _figures(values.get(name, {}), name)
             metrics = decode(cls, values)
             aspects = metrics.test.get("aspects", {})
@@ -158,6 +161,7 @@ def finish_run(fit: TrainingRun, baselines: Mapping[str, Metrics] | None = None)
         ),
         curves={} if own is None else dict(own.curves),
         constraint=asdict(fitted.model.constraint),
+        priors=_priors(fitted),
     )
     metrics.save(fit.folder)
     return metrics
@@ -188,9 +192,17 @@ def finish_ensemble(fit: EnsembleRun, baselines: Mapping[str, Metrics] | None = 
         members={str(i): metrics.test for i, metrics in enumerate(each)},
         curves={} if own is None else dict(own.curves),
         constraint=asdict(fit.fitted.model.constraint),
+        priors=_priors(fit.fitted),
     )
     metrics.save(fit.folder)
     return metrics
+
+
+def _priors(fitted: FittedModel) -> dict[str, dict[str, float]]:
+    """Parameters of p(z) of each target that has masks of its own, by its name."""
+    prior = fitted.model.prior
+    chains = prior.chains if isinstance(prior, AspectPriors) else ()
+    return {name: chain.describe(fitted.model.gain) for name, chain in zip(fitted.spec.names, chains, strict=False)}
 
 
 def _test_table(

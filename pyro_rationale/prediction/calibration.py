@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.prediction.predictor import draw_reading, evaluating
@@ -35,7 +36,9 @@ def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration
         `None` if no target is known.
     """
     places = np.linspace(0, len(documents) - 1, min(len(documents), TEXTS)).astype(int).tolist()
-    chosen = sorted((documents[i] for i in places), key=lambda document: len(document.tokens))
+    texts = [documents[i] for i in places]
+    rows = texts if fitted.aspects == 1 else by_aspect(texts, fitted.aspects)
+    chosen = sorted(rows, key=lambda document: len(document.tokens))
     targets = target_rows(chosen, len(fitted.spec.names))
     if not chosen or np.isnan(targets).all():
         return None

@@ -82,8 +82,9 @@ def uniforms(documents: Sequence[Document], size: int, seed: int, samples: Seque
 
 
 def seed_of(document: Document, seed: int) -> int:
-    """A seed from the words alone, the same in every process and in every company."""
-    text = "\n".join([str(seed), *document.tokens]).encode()
+    """A seed from the words alone (and the target asked about), the same in every process and in every company."""
+    about = [] if document.aspect is None else [f"target {document.aspect}"]
+    text = "\n".join([str(seed), *about, *document.tokens]).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
 
 

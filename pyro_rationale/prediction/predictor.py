@@ -7,19 +7,21 @@ up to the rounding of the networks' sums.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
@@ -82,6 +84,9 @@ class Prediction:
         known: number of its words that are in the vocabulary; the model reads all others as one and the same.
         predictive: the distribution of the ratings over draws and noise, a component per distinct mask; `None` for
             classes.
+        aspects: where targets have masks of their own, the prediction of each, in their order, in which nothing but
+            its own target means anything. All of them together then are: `kept` and `mode` what any of the masks keeps,
+            `inclusion` P(kept by any), each target's figures those of its own mask, and no `alternatives`.
     """
 
     document: Document
@@ -98,6 +103,7 @@ class Prediction:
     alternatives: tuple[Alternative, ...]
     known: int
     predictive: Mixture | None = field(default=None, compare=False)  # arrays, equal or not entry by entry only
+    aspects: tuple[Prediction, ...] = ()
 
     @property
     def is_foreign(self) -> bool:
@@ -182,10 +188,16 @@ def _per_word(
 def batches_of(
     fitted: FittedModel, documents: Sequence[Document], batch_size: int
 ) -> Iterator[tuple[list[int], Batch]]:
-    """Batches of like lengths without labels, on the model's device, with the indices of their documents."""
+    """Batches of like lengths without labels, on the model's device, with the indices of their documents.
+
+    Raises:
+        ConfigError: the run has a mask for each target, and a document is not asked about one.
+    """
     texts = without_labels(documents)
     if not texts:
         return
+    if fitted.aspects > 1 and any(document.aspect is None for document in texts):
+        raise ConfigError(f"{fitted.name}: has a mask for each target, and one is asked for; fit with --masks shared")
     for batch in fitted.batches(texts, batch_size).ordered():
         assert batch.index is not None
         yield batch.index.tolist(), batch.to(fitted.device)
@@ -248,6 +260,35 @@ def predict(
     """
     options = options or PredictOptions()
     check_interval(fitted, options)
+    if fitted.aspects == 1:
+        return _predict(fitted, documents, options, batch_size, threads)
+    return _predict_aspects(fitted, documents, options, batch_size, threads)
+
+
+def _predict_aspects(
+    fitted: FittedModel, documents: Iterable[Document], options: PredictOptions, batch_size: int, threads: int
+) -> Iterator[Prediction]:
+    """A prediction per document, put together from those of its targets; a row about one target has its own."""
+    waiting: deque[Document] = deque()
+
+    def rows() -> Iterator[Document]:
+        for document in documents:
+            waiting.append(document)
+            yield from by_aspect([document], fitted.aspects)
+
+    made = _predict(fitted, rows(), options, batch_size, threads)
+    for first in made:
+        document = waiting.popleft()
+        if document.aspect is None:
+            yield joined(document, [first, *islice(made, fitted.aspects - 1)])
+        else:
+            yield first
+
+
+def _predict(
+    fitted: FittedModel, documents: Iterable[Document], options: PredictOptions, batch_size: int, threads: int
+) -> Iterator[Prediction]:
+    """:func:`predict` of documents with one mask each."""
     source = iter(documents)
     size = batch_size * _POOL if batch_size > 1 or threads else 1
     pools = iter(lambda: list(islice(source, size)), [])
@@ -255,6 +296,54 @@ def predict(
     if threads:
         return _with_threads(fitted, in_order(work, pools, ThreadPoolExecutor(threads), threads + 1))
     return chain.from_iterable(map(work, pools))
+
+
+def joined(document: Document, parts: Sequence[Prediction]) -> Prediction:
+    """The predictions of a document's targets, each by its own mask, as one; see :attr:`Prediction.aspects`."""
+
+    def own(name: str) -> tuple[Any, ...]:
+        return tuple(getattr(part, name)[i] for i, part in enumerate(parts))
+
+    first = parts[0]
+    dropped = np.prod([1.0 - np.array(part.inclusion) for part in parts], axis=0)
+    predictive = None
+    if first.predictive is not None:
+        predictive = side_by_side([part.predictive for part in parts if part.predictive is not None])
+    return Prediction(
+        document=document,
+        inclusion=tuple((1.0 - dropped).tolist()),
+        mode=tuple(map(any, zip(*(part.mode for part in parts), strict=True))),
+        kept=tuple(map(any, zip(*(part.kept for part in parts), strict=True))),
+        values=own("values"),
+        expected=own("expected"),
+        averaged=own("averaged"),
+        predicted=own("predicted"),
+        sd=None if first.sd is None else own("sd"),
+        interval=None if first.interval is None else own("interval"),
+        classes=None if first.classes is None else own("classes"),
+        alternatives=(),
+        known=first.known,
+        predictive=predictive,
+        aspects=tuple(parts),
+    )
+
+
+def side_by_side(mixtures: Sequence[Mixture]) -> Mixture:
+    """One document's mixtures `(S, D)`, target i from the i-th, as one with the same distribution of each target.
+
+    Components of all targets share their weights in it, so those of each are cut where those of another end; how
+    targets depend on each other is not in it.
+    """
+    ends = [np.cumsum(one.weights) / one.weights.sum() for one in mixtures]
+    cuts = np.unique(np.concatenate([[0.0], *ends]))
+    cuts = cuts[np.concatenate([[True], np.diff(cuts) > 1e-12])]
+    middles = (cuts[1:] + cuts[:-1]) / 2
+    which = [np.minimum(np.searchsorted(end, middles), len(end) - 1) for end in ends]
+    parts: dict[str, Any] = {
+        name: np.stack([getattr(one, name)[at, i] for i, (one, at) in enumerate(zip(mixtures, which, strict=True))], 1)
+        for name in mixtures[0].per_component
+    }
+    return replace(mixtures[0], weights=np.diff(cuts), **parts)
 
 
 def _with_threads(fitted: FittedModel, pools: Iterator[list[Prediction]]) -> Iterator[Prediction]:
@@ -462,8 +551,8 @@ def without_labels(documents: Sequence[Document]) -> Sequence[Document]:
 
 
 def unlabelled(document: Document) -> Document:
-    """The document without targets, rationales and annotators' maps."""
-    return replace(document, targets=(), gold=None, opinion=None, maps=None)
+    """The document without targets, rationales and annotators' maps; a row stays one (`aspect`)."""
+    return replace(document, targets=(), gold=None, opinion=None, maps=None, rationales=None)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class Rationalizer(Protocol):
 
 
 class ModelRationalizer:
-    """A fitted run as a :class:`Rationalizer`.
+    """A fitted run as a :class:`Rationalizer`; one with a mask for each target wants rows about one target each.
 
     Args:
         fitted: the run.
@@ -60,7 +60,7 @@ class ModelRationalizer:
         self, fitted: FittedModel, decode: DecodeOptions | None = None, batch_size: int = 64, name: str = ""
     ) -> None:
         self.fitted, self.decode, self.batch_size = fitted, decode or DecodeOptions(), batch_size
-        self.name, self.spec = name or fitted.name, fitted.spec
+        self.name, self.spec, self.aspects = name or fitted.name, fitted.spec, fitted.aspects
 
     def marginals(self, documents: Sequence[Document]) -> list[Scores]:
         """P(word is kept | text) under the guide."""

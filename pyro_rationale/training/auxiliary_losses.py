@@ -23,18 +23,23 @@ def full_text_loss(model: RationaleModel, batch: Batch) -> Tensor:
     Raises:
         ValueError: the batch has no targets.
     """
-    return reading_loss(model, batch, batch.mask)
+    return reading_loss(model, batch, batch.mask if batch.aspects is None else batch.texts.mask)
 
 
 def reading_loss(model: RationaleModel, batch: Batch, mask: Tensor) -> Tensor:
     """Minus kappa log p(y | x, z = mask), summed over documents; `mask` bool `(B, T)`, False on padding.
+
+    Of rows about one target each, `mask` can be that of `batch.texts`: each text is then read once for all of its rows.
 
     Raises:
         ValueError: the batch has no targets.
     """
     if batch.targets is None:
         raise ValueError("expected a batch with targets, got none")
-    outputs = model.encoder(batch.tokens, mask.to(model.encoder.dtype), batch.lengths)
+    shared = batch.owners is not None and len(mask) < len(batch)
+    texts = batch.texts if shared else batch
+    outputs = model.encoder(texts.tokens, mask.to(model.encoder.dtype), texts.lengths)
+    outputs = outputs[batch.owners] if shared else outputs
     dist, targets = model.likelihood.observe(outputs, batch.targets)
     return -float(model.kappa) * dist.log_prob(targets).sum()
 

@@ -24,6 +24,8 @@ class StepRecord:
         documents: in the batch.
         changes: of the mask, per word.
         warmup: 1 for a step of the warm-up, in which the guide has no part and whose rate counts as 1; 0 for others.
+        rates: share of words kept for each target, where targets have masks of their own; NaN if none was rated.
+        moves: changes of the mask per word, likewise.
     """
 
     loss: float
@@ -32,6 +34,8 @@ class StepRecord:
     documents: int
     changes: float = math.nan
     warmup: float = 0.0
+    rates: tuple[float, ...] = ()
+    moves: tuple[float, ...] = ()
 
     @property
     def flatness(self) -> float:

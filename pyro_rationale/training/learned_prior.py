@@ -6,15 +6,17 @@ prior follows the masks: of all chains it is the one to which KL(q || p), averag
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from pyro_rationale.data.cache.dataset import taken
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.distributions import ChainPrior, fit_prior
+from pyro_rationale.distributions import AspectPriors, ChainPrior, fit_prior
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import mask_counts, stacked
 from pyro_rationale.training.history import StepRecord
@@ -48,6 +50,33 @@ class RunningPrior:
         return ChainPrior.from_moments(self.rate, self.changes)
 
 
+@dataclass
+class RunningPriors:
+    """The priors on the way of several targets that have masks of their own.
+
+    Attributes:
+        each: one for each target; what is no :class:`RunningPrior` is its fields, as a checkpoint has them.
+    """
+
+    each: list[Any]
+
+    def __post_init__(self) -> None:
+        self.each = [RunningPrior(**one) if isinstance(one, dict) else one for one in self.each]
+
+    def update(self, record: StepRecord) -> AspectPriors:
+        """Take a step; the priors that go with the masks so far. A target that was not rated stays where it is."""
+        chains = []
+        for own, rate, changes in zip(self.each, record.rates, record.moves, strict=True):
+            known = own.rate if math.isnan(rate) else rate, own.changes if math.isnan(changes) else changes
+            chains.append(own.update(replace(record, rate=known[0], changes=known[1])))
+        return AspectPriors(tuple(chains))
+
+
+def running_prior(aspects: int) -> RunningPrior | RunningPriors:
+    """A running prior that has seen no step, or one for each of several targets."""
+    return RunningPrior() if aspects == 1 else RunningPriors([RunningPrior() for _ in range(aspects)])
+
+
 @torch.no_grad()
 def learn_prior(fitted: FittedModel, documents: Sequence[Document], requested: ChainPrior, samples: int = 8) -> None:
     """Set the prior of a fitted model to the chain with the largest ELBO on its training texts, `MOST_TEXTS` of them.
@@ -67,12 +96,18 @@ def learn_prior(fitted: FittedModel, documents: Sequence[Document], requested: C
         for batch in fitted.batches(taken(documents, chosen), 256).ordered(256):
             batch = batch.to(fitted.device)
             counts = mask_counts(fitted.guide.posterior(batch, **given), samples)
-            parts.append([*(value.cpu() for value in (*counts, batch.unit_lengths)), batch.excluded])
-    kept, changes, lengths, excluded = zip(*parts, strict=True)
-    fitted.model.prior = fit_prior(
-        torch.cat(kept),
-        torch.cat(changes),
-        torch.cat(lengths),
-        requested,
-        None if excluded[0] is None else stacked(excluded),
-    )
+            target = torch.zeros_like(batch.lengths) if batch.aspects is None else batch.aspects
+            parts.append([*(value.cpu() for value in (*counts, batch.unit_lengths, target)), batch.excluded])
+    kept, changes, lengths, about, excluded = zip(*parts, strict=True)
+    columns = torch.cat(kept), torch.cat(changes), torch.cat(lengths)
+    flags, aspects = None if excluded[0] is None else stacked(excluded), torch.cat(about)
+    if fitted.aspects == 1:
+        fitted.model.prior = fit_prior(*columns, requested, flags)
+        return
+    chains = []
+    for aspect in range(fitted.aspects):
+        own = (aspects == aspect).nonzero()[:, 0]
+        marked = None if flags is None else flags[own.to(flags.device)]
+        kept_own, changes_own, lengths_own = (column[own] for column in columns)
+        chains.append(fit_prior(kept_own, changes_own, lengths_own, requested, marked))
+    fitted.model.prior = AspectPriors(tuple(chains))

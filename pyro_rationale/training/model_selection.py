@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,12 +12,13 @@ from torch import Tensor
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.training.checkpoint import Metadata
 from pyro_rationale.training.history import EpochRecord, collapse
-from pyro_rationale.training.learned_prior import RunningPrior
-from pyro_rationale.training.rate_control import LARGEST_CORRECTION, Schedule
+from pyro_rationale.training.learned_prior import running_prior
+from pyro_rationale.training.rate_control import LARGEST_CORRECTION, AspectControls, Schedule
 from pyro_rationale.training.trainer import Trainer
 from pyro_rationale.training.validation import DevScore
 
 HIGHEST = 1.1  # of the requested rate: an epoch whose mode masks keep more is not chosen
+HIGHEST_EACH = 1.25  # likewise, of the masks of one of several targets
 MET = 0.85  # of the requested rate: where it has to be met, an epoch that keeps less is chosen only if no other is
 RECOVERIES = 3
 RESTARTS = 2
@@ -56,7 +57,7 @@ class ModelSelection:
         self.annealed_epoch: int | None = None  # the first one that ended at the final target, of this annealing
         self.recoveries = self.restarts = 0
         self.best: dict[str, Tensor] = {}
-        self.best_shift = 0.0  # nats per kept word, for the guide of the best epoch
+        self.best_shift: float | Sequence[float] = 0.0  # nats per kept word, for the guide of the best epoch
         self.good: tuple[dict[str, Tensor], Metadata] | None = None
 
     def on_epoch_end(self, record: EpochRecord, score: DevScore, memorized: bool = False) -> EpochRecord:
@@ -84,11 +85,15 @@ class ModelSelection:
             record.event = f"collapse ({trouble}): left as it is after {RECOVERIES} recoveries"
         else:
             self.good = self.trainer.state()
-            if self._is_best(record, annealed):
+            if self._is_best(record, annealed, score):
                 self.best_cost, self.best_met, self.best_epoch = record.dev_cost, self._meets(record), record.epoch
                 self.best, self.best_shift = self.trainer.weights(), score.shift
                 record.event = "best"
-            self.trainer.control.observe_modes(self.trainer.step, score.rate)
+            control = self.trainer.control
+            if isinstance(control, AspectControls):
+                control.observe_modes(self.trainer.step, score.rates)
+            else:
+                control.observe_modes(self.trainer.step, score.rate)
         return record
 
     @property
@@ -106,14 +111,17 @@ class ModelSelection:
             return False
         return record.epoch - max(self.best_epoch, self.annealed_epoch) >= self.patience
 
-    def _is_best(self, record: EpochRecord, annealed: bool) -> bool:
+    def _is_best(self, record: EpochRecord, annealed: bool, score: DevScore) -> bool:
         """Whether the epoch is chosen: few enough words, on the way to the target as well as at it, and least cost.
 
         On the way, mode masks of a guide that has not decided yet keep few words, whatever it keeps in expectation.
+        Where targets have masks of their own, each of them has to keep few enough.
         """
         if self.rate is None:
             return annealed and record.dev_cost < self.best_cost
         if record.dev_rate > HIGHEST * self.rate or (not annealed and record.rate > LARGEST_CORRECTION * self.rate):
+            return False
+        if max(score.rates, default=0.0) > HIGHEST_EACH * self.rate:
             return False
         return (not self._meets(record), record.dev_cost) < (not self.best_met, self.best_cost)
 
@@ -136,7 +144,7 @@ class ModelSelection:
             trainer.control.schedule, warmup=trainer.step + options.warmup, anneal=options.anneal
         )
         trainer.fitted.model.steering = trainer.control.update(trainer.step, 1.0)
-        trainer.learned = RunningPrior()
+        trainer.learned = running_prior(trainer.fitted.aspects)
         self.best_cost, self.best_met, self.best_epoch, self.best, self.good = math.inf, False, 0, {}, None
         self.best_shift = 0.0
         self.annealed_epoch = None

@@ -41,7 +41,14 @@ from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_sha
 from pyro_rationale.training.laplace import check_last_layer
 from pyro_rationale.training.memorization import MAX_CHECKED, MemorizationCheck, constant_error
 from pyro_rationale.training.model_selection import ModelSelection
-from pyro_rationale.training.rate_control import Control, LagrangianControl, PenaltyRamp, RateControl, Schedule
+from pyro_rationale.training.rate_control import (
+    AspectControls,
+    Control,
+    LagrangianControl,
+    PenaltyRamp,
+    RateControl,
+    Schedule,
+)
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.run_folder import (
     check_free,
@@ -147,9 +154,8 @@ def prepare_run(
     train = batches(corpus.train, options.epoch_of(len(corpus.train)))
     check_shares(options.batch_size, len(corpus.train), train.whole, group.size)
     rate = config.model.rate if config.model.lambda1 is None else None
-    trainer = Trainer(
-        fitted, build_objective(config), build_control(config, prior), train, scale=spread * model.gain, group=group
-    )
+    controls, scale = build_controls(config, prior, fitted.aspects), spread / fitted.aspects * model.gain
+    trainer = Trainer(fitted, build_objective(config), controls, train, scale=scale, group=group)
     sample = random.Random(config.seed).sample(
         range(len(corpus.train)), min(MAX_CHECKED, len(corpus.train), len(corpus.dev))
     )
@@ -165,7 +171,7 @@ def prepare_run(
         batches(corpus.dev),
         prior,
         vectors,
-        MemorizationCheck(batches(known), constant_error(corpus.dev, spec), prior.rate),
+        MemorizationCheck(batches(known), constant_error(corpus.dev, spec, fitted.aspects), prior.rate),
         chosen=chosen(given, config),
         callbacks=[*(CALLBACKS[name]() for name in dict.fromkeys((*ALWAYS, *options.callback))), *callbacks],
     )
@@ -191,6 +197,13 @@ def _open(run: TrainingRun, resume: bool, force: bool) -> None:
     elif not resume:
         check_free(folder)  # once more: reading the corpus takes long enough for another fit to have come
     start_run(folder, run.fitted)
+
+
+def build_controls(config: Config, prior: ChainPrior, aspects: int) -> Control | AspectControls:
+    """The control that the options name, or one for each of several targets that have masks of their own."""
+    if aspects == 1:
+        return build_control(config, prior)
+    return AspectControls(tuple(build_control(config, prior) for _ in range(aspects)))
 
 
 def build_control(config: Config, prior: ChainPrior) -> Control:

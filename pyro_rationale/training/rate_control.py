@@ -13,9 +13,10 @@ never drops faster than scheduled.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyro_rationale.distributions import ChainPrior
+from pyro_rationale.distributions import AspectPriors, ChainPrior
 from pyro_rationale.guides import START_RATE
 from pyro_rationale.training.schedules import SCHEDULES
 
@@ -256,3 +257,64 @@ def _logit(share: float) -> float:
 
 
 Control = RateControl | PenaltyRamp | LagrangianControl
+
+
+@dataclass
+class AspectControls:
+    """A control for each of several targets that have masks of their own, so that each of them keeps its share.
+
+    Attributes:
+        controls: one for each target, with one schedule.
+    """
+
+    controls: tuple[Control, ...]
+
+    @property
+    def schedule(self) -> Schedule:
+        """The annealing of the target rate, the same for all."""
+        return self.controls[0].schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Schedule) -> None:
+        for control in self.controls:
+            control.schedule = schedule
+
+    @property
+    def prior(self) -> ChainPrior:
+        """The requested prior, the same for all."""
+        return self.controls[0].prior
+
+    def update(
+        self, step: int, observed: float | Sequence[float], changes: float | Sequence[float] = math.nan
+    ) -> AspectPriors:
+        """Take the share of words that each target keeps, and its changes per word; give the next step's chains.
+
+        A target that no text of a batch rates (NaN) is taken to keep what it should.
+        """
+        count = len(self.controls)
+        shares = (observed,) * count if isinstance(observed, float) else observed
+        moves = (changes,) * count if isinstance(changes, float) else changes
+        return AspectPriors(
+            tuple(
+                control.update(step, control.target(step) if math.isnan(share) else share, move)
+                for control, share, move in zip(self.controls, shares, moves, strict=True)
+            )
+        )
+
+    def target(self, step: int) -> float:
+        """The share steered to at `step`, the mean of all targets."""
+        return sum(control.target(step) for control in self.controls) / len(self.controls)
+
+    def observe_modes(self, step: int, rates: Sequence[float]) -> None:
+        """Take the share of words that mode masks of each target keep after an epoch."""
+        for control, rate in zip(self.controls, rates, strict=True):
+            control.observe_modes(step, rate)
+
+    def state(self) -> dict[str, float]:
+        """State for a checkpoint."""
+        return {f"{i}.{name}": value for i, one in enumerate(self.controls) for name, value in one.state().items()}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """The inverse of `state`."""
+        for i, control in enumerate(self.controls):
+            control.restore({name[len(f"{i}.") :]: v for name, v in state.items() if name.startswith(f"{i}.")})

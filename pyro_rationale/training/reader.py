@@ -81,11 +81,14 @@ def _outputs(reader: FittedModel, batches: BucketedBatches) -> Tensor:
     index, rows = [], []
     for batch in batches.ordered(128):
         here = batch.to(reader.device)
+        here = here if here.aspects is None else here.texts
         rows.append(reader.model.encoder(here.tokens, here.mask.to(reader.model.encoder.dtype), here.lengths))
         assert here.index is not None
         index.append(here.index)
-    order: Tensor = torch.cat(index).argsort()
-    return torch.cat(rows)[order]
+    places, values = torch.cat(index), torch.cat(rows)
+    table = values.new_zeros(int(places.max()) + 1, values.shape[-1])
+    table[places] = values
+    return table
 
 
 def _untrained(run: TrainingRun) -> tuple[FittedModel, float]:
@@ -94,7 +97,8 @@ def _untrained(run: TrainingRun) -> tuple[FittedModel, float]:
     options = fitted.config.train
     steps = -(-options.steps // FEWER)
     epochs = min(steps, max(SCORED, round(steps * options.batch_size / len(corpus.train))))
-    config = fitted.config.changed(steps=steps, anneal=options.anneal // FEWER, epoch_steps=-(-steps // epochs))
+    config = fitted.config.changed(masks="shared", overlap=0.0)
+    config = config.changed(steps=steps, anneal=options.anneal // FEWER, epoch_steps=-(-steps // epochs))
     vectors = None if run.vectors is None else run.vectors.matrix
     outputs, loss = target_summary(corpus.train, corpus.spec)
     model = build_model(config, corpus.spec, len(fitted.vocabulary), vectors, outputs, loss, fitted.vocabulary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -46,7 +47,8 @@ class StepResult:
 
     Attributes:
         values: for a step on whole texts, the loss and the norm of the gradient; otherwise minus the objective
-            (averaged over documents), the sums of kept words, entropy, changes and words, and the norm.
+            (averaged over documents), the sums of kept words, entropy, changes and words, those of kept words, changes
+            and words of each target that has masks of its own, and the norm.
         copied: event at the end of the copy; `None` if the values are on the CPU.
         full_text: whether the step was on whole texts, without the guide.
         batch: the batch of this process.
@@ -74,8 +76,16 @@ class StepResult:
         if self.full_text:
             record = StepRecord(loss / (documents * scale), 1.0, 0.0, documents, warmup=1.0)
         else:
-            kept, entropy, changes, words = sums
-            record = StepRecord(loss / scale, kept / words, entropy / words, documents, changes / words)
+            kept, entropy, changes, words, *more = sums
+            count = len(more) // 3
+            own = [more[i * count : (i + 1) * count] for i in range(3)]
+            rates, moves = (
+                tuple(part / whole if whole else math.nan for part, whole in zip(parts, own[2], strict=True))
+                for parts in own[:2]
+            )
+            record = StepRecord(
+                loss / scale, kept / words, entropy / words, documents, changes / words, rates=rates, moves=moves
+            )
         return record, norm, stop_requests > 0
 
     def documents(self, most: int = 5) -> str:

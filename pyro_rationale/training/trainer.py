@@ -43,9 +43,9 @@ from pyro_rationale.training.checkpoint import Metadata, load_state, load_weight
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.ema import RunningAverage
 from pyro_rationale.training.history import EpochRecord, StepRecord, StepTotals
-from pyro_rationale.training.learned_prior import RunningPrior
+from pyro_rationale.training.learned_prior import running_prior
 from pyro_rationale.training.learning_rates import LearningRates
-from pyro_rationale.training.rate_control import Control
+from pyro_rationale.training.rate_control import AspectControls, Control
 from pyro_rationale.training.step import StateSnapshot, StepResult, copy_to_cpu_async
 
 KEPT_DECAY = 0.9  # of the running share of kept words, which the encoder's learning rate may follow
@@ -75,7 +75,7 @@ class Trainer:
         self,
         fitted: FittedModel,
         objective: Objective,
-        control: Control,
+        control: Control | AspectControls,
         batches: BucketedBatches,
         scale: float,
         group: Group = SINGLE_PROCESS,
@@ -108,7 +108,7 @@ class Trainer:
         self._records: deque[StepRecord] = deque()
         self._failed = False
         fitted.model.steering = control.update(0, 1.0)
-        self.learned = RunningPrior()
+        self.learned = running_prior(fitted.aspects)
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
@@ -207,7 +207,10 @@ class Trainer:
             self._pending = None
             self.step += 1
             if not result.full_text:
-                self.fitted.model.steering = self.control.update(self.step, record.rate, record.changes)
+                if isinstance(self.control, AspectControls):
+                    self.fitted.model.steering = self.control.update(self.step, record.rates, record.moves)
+                else:
+                    self.fitted.model.steering = self.control.update(self.step, record.rate, record.changes)
                 if self.fitted.config.prior == "learned" and not self.fitted.config.by_sentence:
                     self.fitted.model.prior = self.learned.update(record)
                 self.kept += (1.0 - KEPT_DECAY) * (record.rate - self.kept)
@@ -255,6 +258,10 @@ class Trainer:
         if batch.units is not None:  # that of a sentence at each of its words: flat masks show by it
             entropy = entropy * batch.lengths / batch.unit_lengths
         sums = [value.sum() for value in (estimate.kept, entropy, estimate.changes, batch.lengths)]
+        if batch.aspects is not None:
+            for value in (estimate.kept, estimate.changes, batch.lengths):
+                each = value.new_zeros(self.fitted.aspects).index_add(0, batch.aspects, value)
+                sums += each.to(estimate.kept.dtype).unbind()
         loss = estimate.surrogate
         weight = self.fitted.config.train.any_rate
         # Not before: a guide that still keeps most words ranks them all alike, and the encoder memorises a few of them.
@@ -264,7 +271,8 @@ class Trainer:
 
     def _full_text_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         options, prior = self.fitted.config.train, self.control.prior
-        mask = random_runs(batch, prior.span) if options.warmup_texts == "masked" else batch.mask
+        texts = batch.texts if batch.aspects is not None else batch
+        mask = random_runs(texts, prior.span) if options.warmup_texts == "masked" else texts.mask
         loss = reading_loss(self.fitted.model, batch, mask)
         if not self._has_head_start:
             return loss, [loss.detach()]
@@ -343,7 +351,8 @@ class Trainer:
         load_state(self.fitted, self.optimizer, list(self.named), tensors)
         self.average.restore(tensors, facts.get("averaged", 0))
         self.lr_scale, self.kept = facts["easing"], facts.get("kept", 1.0)
-        self.learned = RunningPrior(**facts.get("learned", {}))
+        fresh = running_prior(self.fitted.aspects)
+        self.learned = type(fresh)(**facts["learned"]) if "learned" in facts else fresh
         if self.fitted.config.prior == "fixed":  # older versions kept in its place what training charged
             self.fitted.model.prior = self.control.prior
         self.step, self.epoch, self.position = facts["step"], facts["epoch"], facts["position"]

@@ -35,7 +35,9 @@ class DevScore:
         changes: changes of the mask per document.
         elbo: ELBO (kappa = tau = 1) in nats per document, from one drawn mask each; NaN if only modes were scored.
         expected_cost: E_q of the paper's cost in its units, from the same masks.
-        shift: nats by which every kept word was made dearer before all this, so that mode masks keep what they should.
+        shift: nats by which every kept word was made dearer before all this, so that mode masks keep what they should;
+            of each target that has masks of its own.
+        rates: share of words in the mode masks of each such target; 0 of one that no text rates.
     """
 
     error: float
@@ -45,7 +47,8 @@ class DevScore:
     changes: float
     elbo: float = math.nan
     expected_cost: float = math.nan
-    shift: float = 0.0
+    shift: float | tuple[float, ...] = 0.0
+    rates: tuple[float, ...] = ()
 
     def cost(self, gain: float, prior: ChainPrior) -> float:
         """The paper's cost in nats per document, gain * error + alpha |z| + gamma |dz|, under the requested prior."""
@@ -58,7 +61,7 @@ def score_modes(
 ) -> DevScore:
     """Decode the mode mask of every document and predict from it; the processes of a group share the documents."""
     fitted.eval()
-    sums = [0.0] * 7
+    sums = _nothing(fitted)
     for batch in group.shard(batches.ordered(batch_size)):
         batch = batch.to(fitted.device)
         _add_modes(sums, fitted, fitted.guide.posterior(batch), batch)
@@ -91,14 +94,16 @@ def validate(
             makes them. `None` leaves the guide as it is.
     """
     fitted.eval()
-    sums = [0.0] * 7
+    sums = _nothing(fitted)
     terms = []
     own = [batch.to(fitted.device) for batch in group.shard(batches.ordered(batch_size))]
     masks = [fitted.guide.posterior(batch) for batch in own]
-    shift = 0.0 if rate is None else shift_to(rate, masks, own, group)
+    shift: float | tuple[float, ...] = 0.0
+    if rate is not None:
+        shift = shift_to(rate, masks, own, group) if fitted.aspects == 1 else shifts_to(rate, masks, own, group)
     with fitted.seeded(group.rank):
         for batch, q in zip(own, masks, strict=True):
-            q = q.tilt(shift) if shift else q
+            q = _tilted(q, batch, shift) if shift else q
             _add_modes(sums, fitted, q, batch)
             drawn = batch_terms(fitted.model, q, batch, 1)
             terms.append(drawn if group.is_single else drawn.cpu())
@@ -137,6 +142,52 @@ def shift_to(
     return sum(bisect(lambda shift: kept(shift) > rate, -LARGEST_SHIFT, LARGEST_SHIFT, 9)) / 2.0
 
 
+def shifts_to(
+    rate: float, masks: Sequence[MaskDistribution], batches: Sequence[Batch], group: Group = SINGLE_PROCESS
+) -> tuple[float, ...]:
+    """:func:`shift_to` of each of several targets, whose mode masks are made to keep the share `rate` by themselves.
+
+    Arguments are those of :func:`shift_to`; batches are of rows about one target each.
+    """
+    aspects = max(int(batch.aspects.max()) for batch in batches if batch.aspects is not None) + 1
+    aspects = max(group.all_gather(aspects))
+
+    def kept(shifts: Tensor) -> Tensor:
+        counts = torch.zeros(2, aspects, dtype=torch.float64)
+        for q, batch in zip(masks, batches, strict=True):
+            assert batch.aspects is not None
+            mode = _tilted(q, batch, shifts.tolist()).mode if bool(shifts.any()) else q.mode
+            for row, values in zip(counts, (mode.sum(-1), batch.lengths), strict=True):
+                row.index_add_(0, batch.aspects.cpu(), values.cpu().double())
+        words, every = torch.tensor(group.all_gather(counts.tolist()), dtype=torch.float64).sum(0)
+        return words / every.clamp_min(1.0)
+
+    low = torch.full((aspects,), -LARGEST_SHIFT, dtype=torch.float64)
+    high = -low
+    near = (kept(torch.zeros_like(low)) / rate - 1.0).abs() <= CLOSE
+    if not bool(near.all()):
+        for _ in range(9):
+            middle = (low + high) / 2
+            more = kept(middle) > rate
+            low, high = torch.where(more, middle, low), torch.where(more, high, middle)
+    found: list[float] = torch.where(near, 0.0, (low + high) / 2).tolist()
+    return tuple(found)
+
+
+def _tilted(q: MaskDistribution, batch: Batch, shift: float | Sequence[float]) -> MaskDistribution:
+    """The distribution with every kept word dearer, by as much as the target of a row says."""
+    if isinstance(shift, float):
+        return q.tilt(shift)
+    assert batch.aspects is not None
+    nats: Tensor = q.mean.new_tensor(shift)[batch.aspects][:, None]
+    return q.tilt(nats)
+
+
+def _nothing(fitted: FittedModel) -> list[float]:
+    """Sums of no documents, for `_add_modes`."""
+    return [0.0] * (7 if fitted.aspects == 1 else 7 + 2 * fitted.aspects)
+
+
 def _add_modes(sums: list[float], fitted: FittedModel, q: MaskDistribution, batch: Batch) -> None:
     """Add error, kept words, words, kept units, empty masks, changes and documents of a batch."""
     z = q.mode
@@ -151,12 +202,18 @@ def _add_modes(sums: list[float], fitted: FittedModel, q: MaskDistribution, batc
         changes_of(z, batch.mask).sum(),
         len(batch),
     )
+    if batch.aspects is not None:  # kept words and words of each target
+        for value in (z.sum(-1), batch.lengths.to(z.dtype)):
+            figures += (*value.new_zeros(fitted.aspects).index_add(0, batch.aspects, value).unbind(),)
     sums[:] = [total + float(figure) for total, figure in zip(sums, figures, strict=True)]
 
 
 def _mode_score(parts: list[list[float]]) -> DevScore:
-    error, kept, words, units, empty, changes, documents = (sum(column) for column in zip(*parts, strict=True))
-    return DevScore(error / documents, kept / words, empty / documents, units / documents, changes / documents)
+    error, kept, words, units, empty, changes, documents, *own = (sum(column) for column in zip(*parts, strict=True))
+    count = len(own) // 2
+    rates = tuple(part / max(whole, 1.0) for part, whole in zip(own[:count], own[count:], strict=True))
+    figures = error / documents, kept / words, empty / documents, units / documents, changes / documents
+    return DevScore(*figures, rates=rates)
 
 
 def _objectives(fitted: FittedModel, terms: Terms, prior: ChainPrior) -> tuple[float, float]:
@@ -194,5 +251,6 @@ def settle_noise(fitted: FittedModel, dev: BucketedBatches) -> None:
     if likelihood.noise is None:
         return
     gain = fitted.model.gain
-    likelihood.fit_noise(score_modes(fitted, dev).error / likelihood.width)
+    targets = likelihood.width if fitted.aspects == 1 else 1  # that a row is about
+    likelihood.fit_noise(score_modes(fitted, dev).error / targets)
     fitted.model.kappa.fill_(likelihood.kappa_for(gain))

@@ -235,6 +235,7 @@ def _schema(pa: Any) -> Any:
             ("gold", flags),
             ("opinion", flags),
             ("maps", pa.list_(flags)),
+            ("rationales", pa.list_(flags)),
             ("text_key", pa.int64()),
             ("word_key", pa.int64()),
         ]
@@ -254,6 +255,7 @@ def _record_batch(pa: Any, schema: Any, packed: Packed, numbers: dict[str, int])
         packed.gold,
         packed.opinion,
         packed.maps,
+        packed.rationales,
         packed.text_keys,
         packed.word_keys,
     ]

@@ -31,6 +31,7 @@ class Packed:
         gold: flags per document, or `None`.
         opinion: flags per document, or `None`.
         maps: flags per annotator, or `None`.
+        rationales: flags per target, or `None`.
         text_keys: int64, `(N,)`, equal for equal texts.
         word_keys: int64, `(N,)`, equal for equal words, whatever the punctuation; `NO_WORD` for a text without any.
         rows: rows that were looked at.
@@ -50,6 +51,7 @@ class Packed:
     gold: list[Flags | None]
     opinion: list[Flags | None]
     maps: list[tuple[Flags, ...] | None]
+    rationales: list[tuple[Flags | None, ...] | None]
     text_keys: NDArray[np.int64]
     word_keys: NDArray[np.int64]
     rows: int = 0
@@ -83,6 +85,7 @@ def pack(
         gold=[document.gold for document in documents],
         opinion=[document.opinion for document in documents],
         maps=[document.maps for document in documents],
+        rationales=[document.rationales for document in documents],
         text_keys=keys_of_texts(documents),
         word_keys=keys_of_words(documents),
         rows=rows or len(documents),

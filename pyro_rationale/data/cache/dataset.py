@@ -67,6 +67,7 @@ class ArrowDocuments(Sequence[Document]):
             gold=_tuple(self.flags(index, "gold")),
             opinion=_tuple(self.flags(index, "opinion")),
             maps=self._maps(chunk, row),
+            rationales=self._rationales(chunk, row),
         )
 
     def __iter__(self) -> Iterator[Document]:
@@ -129,6 +130,12 @@ class ArrowDocuments(Sequence[Document]):
     def _maps(self, chunk: Chunk, row: int) -> tuple[tuple[bool, ...], ...] | None:
         maps = chunk.columns.column("maps")[row].as_py() if self.annotated else None
         return None if maps is None else tuple(map(tuple, maps))
+
+    def _rationales(self, chunk: Chunk, row: int) -> tuple[tuple[bool, ...] | None, ...] | None:
+        if not self.annotated or "rationales" not in chunk.columns.schema.names:  # of an older version
+            return None
+        flags = chunk.columns.column("rationales")[row].as_py()
+        return None if flags is None else tuple(None if own is None else tuple(own) for own in flags)
 
 
 def _tuple(flags: NDArray[np.bool_] | None) -> tuple[bool, ...] | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from random import Random
@@ -74,8 +74,8 @@ def load_synthetic(options: DataOptions, spec: TargetSpec | None = None) -> Corp
 
     A document depends on the seed, its split and its number alone: more `documents` adds to the same list, and
     another `aspect` rates and marks the same texts. `aspect` is a name, a number from 0, or `all` (four targets,
-    gold being the union). Cutting texts below 150 words (`max_words`) removes words that ratings were computed
-    from: the corpus has no noise floor then.
+    each with its own `rationales`, gold being the union). Cutting texts below 150 words (`max_words`) removes words
+    that ratings were computed from: the corpus has no noise floor then.
     """
     own = _spec(options, spec)
     parts = (tuple(make_reviews(options, name, range(size), own.names)) for name, size in sizes(options).items())
@@ -158,7 +158,7 @@ def make_review(options: DataOptions, name: str, aspects: Sequence[str] = ASPECT
         if SHORTEST <= sum(len(c.words) for c in clauses) + sum(map(len, links)) <= LONGEST:
             break
     targets = tuple(_mean_valence(clauses, aspect) + noise[aspect] for aspect in aspects)
-    return _document(name, clauses, links, frozenset(aspects), targets, options.max_words or LONGEST)
+    return _document(name, clauses, links, aspects, targets, options.max_words or LONGEST)
 
 
 def distractor(random: Random, opinion: bool = True) -> list[str]:
@@ -267,7 +267,7 @@ def _document(
     name: str,
     clauses: Sequence[_Clause],
     links: Sequence[Sequence[str]],
-    aspects: frozenset[str],
+    aspects: Sequence[str],
     targets: tuple[float, ...],
     max_words: int,
 ) -> Document:
@@ -275,14 +275,19 @@ def _document(
     tokens: list[str] = []
     gold: list[bool] = []
     opinion: list[bool] = []
+    topics: list[str | None] = []
     for clause, link in zip(clauses, links, strict=True):
         marked = clause.topic in aspects
         tokens += (*clause.words, *link)
+        topics += [clause.topic] * len(clause.words) + [None] * len(link)
         gold += [marked] * len(clause.words) + [False] * len(link)
         opinion += [marked and i in clause.opinions for i in range(len(clause.words))] + [False] * len(link)
-    del tokens[max_words:], gold[max_words:], opinion[max_words:]
+    del tokens[max_words:], gold[max_words:], opinion[max_words:], topics[max_words:]
     text, offsets = _written(tokens)
-    return Document(name, text, tuple(tokens), offsets, targets, gold=tuple(gold), opinion=tuple(opinion))
+    marks = Document(name, text, tuple(tokens), offsets, targets, gold=tuple(gold), opinion=tuple(opinion))
+    if len(aspects) == 1:
+        return marks
+    return replace(marks, rationales=tuple(tuple(topic == aspect for topic in topics) for aspect in aspects))
 
 
 def _written(tokens: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol
 
+from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.evaluation.statistic import Masks, Metrics, Numbers, Statistics, values_of
@@ -108,6 +109,21 @@ class MetricFamily:
     compute: Callable[[MetricInputs], Mapping[str, Any]]
     needs: tuple[str, ...] = ("masks",)
     curves: Callable[[MetricInputs], Mapping[str, Any]] | None = None
+
+
+def rows_by_target(inputs: MetricInputs) -> dict[str, tuple[list[Document], Masks]]:
+    """Documents and masks of each target by its name: rows about one target, or documents with rationales of each.
+
+    Returns:
+        Empty where targets have neither masks nor rationales of their own.
+    """
+    pairs = list(zip(inputs.documents, inputs.masks or (), strict=False))
+    if pairs and pairs[0][0].aspect is None:
+        if len(inputs.spec.names) == 1 or all(document.rationales is None for document, _ in pairs):
+            return {}
+        pairs = [(row, mask) for document, mask in pairs for row in by_aspect([document], len(inputs.spec.names))]
+    named = {name: [pair for pair in pairs if pair[0].aspect == i] for i, name in enumerate(inputs.spec.names)}
+    return {name: ([row for row, _ in own], [mask for _, mask in own]) for name, own in named.items() if own}
 
 
 def targets_of(documents: Sequence[Document], spec: TargetSpec) -> Numbers:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, numbers
+from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, MetricInputs, numbers, rows_by_target
 from pyro_rationale.evaluation.statistic import (
     Masks,
     Statistics,
@@ -26,6 +27,7 @@ def rationale_statistics(documents: Sequence[Document], masks: Masks) -> Statist
         documents with at least one gold word, an empty mask counting 0. `precision_lei`: the mean over documents
         that keep something, as the paper's authors compute it (Lei et al. 2016): it forgives empty masks.
         `gold`: the gold share of words. `opinion_recall`: share of opinion words kept, where they are known.
+        `foreign`: share of the kept words that are in the rationale of another target only, of rows about one target.
     """
     rows = [_counts(document, mask) for document, mask in zip(documents, masks, strict=True)]
     hits, kept, gold, words = np.array(rows, dtype=float).reshape(-1, 4).T
@@ -41,7 +43,7 @@ def rationale_statistics(documents: Sequence[Document], masks: Masks) -> Statist
         "f1_macro": average(ratio(2 * hits, kept + gold), known),
         "precision_lei": average(ratio(hits, kept), kept > 0),
         "gold": quotient(gold, words),
-    } | opinion_statistics(documents, masks)
+    } | opinion_statistics(documents, masks) | foreign_statistics(documents, masks)
 
 
 def opinion_statistics(documents: Sequence[Document], masks: Masks) -> Statistics:
@@ -50,6 +52,32 @@ def opinion_statistics(documents: Sequence[Document], masks: Masks) -> Statistic
     total = [opinion.sum() for opinion, _ in pairs]
     hits = [(opinion & mask).sum() if opinion.size else 0 for opinion, mask in pairs]
     return {"opinion_recall": quotient(hits, total)} if any(total) else {}
+
+
+def foreign_statistics(documents: Sequence[Document], masks: Masks) -> Statistics:
+    """`foreign`, the share of kept words that another target's rationale holds and the own one does not.
+
+    Empty unless documents are rows about one target, with the rationales of all.
+    """
+    if not any(document.aspect is not None and document.rationales is not None for document in documents):
+        return {}
+    strange, kept = [], []
+    for document, mask in zip(documents, masks, strict=True):
+        flags = as_flags(mask)
+        own, others = np.zeros_like(flags), np.zeros_like(flags)
+        for number, rationale in enumerate(document.rationales or ()):
+            if rationale is not None:
+                part = own if number == document.aspect else others
+                part |= as_flags(rationale)
+        strange.append(int((flags & others & ~own).sum()))
+        kept.append(int(flags.sum()))
+    return {"foreign": quotient(strange, kept)}
+
+
+def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
+    figures: dict[str, Any] = dict(rationale_statistics(inputs.documents, inputs.masks or ()))
+    each = {name: rationale_metrics(*own) for name, own in rows_by_target(inputs).items()}
+    return figures | ({"aspects": each} if any(each.values()) else {})
 
 
 def _counts(document: Document, mask: Sequence[bool]) -> tuple[int, int, int, int]:
@@ -73,6 +101,7 @@ REGISTERED = MetricFamily(
         Metric("f1_macro", "F1, mean of documents", "%", "higher", tested=True),
         Metric("precision_lei", "precision as in Lei et al.", "%", "higher"),
         Metric("opinion_recall", "opinion words kept", "%", "higher", tested=True),
+        Metric("foreign", "kept words of another target", "%", "lower"),
     ),
-    lambda inputs: rationale_statistics(inputs.documents, inputs.masks or ()),
+    _compute,
 )

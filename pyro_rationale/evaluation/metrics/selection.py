@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pyro_rationale.data.document import spans_of
-from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, numbers
+from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, MetricInputs, numbers, rows_by_target
 from pyro_rationale.evaluation.statistic import Masks, Statistics, average, quotient
 
 
@@ -31,11 +32,18 @@ def count_runs(mask: Sequence[bool]) -> int:
 
 selection_metrics = numbers(selection_statistics)
 
+def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
+    figures: dict[str, Any] = dict(selection_statistics(inputs.masks or ()))
+    if any(document.aspect is not None for document in inputs.documents):
+        figures["aspects"] = {name: selection_metrics(masks) for name, (_, masks) in rows_by_target(inputs).items()}
+    return figures
+
+
 REGISTERED = MetricFamily(
     (
         Metric("selected", "words kept", "%", tested=True),
         Metric("span", "mean run of kept words", ".3g"),
         Metric("empty", "documents with none kept", "%", tested=True),
     ),
-    lambda inputs: selection_statistics(inputs.masks or ()),
+    _compute,
 )

@@ -91,6 +91,7 @@ def put_in(document: Document, words: Sequence[str], random: Random) -> tuple[Do
         offsets=(*document.offsets[:index], *fresh, *behind),
         gold=flags(document.gold),
         opinion=flags(document.opinion),
+        rationales=None,
         sentences=sentences,
     )
     new = tuple(index <= t < index + len(words) for t in range(len(changed.tokens)))

@@ -92,7 +92,7 @@ class Corpora:
 def for_selection(corpus: Corpus) -> Corpus:
     """A corpus without test texts and without any gold: what fitting may see."""
     train, dev = (
-        tuple(replace(document, gold=None, opinion=None, maps=None) for document in documents)
+        tuple(replace(document, gold=None, opinion=None, maps=None, rationales=None) for document in documents)
         for documents in (corpus.train, corpus.dev)
     )
     return replace(corpus, train=train, dev=dev, test=())

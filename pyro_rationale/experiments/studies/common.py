@@ -34,4 +34,5 @@ def _first(document: Document, words: int) -> Document:
         gold=None if document.gold is None else document.gold[:words],
         opinion=None if document.opinion is None else document.opinion[:words],
         maps=None if document.maps is None else tuple(flags[:words] for flags in document.maps),
+        rationales=None,
     )

@@ -171,7 +171,9 @@ def untrained(fitted: FittedModel, documents: Sequence[Document]) -> tuple[Ratio
 def windows(fitted: FittedModel, guide: RationaleGuide, documents: Sequence[Document]) -> Batch:
     """Stretches of ten words of the first documents, those on whose masks the guide is least decided."""
     pieces = [
-        replace(d, tokens=d.tokens[at : at + WINDOW], gold=None, opinion=None, maps=None, sentences=None)
+        replace(
+            d, tokens=d.tokens[at : at + WINDOW], gold=None, opinion=None, maps=None, rationales=None, sentences=None
+        )
         for d in documents[:64]
         for at in range(0, max(1, len(d.tokens) - WINDOW + 1), WINDOW)
     ]

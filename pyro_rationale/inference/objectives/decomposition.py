@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import ChainPrior, LinearChain, MaskDistribution, NonEmptyMask
+from pyro_rationale.distributions import AspectPriors, ChainPrior, LinearChain, MaskDistribution, NonEmptyMask
 from pyro_rationale.distributions.exclusion import COST, ends_on
 from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.distributions.scan.scan import bernoulli_kl
@@ -47,7 +47,8 @@ class Setting:
     """The numbers of a run that (2) and (3) need.
 
     Attributes:
-        prior: p(z), by alpha and gamma in nats; or p(z) times the constraint, for the objective of training.
+        prior: p(z), by alpha and gamma in nats; or p(z) times the constraint, for the objective of training. Of several
+            targets with masks of their own, one for each.
         kappa: weight of the log likelihood.
         gain: nats per unit of the paper's cost.
         sigma: noise of the likelihood, in scaled units; `None` for classes.
@@ -56,7 +57,7 @@ class Setting:
         tau: weight of the entropy in the run's own objective.
     """
 
-    prior: ChainPrior
+    prior: ChainPrior | AspectPriors
     kappa: float
     gain: float
     sigma: float | None
@@ -71,8 +72,22 @@ class Setting:
 
     @property
     def lambdas(self) -> tuple[float, float]:
-        """The paper's penalties per kept word and per change."""
+        """The paper's penalties per kept word and per change; of several targets, means."""
         return self.prior.lambdas(self.gain)
+
+    def lambdas_of(self, aspects: Tensor | None) -> tuple[float | Tensor, float | Tensor]:
+        """The paper's penalties, of each row's own target where there are several, `(N,)` each."""
+        return row_lambdas(self.prior, self.gain, aspects)
+
+
+def row_lambdas(
+    prior: ChainPrior | AspectPriors, gain: float, aspects: Tensor | None
+) -> tuple[float | Tensor, float | Tensor]:
+    """The paper's penalties under a prior, or under the priors of the targets that rows are about, `(N,)` each."""
+    if not isinstance(prior, AspectPriors) or aspects is None:
+        return prior.lambdas(gain)
+    alpha, gamma = prior.rows(aspects)
+    return alpha / gain, gamma / gain
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,7 @@ class Terms:
         words: length of the document, in what `kept` counts.
         ends: ends of runs that stand on excluded words, expected; `None` where no words are excluded.
         excluded: which words are, `(N, T)`, or `None`.
+        aspects: which target each row is about, `(N,)`, where targets have masks of their own.
     """
 
     error: Tensor
@@ -104,6 +120,7 @@ class Terms:
     words: Tensor
     ends: Tensor | None = None
     excluded: Tensor | None = None
+    aspects: Tensor | None = None
 
     def cpu(self) -> Terms:
         """A copy on the CPU."""
@@ -120,16 +137,26 @@ class Terms:
         joined["excluded"] = None if excluded[0] is None else stacked(excluded)
         return Terms(**joined)
 
-    def under(self, prior: ChainPrior) -> Terms:
+    def under(self, prior: ChainPrior | AspectPriors) -> Terms:
         """Terms of this guide and these draws under another prior."""
         lengths = self.words.long()
+        alpha: float | Tensor = prior.alpha
+        gamma: float | Tensor = prior.gamma
+        own = {}
+        if isinstance(prior, AspectPriors):
+            assert self.aspects is not None
+            (alpha, gamma), own = prior.rows(self.aspects), {"aspects": self.aspects}
         if self.ends is None or self.excluded is None:
-            log_z = prior.log_normalizers(int(lengths.max()))[lengths.cpu()].to(self.words.device)
-            energy = prior.alpha * self.kept + prior.gamma * self.changes + log_z
+            if isinstance(prior, AspectPriors):
+                assert self.aspects is not None
+                log_z = prior.log_normalizers_of(lengths, self.aspects).to(self.words.device)
+            else:
+                log_z = prior.log_normalizers(int(lengths.max()))[lengths.cpu()].to(self.words.device)
+            energy = alpha * self.kept + gamma * self.changes + log_z
         else:
             excluded = self.excluded
-            log_z = prior.distribution(lengths, excluded.shape[1], self.words.dtype, excluded).log_normalizer
-            energy = prior.alpha * self.kept + prior.gamma * self.changes + COST * self.ends + log_z
+            log_z = prior.distribution(lengths, excluded.shape[1], self.words.dtype, excluded, **own).log_normalizer
+            energy = alpha * self.kept + gamma * self.changes + COST * self.ends + log_z
         return replace(self, kl=energy - self.entropy, log_normalizer=log_z)
 
 
@@ -159,7 +186,7 @@ def objective(terms: Terms, kappa: float, tau: float) -> Tensor:
 
 def direct_cost(terms: Terms, setting: Setting) -> Tensor:
     """E_q of Lei et al. (2016), equation 2, in its units: errors and counts, of excluded words too. `(N,)`."""
-    lambda1, lambda2 = setting.lambdas
+    lambda1, lambda2 = setting.lambdas_of(terms.aspects)
     cost = terms.error + lambda1 * terms.kept + lambda2 * terms.changes
     return cost if terms.ends is None else cost + COST / setting.gain * terms.ends
 
@@ -232,7 +259,8 @@ def batch_terms(model: RationaleModel, q: MaskDistribution, batch: Batch, sample
     }
     if batch.excluded is not None:
         whole["ends"] = _ends(q, z, batch.excluded)
-    return Terms(**{name: value.double() for name, value in whole.items()}, excluded=batch.excluded)
+    doubles = {name: value.double() for name, value in whole.items()}
+    return Terms(**doubles, excluded=batch.excluded, aspects=batch.aspects)
 
 
 def _counts(q: MaskDistribution, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ from pyro.infer import ELBO
 from pyro.poutine import Trace
 from torch import Tensor
 
+from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import LinearChain, MaskDistribution, NonEmptyMask, Prior
 from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.errors import ConfigError
@@ -67,11 +68,15 @@ class Objective(Protocol):
 
 
 def make_objective(
-    estimator: str, samples: int, tau: float, penalties: str = "exact", norm: str = "l0"
+    estimator: str, samples: int, tau: float, penalties: str = "exact", norm: str = "l0", overlap: float = 0.0
 ) -> Objective:
     """Objective (2) with the estimator of that name; arguments as for `MaskELBO`, which most estimators belong to."""
     own = ESTIMATORS[estimator].objective
-    result: Objective = MaskELBO(estimator, samples, tau, penalties, norm) if own is None else own(samples, tau)
+    if own is not None:
+        made: Objective = own(samples, tau)
+        return made
+    result = MaskELBO(estimator, samples, tau, penalties, norm)
+    result.overlap = overlap
     return result
 
 
@@ -89,6 +94,10 @@ class MaskELBO(ELBO):
 
     With a `judge` the guide follows it instead of the labels, which the encoder alone is then fitted to; figures stay
     those of objective (2).
+
+    Where targets have masks of their own, `overlap` is a price in nats for each word that is kept for two targets.
+    Given the text the guide's masks are independent, so the expected number of such words is exactly the sum over words
+    and pairs of targets of the products of marginals. It is no part of p(z), as what holds the share of kept words.
 
     Args:
         estimator: name of an estimator.
@@ -112,6 +121,7 @@ class MaskELBO(ELBO):
     ) -> None:
         super().__init__(num_particles=num_particles, max_plate_nesting=1, vectorize_particles=True)
         self.judge: Judge | None = None
+        self.overlap = 0.0
         kind = ESTIMATORS[estimator]
         if kind.objective is not None:
             names = ", ".join(name for name in ESTIMATORS if ESTIMATORS[name].objective is None)
@@ -124,7 +134,10 @@ class MaskELBO(ELBO):
         self.tau, self.penalties, self.norm = tau, penalties, norm
 
     def estimate(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Estimate:
-        """Run guide and model once on the batch in `args`, K samples in one pass."""
+        """Run guide and model once on the batch in `args`, K samples in one pass; of several targets, row by row."""
+        aspects = getattr(guide, "aspects", 1)
+        if aspects > 1 and args[0].aspects is None:
+            args = (args[0].by_aspect(aspects), *args[1:])
         with pyro.plate("particles", self.method.guide_samples(self.num_particles), dim=-2):
             guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
             site = guide_trace.nodes["z"]
@@ -147,6 +160,8 @@ class MaskELBO(ELBO):
         surrogate = self.method.surrogate(draws, penalty)
         if self.judge is not None:
             surrogate = surrogate + draws.total(reconstruction)
+        if self.overlap:
+            surrogate = surrogate - self.num_particles * self.overlap * shared_words(q, args[0])
         kept, changes = _counts(q, z, weights)
         return Estimate(
             surrogate=-surrogate / self.num_particles,
@@ -220,6 +235,24 @@ class MaskELBO(ELBO):
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         """Pyro's hook for objectives that share its own loop; this one does not."""
         raise TypeError("MaskELBO draws its particles itself; call estimate() or differentiable_loss()")
+
+
+def shared_words(q: MaskDistribution, batch: Batch) -> Tensor:
+    """Expected number of words that two masks of a document keep, over all pairs of them, summed over documents.
+
+    Args:
+        q: batch shape `(*s, B)`, the same for all samples.
+        batch: rows about one target each.
+
+    Raises:
+        ConfigError: the distribution has no exact marginals.
+    """
+    if not q.has_exact_marginals:
+        raise ConfigError(f"--overlap: {type(q).__name__} has no exact marginals; leave it out, or take --guide chain")
+    mean = q.origin.mean
+    owners = torch.arange(len(batch), device=mean.device) if batch.owners is None else batch.owners
+    sums = mean.new_zeros(len(batch), mean.shape[-1]).index_add(0, owners, mean)
+    return 0.5 * (sums.square().sum() - mean.square().sum())
 
 
 def observed_log_prob(trace: Trace) -> Tensor:
