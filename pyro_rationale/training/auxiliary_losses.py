@@ -108,6 +108,8 @@ def salient_words(model: RationaleModel, batch: Batch, share: float, span: float
     z = batch.mask.to(model.encoder.dtype).requires_grad_()
     with torch.enable_grad():
         outputs = model.encoder(batch.tokens, z, batch.lengths)
+        if batch.aspects is not None:  # a row's own target is the only one that its mask is for
+            outputs = outputs.gather(-1, batch.aspects[:, None])
         signs = 1 - 2 * torch.randint(0, 2, outputs.shape, device=outputs.device)
         (slopes,) = torch.autograd.grad((outputs * signs).sum(), z)
     scores, units = slopes.abs() * _choosable(batch), batch.mask

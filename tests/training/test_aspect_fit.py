@@ -117,7 +117,9 @@ def test_predictions_of_texts_are_put_together_from_their_targets(
     assert loaded.predict(by_aspect(run.corpus.test[:1], 4), samples=20) == list(predictions[0].aspects)
 
 
-def test_tables_have_figures_of_each_target(run: TrainingRun, loaded: FittedModel, predictions: list[Prediction]) -> None:
+def test_tables_have_figures_of_each_target(
+    run: TrainingRun, loaded: FittedModel, predictions: list[Prediction]
+) -> None:
     """Sums over documents, so that intervals and tests take documents and not rows; agreement of each target."""
     test = RunMetrics.load(run.folder).test
     documents = run.corpus.test
