@@ -15,7 +15,7 @@ from pyro_rationale.distributions import MaskDistribution, NonEmptyMask, UnitMas
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides._aspects import AspectRows
 from pyro_rationale.guides._target import TargetContext
-from pyro_rationale.models.program import Program
+from pyro_rationale.models.program import Program, weighted
 from pyro_rationale.nn import BiLSTM
 
 
@@ -198,7 +198,7 @@ class RationaleGuide(Program):
         texts, features, heads = self._read(rows, context)
         q = self._masks(rows, texts, features, heads)
         hint = cast(Any, self._baseline_hint(features, texts, heads))
-        with pyro.plate("documents", len(batch), dim=-1):
+        with pyro.plate("documents", len(batch), dim=-1), weighted(batch):
             if rows is batch:
                 return pyro.sample("z", q, infer=hint)
             rated = torch.ones(()).bool() if rows.targets is None else (~rows.targets.isnan()).any(-1)

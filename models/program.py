@@ -8,13 +8,16 @@ no benefit from it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
 import pyro
+from pyro import poutine
 from pyro.nn import PyroModule
 from torch import nn
+
+from pyro_rationale.data.batch import Batch
 
 _silent = ContextVar("_silent", default=False)
 
@@ -47,6 +50,14 @@ def frozen(module: nn.Module) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
+
+
+def weighted(batch: Batch) -> AbstractContextManager[Any]:
+    """Context in which log probabilities of documents are multiplied by their weights, of which a batch may have none.
+
+    A document of weight 2 counts as two of its kind: target, prior and guide are weighted alike, and so is the ELBO.
+    """
+    return nullcontext() if batch.weights is None else poutine.scale(scale=batch.weights)
 
 
 class Program(PyroModule):

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import AspectPriors, ChainPrior, Constraint, Prior, UnitMask, priors_of
-from pyro_rationale.models.program import Program
+from pyro_rationale.models.program import Program, weighted
 from pyro_rationale.nn import Encoder
 from pyro_rationale.nn.last_layer import LastLayer
 from pyro_rationale.tasks import Likelihood
@@ -173,7 +173,7 @@ class RationaleModel(Program):
         """
         if self.aspects > 1 and batch.aspects is None:
             return self._about_aspects(batch)
-        with pyro.plate("documents", len(batch), dim=-1):
+        with pyro.plate("documents", len(batch), dim=-1), weighted(batch):
             return self._read_kept(batch, pyro.sample("z", self.mask_prior(batch, self.encoder.dtype)))
 
     def _about_aspects(self, batch: Batch) -> Tensor:
@@ -181,7 +181,8 @@ class RationaleModel(Program):
         grid = batch.aspect_grid(self.aspects)
         rated = torch.ones(()).bool() if grid.targets is None else (~grid.targets.isnan()).any(-1)
         documents = pyro.plate("documents", len(batch), dim=-1)
-        with pyro.plate("aspects", self.aspects, dim=-2), documents, poutine.mask(mask=cast(Any, rated)):
+        aspects = pyro.plate("aspects", self.aspects, dim=-2)
+        with aspects, documents, weighted(batch), poutine.mask(mask=cast(Any, rated)):
             z = pyro.sample("z", self.mask_prior(grid, self.encoder.dtype))
             return self._read_kept(replace(batch, targets=grid.targets), z)
 

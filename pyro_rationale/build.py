@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.config import Config, ModelOptions
-from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.data.weighting import EQUAL, Weighting
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.guides import GUIDES, RationaleGuide, TargetContext
@@ -39,8 +39,15 @@ def aspects_of(config: Config, spec: TargetSpec) -> int:
     return several
 
 
-def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[list[float] | None, float]:
+def target_summary(
+    documents: Sequence[Document], spec: TargetSpec, weighting: Weighting = EQUAL
+) -> tuple[list[float] | None, float]:
     """Where predictions start, and what there is to explain.
+
+    Args:
+        documents: training texts.
+        spec: what is predicted.
+        weighting: of the texts.
 
     Returns:
         The numbers from which training starts (`Task.initial_outputs`), `None` for those of random weights, and the
@@ -49,7 +56,7 @@ def target_summary(documents: Sequence[Document], spec: TargetSpec) -> tuple[lis
     Raises:
         DataError: one of the targets is unknown for every document.
     """
-    targets = torch.from_numpy(target_rows(documents, len(spec.names)))
+    targets = torch.from_numpy(weighting.resampled(documents, spec))
     for name, unrated in zip(spec.names, targets.isnan().all(0).tolist(), strict=True):
         if unrated:
             raise DataError(

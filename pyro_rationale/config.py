@@ -16,6 +16,7 @@ from pyro_rationale.inference.estimators import ESTIMATORS, NORMS, PENALTIES
 from pyro_rationale.nn.encoders import ENCODERS, POOLINGS
 from pyro_rationale.nn.generators import GENERATORS, needs_vocabulary
 from pyro_rationale.options import check_fields, decode, option
+from pyro_rationale.tasks._class_weights import parse_class_weights
 from pyro_rationale.training.callbacks import CALLBACKS
 from pyro_rationale.training.schedules import SCHEDULES
 
@@ -67,8 +68,8 @@ class ModelOptions:
                             expected="a share from 0 to below 1", planted=0.0)
     rate: float = option(None, "prior: share of words kept; also what training steers to", above=0, below=1,
                          expected="a share between 0 and 1", group=PRIOR, common=True, planted=0.13)
-    span: float | None = option(None, "prior: mean length of a kept run, in words; default: by --preset and the "
-                                "length of the texts, planted reviews: 13 % more than by chance", above=1,
+    span: float | None = option(None, "prior: mean length of a kept run, in words; default: chosen by --preset from "
+                                "the length of the texts; on planted reviews 13 % more than by chance", above=1,
                                 expected="a mean run of more than 1 word", group=PRIOR, common=True)
     prior: str = option("auto", "p(z): fixed, as --rate and --span say; or learned, from there to the rate and span of "
                         "the largest ELBO on the training texts; auto: learned, but fixed with --lambda1 and --lambda2",
@@ -142,6 +143,9 @@ class TrainOptions:
     transitions: float | None = option(None, "--control lagrangian: steer changes of the mask, too, to so many per "
                                        "word; default: charge for them according to --span", above=0, below=1,
                                        expected="changes per word, between 0 and 1", group=PRIOR)
+    class_weight: str = option("none", "weights of classes in the fit: none; balanced, so that all count alike "
+                               "whatever their shares; or LABEL=W, several with commas, and 1 for others",
+                               metavar="balanced|LABEL=W")
     learning_rate: float = option(None, "of Adam", above=0, most=1e3, common=True,  # torch overflows beyond
                                   planted=3e-3)
     body_rate: float = option(2e-5, "learning rate of the last layer of a tuned transformer; 0.9 of it one layer below",
@@ -196,6 +200,8 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.class_weight not in ("none", "balanced"):
+            parse_class_weights(self.class_weight)
         factor = self.encoder_rate_factor
         if factor not in (None, "auto") and FACTOR.fullmatch(factor) is None:
             raise ConfigError(f"--encoder-rate-factor: expected auto, or a number above 0, got {factor!r}")

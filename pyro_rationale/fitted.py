@@ -41,6 +41,7 @@ from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.data.weighting import EQUAL, Weighting
 from pyro_rationale.errors import ConfigError, RunError, shown
 from pyro_rationale.guides import MixtureGuide, RationaleGuide
 from pyro_rationale.models import EnsembleModel, RationaleModel
@@ -96,6 +97,7 @@ class FittedModel:
     rows: Mapping[str, str] = field(default_factory=dict)  # digests of the rows that it was fitted on, by split
     text_keys: torch.Tensor | None = None  # keys of the words of the training texts, where they are known
     calibration: Calibration | None = None  # of predictions, by development texts; runs of older versions have none
+    weighting: Weighting = EQUAL  # of the texts of a fit under way
 
     @property
     def task(self) -> Task:
@@ -163,11 +165,28 @@ class FittedModel:
         return encode_batch(documents, self.vocabulary, self.spec, sentences=sentences, aspects=aspects)
 
     def batches(
-        self, documents: Sequence[Document], batch_size: int, seed: int = 0, steps: int | None = None
+        self,
+        documents: Sequence[Document],
+        batch_size: int,
+        seed: int = 0,
+        steps: int | None = None,
+        weighted: bool = False,
     ) -> BucketedBatches:
-        """Documents in batches of similar lengths, see :class:`~pyro_rationale.data.batching.BucketedBatches`."""
+        """Documents in batches of similar lengths, see :class:`~pyro_rationale.data.batching.BucketedBatches`.
+
+        With `weighted`, for training and what steers it, they have the weights of the fit.
+        """
+        weights = self.weighting.relative(documents) if weighted else None
         return BucketedBatches(
-            documents, self.vocabulary, self.spec, batch_size, seed, steps, self.config.by_sentence, self.aspects
+            documents,
+            self.vocabulary,
+            self.spec,
+            batch_size,
+            seed,
+            steps,
+            self.config.by_sentence,
+            self.aspects,
+            weights,
         )
 
     def count_training_texts(self, documents: Sequence[Document]) -> int:

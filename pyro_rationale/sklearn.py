@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, dataclass, fields, replace
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +36,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.utils import Tags, check_random_state, column_or_1d, metadata_routing
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, check_is_fitted
 
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
@@ -46,7 +46,7 @@ from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RationaleError, TrainingError
 from pyro_rationale.evaluation.evaluate import evaluate
-from pyro_rationale.evaluation.verdict import constant_evaluation, worse_than_constant
+from pyro_rationale.evaluation.verdict import constant_evaluation, weighs_classes, worse_than_constant
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import check_fields, decode, option
 from pyro_rationale.prediction.draws import GENERATOR_LOCK
@@ -78,6 +78,13 @@ class SplitOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+def _class_weight(given: Any) -> Any:
+    """`None`, a name or a mapping, as scikit-learn has it, as the flag has it."""
+    if isinstance(given, Mapping):
+        return ",".join(f"{label}={float(weight):.12g}" for label, weight in given.items())
+    return "none" if given is None else given
 
 
 def _options_of(kind: type[Any]) -> Iterator[Field[Any]]:
@@ -130,8 +137,12 @@ class RationaleEstimator(BaseEstimator):
 
     # Fitting.
 
-    def _fit(self, documents: list[Document], spec: TargetSpec, labels: Sequence[int] | None) -> None:
+    def _fit(
+        self, documents: list[Document], spec: TargetSpec, labels: Sequence[int] | None, sample_weight: Any
+    ) -> None:
         config = self._config()
+        if sample_weight is not None:
+            documents, labels = self._weighted(documents, labels, sample_weight)
         with naming_parameters(), own_torch():
             corpus = self._split(documents, spec, labels, config)
             fitted: FittedModel
@@ -144,7 +155,8 @@ class RationaleEstimator(BaseEstimator):
                     fit = fit_run(config, Path(folder) / "fit", corpus=corpus)
                     fitted, fits = fit.fitted, [fit]
             own = evaluate(ModelRationalizer(fitted), corpus.dev, scores=False)
-        worse = worse_than_constant(own.statistics, constant_evaluation(corpus.train, corpus.dev, spec).statistics)
+        constant = constant_evaluation(corpus.train, corpus.dev, spec)
+        worse = worse_than_constant(own.statistics, constant.statistics, weighs_classes(fitted, corpus))
         self.fitted_, self.history_ = fitted, [epoch for fit in fits for epoch in fit.history]
         self.n_iter_ = len(self.history_)
         for fit in (fit for fit in fits if not fit.selection.best):
@@ -154,6 +166,18 @@ class RationaleEstimator(BaseEstimator):
         if worse:
             message = f"on the validation texts predictions are worse than a constant's ({worse}); do not use this"
             warnings.warn(message, ConvergenceWarning, stacklevel=3)
+
+    @staticmethod
+    def _weighted(
+        documents: list[Document], labels: Sequence[int] | None, sample_weight: Any
+    ) -> tuple[list[Document], Sequence[int] | None]:
+        """The documents with their weights, and their labels, without those of weight 0."""
+        weights = _check_sample_weight(sample_weight, documents, dtype=np.float64, ensure_non_negative=True)
+        kept = np.flatnonzero(weights).tolist()
+        if len(kept) < 2:
+            raise ValueError(f"sample_weight: {len(kept)} texts have a weight above 0, and a minimum of 2 is required")
+        chosen = [replace(documents[i], weight=float(weights[i])) for i in kept]
+        return chosen, None if labels is None else [labels[i] for i in kept]
 
     def _config(self) -> Config:
         """The parameters as a configuration.
@@ -172,6 +196,7 @@ class RationaleEstimator(BaseEstimator):
                 {item.name: getattr(self, item.name) for item in _options_of(kind)}
                 for kind in (ModelOptions, TrainOptions)
             )
+            train["class_weight"] = _class_weight(self.class_weight)
             return Config(data, decode(ModelOptions, model), decode(TrainOptions, {**train, "seed": int(seed)}))
 
     def _documents(self, texts: list[str], targets: Sequence[tuple[float, ...]], data: DataOptions) -> list[Document]:
@@ -263,12 +288,13 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         n_outputs_: targets, `D`.
     """
 
-    def fit(self, texts: Any, y: Any) -> RationaleRegressor:
+    def fit(self, texts: Any, y: Any, sample_weight: Any = None) -> RationaleRegressor:
         """Fit to `N` texts and their ratings.
 
         Args:
             texts: list, array or series of strings.
             y: `(N,)`, or `(N, D)` where NaN stands for "not rated".
+            sample_weight: `(N,)`, how many texts each counts as; one of weight 0 is left out.
 
         Raises:
             ValueError: unusable texts, ratings or parameters.
@@ -282,7 +308,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         names = names_of(y, ratings.shape[1])
         spec = self._spec(config.data.task, ratings, names)
         rows = [tuple(row) for row in ratings.tolist()]
-        self._fit(self._documents(checked, rows, config.data), spec, None)
+        self._fit(self._documents(checked, rows, config.data), spec, None, sample_weight)
         self.n_outputs_ = len(names)
         return self
 
@@ -427,6 +453,7 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
     Args:
         task: must be `auto`; there is one for two classes, and one for more.
         target_range: for ratings only; must be `None`.
+        class_weight: `none`, `balanced`, or weights by label, as a dictionary or as `LABEL=W,...`.
         validation_fraction: share of the texts that early stopping is judged by, the same of every class.
         others: parameters of :class:`RationaleRegressor`.
 
@@ -437,12 +464,14 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
 
     __metadata_request__predict_proba: typing.ClassVar = {"texts": metadata_routing.UNUSED}
 
-    def fit(self, texts: Any, y: Any) -> RationaleClassifier:
+    def fit(self, texts: Any, y: Any, sample_weight: Any = None) -> RationaleClassifier:
         """Fit to `N` texts and their labels.
 
         Args:
             texts: list, array or series of strings.
             y: `(N,)` labels of any kind that can be sorted: strings, numbers, booleans.
+            sample_weight: `(N,)`, how many texts each counts as, times the weight of its class (`class_weight`); one
+                of weight 0 is left out.
 
         Raises:
             ValueError: unusable texts, labels or parameters; one class only.
@@ -465,7 +494,7 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         spec = TargetSpec(kind, names_of(y, 1), classes=tuple(map(str, classes)))
         numbers = index.tolist()
         rows = [(float(i),) for i in numbers]
-        self._fit(self._documents(checked, rows, config.data), spec, numbers)
+        self._fit(self._documents(checked, rows, config.data), spec, numbers, sample_weight)
         self.classes_ = classes
         return self
 

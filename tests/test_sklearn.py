@@ -82,7 +82,11 @@ def fitted() -> dict[str, Any]:
     [
         kind(hidden=2, embedding=2, steps=2, anneal=1, min_count=1, threads=1, device="cpu")
         for kind in (NumberRegressor, NumberClassifier)
-    ]
+    ],
+    expected_failed_checks=lambda _: {
+        "check_sample_weight_equivalence_on_dense_data": "with the row twice batches are others: the objective is the "
+        "row's twice (tests/inference/test_weights.py), the steps are not",
+    },
 )
 def test_checks_of_scikit_learn(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
@@ -119,6 +123,28 @@ def test_parameters_reach_the_fit() -> None:
     assert type(config.model.tau) is type(config.model.dropout) is float
     assert (config.train.samples, config.train.seed, config.data.max_words) == (1, 5, TINY["max_words"])
     assert type(config.train.samples) is int
+
+
+def test_class_weights_as_scikit_learn_has_them() -> None:
+    by_label = {"good": 3, "bad": np.float64(0.5)}
+    for given, flag in ((None, "none"), ("balanced", "balanced"), (by_label, "good=3,bad=0.5")):
+        assert tiny(RationaleClassifier, class_weight=given)._config().train.class_weight == flag
+    with pytest.raises(ValueError, match="class_weight: expected none, balanced"):
+        tiny(RationaleClassifier, class_weight={"good": 0})._config()
+
+
+def test_a_text_of_weight_0_is_left_out_and_equal_weights_are_none() -> None:
+    weights = np.full(60, 2.0)
+    weights[[3, 17]] = 0.0
+    one = tiny(RationaleClassifier).fit(TEXTS, LABELS, sample_weight=weights)
+    kept = np.flatnonzero(weights)
+    other = tiny(RationaleClassifier).fit([TEXTS[i] for i in kept], LABELS[kept])
+    assert np.array_equal(one.predict_proba(UNSEEN, "mode"), other.predict_proba(UNSEEN, "mode"))
+    weights[:30] = 5.0
+    other = tiny(RationaleClassifier).fit(TEXTS, LABELS, sample_weight=weights)
+    assert not np.array_equal(one.predict_proba(UNSEEN, "mode"), other.predict_proba(UNSEEN, "mode"))
+    with pytest.raises(ValueError, match="1 texts have a weight above 0"):
+        tiny().fit(TEXTS, ONE, sample_weight=[1.0] + [0.0] * 59)
 
 
 def test_a_function_cuts_texts_into_words() -> None:

@@ -32,7 +32,7 @@ from pyro_rationale.options import (
     write_result,
 )
 from pyro_rationale.prediction.options import DecodeOptions
-from pyro_rationale.reporting.console import baselines_table, metrics_table
+from pyro_rationale.reporting.console import baselines_table, class_tables, metrics_table
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import user_path
 from pyro_rationale.tasks import task_of
@@ -207,6 +207,9 @@ def report(result: dict[str, Any], json_path: Path | None) -> None:
         title += f", {100 * LEVEL:g} % intervals over documents"
     console = Terminal()
     console.print(metrics_table(result["metrics"], title, ends))
+    for table in class_tables(result["metrics"]):
+        console.print()
+        console.print(table)
     if "baselines" in result:
         console.print()
         console.print(baselines_table(result["metrics"], result["baselines"]))

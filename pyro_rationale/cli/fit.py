@@ -144,7 +144,7 @@ def fit_and_show(
             raise
     if not quiet:
         console.say(finished.ending)
-    show_metrics(console, metrics, config.model.unit)
+    show_metrics(console, metrics, config.model.unit, config.train.class_weight != "none")
     show_documents(console, finished)
     way = f"python -m pyro_rationale.explain --run {shlex.quote(str(folder))}"
     console.say(f"\nRun folder: {folder}. Read texts with: {way}")
@@ -335,24 +335,34 @@ def show_finished(console: Terminal, folder: Path) -> int:
 
     metrics, config = RunMetrics.load(folder), read_config(folder)[0]
     console.say(f"{folder} is finished already; --force fits it again")
-    show_metrics(console, metrics, config.model.unit)
+    show_metrics(console, metrics, config.model.unit, config.train.class_weight != "none")
     return FAILED if metrics.failures else 0
 
 
-def show_metrics(console: Terminal, metrics: RunMetrics, unit: str) -> None:
-    """The test table and what stands beside it, with the noise floor, the prior and failures below."""
+def show_metrics(console: Terminal, metrics: RunMetrics, unit: str, balanced: bool = False) -> None:
+    """The test table and what stands beside it, with the noise floor, the prior and failures below.
+
+    Args:
+        console: to print on.
+        metrics: of the run.
+        unit: of the masks, `word` or `sentence`.
+        balanced: whether classes had weights.
+    """
     from pyro_rationale.evaluation.verdict import better_baseline
-    from pyro_rationale.reporting.console import BASELINES, baselines_table, metrics_table
+    from pyro_rationale.reporting.console import BASELINES, baselines_table, class_tables, metrics_table
     from pyro_rationale.reporting.prior_words import prior_line
 
     console.print()
     members = f", {len(metrics.members)} members" if metrics.members else ""
     console.print(metrics_table(metrics.test, title=f"Test set ({metrics.data}, {metrics.guide}{members})"))
+    for table in class_tables(metrics.test):
+        console.print()
+        console.print(table)
     if metrics.baselines or metrics.members:
         console.print()
         each = {f"member {name}": figures for name, figures in metrics.members.items()}
         console.print(baselines_table(metrics.test, each | metrics.baselines))
-        if better := better_baseline(metrics.test, metrics.baselines):
+        if better := better_baseline(metrics.test, metrics.baselines, balanced):
             console.say(
                 f"{BASELINES.get(better[0], better[0])}: predicts better ({better[1]}), so this model's evidence is "
                 "not all there is; more training texts, --pretrained minilm or a higher --rate bring it closer"

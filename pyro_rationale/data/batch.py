@@ -31,6 +31,8 @@ class Batch:
         owners: long, `(B,)`; which of the different texts a row has, as rows of one document stand in a batch
             together; `None`: look at each row.
         firsts: long, `(U,)`; the first row of each different text.
+        weights: float, `(B,)`; how many texts each counts as in a fit, 1 on average over the training texts; `None`
+            where all count alike, and outside of training.
     """
 
     tokens: Tensor
@@ -45,6 +47,7 @@ class Batch:
     aspects: Tensor | None = None
     owners: Tensor | None = None
     firsts: Tensor | None = None
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -60,6 +63,10 @@ class Batch:
         if self.units is None:
             return self.lengths
         return self.units.gather(-1, self.lengths[..., None] - 1)[..., 0] + 1
+
+    def weigh(self, values: Tensor) -> Tensor:
+        """Figures of the documents, `(*s, B)`, times their weights."""
+        return values if self.weights is None else values * self.weights.to(values.dtype)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Move every tensor to `device`; `non_blocking` as for :meth:`torch.Tensor.to`."""

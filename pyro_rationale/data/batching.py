@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
 
@@ -93,6 +93,7 @@ class BucketedBatches:
             other without end, and an epoch takes the next `steps` batches.
         sentences: find the sentences, for masks over them.
         aspects: as for :func:`encode_batch`; a batch then has more rows than documents.
+        weights: how many texts each document counts as, `(N,)`, for `Batch.weights`; `None`: all count alike.
 
     Raises:
         DataError: If there is no document, or one does not fit `spec`.
@@ -109,12 +110,14 @@ class BucketedBatches:
         steps: int | None = None,
         sentences: bool = False,
         aspects: int = 1,
+        weights: NDArray[np.float64] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
         if not documents:
             raise DataError("expected at least one document to make batches of, got none; check the split")
         self.batch_size, self.seed, self._spec, self._aspects = batch_size, seed, spec, aspects
+        self._weights = None if weights is None else torch.from_numpy(weights.astype(np.float32))
         self._encoded: Sequence[_Encoded]
         if isinstance(documents, ArrowDocuments):
             self._encoded = _ArrowRows(documents, vocabulary, spec, sentences)
@@ -165,7 +168,9 @@ class BucketedBatches:
             yield self._batch(order[start : start + size])
 
     def _batch(self, indices: NDArray[np.int64]) -> Batch:
-        return _collate([self._encoded[i] for i in indices], indices, self._spec, self._aspects)
+        batch = _collate([self._encoded[i] for i in indices], indices, self._spec, self._aspects)
+        assert batch.index is not None
+        return batch if self._weights is None else replace(batch, weights=self._weights[batch.index])
 
 
 def _encode(document: Document, vocabulary: Vocabulary, spec: TargetSpec, sentences: bool) -> _Encoded:

@@ -36,6 +36,7 @@ class Document:
         rationales: the annotated rationale of each target, flags of words or `None`, where targets have their own.
         aspect: number of the one target that the document stands for here, see :mod:`pyro_rationale.data.aspects`;
             `None` for all of them.
+        weight: how many texts it counts as in a fit.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Document:
     title: int = 0
     rationales: tuple[tuple[bool, ...] | None, ...] | None = None
     aspect: int | None = None
+    weight: float = 1.0
 
     @property
     def has_target(self) -> bool:

@@ -30,8 +30,8 @@ TABLE = CorpusLoader(
     load_table,
     "a CSV, TSV, JSON or Parquet file",
     options=(
-        "text_column", "target_column", "rationale_column", "encoding", "separator", "dev_data", "test_data",
-        *LABEL_OPTIONS,
+        "text_column", "target_column", "rationale_column", "weight_column", "encoding", "separator", "dev_data",
+        "test_data", *LABEL_OPTIONS,
     ),
     load_cached=load_cached_table,
 )

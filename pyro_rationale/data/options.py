@@ -28,6 +28,7 @@ class DataOptions:
     rationale_column: str | None = option(
         None, "column with gold rationales; none: there are none [default: rationale or rationales, if there is one]"
     )
+    weight_column: str | None = option(None, "column with weights of the rows in a fit: one of weight 2 counts as two")
     encoding: str | None = option(None, "encoding of the table [default: UTF-8]")
     separator: str | None = option(None, "between the fields of a CSV or TSV file; tab for tabs [default: likeliest]")
     header: bool = option(True, "the first line of a CSV or TSV file names the columns; else they are 1, 2, 3, ...")

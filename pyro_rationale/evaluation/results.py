@@ -16,7 +16,13 @@ from pyro_rationale.evaluation.evaluate import Evaluation, evaluate
 from pyro_rationale.evaluation.metrics import Metrics
 from pyro_rationale.evaluation.objective_report import prior_masks
 from pyro_rationale.evaluation.options import SAMPLES
-from pyro_rationale.evaluation.verdict import CONSTANT, constant_evaluation, failures, worse_than_constant
+from pyro_rationale.evaluation.verdict import (
+    CONSTANT,
+    constant_evaluation,
+    failures,
+    weighs_classes,
+    worse_than_constant,
+)
 from pyro_rationale.fitted import METRICS, FittedModel
 from pyro_rationale.options import decode
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
@@ -214,7 +220,8 @@ def _test_table(
         return None, {}, ""
     own = evaluate(ModelRationalizer(fit.fitted), documents, objective=True, samples=SAMPLES)
     constant = constant_evaluation(fit.corpus.train, documents, spec)
-    return own, {CONSTANT: constant.metrics}, worse_than_constant(own.statistics, constant.statistics)
+    balanced = weighs_classes(fit.fitted, fit.corpus)
+    return own, {CONSTANT: constant.metrics}, worse_than_constant(own.statistics, constant.statistics, balanced)
 
 
 def train(

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pyro_rationale.data.cache.dataset import target_rows
-from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.evaluation.evaluate import Evaluation, compute
-from pyro_rationale.evaluation.metrics import METRICS, MetricInputs
+from pyro_rationale.evaluation.metrics import MetricInputs, every_metric
 from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.evaluation.statistic import Metrics, Numbers, Statistic, combined
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.tasks import task_of
 
 CONSTANT = "constant"  # its name among the baselines of a run
@@ -30,7 +31,14 @@ def constant_evaluation(train: Sequence[Document], documents: Sequence[Document]
     return compute(MetricInputs(documents, spec, values=np.tile(constant, (len(documents), 1))))
 
 
-def worse_than_constant(statistics: Mapping[str, Statistic], constant: Mapping[str, Statistic]) -> str:
+def weighs_classes(fitted: FittedModel, corpus: Corpus) -> bool:
+    """Whether training texts with labels had different weights."""
+    return bool(corpus.spec.classes) and fitted.weighting.relative(corpus.train) is not None
+
+
+def worse_than_constant(
+    statistics: Mapping[str, Statistic], constant: Mapping[str, Statistic], balanced: bool = False
+) -> str:
     """In what predictions are worse than the constant, in words; empty if they are not.
 
     They are if the squared error of ratings is, or both accuracy and log loss of classes are: an overconfident model
@@ -40,10 +48,13 @@ def worse_than_constant(statistics: Mapping[str, Statistic], constant: Mapping[s
     Args:
         statistics: of the predictions.
         constant: of the constant, on the same documents.
+        balanced: whether the fit weighed classes, and so was not after the most frequent one: then balanced accuracy
+            decides, in which a constant is right in one class only.
     """
     told = []
-    for metric in METRICS["prediction"].metrics:
-        if metric.name not in ("mse", "accuracy", "log_loss") or metric.name not in statistics:
+    names = ("mse", "balanced_accuracy") if balanced else ("mse", "accuracy", "log_loss")
+    for metric in every_metric():
+        if metric.name not in names or metric.name not in statistics:
             continue
         one, other = statistics[metric.name], constant[metric.name]
         if len(one) < FEWEST:
@@ -86,13 +97,15 @@ def failures(best_epoch: int, asked: float, kept: float, worse: str, meet: bool 
     return tuple(told)
 
 
-def better_baseline(test: Metrics, baselines: Mapping[str, Metrics]) -> tuple[str, str] | None:
+def better_baseline(
+    test: Metrics, baselines: Mapping[str, Metrics], balanced: bool = False
+) -> tuple[str, str] | None:
     """The baseline that predicts best, if that is clearly better than the fit does, and a comparison in words.
 
-    Clearly: by more than a fiftieth of the squared error, or by two points of accuracy. The fit is judged by its
-    average over masks, where there is one, for that is what it predicts.
+    Clearly: by more than a fiftieth of the squared error, or by two points of accuracy; of macro-F1, if the fit weighed
+    classes (`balanced`). The fit is judged by its average over masks, where there is one, for that is what it predicts.
     """
-    name, sign = ("mse", 1.0) if "mse" in test else ("accuracy", -1.0)
+    name, sign = ("mse", 1.0) if "mse" in test else ("macro_f1" if balanced else "accuracy", -1.0)
     own = test.get(f"averaged_{name}", test.get(name))
     others = {baseline: row[name] for baseline, row in baselines.items() if name in row}
     if own is None or not others:
@@ -101,7 +114,8 @@ def better_baseline(test: Metrics, baselines: Mapping[str, Metrics]) -> tuple[st
     margin = 0.02 * own if name == "mse" else 0.02
     if not sign * (own - others[best]) > margin:
         return None
-    form, label = ("{:.4g}", "squared error") if name == "mse" else ("{:.1%}", "accuracy")
+    forms = {"mse": ("{:.4g}", "squared error"), "accuracy": ("{:.1%}", "accuracy"), "macro_f1": ("{:.3f}", "macro F1")}
+    form, label = forms[name]
     return best, f"{label} {form.format(others[best])} against {form.format(own)}"
 
 

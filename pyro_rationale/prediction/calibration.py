@@ -44,7 +44,8 @@ def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration
         return None
     reading = _read(fitted, chosen)
     if reading.noise is None:
-        return _of_classes(fitted, np.einsum("sn,snw->nw", reading.weights, reading.values), targets)
+        averaged = np.einsum("sn,snw->nw", reading.weights, reading.values)
+        return _of_classes(fitted, averaged, targets, fitted.weighting.relative(chosen))
     if fitted.model.likelihood.noise is not None:
         return _of_ratings(fitted, reading, targets)
     return Calibration(_scores(fitted, reading, reading.noise, targets))
@@ -68,12 +69,16 @@ def _scores(fitted: FittedModel, reading: Reading, noise: Numbers, targets: Numb
     return conformal_scores(np.abs(targets - mixture.mean) / mixture.sd)
 
 
-def _of_classes(fitted: FittedModel, averaged: Numbers, targets: Numbers) -> Calibration:
-    """Temperature and scores from all documents: one number fitted to many texts hardly knows any of them."""
+def _of_classes(fitted: FittedModel, averaged: Numbers, targets: Numbers, weights: Numbers | None) -> Calibration:
+    """Temperature and scores from all documents: one number fitted to many texts hardly knows any of them.
+
+    The temperature follows the weights of the fit, or it would pull back what they are for. Scores do not: sets are to
+    hold the truth for texts as they come.
+    """
     probabilities = fitted.task.probabilities(averaged)
     if probabilities is None:  # a task of another package that says nothing about its uncertainty
         return Calibration(((),) * targets.shape[1])
-    temperature = fit_temperature(probabilities, targets)
+    temperature = fit_temperature(probabilities, targets, weights)
     truth = np.nan_to_num(targets).astype(int)[..., None]
     right = np.take_along_axis(temper(probabilities, temperature), truth, axis=-1)[..., 0]
     return Calibration(conformal_scores(np.where(np.isnan(targets), np.nan, 1.0 - right)), temperature=temperature)

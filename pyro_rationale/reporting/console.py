@@ -142,13 +142,53 @@ def metrics_table(
     return Group(*heading, table)
 
 
+WIDEST = 6  # classes whose confusion matrix fits beside their figures
+
+
+def class_tables(metrics: Mapping[str, Any]) -> Iterator[Group]:
+    """A table per target of classes: documents, precision, recall and F1 of each, and what they are predicted to be.
+
+    Of few classes that is the confusion matrix; of more, the class that each is most often mistaken for.
+    """
+    targets = {"": metrics} if "classes" in metrics else metrics.get("aspects", {})
+    source = "the average over masks" if "averaged_macro_f1" in metrics else "one mask of each text"
+    for name, figures in targets.items():
+        if "classes" in figures:
+            heading = f"{name}: classes" if name else "Classes"
+            table = _class_table(figures["classes"], figures["confusion"])
+            yield Group(Text(f"{heading}, as predicted from {source}", style="bold"), table)
+
+
+def _class_table(classes: Mapping[str, Mapping[str, float]], confusion: Mapping[str, Mapping[str, int]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("true")
+    few = len(classes) <= WIDEST
+    columns = [f"as {label}" for label in classes] if few else []
+    for heading in ("documents", "precision", "recall", "F1", *columns):
+        table.add_column(Text(heading), justify="right")
+    if not few:
+        table.add_column("most often taken for")
+    for label, figures in classes.items():
+        shares = (f"{100 * figures[name]:.1f} %" for name in ("precision", "recall"))
+        row = [f"{figures['documents']:,}", *shares, f"{figures['f1']:.3f}"]
+        if few:
+            row += [f"{count:,}" for count in confusion[label].values()]
+        else:
+            others = {other: count for other, count in confusion[label].items() if other != label and count}
+            most = max(others, key=lambda other: others[other], default=None)
+            row.append("" if most is None else f"{most} ({others[most]:,})")
+        table.add_row(Text(label), *map(Text, row))
+    return table
+
+
+BESIDE = ("macro_f1",)  # metrics that stand in the table of baselines, although no test of two runs is made of them
 BASELINES = {"constant": "constant", "tfidf": "tf-idf, all words", "full-text": "same encoder, all words, 1/2 steps"}
 
 
 def baselines_table(test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> Table:
-    """One row per way to predict, this fit first; a column for each error that a significance test would look at."""
+    """One row per way to predict, this fit first; columns for what significance tests look at, and for macro-F1."""
     rows = {"this fit": test, **{BASELINES.get(name, name): figures for name, figures in baselines.items()}}
-    tested = [metric.name for metric in every_metric() if metric.tested]
+    tested = [metric.name for metric in every_metric() if metric.tested or metric.name in BESIDE]
     names = [name for name in tested if all(name in figures for figures in rows.values())]
     table = Table(box=None, pad_edge=False)
     table.add_column()

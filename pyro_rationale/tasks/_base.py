@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.tasks._cells import Cell
 from pyro_rationale.tasks._likelihood import Likelihood
 from pyro_rationale.tasks._mixture import Mixture
@@ -185,6 +186,22 @@ class Task(ABC):
             return counts / counts.sum()
         means: Numbers = np.nanmean(targets, axis=0)
         return means
+
+    def class_weights(self, wanted: str, targets: Numbers, weights: Numbers) -> Numbers:
+        """Weight of each class in a fit, `(C,)`.
+
+        Args:
+            wanted: `balanced`, or `LABEL=W,...`.
+            targets: of the training texts, `(N, D)`.
+            weights: of the training texts, `(N,)`.
+
+        Raises:
+            ConfigError: there are no such classes.
+        """
+        raise ConfigError(
+            f"--class-weight {wanted}: {', '.join(self.spec.names)} has ratings, not classes; leave it out, or give "
+            "rows weights of their own (--weight-column)"
+        )
 
     @property
     def context_width(self) -> int:

@@ -229,25 +229,28 @@ def temper(probabilities: Numbers, temperature: float) -> Numbers:
     return tempered
 
 
-def fit_temperature(probabilities: Numbers, targets: Numbers) -> float:
+def fit_temperature(probabilities: Numbers, targets: Numbers, weights: Numbers | None = None) -> float:
     """The temperature of least log loss, pulled a little towards 1.
 
     Args:
         probabilities: averaged over masks, `(N, D, C)`.
         targets: indices of classes `(N, D)`, NaN where unknown.
+        weights: of the documents, `(N,)`, 1 on average; `None`: all count alike.
     """
     from scipy.optimize import minimize_scalar  # slow to import, and only fits need it
 
     known = ~np.isnan(targets)
     if not known.any():
         return 1.0
+    share = 1.0 if weights is None else np.broadcast_to(weights[:, None], known.shape)[known]
     chosen = np.log(np.maximum(probabilities[known], 1e-30))  # (K, C)
     truth = targets[known].astype(int)
     right = chosen[np.arange(len(truth)), truth]
 
     def loss(log_t: float) -> float:
         inverse = math.exp(-log_t)
-        return float((np.logaddexp.reduce(chosen * inverse, axis=1) - right * inverse).sum()) + 2.0 * log_t**2
+        losses = np.logaddexp.reduce(chosen * inverse, axis=1) - right * inverse
+        return float((share * losses).sum()) + 2.0 * log_t**2
 
     most = math.log(HOTTEST)
     return math.exp(float(minimize_scalar(loss, bounds=(-most, most), method="bounded").x))

@@ -13,6 +13,7 @@ from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks._base import Numbers, Task
 from pyro_rationale.tasks._calibration import temper
 from pyro_rationale.tasks._cells import Cell, class_of_number, label_of, labels_of, number_of
+from pyro_rationale.tasks._class_weights import parse_class_weights
 from pyro_rationale.tasks._spec import TargetSpec
 
 MOST_CLASSES = 50
@@ -100,6 +101,23 @@ class ClassTask(Task):
             i = int(np.flatnonzero(~known.all(axis=1))[0])
             raise DataError(f"{name(i)}: expected a class below {count}, got {tuple(targets[i].tolist())}")
         return targets.astype(np.float32)
+
+    def class_weights(self, wanted: str, targets: Numbers, weights: Numbers) -> Numbers:
+        """Weights by which all classes count alike (`balanced`), or those of some labels, and 1 for the others."""
+        if len(self.spec.names) > 1:
+            raise ConfigError(
+                f"--class-weight {wanted}: there are {len(self.spec.names)} targets ({listed(self.spec.names)}), and a "
+                "text has one weight; name one --target-column, or give rows weights of their own (--weight-column)"
+            )
+        if wanted == "balanced":
+            known = ~np.isnan(targets[:, 0])
+            sums = np.bincount(targets[known, 0].astype(int), weights[known], minlength=len(self.spec.classes))
+            return np.where(sums > 0, sums.sum() / (len(sums) * np.where(sums > 0, sums, 1.0)), 1.0)
+        given = parse_class_weights(wanted)
+        for label in given:
+            if label not in self.spec.classes:
+                raise ConfigError(f"--class-weight: {shown(label)} is none of the classes {listed(self.spec.classes)}")
+        return np.array([given.get(label, 1.0) for label in self.spec.classes])
 
     def skill(self, values: Numbers, targets: Numbers) -> float:
         """(accuracy - a) / (1 - a) with `a` the share of the commonest class, averaged over the targets."""

@@ -27,7 +27,7 @@ def full_text_loss(model: RationaleModel, batch: Batch) -> Tensor:
 
 
 def reading_loss(model: RationaleModel, batch: Batch, mask: Tensor) -> Tensor:
-    """Minus kappa log p(y | x, z = mask), summed over documents; `mask` bool `(B, T)`, False on padding.
+    """Minus kappa log p(y | x, z = mask), summed over documents by their weights; `mask` bool `(B, T)`.
 
     Of rows about one target each, `mask` can be that of `batch.texts`: each text is then read once for all of its rows.
 
@@ -41,7 +41,7 @@ def reading_loss(model: RationaleModel, batch: Batch, mask: Tensor) -> Tensor:
     outputs = model.encoder(texts.tokens, mask.to(model.encoder.dtype), texts.lengths)
     outputs = outputs[batch.owners] if shared else outputs
     dist, targets = model.likelihood.observe(outputs, batch.targets)
-    return -float(model.kappa) * dist.log_prob(targets).sum()
+    return -float(model.kappa) * batch.weigh(dist.log_prob(targets)).sum()
 
 
 @torch.no_grad()

@@ -138,6 +138,7 @@ def fit_ensemble(
         config = run.fitted.config.changed(members=count)  # with what was chosen by the texts, for all members
         done.append(run)
     fitted = Ensemble.of([run.fitted for run in done], folder.name)
+    fitted.weighting = done[0].fitted.weighting
     fitted.calibrate(done[0].corpus.dev)
     write_calibration(folder, fitted.calibration)
     return EnsembleRun(folder, done, fitted)

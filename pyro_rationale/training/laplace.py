@@ -3,8 +3,8 @@
 The features that the layer reads are taken as given. Around the trained weights the log likelihood of the training
 targets is a quadratic, with the generalised Gauss-Newton matrix A = sum_i phi_i phi_i' (x) H_i as its curvature, where
 H_i are the second derivatives of -log p(y_i | outputs). For ratings that is exact: Bayesian linear regression. The
-prior of the weights is Normal(0, 1 / alpha), alpha by maximum evidence. Each text counts once (kappa = 1), under one
-mask from the guide and the noise that fits the development texts.
+prior of the weights is Normal(0, 1 / alpha), alpha by maximum evidence. Each text counts once (kappa = 1), or by its
+weight, under one mask from the guide and the noise that fits the development texts.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ def curvature_of(model: RationaleModel, read: Iterable[tuple[Batch, Tensor]]) ->
         with torch.no_grad():
             features = model.encoder(batch.tokens, z, batch.lengths, head=nn.Identity())
             curves = second_derivatives(model.likelihood, output(features), batch.targets)
+        curves = batch.weigh(curves.movedim(0, -1)).movedim(-1, 0)
         rows, curves = with_one(features).double().cpu(), curves.double().cpu()
         # Sums over texts of H_i[w, v] phi_i phi_i', one pair of outputs after the other.
         for w in range(outputs):

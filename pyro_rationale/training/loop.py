@@ -64,7 +64,7 @@ def train_networks(
     optimizer, named = rates.make_optimizer(), rates.named
     average = RunningAverage(named, options.ema)
     size = options.epoch_of(len(documents))
-    batches = fitted.batches(documents, options.batch_size, options.seed, size)
+    batches = fitted.batches(documents, options.batch_size, options.seed, size, weighted=True)
     best_score, best_epoch, best_weights = math.inf, 0, {}
     step = epoch = 0
     while step < options.steps and (patience is None or epoch - best_epoch < patience):

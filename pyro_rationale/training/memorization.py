@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 
 from pyro_rationale.data.batching import BucketedBatches
-from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.data.weighting import EQUAL, Weighting
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.tasks import task_of
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
@@ -61,14 +61,16 @@ class MemorizationCheck:
         return alike and known.error < MEMORIZED_SHARE * self.constant
 
 
-def constant_error(documents: Sequence[Document], spec: TargetSpec, aspects: int = 1) -> float:
+def constant_error(
+    documents: Sequence[Document], spec: TargetSpec, aspects: int = 1, weighting: Weighting = EQUAL
+) -> float:
     """Error per document of the constant that predicts these documents best.
 
     Squared error of scaled ratings, or cross entropy of labels in nats, summed over the targets of a document; one
     that is missing (NaN) costs nothing, as in :func:`pyro_rationale.training.validation.score_modes`. Where targets
     have masks of their own, `aspects` of them, it is the error per known target.
     """
-    targets = torch.from_numpy(target_rows(documents, len(spec.names)))
+    targets = torch.from_numpy(weighting.resampled(documents, spec))
     known = (~targets.isnan()).double().mean(0)
     error = float((known * task_of(spec).baseline_loss(targets).nan_to_num(0.0)).sum())
     return error if aspects == 1 else error / max(float(known.sum()), 1e-6)

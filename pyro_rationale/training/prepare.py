@@ -26,6 +26,7 @@ from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.text_lengths import cut_to, fitting_length
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.data.weighting import Weighting, warn_of_rare_classes
 from pyro_rationale.data.word_classes import Exclusion
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
@@ -129,7 +130,10 @@ def prepare_run(
     vocabulary = open_if_needed(config, vocabulary)
     vectors = load_vectors(config.model.vectors, vocabulary) if config.model.vectors else None
     matrix = None if vectors is None else vectors.matrix
-    centre, spread = target_summary(corpus.train, spec)
+    weighting = Weighting.of(options.class_weight, spec, corpus.train)
+    centre, spread = target_summary(corpus.train, spec, weighting)
+    if group.main:
+        warn_of_rare_classes(corpus)
 
     def untrained() -> tuple[RationaleModel, RationaleGuide]:
         model = build_model(config, spec, len(vocabulary), matrix, centre, spread, vocabulary)
@@ -142,7 +146,7 @@ def prepare_run(
             return weights_of(*untrained())
 
     def batches(documents: Sequence[Document], steps: int | None = None) -> BucketedBatches:
-        return fitted.batches(documents, options.batch_size, config.seed, steps)
+        return fitted.batches(documents, options.batch_size, config.seed, steps, weighted=True)
 
     model, guide = untrained()
     if options.laplace:
@@ -150,6 +154,7 @@ def prepare_run(
     prior = starting_prior(config, model.gain)
     rows = row_digests(corpus)
     fitted = FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name, rows)
+    fitted.weighting = weighting
     fitted.text_keys = torch.from_numpy(word_keys(corpus.train))
     train = batches(corpus.train, options.epoch_of(len(corpus.train)))
     check_shares(options.batch_size, len(corpus.train), train.whole, group.size)
@@ -171,7 +176,7 @@ def prepare_run(
         batches(corpus.dev),
         prior,
         vectors,
-        MemorizationCheck(batches(known), constant_error(corpus.dev, spec, fitted.aspects), prior.rate),
+        MemorizationCheck(batches(known), constant_error(corpus.dev, spec, fitted.aspects, weighting), prior.rate),
         chosen=chosen(given, config),
         callbacks=[*(CALLBACKS[name]() for name in dict.fromkeys((*ALWAYS, *options.callback))), *callbacks],
     )

@@ -100,10 +100,11 @@ def _untrained(run: TrainingRun) -> tuple[FittedModel, float]:
     config = fitted.config.changed(masks="shared", overlap=0.0)
     config = config.changed(steps=steps, anneal=options.anneal // FEWER, epoch_steps=-(-steps // epochs))
     vectors = None if run.vectors is None else run.vectors.matrix
-    outputs, loss = target_summary(corpus.train, corpus.spec)
+    outputs, loss = target_summary(corpus.train, corpus.spec, fitted.weighting)
     model = build_model(config, corpus.spec, len(fitted.vocabulary), vectors, outputs, loss, fitted.vocabulary)
     guide = cast(RationaleGuide, nn.Module())  # there is nothing to choose
     reader = FittedModel(config, corpus.spec, fitted.vocabulary, model.to(fitted.device), guide, fitted.device)
+    reader.weighting = fitted.weighting
     return reader, loss * model.gain
 
 

@@ -254,7 +254,7 @@ class Trainer:
     def _objective_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         with local_parameters(), unregistered(), self.fitted.model.constrained():
             estimate: Estimate = self.objective.estimate(self.fitted.model, self.fitted.guide, batch)
-        entropy = estimate.entropy
+        entropy = estimate.entropy if batch.weights is None else estimate.entropy / batch.weights
         if batch.units is not None:  # that of a sentence at each of its words: flat masks show by it
             entropy = entropy * batch.lengths / batch.unit_lengths
         sums = [value.sum() for value in (estimate.kept, entropy, estimate.changes, batch.lengths)]

@@ -28,11 +28,11 @@ class DevScore:
     """Figures on held-out documents.
 
     Attributes:
-        error: prediction cost per document from mode masks, in scaled units.
+        error: prediction cost per document from mode masks, in scaled units, by the documents' weights.
         rate: share of words in the mode masks.
         empty: share of documents whose mode mask is empty.
-        words: words kept per document, or sentences where masks are over them.
-        changes: changes of the mask per document.
+        words: words kept per document, or sentences where masks are over them, by the documents' weights.
+        changes: changes of the mask per document, likewise.
         elbo: ELBO (kappa = tau = 1) in nats per document, from one drawn mask each; NaN if only modes were scored.
         expected_cost: E_q of the paper's cost in its units, from the same masks.
         shift: nats by which every kept word was made dearer before all this, so that mode masks keep what they should;
@@ -193,13 +193,14 @@ def _add_modes(sums: list[float], fitted: FittedModel, q: MaskDistribution, batc
     z = q.mode
     outputs = fitted.model.encoder(batch.tokens, z, batch.lengths)
     assert batch.targets is not None
+    loss = fitted.model.likelihood.reported_loss(outputs, batch.targets)
     figures: tuple[Tensor | int, ...] = (
-        fitted.model.likelihood.reported_loss(outputs, batch.targets).sum(),
+        loss.sum() if batch.weights is None else batch.weigh(loss.sum(-1)).sum(),
         z.sum(),
         batch.lengths.sum(),
-        q.unit_values(z).sum(),
+        batch.weigh(q.unit_values(z).sum(-1)).sum(),
         (z.sum(-1) == 0).sum(),
-        changes_of(z, batch.mask).sum(),
+        batch.weigh(changes_of(z, batch.mask)).sum(),
         len(batch),
     )
     if batch.aspects is not None:  # kept words and words of each target

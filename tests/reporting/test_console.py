@@ -15,6 +15,8 @@ from pyro_rationale.reporting.console import (
     KEPT_GOLD,
     MISSED_GOLD,
     NEARLY,
+    baselines_table,
+    class_tables,
     format_value,
     is_plain,
     metrics_table,
@@ -165,3 +167,29 @@ def test_metrics_table_has_known_names_unknown_names_and_aspects() -> None:
     title = "a title that is wider than the table below it " * 2
     assert printed(metrics_table({"empty": 0.5}, title), width=200).splitlines()[0].strip() == title.strip()
     assert printed(metrics_table({"empty": 0.5})).split() == ["documents", "with", "none", "kept", "50.0", "%"]
+
+
+def test_classes_have_a_table_of_their_own() -> None:
+    figures = {"documents": 3, "precision": 0.5, "recall": 1.0, "f1": 2 / 3}
+    confusion = {"[ham]": {"[ham]": 1, "spam": 1200}, "spam": {"[ham]": 0, "spam": 3}}
+    few = {"classes": {"[ham]": figures, "spam": figures}, "confusion": confusion, "averaged_macro_f1": 0.5}
+    [table] = class_tables(few)
+    lines = printed(table).splitlines()
+    assert lines[0].strip() == "Classes, as predicted from the average over masks"
+    assert lines[1].split() == ["true", "documents", "precision", "recall", "F1", "as", "[ham]", "as", "spam"]
+    assert lines[2].split() == ["[ham]", "3", "50.0", "%", "100.0", "%", "0.667", "1", "1,200"]
+    names = "abcdefg"
+    many = {"classes": dict.fromkeys(names, figures), "confusion": {a: {b: ord(b) for b in names} for a in names}}
+    [table] = class_tables({"aspects": {"kind": many, "stars": {"mse": 1.0}}})
+    lines = printed(table).splitlines()
+    assert lines[0].strip() == "kind: classes, as predicted from one mask of each text"
+    assert [line.split()[-2:] for line in (lines[2], lines[8])] == [["g", "(103)"], ["f", "(102)"]]
+    assert list(class_tables({"mse": 1.0})) == []
+
+
+def test_baselines_are_compared_by_macro_f1_too() -> None:
+    rows = {"constant": {"accuracy": 0.95, "macro_f1": 0.49}}
+    table = printed(baselines_table({"accuracy": 0.9, "macro_f1": 0.8}, rows))
+    assert [line.split() for line in table.splitlines()] == [
+        ["accuracy", "macro", "F1"], ["this", "fit", "90.0", "%", "0.800"], ["constant", "95.0", "%", "0.490"]
+    ]  # fmt: skip

@@ -30,6 +30,7 @@ from pyro_rationale.prediction.predictor import PredictOptions
 from pyro_rationale.prediction.predictor import predict as predict_all
 from pyro_rationale.reporting.html import ReportContext, build_report, render, write_report
 from pyro_rationale.reporting.html.charts import (
+    class_charts,
     events,
     prediction_charts,
     prior_guide_charts,
@@ -262,6 +263,29 @@ def test_classes_are_named(spec: TargetSpec) -> None:
 
 
 # Charts.
+
+
+def test_a_confusion_matrix_is_drawn_and_its_classes_are_a_table() -> None:
+    labels = ["good & <b>", "$x$", "fair"]
+    figures = {"documents": 12, "precision": 0.5, "recall": 0.25, "f1": 1 / 3}
+    metrics = {
+        "classes": dict.fromkeys(labels, figures),
+        "confusion": {a: {b: 1000 * (a == b) for b in labels} for a in labels},
+        "macro_f1": 0.1,
+        "averaged_macro_f1": 0.333,
+    }
+    [chart] = class_charts(metrics)
+    assert chart.notes[-1] == "Macro F1: 0.333."
+    assert [row[0] for row in chart.rows] == labels
+    assert chart.rows[0][1] == "12"
+    assert "good &amp; &lt;b&gt;" in chart.drawing
+    assert chart.drawing.count("1,000") == 3
+    assert not re.search(r"style=|#[0-9a-f]{6}", chart.drawing)
+    each = {"a": metrics, "b": {"accuracy": 1.0}, "c": metrics}
+    assert [chart.title for chart in class_charts({"aspects": each})] == [
+        "True and predicted classes: a", "True and predicted classes: c"
+    ]  # fmt: skip
+    assert list(class_charts({"mse": 1.0})) == []
 
 
 def test_charts_are_small_and_take_their_colours_from_the_page() -> None:

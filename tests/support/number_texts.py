@@ -19,11 +19,11 @@ def written(table: Any) -> list[str]:
 class _Numbers:
     """Reads tables of numbers. What is checked of them here is not under test; all else is the estimator's own."""
 
-    def fit(self, X: Any, y: Any) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         if y is not None:
             check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False)
         table = validate_data(self, X, dtype=np.float64)
-        return super().fit(written(table), y)  # type: ignore[misc]
+        return super().fit(written(table), y, sample_weight)  # type: ignore[misc]
 
     def _unlabelled(self, texts: Any) -> Any:
         if not hasattr(self, "fitted_"):

@@ -21,19 +21,26 @@ T = TypeVar("T")
 
 
 class ArrowDocuments(Sequence[Document]):
-    """Some documents of an Arrow file. Memory: 12 bytes a document, and 8 for each target.
+    """Some documents of an Arrow file. Memory: 12 bytes a document, and 8 for each target and for a weight.
 
     Args:
         file: holds them.
         rows: int64, `(N,)`, which of its documents, in which order.
         targets: float64, `(N, D)`, or `None` where nothing is known.
         annotated: whether the documents have their gold rationales.
+        weights: float64, `(N,)`, how many texts each counts as in a fit; `None`: one.
     """
 
     def __init__(
-        self, file: ArrowFile, rows: Indices, targets: NDArray[np.float64] | None, annotated: bool = True
+        self,
+        file: ArrowFile,
+        rows: Indices,
+        targets: NDArray[np.float64] | None,
+        annotated: bool = True,
+        weights: NDArray[np.float64] | None = None,
     ) -> None:
         self.file, self.rows, self.targets, self.annotated = file, rows, targets, annotated
+        self.weights = weights
         self.lengths: NDArray[np.int32] = file.lengths[rows]
 
     def __len__(self) -> int:
@@ -68,6 +75,7 @@ class ArrowDocuments(Sequence[Document]):
             opinion=_tuple(self.flags(index, "opinion")),
             maps=self._maps(chunk, row),
             rationales=self._rationales(chunk, row),
+            weight=1.0 if self.weights is None else float(self.weights[index]),
         )
 
     def __iter__(self) -> Iterator[Document]:
@@ -76,7 +84,8 @@ class ArrowDocuments(Sequence[Document]):
     def taken(self, positions: Indices) -> ArrowDocuments:
         """The documents at `positions`, in that order."""
         targets = None if self.targets is None else self.targets[positions]
-        return ArrowDocuments(self.file, self.rows[positions], targets, self.annotated)
+        weights = None if self.weights is None else self.weights[positions]
+        return ArrowDocuments(self.file, self.rows[positions], targets, self.annotated, weights)
 
     def unlabelled(self) -> ArrowDocuments:
         """These texts without targets and rationales."""
@@ -163,6 +172,13 @@ def target_rows(documents: Sequence[Document], width: int) -> NDArray[np.float64
     missing = (float("nan"),) * width
     rows = [document.targets or missing for document in documents]
     return np.array(rows, dtype=float).reshape(-1, width)
+
+
+def document_weights(documents: Sequence[Document]) -> NDArray[np.float64]:
+    """How many texts each document counts as in a fit, `(N,)`."""
+    if isinstance(documents, ArrowDocuments):
+        return np.ones(len(documents)) if documents.weights is None else documents.weights
+    return np.array([document.weight for document in documents], dtype=float)
 
 
 def word_counts(documents: Sequence[Document]) -> list[int]:

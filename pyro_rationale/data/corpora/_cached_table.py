@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -71,7 +71,9 @@ class _CachedTable(_table.TableRows):
             faults.add(*facts["first_fault"].split(": ", 1))
             faults.count = facts["faults"]
         faults.rows = facts["rows"]
-        super().__init__(path, tuple(facts["columns"]), facts["unrated"], faults)
+        columns = tuple(facts["columns"])
+        weight = _table.weight_column(columns, options)
+        super().__init__(path, columns, facts["unrated"], faults, weight)
         self._columns: dict[int, _Column] = {}
 
     def __len__(self) -> int:
@@ -81,25 +83,31 @@ class _CachedTable(_table.TableRows):
         column = self._column(i, width)
         return map(column.different.__getitem__, column.which.tolist())
 
-    def documents(self, reader: TargetReader, names: Sequence[str]) -> ArrowDocuments:
-        columns = [self._column(i, len(names)).read(reader, i, name) for i, name in enumerate(names)]
-        targets = np.stack([values for values, _ in columns], axis=1)
+    def documents(self, reader: TargetReader, names: Sequence[str], weighted: bool = True) -> ArrowDocuments:
+        columns = [
+            self._column(i, len(names)).read(partial(reader.read, i=i, name=repr(name))) for i, name in enumerate(names)
+        ]
+        targets, weights = np.stack([values for values, _ in columns], axis=1), None
+        if self.weight is not None and weighted:
+            parse = partial(_table.read_weight, name=repr(self.weight))
+            columns.append(self._column(len(names), len(names)).read(parse))
+            weights = columns[-1][0]
         faults: dict[int, str] = {}
         for _, problems in columns:
             faults = problems | faults
-        documents = ArrowDocuments(self._file, np.arange(len(self)), targets)
+        documents = ArrowDocuments(self._file, np.arange(len(self)), targets, weights=weights)
         for index in sorted(faults):
             self.faults.add(documents[index].id, faults[index])
         return documents.taken(np.delete(np.arange(len(self)), list(faults))) if faults else documents
 
     def _column(self, i: int, width: int) -> _Column:
         if i not in self._columns:
-            self._columns[i] = _Column(self._file, i, width)
+            self._columns[i] = _Column(self._file, i, width + (self.weight is not None))
         return self._columns[i]
 
 
 class _Column:
-    """Cells of one of `width` targets: the different ones, and which of them each document has."""
+    """Cells of one of `width` columns: the different ones, and which of them each document has."""
 
     def __init__(self, file: ArrowFile, i: int, width: int) -> None:
         numbers: dict[str | None, int] = {}
@@ -111,13 +119,17 @@ class _Column:
             which.append(np.array(known, dtype=np.int32)[coded.indices.to_numpy()])
         self.different, self.which = list(numbers), np.concatenate(which)
 
-    def read(self, reader: TargetReader, i: int, name: str) -> tuple[NDArray[np.float64], dict[int, str]]:
-        """The targets `(N,)`, and the faults of documents whose cell is no target, by their index."""
+    def read(self, parse: Callable[[Cell], float]) -> tuple[NDArray[np.float64], dict[int, str]]:
+        """The numbers `(N,)`, and the faults of documents whose cell is none such, by their index.
+
+        Args:
+            parse: a cell as a number; raises ValueError with what is wrong with it.
+        """
         values = np.full(len(self.different), np.nan)
         faults: dict[int, str] = {}
         for number, cell in enumerate(self.different):
             try:
-                values[number] = reader.read(cell, i, repr(name))
+                values[number] = parse(cell)
             except ValueError as error:
                 faults[number] = str(error)
         faulty = np.flatnonzero(np.isin(self.which, list(faults))) if faults else ()
@@ -140,7 +152,8 @@ def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.
         "target_columns": list(names),
         "max_words": options.max_words,
     }
-    reading = {name: getattr(options, name) for name in ("rationale_column", "encoding", "separator", "header")}
+    named = ("rationale_column", "weight_column", "encoding", "separator", "header")
+    reading = {name: getattr(options, name) for name in named}
     request |= {name: value for name, value in reading.items() if value != getattr(DataOptions, name)}
     state = {
         "bytes": now.st_size, "modified": now.st_mtime_ns, "tokenizer": TOKENIZERS[options.tokenizer].version,
@@ -154,10 +167,11 @@ def _chunks(path: Path, options: DataOptions, spec: TargetSpec | None, facts: Me
     text, names = _table.columns_of([table], options, spec)
     counts = ("rows", "unrated", "cut", "beyond")
     facts |= {"columns": list(table.columns), "faults": 0, "first_fault": "", **dict.fromkeys(counts, 0)}
-    rows = _table.rows_of(table, text, names, gold)
+    weight = _table.weight_column(table.columns, options)
+    rows = _table.rows_of(table, text, names, gold, weight)
     jobs = iter(lambda: list(islice(rows, build.CHUNK)), [])
     faults = Faults(path, options.skip_bad_rows)
-    for packed in build.in_processes(partial(_pack, text, names, gold, options), jobs, options.workers):
+    for packed in build.in_processes(partial(_pack, text, names, gold, weight, options), jobs, options.workers):
         for where, problem in packed.faults:
             faults.add(where, problem)
         facts |= {name: facts[name] + getattr(packed, name) for name in counts}
@@ -166,12 +180,17 @@ def _chunks(path: Path, options: DataOptions, spec: TargetSpec | None, facts: Me
 
 
 def _pack(
-    text: str, names: tuple[str, ...], gold: tuple[str, ...], options: DataOptions, rows: Sequence[Row]
+    text: str,
+    names: tuple[str, ...],
+    gold: tuple[str, ...],
+    weight: str | None,
+    options: DataOptions,
+    rows: Sequence[Row],
 ) -> Packed:
     make, faults, cut = document_maker(options), [], []
     for row in rows:
         try:
-            cut.append(_table.cut_row(row, text, names, gold, make))
+            cut.append(_table.cut_row(row, text, names, gold, make, weight))
         except ValueError as error:
             faults.append((row.where, str(error)))
     rated = [pair for pair in cut if pair is not None]

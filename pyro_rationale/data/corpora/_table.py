@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from pyro_rationale.data.cache.dataset import target_rows, text_keys
+import numpy as np
+
+from pyro_rationale.data.cache.dataset import document_weights, taken, target_rows, text_keys
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, document_maker
 from pyro_rationale.data.files.tables import Row, Table, check_column, read_table
@@ -18,6 +21,7 @@ from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.targets import Cell, TargetReader, read_cell, reader_of, warn_of_far_values
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.storage import user_path
+from pyro_rationale.tasks._cells import number_of
 
 FEWEST_ROWS = 10
 MOST_UNRATED = 0.5  # share of rows without a target, beyond which the column is likely the wrong one
@@ -67,10 +71,13 @@ class TableRows(ABC):
         columns: names of its columns.
         unrated: rows left out because they have none of the targets.
         faults: the unusable rows, and the number of rows in all.
+        weight: the column with the weights of the rows, whose cells stand behind those of the targets; `None`: none.
     """
 
-    def __init__(self, path: Path, columns: tuple[str, ...], unrated: int, faults: Faults) -> None:
-        self.path, self.columns, self.unrated, self.faults = path, columns, unrated, faults
+    def __init__(
+        self, path: Path, columns: tuple[str, ...], unrated: int, faults: Faults, weight: str | None = None
+    ) -> None:
+        self.path, self.columns, self.unrated, self.faults, self.weight = path, columns, unrated, faults, weight
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -80,8 +87,11 @@ class TableRows(ABC):
         """Cells of the `i`-th of `width` target columns."""
 
     @abstractmethod
-    def documents(self, reader: TargetReader, names: Sequence[str]) -> Sequence[Document]:
-        """The documents, with the cells of the columns `names` read as targets; adds to `faults`."""
+    def documents(self, reader: TargetReader, names: Sequence[str], weighted: bool = True) -> Sequence[Document]:
+        """The documents, with the cells of the columns `names` read as targets; adds to `faults`.
+
+        Their weights are read if `weighted`, and where there is a column of them.
+        """
 
 
 class _HeldTable(TableRows):
@@ -89,10 +99,11 @@ class _HeldTable(TableRows):
 
     def __init__(self, table: Table, text: str, names: tuple[str, ...], options: DataOptions) -> None:
         faults, make, gold = Faults(table.path, options.skip_bad_rows), document_maker(options), gold_columns(options)
-        rows = ((row.where, row) for row in rows_of(table, text, names, gold))
-        cut = list(faults.parsed(rows, lambda _, row: cut_row(row, text, names, gold, make)))
+        weight = weight_column(table.columns, options)
+        rows = ((row.where, row) for row in rows_of(table, text, names, gold, weight))
+        cut = list(faults.parsed(rows, lambda _, row: cut_row(row, text, names, gold, make, weight)))
         self._rated = [pair for pair in cut if pair is not None]
-        super().__init__(table.path, table.columns, len(cut) - len(self._rated), faults)
+        super().__init__(table.path, table.columns, len(cut) - len(self._rated), faults, weight)
 
     def __len__(self) -> int:
         return len(self._rated)
@@ -100,15 +111,16 @@ class _HeldTable(TableRows):
     def cells(self, i: int, width: int) -> Iterator[Cell]:
         return (cells[i] for _, cells in self._rated)
 
-    def documents(self, reader: TargetReader, names: Sequence[str]) -> tuple[Document, ...]:
+    def documents(self, reader: TargetReader, names: Sequence[str], weighted: bool = True) -> tuple[Document, ...]:
         documents = []
         for document, cells in self._rated:
             try:
                 targets = tuple(reader.read(cells[i], i, repr(name)) for i, name in enumerate(names))
+                weight = 1.0 if self.weight is None or not weighted else read_weight(cells[-1], repr(self.weight))
             except ValueError as error:
                 self.faults.add(document.id, str(error))
             else:
-                documents.append(replace(document, targets=targets))
+                documents.append(replace(document, targets=targets, weight=weight))
         return tuple(documents)
 
 
@@ -135,8 +147,9 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
     parts = []
     fewest = FEWEST_ROWS if spec is None else 1
     for table in tables:
-        documents, faults = table.documents(reader, names), table.faults
+        documents, faults = table.documents(reader, names, weighted=spec is None), table.faults
         faults.report()
+        documents = without_weightless(table.path, documents)
         if len(documents) < fewest:
             reason = f" (first fault: {faults.first})" if faults.count else ""
             raise DataError(f"{table.path}: {len(documents)} of its {faults.rows} rows can be used{reason}; too few")
@@ -175,6 +188,10 @@ def columns_of(
         check_column(table.path, table.columns, text, "--text-column")
         for name in names:
             check_column(table.path, table.columns, name, "--target-column")
+    if options.weight_column is not None and spec is None:
+        check_column(first.path, first.columns, options.weight_column, "--weight-column")
+        if options.weight_column in (text, *names):
+            raise ConfigError(f"--weight-column: {options.weight_column} is the text or a target; name another column")
     if options.rationale_column not in (None, _NO_COLUMN) and spec is None:
         check_column(first.path, first.columns, str(options.rationale_column), "--rationale-column")
     return text, names
@@ -186,13 +203,46 @@ def gold_columns(options: DataOptions) -> tuple[str, ...]:
     return (_GOLD_COLUMN, _MAPS_COLUMN) if name is None else () if name == _NO_COLUMN else (name,)
 
 
-def rows_of(table: Table, text: str, names: Sequence[str], gold: Sequence[str]) -> Iterator[Row]:
+def weight_column(columns: Sequence[str], options: DataOptions) -> str | None:
+    """The column with the weights; `None` if none is named, or a file has none: then its rows count alike."""
+    return options.weight_column if options.weight_column in columns else None
+
+
+def read_weight(cell: Cell, name: str) -> float:
+    """A cell of the column with the weights.
+
+    Raises:
+        ValueError: it is no number of 0 or more; the message begins with `name`.
+    """
+    weight = math.nan if cell is None else number_of(cell)
+    if weight is None or not 0.0 <= weight < math.inf:
+        raise ValueError(f"{name} is {'empty' if cell is None else shown(cell)}, not a weight of 0 or more")
+    return weight
+
+
+def without_weightless(path: Path, documents: Sequence[Document]) -> Sequence[Document]:
+    """The documents without those of weight 0, which count as no text at all."""
+    weights = document_weights(documents)
+    if weights.all():
+        return documents
+    log.warning("%s: left out %d of %d rows whose weight is 0", path, int((weights == 0).sum()), len(documents))
+    return taken(documents, np.flatnonzero(weights))
+
+
+def rows_of(
+    table: Table, text: str, names: Sequence[str], gold: Sequence[str], weight: str | None = None
+) -> Iterator[Row]:
     """The rows of a table with the cells that :func:`cut_row` needs."""
-    return table.rows((text, *names, *gold))
+    return table.rows((text, *names, *gold, *([] if weight is None else [weight])))
 
 
 def cut_row(
-    row: Row, text: str, names: Sequence[str], gold: Sequence[str], make: Callable[..., Document]
+    row: Row,
+    text: str,
+    names: Sequence[str],
+    gold: Sequence[str],
+    make: Callable[..., Document],
+    weight: str | None = None,
 ) -> tuple[Document, tuple[str | None, ...]] | None:
     """Cut a row into words.
 
@@ -202,9 +252,11 @@ def cut_row(
         names: the columns with the targets.
         gold: the columns with the rationales.
         make: makes documents, see :func:`pyro_rationale.data.document.document_maker`.
+        weight: the column with the weight, if there is one.
 
     Returns:
-        A document without targets, and the target cells; `None` for a row that has none of the targets.
+        A document without targets, and the target cells, with that of the weight behind them; `None` for a row that
+        has none of the targets.
 
     Raises:
         ValueError: It cannot be used; the message says why.
@@ -223,7 +275,7 @@ def cut_row(
         raise ValueError(f"{error}{hint}") from None
     if not document.tokens:
         raise ValueError("the text holds no word")
-    return document, cells
+    return document, cells if weight is None else (*cells, read_cell(row.cells, weight, required=False))
 
 
 def _text(row: Row, name: str) -> str | list[str]:

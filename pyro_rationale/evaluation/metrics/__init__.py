@@ -25,7 +25,7 @@ METRICS: Registry[MetricFamily] = Registry(
     __name__,
     "metrics",
     (
-        *("prediction", "averaged", "uncertainty", "selection", "rationale"),
+        *("prediction", "classification", "averaged", "uncertainty", "selection", "rationale"),
         *("eraser", "agreement", "faithfulness", "lexicon", "ranking", "objective"),
     ),
 )

@@ -110,13 +110,14 @@ def groups_by_share(kept: Numbers) -> dict[str, Flags]:
 
 def spearman(one: Numbers, other: Numbers) -> float:
     """Correlation of ranks, equal values sharing the mean of theirs; NaN if either has one value only."""
-    first, second = (_ranks(values) for values in (one, other))
+    first, second = (ranks(values) for values in (one, other))
     if first.std() == 0 or second.std() == 0:
         return float("nan")
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def _ranks(values: Numbers) -> Numbers:
+def ranks(values: Numbers) -> Numbers:
+    """Ranks from 1, equal values sharing the mean of theirs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     middles: Numbers = ends - (counts - 1) / 2

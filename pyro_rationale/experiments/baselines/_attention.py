@@ -91,7 +91,7 @@ class AttentionModel:
         """Scaled negative log likelihood of the targets, `(..., B)`."""
         assert batch.targets is not None
         likelihood, targets = self.model.likelihood.observe(outputs, batch.targets)
-        return -float(self.model.kappa) / self.scale * likelihood.log_prob(targets)
+        return -float(self.model.kappa) / self.scale * batch.weigh(likelihood.log_prob(targets))
 
     def dev_outputs(self, batch: Batch) -> Tensor:
         """Outputs by which the best epoch is chosen, `(B, W)`: those of the rationale."""
@@ -99,7 +99,8 @@ class AttentionModel:
 
     def dev_cost(self, documents: Sequence[Document]) -> float:
         """Cost of `dev_outputs`, summed over documents."""
-        return sum(float(self.cost(self.dev_outputs(batch), batch).sum()) for batch in self._batches(documents))
+        batches = self._batches(documents, weighted=True)
+        return sum(float(self.cost(self.dev_outputs(batch), batch).sum()) for batch in batches)
 
     def decode(
         self, documents: Sequence[Document], predict: Callable[[Batch, Tensor], Tensor]
@@ -116,8 +117,8 @@ class AttentionModel:
                 masks[i] = tuple((row[: len(documents[i].tokens)] > 0).tolist())
         return masks, values
 
-    def _batches(self, documents: Sequence[Document]) -> list[Batch]:
-        batches = self.fitted.batches(documents, 128).ordered()
+    def _batches(self, documents: Sequence[Document], weighted: bool = False) -> list[Batch]:
+        batches = self.fitted.batches(documents, 128, weighted=weighted).ordered()
         return [batch.to(self.fitted.device) for batch in batches]
 
 

@@ -52,7 +52,7 @@ def fit_encoder(
 
     def score() -> float:
         torch.manual_seed(0)  # the same random masks after each epoch
-        dev = fitted.batches(corpus.dev, 128).ordered()
+        dev = fitted.batches(corpus.dev, 128, weighted=True).ordered()
         moved = (batch.to(fitted.device) for batch in dev)
         return sum(float(reading_loss(fitted.model, batch, masks(batch, "dev"))) for batch in moved)
 

@@ -13,6 +13,7 @@ from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.data.weighting import Weighting
 from pyro_rationale.experiments.baselines._run import PLAIN
 from pyro_rationale.experiments.baselines._storage import WEIGHTS, read_spec, write_marker
 from pyro_rationale.fitted import VOCABULARY, FittedModel, assemble, pick_device
@@ -40,12 +41,14 @@ def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tu
     options = config.model
     vocabulary = open_if_needed(config, Vocabulary.build(corpus.train, options.min_count, options.vocabulary))
     vectors = load_vectors(options.vectors, vocabulary).matrix if options.vectors else None
-    centre, spread = target_summary(corpus.train, corpus.spec)
+    weighting = Weighting.of(config.train.class_weight, corpus.spec, corpus.train)
+    centre, spread = target_summary(corpus.train, corpus.spec, weighting)
     model = build_model(config, corpus.spec, len(vocabulary), vectors, centre, spread, vocabulary)
     guide = build_guide(config, len(vocabulary), vectors, 0.0, vocabulary=vocabulary)
     device = pick_device(config.train.device)
     networks = model.to(device), guide.to(device)
     fitted = FittedModel(config, corpus.spec, vocabulary, *networks, device, name, row_digests(corpus))
+    fitted.weighting = weighting
     return fitted, spread * model.gain
 
 

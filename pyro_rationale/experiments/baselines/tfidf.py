@@ -21,6 +21,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
+from pyro_rationale.data.weighting import Weighting
 from pyro_rationale.evaluation.metrics import targets_of
 from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.experiments.baselines._storage import WEIGHTS, is_finished, read_spec, write_marker
@@ -120,7 +121,11 @@ def fit_tfidf(config: Config, corpus: Corpus, folder: Path) -> TfidfRationalizer
     idf[: UNKNOWN + 1] = 0.0
     targets, dev_targets = targets_of(corpus.train, corpus.spec), targets_of(corpus.dev, corpus.spec)
     outputs = range(len(corpus.spec.names))
-    parts = [best_model(bool(corpus.spec.classes), train, targets[:, i], dev, dev_targets[:, i]) for i in outputs]
+    weighting = Weighting.of(config.train.class_weight, corpus.spec, corpus.train)
+    shares = weighting.relative(corpus.train), weighting.relative(corpus.dev)
+    parts = [
+        best_model(bool(corpus.spec.classes), train, targets[:, i], dev, dev_targets[:, i], *shares) for i in outputs
+    ]
     weights, bias = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
     tensors = {"idf": torch.tensor(idf), "weights": torch.tensor(weights), "bias": torch.tensor(bias)}
     alphas = [part[2] for part in parts]
@@ -142,26 +147,44 @@ def sklearn(module: str) -> Any:
     return optional(f"sklearn.{module}", "the tf-idf baseline needs", "sklearn")
 
 
-def best_model(classes: bool, train: Any, targets: Array, dev: Any, dev_targets: Array) -> tuple[Array, Array, float]:
+def best_model(
+    classes: bool,
+    train: Any,
+    targets: Array,
+    dev: Any,
+    dev_targets: Array,
+    weights: Array | None = None,
+    dev_weights: Array | None = None,
+) -> tuple[Array, Array, float]:
     """Weights `(W, V)`, bias `(W,)` and penalty of the linear model of one target that is best on dev.
 
     Where no dev document has the target, training documents decide.
+
+    Args:
+        classes: whether the target is one of several classes.
+        train: vectors of the training documents.
+        targets: of these, `(N,)`, NaN where unknown.
+        dev: vectors of the dev documents.
+        dev_targets: of these.
+        weights: of the training documents, 1 on average; `None`: all count alike.
+        dev_weights: of the dev documents.
     """
     known, dev_known = ~np.isnan(targets), ~np.isnan(dev_targets)
-    train, targets = train[known], targets[known]
+    train, targets, weights = train[known], targets[known], None if weights is None else weights[known]
     held = (dev[dev_known], dev_targets[dev_known]) if dev_known.any() else (train, targets)
+    share = weights if not dev_known.any() else None if dev_weights is None else dev_weights[dev_known]
     linear = sklearn("linear_model")
     best: tuple[float, Any, float] | None = None
     for alpha in ALPHAS:
         if not classes:
-            model = linear.Ridge(alpha=alpha).fit(train, targets)
-            cost = float(np.mean((model.predict(held[0]) - held[1]) ** 2))
+            model = linear.Ridge(alpha=alpha).fit(train, targets, weights)
+            cost = float(np.average((model.predict(held[0]) - held[1]) ** 2, weights=share))
         else:
-            model = linear.LogisticRegression(C=1 / alpha, max_iter=1000).fit(train, targets.astype(int))
+            model = linear.LogisticRegression(C=1 / alpha, max_iter=1000).fit(train, targets.astype(int), weights)
             chance = model.predict_proba(held[0])
             column = {label: i for i, label in enumerate(model.classes_.tolist())}
             rows = [chance[i, column[int(y)]] if int(y) in column else 0.0 for i, y in enumerate(held[1])]
-            cost = float(-np.mean(np.log(np.maximum(rows, 1e-12))))
+            cost = float(-np.average(np.log(np.maximum(rows, 1e-12)), weights=share))
         if best is None or cost < best[0]:
             best = (cost, model, alpha)
     assert best is not None

@@ -146,9 +146,8 @@ class Networks:
         other = self.fitted.config.changed(guide=family, estimator=estimator, samples=None, penalties="exact")
         weights = {k: v for k, v in self.guide.state_dict().items() if not k.startswith("baseline.")}
         vectors = word_vectors(weights)
-        guide = build_guide(
-            other, len(self.fitted.vocabulary), None if vectors is None else vectors.cpu(), 0.0, self.fitted.spec
-        )
+        vocabulary, vectors = self.fitted.vocabulary, None if vectors is None else vectors.cpu()
+        guide = build_guide(other, len(vocabulary), vectors, 0.0, self.fitted.spec, vocabulary)
         guide.baseline = None
         guide.load_state_dict(weights)
         settled(guide)
@@ -157,14 +156,14 @@ class Networks:
 
 def untrained(fitted: FittedModel, documents: Sequence[Document]) -> tuple[RationaleModel, RationaleGuide]:
     """Fresh networks of a run's configuration; word vectors that were given are kept."""
-    config, words = fitted.config, len(fitted.vocabulary)
+    config, vocabulary, words = fitted.config, fitted.vocabulary, len(fitted.vocabulary)
     vectors = word_vectors(fitted.guide.state_dict()) if config.model.vectors else None
     vectors = None if vectors is None else vectors.cpu()
     centre, spread = target_summary(documents, fitted.spec)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = build_model(config, fitted.spec, words, vectors, centre, spread)
-        guide = build_guide(config, words, vectors, starting_prior(config, model.gain).gamma, fitted.spec)
+        model = build_model(config, fitted.spec, words, vectors, centre, spread, vocabulary)
+        guide = build_guide(config, words, vectors, starting_prior(config, model.gain).gamma, fitted.spec, vocabulary)
     return model.to(fitted.device), guide.to(fitted.device)
 
 

@@ -38,7 +38,8 @@ class Estimate:
 
     Attributes:
         surrogate: scalar whose gradient is the estimate of minus the objective's gradient, summed over documents.
-        reconstruction: kappa log p(y | x, z), averaged over samples, `(B,)`, detached.
+        reconstruction: kappa log p(y | x, z), averaged over samples, `(B,)`, detached; like the next two, times the
+            document's weight (:attr:`~pyro_rationale.data.batch.Batch.weights`), where it has one.
         kl: KL(q || p) per document, `(B,)`, detached.
         entropy: H(q) per document, `(B,)`, detached.
         kept: words kept by the samples, `(B,)`, detached; expected words where the guide has marginals.
@@ -151,7 +152,7 @@ class MaskELBO(ELBO):
         reward, programs = self._reward(model, guide, guide_trace, model_trace, z, reconstruction, args, kwargs)
         prepared = self.method.prepare(programs, masks)
         # After that: an autoregressive q remembers one pass, and from now on that of z.
-        terms = self._terms(q, model_trace.nodes["z"]["fn"], z)
+        terms = _weighted(self._terms(q, model_trace.nodes["z"]["fn"], z), model_trace.nodes["z"]["scale"])
         weights = masks.weights
         draws = Draws(masks, z.detach(), reward, terms, self.num_particles, weights, prepared)
         penalty = terms.penalty(self.tau)
@@ -267,6 +268,14 @@ def observed_log_prob(trace: Trace) -> Tensor:
     if not observed:
         raise ValueError("expected a batch with targets: the model observes nothing")
     return torch.stack(observed).sum(0) if len(observed) > 1 else observed[0]
+
+
+def _weighted(terms: MaskTerms, scale: Any) -> MaskTerms:
+    """KL and entropy times the scale of the site `z`, a number or `(B,)`: the weights of the documents."""
+    if not isinstance(scale, Tensor):
+        return terms if scale == 1.0 else MaskTerms(terms.kl * scale, terms.entropy * scale)
+    factors = (scale[..., None] if term.dim() == 3 else scale for term in terms)
+    return MaskTerms(*(term * factor.to(term.dtype) for term, factor in zip(terms, factors, strict=True)))
 
 
 def _average(terms: Tensor, weights: Tensor | None) -> Tensor:

@@ -58,4 +58,5 @@ class Judge:
         except NotImplementedError:
             name = type(model.likelihood).__name__
             raise ConfigError(f"--judge mcd: torch has no KL for {name}; leave it out, or register one") from None
-        return -float(site["scale"]) * divergence
+        scaled: Tensor = -site["scale"] * divergence  # by kappa, and by the documents' weights
+        return scaled

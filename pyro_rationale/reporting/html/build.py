@@ -11,6 +11,7 @@ from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.reporting.console import format_value, label_of, shown_metrics
 from pyro_rationale.reporting.html.charts import (
+    class_charts,
     prediction_charts,
     prior_guide_charts,
     reliability_charts,
@@ -71,7 +72,8 @@ def build_report(
         ("training", "Training"): training_charts(history),
         ("selection", "Prior and guide"): () if draws is None else _prior_guide(draws, stored),
         ("quality", "Predictions and probabilities"): [
-            *prediction_charts(predictions, spec), *uncertainty_charts(curves or {}), *reliability_charts(predictions)
+            *prediction_charts(predictions, spec), *class_charts(metrics), *uncertainty_charts(curves or {}),
+            *reliability_charts(predictions),
         ],
     }  # fmt: skip
     sections = (Section(id, title, tuple(drawn)) for (id, title), drawn in charts.items())
@@ -123,6 +125,7 @@ def facts_of(
 TILES = (
     ("documents", "documents", ""),
     ("accuracy", "accuracy", ""),
+    ("macro_f1", "macro F1", "mean of the classes' F1"),
     ("log_loss", "log loss", "nats per label"),
     ("mse", "squared error", "{floor}"),
     ("covered", "truth in interval", "{level} expected"),

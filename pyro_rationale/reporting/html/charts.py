@@ -17,6 +17,7 @@ from pyro_rationale.prediction.labels import tau_label
 from pyro_rationale.reporting.html.context import Chart
 from pyro_rationale.reporting.html.payload import percent
 from pyro_rationale.reporting.plots.calibration import plot_reliability
+from pyro_rationale.reporting.plots.confusion import plot_confusion
 from pyro_rationale.reporting.plots.posterior import (
     Histogram,
     MaskDraws,
@@ -199,6 +200,38 @@ def uncertainty_charts(curves: Mapping[str, Any]) -> Iterator[Chart]:
                 for confidence, accuracy, count in zip(curve.confidence, curve.accuracy, curve.count, strict=True)
             ),
         )
+
+
+def class_charts(metrics: Mapping[str, Any]) -> Iterator[Chart]:
+    """True against predicted classes, a chart per target, with the figures of each class as its table.
+
+    Args:
+        metrics: of an evaluation, by name.
+    """
+    targets = {"": metrics} if "classes" in metrics else metrics.get("aspects", {})
+    found = [(name, figures) for name, figures in targets.items() if "classes" in figures]
+    for target, (name, figures) in enumerate(found[:SCATTERS]):
+        classes, counts = figures["classes"], figures["confusion"]
+        told = "; ".join(
+            f"{label} {percent(each['recall'])} of {each['documents']:,} found" for label, each in classes.items()
+        )
+        yield Chart(
+            f"chart-confusion-{target}",
+            f"True and predicted classes{f': {name}' if name else ''}",
+            f"Confusion matrix. {told}.",
+            draw_svg(partial(plot_confusion, counts=counts), f"confusion{target}"),
+            (
+                "Documents of each true class (rows) by the class that is predicted from the average over masks; the "
+                "darker, the larger the share of the row.",
+                f"Macro F1: {_plain(figures['averaged_macro_f1' if 'averaged_macro_f1' in figures else 'macro_f1'])}.",
+            ),
+            ("class", "documents", "precision", "recall", "F1"),
+            tuple(
+                (label, f"{each['documents']:,}", percent(each["precision"]), percent(each["recall"]),
+                 f"{each['f1']:.3f}")
+                for label, each in classes.items()
+            ),
+        )  # fmt: skip
 
 
 def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:
