@@ -179,6 +179,8 @@ def _plain(value: Any, annotation: Any, where: str) -> Any:
         value = value.item()
     whole, parts = typing.get_origin(kind), typing.get_args(kind)
     if whole is tuple:
+        if isinstance(value, str) and str in typing.get_args(annotation):
+            value = (value,)
         if isinstance(value, (list, tuple)) and (parts[-1] is Ellipsis or len(parts) == len(value)):
             return tuple(_plain(part, parts[0], where) for part in value)
         raise ConfigError(f"{where}: expected a list, got {shown(value)}")
@@ -333,9 +335,11 @@ def _by_texts(item: Field[Any]) -> str | None:
 
 
 def _without_none(annotation: Any) -> Any:
-    """`X` of `X | None`."""
+    """`X` of `X | None`; `tuple[str, ...]` of `str | tuple[str, ...] | None`, a name that may be repeated."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+        if kinds == [str, tuple[str, ...]]:
+            return kinds[1]
         if len(kinds) != 1:
             raise TypeError(f"expected one type besides None, got {annotation}")
         return kinds[0]

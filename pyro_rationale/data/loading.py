@@ -12,6 +12,7 @@ from pyro_rationale.data.cache.build import Progress, is_cache
 from pyro_rationale.data.cache.dataset import ArrowDocuments, target_rows, word_counts
 from pyro_rationale.data.corpora import CORPORA, LABEL_OPTIONS, CorpusLoader
 from pyro_rationale.data.corpora._cached_table import load_cached_table
+from pyro_rationale.data.corpora._pair_table import PAIR_TABLE
 from pyro_rationale.data.corpora._table import load_table
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import words_beyond
@@ -21,6 +22,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.pairs import SPEC as PAIR_SPEC
 from pyro_rationale.data.pairs import PairCorpus, check_queries, check_spec, warn_of_shared
 from pyro_rationale.data.text_lengths import FEWEST_WORDS, MOST_WORDS, cut_to, fitting_length
+from pyro_rationale.data.title_pairs import with_titles
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.storage import user_path
@@ -62,6 +64,8 @@ def load_corpus(
         ConfigError: If the options do not go together.
     """
     loader = loader_of(options.data)
+    if loader is TABLE and (options.task if spec is None else spec.kind) == PAIR_SPEC.kind:
+        loader = PAIR_TABLE
     loader.check(options, typed)
     if typed is not None:
         options = trusted(options, typed)
@@ -118,6 +122,8 @@ def load_pairs(loader: CorpusLoader, options: DataOptions, spec: TargetSpec | No
 
     corpus = read(MOST_WORDS if options.max_words is None else options.max_words)
     chosen = fitting_length(corpus) if options.max_words is None else options.max_words
+    if options.title_pairs:
+        corpus = with_titles(corpus)
     corpus = replace(corpus.cut_to(chosen), max_words=chosen, tokenizer=TOKENIZERS[options.tokenizer])
     if spec is None:
         check_queries(options.data, corpus.queries)

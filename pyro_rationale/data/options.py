@@ -23,7 +23,9 @@ class DataOptions:
         f"one of {', '.join(CORPORA)}, those with files of your own as NAME:FOLDER; or the path of a table or a folder",
         common=True,
     )
-    text_column: str | None = option(None, "column with the text (CSV, TSV, JSONL, Parquet)", common=True)
+    text_column: str | tuple[str, ...] | None = option(
+        None, "column with the text (CSV, TSV, JSONL, Parquet); --task ranking: repeat it for the other", common=True
+    )
     target_column: tuple[str, ...] = option((), "column to predict; repeat it for several aspects", common=True)
     rationale_column: str | None = option(
         None, "column with gold rationales; none: there are none [default: rationale or rationales, if there is one]"
@@ -53,6 +55,7 @@ class DataOptions:
                                 expected="a number from 0 to 1")
     ambiguity: float = option(0.0, "questions: share of the questions that leave one of three things unsaid", least=0,
                               most=1, expected="a share from 0 to 1")
+    title_pairs: bool = option(False, "pairs of texts: train on a title and its body as a pair, too")
     noise: float = option(0.05, "synthetic: standard deviation of the rating around the clause's valence", least=0,
                           expected="a standard deviation of 0 or more")
     cache: str | None = option(
@@ -63,11 +66,19 @@ class DataOptions:
     workers: int = option(1, "--cache: processes that cut texts into words", least=1, expected="at least 1")
 
     def __post_init__(self) -> None:
+        columns = self.text_columns
+        if isinstance(self.text_column, tuple) and len(columns) < 2:  # one name as a text, as run folders have it
+            object.__setattr__(self, "text_column", columns[0] if columns else None)
         check_fields(self)
         if self.encoding is not None and not _is_text_encoding(self.encoding):
             raise ConfigError(f"--encoding: there is no encoding {self.encoding!r}; try utf-8, utf-16 or cp1252")
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n\0'):
             raise ConfigError(f"--separator: expected one character, or tab, got {self.separator!r}")
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns that are named, none or more."""
+        return (self.text_column,) if isinstance(self.text_column, str) else tuple(self.text_column or ())
 
     @property
     def delimiter(self) -> str | None:

@@ -168,13 +168,18 @@ def components(count: int, links: Iterable[tuple[int, int]]) -> Indices:
 
 
 def split_queries(queries: Sequence[Query], documents: Sequence[Document], seed: int) -> dict[str, tuple[Query, ...]]:
-    """Divide queries 80/10/10 by connected component; documents with equal texts are in one component as well."""
+    """Divide queries 80/10/10 by connected component; see :func:`components_of`."""
+    groups = components_of(queries, documents)
+    return dict(zip(SPLITS, map(tuple, three_way_split(queries, seed, groups)), strict=True))
+
+
+def components_of(queries: Sequence[Query], documents: Sequence[Document]) -> list[int]:
+    """The connected component of each query; documents with equal texts are in one component as well."""
     links = [(query.document, positive) for query in queries for positive in query.positives]
     first: dict[int, int] = {}
     links += [(first.setdefault(key, i), i) for i, key in enumerate(text_hashes(documents).tolist())]
     component = components(len(documents), links).tolist()
-    groups = [component[query.document] for query in queries]
-    return dict(zip(SPLITS, map(tuple, three_way_split(queries, seed, groups)), strict=True))
+    return [component[query.document] for query in queries]
 
 
 def warn_of_shared(name: str, queries: Mapping[str, Sequence[Query]]) -> None:

@@ -15,6 +15,7 @@ from pyro_rationale.cli.explain import as_dict
 from pyro_rationale.cli.posterior import FIGURES
 from pyro_rationale.config import Config
 from pyro_rationale.data import CORPORA, load_corpus
+from pyro_rationale.data.corpora._pair_table import PAIR_TABLE
 from pyro_rationale.data.files.tables import _KINDS
 from pyro_rationale.data.loading import TABLE
 from pyro_rationale.fitted import FittedModel
@@ -123,7 +124,13 @@ def test_the_files_that_are_read_and_drawn() -> None:
 
 
 def test_the_corpora_with_their_options() -> None:
-    loaders = {f"`{name}:FOLDER`" if loader.layout else f"`{name}`": loader for name, loader in CORPORA.items()}
+    loaders = {_shown(name): loader for name, loader in CORPORA.items()}
+    loaders |= {"a path": TABLE, "a path, `--task ranking`": PAIR_TABLE}
     described = {name: (title, set(quoted(options))) for name, title, options in rows("Corpora")}
-    known = {name: (each.title, set(map(flag, each.options))) for name, each in {**loaders, "a path": TABLE}.items()}
-    assert described == known
+    assert described == {name: (each.title, set(map(flag, each.options))) for name, each in loaders.items()}
+
+
+def _shown(name: str) -> str:
+    loader = CORPORA[name]
+    behind = ":FOLDER" if loader.layout else ":CORPUS" if loader.of_corpus else ""
+    return f"`{name}{behind}`"

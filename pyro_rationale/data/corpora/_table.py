@@ -173,7 +173,9 @@ def columns_of(
     """The text column and the target columns, all of them in every file."""
     first = tables[0]
     names = options.target_column or (spec.names if spec else ())
-    text = options.text_column or ("text" if "text" in first.columns else "")
+    if len(options.text_columns) > 1:
+        raise ConfigError(f"--text-column: names {listed(options.text_columns)}; two texts are for --task ranking")
+    text = next(iter(options.text_columns), "text" if "text" in first.columns else "")
     for flag, value in (("--text-column", text), ("--target-column", names)):
         if not value:
             data = any(len(name.split()) > 5 or name.replace(".", "").isdigit() for name in first.columns)

@@ -297,6 +297,6 @@ def _agreement(one: _Question, other: _Question, spread: Sequence[int]) -> float
 REGISTERED = CorpusLoader(
     load_questions,
     "questions made by a grammar, whose similar ones and whose rationales are known",
-    options=("documents", "ambiguity"),
+    options=("documents", "ambiguity", "title_pairs"),
     pairs=True,
 )
