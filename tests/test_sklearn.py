@@ -77,17 +77,27 @@ def fitted() -> dict[str, Any]:
 # scikit-learn's own checks: on texts it has one; on numbers written as texts, all.
 
 
+def each_check() -> pytest.MarkDecorator:
+    """All checks of a regressor and of a classifier; those of the classifier that both have are slow."""
+    options: dict[str, Any] = {"hidden": 2, "embedding": 2, "steps": 2, "anneal": 1, "min_count": 1}
+    twice = "with the row twice batches are others: the objective is the row's twice (tests/inference/test_weights.py), "
+    mark = parametrize_with_checks(
+        [kind(**options, threads=1, device="cpu") for kind in (NumberRegressor, NumberClassifier)],
+        expected_failed_checks=lambda _: {
+            "check_sample_weight_equivalence_on_dense_data": f"{twice}the steps are not",
+        },
+    ).mark
+    name_of, known, cases = mark.kwargs["ids"], set(), []
+    for case in mark.args[1]:
+        marks, (estimator, check) = getattr(case, "marks", ()), getattr(case, "values", case)
+        common = name_of(check) in known
+        cases.append(pytest.param(estimator, check, marks=[*marks, *[pytest.mark.slow] * common]))
+        known.add(name_of(check))
+    return pytest.mark.parametrize(("estimator", "check"), cases, ids=name_of)
+
+
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks(
-    [
-        kind(hidden=2, embedding=2, steps=2, anneal=1, min_count=1, threads=1, device="cpu")
-        for kind in (NumberRegressor, NumberClassifier)
-    ],
-    expected_failed_checks=lambda _: {
-        "check_sample_weight_equivalence_on_dense_data": "with the row twice batches are others: the objective is the "
-        "row's twice (tests/inference/test_weights.py), the steps are not",
-    },
-)
+@each_check()
 def test_checks_of_scikit_learn(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
 
@@ -486,7 +496,8 @@ def test_names_of_targets_and_labels_are_escaped() -> None:
 
 def test_texts_may_come_in_any_list() -> None:
     pandas = pytest.importorskip("pandas")
-    expected = tiny().fit(TEXTS, ONE).predict(TEXTS)
+    shortest: dict[str, Any] = {"steps": 2, "anneal": 1}
+    expected = tiny(**shortest).fit(TEXTS, ONE).predict(TEXTS)
     ways = [
         tuple(TEXTS),
         np.array(TEXTS),
@@ -496,7 +507,7 @@ def test_texts_may_come_in_any_list() -> None:
     ]
     for way in ways:
         y = pandas.Series(ONE, name="taste", index=range(7, 67)) if isinstance(way, pandas.Series) else ONE.tolist()
-        model = tiny().fit(way, y)
+        model = tiny(**shortest).fit(way, y)
         assert np.array_equal(model.predict(np.array(TEXTS)), expected)
         assert all(type(e.text) is str for e in model.explain(np.array(TEXTS[:2]), samples=2))
 
@@ -628,7 +639,7 @@ def test_a_saved_model_is_a_run(fitted: dict[str, Any], tmp_path: Path) -> None:
 def test_pipeline_search_and_cross_validation() -> None:
     texts = np.array(TEXTS, dtype=object)
     lower = FunctionTransformer(lambda some: [text.lower() for text in some])
-    pipeline = make_pipeline(lower, tiny(RationaleClassifier))
+    pipeline = make_pipeline(lower, tiny(RationaleClassifier, steps=2, anneal=1))
     scores = cross_val_score(pipeline, texts, LABELS, cv=2, error_score="raise")
     assert scores.shape == (2,)
     assert np.isfinite(scores).all()
@@ -638,7 +649,7 @@ def test_pipeline_search_and_cross_validation() -> None:
     assert search.best_params_["rationaleclassifier__hidden"] in (4, 5)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.best_estimator_[-1].fitted_.config.model.hidden == search.best_params_["rationaleclassifier__hidden"]
-    assert np.isfinite(cross_val_score(tiny(), TEXTS, ONE, cv=2, error_score="raise")).all()
+    assert np.isfinite(cross_val_score(tiny(steps=2, anneal=1), TEXTS, ONE, cv=2, error_score="raise")).all()
 
 
 def test_without_scikit_learn_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ from pyro_rationale.guides import GUIDES, own_guides
 from pyro_rationale.reporting.plots import COST_TERMS, OBJECTIVE_TERMS, bar_scores, figures, plot_elbo_cost, plot_terms
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.history import read_history
+from tests.support.grids import some
 from tests.support.small_fit import Break, content, differences, flags, refusal, small, table, whole
 
 FEW = ["--draws", "3", "--iwae", "3", "--threads", "1"]
@@ -79,7 +80,7 @@ def compared(four: list[Path]) -> list[Compared]:
     return [compare_run(name, folder, documents, how, "cpu") for name, folder in zip(names, four, strict=True)]
 
 
-@pytest.mark.parametrize(("dtype", "bar"), [("float64", 1e-10), ("float32", 1e-5)])
+@some("dtype,bar", [("float64", 1e-10)], [("float32", 1e-5)])
 def test_all_that_is_written(
     four: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str], dtype: str, bar: float
 ) -> None:
@@ -107,7 +108,7 @@ def test_all_that_is_written(
     assert "comparing 4 of 4" in err
 
 
-@pytest.mark.parametrize("width", [60, 80, 160])
+@some("width", [60, 160], [80])
 def test_the_table_fits_the_terminal(
     four: list[Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:

@@ -1,8 +1,13 @@
-"""The notebooks, as they are stored and as they run: each from a clean kernel, in its own folder, like a reader's."""
+"""The notebooks, as they are stored and as they run: in their own folder, like a reader's.
+
+As they are stored they run each from a clean kernel, which takes minutes. Their short runs share one, which has
+imported everything once and forgets all names between two notebooks.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,19 +73,48 @@ def shorten(notebook: Any) -> int:
     return changed
 
 
-def run(notebook: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Execute all cells in a new kernel, from a checkout that need not be installed."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    # tqdm, which Pyro imports, would like a package that draws progress bars in browsers.
-    # So short a fit as a quick one says that it is too short.
-    monkeypatch.setenv("PYTHONWARNINGS", "ignore:IProgress not found,ignore:no epoch came down to the share of words")
+def client_of(notebook: Any, folder: Path, **options: Any) -> Any:
+    return nbclient.NotebookClient(
+        notebook, timeout=SECONDS, kernel_name="python3", coalesce_streams=True,  # printed at once, or flushed between
+        resources={"metadata": {"path": str(folder)}}, **options,
+    )  # fmt: skip
+
+
+def of_one_cell(source: str) -> Any:
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def environment() -> Iterator[None]:
+    """Kernels run a checkout that need not be installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        # tqdm, which Pyro imports, would like a package that draws progress bars in browsers.
+        # So short a fit as a quick one says that it is too short.
+        patch.setenv("PYTHONWARNINGS", "ignore:IProgress not found,ignore:no epoch came down to the share of words")
+        yield
+
+
+@pytest.fixture(scope="module")
+def shared(environment: None) -> Iterator[Any]:
+    """A client of the kernel that short runs share."""
+    client = client_of(of_one_cell("import pyro_rationale"), ROOT / "notebooks")
+    client.execute(cleanup_kc=False)
+    yield client
+    client._cleanup_kernel()
+
+
+def run(notebook: Any, folder: Path, shared: Any = None) -> None:
+    """Execute all cells in a new kernel, or in the one that is shared."""
     for cell in cells_of(notebook):
         cell.outputs, cell.execution_count = [], None
-    client = nbclient.NotebookClient(
-        notebook, timeout=SECONDS, kernel_name="python3", coalesce_streams=True,  # printed at once, or flushed between
-        resources={"metadata": {"path": str(folder)}},
-    )  # fmt: skip
-    client.execute()
+    if shared is None:
+        client_of(notebook, folder).execute()
+        return
+    for one in (of_one_cell("%reset -f"), notebook):
+        client = client_of(one, folder, km=shared.km)
+        client.kc = shared.kc
+        client.execute()
 
 
 def test_there_are_notebooks() -> None:
@@ -117,10 +151,10 @@ def test_starts_with_a_title_and_explains_itself(path: Path) -> None:
 
 @by_notebook
 @pytest.mark.parametrize("quick", [True, pytest.param(False, marks=pytest.mark.slow, id="full")])
-def test_runs_from_a_clean_kernel(path: Path, quick: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_from_top_to_bottom(path: Path, quick: bool, request: pytest.FixtureRequest) -> None:
     notebook = stored(path)
     assert not quick or shorten(notebook), "no fit found to shorten"
-    run(notebook, path.parent, monkeypatch)
+    run(notebook, path.parent, request.getfixturevalue("shared") if quick else None)
     check_outputs(notebook)
     for before, after in zip(cells_of(stored(path)), cells_of(notebook), strict=True):
         if quick:  # a short fit is warned of, since it is no better than a constant
@@ -152,7 +186,14 @@ def test_long_and_failed_outputs_are_found() -> None:
         check_outputs(notebook)
 
 
-def test_a_cell_that_fails_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cells = [nbformat.v4.new_code_cell(text) for text in ("import pyro_rationale", "assert pyro_rationale is None")]
+def test_a_cell_that_fails_is_noticed(tmp_path: Path) -> None:
+    """In a kernel of its own, which this one is."""
+    cells = [nbformat.v4.new_code_cell(text) for text in ("import json", "assert json is None")]
     with pytest.raises(nbclient.exceptions.CellExecutionError, match="AssertionError"):
-        run(nbformat.v4.new_notebook(cells=cells), tmp_path, monkeypatch)
+        run(nbformat.v4.new_notebook(cells=cells), tmp_path)
+
+
+def test_the_shared_kernel_forgets_names(tmp_path: Path, shared: Any) -> None:
+    run(of_one_cell("left = 1"), tmp_path, shared)
+    with pytest.raises(nbclient.exceptions.CellExecutionError, match="NameError"):
+        run(of_one_cell("left"), tmp_path, shared)

@@ -25,6 +25,7 @@ from pyro_rationale.experiments.studies.estimators import (
 from pyro_rationale.guides import own_guides
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.variance import BatchSpread
+from tests.support.grids import each_value, some
 from tests.support.small_fit import refusal, whole
 
 FEW = [PAPER, REFERENCE, default("chain"), NEURAL[0]]
@@ -42,13 +43,14 @@ def run(path: Path, guides: list[str], *words: object) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("guide", own_guides())
-def test_every_row(tmp_path: Path, guide: str) -> None:
-    result = run(tmp_path / "a.json", [guide], "--bias-draws", 0)
+@each_value("guide,state", own_guides(), ["trained", "untrained", "both"])
+def test_every_row(tmp_path: Path, guide: str, state: str) -> None:
+    result = run(tmp_path / "a.json", [guide], "--bias-draws", 0, "--state", state)
     (entry,) = result["runs"]
     expected = [(row.name, row.penalties) for row in estimator_variants(guide)]
     assert len(set(expected)) == len(expected)
-    for state in ("trained", "untrained"):
+    states = ("trained", "untrained") if state == "both" else (state,)
+    for state in states:
         rows = entry[state]
         assert [(row["estimator"], row["penalties"]) for row in rows] == expected
         assert all(math.isfinite(row["variance"]) and row["time"] > 0 for row in rows)
@@ -63,18 +65,25 @@ def test_every_row(tmp_path: Path, guide: str) -> None:
             ours, paper = named[default(guide).name, "exact"], named[PAPER.name, "sampled"]
             ratio = paper["variance x masks"] / ours["variance x masks"]
             assert found[PAPER.name]["value"] == pytest.approx(ratio)
-            assert result["said"].replace("\n", " ").count(f"below {PAPER.name}") == 2
+            assert result["said"].replace("\n", " ").count(f"below {PAPER.name}") == len(states)
 
 
-def test_bias_and_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@some("guides", [["chain"]], [["chain", "independent"]])
+def test_bias(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guides: list[str]) -> None:
     monkeypatch.setattr(estimators, "estimator_variants", lambda guide: FEW)
-    result = run(tmp_path / "a.json", ["chain", "independent"], "--bias-draws", 400)
-    assert [entry["guide"] for entry in result["runs"]] == ["chain", "independent"]
+    result = run(tmp_path / "a.json", guides, "--bias-draws", 400)
     for entry in result["runs"]:
         for state in ("trained", "untrained"):
             for row in entry[state]:
                 assert row["bias z"] < 4.5
                 assert row["relative bias"] < 4 * row["of it noise"]
+
+
+def test_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimators, "estimator_variants", lambda guide: [PAPER, REFERENCE, default(guide)])
+    words = ("--bias-draws", 0, "--state", "trained")
+    result = run(tmp_path / "a.json", ["chain", "independent"], *words)
+    assert [entry["guide"] for entry in result["runs"]] == ["chain", "independent"]
 
 
 def test_the_same_seed_gives_the_same_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

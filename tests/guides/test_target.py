@@ -18,6 +18,7 @@ from pyro_rationale.guides import GUIDES, RationaleGuide, TargetContext
 from pyro_rationale.inference import MaskELBO, TemperedTraceGraph
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn import BiLSTM, make_embedding
+from tests.support.grids import each_value
 from tests.support.target_guides import tables, target_guide
 from tests.support.tiny import NAN, SPECS, WORDS, replicate, texts, tiny_guide, tiny_model
 
@@ -193,9 +194,7 @@ def worst(objective: Any, name: str, tau: float, training: bool, baseline: bool 
     return float(((found.mean(0) - expected) / error.clamp_min(1e-12)).abs().max())
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("estimator", ["rloo", "muprop"])
-@pytest.mark.parametrize("name", ["independent", "recurrent", "chain"])
+@each_value("name,estimator,training", ["independent", "recurrent", "chain"], ["rloo", "muprop"], [True, False])
 def test_estimators_stay_unbiased(name: str, estimator: str, training: bool) -> None:
     """In training the exact gradient is the mean of that with and that without the target."""
     assert worst(MaskELBO(estimator, 4, 0.3), name, 0.3, training) < 4.5

@@ -30,14 +30,13 @@ from pyro_rationale.inference.objectives.decomposition import (
 )
 from pyro_rationale.inference.terms import best_terms
 from pyro_rationale.models import RationaleModel
+from tests.support.grids import each_pair, each_value
 from tests.support.oracle import changes
 from tests.support.tiny import LENGTHS, SPECS, WORDS, Exact, exact, replicate, texts, tiny_guide, tiny_model
 
 EVERY = pytest.mark.parametrize("name", list(GUIDES))
+EVERY_WITH_A_KIND = each_value("name,kind", list(GUIDES), list(SPECS))
 CLOSED = pytest.mark.parametrize("name", [name for name in GUIDES if name != "recurrent"])
-KINDS = pytest.mark.parametrize("kind", list(SPECS))
-KAPPAS = pytest.mark.parametrize("kappa", [1.0, 6.0])
-PRECISIONS = pytest.mark.parametrize(("dtype", "bar"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 COPIES = 4_000
 
 
@@ -66,8 +65,7 @@ def exact_terms(document: Exact, model: RationaleModel, target: Tensor) -> dict[
     }
 
 
-@EVERY
-@KINDS
+@EVERY_WITH_A_KIND
 def test_every_term_against_enumeration(name: str, kind: str) -> None:
     """Within 4 standard errors where it is an average of draws, equal where it is exact."""
     model, guide, batch = tiny_model(kind, kappa=6.0), tiny_guide(name), texts(LENGTHS, 2, kind)
@@ -82,13 +80,9 @@ def test_every_term_against_enumeration(name: str, kind: str) -> None:
             assert distance < (4.0 * float(values.std()) / math.sqrt(COPIES) if averaged else 0.0) + 1e-10, term
 
 
-@EVERY
-@KINDS
-@KAPPAS
-@PRECISIONS
-def test_both_sides_agree_on_every_document(
-    name: str, kind: str, kappa: float, dtype: torch.dtype, bar: float
-) -> None:
+@each_pair("name,kind,kappa,dtype", list(GUIDES), list(SPECS), [1.0, 6.0], [torch.float64, torch.float32])
+def test_both_sides_agree_on_every_document(name: str, kind: str, kappa: float, dtype: torch.dtype) -> None:
+    bar = 1e-10 if dtype == torch.float64 else 1e-5
     model, batch = tiny_model(kind, kappa).to(dtype), texts(LENGTHS, 2, kind)
     guide = tiny_guide(name).to(dtype)
     found = batch_terms(model, guide.posterior(batch), batch, 4)
@@ -96,8 +90,7 @@ def test_both_sides_agree_on_every_document(
     assert max(apart.mean, apart.worst) <= bar
 
 
-@EVERY
-@KINDS
+@EVERY_WITH_A_KIND
 def test_the_expected_cost_is_that_of_the_enumeration(name: str, kind: str) -> None:
     model, guide, batch = tiny_model(kind, 6.0), tiny_guide(name), texts(LENGTHS, 0, kind)
     setting = Setting.of(model, 1.0)
@@ -142,8 +135,9 @@ def test_the_chain_rule_wants_a_chain() -> None:
         stepwise_kl(tiny_guide("recurrent").posterior(batch), p)
 
 
-@EVERY
-@pytest.mark.parametrize("field", ["error", "kept", "changes", "log_likelihood", "kl", "entropy", "log_normalizer"])
+@each_value(
+    "name,field", list(GUIDES), ["error", "kept", "changes", "log_likelihood", "kl", "entropy", "log_normalizer"]
+)
 def test_a_wrong_term_shows_in_the_residual(name: str, field: str) -> None:
     """One part in a million in any of them, and the bar of float64 is missed."""
     model = tiny_model(kappa=6.0)
@@ -209,8 +203,7 @@ def test_another_prior_without_drawing_again(name: str) -> None:
 # Beside the prior, the constraint of training.
 
 
-@EVERY
-@KINDS
+@EVERY_WITH_A_KIND
 def test_both_sides_agree_with_the_constraint_as_well(name: str, kind: str) -> None:
     """With p(z) alone, and with what training charges beside it."""
     model, batch = tiny_model(kind, 6.0), texts(LENGTHS, 2, kind)

@@ -23,12 +23,12 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import RationaleGuide, own_guides
 from pyro_rationale.inference import Estimate, MaskELBO, TemperedTraceGraph
 from pyro_rationale.models import NormalLikelihood, RationaleModel
+from tests.support.grids import each_value
 from tests.support.oracle import Oracle, changes
 from tests.support.tiny import LENGTHS, SPECS, WORDS, Exact, exact, replicate, texts, tiny_guide, tiny_model
 
 EVERY = pytest.mark.parametrize("name", own_guides())  # weights of hardkuma: tests/distributions/test_hardkuma.py
-KINDS = pytest.mark.parametrize("kind", list(SPECS))
-WEIGHTS = pytest.mark.parametrize(("kappa", "tau"), [(1.0, 1.0), (1.0, 0.0), (6.0, 0.3), (6.0, 2.0)])
+WEIGHTS = [(1.0, 1.0), (1.0, 0.0), (6.0, 0.3), (6.0, 2.0)]  # kappa, tau
 COPIES = 4_000
 
 
@@ -67,9 +67,9 @@ def objectives(documents: Sequence[Exact], tau: float) -> Tensor:
 # Objective (2).
 
 
-@EVERY
-@WEIGHTS
-def test_objective_is_the_enumerated_one(name: str, kappa: float, tau: float) -> None:
+@each_value("name,weights", own_guides(), WEIGHTS)
+def test_objective_is_the_enumerated_one(name: str, weights: tuple[float, float]) -> None:
+    kappa, tau = weights
     model, guide = tiny_model(kappa=kappa), guide_for(name)
     found = values(mask_elbo(name, tau=tau), model, guide, texts(padding=1))
     documents = exact(model, guide, texts())
@@ -81,16 +81,14 @@ def test_objective_is_the_enumerated_one(name: str, kappa: float, tau: float) ->
     assert float(found.reconstruction.std(0)[0]) > 0
 
 
-@KINDS
-@pytest.mark.parametrize("penalties", ["exact", "sampled"])
+@each_value("kind,penalties", list(SPECS), ["exact", "sampled"])
 def test_objective_of_every_target(kind: str, penalties: str) -> None:
     model, guide = tiny_model(kind, 2.0), tiny_guide("chain")
     found = values(mask_elbo("chain", 4, 0.5, penalties), model, guide, texts(kind=kind))
     check_mean(found.objective(0.5), objectives(exact(model, guide, texts(kind=kind)), 0.5))
 
 
-@pytest.mark.parametrize("name", ["independent", "recurrent", "chain"])
-@pytest.mark.parametrize("tau", [1.0, 0.3])
+@each_value("name,tau", ["independent", "recurrent", "chain"], [1.0, 0.3])
 def test_tracegraph_has_the_same_objective(name: str, tau: float) -> None:
     model, guide = tiny_model(kappa=2.0), tiny_guide(name)
     found = values(TemperedTraceGraph(1, tau), model, guide, texts())
@@ -250,8 +248,7 @@ def fitted(kind: str, name: str, kappa: float = 2.0) -> FittedModel:
     ).eval()
 
 
-@KINDS
-@EVERY
+@each_value("kind,name", list(SPECS), own_guides())
 def test_report_terms_of_a_batch(kind: str, name: str) -> None:
     """Every term against the table; the relaxed guide by its discrete masks, whatever it trains on."""
     run, batch = fitted(kind, name), texts(kind=kind, padding=2)

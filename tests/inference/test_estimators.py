@@ -21,22 +21,19 @@ from tests.support.estimator_checks import (
     worst,
     z_scores,
 )
+from tests.support.grids import each_pair, each_value, some
 from tests.support.tiny import exact, replicate, tiny_guide, tiny_model
 
 # Unbiased.
 
 
-@pytest.mark.parametrize("penalties", ["exact", "sampled"])
-@pytest.mark.parametrize("tau", TAUS)
-@pytest.mark.parametrize("estimator", ["reinforce", "rloo"])
-@pytest.mark.parametrize("name", HARD)
+@each_pair("name,estimator,tau,penalties", HARD, ["reinforce", "rloo"], TAUS, ["exact", "sampled"])
 def test_score_functions_are_unbiased(name: str, estimator: str, tau: float, penalties: str) -> None:
     particles = 4 if estimator == "rloo" else 2
     assert worst(MaskELBO(estimator, particles, tau, penalties), name, tau) < 4
 
 
-@pytest.mark.parametrize("tau", TAUS)
-@pytest.mark.parametrize("name", HARD)
+@each_value("name,tau", HARD, TAUS)
 def test_muprop_is_unbiased(name: str, tau: float) -> None:
     """Whatever the expansion is worth: the linear part goes out of the reward as it comes in directly."""
     assert worst(MaskELBO("muprop", 4, tau), name, tau) < 4
@@ -53,17 +50,16 @@ def test_muprop_is_unbiased_whatever_the_slopes(name: str, monkeypatch: pytest.M
     assert worst(MaskELBO("muprop", 4, 0.3), name, 0.3) < 4
 
 
-@pytest.mark.parametrize("penalties", ["exact", "sampled"])
-@pytest.mark.parametrize(("particles", "tau"), [(2, 1.0), (4, 0.3)])
-def test_disarm_is_unbiased(particles: int, tau: float, penalties: str) -> None:
+@each_value("setting,penalties", [(2, 1.0), (4, 0.3)], ["exact", "sampled"])
+def test_disarm_is_unbiased(setting: tuple[int, float], penalties: str) -> None:
+    particles, tau = setting
     assert worst(MaskELBO("disarm", particles, tau, penalties), "independent", tau) < 4
 
 
-@pytest.mark.parametrize("penalties", ["exact", "sampled"])
-@pytest.mark.parametrize(("particles", "tau"), [(1, 1.0), (2, 0.3)])
-@pytest.mark.parametrize("name", HARD)
-def test_nvil_is_unbiased(name: str, particles: int, tau: float, penalties: str) -> None:
+@each_value("name,setting,penalties", HARD, [(1, 1.0), (2, 0.3)], ["exact", "sampled"])
+def test_nvil_is_unbiased(name: str, setting: tuple[int, float], penalties: str) -> None:
     """With the statistics and the network as they happen to be."""
+    particles, tau = setting
     assert worst(MaskELBO("nvil", particles, tau, penalties), name, tau) < 4
 
 
@@ -73,9 +69,7 @@ def test_reinforce_with_one_sample(name: str) -> None:
     assert worst(MaskELBO("reinforce", 1, 0.0, "sampled"), name, 0.0) < 4
 
 
-@pytest.mark.parametrize("baseline", [False, True])
-@pytest.mark.parametrize("tau", TAUS)
-@pytest.mark.parametrize("name", HARD)
+@each_value("name,tau,baseline", HARD, TAUS, [False, True])
 def test_tracegraph_is_unbiased(name: str, tau: float, baseline: bool) -> None:
     """With a neural baseline too, whatever it predicts. Provenance lost anywhere in the model would show here."""
     assert worst(TemperedTraceGraph(1, tau), name, tau, baseline=baseline) < 4
@@ -105,7 +99,7 @@ def test_tracegraph_with_several_samples_is_their_mean() -> None:
         torch.testing.assert_close(together, sum(apart) / 2)
 
 
-@pytest.mark.parametrize("name", HARD)
+@some("name", ["chain"], ["independent", "recurrent"])
 def test_other_parameters_follow_from_the_features(name: str) -> None:
     """Head, generator and encoder as a whole: their mean gradients from few large batches."""
     model, guide = tiny_model(kappa=1.5), tiny_guide(name)

@@ -14,6 +14,7 @@ from pyro_rationale.inference.objectives.decomposition import Setting, Terms, ba
 from pyro_rationale.inference.posterior.log_joint import log_joint
 from pyro_rationale.models import RationaleModel
 from tests.support.estimator_checks import DOCUMENTS, Objective, exact_gradient, gradients, z_scores
+from tests.support.grids import each_value
 from tests.support.oracle import padded
 from tests.support.tiny import PRIOR, exact, texts, tiny_guide, tiny_model
 
@@ -75,8 +76,7 @@ def test_terms_under_another_prior() -> None:
         torch.testing.assert_close(found.kl[row], document.q.kl(document.p).detach())
 
 
-@pytest.mark.parametrize("name", ["chain", "independent", "recurrent"])  # draws of the relaxed guide are biased
-@pytest.mark.parametrize("method", ["rloo", "muprop"])
+@each_value("name,method", ["chain", "independent", "recurrent"], ["rloo", "muprop"])  # relaxed draws are biased
 def test_estimators_are_unbiased(name: str, method: str) -> None:
     torch.manual_seed(0)
     model, guide = pair(name)

@@ -22,6 +22,7 @@ from pyro_rationale.inference.estimators.muprop import slope, without_slopes
 from pyro_rationale.inference.objectives.elbo import observed_log_prob
 from pyro_rationale.models import RationaleModel
 from tests.support.estimator_checks import DIRECTIONS, DOCUMENTS, exact_gradient, gradients, z_scores
+from tests.support.grids import each_value
 from tests.support.tiny import exact, in_sentences, texts, tiny_guide, tiny_model
 
 EXACT = ("independent", "chain")
@@ -90,9 +91,7 @@ def test_its_expectation_is_that_of_the_table(name: str) -> None:
         torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("samples", [2, 4])
-@pytest.mark.parametrize("tau", [1.0, 0.3])
-@pytest.mark.parametrize("name", EXACT)
+@each_value("name,tau,samples", EXACT, [1.0, 0.3], [2, 4])
 def test_unbiased(name: str, tau: float, samples: int) -> None:
     model, guide = tiny_model(kappa=1.5), tiny_guide(name)
     found = gradients(MaskELBO("gauss-newton", samples, tau), model, guide, 6_000)

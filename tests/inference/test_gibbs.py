@@ -11,6 +11,7 @@ from torch import Tensor
 from pyro_rationale.inference.posterior.gibbs import BlockGibbs, dispersed, gibbs_posterior
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from tests.inference.test_importance import posteriors
+from tests.support.grids import each_value
 from tests.support.oracle import Oracle, chi_square_z
 from tests.support.tiny import LENGTHS, texts, tiny_guide, tiny_model
 
@@ -39,8 +40,7 @@ def misfit(oracles: list[Oracle], z: Tensor) -> float:
     return max(chi_square_z(o, z[:, row, : o.n]) for row, o in enumerate(oracles) if o.n > 1)
 
 
-@pytest.mark.parametrize("proposal", [None, "chain"])
-@pytest.mark.parametrize("move", MOVES)
+@each_value("move,proposal", list(MOVES), [None, "chain"])
 def test_a_move_leaves_the_posterior_as_it_is(move: str, proposal: str | None) -> None:
     model, batch = tiny_model(kappa=KAPPA).eval(), texts(padding=2)
     oracles = posteriors(model, "regression")

@@ -23,7 +23,8 @@ from pyro_rationale.inference.variance import (
     settled,
 )
 from pyro_rationale.models import RationaleModel
-from tests.support.estimator_checks import DOCUMENTS, HARD
+from tests.support.estimator_checks import DOCUMENTS
+from tests.support.grids import each_value, some
 from tests.support.target_guides import target_guide
 from tests.support.tiny import exact, tiny_guide, tiny_model
 from tests.support.whole_gradients import gradient_spread
@@ -74,8 +75,7 @@ def _with(model: RationaleModel, guide: RationaleGuide, row: int, features: Tens
     return found
 
 
-@pytest.mark.parametrize("gradient", GRADIENTS)
-@pytest.mark.parametrize("name", ["independent", "chain"])
+@each_value("name,gradient", ["independent", "chain"], list(GRADIENTS))
 def test_against_enumeration(name: str, gradient: Gradient) -> None:
     """One mask, no baseline: the variance of a table with 2^n rows."""
     model, guide = pair(name)
@@ -98,9 +98,13 @@ CONTENDERS: dict[str, MaskELBO | TemperedTraceGraph] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "estimator"),
-    [*((name, "sum-and-sample") for name in HARD), *zip((*HARD, "chain"), list(CONTENDERS)[:4], strict=True)],
+@some(
+    "name,estimator",
+    [
+        *(("independent", "reinforce, sampled"), ("recurrent", "rloo")),
+        *(("chain", "tracegraph"), ("chain", "sum-and-sample")),
+    ],
+    [("chain", "muprop"), ("independent", "sum-and-sample"), ("recurrent", "sum-and-sample")],
 )
 def test_parameters_vary_as_they_do_in_whole_steps(name: str, estimator: str) -> None:
     model, guide = pair(name)

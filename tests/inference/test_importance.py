@@ -12,6 +12,7 @@ from pyro_rationale.inference.posterior.evidence import all_masks
 from pyro_rationale.inference.posterior.importance import WeightedMasks, exact_draws, importance_posterior
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint, log_joint
 from pyro_rationale.models import RationaleModel
+from tests.support.grids import each_value
 from tests.support.oracle import Oracle, chi_square_z
 from tests.support.tiny import LENGTHS, SPECS, exact, texts, tiny_guide, tiny_model
 
@@ -64,8 +65,7 @@ def test_a_scorer_needs_targets_and_enumeration_short_documents() -> None:
         exact_draws(CachedLogJoint(tiny_model(), texts((13, 2, 1))), 5)
 
 
-@pytest.mark.parametrize("name", ["chain", "independent", "relaxed", "recurrent"])
-@pytest.mark.parametrize("kind", SPECS)
+@each_value("kind,name", list(SPECS), ["chain", "independent", "relaxed", "recurrent"])
 def test_resampled_marginals_are_those_of_the_posterior(kind: str, name: str) -> None:
     model, batch = tiny_model(kind, kappa=2.0).eval(), texts(kind=kind, padding=1)
     q = tiny_guide(name).posterior(batch).discrete()

@@ -18,6 +18,7 @@ from pyro_rationale.inference.objectives.judge import Judge
 from pyro_rationale.models import NormalLikelihood, OrdinalLikelihood, RationaleModel
 from tests.support import estimator_checks
 from tests.support.estimator_checks import DIRECTIONS, HARD, directions, gradients, z_scores
+from tests.support.grids import each_value
 from tests.support.small_fit import small
 from tests.support.tiny import exact, texts, tiny_guide, tiny_model
 
@@ -86,8 +87,7 @@ def exact_gradient(model: RationaleModel, guide: Any, batch: Batch, read: Tensor
     return torch.cat([projected, bias])
 
 
-@pytest.mark.parametrize("estimator", ["rloo", "muprop", "sum-and-sample"])
-@pytest.mark.parametrize("name", HARD)
+@each_value("name,estimator", HARD, ["rloo", "muprop", "sum-and-sample"])
 def test_gradients_by_enumeration(name: str, estimator: str) -> None:
     """All masks of eight words: each estimator's mean gradient is that of the two objectives."""
     model, guide = tiny_model(kappa=1.5), tiny_guide(name)
@@ -113,12 +113,11 @@ def slopes_of(module: nn.Module) -> Tensor:
     return torch.cat([part.grad.flatten().clone() for part in module.parameters() if part.grad is not None])
 
 
-@pytest.mark.parametrize(
-    ("name", "estimator"),
-    [("relaxed", "relaxed"), *((name, estimator) for name in HARD for estimator in ESTIMATORS)],
+@each_value(
+    "pair,kind", [("relaxed", "relaxed"), *((name, estimator) for name in HARD for estimator in ESTIMATORS)], KINDS
 )
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_guide_follows_the_judge_and_the_encoder_the_labels(name: str, estimator: str, kind: str) -> None:
+def test_the_guide_follows_the_judge_and_the_encoder_the_labels(pair: tuple[str, str], kind: str) -> None:
+    name, estimator = pair
     batch, model, guide = texts(kind=kind), tiny_model(kind), tiny_guide(name)
     assert batch.targets is not None
     targets = (batch.targets + 1) % 3 if kind == "multiclass" else 1.0 - batch.targets

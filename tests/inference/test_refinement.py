@@ -12,6 +12,7 @@ from pyro_rationale.inference.posterior import refinement as room
 from pyro_rationale.inference.posterior.evidence import enumerate_masks
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.posterior.refinement import amortization_gap, chain_parameters, refine
+from tests.support.grids import each_value
 from tests.support.tiny import exact, texts, tiny_guide, tiny_model
 
 
@@ -53,8 +54,7 @@ def test_refining_comes_between_the_guide_and_the_evidence(name: str) -> None:
     assert float(gap.error.abs().sum()) == 0
 
 
-@pytest.mark.parametrize("tau", [1.0, 0.3])
-@pytest.mark.parametrize("name", GUIDES)
+@each_value("name,tau", list(GUIDES), [1.0, 0.3])
 def test_gaps_from_draws_are_the_exact_ones(name: str, tau: float, monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = tiny_model(kappa=2.0).eval(), texts(padding=1)
     q = tiny_guide(name).posterior(batch).discrete()

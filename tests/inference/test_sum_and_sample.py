@@ -12,6 +12,7 @@ from pyro_rationale.inference import MaskELBO
 from pyro_rationale.inference.estimators.muprop import without_slopes
 from pyro_rationale.inference.estimators.sum_and_sample import DEPTH, MaskSet, choose
 from tests.support.estimator_checks import DOCUMENTS, HARD, TAUS, exact_gradient, gradients, z_scores
+from tests.support.grids import each_value
 from tests.support.oracle import Oracle
 from tests.support.tiny import document, guide_table, replicate, tiny_guide, tiny_model
 
@@ -63,9 +64,7 @@ def is_expected(found: Tensor, expected: list[Tensor]) -> None:
     assert z_scores(each, torch.stack(expected)).abs().max() < 4
 
 
-@pytest.mark.parametrize("tau", TAUS)
-@pytest.mark.parametrize("factor", SHARPNESS)
-@pytest.mark.parametrize("name", HARD)
+@each_value("name,factor,tau", HARD, SHARPNESS, TAUS)
 def test_unbiased(name: str, factor: float, tau: float) -> None:
     """In the features, and in the encoder's output: at K = 2 and 4, whatever share of the probability is summed."""
     model, guide = tiny_model(kappa=1.5), sharpened(name, factor)
@@ -108,8 +107,7 @@ def test_what_is_chosen(name: str, factor: float) -> None:
     assert not (found.z * ~replicate(DOCUMENTS, 50).mask).any()
 
 
-@pytest.mark.parametrize("factor", SHARPNESS)
-@pytest.mark.parametrize("name", HARD)
+@each_value("name,factor", HARD, SHARPNESS)
 def test_the_probable_masks_are_summed(name: str, factor: float) -> None:
     """Pilot draws that miss a mask of more than half the probability are one in thousands."""
     found = choose(posterior(name, factor, COPIES), 3)
@@ -121,8 +119,7 @@ def test_the_probable_masks_are_summed(name: str, factor: float) -> None:
             assert has.double().mean() > 0.999
 
 
-@pytest.mark.parametrize("factor", SHARPNESS)
-@pytest.mark.parametrize("name", HARD)
+@each_value("name,factor", HARD, SHARPNESS)
 def test_averages_are_unbiased(name: str, factor: float) -> None:
     """Weights sum to 1 always, and an average with them is E_q[h] in the mean."""
     found = choose(posterior(name, factor, COPIES), 2)
@@ -131,8 +128,7 @@ def test_averages_are_unbiased(name: str, factor: float) -> None:
     is_expected((weights * h[numbers(found.z)]).sum(0), [t.expect(h[: len(t.probs)]) for t in tables(name, factor)])
 
 
-@pytest.mark.parametrize("factor", SHARPNESS)
-@pytest.mark.parametrize("name", HARD)
+@each_value("name,factor", HARD, SHARPNESS)
 def test_credit_is_unbiased(name: str, factor: float) -> None:
     """With a score, whose mean is 0, it is E_q[reward x score]; a constant reward gets no credit at all."""
     found = choose(posterior(name, factor, COPIES), 2)

@@ -18,6 +18,7 @@ from pyro_rationale.inference.posterior.log_joint import CachedLogJoint, draw_we
 from pyro_rationale.inference.posterior.refinement import amortization_gap, refine
 from pyro_rationale.models import RationaleModel
 from tests.support.estimator_checks import Objective, exact_gradient, gradients, z_scores
+from tests.support.grids import some
 from tests.support.oracle import Oracle
 from tests.support.tiny import exact, in_sentences, texts, tiny_guide, tiny_model
 
@@ -95,7 +96,7 @@ def test_importance_weights_find_the_evidence(name: str) -> None:
         assert abs(float(estimate[row] - expected.detach())) < 0.05
 
 
-@pytest.mark.parametrize("name", ["chain", "nonempty-chain"])
+@some("name", ["chain"], ["nonempty-chain"])
 def test_gibbs_redraws_sentences_and_finds_the_posterior(name: str) -> None:
     model, guide = pair(name)
     with torch.random.fork_rng():

@@ -77,7 +77,7 @@ _WHOLE: dict[str, Path] = {}
 
 def whole(**options: Any) -> Path:
     """The folder of a run that nothing interrupted; made once, to be read only."""
-    key = json.dumps(options, sort_keys=True)
+    key = repr(small(**options))
     if key not in _WHOLE:
         place = Path(tempfile.mkdtemp(prefix="whole-"))
         atexit.register(shutil.rmtree, place, ignore_errors=True)

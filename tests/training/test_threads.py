@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -66,13 +67,14 @@ def test_a_resumed_fit_keeps_the_number(tmp_path: Path, monkeypatch: pytest.Monk
         return number
 
     monkeypatch.setattr("pyro_rationale.training.run.fastest_threads", choose)
+    short: dict[str, Any] = {"steps": 3, "anneal": 1}  # two threads wait for each other on a busy machine
     with pytest.raises(KeyboardInterrupt):
-        fit_small(tmp_path / "cut", Break(steps=2), threads=None)
+        fit_small(tmp_path / "cut", Break(steps=2), threads=None, **short)
     assert read_tensors(tmp_path / "cut" / "checkpoint.safetensors")[1]["threads"] == 2
     torch.set_num_threads(1)
-    fit, _ = fit_small(tmp_path / "cut", resume=True, threads=None)
+    fit, _ = fit_small(tmp_path / "cut", resume=True, threads=None, **short)
     assert (fit.threads, torch.get_num_threads()) == (2, 2)
-    fit_small(tmp_path / "whole", threads=2)
+    fit_small(tmp_path / "whole", threads=2, **short)
     (tmp_path / "whole" / "config.json").unlink()
     assert differences(tmp_path / "cut", tmp_path / "whole") == []
 
