@@ -18,7 +18,10 @@ SEED = 20160611
 torch.set_num_threads(1)
 
 # The same examples at every run, however slow the machine; look for new ones with --hypothesis-profile=default.
-hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)  # fmt: skip
 hypothesis.settings.load_profile("repeatable")
 
 
