@@ -80,10 +80,13 @@ def fitted() -> dict[str, Any]:
 def each_check() -> pytest.MarkDecorator:
     """All checks of a regressor and of a classifier; those of the classifier that both have are slow."""
     options: dict[str, Any] = {"hidden": 2, "embedding": 2, "steps": 2, "anneal": 1, "min_count": 1}
-    reason = "with a row twice batches are others: the objective is the row's twice (tests/inference/test_weights.py), "
+    fails = {
+        "check_sample_weight_equivalence_on_dense_data": "with the row twice batches are others: the objective is the "
+        "row's twice (tests/inference/test_weights.py), the steps are not"
+    }
     mark = parametrize_with_checks(
         [kind(**options, threads=1, device="cpu") for kind in (NumberRegressor, NumberClassifier)],
-        expected_failed_checks=lambda _: {"check_sample_weight_equivalence_on_dense_data": reason + "the steps are not"},
+        expected_failed_checks=lambda _: fails,
     ).mark
     name_of, known, cases = mark.kwargs["ids"], set(), []
     for case in mark.args[1]:
