@@ -85,6 +85,7 @@ def curve(
         from pyro_rationale.reporting.plots.files import check_figure
 
         check_figure(figure)
+    from pyro_rationale.data.aspects import by_aspect
     from pyro_rationale.evaluation.objective_comparison import check_same_target, short_names
     from pyro_rationale.evaluation.rate_curves import mask_rules_of, own_point, trace
     from pyro_rationale.fitted import FittedModel
@@ -108,12 +109,14 @@ def curve(
     documents, data, split = chosen.documents, chosen.options, chosen.split
     found_on = documents_of(chosen.corpus, "dev") if levels == "dev" else None
     curves: list[Curve] = []
-    for marker in markers[: len(folders)]:
-        curves += [
-            trace(marker, documents, way, shares, coupling, found_on) for way in ways or mask_rules_of(marker)
-        ]
-        curves.append(own_point(marker, documents, marker.fitted.config.model.rate))
-    curves += [own_point(marker, documents, marker.fitted.config.model.rate) for marker in markers[len(folders):]]
+    for number, marker in enumerate(markers):  # a run with a mask for each target asks about each of them
+        asked, found = (
+            texts if marker.aspects == 1 or texts is None else by_aspect(texts, marker.aspects)
+            for texts in (documents, found_on)
+        )
+        if number < len(folders):
+            curves += [trace(marker, asked, way, shares, coupling, found) for way in ways or mask_rules_of(marker)]
+        curves.append(own_point(marker, asked, marker.fitted.config.model.rate))
     result = {"data": data.data, "split": split, "documents": len(documents), "coupling": coupling,
               "levels": levels, "curves": [asdict(curve) for curve in curves]}
     write_result(json_path, result)

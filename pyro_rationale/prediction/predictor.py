@@ -128,8 +128,15 @@ def decode_all(
     """Masks and predictions of many documents, in their order, in length-sorted batches.
 
     Returns:
-        The masks, one flag per word, and the predictions from them `(N, W)` as in :attr:`Prediction.expected`.
+        The masks, one flag per word, and the predictions from them `(N, W)` as in :attr:`Prediction.expected`. Where
+        targets have masks of their own, each is predicted from its own, and all words that any keeps are given.
     """
+    if fitted.aspects > 1 and documents and documents[0].aspect is None:
+        rows = by_aspect(documents, fitted.aspects)
+        each, found = decode_all(fitted, rows, options, batch_size)
+        groups = [each[i : i + fitted.aspects] for i in range(0, len(rows), fitted.aspects)]
+        union = [tuple(map(any, zip(*group, strict=True))) for group in groups]
+        return union, found.reshape(len(documents), fitted.aspects, -1).diagonal(axis1=1, axis2=2)
     masks: list[Mask] = [()] * len(documents)
     values, words = np.zeros((len(documents), fitted.task.width)), word_counts(documents)
     with evaluating(fitted), seeded(options.seed):

@@ -146,7 +146,8 @@ def test_a_built_guide_has_the_context_that_the_target_needs() -> None:
     for kind, spec in SPECS.items():
         for name in GUIDES:
             for asked in (False, True):
-                config = Config(model=ModelOptions(guide=name, hidden=3, embedding=3, condition_on_target=asked))
+                options = ModelOptions(guide=name, hidden=3, embedding=3, condition_on_target=asked, masks="shared")
+                config = Config(model=options)
                 guide = build_guide(config, WORDS, None, 0.5, spec)
                 assert any("context" in part for part, _ in guide.named_parameters()) == asked
                 assert (guide.target is not None) == asked

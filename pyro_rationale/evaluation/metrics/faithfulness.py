@@ -90,7 +90,17 @@ def _named(name: str, drops: Numbers) -> Statistics:
 def _drops(judge: Judge, documents: Sequence[Document], full: Numbers, marks: Sequence[Flags]) -> Numbers:
     """`(2, N)`: without the marked words, and from them alone."""
     others = (np.logical_not(mark).tolist() for mark in marks), (mark.tolist() for mark in marks)
-    return np.array([task_of(judge.spec).drop(full, judge.predict(documents, list(masks))) for masks in others])
+    drops = [_drop(judge, documents, full, judge.predict(documents, list(masks))) for masks in others]
+    return np.array(drops)
+
+
+def _drop(judge: Judge, documents: Sequence[Document], full: Numbers, other: Numbers) -> Numbers:
+    """Loss of predictions from some of the words, `(N,)`: the mean of all targets, or of a row the one it is about."""
+    task = task_of(judge.spec)
+    if not documents or documents[0].aspect is None:
+        return task.drop(full, other)
+    own = np.arange(len(judge.spec.names)) == np.array([[document.aspect] for document in documents])
+    return own.shape[1] * task.drop(full, np.where(own, other, full))  # others do not change, and add nothing
 
 
 def top(scores: ArrayLike, share: float) -> Flags:

@@ -20,7 +20,9 @@ from pyro_rationale.fitted import VOCABULARY, FittedModel, assemble, pick_device
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.defaults import resolve
 
-NETWORKS: dict[str, Any] = PLAIN | {"guide": "independent"}  # of a baseline, whatever the fit beside it is
+NETWORKS: dict[str, Any] = {  # of a baseline, whatever the fit beside it is
+    **PLAIN, "guide": "independent", "masks": "shared", "overlap": 0.0,
+}
 
 
 def completed(config: Config, corpus: Corpus) -> Config:
