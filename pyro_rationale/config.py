@@ -91,7 +91,7 @@ class ModelOptions:
                           metavar="CLASSES", group=PRIOR, planted="none")
     masks: str = option("per-target", "with several targets: a mask for each, with a prior of its own, from whose "
                         "words alone it is predicted; or one mask, shared by all", choices=("shared", "per-target"),
-                        group=PRIOR, common=True)
+                        group=PRIOR)
     overlap: float = option(0.0, "price in nats of a word that is kept for two targets at once, by the guide's "
                             "probabilities; with --masks per-target", least=0, group=PRIOR)
     unit: str = option("word", "what is kept or dropped as a whole: words, or sentences, of which --span then counts "

@@ -41,8 +41,9 @@ def read_ahead(run: TrainingRun, progress: Callable[[int, int], None]) -> None:
         for batch in (batch for part in splits for batch in run.fitted.batches(part, TEXTS).ordered()):
             if words > most:  # further texts are read when their turn comes
                 break
-            texts.append(batch.tokens)
-            words += int(batch.lengths.sum())
+            read = batch.texts if batch.aspects is not None else batch
+            texts.append(read.tokens)
+            words += int(read.lengths.sum())
         folder = user_path(cache) if cache and whole else None
         identity = f"{find_base(name).sha256[:16]}-{run.fitted.device.type}"
         features.read_ahead(texts, folder, identity, progress)
