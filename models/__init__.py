@@ -9,6 +9,7 @@ from pyro_rationale.models.likelihoods import (
     NormalLikelihood,
     OrdinalLikelihood,
 )
+from pyro_rationale.models.ranking import RankingModel
 from pyro_rationale.models.rationale import RationaleModel
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Likelihood",
     "NormalLikelihood",
     "OrdinalLikelihood",
+    "RankingModel",
     "RationaleModel",
     "longer_runs",
 ]

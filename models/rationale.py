@@ -41,6 +41,7 @@ class RationaleModel(Program):
             the encoder's outputs, which are one for each target, a row's target is the only one that is observed.
     """
 
+    couples_documents = False  # whether what is observed of one document depends on the masks of others
     kappa: Tensor
     prior_fields: Tensor
     steering_fields: Tensor

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_rationale.config import Config, ModelOptions
 from pyro_rationale.data.corpus import Document
@@ -19,10 +19,10 @@ from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.guides import GUIDES, RationaleGuide, TargetContext
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.objectives.elbo import Objective, make_objective
-from pyro_rationale.models import RationaleModel
+from pyro_rationale.models import RankingModel, RationaleModel
 from pyro_rationale.nn import ENCODERS, GENERATORS, make_embedding
 from pyro_rationale.nn.generators import needs_vocabulary
-from pyro_rationale.tasks import TargetSpec, task_of
+from pyro_rationale.tasks import RankingLikelihood, TargetSpec, task_of
 
 LONGER = 1.131  # default span over that of words kept at random: a coupling of about .4 nats per change
 
@@ -56,6 +56,9 @@ def target_summary(
     Raises:
         DataError: one of the targets is unknown for every document.
     """
+    task = task_of(spec)
+    if task.of_pairs:
+        return None, float(task.baseline_loss(torch.zeros(0, 1)).sum())
     targets = torch.from_numpy(weighting.resampled(documents, spec))
     for name, unrated in zip(spec.names, targets.isnan().all(0).tolist(), strict=True):
         if unrated:
@@ -63,7 +66,6 @@ def target_summary(
                 f"no training document has a value of {name!r}; leave that --target-column out, or split otherwise "
                 "(--split-seed)"
             )
-    task = task_of(spec)
     return task.initial_outputs(targets), max(float(task.baseline_loss(targets).sum()), 1e-6)
 
 
@@ -99,6 +101,8 @@ def build_model(
     """
     config = config.settled()
     options, task = config.model, task_of(spec)
+    if task.of_pairs:
+        return _ranking_model(config, words, vectors, baseline_loss, vocabulary)
     aspects = aspects_of(config, spec)
     likelihood = task.make_likelihood(baseline_loss)
     unit = likelihood.gain(1.0)
@@ -107,6 +111,24 @@ def build_model(
     if initial_outputs is not None:
         encoder.initialise_output(likelihood.start_from(torch.tensor(initial_outputs)))
     return RationaleModel(encoder, likelihood, starting_prior(config, likelihood.gain(kappa)), kappa, aspects)
+
+
+def _ranking_model(
+    config: Config, words: int, vectors: Tensor | None, baseline_loss: float, vocabulary: Vocabulary | None
+) -> RankingModel:
+    """The model of similar texts: at first its vectors are the encoder's states, turned about.
+
+    So cosines of an encoder that has been trained already mean from the start what they mean to it.
+    """
+    options = config.model
+    encoder = _network(ENCODERS[options.encoder], options, words, vectors, vocabulary, 1)
+    states = encoder.output.in_features
+    encoder.output = nn.Linear(states, options.vector_size or states)
+    nn.init.orthogonal_(encoder.output.weight)
+    nn.init.zeros_(encoder.output.bias)
+    likelihood = RankingLikelihood(encoder.width, options.score_temperature)
+    kappa = options.kappa if options.kappa is not None else options.nats / baseline_loss
+    return RankingModel(encoder, likelihood, starting_prior(config, kappa), kappa, options.match)
 
 
 def build_guide(

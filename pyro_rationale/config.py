@@ -96,6 +96,14 @@ class ModelOptions:
                             "probabilities; with --masks per-target", least=0, group=PRIOR)
     unit: str = option("word", "what is kept or dropped as a whole: words, or sentences, of which --span then counts "
                        "the runs", choices=("word", "sentence"), group=PRIOR, common=True)
+    match: str = option("masked", "ranking: what a query's kept words are compared with, the kept words of its "
+                        "candidates (masked) or all of their words (full; Lei et al. 2016)",
+                        choices=("masked", "full"))
+    vector_size: int | None = option(None, "ranking: numbers of a text's vector; default: those of the encoder's state",
+                                     above=0, most=2**16)
+    score_temperature: float | None = option(None, "ranking: what cosines are divided by, fixed; default: learned, "
+                                             "between 0.01 and 1", above=0, most=100)
+    keep_title: bool = option(False, "ranking: titles are always read, and no rationale is about them")
     condition_on_target: bool = option(False, "the guide may read the target too: q(z | x, y) beside q(z | x)")
 
     def __post_init__(self) -> None:
@@ -152,7 +160,12 @@ class TrainOptions:
                               above=0, most=1.0)
     encoder_rate_factor: str = option(None, "of the encoder's learning rates: a number, or auto, the running share of "
                                       "kept words (Liu et al. 2023)", metavar="auto|FACTOR", planted="1")
-    batch_size: int = option(None, "documents per step, all devices together", above=0, common=True, planted=64)
+    negatives: int | None = option(None, "ranking: given texts that are not similar, drawn for each query and step; "
+                                   "default: 2; without --in-batch, random ones where too few are given", least=0,
+                                   most=10_000)
+    in_batch: bool = option(True, "ranking: the other texts of a step are candidates of each query as well")
+    batch_size: int = option(None, "documents per step, all devices together; ranking: queries", above=0, common=True,
+                             planted=64)
     steps: int = option(None, "at most, rounded up to whole epochs; see --patience", above=0, common=True, planted=1500)
     epoch_steps: int | None = option(None, "steps that count as an epoch, between two evaluations of the dev texts; "
                                      "default: all training texts once, but no more than --steps", above=0)
@@ -309,6 +322,9 @@ class Config:
         if self.exclusion and not guide.family.can_exclude:
             able = " or ".join(name for name in GUIDES if GUIDES[name].family.can_exclude)
             raise ConfigError(f"--exclude: --guide {self.guide} cannot leave words out; take {able}")
+        if self.model.keep_title and (self.by_sentence or not guide.family.can_exclude):
+            able = " or ".join(name for name in GUIDES if GUIDES[name].family.can_exclude)
+            raise ConfigError(f"--keep-title: goes with --unit word and --guide {able}; leave it out")
         if self.exclusion and self.by_sentence:
             raise ConfigError("--exclude is about single words; with --unit sentence leave it out")
         if self.exclusion and self.train.norm != "l0":

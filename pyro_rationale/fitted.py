@@ -161,8 +161,8 @@ class FittedModel:
 
     def encode(self, documents: Sequence[Document]) -> Batch:
         """Documents as one batch with all that the networks read."""
-        sentences, aspects = self.config.by_sentence, self.aspects
-        return encode_batch(documents, self.vocabulary, self.spec, sentences=sentences, aspects=aspects)
+        how: dict[str, Any] = {"sentences": self.config.by_sentence, "aspects": self.aspects}
+        return encode_batch(documents, self.vocabulary, self.spec, titles=self.config.model.keep_title, **how)
 
     def batches(
         self,
@@ -187,6 +187,7 @@ class FittedModel:
             self.config.by_sentence,
             self.aspects,
             weights,
+            self.config.model.keep_title,
         )
 
     def count_training_texts(self, documents: Sequence[Document]) -> int:

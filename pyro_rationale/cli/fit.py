@@ -145,7 +145,7 @@ def fit_and_show(
     if not quiet:
         console.say(finished.ending)
     show_metrics(console, metrics, config.model.unit, config.train.class_weight != "none")
-    show_documents(console, finished)
+    (show_pairs if finished.fitted.task.of_pairs else show_documents)(console, finished)
     way = f"python -m pyro_rationale.explain --run {shlex.quote(str(folder))}"
     console.say(f"\nRun folder: {folder}. Read texts with: {way}")
     return FAILED if metrics.failures else 0
@@ -231,6 +231,7 @@ class Bar(Callback):
         """Say what is fitted: corpus, word vectors, and the prior."""
         from pyro_rationale.data.cache.dataset import target_rows
         from pyro_rationale.data.duplicates import summary
+        from pyro_rationale.data.pairs import PairCorpus
         from pyro_rationale.reporting.prior_words import prior_words
         from pyro_rationale.training.defaults import choices
 
@@ -243,6 +244,9 @@ class Bar(Callback):
         spec = corpus.spec
         sizes = f"{len(corpus.train):,} train, {len(corpus.dev):,} dev, {len(corpus.test):,} test"
         what = f": {sizes}; {spec.kind} of {', '.join(spec.names)}"
+        if isinstance(corpus, PairCorpus):
+            queries = (f"{len(corpus.queries[split]):,} {split}" for split in ("train", "dev", "test"))
+            what = f": {sizes}; queries: {', '.join(queries)}"
         if remark := fitted.task.remark(target_rows(corpus.train, len(spec.names))):
             what += f" ({remark})"
         self.console.say(Text.assemble((corpus.name, "bold"), what))
@@ -390,6 +394,31 @@ def show_documents(console: Terminal, fit: TrainingRun | EnsembleRun) -> None:
         predicted = "; ".join(lines)
         console.print(f"{document.id}: {predicted}; true {truth}", style="bold")
         console.print(rationale(document, reading.kept, gold=document.gold, plain=plain))
+    if not plain:
+        console.print()
+        console.print(legend(gold=documents[0].gold is not None))
+
+
+def show_pairs(console: Terminal, fit: TrainingRun | EnsembleRun) -> None:
+    """A few test queries, the first ones, each with a similar text, and the words that both are compared by."""
+    from pyro_rationale.data.pairs import PairCorpus
+    from pyro_rationale.inference.vectors import read_documents
+    from pyro_rationale.models import RankingModel
+    from pyro_rationale.reporting.console import is_plain, legend, rationale
+
+    corpus, fitted, plain = fit.corpus, fit.fitted, is_plain(console)
+    assert isinstance(corpus, PairCorpus)
+    assert isinstance(fitted.model, RankingModel)
+    queries = corpus.queries["test"][:SHOWN]
+    documents = [corpus.documents[i] for query in queries for i in (query.document, query.positives[0])]
+    read = read_documents(fitted.model, fitted.guide, fitted.batches(documents, len(documents)).ordered())
+    for i in range(0, len(documents), 2):
+        cosine = float(read.vectors[i] @ read.vectors[i + 1])
+        pair = documents[i].id, documents[i + 1].id
+        console.print()
+        console.print(f"{pair[0]} and {pair[1]}, which is similar: cosine {cosine:.3f}", style="bold")
+        for document, kept in zip(documents[i : i + 2], read.masks[i : i + 2], strict=True):
+            console.print(rationale(document, tuple(kept.tolist()), gold=document.gold, plain=plain))
     if not plain:
         console.print()
         console.print(legend(gold=documents[0].gold is not None))

@@ -33,6 +33,7 @@ class Batch:
         firsts: long, `(U,)`; the first row of each different text.
         weights: float, `(B,)`; how many texts each counts as in a fit, 1 on average over the training texts; `None`
             where all count alike, and outside of training.
+        titles: long, `(B,)`; words of a title that are read whatever a mask keeps; `None` where there are none such.
     """
 
     tokens: Tensor
@@ -48,6 +49,7 @@ class Batch:
     owners: Tensor | None = None
     firsts: Tensor | None = None
     weights: Tensor | None = None
+    titles: Tensor | None = None
 
     def __len__(self) -> int:
         return self.tokens.shape[0]

@@ -21,6 +21,7 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.data.parallel import in_order
 from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
+from pyro_rationale.data.word_classes import BARRIER
 from pyro_rationale.errors import DataError
 from pyro_rationale.tasks import task_of
 
@@ -28,10 +29,11 @@ _POOL = 50  # batches sorted by length together: little padding, yet documents m
 
 
 @dataclass(frozen=True)
-class _Encoded:
+class Encoded:
     """A document as arrays: tokens `(n,)`, targets `(D,)` scaled or `None`, flags of words `(n,)` or `None`.
 
-    And the first words of its sentences `(U,)`, or `None`; and the target that it is asked about.
+    And the first words of its sentences `(U,)`, or `None`; the target that it is asked about; and how many words its
+    title has, where that is always read.
     """
 
     tokens: NDArray[np.int64]
@@ -41,6 +43,7 @@ class _Encoded:
     excluded: NDArray[np.uint8] | None
     starts: NDArray[np.int64] | None = None
     aspect: int | None = None
+    title: int | None = None
 
 
 def encode_batch(
@@ -50,6 +53,7 @@ def encode_batch(
     indices: Sequence[int] | None = None,
     sentences: bool = False,
     aspects: int = 1,
+    titles: bool = False,
 ) -> Batch:
     """Turn documents into one padded batch.
 
@@ -66,6 +70,7 @@ def encode_batch(
         sentences: find the sentences, for masks over them.
         aspects: number of masks that a text has, one for each target; 1: one for all of them. A document that is not
             asked about one target gets a row for each that is known, see :meth:`Batch.by_aspect`.
+        titles: titles are read whatever a mask keeps; no mask holds a word of one.
 
     Returns:
         A batch with tokens `(B, T)`, `T` the longest length.
@@ -73,8 +78,8 @@ def encode_batch(
     Raises:
         DataError: If a document has not as many targets as `spec` names, or a class that it does not know.
     """
-    encoded = [_encode(document, vocabulary, spec, sentences) for document in documents]
-    return _collate(encoded, range(len(encoded)) if indices is None else indices, spec, aspects)
+    encoded = [encode_document(document, vocabulary, spec, sentences, titles) for document in documents]
+    return collate(encoded, range(len(encoded)) if indices is None else indices, spec, aspects)
 
 
 class BucketedBatches:
@@ -94,6 +99,7 @@ class BucketedBatches:
         sentences: find the sentences, for masks over them.
         aspects: as for :func:`encode_batch`; a batch then has more rows than documents.
         weights: how many texts each document counts as, `(N,)`, for `Batch.weights`; `None`: all count alike.
+        titles: titles are read whatever a mask keeps; see :func:`encode_batch`.
 
     Raises:
         DataError: If there is no document, or one does not fit `spec`.
@@ -111,6 +117,7 @@ class BucketedBatches:
         sentences: bool = False,
         aspects: int = 1,
         weights: NDArray[np.float64] | None = None,
+        titles: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
@@ -118,12 +125,12 @@ class BucketedBatches:
             raise DataError("expected at least one document to make batches of, got none; check the split")
         self.batch_size, self.seed, self._spec, self._aspects = batch_size, seed, spec, aspects
         self._weights = None if weights is None else torch.from_numpy(weights.astype(np.float32))
-        self._encoded: Sequence[_Encoded]
-        if isinstance(documents, ArrowDocuments):
+        self._encoded: Sequence[Encoded]
+        if isinstance(documents, ArrowDocuments) and not titles:
             self._encoded = _ArrowRows(documents, vocabulary, spec, sentences)
             self._lengths = np.maximum(documents.lengths, 1)
         else:
-            self._encoded = [_encode(document, vocabulary, spec, sentences) for document in documents]
+            self._encoded = [encode_document(document, vocabulary, spec, sentences, titles) for document in documents]
             self._lengths = np.array([len(e.tokens) for e in self._encoded])
 
         self.whole = -(-len(self._encoded) // batch_size)  # batches that hold every document once
@@ -168,21 +175,31 @@ class BucketedBatches:
             yield self._batch(order[start : start + size])
 
     def _batch(self, indices: NDArray[np.int64]) -> Batch:
-        batch = _collate([self._encoded[i] for i in indices], indices, self._spec, self._aspects)
+        batch = collate([self._encoded[i] for i in indices], indices, self._spec, self._aspects)
         assert batch.index is not None
         return batch if self._weights is None else replace(batch, weights=self._weights[batch.index])
 
 
-def _encode(document: Document, vocabulary: Vocabulary, spec: TargetSpec, sentences: bool) -> _Encoded:
+def encode_document(
+    document: Document, vocabulary: Vocabulary, spec: TargetSpec, sentences: bool, titles: bool = False
+) -> Encoded:
+    """One document for :func:`collate`; arguments as for :func:`encode_batch`."""
     tokens = np.array(vocabulary.encode(document.tokens) or [UNKNOWN], dtype=np.int64)
-    return _Encoded(
+    excluded = None
+    if vocabulary.excluded is not None:
+        excluded = np.array(vocabulary.excluded(document.tokens) or [0], dtype=np.uint8)
+    if titles:
+        excluded = np.zeros(len(tokens), dtype=np.uint8) if excluded is None else excluded
+        excluded[: document.title] = BARRIER
+    return Encoded(
         tokens,
         _scaled_rows(np.array([document.targets]), spec, lambda _: document.id)[0] if document.targets else None,
         _flags(document, document.gold, "gold flags"),
         _flags(document, document.opinion, "opinion flags"),
-        None if vocabulary.excluded is None else np.array(vocabulary.excluded(document.tokens) or [0], dtype=np.uint8),
+        excluded,
         sentence_starts(document) if sentences else None,
         document.aspect,
+        document.title if titles else None,
     )
 
 
@@ -194,7 +211,7 @@ def _flags(document: Document, flags: Sequence[bool] | None, name: str) -> NDArr
     return np.array(flags or [False], dtype=bool)
 
 
-class _ArrowRows(Sequence[_Encoded]):
+class _ArrowRows(Sequence[Encoded]):
     """Documents of an Arrow file, each encoded when it is needed."""
 
     def __init__(
@@ -215,7 +232,7 @@ class _ArrowRows(Sequence[_Encoded]):
 
     def __getitem__(self, index: Any) -> Any:
         documents, tokens = self._documents, self._documents.encode(index, self._numbers)
-        return _Encoded(
+        return Encoded(
             tokens if len(tokens) else np.array([UNKNOWN]),
             None if self._targets is None else self._targets[index],
             documents.flags(index, "gold"),
@@ -238,9 +255,10 @@ def _scaled_rows(targets: NDArray[np.float64], spec: TargetSpec, name: Callable[
     return task_of(spec).encode(targets, name)
 
 
-def _collate(
-    encoded: Sequence[_Encoded], indices: Sequence[int] | NDArray[np.int64] | range, spec: TargetSpec, aspects: int = 1
+def collate(
+    encoded: Sequence[Encoded], indices: Sequence[int] | NDArray[np.int64] | range, spec: TargetSpec, aspects: int = 1
 ) -> Batch:
+    """Encoded documents as one padded batch, with their indices."""
     lengths = np.array([len(e.tokens) for e in encoded], dtype=np.int64)
     batch = Batch(
         _padded([e.tokens for e in encoded]),
@@ -252,6 +270,7 @@ def _collate(
         _padded([e.excluded for e in encoded]),
         _padded([None if e.starts is None else _units(e.starts, len(e.tokens)) for e in encoded]),
         _padded([e.starts for e in encoded]),
+        titles=None if any(e.title is None for e in encoded) else torch.tensor([e.title for e in encoded]),
     )
     if aspects == 1:
         return batch
@@ -264,7 +283,7 @@ def _units(starts: NDArray[np.int64], words: int) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(starts)), np.diff(starts, append=words))
 
 
-def _targets(encoded: Sequence[_Encoded], spec: TargetSpec) -> torch.Tensor | None:
+def _targets(encoded: Sequence[Encoded], spec: TargetSpec) -> torch.Tensor | None:
     if all(e.targets is None for e in encoded):
         return None
     missing = np.full(len(spec.names), np.nan, dtype=np.float32)

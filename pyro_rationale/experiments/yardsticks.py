@@ -19,6 +19,7 @@ import numpy as np
 from pyro_rationale.config import Config
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Corpus, Document
+from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import compute
 from pyro_rationale.evaluation.metrics import MetricInputs
@@ -50,7 +51,7 @@ def baseline_rows(
     run = run.members[0] if isinstance(run, EnsembleRun) else run
     corpus, documents = run.corpus, run.corpus.test
     predicted: dict[str, Any] = {}
-    if not documents:
+    if not documents or isinstance(corpus, PairCorpus):
         return {}
     if TFIDF in names:
         try:

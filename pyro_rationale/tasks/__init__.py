@@ -1,4 +1,4 @@
-"""Kinds of targets: ratings, also of few levels, yes/no labels, one of several classes, and those of other packages.
+"""Kinds of targets: ratings, also of few levels, labels, classes, pairs of similar texts, and those of other packages.
 
 Each public module registers one :class:`Task` under its own name, which is `TargetSpec.kind`: everything that depends
 on the kind of a target is asked of its task. The names are listed without importing torch.
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from pyro_rationale.tasks.binary import BernoulliLikelihood, BinaryTask
     from pyro_rationale.tasks.multiclass import CategoricalLikelihood, MulticlassTask
     from pyro_rationale.tasks.ordinal import OrdinalLikelihood, OrdinalTask
+    from pyro_rationale.tasks.ranking import RankingLikelihood, RankingTask
     from pyro_rationale.tasks.regression import NormalLikelihood, RegressionTask
 
-TASKS: Registry[type[Task]] = Registry("tasks", __name__, "--task", ("regression", "binary", "multiclass", "ordinal"))
+TASKS: Registry[type[Task]] = Registry(
+    "tasks", __name__, "--task", ("regression", "binary", "multiclass", "ordinal", "ranking")
+)
 
 __all__ = [
     "TASKS",
@@ -43,6 +46,8 @@ __all__ = [
     "Numbers",
     "OrdinalLikelihood",
     "OrdinalTask",
+    "RankingLikelihood",
+    "RankingTask",
     "Reading",
     "RegressionTask",
     "TargetSpec",
@@ -62,8 +67,8 @@ def task_of(spec: TargetSpec) -> Task:
 
 
 def cost_names() -> tuple[str, ...]:
-    """Names of the errors that stand for each registered task in tables."""
-    return tuple(dict.fromkeys(task.cost_name for task in TASKS.values()))
+    """Names of the errors of single documents that stand for each registered task in tables."""
+    return tuple(dict.fromkeys(task.cost_name for task in TASKS.values() if not task.of_pairs))
 
 
 @lru_cache(maxsize=64)
@@ -83,6 +88,7 @@ __getattr__ = lazy_names(
         "binary": "BernoulliLikelihood BinaryTask",
         "multiclass": "CategoricalLikelihood MulticlassTask",
         "ordinal": "OrdinalLikelihood OrdinalTask",
+        "ranking": "RankingLikelihood RankingTask",
         "regression": "NormalLikelihood RegressionTask",
     },
 )

@@ -43,6 +43,7 @@ class Task(ABC):
     target_dtype: ClassVar[type[np.generic]]  # of targets, for data files
     per_class: ClassVar[bool] = False  # predictions have a column per class instead of one per target
     reads_labels: ClassVar[bool] = False  # cells are names of classes, taken as they are written
+    of_pairs: ClassVar[bool] = False  # what is predicted is of pairs of documents, which carry no targets
 
     def __init__(self, spec: TargetSpec) -> None:
         self.spec = spec

@@ -9,7 +9,7 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import LinearChain, NonEmptyMask
 from pyro_rationale.guides import RationaleGuide
-from pyro_rationale.models import RationaleModel
+from pyro_rationale.models import RankingModel, RationaleModel
 
 FEWEST = 0.05  # smallest share of a text's words that a warm start reads
 CERTAIN = 1e-4  # marginals are clamped this far from 0 and 1 before they are held against salient words
@@ -27,13 +27,15 @@ def full_text_loss(model: RationaleModel, batch: Batch) -> Tensor:
 
 
 def reading_loss(model: RationaleModel, batch: Batch, mask: Tensor) -> Tensor:
-    """Minus kappa log p(y | x, z = mask), summed over documents by their weights; `mask` bool `(B, T)`.
+    """Minus kappa log p(y | x, z = mask), summed over documents by their weights, or over queries; `mask` `(B, T)`.
 
     Of rows about one target each, `mask` can be that of `batch.texts`: each text is then read once for all of its rows.
 
     Raises:
         ValueError: the batch has no targets.
     """
+    if isinstance(model, RankingModel):
+        return -float(model.kappa) * model.log_likelihood(batch, mask.to(model.encoder.dtype)).sum()
     if batch.targets is None:
         raise ValueError("expected a batch with targets, got none")
     shared = batch.owners is not None and len(mask) < len(batch)

@@ -17,10 +17,12 @@ import numpy as np
 from pyro_rationale.config import PLANTED, Config
 from pyro_rationale.data.cache.dataset import word_counts
 from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.data.text_lengths import fitting_length
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import own_guides
+from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.nn.encoders import ENCODERS
 from pyro_rationale.nn.generators import GENERATORS, needs_vocabulary
 from pyro_rationale.nn.pretrained import PACKAGES
@@ -104,6 +106,13 @@ _PLANTED: dict[str, Any] = {
     "guide": "chain", "tau": 1.0, "nonempty": True, "rate": 0.1, "rate_as": "target", "span": 8.0, "steps": 1000,
     "anneal": 300, "warmup": 100, "warmup_texts": "masked", "start_rate": 0.35, "ema": 0.99,
 }  # fmt: skip
+# Pairs of similar texts: a query's evidence is shared by several texts. What stands first counts.
+_PAIRS: dict[str, Any] = {"nats": 400.0, "batch_size": 32}
+# Planted questions, where nothing else is said: a few words in the title and in the body.
+_QUESTIONS: dict[str, Any] = {
+    "embedding": 50, "rate": 0.1, "span": 2.0, "steps": 1000, "anneal": 300, "warmup": 150, "start_rate": 0.35,
+    "exclude": "none",
+}
 # Options that stand and fall together: a given one of them keeps the others out.
 _GROUPS = (("estimator", "samples", "penalties"), ("rate", "lambda1", "lambda2"))
 _AUTO = ("generator", "estimator")  # options whose `auto` means that nothing is given
@@ -137,8 +146,11 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         if config.model.preset != "planted":
             for values in _as_planted(config):
                 config = _taking(config, values)
-        return _with_tau(config.settled())
+        return _with_tau(_for_pairs(config.settled(), corpus))
     rule = RULES[preset]
+    if isinstance(corpus, PairCorpus) and preset != "paper":
+        for name, value in (_PAIRS | (_QUESTIONS if corpus.name == "questions" else {})).items():
+            config = _taking(config, {name: value})
     if corpus is not None and not on_gpus(config.train.device) and _words_of(corpus) > rule.most_words:
         rule = replace(rule, stacked=False)
     own = dict(rule.options)
@@ -162,7 +174,15 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         config = config.changed(rate=min(max(config.model.rate, _ONE_SENTENCE / _sentences(corpus)), 0.5))
     for values in _by_texts(config, rule, corpus):
         config = _taking(config, values)
-    return _with_tau(config.changed(**config.missing))
+    return _with_tau(_for_pairs(config.changed(**config.missing), corpus))
+
+
+def _for_pairs(config: Config, corpus: Corpus | None) -> Config:
+    """The configuration with an estimator that can compare texts, where none is given and these are pairs."""
+    together = ESTIMATORS[config.estimator].draws_together
+    if not isinstance(corpus, PairCorpus) or together or not _is_open(config, "estimator"):
+        return config
+    return config.changed(estimator="muprop")
 
 
 def _with_tau(config: Config) -> Config:
@@ -188,6 +208,11 @@ def _as_planted(config: Config) -> list[dict[str, Any]]:
 def _words_of(corpus: Corpus) -> int:
     """Words of all texts."""
     return sum(sum(word_counts(part)) for part in (corpus.train, corpus.dev, corpus.test))
+
+
+def examples_of(corpus: Corpus) -> int:
+    """What an epoch of training goes through: texts, or, of pairs, queries."""
+    return len(corpus.queries["train"]) if isinstance(corpus, PairCorpus) else len(corpus.train)
 
 
 def _sentences(corpus: Corpus) -> float:
@@ -310,7 +335,7 @@ def _with_words(config: Config, rule: Rule, encoder: str) -> Config:
 
 def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]]:
     """Options that depend on the texts, in the order in which they are chosen."""
-    texts, words = len(corpus.train), float(np.median(word_counts(corpus.train)))
+    texts, words = examples_of(corpus), float(np.median(word_counts(corpus.train)))
     batch = rule.small_batch_size if texts < rule.few_texts else rule.batch_size
     epoch = -(-texts // (config.train.batch_size or batch))
     steps = int(min(max(rule.epochs * epoch, rule.least_steps), rule.most_steps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.cache.dataset import word_keys
 from pyro_rationale.data.corpus import Corpus, Document
+from pyro_rationale.data.pair_batches import PairBatches
+from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.text_lengths import cut_to, fitting_length
@@ -37,11 +40,12 @@ from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.nn.pretrained import use_copy
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.checkpoint import weights_of
-from pyro_rationale.training.defaults import chosen, resolve
+from pyro_rationale.training.defaults import chosen, examples_of, resolve
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_shares
 from pyro_rationale.training.laplace import check_last_layer
 from pyro_rationale.training.memorization import MAX_CHECKED, MemorizationCheck, constant_error
 from pyro_rationale.training.model_selection import ModelSelection
+from pyro_rationale.training.pairs import DevLists, check_pairs, pair_batches
 from pyro_rationale.training.rate_control import (
     AspectControls,
     Control,
@@ -149,6 +153,7 @@ def prepare_run(
         return fitted.batches(documents, options.batch_size, config.seed, steps, weighted=True)
 
     model, guide = untrained()
+    check_pairs(config, corpus, group)
     if options.laplace:
         check_last_layer(model)
     prior = starting_prior(config, model.gain)
@@ -156,8 +161,17 @@ def prepare_run(
     fitted = FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name, rows)
     fitted.weighting = weighting
     fitted.text_keys = torch.from_numpy(word_keys(corpus.train))
-    train = batches(corpus.train, options.epoch_of(len(corpus.train)))
-    check_shares(options.batch_size, len(corpus.train), train.whole, group.size)
+    examples = examples_of(corpus)
+    steps = options.epoch_of(examples)
+    train: BucketedBatches | PairBatches
+    dev: BucketedBatches | DevLists
+    if isinstance(corpus, PairCorpus):
+        train = pair_batches(fitted, corpus, steps)
+        dev = DevLists.of(fitted, corpus)
+    else:
+        train = batches(corpus.train, steps)
+        dev = batches(corpus.dev)
+    check_shares(options.batch_size, examples, train.whole, group.size)
     rate = config.model.rate if config.model.lambda1 is None else None
     controls, scale = build_controls(config, prior, fitted.aspects), spread / fitted.aspects * model.gain
     trainer = Trainer(fitted, build_objective(config), controls, train, scale=scale, group=group)
@@ -165,6 +179,9 @@ def prepare_run(
         range(len(corpus.train)), min(MAX_CHECKED, len(corpus.train), len(corpus.dev))
     )
     known = [corpus.train[i] for i in sorted(sample)]
+    constant = math.inf  # nothing is worse
+    if not isinstance(corpus, PairCorpus):
+        constant = constant_error(corpus.dev, spec, fitted.aspects, weighting)
     run = TrainingRun(
         folder,
         corpus,
@@ -173,10 +190,10 @@ def prepare_run(
         ModelSelection(
             trainer, prior, rate, model.gain, options.patience, reinitialize, meet=options.rate_as == "target"
         ),
-        batches(corpus.dev),
+        dev,
         prior,
         vectors,
-        MemorizationCheck(batches(known), constant_error(corpus.dev, spec, fitted.aspects, weighting), prior.rate),
+        MemorizationCheck(batches(known), constant, prior.rate),
         chosen=chosen(given, config),
         callbacks=[*(CALLBACKS[name]() for name in dict.fromkeys((*ALWAYS, *options.callback))), *callbacks],
     )
@@ -191,7 +208,7 @@ def _open(run: TrainingRun, resume: bool, force: bool) -> None:
     folder, config = run.folder, run.fitted.config
     if resume and has_checkpoint(folder):
         check_same_corpus(run.fitted, folder)
-        check_same_epochs(config, folder, len(run.corpus.train))
+        check_same_epochs(config, folder, examples_of(run.corpus))
         run.resume()
         exhausted = any(run.selection.should_stop(record) for record in run.history[-1:])
         check_same_config(config, folder, trained=run.trained or exhausted)

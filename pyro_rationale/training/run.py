@@ -26,6 +26,7 @@ from pyro_rationale.training.laplace import fit_last_layer
 from pyro_rationale.training.learned_prior import learn_prior
 from pyro_rationale.training.memorization import MemorizationCheck
 from pyro_rationale.training.model_selection import ModelSelection
+from pyro_rationale.training.pairs import DevLists, validate_lists
 from pyro_rationale.training.read_ahead import read_ahead
 from pyro_rationale.training.threads import cores, fastest_threads
 from pyro_rationale.training.trainer import Trainer
@@ -42,7 +43,7 @@ class TrainingRun:
         fitted: model and guide that are trained.
         trainer: takes the steps.
         selection: chooses the best epoch; rolls back or restarts when masks collapse.
-        dev: development texts.
+        dev: development texts; of pairs, queries with their lists of candidates.
         prior: the requested prior, under which epochs are compared.
         vectors: pretrained word vectors, if any.
         memorization: tells whether the training set has been memorised.
@@ -59,7 +60,7 @@ class TrainingRun:
     fitted: FittedModel
     trainer: Trainer
     selection: ModelSelection
-    dev: BucketedBatches
+    dev: BucketedBatches | DevLists
     prior: ChainPrior
     vectors: WordVectors | None
     memorization: MemorizationCheck
@@ -147,7 +148,11 @@ class TrainingRun:
                 for callback in self.callbacks:
                     callback.on_step_end(self, step)
             with self.trainer.averaged():
-                score = validate(self.fitted, self.dev, self.prior, group=self.group, rate=self.selection.rate_to_meet)
+                rate = self.selection.rate_to_meet
+                if isinstance(self.dev, DevLists):
+                    score = validate_lists(self.fitted, self.dev, self.prior, rate)
+                else:
+                    score = validate(self.fitted, self.dev, self.prior, group=self.group, rate=rate)
                 memorized = self.memorization.memorized(self.fitted, score, self.group)
             with self.trainer.atomic():
                 epoch = self.selection.on_epoch_end(self.trainer.finish_epoch(), score, memorized)
@@ -230,14 +235,18 @@ class TrainingRun:
         self.trainer.load_weights(self.selection.best or self.trainer.weights())
         if self.selection.best_shift:
             self.fitted.guide.shift(self.selection.best_shift)
-        settle_noise(self.fitted.eval(), self.dev)
+        self.fitted.eval()
+        if not isinstance(self.dev, DevLists):
+            settle_noise(self.fitted, self.dev)
         if self.fitted.config.prior == "learned":
             learn_prior(self.fitted, self.corpus.train, self.prior)
         else:
             self.fitted.model.prior = self.prior
         if self.fitted.config.train.laplace:
+            assert isinstance(self.trainer.batches, BucketedBatches)
             fit_last_layer(self.fitted, self.trainer.batches.ordered())
-        self.fitted.calibrate(self.corpus.dev)
+        if not isinstance(self.dev, DevLists):
+            self.fitted.calibrate(self.corpus.dev)
         self.fitted.save(self.folder)
         for callback in self.callbacks:
             callback.on_fit_end(self)

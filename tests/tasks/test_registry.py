@@ -54,11 +54,11 @@ def test_a_target_has_one_task() -> None:
 
 
 def test_an_unknown_task_is_named(tmp_path: Path) -> None:
-    known = "regression, binary, multiclass, ordinal"
-    with pytest.raises(ConfigError, match=f"--task: expected one of {known}, got 'ranking'"):
-        task_of(TargetSpec("ranking", ("y",)))
+    known = "regression, binary, multiclass, ordinal, ranking"
+    with pytest.raises(ConfigError, match=f"--task: expected one of {known}, got 'grading'"):
+        task_of(TargetSpec("grading", ("y",)))
     facts = json.loads((whole() / "config.json").read_text())
-    facts["target"]["kind"] = "ranking"
+    facts["target"]["kind"] = "grading"
     (tmp_path / "config.json").write_text(json.dumps(facts))
-    with pytest.raises(RunError, match="got 'ranking'"):
+    with pytest.raises(RunError, match="got 'grading'"):
         read_config(tmp_path)

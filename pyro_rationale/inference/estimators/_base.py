@@ -99,6 +99,7 @@ class Estimator:
         exact_penalties: whether `--penalties exact` means closed forms, and not samples all the same.
         zero_tau: whether the entropy may have a weight of 0.
         has_slopes: whether it evaluates the model at fractional masks for slopes that it can do without at times.
+        draws_together: whether mask k of all documents is one draw, as a model that compares documents needs it.
         objective: makes the objective from K and tau, in place of `MaskELBO` with this estimator.
     """
 
@@ -109,6 +110,7 @@ class Estimator:
     exact_penalties: ClassVar[bool] = True
     zero_tau: ClassVar[bool] = True
     has_slopes: ClassVar[bool] = False
+    draws_together: ClassVar[bool] = True
     objective: ClassVar[type[Any] | None] = None
 
     @classmethod
@@ -177,6 +179,19 @@ def check_family(name: str, estimator: type[Estimator], family: type[MaskDistrib
     reason = estimator.refusal(family)
     if reason is not None:
         raise ConfigError(f"--estimator {name}: {reason}")
+
+
+def check_coupled(name: str, estimator: type[Estimator]) -> None:
+    """Refuse an estimator that does not work with a model under which the masks of several documents meet.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not estimator.draws_together:
+        raise ConfigError(
+            f"--estimator {name}: takes masks of each document by itself, and --task ranking compares documents; use "
+            "--estimator muprop or rloo"
+        )
 
 
 def check_samples(name: str, estimator: type[Estimator], samples: int) -> None:

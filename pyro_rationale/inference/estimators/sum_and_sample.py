@@ -155,6 +155,7 @@ class SumAndSample(MuProp):
     """Exact on the masks that a nearly certain guide has; unbiased for every guide, and of the lowest variance then."""
 
     default_samples = 8
+    draws_together = False
 
     def guide_samples(self, samples: int) -> int:
         """One, which is not used: masks are drawn when it is known how many are to be summed."""

@@ -74,6 +74,7 @@ class TraceGraph(ScoreFunction):
     penalties = ("exact", "sampled")  # both mean sampled
     exact_penalties = False
     zero_tau = False
+    draws_together = False
     objective = TemperedTraceGraph
 
     @classmethod

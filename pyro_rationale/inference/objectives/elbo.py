@@ -22,13 +22,22 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.ranking_batch import RankingBatch
 from pyro_rationale.distributions import LinearChain, MaskDistribution, NonEmptyMask, Prior
 from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.estimators import ESTIMATORS
-from pyro_rationale.inference.estimators._base import Draws, Programs, check_family, check_penalties, check_samples
+from pyro_rationale.inference.estimators._base import (
+    Draws,
+    Programs,
+    check_coupled,
+    check_family,
+    check_penalties,
+    check_samples,
+)
 from pyro_rationale.inference.objectives.judge import Judge
 from pyro_rationale.inference.terms import MaskTerms, best_terms, sampled_terms
+from pyro_rationale.models import RankingModel
 from pyro_rationale.models.program import frozen, unregistered
 
 
@@ -136,6 +145,8 @@ class MaskELBO(ELBO):
 
     def estimate(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Estimate:
         """Run guide and model once on the batch in `args`, K samples in one pass; of several targets, row by row."""
+        if coupled := getattr(model, "couples_documents", False):
+            check_coupled(self.estimator, type(self.method))
         aspects = getattr(guide, "aspects", 1)
         if aspects > 1 and args[0].aspects is None:
             args = (args[0].by_aspect(aspects), *args[1:])
@@ -148,8 +159,12 @@ class MaskELBO(ELBO):
         site["value"] = z if self.judge is None else z.detach()
         with pyro.plate("particles", len(z), dim=-2):
             model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
-        reconstruction = observed_log_prob(model_trace)  # (K, B)
-        reward, programs = self._reward(model, guide, guide_trace, model_trace, z, reconstruction, args, kwargs)
+        reconstruction = observed_log_prob(model_trace)  # (K, B), or (K, Q) of queries
+        if coupled:
+            reconstruction, reward = shared_terms(model, args[0], model_trace, reconstruction)
+            programs = Programs(model, guide, guide_trace, observed_log_prob, args, kwargs)
+        else:
+            reward, programs = self._reward(model, guide, guide_trace, model_trace, z, reconstruction, args, kwargs)
         prepared = self.method.prepare(programs, masks)
         # After that: an autoregressive q remembers one pass, and from now on that of z.
         terms = _weighted(self._terms(q, model_trace.nodes["z"]["fn"], z), model_trace.nodes["z"]["scale"])
@@ -276,6 +291,24 @@ def _weighted(terms: MaskTerms, scale: Any) -> MaskTerms:
         return terms if scale == 1.0 else MaskTerms(terms.kl * scale, terms.entropy * scale)
     factors = (scale[..., None] if term.dim() == 3 else scale for term in terms)
     return MaskTerms(*(term * factor.to(term.dtype) for term, factor in zip(terms, factors, strict=True)))
+
+
+def shared_terms(model: RankingModel, batch: RankingBatch, trace: Trace, log_prob: Tensor) -> tuple[Tensor, Tensor]:
+    """Reconstruction and reward of a model under which the masks of several documents meet in a query.
+
+    Args:
+        model: the model.
+        batch: queries and candidates.
+        trace: of the model, with K masks of each document.
+        log_prob: of each query, `(K, Q)`.
+
+    Returns:
+        The terms of queries at the documents that ask, `(K, B)`, which add up to what the K draws say; and a tensor
+        whose values are what each mask has a part in, for the score function, and whose gradient is that of the first.
+    """
+    at_queries = model.by_document(batch, log_prob)
+    credit = model.credit(batch, trace)
+    return at_queries, credit + (at_queries - at_queries.detach())
 
 
 def _average(terms: Tensor, weights: Tensor | None) -> Tensor:

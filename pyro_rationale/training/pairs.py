@@ -1,0 +1,170 @@
+"""Fits to pairs of similar texts: their batches, their development lists, and the options they do not go with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from pyro_rationale.config import Config, ModelOptions, TrainOptions
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.pair_batches import NEGATIVES, PairBatches, RankingLists
+from pyro_rationale.data.pairs import PairCorpus
+from pyro_rationale.distributions import ChainPrior, MaskDistribution
+from pyro_rationale.distributions.masks import changes_of
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.inference.estimators import ESTIMATORS
+from pyro_rationale.inference.estimators._base import check_coupled
+from pyro_rationale.inference.terms import best_terms
+from pyro_rationale.models import RankingModel
+from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
+from pyro_rationale.training.validation import DevScore, shift_to
+
+MOST_QUERIES = 400  # whose lists are read after every epoch
+TEXTS = 2  # per query, in the cost by which epochs are compared: the query and a similar text
+OWN = ("match", "vector_size", "score_temperature", "keep_title", "negatives", "in_batch")
+
+
+def pair_batches(fitted: FittedModel, corpus: PairCorpus, steps: int) -> PairBatches:
+    """The training queries as the options say."""
+    config, options = fitted.config, fitted.config.train
+    return PairBatches(
+        corpus,
+        fitted.vocabulary,
+        fitted.spec,
+        options.batch_size,
+        config.seed,
+        steps,
+        NEGATIVES if options.negatives is None else options.negatives,
+        options.in_batch,
+        config.by_sentence,
+        config.model.keep_title,
+    )
+
+
+def check_pairs(config: Config, corpus: Corpus, group: Group = SINGLE_PROCESS) -> None:
+    """Refuse options that have no meaning for pairs of texts, or none without them.
+
+    Raises:
+        ConfigError: one is given.
+    """
+    if not isinstance(corpus, PairCorpus):
+        for item in (item for part in (ModelOptions, TrainOptions) for item in fields(part) if item.name in OWN):
+            if getattr(config.part_of(item.name), item.name) != item.default:
+                flag = item.name.replace("_", "-")
+                raise ConfigError(f"--{flag}: is about pairs of texts (--task ranking); leave it out")
+        return
+    refused = {
+        "--devices": group.size > 1,
+        "--members": config.train.members > 1,
+        "--laplace": config.train.laplace,
+        "--judge": config.train.judge not in (None, "none"),
+        "--condition-on-target": config.model.condition_on_target,
+    }
+    for flag, given in refused.items():
+        if given:
+            raise ConfigError(f"{flag}: does not go with pairs of texts (--task ranking); leave it out")
+    check_coupled(config.estimator, ESTIMATORS[config.estimator])
+    if not config.train.in_batch and config.train.negatives == 0:
+        raise ConfigError("--negatives 0 with --no-in-batch leaves a query no candidate but the similar text")
+
+
+@dataclass(frozen=True)
+class DevLists:
+    """The development queries with their lists of candidates.
+
+    Attributes:
+        lists: the queries.
+        batches: their texts, by length.
+    """
+
+    lists: RankingLists
+    batches: Sequence[Batch]
+
+    @classmethod
+    def of(cls, fitted: FittedModel, corpus: PairCorpus, split: str = "dev", batch_size: int = 256) -> DevLists:
+        """The lists of `MOST_QUERIES` queries at most."""
+        lists = RankingLists.of(corpus, split, MOST_QUERIES)
+        return cls(lists, [*fitted.batches(lists.documents, batch_size).ordered()])
+
+
+@torch.no_grad()
+def validate_lists(fitted: FittedModel, dev: DevLists, prior: ChainPrior, rate: float | None = None) -> DevScore:
+    """Log loss on the lists from mode masks, and ELBO and expected cost of one drawn mask per text.
+
+    Figures are per query: the error is the log loss of a list. The words and changes of the cost are those of a query
+    and of one similar text; the KL of the ELBO is that of all texts of the lists, which it is a bound for.
+
+    Args:
+        fitted: the model in training.
+        dev: the queries.
+        prior: the requested prior, under which costs are.
+        rate: share of words that mode masks should keep, see :func:`pyro_rationale.training.validation.validate`.
+    """
+    fitted.eval()
+    model, lists = fitted.model, dev.lists
+    assert isinstance(model, RankingModel)
+    batches = [batch.to(fitted.device) for batch in dev.batches]
+    masks = [fitted.guide.posterior(batch) for batch in batches]
+    shift = 0.0 if rate is None else shift_to(rate, masks, batches)
+    masks = [q.tilt(shift) for q in masks] if shift else masks
+    modes = [q.mode for q in masks]
+    with fitted.seeded(0):
+        drawn = [q.discrete().sample() for q in masks]
+    error = -float(_log_probs(model, dev, batches, modes).mean())
+    log_likelihood = float(_log_probs(model, dev, batches, drawn).mean())
+    kl = sum(_kl(model, q, batch, z) for q, batch, z in zip(masks, batches, drawn, strict=True))
+    texts, queries = len(lists.documents), len(lists.queries)
+    kept, words, units, empty, changes = _counts(masks, batches, modes)
+    _, _, drawn_units, _, drawn_changes = _counts(masks, batches, drawn)
+    share, gain = TEXTS / texts, model.gain
+    charged = share * (prior.alpha * drawn_units + prior.gamma * drawn_changes) / gain
+    return DevScore(
+        error,
+        kept / words,
+        empty / texts,
+        share * units,
+        share * changes,
+        elbo=log_likelihood - kl / queries,
+        expected_cost=charged - log_likelihood,
+        shift=shift,
+    )
+
+
+def _log_probs(
+    model: RankingModel, dev: DevLists, batches: Sequence[Batch], masks: Sequence[torch.Tensor]
+) -> np.ndarray:
+    """Log p of the similar texts of each list, `(Q,)`, every text read through its mask."""
+    vectors = _vectors(model, batches, masks)
+    documents = None
+    if model.match == "full":
+        documents = _vectors(model, batches, [batch.mask.to(z.dtype) for batch, z in zip(batches, masks, strict=True)])
+    return dev.lists.log_probs(vectors, model.temperature, documents)
+
+
+def _vectors(model: RankingModel, batches: Sequence[Batch], masks: Sequence[torch.Tensor]) -> np.ndarray:
+    rows = [model.embed(batch, z).float().cpu() for batch, z in zip(batches, masks, strict=True)]
+    index = torch.cat([batch.index.cpu() for batch in batches if batch.index is not None])
+    return torch.cat(rows)[index.argsort()].numpy()
+
+
+def _kl(model: RankingModel, q: MaskDistribution, batch: Batch, z: torch.Tensor) -> float:
+    """KL(q || p) summed over the texts of a batch."""
+    q = q.discrete()
+    kl = best_terms(q, model.mask_prior(batch, z.dtype), z if q.has_exact_marginals else z[None]).kl
+    return float(kl.sum())
+
+
+def _counts(
+    masks: Sequence[MaskDistribution], batches: Sequence[Batch], values: Sequence[torch.Tensor]
+) -> tuple[float, ...]:
+    """Kept words, words, kept units, empty masks and changes of some masks, over all texts."""
+    rows = [
+        (z.sum(), batch.lengths.sum(), q.unit_values(z).sum(), (z.sum(-1) == 0).sum(), changes_of(z, batch.mask).sum())
+        for q, batch, z in zip(masks, batches, values, strict=True)
+    ]
+    return tuple(float(sum(column)) for column in zip(*rows, strict=True))

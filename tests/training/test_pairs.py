@@ -1,0 +1,132 @@
+"""Fits to pairs of similar texts: they end, go on where they stopped, and refuse what has no meaning for pairs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pyro_rationale.config import Config
+from pyro_rationale.data.pair_batches import RankingLists
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.results import RunMetrics, train
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.inference.vectors import read_documents
+from pyro_rationale.models import RankingModel
+from pyro_rationale.training.defaults import resolve
+from pyro_rationale.training.pairs import DevLists, validate_lists
+from pyro_rationale.training.run import TrainingRun
+from tests.support.planted_pairs import planted_pairs
+from tests.support.small_fit import small
+
+TINY: dict[str, Any] = {
+    "guide": "chain", "estimator": "muprop", "tau": 1.0, "samples": 2, "steps": 6, "anneal": 2, "warmup": 1,
+    "epoch_steps": 3, "batch_size": 6, "hidden": 4, "embedding": 4, "min_count": 1,
+}  # fmt: skip
+
+
+def tiny(**options: Any) -> Config:
+    return small(**{**TINY, **options})
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingRun, RunMetrics]:
+    """A run of two epochs; to be read only."""
+    return train(tiny(), tmp_path_factory.mktemp("pairs") / "run", corpus=planted_pairs())
+
+
+def vectors(fitted: FittedModel) -> np.ndarray:
+    assert isinstance(fitted.model, RankingModel)
+    batches = fitted.batches(planted_pairs().test, 8).ordered()
+    return read_documents(fitted.model, fitted.guide, batches).vectors
+
+
+def test_fit_ends_with_figures_of_its_lists(fitted: tuple[TrainingRun, RunMetrics]) -> None:
+    run, metrics = fitted
+    assert len(run.history) == 2
+    assert 0 < metrics.test["list_log_loss"] < 20
+    assert metrics.test["documents"] == len(RankingLists.of(planted_pairs(), "test").documents)
+    assert math.isfinite(run.history[-1].dev_elbo)
+
+
+def test_loaded_run_has_the_same_vectors_and_temperature(fitted: tuple[TrainingRun, RunMetrics]) -> None:
+    run = fitted[0]
+    loaded = FittedModel.load(run.folder)
+    assert isinstance(loaded.model, RankingModel)
+    assert isinstance(run.fitted.model, RankingModel)
+    assert np.array_equal(vectors(loaded), vectors(run.fitted))
+    assert loaded.model.temperature == run.fitted.model.temperature != 0.05  # it is learned
+    assert torch.equal(loaded.model.empty, run.fitted.model.empty)
+
+
+def test_resumed_fit_is_the_same_fit(fitted: tuple[TrainingRun, RunMetrics], tmp_path: Path) -> None:
+    train(tiny(steps=3), tmp_path / "run", corpus=planted_pairs())
+    resumed, _ = train(tiny(), tmp_path / "run", resume=True, corpus=planted_pairs())
+    expected = fitted[0].trainer.weights()
+    found = resumed.trainer.weights()
+    assert all(torch.equal(expected[name], found[name]) for name in expected if "steering" not in name)
+
+
+def test_given_temperature_stays(tmp_path: Path) -> None:
+    config = tiny(steps=3, score_temperature=0.2, vector_size=5, match="full")
+    run, _ = train(config, tmp_path / "run", corpus=planted_pairs())
+    loaded = FittedModel.load(run.folder)
+    assert isinstance(loaded.model, RankingModel)
+    assert (loaded.model.temperature, loaded.model.match, vectors(loaded).shape[1]) == (0.2, "full", 5)
+
+
+def test_dev_figures_are_those_of_the_masks(fitted: tuple[TrainingRun, RunMetrics]) -> None:
+    run = fitted[0].fitted
+    assert isinstance(run.model, RankingModel)
+    dev = DevLists.of(run, planted_pairs())
+    score = validate_lists(run, dev, fitted[0].prior)
+    read = read_documents(run.model, run.guide, run.batches(dev.lists.documents, 16).ordered())
+    assert score.error == pytest.approx(-dev.lists.log_probs(read.vectors, run.model.temperature).mean(), rel=1e-5)
+    assert score.rate == pytest.approx(np.concatenate(read.masks).mean())
+    assert score.empty == pytest.approx(np.mean([not mask.any() for mask in read.masks]))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"estimator": "sum-and-sample"}, "--estimator sum-and-sample: takes masks of each document by itself"),
+        ({"laplace": True}, "--laplace: does not go with pairs of texts"),
+        ({"judge": "mcd"}, "--judge: does not go with pairs of texts"),
+        ({"condition_on_target": True}, "--condition-on-target: does not go with pairs of texts"),
+        ({"negatives": 0, "in_batch": False}, "--negatives 0 with --no-in-batch"),
+    ],
+)
+def test_what_has_no_meaning_for_pairs_is_refused(options: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=said):
+        train(tiny(**options), tmp_path / "run", corpus=planted_pairs())
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_of_pairs_are_refused_for_other_texts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--match: is about pairs of texts"):
+        train(small(match="full"), tmp_path / "run")
+
+
+def test_estimator_that_is_chosen_can_compare_texts() -> None:
+    corpus = planted_pairs()
+    assert resolve(Config(), corpus).estimator == "muprop"
+    assert resolve(Config().changed(guide="relaxed"), corpus).estimator == "relaxed"
+    assert resolve(Config().changed(estimator="rloo"), corpus).estimator == "rloo"
+
+
+def test_titles_are_kept_and_no_mask_has_a_word_of_them(tmp_path: Path) -> None:
+    corpus = planted_pairs()
+    titled = corpus.with_documents([replace(document, title=2) for document in corpus.documents])
+    run, _ = train(tiny(steps=3, keep_title=True), tmp_path / "run", corpus=titled)
+    model, batch = run.fitted.model, run.fitted.encode(titled.test[:4])
+    assert isinstance(model, RankingModel)
+    z = run.fitted.guide.posterior(batch).sample(torch.Size([8]))
+    assert not z[..., :2].any()
+    with torch.no_grad():
+        other = model.embed(replace(batch, tokens=batch.tokens.roll(1, 1)), torch.zeros_like(z[0]))
+        assert not torch.allclose(model.embed(batch, torch.zeros_like(z[0])), other)
