@@ -110,10 +110,10 @@ def curve(
     found_on = documents_of(chosen.corpus, "dev") if levels == "dev" else None
     curves: list[Curve] = []
     for number, marker in enumerate(markers):  # a run with a mask for each target asks about each of them
-        asked, found = (
-            texts if marker.aspects == 1 or texts is None else by_aspect(texts, marker.aspects)
-            for texts in (documents, found_on)
-        )
+        asked, found = documents, found_on
+        if marker.aspects > 1:
+            asked = by_aspect(documents, marker.aspects)
+            found = None if found_on is None else by_aspect(found_on, marker.aspects)
         if number < len(folders):
             curves += [trace(marker, asked, way, shares, coupling, found) for way in ways or mask_rules_of(marker)]
         curves.append(own_point(marker, asked, marker.fitted.config.model.rate))
