@@ -200,7 +200,7 @@ class Task(ABC):
             ConfigError: there are no such classes.
         """
         raise ConfigError(
-            f"--class-weight {wanted}: {', '.join(self.spec.names)} has ratings, not classes; leave it out, or give "
+            f"--class-weight {wanted}: {', '.join(self.spec.names)} has no classes; leave it out, or give "
             "rows weights of their own (--weight-column)"
         )
 

@@ -107,7 +107,7 @@ def test_weights_by_label() -> None:
     ("wanted", "spec", "message"),
     [
         ("eggs=2", KINDS, "'eggs' is none of the classes ham, spam"),
-        ("balanced", STARS, "stars has ratings, not classes"),
+        ("balanced", STARS, "stars has no classes"),
         ("balanced", TargetSpec("binary", ("a", "b"), classes=("no", "yes")), "there are 2 targets"),
     ],
 )

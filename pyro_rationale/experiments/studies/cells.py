@@ -141,7 +141,7 @@ class Study(GridRunner[StudyCell]):
         attention = StudyAttention(config, corpus, cell.variant.attention, share)
         attention.fit()
         seconds = time.process_time() - start
-        measures = attention.measure(corpus.test)
+        measures = numbers(attention.measure(corpus.test))
         return measures | mask_measures(config, corpus, attention.masks(corpus.test)) | {"cpu_seconds": seconds}
 
 
