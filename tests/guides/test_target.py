@@ -18,7 +18,7 @@ from pyro_rationale.guides import GUIDES, RationaleGuide, TargetContext
 from pyro_rationale.inference import MaskELBO, TemperedTraceGraph
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn import BiLSTM, make_embedding
-from tests.support.grids import each_value
+from tests.support.grids import each_value, some
 from tests.support.target_guides import tables, target_guide
 from tests.support.tiny import NAN, SPECS, WORDS, replicate, texts, tiny_guide, tiny_model
 
@@ -201,7 +201,7 @@ def test_estimators_stay_unbiased(name: str, estimator: str, training: bool) -> 
     assert worst(MaskELBO(estimator, 4, 0.3), name, 0.3, training) < 4.5
 
 
-@pytest.mark.parametrize("training", [True, False])
+@some("training", [True], [False])
 def test_pyros_tracegraph_stays_unbiased(training: bool) -> None:
     assert worst(TemperedTraceGraph(1, 0.3), "chain", 0.3, training, baseline=True) < 4.5
 
@@ -209,7 +209,7 @@ def test_pyros_tracegraph_stays_unbiased(training: bool) -> None:
 # What it is good for.
 
 
-@pytest.mark.parametrize(("name", "share"), [("chain", 0.3), ("relaxed", 0.05)])
+@some("name,share", [("chain", 0.3)], [("relaxed", 0.05)])
 def test_reading_the_target_closes_some_of_the_gap(name: str, share: float) -> None:
     """Equal texts with two opposite ratings: q(z | x) must serve both. (Relaxed gradients are biased.)"""
     pair = texts((5, 3))
