@@ -13,8 +13,9 @@ TYPED  := pyro_rationale tests benchmarks
 # Whole suites run in a process per core, up to four of them (each loads torch), which hand each other what is left.
 # Named files run in one; `make test ARGS="-n 0"` runs everything in one.
 SPREAD := $(if $(findstring tests/,$(ARGS)),,-n logical --maxprocesses 4 --dist worksteal)
-# Programs that tests start read modules that are compiled once, whatever the environment says of bytecode.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest
+# Programs that tests start read modules that are compiled once, whatever the environment says of bytecode; threads that
+# wait for others leave the processor to other tests.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE OMP_WAIT_POLICY=passive $(RUN) -m pytest
 
 # The first interpreter that truly runs, is new enough and can make environments. (Version managers put
 # commands on the path that only print "not found".)

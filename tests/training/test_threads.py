@@ -67,7 +67,8 @@ def test_a_resumed_fit_keeps_the_number(tmp_path: Path, monkeypatch: pytest.Monk
         return number
 
     monkeypatch.setattr("pyro_rationale.training.run.fastest_threads", choose)
-    short: dict[str, Any] = {"steps": 3, "anneal": 1}  # two threads wait for each other on a busy machine
+    # Two threads wait for each other on a busy machine.
+    short: dict[str, Any] = {"steps": 3, "anneal": 1, "documents": 24, "batch_size": 8, "max_words": 12, "hidden": 2}
     with pytest.raises(KeyboardInterrupt):
         fit_small(tmp_path / "cut", Break(steps=2), threads=None, **short)
     assert read_tensors(tmp_path / "cut" / "checkpoint.safetensors")[1]["threads"] == 2
