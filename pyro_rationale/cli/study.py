@@ -13,6 +13,7 @@ STUDIES = {
     "sbc": "simulation-based calibration of the posterior",
     "calibration": "word marginals against gold: reliability curve and ECE",
     "questions": "the questions that the paper leaves open, one by one",
+    "rankers": "similar texts found by rationales, BM25, tf-idf, and fixed choices of words",
     "real-texts": "fits of real texts beside simple predictors, and rationales to read",
 }
 

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
 
-from pyro_rationale.data.bm25 import BM25
+from pyro_rationale.data.bm25 import BM25, TfIdf
 
 TEXTS = ["the cat sat on the mat", "a dog and the cat", "", "mat mat mat", "dogs bark at night at the moon"]
 
@@ -46,3 +47,16 @@ def test_the_best_come_first_and_of_equals_the_first() -> None:
 def test_nothing_to_search() -> None:
     assert BM25([]).scores([["cat"]]).shape == (1, 0)
     assert BM25([[]]).scores([["cat"]]).tolist() == [[0.0]]
+
+
+def test_tf_idf_is_that_of_scikit_learn() -> None:
+    vectorizer = TfidfVectorizer(analyzer=str.split)
+    documents = vectorizer.fit_transform(TEXTS)
+    queries = ["the cat sat", "mat night mat", "unknown"]
+    expected = (vectorizer.transform(queries) @ documents.T).toarray()
+    np.testing.assert_allclose(TfIdf(map(str.split, TEXTS)).scores(map(str.split, queries)), expected, atol=1e-12)
+
+
+def test_rare_words_have_a_high_idf_and_unknown_ones_none() -> None:
+    index = BM25(text.split() for text in TEXTS)
+    assert index.idf("moon") > index.idf("the") > index.idf("unknown") == 0.0

@@ -1,0 +1,69 @@
+"""Baselines of the search for similar texts: `python -m pyro_rationale.study rankers --data CORPUS [--run RUN]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pyro_rationale.cli.studies._common import show
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.options import check_writable, device_option, given, json_option, options_from, write_result
+
+_SHORT = {"p_at_1": "P@1", "p_at_5": "P@5", "ndcg_at_10": "nDCG@10", "recall_at_10": "R@10", "map": "MAP", "mrr": "MRR"}
+
+
+@click.command("rankers")
+@options_from(DataOptions, show_defaults=False)
+@click.option("--run", "folder", type=click.Path(path_type=Path),
+              help="fitted run whose rationales are compared, and whose encoder reads fixed choices of words")
+@click.option("--split", default="test", show_default=True, type=click.Choice(("train", "dev", "test")),
+              help="whose queries")
+@click.option("--rate", default=0.1, show_default=True, type=click.FloatRange(0, 1, min_open=True),
+              help="share of the words that fixed choices keep")
+@click.option("--draws", default=9999, show_default=True, type=click.IntRange(min=1), help="of the permutation test")
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of random words and of draws")
+@device_option
+@json_option
+def study(
+    flags: DataOptions, folder: Path | None, split: str, rate: float, draws: int, batch_size: int, seed: int,
+    device: str, json_path: Path | None,
+) -> None:
+    """Compare rationales with BM25, tf-idf, titles and fixed choices of words, on the same candidates."""
+    from pyro_rationale.data import load_corpus
+    from pyro_rationale.data.pairs import SPEC, PairCorpus
+    from pyro_rationale.data.selection import override
+    from pyro_rationale.experiments.studies.rankers import RATIONALE, Task, by_encoder, by_words, compared, rows_of
+    from pyro_rationale.fitted import FittedModel
+
+    check_writable("--json", json_path)
+    typed = given()
+    fitted = None if folder is None else FittedModel.load_single(folder, device)
+    if fitted is None and "data" not in typed:
+        raise ConfigError("--data: name a corpus of similar texts, such as questions, or a --run fitted on one")
+    options = flags if fitted is None else override(fitted.config.data, flags, typed)
+    corpus = load_corpus(options, SPEC, typed=typed)
+    assert isinstance(corpus, PairCorpus)
+    task = Task.of(corpus, split)
+    found = by_words(task)
+    shares: dict[str, float] = {}
+    p: dict[str, float] = {}
+    if fitted is not None:
+        if fitted.spec.kind != SPEC.kind:
+            raise ConfigError(f"--run {folder}: predicts {', '.join(fitted.spec.names)}, and ranks no texts")
+        own, shares = by_encoder(task, fitted, rate, seed, batch_size)
+        found = own | found
+        p = compared(found, RATIONALE, draws, seed)
+    rows = rows_of(found, shares, p)
+    title = f"{options.data}, {split}: {len(task.queries)} queries, lists of candidates"
+    show(title, [{"method": row["method"], "words": row["words"], **{_SHORT[name]: row[name] for name in _SHORT},
+                  **({"p": row["p"]} if p else {})} for row in rows], digits=3)  # fmt: skip
+    if task.whole:
+        title = f"{options.data}, {split}: among all {len(corpus.searchable)} texts"
+        show(title, [{"method": row["method"], **{_SHORT[name]: row[f"corpus_{name}"] for name in _SHORT}}
+                     for row in rows], digits=3)  # fmt: skip
+    result = {"data": options.data, "split": split, "queries": len(task.queries), "rate": rate, "seed": seed,
+              "run": None if folder is None else str(folder), "oracle": corpus.oracle.get(split)}  # fmt: skip
+    write_result(json_path, {**result, "methods": rows})

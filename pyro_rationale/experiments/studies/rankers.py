@@ -1,0 +1,228 @@
+"""What finds similar texts without a learnt rationale: common words, and fixed choices of words read by an encoder.
+
+All methods rank the same candidates, and the whole corpus. Random order is exact: it is the expected value over all
+orders. Fixed choices keep the same share of the words of every text on both sides, and are read by the encoder of a
+fitted run, beside its own rationales and the whole texts; so what the choice of words is worth is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pyro_rationale.data.bm25 import BM25, TfIdf, WordIndex
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.pairs import Indices, PairCorpus, Query, fixed_lists
+from pyro_rationale.errors import DataError
+from pyro_rationale.evaluation.metrics.ranking import corpus_statistics, ranking_statistics, relevance
+from pyro_rationale.evaluation.significance import holm, paired_test
+from pyro_rationale.evaluation.statistic import Statistics, values_of
+from pyro_rationale.experiments.baselines._top_k import share_of, top_words
+from pyro_rationale.prediction.draws import seed_of
+
+if TYPE_CHECKING:
+    from pyro_rationale.fitted import FittedModel
+
+Vectors = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+Scores = NDArray[np.float64]
+RATIONALE, WHOLE = "rationale", "all words"
+MOST_SEARCHED = 20_000  # texts up to which the whole corpus is read by an encoder and searched
+FIXED = ("title", "first words", "random words", "highest idf", "highest tf-idf")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is ranked.
+
+    Attributes:
+        corpus: the texts.
+        queries: of one split.
+        lists: candidates of each query, by index.
+        texts: indices of all texts that may be ranked, ascending.
+        whole: whether the whole corpus is searched.
+    """
+
+    corpus: PairCorpus
+    queries: tuple[Query, ...]
+    lists: list[Indices]
+    texts: Indices
+    whole: bool
+
+    @classmethod
+    def of(cls, corpus: PairCorpus, split: str) -> Task:
+        """The queries of a split with their candidates, and the whole corpus if it is not too large.
+
+        Raises:
+            DataError: the split has no queries.
+        """
+        if not corpus.queries[split]:
+            raise DataError(f"{corpus.name}: no {split} query has a similar text; try another --split")
+        lists = fixed_lists(corpus, split)
+        whole = len(corpus.searchable) <= MOST_SEARCHED
+        parts = [*lists, corpus.searchable] if whole else lists
+        return cls(corpus, corpus.queries[split], lists, np.unique(np.concatenate(parts)), whole)
+
+    def measured(self, rows: Iterable[Scores]) -> Statistics:
+        """Figures on the lists, and on the whole corpus, of scores of all `texts` for each query in turn."""
+        places = np.searchsorted(self.texts, self.corpus.searchable) if self.whole else None
+        on_lists: list[Scores] = []
+
+        def searched() -> Iterator[Scores]:
+            for row, own in zip(rows, self.lists, strict=True):
+                on_lists.append(row[np.searchsorted(self.texts, own)])
+                yield row if places is None else row[places]
+
+        if places is None:
+            more: Statistics = {}
+            for _ in searched():
+                pass
+        else:
+            more = corpus_statistics(self.queries, self.corpus.searchable, searched())
+        return ranking_statistics(on_lists, relevance(self.queries, self.lists)) | more
+
+    def document(self, index: int) -> Document:
+        """A text by its index."""
+        return self.corpus.documents[int(index)]
+
+
+def by_words(task: Task) -> dict[str, Statistics]:
+    """Random order, BM25 on all words and on titles, and tf-idf."""
+    count = len(task.texts)
+    found = {"random order": task.measured(np.zeros(count) for _ in task.queries)}
+    kinds: tuple[tuple[str, type[WordIndex], bool], ...] = (
+        ("BM25", BM25, False), ("BM25, titles", BM25, True), ("tf-idf", TfIdf, False),
+    )  # fmt: skip
+    for name, kind, title in kinds:
+        if title and not any(task.document(i).title for i in task.texts[:100]):
+            continue
+        index = kind(_words(task.document(i), title) for i in task.texts)
+        found[name] = task.measured(index.rows(_words(task.document(q.document), title) for q in task.queries))
+    return found
+
+
+def _words(document: Document, title: bool) -> list[str]:
+    """The words of a text, or of its title, without punctuation."""
+    words = document.tokens[: document.title] if title and document.title else document.tokens
+    return [word for word in words if any(map(str.isalnum, word))]
+
+
+def choices(task: Task, rate: float, seed: int) -> dict[str, Callable[[Document], Flags]]:
+    """The fixed choices of words by name: each gives the mask of a document.
+
+    Args:
+        task: its texts say how rare words are.
+        rate: share of the words of a document; a title is kept whole, whatever its share.
+        seed: of random words.
+    """
+    index = TfIdf(task.document(i).tokens for i in task.texts)
+
+    def title(document: Document) -> Flags:
+        return np.arange(len(document.tokens)) < (document.title or len(document.tokens))
+
+    def first(document: Document) -> Flags:
+        return np.arange(len(document.tokens)) < share_of(len(document.tokens), rate)
+
+    def random(document: Document) -> Flags:
+        return _best(np.random.default_rng(seed_of(document, seed)).uniform(0.1, 1, len(document.tokens)), rate)
+
+    def rare(document: Document) -> Flags:
+        return _best(_once(document, [index.idf(word) for word in document.tokens]), rate)
+
+    def rare_and_often(document: Document) -> Flags:
+        counts = {word: document.tokens.count(word) for word in set(document.tokens)}
+        return _best(_once(document, [counts[word] * index.idf(word) for word in document.tokens]), rate)
+
+    return dict(zip(FIXED, (title, first, random, rare, rare_and_often), strict=True))
+
+
+def _once(document: Document, scores: Sequence[float]) -> Scores:
+    """Scores of the first occurrence of each word; its repetitions come after all others, and punctuation last."""
+    values, seen = np.array(scores, dtype=float), set[str]()
+    for i, word in enumerate(document.tokens):
+        if word in seen or not any(map(str.isalnum, word)):
+            values[i] *= 1e-6
+        seen.add(word)
+    return values
+
+
+def _best(scores: Scores, rate: float) -> Flags:
+    return np.array(top_words(scores, rate), dtype=bool)
+
+
+def by_encoder(
+    task: Task, fitted: FittedModel, rate: float, seed: int, batch_size: int = 64
+) -> tuple[dict[str, Statistics], dict[str, float]]:
+    """The rationales of a run, the whole texts, and the fixed choices, all read by its encoder.
+
+    Returns:
+        Figures by name, and the share of words that each keeps.
+    """
+    asked = np.array([query.document for query in task.queries])
+    index = np.unique(np.concatenate([asked, task.texts]))
+    documents = [task.document(i) for i in index]
+    whole = [np.ones(len(document.tokens), dtype=bool) for document in documents]
+    masks = {RATIONALE: _rationales(fitted, documents, batch_size), WHOLE: whole}
+    masks |= {name: list(map(choice, documents)) for name, choice in choices(task, rate, seed).items()}
+    places, queries = np.searchsorted(index, task.texts), np.searchsorted(index, asked)
+    model: Any = fitted.model
+    full = _vectors(fitted, documents, whole, batch_size)
+    found, shares = {}, {}
+    for name, own in masks.items():
+        vectors = full if name == WHOLE else _vectors(fitted, documents, own, batch_size)
+        texts = (full if getattr(model, "match", "masked") == "full" else vectors)[places]
+        found[name] = task.measured((texts @ vectors[query]).astype(float) for query in queries)
+        shares[name] = sum(map(np.sum, own)) / sum(map(len, own))
+    return found, shares
+
+
+def _rationales(fitted: FittedModel, documents: Sequence[Document], batch_size: int) -> list[Flags]:
+    """The most probable masks."""
+    masks: list[Flags] = []
+    for some, batch in _batches(fitted, documents, batch_size):
+        rows = (fitted.guide.posterior(batch).discrete().mode > 0.5).cpu().numpy()
+        masks += [row[: len(document.tokens)] for document, row in zip(some, rows, strict=True)]
+    return masks
+
+
+def _vectors(fitted: FittedModel, documents: Sequence[Document], masks: Sequence[Flags], batch_size: int) -> Vectors:
+    """Unit vectors of texts, of which only the words of the masks are read, `(N, E)`."""
+    model: Any = fitted.model
+    found, start = [], 0
+    for some, batch in _batches(fitted, documents, batch_size):
+        z = torch.zeros_like(batch.mask, dtype=model.encoder.dtype)
+        for row, mask in enumerate(masks[start : start + len(some)]):
+            z[row, : len(mask)] = torch.as_tensor(mask, dtype=z.dtype, device=z.device)
+        found.append(model.embed(batch, z).float().cpu().numpy())
+        start += len(some)
+    return np.concatenate(found)
+
+
+def _batches(fitted: FittedModel, documents: Sequence[Document], size: int) -> Iterator[tuple[Sequence[Document], Any]]:
+    fitted.eval()
+    with torch.no_grad():
+        for start in range(0, len(documents), size):
+            some = documents[start : start + size]
+            yield some, fitted.encode(some)
+
+
+def compared(found: dict[str, Statistics], against: str, draws: int, seed: int) -> dict[str, float]:
+    """Holm-adjusted p-values of paired permutation tests over queries: the MAP of each method against that of one."""
+    values = {
+        name: paired_test(found[against]["map"], own["map"], draws, seed).p
+        for name, own in found.items()
+        if name != against
+    }
+    return holm(values)
+
+
+def rows_of(found: dict[str, Statistics], shares: dict[str, float], p: dict[str, float]) -> list[dict[str, Any]]:
+    """One record a method: its share of the words, its figures, and p against the reference."""
+    return [
+        {"method": name, "words": shares.get(name), **values_of(own), "p": p.get(name)} for name, own in found.items()
+    ]
