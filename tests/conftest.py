@@ -43,6 +43,8 @@ def fresh_state() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
     torch.set_flush_denormal(False)
+    if torch.get_num_threads() != 1:  # which commands set, two by default
+        torch.set_num_threads(1)
     if torch.are_deterministic_algorithms_enabled():  # the switch itself loads a compiler, which takes seconds
         torch.use_deterministic_algorithms(False)
     pyro.poutine.runtime._PYRO_STACK.clear()

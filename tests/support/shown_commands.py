@@ -43,10 +43,10 @@ SMALLER: dict[str, list[str]] = {
     "study estimators": "--draws 3 --batches 1 --batch 2 --baseline-steps 3 --timed-steps 1 --threads 1".split(),
     "study evidence": "--number 3 --words 6 --samples 20 --repeats 2 --device cpu".split(),
     "study posterior": "--number 2 --words 8 --samples 500 --chains 3 --draws 8 --warmup 2".split()
-    + "--proposal refined --refine-steps 100".split(),  # so fresh a guide is far from any posterior
+    + "--proposal refined --refine-steps 100 --threads 1".split(),  # so fresh a guide is far from any posterior
     "study questions": ["6", "--seeds", "1", *flags(documents=24, steps=4, hidden=4)],  # all seven: minutes even so
     "study real-texts": ["--quiet"],
-    "study sbc": "--number 10 --words 6 --draws 20 --chains 5 --samples 100 --thin 1 --warmup 2".split(),
+    "study sbc": "--number 10 --words 6 --draws 20 --chains 5 --samples 100 --thin 1 --warmup 2 --threads 1".split(),
     "benchmarks/chain.py": "--device cpu --words 8 --chains 2 --rounds 1".split(),
     "benchmarks/gpu.py": "--device cpu --seconds 4".split(),  # no part starts so late; the page is written
     "benchmarks/rationales.py": [],
