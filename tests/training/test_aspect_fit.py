@@ -164,14 +164,14 @@ def test_a_fit_goes_on_to_the_same_weights(tmp_path: Path) -> None:
 )
 def test_every_guide_fits_masks_of_each_target(guide: str, more: dict[str, Any], tmp_path: Path) -> None:
     """With what else a fit can be asked for."""
-    options = {**OPTIONS, "guide": guide, "steps": 2, "documents": 16, "samples": None, "tau": None, **more}
+    options = {**OPTIONS, "guide": guide, "steps": 2, "documents": 12, "samples": None, "tau": None, **more}
     run, metrics = train(small(**options), tmp_path / "run")
     assert tuple(metrics.test["aspects"]) == NAMES
     assert len(run.fitted.predict(run.corpus.test[:1], samples=4)[0].aspects) == 4
 
 
 def test_members_share_nothing_but_the_texts(tmp_path: Path) -> None:
-    run, metrics = train_ensemble(small(**{**OPTIONS, "members": 2, "steps": 2, "documents": 16}), tmp_path / "run")
+    run, metrics = train_ensemble(small(**{**OPTIONS, "members": 2, "steps": 2, "documents": 12}), tmp_path / "run")
     assert tuple(metrics.test["aspects"]) == NAMES
     assert FittedModel.load(tmp_path / "run", "cpu").aspects == 4
     assert isinstance(run.fitted.model.prior, AspectPriors)
