@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pyro_rationale.nn.encoders import ENCODERS
     from pyro_rationale.nn.generators import GENERATORS
     from pyro_rationale.prediction.explanation import Explanation
+    from pyro_rationale.retriever import RationaleRetriever
     from pyro_rationale.sklearn import RationaleClassifier, RationaleRegressor
     from pyro_rationale.tasks import TASKS
     from pyro_rationale.training.callbacks import CALLBACKS
@@ -63,6 +64,7 @@ __all__ = [
     "ModelOptions",
     "RationaleClassifier",
     "RationaleRegressor",
+    "RationaleRetriever",
     "TrainOptions",
     "Vocabulary",
     "__version__",
@@ -95,6 +97,7 @@ __getattr__ = lazy_names(
         "nn.encoders": "ENCODERS",
         "nn.generators": "GENERATORS",
         "prediction.explanation": "Explanation",
+        "retriever": "RationaleRetriever",
         "sklearn": "RationaleClassifier RationaleRegressor",
         "tasks": "TASKS",
         "training.callbacks": "CALLBACKS",

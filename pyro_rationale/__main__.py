@@ -26,6 +26,8 @@ COMMANDS = {
     "benchmark": ("benchmark", "benchmark", "fit and score a grid of methods, rates and seeds"),
     "stress": ("stress", "stress", "robustness tests: degenerate rationales and how they are detected"),
     "study": ("study", "studies", "studies of the inference: estimators, evidence, calibration"),
+    "index": ("index", "index", "make a corpus searchable with a run that ranks texts"),
+    "search": ("search", "search", "find similar texts, with the words that the likeness rests on"),
     "prepare": ("prepare", "prepare", "tokenise a table once and cache it on disk"),
 }
 ALIASES = {"posterior": "inspect", "compare-objectives": "compare", "rate-curve": "curve", "test": "against"}

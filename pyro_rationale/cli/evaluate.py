@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ from pyro_rationale.tasks import task_of
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
+    from pyro_rationale.data.selection import Selection
     from pyro_rationale.evaluation.statistic import Metrics
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.rationalizer import ModelRationalizer
@@ -102,6 +103,10 @@ def evaluate(
         words = read_lexicon(lexicon, cache, fitted.tokenizer)
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     corpus, documents = chosen.corpus, chosen.documents
+    if fitted.task.of_pairs:
+        refuse_for_pairs({"lexicon": lexicon, "judge": judge_folder})
+        evaluate_pairs(fitted, chosen, how, folder, bootstrap, batch_size, json_path)
+        return
     if chosen.foreign and (known := fitted.vocabulary.coverage(documents)) < 0.5:
         share = f"{known:.0%} of the words"
         log.warning("%s: the model knows only %s; is it one for texts like these?", corpus.name, share)
@@ -139,6 +144,52 @@ def evaluate(
     report(result, json_path)
     if json_path != STANDARD_OUTPUT and not chosen.foreign:
         Terminal().say(summary(corpus))
+
+
+def refuse_for_pairs(options: Mapping[str, object]) -> None:
+    """Refuse options that have no meaning for a run that ranks texts.
+
+    Raises:
+        ConfigError: one is given.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(f"--{name}: is about predictions of single texts, and the run ranks texts; leave it out")
+
+
+def evaluate_pairs(
+    fitted: FittedModel,
+    chosen: Selection,
+    how: DecodeOptions,
+    folder: Path,
+    bootstrap: int,
+    batch_size: int,
+    json_path: Path | None,
+) -> None:
+    """Print the table of a run that ranks texts; intervals are over queries."""
+    from pyro_rationale.data.pairs import PairCorpus
+    from pyro_rationale.evaluation.ranking import evaluate_ranking
+
+    assert isinstance(chosen.corpus, PairCorpus)
+    evaluation = evaluate_ranking(fitted, chosen.corpus, chosen.split, how, batch_size)
+    config = fitted.config
+    result = {
+        "run": str(folder),
+        "data": chosen.options.data,
+        "split": chosen.split,
+        "guide": config.guide,
+        "estimator": config.estimator,
+        "seed": config.seed,
+        "decode": how.decode,
+        "metrics": evaluation.metrics,
+        "curves": evaluation.curves,
+    }
+    if chosen.as_fitted and chosen.split == "test" and (rows := stored_baselines(folder)):
+        result["baselines"] = rows
+    if bootstrap:
+        ends = intervals(evaluation.statistics, bootstrap, LEVEL, seed=how.seed)
+        result["bootstrap"] = {"draws": bootstrap, "level": LEVEL, "intervals": ends}
+    report(result, json_path)
 
 
 def stored_baselines(folder: Path) -> dict[str, Metrics]:
@@ -204,7 +255,8 @@ def report(result: dict[str, Any], json_path: Path | None) -> None:
     title = f"{result['run']} on {result['data']} ({which}), masks by {result['decode']}"
     ends = result.get("bootstrap", {}).get("intervals")
     if ends is not None:
-        title += f", {100 * LEVEL:g} % intervals over documents"
+        over = "queries" if "queries" in result["metrics"] else "documents"
+        title += f", {100 * LEVEL:g} % intervals over {over}"
     console = Terminal()
     console.print(metrics_table(result["metrics"], title, ends))
     for table in class_tables(result["metrics"]):

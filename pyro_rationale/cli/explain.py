@@ -18,6 +18,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command
+from pyro_rationale.cli.explain_pairs import print_pairs
 from pyro_rationale.cli.input_texts import count_lines, gather
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.files.text import log
@@ -62,7 +63,10 @@ def explain(
     batch_size: int,
     threads: int | None,
 ) -> None:
-    """Predict TEXTS (or the lines of --file, or of standard input) and show the words kept."""
+    """Predict TEXTS (or the lines of --file, or of standard input) and show the words kept.
+
+    A run that ranks texts compares the first one, a query, with all others.
+    """
     if max_words is not None and max_words < 1:
         raise ConfigError(f"--max-words: expected at least 1, got {max_words}")
     if batch_size < 1:
@@ -79,6 +83,9 @@ def explain(
     threads = threads or min(cores(), MOST_THREADS)
     fitted = FittedModel.load(folder, device)
     documents = gather(texts, file, max_words or fitted.config.data.max_words, fitted.tokenizer)
+    if fitted.task.of_pairs:
+        print_pairs(fitted, list(documents), options, as_json)
+        return
     readings = beside_empty(documents, lambda some: _counted(predict(fitted, some, options, batch_size, threads)))
     console = Terminal()
     if console.is_terminal and not as_json:

@@ -18,7 +18,7 @@ from rich.table import Table
 from pyro_rationale.cli.common import Command, make_folder
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
-from pyro_rationale.errors import RunError
+from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.optional import optional
 from pyro_rationale.options import device_option, given, options_from, run_option, split_option
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
@@ -75,7 +75,8 @@ def inspect(
 
     The guide reads the text alone. Where a rating is known, its draws are resampled by importance weights into draws
     of the posterior p(z | x, y), and k-hat says how far those can be trusted. Flags about the data are as in the run
-    where they are not given. Draws are independent; chains are sets of them, for tools that expect several.
+    where they are not given. Draws are independent; chains are sets of them, for tools that expect several. Of a run
+    that ranks texts there is the report alone: the queries ranked best and worst, side by side with what was found.
     """
     size = Size(samples, chains)
     import torch
@@ -88,6 +89,9 @@ def inspect(
     torch.set_num_threads(threads)
     fitted = FittedModel.load(folder, device)
     results = out or folder / FOLDER
+    if fitted.task.of_pairs:
+        inspect_pairs(fitted, flags, folder, results, number, split, report, force)
+        return
     check_folder(results, report, force)
     check_extras(report)
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
@@ -131,6 +135,52 @@ def inspect(
             f"finding masks, where a rating counts {(shown / inferred) ** 2:.3g} times (kappa)"
         )
     console.say(f"written to {results}: {', '.join(written)}")
+
+
+def inspect_pairs(
+    fitted: FittedModel,
+    flags: DataOptions,
+    folder: Path,
+    results: Path,
+    number: int,
+    split: str,
+    report: bool,
+    force: bool,
+) -> None:
+    """Write the report of a run that ranks texts: `number` queries, half of them the best and half the worst.
+
+    Raises:
+        ConfigError: the report is not wanted.
+        RunError: it is there already.
+    """
+    from pyro_rationale.data.pairs import PairCorpus
+    from pyro_rationale.evaluation.ranking import evaluate_ranked, rank
+    from pyro_rationale.fitted import EPOCHS
+    from pyro_rationale.reporting.html.pairs import build_pairs_report, write_pairs_report
+
+    if not report:
+        raise ConfigError("--no-report: of a run that ranks texts there is nothing but the report; leave it out")
+    optional("matplotlib", "figures need")
+    if (results / REPORT).exists() and not force:
+        raise RunError(f"{results / REPORT}: is there already; replace it with --force, or change --out")
+    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
+    assert isinstance(chosen.corpus, PairCorpus)
+    make_folder(results)
+    remove_leftovers(results / REPORT)
+    ranking = rank(fitted, chosen.corpus, chosen.split)
+    metrics = evaluate_ranked(fitted, ranking).metrics
+    facts = [
+        ("texts", f"{chosen.options.data} ({chosen.split})"),
+        ("guide", fitted.config.guide),
+        ("estimator", fitted.config.estimator),
+        ("seed", str(fitted.config.seed)),
+        ("compared", "kept words with " + ("whole texts" if fitted.config.model.match == "full" else "kept words")),
+        ("temperature", f"{ranking.temperature:.3g}"),
+    ]
+    history = read_history(folder / EPOCHS) if (folder / EPOCHS).is_file() else ()
+    queries = list(ranking.ranked(max(number // 2, 1)))
+    write_pairs_report(results / REPORT, build_pairs_report(queries, metrics, fitted.name, facts, history))
+    Terminal().say(f"written to {results}: {REPORT}")
 
 
 # Before the work.

@@ -1,41 +1,309 @@
-"""Evaluation of a model of similar texts: how its rankings and its rationales do on held-out queries."""
+"""How well a model finds similar texts, from the words it keeps, from all words, and from those it drops."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-from pyro_rationale.data.pair_batches import RankingLists
-from pyro_rationale.data.pairs import PairCorpus
-from pyro_rationale.evaluation.evaluate import Evaluation, compute
-from pyro_rationale.evaluation.metrics import MetricInputs
+import numpy as np
+from numpy.typing import NDArray
+
+from pyro_rationale.data.document import Document
+from pyro_rationale.data.pairs import SPLITS, PairCorpus, Query, fixed_lists
+from pyro_rationale.errors import DataError
+from pyro_rationale.evaluation.evaluate import Evaluation
+from pyro_rationale.evaluation.metrics.ranking import corpus_statistics, ranking_statistics, relevance
+from pyro_rationale.evaluation.metrics.rationale import rationale_metrics
+from pyro_rationale.evaluation.metrics.selection import selection_metrics
+from pyro_rationale.evaluation.statistic import Metrics, Statistics, average, combined, ratio
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.inference.vectors import Vectors, read_documents
-from pyro_rationale.models import RankingModel
+from pyro_rationale.prediction.embedding import Embedded, Flags, Floats, check_ranking, embed
+from pyro_rationale.prediction.marked_text import MarkedText
+from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.prediction.retrieval import softmax
+
+MOST_SEARCHED = 20_000  # searchable texts up to which queries are also ranked among all of them
+_BLOCK = 64  # queries compared with a whole corpus at once
 
 
-def evaluate_ranking(fitted: FittedModel, corpus: PairCorpus, split: str = "test", batch_size: int = 128) -> Evaluation:
-    """Metrics of the most probable masks of the queries of a split and of their candidates.
+@dataclass(frozen=True)
+class RankedText:
+    """A candidate of a query.
+
+    Attributes:
+        rank: 1 is the best.
+        id: of the text.
+        score: cosine with the query.
+        probability: softmax over the candidates of the list.
+        relevant: whether it is known to be similar.
+        marked: the text with its kept words.
+    """
+
+    rank: int
+    id: str
+    score: float
+    probability: float
+    relevant: bool
+    marked: MarkedText
+
+
+@dataclass(frozen=True)
+class RankedQuery:
+    """A query with its candidates, best first.
+
+    Attributes:
+        id: of the text.
+        precision: average precision of the ranking.
+        marked: the text with its kept words.
+        candidates: of the list.
+    """
+
+    id: str
+    precision: float
+    marked: MarkedText
+    candidates: tuple[RankedText, ...]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Vectors of the queries of a split and of their candidates, read through the kept words.
+
+    Attributes:
+        corpus: what they are part of.
+        split: train, dev, test, or all.
+        queries: of the split.
+        lists: candidates of each, as indices of the corpus's documents.
+        temperature: of the softmax.
+        asked: indices of the documents that are queries, each once, and `asked_as` their vectors.
+        found: indices of the documents that are candidates, each once, and `found_as` their vectors.
+    """
+
+    corpus: PairCorpus
+    split: str
+    queries: tuple[Query, ...]
+    lists: list[NDArray[np.int64]]
+    temperature: float
+    asked: NDArray[np.int64]
+    asked_as: Embedded
+    found: NDArray[np.int64]
+    found_as: Embedded
+
+    @cached_property
+    def relevant(self) -> list[Flags]:
+        """Which candidates are similar, list by list."""
+        return relevance(self.queries, self.lists)
+
+    @cached_property
+    def scores(self) -> list[Floats]:
+        """Cosines of each query with its candidates."""
+        return self.scores_of(self.asked_as.vectors, self.found_as.vectors)
+
+    def scores_of(self, asked: Floats, found: Floats) -> list[Floats]:
+        """The same from other vectors of the same documents."""
+        rows = np.searchsorted(self.asked, [query.document for query in self.queries])
+        return [
+            found[np.searchsorted(self.found, chosen)] @ asked[row]
+            for row, chosen in zip(rows, self.lists, strict=True)
+        ]
+
+    def documents(self, index: NDArray[np.int64]) -> list[Document]:
+        """Some documents of the corpus."""
+        return [self.corpus.documents[int(i)] for i in index]
+
+    def ranked(self, most: int | None = None) -> Iterator[RankedQuery]:
+        """The queries with their candidates as records for people, the best ranked query first.
+
+        Args:
+            most: so many of the best and so many of the worst; `None` for all.
+        """
+        precisions = self.statistics()["map"].table[:, 0]
+        order = np.argsort(-precisions, kind="stable")
+        if most is not None and 2 * most < len(order):
+            order = np.concatenate([order[:most], order[-most:]])
+        for i in order.tolist():
+            query, chosen, scores = self.queries[i], self.lists[i], self.scores[i]
+            shares = softmax(scores.astype(np.float64) / self.temperature)
+            best = np.argsort(-scores, kind="stable")
+            candidates = tuple(
+                RankedText(
+                    rank,
+                    self.corpus.documents[int(chosen[j])].id,
+                    float(scores[j]),
+                    float(shares[j]),
+                    bool(self.relevant[i][j]),
+                    self._marked(self.found, self.found_as, int(chosen[j])),
+                )
+                for rank, j in enumerate(best.tolist(), 1)
+            )
+            marked = self._marked(self.asked, self.asked_as, query.document)
+            yield RankedQuery(self.corpus.documents[query.document].id, float(precisions[i]), marked, candidates)
+
+    def _marked(self, index: NDArray[np.int64], embedded: Embedded, document: int) -> MarkedText:
+        mask = embedded.masks[int(np.searchsorted(index, document))]
+        return MarkedText.of(self.corpus.documents[document], mask)
+
+    def statistics(self) -> Statistics:
+        """Metrics of the rankings on the lists, and the log loss there."""
+        rows = zip(self.scores, self.relevant, strict=True)
+        losses = np.array([log_loss(scores / self.temperature, flags) for scores, flags in rows])
+        known = ~np.isnan(losses)
+        return ranking_statistics(self.scores, self.relevant) | {"list_log_loss": average(np.nan_to_num(losses), known)}
+
+
+def rank(
+    fitted: FittedModel,
+    corpus: PairCorpus,
+    split: str = "test",
+    decode: DecodeOptions | None = None,
+    batch_size: int = 64,
+) -> Ranking:
+    """Rank the candidates of all queries of a split.
 
     Args:
-        fitted: the model.
+        fitted: a ranking model.
         corpus: the queries.
-        split: train, dev or test.
-        batch_size: texts at once.
+        split: train, dev, test, or all.
+        decode: how masks are made of q(z | x).
+        batch_size: texts of like lengths to read at once.
+
+    Raises:
+        ConfigError: the model is one for another task.
+        DataError: the split has no query.
     """
-    model, lists = fitted.model, RankingLists.of(corpus, split)
-    assert isinstance(model, RankingModel)
+    check_ranking(fitted)
+    splits = SPLITS if split == "all" else (split,)
+    queries = tuple(query for name in splits for query in corpus.queries.get(name, ()))
+    if not queries:
+        raise DataError(f"{corpus.name}: no query in the {split} split; try --split all")
+    lists = [chosen for name in splits if corpus.queries.get(name) for chosen in fixed_lists(corpus, name)]
+    asked, found = np.unique([query.document for query in queries]), np.unique(np.concatenate(lists))
+    words = candidate_words(fitted)
+    if words == "kept":  # the same on both sides: each text is read once
+        both = np.union1d(asked, found)
+        embedded = embed(fitted, [corpus.documents[int(i)] for i in both], "kept", decode, batch_size)
+        sides = [_part(embedded, np.searchsorted(both, some)) for some in (asked, found)]
+    else:
+        sides = [
+            embed(fitted, [corpus.documents[int(i)] for i in some], how, decode, batch_size)
+            for some, how in ((asked, "kept"), (found, words))
+        ]
+    temperature = float(fitted.model.temperature)
+    return Ranking(corpus, split, queries, lists, temperature, asked, sides[0], found, sides[1])
 
-    def read(masks: str) -> Vectors:
-        return read_documents(model, fitted.guide, fitted.batches(lists.documents, batch_size).ordered(), masks)
 
-    fitted.eval()
-    kept = read("mode")
-    candidates = read("full").vectors if model.match == "full" else None
-    log_probs = lists.log_probs(kept.vectors, model.temperature, candidates)
-    own = compute(MetricInputs(lists.documents, fitted.spec, [mask.tolist() for mask in kept.masks]))
-    return Evaluation(
-        own.documents, own.statistics, {**own.others, "list_log_loss": -float(log_probs.mean())}, own.curves
-    )
+def evaluate_ranking(
+    fitted: FittedModel,
+    corpus: PairCorpus,
+    split: str = "test",
+    decode: DecodeOptions | None = None,
+    batch_size: int = 64,
+    most_searched: int = MOST_SEARCHED,
+) -> Evaluation:
+    """Evaluate rankings of the queries of a split; statistics are functions of sums over queries.
+
+    Args:
+        fitted: a ranking model.
+        corpus: the queries.
+        split: train, dev, test, or all.
+        decode: how masks are made of q(z | x).
+        batch_size: texts of like lengths to read at once.
+        most_searched: searchable texts up to which queries are ranked among all of them as well.
+
+    Returns:
+        Metrics on lists of 20 candidates, `corpus_*` among all searchable texts, `full_map` and `rest_map` of the same
+        encoder on all words and on those that are dropped, `map_share` of the first that the kept words reach, and
+        words kept of all texts and on each side (`aspects`).
+    """
+    return evaluate_ranked(fitted, rank(fitted, corpus, split, decode, batch_size), decode, batch_size, most_searched)
+
+
+def evaluate_ranked(
+    fitted: FittedModel,
+    ranking: Ranking,
+    decode: DecodeOptions | None = None,
+    batch_size: int = 64,
+    most_searched: int = MOST_SEARCHED,
+) -> Evaluation:
+    """Evaluate rankings that were made already; see :func:`evaluate_ranking`.
+
+    Args:
+        fitted: the model that made them.
+        ranking: of the queries of a split.
+        decode: how masks were made of q(z | x).
+        batch_size: texts of like lengths to read at once.
+        most_searched: searchable texts up to which queries are ranked among all of them as well.
+    """
+    corpus, split, statistics = ranking.corpus, ranking.split, ranking.statistics()
+    for name, words in (("full_map", "all"), ("rest_map", "others")):
+        asked, found = (
+            embed(fitted, ranking.documents(index), words, decode, batch_size).vectors
+            for index in (ranking.asked, ranking.found)
+        )
+        statistics[name] = ranking_statistics(ranking.scores_of(asked, found), ranking.relevant)["map"]
+    statistics["map_share"] = combined(ratio, statistics["map"], statistics["full_map"])
+    if len(corpus.searchable) <= most_searched:
+        statistics |= _whole(fitted, ranking, decode, batch_size)
+    others: Metrics = {"queries": len(ranking.queries)}
+    if left_out := sum(corpus.left_out.get(name, 0) for name in (SPLITS if split == "all" else (split,))):
+        others["left_out"] = left_out
+    if split in corpus.oracle:
+        others["oracle_map"] = corpus.oracle[split]
+    everything = np.union1d(ranking.asked, ranking.found)
+    masks = dict(zip(ranking.found.tolist(), ranking.found_as.masks, strict=True))
+    masks |= dict(zip(ranking.asked.tolist(), ranking.asked_as.masks, strict=True))
+    others |= words_kept(ranking.documents(everything), [masks[i] for i in everything.tolist()])
+    others["aspects"] = {
+        "query": words_kept(ranking.documents(ranking.asked), ranking.asked_as.masks),
+        "candidates": words_kept(ranking.documents(ranking.found), ranking.found_as.masks),
+    }
+    curves = {"average_precision": statistics["map"].table[:, 0].tolist()}
+    return Evaluation(len(everything), statistics, others, curves)
+
+
+def words_kept(documents: Sequence[Document], masks: Sequence[Flags]) -> Metrics:
+    """How many words masks keep, in how long runs, and how they agree with gold rationales where there are any."""
+    flags = [mask.tolist() for mask in masks]
+    return selection_metrics(flags) | rationale_metrics(documents, flags)
+
+
+def candidate_words(fitted: FittedModel) -> str:
+    """Which words of candidates the model reads: `kept`, or `all`."""
+    return "all" if getattr(fitted.model, "match", "masked") == "full" else "kept"
+
+
+def log_loss(logits: NDArray[np.floating], relevant: Flags) -> float:
+    """Mean over the similar texts of the nats by which each is missed among the texts that are not similar.
+
+    Args:
+        logits: of the candidates.
+        relevant: which are similar.
+
+    Returns:
+        NaN where none is.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    others = logits[~relevant]
+    losses = [np.logaddexp.reduce([one, *others]) - one for one in logits[relevant]]
+    return float(np.mean(losses)) if losses else float("nan")
+
+
+def _part(embedded: Embedded, rows: NDArray[np.int64]) -> Embedded:
+    return Embedded(embedded.vectors[rows], [embedded.masks[int(row)] for row in rows])
+
+
+def _whole(fitted: FittedModel, ranking: Ranking, decode: DecodeOptions | None, batch_size: int) -> Statistics:
+    """Metrics of rankings of all searchable texts but the query itself."""
+    searchable = np.sort(ranking.corpus.searchable)
+    found = embed(fitted, ranking.documents(searchable), candidate_words(fitted), decode, batch_size).vectors
+    rows = np.searchsorted(ranking.asked, [query.document for query in ranking.queries])
+
+    def scores() -> Iterator[Floats]:
+        for start in range(0, len(rows), _BLOCK):
+            yield from ranking.asked_as.vectors[rows[start : start + _BLOCK]] @ found.T
+
+    return corpus_statistics(ranking.queries, searchable, scores())
 
 
 def worse_than_chance(evaluation: Evaluation, candidates: float) -> str:

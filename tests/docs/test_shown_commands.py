@@ -24,6 +24,7 @@ from tests.support.shown_commands import (
     write_inputs,
 )
 from tests.support.small_fit import whole
+from tests.support.untrained_pairs import untrained_run
 
 COMMANDS = [shown for shown in shown_commands() if not shown.apart]
 WRITING = ("--json", "--csv", "--figure", "--markdown", "--out", "--into")
@@ -41,7 +42,14 @@ def small_run(shown: Shown) -> Path:
     """A run of the kind that the command reads: sampling the posterior wants a guide that knows the rating."""
     if shown.name in ("study posterior", "study sbc"):
         return whole(guide="chain", kappa=1e-3, max_words=8, condition_on_target=True)
-    return whole(guide="chain")
+    return untrained_run(questions=True) if shown.page == "similar-questions.md" else whole(guide="chain")
+
+
+def made_index(run: str, folder: str) -> None:
+    """Index the texts of a run."""
+    with pytest.raises(SystemExit) as end:
+        run_command(click_command("index"), ["--run", run, "--out", folder, "--quiet"])
+    assert not end.value.code
 
 
 def test_commands_were_found() -> None:
@@ -64,6 +72,8 @@ def test_a_command_of_a_block_runs(
         shutil.copytree(small_run(shown), tmp_path / run)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))  # as Python does for a script there
+    if shown.name == "search":
+        made_index(words[words.index("--run") + 1], words[words.index("--index") + 1])
     before = [[word for word in words if word != "--tables"]] if "--tables" in words else []  # tables want cells
     for typed in (*before, words):
         with pytest.raises(SystemExit) as end:

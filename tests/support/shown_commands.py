@@ -36,6 +36,8 @@ SMALLER: dict[str, list[str]] = {
     "evaluate": [],
     "against": ["--draws", "99"],
     "explain": PLACES,
+    "index": PLACES,
+    "search": PLACES,
     "curve": PLACES,
     "prepare": ["--workers", "1"],
     "benchmark": ["--corpus", "planted", "--seed", "0", "--quiet"],

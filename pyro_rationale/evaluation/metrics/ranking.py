@@ -157,6 +157,7 @@ _MORE = (
     Metric("map_share", "MAP, as a share of that from all words", ".3f", "higher"),
     Metric("rest_map", "MAP from the other words", ".3f", "lower"),
     *(Metric(CORPUS + name, f"{label}, whole corpus", ".3f", "higher") for name, label in LABELS.items()),
+    Metric("oracle_map", "MAP of who knows what texts say", ".3f"),
     Metric("queries", "queries", "d"),
     Metric("left_out", "queries left out", "d"),
 )

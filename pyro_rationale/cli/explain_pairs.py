@@ -1,0 +1,66 @@
+"""`explain` of a run that ranks texts: a query, and how like it other texts are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from pyro_rationale.data.document import Document
+from pyro_rationale.errors import DataError
+from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.reporting.console import is_plain, legend, rationale
+from pyro_rationale.reporting.terminal import Terminal
+from pyro_rationale.storage import to_json
+
+# Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
+if TYPE_CHECKING:
+    from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.prediction.pairs import QueryPosterior
+
+
+def print_pairs(fitted: FittedModel, documents: Sequence[Document], options: PredictOptions, as_json: bool) -> None:
+    """Print the first text as a query, and the others with how like it they are.
+
+    Raises:
+        DataError: a text has no word.
+    """
+    from pyro_rationale.prediction.pairs import explain_pairs
+
+    for document in documents:
+        if not document.tokens:
+            raise DataError(f"{document.id}: no word in it; write a text there, or leave it out")
+    found = explain_pairs(fitted, documents[0], documents[1:], options)
+    console = Terminal()
+    if as_json:
+        print(to_json(found.record()), flush=True)
+        return
+    plain = is_plain(console)
+    for line in lines(found, plain):
+        if plain:
+            print(line, flush=True)
+        else:
+            console.print(line)
+    if not plain:
+        console.print(legend(gold=False), style="dim")
+
+
+def lines(found: QueryPosterior, plain: bool) -> Iterator[Text]:
+    """The query, and the other texts, the most probable first."""
+    query = found.query
+    kept, words = sum(query.marked.mask), len(query.marked.mask)
+    yield Text(f"query: {kept} of {words} words kept; {query.frequency:.0%} of the draws are this mask", style="bold")
+    yield rationale(query.document, query.marked.mask, query.inclusion, plain=plain)
+    yield Text("")
+    for pair in sorted(found.pairs, key=lambda pair: -pair.probability):
+        low, high = pair.interval
+        text = pair.text
+        share = f"probability {pair.probability:.1%}, " if len(found.pairs) > 1 else ""
+        yield Text(
+            f"{text.document.id}: {share}score {pair.score:.3f}, over draws of both masks {pair.mean:.3f} "
+            f"({found.level:.0%} of them {low:.3f} to {high:.3f})",
+            style="bold",
+        )
+        yield rationale(text.document, text.marked.mask, text.inclusion, plain=plain)
+        yield Text("")

@@ -1,0 +1,65 @@
+"""Vectors of texts are those of the words that the model keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.inference.vectors import read_documents
+from pyro_rationale.models import RankingModel
+from pyro_rationale.prediction.embedding import ModelEmbedder, check_ranking, embed
+from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.tasks import TargetSpec, task_of
+from tests.support.planted_pairs import planted_pairs
+from tests.support.untrained_pairs import untrained_pairs, untrained_run
+
+DOCUMENTS = list(planted_pairs().test)
+
+
+@pytest.mark.parametrize(("words", "masks"), [("kept", "mode"), ("all", "full"), ("others", "rest")])
+def test_vectors_are_those_of_the_fit(words: str, masks: str) -> None:
+    fitted = untrained_pairs()
+    assert isinstance(fitted.model, RankingModel)
+    expected = read_documents(fitted.model, fitted.guide, fitted.batches(DOCUMENTS, 5).ordered(), masks)
+    found = embed(fitted, DOCUMENTS, words, batch_size=3)
+    np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-6)
+    assert [mask.tolist() for mask in found.masks] == [mask.tolist() for mask in expected.masks]
+    np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1.0, atol=1e-6)
+    assert found.marked(DOCUMENTS)[0].mask == tuple(found.masks[0].tolist())
+
+
+def test_documents_are_read_whole_where_the_fit_did() -> None:
+    fitted = untrained_pairs(match="full")
+    embedder = ModelEmbedder(fitted)
+    assert all(mask.all() for mask in embedder.encode(DOCUMENTS).masks)
+    query = embedder.encode(DOCUMENTS, query=True)
+    assert not all(mask.all() for mask in query.masks)
+    assert embedder.encode([]).vectors.shape == (0, query.vectors.shape[1])
+
+
+def test_titles_that_are_always_read_are_marked() -> None:
+    fitted = untrained_pairs(keep_title=True)
+    titled = [replace(document, title=3) for document in DOCUMENTS[:4]]
+    embedder = ModelEmbedder(fitted)
+    assert all(mask[:3].all() and not mask.all() for mask in embedder.encode(titled).masks)
+
+
+def test_the_digest_tells_models_and_rules_apart() -> None:
+    fitted = untrained_pairs()
+    same = ModelEmbedder(FittedModel.load(untrained_run()))
+    assert ModelEmbedder(fitted).digest == same.digest
+    assert ModelEmbedder(fitted, DecodeOptions("threshold")).digest != same.digest
+    assert ModelEmbedder(untrained_pairs(hidden=5)).digest != same.digest
+    assert 0.01 < same.temperature < 1
+
+
+def test_other_models_are_refused() -> None:
+    rated = SimpleNamespace(name="run", task=task_of(TargetSpec("regression", ("y",), ranges=((0.0, 1.0),))))
+    with pytest.raises(ConfigError, match="does not rank texts; fit one with --task ranking"):
+        check_ranking(cast(FittedModel, rated))

@@ -1,0 +1,148 @@
+"""The retriever keeps scikit-learn's promises, and finds similar texts by the words that it shows."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from pyro_rationale.evaluation.metrics.ranking import ranking_metrics
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.retrieval import Hits
+from pyro_rationale.retriever import RationaleRetriever, pairs_of, texts_of_pairs
+
+TOPICS = ["money back refund", "broken screen cracked", "battery empty charge", "parcel late delivery",
+          "password forgotten login", "noise loud fan"]
+TEXTS = [f"please help me with the {word} of my order number {i}" for topic in TOPICS for i, word in
+         enumerate(topic.split())]
+GROUPS = [topic for topic in TOPICS for _ in range(3)]
+SMALL: dict[str, Any] = {
+    "rate": 0.3, "steps": 6, "anneal": 2, "warmup": 1, "epoch_steps": 3, "batch_size": 4, "hidden": 4, "embedding": 4,
+    "samples": 2, "min_count": 1, "threads": 1, "device": "cpu", "validation_fraction": 0.2, "random_state": 0,
+}  # fmt: skip
+
+
+def made(**options: Any) -> RationaleRetriever:
+    return RationaleRetriever(**{**SMALL, **options})
+
+
+@pytest.fixture(scope="module")
+def fitted() -> RationaleRetriever:
+    """To be read only, but for its index."""
+    with pytest.warns(ConvergenceWarning):
+        return made().fit(TEXTS, GROUPS)
+
+
+def test_it_searches_what_it_has_indexed(fitted: RationaleRetriever) -> None:
+    assert fitted.index(dict(zip("abc", TEXTS, strict=False))) is fitted
+    hits = fitted.search("a cracked screen", top=2)
+    assert isinstance(hits, Hits)
+    vectors = fitted.transform(["a cracked screen", *TEXTS[:3]])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    scores = vectors[1:] @ vectors[0]
+    assert hits[0].score == pytest.approx(scores.max(), abs=1e-5)
+    assert hits[0].id in {"abc"[i] for i in np.flatnonzero(scores > scores.max() - 1e-5)}
+    assert hits[0].document_explanation in fitted.explain(TEXTS[:3])
+    several = fitted.search(["a cracked screen", "money"], top=1)
+    assert [len(found) for found in several] == [1, 1]
+    assert fitted.index(TEXTS).search("money", top=1)[0].id in set(map(str, range(1, len(TEXTS) + 1)))
+
+
+def test_the_score_is_the_mean_average_precision(fitted: RationaleRetriever) -> None:
+    vectors = fitted.transform(TEXTS)
+    scores, relevant = [], []
+    for i in range(len(TEXTS)):
+        others = [j for j in range(len(TEXTS)) if j != i]
+        scores.append(vectors[others] @ vectors[i])
+        relevant.append([GROUPS[j] == GROUPS[i] for j in others])
+    expected = ranking_metrics(scores, relevant)["map"]
+    assert fitted.score(TEXTS, GROUPS) == pytest.approx(expected, abs=1e-3)  # texts that tie to the last bit
+    pairs = [(TEXTS[i], TEXTS[j]) for i, j in pairs_of(GROUPS)]
+    assert fitted.score(pairs=pairs) == pytest.approx(expected, abs=1e-3)
+
+
+def test_pickles_and_clones(fitted: RationaleRetriever, tmp_path: Path) -> None:
+    fitted.index(TEXTS)
+    copy = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(copy.transform(TEXTS[:3]), fitted.transform(TEXTS[:3]))
+    assert [hit.id for hit in copy.search("money")] == [hit.id for hit in fitted.search("money")]
+    fresh = clone(fitted)
+    assert fresh.get_params() == fitted.get_params()
+    with pytest.raises(NotFittedError):
+        fresh.transform(TEXTS)
+    fitted.save(tmp_path / "run")
+    assert FittedModel.load(tmp_path / "run").spec.kind == "ranking"
+
+
+def test_pairs_are_texts_keys_or_positions() -> None:
+    texts, pairs = texts_of_pairs([("one", "two"), ("two", "three")], None)
+    assert (texts, pairs) == (["one", "two", "three"], [(0, 1), (1, 2)])
+    texts, pairs = texts_of_pairs([("a", "b"), ("other", "b")], {"a": "one", "b": "two", "c": "three"})
+    assert (texts, pairs) == (["one", "two", "three", "other"], [(0, 1), (3, 1)])
+    texts, pairs = texts_of_pairs([(0, np.int64(1)), ("two", "one")], ["one", "two"])
+    assert pairs == [(0, 1), (1, 0)]
+    assert pairs_of(["x", None, "y", "x", float("nan")]) == [(0, 3), (3, 0)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "needs texts and groups, or pairs"),
+        ({"texts": TEXTS}, "needs texts and groups, or pairs"),
+        ({"texts": TEXTS, "groups": GROUPS, "pairs": []}, "not both"),
+        ({"texts": TEXTS, "groups": GROUPS, "corpus": TEXTS}, "corpus goes with pairs"),
+        ({"texts": TEXTS, "groups": range(len(TEXTS))}, "no two texts are similar"),
+        ({"texts": TEXTS, "groups": GROUPS[:-1]}, "inconsistent numbers of samples"),
+        ({"texts": TEXTS[:3], "groups": GROUPS[:3]}, "1 sets of similar texts cannot be divided"),
+        ({"texts": [*TEXTS[:-1], " "], "groups": GROUPS}, "no word in it"),
+        ({"pairs": [("one", "one")]}, "pair 1: a text is paired with itself"),
+        ({"pairs": [("one", "two"), "three"]}, "pair 2: expected a query and a text"),
+        ({"pairs": [(0, 7)], "corpus": ["one", "two"]}, "pair 1: 7 is no text, and no key of the corpus"),
+    ],
+)
+def test_what_cannot_be_fitted_is_told(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        made().fit(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"task": "ordinal"}, "task and target_range are for"), ({"members": 2}, "a retriever is a single model"),
+     ({"match": "half"}, "match: ")],
+)
+def test_parameters_that_mean_nothing_here(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        made(**options).fit(TEXTS, GROUPS)
+
+
+def test_the_example_of_the_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "similar-questions.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```py\n(.*?)```", page, flags=re.DOTALL)
+    assert len(block.splitlines()) < 20
+    rows = [f'"{text}",{group}' for text, group in zip(TEXTS, GROUPS, strict=True)]
+    (tmp_path / "faq.csv").write_text("\n".join(["question,topic", *rows]) + "\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    sizes = ", ".join(f"{name}={value!r}" for name, value in SMALL.items() if name not in ("rate", "random_state"))
+    with pytest.warns(ConvergenceWarning):
+        exec(compile(block.replace("random_state=0", f"random_state=0, {sizes}"), "page", "exec"), {})
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["1", "2", "3"]
+
+
+def test_searching_before_indexing_is_told(fitted: RationaleRetriever) -> None:
+    copy = pickle.loads(pickle.dumps(fitted))
+    copy.__dict__.pop("index_", None)
+    with pytest.raises(ValueError, match="nothing to search yet"):
+        copy.search("money")
+    with pytest.raises(ValueError, match="top: expected 1 to 100"):
+        copy.index(TEXTS).search("money", top=1000)
