@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pyro_rationale.config import Config
+from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.weighting import EQUAL
 from pyro_rationale.evaluation.metrics.classification import class_statistics
@@ -46,6 +47,7 @@ def fit(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingRun, RunMetri
 def test_training_and_dev_texts_have_their_weights(fit: tuple[TrainingRun, RunMetrics]) -> None:
     run, metrics = fit
     for batches in (run.trainer.batches, run.dev):
+        assert isinstance(batches, BucketedBatches)
         sums = torch.zeros(2)
         for batch in batches.ordered():
             assert batch.weights is not None
@@ -60,6 +62,7 @@ def test_training_and_dev_texts_have_their_weights(fit: tuple[TrainingRun, RunMe
 
 def test_dev_figures_and_the_constant_are_weighted(fit: tuple[TrainingRun, RunMetrics]) -> None:
     run, _ = fit
+    assert isinstance(run.dev, BucketedBatches)
     fitted, total, weights = run.fitted, 0.0, 0.0
     with torch.no_grad():
         for batch in run.dev.ordered():
