@@ -10,6 +10,7 @@ import numpy as np
 from pyro_rationale.data.cache.dataset import ArrowDocuments, target_rows, text_hashes, word_counts
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.document import Document
+from pyro_rationale.data.pairs import PairCorpus
 
 SPLITS = ("train", "dev", "test")
 
@@ -17,12 +18,19 @@ SPLITS = ("train", "dev", "test")
 def row_digests(corpus: Corpus, splits: Sequence[str] = SPLITS) -> dict[str, str]:
     """The digest of each split: of its texts, their numbers of words, targets and gold rationales, in their order.
 
-    A corpus in memory and its Arrow files have the same ones.
+    A corpus in memory and its Arrow files have the same ones. Of a corpus of pairs they are also of the queries.
     """
-    return {split: _digest(getattr(corpus, split), len(corpus.spec.names)) for split in splits}
+    more = {split: _pairs(corpus, split) if isinstance(corpus, PairCorpus) else b"" for split in splits}
+    return {split: _digest(getattr(corpus, split), len(corpus.spec.names), more[split]) for split in splits}
 
 
-def _digest(documents: Sequence[Document], width: int) -> str:
+def _pairs(corpus: PairCorpus, split: str) -> bytes:
+    """The queries of a split, with their similar texts and their candidates."""
+    queries = ((query.document, query.positives, query.candidates) for query in corpus.queries[split])
+    return repr([*queries]).encode()
+
+
+def _digest(documents: Sequence[Document], width: int, more: bytes) -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update(np.array([len(documents), width], dtype="<i8").tobytes())
     digest.update(text_hashes(documents).astype("<i8").tobytes())
@@ -31,6 +39,7 @@ def _digest(documents: Sequence[Document], width: int) -> str:
     digest.update(np.where(np.isnan(targets), np.nan, targets).tobytes())  # one NaN of the many that there are
     for index, flags in _gold(documents):
         digest.update(index.to_bytes(8, "little") + flags)
+    digest.update(more)
     return digest.hexdigest()
 
 
