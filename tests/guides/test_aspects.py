@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from typing import Any
 
 import pyro
 import pytest
@@ -41,7 +42,7 @@ def two_targets(kind: str = "regression", kappa: float = 1.5) -> RationaleModel:
 def two_heads(name: str) -> RationaleGuide:
     """A guide with a head for each of two targets."""
     one = tiny_guide(name)
-    options = {"width": 3} if name == "recurrent" else {}
+    options: dict[str, Any] = {"width": 3} if name == "recurrent" else {}
     guide = GUIDES[name](one.generator, aspects=2, **options).double()
     torch.manual_seed(5)
     with torch.no_grad():
@@ -188,19 +189,20 @@ def test_programs_have_a_plate_of_aspects(name: str, sentences: bool) -> None:
     guide.by_sentence = sentences
     batch = in_sentences(batch) if sentences else batch
     guide_trace = poutine.trace(guide).get_trace(batch)
-    z = guide_trace.nodes["z"]["value"]
+    z: Any = guide_trace.nodes["z"]["value"]
     trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(batch)
     assert z.shape == (2, 3, 5)
-    assert trace.nodes["z"]["fn"].batch_shape == (2, 3)
-    assert trace.nodes["y"]["fn"].batch_shape == (2, 3)
+    sites: dict[str, Any] = dict(trace.nodes)
+    assert sites["z"]["fn"].batch_shape == sites["y"]["fn"].batch_shape == (2, 3)
     assert "aspects" in trace.format_shapes()
     rows = batch.by_aspect(2)
+    assert batch.targets is not None
     kept = ~(batch.targets.T.isnan())
     hard = z[kept].detach()
     torch.testing.assert_close(trace.log_prob_sum(), log_joint(model, rows, hard).sum())
     torch.testing.assert_close(guide_trace.log_prob_sum(), guide.posterior(rows).log_prob(z[kept]).sum())
-    free = poutine.trace(model).get_trace(batch.without_targets())
-    assert free.nodes["y"]["value"].shape == (2, 3, 2)
+    free: dict[str, Any] = dict(poutine.trace(model).get_trace(batch.without_targets()).nodes)
+    assert free["y"]["value"].shape == (2, 3, 2)
 
 
 def test_pyros_own_elbo_agrees() -> None:
