@@ -57,13 +57,15 @@ def full_text_reader(run: TrainingRun, progress: Progress | None = None) -> Fitt
 
 def appoint_judge(run: TrainingRun) -> None:
     """Make the run's guide follow the reader: its outputs for every training text are computed once."""
+    batches = run.trainer.batches
+    assert isinstance(batches, BucketedBatches)  # pairs are refused before
 
     def outputs() -> Tensor:
         def progress(done: int, total: int) -> None:
             for callback in run.callbacks:
                 callback.on_reader_progress(done, total)
 
-        return _outputs(full_text_reader(run, progress), run.trainer.batches).cpu()
+        return _outputs(full_text_reader(run, progress), batches).cpu()
 
     table = run.group.broadcast(outputs).to(run.fitted.device)
 
@@ -112,12 +114,14 @@ def _train(reader: FittedModel, run: TrainingRun, scale: float, progress: Progre
     """Train it, and keep the weights that are best on the development texts."""
     options, size = reader.config.train, reader.config.train.epoch_of(len(run.corpus.train))
     total, done = -(-options.steps // size) * size, 0
+    dev = run.dev
+    assert isinstance(dev, BucketedBatches)
 
     def loss(batch: Batch, step: int) -> Tensor:
         return full_text_loss(reader.model, batch) / (len(batch) * scale)
 
     def score() -> float:
-        moved = (batch.to(reader.device) for batch in run.dev.ordered(128))
+        moved = (batch.to(reader.device) for batch in dev.ordered(128))
         return sum(float(full_text_loss(reader.model, batch)) for batch in moved)
 
     def count() -> None:

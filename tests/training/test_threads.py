@@ -50,7 +50,7 @@ def test_threads_double_while_steps_get_faster(
 @pytest.mark.parametrize("options", [{"guide": "independent", "estimator": "nvil"}, {"guide": "relaxed"}])
 def test_a_rehearsal_leaves_no_trace(tmp_path: Path, options: dict[str, str]) -> None:
     plain, rehearsed = (trainers(tmp_path / name, **options, dropout=0.2)() for name in ("plain", "rehearsed"))
-    batch = next(iter(rehearsed.batches))
+    batch = next(rehearsed.batches.epoch(0))
     torch.manual_seed(5)
     rehearsed.rehearse(batch)
     assert torch.equal(torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(5)))
