@@ -252,13 +252,13 @@ class FittedModel:
 
         Args:
             texts: strings or documents.
-            options: `samples`, `alternatives`, `predict`, `interval`, `level` and `seed` of
-                :class:`~pyro_rationale.prediction.predictor.PredictOptions`.
+            options: `samples`, `alternatives`, `predict`, `interval`, `level`, `seed`, `contributions` and `answers` of
+                :class:`~pyro_rationale.prediction.options.ExplainOptions`.
         """
         from pyro_rationale.prediction.explanation import explain
-        from pyro_rationale.prediction.predictor import PredictOptions
+        from pyro_rationale.prediction.options import ExplainOptions
 
-        return explain(self, self.documents(texts), PredictOptions(**options))
+        return explain(self, self.documents(texts), ExplainOptions(**options))
 
     def calibrate(self, documents: Sequence[Document]) -> None:
         """Fit noise, temperature and conformal scores of predictions to held-out documents with targets."""

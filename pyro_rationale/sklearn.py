@@ -51,7 +51,8 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import check_fields, decode, option
 from pyro_rationale.prediction.draws import GENERATOR_LOCK
 from pyro_rationale.prediction.explanation import Explanations, class_probabilities, explain
-from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, decode_all, predict
+from pyro_rationale.prediction.options import DecodeOptions, ExplainOptions
+from pyro_rationale.prediction.predictor import decode_all, predict
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.tasks import TASKS, LevelMixture, Numbers
 from pyro_rationale.tasks._levels import has_few_levels
@@ -244,11 +245,12 @@ class RationaleEstimator(BaseEstimator):
         return np.array(made, dtype=float).reshape(len(made), self.fitted_.task.width)
 
     @contextmanager
-    def _predicting(self, texts: Any, **options: Any) -> Iterator[tuple[FittedModel, list[Document], PredictOptions]]:
-        """Arguments of `predict` and `explain`, inside the lock of torch's generator."""
+    def _predicting(self, texts: Any, **options: Any) -> Iterator[tuple[FittedModel, list[Document], ExplainOptions]]:
+        """Arguments of `predict` and `explain`, inside the lock of torch's generator; no contributions by default."""
         documents = self._unlabelled(texts)
+        given = {"seed": self.fitted_.config.seed, "contributions": "none", **options}
         with naming_parameters(), GENERATOR_LOCK:
-            yield self.fitted_, documents, decode(PredictOptions, {"seed": self.fitted_.config.seed, **options})
+            yield self.fitted_, documents, decode(ExplainOptions, given)
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted model as a run folder, for `python -m pyro_rationale.explain --run FOLDER`.
@@ -363,7 +365,15 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         most = max(self.fitted_.spec.levels)
         return self._shaped(np.array(found, dtype=float).reshape(len(found), self.n_outputs_, most))
 
-    def explain(self, texts: Any, level: float = 0.9, samples: int = 100, alternatives: int = 3) -> Explanations:
+    def explain(
+        self,
+        texts: Any,
+        level: float = 0.9,
+        samples: int = 100,
+        alternatives: int = 3,
+        contributions: str = "shapley",
+        answers: Sequence[Any] = (),
+    ) -> Explanations:
         """Predictions with their rationales, one per text; a notebook shows them as marked texts.
 
         Args:
@@ -371,8 +381,13 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
             level: of the intervals.
             samples: rationales drawn per text.
             alternatives: rationales listed per text, the most probable one included.
+            contributions: what each kept span does to the prediction: `removal`, `shapley` for that and Shapley values
+                of at most ten spans, or `none`.
+            answers: ratings (labels) to show the evidence for: what would speak for each, if it were the true one; with
+                several targets, `"name=rating"`.
         """
-        with self._predicting(texts, level=level, samples=samples, alternatives=alternatives) as arguments:
+        options = {"samples": samples, "alternatives": alternatives, "contributions": contributions}
+        with self._predicting(texts, level=level, answers=tuple(answers), **options) as arguments:
             return explain(*arguments, single=self._one_dimensional)
 
     def score(self, texts: Any, y: Any, sample_weight: Any = None) -> float:
@@ -531,9 +546,20 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
             row[list(labels[0])] = True
         return inside
 
-    def explain(self, texts: Any, samples: int = 100, alternatives: int = 3) -> Explanations:
+    def explain(
+        self,
+        texts: Any,
+        samples: int = 100,
+        alternatives: int = 3,
+        contributions: str = "shapley",
+        answers: Sequence[Any] = (),
+    ) -> Explanations:
         """Predictions with their rationales, one per text; arguments as for :meth:`RationaleRegressor.explain`."""
-        with self._predicting(texts, samples=samples, alternatives=alternatives) as arguments:
+        check_is_fitted(self, "fitted_")
+        labels = dict(zip(self.classes_.tolist(), self.fitted_.spec.classes, strict=True))
+        named = tuple(labels.get(answer, answer) for answer in answers)
+        options = {"samples": samples, "alternatives": alternatives, "contributions": contributions, "answers": named}
+        with self._predicting(texts, **options) as arguments:
             return explain(*arguments, classes=self.classes_.tolist())
 
     def _labels(self, y: Any) -> NDArray[Any]:

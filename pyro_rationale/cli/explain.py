@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +26,16 @@ from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import device_option, options_from, run_option
 from pyro_rationale.prediction.labels import inclusion_label
-from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.reporting.console import counting, is_plain, legend, rationale
+from pyro_rationale.reporting.effects import answer_lines, effect_table, signs
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import to_json
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
+    from pyro_rationale.prediction.answers import Answer
     from pyro_rationale.prediction.predictor import Alternative, Prediction
     from pyro_rationale.tasks import Task
 
@@ -46,18 +49,21 @@ MOST_THREADS = 4  # more would wait for each other: half of the work is Python's
 @run_option
 @click.option("--file", help="one text per line; - for standard input")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object per text (JSON lines)")
-@options_from(PredictOptions)
+@options_from(ExplainOptions)
+@click.option("--for", "answers", multiple=True, metavar="ANSWER", help="show what would speak for this label or "
+              "rating, and how likely it is; with several targets NAME=ANSWER; repeatable")
 @click.option("--max-words", type=int, help="read so many words of each text; default: as in the run")
 @device_option
 @click.option("--batch-size", default=BATCH, show_default=True, help="texts of like lengths to read at once; 1: each "
               "gets the numbers that it gets alone, to the last bit")
 @click.option("--threads", type=int, help=f"that read texts; default: as many as cores, at most {MOST_THREADS}")
 def explain(
-    options: PredictOptions,
+    options: ExplainOptions,
     texts: tuple[str, ...],
     folder: Path,
     file: str | None,
     as_json: bool,
+    answers: tuple[str, ...],
     max_words: int | None,
     device: str,
     batch_size: int,
@@ -79,6 +85,7 @@ def explain(
     from pyro_rationale.prediction.predictor import predict
     from pyro_rationale.training.threads import cores
 
+    options = replace(options, answers=answers)
     torch.set_num_threads(1 if threads else max(1, cores() // MOST_THREADS))
     threads = threads or min(cores(), MOST_THREADS)
     fitted = FittedModel.load(folder, device)
@@ -93,7 +100,8 @@ def explain(
             console.print(Rule(Text(_id(reading)), style="dim", align="left", characters="-"))
             console.print(Group(*described(reading, fitted.task, options.level, is_plain(console))))
         if not is_plain(console):
-            console.print(legend(gold=False, inclusion=inclusion_label(float(fitted.config.tau))), style="dim")
+            inclusion, signed = inclusion_label(float(fitted.config.tau)), options.contributions != "none"
+            console.print(legend(gold=False, inclusion=inclusion, signed=signed), style="dim")
         return
     if as_json:
         lines = (to_json(as_dict(reading, fitted.task, options)) for reading in readings)
@@ -144,12 +152,12 @@ def _counted(readings: Iterable[Prediction]) -> Iterator[Prediction]:
                     foreign, texts)
 
 
-def as_dict(reading: Prediction | Document, task: Task, options: PredictOptions) -> dict[str, Any]:
+def as_dict(reading: Prediction | Document, task: Task, options: ExplainOptions) -> dict[str, Any]:
     """A reading as plain values, for JSON; masks are lists of 0 and 1. Without a word, the prediction is `None`."""
     if isinstance(reading, Document):
         nothing: dict[str, Any] = dict.fromkeys(("known", "unknown", "unread"), 0)
-        nothing |= {name: [] for name in ("tokens", "offsets", "inclusion", "mode", "kept", "alternatives")}
-        told: dict[str, Any] = {"decode": options.decode, "rationale": "", "prediction": None}
+        nothing |= {name: [] for name in ("tokens", "offsets", "inclusion", "mode", "kept", "answers", "alternatives")}
+        told: dict[str, Any] = {"decode": options.decode, "rationale": "", "prediction": None, "contributions": None}
         told |= {"predict": options.predict, "interval": options.interval, "level": options.level}
         return {"id": reading.id, "text": reading.text} | nothing | told
     document = reading.document
@@ -170,6 +178,8 @@ def as_dict(reading: Prediction | Document, task: Task, options: PredictOptions)
         "interval": options.interval,
         "level": options.level,
         "prediction": _prediction(reading, task),
+        "contributions": _contributions(reading, task),
+        "answers": [_answer(answer, reading, task) for answer in reading.answers],
         "alternatives": [_alternative(a, reading, task) for a in reading.alternatives],
     }
 
@@ -196,7 +206,11 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
     if reading.is_foreign:
         yield Text(f"{reading.known} of {words} words known to the model; it reads the others alike", style="bold")
     yield Text("")
-    yield rationale(reading.document, reading.kept, reading.inclusion, plain=plain)
+    parts, words = reading.contributions, len(reading.kept)
+    yield rationale(reading.document, reading.kept, reading.inclusion, plain=plain, signs=signs(parts, words))
+    if parts is not None:
+        yield from effect_table(reading.document, parts, task.effect_units(reading.predicted), plain)
+    yield from answer_lines(reading, task, plain)
     if len(reading.alternatives) > 1:
         yield Text("\nother rationales, and the share of the guide's draws that they are", style="dim")
     for alternative in sorted(reading.alternatives, key=lambda other: -other.frequency):
@@ -215,6 +229,47 @@ def _prediction(reading: Prediction, task: Task) -> dict[str, dict[str, Any]]:
     for name, shares in task.level_shares(reading.predictive).items():
         record[name]["levels"] = shares
     return record
+
+
+def _contributions(reading: Prediction, task: Task) -> dict[str, Any] | None:
+    """What each kept span does, by target; `None` where that was not asked for."""
+    found = reading.contributions
+    if found is None:
+        return None
+    units, offsets, text = task.effect_units(reading.predicted), reading.document.offsets, reading.document.text
+    spans = []
+    for part in found.spans:
+        start, end = offsets[part.start][0], offsets[part.end - 1][1]
+        changes = {
+            name: {
+                "removed": round(part.removed[i], 6),
+                "removed_here": round(part.removed_here[i], 6),
+                "alone": round(part.alone[i], 6),
+                "shapley": None if part.shapley is None else round(part.shapley[i], 6),
+            }
+            for i, name in enumerate(task.spec.names)
+        }
+        spans.append({"words": [part.start, part.end], "span": [start, end], "text": text[start:end],
+                      "share": part.share, "changes": changes})  # fmt: skip
+    targets = {
+        name: {"of": unit, "nothing": round(nothing, 6), "whole": round(whole, 6)}
+        for name, unit, nothing, whole in zip(task.spec.names, units, found.nothing, found.whole, strict=True)
+    }
+    return {"targets": targets, "spans": spans}
+
+
+def _answer(answer: Answer, reading: Prediction, task: Task) -> dict[str, Any]:
+    return {
+        "target": answer.target,
+        "answer": answer.label,
+        "log_evidence": answer.log_evidence,
+        "khat": answer.khat,
+        "ess": answer.ess,
+        "mask": _bits(answer.mask),
+        "rationale": snippets(reading.document, answer.mask),
+        "inclusion": np.array(answer.inclusion).round(6).tolist(),
+        "prediction": task.point(answer.values)[answer.target],
+    }
 
 
 def _alternative(alternative: Alternative, reading: Prediction, task: Task) -> dict[str, Any]:

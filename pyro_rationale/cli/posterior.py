@@ -22,7 +22,7 @@ from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.optional import optional
 from pyro_rationale.options import device_option, given, options_from, run_option, split_option
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
-from pyro_rationale.prediction.options import PredictOptions, Size
+from pyro_rationale.prediction.options import ExplainOptions, PredictOptions, Size
 from pyro_rationale.reporting.console import counting
 from pyro_rationale.reporting.plots import posterior_figures, save_figure
 from pyro_rationale.reporting.prior_words import constraint_words, prior_words
@@ -105,7 +105,7 @@ def inspect(
         written = [FILE, *draw(results, groups)]
         summary, lines = summarise(groups), khat_lines(groups["sample_stats/khat"].values)
         if report:
-            options = PredictOptions(samples=size.chains * size.draws, seed=seed)  # the draws of the file
+            options = ExplainOptions(samples=size.chains * size.draws, seed=seed)  # the draws of the file
             with counting("reading", len(documents), quiet) as advance:
                 predictions = []
                 for prediction in predict(fitted, documents, options):

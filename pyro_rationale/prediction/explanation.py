@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import harmless
+from pyro_rationale.prediction.answers import Answer
+from pyro_rationale.prediction.contributions import Contributions
 from pyro_rationale.prediction.labels import inclusion_label
+from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.predictor import Mask, Prediction, PredictOptions, predict
 from pyro_rationale.prediction.text_spans import Span, bracketed, snippets, spans, visible
 from pyro_rationale.tasks import Numbers
@@ -22,6 +26,55 @@ if TYPE_CHECKING:
 SHADE = "255,160,0"  # amber: with the page's own black or white letters on it, readable up to STRONGEST
 STRONGEST = 0.45  # opacity of the shade of a word that is surely kept
 FAINTEST = 0.01  # inclusion probability below which a word is not shaded
+FOR, AGAINST = "rgb(0,125,200)", "rgb(214,94,0)"  # blue and vermilion: told apart by everybody, on white and on black
+
+
+class KeptSpan(tuple[int, int]):
+    """A kept span as the pair `(start, end)` of characters of the text, and what it does to the prediction.
+
+    The changes are numbers, or tuples with one for each of several targets: of a rating in the user's units, of a
+    label in nats of its log odds. All are `None` with `contributions="none"`.
+
+    Attributes:
+        removed: change when the span is removed, averaged over drawn rationales that keep all its words.
+        removed_here: change when the span is removed from the shown rationale.
+        alone: change when the span is added to nothing: the encoder reads it alone.
+        shapley: its share of what all spans do together; `None` beyond ten spans, or with `contributions="removal"`.
+        share: of the drawn rationales that keep all its words.
+    """
+
+    removed: Any
+    removed_here: Any
+    alone: Any
+    shapley: Any
+    share: float | None
+
+    def __new__(
+        cls,
+        start: int,
+        end: int,
+        removed: Any = None,
+        removed_here: Any = None,
+        alone: Any = None,
+        shapley: Any = None,
+        share: float | None = None,
+    ) -> Self:
+        """The pair with its attributes."""
+        pair = super().__new__(cls, (start, end))
+        pair.removed, pair.removed_here, pair.alone, pair.shapley = removed, removed_here, alone, shapley
+        pair.share = share
+        return pair
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self, self.removed, self.removed_here, self.alone, self.shapley, self.share)
+
+    @property
+    def effect(self) -> Any:
+        """What the span adds to the prediction: its Shapley value, or else the reverse of its removal."""
+        if self.shapley is not None or self.removed is None:
+            return self.shapley
+        several = isinstance(self.removed, tuple)
+        return tuple(-change for change in self.removed) if several else -self.removed
 
 @dataclass(frozen=True)
 class OtherRationale:
@@ -44,6 +97,33 @@ class OtherRationale:
     prediction: Any
 
 
+@dataclass(frozen=True)
+class AnswerRationale:
+    """What would speak for one answer, were it the true one.
+
+    Attributes:
+        target: name of the target.
+        answer: label or rating.
+        log_evidence: log p(y = answer | text), in nats; differences between answers to one target are what counts.
+        khat: Pareto shape of the importance weights; above 0.7 what is here cannot be trusted.
+        mask: the most probable rationale given the answer, True on its words.
+        spans: its runs as `(start, end)` characters of the text.
+        words: its runs as one line.
+        inclusion: probability that each word is kept, given the answer.
+        prediction: from these words, as :attr:`Explanation.from_rationale`.
+    """
+
+    target: str
+    answer: Any
+    log_evidence: float
+    khat: float
+    mask: Mask
+    spans: tuple[Span, ...]
+    words: str
+    inclusion: tuple[float, ...]
+    prediction: Any
+
+
 @dataclass(frozen=True, repr=False)
 class Explanation:
     """A prediction of a text, and the words that it is made from.
@@ -58,7 +138,8 @@ class Explanation:
         inclusion: probability under the guide that each word is kept, `n` numbers; not calibrated, and sharpened where
             tau is below 1.
         mask: the most probable rationale, True on its words.
-        spans: its runs as `(start, end)` characters of `text`.
+        spans: its runs as `(start, end)` characters of `text`, with what each does to the prediction: `removed`,
+            `alone` and `shapley` of :class:`KeptSpan`.
         prediction: averaged over rationales, or with `predict="mode"` from this one alone: a number, a tuple of numbers
             (several targets), or a label.
         from_rationale: the prediction from the words of the rationale alone.
@@ -71,6 +152,8 @@ class Explanation:
         names: of the targets.
         known: number of the words that the model knows; it reads all others as one and the same.
         tau: weight of the entropy that the guide was fitted with.
+        answers: what would speak for each answer that was asked for, with `answers=("positive", "negative")`.
+        effects_on: what the numbers of `spans` are changes of, in words, for each target.
     """
 
     text: str
@@ -78,7 +161,7 @@ class Explanation:
     offsets: tuple[Span, ...]
     inclusion: tuple[float, ...]
     mask: Mask
-    spans: tuple[Span, ...]
+    spans: tuple[KeptSpan, ...]
     prediction: Any
     from_rationale: Any
     probabilities: dict[Any, float] | None
@@ -90,6 +173,8 @@ class Explanation:
     known: int
     _plain: str
     tau: float = 1.0
+    answers: tuple[AnswerRationale, ...] = ()
+    effects_on: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self._verdict()}\n{self._plain}"
@@ -107,7 +192,7 @@ class Explanation:
             '<div style="max-width:60em;margin:.6em 0;line-height:1.8">'
             f'<div style="font-weight:600">{html.escape(self._verdict())}</div>'
             f'<div dir="auto" style="white-space:pre-wrap;overflow-wrap:anywhere">{self._marked()}</div>'
-            f"{self._others()}</div>"
+            f"{self._effects()}{self._answers()}{self._others()}</div>"
         )
 
     def _verdict(self) -> str:
@@ -136,12 +221,16 @@ class Explanation:
     def _marked(self) -> str:
         """The text, escaped, with shades and underlines."""
         text, hidden = visible(self.text, self.offsets)
-        starts, ends = {start for start, _ in self.spans}, {end for _, end in self.spans}
+        starts, ends = {span[0]: span for span in self.spans}, {end for _, end in self.spans}
         pieces, position = [], 0
         for (start, end), p in zip(self.offsets, self.inclusion, strict=True):
             pieces.append(html.escape(text[position:start]))
             if start in starts:
-                pieces.append('<u style="text-decoration-thickness:.15em;text-underline-offset:.2em;font-weight:600">')
+                colour = _colour(starts[start].effect)
+                pieces.append(
+                    '<u style="text-decoration-thickness:.15em;text-underline-offset:.2em;font-weight:600'
+                    f'{colour and f";text-decoration-color:{colour}"}">'
+                )
             word = html.escape(text[start:end])
             if p >= FAINTEST:
                 style = f"background:rgba({SHADE},{STRONGEST * p:.3f});border-radius:.2em"
@@ -152,6 +241,41 @@ class Explanation:
             position = end
         unread = text[position:] + "…" * bool(hidden)
         return "".join(pieces) + (f'<span style="opacity:.6">{html.escape(unread)}</span>' if unread else "")
+
+    def _effects(self) -> str:
+        """What each span does to the prediction, folded away."""
+        if not self.spans or self.spans[0].removed is None:
+            return ""
+        lines = "".join(
+            f"<li>{self._effect(span)} {html.escape(' '.join(harmless(self.text[span[0] : span[1]]).split()))}</li>"
+            for span in self.spans
+        )
+        spans = "1 span" if len(self.spans) == 1 else f"{len(self.spans)} spans"
+        return f"<details><summary>for and against: {spans}</summary><ul>{lines}</ul></details>"
+
+    def _effect(self, span: KeptSpan) -> str:
+        """Effects on each target, with their removal and what the span says alone."""
+        rows = zip(self.effects_on, *map(_each, (span.effect, span.removed, span.alone)), strict=True)
+        return "; ".join(
+            f'<span style="font-weight:600;color:{_colour(effect)}">{effect:+.3g}</span> '
+            f"<span style='opacity:.75'>{html.escape(on)} ({removed:+.3g} if removed, {alone:+.3g} alone)</span>"
+            for on, effect, removed, alone in rows
+        )
+
+    def _answers(self) -> str:
+        """What would speak for each answer."""
+        if not self.answers:
+            return ""
+        best = {answer.target: -math.inf for answer in self.answers}
+        for answer in self.answers:
+            best[answer.target] = max(best[answer.target], answer.log_evidence)
+        lines = "".join(
+            f"<li>{html.escape(f'{answer.target} ' * (len(self.names) > 1) + str(answer.answer))} "
+            f"<span style='opacity:.75'>({answer.log_evidence - best[answer.target]:+.1f} nats, "
+            f"k-hat {answer.khat:.2f})</span> because of {html.escape(answer.words)}</li>"
+            for answer in self.answers
+        )
+        return f"<details open><summary>what would speak for each answer</summary><ul>{lines}</ul></details>"
 
     def _others(self) -> str:
         """The alternatives, folded away."""
@@ -193,7 +317,7 @@ def explain(
         classes: labels by the numbers of the classes; those of the model by default.
         single: whether prediction and interval stand alone and not in a tuple; by default those of one target do.
     """
-    options = replace(options or PredictOptions(), decode="mode")
+    options = replace(options or ExplainOptions(), decode="mode")
     labels = fitted.spec.classes if classes is None else classes
     alone = len(fitted.spec.names) == 1 if single is None else single
 
@@ -205,6 +329,19 @@ def explain(
     def predicted(values: Sequence[float]) -> Any:
         each: list[Any] = [max(row, key=row.__getitem__) for row in probabilities(values)] or list(values)
         return each[0] if alone else tuple(each)
+
+    def answered(document: Document, answer: Answer) -> AnswerRationale:
+        return AnswerRationale(
+            answer.target,
+            labels[int(answer.value)] if labels else answer.value,
+            answer.log_evidence,
+            answer.khat,
+            answer.mask,
+            tuple(spans(document, answer.mask)),
+            snippets(document, answer.mask),
+            answer.inclusion,
+            predicted(answer.values),
+        )
 
     def explained(prediction: Prediction) -> Explanation:
         document, interval = prediction.document, prediction.interval
@@ -227,7 +364,7 @@ def explain(
             offsets=document.offsets,
             inclusion=prediction.inclusion,
             mask=prediction.mode,
-            spans=tuple(spans(document, prediction.mode)),
+            spans=kept_spans(document, prediction.mode, prediction.contributions, alone),
             prediction=predicted(prediction.predicted),
             from_rationale=predicted(prediction.values),
             probabilities=probabilities(prediction.predicted)[0] if labels and alone else None,
@@ -239,9 +376,41 @@ def explain(
             known=prediction.known,
             _plain=bracketed(document, prediction.mode),
             tau=float(fitted.config.tau),
+            answers=tuple(answered(document, answer) for answer in prediction.answers),
+            effects_on=tuple(fitted.task.effect_units(prediction.predicted)),
         )
 
     return Explanations(explained(prediction) for prediction in predict(fitted, documents, options))
+
+
+def kept_spans(document: Document, mask: Mask, found: Contributions | None, single: bool) -> tuple[KeptSpan, ...]:
+    """The runs of a mask with their contributions, if these are known.
+
+    Args:
+        document: the text.
+        mask: its rationale.
+        found: contributions of the runs.
+        single: whether the changes of the first target stand alone and not in a tuple.
+    """
+    pairs = list(spans(document, mask))
+    if found is None:
+        return tuple(KeptSpan(*pair) for pair in pairs)
+
+    def change(values: tuple[float, ...] | None) -> Any:
+        return values[0] if values and single else values
+
+    return tuple(
+        KeptSpan(
+            start,
+            end,
+            removed=change(part.removed),
+            removed_here=change(part.removed_here),
+            alone=change(part.alone),
+            shapley=change(part.shapley),
+            share=part.share,
+        )
+        for (start, end), part in zip(pairs, found.spans, strict=True)
+    )
 
 
 def class_probabilities(fitted: FittedModel, values: Numbers) -> Numbers | None:
@@ -257,6 +426,16 @@ def _legend(tau: float) -> str:
         '<div style="font-size:.8em;opacity:.75">underlined: the most probable rationale; shade: '
         f"{inclusion_label(tau)}</div>"
     )
+
+
+def _each(values: Any) -> tuple[Any, ...]:
+    return values if isinstance(values, tuple) else (values,)
+
+
+def _colour(effect: Any) -> str:
+    """Colour of a span by the sign of its effects; none where they differ by the target, or are not known."""
+    signs = {value > 0 for value in _each(effect) if value}
+    return "" if len(signs) != 1 else FOR if signs == {True} else AGAINST
 
 
 def _short(prediction: Any) -> str:

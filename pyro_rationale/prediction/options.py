@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import check_fields, option
@@ -10,6 +11,7 @@ from pyro_rationale.options import check_fields, option
 RULES = ("mode", "threshold", "sample")
 PREDICTIONS = ("average", "mode")
 INTERVALS = ("mixture", "conformal")
+CONTRIBUTIONS = ("shapley", "removal", "none")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,17 @@ class PredictOptions(DecodeOptions):
                           choices=PREDICTIONS, common=True)
     interval: str = option("mixture", "what intervals and sets hold: the middle of the predictive distribution, or as "
                            "much as development texts needed (split-conformal)", choices=INTERVALS, common=True)
+    contributions: str = "none"  # no flag of commands that explain nothing
+    answers: tuple[Any, ...] = ()  # `--for`, which is no name of a field
+
+
+@dataclass(frozen=True)
+class ExplainOptions(PredictOptions):
+    """A prediction with what each kept span does to it."""
+
+    contributions: str = option("shapley", "of each kept span: change of the prediction when it is removed, and when "
+                                "it stands alone; with Shapley values of at most 10 spans", choices=CONTRIBUTIONS,
+                                common=True)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ documents nor, beyond a bit per word and some numbers, with the draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.prediction.draws import seed_of, seeded
+from pyro_rationale.prediction.mask_table import Bits, Masks, Whole, draw_masks, in_rows
 from pyro_rationale.prediction.predictor import evaluating, unlabelled
 from pyro_rationale.tasks import Numbers
 
@@ -30,31 +31,7 @@ if TYPE_CHECKING:
     from pyro_rationale.distributions import MaskDistribution
     from pyro_rationale.fitted import FittedModel
 
-Bits = NDArray[np.uint8]
-Whole = NDArray[np.int64]
-
-ROWS = 256  # masks that the encoder reads at once; sorted, so few that like lengths stand together
-CELLS = 2**22  # words times masks at once, as floats
 LONGEST = 50  # words; runs of so many or more are counted together
-
-
-@dataclass(frozen=True)
-class Masks:
-    """Masks of one document: `S` of them, of which `U` distinct.
-
-    Attributes:
-        packed: the distinct ones, a bit per word, `(U, ceil(n / 8))`.
-        index: which of them each draw is, `(S,)`.
-        words: n.
-    """
-
-    packed: Bits
-    index: Whole
-    words: int
-
-    def unpacked(self, rows: slice | Whole = slice(None)) -> Bits:
-        """Distinct masks as 0 and 1, `(U', n)`."""
-        return np.unpackbits(self.packed[rows], axis=1, count=self.words)
 
 
 @dataclass(frozen=True)
@@ -186,8 +163,8 @@ def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentD
 
     drawn = []
     for distribution in (q, p):
-        masks = _draw(distribution, samples)
-        outputs = _in_rows(masks, encoded)
+        masks = draw_masks(distribution, samples)
+        outputs = in_rows(masks, encoded)
         drawn.append((masks, outputs, _draws(fitted, masks, outputs, words)))
     (masks, outputs, guide), (_, _, prior) = drawn
     weights = _weigh(fitted, document, masks, outputs, p, q)
@@ -200,40 +177,6 @@ def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentD
         posterior=_resampled(fitted, document, masks, outputs, weights),
         weights=weights,
     )
-
-
-def _draw(distribution: MaskDistribution, samples: int) -> Masks:
-    """Independent masks of one document."""
-    words = distribution.event_shape[0]
-    most = max(1, CELLS // words)
-    packed = []
-    for start in range(0, samples, most):
-        z = distribution.precise_sample(torch.Size([min(most, samples - start)]))[:, 0]
-        packed.append(np.packbits((z > 0.5).cpu().numpy(), axis=1))
-    distinct, index = np.unique(np.concatenate(packed), axis=0, return_inverse=True)
-    return Masks(distinct, index.reshape(-1), words)
-
-
-def _in_rows(masks: Masks, compute: Callable[[Tensor], Tensor]) -> Tensor:
-    """`compute` of float masks `(U', 1, n)`, `(U', 1, *)`, for all distinct masks, in pieces: `(U, 1, *)`.
-
-    Masks with like numbers of words are taken together, for the encoder reads as many as the fullest has.
-    """
-    kept = np.concatenate([masks.unpacked(piece).sum(1) for piece in _slices(len(masks.packed), masks.words)])
-    order = np.argsort(kept, kind="stable")
-    pieces = [
-        compute(torch.from_numpy(masks.unpacked(order[piece]))[:, None])
-        for piece in _slices(len(order), masks.words)
-    ]
-    joined = torch.cat(pieces)
-    result = torch.empty_like(joined)
-    result[torch.from_numpy(order).to(joined.device)] = joined
-    return result
-
-
-def _slices(rows: int, words: int) -> Iterator[slice]:
-    step = max(1, min(ROWS, CELLS // words))
-    return (slice(start, start + step) for start in range(0, rows, step))
 
 
 def _draws(fitted: FittedModel, masks: Masks, outputs: Tensor, words: int, kappa: float = 1.0) -> Draws:
@@ -259,7 +202,7 @@ def _weigh(
         z = z.to(outputs.device, q.mean.dtype)
         return torch.stack([p.log_prob(z), q.log_prob(z)], -1)
 
-    log_prior, log_q = _numpy(_in_rows(masks, densities)[:, 0]).T
+    log_prior, log_q = _numpy(in_rows(masks, densities)[:, 0]).T
     nothing = np.full(len(log_q), np.nan)
     log_likelihood, log_weight, khat, ess, elpd = None, nothing, np.nan, np.nan, np.nan
     if document.has_target:

@@ -27,6 +27,8 @@ from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.parallel import in_order
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.prediction.answers import Answer, answers_of, parse_answers
+from pyro_rationale.prediction.contributions import MOST_SPANS, Contributions, contributions_of
 from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
 from pyro_rationale.prediction.options import DecodeOptions as DecodeOptions
 from pyro_rationale.prediction.options import PredictOptions as PredictOptions
@@ -87,6 +89,8 @@ class Prediction:
         aspects: where targets have masks of their own, the prediction of each, in their order, in which nothing but
             its own target means anything. All of them together then are: `kept` and `mode` what any of the masks keeps,
             `inclusion` P(kept by any), each target's figures those of its own mask, and no `alternatives`.
+        contributions: of the spans of `kept`; `None` where they were not asked for.
+        answers: what would speak for each answer that was asked for.
     """
 
     document: Document
@@ -104,6 +108,8 @@ class Prediction:
     known: int
     predictive: Mixture | None = field(default=None, compare=False)  # arrays, equal or not entry by entry only
     aspects: tuple[Prediction, ...] = ()
+    contributions: Contributions | None = None
+    answers: tuple[Answer, ...] = ()
 
     @property
     def is_foreign(self) -> bool:
@@ -263,10 +269,12 @@ def predict(
         threads: that work ahead; 0 for none, each prediction is then made when it is consumed.
 
     Raises:
-        ConfigError: conformal intervals are asked for, and the run has no development texts for them, or too few.
+        ConfigError: conformal intervals are asked for, and the run has no development texts for them, or too few; or
+            an answer is asked for that the target cannot be.
     """
     options = options or PredictOptions()
     check_interval(fitted, options)
+    parse_answers(fitted.task, options.answers)
     if fitted.aspects == 1:
         return _predict(fitted, documents, options, batch_size, threads)
     return _predict_aspects(fitted, documents, options, batch_size, threads)
@@ -386,7 +394,17 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     classes = label_sets(fitted, averaged, options) if mixture is None else None
     ends = None if mixture is None else interval_bounds(fitted, mixture, options).tolist()
     sds = None if mixture is None else mixture.sd.tolist()
-    averaged = fitted.task.clip(averaged).tolist()
+    averaged = fitted.task.clip(averaged)
+    every = np.arange(len(documents))
+    predicted = averaged if options.predict == "average" else shown[draws.places[1], every]
+    parts: list[Contributions | None] = [None] * len(documents)
+    if options.contributions != "none":
+        most = MOST_SPANS if options.contributions == "shapley" else 0
+        rows = partial(read_rows, fitted, batch)
+        parts[:] = contributions_of(
+            fitted.task, lambda some, owners: rows(some, owners)[0], documents, kept, drawn, predicted, most
+        )
+    asked = parse_answers(fitted.task, options.answers)
     masks = draws.masks.to("cpu", torch.bool).numpy()
     log_q = q.log_prob(draws.masks).cpu().numpy()
     inclusion = q.mean.cpu().numpy()
@@ -402,14 +420,16 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
                 kept=tuple(own[index].tolist()),
                 values=tuple(shown[index, b].tolist()),
                 expected=tuple(values[index, b].tolist()),
-                averaged=tuple(averaged[b]),
-                predicted=tuple(averaged[b] if options.predict == "average" else shown[index, b].tolist()),
+                averaged=tuple(averaged[b].tolist()),
+                predicted=tuple(predicted[b].tolist()),
                 sd=None if sds is None else tuple(sds[b]),
                 interval=None if ends is None else tuple((low, high) for low, high in ends[b]),
                 classes=None if classes is None else classes[b],
                 alternatives=_alternatives(own, log_q[:, b], weights[:, b], shown[:, b], options.alternatives),
                 known=int(reading.known[b]),
                 predictive=None if mixture is None else mixture.document(b),
+                contributions=parts[b],
+                answers=answers_of(fitted, document, asked, options.samples, options.seed),
             )
         )
     return readings
@@ -513,17 +533,9 @@ def _read(fitted: FittedModel, batch: Batch, draws: Draws, documents: Sequence[D
     """Predictions from each mask: expected values `(U, B, W)`, and for ratings the noise around them."""
     most, count = draws.counts.shape
     rows, owners = np.nonzero(np.arange(most)[:, None] < draws.sizes)  # the encoder sees each mask once
-    order = np.argsort(draws.masks.sum(-1).cpu().numpy()[rows, owners], kind="stable")
-    rows, owners = rows[order], owners[order]
-    values, noise = [], []
-    for start in range(0, len(rows), _MASKS):
-        row, owner = (torch.from_numpy(part[start : start + _MASKS]).to(batch.tokens.device) for part in (rows, owners))
-        texts = Batch(batch.tokens[owner], batch.lengths[owner])
-        distribution = fitted.model.predictive(texts, draws.masks[row, owner])
-        values.append(fitted.task.values(distribution))
-        around = fitted.task.noise(distribution)
-        if around is not None:
-            noise.append(around)
+    device = batch.tokens.device
+    masks = draws.masks[torch.from_numpy(rows).to(device), torch.from_numpy(owners).to(device)]
+    values, noise = read_rows(fitted, batch, masks, owners)
     places = np.zeros((most, count), dtype=np.int64)
     places[rows, owners] = np.arange(len(rows))
     places = np.where(np.arange(most)[:, None] < draws.sizes, places, places[0])
@@ -531,11 +543,36 @@ def _read(fitted: FittedModel, batch: Batch, draws: Draws, documents: Sequence[D
         kept=draws.masks.sum(-1).cpu().numpy().astype(float),
         words=np.array([len(document.tokens) for document in documents], dtype=float),
         known=np.array([float(sum(map(fitted.vocabulary.__contains__, text.tokens))) for text in documents]),
-        values=np.concatenate(values)[places],
-        noise=np.concatenate(noise)[places] if noise else None,
+        values=values[places],
+        noise=None if noise is None else noise[places],
         weights=draws.counts / draws.counts.sum(0),
         ranges=fitted.spec.ranges,
     )
+
+
+def read_rows(
+    fitted: FittedModel, batch: Batch, masks: Tensor, owners: NDArray[np.int64]
+) -> tuple[Numbers, Numbers | None]:
+    """Predictions `(N, W)` from masks `(N, T)`, and for ratings the noise around them; those of like sizes together.
+
+    Args:
+        fitted: the model.
+        batch: documents.
+        masks: on the device of the batch.
+        owners: number of each mask's document.
+    """
+    order = np.argsort(masks.sum(-1).cpu().numpy(), kind="stable")
+    values, noise = [], []
+    for start in range(0, len(order), _MASKS):
+        rows = order[start : start + _MASKS]
+        row, owner = (torch.from_numpy(part).to(batch.tokens.device) for part in (rows, owners[rows]))
+        distribution = fitted.model.predictive(Batch(batch.tokens[owner], batch.lengths[owner]), masks[row])
+        values.append(fitted.task.values(distribution))
+        around = fitted.task.noise(distribution)
+        if around is not None:
+            noise.append(around)
+    back = np.argsort(order, kind="stable")
+    return np.concatenate(values)[back], np.concatenate(noise)[back] if noise else None
 
 
 def _alternatives(

@@ -19,6 +19,7 @@ from rich.text import Text
 from pyro_rationale.data.document import Document
 from pyro_rationale.evaluation.metrics import every_metric, metric_named
 from pyro_rationale.prediction.text_spans import bracketed, noted, spans
+from pyro_rationale.reporting.effects import AGAINST, FOR
 from pyro_rationale.reporting.terminal import Terminal, progress_bar
 
 # Foreground and background together, and by value: a theme may give the sixteen named colours any look it likes.
@@ -41,6 +42,7 @@ def rationale(
     inclusion: Sequence[float] | None = None,
     gold: Sequence[bool] | None = None,
     plain: bool = False,
+    signs: Sequence[int] | None = None,
 ) -> Text:
     """The original text with kept words marked; runs of kept words are joined over what stands between them.
 
@@ -50,6 +52,7 @@ def rationale(
         inclusion: P(kept) per token; words that were nearly kept are underlined (not in plain text).
         gold: one flag per token of the annotated rationale.
         plain: mark kept words with [brackets] and gold ones with {braces} instead of colours.
+        signs: 1 on words of a span that speaks for the prediction, -1 against; not in plain text.
 
     Returns:
         Text to print at any width. Of what was not read (beyond --max-words) only the beginning is shown.
@@ -65,16 +68,26 @@ def rationale(
         for start, end in spans(document, [p >= NEARLY_FROM for p in inclusion]):
             text.stylize(NEARLY, start, end)
     both = [] if gold is None else [a and b for a, b in zip(kept, gold, strict=True)]
-    for style, flags in ((MISSED_GOLD, gold), (KEPT, kept), (KEPT_GOLD, both)):
+    speaking = [] if signs is None else [[sign == side for sign in signs] for side in (1, -1)]
+    styles = [(MISSED_GOLD, gold), (KEPT, kept), *zip((FOR, AGAINST), speaking, strict=False), (KEPT_GOLD, both)]
+    for style, flags in styles:
         for start, end in spans(document, flags) if flags else ():
             text.stylize(style, start, end)
     text.stylize(UNREAD, document.offsets[-1][1] if document.offsets else 0)
     return text
 
 
-def legend(gold: bool, inclusion: str = "") -> Text:
-    """Key to the colours of a rationale; `inclusion` says what the numbers are by which words are nearly kept."""
+def legend(gold: bool, inclusion: str = "", signed: bool = False) -> Text:
+    """Key to the colours of a rationale.
+
+    Args:
+        gold: whether there are annotations.
+        inclusion: what the numbers are by which words are nearly kept.
+        signed: whether spans are marked by what they do.
+    """
     text = Text.assemble(("kept", KEPT))
+    if signed:
+        text = Text.assemble(("kept, for", FOR), "  ", ("kept, against", AGAINST))
     if gold:
         text = Text.assemble(("kept, annotated", KEPT_GOLD), "  ", ("kept only", KEPT), "  ")
         text.append_text(Text.assemble(("annotated only", MISSED_GOLD)))

@@ -258,6 +258,21 @@ class Task(ABC):
         """Probabilities of the classes of each target, `(N, D, C)`; `None` for ratings."""
         return None
 
+    def effects(self, values: Numbers, predicted: Numbers) -> Numbers:
+        """Predictions `(N, W)` as numbers `(N, D)` whose differences say what some words do.
+
+        Ratings are as they are, also beyond the ends of the scale; labels are the log odds of the predicted one.
+
+        Args:
+            values: from some words.
+            predicted: the predictions `(N, W)` that are explained.
+        """
+        return values
+
+    def effect_units(self, predicted: Sequence[float]) -> list[str]:
+        """What :meth:`effects` are of each target, in words: its name, or the class whose log odds they are."""
+        return list(self.spec.names)
+
     # Measuring.
 
     @abstractmethod

@@ -147,6 +147,30 @@ class ClassTask(Task):
         tempered = temper(probabilities, temperature)
         return tempered[:, 0] if self.per_class else tempered[..., 1]
 
+    def effects(self, values: Numbers, predicted: Numbers) -> Numbers:
+        """Log odds of the predicted class of each target, in nats; beyond 16 they are cut."""
+        probabilities, likely = self.probabilities(values), self._likely(predicted)
+        assert probabilities is not None
+        chances = np.take_along_axis(probabilities, likely[..., None], axis=-1)[..., 0]
+        chances = chances.clip(SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY)
+        log_odds: Numbers = np.log(chances) - np.log1p(-chances)
+        return log_odds
+
+    def effect_units(self, predicted: Sequence[float]) -> list[str]:
+        """Log odds of a label, of each target."""
+        labels = [self.spec.classes[i] for i in self._likely(np.array([predicted]))[0]]
+        several = len(self.spec.names) > 1
+        return [
+            f"{name}, log odds of {label}" if several else f"log odds of {label}"
+            for name, label in zip(self.spec.names, labels, strict=True)
+        ]
+
+    def _likely(self, predicted: Numbers) -> NDArray[np.int64]:
+        """Number of the most probable class of each target, `(N, D)`; the first of equal ones, as in :meth:`point`."""
+        probabilities = self.probabilities(predicted)
+        assert probabilities is not None
+        return probabilities.argmax(-1)
+
     def true_decisions(self, targets: Numbers) -> Numbers:
         """Class indices, unchanged."""
         return targets

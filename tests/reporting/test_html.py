@@ -37,11 +37,11 @@ from pyro_rationale.reporting.html.charts import (
     reliability_charts,
     training_charts,
 )
-from pyro_rationale.reporting.html.payload import pack, pieces, runs
+from pyro_rationale.reporting.html.payload import effect_lines, pack, pieces, runs
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.storage import read_json
 from pyro_rationale.training.history import EpochRecord, read_history
-from tests.support.report_pages import BINARY, CLASSES, NASTY, RATING, Drawn, contents, parse, read
+from tests.support.report_pages import BINARY, CLASSES, NASTY, RATING, Drawn, contents, parse, read, speaking
 from tests.support.small_fit import whole
 
 STYLE = files("pyro_rationale.reporting.html").joinpath("templates", "style.css").read_text(encoding="utf-8")
@@ -227,6 +227,21 @@ def test_pieces_are_the_text_and_look_as_they_should() -> None:
     joined = replace(one, kept=(True,) * 5, inclusion=(1.0,) * 5)
     assert (" ", "k g") in [(piece.text, piece.classes) for piece in pieces(joined)]
     assert [p.text for p in pieces(read(""))] == []
+
+
+def test_spans_are_for_and_against() -> None:
+    """Words 0 and 3 are kept; the first speaks for, the second against."""
+    one = speaking(read("good bad and ugly"))
+    assert [p.classes for p in pieces(one) if p.text in ("good", "ugly")] == ["k for g", "s2 k against"]
+    assert pack(one)["c"] == [[[1, -0.5, 1]], [[-1, 0.5, -1]]]
+    assert list(effect_lines(one, RATING)) == [
+        ("good", "taste +1 (\N{MINUS SIGN}0.5 if removed, +1 alone)"),
+        ("ugly", "taste \N{MINUS SIGN}1 (+0.5 if removed, \N{MINUS SIGN}1 alone)"),
+    ]
+    assert list(effect_lines(read("good"), RATING)) == []
+    assert "the span raises the rating" in render(contents("good"))
+    assert "log odds of the predicted label" in render(contents("good", spec=BINARY))
+    assert "the span raises" not in render(replace(contents(), documents=(read("good"),)))
 
 
 def test_a_long_tail_that_was_not_read_is_cut() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from html.parser import HTMLParser
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.data.document import make_document
+from pyro_rationale.data.document import make_document, spans_of
+from pyro_rationale.prediction.contributions import Contribution, Contributions
 from pyro_rationale.prediction.predictor import Alternative, Prediction
 from pyro_rationale.reporting.html import ReportContext, Section, Tile
 from pyro_rationale.reporting.html.charts import (
@@ -64,6 +65,17 @@ def read(text: str, number: int = 0, gold: bool = True, spec: TargetSpec = RATIN
     )
 
 
+def speaking(prediction: Prediction) -> Prediction:
+    """The reading with contributions: its spans speak for, against, for the prediction, and so on."""
+    runs = spans_of(prediction.kept)
+    sides = [((1.0 - 2.0 * (i % 2)),) for i in range(len(runs))]
+    spans = tuple(
+        Contribution(*run, removed=(-side[0] / 2,), removed_here=side, alone=side, shapley=side, share=1.0)
+        for run, side in zip(runs, sides, strict=True)
+    )
+    return replace(prediction, contributions=Contributions(spans, (2.0,), (2.5,)))
+
+
 @cache
 def sections(spec: TargetSpec = RATING) -> tuple[Section, ...]:
     """Every chart that a report can have, of two texts."""
@@ -89,7 +101,7 @@ def contents(*texts: str, spec: TargetSpec = RATING, title: str = "A run") -> Re
     return ReportContext(
         title=title,
         spec=spec,
-        documents=tuple(read(text, i, spec=spec) for i, text in enumerate(texts)),
+        documents=tuple(speaking(read(text, i, spec=spec)) for i, text in enumerate(texts)),
         facts=(("run", title),),
         tiles=(Tile("documents", str(len(texts)), title),),
         sections=sections(),

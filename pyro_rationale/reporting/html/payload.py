@@ -13,6 +13,7 @@ from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import spans_of
 from pyro_rationale.errors import harmless
 from pyro_rationale.prediction.text_spans import visible
+from pyro_rationale.reporting.effects import signs
 from pyro_rationale.tasks import task_of
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def pack(prediction: Prediction) -> dict[str, Any]:
 
     `i` id; `t` text; `o` gap before each word and its length, in UTF-16 units as scripts count; `p` inclusion in
     percent; `k` and `g` the kept and the gold words as [start, end) pairs in one flat list; `v` predictions; `y`
-    truth; `n` interval ends, flat; `a` alternatives as [share of draws in percent, log q, runs, values]; `u` number
-    of characters that are left out at the end. Unknown values are left out.
+    truth; `n` interval ends, flat; `c` for each kept run, by target, what it adds, the change when it is removed, and
+    what it adds to nothing; `a` alternatives as [share of draws in percent, log q, runs, values]; `u` number of
+    characters that are left out at the end. Unknown values are left out.
     """
     document = prediction.document
     words = len(document.tokens)
@@ -62,6 +64,11 @@ def pack(prediction: Prediction) -> dict[str, Any]:
         packed["y"] = [number(y) for y in document.targets]
     if prediction.interval is not None:
         packed["n"] = [number(end) for ends in prediction.interval for end in ends]
+    if prediction.contributions is not None:
+        packed["c"] = [
+            [[number(v) for v in row] for row in zip(part.effects, part.removed, part.alone, strict=True)]
+            for part in prediction.contributions.spans
+        ]
     if prediction.alternatives:
         packed["a"] = [
             [round(100 * a.frequency), number(a.log_probability), runs(a.mask), [number(v) for v in a.values]]
@@ -95,20 +102,23 @@ def pieces(prediction: Prediction) -> Iterator[Piece]:
     document = prediction.document
     text, _ = visible(document.text, document.offsets)
     gold = document.gold or (False,) * len(document.tokens)
+    speaking = signs(prediction.contributions, len(document.tokens))
     marked: list[tuple[str, str]] = []
     position, before = 0, (False, False)
-    for (start, end), p, kept, true in zip(document.offsets, prediction.inclusion, prediction.kept, gold, strict=True):
-        marked.append((text[position:start], _classes(0, kept and before[0], true and before[1])))
-        marked.append((text[start:end], _classes(level(p), kept, true)))
+    rows = zip(document.offsets, prediction.inclusion, prediction.kept, gold, speaking, strict=True)
+    for (start, end), p, kept, true, sign in rows:
+        marked.append((text[position:start], _classes(0, kept and before[0], true and before[1], sign)))
+        marked.append((text[start:end], _classes(level(p), kept, true, sign)))
         position, before = end, (kept, true)
     marked.append((text[position:], "un"))
     for classes, group in groupby((part for part in marked if part[0]), key=lambda part: part[1]):
         yield Piece("".join(part for part, _ in group), classes)
 
 
-def _classes(shade: int, kept: bool, gold: bool) -> str:
+def _classes(shade: int, kept: bool, gold: bool, sign: int) -> str:
     """CSS classes of a piece of text."""
-    return " ".join([f"s{shade}"] * (shade > 0) + ["k"] * kept + ["g"] * gold)
+    side = ["k", *(("for",) if sign > 0 else ("against",) if sign < 0 else ())]
+    return " ".join([f"s{shade}"] * (shade > 0) + side * kept + ["g"] * gold)
 
 
 def prediction_lines(prediction: Prediction, spec: TargetSpec, percent: str) -> list[list[tuple[str, str]]]:
@@ -132,6 +142,21 @@ def prediction_lines(prediction: Prediction, spec: TargetSpec, percent: str) -> 
             actual = spec.classes[int(truth[i])] if spec.classes else f"{truth[i]:.3g}"
         lines.append([*line, ("true", actual)])
     return lines
+
+
+def effect_lines(prediction: Prediction, spec: TargetSpec) -> Iterator[tuple[str, str]]:
+    """Words of each kept span, and what they do to each target, for people."""
+    units, document = task_of(spec).effect_units(prediction.predicted), prediction.document
+    for part in prediction.contributions.spans if prediction.contributions else ():
+        text = " ".join(document.text[document.offsets[part.start][0] : document.offsets[part.end - 1][1]].split())
+        rows = zip(units, part.effects, part.removed, part.alone, strict=True)
+        said = (f"{unit} {signed(e)} ({signed(r)} if removed, {signed(a)} alone)" for unit, e, r, a in rows)
+        yield text, "; ".join(said)
+
+
+def signed(value: float) -> str:
+    """Three digits behind a sign."""
+    return f"{value:+.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _steps(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:

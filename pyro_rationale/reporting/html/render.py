@@ -18,7 +18,7 @@ from markupsafe import Markup
 from pyro_rationale.errors import harmless
 from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.reporting.html.context import ReportContext
-from pyro_rationale.reporting.html.payload import pack, percent, pieces, prediction_lines
+from pyro_rationale.reporting.html.payload import effect_lines, pack, percent, pieces, prediction_lines
 from pyro_rationale.reporting.plots.svg import HEIGHT, WIDTH
 from pyro_rationale.storage import write_bytes
 from pyro_rationale.tasks import task_of
@@ -56,6 +56,7 @@ def render(context: ReportContext) -> str:
         data=data,
         listed=len(packed),
         gold=any("g" in document for document in packed),
+        signed=any("c" in document for document in packed),
         rated=any("y" in document for document in packed),
         static=_first(context.documents[: len(packed)]),
         level=level,
@@ -111,6 +112,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "height": HEIGHT,
         "width": WIDTH,
+        "effect_lines": effect_lines,
         "pieces": pieces,
         "prediction_lines": prediction_lines,
         "snippets": snippets,

@@ -23,6 +23,7 @@
     return node;
   }
   const short = (value) => (value == null ? "unknown" : String(Number(value.toPrecision(3))).replace("-", "\u2212"));
+  const signed = (value) => (value > 0 ? `+${short(value)}` : short(value));
   const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
   const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
@@ -36,6 +37,15 @@
     for (let i = 0; i < (runs || []).length; i += 2) total += runs[i + 1] - runs[i];
     return total;
   };
+  // 1 where the word's span raises all ratings, or speaks for the predicted labels; -1 against; else 0.
+  function sides(doc) {
+    const found = new Int8Array(doc.p.length);
+    (doc.c || []).forEach((changes, i) => {
+      const signs = new Set(changes.map(([effect]) => Math.sign(effect)));
+      if (signs.size === 1) found.fill([...signs][0], doc.k[2 * i], doc.k[2 * i + 1]);
+    });
+    return found;
+  }
   // [start, end) of each word, in the units in which strings are indexed here.
   function places(doc) {
     const found = [];
@@ -183,11 +193,13 @@
     const paragraph = make("p", { class: "text", dir: "auto" });
     const kept = flags(doc.k, doc.p.length);
     const gold = flags(doc.g, doc.p.length);
+    const side = sides(doc);
     let end = 0;
     let open = null; // the last span, to which more of the same look is added
-    const add = (from, to, shade, keep, true_, p) => {
+    const add = (from, to, shade, keep, true_, p, sign) => {
       if (from === to) return;
-      const look = [shade && `s${shade}`, keep && "k", true_ && "g"].filter(Boolean).join(" ");
+      const speaks = keep && (sign > 0 ? "for" : sign < 0 && "against");
+      const look = [shade && `s${shade}`, keep && "k", speaks, true_ && "g"].filter(Boolean).join(" ");
       const part = doc.t.slice(from, to);
       if (!look && !p) {
         paragraph.append(part);
@@ -201,13 +213,28 @@
       }
     };
     places(doc).forEach(([from, to], i) => {
-      add(end, from, 0, i && kept[i] && kept[i - 1], i && gold[i] && gold[i - 1], 0);
-      add(from, to, Math.floor((doc.p[i] + 5) / 10), kept[i], gold[i], doc.p[i] >= 5 ? doc.p[i] : 0);
+      add(end, from, 0, i && kept[i] && kept[i - 1], i && gold[i] && gold[i - 1], 0, side[i]);
+      add(from, to, Math.floor((doc.p[i] + 5) / 10), kept[i], gold[i], doc.p[i] >= 5 ? doc.p[i] : 0, side[i]);
       end = to;
     });
     if (end < doc.t.length) paragraph.append(make("span", { class: "un" }, doc.t.slice(end)));
     if (doc.u) paragraph.append(make("span", { class: "un" }, `\u2026 (${plural(doc.u, "more character")} not read)`));
     return paragraph;
+  }
+  function effects(doc) {
+    if (!doc.c || !doc.c.length) return [];
+    const several = data.names.length > 1;
+    const list = make("ol", { class: "others" });
+    doc.c.forEach((changes, i) => {
+      const facts = changes.map(([effect, removed, alone], target) => {
+        const label = rated ? "" : `log odds of ${data.classes[best(odds(doc.v, target))]}`;
+        const name = [several || rated ? data.names[target] : "", label].filter(Boolean).join(", ");
+        return `${name} ${signed(effect)} (${signed(removed)} if removed, ${signed(alone)} alone)`;
+      });
+      const note = make("span", { class: "note", dir: "ltr" }, facts.join("; "));
+      list.append(make("li", { dir: "auto" }, snippets(doc, doc.k.slice(2 * i, 2 * i + 2)), note));
+    });
+    return [make("details", {}, make("summary", {}, `for and against: ${plural(doc.c.length, "span")}`), list)];
   }
   function others(doc) {
     const list = make("ol", { class: "others" });
@@ -237,7 +264,7 @@
       ),
       make("div", { class: "said-all" }, ...predictions(doc)),
       text(doc),
-      others(doc),
+      make("div", { class: "more" }, ...effects(doc), others(doc)),
     );
   }
 

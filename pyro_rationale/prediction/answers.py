@@ -1,0 +1,180 @@
+"""Evidence for each of several answers: which words would speak for a rating or a label, if it were the true one.
+
+For an answer c there is the posterior p(z | x, y = c) over rationales, and the log evidence log p(y = c | x): the mean
+of p(y = c | x, z)^kappa over the prior's rationales. Both are estimated from draws of a guide, weighted by
+p(y = c | x, z)^kappa p(z) / q(z), with the largest weights smoothed (Vehtari et al. 2024): of q(z | x, y = c) where the
+guide reads targets, else of q(z | x). The Pareto shape k-hat says how far to believe it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyro_rationale.data.document import Document
+from pyro_rationale.errors import ConfigError, listed, shown
+from pyro_rationale.inference.posterior.psis import psis
+from pyro_rationale.prediction.draws import seed_of, seeded
+from pyro_rationale.prediction.mask_table import Masks, draw_masks, in_rows
+from pyro_rationale.tasks import Numbers, TargetSpec, Task
+
+if TYPE_CHECKING:
+    from pyro_rationale.fitted import FittedModel
+
+DRAWS = 1000  # masks of each text, at least
+Mask = tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """An answer that is asked about: number of the target, its value in the user's units, and that value in words."""
+
+    target: int
+    value: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer to what a target of a text is, as if it were known to be the true one.
+
+    Attributes:
+        target: name of the target.
+        value: the answer, in the user's units or as the number of a class.
+        label: the answer in words.
+        log_evidence: log p(y = answer | x), in nats, up to a constant that all answers share: see docs/inference.md.
+        khat: Pareto shape of the weights; above 0.7 what is here cannot be trusted.
+        ess: effective number of draws.
+        mask: the most probable of the drawn rationales, given the answer.
+        inclusion: P(word is kept | text, answer), `n` numbers.
+        values: predicted from `mask`.
+    """
+
+    target: str
+    value: float
+    label: str
+    log_evidence: float
+    khat: float
+    ess: float
+    mask: Mask
+    inclusion: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+def parse_answers(task: Task, answers: Sequence[Any]) -> list[Question]:
+    """Answers as they are typed: `positive`, `4`, or with several targets `taste=4`.
+
+    Raises:
+        ConfigError: one is none of the labels, no rating within the scale, or of no target.
+    """
+    return [_parse(task, answer) for answer in answers]
+
+
+def _parse(task: Task, answer: Any) -> Question:
+    text, names = str(answer), task.spec.names
+    name, mark, cell = text.partition("=")
+    if mark and name in names:
+        number = names.index(name)
+    elif len(names) == 1:
+        number, cell = 0, text
+    else:
+        raise ConfigError(f"--for {shown(text)}: of which target? The run predicts {listed(names)}: {names[0]}=...")
+    try:
+        value = task.parse(cell.strip(), number)
+    except ValueError as problem:
+        raise ConfigError(f"--for {shown(text)}: {problem}") from None
+    return Question(number, value, task.spec.classes[int(value)] if task.spec.classes else f"{value:.4g}")
+
+
+def answers_of(
+    fitted: FittedModel, document: Document, asked: Sequence[Question], samples: int, seed: int = 0
+) -> tuple[Answer, ...]:
+    """What speaks for each answer, of one document.
+
+    Args:
+        fitted: the model, in evaluation mode.
+        document: a text with words.
+        asked: the answers.
+        samples: draws of masks; at least 1000 are taken.
+        seed: together with the text, of the draws.
+    """
+    model, guide = fitted.model, fitted.guide
+    found: list[Answer] = []
+    drawn: tuple[Masks, Tensor, Numbers] | None = None
+    with seeded(seed_of(document, seed)):
+        for question in asked:
+            batch = fitted.encode([_answered(document, question, fitted.spec)]).to(fitted.device)
+            if drawn is None or guide.target is not None:
+                q = guide.posterior(batch, see_target=guide.target is not None).discrete()
+                p = model.mask_prior(batch, q.mean.dtype)
+                masks = draw_masks(q, max(samples, DRAWS))
+
+                def encoded(z: Tensor, batch: Any = batch) -> Tensor:
+                    z = z.to(fitted.device, model.encoder.dtype)
+                    outputs: Tensor = model.encoder(batch.tokens, z, batch.lengths)
+                    return outputs
+
+                def densities(z: Tensor, p: Any = p, q: Any = q) -> Tensor:
+                    z = z.to(fitted.device, q.mean.dtype)
+                    return torch.stack([p.log_prob(z), q.log_prob(z)], -1)
+
+                drawn = masks, in_rows(masks, encoded), _numpy(in_rows(masks, densities)[:, 0])
+            found.append(_answer(fitted, document, question, batch.targets, *drawn))
+    return tuple(found)
+
+
+def _answered(document: Document, question: Question, spec: TargetSpec) -> Document:
+    """The document with the answer as its only known target."""
+    targets = [math.nan] * len(spec.names)
+    targets[question.target] = question.value
+    return replace(document, targets=tuple(targets), gold=None, opinion=None, maps=None)
+
+
+def _answer(
+    fitted: FittedModel,
+    document: Document,
+    question: Question,
+    targets: Tensor | None,
+    masks: Masks,
+    outputs: Tensor,
+    log_densities: Numbers,
+) -> Answer:
+    """An answer from distinct masks, the encoder's outputs for them, and their log p and log q."""
+    assert targets is not None
+    likelihood, kappa = fitted.model.likelihood, float(fitted.model.kappa)
+    distribution, known = likelihood.observe(outputs, targets)
+    log_prior, log_q = log_densities.T
+    log_joint = kappa * _numpy(distribution.log_prob(known)[:, 0]) + log_prior
+    drawn = torch.from_numpy((log_joint - log_q)[masks.index])
+    smoothed = psis(drawn[:, None])
+    weights = smoothed.log_weights[:, 0]
+    usable = bool(weights.max() > -math.inf)
+    chances = (weights if usable else torch.zeros_like(weights)).softmax(0).numpy()
+    shares = np.bincount(masks.index, chances, minlength=len(masks.packed))
+    words = len(document.tokens)
+    best = int(log_joint.argmax())
+    flags = masks.unpacked()[:, :words]
+    values = fitted.task.values(likelihood(outputs[best : best + 1]))[0, 0]
+    constant = likelihood.log_power_normalizer(kappa) if likelihood.has_powers else 0.0
+    return Answer(
+        target=fitted.spec.names[question.target],
+        value=question.value,
+        label=question.label,
+        log_evidence=float(weights.logsumexp(0)) - math.log(len(weights)) + constant,
+        khat=float(smoothed.k),
+        ess=float(1.0 / np.square(chances).sum()),
+        mask=tuple((flags[best] > 0).tolist()),
+        inclusion=tuple((shares @ flags).tolist()),
+        values=tuple(fitted.task.clip(values).tolist()),
+    )
+
+
+def _numpy(values: Tensor) -> NDArray[Any]:
+    return values.detach().to("cpu", torch.float64).numpy()

@@ -1,0 +1,74 @@
+"""Many masks of one document: packed, a bit per word, and each distinct one read once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from pyro_rationale.distributions import MaskDistribution
+
+Bits = NDArray[np.uint8]
+Whole = NDArray[np.int64]
+
+ROWS = 256  # masks that the encoder reads at once; sorted, so few that like lengths stand together
+CELLS = 2**22  # words times masks at once, as floats
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks of one document: `S` of them, of which `U` distinct.
+
+    Attributes:
+        packed: the distinct ones, a bit per word, `(U, ceil(n / 8))`.
+        index: which of them each draw is, `(S,)`.
+        words: n.
+    """
+
+    packed: Bits
+    index: Whole
+    words: int
+
+    def unpacked(self, rows: slice | Whole = slice(None)) -> Bits:
+        """Distinct masks as 0 and 1, `(U', n)`."""
+        return np.unpackbits(self.packed[rows], axis=1, count=self.words)
+
+
+def draw_masks(distribution: MaskDistribution, samples: int) -> Masks:
+    """Independent masks of one document."""
+    words = distribution.event_shape[0]
+    most = max(1, CELLS // words)
+    packed = []
+    for start in range(0, samples, most):
+        z = distribution.precise_sample(torch.Size([min(most, samples - start)]))[:, 0]
+        packed.append(np.packbits((z > 0.5).cpu().numpy(), axis=1))
+    distinct, index = np.unique(np.concatenate(packed), axis=0, return_inverse=True)
+    return Masks(distinct, index.reshape(-1), words)
+
+
+def in_rows(masks: Masks, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """`compute` of float masks `(U', 1, n)`, `(U', 1, *)`, for all distinct masks, in pieces: `(U, 1, *)`.
+
+    Masks with like numbers of words are taken together, for the encoder reads as many as the fullest has.
+    """
+    kept = np.concatenate([masks.unpacked(piece).sum(1) for piece in _slices(len(masks.packed), masks.words)])
+    order = np.argsort(kept, kind="stable")
+    pieces = [
+        compute(torch.from_numpy(masks.unpacked(order[piece]))[:, None])
+        for piece in _slices(len(order), masks.words)
+    ]
+    joined = torch.cat(pieces)
+    result = torch.empty_like(joined)
+    result[torch.from_numpy(order).to(joined.device)] = joined
+    return result
+
+
+def _slices(rows: int, words: int) -> Iterator[slice]:
+    step = max(1, min(ROWS, CELLS // words))
+    return (slice(start, start + step) for start in range(0, rows, step))

@@ -1,0 +1,128 @@
+"""Evidence for answers against enumeration of all masks, with guides that read targets and guides that do not."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from pyro_rationale.cli.explain import as_dict, as_text
+from pyro_rationale.config import Config
+from pyro_rationale.data.document import make_document
+from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.guides import ChainGuide
+from pyro_rationale.guides._target import TargetContext
+from pyro_rationale.nn import BiLSTM, make_embedding
+from pyro_rationale.prediction.answers import DRAWS, answers_of, parse_answers
+from pyro_rationale.prediction.explanation import explain
+from pyro_rationale.prediction.options import ExplainOptions
+from pyro_rationale.prediction.predictor import evaluating, predict
+from pyro_rationale.reporting.effects import answer_lines
+from pyro_rationale.storage import to_json
+from tests.support.oracle import Oracle
+from tests.support.tiny import SPECS, exact, tiny_guide, tiny_model
+
+VOCABULARY = Vocabulary(tuple("abcdefghij"))
+TEXT = make_document("text 1", "c a j f e")
+ANSWERS = {"regression": ("look=0.9", "smell=0.25"), "binary": ("good=no", "cheap=yes"), "multiclass": ("a", "c"),
+           "ordinal": ("look=0", "smell=1")}  # fmt: skip
+
+SAMPLES = 3000
+
+
+def made(kind: str, reads: bool = False) -> FittedModel:
+    """A tiny run, untrained; its guide reads targets or does not."""
+    guide: Any = tiny_guide("chain")
+    if reads:
+        torch.manual_seed(5)
+        context = TargetContext(SPECS[kind])
+        guide = ChainGuide(BiLSTM(make_embedding(12, 3), 3, context=context.size), target=context)
+        with torch.no_grad():
+            for parameter in (*guide.head.parameters(), *guide.joint.parameters()):
+                parameter.add_(0.3 * torch.randn_like(parameter))
+        guide = guide.double()
+    model = tiny_model(kind, kappa=2.0)
+    run = FittedModel(Config().settled(), SPECS[kind], VOCABULARY, model, guide, torch.device("cpu"), "tiny")
+    return run.eval()
+
+
+@pytest.mark.parametrize(("kind", "reads"), [("multiclass", False), ("ordinal", False), ("regression", True), ("binary", True)])
+def test_evidence_and_marginals_are_those_of_all_masks(kind: str, reads: bool) -> None:
+    fitted = made(kind, reads)
+    asked = parse_answers(fitted.task, ANSWERS[kind])
+    with evaluating(fitted):
+        found = answers_of(fitted, TEXT, asked, SAMPLES)
+    for question, answer in zip(asked, found, strict=True):
+        targets = [math.nan] * len(fitted.spec.names)
+        targets[question.target] = question.value
+        with torch.no_grad():
+            (table,) = exact(fitted.model, tiny_guide("chain"), fitted.encode([replace(TEXT, targets=tuple(targets))]))
+        posterior = Oracle(table.p.log_probs + table.kappa * table.log_likelihood)
+        constant = fitted.model.likelihood.log_power_normalizer(2.0) if kind == "regression" else 0.0
+        error = 4.5 * math.sqrt(1 / answer.ess - 1 / SAMPLES)  # relative, of the mean weight
+        assert answer.log_evidence - constant == pytest.approx(float(posterior.log_z), abs=error)
+        assert answer.inclusion == pytest.approx(posterior.mean.tolist(), abs=4.5 * 0.5 / math.sqrt(answer.ess))
+        assert not math.isnan(answer.khat)
+        assert SAMPLES / 20 < answer.ess <= SAMPLES
+        best = table.p.masks[int(posterior.log_probs.argmax())]
+        assert answer.mask == tuple((best > 0).tolist())
+        assert len(answer.values) == fitted.task.width
+
+
+def test_draws_depend_on_the_text_and_the_seed_alone() -> None:
+    fitted = made("multiclass")
+    asked = parse_answers(fitted.task, ["b"])
+    with evaluating(fitted):
+        one, again, other = (answers_of(fitted, TEXT, asked, 10, seed) for seed in (0, 0, 1))
+        both = answers_of(fitted, TEXT, parse_answers(fitted.task, ["b", "a"]), DRAWS)
+    assert one == again == both[:1]
+    assert one != other
+
+
+def test_an_answer_that_cannot_be_is_one_line() -> None:
+    for kind, answer, message in (
+        ("regression", "look=7", r"--for 'look=7': is 7, outside the range 0 to 1"),
+        ("regression", "look=nice", r"--for 'look=nice': is 'nice', not a number"),
+        ("regression", "0.5", r"--for '0.5': of which target\? The run predicts look, smell: look=\.\.\."),
+        ("multiclass", "d", r"--for 'd': is 'd', which is none of the classes a, b, c"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            list(predict(made(kind), [TEXT], ExplainOptions(answers=(answer,))))
+
+
+def test_a_label_may_hold_the_sign() -> None:
+    task = made("multiclass").task
+    task = type(task)(replace(task.spec, classes=("a=1", "b", "kind=b")))
+    assert [question.value for question in parse_answers(task, ["a=1", "kind=b", "b"])] == [0.0, 1.0, 1.0]
+
+
+def test_they_are_shown_everywhere() -> None:
+    fitted = made("multiclass")
+    options = ExplainOptions(samples=5, answers=("a", "c"))
+    (reading,) = predict(fitted, [TEXT], options)
+    first, second = reading.answers
+    likely, less = sorted((first, second), key=lambda answer: -answer.log_evidence)
+    shown = as_text(reading, fitted.task, 0.9)
+    assert f"{likely.label}: most, k-hat" in shown
+    assert f"{less.label}: {less.log_evidence - likely.log_evidence:+.1f} nats, k-hat" in shown
+    assert "because of " in shown
+    record = json.loads(to_json(as_dict(reading, fitted.task, options)))["answers"]
+    assert [(row["target"], row["answer"]) for row in record] == [("kind", "a"), ("kind", "c")]
+    assert record[0]["log_evidence"] == pytest.approx(first.log_evidence)
+    assert set(record[0]["prediction"]) == {"label", "probabilities"}
+    lines = list(answer_lines(replace(reading, answers=(replace(first, khat=math.inf),)), fitted.task, plain=False))
+    assert "k-hat inf" in str(lines[-1])
+    assert any("yellow" in str(span.style) for span in lines[-1].spans)
+    (explanation,) = explain(fitted, [TEXT], options, classes=(10, 20, 30))
+    assert [(answer.answer, answer.mask) for answer in explanation.answers] == [(10, first.mask), (30, second.mask)]
+    assert explanation.answers[0].prediction in (10, 20, 30)
+    assert "what would speak for each answer" in explanation._repr_html_()
+    (rated,) = explain(made("ordinal"), [TEXT], ExplainOptions(samples=5, answers=("look=1",)))
+    assert (rated.answers[0].target, rated.answers[0].answer) == ("look", 1.0)
+    assert "look 1.0 <span style='opacity:.75'>(+0.0 nats" in rated._repr_html_()
