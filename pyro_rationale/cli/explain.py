@@ -263,6 +263,7 @@ def _answer(answer: Answer, reading: Prediction, task: Task) -> dict[str, Any]:
         "target": answer.target,
         "answer": answer.label,
         "log_evidence": answer.log_evidence,
+        "evidence_khat": answer.evidence_khat,
         "khat": answer.khat,
         "ess": answer.ess,
         "mask": _bits(answer.mask),

@@ -1,9 +1,10 @@
 """Evidence for each of several answers: which words would speak for a rating or a label, if it were the true one.
 
-For an answer c there is the posterior p(z | x, y = c) over rationales, and the log evidence log p(y = c | x): the mean
-of p(y = c | x, z)^kappa over the prior's rationales. Both are estimated from draws of a guide, weighted by
-p(y = c | x, z)^kappa p(z) / q(z), with the largest weights smoothed (Vehtari et al. 2024): of q(z | x, y = c) where the
-guide reads targets, else of q(z | x). The Pareto shape k-hat says how far to believe it.
+For an answer c there is the posterior over rationales, p(z | x, y = c) proportional to p(z) p(y = c | x, z)^kappa, and
+the evidence p(y = c | x), the mean of p(y = c | x, z) over the prior's rationales. Both are estimated from weighted
+draws of a guide, of q(z | x, y = c) where it reads targets, else of q(z | x), with the largest weights smoothed
+(Vehtari et al. 2024). The Pareto shape k-hat says how far to believe it. For the evidence kappa is 1: it is to compare
+answers, not to find words.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ class Answer:
         target: name of the target.
         value: the answer, in the user's units or as the number of a class.
         label: the answer in words.
-        log_evidence: log p(y = answer | x), in nats, up to a constant that all answers share: see docs/inference.md.
-        khat: Pareto shape of the weights; above 0.7 what is here cannot be trusted.
+        log_evidence: log p(y = answer | x), in nats; of ratings the density on the scale from 0 to 1.
+        evidence_khat: Pareto shape of the weights that it is the mean of.
+        khat: Pareto shape of the weights for what follows; above 0.7 these numbers cannot be trusted.
         ess: effective number of draws.
         mask: the most probable of the drawn rationales, given the answer.
         inclusion: P(word is kept | text, answer), `n` numbers.
@@ -61,6 +63,7 @@ class Answer:
     value: float
     label: str
     log_evidence: float
+    evidence_khat: float
     khat: float
     ess: float
     mask: Mask
@@ -151,10 +154,12 @@ def _answer(
     likelihood, kappa = fitted.model.likelihood, float(fitted.model.kappa)
     distribution, known = likelihood.observe(outputs, targets)
     log_prior, log_q = log_densities.T
-    log_joint = kappa * _numpy(distribution.log_prob(known)[:, 0]) + log_prior
-    drawn = torch.from_numpy((log_joint - log_q)[masks.index])
-    smoothed = psis(drawn[:, None])
-    weights = smoothed.log_weights[:, 0]
+    log_likelihood = _numpy(distribution.log_prob(known)[:, 0])
+    log_joint = kappa * log_likelihood + log_prior
+    both = np.stack([log_joint - log_q, log_likelihood + log_prior - log_q], axis=-1)
+    smoothed = psis(torch.from_numpy(both[masks.index]))
+    weights, plain = smoothed.log_weights.unbind(-1)
+    khat, evidence_khat = smoothed.k.tolist()
     usable = bool(weights.max() > -math.inf)
     chances = (weights if usable else torch.zeros_like(weights)).softmax(0).numpy()
     shares = np.bincount(masks.index, chances, minlength=len(masks.packed))
@@ -162,13 +167,13 @@ def _answer(
     best = int(log_joint.argmax())
     flags = masks.unpacked()[:, :words]
     values = fitted.task.values(likelihood(outputs[best : best + 1]))[0, 0]
-    constant = likelihood.log_power_normalizer(kappa) if likelihood.has_powers else 0.0
     return Answer(
         target=fitted.spec.names[question.target],
         value=question.value,
         label=question.label,
-        log_evidence=float(weights.logsumexp(0)) - math.log(len(weights)) + constant,
-        khat=float(smoothed.k),
+        log_evidence=float(plain.logsumexp(0)) - math.log(len(plain)),
+        evidence_khat=evidence_khat,
+        khat=khat,
         ess=float(1.0 / np.square(chances).sum()),
         mask=tuple((flags[best] > 0).tolist()),
         inclusion=tuple((shares @ flags).tolist()),

@@ -104,7 +104,7 @@ class AnswerRationale:
     Attributes:
         target: name of the target.
         answer: label or rating.
-        log_evidence: log p(y = answer | text), in nats; differences between answers to one target are what counts.
+        log_evidence: log p(y = answer | text) over the prior's rationales, in nats; differences between answers count.
         khat: Pareto shape of the importance weights; above 0.7 what is here cannot be trusted.
         mask: the most probable rationale given the answer, True on its words.
         spans: its runs as `(start, end)` characters of the text.
