@@ -104,7 +104,7 @@ def answers_of(
     Args:
         fitted: the model, in evaluation mode.
         document: a text with words.
-        asked: the answers.
+        asked: the answers; of a document that is asked about one target, those to others are left out.
         samples: draws of masks; at least 1000 are taken.
         seed: together with the text, of the draws.
     """
@@ -112,7 +112,7 @@ def answers_of(
     found: list[Answer] = []
     drawn: tuple[Masks, Tensor, Numbers] | None = None
     with seeded(seed_of(document, seed)):
-        for question in asked:
+        for question in (one for one in asked if document.aspect in (None, one.target)):
             batch = fitted.encode([_answered(document, question, fitted.spec)]).to(fitted.device)
             if drawn is None or guide.target is not None:
                 q = guide.posterior(batch, see_target=guide.target is not None).discrete()

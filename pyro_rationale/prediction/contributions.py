@@ -98,8 +98,7 @@ def contributions_of(
     shown, draws = (masks.to("cpu").numpy() > 0.5 for masks in (kept, drawn[:MASKS_DRAWN]))
     runs = [spans_of(row[: len(document.tokens)]) for row, document in zip(shown, documents, strict=True)]
     spans = [_flags(own, shown.shape[-1]) for own in runs]
-    asked = [getattr(document, "aspect", None) for document in documents]
-    columns: list[slice | list[int]] = [slice(None) if number is None else [number] for number in asked]
+    columns: list[slice | list[int]] = [slice(None) if one.aspect is None else [one.aspect] for one in documents]
     effects = _Effects(task, read, kept, predicted, columns)
     effects.ask([_wanted(mask, own, draws[:, b]) for b, (mask, own) in enumerate(zip(shown, spans, strict=True))])
     chosen = [_chosen(effects, b, mask, own, most) for b, (mask, own) in enumerate(zip(shown, spans, strict=True))]

@@ -340,6 +340,7 @@ def joined(document: Document, parts: Sequence[Prediction]) -> Prediction:
         known=first.known,
         predictive=predictive,
         aspects=tuple(parts),
+        answers=tuple(answer for part in parts for answer in part.answers),
     )
 
 
