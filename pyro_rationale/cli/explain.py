@@ -27,7 +27,8 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import device_option, options_from, run_option
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions
-from pyro_rationale.prediction.text_spans import snippets
+from pyro_rationale.prediction.text_spans import letter_of, snippets
+from pyro_rationale.reporting.aspects import aspect_key, aspect_text
 from pyro_rationale.reporting.console import counting, is_plain, legend, rationale
 from pyro_rationale.reporting.effects import answer_lines, effect_table, signs
 from pyro_rationale.reporting.terminal import Terminal
@@ -181,6 +182,26 @@ def as_dict(reading: Prediction | Document, task: Task, options: ExplainOptions)
         "contributions": _contributions(reading, task),
         "answers": [_answer(answer, reading, task) for answer in reading.answers],
         "alternatives": [_alternative(a, reading, task) for a in reading.alternatives],
+        **({"aspects": _aspects(reading, task)} if reading.aspects else {}),
+    }
+
+
+def _aspects(reading: Prediction, task: Task) -> dict[str, Any]:
+    """Rationale of each target, where they have rationales of their own."""
+    return {
+        name: {
+            "letter": letter_of(number),
+            "inclusion": np.array(part.inclusion).round(6).tolist(),
+            "mode": _bits(part.mode),
+            "kept": _bits(part.kept),
+            "rationale": snippets(reading.document, part.kept),
+            "contributions": _contributions(part, task),
+            "alternatives": [
+                _alternative(other, reading, task) | {"prediction": {name: task.point(other.values)[name]}}
+                for other in part.alternatives
+            ],
+        }
+        for number, (name, part) in enumerate(zip(task.spec.names, reading.aspects, strict=True))
     }
 
 
@@ -206,20 +227,36 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
     if reading.is_foreign:
         yield Text(f"{reading.known} of {words} words known to the model; it reads the others alike", style="bold")
     yield Text("")
-    parts, words = reading.contributions, len(reading.kept)
-    yield rationale(reading.document, reading.kept, reading.inclusion, plain=plain, signs=signs(parts, words))
-    if parts is not None:
-        yield from effect_table(reading.document, parts, task.effect_units(reading.predicted), plain)
+    units = task.effect_units(reading.predicted)
+    if reading.aspects:
+        yield aspect_text(reading.document, [part.kept for part in reading.aspects], plain)
+        yield aspect_key(task.spec.names, plain)
+    else:
+        flags = signs(reading.contributions, len(reading.kept))
+        yield rationale(reading.document, reading.kept, reading.inclusion, plain=plain, signs=flags)
+    for number, part in enumerate(reading.aspects or (reading,)):
+        if part.contributions is not None:
+            own, letter = ([units[number]], letter_of(number)) if reading.aspects else (units, "")
+            yield from effect_table(reading.document, part.contributions, own, plain, letter)
     yield from answer_lines(reading, task, plain)
-    if len(reading.alternatives) > 1:
+    parts = [part for part in reading.aspects or (reading,) if len(part.alternatives) > 1]
+    if parts:
         yield Text("\nother rationales, and the share of the guide's draws that they are", style="dim")
+    for part in parts:
+        yield from _others(part, task)
+    yield Text("")
+
+
+def _others(reading: Prediction, task: Task) -> Iterator[Text]:
+    """The alternatives to a rationale, a line each, with what they would have predicted."""
+    about = reading.document.aspect
     for alternative in sorted(reading.alternatives, key=lambda other: -other.frequency):
         if alternative.mask == reading.kept:
             continue
-        value = ", ".join(task.short(alternative.values))
+        values = task.short(alternative.values)
+        value = ", ".join(values) if about is None else values[about]
         line = f"{alternative.frequency:5.0%}  {value}:  {snippets(reading.document, alternative.mask, SHOWN)}"
         yield Text(line, overflow="fold")
-    yield Text("")
 
 
 def _prediction(reading: Prediction, task: Task) -> dict[str, dict[str, Any]]:
@@ -236,7 +273,10 @@ def _contributions(reading: Prediction, task: Task) -> dict[str, Any] | None:
     found = reading.contributions
     if found is None:
         return None
-    units, offsets, text = task.effect_units(reading.predicted), reading.document.offsets, reading.document.text
+    offsets, text = reading.document.offsets, reading.document.text
+    names, units, about = task.spec.names, task.effect_units(reading.predicted), reading.document.aspect
+    if about is not None:
+        names, units = names[about : about + 1], units[about : about + 1]
     spans = []
     for part in found.spans:
         start, end = offsets[part.start][0], offsets[part.end - 1][1]
@@ -247,13 +287,13 @@ def _contributions(reading: Prediction, task: Task) -> dict[str, Any] | None:
                 "alone": round(part.alone[i], 6),
                 "shapley": None if part.shapley is None else round(part.shapley[i], 6),
             }
-            for i, name in enumerate(task.spec.names)
+            for i, name in enumerate(names)
         }
         spans.append({"words": [part.start, part.end], "span": [start, end], "text": text[start:end],
                       "share": part.share, "changes": changes})  # fmt: skip
     targets = {
         name: {"of": unit, "nothing": round(nothing, 6), "whole": round(whole, 6)}
-        for name, unit, nothing, whole in zip(task.spec.names, units, found.nothing, found.whole, strict=True)
+        for name, unit, nothing, whole in zip(names, units, found.nothing, found.whole, strict=True)
     }
     return {"targets": targets, "spans": spans}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,7 +17,16 @@ from pyro_rationale.prediction.contributions import Contributions
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.predictor import Mask, Prediction, PredictOptions, predict
-from pyro_rationale.prediction.text_spans import Span, bracketed, snippets, spans, visible
+from pyro_rationale.prediction.text_spans import (
+    Span,
+    bracketed,
+    letter_of,
+    lettered,
+    marked_runs,
+    snippets,
+    spans,
+    visible,
+)
 from pyro_rationale.tasks import Numbers
 
 if TYPE_CHECKING:
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
 SHADE = "255,160,0"  # amber: with the page's own black or white letters on it, readable up to STRONGEST
 STRONGEST = 0.45  # opacity of the shade of a word that is surely kept
 FAINTEST = 0.01  # inclusion probability below which a word is not shaded
+COLOURS = ("rgb(0,125,200)", "rgb(214,94,0)", "rgb(0,145,105)", "rgb(175,85,160)", "rgb(150,120,0)", "rgb(200,50,60)")
 FOR, AGAINST = "rgb(0,125,200)", "rgb(214,94,0)"  # blue and vermilion: told apart by everybody, on white and on black
 
 
@@ -124,6 +134,27 @@ class AnswerRationale:
     prediction: Any
 
 
+@dataclass(frozen=True)
+class TargetRationale:
+    """The rationale of one target; where all targets share one, the same for each but for what spans do to it.
+
+    Attributes:
+        mask: the most probable rationale, True on its words.
+        spans: its runs as `(start, end)` characters of the text, with what each does to this target's prediction.
+        inclusion: probability under the guide that each word is kept.
+        prediction: of this target.
+        from_rationale: the prediction from the words of the rationale alone.
+        alternatives: distinct rationales, the most probable first.
+    """
+
+    mask: Mask
+    spans: tuple[KeptSpan, ...]
+    inclusion: tuple[float, ...]
+    prediction: Any
+    from_rationale: Any
+    alternatives: tuple[OtherRationale, ...]
+
+
 @dataclass(frozen=True, repr=False)
 class Explanation:
     """A prediction of a text, and the words that it is made from.
@@ -153,6 +184,9 @@ class Explanation:
         known: number of the words that the model knows; it reads all others as one and the same.
         tau: weight of the entropy that the guide was fitted with.
         answers: what would speak for each answer that was asked for, with `answers=("positive", "negative")`.
+        targets: the rationale of each target by its name. Where targets have rationales of their own, `mask` and
+            `spans` are what any of them keeps, and what spans do is said here alone.
+        own: whether targets have rationales of their own.
         effects_on: what the numbers of `spans` are changes of, in words, for each target.
     """
 
@@ -175,6 +209,8 @@ class Explanation:
     tau: float = 1.0
     answers: tuple[AnswerRationale, ...] = ()
     effects_on: tuple[str, ...] = ()
+    targets: dict[str, TargetRationale] = field(default_factory=dict)
+    own: bool = False
 
     def __str__(self) -> str:
         return f"{self._verdict()}\n{self._plain}"
@@ -191,7 +227,8 @@ class Explanation:
         return (
             '<div style="max-width:60em;margin:.6em 0;line-height:1.8">'
             f'<div style="font-weight:600">{html.escape(self._verdict())}</div>'
-            f'<div dir="auto" style="white-space:pre-wrap;overflow-wrap:anywhere">{self._marked()}</div>'
+            '<div dir="auto" style="white-space:pre-wrap;overflow-wrap:anywhere">'
+            f"{self._lettered() if self.own else self._marked()}</div>"
             f"{self._effects()}{self._answers()}{self._others()}</div>"
         )
 
@@ -242,8 +279,32 @@ class Explanation:
         unread = text[position:] + "…" * bool(hidden)
         return "".join(pieces) + (f'<span style="opacity:.6">{html.escape(unread)}</span>' if unread else "")
 
+    def _lettered(self) -> str:
+        """The text, escaped, with a letter and a colour for each target, and what the letters stand for."""
+        text, hidden = visible(self.text, self.offsets)
+        masks = [part.mask for part in self.targets.values()]
+        pieces, position = [], 0
+        for start, end, owners in marked_runs(self.offsets, masks):
+            colour = COLOURS[owners[0] % len(COLOURS)] if len(owners) == 1 else "currentColor"
+            letters = "".join(map(letter_of, owners))
+            pieces.append(html.escape(text[position:start]))
+            pieces.append(
+                f'<u style="text-decoration-thickness:.15em;text-underline-offset:.2em;font-weight:600;'
+                f'text-decoration-color:{colour}"><span style="font-size:.75em;color:{colour}">{letters}&nbsp;</span>'
+                f"{html.escape(text[start:end])}</u>"
+            )
+            position = end
+        key = "; ".join(
+            f'<span style="font-weight:600;color:{COLOURS[i % len(COLOURS)]}">{letter_of(i)}</span> {html.escape(name)}'
+            for i, name in enumerate(self.names)
+        )
+        rest = html.escape(text[position:] + "…" * bool(hidden))
+        return f'{"".join(pieces)}{rest}<div style="font-size:.9em">{key}</div>'
+
     def _effects(self) -> str:
         """What each span does to the prediction, folded away."""
+        if self.own:
+            return "".join(self._effects_on_one(i) for i in range(len(self.names)))
         if not self.spans or self.spans[0].removed is None:
             return ""
         lines = "".join(
@@ -252,6 +313,20 @@ class Explanation:
         )
         spans = "1 span" if len(self.spans) == 1 else f"{len(self.spans)} spans"
         return f"<details><summary>for and against: {spans}</summary><ul>{lines}</ul></details>"
+
+    def _effects_on_one(self, number: int) -> str:
+        """What each span of one target does to it, folded away."""
+        spans = self.targets[self.names[number]].spans
+        if not spans or spans[0].removed is None:
+            return ""
+        lines = "".join(
+            f'<li><span style="font-weight:600;color:{_colour(span.effect)}">{span.effect:+.3g}</span> '
+            f"<span style='opacity:.75'>({span.removed:+.3g} if removed, {span.alone:+.3g} alone)</span> "
+            f"{html.escape(' '.join(harmless(self.text[span[0] : span[1]]).split()))}</li>"
+            for span in spans
+        )
+        heading = f"{letter_of(number)} {html.escape(self.effects_on[number])}: for and against"
+        return f"<details><summary>{heading}</summary><ul>{lines}</ul></details>"
 
     def _effect(self, span: KeptSpan) -> str:
         """Effects on each target, with their removal and what the span says alone."""
@@ -343,21 +418,44 @@ def explain(
             predicted(answer.values),
         )
 
-    def explained(prediction: Prediction) -> Explanation:
-        document, interval = prediction.document, prediction.interval
-        chosen = prediction.classes
-        sets = None if chosen is None else tuple(tuple(labels[number] for number in numbers) for numbers in chosen)
-        others = (
+    def others(prediction: Prediction, said: Callable[[Sequence[float]], Any]) -> tuple[OtherRationale, ...]:
+        document = prediction.document
+        return tuple(
             OtherRationale(
                 other.mask,
                 tuple(spans(document, other.mask)),
                 snippets(document, other.mask),
                 other.frequency,
                 other.log_probability,
-                predicted(other.values),
+                said(other.values),
             )
             for other in (prediction.alternatives if document.tokens else ())
         )
+
+    def targets_of(prediction: Prediction) -> dict[str, TargetRationale]:
+        made = {}
+        for i, name in enumerate(fitted.spec.names):
+            part = prediction.aspects[i] if prediction.aspects else prediction
+
+            def only(values: Sequence[float], i: int = i) -> Any:
+                every = predicted(values)
+                return every if alone else every[i]
+
+            made[name] = TargetRationale(
+                mask=part.mode,
+                spans=kept_spans(part.document, part.mode, part.contributions, True, 0 if prediction.aspects else i),
+                inclusion=part.inclusion,
+                prediction=only(prediction.predicted),
+                from_rationale=only(prediction.values),
+                alternatives=others(part, only),
+            )
+        return made
+
+    def explained(prediction: Prediction) -> Explanation:
+        document, interval = prediction.document, prediction.interval
+        chosen = prediction.classes
+        sets = None if chosen is None else tuple(tuple(labels[number] for number in numbers) for numbers in chosen)
+        masks = [part.mode for part in prediction.aspects]
         return Explanation(
             text=document.text,
             tokens=document.tokens,
@@ -371,33 +469,38 @@ def explain(
             interval=interval[0] if interval is not None and alone else interval,
             labels=None if sets is None else sets[0] if alone else sets,
             level=options.level,
-            alternatives=tuple(others),
+            alternatives=others(prediction, predicted),
             names=fitted.spec.names,
             known=prediction.known,
-            _plain=bracketed(document, prediction.mode),
+            _plain=lettered(document, masks, fitted.spec.names) if masks else bracketed(document, prediction.mode),
             tau=float(fitted.config.tau),
             answers=tuple(answered(document, answer) for answer in prediction.answers),
+            targets=targets_of(prediction),
+            own=bool(prediction.aspects),
             effects_on=tuple(fitted.task.effect_units(prediction.predicted)),
         )
 
     return Explanations(explained(prediction) for prediction in predict(fitted, documents, options))
 
 
-def kept_spans(document: Document, mask: Mask, found: Contributions | None, single: bool) -> tuple[KeptSpan, ...]:
+def kept_spans(
+    document: Document, mask: Mask, found: Contributions | None, single: bool, target: int = 0
+) -> tuple[KeptSpan, ...]:
     """The runs of a mask with their contributions, if these are known.
 
     Args:
         document: the text.
         mask: its rationale.
         found: contributions of the runs.
-        single: whether the changes of the first target stand alone and not in a tuple.
+        single: whether the changes of one target stand alone, and not those of all in a tuple.
+        target: that one's number.
     """
     pairs = list(spans(document, mask))
     if found is None:
         return tuple(KeptSpan(*pair) for pair in pairs)
 
     def change(values: tuple[float, ...] | None) -> Any:
-        return values[0] if values and single else values
+        return values[target] if values and single else values
 
     return tuple(
         KeptSpan(

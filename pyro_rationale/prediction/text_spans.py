@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from pyro_rationale.data.document import Document, spans_of
 from pyro_rationale.errors import harmless
@@ -18,6 +19,39 @@ def spans(document: Document, flags: Sequence[bool]) -> Iterator[Span]:
         raise ValueError(f"expected one flag per token, {len(document.offsets)}, got {len(flags)}")
     for start, end in spans_of(flags):
         yield document.offsets[start][0], document.offsets[end - 1][1]
+
+
+def marked_runs(
+    offsets: Sequence[Span], masks: Sequence[Sequence[bool]]
+) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """Maximal runs of words that the same masks keep, as characters `start` and `end` and the masks' numbers.
+
+    Args:
+        offsets: of the words.
+        masks: any number of them.
+    """
+    owners = [tuple(number for number, mask in enumerate(masks) if mask[word]) for word in range(len(offsets))]
+    first = 0
+    for kept, run in groupby(owners):
+        behind = first + len(list(run))
+        if kept:
+            yield offsets[first][0], offsets[behind - 1][1], kept
+        first = behind
+
+
+def letter_of(number: int) -> str:
+    """A, B, ..., Z, A1, B1, ...: what stands for target `number`."""
+    return f"{chr(ord('A') + number % 26)}{number // 26 or ''}"
+
+
+def lettered(document: Document, masks: Sequence[Sequence[bool]], names: Sequence[str]) -> str:
+    """The text with `[A brackets]` around the words of each target, and below it what the letters stand for."""
+    text, pieces, position = noted(document), [], 0
+    for start, end, owners in marked_runs(document.offsets, masks):
+        pieces += [text[position:start], f"[{''.join(map(letter_of, owners))} {text[start:end]}]"]
+        position = end
+    key = "  ".join(f"{letter_of(number)} {harmless(name)}" for number, name in enumerate(names))
+    return f"{''.join([*pieces, text[position:]])}\n{key}"
 
 
 def snippets(document: Document, mask: Sequence[bool], most: int | None = None) -> str:

@@ -39,7 +39,9 @@ def sign_of(part: Contribution) -> int:
     return found.pop() if len(found) == 1 else 0
 
 
-def effect_table(document: Document, found: Contributions, units: Sequence[str], plain: bool) -> Iterator[Text]:
+def effect_table(
+    document: Document, found: Contributions, units: Sequence[str], plain: bool, letter: str = ""
+) -> Iterator[Text]:
     """Lines of the table: a row per span, those that matter most if there are many, in the order of the text.
 
     Args:
@@ -47,6 +49,7 @@ def effect_table(document: Document, found: Contributions, units: Sequence[str],
         found: its contributions.
         units: what these are of each target, in words.
         plain: without colours.
+        letter: of the target that the spans are about, if each has its own.
     """
     if not found.spans:
         return
@@ -59,7 +62,7 @@ def effect_table(document: Document, found: Contributions, units: Sequence[str],
         heads = list(units)
     else:
         ends = f"{found.nothing[0]:.4g} with nothing kept, {found.whole[0]:.4g} with all spans"
-        yield Text(f"for and against, by span: {units[0]} {ends}", style="dim")
+        yield Text(f"{letter and f'{letter} '}for and against, by span: {units[0]} {ends}", style="dim")
         heads = ["effect", "removed", "alone"]
     cells = [part.effects if several else (part.effects[0], part.removed[0], part.alone[0]) for part in rows]
     width = [max(9, len(harmless(head)) + 2) for head in heads]
