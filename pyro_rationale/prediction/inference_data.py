@@ -2,7 +2,8 @@
 
 The names are those of ArviZ's schema (InferenceData specification, 2024) where it has one. Dimensions are chain, draw,
 document and word; `document` carries the ids, `word` the positions from 0. With one target, ratings have no
-dimension `target`. Files are read by `pyro_rationale.prediction.netcdf.load`.
+dimension `target`. Where each target has masks of its own, all that is about masks has it as its last one. Files are
+read by `pyro_rationale.prediction.netcdf.load`.
 """
 
 from __future__ import annotations
@@ -97,13 +98,14 @@ class _Layout:
         self.fitted, self.documents, self.size = fitted, documents, size
         self.spec = fitted.spec
         self.per_target = ("target",) if len(self.spec.names) > 1 else ()  # last dimension of targets, if any
+        self.per_mask = ("target",) if fitted.aspects > 1 else ()  # that of everything about masks
         self.per_value = ("class",) if fitted.task.per_class else self.per_target  # that of predictions
         self.words = max(1, max(len(document.tokens) for document in documents))
         self.rated = [i for i, document in enumerate(documents) if document.has_target]
         cells = size.chains * size.draws * (2 * self.words + 64)
         self.block = max(1, min(DOCUMENTS, len(documents), BLOCK // cells))
         self.done = self.done_rated = 0
-        shape = (size.chains, size.draws, LONGEST)
+        shape = (size.chains, size.draws, LONGEST, *([fitted.aspects] if self.per_mask else []))
         groups = ("guide", "prior", "posterior")[: 3 if self.rated else 2]
         self.span_count = {group: np.zeros(shape, dtype=np.int64) for group in groups}
         kappa = float(fitted.model.kappa)
@@ -187,24 +189,26 @@ class _Layout:
 
     def _draws(self, group: str) -> None:
         """Variables of the groups guide, prior and posterior."""
-        self._variable(group, "z", WORDS, np.int8, "1 on kept words; 0 behind the end of a document")
-        self._variable(group, "rate", DRAWS, np.float32, "share of the document's words that are kept")
-        self._variable(group, "spans", DRAWS, np.int32, "number of runs of kept words")
-        self._variable(group, "span", DRAWS, np.float32, "mean length of the runs, in words; 0 where nothing is kept")
+        self._variable(group, "z", (*WORDS, *self.per_mask), np.int8, "1 on kept words; 0 behind the end of a document")
+        dims = (*DRAWS, *self.per_mask)
+        self._variable(group, "rate", dims, np.float32, "share of the document's words that are kept")
+        self._variable(group, "spans", dims, np.int32, "number of runs of kept words")
+        self._variable(group, "span", dims, np.float32, "mean length of the runs, in words; 0 where nothing is kept")
         text = f"runs of this length in all documents together; {LONGEST} counts longer ones as well"
-        self._variable(group, "span_count", ("chain", "draw", "length"), np.int64, text)
+        self._variable(group, "span_count", ("chain", "draw", "length", *self.per_mask), np.int64, text)
         text = self.fitted.task.value_name
         self._variable(group, "prediction", (*DRAWS, *self.per_value), np.float32, text)
 
     def _statistics(self) -> None:
-        self._group("sample_stats", "how the draws of `guide` stand to the model", *WORDS)
+        self._group("sample_stats", "how the draws of `guide` stand to the model", *WORDS, *self.per_mask)
         for name, what in PER_DRAW.items():
-            self._variable("sample_stats", name, DRAWS, np.float32, what)
+            self._variable("sample_stats", name, (*DRAWS, *self.per_mask), np.float32, what)
         for name, what in PER_DOCUMENT.items():
-            self._variable("sample_stats", name, ("document",), np.float64, what)
+            self._variable("sample_stats", name, ("document", *self.per_mask), np.float64, what)
         text = inclusion_label(float(self.fitted.config.tau))
-        self._variable("sample_stats", "inclusion", WORDS[2:], np.float32, text)
-        self._variable("sample_stats", "mode", WORDS[2:], np.int8, "the most probable mask under the guide")
+        self._variable("sample_stats", "inclusion", (*WORDS[2:], *self.per_mask), np.float32, text)
+        text = "the most probable mask under the guide"
+        self._variable("sample_stats", "mode", (*WORDS[2:], *self.per_mask), np.int8, text)
 
     def _constants(self) -> None:
         group = "constant_data"
@@ -236,9 +240,11 @@ class _Layout:
         self.file.put("observed_data", "y", targets if "target" in dims else targets[:, 0])
         if not self.has_density:
             return
-        self._group("log_likelihood", "of the draws of `posterior`, which have seen y", *DRAWS, documents=self.rated)
-        text = f"log p(y | x, z), nats, all targets together, with the noise that kappa implies, within {DITHER:g}: "
-        self._variable("log_likelihood", "y", DRAWS, np.float64, f"{text}az.loo refuses equal weights")
+        what, dims = "of the draws of `posterior`, which have seen y", (*DRAWS, *self.per_mask)
+        self._group("log_likelihood", what, *dims, documents=self.rated)
+        together = "each target by itself" if self.per_mask else "all targets together"
+        text = f"log p(y | x, z), nats, {together}, with the noise that kappa implies, within {DITHER:g}: "
+        self._variable("log_likelihood", "y", dims, np.float64, f"{text}az.loo refuses equal weights")
 
     # One group, one variable, one block.
 
@@ -264,9 +270,9 @@ class _Layout:
         self.file.variable(group, name, dims, kind, {"description": what}, {"chain": 1, "document": self.block})
 
     def _put_draws(self, group: str, draws: Sequence[Draws], here: slice) -> None:
-        z = np.zeros((self.size.chains, self.size.draws, len(draws), self.words), dtype=np.int8)
+        z = np.zeros((self.size.chains, self.size.draws, len(draws), self.words, *draws[0].z.shape[2:]), dtype=np.int8)
         for i, item in enumerate(draws):
-            z[:, :, i, : item.z.shape[1]] = item.z.reshape(*z.shape[:2], -1)
+            z[:, :, i, : item.z.shape[1]] = item.z.reshape(*z.shape[:2], *item.z.shape[1:])
         self.file.put(group, "z", z, document=here)
         for name in ("rate", "spans", "span"):
             self.file.put(group, name, self._chains([getattr(item, name) for item in draws]), document=here)
@@ -282,7 +288,8 @@ class _Layout:
         return together.reshape(self.size.chains, self.size.draws, *together.shape[1:])
 
     def _padded(self, rows: Sequence[Any], kind: Any, fill: Any = 0) -> Array:
-        padded = np.full((len(rows), self.words), fill, dtype=kind)
+        shape = np.shape(rows[0])[1:] if self.per_mask else ()
+        padded = np.full((len(rows), self.words, *shape), fill, dtype=kind)
         for row, values in zip(padded, rows, strict=True):
             row[: len(values)] = values
         return padded

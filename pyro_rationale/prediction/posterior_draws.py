@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.prediction.draws import seed_of, seeded
@@ -129,9 +130,64 @@ def inspect_documents(
         seed: together with the text, of the draws.
     """
     for document in documents:
-        with evaluating(fitted), seeded(seed_of(document, seed)):
-            inspected = _inspect(fitted, document, samples)
-        yield inspected
+        single = fitted.aspects == 1 or document.aspect is not None
+        rows = [document] if single else by_aspect([document], fitted.aspects)
+        parts = []
+        for row in rows:
+            with evaluating(fitted), seeded(seed_of(row, seed)):
+                parts.append(_inspect(fitted, row, samples))
+        yield parts[0] if single else side_by_side(document, parts)
+
+
+def side_by_side(document: Document, parts: Sequence[DocumentDraws]) -> DocumentDraws:
+    """Draws for each target of a document, by masks of its own, with the target as the last dimension of everything.
+
+    Of targets that are not known the draws of the posterior are missing: -1 in masks and counts, NaN in numbers.
+    """
+
+    def stacked(name: str, of: Sequence[Any]) -> Any:
+        return np.stack([getattr(one, name) for one in of], axis=-1)
+
+    def draws(of: Sequence[Draws]) -> Draws:
+        own, shared = ("prediction", "y"), ("z", "rate", "spans", "span", "span_count")
+        of_target = {name: np.stack([getattr(one, name)[:, i] for i, one in enumerate(of)], axis=-1) for name in own}
+        return Draws(**of_target, **{name: stacked(name, of) for name in shared})
+
+    weights = [part.weights for part in parts]
+    names = ("log_prior", "log_q", "log_weight", "khat", "ess", "elpd")
+    known = [part.posterior for part in parts if part.posterior is not None]
+    posterior = None
+    if known:
+        nothing = _missing(known[0])
+        found = [nothing if part.posterior is None else part.posterior for part in parts]
+        density = all(one.log_likelihood is not None for one in known)
+        together = stacked("log_likelihood", found) if density else None
+        posterior = Resampled(draws([one.draws for one in found]), together)
+    return DocumentDraws(
+        document=document,
+        inclusion=stacked("inclusion", parts),
+        mode=stacked("mode", parts),
+        guide=draws([part.guide for part in parts]),
+        prior=draws([part.prior for part in parts]),
+        posterior=posterior,
+        weights=Weights(log_likelihood=None, **{name: stacked(name, weights) for name in names}),
+    )
+
+
+def _missing(like: Resampled) -> Resampled:
+    """Draws of a posterior that is not known, in the shapes of one that is."""
+    made: dict[str, Any] = {}
+    for name, values in vars(like.draws).items():
+        if name == "span_count":
+            made[name] = np.zeros_like(values)  # runs that nobody drew
+        else:
+            made[name] = np.full(values.shape, np.nan if values.dtype.kind == "f" else -1, dtype=_signed(values.dtype))
+    log_likelihood = None if like.log_likelihood is None else np.full_like(like.log_likelihood, np.nan)
+    return Resampled(Draws(**made), log_likelihood)
+
+
+def _signed(kind: Any) -> Any:
+    return np.int8 if kind == np.uint8 else kind
 
 
 def run_lengths(z: Bits) -> tuple[Whole, Whole, Whole]:

@@ -35,7 +35,8 @@ class MaskDraws(NamedTuple):
     """How much the stored draws keep.
 
     Attributes:
-        rates: share of words kept of each draw from the guide, `(chain, draw, document)`.
+        rates: share of words kept of each draw from the guide, `(chain, draw, document)`, and `target` where each has
+            masks of its own.
         prior_rates: share of words kept of each draw from the prior, `(chain, draw, document)`.
         runs: number of runs of 1, 2, ... words in all draws from the guide, `(L,)`.
         prior_runs: number of runs of 1, 2, ... words in all draws from the prior, `(L,)`.
@@ -52,7 +53,8 @@ class MaskDraws(NamedTuple):
         groups: Any = tree
         names = (guide_group(tree), "prior")
         rates = (groups[f"{group}/rate"].values for group in names)
-        runs = (groups[f"{group}/span_count"].sum(("chain", "draw")).values for group in names)
+        counts = (groups[f"{group}/span_count"] for group in names)
+        runs = (count.sum([dim for dim in count.dims if dim != "length"]).values for count in counts)
         return cls(*rates, *runs)
 
 
@@ -71,7 +73,7 @@ def posterior_figures(tree: DataTree) -> dict[str, Figure]:
     draws = MaskDraws.of(tree)
     plot_rates(figures["rate"].subplots(), draws.rates, draws.prior_rates)
     plot_spans(figures["spans"].subplots(), draws.runs, draws.prior_runs)
-    plot_khat(figures["khat"].subplots(), groups["sample_stats/khat"].values)
+    plot_khat(figures["khat"].subplots(), groups["sample_stats/khat"].values.ravel())
     if "observed_data" in tree.children:
         figures["predictive"] = _predictive(groups)
     return figures
