@@ -244,6 +244,22 @@ def test_spans_are_for_and_against() -> None:
     assert "the span raises" not in render(replace(contents(), documents=(read("good"),)))
 
 
+def test_targets_have_rationales_of_their_own() -> None:
+    """The words of both are underlined; each has its spans, and what these do, under its letter."""
+    spec = replace(RATING, names=("taste", "look"), ranges=RATING.ranges * 2)
+    one = speaking(read("good bad and ugly"))
+    rows = [replace(one, document=replace(one.document, aspect=i)) for i in (0, 1)]
+    both = replace(one, values=(2.5, 3.0), predicted=(2.5, 3.0), interval=((1.0, 4.0),) * 2, contributions=None)
+    both = replace(both, document=replace(one.document, targets=(3.0, 1.0)), aspects=tuple(rows))
+    packed = pack(both)
+    assert packed["m"] == [[[0, 1, 3, 4], [[[1, -0.5, 1]], [[-1, 0.5, -1]]]]] * 2
+    assert "c" not in packed
+    assert [text for text, _ in effect_lines(both, spec)] == ["A good", "A ugly", "B good", "B ugly"]
+    assert [said.split()[0] for _, said in effect_lines(both, spec)] == ["taste", "taste", "look", "look"]
+    page = render(replace(contents(), spec=spec, documents=(both,), sections=()))
+    assert "B ugly" in page
+
+
 def test_a_long_tail_that_was_not_read_is_cut() -> None:
     one = read("good beer")
     document = replace(one.document, text="good beer" + " and more" * 100)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import spans_of
 from pyro_rationale.errors import harmless
-from pyro_rationale.prediction.text_spans import visible
+from pyro_rationale.prediction.text_spans import letter_of, visible
 from pyro_rationale.reporting.effects import signs
 from pyro_rationale.tasks import task_of
 
@@ -41,8 +41,9 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     `i` id; `t` text; `o` gap before each word and its length, in UTF-16 units as scripts count; `p` inclusion in
     percent; `k` and `g` the kept and the gold words as [start, end) pairs in one flat list; `v` predictions; `y`
     truth; `n` interval ends, flat; `c` for each kept run, by target, what it adds, the change when it is removed, and
-    what it adds to nothing; `a` alternatives as [share of draws in percent, log q, runs, values]; `u` number of
-    characters that are left out at the end. Unknown values are left out.
+    what it adds to nothing; `m` where targets have masks of their own, the kept words of each and their `c`; `a`
+    alternatives as [share of draws in percent, log q, runs, values]; `u` number of characters that are left out at the
+    end. Unknown values are left out.
     """
     document = prediction.document
     words = len(document.tokens)
@@ -65,10 +66,9 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     if prediction.interval is not None:
         packed["n"] = [number(end) for ends in prediction.interval for end in ends]
     if prediction.contributions is not None:
-        packed["c"] = [
-            [[number(v) for v in row] for row in zip(part.effects, part.removed, part.alone, strict=True)]
-            for part in prediction.contributions.spans
-        ]
+        packed["c"] = _changes(prediction)
+    if prediction.aspects:
+        packed["m"] = [[runs(part.kept), _changes(part)] for part in prediction.aspects]
     if prediction.alternatives:
         packed["a"] = [
             [round(100 * a.frequency), number(a.log_probability), runs(a.mask), [number(v) for v in a.values]]
@@ -77,6 +77,14 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     if unread:
         packed["u"] = unread
     return packed
+
+
+def _changes(prediction: Prediction) -> list[list[list[float | int | None]]]:
+    """What each kept span adds, the change when it is removed, and what it adds to nothing, of each target."""
+    return [
+        [[number(v) for v in row] for row in zip(part.effects, part.removed, part.alone, strict=True)]
+        for part in (prediction.contributions.spans if prediction.contributions else ())
+    ]
 
 
 def number(value: float) -> float | int | None:
@@ -147,6 +155,10 @@ def prediction_lines(prediction: Prediction, spec: TargetSpec, percent: str) -> 
 def effect_lines(prediction: Prediction, spec: TargetSpec) -> Iterator[tuple[str, str]]:
     """Words of each kept span, and what they do to each target, for people."""
     units, document = task_of(spec).effect_units(prediction.predicted), prediction.document
+    for i, own in enumerate(prediction.aspects):
+        yield from ((f"{letter_of(i)} {text}", said) for text, said in effect_lines(own, spec))
+    if document.aspect is not None:
+        units = units[document.aspect : document.aspect + 1]
     for part in prediction.contributions.spans if prediction.contributions else ():
         text = " ".join(document.text[document.offsets[part.start][0] : document.offsets[part.end - 1][1]].split())
         rows = zip(units, part.effects, part.removed, part.alone, strict=True)

@@ -221,6 +221,22 @@
     if (doc.u) paragraph.append(make("span", { class: "un" }, `\u2026 (${plural(doc.u, "more character")} not read)`));
     return paragraph;
   }
+  // A list for each target that has a rationale of its own.
+  function own(doc) {
+    return (doc.m || []).map(([runs, changes], target) => {
+      const letter = `${String.fromCharCode(65 + (target % 26))}${Math.floor(target / 26) || ""}`;
+      const label = rated ? "" : `, log odds of ${data.classes[best(odds(doc.v, target))]}`;
+      const list = make("ol", { class: "others" });
+      for (let i = 0; i < runs.length; i += 2) {
+        const [effect, removed, alone] = (changes[i / 2] || [[]])[0];
+        const facts = changes.length ? `${signed(effect)} (${signed(removed)} if removed, ${signed(alone)} alone)` : "";
+        const note = make("span", { class: "note", dir: "ltr" }, facts);
+        list.append(make("li", { dir: "auto" }, snippets(doc, runs.slice(i, i + 2)), note));
+      }
+      const name = `${letter} ${data.names[target]}${label}: ${plural(runs.length / 2, "span")}`;
+      return make("details", { open: "" }, make("summary", {}, name), list);
+    });
+  }
   function effects(doc) {
     if (!doc.c || !doc.c.length) return [];
     const several = data.names.length > 1;
@@ -264,7 +280,7 @@
       ),
       make("div", { class: "said-all" }, ...predictions(doc)),
       text(doc),
-      make("div", { class: "more" }, ...effects(doc), others(doc)),
+      make("div", { class: "more" }, ...own(doc), ...effects(doc), others(doc)),
     );
   }
 
