@@ -159,6 +159,7 @@ def as_dict(reading: Prediction | Document, task: Task, options: ExplainOptions)
         nothing: dict[str, Any] = dict.fromkeys(("known", "unknown", "unread"), 0)
         nothing |= {name: [] for name in ("tokens", "offsets", "inclusion", "mode", "kept", "answers", "alternatives")}
         told: dict[str, Any] = {"decode": options.decode, "rationale": "", "prediction": None, "contributions": None}
+        told["aspects"] = {}
         told |= {"predict": options.predict, "interval": options.interval, "level": options.level}
         return {"id": reading.id, "text": reading.text} | nothing | told
     document = reading.document
@@ -182,12 +183,13 @@ def as_dict(reading: Prediction | Document, task: Task, options: ExplainOptions)
         "contributions": _contributions(reading, task),
         "answers": [_answer(answer, reading, task) for answer in reading.answers],
         "alternatives": [_alternative(a, reading, task) for a in reading.alternatives],
-        **({"aspects": _aspects(reading, task)} if reading.aspects else {}),
+        "aspects": _aspects(reading, task),
     }
 
 
 def _aspects(reading: Prediction, task: Task) -> dict[str, Any]:
-    """Rationale of each target, where they have rationales of their own."""
+    """Rationale of each target; nothing where they share one."""
+    names = task.spec.names if reading.aspects else ()
     return {
         name: {
             "letter": letter_of(number),
@@ -201,7 +203,7 @@ def _aspects(reading: Prediction, task: Task) -> dict[str, Any]:
                 for other in part.alternatives
             ],
         }
-        for number, (name, part) in enumerate(zip(task.spec.names, reading.aspects, strict=True))
+        for number, (name, part) in enumerate(zip(names, reading.aspects, strict=True))
     }
 
 
