@@ -179,7 +179,7 @@ def _plain(value: Any, annotation: Any, where: str) -> Any:
         value = value.item()
     whole, parts = typing.get_origin(kind), typing.get_args(kind)
     if whole is tuple:
-        if isinstance(value, str) and str in typing.get_args(annotation):
+        if isinstance(value, str) and kind is not annotation and str in typing.get_args(annotation):
             value = (value,)
         if isinstance(value, (list, tuple)) and (parts[-1] is Ellipsis or len(parts) == len(value)):
             return tuple(_plain(part, parts[0], where) for part in value)
