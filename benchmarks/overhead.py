@@ -29,6 +29,7 @@ from timing import Action, machine, ratios, take_turns, write
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
+from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.distributions.scan.scan import backward_logits, follow, linear_recurrence
 from pyro_rationale.fitted import pick_device
 from pyro_rationale.models.program import local_parameters
@@ -73,6 +74,7 @@ def rloo(value: Tensor, log_q: Tensor, penalty: Tensor) -> Loss:
 def penalty_of(trainer: Trainer, mask: Tensor, mean: Tensor, change: Tensor, entropy: Tensor) -> Tensor:
     """KL + (1 - tau) H = E[alpha |z| + gamma |dz|] + log Z - tau H, `(B,)`."""
     prior, tau = trainer.fitted.model.steering, trainer.objective.tau
+    assert isinstance(prior, ChainPrior)
     table = prior.log_normalizers(mask.shape[1]).to(mean, non_blocking=True)
     expected = prior.alpha * mean.sum(-1) + prior.gamma * change.sum(-1) + table[mask.sum(-1)]
     return expected - tau * entropy

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -80,6 +80,27 @@ def encode_batch(
     """
     encoded = [encode_document(document, vocabulary, spec, sentences, titles) for document in documents]
     return collate(encoded, range(len(encoded)) if indices is None else indices, spec, aspects)
+
+
+class Batches(Protocol):
+    """Batches of a split, epoch after epoch, as a trainer takes them.
+
+    Attributes:
+        batch_size: largest number of documents, or of queries, in a batch.
+        whole: batches that hold each of them once.
+    """
+
+    batch_size: int
+    whole: int
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches of the first epoch."""
+
+    def epoch(self, number: int, share: slice = slice(None)) -> Iterator[Batch]:
+        """Batches of an epoch, in an order that depends on its number and the seed; see :class:`BucketedBatches`."""
 
 
 class BucketedBatches:

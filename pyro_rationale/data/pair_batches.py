@@ -72,6 +72,9 @@ class PairBatches:
         """Batches per epoch."""
         return self._steps
 
+    def __iter__(self) -> Iterator[RankingBatch]:
+        return self.epoch(0)
+
     def epoch(self, number: int, share: slice = slice(None)) -> Iterator[RankingBatch]:
         """Every query once, or `steps` batches, in an order that depends on `(seed, number)` and nothing else.
 

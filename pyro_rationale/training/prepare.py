@@ -19,10 +19,9 @@ from pyro_rationale.build import (
 )
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
-from pyro_rationale.data.batching import BucketedBatches
+from pyro_rationale.data.batching import Batches, BucketedBatches
 from pyro_rationale.data.cache.dataset import word_keys
 from pyro_rationale.data.corpus import Corpus, Document
-from pyro_rationale.data.pair_batches import PairBatches
 from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.splits import check_parts
@@ -163,14 +162,12 @@ def prepare_run(
     fitted.text_keys = torch.from_numpy(word_keys(corpus.train))
     examples = examples_of(corpus)
     steps = options.epoch_of(examples)
-    train: BucketedBatches | PairBatches
-    dev: BucketedBatches | DevLists
+    train: Batches
+    lists = None
     if isinstance(corpus, PairCorpus):
-        train = pair_batches(fitted, corpus, steps)
-        dev = DevLists.of(fitted, corpus)
+        train, lists = pair_batches(fitted, corpus, steps), DevLists.of(fitted, corpus)
     else:
         train = batches(corpus.train, steps)
-        dev = batches(corpus.dev)
     check_shares(options.batch_size, examples, train.whole, group.size)
     rate = config.model.rate if config.model.lambda1 is None else None
     controls, scale = build_controls(config, prior, fitted.aspects), spread / fitted.aspects * model.gain
@@ -190,10 +187,11 @@ def prepare_run(
         ModelSelection(
             trainer, prior, rate, model.gain, options.patience, reinitialize, meet=options.rate_as == "target"
         ),
-        dev,
+        batches(corpus.dev),
         prior,
         vectors,
         MemorizationCheck(batches(known), constant, prior.rate),
+        lists=lists,
         chosen=chosen(given, config),
         callbacks=[*(CALLBACKS[name]() for name in dict.fromkeys((*ALWAYS, *options.callback))), *callbacks],
     )

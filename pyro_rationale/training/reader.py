@@ -114,14 +114,11 @@ def _train(reader: FittedModel, run: TrainingRun, scale: float, progress: Progre
     """Train it, and keep the weights that are best on the development texts."""
     options, size = reader.config.train, reader.config.train.epoch_of(len(run.corpus.train))
     total, done = -(-options.steps // size) * size, 0
-    dev = run.dev
-    assert isinstance(dev, BucketedBatches)
-
     def loss(batch: Batch, step: int) -> Tensor:
         return full_text_loss(reader.model, batch) / (len(batch) * scale)
 
     def score() -> float:
-        moved = (batch.to(reader.device) for batch in dev.ordered(128))
+        moved = (batch.to(reader.device) for batch in run.dev.ordered(128))
         return sum(float(full_text_loss(reader.model, batch)) for batch in moved)
 
     def count() -> None:

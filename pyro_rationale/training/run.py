@@ -43,7 +43,7 @@ class TrainingRun:
         fitted: model and guide that are trained.
         trainer: takes the steps.
         selection: chooses the best epoch; rolls back or restarts when masks collapse.
-        dev: development texts; of pairs, queries with their lists of candidates.
+        dev: development texts.
         prior: the requested prior, under which epochs are compared.
         vectors: pretrained word vectors, if any.
         memorization: tells whether the training set has been memorised.
@@ -51,6 +51,7 @@ class TrainingRun:
         callbacks: called in their order.
         seconds: time spent training, earlier sessions included.
         should_stop: end training after this epoch; set by callbacks.
+        lists: of pairs of texts, the development queries with their candidates, by which epochs are compared.
         chosen: options that were not given, with what was chosen for them.
         threads: CPU threads that were measured to be fastest, unless `--threads` gives their number.
     """
@@ -60,7 +61,7 @@ class TrainingRun:
     fitted: FittedModel
     trainer: Trainer
     selection: ModelSelection
-    dev: BucketedBatches | DevLists
+    dev: BucketedBatches
     prior: ChainPrior
     vectors: WordVectors | None
     memorization: MemorizationCheck
@@ -69,6 +70,7 @@ class TrainingRun:
     seconds: float = 0.0
     should_stop: bool = False
     threads: int | None = None
+    lists: DevLists | None = None
     chosen: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -149,10 +151,10 @@ class TrainingRun:
                     callback.on_step_end(self, step)
             with self.trainer.averaged():
                 rate = self.selection.rate_to_meet
-                if isinstance(self.dev, DevLists):
-                    score = validate_lists(self.fitted, self.dev, self.prior, rate)
-                else:
+                if self.lists is None:
                     score = validate(self.fitted, self.dev, self.prior, group=self.group, rate=rate)
+                else:
+                    score = validate_lists(self.fitted, self.lists, self.prior, rate)
                 memorized = self.memorization.memorized(self.fitted, score, self.group)
             with self.trainer.atomic():
                 epoch = self.selection.on_epoch_end(self.trainer.finish_epoch(), score, memorized)
@@ -236,7 +238,7 @@ class TrainingRun:
         if self.selection.best_shift:
             self.fitted.guide.shift(self.selection.best_shift)
         self.fitted.eval()
-        if not isinstance(self.dev, DevLists):
+        if self.lists is None:
             settle_noise(self.fitted, self.dev)
         if self.fitted.config.prior == "learned":
             learn_prior(self.fitted, self.corpus.train, self.prior)
@@ -245,7 +247,7 @@ class TrainingRun:
         if self.fitted.config.train.laplace:
             assert isinstance(self.trainer.batches, BucketedBatches)
             fit_last_layer(self.fitted, self.trainer.batches.ordered())
-        if not isinstance(self.dev, DevLists):
+        if self.lists is None:
             self.fitted.calibrate(self.corpus.dev)
         self.fitted.save(self.folder)
         for callback in self.callbacks:

@@ -24,8 +24,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches, prefetched
-from pyro_rationale.data.pair_batches import PairBatches
+from pyro_rationale.data.batching import Batches, prefetched
 from pyro_rationale.errors import TrainingError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.estimators.muprop import without_slopes
@@ -77,7 +76,7 @@ class Trainer:
         fitted: FittedModel,
         objective: Objective,
         control: Control | AspectControls,
-        batches: BucketedBatches | PairBatches,
+        batches: Batches,
         scale: float,
         group: Group = SINGLE_PROCESS,
     ) -> None:

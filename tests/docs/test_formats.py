@@ -20,7 +20,8 @@ from pyro_rationale.data.files.tables import _KINDS
 from pyro_rationale.data.loading import TABLE
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import flag
-from pyro_rationale.prediction.predictor import PredictOptions, predict
+from pyro_rationale.prediction.options import ExplainOptions
+from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.training.history import EpochRecord
 from tests.support.small_fit import whole
 
@@ -54,7 +55,7 @@ def run() -> Path:
 def reading(run: Path) -> dict[str, Any]:
     """A line of `explain --json`."""
     fitted = FittedModel.load(run, "cpu")
-    options = PredictOptions(samples=20)
+    options = ExplainOptions(samples=20)
     [one] = predict(fitted, load_corpus(fitted.config.data).test[:1], options)
     return as_dict(one, fitted.task, options)
 

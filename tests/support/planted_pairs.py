@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 
-from pyro_rationale.data.document import make_document
+from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.pairs import PairCorpus, pairs_of_groups
 
 KINDS, PARTS = 6, 6  # a text is about a pair of these; each has two wordings
@@ -15,7 +15,8 @@ KINDS, PARTS = 6, 6  # a text is about a pair of these; each has two wordings
 def planted_pairs(copies: int = 4, words: int = 16, seed: int = 0) -> PairCorpus:
     """Texts in groups of `copies` about the same pair; gold are the two words. To be read only."""
     draw = random.Random(seed)
-    documents, groups = [], []
+    documents: list[Document] = []
+    groups: list[tuple[int, int]] = []
     for kind in range(KINDS):
         for part in range(PARTS):
             for _ in range(copies):

@@ -113,7 +113,8 @@ def test_salient_words_are_those_that_the_prediction_depends_on(tmp_path: Path) 
         def forward(self, tokens: Tensor, z: Tensor, lengths: Tensor) -> Tensor:
             return (z * weights).sum(-1, keepdim=True)
 
-    fit.fitted.model.encoder = Sum()
+    encoder: Any = Sum()
+    fit.fitted.model.encoder = encoder
     one = salient_words(fit.fitted.model, batch, 1e-6, 1.0)
     assert torch.equal(one.nonzero()[:, 1], torch.ones(len(batch), dtype=torch.long))
     run = salient_words(fit.fitted.model, batch, 3.0 / float(batch.lengths.max()), 3.0)[batch.lengths.argmax()]
@@ -127,6 +128,7 @@ def test_salient_words_are_those_that_the_prediction_depends_on(tmp_path: Path) 
 def test_salient_sentences(tmp_path: Path) -> None:
     batch = in_sentences(texts((12, 6, 1), padding=2))
     chosen = salient_words(fit_of(tmp_path, guide="chain")[0].fitted.model, batch, 0.5, 1.0)
+    assert batch.unit_starts is not None
     assert chosen.shape == batch.unit_starts.shape
     assert chosen.sum(-1).tolist() == [math.ceil(0.5 * units) for units in batch.unit_lengths.tolist()]
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.models import RationaleModel
@@ -183,6 +184,7 @@ def test_a_finished_run_is_given_one(tmp_path: Path) -> None:
         near, far = (float(layer(output, scale * features)[0, 1]) for scale in (1.0, 10.0))
     assert far > 10 * near
     alone = small(**options, laplace=True)
+    assert isinstance(fit.trainer.batches, BucketedBatches)
     again = fit_last_layer(before, fit.trainer.batches.ordered(), alone.seed)
     assert again.effective > 0
     assert before.model.last_layer is not None

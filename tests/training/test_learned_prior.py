@@ -50,6 +50,7 @@ def test_no_chain_is_nearer_to_the_masks(case: str) -> None:
     least = float(terms.under(prior).kl.mean())
     torch.testing.assert_close(terms.kl, terms.under(prior).kl)
     for alpha, gamma in ((0.1, 0.0), (-0.1, 0.0), (0.0, 0.1), (0.0, -0.1)):
+        assert isinstance(prior, ChainPrior)
         other = replace(prior, alpha=prior.alpha + alpha, gamma=prior.gamma + gamma)
         assert float(terms.under(other).kl.mean()) > least
 
@@ -104,6 +105,7 @@ def test_what_was_averaged_is_part_of_a_checkpoint(tmp_path: Path) -> None:
     tensors, facts = one.state()
     other.restore(tensors, facts)
     assert other.learned == one.learned
+    assert isinstance(other.learned, RunningPrior)
     assert other.learned.steps == 3
     assert other.fitted.model.prior == one.fitted.model.prior
     del facts["learned"]  # older checkpoints

@@ -28,6 +28,6 @@ class TwoLayerGuide(RationaleGuide):
         with torch.no_grad():
             self.head.bias.fill_(math.log(rate / (1.0 - rate)))
 
-    def distribution(self, features: Tensor, lengths: Tensor) -> IndependentMask:
+    def distribution(self, features: Tensor, lengths: Tensor, rows: Any = None) -> IndependentMask:
         """q(z | x), `(B,)` masks of `T` words."""
         return IndependentMask(self.head(self.hidden(features).tanh()).squeeze(-1), lengths)
