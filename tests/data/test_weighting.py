@@ -17,6 +17,7 @@ from pyro_rationale.data import Corpus, DataOptions, Document, load_corpus
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.cache.dataset import document_weights
 from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.weighting import EQUAL, Weighting, warn_of_rare_classes
 from pyro_rationale.errors import ConfigError, DataError
@@ -54,6 +55,19 @@ def test_a_column_of_weights(tmp_path: Path, cached: bool, caplog: pytest.LogCap
     assert document_weights(corpus.train).tolist() == [document.weight for document in corpus.train]
     assert "left out 1 of 22 rows whose weight is 0" in caplog.text
     assert {document.targets for document in documents} == {(float(i),) for i in range(1, 6)}
+
+
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize(("cell", "skip"), [("0", False), ("0", True), ("much", True)])
+def test_a_run_reads_the_splits_that_it_was_fitted_on(tmp_path: Path, cell: str, skip: bool, cached: bool) -> None:
+    """Rows that a fit leaves out by their weight are not in the splits of its evaluation either."""
+    path = table(tmp_path / "a.csv", "text,y,w", rows(*(f"nothing {i},3,{cell}" for i in range(5))))
+    options = DataOptions(
+        data=str(path), target_column=("y",), weight_column="w", skip_bad_rows=skip,
+        cache=str(tmp_path / "cache") if cached else None,
+    )
+    fitted = load_corpus(options)
+    assert row_digests(load_corpus(options, fitted.spec)) == row_digests(fitted)
 
 
 @pytest.mark.parametrize("cached", [False, True])

@@ -88,8 +88,8 @@ class _CachedTable(_table.TableRows):
             self._column(i, len(names)).read(partial(reader.read, i=i, name=repr(name))) for i, name in enumerate(names)
         ]
         targets, weights = np.stack([values for values, _ in columns], axis=1), None
-        if self.weight is not None and weighted:
-            parse = partial(_table.read_weight, name=repr(self.weight))
+        if self.weight is not None:
+            parse = partial(_table.read_weight, name=repr(self.weight), weighted=weighted)
             columns.append(self._column(len(names), len(names)).read(parse))
             weights = columns[-1][0]
         faults: dict[int, str] = {}

@@ -90,7 +90,7 @@ class TableRows(ABC):
     def documents(self, reader: TargetReader, names: Sequence[str], weighted: bool = True) -> Sequence[Document]:
         """The documents, with the cells of the columns `names` read as targets; adds to `faults`.
 
-        Their weights are read if `weighted`, and where there is a column of them.
+        Their weights are read where there is a column of them; unless `weighted`, only whether they are 0.
         """
 
 
@@ -116,7 +116,7 @@ class _HeldTable(TableRows):
         for document, cells in self._rated:
             try:
                 targets = tuple(reader.read(cells[i], i, repr(name)) for i, name in enumerate(names))
-                weight = 1.0 if self.weight is None or not weighted else read_weight(cells[-1], repr(self.weight))
+                weight = 1.0 if self.weight is None else read_weight(cells[-1], repr(self.weight), weighted)
             except ValueError as error:
                 self.faults.add(document.id, str(error))
             else:
@@ -147,7 +147,9 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
     parts = []
     fewest = FEWEST_ROWS if spec is None else 1
     for table in tables:
-        documents, faults = table.documents(reader, names, weighted=spec is None), table.faults
+        # A fitted run needs no weights, but has to leave out the rows that the fit left out: splits depend on it.
+        documents = table.documents(reader, names, weighted=spec is None or options.skip_bad_rows)
+        faults = table.faults
         faults.report()
         documents = without_weightless(table.path, documents)
         if len(documents) < fewest:
@@ -210,13 +212,15 @@ def weight_column(columns: Sequence[str], options: DataOptions) -> str | None:
     return options.weight_column if options.weight_column in columns else None
 
 
-def read_weight(cell: Cell, name: str) -> float:
-    """A cell of the column with the weights.
+def read_weight(cell: Cell, name: str, weighted: bool = True) -> float:
+    """A cell of the column with the weights; unless `weighted`, 0 for a weight of 0 and 1 for everything else.
 
     Raises:
         ValueError: it is no number of 0 or more; the message begins with `name`.
     """
     weight = math.nan if cell is None else number_of(cell)
+    if not weighted:
+        return float(weight != 0.0)
     if weight is None or not 0.0 <= weight < math.inf:
         raise ValueError(f"{name} is {'empty' if cell is None else shown(cell)}, not a weight of 0 or more")
     return weight
