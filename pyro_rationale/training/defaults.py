@@ -212,7 +212,7 @@ def _words_of(corpus: Corpus) -> int:
 
 
 def examples_of(corpus: Corpus) -> int:
-    """What an epoch of training goes through: texts, or, of pairs, queries."""
+    """Number of examples in an epoch of training: texts, or, of pairs, queries."""
     return len(corpus.queries["train"]) if isinstance(corpus, PairCorpus) else len(corpus.train)
 
 

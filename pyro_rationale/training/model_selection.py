@@ -121,7 +121,7 @@ class ModelSelection:
             return annealed and record.dev_cost < self.best_cost
         if record.dev_rate > HIGHEST * self.rate or (not annealed and record.rate > LARGEST_CORRECTION * self.rate):
             return False
-        if max(score.rates, default=0.0) > HIGHEST_EACH * self.rate:
+        if any(rate > HIGHEST_EACH * self.rate for rate in score.rates):
             return False
         return (not self._meets(record), record.dev_cost) < (not self.best_met, self.best_cost)
 

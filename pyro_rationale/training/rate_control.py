@@ -306,9 +306,10 @@ class AspectControls:
         return sum(control.target(step) for control in self.controls) / len(self.controls)
 
     def observe_modes(self, step: int, rates: Sequence[float]) -> None:
-        """Take the share of words that mode masks of each target keep after an epoch."""
+        """Take the share of words that mode masks of each target keep after an epoch; NaN of one that no text rates."""
         for control, rate in zip(self.controls, rates, strict=True):
-            control.observe_modes(step, rate)
+            if not math.isnan(rate):
+                control.observe_modes(step, rate)
 
     def state(self) -> dict[str, float]:
         """State for a checkpoint."""

@@ -37,7 +37,7 @@ class DevScore:
         expected_cost: E_q of the paper's cost in its units, from the same masks.
         shift: nats by which every kept word was made dearer before all this, so that mode masks keep what they should;
             of each target that has masks of its own.
-        rates: share of words in the mode masks of each such target; 0 of one that no text rates.
+        rates: share of words in the mode masks of each such target; NaN of one that no text rates.
     """
 
     error: float
@@ -100,7 +100,8 @@ def validate(
     masks = [fitted.guide.posterior(batch) for batch in own]
     shift: float | tuple[float, ...] = 0.0
     if rate is not None:
-        shift = shift_to(rate, masks, own, group) if fitted.aspects == 1 else shifts_to(rate, masks, own, group)
+        several = fitted.aspects > 1
+        shift = shifts_to(rate, masks, own, fitted.aspects, group) if several else shift_to(rate, masks, own, group)
     with fitted.seeded(group.rank):
         for batch, q in zip(own, masks, strict=True):
             q = _tilted(q, batch, shift) if shift else q
@@ -143,14 +144,21 @@ def shift_to(
 
 
 def shifts_to(
-    rate: float, masks: Sequence[MaskDistribution], batches: Sequence[Batch], group: Group = SINGLE_PROCESS
+    rate: float,
+    masks: Sequence[MaskDistribution],
+    batches: Sequence[Batch],
+    aspects: int,
+    group: Group = SINGLE_PROCESS,
 ) -> tuple[float, ...]:
     """:func:`shift_to` of each of several targets, whose mode masks are made to keep the share `rate` by themselves.
 
-    Arguments are those of :func:`shift_to`; batches are of rows about one target each.
+    Args:
+        rate: share of words.
+        masks: q(z | x) of each batch.
+        batches: rows about one target each.
+        aspects: number of targets; the shift of one that no row is about is 0.
+        group: the processes that share the rows.
     """
-    aspects = max(int(batch.aspects.max()) for batch in batches if batch.aspects is not None) + 1
-    aspects = max(group.all_gather(aspects))
 
     def kept(shifts: Tensor) -> Tensor:
         counts = torch.zeros(2, aspects, dtype=torch.float64)
@@ -160,11 +168,12 @@ def shifts_to(
             for row, values in zip(counts, (mode.sum(-1), batch.lengths), strict=True):
                 row.index_add_(0, batch.aspects.cpu(), values.cpu().double())
         words, every = torch.tensor(group.all_gather(counts.tolist()), dtype=torch.float64).sum(0)
-        return words / every.clamp_min(1.0)
+        return words / every  # NaN where there is no row
 
     low = torch.full((aspects,), -LARGEST_SHIFT, dtype=torch.float64)
     high = -low
-    near = (kept(torch.zeros_like(low)) / rate - 1.0).abs() <= CLOSE
+    share = kept(torch.zeros_like(low)) / rate
+    near = share.isnan() | ((share - 1.0).abs() <= CLOSE)
     if not bool(near.all()):
         for _ in range(9):
             middle = (low + high) / 2
@@ -212,7 +221,7 @@ def _add_modes(sums: list[float], fitted: FittedModel, q: MaskDistribution, batc
 def _mode_score(parts: list[list[float]]) -> DevScore:
     error, kept, words, units, empty, changes, documents, *own = (sum(column) for column in zip(*parts, strict=True))
     count = len(own) // 2
-    rates = tuple(part / max(whole, 1.0) for part, whole in zip(own[:count], own[count:], strict=True))
+    rates = tuple(part / whole if whole else math.nan for part, whole in zip(own[:count], own[count:], strict=True))
     figures = error / documents, kept / words, empty / documents, units / documents, changes / documents
     return DevScore(*figures, rates=rates)
 

@@ -25,7 +25,7 @@ from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.rate_control import AspectControls, RateControl, Schedule
 from pyro_rationale.training.run import TrainingRun
-from pyro_rationale.training.validation import shift_to, shifts_to
+from pyro_rationale.training.validation import score_modes, shift_to, shifts_to
 from tests.support.small_fit import Break, differences, small
 
 OPTIONS: dict[str, Any] = {"documents": 24, "steps": 4, "anneal": 1, "guide": "chain", "aspect": "all"}
@@ -220,7 +220,26 @@ def test_shifts_of_each_target_are_those_of_its_rows_alone(run: TrainingRun) -> 
     fitted = run.fitted
     rows = by_aspect(run.corpus.dev, 4)
     batch = fitted.encode(rows)
-    found = shifts_to(0.3, [fitted.guide.posterior(batch)], [batch])
+    found = shifts_to(0.3, [fitted.guide.posterior(batch)], [batch], 4)
     for aspect in (0, 3):
         own = fitted.encode([row for row in rows if row.aspect == aspect])
         assert found[aspect] == pytest.approx(shift_to(0.3, [fitted.guide.posterior(own)], [own]), abs=0.02)
+
+
+def test_a_target_that_no_held_out_text_rates(run: TrainingRun) -> None:
+    """It is neither shifted nor steered, and keeps no epoch from being chosen."""
+    fitted = run.fitted
+    some = fitted.encode([row for row in by_aspect(run.corpus.dev, 4) if row.aspect in (0, 2)])
+    found = shifts_to(0.3, [fitted.guide.posterior(some)], [some], 4)
+    assert len(found) == 4
+    assert (found[1], found[3]) == (0.0, 0.0)
+    rated = [replace(text, targets=(*text.targets[:3], math.nan)) for text in run.corpus.dev]
+    score = score_modes(fitted, fitted.batches(rated, 64))
+    assert [math.isnan(rate) for rate in score.rates] == [False, False, False, True]
+    control = RateControl(Schedule(0, 0, 0.1), ChainPrior.from_rate_span(0.1, 2.0), meet=True)
+    controls = AspectControls((control, replace(control)))
+    for one in controls.controls:
+        one.average = 0.1
+    controls.observe_modes(5, (0.05, math.nan))
+    assert controls.controls[0].correction != 1.0
+    assert controls.controls[1].correction == 1.0
