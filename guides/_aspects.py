@@ -21,7 +21,7 @@ class AspectRows(NamedTuple):
     targets: int
 
     def of(self, values: Tensor) -> Tensor:
-        """What the head of each row's target says about its text, `(*b, T, W)`.
+        """Outputs of the head of each row's target on the row's text, `(*b, T, W)`.
 
         Args:
             values: of all heads on every word of `U` texts, `(U, T, targets * W)`, target after target.

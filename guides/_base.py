@@ -189,7 +189,7 @@ class RationaleGuide(Program):
         Returns:
             The sampled mask, `(*s, B, T)`.
         """
-        rows = batch.aspect_grid(self.aspects) if self.aspects > 1 and batch.aspects is None else batch
+        rows = self._rows(batch)
         context = None
         if self.target is not None and batch.targets is not None:
             context = self._shown(rows)
@@ -197,13 +197,21 @@ class RationaleGuide(Program):
                 context = context * (torch.rand(*context.shape[:-1], 1, device=context.device) < 0.5)
         texts, features, heads = self._read(rows, context)
         q = self._masks(rows, texts, features, heads)
-        hint = cast(Any, self._baseline_hint(features, texts, heads))
+        return self._sample(batch, rows, q, self._baseline_hint(features, texts, heads))
+
+    def _rows(self, batch: Batch) -> Batch:
+        """A grid `(aspects, B)` of rows about one target each, if that is what masks are of; else the batch."""
+        return batch.aspect_grid(self.aspects) if self.aspects > 1 and batch.aspects is None else batch
+
+    def _sample(self, batch: Batch, rows: Batch, q: MaskDistribution, hint: dict[str, Any]) -> Tensor:
+        """The site `z` in its plates; `rows` as `_rows` makes them of the batch, `hint` for Pyro's `infer`."""
+        infer = cast(Any, hint)
         with pyro.plate("documents", len(batch), dim=-1), weighted(batch):
             if rows is batch:
-                return pyro.sample("z", q, infer=hint)
+                return pyro.sample("z", q, infer=infer)
             rated = torch.ones(()).bool() if rows.targets is None else (~rows.targets.isnan()).any(-1)
             with pyro.plate("aspects", self.aspects, dim=-2), poutine.mask(mask=cast(Any, rated)):
-                return pyro.sample("z", q, infer=hint)
+                return pyro.sample("z", q, infer=infer)
 
     def _read(self, batch: Batch, context: Tensor | None) -> tuple[Batch, Tensor, AspectRows | None]:
         """Texts and the features of their words: of each different text once, if it does not matter who asks.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, cast
 
-import pyro
 from torch import Tensor, nn
 
 from pyro_rationale.data.batch import Batch
@@ -35,9 +34,7 @@ class MixtureGuide(RationaleGuide):
         return MixtureMask([member.posterior(batch, see_target) for member in members])
 
     def forward(self, batch: Batch) -> Tensor:
-        """The Pyro program: a mask, `(*s, B, T)`."""
-        if self.aspects > 1 and batch.aspects is None:
-            batch = batch.by_aspect(self.aspects)
-        q = self.posterior(batch, see_target=self.target is not None and batch.targets is not None)
-        with pyro.plate("documents", len(batch), dim=-1):
-            return pyro.sample("z", q)
+        """The Pyro program: a mask, `(*s, B, T)`, or one for each of several targets, `(*s, aspects, B, T)`."""
+        rows = self._rows(batch)
+        q = self.posterior(rows, see_target=self.target is not None and batch.targets is not None)
+        return self._sample(batch, rows, q, {})

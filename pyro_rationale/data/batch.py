@@ -133,6 +133,8 @@ class Batch:
     def about(self, aspects: Tensor) -> Batch:
         """The batch of rows that are about `aspects` `(B,)`; neighbours of the same words are the same text."""
         same = (self.tokens[1:] == self.tokens[:-1]).all(-1) & (self.lengths[1:] == self.lengths[:-1])
+        if self.units is not None:  # unknown words are alike, sentences need not be
+            same = same & (self.units[1:] == self.units[:-1]).all(-1)
         documents = torch.cat([same.new_zeros(1), ~same]).cumsum(0)
         return replace(self, aspects=aspects)._sharing(documents)
 

@@ -13,7 +13,7 @@ import torch
 from pyro_rationale.data.aspects import asked, by_aspect
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.corpus import Corpus
-from pyro_rationale.data.document import Document
+from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.text_lengths import cut_to
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.evaluation.metrics.faithfulness import faithfulness_metrics
@@ -67,6 +67,14 @@ def test_batches_of_documents_and_of_rows() -> None:
     batches = BucketedBatches([REVIEW, OTHER], vocabulary, SPEC, 2, aspects=2)
     assert [len(batch) for batch in batches] == [3]
     assert rows.repeated(2).owners is None
+
+
+def test_texts_of_unknown_words_are_one_only_if_their_sentences_are() -> None:
+    vocabulary = Vocabulary.build([make_document("known", "zz")], 1, 100)
+    texts = [make_document(str(i), text) for i, text in enumerate(("aa bb. cc dd.", "aa. bb cc dd.", "ee. ff gg hh."))]
+    rows = encode_batch(by_aspect(texts, 2), vocabulary, SPEC, sentences=True, aspects=2)
+    assert rows.owners is not None
+    assert rows.owners.tolist() == [0, 0, 1, 1, 1, 1]
 
 
 def test_words_of_another_target_are_foreign() -> None:

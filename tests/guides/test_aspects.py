@@ -16,12 +16,12 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import AspectPriors, ChainPrior
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.guides import GUIDES, RationaleGuide, TargetContext
+from pyro_rationale.guides import GUIDES, MixtureGuide, RationaleGuide, TargetContext
 from pyro_rationale.inference.objectives.decomposition import Setting, batch_terms, residual
 from pyro_rationale.inference.objectives.elbo import MaskELBO, make_objective, shared_words
 from pyro_rationale.inference.posterior.evidence import enumerate_masks
 from pyro_rationale.inference.posterior.log_joint import log_joint
-from pyro_rationale.models import RationaleModel
+from pyro_rationale.models import EnsembleModel, RationaleModel
 from pyro_rationale.models.program import local_parameters
 from tests.support.oracle import all_masks
 from tests.support.tiny import PRIOR, SPECS, Exact, exact, in_sentences, texts, tiny_guide, tiny_model
@@ -205,6 +205,20 @@ def test_programs_have_a_plate_of_aspects(name: str, sentences: bool) -> None:
     assert free["y"]["value"].shape == (2, 3, 2)
 
 
+def test_members_have_the_plates_of_one_fit() -> None:
+    """Model and guide of an ensemble go together on an ordinary batch; an unrated target counts nothing."""
+    models, guides, batch = [two_targets(), two_targets()], [two_heads("chain"), two_heads("independent")], texts()
+    model, guide = EnsembleModel(models), MixtureGuide(guides)
+    guide_trace = poutine.trace(guide).get_trace(batch)
+    trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(batch)
+    z, rows = guide_trace.nodes["z"]["value"], batch.by_aspect(2)
+    assert z.shape == (2, 3, 5)
+    assert batch.targets is not None
+    hard = z[~batch.targets.T.isnan()]
+    torch.testing.assert_close(guide_trace.log_prob_sum(), guide.posterior(rows).log_prob(hard).sum())
+    torch.testing.assert_close(trace.log_prob_sum(), log_joint(model, rows, hard).sum())
+
+
 def test_pyros_own_elbo_agrees() -> None:
     """Many particles of `Trace_ELBO` on the program with both plates."""
     model, guide, batch = two_targets(), two_heads("independent"), texts()
@@ -238,6 +252,15 @@ def test_price_of_shared_words_is_exact() -> None:
     assert float((with_price - without).detach()) == pytest.approx(3.0 * float(shared.detach()))
     with pytest.raises(ConfigError, match="no exact marginals"):
         shared_words(two_heads("recurrent").posterior(rows), rows)
+
+
+def test_price_of_shared_words_follows_the_weights_of_documents() -> None:
+    guide, plain = two_heads("chain"), texts(kind=None)
+    each = [replace(plain, weights=torch.eye(3)[i]).by_aspect(2) for i in range(3)]
+    heavy = replace(plain, weights=torch.tensor([2.0, 1.0, 0.5])).by_aspect(2)
+    prices = [shared_words(guide.posterior(rows), rows) for rows in each]
+    torch.testing.assert_close(shared_words(guide.posterior(heavy), heavy), 2 * prices[0] + prices[1] + 0.5 * prices[2])
+    torch.testing.assert_close(sum(prices), shared_words(guide.posterior(plain.by_aspect(2)), plain.by_aspect(2)))
 
 
 @pytest.mark.parametrize("name", NAMES)

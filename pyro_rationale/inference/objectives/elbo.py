@@ -254,7 +254,7 @@ class MaskELBO(ELBO):
 
 
 def shared_words(q: MaskDistribution, batch: Batch) -> Tensor:
-    """Expected number of words that two masks of a document keep, over all pairs of them, summed over documents.
+    """Expected number of words that two masks of a document keep, over all pairs of them, summed by documents' weights.
 
     Args:
         q: batch shape `(*s, B)`, the same for all samples.
@@ -266,6 +266,8 @@ def shared_words(q: MaskDistribution, batch: Batch) -> Tensor:
     if not q.has_exact_marginals:
         raise ConfigError(f"--overlap: {type(q).__name__} has no exact marginals; leave it out, or take --guide chain")
     mean = q.origin.mean
+    if batch.weights is not None:  # the rows of a document have one weight
+        mean = mean * batch.weights.sqrt().to(mean.dtype)[:, None]
     owners = torch.arange(len(batch), device=mean.device) if batch.owners is None else batch.owners
     sums = mean.new_zeros(len(batch), mean.shape[-1]).index_add(0, owners, mean)
     return 0.5 * (sums.square().sum() - mean.square().sum())
