@@ -101,6 +101,14 @@ def test_several_targets_have_their_own_and_their_mean() -> None:
     assert "confusion" not in metrics.metrics["aspects"].get("new", {})
 
 
+def test_a_target_of_one_class_leaves_the_mean_area_to_the_others() -> None:
+    spec = TargetSpec("binary", ("good", "cheap"), classes=("no", "yes"))
+    texts, values = documents([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.9, 0.8], [0.2, 0.7]])
+    assert compute(MetricInputs(texts, spec, values=values)).metrics["auc"] == 1.0
+    alone = compute(MetricInputs(texts[:1], spec, values=values[:1])).metrics
+    assert np.isnan(alone["auc"])
+
+
 def test_ratings_have_no_classes() -> None:
     spec = TargetSpec("regression", ("stars",), ((1.0, 5.0),))
     assert "macro_f1" not in compute(MetricInputs(documents([[3.0]]), spec, values=np.array([[2.0]]))).metrics

@@ -6,6 +6,7 @@ balanced accuracy are means over classes; AUC asks whether probabilities rank th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,7 +100,7 @@ def _labels(inputs: MetricInputs) -> Labels:
 
 
 def _figures(spec: TargetSpec, values: Numbers, true: Labels) -> list[tuple[Statistics, Metrics]]:
-    """Of each target with known labels: statistics; `auc`, `classes`, `confusion`."""
+    """Statistics of each target with known labels, and its `auc`, `classes` and `confusion`."""
     task = task_of(spec)
     predicted, probabilities = task.decisions(values), task.probabilities(values)
     if probabilities is None:
@@ -117,10 +118,11 @@ def _figures(spec: TargetSpec, values: Numbers, true: Labels) -> list[tuple[Stat
 
 
 def _pooled(each: list[tuple[Statistics, Metrics]]) -> dict[str, Any]:
-    """Means over targets of what is one number."""
+    """Means over targets of what is one number; of areas, over the targets of which several classes occur."""
     first = each[0][0]
     means: dict[str, Any] = {name: combined(_mean_of, *(one[name] for one, _ in each)) for name in first}
-    return means | {"auc": float(np.mean([more["auc"] for _, more in each]))}
+    areas = [more["auc"] for _, more in each if not math.isnan(more["auc"])]
+    return means | {"auc": float(np.mean(areas)) if areas else math.nan}
 
 
 def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
