@@ -271,7 +271,7 @@ def _prediction(reading: Prediction, task: Task) -> dict[str, dict[str, Any]]:
 
 
 def _contributions(reading: Prediction, task: Task) -> dict[str, Any] | None:
-    """What each kept span does, by target; `None` where that was not asked for."""
+    """Contributions of each kept span, by target; `None` where they were not asked for."""
     found = reading.contributions
     if found is None:
         return None

@@ -99,7 +99,7 @@ def _parse(task: Task, answer: Any) -> Question:
 def answers_of(
     fitted: FittedModel, document: Document, asked: Sequence[Question], samples: int, seed: int = 0
 ) -> tuple[Answer, ...]:
-    """What speaks for each answer, of one document.
+    """Rationales and evidence for each answer, of one document.
 
     Args:
         fitted: the model, in evaluation mode.

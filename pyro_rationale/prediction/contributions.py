@@ -32,7 +32,7 @@ Read = Callable[[Tensor, NDArray[np.int64]], Numbers]
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one span does to the prediction of each target.
+    """Changes that one span makes to the prediction of each target.
 
     Attributes:
         start: number of its first word.
@@ -55,7 +55,7 @@ class Contribution:
 
     @property
     def effects(self) -> tuple[float, ...]:
-        """What it adds to the prediction of each target: its Shapley value, or else the reverse of its removal."""
+        """Number that the span adds to each target: its Shapley value, or else the reverse of its removal."""
         return tuple(-change for change in self.removed) if self.shapley is None else self.shapley
 
 

@@ -80,7 +80,7 @@ class KeptSpan(tuple[int, int]):
 
     @property
     def effect(self) -> Any:
-        """What the span adds to the prediction: its Shapley value, or else the reverse of its removal."""
+        """Number that the span adds to the prediction: its Shapley value, or else the reverse of its removal."""
         if self.shapley is not None or self.removed is None:
             return self.shapley
         several = isinstance(self.removed, tuple)
@@ -109,7 +109,7 @@ class OtherRationale:
 
 @dataclass(frozen=True)
 class AnswerRationale:
-    """What would speak for one answer, were it the true one.
+    """Rationale for one answer, as if it were the true one.
 
     Attributes:
         target: name of the target.
@@ -302,7 +302,7 @@ class Explanation:
         return f'{"".join(pieces)}{rest}<div style="font-size:.9em">{key}</div>'
 
     def _effects(self) -> str:
-        """What each span does to the prediction, folded away."""
+        """List of what each span does to the prediction, folded away."""
         if self.own:
             return "".join(self._effects_on_one(i) for i in range(len(self.names)))
         if not self.spans or self.spans[0].removed is None:
@@ -315,7 +315,7 @@ class Explanation:
         return f"<details><summary>for and against: {spans}</summary><ul>{lines}</ul></details>"
 
     def _effects_on_one(self, number: int) -> str:
-        """What each span of one target does to it, folded away."""
+        """List of what each span of one target does to it, folded away."""
         spans = self.targets[self.names[number]].spans
         if not spans or spans[0].removed is None:
             return ""
@@ -338,7 +338,7 @@ class Explanation:
         )
 
     def _answers(self) -> str:
-        """What would speak for each answer."""
+        """List of the rationales for each answer that was asked for."""
         if not self.answers:
             return ""
         best = {answer.target: -math.inf for answer in self.answers}

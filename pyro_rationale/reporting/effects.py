@@ -79,7 +79,7 @@ def effect_table(
 
 
 def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]:
-    """What would speak for each answer: evidence in nats below the best one's, k-hat, and the words.
+    """A line per answer: evidence in nats below the best one's, k-hat, and the words that would speak for it.
 
     Args:
         reading: with answers, or without.

@@ -270,7 +270,7 @@ class Task(ABC):
         return values
 
     def effect_units(self, predicted: Sequence[float]) -> list[str]:
-        """What :meth:`effects` are of each target, in words: its name, or the class whose log odds they are."""
+        """Units of :meth:`effects` of each target, in words: its name, or the class whose log odds they are."""
         return list(self.spec.names)
 
     # Measuring.

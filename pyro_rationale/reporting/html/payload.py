@@ -80,7 +80,7 @@ def pack(prediction: Prediction) -> dict[str, Any]:
 
 
 def _changes(prediction: Prediction) -> list[list[list[float | int | None]]]:
-    """What each kept span adds, the change when it is removed, and what it adds to nothing, of each target."""
+    """Effect, change on removal, and effect alone of each kept span, by target."""
     return [
         [[number(v) for v in row] for row in zip(part.effects, part.removed, part.alone, strict=True)]
         for part in (prediction.contributions.spans if prediction.contributions else ())
