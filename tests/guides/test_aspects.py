@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pyro
 import pytest
@@ -211,7 +211,8 @@ def test_members_have_the_plates_of_one_fit() -> None:
     model, guide = EnsembleModel(models), MixtureGuide(guides)
     guide_trace = poutine.trace(guide).get_trace(batch)
     trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(batch)
-    z, rows = guide_trace.nodes["z"]["value"], batch.by_aspect(2)
+    z: Tensor = cast(Any, guide_trace.nodes["z"]["value"])
+    rows = batch.by_aspect(2)
     assert z.shape == (2, 3, 5)
     assert batch.targets is not None
     hard = z[~batch.targets.T.isnan()]

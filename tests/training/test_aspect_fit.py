@@ -236,10 +236,8 @@ def test_a_target_that_no_held_out_text_rates(run: TrainingRun) -> None:
     rated = [replace(text, targets=(*text.targets[:3], math.nan)) for text in run.corpus.dev]
     score = score_modes(fitted, fitted.batches(rated, 64))
     assert [math.isnan(rate) for rate in score.rates] == [False, False, False, True]
-    control = RateControl(Schedule(0, 0, 0.1), ChainPrior.from_rate_span(0.1, 2.0), meet=True)
-    controls = AspectControls((control, replace(control)))
-    for one in controls.controls:
-        one.average = 0.1
-    controls.observe_modes(5, (0.05, math.nan))
-    assert controls.controls[0].correction != 1.0
-    assert controls.controls[1].correction == 1.0
+    prior = ChainPrior.from_rate_span(0.1, 2.0)
+    one, other = (RateControl(Schedule(0, 0, 0.1), prior, average=0.1, meet=True) for _ in range(2))
+    AspectControls((one, other)).observe_modes(5, (0.05, math.nan))
+    assert one.correction != 1.0
+    assert other.correction == 1.0
