@@ -107,7 +107,7 @@ class FittedModel:
     @property
     def aspects(self) -> int:
         """Masks of a text: one for each of several targets, or one for all. See :mod:`pyro_rationale.data.aspects`."""
-        return aspects_of(self.config, self.spec)
+        return self.model.aspects
 
     @property
     def tokenizer(self) -> Tokenizer:

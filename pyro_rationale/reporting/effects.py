@@ -11,10 +11,10 @@ from rich.text import Text
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import harmless
 from pyro_rationale.inference.limits import TRUSTED
-from pyro_rationale.prediction.contributions import Contribution, Contributions
 from pyro_rationale.prediction.text_spans import snippets
 
 if TYPE_CHECKING:
+    from pyro_rationale.prediction.contributions import Contribution, Contributions
     from pyro_rationale.prediction.predictor import Prediction
     from pyro_rationale.tasks import Task
 

@@ -73,7 +73,7 @@ def test_names_are_shown_and_not_obeyed(
         run_command(load(name), [str(meant.get(word, word)) for word in typed])
     out, err = capfd.readouterr()
     refused = "--out A" in words or "TEXT --out" in words
-    assert (end.value.code or 0) == (2 if refused else 0), err
+    assert (end.value.code or 0) in ((2,) if refused else (0, 3)), err  # a fit of two steps may come to nothing
     assert not OBEYED.search(out), out
     assert not OBEYED.search(err), err
     if "--json" in words:
