@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from pyro_rationale import __version__
-from pyro_rationale.build import aspects_of, build_guide, build_model, open_if_needed
+from pyro_rationale.build import build_guide, build_model, open_if_needed
 from pyro_rationale.config import Config
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches, encode_batch
