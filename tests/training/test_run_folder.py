@@ -265,9 +265,9 @@ def test_values_of_a_target_are_typed(tmp_path: Path, change: dict[str, Any]) ->
 def test_a_run_that_needs_another_package_says_so(tmp_path: Path) -> None:
     """To fit again would need that package as well."""
     folder = without_manifest(shutil.copytree(whole(), tmp_path / "run"))
-    text = (folder / "config.json").read_text().replace('"regression"', '"ranking"')
+    text = (folder / "config.json").read_text().replace('"regression"', '"survival"')
     (folder / "config.json").write_text(text)
-    remedy = "got 'ranking'.*; install the package that adds what is missing, or fit again"
+    remedy = "got 'survival'.*; install the package that adds what is missing, or fit again"
     with pytest.raises(RunError, match=f"--task: expected one of .*, {remedy}"):
         read_config(folder)
 
