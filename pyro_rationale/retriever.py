@@ -30,7 +30,8 @@ from sklearn.utils import metadata_routing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from pyro_rationale.data.document import Document
-from pyro_rationale.data.pairs import PairCorpus, Query, components, pair_corpus, queries_of
+from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.pairs import PairCorpus, Query, components_of, pair_corpus, queries_of
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.errors import shown
 from pyro_rationale.evaluation.metrics.ranking import ranking_statistics
@@ -93,7 +94,7 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
         config = config.changed(task="ranking")
         if config.train.members > 1:
             raise ValueError("members: a retriever is a single model; leave it out")
-        documents, queries = self._queries(texts, groups, pairs, corpus)
+        documents, queries = self._queries(texts, groups, pairs, corpus, config.data)
         with naming_parameters(), own_torch():
             made = self._divided(documents, queries, config.seed)
             with TemporaryDirectory(prefix="pyro-rationale-") as folder:
@@ -162,7 +163,7 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
     ) -> float:
         """Mean average precision of each query's ranking of all other texts; arguments as for :meth:`fit`."""
         check_is_fitted(self, "fitted_")
-        documents, queries = self._queries(texts, groups, pairs, corpus)
+        documents, queries = self._queries(texts, groups, pairs, corpus, self.fitted_.config.data)
         with naming_parameters(), GENERATOR_LOCK:
             asked = self._embedder().encode([documents[query.document] for query in queries], query=True).vectors
             found = self._embedder().encode(documents).vectors
@@ -187,13 +188,18 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
         """Texts with their ids."""
         texts = check_texts(list(corpus.values()) if isinstance(corpus, Mapping) else corpus)
         keys: Iterable[Any] = corpus if isinstance(corpus, Mapping) else range(1, len(texts) + 1)
-        documents = self._documents(texts, [()] * len(texts), self._config().data)
+        documents = self._documents(texts, [()] * len(texts), self.fitted_.config.data)
         return [replace(document, id=str(key)) for document, key in zip(documents, keys, strict=True)]
 
     def _queries(
-        self, texts: Any, groups: Any, pairs: Iterable[tuple[Any, Any]] | None, corpus: Corpus | None
+        self,
+        texts: Any,
+        groups: Any,
+        pairs: Iterable[tuple[Any, Any]] | None,
+        corpus: Corpus | None,
+        data: DataOptions,
     ) -> tuple[list[Document], tuple[Query, ...]]:
-        """Documents, each once, and queries among them."""
+        """Documents, each once, cut into words as `data` says, and queries among them."""
         if pairs is not None:
             if texts is not None or groups is not None:
                 raise ValueError("give texts and groups, or pairs and a corpus, not both")
@@ -209,7 +215,7 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
             found = pairs_of(labels)
         if not found:
             raise ValueError("no two texts are similar; expected some group of two or more, or some pair")
-        documents = self._documents(every, [()] * len(every), self._config().data)
+        documents = self._documents(every, [()] * len(every), data)
         for document in documents:
             if not document.tokens:
                 raise ValueError(f"{document.id}: no word in it; leave it out")
@@ -218,8 +224,7 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
     def _divided(self, documents: Sequence[Document], queries: Sequence[Query], seed: int) -> PairCorpus:
         """Training and validation queries; texts that are similar, directly or through others, stay together."""
         share = float(self.validation_fraction)
-        component = components(len(documents), [(q.document, other) for q in queries for other in q.positives])
-        groups = [int(component[query.document]) for query in queries]
+        groups = components_of(queries, documents)  # copies of a text stay together as well
         train, dev, _ = three_way_split(queries, seed, groups, None, (1.0 - share, share, 0.0))
         if not train or not dev:
             sets = len(set(groups))

@@ -68,6 +68,13 @@ def test_it_searches_what_it_has_indexed(fitted: RationaleRetriever) -> None:
     assert fitted.index(TEXTS).search("money", top=1)[0].id in set(map(str, range(1, len(TEXTS) + 1)))
 
 
+def test_as_many_words_are_indexed_as_were_trained_on(fitted: RationaleRetriever) -> None:
+    words = fitted.fitted_.config.data.max_words
+    copy = pickle.loads(pickle.dumps(fitted)).index([TEXTS[0], TEXTS[1] + " more" * 5000])
+    assert words < 5000
+    assert len(copy.index_.entries[1].marked.mask) == words
+
+
 def test_the_score_is_the_mean_average_precision(fitted: RationaleRetriever) -> None:
     vectors = fitted.transform(TEXTS)
     scores, relevant = [], []

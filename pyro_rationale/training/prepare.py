@@ -120,7 +120,8 @@ def prepare_run(
         corpus = load_corpus(config.data, progress=progress, typed=() if resume else None)
         check_parts(corpus.name, (corpus.train, corpus.dev, corpus.test))
     elif corpus.max_words is None and config.data.max_words is None:
-        corpus = cut_to(corpus, fitting_length(corpus))
+        length = fitting_length(corpus)
+        corpus = corpus.cut_to(length) if isinstance(corpus, PairCorpus) else cut_to(corpus, length)
     given, texts = config, corpus
     config = group.broadcast(lambda: resolve(given, texts))
     options, spec = config.train, corpus.spec

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from pyro_rationale.config import Config
+from pyro_rationale.data.document import make_document
 from pyro_rationale.data.pair_batches import RankingLists
+from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.results import RunMetrics, train
 from pyro_rationale.fitted import FittedModel
@@ -20,6 +22,7 @@ from pyro_rationale.inference.vectors import read_documents
 from pyro_rationale.models import RankingModel
 from pyro_rationale.training.defaults import resolve
 from pyro_rationale.training.pairs import DevLists, validate_lists
+from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
 from tests.support.planted_pairs import planted_pairs
 from tests.support.small_fit import small
@@ -110,6 +113,17 @@ def test_what_has_no_meaning_for_pairs_is_refused(options: dict[str, Any], said:
 def test_options_of_pairs_are_refused_for_other_texts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--match: is about pairs of texts"):
         train(small(match="full"), tmp_path / "run")
+
+
+def test_long_texts_of_a_corpus_in_memory_are_cut_on_both_sides(tmp_path: Path) -> None:
+    plain = planted_pairs()
+    long = make_document("long", ["filler0"] * 5000)
+    corpus = plain.with_documents([long, *plain.documents[1:]])
+    run = prepare_run(tiny(max_words=None), tmp_path / "run", corpus=corpus)
+    words = run.fitted.config.data.max_words
+    assert words is not None
+    assert isinstance(run.corpus, PairCorpus)
+    assert max(len(document.tokens) for document in run.corpus.documents) == words < 5000
 
 
 def test_estimator_that_is_chosen_can_compare_texts() -> None:
