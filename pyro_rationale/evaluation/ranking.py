@@ -101,7 +101,7 @@ class Ranking:
         return self.scores_of(self.asked_as.vectors, self.found_as.vectors)
 
     def scores_of(self, asked: Floats, found: Floats) -> list[Floats]:
-        """The same from other vectors of the same documents."""
+        """Cosines from other vectors of these documents, one row each, as in `asked` and `found`."""
         rows = np.searchsorted(self.asked, [query.document for query in self.queries])
         return [
             found[np.searchsorted(self.found, chosen)] @ asked[row]
@@ -306,8 +306,11 @@ def _whole(fitted: FittedModel, ranking: Ranking, decode: DecodeOptions | None, 
     return corpus_statistics(ranking.queries, searchable, scores())
 
 
-def worse_than_chance(evaluation: Evaluation, candidates: float) -> str:
-    """In what rankings are worse than a guess among so many candidates, in words; empty if they are not."""
-    loss = evaluation.metrics.get("list_log_loss", math.nan)
-    guess = math.log(candidates)
+def worse_than_chance(ranking: Ranking) -> str:
+    """In what rankings are worse than a guess among the candidates, in words; empty if they are not.
+
+    A guess takes each similar text for as likely as each of the texts of its list that are not similar.
+    """
+    loss = ranking.statistics()["list_log_loss"].value
+    guess = average([math.log(1 + np.sum(~flags)) for flags in ranking.relevant if flags.any()]).value
     return f"log loss {loss:.4g} against {guess:.4g} of a guess" if loss > guess else ""

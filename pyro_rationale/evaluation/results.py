@@ -10,14 +10,14 @@ from typing import Any
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
-from pyro_rationale.data.pairs import CANDIDATES, PairCorpus
+from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.distributions import AspectPriors
 from pyro_rationale.errors import ConfigError, RunError, shown
 from pyro_rationale.evaluation.evaluate import Evaluation, evaluate
 from pyro_rationale.evaluation.metrics import Metrics
 from pyro_rationale.evaluation.objective_report import prior_masks
 from pyro_rationale.evaluation.options import SAMPLES
-from pyro_rationale.evaluation.ranking import evaluate_ranking, worse_than_chance
+from pyro_rationale.evaluation.ranking import evaluate_ranked, rank, worse_than_chance
 from pyro_rationale.evaluation.verdict import (
     CONSTANT,
     constant_evaluation,
@@ -221,8 +221,8 @@ def _test_table(
     if not documents:
         return None, {}, ""
     if isinstance(fit.corpus, PairCorpus):
-        ranked = evaluate_ranking(fit.fitted, fit.corpus)
-        return ranked, {}, worse_than_chance(ranked, CANDIDATES)
+        ranking = rank(fit.fitted, fit.corpus)
+        return evaluate_ranked(fit.fitted, ranking), {}, worse_than_chance(ranking)
     own = evaluate(ModelRationalizer(fit.fitted), documents, objective=True, samples=SAMPLES)
     constant = constant_evaluation(fit.corpus.train, documents, spec)
     balanced = weighs_classes(fit.fitted, fit.corpus)

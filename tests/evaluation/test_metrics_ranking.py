@@ -18,7 +18,6 @@ from pyro_rationale.evaluation.metrics.ranking import (
     REGISTERED,
     Rankings,
     corpus_statistics,
-    log_loss_statistics,
     ranking_metrics,
     ranking_row,
     ranking_statistics,
@@ -106,14 +105,6 @@ def test_the_whole_corpus_is_searched_but_for_the_query() -> None:
     found = corpus_statistics(queries, searchable, rows)
     assert found["corpus_map"].value == pytest.approx((1 / 2 + (1 + 2 / 3) / 2) / 2)
     assert found["corpus_mrr"].value == pytest.approx((1 / 2 + 1) / 2)
-
-
-def test_log_loss_is_averaged_over_the_similar_texts_of_a_list() -> None:
-    logits, relevant = [[2.0, 0.0, -1.0], [1.0, 1.0]], [[True, False, True], [False, False]]
-    total = np.log(np.exp([2.0, 0.0, -1.0]).sum())
-    statistic = log_loss_statistics(logits, relevant)["list_log_loss"]
-    assert statistic.value == pytest.approx(total - 0.5)
-    assert log_loss_statistics([[1000.0, 0.0]], [[True, False]])["list_log_loss"].value == pytest.approx(0.0)
 
 
 def test_relevance_is_read_off_the_positives() -> None:

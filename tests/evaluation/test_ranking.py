@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pyro_rationale.errors import DataError
-from pyro_rationale.evaluation.ranking import Ranking, evaluate_ranking, log_loss, rank
+from pyro_rationale.evaluation.ranking import Ranking, evaluate_ranking, log_loss, rank, worse_than_chance
 from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.prediction.embedding import ModelEmbedder
 from pyro_rationale.prediction.options import DecodeOptions
@@ -47,6 +47,16 @@ def test_log_loss_averages_over_similar_texts_and_leaves_the_others_out() -> Non
     expected = [-x + math.log(math.exp(x) + math.exp(0.0) + math.exp(-1.0)) for x in (2.0, 1.0)]
     assert log_loss(logits, relevant) == pytest.approx(np.mean(expected))
     assert math.isnan(log_loss(logits, np.zeros(4, dtype=bool)))
+
+
+def test_a_guess_is_one_among_the_texts_of_each_list(ranking: Ranking) -> None:
+    """Not among twenty: lists of a hundred may have a log loss of four nats, short ones must have less."""
+    guess = np.mean([math.log(1 + np.sum(~flags)) for flags in ranking.relevant])
+    for nats, said in ((0.1, ""), (-0.1, f"against {guess:.4g} of a guess")):
+        made = replace(ranking)
+        made.__dict__["scores"] = [np.float32(nats * ranking.temperature) * flags for flags in ranking.relevant]
+        assert worse_than_chance(made).endswith(said)
+        assert bool(worse_than_chance(made)) == bool(said)
 
 
 def test_figures_of_both_sides() -> None:

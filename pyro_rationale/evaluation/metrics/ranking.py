@@ -39,7 +39,7 @@ CORPUS = "corpus_"  # before the names of figures for the whole corpus
 
 @dataclass(frozen=True)
 class Rankings:
-    """What was ranked for each query.
+    """Scored lists of texts, one for each query.
 
     Attributes:
         scores: of the texts in a query's list, `(n,)` each; higher is better.
@@ -96,26 +96,6 @@ def ranking_metrics(scores: Iterable[ArrayLike], relevant: Iterable[ArrayLike], 
     counted = sum(row[0] == row[0] for row in rows)
     counts = {f"{prefix}queries": counted, f"{prefix}left_out": len(rows) - counted}
     return values_of(statistics_of(rows, prefix)) | counts
-
-
-def log_losses(logits: Iterable[ArrayLike], relevant: Iterable[ArrayLike]) -> tuple[Numbers, NDArray[np.bool_]]:
-    """-log softmax of each list at its similar texts, averaged over these; and which lists have any. Both `(Q,)`."""
-    losses = []
-    for values, flags in zip(logits, relevant, strict=True):
-        row, chosen = np.asarray(values, dtype=float), np.asarray(flags, dtype=bool)
-        if chosen.any():
-            highest = row.max()
-            losses.append(float(highest + np.log(np.exp(row - highest).sum()) - row[chosen].mean()))
-        else:
-            losses.append(float("nan"))
-    table = np.array(losses, dtype=float)
-    known = ~np.isnan(table)
-    return np.where(known, table, 0.0), known
-
-
-def log_loss_statistics(logits: Iterable[ArrayLike], relevant: Iterable[ArrayLike]) -> Statistics:
-    """The log loss of lists of candidates, `list_log_loss`: the mean over queries of :func:`log_losses`."""
-    return {"list_log_loss": average(*log_losses(logits, relevant))}
 
 
 def relevance(queries: Sequence[Query], lists: Sequence[ArrayLike]) -> list[NDArray[np.bool_]]:
