@@ -104,7 +104,8 @@ def override(run: DataOptions, flags: DataOptions, given: set[str]) -> DataOptio
         unused: list[str] = []
         with suppress(DataError):  # there is no such corpus: loading it says so
             unused = loader_of(flags.data).unused(run)
-        base = with_given(run, DataOptions(), {*FILES, *unused})
+        # Titles and bodies that a run was trained on as pairs are no questions to be evaluated on elsewhere.
+        base = with_given(run, DataOptions(), {*FILES, *unused, "title_pairs"})
     return with_given(base, flags, given & {f.name for f in fields(DataOptions)})
 
 

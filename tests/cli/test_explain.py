@@ -296,6 +296,8 @@ def test_flags_not_given_are_those_of_the_run_save_its_files() -> None:
     assert override(run, DataOptions(), set()) == run
     shorter = override(run, DataOptions(max_words=5), {"max_words", "folder"})
     assert (shorter.max_words, shorter.dev_data) == (5, "b.csv")
+    titles = DataOptions(data="pairs:a", title_pairs=True)  # which it was trained on; elsewhere they are no questions
+    assert not override(titles, DataOptions(data="pairs:b"), {"data"}).title_pairs
     other = override(run, DataOptions(data="c.csv"), {"data"})
     assert other == DataOptions(data="c.csv", target_column=("taste",), max_words=99)
 
