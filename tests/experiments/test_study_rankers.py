@@ -121,7 +121,9 @@ def test_rationales_and_choices_are_read_by_the_same_encoder(task: Task) -> None
     assert found[RATIONALE]["mrr"].table[0, 0] == pytest.approx(1 / ranks[0])
     p = compared(found, RATIONALE, draws=99, seed=0)
     assert set(p) == {*found} - {RATIONALE}
-    [first, second, *_] = rows_of(found, shares, p)
+    corpus_p = compared(found, RATIONALE, 99, 0, "corpus_map")
+    [first, second, *_] = rows_of(found, shares, p, corpus_p)
+    assert (first["corpus_p"], second["corpus_p"]) == (None, corpus_p[WHOLE])
     assert (first["method"], first["p"], second["words"]) == (RATIONALE, None, 1.0)
 
 

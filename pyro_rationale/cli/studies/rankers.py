@@ -20,15 +20,15 @@ _SHORT = {"p_at_1": "P@1", "p_at_5": "P@5", "ndcg_at_10": "nDCG@10", "recall_at_
               help="fitted run whose rationales are compared, and whose encoder reads fixed choices of words")
 @click.option("--split", default="test", show_default=True, type=click.Choice(("train", "dev", "test")),
               help="whose queries")
-@click.option("--rate", default=0.1, show_default=True, type=click.FloatRange(0, 1, min_open=True),
-              help="share of the words that fixed choices keep")
+@click.option("--rate", type=click.FloatRange(0, 1, min_open=True),
+              help="share of the words that fixed choices keep [default: that of the run]")
 @click.option("--draws", default=9999, show_default=True, type=click.IntRange(min=1), help="of the permutation test")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of random words and of draws")
 @device_option
 @json_option
 def study(
-    flags: DataOptions, folder: Path | None, split: str, rate: float, draws: int, batch_size: int, seed: int,
+    flags: DataOptions, folder: Path | None, split: str, rate: float | None, draws: int, batch_size: int, seed: int,
     device: str, json_path: Path | None,
 ) -> None:
     """Compare rationales with BM25, tf-idf, titles and fixed choices of words, on the same candidates."""
@@ -50,20 +50,24 @@ def study(
     found = by_words(task)
     shares: dict[str, float] = {}
     p: dict[str, float] = {}
+    corpus_p: dict[str, float] = {}
     if fitted is not None:
         if fitted.spec.kind != SPEC.kind:
             raise ConfigError(f"--run {folder}: predicts {', '.join(fitted.spec.names)}, and ranks no texts")
+        rate = fitted.config.model.rate if rate is None else rate
         own, shares = by_encoder(task, fitted, rate, seed, batch_size)
         found = own | found
         p = compared(found, RATIONALE, draws, seed)
-    rows = rows_of(found, shares, p)
+        if task.whole:
+            corpus_p = compared(found, RATIONALE, draws, seed, "corpus_map")
+    rows = rows_of(found, shares, p, corpus_p)
     title = f"{options.data}, {split}: {len(task.queries)} queries, lists of candidates"
     show(title, [{"method": row["method"], "words": row["words"], **{_SHORT[name]: row[name] for name in _SHORT},
                   **({"p": row["p"]} if p else {})} for row in rows], digits=3)  # fmt: skip
     if task.whole:
         title = f"{options.data}, {split}: among all {len(corpus.searchable)} texts"
-        show(title, [{"method": row["method"], **{_SHORT[name]: row[f"corpus_{name}"] for name in _SHORT}}
-                     for row in rows], digits=3)  # fmt: skip
+        show(title, [{"method": row["method"], **{_SHORT[name]: row[f"corpus_{name}"] for name in _SHORT},
+                      **({"p": row["corpus_p"]} if corpus_p else {})} for row in rows], digits=3)  # fmt: skip
     result = {"data": options.data, "split": split, "queries": len(task.queries), "rate": rate, "seed": seed,
               "run": None if folder is None else str(folder), "oracle": corpus.oracle.get(split)}  # fmt: skip
     write_result(json_path, {**result, "methods": rows})

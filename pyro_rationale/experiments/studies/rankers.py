@@ -1,4 +1,4 @@
-"""What finds similar texts without a learnt rationale: common words, and fixed choices of words read by an encoder.
+"""Searches without a learnt rationale: by common words, and by fixed choices of words that an encoder reads.
 
 All methods rank the same candidates, and the whole corpus. Random order is exact: it is the expected value over all
 orders. Fixed choices keep the same share of the words of every text on both sides, and are read by the encoder of a
@@ -38,7 +38,7 @@ FIXED = ("title", "first words", "random words", "highest idf", "highest tf-idf"
 
 @dataclass(frozen=True)
 class Task:
-    """What is ranked.
+    """Queries with the texts that are ranked for them.
 
     Attributes:
         corpus: the texts.
@@ -211,18 +211,23 @@ def _batches(fitted: FittedModel, documents: Sequence[Document], size: int) -> I
             yield some, fitted.encode(some)
 
 
-def compared(found: dict[str, Statistics], against: str, draws: int, seed: int) -> dict[str, float]:
-    """Holm-adjusted p-values of paired permutation tests over queries: the MAP of each method against that of one."""
+def compared(
+    found: dict[str, Statistics], against: str, draws: int, seed: int, figure: str = "map"
+) -> dict[str, float]:
+    """Holm-adjusted p-values of paired permutation tests over queries: a figure of each method against that of one."""
     values = {
-        name: paired_test(found[against]["map"], own["map"], draws, seed).p
+        name: paired_test(found[against][figure], own[figure], draws, seed).p
         for name, own in found.items()
         if name != against
     }
     return holm(values)
 
 
-def rows_of(found: dict[str, Statistics], shares: dict[str, float], p: dict[str, float]) -> list[dict[str, Any]]:
-    """One record a method: its share of the words, its figures, and p against the reference."""
+def rows_of(
+    found: dict[str, Statistics], shares: dict[str, float], p: dict[str, float], corpus_p: dict[str, float]
+) -> list[dict[str, Any]]:
+    """One record a method: its share of the words, its figures, and p against the reference, on lists and on all."""
     return [
-        {"method": name, "words": shares.get(name), **values_of(own), "p": p.get(name)} for name, own in found.items()
+        {"method": name, "words": shares.get(name), **values_of(own), "p": p.get(name), "corpus_p": corpus_p.get(name)}
+        for name, own in found.items()
     ]
