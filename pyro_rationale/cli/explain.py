@@ -92,6 +92,8 @@ def explain(
     fitted = FittedModel.load(folder, device)
     documents = gather(texts, file, max_words or fitted.config.data.max_words, fitted.tokenizer)
     if fitted.task.of_pairs:
+        if answers:
+            raise ConfigError("--for: asks about a value or class, and the run ranks texts; leave it out")
         print_pairs(fitted, list(documents), options, as_json)
         return
     readings = beside_empty(documents, lambda some: _counted(predict(fitted, some, options, batch_size, threads)))

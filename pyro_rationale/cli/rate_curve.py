@@ -94,6 +94,8 @@ def curve(
     every = [*folders, *singles]
     check_same_target(every)
     markers = [ModelRationalizer(FittedModel.load(folder, device)) for folder in every]
+    if any(marker.fitted.task.of_pairs for marker in markers):
+        raise ConfigError("curve: is about predictions of single texts, and the run ranks texts; take study rankers")
     for marker, name in zip(markers, short_names(every), strict=True):
         marker.name = name
         for way in ways:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command
-from pyro_rationale.cli.evaluate import LEVEL, judge_of, measuring_options
+from pyro_rationale.cli.evaluate import LEVEL, judge_of, measuring_options, refuse_for_pairs
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError
@@ -56,14 +56,16 @@ def against(
     json_path: Path | None,
     device: str,
 ) -> None:
-    """Test RUN against OTHER, document by document, on the test set of RUN.
+    """Test RUN against OTHER, document by document, on the test set of RUN; runs that rank texts, query by query.
 
     Each difference has a 95 % bootstrap interval over documents, and the p-value of a permutation test that swaps
     what the two did on a document; the last column allows for the number of rows (Holm). This is about two fitted
     runs, not two methods: another seed is another run.
     """
+    from pyro_rationale.data.pairs import PairCorpus
     from pyro_rationale.evaluation.evaluate import evaluate
     from pyro_rationale.evaluation.objective_comparison import check_same_target, fitted_elsewhere, short_names
+    from pyro_rationale.evaluation.ranking import evaluate_ranking
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.rationalizer import ModelRationalizer
 
@@ -77,16 +79,20 @@ def against(
     first, second = FittedModel.load(run, device), FittedModel.load(other, device)
     judge = None if judge_folder is None else judge_of(judge_folder, [run, other], first, device, batch_size)
     chosen = select_documents(first.config.data, flags, given(), split, first.spec, first.rows)
-    documents = chosen.documents
-    one, two = (evaluate(ModelRationalizer(fitted, how, batch_size), documents, judge=judge, seed=how.seed)
-                for fitted in (first, second))
+    if isinstance(chosen.corpus, PairCorpus):
+        refuse_for_pairs({"judge": judge_folder})
+        corpus = chosen.corpus
+        one, two = (evaluate_ranking(fitted, corpus, chosen.split, how, batch_size) for fitted in (first, second))
+    else:
+        one, two = (evaluate(ModelRationalizer(fitted, how, batch_size), chosen.documents, judge=judge, seed=how.seed)
+                    for fitted in (first, second))
     result = {
         "run": str(run),
         "other": str(other),
         "judge": None if judge_folder is None else str(judge_folder),
         "data": chosen.options.data,
         "split": chosen.split,
-        "documents": len(documents),
+        "documents": len(chosen.documents),
         "decode": how.decode,
         "draws": draws,
         "level": LEVEL,

@@ -113,6 +113,10 @@ def load_pairs(loader: CorpusLoader, options: DataOptions, spec: TargetSpec | No
     """
     if options.task not in ("auto", PAIR_SPEC.kind):
         raise ConfigError(f"--task {options.task}: --data {options.data} holds pairs of similar texts; leave it out")
+    if options.drop_leaks:
+        raise ConfigError(f"--drop-leaks: copies of a text of {options.data} are on one side already; leave it out")
+    if options.cache is not None and not loader.of_corpus:
+        raise ConfigError(f"--cache: pairs of texts, --data {options.data}, are held in memory; leave it out")
     check_spec(options.data, spec)
 
     def read(words: int) -> PairCorpus:

@@ -55,11 +55,11 @@ class Embedder(Protocol):
 
     @property
     def digest(self) -> str:
-        """Of what the vectors depend on."""
+        """Digest of all that the vectors depend on."""
 
     @property
     def temperature(self) -> float:
-        """Of the softmax over cosines."""
+        """Temperature of the softmax over cosines."""
 
     def documents(self, texts: Sequence[str]) -> list[Document]:
         """Texts cut into words."""
@@ -87,7 +87,7 @@ class ModelEmbedder:
 
     @cached_property
     def digest(self) -> str:
-        """Of the weights, the words and the rule that makes masks."""
+        """Digest of the weights, the number of words read, and the rule that makes masks."""
         digest = hashlib.blake2b(repr((self.decode, self.fitted.config.data.tokenizer)).encode(), digest_size=16)
         digest.update(str(self.fitted.config.data.max_words).encode())
         for name, tensor in sorted(self.fitted._tensors().items()):
@@ -97,7 +97,7 @@ class ModelEmbedder:
 
     @property
     def temperature(self) -> float:
-        """Of the softmax over cosines, as it was learnt or given."""
+        """Temperature of the softmax over cosines, as it was learnt or given."""
         return float(_ranking(self.fitted).temperature)
 
     def documents(self, texts: Sequence[str]) -> list[Document]:

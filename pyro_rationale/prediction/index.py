@@ -277,7 +277,8 @@ def check_model(index: Index, embedder: Embedder, folder: Path | str) -> None:
     """
     if index.facts["model"] != embedder.digest:
         made = index.facts["run"]
-        raise ConfigError(f"--index {folder}: made with another model ({made}) than {embedder.name}; index again")
+        raise ConfigError(f"--index {folder}: made with another model ({made}) than {embedder.name}, or by another "
+                          "--decode rule; index again")  # fmt: skip
 
 
 def inverted_lists(vectors: Floats) -> NDArray[np.uint8] | None:

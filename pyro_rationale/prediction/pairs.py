@@ -24,7 +24,7 @@ _TEXTS = 32  # read at once
 
 @dataclass(frozen=True)
 class TextPosterior:
-    """What q(z | x) says about one text.
+    """A text with its words' probabilities under q(z | x), and one mask.
 
     Attributes:
         document: the text.

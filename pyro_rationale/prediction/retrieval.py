@@ -46,7 +46,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Hits(Sequence[Hit]):
-    """What a query has found, best first; a notebook shows the query above its hits.
+    """The texts that a query has found, best first; a notebook shows the query above its hits.
 
     Attributes:
         query: with the words that its vector is made of.

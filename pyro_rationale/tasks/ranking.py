@@ -93,7 +93,7 @@ class RankingTask(Task):
         raise ValueError("is a target of one text, and the run is about pairs of texts")
 
     def describe(self) -> str:
-        """What is predicted."""
+        """The kind of thing that is predicted, in words."""
         return "pairs of similar texts"
 
     def encode(self, targets: Numbers, name: Callable[[int], str]) -> NDArray[np.float32]:

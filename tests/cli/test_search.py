@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from pyro_rationale.cli.evaluate import evaluate
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.cli.index import index
 from pyro_rationale.cli.posterior import inspect
+from pyro_rationale.cli.rate_curve import curve
 from pyro_rationale.cli.search import search
+from pyro_rationale.cli.significance_test import against
 from pyro_rationale.prediction.index import Index
 from tests.support.small_fit import refusal
 from tests.support.untrained_pairs import untrained_run
@@ -101,6 +104,13 @@ def test_evaluate_prints_rankings_of_queries(run: Path, call: Run, tmp_path: Pat
     assert 0 < metrics["map"] <= 1
 
 
+def test_two_runs_that_rank_texts_are_compared_query_by_query(run: Path, call: Run, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    found = json.loads(call(against, run, copy, "--draws", 19, "--json", "-"))
+    assert found["metrics"]["map"]["difference"] == 0.0
+    assert found["metrics"]["map"]["p"] == 1.0
+
+
 def test_inspect_writes_a_report_of_pairs(run: Path, call: Run, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra 'viz' is not installed")
     call(inspect, "--run", run, "--out", tmp_path / "seen", "--documents", 4)
@@ -124,4 +134,6 @@ def test_what_cannot_be_done_is_one_line(
     assert "--top: expected 1 to 100" in said(search, "--run", run, "--index", indexed, "--top", 0, QUERY)
     assert "no word in it" in said(search, "--run", run, "--index", indexed, " ")
     assert "--lexicon: is about predictions" in said(evaluate, "--run", run, "--lexicon", "vader")
+    assert "--for: asks about a value or class" in said(explain, "--run", run, "--for", "3", QUERY)
+    assert "curve: is about predictions of single texts" in said(curve, "--run", run)
     assert "--no-report" in said(inspect, "--run", run, "--out", tmp_path / "b", "--no-report")

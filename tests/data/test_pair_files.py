@@ -452,3 +452,9 @@ def test_many_questions_need_twelve_bytes_a_word(tmp_path: Path) -> None:
     documents = CompactDocuments(read_questions(path, DataOptions()))
     assert documents.words.nbytes + documents.spans.nbytes == 12 * 50 * 5
     assert len(documents.spellings) == 54
+
+
+@pytest.mark.parametrize(("options", "said"), [({"drop_leaks": True}, "--drop-leaks: "), ({"cache": "x"}, "--cache: ")])
+def test_options_of_other_corpora_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_corpus(DataOptions(data="questions", documents=8, **options))
