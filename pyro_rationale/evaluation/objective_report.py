@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -104,23 +105,23 @@ def objective_report(
     rated = taken(documents, np.flatnonzero(known))
     if not rated:
         return {}
+    # Where targets have masks of their own, the terms of a document are the sums of its rows', wherever these are read.
+    count = len(rated) if rated[0].aspect is None else sum(1 for _ in groupby(rated, key=lambda row: row.id))
     batches = fitted.batches(rated, batch_size)
-    report = _mean_terms(fitted, batches, samples, seed, see_target=False)
+    report = _mean_terms(fitted, batches, count, samples, seed, see_target=False)
     if fitted.guide.target is not None:
-        given = _mean_terms(fitted, batches, samples, seed, see_target=True)
+        given = _mean_terms(fitted, batches, count, samples, seed, see_target=True)
         report |= {f"{name}_given_target": value for name, value in given.items()}
     return report
 
 
 def _mean_terms(
-    fitted: FittedModel, batches: BucketedBatches, samples: int, seed: int, see_target: bool
+    fitted: FittedModel, batches: BucketedBatches, count: int, samples: int, seed: int, see_target: bool
 ) -> dict[str, float]:
-    """Means of `objective_terms` over documents, by the names of the report."""
+    """Means of `objective_terms` over `count` documents, by the names of the report."""
     sums: dict[str, float] = {}
-    count = 0  # documents; of one with masks of its own for several targets all terms are added up
     with fitted.seeded(seed):
         for batch in batches.ordered():
-            count += len(batch) if batch.firsts is None else len(batch.firsts)
             for name, values in objective_terms(fitted, batch.to(fitted.device), samples, see_target).items():
                 sums[name] = sums.get(name, 0.0) + float(values.double().sum())
     means = {name: total / count for name, total in sums.items()}

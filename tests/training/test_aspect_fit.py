@@ -18,6 +18,7 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.distributions import AspectPriors, ChainPrior
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate, evaluate_average, evaluate_predictions
+from pyro_rationale.evaluation.objective_report import objective_report
 from pyro_rationale.evaluation.results import RunMetrics, train, train_ensemble
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import Prediction, decode_masks, predict_from
@@ -241,3 +242,11 @@ def test_a_target_that_no_held_out_text_rates(run: TrainingRun) -> None:
     AspectControls((one, other)).observe_modes(5, (0.05, math.nan))
     assert one.correction != 1.0
     assert other.correction == 1.0
+
+
+def test_the_terms_of_a_document_are_summed_wherever_its_rows_are_read(run: TrainingRun) -> None:
+    """Rows of one document in two batches, and equal texts side by side, are as many documents as they are."""
+    documents = [*run.corpus.dev[:5], replace(run.corpus.dev[4], id="again")]
+    whole = objective_report(run.fitted.eval(), documents)
+    rows = [row for row in by_aspect(documents, 4) if not math.isnan(row.targets[row.aspect or 0])]
+    assert objective_report(run.fitted, rows, batch_size=3)["kl"] == pytest.approx(whole["kl"], rel=1e-4)
