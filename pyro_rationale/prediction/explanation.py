@@ -115,7 +115,8 @@ class AnswerRationale:
         target: name of the target.
         answer: label or rating.
         log_evidence: log p(y = answer | text) over the prior's rationales, in nats; differences between answers count.
-        khat: Pareto shape of the importance weights; above 0.7 what is here cannot be trusted.
+        evidence_khat: Pareto shape of the importance weights of `log_evidence`; above 0.7 it cannot be trusted.
+        khat: Pareto shape of the importance weights of what follows; above 0.7 that cannot be trusted.
         mask: the most probable rationale given the answer, True on its words.
         spans: its runs as `(start, end)` characters of the text.
         words: its runs as one line.
@@ -126,6 +127,7 @@ class AnswerRationale:
     target: str
     answer: Any
     log_evidence: float
+    evidence_khat: float
     khat: float
     mask: Mask
     spans: tuple[Span, ...]
@@ -347,7 +349,8 @@ class Explanation:
         lines = "".join(
             f"<li>{html.escape(f'{answer.target} ' * (len(self.names) > 1) + str(answer.answer))} "
             f"<span style='opacity:.75'>({answer.log_evidence - best[answer.target]:+.1f} nats, "
-            f"k-hat {answer.khat:.2f})</span> because of {html.escape(answer.words)}</li>"
+            f"k-hat {answer.evidence_khat:.2f})</span> because of {html.escape(answer.words)} "
+            f"<span style='opacity:.75'>(k-hat {answer.khat:.2f})</span></li>"
             for answer in self.answers
         )
         return f"<details open><summary>what would speak for each answer</summary><ul>{lines}</ul></details>"
@@ -410,6 +413,7 @@ def explain(
             answer.target,
             labels[int(answer.value)] if labels else answer.value,
             answer.log_evidence,
+            answer.evidence_khat,
             answer.khat,
             answer.mask,
             tuple(spans(document, answer.mask)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -79,7 +78,7 @@ def effect_table(
 
 
 def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]:
-    """A line per answer: evidence in nats below the best one's, k-hat, and the words that would speak for it.
+    """A line per answer: evidence in nats below the best one's, and the words that would speak for it, each with k-hat.
 
     Args:
         reading: with answers, or without.
@@ -89,7 +88,8 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
     if not reading.answers:
         return
     yield Text("")
-    yield Text("what would speak for each answer, by log evidence (k-hat above 0.7: do not trust it)", style="dim")
+    yield Text("log evidence of each answer, and what would speak for it; do not trust what has a k-hat above 0.7",
+               style="dim")
     for target in dict.fromkeys(answer.target for answer in reading.answers):
         own = [answer for answer in reading.answers if answer.target == target]
         best = max(answer.log_evidence for answer in own)
@@ -97,10 +97,14 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
             name = f"{target} {answer.label}" if len(task.spec.names) > 1 else f"{answer.label}"
             line = Text(f"{name}:", style="bold" if answer.log_evidence == best else "", overflow="fold")
             below = "most" if answer.log_evidence == best else f"{answer.log_evidence - best:+.1f} nats"
-            trust = "inf" if math.isinf(answer.khat) else f"{answer.khat:.2f}"
-            line.append(f" {below}, k-hat {trust}", style="" if answer.khat <= TRUSTED or plain else "yellow")
-            line.append(f", because of  {snippets(reading.document, answer.mask, BECAUSE)}", style="not bold")
+            line.append(f" {below} ").append_text(_khat(answer.evidence_khat, plain)).append(", because of ", style="not bold")
+            line.append_text(_khat(answer.khat, plain))
+            line.append(f"  {snippets(reading.document, answer.mask, BECAUSE)}", style="not bold")
             yield line
+
+
+def _khat(value: float, plain: bool) -> Text:
+    return Text(f"(k-hat {value:.2f})", style="not bold" if value <= TRUSTED or plain else "not bold yellow")
 
 
 def _right(cell: str, width: int) -> str:

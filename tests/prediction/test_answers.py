@@ -112,9 +112,9 @@ def test_they_are_shown_everywhere() -> None:
     first, second = reading.answers
     likely, less = sorted((first, second), key=lambda answer: -answer.log_evidence)
     shown = as_text(reading, fitted.task, 0.9)
-    assert f"{likely.label}: most, k-hat" in shown
-    assert f"{less.label}: {less.log_evidence - likely.log_evidence:+.1f} nats, k-hat" in shown
-    assert "because of " in shown
+    trust = f"(k-hat {likely.evidence_khat:.2f}), because of (k-hat {likely.khat:.2f})  "
+    assert f"{likely.label}: most {trust}" in shown
+    assert f"{less.label}: {less.log_evidence - likely.log_evidence:+.1f} nats (k-hat" in shown
     record = json.loads(to_json(as_dict(reading, fitted.task, options)))["answers"]
     assert [(row["target"], row["answer"]) for row in record] == [("kind", "a"), ("kind", "c")]
     assert record[0]["log_evidence"] == pytest.approx(first.log_evidence)
