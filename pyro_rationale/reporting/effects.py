@@ -97,8 +97,8 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
             name = f"{target} {answer.label}" if len(task.spec.names) > 1 else f"{answer.label}"
             line = Text(f"{name}:", style="bold" if answer.log_evidence == best else "", overflow="fold")
             below = "most" if answer.log_evidence == best else f"{answer.log_evidence - best:+.1f} nats"
-            line.append(f" {below} ").append_text(_khat(answer.evidence_khat, plain)).append(", because of ", style="not bold")
-            line.append_text(_khat(answer.khat, plain))
+            line.append(f" {below} ").append_text(_khat(answer.evidence_khat, plain))
+            line.append(", because of ", style="not bold").append_text(_khat(answer.khat, plain))
             line.append(f"  {snippets(reading.document, answer.mask, BECAUSE)}", style="not bold")
             yield line
 
