@@ -402,23 +402,21 @@ def show_documents(console: Terminal, fit: TrainingRun | EnsembleRun) -> None:
 def show_pairs(console: Terminal, fit: TrainingRun | EnsembleRun) -> None:
     """A few test queries, the first ones, each with a similar text, and the words that both are compared by."""
     from pyro_rationale.data.pairs import PairCorpus
-    from pyro_rationale.inference.vectors import read_documents
-    from pyro_rationale.models import RankingModel
+    from pyro_rationale.prediction.embedding import ModelEmbedder
     from pyro_rationale.reporting.console import is_plain, legend, rationale
 
-    corpus, fitted, plain = fit.corpus, fit.fitted, is_plain(console)
+    corpus, plain = fit.corpus, is_plain(console)
     assert isinstance(corpus, PairCorpus)
-    assert isinstance(fitted.model, RankingModel)
-    queries = corpus.queries["test"][:SHOWN]
-    documents = [corpus.documents[i] for query in queries for i in (query.document, query.positives[0])]
-    read = read_documents(fitted.model, fitted.guide, fitted.batches(documents, len(documents)).ordered())
-    for i in range(0, len(documents), 2):
-        cosine = float(read.vectors[i] @ read.vectors[i + 1])
-        pair = documents[i].id, documents[i + 1].id
+    queries, embedder = corpus.queries["test"][:SHOWN], ModelEmbedder(fit.fitted)
+    texts = [(corpus.documents[query.document], corpus.documents[query.positives[0]]) for query in queries]
+    asked = embedder.encode([one for one, _ in texts], query=True)
+    found = embedder.encode([other for _, other in texts])  # whole texts with --match full
+    for i, pair in enumerate(texts):
+        cosine = float(asked.vectors[i] @ found.vectors[i])
         console.print()
-        console.print(f"{pair[0]} and {pair[1]}, which is similar: cosine {cosine:.3f}", style="bold")
-        for document, kept in zip(documents[i : i + 2], read.masks[i : i + 2], strict=True):
+        console.print(f"{pair[0].id} and {pair[1].id}, which is similar: cosine {cosine:.3f}", style="bold")
+        for document, kept in zip(pair, (asked.masks[i], found.masks[i]), strict=True):
             console.print(rationale(document, tuple(kept.tolist()), gold=document.gold, plain=plain))
     if not plain:
         console.print()
-        console.print(legend(gold=documents[0].gold is not None))
+        console.print(legend(gold=texts[0][0].gold is not None))

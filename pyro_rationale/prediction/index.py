@@ -94,7 +94,7 @@ class Index:
             raise RunError(f"{folder}: the index is not finished; go on with the command that began it")
         vectors = read_tensors(folder / VECTORS)[0]["vectors"].numpy()
         parts = {name: tensor.numpy() for name, tensor in read_tensors(folder / DOCUMENTS)[0].items()}
-        if len({len(vectors), len(parts["words"]), len(parts["places"]) - 1, facts["texts"]}) > 1:
+        if len({len(vectors), len(parts["words"]), len(parts["places"]) - 1, facts.get("texts")}) > 1:
             raise RunError(f"{folder}: its files are of different indexes; make it again with --force")
         path = folder / NEIGHBOURS
         lists = np.fromfile(path, dtype=np.uint8) if path.exists() else None
@@ -264,7 +264,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if not (folder / INDEX).exists():
         raise RunError(f"{folder}: no index there; make one with python -m pyro_rationale.index --out {folder}")
     facts = read_json(folder / INDEX)
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT or not {"complete", "model", "run"} <= set(facts):
         raise RunError(f"{folder / INDEX}: not an index of this version; make it again with --force")
     return facts
 
