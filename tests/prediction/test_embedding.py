@@ -11,12 +11,12 @@ import pytest
 
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.inference.vectors import read_documents
 from pyro_rationale.models import RankingModel
 from pyro_rationale.prediction.embedding import ModelEmbedder, check_ranking, embed
 from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.tasks import TargetSpec, task_of
 from tests.support.planted_pairs import planted_pairs
+from tests.support.read_vectors import read_documents
 from tests.support.untrained_pairs import untrained_pairs, untrained_run
 
 DOCUMENTS = list(planted_pairs().test)

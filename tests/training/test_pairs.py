@@ -18,13 +18,13 @@ from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.results import RunMetrics, train
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.inference.vectors import read_documents
 from pyro_rationale.models import RankingModel
 from pyro_rationale.training.defaults import resolve
 from pyro_rationale.training.pairs import DevLists, validate_lists
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
 from tests.support.planted_pairs import planted_pairs
+from tests.support.read_vectors import read_documents
 from tests.support.small_fit import small
 
 TINY: dict[str, Any] = {

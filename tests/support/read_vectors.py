@@ -1,4 +1,4 @@
-"""Unit vectors of texts under a model of similar texts, each read through one mask."""
+"""Unit vectors of texts by the model and guide alone, against which those of the commands are held."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RankingModel
-
-MASKS = ("mode", "full", "rest")
 
 
 @dataclass(frozen=True)
