@@ -106,14 +106,21 @@ _PLANTED: dict[str, Any] = {
     "guide": "chain", "tau": 1.0, "nonempty": True, "rate": 0.1, "rate_as": "target", "span": 8.0, "steps": 1000,
     "anneal": 300, "warmup": 100, "warmup_texts": "masked", "start_rate": 0.35, "ema": 0.99,
 }  # fmt: skip
-# Pairs of similar texts: a query's evidence is shared by several texts, and what two of them have in common is hardly
+# Pairs of similar texts: a query's evidence is shared by several texts, and what two long ones have in common is hardly
 # ever in random parts of both.
-_PAIRS: dict[str, Any] = {"nats": 400.0, "batch_size": 32, "warmup_texts": "full", "start_rate": 0.5}
+_PAIRS: dict[str, Any] = {"batch_size": 32, "warmup_texts": "full", "start_rate": 0.5}
+# Evidence for every word of a text. A word is charged so many nats at most (`RateControl.ceiling`) that with more of
+# them, in short texts, nothing is ever dropped.
+_PAIR_NATS = {"word": 4.0, "least": 40.0, "most": 400.0}
+# In short texts random parts do have it in common; read whole, they are soon known by heart.
+_SHORT_PAIRS: dict[str, Any] = {"warmup_texts": "masked"}
+_FEW_PAIRS: dict[str, Any] = {"least_steps": 300, "anneal": 0.4, "warmup": 60}  # of fewer queries than `_FEW_QUERIES`
+_FEW_QUERIES = 400
 # Planted questions, where nothing else is said: a few words in the title and in the body.
 _QUESTIONS: dict[str, Any] = {
     "embedding": 50, "rate": 0.1, "span": 2.0, "steps": 1000, "anneal": 300, "warmup": 150, "learning_rate": 0.01,
-    "exclude": "none", "dropout": 0.0,
-}
+    "nats": 400.0, "exclude": "none", "dropout": 0.0,
+}  # fmt: skip
 # Options that stand and fall together: a given one of them keeps the others out.
 _GROUPS = (("estimator", "samples", "penalties"), ("rate", "lambda1", "lambda2"))
 _AUTO = ("generator", "estimator")  # options whose `auto` means that nothing is given
@@ -150,8 +157,9 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         return _with_tau(_for_pairs(config.settled(), corpus))
     rule = RULES[preset]
     if isinstance(corpus, PairCorpus) and preset != "paper":
-        for name, value in (_PAIRS | (_QUESTIONS if corpus.name == "questions" else {})).items():
+        for name, value in _for_similar(corpus, rule).items():
             config = _taking(config, {name: value})
+        rule = replace(rule, **_FEW_PAIRS) if examples_of(corpus) < _FEW_QUERIES else rule
     if corpus is not None and not on_gpus(config.train.device) and _words_of(corpus) > rule.most_words:
         rule = replace(rule, stacked=False)
     own = dict(rule.options)
@@ -176,6 +184,14 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
     for values in _by_texts(config, rule, corpus):
         config = _taking(config, values)
     return _with_tau(_for_pairs(config.changed(**config.missing), corpus))
+
+
+def _for_similar(corpus: PairCorpus, rule: Rule) -> dict[str, Any]:
+    """Values for pairs of similar texts, by their length; planted questions have some of their own."""
+    words = float(np.median(word_counts(corpus.train)))
+    nats = min(_PAIR_NATS["most"], max(_PAIR_NATS["least"], _PAIR_NATS["word"] * words))
+    short = _SHORT_PAIRS if words <= rule.long_text else {}
+    return {"nats": float(round(nats))} | _PAIRS | short | (_QUESTIONS if corpus.name == "questions" else {})
 
 
 def _for_pairs(config: Config, corpus: Corpus | None) -> Config:
@@ -358,4 +374,3 @@ def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]
     if config.model.lambda1 is None and rule.span is not None and not config.by_sentence:
         values.append({"span": rule.span if words > rule.long_text else rule.short_span})
     return values
-

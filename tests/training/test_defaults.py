@@ -19,6 +19,7 @@ from pyro_rationale.tasks import TargetSpec
 from pyro_rationale.training import defaults
 from pyro_rationale.training.defaults import RULES, choices, chosen, resolve
 from pyro_rationale.training.prepare import prepare_run
+from tests.support.planted_pairs import planted_pairs
 from tests.support.small_fit import ratings_table
 
 GIVEN: list[dict[str, Any]] = [
@@ -223,6 +224,23 @@ def test_span_and_nats_by_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (short.model.span, short.model.nats) == (3.0, 90.0)
     assert resolve(real(unit="sentence"), corpus()).model.span is None
     assert resolve(real(lambda1=0.1, lambda2=0.1), corpus()).model.span is None
+
+
+def test_similar_texts_by_their_length_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(words: int, **given: Any) -> Config:
+        return resolve(real(task="ranking", **given), planted_pairs(words=words))
+
+    short, long = of(16), of(120)
+    assert (short.model.nats, short.train.warmup_texts) == (64.0, "masked")  # a word can be dearer than it is worth
+    assert (long.model.nats, long.train.warmup_texts) == (400.0, "full")
+    assert of(61).model.nats == 244.0
+    assert of(6).model.nats == 40.0
+    assert (short.train.steps, short.train.anneal, short.train.warmup) == (300, 120, 60)
+    given = of(16, nats=90.0, steps=50, warmup_texts="full")
+    assert (given.model.nats, given.train.steps, given.train.anneal, given.train.warmup) == (90.0, 50, 20, 10)
+    assert given.train.warmup_texts == "full"
+    monkeypatch.setattr(defaults, "_FEW_QUERIES", 1)
+    assert of(16).train.steps == RULES["balanced"].least_steps
 
 
 @pytest.mark.parametrize(("sentences", "rate"), [(1, 0.5), (4, 0.3), (100, 0.1)])
