@@ -42,6 +42,8 @@ class Guide(FakeGuide):
 class Model(FakeModel):
     """Both targets add up the effects of the kept words; the second twice."""
 
+    aspects = 2
+
     def predictive(self, batch: Batch, z: Tensor) -> dist.TorchDistribution:
         total = (z * table(EFFECT)[batch.tokens]).sum(-1, keepdim=True)
         return dist.Normal(0.5 + total * torch.tensor([1.0, 2.0]), NOISE).to_event(1)
@@ -109,6 +111,7 @@ def test_explanations_have_each_target(fitted: FittedModel) -> None:
 
 def test_a_shared_rationale_says_what_it_does_to_each_target(fitted: FittedModel) -> None:
     model: Any = Model("regression")
+    model.aspects = 1
     guide: Any = FakeGuide()
     shared = FittedModel(Config().changed(masks="shared"), SPEC, VOCABULARY, model, guide, torch.device("cpu"), "fake")
     (explanation,) = explain(shared, [TEXT], ExplainOptions(samples=20))
