@@ -42,7 +42,7 @@ def small_run(shown: Shown) -> Path:
     """A run of the kind that the command reads: sampling the posterior wants a guide that knows the rating."""
     if shown.name in ("study posterior", "study sbc"):
         return whole(guide="chain", kappa=1e-3, max_words=8, condition_on_target=True)
-    return untrained_run(questions=True) if shown.page == "similar-questions.md" else whole(guide="chain")
+    return untrained_run(questions=True) if "runs/questions" in shown.words else whole(guide="chain")
 
 
 def made_index(run: str, folder: str) -> None:
