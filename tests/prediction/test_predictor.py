@@ -49,7 +49,9 @@ class FakeGuide(nn.Module):
 
 
 class FakeModel(nn.Module):
-    """Adds up the effects of the kept words, from .5; unknown words count -1."""
+    """Adds up the effects of the kept words, from 0.5; unknown words count -1."""
+
+    aspects = 1
 
     def __init__(self, kind: str) -> None:
         super().__init__()
