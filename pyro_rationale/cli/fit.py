@@ -145,9 +145,11 @@ def fit_and_show(
     if not quiet:
         console.say(finished.ending)
     show_metrics(console, metrics, config.model.unit, config.train.class_weight != "none")
-    (show_pairs if finished.fitted.task.of_pairs else show_documents)(console, finished)
-    way = f"python -m pyro_rationale.explain --run {shlex.quote(str(folder))}"
-    console.say(f"\nRun folder: {folder}. Read texts with: {way}")
+    pairs = finished.fitted.task.of_pairs
+    (show_pairs if pairs else show_documents)(console, finished)
+    use, command = ("Make texts searchable", "index") if pairs else ("Read texts", "explain")
+    way = f"python -m pyro_rationale.{command} --run {shlex.quote(str(folder))}"
+    console.say(f"\nRun folder: {folder}. {use} with: {way}")
     return FAILED if metrics.failures else 0
 
 
