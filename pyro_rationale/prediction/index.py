@@ -262,7 +262,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
         RunError: it is missing, damaged or of another version.
     """
     if not (folder / INDEX).exists():
-        raise RunError(f"{folder}: no index there; make one with python -m pyro_rationale.index --run RUN --out {folder}")
+        way = f"python -m pyro_rationale.index --run RUN --out {folder}"
+        raise RunError(f"{folder}: no index there; make one with {way}")
     facts = read_json(folder / INDEX)
     if not isinstance(facts, dict) or facts.get("format") != FORMAT or not {"complete", "model", "run"} <= set(facts):
         raise RunError(f"{folder / INDEX}: not an index of this version; make it again with --force")
