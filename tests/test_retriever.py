@@ -71,6 +71,7 @@ def test_it_searches_what_it_has_indexed(fitted: RationaleRetriever) -> None:
 def test_as_many_words_are_indexed_as_were_trained_on(fitted: RationaleRetriever) -> None:
     words = fitted.fitted_.config.data.max_words
     copy = pickle.loads(pickle.dumps(fitted)).index([TEXTS[0], TEXTS[1] + " more" * 5000])
+    assert words is not None
     assert words < 5000
     assert len(copy.index_.entries[1].marked.mask) == words
 
