@@ -89,8 +89,8 @@ def _queries(
     table, faults = opened(path, options), Faults(path, options.skip_bad_rows)
     if len(columns) != 2:
         raise ConfigError(
-            f"{path}: name the two columns with texts, --text-column A --text-column B; it has {listed(table.columns)}; "
-            f"for groups of texts that ask the same: --data clusters:{path}"
+            f"{path}: name the two columns with texts, --text-column A --text-column B; it has "
+            f"{listed(table.columns)}; for groups of texts that ask the same: --data clusters:{path}"
         )
     for name in columns:
         check_column(path, table.columns, name, "--text-column")
