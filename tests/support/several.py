@@ -122,15 +122,21 @@ def gradients(case: str, folder: Path, group: Group) -> dict[str, Any]:
         found: dict[str, Any] = {}
         batches = [replace(batch, targets=cast(Tensor, batch.targets).double()) for batch in _two(trainer, group)]
         for number, record in enumerate(trainer.steps(batches)):
-            found[f"record {number}"] = [value for value in vars(record).values() if not isinstance(value, tuple)]
+            found[f"record {number}"] = _numbers(record)
             if trainer.pipelined:
                 continue
             for name, parameter in trainer.named.items():
                 found[f"gradient {number} of {name}"] = None if parameter.grad is None else parameter.grad.clone()
         score = validation.validate(fit.fitted, fit.dev, fit.prior, 3, group)
-        return found | trainer.weights() | {"evaluation": list(vars(score).values())}
+        return found | trainer.weights() | {"evaluation": _numbers(score)}
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def _numbers(record: Any) -> list[float]:
+    """Figures of a record, those of each target among them."""
+    values = vars(record).values()
+    return [float(number) for value in values for number in (value if isinstance(value, tuple) else (value,))]
 
 
 def _two(trainer: Trainer, group: Group) -> list[Batch]:
