@@ -60,6 +60,13 @@ class Batch:
         return torch.arange(self.tokens.shape[-1], device=self.tokens.device) < self.lengths[..., None]
 
     @property
+    def unit_mask(self) -> Tensor:
+        """Bool, `(B, U)`; True on sentences, False behind the last; `mask` where masks are over words."""
+        if self.unit_starts is None:
+            return self.mask
+        return torch.arange(self.unit_starts.shape[-1], device=self.tokens.device) < self.unit_lengths[..., None]
+
+    @property
     def unit_lengths(self) -> Tensor:
         """Long, `(B,)`; sentences per document, at least 1, or words where masks are over words."""
         if self.units is None:

@@ -85,12 +85,9 @@ def at_any_share(guide: RationaleGuide, batch: Batch) -> Tensor:
     q = guide.posterior(batch)
     marginals = q.by_unit.mean
     noise = torch.rand_like(marginals)
-    units = torch.arange(marginals.shape[1], device=marginals.device) < batch.unit_lengths[:, None]
-    scores = (marginals.logit(CLOSE) + noise.logit(CLOSE)).masked_fill(~units, -torch.inf)
+    scores = marginals.logit(CLOSE) + noise.logit(CLOSE)
     shares = (LEAST + (1.0 - LEAST) * torch.rand(len(batch))).to(marginals.device)
-    rank = scores.argsort(-1, descending=True).argsort(-1)
-    chosen = units & (rank < (shares * batch.unit_lengths).clamp_min(1.0)[:, None])
-    return q.over_words(chosen).bool()
+    return q.over_words(_largest(scores, shares, batch)).bool()
 
 
 def salient_words(model: RationaleModel, batch: Batch, share: float, span: float) -> Tensor:
@@ -114,17 +111,15 @@ def salient_words(model: RationaleModel, batch: Batch, share: float, span: float
             outputs = outputs.gather(-1, batch.aspects[:, None])
         signs = 1 - 2 * torch.randint(0, 2, outputs.shape, device=outputs.device)
         (slopes,) = torch.autograd.grad((outputs * signs).sum(), z)
-    scores, units = slopes.abs() * _choosable(batch), batch.mask
+    scores = slopes.abs()
     if batch.units is None:
         size = 2 * (round(span) // 2) + 1
-        scores = F.avg_pool1d(scores[:, None], size, 1, size // 2)[:, 0]
+        scores = F.avg_pool1d((scores * _choosable(batch))[:, None], size, 1, size // 2)[:, 0]
     else:
-        units = torch.arange(batch.unit_starts.shape[1], device=z.device) < batch.unit_lengths[:, None]  # type: ignore[union-attr]
-        empty = scores.new_zeros(units.shape)
+        empty = scores.new_zeros(batch.unit_mask.shape)
         words = empty.scatter_add(1, batch.units, batch.mask.to(scores.dtype))
-        scores = empty.scatter_add(1, batch.units, scores) / words.clamp_min(1.0)
-    rank = scores.masked_fill(~units, -torch.inf).argsort(-1, descending=True).argsort(-1)
-    return units & (rank < (share * batch.unit_lengths).clamp_min(1.0)[:, None])
+        scores = empty.scatter_add(1, batch.units, scores * batch.mask) / words.clamp_min(1.0)
+    return _largest(scores, share, batch)
 
 
 def imitation_loss(guide: RationaleGuide, batch: Batch, mask: Tensor) -> Tensor:
@@ -136,14 +131,17 @@ def imitation_loss(guide: RationaleGuide, batch: Batch, mask: Tensor) -> Tensor:
         mask: bool, as :func:`salient_words` returns it; excluded words do not count.
     """
     mean = guide.posterior(batch).by_unit.mean.clamp(CERTAIN, 1.0 - CERTAIN)
-    losses = torch.where(mask, -mean.log(), -torch.log1p(-mean))
-    if batch.units is None:
-        losses = losses * _choosable(batch)
-    else:
-        losses = losses * (torch.arange(mask.shape[1], device=mask.device) < batch.unit_lengths[:, None])
+    losses = torch.where(mask, -mean.log(), -torch.log1p(-mean)) * _choosable(batch)
     return (losses.sum(-1) / batch.unit_lengths).sum()
 
 
 def _choosable(batch: Batch) -> Tensor:
-    """Words that may be kept for their own sake, bool `(B, T)`."""
-    return batch.mask if batch.excluded is None else batch.mask & (batch.excluded == 0)
+    """Words, or sentences, that may be kept for their own sake, bool `(B, T)` or `(B, U)`."""
+    return batch.unit_mask if batch.excluded is None else batch.mask & (batch.excluded == 0)
+
+
+def _largest(scores: Tensor, share: float | Tensor, batch: Batch) -> Tensor:
+    """The words, or sentences, of the largest scores: a share of each document's, one at least; bool."""
+    units = batch.unit_mask
+    rank = scores.masked_fill(~units, -torch.inf).argsort(-1, descending=True).argsort(-1)
+    return units & (rank < (share * batch.unit_lengths).clamp_min(1.0)[:, None])
