@@ -9,5 +9,5 @@ def tau_label(tau: float) -> str:
 
 
 def inclusion_label(tau: float) -> str:
-    """What the probability of a word to be kept is, and what it is not."""
+    """The name of the probability that a word is kept, which says whose it is and that it is not calibrated."""
     return f"inclusion probability under the guide (tau {tau:g}{', sharpened' if tau < 1.0 else ''}, not calibrated)"

@@ -1,4 +1,4 @@
-"""What development texts say about predictions: how wide the noise is, how sure classes are, how far errors go.
+"""Calibration of predictions by development texts: how wide the noise is, how sure classes are, how far errors go.
 
 Three things are fitted after training to the predictions of held-out texts, which are mixtures over masks, and stored
 with the run: the noise of ratings as a function of what was read, a temperature for the probabilities of classes, and
@@ -275,7 +275,7 @@ def fewest_scores(level: float) -> int:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What development texts say about predictions, as a run folder stores it.
+    """Calibration of predictions by development texts, as a run folder stores it.
 
     Attributes:
         scores: conformal ones, smallest first, of each target: `abs(rating - mean) / sd`, or 1 minus the probability of

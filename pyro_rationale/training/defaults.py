@@ -112,7 +112,7 @@ _PAIRS: dict[str, Any] = {"batch_size": 32, "warmup_texts": "full", "start_rate"
 # Evidence for every word of a text. A word is charged so many nats at most (`RateControl.ceiling`) that with more of
 # them, in short texts, nothing is ever dropped.
 _PAIR_NATS = {"word": 4.0, "least": 40.0, "most": 400.0}
-# In short texts random parts do have it in common; read whole, they are soon known by heart.
+# Random parts of short texts do have it in common; an encoder that reads them whole soon overfits.
 _SHORT_PAIRS: dict[str, Any] = {"warmup_texts": "masked"}
 _FEW_PAIRS: dict[str, Any] = {"least_steps": 300, "anneal": 0.4, "warmup": 60}  # of fewer queries than `_FEW_QUERIES`
 _FEW_QUERIES = 400

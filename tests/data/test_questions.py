@@ -34,7 +34,7 @@ def made(documents: int = 160, **more: float) -> PairCorpus:
 
 
 def said(corpus: PairCorpus, number: int) -> set[tuple[int, int]]:
-    """What the gold words of a question mean, read off the words alone."""
+    """The meaning of the gold words of a question, read off the words alone."""
     document = corpus.documents[number]
     assert document.gold is not None
     words = [word if keep else "|" for word, keep in zip(document.tokens, document.gold, strict=True)]

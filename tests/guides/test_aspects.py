@@ -118,7 +118,7 @@ def test_rows_are_the_known_targets_of_each_document() -> None:
 @pytest.mark.parametrize("nonempty", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_masks_priors_and_likelihoods_of_rows_are_those_of_each_target(name: str, nonempty: bool) -> None:
-    """Of every mask: log q, log p(z) and log p(y | x, z), and gradients of the objective in all parameters."""
+    """Terms of every mask: log q, log p(z) and log p(y | x, z), and gradients of the objective in all parameters."""
     model, guide, batch = two_targets(), two_heads(name), texts()
     if nonempty and not guide.can_be_nonempty():
         return

@@ -1,4 +1,4 @@
-"""What people see where targets have rationales of their own: letters, colours, and contributions for each."""
+"""Explanations where targets have rationales of their own: letters, colours, and contributions for each."""
 
 from __future__ import annotations
 
