@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import re
+import shlex
 import warnings
 from typing import Any
 
@@ -25,7 +28,37 @@ def optional(name: str, purpose: str, extra: str = "viz") -> Any:
             warnings.simplefilter("ignore", FutureWarning)  # ArviZ 0.23 announces its successor at every import
             return importlib.import_module(name)
     except ImportError:
-        raise ConfigError(f"{purpose} {name}: pip install 'pyro_rationale[{extra}]'") from None
+        raise ConfigError(f"{purpose} {name}: {install_command(extra)}") from None
+
+
+def install_command(extra: str) -> str:
+    """The `pip install` line that brings what an extra needs.
+
+    Packages are named one by one: pyro_rationale is on no index, where its name with an extra could be looked up.
+
+    Args:
+        extra: `viz`, `sklearn`, `glove` ...
+    """
+    packages = _requirements(extra)
+    if not packages:  # a checkout that was never installed, or installed before the extra was there
+        return f"pip install '.[{extra}]' in the checkout"
+    return "pip install " + " ".join(map(shlex.quote, packages))
+
+
+def _requirements(extra: str) -> list[str]:
+    """What an extra asks for, extras that it names included; nothing where the package is not installed."""
+    try:
+        lines = importlib.metadata.requires("pyro_rationale") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    packages: list[str] = []
+    for line in lines:
+        package, _, marker = line.partition(";")
+        if re.search(rf"extra == [\"']{extra}[\"']", marker) is None:
+            continue
+        own = re.fullmatch(r"pyro[-_]rationale\[(.*)\]", package.strip())
+        packages += [p for name in own[1].split(",") for p in _requirements(name)] if own else [package.strip()]
+    return packages
 
 
 def arviz() -> Any:

@@ -27,10 +27,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pyro_rationale.optional import install_command
+
 try:
     import sklearn  # noqa: F401
 except ModuleNotFoundError:
-    raise ImportError("pyro_rationale.sklearn needs scikit-learn: pip install 'pyro_rationale[sklearn]'") from None
+    raise ImportError(f"pyro_rationale.sklearn needs scikit-learn: {install_command('sklearn')}") from None
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score

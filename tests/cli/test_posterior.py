@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.posterior import inspect, khat_lines
+from pyro_rationale.optional import install_command
 from pyro_rationale.prediction.netcdf import open_groups
 from tests.support.small_fit import content, disk_of, refusal, table, whole
 
@@ -117,7 +118,7 @@ def test_a_missing_extra_is_said_before_the_work(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, missing, None)
     said = refusal(capfd, inspect, "--run", whole(), "--out", tmp_path / "o", *QUICK)
-    assert said.endswith(f"need {missing}: pip install 'pyro_rationale[viz]'")
+    assert said.endswith(f"need {missing}: {install_command('viz')}")
     assert not (tmp_path / "o").exists()
 
 

