@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch.distributions import Distribution
 
+from tests.support.browser import browser, page  # noqa: F401  fixtures for all tests
+
 SEED = 20160611
 
 # The suite runs on small, shared machines: threads that wait for a busy core cost more than they bring.
