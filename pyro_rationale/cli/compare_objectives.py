@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command, make_folder
-from pyro_rationale.cli.fit import Bar
 from pyro_rationale.config import Config, ModelOptions, TrainOptions, value_of
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
@@ -24,6 +23,7 @@ from pyro_rationale.evaluation.options import ComparisonOptions
 from pyro_rationale.guides import own_guides
 from pyro_rationale.options import given, options_from, split_option
 from pyro_rationale.reporting.console import format_value, label_of
+from pyro_rationale.reporting.fit_progress import FitProgress
 from pyro_rationale.reporting.plots import figures, require_matplotlib, save_figure
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import write_bytes, write_json
@@ -204,14 +204,14 @@ def train_grid(config: Config, guides: Sequence[str], into: Path, console_err: T
     from pyro_rationale.evaluation.objective_comparison import fit_grid, grid
 
     configs = grid(config, guides)
-    bars: list[Bar] = []
+    bars: list[FitProgress] = []
 
-    def progress(name: str) -> Bar:
+    def progress(name: str) -> FitProgress:
         if bars:
             bars[-1].stop()
         if not quiet:
             console_err.say(f"\nfitting {name} ({list(configs).index(name) + 1} of {len(configs)})", "bold")
-        bars.append(Bar(console_err, quiet))
+        bars.append(FitProgress(console_err, quiet))
         return bars[-1].__enter__()
 
     try:

@@ -32,7 +32,7 @@ from pyro_rationale.options import (
     write_result,
 )
 from pyro_rationale.prediction.options import DecodeOptions
-from pyro_rationale.reporting.console import baselines_table, class_tables, metrics_table
+from pyro_rationale.reporting.console import baselines_table, class_tables, counting, metrics_table
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import user_path
 from pyro_rationale.tasks import task_of
@@ -67,6 +67,8 @@ threads_option = click.option("--threads", type=click.IntRange(1, 1024), help="C
               help="resamples of the documents for 95 % intervals; 0: none")
 @click.option("--samples", default=SAMPLES, show_default=True, type=click.IntRange(min=0),
               help="masks drawn per text, for the average and the predictive distribution; 0: leave these out")
+@click.option("--verbose", is_flag=True, help="every figure; else the main ones (--json has all of them)")
+@click.option("--quiet", is_flag=True, help="no progress bar")
 @threads_option
 @measuring_options
 def evaluate(
@@ -78,6 +80,8 @@ def evaluate(
     judge_folder: Path | None,
     bootstrap: int,
     samples: int,
+    verbose: bool,
+    quiet: bool,
     threads: int | None,
     batch_size: int,
     json_path: Path | None,
@@ -105,7 +109,7 @@ def evaluate(
     corpus, documents = chosen.corpus, chosen.documents
     if fitted.task.of_pairs:
         refuse_for_pairs({"lexicon": lexicon, "judge": judge_folder})
-        evaluate_pairs(fitted, chosen, how, folder, bootstrap, batch_size, json_path)
+        evaluate_pairs(fitted, chosen, how, folder, bootstrap, batch_size, json_path, verbose)
         return
     if chosen.foreign and (known := fitted.vocabulary.coverage(documents)) < 0.5:
         share = f"{known:.0%} of the words"
@@ -115,9 +119,17 @@ def evaluate(
                     "leave them out", corpus.name, seen, len(documents))  # fmt: skip
     judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
     rationalizer = ModelRationalizer(fitted, how, batch_size)
-    evaluation = evaluate_metrics(
-        rationalizer, documents, judge=judge, lexicon=words, objective=True, seed=how.seed, samples=samples
-    )
+    with counting("evaluating", len(documents) * fitted.aspects, quiet or not samples) as advance:
+        evaluation = evaluate_metrics(
+            rationalizer,
+            documents,
+            judge=judge,
+            lexicon=words,
+            objective=True,
+            seed=how.seed,
+            samples=samples,
+            progress=lambda done, total: advance(),
+        )
     metrics = evaluation.metrics
     if corpus.noise_floor is not None:
         metrics["noise_floor"] = corpus.noise_floor
@@ -141,7 +153,7 @@ def evaluate(
         result["bootstrap"] = {"draws": bootstrap, "level": LEVEL, "intervals": ends}
     if corpus.leaks is not None and not chosen.foreign:
         result["leaks"] = asdict(corpus.leaks)
-    report(result, json_path)
+    report(result, json_path, verbose)
     if json_path != STANDARD_OUTPUT and not chosen.foreign:
         Terminal().say(summary(corpus))
 
@@ -165,6 +177,7 @@ def evaluate_pairs(
     bootstrap: int,
     batch_size: int,
     json_path: Path | None,
+    verbose: bool = False,
 ) -> None:
     """Print the table of a run that ranks texts; intervals are over queries."""
     from pyro_rationale.data.pairs import PairCorpus
@@ -189,7 +202,7 @@ def evaluate_pairs(
     if bootstrap:
         ends = intervals(evaluation.statistics, bootstrap, LEVEL, seed=how.seed)
         result["bootstrap"] = {"draws": bootstrap, "level": LEVEL, "intervals": ends}
-    report(result, json_path)
+    report(result, json_path, verbose)
 
 
 def stored_baselines(folder: Path) -> dict[str, Metrics]:
@@ -246,7 +259,7 @@ def read_lexicon(name: str, cache: str | None = None, tokenizer: Tokenizer = tok
     return words
 
 
-def report(result: dict[str, Any], json_path: Path | None) -> None:
+def report(result: dict[str, Any], json_path: Path | None, verbose: bool = False) -> None:
     """The table on the terminal, the figures in a file; only the figures where they go to standard output."""
     write_result(json_path, result)
     if json_path == STANDARD_OUTPUT:
@@ -258,7 +271,7 @@ def report(result: dict[str, Any], json_path: Path | None) -> None:
         over = "queries" if "queries" in result["metrics"] else "documents"
         title += f", {100 * LEVEL:g} % intervals over {over}"
     console = Terminal()
-    console.print(metrics_table(result["metrics"], title, ends))
+    console.print(metrics_table(result["metrics"], title, ends, every=verbose))
     for table in class_tables(result["metrics"]):
         console.print()
         console.print(table)

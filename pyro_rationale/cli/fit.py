@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,15 +16,14 @@ from pyro_rationale.config import Config, LaunchOptions, ModelOptions, TrainOpti
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import FAILED, ConfigError
 from pyro_rationale.options import given, options_from, with_given
-from pyro_rationale.reporting.terminal import Pace, Terminal, duration, progress_bar
-from pyro_rationale.training.callbacks import Callback
+from pyro_rationale.reporting.fit_progress import FitProgress
+from pyro_rationale.reporting.terminal import Terminal
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
     from pyro_rationale.evaluation.results import RunMetrics
     from pyro_rationale.training.distributed import Group
     from pyro_rationale.training.ensemble import EnsembleRun
-    from pyro_rationale.training.history import EpochRecord, StepRecord
     from pyro_rationale.training.run import TrainingRun
 
 SHOWN = 3  # documents at the end
@@ -39,6 +36,7 @@ BASELINES = {"none": (), "quick": ("tfidf",), "all": ("tfidf", "full-text")}
 @click.option("--resume", is_flag=True, help="go on with the run in --out, to the same result; or with more --steps")
 @click.option("--force", is_flag=True, help="replace the run in --out")
 @click.option("--quiet", is_flag=True, help="no progress bar, only the result")
+@click.option("--verbose", is_flag=True, help="every epoch, every setting and every figure of the result")
 @click.option("--baselines", type=click.Choice(list(BASELINES)), default="all", show_default=True,
               help="what stands beside the result: quick, a linear model of tf-idf; all, the same encoder on whole "
                    "texts as well, trained for half of the steps")
@@ -51,6 +49,7 @@ def fit(
     resume: bool,
     force: bool,
     quiet: bool,
+    verbose: bool,
     baselines: str,
 ) -> int:
     """Fit a model that predicts from a few words of each text, and show which.
@@ -85,9 +84,9 @@ def fit(
         more = wanted if "baselines" in typed else ()  # to be added to a finished run
         if group.broadcast(lambda: resume and is_finished(config, folder) and has_baselines(folder, more)):
             if group.main:
-                return show_finished(Terminal(), folder)
+                return show_finished(Terminal(), folder, verbose)
         elif group.main:
-            return fit_and_show(config, folder, resume, force, quiet, wanted, group)
+            return fit_and_show(config, folder, resume, force, quiet, verbose, wanted, group)
         else:
             fit_run(config, folder, resume, force, group=group)
     return 0
@@ -114,7 +113,14 @@ def opened(
 
 
 def fit_and_show(
-    config: Config, folder: Path, resume: bool, force: bool, quiet: bool, baselines: Sequence[str], group: Group
+    config: Config,
+    folder: Path,
+    resume: bool,
+    force: bool,
+    quiet: bool,
+    verbose: bool,
+    baselines: Sequence[str],
+    group: Group,
 ) -> int:
     """Fit with a progress bar; print the result, or how to resume. The exit status."""
     from pyro_rationale.evaluation.results import finish_ensemble, finish_run
@@ -128,28 +134,27 @@ def fit_and_show(
 
     console = Terminal()
     finished: TrainingRun | EnsembleRun
-    with Bar(console, quiet) as bar:
+    with FitProgress(console, quiet, verbose, reader="full-text" in baselines) as bar:
         try:
             if config.train.members > 1:
                 finished = fit_ensemble(config, folder, resume, force, [bar], group=group)
-                metrics = finish_ensemble(finished, rows_of(finished))
+                metrics = finish_ensemble(finished, rows_of(finished), bar.on_test_progress)
             else:
                 finished = fit_run(config, folder, resume, force, [bar], group=group)
-                metrics = finish_run(finished, rows_of(finished))
+                metrics = finish_run(finished, rows_of(finished), bar.on_test_progress)
         except KeyboardInterrupt:
             bar.stop()
             begun = (folder / CONFIG).exists() and not (folder / METRICS).exists()
             way = f"Go on with: python -m pyro_rationale.fit --out {shlex.quote(str(folder))} --resume"
-            console.say(f"\nInterrupted. {way if begun else 'Nothing was written.'}")
+            console.say(f"\nInterrupted. {way if begun else 'Nothing was written.'}", whole=True)
             raise
-    if not quiet:
-        console.say(finished.ending)
-    show_metrics(console, metrics, config.model.unit, config.train.class_weight != "none")
+    bar.ended(finished)
+    show_metrics(console, metrics, config.model.unit, config.train.class_weight != "none", verbose)
     pairs = finished.fitted.task.of_pairs
     (show_pairs if pairs else show_documents)(console, finished)
     use, command = ("Make texts searchable", "index") if pairs else ("Read texts", "explain")
     way = f"python -m pyro_rationale.{command} --run {shlex.quote(str(folder))}"
-    console.say(f"\nRun folder: {folder}. {use} with: {way}")
+    console.say(f"\nRun folder: {folder}. {use} with: {way}", whole=True)
     return FAILED if metrics.failures else 0
 
 
@@ -186,136 +191,6 @@ def free_folder(path: Path) -> Path:
     return folder
 
 
-class Bar(Callback):
-    """The progress bar: loss, share of words kept, dev error; one line per epoch where there is no terminal."""
-
-    def __init__(self, console: Terminal, quiet: bool) -> None:
-        self.console, self.quiet = console, quiet
-        self.bar = progress_bar(console, "figures", first="epoch {task.fields[epoch]}", quiet=quiet)
-        self.task = self.bar.add_task("fit", total=None, epoch=0, figures="")
-        self.dev = math.nan
-        self.drawn = 0.0
-        self.pace = Pace()
-        self.member = 0
-
-    def __enter__(self) -> Bar:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Take the bar off the screen."""
-        self.bar.stop()
-
-    def on_corpus_progress(self, source: str, done: int, total: int | None) -> None:
-        """Show how far the texts are cut into words."""
-        self.bar.update(self.task, completed=done, total=total, figures=f"cutting {source} into words")
-
-    def on_reader_progress(self, done: int, total: int) -> None:
-        """Show how far the encoder is trained on whole texts; one line at the start where there is no terminal."""
-        if done == 1:
-            self.pace = Pace(total)
-            if not (self.quiet or self.console.is_terminal):
-                self.console.say(f"training the encoder on whole texts, {total:,} steps")
-        figures = f"training the encoder on whole texts{self.pace.left(done)}"
-        self.bar.update(self.task, completed=done, total=total, figures=figures)
-
-    def on_member_start(self, number: int, count: int, seconds: float) -> None:
-        """Say which member of an ensemble comes next, and how long all others will take if they are like the first."""
-        self.member, self.dev, self.pace = number, math.nan, Pace()
-        left = f"; about {duration(seconds / number * (count - number))} left" if number and seconds else ""
-        if not self.quiet:
-            self.console.say(Text.assemble((f"member {number + 1} of {count}", "bold"), left))
-
-    def on_fit_start(self, run: TrainingRun) -> None:
-        """Say what is fitted: corpus, word vectors, and the prior."""
-        from pyro_rationale.data.cache.dataset import target_rows
-        from pyro_rationale.data.duplicates import summary
-        from pyro_rationale.data.pairs import PairCorpus
-        from pyro_rationale.reporting.prior_words import prior_words
-        from pyro_rationale.training.defaults import choices
-
-        if self.quiet:
-            return
-        corpus, fitted = run.corpus, run.fitted
-        if self.member:  # all but the seed is as the first member had it
-            self._say_resumed(run)
-            return
-        spec = corpus.spec
-        sizes = f"{len(corpus.train):,} train, {len(corpus.dev):,} dev, {len(corpus.test):,} test"
-        what = f": {sizes}; {spec.kind} of {', '.join(spec.names)}"
-        if isinstance(corpus, PairCorpus):
-            queries = (f"{len(corpus.queries[split]):,} {split}" for split in ("train", "dev", "test"))
-            what = f": {sizes}; queries: {', '.join(queries)}"
-        if remark := fitted.task.remark(target_rows(corpus.train, len(spec.names))):
-            what += f" ({remark})"
-        self.console.say(Text.assemble((corpus.name, "bold"), what))
-        if corpus.leaks is not None:
-            self.console.say(summary(corpus))
-        if run.vectors is not None:
-            tokens = run.vectors.token_coverage(corpus.train, fitted.vocabulary)
-            self.console.say(f"word vectors: {run.vectors.coverage:.1%} of {len(fitted.vocabulary):,} words, "
-                              f"{tokens:.1%} of the running text")
-        threads = "" if run.threads is None else f", --threads {run.threads}"
-        prior = run.prior.describe(fitted.model.gain)
-        start = " to begin with; its rate and span are learned" if fitted.config.prior == "learned" else ""
-        self.console.say(f"prior: {prior_words(prior, fitted.config.model.unit)}{start}")
-        for line in choices(fitted.config, run.chosen):
-            self.console.say(line)
-        self.console.say(
-            f"guide {fitted.config.guide}, estimator {fitted.config.estimator}, seed {fitted.config.seed}, "
-            f"{fitted.device}{threads}; run folder {run.folder}"
-        )
-        self._say_resumed(run)
-
-    def _say_resumed(self, run: TrainingRun) -> None:
-        if run.history:
-            self.console.say(f"resumed after epoch {len(run.history)}, step {run.trainer.step}")
-            self.dev = math.nan if run.history[-1].untrained else run.history[-1].dev_error
-
-    def on_features_progress(self, run: TrainingRun, done: int, total: int) -> None:
-        """Show how far the transformer has read; one line at the start where there is no terminal."""
-        if self.pace.total != total:
-            self.pace = Pace(total)
-            if not (self.quiet or self.console.is_terminal):
-                self.console.say(f"reading {total:,} words with {run.fitted.config.model.pretrained}, once")
-        figures = f"words read with {run.fitted.config.model.pretrained}{self.pace.left(done)}"
-        self.bar.update(self.task, completed=done, total=total, figures=figures)
-
-    def on_step_end(self, run: TrainingRun, record: StepRecord) -> None:
-        """Move the bar."""
-        now, position, batches = time.monotonic(), run.trainer.position, len(run.trainer.batches)
-        if now - self.drawn < 0.2 and position < batches:
-            return
-        self.drawn = now
-        dev = "" if math.isnan(self.dev) else f"  dev error {self.dev:.4f}"
-        steps, done = run.epochs * batches, run.trainer.epoch * batches + position
-        if self.pace.total != steps:
-            self.pace = Pace(steps, done)
-        kept = "warm-up" if record.warmup else f"kept {record.rate:.1%}"
-        figures = f"loss {record.loss:.4f}  {kept}{dev}{self.pace.left(done)}"
-        self.bar.update(self.task, completed=position, total=batches, epoch=run.trainer.epoch + 1, figures=figures)
-
-    def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
-        """One line per epoch; an epoch of the warm-up alone has trained no guide whose masks could be scored."""
-        if not record.untrained:
-            self.dev = record.dev_error
-        if self.quiet:
-            return
-        line = f"epoch {record.epoch:3d}  loss {record.loss:8.4f}  "
-        if record.untrained:
-            parts = run.fitted.config.train.warmup_texts == "masked"
-            line += f"warm-up: the encoder alone, on {'random parts of texts' if parts else 'whole texts'}"
-        else:
-            line += (
-                f"kept {record.kept:6.1%} (target {record.target:.1%})  dev: {run.fitted.task.error_name} "
-                f"{record.dev_error:.4f}  kept {record.dev_rate:6.1%}  empty {record.dev_empty:.1%}"
-            )
-        self.console.say(f"{line}  {record.event}".rstrip())
-
-
 def has_baselines(folder: Path, names: Sequence[str]) -> bool:
     """Whether the result of a finished run has these baselines, or no test texts to have them of.
 
@@ -330,7 +205,7 @@ def has_baselines(folder: Path, names: Sequence[str]) -> bool:
     return not metrics.test or set(names) <= metrics.baselines.keys()
 
 
-def show_finished(console: Terminal, folder: Path) -> int:
+def show_finished(console: Terminal, folder: Path, verbose: bool = False) -> int:
     """The result of a run that needs no more training; the exit status.
 
     Raises:
@@ -341,11 +216,13 @@ def show_finished(console: Terminal, folder: Path) -> int:
 
     metrics, config = RunMetrics.load(folder), read_config(folder)[0]
     console.say(f"{folder} is finished already; --force fits it again")
-    show_metrics(console, metrics, config.model.unit, config.train.class_weight != "none")
+    show_metrics(console, metrics, config.model.unit, config.train.class_weight != "none", verbose)
     return FAILED if metrics.failures else 0
 
 
-def show_metrics(console: Terminal, metrics: RunMetrics, unit: str, balanced: bool = False) -> None:
+def show_metrics(
+    console: Terminal, metrics: RunMetrics, unit: str, balanced: bool = False, verbose: bool = False
+) -> None:
     """The test table and what stands beside it, with the noise floor, the prior and failures below.
 
     Args:
@@ -353,6 +230,7 @@ def show_metrics(console: Terminal, metrics: RunMetrics, unit: str, balanced: bo
         metrics: of the run.
         unit: of the masks, `word` or `sentence`.
         balanced: whether classes had weights.
+        verbose: every figure, and the prior.
     """
     from pyro_rationale.evaluation.verdict import better_baseline
     from pyro_rationale.reporting.console import BASELINES, baselines_table, class_tables, metrics_table
@@ -360,7 +238,8 @@ def show_metrics(console: Terminal, metrics: RunMetrics, unit: str, balanced: bo
 
     console.print()
     members = f", {len(metrics.members)} members" if metrics.members else ""
-    console.print(metrics_table(metrics.test, title=f"Test set ({metrics.data}, {metrics.guide}{members})"))
+    title = f"Test set ({metrics.data}, {metrics.guide}{members})"
+    console.print(metrics_table(metrics.test, title=title, every=verbose))
     for table in class_tables(metrics.test):
         console.print()
         console.print(table)
@@ -368,7 +247,7 @@ def show_metrics(console: Terminal, metrics: RunMetrics, unit: str, balanced: bo
         console.print()
         each = {f"member {name}": figures for name, figures in metrics.members.items()}
         console.print(baselines_table(metrics.test, each | metrics.baselines))
-        if better := better_baseline(metrics.test, metrics.baselines, balanced):
+        if not metrics.failures and (better := better_baseline(metrics.test, metrics.baselines, balanced)):
             console.say(
                 f"{BASELINES.get(better[0], better[0])}: predicts better ({better[1]}), so this model's evidence is "
                 "not all there is; more training texts, --pretrained minilm or a higher --rate bring it closer"
@@ -376,7 +255,8 @@ def show_metrics(console: Terminal, metrics: RunMetrics, unit: str, balanced: bo
     if metrics.noise_floor and "mse" in metrics.test:
         ratio = metrics.test["mse"] / metrics.noise_floor
         console.say(f"noise floor of the squared error: {metrics.noise_floor:.4g}; reached {ratio:.2f} x that")
-    console.say(prior_line(metrics.prior, metrics.prior_asked, metrics.constraint, unit))
+    if verbose:
+        console.say(prior_line(metrics.prior, metrics.prior_asked, metrics.constraint, unit))
     for failure in metrics.failures:
         console.say(Text.assemble(("FAILED", "bold red"), f": {failure}"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pyro_rationale.data.corpus import TargetSpec
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.predictor import Prediction
+
+
+Progress = Callable[[int, int], None]  # called with what is done, and with all
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def evaluate(
     objective: bool = False,
     seed: int = 0,
     samples: int = 0,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate rationales, and the predictions made from them.
 
@@ -93,6 +97,7 @@ def evaluate(
         seed: of random words for the judge, and of draws for the objective and the predictive distributions.
         samples: masks drawn per document, whose average and predictive distribution are measured as well where the
             rationalizer is a fitted model; 0 for none.
+        progress: called, as masks are drawn, with the numbers of documents that are done and of all.
 
     Returns:
         The metrics that apply: those of :data:`~pyro_rationale.evaluation.metrics.METRICS`.
@@ -114,7 +119,8 @@ def evaluate(
     averaged, predictive = None, None
     if model is not None and samples and texts:
         options = PredictOptions(samples=samples, alternatives=0, seed=seed)
-        averaged, predictive = averages(predict(model.fitted, texts, options, model.batch_size))
+        predictions = predict(model.fitted, texts, options, model.batch_size)
+        averaged, predictive = averages(_counted(predictions, len(texts), progress))
     made = compute(
         MetricInputs(
             documents,
@@ -133,6 +139,13 @@ def evaluate(
         )
     )
     return made if aspects == 1 else per_document(made, count)
+
+
+def _counted(predictions: Iterable[Prediction], total: int, progress: Progress | None) -> Iterator[Prediction]:
+    for number, prediction in enumerate(predictions, 1):
+        yield prediction
+        if progress is not None:
+            progress(number, total)
 
 
 def per_document(made: Evaluation, documents: int) -> Evaluation:

@@ -13,7 +13,7 @@ from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.distributions import AspectPriors
 from pyro_rationale.errors import ConfigError, RunError, shown
-from pyro_rationale.evaluation.evaluate import Evaluation, evaluate
+from pyro_rationale.evaluation.evaluate import Evaluation, Progress, evaluate
 from pyro_rationale.evaluation.metrics import Metrics
 from pyro_rationale.evaluation.objective_report import prior_masks
 from pyro_rationale.evaluation.options import SAMPLES
@@ -30,6 +30,7 @@ from pyro_rationale.options import decode
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.training.callbacks import Callback
+from pyro_rationale.training.defaults import usual_steps
 from pyro_rationale.training.ensemble import EnsembleRun, fit_ensemble
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.run import TrainingRun
@@ -138,16 +139,20 @@ def _figures(values: Any, where: str) -> Any:
     return values
 
 
-def finish_run(fit: TrainingRun, baselines: Mapping[str, Metrics] | None = None) -> RunMetrics:
+def finish_run(
+    fit: TrainingRun, baselines: Mapping[str, Metrics] | None = None, progress: Progress | None = None
+) -> RunMetrics:
     """Evaluate a finished fit on its test split and close its run folder by writing `metrics.json`.
 
     Args:
         fit: the finished fit.
         baselines: errors on the test split of other predictions, by their names; the constant's are added.
+        progress: called with the numbers of test documents that are done and of all.
     """
     fitted, config = fit.fitted, fit.fitted.config
-    own, rows, worse = _test_table(fit)
+    own, rows, worse = _test_table(fit, progress)
     test = {} if own is None else own.metrics
+    usual = usual_steps(config, fit.corpus)
     metrics = RunMetrics(
         data=config.data.data,
         guide=config.guide,
@@ -165,7 +170,12 @@ def finish_run(fit: TrainingRun, baselines: Mapping[str, Metrics] | None = None)
         leaks=None if fit.corpus.leaks is None else asdict(fit.corpus.leaks),
         baselines=rows | dict(baselines or {}),
         failures=failures(
-            fit.selection.best_epoch, fit.prior.rate, test.get("selected", math.nan), worse, fit.selection.meet
+            fit.selection.best_epoch,
+            fit.prior.rate,
+            test.get("selected", math.nan),
+            worse,
+            fit.selection.meet,
+            usual if fit.steps < usual else 0,
         ),
         curves={} if own is None else dict(own.curves),
         constraint=asdict(fitted.model.constraint),
@@ -175,15 +185,18 @@ def finish_run(fit: TrainingRun, baselines: Mapping[str, Metrics] | None = None)
     return metrics
 
 
-def finish_ensemble(fit: EnsembleRun, baselines: Mapping[str, Metrics] | None = None) -> RunMetrics:
+def finish_ensemble(
+    fit: EnsembleRun, baselines: Mapping[str, Metrics] | None = None, progress: Progress | None = None
+) -> RunMetrics:
     """Evaluate an ensemble and its members on the test split; write `metrics.json` of each and of all together.
 
     Args:
         fit: the finished fits.
         baselines: as for :func:`finish_run`.
+        progress: see there; called for each member, and for all together.
     """
-    each = [finish_run(member, baselines) for member in fit.members]
-    own, rows, worse = _test_table(fit)
+    each = [finish_run(member, baselines, progress) for member in fit.members]
+    own, rows, worse = _test_table(fit, progress)
     told = [f"member {i}: {failure}" for i, metrics in enumerate(each) for failure in metrics.failures]
     first = each[0]
     metrics = replace(
@@ -214,7 +227,7 @@ def _priors(fitted: FittedModel) -> dict[str, dict[str, float]]:
 
 
 def _test_table(
-    fit: TrainingRun | EnsembleRun,
+    fit: TrainingRun | EnsembleRun, progress: Progress | None
 ) -> tuple[Evaluation | None, dict[str, Metrics], str]:
     """The test split evaluated, metrics of the constant by its name, and in what it is better; no texts, nothing."""
     documents, spec = fit.corpus.test, fit.corpus.spec
@@ -223,7 +236,9 @@ def _test_table(
     if isinstance(fit.corpus, PairCorpus):
         ranking = rank(fit.fitted, fit.corpus)
         return evaluate_ranked(fit.fitted, ranking), {}, worse_than_chance(ranking)
-    own = evaluate(ModelRationalizer(fit.fitted), documents, objective=True, samples=SAMPLES)
+    own = evaluate(
+        ModelRationalizer(fit.fitted), documents, objective=True, samples=SAMPLES, progress=progress
+    )
     constant = constant_evaluation(fit.corpus.train, documents, spec)
     balanced = weighs_classes(fit.fitted, fit.corpus)
     return own, {CONSTANT: constant.metrics}, worse_than_constant(own.statistics, constant.statistics, balanced)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from pyro_rationale.evaluation.statistic import Metrics, Numbers, Statistic, com
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.tasks import task_of
 
+if TYPE_CHECKING:
+    from pyro_rationale.training.run import TrainingRun
+
 CONSTANT = "constant"  # its name among the baselines of a run
 FAR_LESS = 0.5, 0.1  # than the requested share: where it is to be met, and where it only bounds what is kept
 FEWEST = 10  # documents: on fewer, differences that all happen to have one sign are too common
@@ -29,6 +33,23 @@ def constant_evaluation(train: Sequence[Document], documents: Sequence[Document]
     """Errors, on some documents, of the constant that predicts the training targets best."""
     constant = task_of(spec).constant(target_rows(train, len(spec.names)))
     return compute(MetricInputs(documents, spec, values=np.tile(constant, (len(documents), 1))))
+
+
+def constant_dev_error(run: TrainingRun) -> float:
+    """The error on development texts, as a fit reports it, of the best constant; NaN where texts have weights.
+
+    For pairs of texts it is that of lists in an order by chance.
+    """
+    fitted, corpus = run.fitted, run.corpus
+    if run.lists is not None:
+        lists = run.lists.lists
+        return -float(lists.log_probs(np.ones((len(lists.documents), 1)), 1.0).mean())
+    if not corpus.dev or fitted.weighting.relative(corpus.dev) is not None:
+        return math.nan
+    train, dev = (target_rows(part, len(corpus.spec.names)) for part in (corpus.train, corpus.dev))
+    if fitted.aspects == 1:
+        return fitted.task.constant_loss(train, dev)
+    return math.nan if np.isnan(dev).any() else fitted.task.constant_loss(train, dev) / fitted.aspects
 
 
 def weighs_classes(fitted: FittedModel, corpus: Corpus) -> bool:
@@ -66,7 +87,9 @@ def worse_than_constant(
     return ", ".join(told)
 
 
-def failures(best_epoch: int, asked: float, kept: float, worse: str, meet: bool = False) -> tuple[str, ...]:
+def failures(
+    best_epoch: int, asked: float, kept: float, worse: str, meet: bool = False, usual: int = 0
+) -> tuple[str, ...]:
     """Reasons why a fit is of no use, a sentence each; none if all is well.
 
     Args:
@@ -75,24 +98,26 @@ def failures(best_epoch: int, asked: float, kept: float, worse: str, meet: bool 
         kept: the share that is kept, likewise.
         worse: as `worse_than_constant` says it.
         meet: whether the share is to be met (`--rate-as target`), and is not only a bound.
+        usual: steps that texts like these usually take, if the fit took fewer; else 0.
     """
     told = []
+    few = f"These were few steps: fit again with --steps {usual} or more, or leave --steps out" if usual else ""
     if not best_epoch:
         share = "" if math.isnan(asked + kept) else f" (asked for {asked:.1%}, kept {kept:.1%})"
         told.append(
-            f"training never came down to the requested share of words{share}; these are the last weights. Train on "
-            "with --resume and more --steps, or fit again with a shorter --anneal or a higher --rate"
+            f"training never came down to the requested share of words{share}; these are the last weights. "
+            + (few or "Train on with --resume and more --steps, or fit again with shorter --anneal or higher --rate")
         )
     elif kept < FAR_LESS[not meet] * asked:
         told.append(
             f"rationales keep {kept:.2%} of the words, far less than the {asked:.1%} asked for; they show little of "
-            "what a prediction rests on. Train on with --resume and more --steps, or fit again with a higher --rate or "
-            "--nats"
+            "what a prediction rests on. "
+            + (few or "Train on with --resume and more --steps, or fit again with a higher --rate or --nats")
         )
     if worse:
         told.append(
-            f"predictions are worse than a constant's ({worse}); do not use this model. Try another --seed, a lower "
-            "--learning-rate or a higher --rate"
+            f"predictions are worse than a constant's ({worse}); do not use this model. "
+            + (few or "Try another --seed, a lower --learning-rate or a higher --rate")
         )
     return tuple(told)
 

@@ -131,12 +131,27 @@ def format_interval(name: str, ends: tuple[float, float]) -> str:
     return "" if "-" in (low, high) else f"{low.removesuffix(' %')} to {high}"
 
 
+def main_metrics(metrics: Mapping[str, Any]) -> list[str]:
+    """Names of the metrics that a short table shows: the main ones, and those that are not registered."""
+    minor = {metric.name for metric in every_metric() if not metric.main}
+    return [name for name in shown_metrics(metrics) if name not in minor]
+
+
 def metrics_table(
-    metrics: Mapping[str, Any], title: str | None = None, intervals: Mapping[str, tuple[float, float]] | None = None
+    metrics: Mapping[str, Any],
+    title: str | None = None,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+    every: bool = True,
 ) -> Group:
     """One row per metric; with several aspects, one more column each. The title stands above, at full width.
 
     Intervals stand in a column next to the figures that they are of.
+
+    Args:
+        metrics: by name.
+        title: a line above.
+        intervals: both ends, by name.
+        every: all metrics; else the main ones, and a line that says how many more there are.
     """
     aspects: Mapping[str, Mapping[str, Any]] = metrics.get("aspects", {})
     table = Table(box=None, pad_edge=False, show_header=bool(aspects))
@@ -146,13 +161,17 @@ def metrics_table(
         table.add_column()
     for aspect in aspects:
         table.add_column(aspect, justify="right")
-    for name in shown_metrics(metrics):
+    names = shown_metrics(metrics)
+    told = names if every else main_metrics(metrics)
+    for name in told:
         cells = [format_value(name, values.get(name)) if name in values else "" for values in aspects.values()]
         if intervals is not None:
             cells.insert(0, format_interval(name, intervals[name]) if name in intervals else "")
         table.add_row(label_of(name), format_value(name, metrics[name]), *cells)
     heading = [] if title is None else [Text(title, style="bold")]
-    return Group(*heading, table)
+    more = len(names) - len(told)
+    rest = [Text(f"{more} more figures: --verbose", style="dim")] if more else []
+    return Group(*heading, table, *rest)
 
 
 WIDEST = 6  # classes whose confusion matrix fits beside their figures

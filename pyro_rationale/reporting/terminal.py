@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.file_proxy import FileProxy
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 from rich.text import Text
 
@@ -47,9 +47,15 @@ class Terminal(Console):
             renderable.plain = harmless(renderable.plain)  # one for one: styles stay where they are
         return super().render(renderable, options)
 
-    def say(self, text: str | Text, style: str | None = None) -> None:
-        """Print one line, however long; the terminal breaks it."""
-        self.print(text, style=style, soft_wrap=True)
+    def say(self, text: str | Text, style: str | None = None, whole: bool = False) -> None:
+        """Print one line, broken between words on a terminal; in files and pipes it is as long as it is.
+
+        Args:
+            text: the line.
+            style: of rich.
+            whole: never break it: a command that is to be copied.
+        """
+        self.print(text, style=style, soft_wrap=whole or not self.is_terminal)
 
 
 class ProgressBar(Progress):
@@ -76,7 +82,7 @@ class _Escaped:
 
 
 def progress_bar(
-    console: Console, *fields: str, first: str = "{task.description}", quiet: bool = False
+    console: Console, *fields: str, first: str = "{task.description}", quiet: bool = False, share: bool = False
 ) -> ProgressBar:
     """A progress bar, drawn only on a terminal and taken away at its end.
 
@@ -85,13 +91,15 @@ def progress_bar(
         fields: of each task, shown behind the bar.
         first: format of what stands before the bar.
         quiet: draw nothing.
+        share: show the share that is done, instead of numbers and the time that it took.
     """
+    ends = [] if share else [TimeElapsedColumn()]
     return ProgressBar(
         TextColumn(first, markup=False),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
+        BarColumn(bar_width=12 if share else 20),
+        TaskProgressColumn() if share else MofNCompleteColumn(),
         *(TextColumn(f"{{task.fields[{field}]}}", markup=False) for field in fields),
-        TimeElapsedColumn(),
+        *ends,
         console=console,
         redirect_stdout=not console.stderr,  # else what is printed for a file would go to the terminal
         disable=quiet or not console.is_terminal,
@@ -112,13 +120,13 @@ class Pace:
         done: those done before now.
     """
 
-    def __init__(self, total: int = 0, done: int = 0) -> None:
+    def __init__(self, total: float = 0, done: float = 0) -> None:
         self.total, self.first, self.started = total, done, time.monotonic()
 
-    def left(self, done: int) -> str:
+    def left(self, done: float) -> str:
         """Text for the bar, `""` in the first seconds; training may end sooner, when dev cost gets no better."""
         seconds = time.monotonic() - self.started
         if seconds < 5 or done <= self.first:
             return ""
         rest = seconds * (self.total - done) / (done - self.first)
-        return f"  at most {rest / 60:.0f} min left" if rest >= 60 else "  less than a minute left"
+        return f"about {rest / 60:.0f} min left" if rest >= 60 else "less than 1 min left"

@@ -95,7 +95,7 @@ class RegressionTask(Task):
     family = "regression"
     cost_name = "mse"
     loss_unit = "scaled rating squared"
-    error_name = "squared error on [0, 1]"
+    error_name = "squared error of ratings scaled to 0 to 1"
     value_name = "E[y | x, z], in the user's units"
     target_dtype = np.float32
 
@@ -148,6 +148,11 @@ class RegressionTask(Task):
         low, high = self._ends
         scaled: NDArray[np.float32] = ((targets - low) / (high - low)).astype(np.float32)
         return scaled
+
+    def constant_loss(self, train: Numbers, held: Numbers) -> float:
+        """Squared error of the mean ratings, on scales from 0 to 1."""
+        errors = ((held - np.nanmean(train, axis=0)) / self._sizes) ** 2
+        return float(np.nansum(errors)) / max(len(held), 1)
 
     def baseline_loss(self, targets: Tensor) -> Tensor:
         """Variance of the scaled ratings."""

@@ -128,7 +128,7 @@ _AUTO = ("generator", "estimator")  # options whose `auto` means that nothing is
 _PATIENCE = 6  # epochs, at least
 _ONE_SENTENCE = 1.2  # sentences kept on average, at least
 _ALWAYS_SHOWN = ("rate", "nats", "max_words", "batch_size", "steps")
-_DECISIVE = ("guide", "pretrained", "vectors", "encoder", "rate", "span", "nats", "max_words", "steps")
+_DECISIVE = ("pretrained", "vectors", "rate", "span", "steps")
 _MINILM = PACKAGES["minilm"]
 
 
@@ -250,7 +250,7 @@ def chosen(given: Config, resolved: Config) -> dict[str, Any]:
     }
 
 
-def choices(resolved: Config, values: Mapping[str, Any]) -> list[str]:
+def choices(resolved: Config, values: Mapping[str, Any], every: bool = False) -> list[str]:
     """Lines that say what was chosen, as flags, and what to install for better; none for planted reviews.
 
     Shown are the options that decide most (`_DECISIVE`), of the others their number: all are in `config.json`.
@@ -258,12 +258,14 @@ def choices(resolved: Config, values: Mapping[str, Any]) -> list[str]:
     Args:
         resolved: the configuration.
         values: what was chosen, from :func:`chosen`.
+        every: show all of them.
     """
     rule = RULES.get(resolved.model.preset)
     shown = {n: v for n, v in values.items() if n in _ALWAYS_SHOWN or v not in (None, PLANTED.get(n))}
     if rule is None or not shown:
         return []
-    lines = [f"chosen by --preset {resolved.model.preset} for these texts: {_counted(shown)}"]
+    told = " ".join(as_typed(name, value) for name, value in shown.items()) if every else _counted(shown)
+    lines = [f"chosen by --preset {resolved.model.preset}: {told}"]
     if rule.stacked and "generator" in values and not has_minilm():
         lines.append(f"better: {install_command('minilm')}")
     elif rule.stacked and values.get("generator") == "bilstm" and "vectors" in values:
@@ -279,7 +281,7 @@ def _counted(values: Mapping[str, Any]) -> str:
     """The decisive ones of some options, as typed, and how many others there are."""
     decisive = [as_typed(name, values[name]) for name in _DECISIVE if name in values]
     others = len(values) - len(decisive)
-    return " ".join(decisive) + (f"{' and ' if decisive else ''}{others} more, see config.json" if others else "")
+    return " ".join(decisive) + (f"{' and ' if decisive else ''}{others} more (--verbose)" if others else "")
 
 
 def has_minilm() -> bool:
@@ -351,12 +353,25 @@ def _with_words(config: Config, rule: Rule, encoder: str) -> Config:
     return config.changed(**own)
 
 
+def usual_steps(config: Config, corpus: Corpus) -> int:
+    """Steps that the preset takes for these texts, whatever number is given."""
+    if preset_of(config, corpus) == "planted":
+        return int(_PLANTED["steps"])
+    return _steps_of(config, RULES[config.model.preset], examples_of(corpus))
+
+
+def _steps_of(config: Config, rule: Rule, texts: int) -> int:
+    batch = rule.small_batch_size if texts < rule.few_texts else rule.batch_size
+    epoch = -(-texts // (config.train.batch_size or batch))
+    return int(min(max(rule.epochs * epoch, rule.least_steps), rule.most_steps))
+
+
 def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]]:
     """Options that depend on the texts, in the order in which they are chosen."""
     texts, words = examples_of(corpus), float(np.median(word_counts(corpus.train)))
     batch = rule.small_batch_size if texts < rule.few_texts else rule.batch_size
     epoch = -(-texts // (config.train.batch_size or batch))
-    steps = int(min(max(rule.epochs * epoch, rule.least_steps), rule.most_steps))
+    steps = _steps_of(config, rule, texts)
     length = config.train.steps or steps
     values: list[dict[str, Any]] = [
         {"nats": rule.class_nats if corpus.spec.classes else rule.nats},

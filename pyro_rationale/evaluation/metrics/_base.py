@@ -40,6 +40,7 @@ class Metric:
         better: which direction is better; empty if neither is.
         tested: whether the significance test of two runs includes it. Metrics that ask the same question in other
             words are left out: each one more costs the others some power.
+        main: whether a table shows it that does not show every figure.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Metric:
     format: str = ".4g"
     better: Literal["higher", "lower", ""] = ""
     tested: bool = False
+    main: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ def _compute(inputs: MetricInputs) -> Statistics:
 
 REGISTERED = MetricFamily(
     (
-        Metric("averaged_mse", "mean squared error, averaged over masks", ".4g", "lower"),
+        Metric("averaged_mse", "mean squared error, averaged over masks", ".4g", "lower", main=True),
         Metric("averaged_mse_scaled", format=".4g", better="lower"),
         Metric("averaged_mae", format=".4g", better="lower"),
-        Metric("averaged_accuracy", "accuracy, averaged over masks", "%", "higher"),
+        Metric("averaged_accuracy", "accuracy, averaged over masks", "%", "higher", main=True),
         Metric("averaged_log_loss", format=".4g", better="lower"),
     ),
     _compute,

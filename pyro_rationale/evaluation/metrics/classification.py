@@ -143,8 +143,8 @@ def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
 REGISTERED = MetricFamily(
     (
         Metric("balanced_accuracy", "balanced accuracy", "%", "higher"),
-        Metric("macro_f1", "macro F1", ".3f", "higher"),
-        Metric("auc", "area under ROC (AUC)", ".3f", "higher"),
+        Metric("macro_f1", "macro F1", ".3f", "higher", main=True),
+        Metric("auc", "area under ROC (AUC)", ".3f", "higher", main=True),
         Metric("averaged_balanced_accuracy", format="%", better="higher"),
         Metric("averaged_macro_f1", format=".3f", better="higher"),
         Metric("averaged_auc", format=".3f", better="higher"),

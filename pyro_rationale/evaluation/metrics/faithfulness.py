@@ -135,7 +135,8 @@ def _compute(inputs: MetricInputs) -> Statistics:
 
 def _both(name: str, label: str, better: Literal["higher", "lower"]) -> tuple[Metric, Metric]:
     """A metric, and what random words get."""
-    return Metric(name, label, ".3f", better, tested=True), Metric(f"{name}_random", "  of random words", ".3f")
+    chance = Metric(f"{name}_random", "  of random words", ".3f", main=True)
+    return Metric(name, label, ".3f", better, tested=True, main=True), chance
 
 
 faithfulness_metrics = numbers(faithfulness_statistics)
@@ -146,10 +147,10 @@ REGISTERED = MetricFamily(
         *_both("sufficiency", "sufficiency", "lower"),
         *_both("aopc_comprehensiveness", "comprehensiveness, AOPC", "higher"),
         *_both("aopc_sufficiency", "sufficiency, AOPC", "lower"),
-        Metric("judge_mse", "squared error of the judge", ".4g", "lower"),
-        Metric("judge_kept_mse", "  from kept words alone", ".4g", "lower", tested=True),
-        Metric("judge_accuracy", "accuracy of the judge", "%", "higher"),
-        Metric("judge_kept_accuracy", "  from kept words alone", "%", "higher", tested=True),
+        Metric("judge_mse", "squared error of the judge", ".4g", "lower", main=True),
+        Metric("judge_kept_mse", "  from kept words alone", ".4g", "lower", tested=True, main=True),
+        Metric("judge_accuracy", "accuracy of the judge", "%", "higher", main=True),
+        Metric("judge_kept_accuracy", "  from kept words alone", "%", "higher", tested=True, main=True),
     ),
     _compute,
     needs=("masks", "judge"),

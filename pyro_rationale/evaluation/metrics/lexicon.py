@@ -34,9 +34,9 @@ lexicon_metrics = numbers(lexicon_statistics)
 
 REGISTERED = MetricFamily(
     (
-        Metric("lexicon_kept", "kept words in the lexicon", "%"),
-        Metric("lexicon_base", "all words in the lexicon", "%"),
-        Metric("lexicon_lift", "lexicon lift", ".3g", "higher"),
+        Metric("lexicon_kept", "kept words in the lexicon", "%", main=True),
+        Metric("lexicon_base", "all words in the lexicon", "%", main=True),
+        Metric("lexicon_lift", "lexicon lift", ".3g", "higher", main=True),
     ),
     lambda inputs: lexicon_statistics(inputs.documents, inputs.masks or (), inputs.lexicon or ()),
     needs=("masks", "lexicon"),

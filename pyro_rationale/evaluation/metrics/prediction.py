@@ -83,13 +83,13 @@ def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
 
 REGISTERED = MetricFamily(
     (
-        Metric("documents", "documents", "d"),
-        Metric("mse", "mean squared error", ".4g", "lower", tested=True),
+        Metric("documents", "documents", "d", main=True),
+        Metric("mse", "mean squared error", ".4g", "lower", tested=True, main=True),
         Metric("mse_scaled", "  on a [0, 1] scale", ".4g", "lower"),
-        Metric("noise_floor", "  the least possible", ".4g"),
-        Metric("mae", "mean absolute error", ".4g", "lower", tested=True),
-        Metric("accuracy", "accuracy", "%", "higher", tested=True),
-        Metric("log_loss", "log loss (nats)", ".4g", "lower", tested=True),
+        Metric("noise_floor", "  the least possible", ".4g", main=True),
+        Metric("mae", "mean absolute error", ".4g", "lower", tested=True, main=True),
+        Metric("accuracy", "accuracy", "%", "higher", tested=True, main=True),
+        Metric("log_loss", "log loss (nats)", ".4g", "lower", tested=True, main=True),
     ),
     _compute,
     needs=("values",),

@@ -130,15 +130,21 @@ def _compute(inputs: MetricInputs) -> dict[str, Any]:
     return dict(ranking_statistics(inputs.rankings.scores, inputs.rankings.relevant))
 
 
-_METRICS = tuple(Metric(name, label, ".3f", "higher", tested=name == "map") for name, label in LABELS.items())
+_MAIN = ("map", "mrr", "p_at_1")
+_METRICS = tuple(
+    Metric(name, label, ".3f", "higher", tested=name == "map", main=name in _MAIN) for name, label in LABELS.items()
+)
 _MORE = (
     Metric("list_log_loss", "log loss on lists of candidates", ".3f", "lower"),
-    Metric("full_map", "MAP from all words", ".3f", "higher"),
-    Metric("map_share", "MAP, as a share of that from all words", ".3f", "higher"),
-    Metric("rest_map", "MAP from the other words", ".3f", "lower"),
-    *(Metric(CORPUS + name, f"{label}, whole corpus", ".3f", "higher") for name, label in LABELS.items()),
-    Metric("oracle_map", "MAP of who knows what texts say", ".3f"),
-    Metric("queries", "queries", "d"),
+    Metric("full_map", "MAP from all words", ".3f", "higher", main=True),
+    Metric("map_share", "MAP, as a share of that from all words", ".3f", "higher", main=True),
+    Metric("rest_map", "MAP from the other words", ".3f", "lower", main=True),
+    *(
+        Metric(CORPUS + name, f"{label}, whole corpus", ".3f", "higher", main=name == "map")
+        for name, label in LABELS.items()
+    ),
+    Metric("oracle_map", "MAP of an oracle that knows the topics", ".3f", main=True),
+    Metric("queries", "queries", "d", main=True),
     Metric("left_out", "queries left out", "d"),
 )
 REGISTERED = MetricFamily((*_METRICS, *_MORE), _compute, needs=("rankings",))

@@ -93,9 +93,9 @@ rationale_metrics = numbers(rationale_statistics)
 REGISTERED = MetricFamily(
     (
         Metric("gold", "words in the gold rationale", "%"),
-        Metric("precision", "precision", "%", "higher", tested=True),
-        Metric("recall", "recall", "%", "higher", tested=True),
-        Metric("f1", "F1", "%", "higher", tested=True),
+        Metric("precision", "precision", "%", "higher", tested=True, main=True),
+        Metric("recall", "recall", "%", "higher", tested=True, main=True),
+        Metric("f1", "F1", "%", "higher", tested=True, main=True),
         Metric("precision_macro", "precision, mean of documents", "%", "higher"),
         Metric("recall_macro", "recall, mean of documents", "%", "higher"),
         Metric("f1_macro", "F1, mean of documents", "%", "higher", tested=True),

@@ -41,9 +41,9 @@ def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
 
 REGISTERED = MetricFamily(
     (
-        Metric("selected", "words kept", "%", tested=True),
-        Metric("span", "mean run of kept words", ".3g"),
-        Metric("empty", "documents with none kept", "%", tested=True),
+        Metric("selected", "words kept", "%", tested=True, main=True),
+        Metric("span", "mean run of kept words", ".3g", main=True),
+        Metric("empty", "documents with none kept", "%", tested=True, main=True),
     ),
     _compute,
 )

@@ -1,0 +1,227 @@
+"""Progress of a fit on the terminal: one bar from the first text to the last baseline, and a line now and then."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from pyro_rationale.reporting.terminal import Pace, Terminal, duration, progress_bar
+from pyro_rationale.training.callbacks import Callback
+
+# Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
+if TYPE_CHECKING:
+    from pyro_rationale.training.ensemble import EnsembleRun
+    from pyro_rationale.training.history import EpochRecord, StepRecord
+    from pyro_rationale.training.run import TrainingRun
+
+MOST_LINES = 12  # about epochs, unless all are asked for
+SILENCE = 60.0  # seconds after which a line says how far the fit is, where there is no bar
+# What a part of the fit takes, in steps of training, each times all of these.
+READING, EVALUATION, READER = 0.3, 0.05, 0.3
+
+
+class FitProgress(Callback):
+    """A bar on a terminal, whose share of done work and time left are of the whole fit, and a line for some epochs.
+
+    Args:
+        console: where the bar and the lines are printed.
+        quiet: print nothing.
+        verbose: a line for every epoch, with all of its figures, and all settings that were chosen.
+        reader: whether the encoder is trained on whole texts after the fit, as a baseline.
+    """
+
+    def __init__(self, console: Terminal, quiet: bool = False, verbose: bool = False, reader: bool = False) -> None:
+        self.console, self.quiet, self.verbose, self.reader = console, quiet, verbose, reader
+        self.bar = progress_bar(console, "figures", share=True, quiet=quiet)
+        self.task = self.bar.add_task("fit", total=None, figures="")
+        self.dev = self.constant = math.nan
+        self.drawn = self.spoken = time.monotonic()
+        self.stage, self.pace = "", Pace()
+        self.member, self.members = 0, 1
+        self.steps, self.fitted, self.reading = 0, False, 0.0
+
+    def __enter__(self) -> FitProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the bar off the screen."""
+        self.bar.stop()
+
+    def say(self, text: str | Text) -> None:
+        """Print a line, unless nothing is to be printed."""
+        self.spoken = time.monotonic()
+        if not self.quiet:
+            self.console.say(text)
+
+    def on_corpus_progress(self, source: str, done: int, total: int | None) -> None:
+        """Show how far the texts are cut into words."""
+        many = f"{done:,} texts" if total is None else f"{done:,} of {total:,} texts"
+        self.bar.update(self.task, description="cutting texts into words", figures=many)
+
+    def on_reader_progress(self, done: int, total: int) -> None:
+        """Show how far the encoder is trained on whole texts; one line at the start where there is no terminal."""
+        if done == 1:
+            self._enter("baseline" if self.fitted else "judge", total, 0)
+            if not self.console.is_terminal:
+                self.say(f"training the encoder on whole texts, {total:,} steps")
+        name = f"the encoder on whole texts, step {done:,} of {total:,}"
+        part = READER * self.steps * done / total if self.fitted else 0.0
+        self._draw(name, self._trained() + part, self.pace.left(done), "")
+
+    def on_test_progress(self, done: int, total: int) -> None:
+        """Show how many texts of the test split are measured."""
+        if time.monotonic() - self.drawn > 0.2 or done == total:
+            reader = READER * self.steps * self.reader
+            self._draw("measuring", self._trained() + reader, "", f"{done:,} of {total:,} texts")
+
+    def on_member_start(self, number: int, count: int, seconds: float) -> None:
+        """Say which member of an ensemble comes next, and how long all others will take if they are like the first."""
+        self.member, self.members, self.dev, self.stage, self.fitted = number, count, math.nan, "", False
+        left = f"; about {duration(seconds / number * (count - number))} left" if number and seconds else ""
+        self.say(Text.assemble((f"member {number + 1} of {count}", "bold"), left))
+
+    def on_fit_start(self, run: TrainingRun) -> None:
+        """Say what is fitted: corpus, word vectors, prior, and the error that a constant has."""
+        self.steps = run.epochs * len(run.trainer.batches)
+        self.reading = READING if run.fitted.config.model.pretrained else 0.0
+        self.bar.update(self.task, total=self._whole(), completed=0, figures="")
+        if self.quiet:
+            return
+        if not self.member:  # all but the seed is as the first member had it
+            self._introduce(run)
+        if run.history:
+            self.say(f"resumed after epoch {len(run.history)}, step {run.trainer.step}")
+            self.dev = math.nan if run.history[-1].untrained else run.history[-1].dev_error
+
+    def _introduce(self, run: TrainingRun) -> None:
+        from pyro_rationale.data.cache.dataset import target_rows
+        from pyro_rationale.data.duplicates import summary
+        from pyro_rationale.data.pairs import PairCorpus
+        from pyro_rationale.evaluation.verdict import constant_dev_error
+        from pyro_rationale.reporting.prior_words import prior_words
+        from pyro_rationale.training.defaults import choices
+
+        corpus, fitted = run.corpus, run.fitted
+        spec = corpus.spec
+        sizes = f"{len(corpus.train):,} train, {len(corpus.dev):,} dev, {len(corpus.test):,} test"
+        what = f": {sizes}; {spec.kind} of {', '.join(spec.names)}"
+        if isinstance(corpus, PairCorpus):
+            queries = (f"{len(corpus.queries[split]):,} {split}" for split in ("train", "dev", "test"))
+            what = f": {sizes}; queries: {', '.join(queries)}"
+        if remark := fitted.task.remark(target_rows(corpus.train, len(spec.names))):
+            what += f" ({remark})"
+        self.say(Text.assemble((corpus.name, "bold"), what))
+        if corpus.leaks is not None:
+            self.say(summary(corpus))
+        if run.vectors is not None:
+            tokens = run.vectors.token_coverage(corpus.train, fitted.vocabulary)
+            self.say(f"word vectors: {run.vectors.coverage:.1%} of {len(fitted.vocabulary):,} words, "
+                     f"{tokens:.1%} of the running text")  # fmt: skip
+        threads = "" if run.threads is None else f", --threads {run.threads}"
+        prior = run.prior.describe(fitted.model.gain)
+        start = " to begin with; its rate and span are learned" if fitted.config.prior == "learned" else ""
+        self.say(f"prior: {prior_words(prior, fitted.config.model.unit)}{start}")
+        for line in choices(fitted.config, run.chosen, every=self.verbose):
+            self.say(line)
+        self.say(
+            f"guide {fitted.config.guide}, estimator {fitted.config.estimator}, seed {fitted.config.seed}, "
+            f"{fitted.device}{threads}; run folder {run.folder}"
+        )
+        self.constant = constant_dev_error(run)
+        if not math.isnan(self.constant):
+            self.say(f"dev error: {fitted.task.error_name}; {fitted.task.constant_name} has {self.constant:.4f}")
+
+    def on_features_progress(self, run: TrainingRun, done: int, total: int) -> None:
+        """Show how far the transformer has read; one line at the start where there is no terminal."""
+        base = run.fitted.config.model.pretrained
+        if self.stage != "reading":
+            self._enter("reading", total, 0)
+            if not self.console.is_terminal:
+                self.say(f"reading {total:,} words with {base}, once")
+        part = self.reading * self.steps * done / max(total, 1)
+        left = self.pace.left(done)
+        self._draw(f"reading with {base}", self._before() + part, left and f"{left} of this", f"{total:,} words")
+
+    def on_step_end(self, run: TrainingRun, record: StepRecord) -> None:
+        """Move the bar."""
+        now, position, batches = time.monotonic(), run.trainer.position, len(run.trainer.batches)
+        if now - self.drawn < 0.2 and position < batches:
+            return
+        done, stage = run.trainer.epoch * batches + position, "warm-up" if record.warmup else "training"
+        self.steps = run.epochs * batches  # more of them after a restart
+        own = self._whole() - self._before() - self.reading * self.steps
+        if self.stage != stage or self.pace.total != own:
+            self._enter(stage, own, done)
+        dev = "" if math.isnan(self.dev) else f"dev error {self.dev:.3f}"
+        figures = dev if record.warmup else f"kept {record.rate:.1%}  {dev}"
+        name = f"{stage} {min(run.trainer.epoch + 1, run.epochs)}/{run.epochs}"
+        self._draw(name, self._before() + self.reading * self.steps + done, self.pace.left(done), figures)
+
+    def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
+        """One line, of few epochs if there are many; what went wrong is always said.
+
+        An epoch of the warm-up alone has trained no guide whose masks could be scored.
+        """
+        if not record.untrained:
+            self.dev = record.dev_error
+        every = 1 if self.verbose else max(1, math.ceil(run.epochs / MOST_LINES))
+        unusual = record.event not in ("", "best")
+        if (record.epoch - 1) % every and not unusual and record.epoch < run.epochs:
+            return
+        warmup = "the encoder alone, on " + (
+            "random parts of texts" if run.fitted.config.train.warmup_texts == "masked" else "whole texts"
+        )
+        event = f"  {record.event}" if record.event else ""
+        if self.verbose:
+            line = f"epoch {record.epoch:3d}  loss {record.loss:8.4f}  "
+            line += f"warm-up: {warmup}" if record.untrained else (
+                f"kept {record.kept:6.1%} (target {record.target:.1%})  dev: {run.fitted.task.error_name} "
+                f"{record.dev_error:.4f}  kept {record.dev_rate:6.1%}  empty {record.dev_empty:.1%}"
+            )
+            self.say(line + event)
+            return
+        line = f"epoch {record.epoch:2d}/{run.epochs}  "
+        if record.untrained:
+            self.say(f"{line}warm-up: {warmup}{event}")
+            return
+        target = "" if math.isnan(record.target) else f" (target {record.target:.1%})"
+        line += f"dev error {record.dev_error:.4f}  keeps {record.dev_rate:.1%} of the {run.fitted.config.model.unit}s"
+        self.say(f"{line}{target}{event}")
+
+    def on_fit_end(self, run: TrainingRun) -> None:
+        """Show that training has ended."""
+        self.fitted = True
+        self._draw("measuring", self._trained(), "", "")
+
+    def ended(self, fit: TrainingRun | EnsembleRun) -> None:
+        """Say which epoch is kept, why training ended, and how long it took."""
+        self.say(f"{fit.ending}; {duration(fit.seconds)}")
+
+    def _whole(self) -> float:
+        """Work of the whole fit, in steps of training."""
+        return self.steps * (self.members * (self.reading + 1.0) + READER * self.reader + EVALUATION)
+
+    def _before(self) -> float:
+        """Work of the members that are fitted already."""
+        return self.steps * self.member * (self.reading + 1.0)
+
+    def _trained(self) -> float:
+        """Work until this member is fitted; 0 before the first step."""
+        return self._before() + self.steps * (self.reading + 1.0) * self.fitted
+
+    def _enter(self, stage: str, total: float, done: float) -> None:
+        self.stage, self.pace = stage, Pace(total, done)
+
+    def _draw(self, name: str, done: float, left: str, figures: str) -> None:
+        self.drawn = time.monotonic()
+        told = "  ".join(part for part in (left, figures) if part)
+        self.bar.update(self.task, description=name, completed=done, total=self._whole() or None, figures=told)
+        if not self.console.is_terminal and self.drawn - self.spoken > SILENCE:
+            self.say(f"{name}: {told}" if told else name)

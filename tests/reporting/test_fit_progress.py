@@ -1,0 +1,109 @@
+"""Progress of a fit: one bar for all of it, with the time left, and few lines."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pyro_rationale.reporting.fit_progress import MOST_LINES, FitProgress
+from pyro_rationale.reporting.terminal import Terminal
+from pyro_rationale.training.history import EpochRecord, StepRecord
+
+EPOCHS, BATCHES = 30, 10
+
+
+def run(pretrained: str | None = None) -> Any:
+    """A fit as far as its progress is concerned."""
+    config = SimpleNamespace(model=SimpleNamespace(pretrained=pretrained, unit="word"),
+                             train=SimpleNamespace(warmup_texts="masked"))  # fmt: skip
+    fitted = SimpleNamespace(config=config, task=SimpleNamespace(error_name="squared error"))
+    trainer = SimpleNamespace(batches=range(BATCHES), epoch=0, position=0)
+    return SimpleNamespace(fitted=fitted, trainer=trainer, epochs=EPOCHS, history=[], corpus=SimpleNamespace(test=()))
+
+
+def progress(monkeypatch: pytest.MonkeyPatch, terminal: bool, **options: Any) -> tuple[FitProgress, list[float]]:
+    """The progress, after its introduction, and a clock to turn."""
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(FitProgress, "_introduce", lambda *values: None)
+    made = FitProgress(Terminal(file=io.StringIO(), width=80, force_terminal=terminal, no_color=True), **options)
+    return made, now
+
+
+def said(made: FitProgress) -> list[str]:
+    return made.console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_bar_is_of_the_whole_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, now = progress(monkeypatch, True, reader=True)
+    fit, task, shares = run("minilm"), made.bar.tasks[0], []
+    made.on_fit_start(fit)
+    for done in (0, 500, 1000):
+        now[0] += 10
+        made.on_features_progress(fit, done, 1000)
+        shares.append(task.percentage)
+    assert task.description == "reading with minilm"
+    assert "left of this" in task.fields["figures"]
+    for fit.trainer.epoch in range(EPOCHS):
+        for fit.trainer.position in range(1, BATCHES + 1):
+            now[0] += 1
+            made.on_step_end(fit, StepRecord(1.0, 0.25, 0.0, 8))
+        shares.append(task.percentage)
+        if fit.trainer.epoch == EPOCHS // 2:
+            assert task.description == "training 16/30"
+            assert "about 4 min left  kept 25.0%" in task.fields["figures"]  # training, the reader and measuring
+    made.on_fit_end(fit)
+    for done in (1, 75, 150):
+        now[0] += 30
+        made.on_reader_progress(done, 150)
+        shares.append(task.percentage)
+    assert task.description == "the encoder on whole texts, step 150 of 150"
+    made.on_test_progress(9, 9)
+    assert task.description == "measuring"
+    assert shares == sorted(shares)
+    assert shares[0] == 0.0
+    assert 90.0 < shares[-1] < 100.0
+
+
+def test_few_epochs_are_lines_and_what_went_wrong_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: dict[bool, list[str]] = {}
+    for verbose in (False, True):
+        made, _ = progress(monkeypatch, False, verbose=verbose)
+        fit = run()
+        made.on_fit_start(fit)
+        for number in range(1, EPOCHS + 1):
+            event = "collapse (empty masks): back to epoch 4" if number == 5 else "best"
+            made.on_epoch_end(fit, EpochRecord(number, 10 * number, 1.0, 0.2, 0.1, 0.0, 0.5, 0.25, 0.125, event=event))
+        lines[verbose] = said(made)
+    assert MOST_LINES // 2 < len(lines[False]) <= MOST_LINES
+    assert len(lines[True]) == EPOCHS
+    told = "epoch  5/30  dev error 0.2500  keeps 12.5% of the words (target 10.0%)  collapse (empty masks)"
+    assert any(line.startswith(told) for line in lines[False])
+    assert lines[False][-1].startswith("epoch 30/30")
+
+
+def test_without_a_terminal_a_line_comes_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, now = progress(monkeypatch, False)
+    fit = run("minilm")
+    made.on_fit_start(fit)
+    for done in range(0, 1001, 10):
+        now[0] += 2
+        made.on_features_progress(fit, done, 1000)
+    first, *others = said(made)
+    assert first == "reading 1,000 words with minilm, once"
+    assert 2 <= len(others) <= 4
+    assert all(line.startswith("reading with minilm: ") and line.endswith(" of this  1,000 words") for line in others)
+
+
+def test_quiet_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, now = progress(monkeypatch, False, quiet=True)
+    fit = run()
+    made.on_member_start(0, 2, 0.0)
+    made.on_fit_start(fit)
+    now[0] += 100
+    made.on_step_end(fit, StepRecord(1.0, 0.25, 0.0, 8))
+    made.on_epoch_end(fit, EpochRecord(1, 1, 1.0, 0.2, 0.1, 0.0, 0.5))
+    assert said(made) == []
