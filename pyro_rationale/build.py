@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -159,10 +160,20 @@ def build_guide(
     generator = _network(GENERATORS[config.generator], options, words, vectors, vocabulary, context)
     baseline = ESTIMATORS[config.estimator].make_baseline(generator.width, options.hidden)
     aspects = 1 if spec is None else aspects_of(config, spec)
-    own = {"aspects": aspects} if aspects > 1 else {}  # guides of other packages need not know of them
-    guide = GUIDES[config.guide].from_config(config, generator, baseline, target, gamma, **own)
+    kind, own = GUIDES[config.guide], {"aspects": aspects} if aspects > 1 else {}
+    if own and not _takes_aspects(kind.from_config):
+        raise ConfigError(
+            f"--guide {config.guide}: has no mask for each of several targets; take --masks shared, or another guide"
+        )
+    guide = kind.from_config(config, generator, baseline, target, gamma, **own)
     guide.start_rate(config.train.start_rate)
     return guide
+
+
+def _takes_aspects(make: Callable[..., Any]) -> bool:
+    """Whether a guide can be made for several targets; those of other packages need not know of them."""
+    parameters = inspect.signature(make).parameters.values()
+    return any(item.name == "aspects" or item.kind is item.VAR_KEYWORD for item in parameters)
 
 
 def open_if_needed(config: Config, vocabulary: Vocabulary) -> Vocabulary:

@@ -24,6 +24,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -343,7 +344,7 @@ class FittedModel:
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise RunError(f"{folder}: no such run folder; make one with python -m pyro_rationale.fit --out {folder}")
+            raise RunError(f"{folder}: no such run folder; {_remedy(folder)}")
         config, spec = read_config(folder)
         if config.train.members > 1:
             return load_ensemble(folder, config, device)
@@ -498,6 +499,14 @@ def read_rows(folder: Path) -> dict[str, str]:
     if not isinstance(rows, dict):
         raise RunError(f"{folder / MANIFEST}: damaged (rows: expected names with values); restore it, or delete it")
     return rows
+
+
+def _remedy(folder: Path) -> str:
+    """Run folders whose names are like that of a folder that does not exist, or how it is made."""
+    around = [place for place in (folder.parent, Path("runs")) if place.is_dir()]
+    runs = {path.parent.name: path.parent for place in around for path in place.glob(f"*/{CONFIG}")}
+    near = get_close_matches(folder.name, list(runs), n=1)
+    return f"did you mean {runs[near[0]]}?" if near else f"make one with python -m pyro_rationale.fit --out {folder}"
 
 
 def check_rows(folder: Path, rows: Mapping[str, str], data: str) -> None:

@@ -79,6 +79,9 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
     ) -> RationaleRetriever:
         """Fit to texts and groups, in which texts of one group are similar, or to pairs of similar texts.
 
+        A set of similar texts is trained on or validated on as a whole, so it takes about `0.5 / validation_fraction`
+        of them at least: more than five by default.
+
         Args:
             texts: list, array or series of strings.
             groups: a label per text; texts without one (`None`, NaN) are similar to none.
@@ -231,7 +234,8 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
         if not train or not dev:
             sets = len(set(groups))
             raise ValueError(
-                f"{sets} sets of similar texts cannot be divided by validation_fraction={share:g}; give more of them"
+                f"{sets} sets of similar texts cannot be divided by validation_fraction={share:g}; give "
+                f"{int(0.5 / share) + 1} of them or more, or a larger validation_fraction"
             )
         split = {"train": tuple(train), "dev": tuple(dev), "test": ()}
         return pair_corpus("texts", documents, split)

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import Field, dataclass, fields, replace
-from numbers import Integral
+from numbers import Integral, Number
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -38,7 +38,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.utils import Tags, check_random_state, column_or_1d, metadata_routing
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
@@ -86,7 +86,7 @@ class SplitOptions:
 def _class_weight(given: Any) -> Any:
     """`None`, a name or a mapping, as scikit-learn has it, as the flag has it."""
     if isinstance(given, Mapping):
-        return ",".join(f"{label}={float(weight):.12g}" for label, weight in given.items())
+        return ",".join(f"{label}={float(weight):.12g}" for label, weight in given.items()) or "none"
     return "none" if given is None else given
 
 
@@ -175,7 +175,14 @@ class RationaleEstimator(BaseEstimator):
         documents: list[Document], labels: Sequence[int] | None, sample_weight: Any
     ) -> tuple[list[Document], Sequence[int] | None]:
         """The documents with their weights, and their labels, without those of weight 0."""
-        weights = _check_sample_weight(sample_weight, documents, dtype=np.float64, ensure_non_negative=True)
+        if isinstance(sample_weight, Number):
+            sample_weight = np.full(len(documents), sample_weight)
+        weights = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, ensure_non_negative=True, input_name="sample_weight"
+        )
+        if weights.ndim != 1:
+            raise ValueError(f"Sample weights must be 1D array or scalar, got {weights.ndim}D array")
+        check_consistent_length(documents, weights)
         kept = np.flatnonzero(weights).tolist()
         if len(kept) < 2:
             raise ValueError(f"sample_weight: {len(kept)} texts have a weight above 0, and a minimum of 2 is required")
@@ -418,9 +425,17 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
     def _ratings(self, y: Any) -> Numbers:
         """`(N,)` or `(N, D)`, finite but for NaN in the second case."""
         self._check_given(y)
-        ratings = check_array(
-            y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y", ensure_min_samples=0
-        )
+        try:
+            ratings = check_array(
+                y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y",
+                ensure_min_samples=0,
+            )  # fmt: skip
+        except ValueError as problem:
+            if "could not convert string to float" not in str(problem):
+                raise
+            label = str(problem).partition("float: ")[2]
+            message = f"y holds {label or 'text'}, and ratings are numbers; RationaleClassifier predicts labels"
+            raise ValueError(message) from None
         missing = np.isnan(ratings)
         if ratings.ndim == 1 and missing.any():
             raise ValueError(f"Input y contains NaN (at position {int(missing.argmax())}); leave such texts out")

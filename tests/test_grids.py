@@ -1,4 +1,4 @@
-"""Of a grid of cases, those that run with the suite: every value, or every pair of values, is among them."""
+"""Cases of a grid that run with the suite: every value, or every pair of values, is among them."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_pairs_are_texts_keys_or_positions() -> None:
         ({"texts": TEXTS, "groups": GROUPS, "corpus": TEXTS}, "corpus goes with pairs"),
         ({"texts": TEXTS, "groups": range(len(TEXTS))}, "no two texts are similar"),
         ({"texts": TEXTS, "groups": GROUPS[:-1]}, "inconsistent numbers of samples"),
-        ({"texts": TEXTS[:3], "groups": GROUPS[:3]}, "1 sets of similar texts cannot be divided"),
+        ({"texts": TEXTS[:3], "groups": GROUPS[:3]}, r"1 sets of similar texts cannot be .* give \d+ of them or more"),
         ({"texts": [*TEXTS[:-1], " "], "groups": GROUPS}, "no word in it"),
         ({"pairs": [("one", "one")]}, "pair 1: a text is paired with itself"),
         ({"pairs": [("one", "two"), "three"]}, "pair 2: expected a query and a text"),

@@ -140,10 +140,15 @@ def test_parameters_reach_the_fit() -> None:
 
 def test_class_weights_as_scikit_learn_has_them() -> None:
     by_label = {"good": 3, "bad": np.float64(0.5)}
-    for given, flag in ((None, "none"), ("balanced", "balanced"), (by_label, "good=3,bad=0.5")):
+    for given, flag in ((None, "none"), ({}, "none"), ("balanced", "balanced"), (by_label, "good=3,bad=0.5")):
         assert tiny(RationaleClassifier, class_weight=given)._config().train.class_weight == flag
     with pytest.raises(ValueError, match="class_weight: expected none, balanced"):
         tiny(RationaleClassifier, class_weight={"good": 0})._config()
+
+
+def test_labels_given_to_the_regressor_are_for_the_classifier() -> None:
+    with pytest.raises(ValueError, match=r"y holds '(good|bad)', .*; RationaleClassifier predicts labels"):
+        tiny().fit(TEXTS, LABELS)
 
 
 def test_a_text_of_weight_0_is_left_out_and_equal_weights_are_none() -> None:

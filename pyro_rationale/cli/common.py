@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Timer, get_ident
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -17,6 +17,9 @@ from pyro_rationale.cli.streams import safe_streams
 from pyro_rationale.errors import BAD_INPUT, END_SIGNALS, INTERRUPTED, ConfigError, RationaleError
 from pyro_rationale.options import Flag
 from pyro_rationale.storage import write_bytes
+
+if TYPE_CHECKING:
+    from pyro_rationale.tasks import TargetSpec
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -91,6 +94,19 @@ def make_folder(path: Path) -> None:
         (path / ".probe").unlink()
     except OSError as problem:
         raise ConfigError(f"--out {path}: cannot be written to ({problem.strerror}); name another folder") from None
+
+
+def refuse_ranking(command: str, spec: TargetSpec) -> None:
+    """Refuse a run that ranks texts, for commands that have no meaning for one.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    from pyro_rationale.tasks import task_of
+
+    if task_of(spec).of_pairs:
+        what = f"{command}: is about predictions of single texts, and the run ranks texts"
+        raise ConfigError(f"{what}; evaluate, inspect and explain read it, and study rankers compares such runs")
 
 
 def _is_rare(param: click.Parameter) -> bool:

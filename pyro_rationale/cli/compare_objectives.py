@@ -14,7 +14,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from pyro_rationale.cli.common import Command, make_folder
+from pyro_rationale.cli.common import Command, make_folder, refuse_ranking
 from pyro_rationale.config import Config, ModelOptions, TrainOptions, value_of
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
@@ -154,6 +154,7 @@ def compare(
         folders += train_grid(Config(data, model, train), guides, into or Path("runs/compare"), console_err, quiet)
         check_same_target(folders)
     config, spec = read_config(folders[0])
+    refuse_ranking("compare", spec)
     chosen = select_documents(config.data, data, typed, split, spec, read_rows(folders[0]))
     documents, about = chosen.with_targets(), {"data": chosen.options.data, "split": chosen.split}
     for note in fitted_elsewhere(folders):

@@ -105,18 +105,19 @@ def evaluate(
     if lexicon is not None:
         cache = override(fitted.config.data, flags, given()).cache
         words = read_lexicon(lexicon, cache, fitted.tokenizer)
-    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
-    corpus, documents = chosen.corpus, chosen.documents
     if fitted.task.of_pairs:
         refuse_for_pairs({"lexicon": lexicon, "judge": judge_folder})
-        evaluate_pairs(fitted, chosen, how, folder, bootstrap, batch_size, json_path, verbose)
-        return
+    chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
+    corpus, documents = chosen.corpus, chosen.documents
     if chosen.foreign and (known := fitted.vocabulary.coverage(documents)) < 0.5:
         share = f"{known:.0%} of the words"
         log.warning("%s: the model knows only %s; is it one for texts like these?", corpus.name, share)
     if not chosen.as_fitted and (seen := fitted.count_training_texts(documents)):
         log.warning("%s: %d of %d texts were training texts of the run, so it does better on them than on new ones; "
                     "leave them out", corpus.name, seen, len(documents))  # fmt: skip
+    if fitted.task.of_pairs:
+        evaluate_pairs(fitted, chosen, how, folder, bootstrap, batch_size, json_path, verbose)
+        return
     judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
     rationalizer = ModelRationalizer(fitted, how, batch_size)
     with counting("evaluating", len(documents) * fitted.aspects, quiet or not samples) as advance:

@@ -182,7 +182,7 @@ def as_dict(reading: Prediction | Document, task: Task, options: ExplainOptions)
         "interval": options.interval,
         "level": options.level,
         "prediction": _prediction(reading, task),
-        "contributions": _contributions(reading, task),
+        "contributions": _all_contributions(reading, task),
         "answers": [_answer(answer, reading, task) for answer in reading.answers],
         "alternatives": [_alternative(a, reading, task) for a in reading.alternatives],
         "aspects": _aspects(reading, task),
@@ -270,6 +270,15 @@ def _prediction(reading: Prediction, task: Task) -> dict[str, dict[str, Any]]:
     for name, shares in task.level_shares(reading.predictive).items():
         record[name]["levels"] = shares
     return record
+
+
+def _all_contributions(reading: Prediction, task: Task) -> dict[str, Any] | None:
+    """Contributions to all targets; of targets with rationales of their own, one list of the spans of all."""
+    each = [found for part in reading.aspects or (reading,) if (found := _contributions(part, task)) is not None]
+    if not each:
+        return None
+    targets = {name: figures for found in each for name, figures in found["targets"].items()}
+    return {"targets": targets, "spans": [span for found in each for span in found["spans"]]}
 
 
 def _contributions(reading: Prediction, task: Task) -> dict[str, Any] | None:

@@ -151,6 +151,8 @@ def fit_and_show(
     bar.ended(finished)
     show_metrics(console, metrics, config.model.unit, config.train.class_weight != "none", verbose)
     pairs = finished.fitted.task.of_pairs
+    if pairs and "baselines" in given() and baselines:
+        console.say("--baselines: there are none for pairs of texts in a fit; study rankers compares other methods")
     (show_pairs if pairs else show_documents)(console, finished)
     use, command = ("Make texts searchable", "index") if pairs else ("Read texts", "explain")
     way = f"python -m pyro_rationale.{command} --run {shlex.quote(str(folder))}"
@@ -264,6 +266,7 @@ def show_metrics(
 def show_documents(console: Terminal, fit: TrainingRun | EnsembleRun) -> None:
     """A few test documents with their rationales; the first ones, not chosen."""
     from pyro_rationale.prediction.predictor import PredictOptions, predict
+    from pyro_rationale.reporting.aspects import aspect_key, aspect_text
     from pyro_rationale.reporting.console import is_plain, legend, rationale
 
     documents = fit.corpus.test[:SHOWN]
@@ -275,8 +278,12 @@ def show_documents(console: Terminal, fit: TrainingRun | EnsembleRun) -> None:
         lines = task.lines(reading.predicted, reading.values, reading.interval, options.level, reading.classes)
         predicted = "; ".join(lines)
         console.print(f"{document.id}: {predicted}; true {truth}", style="bold")
-        console.print(rationale(document, reading.kept, gold=document.gold, plain=plain))
-    if not plain:
+        if reading.aspects:
+            console.print(aspect_text(document, [part.kept for part in reading.aspects], plain))
+            console.print(aspect_key(task.spec.names, plain))
+        else:
+            console.print(rationale(document, reading.kept, gold=document.gold, plain=plain))
+    if documents and not plain and fit.fitted.aspects == 1:
         console.print()
         console.print(legend(gold=documents[0].gold is not None))
 

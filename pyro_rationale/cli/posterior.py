@@ -120,9 +120,8 @@ def inspect(
         console.say(line)
     prior = fitted.model.prior.describe(fitted.model.gain) | prior_masks(fitted, documents)
     console.say(
-        f"prior: {prior_words(prior, fitted.config.model.unit)}; alpha {prior['alpha']:.3g} nats per kept word, gamma "
-        f"{prior['gamma']:.3g} per change, that is lambda1 {prior['lambda1']:.3g}, lambda2 {prior['lambda2']:.3g} of "
-        f"Lei et al. at a gain of {fitted.model.gain:.4g} nats per unit of cost"
+        f"prior: {prior_words(prior, fitted.config.model.unit)}: {prior['alpha']:.3g} nats per kept word, "
+        f"{prior['gamma']:.3g} per change"
     )
     if charged := constraint_words(asdict(fitted.model.constraint)):
         console.say(f"constraint of training, which is no part of the prior: {charged}")
@@ -295,11 +294,14 @@ def khat_lines(khat: Any) -> list[str]:
         return []
     poor = float(np.mean(known > TRUSTED))
     if not poor:
-        return [f"k-hat is up to {TRUSTED} on every document: weights turn the guide's draws into those of p(z | x, y)"]
+        return [
+            f"group posterior can be trusted: k-hat is up to {TRUSTED} on every document, so its weighted draws are "
+            "draws of p(z | x, y)"
+        ]
     return [
-        f"k-hat is above {TRUSTED} on {poor:.0%} of the documents: there the rating makes masks likely that the guide "
-        "hardly ever draws, a few draws carry all the weight, and group posterior is not p(z | x, y); what the guide "
-        "keeps, and what is predicted from it, do not rest on these weights",
+        f"group posterior cannot be trusted on {poor:.0%} of the documents (k-hat above {TRUSTED}): the rating makes "
+        "masks likely there that the guide hardly ever draws, so a few draws carry all the weight; what the guide "
+        "keeps and what is predicted from it do not rest on these weights",
         "a guide nearer to the posterior: fit with --condition-on-target, --tau 1 and fewer --nats; p(z | x, y) "
         "without a guide: study posterior",
     ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from pyro_rationale.cli.common import Command
+from pyro_rationale.cli.common import Command, refuse_ranking
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import documents_of, select_documents
 from pyro_rationale.data.targets import number_of
@@ -94,8 +94,7 @@ def curve(
     every = [*folders, *singles]
     check_same_target(every)
     markers = [ModelRationalizer(FittedModel.load(folder, device)) for folder in every]
-    if any(marker.fitted.task.of_pairs for marker in markers):
-        raise ConfigError("curve: is about predictions of single texts, and the run ranks texts; take study rankers")
+    refuse_ranking("curve", markers[0].spec)
     for marker, name in zip(markers, short_names(every), strict=True):
         marker.name = name
         for way in ways:

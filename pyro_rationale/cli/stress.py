@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pyro_rationale.cli.common import Command
+from pyro_rationale.cli.common import Command, refuse_ranking
 from pyro_rationale.evaluation.stress import TESTS, RefitOptions, Settings
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
@@ -74,6 +74,7 @@ def stress(
     console = Terminal(stderr=json_path == STANDARD_OUTPUT, wide=NARROWEST)
     tell = partial(say, console)
     fitted = FittedModel.load_single(folder, device)
+    refuse_ranking("stress", fitted.spec)
     subject = Subject(folder, into or folder / "stress", fitted, settings, refits, force, tell)
     results = [answer(subject, name) for name in TESTS if not only or name in only]
     write_result(json_path, results)

@@ -16,6 +16,7 @@ from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.pairs import Indices, PairCorpus, Query, fixed_lists, partners
 from pyro_rationale.data.ranking_batch import RankingBatch
+from pyro_rationale.data.ranks import log_prob_of
 from pyro_rationale.data.vocabulary import Vocabulary
 
 NEGATIVES = 2  # given texts that are not similar, drawn for each query of a step
@@ -185,9 +186,5 @@ class RankingLists:
         self, vectors: NDArray[np.float32], temperature: float, documents: NDArray[np.float32] | None = None
     ) -> NDArray[np.float64]:
         """Log p of a similar text among those of the list that are not, the mean over the similar texts, `(Q,)`."""
-        result = []
-        for row, similar in zip(self.scores(vectors, documents), self.similar, strict=True):
-            logits = row / temperature
-            others = np.logaddexp.reduce(logits[~similar]) if (~similar).any() else -np.inf
-            result.append((logits[similar] - np.logaddexp(logits[similar], others)).mean())
-        return np.array(result)
+        rows = zip(self.scores(vectors, documents), self.similar, strict=True)
+        return np.array([log_prob_of(row / temperature, similar) for row, similar in rows])

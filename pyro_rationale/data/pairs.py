@@ -214,15 +214,20 @@ def fixed_lists(
     if most_positives >= size:
         raise ConfigError(f"a list of {size} candidates has no room beside {most_positives} similar texts")
     queries = corpus.queries[split]
-    found = iter(_nearest(corpus, [query for query in queries if not query.candidates], size + most_positives))
+    known = partners(query for own in corpus.queries.values() for query in own)
+    most = max(most_positives, *map(len, known.values()), 0)
+    found = iter(_nearest(corpus, [query for query in queries if not query.candidates], size + most))
     return [
-        np.array(query.candidates or _list(query, next(found), size, most_positives), dtype=np.int64)
+        np.array(query.candidates or _list(query, known, next(found), size, most_positives), dtype=np.int64)
         for query in queries
     ]
 
 
-def _list(query: Query, nearest: Sequence[int], size: int, most_positives: int) -> list[int]:
-    similar = {query.document, *query.positives}
+def _list(
+    query: Query, known: Mapping[int, frozenset[int]], nearest: Sequence[int], size: int, most_positives: int
+) -> list[int]:
+    """Similar texts, and behind them the nearest ones that are not; nor is one that names the query as similar."""
+    similar = {query.document, *known[query.document]}
     chosen = list(query.positives[:most_positives])
     others = [i for i in nearest if i not in similar]
     return chosen + others[: size - len(chosen)]

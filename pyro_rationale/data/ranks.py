@@ -105,6 +105,19 @@ def found_within(ties: Ties, k: int) -> float:
     return float((ties.relevant * taken / ties.size).sum())
 
 
+def log_prob_of(logits: NDArray[np.floating], relevant: NDArray[np.bool_]) -> float:
+    """Log probability of a relevant item among those that are not, the mean over the relevant ones; NaN without any.
+
+    Args:
+        logits: of the items.
+        relevant: which are relevant.
+    """
+    if not relevant.any():
+        return float("nan")
+    others = np.logaddexp.reduce(logits[~relevant]) if (~relevant).any() else -np.inf
+    return float((logits[relevant] - np.logaddexp(logits[relevant], others)).mean())
+
+
 def discounted_gain_within(ties: Ties, k: int) -> float:
     """Expected sum of 1 / log2(1 + rank) over the relevant items among the first `k`."""
     ends = discounts(k)

@@ -7,12 +7,19 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pyro_rationale.data.cache.dataset import ArrowDocuments, target_rows, text_hashes, word_counts
+from pyro_rationale.data.cache.dataset import (
+    ArrowDocuments,
+    document_weights,
+    target_rows,
+    text_hashes,
+    word_counts,
+)
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.pairs import PairCorpus
 
 SPLITS = ("train", "dev", "test")
+DOCUMENT_WEIGHTS = "weights"  # name of the digest of the weights of all splits
 
 
 def row_digests(corpus: Corpus, splits: Sequence[str] = SPLITS) -> dict[str, str]:
@@ -22,6 +29,17 @@ def row_digests(corpus: Corpus, splits: Sequence[str] = SPLITS) -> dict[str, str
     """
     more = {split: _pairs(corpus, split) if isinstance(corpus, PairCorpus) else b"" for split in splits}
     return {split: _digest(getattr(corpus, split), len(corpus.spec.names), more[split]) for split in splits}
+
+
+def weight_digests(corpus: Corpus) -> dict[str, str]:
+    """The digest of the documents' weights (`--weight-column`) by its name; nothing where all documents weigh 1."""
+    parts = [document_weights(getattr(corpus, split)) for split in SPLITS]
+    if all((part == 1.0).all() for part in parts):
+        return {}
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part.astype("<f8").tobytes())
+    return {DOCUMENT_WEIGHTS: digest.hexdigest()}
 
 
 def _pairs(corpus: PairCorpus, split: str) -> bytes:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from pyro_rationale.data.cache.dataset import document_weights, target_rows
+from pyro_rationale.data.cache.dataset import document_weights, taken, target_rows
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.files.text import log
-from pyro_rationale.errors import listed
+from pyro_rationale.errors import DataError, listed
 from pyro_rationale.tasks import task_of
 from pyro_rationale.tasks._base import Numbers
 
@@ -75,6 +76,26 @@ class Weighting:
 
 
 EQUAL = Weighting()
+
+
+def without_weightless(corpus: Corpus) -> Corpus:
+    """The corpus without documents of weight 0, which count as no text; tables leave such rows out as they are read.
+
+    Raises:
+        DataError: a weight is below 0 or not finite, or no training text has one above 0.
+    """
+    parts: dict[str, Any] = {}
+    for split in ("train", "dev", "test"):
+        documents = getattr(corpus, split)
+        weights = document_weights(documents)
+        if not (np.isfinite(weights) & (weights >= 0)).all():
+            wrong = weights[~(np.isfinite(weights) & (weights >= 0))][0]
+            raise DataError(f"{corpus.name}: a document has the weight {wrong:g}; expected numbers from 0")
+        if (weights == 0).any():
+            parts[split] = taken(documents, np.flatnonzero(weights))
+            if split == "train" and not len(parts[split]):
+                raise DataError(f"{corpus.name}: every training document has the weight 0; there is nothing to learn")
+    return replace(corpus, **parts) if parts else corpus
 
 
 def warn_of_rare_classes(corpus: Corpus) -> None:

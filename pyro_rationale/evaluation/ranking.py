@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.pairs import SPLITS, PairCorpus, Query, fixed_lists
+from pyro_rationale.data.ranks import log_prob_of
 from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.evaluate import Evaluation
 from pyro_rationale.evaluation.metrics.ranking import corpus_statistics, ranking_statistics, relevance
@@ -147,7 +148,7 @@ class Ranking:
     def statistics(self) -> Statistics:
         """Metrics of the rankings on the lists, and the log loss there."""
         rows = zip(self.scores, self.relevant, strict=True)
-        losses = np.array([log_loss(scores / self.temperature, flags) for scores, flags in rows])
+        losses = np.array([-log_prob_of(scores.astype(np.float64) / self.temperature, flags) for scores, flags in rows])
         known = ~np.isnan(losses)
         return ranking_statistics(self.scores, self.relevant) | {"list_log_loss": average(np.nan_to_num(losses), known)}
 
@@ -271,22 +272,6 @@ def words_kept(documents: Sequence[Document], masks: Sequence[Flags]) -> Metrics
 def candidate_words(fitted: FittedModel) -> str:
     """Which words of candidates the model reads: `kept`, or `all`."""
     return "all" if getattr(fitted.model, "match", "masked") == "full" else "kept"
-
-
-def log_loss(logits: NDArray[np.floating], relevant: Flags) -> float:
-    """Mean over the similar texts of the nats by which each is missed among the texts that are not similar.
-
-    Args:
-        logits: of the candidates.
-        relevant: which are similar.
-
-    Returns:
-        NaN where none is.
-    """
-    logits = np.asarray(logits, dtype=np.float64)
-    others = logits[~relevant]
-    losses = [np.logaddexp.reduce([one, *others]) - one for one in logits[relevant]]
-    return float(np.mean(losses)) if losses else float("nan")
 
 
 def _part(embedded: Embedded, rows: NDArray[np.int64]) -> Embedded:

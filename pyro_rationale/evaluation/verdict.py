@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,9 +20,6 @@ from pyro_rationale.evaluation.statistic import Metrics, Numbers, Statistic, com
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.tasks import task_of
 
-if TYPE_CHECKING:
-    from pyro_rationale.training.run import TrainingRun
-
 CONSTANT = "constant"  # its name among the baselines of a run
 FAR_LESS = 0.5, 0.1  # than the requested share: where it is to be met, and where it only bounds what is kept
 FEWEST = 10  # documents: on fewer, differences that all happen to have one sign are too common
@@ -33,23 +29,6 @@ def constant_evaluation(train: Sequence[Document], documents: Sequence[Document]
     """Errors, on some documents, of the constant that predicts the training targets best."""
     constant = task_of(spec).constant(target_rows(train, len(spec.names)))
     return compute(MetricInputs(documents, spec, values=np.tile(constant, (len(documents), 1))))
-
-
-def constant_dev_error(run: TrainingRun) -> float:
-    """The error on development texts, as a fit reports it, of the best constant; NaN where texts have weights.
-
-    For pairs of texts it is that of lists in an order by chance.
-    """
-    fitted, corpus = run.fitted, run.corpus
-    if run.lists is not None:
-        lists = run.lists.lists
-        return -float(lists.log_probs(np.ones((len(lists.documents), 1)), 1.0).mean())
-    if not corpus.dev or fitted.weighting.relative(corpus.dev) is not None:
-        return math.nan
-    train, dev = (target_rows(part, len(corpus.spec.names)) for part in (corpus.train, corpus.dev))
-    if fitted.aspects == 1:
-        return fitted.task.constant_loss(train, dev)
-    return math.nan if np.isnan(dev).any() else fitted.task.constant_loss(train, dev) / fitted.aspects
 
 
 def weighs_classes(fitted: FittedModel, corpus: Corpus) -> bool:

@@ -28,6 +28,7 @@ KEPT_GOLD = "bold underline not italic #000000 on #87ff87"
 MISSED_GOLD = "italic underline #00875f"  # as far from black as from white
 NEARLY = "underline"
 UNREAD = "dim"
+FEW_TEXTS = 100  # with fewer, figures have two digits
 NEARLY_FROM = 0.2  # inclusion probability from which a word that is not kept is worth a hint
 
 
@@ -110,8 +111,14 @@ def shown_metrics(metrics: Mapping[str, Any]) -> list[str]:
     return [*known, *(name for name in metrics if name not in hidden)]
 
 
-def format_value(name: str, value: Any) -> str:
-    """A metric as people read it: shares as percentages, other numbers to a few digits."""
+def format_value(name: str, value: Any, few: bool = False) -> str:
+    """A metric as people read it: shares as percentages, other numbers to a few digits.
+
+    Args:
+        name: of the metric.
+        value: as JSON has it.
+        few: of few texts, of which no more digits than two tell anything.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     metric = metric_named(name)
@@ -119,15 +126,15 @@ def format_value(name: str, value: Any) -> str:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return str(value)
     if style == "%":
-        return f"{100 * value:.1f} %"
+        return f"{100 * value:.0f} %" if few else f"{100 * value:.1f} %"
     if isinstance(value, int):
         return f"{value:,}"
-    return format(value, style)
+    return format(value, ".2g" if few else style)
 
 
-def format_interval(name: str, ends: tuple[float, float]) -> str:
-    """`59.4 to 62.2 %`: both ends as the metric itself, the unit once."""
-    low, high = (format_value(name, end) for end in ends)
+def format_interval(name: str, ends: tuple[float, float], few: bool = False) -> str:
+    """`59.4 to 62.2 %`: both ends as the metric itself, the unit once; `few` as for :func:`format_value`."""
+    low, high = (format_value(name, end, few) for end in ends)
     return "" if "-" in (low, high) else f"{low.removesuffix(' %')} to {high}"
 
 
@@ -163,11 +170,13 @@ def metrics_table(
         table.add_column(aspect, justify="right")
     names = shown_metrics(metrics)
     told = names if every else main_metrics(metrics)
+    few = metrics.get("documents", FEW_TEXTS) < FEW_TEXTS
     for name in told:
-        cells = [format_value(name, values.get(name)) if name in values else "" for values in aspects.values()]
+        own = aspects.values()
+        cells = [format_value(name, values.get(name), few) if name in values else "" for values in own]
         if intervals is not None:
-            cells.insert(0, format_interval(name, intervals[name]) if name in intervals else "")
-        table.add_row(label_of(name), format_value(name, metrics[name]), *cells)
+            cells.insert(0, format_interval(name, intervals[name], few) if name in intervals else "")
+        table.add_row(label_of(name), format_value(name, metrics[name], few), *cells)
     heading = [] if title is None else [Text(title, style="bold")]
     more = len(names) - len(told)
     rest = [Text(f"{more} more figures: --verbose", style="dim")] if more else []

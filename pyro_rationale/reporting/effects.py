@@ -22,6 +22,7 @@ AGAINST = "bold underline #000000 on #ffb98a"
 SHOWN = 12  # spans in a table
 LONGEST, BECAUSE = 80, 300  # letters of a span, and of the words that speak for an answer
 SIDE = len("against")
+UNTRUSTED = "do not trust"
 
 
 def signs(found: Contributions | None, words: int) -> list[int]:
@@ -78,7 +79,9 @@ def effect_table(
 
 
 def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]:
-    """A line per answer: evidence in nats below the best one's, and the words that would speak for it, each with k-hat.
+    """A line per answer: evidence in nats below the best one's, and the words that would speak for it.
+
+    Beside both stands k-hat, and a warning where it is too large for them to be trusted.
 
     Args:
         reading: with answers, or without.
@@ -88,8 +91,11 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
     if not reading.answers:
         return
     yield Text("")
-    yield Text("log evidence of each answer, and what would speak for it; do not trust what has a k-hat above 0.7",
+    yield Text("how well the text fits each answer (log evidence, in nats below the best), and what would speak for it",
                style="dim")
+    if any(khat > TRUSTED for answer in reading.answers for khat in (answer.evidence_khat, answer.khat)):
+        yield Text(f"k-hat above {TRUSTED} ({UNTRUSTED}): a few of the masks drawn decide it, and others might say "
+                   "something else", style="dim")
     for target in dict.fromkeys(answer.target for answer in reading.answers):
         own = [answer for answer in reading.answers if answer.target == target]
         best = max(answer.log_evidence for answer in own)
@@ -104,7 +110,9 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
 
 
 def _khat(value: float, plain: bool) -> Text:
-    return Text(f"(k-hat {value:.2f})", style="not bold" if value <= TRUSTED or plain else "not bold yellow")
+    if value <= TRUSTED:
+        return Text(f"(k-hat {value:.2f})", style="not bold")
+    return Text(f"(k-hat {value:.2f}, {UNTRUSTED})", style="not bold" if plain else "not bold yellow")
 
 
 def _right(cell: str, width: int) -> str:

@@ -37,7 +37,7 @@ class FitProgress(Callback):
         self.console, self.quiet, self.verbose, self.reader = console, quiet, verbose, reader
         self.bar = progress_bar(console, "figures", share=True, quiet=quiet)
         self.task = self.bar.add_task("fit", total=None, figures="")
-        self.dev = self.constant = math.nan
+        self.dev = math.nan
         self.drawn = self.spoken = time.monotonic()
         self.stage, self.pace = "", Pace()
         self.member, self.members = 0, 1
@@ -104,7 +104,6 @@ class FitProgress(Callback):
         from pyro_rationale.data.cache.dataset import target_rows
         from pyro_rationale.data.duplicates import summary
         from pyro_rationale.data.pairs import PairCorpus
-        from pyro_rationale.evaluation.verdict import constant_dev_error
         from pyro_rationale.reporting.prior_words import prior_words
         from pyro_rationale.training.defaults import choices
 
@@ -134,9 +133,9 @@ class FitProgress(Callback):
             f"guide {fitted.config.guide}, estimator {fitted.config.estimator}, seed {fitted.config.seed}, "
             f"{fitted.device}{threads}; run folder {run.folder}"
         )
-        self.constant = constant_dev_error(run)
-        if not math.isnan(self.constant):
-            self.say(f"dev error: {fitted.task.error_name}; {fitted.task.constant_name} has {self.constant:.4f}")
+        constant = run.memorization.constant
+        beside = f"; {fitted.task.constant_name} has {constant:.4f}" if math.isfinite(constant) else ""
+        self.say(f"dev error: {fitted.task.error_name}{beside}")
 
     def on_features_progress(self, run: TrainingRun, done: int, total: int) -> None:
         """Show how far the transformer has read; one line at the start where there is no terminal."""

@@ -39,7 +39,7 @@ class Task(ABC):
     cost_name: ClassVar[str]  # of the entry of `errors` that stands for all of them in tables
     loss_unit: ClassVar[str]  # of the likelihood's loss
     error_name: ClassVar[str] = "error"  # what the likelihood's reported loss is, in the lines of a fit
-    constant_name: ClassVar[str] = "always guessing the average"  # the constant of `constant_loss`, in these lines
+    constant_name: ClassVar[str] = "always guessing the average"  # the best constant, in these lines
     value_name: ClassVar[str]  # of predictions, for data files
     target_dtype: ClassVar[type[np.generic]]  # of targets, for data files
     per_class: ClassVar[bool] = False  # predictions have a column per class instead of one per target
@@ -188,15 +188,6 @@ class Task(ABC):
             return counts / counts.sum()
         means: Numbers = np.nanmean(targets, axis=0)
         return means
-
-    def constant_loss(self, train: Numbers, held: Numbers) -> float:
-        """Mean loss per document, as fits report it, of the constant that suits some targets best; NaN if unknown.
-
-        Args:
-            train: targets `(N, D)` that the constant is made of.
-            held: targets `(M, D)` that it is measured on.
-        """
-        return math.nan
 
     def class_weights(self, wanted: str, targets: Numbers, weights: Numbers) -> Numbers:
         """Weight of each class in a fit, `(C,)`.
@@ -420,21 +411,6 @@ class Task(ABC):
         """True targets of a document, a string each."""
         classes, unknown = self.spec.classes, "unknown" if self.spec.classes else "not rated"
         return [unknown if math.isnan(t) else classes[int(t)] if classes else f"{t:.4g}" for t in targets]
-
-
-def share_loss(train: Numbers, held: Numbers) -> float:
-    """Cross entropy in nats per row of `held`, summed over its columns, of the shares of the values in `train`.
-
-    A value that `train` lacks counts as one that is there once.
-    """
-    total = 0.0
-    for known, column in zip(train.T, held.T, strict=True):
-        values, counts = np.unique(known[~np.isnan(known)], return_counts=True)
-        shares = dict(zip(values.tolist(), (counts / counts.sum()).tolist(), strict=True))
-        rated, times = np.unique(column[~np.isnan(column)], return_counts=True)
-        least = 1.0 / max(counts.sum(), 1)
-        total -= sum(n * math.log(shares.get(value, least)) for value, n in zip(rated.tolist(), times, strict=True))
-    return total / max(len(held), 1)
 
 
 def to_numbers(values: Tensor) -> Numbers:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
-from pyro_rationale.tasks._base import Numbers, Task, share_loss
+from pyro_rationale.tasks._base import Numbers, Task
 from pyro_rationale.tasks._calibration import temper
 from pyro_rationale.tasks._cells import Cell, class_of_number, label_of, labels_of, number_of
 from pyro_rationale.tasks._class_weights import parse_class_weights
@@ -102,10 +102,6 @@ class ClassTask(Task):
             i = int(np.flatnonzero(~known.all(axis=1))[0])
             raise DataError(f"{name(i)}: expected a class below {count}, got {tuple(targets[i].tolist())}")
         return targets.astype(np.float32)
-
-    def constant_loss(self, train: Numbers, held: Numbers) -> float:
-        """Cross entropy of the shares of the classes."""
-        return share_loss(train, held)
 
     def class_weights(self, wanted: str, targets: Numbers, weights: Numbers) -> Numbers:
         """Weights by which all classes count alike (`balanced`), or those of some labels, and 1 for the others."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints, register_kl
 
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.tasks._base import Numbers, share_loss, to_numbers
+from pyro_rationale.tasks._base import Numbers, to_numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, number_of
 from pyro_rationale.tasks._level_mixture import LevelMixture
 from pyro_rationale.tasks._levels import count_levels, has_few_levels
@@ -293,10 +293,6 @@ class OrdinalTask(RegressionTask):
         named = zip(self.spec.names, self.spec.ranges, self.spec.levels, strict=True)
         parts = (f"{name} {low:g} to {high:g}, {count} levels" for name, (low, high), count in named)
         return f"ratings ({', '.join(parts)})"
-
-    def constant_loss(self, train: Numbers, held: Numbers) -> float:
-        """Cross entropy of the shares of the levels."""
-        return share_loss(train, held)
 
     def baseline_loss(self, targets: Tensor) -> Tensor:
         """Entropy of the levels of each target in nats."""

@@ -72,7 +72,6 @@ class RankingTask(Task):
     cost_name = "log_loss"
     loss_unit = "nats of cross entropy"
     error_name = "log loss of a list of candidates, in nats"
-    constant_name = "an order by chance"
     value_name = "unit vector"
     target_dtype = np.int32
     of_pairs = True

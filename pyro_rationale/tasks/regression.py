@@ -149,11 +149,6 @@ class RegressionTask(Task):
         scaled: NDArray[np.float32] = ((targets - low) / (high - low)).astype(np.float32)
         return scaled
 
-    def constant_loss(self, train: Numbers, held: Numbers) -> float:
-        """Squared error of the mean ratings, on scales from 0 to 1."""
-        errors = ((held - np.nanmean(train, axis=0)) / self._sizes) ** 2
-        return float(np.nansum(errors)) / max(len(held), 1)
-
     def baseline_loss(self, targets: Tensor) -> Tensor:
         """Variance of the scaled ratings."""
         scaled = self.scaled(targets)

@@ -23,12 +23,12 @@ from pyro_rationale.data.batching import Batches, BucketedBatches
 from pyro_rationale.data.cache.dataset import word_keys
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.pairs import PairCorpus
-from pyro_rationale.data.row_digests import row_digests
+from pyro_rationale.data.row_digests import row_digests, weight_digests
 from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.text_lengths import cut_to, fitting_length
 from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.data.weighting import Weighting, warn_of_rare_classes
+from pyro_rationale.data.weighting import Weighting, warn_of_rare_classes, without_weightless
 from pyro_rationale.data.word_classes import Exclusion
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
@@ -116,10 +116,13 @@ def prepare_run(
         for callback in callbacks:
             callback.on_corpus_progress(source, done, total)
 
+    from_memory = corpus is not None
     if corpus is None:
         corpus = load_corpus(config.data, progress=progress, typed=() if resume else None)
         check_parts(corpus.name, (corpus.train, corpus.dev, corpus.test))
-    elif corpus.max_words is None and config.data.max_words is None:
+    elif not isinstance(corpus, PairCorpus):
+        corpus = without_weightless(corpus)
+    if from_memory and corpus.max_words is None and config.data.max_words is None:
         length = fitting_length(corpus)
         corpus = corpus.cut_to(length) if isinstance(corpus, PairCorpus) else cut_to(corpus, length)
     given, texts = config, corpus
@@ -157,7 +160,7 @@ def prepare_run(
     if options.laplace:
         check_last_layer(model)
     prior = starting_prior(config, model.gain)
-    rows = row_digests(corpus)
+    rows = row_digests(corpus) | weight_digests(corpus)
     fitted = FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name, rows)
     fitted.weighting = weighting
     fitted.text_keys = torch.from_numpy(word_keys(corpus.train))

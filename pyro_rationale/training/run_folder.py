@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pyro_rationale.config import Config
+from pyro_rationale.data.row_digests import DOCUMENT_WEIGHTS
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import (
@@ -29,6 +30,7 @@ from pyro_rationale.fitted import (
     FittedModel,
     check_rows,
     read_config,
+    read_rows,
     write_config,
 )
 from pyro_rationale.nn.pretrained import FILES as BASE_FILES
@@ -219,7 +221,9 @@ def check_same_corpus(fitted: FittedModel, folder: Path) -> None:
         RunError: what is predicted, the words, or the rows of a split have changed.
     """
     data = fitted.config.data.data
-    check_rows(folder, fitted.rows, data)
+    # Nothing is noted of documents that all weigh 1.
+    weighted = {DOCUMENT_WEIGHTS: ""} if DOCUMENT_WEIGHTS in read_rows(folder) else {}
+    check_rows(folder, weighted | dict(fitted.rows), data)
     if fitted.spec != read_config(folder)[1] or fitted.vocabulary != Vocabulary.load(folder / VOCABULARY):
         raise RunError(f"{folder}: {data} has changed since; restore it, or fit again with --force")
 

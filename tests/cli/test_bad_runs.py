@@ -50,6 +50,10 @@ def test_no_run_folder(tmp_path: Path, refused: Run) -> None:
     everybody_refuses(refused, tmp_path / "missing", "missing: no such run folder; make one with")
     (tmp_path / "file").write_text("")
     everybody_refuses(refused, tmp_path / "file", "file: no such run folder")
+    (tmp_path / "synthetic-chain-1").mkdir()
+    (tmp_path / "synthetic-chain-1" / "config.json").write_text("{}")
+    near = f"no such run folder; did you mean {tmp_path / 'synthetic-chain-1'}?"
+    everybody_refuses(refused, tmp_path / "synthetic-chain-7", near)
     (tmp_path / "empty").mkdir()
     everybody_refuses(refused, tmp_path / "empty", "config.json: no such file")
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pyro_rationale.cli.common import run_command
+from pyro_rationale.cli.compare_objectives import compare
 from pyro_rationale.cli.evaluate import evaluate
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.cli.index import index
@@ -18,6 +19,8 @@ from pyro_rationale.cli.posterior import inspect
 from pyro_rationale.cli.rate_curve import curve
 from pyro_rationale.cli.search import search
 from pyro_rationale.cli.significance_test import against
+from pyro_rationale.cli.stress import stress
+from pyro_rationale.cli.studies.evidence import study as evidence
 from pyro_rationale.prediction.index import Index
 from tests.support.small_fit import refusal
 from tests.support.untrained_pairs import untrained_run
@@ -101,6 +104,7 @@ def test_evaluate_prints_rankings_of_queries(run: Path, call: Run, tmp_path: Pat
     assert set(figures["bootstrap"]["intervals"]) >= {"map", "corpus_map", "full_map"}
     assert "intervals over queries" in " ".join(out.split())
     assert "MAP" in out
+    assert "more figures: --verbose" in out
     assert 0 < metrics["map"] <= 1
 
 
@@ -136,4 +140,7 @@ def test_what_cannot_be_done_is_one_line(
     assert "--lexicon: is about predictions" in said(evaluate, "--run", run, "--lexicon", "vader")
     assert "--for: asks about a value or class" in said(explain, "--run", run, "--for", "3", QUERY)
     assert "curve: is about predictions of single texts" in said(curve, "--run", run)
+    assert "compare: is about predictions of single texts" in said(compare, run)
+    assert "stress: is about predictions of single texts" in said(stress, "--run", run)
+    assert "study: is about predictions of single texts" in said(evidence, "--run", run)
     assert "--no-report" in said(inspect, "--run", run, "--out", tmp_path / "b", "--no-report")

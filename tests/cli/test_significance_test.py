@@ -66,17 +66,21 @@ def test_evaluate_prints_what_json_holds(runs: tuple[Path, Path, Path]) -> None:
     found = figures(evaluate, "--run", runs[0])
     assert "bootstrap" not in found
     assert "judge" not in found
-    printed = table(evaluate, "--run", runs[0])
+    printed = table(evaluate, "--run", runs[0], "--verbose")
     for name in ("iou_f1", "token_f1", "auprc"):
         assert f"{label_of(name)} " in printed
         assert 0.0 <= found["metrics"][name] <= 1.0
     assert "iou_f1_micro" in found["metrics"]
     assert "iou_f1_micro" not in printed
     assert len(printed.splitlines()) < 45
+    short = table(evaluate, "--run", runs[0]).splitlines()
+    head = next(i for i, line in enumerate(short) if "more figures: --verbose" in line)
+    assert head <= 13
+    assert re.fullmatch(r"words kept +\d+ %", next(line for line in short if line.startswith("words kept")).strip())
 
 
 def test_evaluate_says_how_honest_the_uncertainty_is(runs: tuple[Path, Path, Path]) -> None:
-    """As the fit did, beside the baselines that the fit has measured; not of another file, or without draws."""
+    """Figures are those of the fit, beside its baselines; not of another file, or without draws."""
     found, stored = figures(evaluate, "--run", runs[0], "--threads", 1), result(runs[0])
     for name in ("crps", "log_score", "covered_90", "width_90", "averaged_mse"):
         assert found["metrics"][name] == pytest.approx(stored["test"][name], rel=1e-4)
@@ -109,7 +113,7 @@ def test_evaluate_asks_the_judge(runs: tuple[Path, Path, Path]) -> None:
 
 
 def test_intervals_stand_beside_their_figures(runs: tuple[Path, Path, Path]) -> None:
-    printed = table(evaluate, "--run", runs[0], "--bootstrap", 20)
+    printed = table(evaluate, "--run", runs[0], "--bootstrap", 20, "--verbose")
     assert "95 % intervals" in printed
     [line] = [line for line in printed.splitlines() if line.startswith("words kept")]
     assert re.fullmatch(r"words kept +\S+ %  [\d.]+ to [\d.]+ % *", line)

@@ -113,6 +113,12 @@ def test_many_similar_texts_leave_room_for_others() -> None:
         fixed_lists(corpus, "train", size=3, most_positives=3)
 
 
+def test_a_text_that_names_the_query_as_similar_is_no_wrong_candidate() -> None:
+    queries = {"train": [Query(4, (0,))], "test": [Query(0, (1,))]}
+    assert 4 not in fixed_lists(pair_corpus("x", texts(9), queries), "test")[0]
+    assert sorted(fixed_lists(pair_corpus("x", texts(9), queries), "train")[0].tolist()) == [0, 1, 2, 3, 5, 6, 7, 8]
+
+
 def test_only_what_may_be_found_is_listed() -> None:
     corpus = pair_corpus("x", texts(9), {"test": [Query(0, (5,))]}, searchable=[5, 6, 7])
     assert sorted(fixed_lists(corpus, "test")[0].tolist()) == [5, 6, 7]

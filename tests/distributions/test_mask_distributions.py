@@ -143,7 +143,7 @@ def test_precise_samples_are_0_1_masks_that_follow_the_table(family: Family) -> 
 
 @pytest.mark.parametrize("name", ["chain", "independent", "nonempty-chain", "recurrent", "units-chain"])
 def test_precise_samples_keep_rare_words_as_often_as_they_should(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of probabilities e^-25 and 1 - e^-25 = 1 - 1.4e-11, which numbers in float32 cannot tell from 0 and 1."""
+    """Numbers in float32 cannot tell e^-25 and 1 - e^-25 = 1 - 1.4e-11 from 0 and 1."""
     rare, family = math.exp(-25.0), BY_NAME[name]
     cases = [(25.0, 1 - 1.1 * rare, True), (25.0, 1 - 0.9 * rare, False)]
     if name != "nonempty-chain":  # of which some word is always kept

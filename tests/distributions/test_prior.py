@@ -205,7 +205,7 @@ def test_tensors_make_the_chain_that_numbers_make(nonempty: bool, excluded: torc
 
 
 def test_gradients_in_rate_and_span() -> None:
-    """Of log probabilities, against differences of tables of all masks."""
+    """Gradients of log probabilities, against differences of tables of all masks."""
     rate, span = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (0.2, 3.0))
     z = torch.tensor([1.0, 1.0, 0.0, 0.0, 1.0], dtype=torch.float64)
     prior = ChainPrior.from_rate_span(rate, span)

@@ -12,11 +12,8 @@ from sklearn.metrics import label_ranking_average_precision_score, ndcg_score
 
 from pyro_rationale.data.pairs import Query
 from pyro_rationale.data.ranks import average_precision, ties_of
-from pyro_rationale.evaluation.metrics import MetricInputs
 from pyro_rationale.evaluation.metrics.ranking import (
     LABELS,
-    REGISTERED,
-    Rankings,
     corpus_statistics,
     ranking_metrics,
     ranking_row,
@@ -121,11 +118,6 @@ def test_intervals_and_tests_are_over_queries() -> None:
     assert low < good["map"].value < high
     assert paired_test(good["map"], poor["map"], draws=500).p < 0.01
     assert paired_test(good["map"], good["map"], draws=500).p == 1.0
-
-
-def test_the_family_is_computed_where_there_are_rankings() -> None:
-    spec = MetricInputs([], None, rankings=Rankings([[1.0, 0.0]], [[False, True]]))  # type: ignore[arg-type]
-    assert REGISTERED.compute(spec)["map"].value == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pyro_rationale.errors import DataError
-from pyro_rationale.evaluation.ranking import Ranking, evaluate_ranking, log_loss, rank, worse_than_chance
+from pyro_rationale.evaluation.ranking import Ranking, evaluate_ranking, rank, worse_than_chance
 from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.prediction.embedding import ModelEmbedder
 from pyro_rationale.prediction.options import DecodeOptions
@@ -39,14 +39,6 @@ def test_scores_are_cosines_of_kept_words(ranking: Ranking) -> None:
     vectors = ModelEmbedder(untrained_pairs(), HOW).encode(list(CORPUS.documents)).vectors
     for query, chosen, scores in zip(ranking.queries, ranking.lists, ranking.scores, strict=True):
         np.testing.assert_allclose(scores, vectors[chosen] @ vectors[query.document], atol=1e-5)
-
-
-def test_log_loss_averages_over_similar_texts_and_leaves_the_others_out() -> None:
-    logits = np.array([2.0, 1.0, 0.0, -1.0])
-    relevant = np.array([True, True, False, False])
-    expected = [-x + math.log(math.exp(x) + math.exp(0.0) + math.exp(-1.0)) for x in (2.0, 1.0)]
-    assert log_loss(logits, relevant) == pytest.approx(np.mean(expected))
-    assert math.isnan(log_loss(logits, np.zeros(4, dtype=bool)))
 
 
 def test_a_guess_is_one_among_the_texts_of_each_list(ranking: Ranking) -> None:

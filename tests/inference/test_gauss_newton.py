@@ -133,7 +133,7 @@ def test_unbiased_whatever_the_expansion(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_unbiased_with_fewer_directions_than_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of three classes one direction: the linear term is whole, the quadratic one of the largest curvature alone."""
+    """The linear term is whole, and the quadratic one of the largest curvature of three classes alone."""
     batch = texts((4, 2, 1), padding=1, kind="multiclass")
     model, guide = tiny_model("multiclass", kappa=1.5), tiny_guide("chain")
     programs, q = programs_for(model, "chain", batch)

@@ -118,7 +118,7 @@ def estimate(objective: Any, model: Any, guide: Any, batch: Batch) -> Estimate:
 
 
 def gradient(objective: Any, model: Any, guide: Any, batch: Batch) -> Tensor:
-    """Of the surrogate in all parameters, with the masks of seed 1."""
+    """Gradient of the surrogate in all parameters, with the masks of seed 1."""
     parameters = [*model.parameters(), *guide.parameters()]
     surrogate = estimate(objective, model, guide, batch).surrogate
     parts = torch.autograd.grad(surrogate, parameters, materialize_grads=True)

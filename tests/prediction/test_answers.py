@@ -112,15 +112,19 @@ def test_they_are_shown_everywhere() -> None:
     first, second = reading.answers
     likely, less = sorted((first, second), key=lambda answer: -answer.log_evidence)
     shown = as_text(reading, fitted.task, 0.9)
-    trust = f"(k-hat {likely.evidence_khat:.2f}), because of (k-hat {likely.khat:.2f})  "
-    assert f"{likely.label}: most {trust}" in shown
+
+    def trust(khat: float) -> str:
+        return f"(k-hat {khat:.2f})" if khat <= 0.7 else f"(k-hat {khat:.2f}, do not trust)"
+
+    assert f"{likely.label}: most {trust(likely.evidence_khat)}, because of {trust(likely.khat)}  " in shown
     assert f"{less.label}: {less.log_evidence - likely.log_evidence:+.1f} nats (k-hat" in shown
     record = json.loads(to_json(as_dict(reading, fitted.task, options)))["answers"]
     assert [(row["target"], row["answer"]) for row in record] == [("kind", "a"), ("kind", "c")]
     assert record[0]["log_evidence"] == pytest.approx(first.log_evidence)
     assert set(record[0]["prediction"]) == {"label", "probabilities"}
     lines = list(answer_lines(replace(reading, answers=(replace(first, khat=math.inf),)), fitted.task, plain=False))
-    assert "k-hat inf" in str(lines[-1])
+    assert "k-hat inf, do not trust" in str(lines[-1])
+    assert any("a few of the masks drawn decide it" in str(line) for line in lines)
     assert any("yellow" in str(span.style) for span in lines[-1].spans)
     (explanation,) = explain(fitted, [TEXT], options, classes=(10, 20, 30))
     assert [(answer.answer, answer.mask) for answer in explanation.answers] == [(10, first.mask), (30, second.mask)]

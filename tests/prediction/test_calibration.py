@@ -1,4 +1,4 @@
-"""What development texts change in the predictions of a fake run whose q(z | x) and predictions are known by hand."""
+"""Development texts change the predictions of a fake run whose q(z | x) and predictions are known by hand."""
 
 from __future__ import annotations
 

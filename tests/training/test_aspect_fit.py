@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+from pyro_rationale.cli.explain import as_dict
+from pyro_rationale.cli.fit import show_documents
 from pyro_rationale.data.aspects import asked, by_aspect
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.document import Document
@@ -21,8 +25,11 @@ from pyro_rationale.evaluation.evaluate import evaluate, evaluate_average, evalu
 from pyro_rationale.evaluation.objective_report import objective_report
 from pyro_rationale.evaluation.results import RunMetrics, train, train_ensemble
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.guides import GUIDES
+from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.predictor import Prediction, decode_masks, predict_from
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.rate_control import AspectControls, RateControl, Schedule
 from pyro_rationale.training.run import TrainingRun
@@ -138,6 +145,34 @@ def test_tables_have_figures_of_each_target(
     assert again.metrics["mse"] == pytest.approx(test["mse"], rel=1e-4)
     assert evaluate_average(loaded, documents, samples=2)["aspects"]["taste"]["selected"] > 0
     assert tuple(RunMetrics.load(run.folder).priors) == NAMES
+
+
+def test_json_and_the_last_documents_of_a_fit_have_every_target(
+    run: TrainingRun, loaded: FittedModel, predictions: list[Prediction]
+) -> None:
+    [reading] = loaded.predict(run.corpus.test[:1], samples=5, contributions="removal")
+    record = as_dict(reading, loaded.task, ExplainOptions(samples=5, contributions="removal"))
+    assert tuple(record["prediction"]) == tuple(record["contributions"]["targets"]) == NAMES
+    named = [tuple(span["changes"]) for span in record["contributions"]["spans"]]
+    assert len(named) == sum(len(part["contributions"]["spans"]) for part in record["aspects"].values())
+    assert all(len(names) == 1 for names in named)
+    console = Terminal(file=io.StringIO(), width=200)
+    show_documents(console, run)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert shown.count("A appearance  B aroma  C palate  D taste") == 3
+    assert re.search(r"\[[A-D]+ ", shown)
+
+
+def test_a_guide_that_knows_no_targets_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old(GUIDES["independent"]):  # type: ignore[misc]
+        @classmethod
+        def from_config(cls, config: Any, generator: Any, baseline: Any = None, target: Any = None,
+                        coupling: float = 0.5) -> Any:  # fmt: skip
+            raise AssertionError
+
+    monkeypatch.setitem(GUIDES, "independent", Old)
+    with pytest.raises(ConfigError, match="--guide independent: has no mask for each of several targets; take --masks"):
+        prepare_run(small(**{**OPTIONS, "guide": "independent"}), tmp_path / "run")
 
 
 def test_a_fit_goes_on_to_the_same_weights(tmp_path: Path) -> None:

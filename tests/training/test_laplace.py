@@ -63,7 +63,7 @@ def test_curvature_is_the_second_derivative_in_the_weights(kind: str) -> None:
 
 
 def test_for_ratings_it_is_bayesian_linear_regression() -> None:
-    """Of each aspect from the texts that are rated; one prior precision for all weights."""
+    """Each aspect is fitted from the texts that rate it; one prior precision for all weights."""
     model = tiny_model()
     batch, z, rows = read(model, "regression")
     weights = torch.cat([model.encoder.output.weight, model.encoder.output.bias[:, None]], 1).detach()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +15,21 @@ import torch
 from pyro_rationale.config import Config
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import TargetSpec
-from pyro_rationale.data.weighting import EQUAL
+from pyro_rationale.data.row_digests import weight_digests
+from pyro_rationale.data.weighting import EQUAL, without_weightless
+from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation.metrics.classification import class_statistics
 from pyro_rationale.evaluation.metrics.prediction import Predictions, prediction_statistics
 from pyro_rationale.evaluation.results import RunMetrics, train
 from pyro_rationale.evaluation.statistic import Numbers, Statistics
 from pyro_rationale.evaluation.verdict import better_baseline, worse_than_constant
 from pyro_rationale.experiments.baselines.tfidf import fit_tfidf
+from pyro_rationale.storage import note
 from pyro_rationale.tasks._calibration import fit_temperature
 from pyro_rationale.training.memorization import constant_error
+from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
+from pyro_rationale.training.run_folder import check_same_corpus
 from pyro_rationale.training.validation import score_modes
 from tests.support.small_fit import small
 
@@ -58,6 +66,37 @@ def test_training_and_dev_texts_have_their_weights(fit: tuple[TrainingRun, RunMe
     assert set(metrics.test["classes"]) == {"ham", "spam"}
     assert sum(sum(row.values()) for row in metrics.test["confusion"].values()) == metrics.test["documents"]
     assert 0.0 <= metrics.test["balanced_accuracy"] <= 1.0
+
+
+def test_documents_in_memory_of_weight_0_are_left_out(fit: tuple[TrainingRun, RunMetrics], tmp_path: Path) -> None:
+    run, _ = fit
+    corpus = run.corpus
+    train_texts = [replace(document, weight=float(i > 4)) for i, document in enumerate(corpus.train)]
+    made = prepare_run(run.fitted.config, tmp_path / "a", corpus=replace(corpus, train=train_texts))
+    assert [document.id for document in made.corpus.train] == [document.id for document in train_texts[5:]]
+    wrong = [replace(corpus.dev[0], weight=-1.0), *corpus.dev[1:]]
+    with pytest.raises(DataError, match="a document has the weight -1; expected numbers from 0"):
+        without_weightless(replace(corpus, dev=wrong))
+    nothing = [replace(document, weight=0.0) for document in corpus.train]
+    with pytest.raises(DataError, match="every training document has the weight 0"):
+        without_weightless(replace(corpus, train=nothing))
+
+
+def test_changed_weights_are_another_corpus(fit: tuple[TrainingRun, RunMetrics], tmp_path: Path) -> None:
+    run, _ = fit
+    weighted = replace(run.corpus, train=[replace(run.corpus.train[0], weight=2.0), *run.corpus.train[1:]])
+    assert weight_digests(run.corpus) == {}
+    own = weight_digests(weighted)
+    fitted = copy.copy(run.fitted)
+    fitted.rows = dict(run.fitted.rows) | own
+    check_same_corpus(fitted, run.folder)  # of a version that did not note weights
+    shutil.copytree(run.folder, tmp_path / "run")
+    note(tmp_path / "run", rows=fitted.rows)
+    check_same_corpus(fitted, tmp_path / "run")
+    for rows in (run.fitted.rows, dict(run.fitted.rows) | {"weights": "others"}):
+        fitted.rows = rows
+        with pytest.raises(RunError, match=r"has changed since \(weights\)"):
+            check_same_corpus(fitted, tmp_path / "run")
 
 
 def test_dev_figures_and_the_constant_are_weighted(fit: tuple[TrainingRun, RunMetrics]) -> None:
@@ -102,7 +141,7 @@ def test_the_temperature_follows_the_weights() -> None:
 
 
 def test_balanced_fits_are_judged_by_balanced_figures() -> None:
-    """Of 95 to 5, what finds most of the five at the cost of some of the others is no failure."""
+    """Where classes are 95 to 5, what finds most of the five at the cost of some of the others is no failure."""
     spec = TargetSpec("binary", ("kind",), classes=("ham", "spam"))
     true = np.repeat([0.0, 1.0], [190, 10])
     own, constant = np.where(true > 0, 0.9, 0.1), np.full(200, 0.05)

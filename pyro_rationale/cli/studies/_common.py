@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from pyro_rationale.cli.common import together
+from pyro_rationale.cli.common import refuse_ranking, together
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.options import device_option, given, json_option, options_from, run_option, split_option
 from pyro_rationale.reporting.terminal import Terminal
@@ -45,6 +45,7 @@ def run_documents(
     from pyro_rationale.fitted import FittedModel
 
     fitted = (FittedModel.load if ensembles else FittedModel.load_single)(folder, device)
+    refuse_ranking("study", fitted.spec)
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     return fitted, chosen.with_targets()
 

@@ -13,7 +13,6 @@ from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.evaluation.statistic import Masks, Metrics, Numbers, Statistics, values_of
 
 if TYPE_CHECKING:
-    from pyro_rationale.evaluation.metrics.ranking import Rankings
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.tasks import Mixture
 
@@ -67,7 +66,6 @@ class MetricInputs:
         conformal: conformal quantile of each target at 90 %, `(D,)`, all finite.
         judge: predicts from parts of the texts.
         lexicon: words whose share among the kept ones is counted.
-        rankings: scores of the texts in lists of candidates, and which of them are similar.
         fitted: the model whose objective is evaluated.
         batch_size: documents at once.
         seed: of random words for comparison, and of draws.
@@ -84,7 +82,6 @@ class MetricInputs:
     conformal: Numbers | None = None
     judge: Judge | None = None
     lexicon: Container[str] | None = None
-    rankings: Rankings | None = None
     fitted: FittedModel | None = None
     batch_size: int = 64
     seed: int = 0

@@ -8,8 +8,6 @@ lists too, as is usual.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +21,7 @@ from pyro_rationale.data.ranks import (
     reciprocal_rank_of,
     ties_of,
 )
-from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, MetricInputs
+from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily
 from pyro_rationale.evaluation.statistic import Metrics, Numbers, Statistics, average, values_of
 
 LABELS = {
@@ -35,19 +33,6 @@ LABELS = {
     "recall_at_10": "R@10",
 }
 CORPUS = "corpus_"  # before the names of figures for the whole corpus
-
-
-@dataclass(frozen=True)
-class Rankings:
-    """Scored lists of texts, one for each query.
-
-    Attributes:
-        scores: of the texts in a query's list, `(n,)` each; higher is better.
-        relevant: which of them are similar to it, `(n,)` flags each.
-    """
-
-    scores: Sequence[ArrayLike]
-    relevant: Sequence[ArrayLike]
 
 
 def ranking_row(scores: ArrayLike, relevant: ArrayLike) -> tuple[float, ...]:
@@ -125,11 +110,6 @@ def corpus_statistics(
     return statistics_of([ranking_row(*pair) for pair in over_corpus(queries, searchable, rows)], prefix)
 
 
-def _compute(inputs: MetricInputs) -> dict[str, Any]:
-    assert inputs.rankings is not None
-    return dict(ranking_statistics(inputs.rankings.scores, inputs.rankings.relevant))
-
-
 _MAIN = ("map", "mrr", "p_at_1")
 _METRICS = tuple(
     Metric(name, label, ".3f", "higher", tested=name == "map", main=name in _MAIN) for name, label in LABELS.items()
@@ -147,4 +127,5 @@ _MORE = (
     Metric("queries", "queries", "d", main=True),
     Metric("left_out", "queries left out", "d"),
 )
-REGISTERED = MetricFamily((*_METRICS, *_MORE), _compute, needs=("rankings",))
+# They are measured by `pyro_rationale.evaluation.ranking`, from pairs of documents: nothing is computed of single ones.
+REGISTERED = MetricFamily((*_METRICS, *_MORE), lambda inputs: {}, needs=())
