@@ -23,7 +23,7 @@ USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	"$$p" -c '$(USABLE)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
-.PHONY: help install fit test slow fuzz lint types docs ways check clean
+.PHONY: help install fit test slow fuzz lint types docs dist ways check clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -52,8 +52,11 @@ types: $(READY) ## Check types (mypy)
 	@$(RUN) -m mypy $(TYPED) $(ARGS)
 
 docs: $(READY) ## Build the documentation into site/; a dead link fails it
-	@$(RUN) docs/theme/commands.py
 	@$(RUN) -m mkdocs build --quiet --clean $(ARGS)
+
+dist: $(READY) ## Build a wheel and an sdist into dist/
+	@$(RUN) -m build --outdir dist . > /dev/null
+	@ls dist/*.whl
 
 ways: $(READY) ## Try every way of running: editable, wheel, sdist, bare checkout
 	@PYTHON=$(abspath $(RUN)) tests/system/ways_of_running.sh

@@ -18,7 +18,7 @@ from pyro_rationale.prediction.predictor import Prediction, PredictOptions, pred
 from pyro_rationale.reporting.plots import plot_rationale, require_matplotlib
 from pyro_rationale.tasks import Task
 
-COLUMNS = 78  # letters in a line
+COLUMNS = 58  # letters in a line: legible on a phone, too
 
 
 def draw(reading: Prediction, task: Task, level: float, path: Path) -> None:
@@ -30,7 +30,7 @@ def draw(reading: Prediction, task: Task, level: float, path: Path) -> None:
     ends = [0, *(end for _, end in document.offsets)]
     spaced = [start > before for (start, _), before in zip(document.offsets, ends, strict=False)]
     lines = 1 + document.offsets[-1][1] / (COLUMNS - 4)
-    made = Figure(figsize=(8.2, 0.95 + 0.24 * lines), dpi=150, facecolor="white")
+    made = Figure(figsize=(6.4, 0.75 + 0.24 * lines), dpi=150, facecolor="white")
     made.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
     axes = made.subplots()
     said = task.lines(reading.predicted, reading.values, reading.interval, level, reading.classes)

@@ -1,7 +1,7 @@
 """A structured guide: q(z | x) is a linear chain with a field on every word and a coupling between neighbours.
 
 The prior is a member of this family, so a strong coupling does not make the guide choose between everything and
-nothing as it does an independent one (docs/guides.md), and its KL to the prior is exact.
+nothing as it does an independent one (docs/explanation/guides.md), and its KL to the prior is exact.
 """
 
 from __future__ import annotations

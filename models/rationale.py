@@ -1,8 +1,8 @@
 """The generative program: a mask from the Markov-chain prior, a target from the words it keeps.
 
 z ~ p(z) = exp(-alpha sum z_t - gamma sum |z_t - z_{t-1}|) / Z, and y ~ p(y | x, z)^kappa, the power posterior of
-docs/mathematics.md. Training holds the share of kept words by a constraint with multipliers of its own, nats per kept
-word and per change, which are no part of p(z).
+docs/explanation/mathematics.md. Training holds the share of kept words by a constraint with multipliers of its own,
+nats per kept word and per change, which are no part of p(z).
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def target_summary(
 
 
 def starting_prior(config: Config, gain: float) -> ChainPrior:
-    """The prior that the options ask for; `gain` is kappa / (2 sigma^2) (docs/mathematics.md)."""
+    """The prior that the options ask for; `gain` is kappa / (2 sigma^2) (docs/explanation/mathematics.md)."""
     options = config.settled().model
     if options.lambda1 is not None and options.lambda2 is not None:
         return replace(ChainPrior.from_lambdas(options.lambda1, options.lambda2, gain), nonempty=config.nonempty)

@@ -146,7 +146,7 @@ def test_parameters_that_mean_nothing_here(options: dict[str, Any], said: str) -
 def test_the_example_of_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "similar-questions.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "similar-questions.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```py\n(.*?)```", page, flags=re.DOTALL)
     assert len(block.splitlines()) < 20
     rows = [f'"{text}",{group}' for text, group in zip(TEXTS, GROUPS, strict=True)]

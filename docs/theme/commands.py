@@ -1,21 +1,16 @@
-"""Write the help of every command into docs/commands.md: `python docs/theme/commands.py`.
+"""The help of every command, for the page of commands: `python docs/theme/commands.py` prints it.
 
-The page is read as a file as well as on the site, so that the lists of options stand in it; a test compares them with
-what the commands say.
+The site's build (`docs/theme/hooks.py`) appends it to `docs/reference/commands.md`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
 from pyro_rationale.__main__ import COMMANDS, load
 from pyro_rationale.cli.common import CONTEXT, SHOW_ALL
-
-PAGE = Path(__file__).parents[1] / "commands.md"
-MARK = "<!-- From here on written by docs/theme/commands.py; `make docs` brings it up to date. -->\n"
 
 
 def help_of(command: click.Command, name: str) -> str:
@@ -40,10 +35,5 @@ def sections() -> Iterator[str]:
             yield f"\n## {title}\n\n```text\n{help_of(part, title)}\n```\n"
 
 
-def page() -> str:
-    """The page as it should be."""
-    return PAGE.read_text(encoding="utf-8").partition(MARK)[0] + MARK + "".join(sections())
-
-
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    print("".join(sections()), end="")

@@ -1,7 +1,7 @@
 """The closed-form half of the objective: how far the guide is from the prior, and how random it is.
 
-Only the reconstruction needs an estimator (docs/mathematics.md). For the autoregressive guide, which has no global
-closed form, the same quantities are summed along sampled prefixes.
+Only the reconstruction needs an estimator (docs/explanation/mathematics.md). For the autoregressive guide, which has no
+global closed form, the same quantities are summed along sampled prefixes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How good a gradient estimator is on given networks: its variance, and its bias where masks can be enumerated.
 
-The gradient is that of minus objective (2) of docs/mathematics.md in the guide's parameters, a baseline's own left out,
-for networks as they are: no dropout, no training.
+The gradient is that of minus objective (2) of docs/explanation/mathematics.md in the guide's parameters, a baseline's
+own left out, for networks as they are: no dropout, no training.
 
 A trained guide draws nearly the same masks every time, and the gradient varies by the rare ones: it takes hundreds of
 draws of hundreds of documents to see them. So for the variance the guide's network is run once for each batch; copies

@@ -21,7 +21,7 @@ class Likelihood(nn.Module, ABC):
     """The last layer of the model: a distribution over targets, and its noise, if it has one.
 
     A likelihood states a loss per target, such as the squared error, and how many nats one unit of it weighs (`gain`),
-    which ties the prior to the paper's penalties (docs/mathematics.md, equation 3). Its log probability is
+    which ties the prior to the paper's penalties (docs/explanation/mathematics.md, equation 3). Its log probability is
     `-gain(1) * loss - log_normalizer`.
 
     Args:

@@ -18,7 +18,7 @@ def entropy_weight(tau: float, start: float, progress: float) -> float:
 
     A guide without entropy collapses to its first guess: with tau = 0 from the start, masks are lost while the target
     rate comes down. So the weight is held until the target is reached, and falls to tau over half of the steps that
-    remain; the last half is a fit of the requested objective (docs/mathematics.md, equation 2).
+    remain; the last half is a fit of the requested objective (docs/explanation/mathematics.md, equation 2).
 
     Args:
         tau: weight at the end.

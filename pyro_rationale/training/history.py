@@ -82,7 +82,7 @@ class EpochRecord:
     Attributes:
         epoch: from 1.
         step: steps so far.
-        loss: minus objective (2) of docs/mathematics.md per document over --nats.
+        loss: minus objective (2) of docs/explanation/mathematics.md per document over --nats.
         rate: share of words kept in training, in expectation; 1 in steps of the warm-up, see `kept`.
         target: the target rate at the end of the epoch.
         field: nats that training charges per kept word at the end of the epoch, prior and constraint together.

@@ -4,10 +4,10 @@ What a control gives for each step is the chain that guides are trained against:
 tells the two apart (`RationaleModel.prior`, `.constraint`).
 
 A multiplier that merely chases a target overshoots: the select-all state resists until the penalty is large, then
-everything goes and nothing comes back (docs/mathematics.md). Here the chain is annealed from a permissive one to the
-requested prior together with the target. A damped, clamped multiplier (a PI controller) adds to it only where more than
-the target is kept, and when the rate falls below target the penalty is reduced immediately, so that the kept rate
-never drops faster than scheduled.
+everything goes and nothing comes back (docs/explanation/mathematics.md). Here the chain is annealed from a permissive
+one to the requested prior together with the target. A damped, clamped multiplier (a PI controller) adds to it only
+where more than the target is kept, and when the rate falls below target the penalty is reduced immediately, so that the
+kept rate never drops faster than scheduled.
 """
 
 from __future__ import annotations

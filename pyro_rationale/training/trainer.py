@@ -64,7 +64,7 @@ class Trainer:
 
     Args:
         fitted: model and guide to train, on their device.
-        objective: objective (2) of docs/mathematics.md with its estimator.
+        objective: objective (2) of docs/explanation/mathematics.md with its estimator.
         control: gives what each step charges per kept word and per change.
         batches: training documents.
         scale: nats that make the loss of order one, for the gradient clip.

@@ -23,7 +23,7 @@ from pyro_rationale.prediction.predictor import DecodeOptions
 from pyro_rationale.reporting.console import label_of
 from tests.support.small_fit import refusal, result, whole
 
-PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 
 TESTED = {metric.name for metric in every_metric() if metric.tested}
 

@@ -99,7 +99,7 @@ def test_prefix_terms_of_units_are_those_of_their_choices() -> None:
 
 
 def test_formula_of_the_design_for_independent_words() -> None:
-    """alpha sum m + gamma sum (m + m' - 2 m m') + log Z - sum H(m) (docs/mathematics.md)."""
+    """alpha sum m + gamma sum (m + m' - 2 m m') + log Z - sum H(m) (docs/explanation/mathematics.md)."""
     (logits,) = BY_NAME["independent"].draw()
     m = torch.sigmoid(logits)
     entropy = -(m * m.log() + (1 - m) * (1 - m).log()).sum(-1)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pyro_rationale.__main__ import COMMANDS as COMMAND_NAMES
 from pyro_rationale.data import CORPORA
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.evaluation.metrics import METRICS
@@ -24,7 +25,7 @@ from pyro_rationale.training.schedules import SCHEDULES
 from tests.support.shown_commands import flags_of
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in sorted(DOCS.rglob("*.md"))}
 WHOLE = {name: re.sub(r"\\\n\s*", "", text) for name, text in PAGES.items()}  # commands on one line each
 COMMAND = re.compile(r"python -m (pyro_rationale\.\w+)((?: [^`|\n]*)?)")
 COMMANDS = sorted({(name, *found) for name, text in WHOLE.items() for found in COMMAND.findall(text)})
@@ -44,8 +45,34 @@ def registries() -> Iterator[None]:
 
 
 def test_the_page_of_commands_says_what_they_say() -> None:
-    page = runpy.run_path(str(DOCS / "theme" / "commands.py"))["page"]
-    assert page() == PAGES["commands.md"], "out of date: run python docs/theme/commands.py"
+    sections = "".join(runpy.run_path(str(DOCS / "theme" / "commands.py"))["sections"]())
+    told = dict(re.findall(r"^## ([^\n]*)\n\n```text\n(.*?)^```", sections, flags=re.MULTILINE | re.DOTALL))
+    assert {name.split()[0] for name in told} == set(COMMAND_NAMES)
+    for name, text in told.items():
+        assert {flag for flag in flags_of(name) if flag.startswith("--")} <= set(re.findall(r"--[\w-]+", text)), name
+
+
+def test_pages_outside_research_are_short() -> None:
+    """A person reads them; what was measured on the way is under research/. Code is not counted."""
+    prose = {name: re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL) for name, text in PAGES.items()}
+    words = {name: len(re.findall(r"\w[^\s|]*", text)) for name, text in prose.items() if "research/" not in name}
+    assert sum(words.values()) < 15_000, sorted(words.items(), key=lambda pair: -pair[1])
+    assert all(count <= 400 for name, count in words.items() if name.startswith("how-to/")), words
+
+
+@pytest.mark.parametrize(
+    "sought", ["install", "BERT", "German", "class imbalance", "how long", "choose rate"]
+)
+def test_a_heading_answers_what_people_search_for(sought: str) -> None:
+    """The site's search puts headings first."""
+    headings = [line.lower() for text in PAGES.values() for line in text.splitlines() if line.startswith("#")]
+    assert any(all(word in line for word in sought.lower().split()) for line in headings)
+
+
+def test_every_page_is_in_the_menu() -> None:
+    """How-to pages and notebooks are added by the build."""
+    menu = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    assert [name for name in PAGES if not name.startswith("how-to/") and name not in menu] == []
 
 
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python" in text])
@@ -57,7 +84,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page: str, capsys: pytest.
 
 
 def test_examples_of_extensions_are_short() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", PAGES["extending.md"], flags=re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", PAGES["reference/extending.md"], flags=re.DOTALL)
     assert len(blocks) == 11
     assert max(len(block.splitlines()) for block in blocks) < 40
 

@@ -1,9 +1,10 @@
-"""docs/formats.md against files that were really written: no name is missing, none is made up."""
+"""docs/reference/formats.md against files that were really written: no name is missing, none is made up."""
 
 from __future__ import annotations
 
 import json
 import re
+import runpy
 from collections import defaultdict
 from dataclasses import fields
 from pathlib import Path
@@ -25,7 +26,8 @@ from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.training.history import EpochRecord
 from tests.support.small_fit import whole
 
-PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^#+ (.*?)\n(.*?)(?=^#|\Z)", PAGE, flags=re.MULTILINE | re.DOTALL))
 
 
@@ -125,9 +127,14 @@ def test_the_files_that_are_read_and_drawn() -> None:
 
 
 def test_the_corpora_with_their_options() -> None:
+    assert "<!-- table of corpora -->" in SECTIONS["Corpora"]
+    table = runpy.run_path(str(ROOT / "docs" / "theme" / "corpora.py"))["table"]().splitlines()[2:]
+    described = {}
+    for line in table:
+        name, title, options = (cell.strip() for cell in line.strip("|").split("|"))
+        described[name] = (title, set(quoted(options)))
     loaders = {_shown(name): loader for name, loader in CORPORA.items()}
     loaders |= {"a path": TABLE, "a path, `--task ranking`": PAIR_TABLE}
-    described = {name: (title, set(quoted(options))) for name, title, options in rows("Corpora")}
     assert described == {name: (each.title, set(map(flag, each.options))) for name, each in loaders.items()}
 
 

@@ -38,14 +38,21 @@ def test_pages_that_are_linked_exist() -> None:
 
 
 def test_the_first_screen_sells() -> None:
-    """The README has a description, a picture, two commands, results with their commands, and where to go next."""
+    """The README has a description, a picture, how to install, a tutorial, commands, and results with theirs."""
     screen = README[: README.index("## Use it")]
     assert len(screen.splitlines()) <= 60
-    told = ["\n\n![", "](docs/rationale.png)", "\nmake fit ", "\nmake test ", "docs/results.md", "docs/tutorial.md"]
+    told = ["\n\n![", "](docs/rationale.png)", "\nmake install ", "docs/tutorial.md", "\nmake fit ", "\nmake test "]
+    told += ["docs/results.md"]
     places = [screen.index(piece) for piece in told]
     assert places == sorted(places)
     results = re.findall(r"^\|.*`(?:make fit|python -m .*)`.*\d.*\|$", screen, flags=re.MULTILINE)
     assert len(results) >= 3
+
+
+def test_it_is_one_screen_and_a_half() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 100
+    assert all(len(line) <= 120 or line.startswith(("|", "!")) for line in lines)
 
 
 def test_the_python_was_found() -> None:

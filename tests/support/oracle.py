@@ -63,7 +63,7 @@ class Oracle:
 
     @classmethod
     def penalty(cls, alpha: float, gamma: float, n: int) -> Oracle:
-        """The prior of docs/mathematics.md: -alpha sum z_t - gamma sum |z_t - z_{t-1}|."""
+        """The prior of docs/explanation/mathematics.md: -alpha sum z_t - gamma sum |z_t - z_{t-1}|."""
         masks = all_masks(n)
         return cls(-alpha * masks.sum(-1) - gamma * changes(masks))
 

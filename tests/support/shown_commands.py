@@ -20,7 +20,7 @@ from tests.support.small_fit import SMALL, flags, table
 from tests.support.tiny_bert import make_tiny_bert
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SHELLS = ("", "sh", "bash", "shell", "console")
 
@@ -62,6 +62,7 @@ APART = {"--devices": "system/test_distributed.py", "benchmarks/projection.py": 
 NOT_RUN = ("benchmarks/data.py",)
 STAND_INS = {
     **dict.fromkeys(("imdb", "movie-sentences", "vader-movies"), "reviews.csv"),
+    "examples/lounge.csv.gz": "lounge.csv",
     "glove": "vectors.txt",
     "minilm": "weights",
     "benchmarks/configs/planted.toml": "benchmarks/configs/tiny.toml",
@@ -75,7 +76,7 @@ class Shown:
     """One command of a block.
 
     Attributes:
-        page: where it stands.
+        page: where it stands, as a path in the repository.
         line: as it stands there, continuation lines joined.
     """
 
@@ -120,7 +121,8 @@ class Shown:
 
 
 def _blocks() -> list[tuple[str, str]]:
-    found = [(page.name, *pair) for page in PAGES for pair in BLOCK.findall(page.read_text(encoding="utf-8"))]
+    pages = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
+    found = [(page, *pair) for page, text in pages.items() for pair in BLOCK.findall(text)]
     return [(page, block) for page, language, block in found if language in SHELLS]
 
 
@@ -156,9 +158,12 @@ def write_inputs(folder: Path) -> None:
     """Files that readers have: reviews and their ratings in a CSV, texts one per line, word vectors."""
     looks = ["dull", "plain", "fair", "good", "great"]
     columns = ("stars", "staff", "food", "appearance", "staff_service", "catering")
-    rows = [f"the food was {looks[i % 5]} on day {i}" + f",0.{2 * (i % 5)}" * len(columns) for i in range(60)]
+    rows = [
+        f"the food was {looks[i % 5]} on day {i}" + f",0.{2 * (i % 5)}" * len(columns) + f",{('no', 'yes')[i % 5 > 1]}"
+        for i in range(60)
+    ]
     for name in ("reviews.csv", "lounge.csv"):
-        table(folder / name, f"text,{','.join(columns)}", rows)
+        table(folder / name, f"text,{','.join(columns)},label", rows)
     for name in ("big.jsonl", "reviews.jsonl"):
         lines = [f'{{"text": "{i} {looks[i % 5]} days", "stars": {i % 5}}}\n' for i in range(60)]
         (folder / name).write_text("".join(lines), encoding="utf-8")

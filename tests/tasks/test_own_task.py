@@ -1,4 +1,4 @@
-"""The task of docs/extending.md, as a user registers it: fitted, evaluated, explained, inspected and compared."""
+"""The task of docs/reference/extending.md, as a user registers it: fitted, evaluated, explained and compared."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pyro_rationale.tasks import TASKS, TargetSpec, task_of
 from tests.support.small_fit import small, table
 from tests.tasks.test_likelihood import check_contract
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "extending.md"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "reference" / "extending.md"
 SPEC = TargetSpec("laplace", ("stars",), ranges=((1.0, 5.0),))
 
 

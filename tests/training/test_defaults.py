@@ -115,7 +115,7 @@ def test_the_page_shows_the_numbers_of_the_rules() -> None:
         ],
         "`--patience`, in steps (six epochs at least)": [f"{rule.patience}" for rule in rules],
     }
-    page = (Path(__file__).parents[2] / "docs" / "choosing.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "choose.md").read_text(encoding="utf-8")
     for name, cells in rows.items():
         assert f"| {name} | {' | '.join(cells)} |" in page
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from pyro_rationale.distributions.scan import reference as recurrences
 
 METHODS = ("serial", "log-depth", "kernel")
-# On one core of a CPU, crossings of the two curves for float32 (benchmarks/chain.py; docs/performance.md). Log depth
-# takes a third of the loop's time at 64 chains of 150 words, a tenth at one of 500.
+# On one core of a CPU, crossings of the two curves for float32 (benchmarks/chain.py, docs/research/performance.md): log
+# depth takes a third of the loop's time at 64 chains of 150 words, a tenth at one of 500.
 SHORT = 24  # words below which the loop is the faster
 WIDE = 512  # chains from which it is again, for messages: its operations are large then, and it needs a third of them
 

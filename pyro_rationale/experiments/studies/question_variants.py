@@ -41,7 +41,7 @@ class Question:
 
 
 # Small enough for five seeds of every variant on two cores, large enough for masks that have settled. Real sentences
-# are short and their ratings noisy: more words, weaker coupling, dropout, given word vectors (docs/results.md).
+# are short and their ratings noisy: more words, weaker coupling, dropout, given vectors (docs/research/results.md).
 BASES: dict[str, Flags] = {
     "synthetic": {
         **{"documents": 3000, "hidden": 32, "batch_size": 32, "learning_rate": 5e-3},

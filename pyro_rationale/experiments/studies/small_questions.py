@@ -3,7 +3,7 @@
 The table holds invented reviews of meals. One word of each, at a random place, carries the rating; the staff gets a
 word from the same list, so that a word alone does not tell whether it counts; everything else is talk. It is so much
 smaller than the planted reviews that a fit takes five seconds, and easier: what fails here fails anywhere, and what
-works here need not work on them. The figures to go by are those of the whole study (`docs/questions.md`).
+works here need not work on them. The figures to go by are those of the whole study (`docs/research/questions.md`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The ELBO beside the paper's expected cost: every term of equation (3) of docs/mathematics.md, and their difference.
+"""The ELBO beside the paper's expected cost: every term of equation (3), and their difference.
+
+Equations are those of docs/explanation/mathematics.md:
 
     objective(kappa, tau) = E_q[ kappa log p(y | x, z) + log p(z) ] + tau H(q)                                     (2)
     E_q[cost] = ( -objective(kappa, 1) + H(q) - log Z - kappa D/2 log(2 pi sigma^2) ) / gain                       (3)

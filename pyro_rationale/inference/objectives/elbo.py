@@ -1,4 +1,4 @@
-"""Objective (2) of docs/mathematics.md as a Pyro `ELBO`, with everything that has a closed form in closed form.
+"""Objective (2) of docs/explanation/mathematics.md as a Pyro `ELBO`, in closed form wherever there is one.
 
     objective(kappa, tau) = E_q[ kappa log p(y | x, z) + log p(z) ] + tau H(q)
 

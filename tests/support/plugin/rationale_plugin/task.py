@@ -1,4 +1,4 @@
-"""Ratings with outliers: a task with a likelihood of its own, that of docs/extending.md."""
+"""Ratings with outliers: a task with a likelihood of its own, that of docs/reference/extending.md."""
 
 from __future__ import annotations
 
