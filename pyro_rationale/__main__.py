@@ -18,6 +18,7 @@ from pyro_rationale.errors import INTERRUPTED
 COMMANDS = {
     "fit": ("fit", "fit", "fit a model and write a run folder"),
     "explain": ("explain", "explain", "show the rationale, prediction and uncertainty of texts"),
+    "predict": ("predict", "predict", "predict a table of texts, a row each, into another table"),
     "evaluate": ("evaluate", "evaluate", "score a run on labelled texts"),
     "inspect": ("posterior", "inspect", "draws of guide, prior and posterior for ArviZ, figures and an HTML report"),
     "compare": ("compare_objectives", "compare", "ELBO and expected cost of runs, term by term"),

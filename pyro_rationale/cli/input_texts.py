@@ -1,17 +1,19 @@
-"""Texts that a user hands over: as arguments, in a file, or through a pipe."""
+"""Texts that a user hands over: as arguments, in a file or a column of a table, or through a pipe."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyro_rationale.data.document import Document, make_document
-from pyro_rationale.data.files.tables import kind_of
+from pyro_rationale.data.files.tables import Table, check_column, kind_of, read_table
 from pyro_rationale.data.files.text import check_text, open_bytes
 from pyro_rationale.data.tokenizers import Tokenizer
 from pyro_rationale.data.tokenizers.unicode import tokenize
-from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.storage import user_path
 
 STANDARD_INPUT = "-"
@@ -48,6 +50,88 @@ def gather(
     return (_document(name, text, max_words, tokenizer, bool(arguments)) for name, text in named)
 
 
+@dataclass(frozen=True)
+class Texts:
+    """Texts with their ids, of a file or of standard input.
+
+    Attributes:
+        rows: makes a pass over them; standard input has one only.
+        count: how many there are; `None` for standard input.
+    """
+
+    rows: Callable[[], Iterator[tuple[Any, str]]]
+    count: int | None = None
+
+
+def read_texts(
+    source: str,
+    text_column: str | None = None,
+    id_column: str | None = None,
+    usual: Sequence[str] = (),
+    **layout: Any,
+) -> Texts:
+    """Texts of a table, a row each, or of a text file or standard input, a line each; numbered from 1 unless named.
+
+    All of a file is read once to begin with, so that whatever is wrong with it is said before anything is done.
+
+    Args:
+        source: a path, or `-`.
+        text_column: of a table; default: the first of the `usual` ones that is there, else `text`.
+        id_column: of a table; default: texts are numbered.
+        usual: names of columns with texts.
+        layout: of the table, see :func:`~pyro_rationale.data.files.tables.read_table`.
+
+    Raises:
+        DataError: the file cannot be read, or a row of it.
+        ConfigError: an option that means nothing for it.
+    """
+    path = user_path(source)
+    if source != STANDARD_INPUT and (kind_of(path) is not None or path.is_dir()):
+        return _table_texts(read_table(path, **layout), text_column, id_column, usual)
+    given = {"--text-column": text_column, "--id-column": id_column, "--encoding": layout.get("encoding"),
+             "--separator": layout.get("separator"), "--no-header": not layout.get("header", True)}  # fmt: skip
+    for flag in filter(given.get, given):
+        raise ConfigError(f"{flag}: is about tables, and {source} has a text per line; leave it out")
+    if source == STANDARD_INPUT:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise ConfigError("no text given: pipe it in, or name a file in place of -")
+        return Texts(lambda: _numbered(_lines(sys.stdin.buffer, "standard input", True)))
+    if not path.exists():
+        raise DataError(f"{path}: no such file; name a table, a text file of a text per line, or - for standard input")
+
+    def lines() -> Iterator[tuple[Any, str]]:
+        return _numbered(_lines(_opened(path), source, True))
+
+    return Texts(lines, sum(1 for _ in lines()))
+
+
+def _numbered(lines: Iterable[tuple[str, str]]) -> Iterator[tuple[Any, str]]:
+    return ((number, text) for number, (_, text) in enumerate(lines, 1))
+
+
+def _table_texts(table: Table, text: str | None, id_column: str | None, usual: Sequence[str]) -> Texts:
+    columns = table.columns
+    column = text or next((name for name in (*usual, "text") if name in columns), None)
+    if column is None:
+        raise ConfigError(f"{table.path}: name the column of the texts with --text-column; it has {listed(columns)}")
+    check_column(table.path, columns, column, "--text-column")
+    if id_column is not None:
+        check_column(table.path, columns, id_column, "--id-column")
+
+    def rows() -> Iterator[tuple[Any, str]]:
+        for number, row in enumerate(table.rows([column, *([] if id_column is None else [id_column])]), 1):
+            if row.fault is not None:
+                raise DataError(f"{table.path}, {row.where}: {row.fault}; mend the row, or leave it out")
+            cell = row.cells.get(column)
+            if isinstance(cell, (list, dict, bytes)):
+                raise DataError(f"{table.path}, {row.where}: {column!r} holds {shown(cell)}, not a text")
+            named = number if id_column is None else row.cells.get(id_column)
+            plain = named if named is None or type(named) in (int, str) else str(named)
+            yield plain, "" if cell is None else str(cell)
+
+    return Texts(rows, sum(1 for _ in rows()))
+
+
 def count_lines(file: str | None) -> int | None:
     """How many lines a file has, for a progress bar; `None` if that cannot be told before they are read."""
     if file is None or not user_path(file).is_file():
@@ -58,7 +142,7 @@ def count_lines(file: str | None) -> int | None:
 
 def _opened(path: Path) -> Iterator[bytes]:
     if kind_of(path) is not None and path.is_file():  # or labels would be read as words
-        raise DataError(f"{path}: is a table, and texts are read a line each; write its column of texts to a .txt file")
+        raise DataError(f"{path}: is a table; python -m pyro_rationale.predict reads tables, a row each")
     check_text(path)
     with open_bytes(path) as file:
         yield from file
@@ -81,10 +165,10 @@ def _without_blank_end(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield line
 
 
-def _lines(content: Iterable[bytes], source: str) -> Iterator[tuple[str, str]]:
-    """Named lines; blank ones at the end are no texts."""
-    number = 0
-    for number, line in enumerate(_without_blank_end(_split(content)), 1):
+def _lines(content: Iterable[bytes], source: str, blank_end: bool = False) -> Iterator[tuple[str, str]]:
+    """Named lines; blank ones at the end are no texts, unless `blank_end` is given."""
+    number, lines = 0, _split(content)
+    for number, line in enumerate(lines if blank_end else _without_blank_end(lines), 1):
         raw = line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
         name = f"{source}, line {number}"
         try:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from itertools import islice
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import TypeVar
 
-from pyro_rationale.errors import DataError
+from pyro_rationale.errors import END_SIGNALS, DataError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -41,3 +45,32 @@ def in_order(
             raise DataError("--workers: a process was killed, perhaps for want of memory; give fewer") from None
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def in_processes(work: Callable[[Job], Result], jobs: Iterator[Job], workers: int) -> Iterator[Result]:
+    """`work` of each job in the order of the jobs, done by `workers` processes, or by this one if that is 1.
+
+    Args:
+        work: a callable that can be sent to another process.
+        jobs: taken as they are needed, twice as many as processes ahead.
+        workers: number of processes.
+    """
+    if workers == 1:
+        return map(work, jobs)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow_parent)
+    return in_order(work, jobs, pool, 2 * workers)
+
+
+def _follow_parent() -> None:
+    """End when the parent does, even if it is killed; leave Ctrl-C, which all processes of a terminal get, to it."""
+    for number in END_SIGNALS:
+        if number != signal.SIGTERM:  # by which the pool ends its processes
+            signal.signal(number, signal.SIG_IGN)
+    Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

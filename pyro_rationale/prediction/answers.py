@@ -108,6 +108,8 @@ def answers_of(
         samples: draws of masks; at least 1000 are taken.
         seed: together with the text, of the draws.
     """
+    if not asked:  # seeding torch's generators takes longer than a prediction
+        return ()
     model, guide = fitted.model, fitted.guide
     found: list[Answer] = []
     drawn: tuple[Masks, Tensor, Numbers] | None = None

@@ -12,6 +12,7 @@ RULES = ("mode", "threshold", "sample")
 PREDICTIONS = ("average", "mode")
 INTERVALS = ("mixture", "conformal")
 CONTRIBUTIONS = ("shapley", "removal", "none")
+BATCH_SAMPLES = 10  # more hardly change a prediction, and take their time
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,17 @@ class ExplainOptions(PredictOptions):
     contributions: str = option("shapley", "of each kept span: change of the prediction when it is removed, and when "
                                 "it stands alone; with Shapley values of at most 10 spans", choices=CONTRIBUTIONS,
                                 common=True)
+
+
+@dataclass(frozen=True)
+class BatchOptions(PredictOptions):
+    """Predictions of many texts, of which few things are wanted."""
+
+    samples: int = option(BATCH_SAMPLES, "the guide's draws per text, which predictions are averaged over", least=1,
+                          expected="at least 1 draw", common=True)
+    alternatives: int = 0
+    contributions: str = option("none", "say what each kept span does to the prediction: its Shapley value, or the "
+                                "reverse of what its removal does", choices=CONTRIBUTIONS, common=True)
 
 
 @dataclass(frozen=True)

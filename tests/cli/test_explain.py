@@ -12,40 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from pyro_rationale.build import build_guide, build_model, target_summary
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.evaluate import evaluate, read_lexicon
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.cli.input_texts import count_lines, gather
-from pyro_rationale.config import Config, ModelOptions
-from pyro_rationale.data import DataOptions, Vocabulary, load_corpus
+from pyro_rationale.data import DataOptions
 from pyro_rationale.data.selection import is_foreign, override
 from pyro_rationale.errors import DataError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.training.run_folder import start_run
+from tests.support.untrained_run import untrained
 
 Run = Callable[..., tuple[int, str, str]]
 TEXT = "The aroma is weak, but the taste was lovely."
 
 TABLE = Path(__file__).parents[1] / "cases" / "onetwo.csv"
-
-
-def untrained(folder: Path, guide: str, data: DataOptions) -> Path:
-    """A run folder as `fit` would leave it, without the training."""
-    config = Config(data, ModelOptions(guide=guide, hidden=4, embedding=8))
-    corpus = load_corpus(data)
-    vocabulary = Vocabulary.build(corpus.train)
-    centre, spread = target_summary(corpus.train, corpus.spec)
-    torch.manual_seed(0)
-    model = build_model(config, corpus.spec, len(vocabulary), None, centre, spread)
-    network = build_guide(config, len(vocabulary), None, 0.5)
-    network.start_rate(0.4)
-    fitted = FittedModel(config, corpus.spec, vocabulary, model, network, torch.device("cpu"))
-    start_run(folder, fitted)
-    fitted.save(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +183,7 @@ def test_unusable_input_is_one_line(
     ("words", "message"),
     [
         (("--file", "no-such-file"), "no-such-file: no such file; check the path"),
-        (("--file", str(TABLE)), f"{TABLE}: is a table, and texts are read a line each"),
+        (("--file", str(TABLE)), f"{TABLE}: is a table; python -m pyro_rationale.predict reads tables"),
         (("--file", "x", "text"), "give texts either as arguments or by --file"),
         ((" ",), "text 1: no word in it"),
         (("--decode", "best", "text"), "Invalid value for '--decode'"),

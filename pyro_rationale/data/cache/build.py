@@ -9,15 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
-from typing import TypeVar
 
 from filelock import FileLock
 
@@ -25,11 +19,9 @@ from pyro_rationale.data.cache.arrow import ArrowFile, Damaged, Metadata, arrow,
 from pyro_rationale.data.cache.columns import Packed
 from pyro_rationale.data.files.text import log
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.parallel import in_order
-from pyro_rationale.errors import END_SIGNALS
+from pyro_rationale.data.parallel import in_processes as in_processes
 from pyro_rationale.storage import remove_leftovers, user_path
 
-Job = TypeVar("Job")
 Progress = Callable[[str, int, int | None], None]
 """Called while texts are cut into words: name of the source, rows done, and rows in all (`None` if unknown)."""
 
@@ -108,26 +100,3 @@ def _reported(source: Source, metadata: Metadata, progress: Progress | None) -> 
         if progress is not None:
             progress(source.name, done, source.total)
         yield packed
-
-
-def in_processes(work: Callable[[Job], Packed], jobs: Iterator[Job], workers: int) -> Iterator[Packed]:
-    """`work` of each job in the order of the jobs, done by `workers` processes, or by this one if that is 1."""
-    if workers == 1:
-        return map(work, jobs)
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow_parent)
-    return in_order(work, jobs, pool, 2 * workers)
-
-
-def _follow_parent() -> None:
-    """End when the parent does, even if it is killed; leave Ctrl-C, which all processes of a terminal get, to it."""
-    for number in END_SIGNALS:
-        if number != signal.SIGTERM:  # by which the pool ends its processes
-            signal.signal(number, signal.SIG_IGN)
-    Thread(target=_end_after_parent, daemon=True).start()
-
-
-def _end_after_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

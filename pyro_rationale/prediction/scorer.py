@@ -1,0 +1,138 @@
+"""Predictions of many texts, in chunks that any process can make: each chunk comes back as finished lines of a file.
+
+A chunk holds the same texts whoever makes it, and is read in the same batches, so that a table that was interrupted is
+finished as if it had not been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from pyro_rationale.data.document import Document, make_document
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.prediction.predictor import Prediction, predict, predict_from
+from pyro_rationale.prediction.rows import EraserScores, Layout, as_csv, as_json_lines, eraser_record
+
+CHUNK = 1280  # texts of a chunk
+
+
+class TextRow(NamedTuple):
+    """A text with its id."""
+
+    id: Any
+    text: str
+
+
+class Chunk(NamedTuple):
+    """Lines of some rows, and what there is to say about them.
+
+    Attributes:
+        lines: one per row, as they stand in the file.
+        rows: number of the texts.
+        empty: number of those without a word.
+        foreign: number of those of whose words the model knows less than half.
+        numbered: whether all ids are whole numbers.
+    """
+
+    lines: str
+    rows: int
+    empty: int
+    foreign: int
+    numbered: bool
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Makes lines of texts; can be sent to another process, which loads the model once.
+
+    Attributes:
+        folder: of the run.
+        device: for the networks.
+        options: of the predictions.
+        max_words: words to read of each text; all if `None`.
+        batch_size: texts that are read at once.
+        form: `csv`, `eraser`, or `jsonl`.
+        faithfulness: whether ERASER records hold the scores without the rationale, and of it alone.
+        threads: of torch; `None`: as it chooses.
+    """
+
+    folder: Path
+    device: str
+    options: PredictOptions
+    max_words: int | None
+    batch_size: int = 64
+    form: str = "jsonl"
+    faithfulness: bool = False
+    threads: int | None = None
+
+    @property
+    def fitted(self) -> FittedModel:
+        """The model."""
+        return _loaded(self.folder, self.device)
+
+    @property
+    def layout(self) -> Layout:
+        """The columns."""
+        return Layout(self.fitted.task, self.fitted.aspects > 1, self.options.contributions != "none")
+
+    def __call__(self, rows: Sequence[TextRow]) -> Chunk:
+        """The lines of some texts."""
+        if self.threads is not None and torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
+        fitted = self.fitted
+        documents = [
+            make_document(str(row.id), row.text, (), self.max_words, tokenizer=fitted.tokenizer) for row in rows
+        ]
+        texts = [document for document in documents if document.tokens]
+        made = iter(readings := list(predict(fitted, texts, self.options, self.batch_size)))
+        every = [next(made) if document.tokens else document for document in documents]
+        return Chunk(
+            self._lines([row.id for row in rows], every, readings),
+            len(rows),
+            len(rows) - len(texts),
+            sum(reading.is_foreign for reading in readings),
+            all(type(row.id) is int for row in rows),
+        )
+
+    def _lines(
+        self, ids: Sequence[Any], every: Sequence[Prediction | Document], readings: Sequence[Prediction]
+    ) -> str:
+        if self.form == "eraser":
+            scores = iter(self._scores(readings))
+            task = self.fitted.task
+            return as_json_lines([
+                eraser_record(id, one, task, None if isinstance(one, Document) else next(scores))
+                for id, one in zip(ids, every, strict=True)
+            ])  # fmt: skip
+        layout = self.layout
+        cells = [layout.row(id, one) for id, one in zip(ids, every, strict=True)]
+        return as_csv(cells, list(layout.kinds)) if self.form == "csv" else as_json_lines(cells)
+
+    def _scores(self, readings: Sequence[Prediction]) -> list[EraserScores | None]:
+        """What is predicted without the rationale of each, and from it alone."""
+        if not self.faithfulness:
+            return [None] * len(readings)
+        fitted, documents = self.fitted, [reading.document for reading in readings]
+        kept = [np.array(reading.kept) for reading in readings]
+        without, alone = (
+            predict_from(fitted, documents, [mask.tolist() for mask in masks], self.batch_size)
+            for masks in ([~mask for mask in kept], kept)
+        )
+        name, point = fitted.spec.names[0], fitted.task.point
+        return [
+            EraserScores(point(left)[name]["probabilities"], point(right)[name]["probabilities"])
+            for left, right in zip(without.tolist(), alone.tolist(), strict=True)
+        ]
+
+
+@lru_cache(maxsize=1)
+def _loaded(folder: Path, device: str) -> FittedModel:
+    return FittedModel.load(folder, device)

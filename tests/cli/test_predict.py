@@ -1,0 +1,213 @@
+"""`predict` from the outside: tables and lines in, tables out, interrupted and gone on with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyro_rationale.cli import predict as command
+from pyro_rationale.cli.common import run_command
+from pyro_rationale.data import DataOptions, parallel
+from pyro_rationale.prediction import scorer
+from pyro_rationale.prediction.options import BatchOptions
+from tests.support.untrained_pairs import untrained_run
+from tests.support.untrained_run import untrained
+
+Run = Callable[..., tuple[int, str, str]]
+TEXTS = ["The look was lovely.", "", "zzqq fnord", "An odd smell, and a dull taste; again dull."]
+
+
+@pytest.fixture(scope="module")
+def ratings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untrained(tmp_path_factory.mktemp("run"), "relaxed", DataOptions(documents=40))
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("classes")
+    table = folder / "reviews.csv"
+    rows = [f"this one is number {i} and {['bad', 'fair', 'good'][i % 3]},{'xyz'[i % 3]}" for i in range(40)]
+    table.write_text("\n".join(["text,tone", *rows]) + "\n")
+    return untrained(folder / "run", "independent", DataOptions(data=str(table), target_column=("tone",)))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "in.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["review", "name"], *([text, f"n{i}"] for i, text in enumerate(TEXTS))])
+    return path
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> Run:
+    def run(*words: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            run_command(command.predict, [str(word) for word in words])
+        out, err = capfd.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
+
+
+def test_a_row_for_each_row_in_their_order(call: Run, ratings: Path, table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    options = ("--text-column", "review", "--id-column", "name", "--out", out, "--contributions", "removal")
+    status, printed, said = call("--run", ratings, table, *options)
+    assert status == 0
+    assert not printed
+    assert "4 rows, 1 without a word" in said
+    assert "1 with mostly unknown words" in said
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    assert [row["id"] for row in rows] == ["n0", "n1", "n2", "n3"]
+    assert rows[1]["prediction"] == rows[1]["rationale"] == ""
+    assert float(rows[2]["unknown"]) == 1
+    for row, text in zip(rows, TEXTS, strict=True):
+        for span in json.loads(row["spans"] or "[]"):
+            assert text[span["start"] : span["end"]] == span["text"]
+            assert isinstance(span["contribution"], float)
+    assert float(rows[0]["low"]) <= float(rows[0]["prediction"]) <= float(rows[0]["high"])
+
+
+def test_json_lines_and_parquet_hold_the_same(call: Run, classes: Path, table: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    options = ("--text-column", "review", "--contributions", "removal", "--quiet")
+    status, printed, said = call("--run", classes, table, *options)
+    assert (status, said) == (0, "")
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert call("--run", classes, table, *options, "--out", tmp_path / "out.parquet")[0] == 0
+    assert parquet.read_table(tmp_path / "out.parquet").to_pylist() == rows
+    assert [row["id"] for row in rows] == [1, 2, 3, 4]
+    shares = [rows[0][f"probability.{label}"] for label in "xyz"]
+    assert sum(shares) == pytest.approx(1, abs=1e-5)
+    assert rows[0]["prediction"] == "xyz"[shares.index(max(shares))]
+
+
+def test_lines_of_a_text_file_are_rows_blank_ones_too(call: Run, ratings: Path, tmp_path: Path) -> None:
+    path = tmp_path / "in.txt"
+    path.write_text("good\n\nlovely\n\n")
+    rows = [json.loads(line) for line in call("--run", ratings, path)[1].splitlines()]
+    assert [(row["id"], row["prediction"] is None) for row in rows] == [(1, False), (2, True), (3, False), (4, True)]
+
+
+def test_lines_of_standard_input(call: Run, ratings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a lovely look\n")))
+    status, printed, _ = call("--run", ratings, "-", "--samples", 3)
+    assert status == 0
+    assert json.loads(printed)["id"] == 1
+
+
+def test_an_interrupted_table_is_finished_as_if_it_had_not_been(
+    call: Run, ratings: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer, "CHUNK", 1)
+    words = ("--run", ratings, table, "--text-column", "review", "--workers", 1)
+    whole, broken = tmp_path / "whole.csv", tmp_path / "broken.csv"
+    assert call(*words, "--out", whole)[0] == 0
+    make = scorer.Scorer.__call__
+    made: list[Any] = []
+
+    def interrupted(self: Any, rows: Any) -> Any:
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(rows)
+        return make(self, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scorer.Scorer, "__call__", interrupted)
+        status, _, said = call(*words, "--out", broken)
+    assert status == 130
+    assert "2 rows are kept" in said
+    assert "--resume" in said
+    status, _, said = call(*words, "--out", broken)
+    assert status == 2
+    assert "--resume" in said
+    assert "Traceback" not in said
+    status, _, said = call(*words, "--out", broken, "--resume", "--samples", 3)
+    assert status == 2
+    assert "other options" in said
+    assert call(*words, "--out", broken, "--resume")[0] == 0
+    assert broken.read_bytes() == whole.read_bytes()
+    assert "nothing is left to do" in call(*words, "--out", broken, "--resume")[2]
+    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "whole.csv", "broken.csv"}
+
+
+def test_several_processes_get_the_chunks_that_one_gets(
+    ratings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer, "CHUNK", 2)
+    asked: list[int] = []
+
+    def in_processes(work: Any, jobs: Iterator[Any], workers: int) -> Iterator[Any]:
+        asked.append(workers)
+        return map(pickle.loads(pickle.dumps(work)), jobs)
+
+    monkeypatch.setattr(parallel, "in_processes", in_processes)
+    made = scorer.Scorer(ratings, "cpu", BatchOptions(samples=2), None, form="csv")
+    rows = [scorer.TextRow(number, text) for number, text in enumerate(TEXTS)]
+    alone, together, few = (
+        [chunk.lines for chunk in command.chunks_of(made, iter(some), workers)]
+        for some, workers in ((rows, 1), (rows, 3), (rows[:2], 3))
+    )
+    assert alone == together
+    assert few == alone[:1]
+    assert asked == [3]
+
+
+def test_eraser_files(call: Run, classes: Path, table: Path, tmp_path: Path) -> None:
+    options = ("--text-column", "review", "--id-column", "name", "--format", "eraser", "--faithfulness")
+    status, _, _ = call("--run", classes, table, *options, "--out", tmp_path / "predictions.jsonl")
+    assert status == 0
+    records = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    assert [record["annotation_id"] for record in records] == ["n0", "n1", "n2", "n3"]
+    assert len(records[0]["rationales"][0]["soft_rationale_predictions"]) == len(TEXTS[0].split())
+    for name in ("classification", "comprehensiveness_classification", "sufficiency_classification"):
+        assert set(records[0][f"{name}_scores"]) == set("xyz")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--text-column", "reviw"), "did you mean --text-column review?"),
+        ((), "name the column of the texts with --text-column"),
+        (("--text-column", "review", "--out", "in.csv"), "is the file that is read"),
+        (("--text-column", "review", "--out", "x.txt"), "--format"),
+        (("--text-column", "review", "--format", "eraser"), "one target of classes"),
+        (("--text-column", "review", "--format", "csv"), "--out"),
+        (("--text-column", "review", "--resume"), "--resume"),
+        (("--text-column", "review", "--faithfulness"), "--faithfulness"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    call: Run, ratings: Path, table: Path, words: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(table.parent)
+    status, printed, said = call("--run", ratings, table, *words)
+    assert (status, printed, said.count("\n")) == (2, "", 1)
+    assert said.startswith("error: ")
+    assert message in said
+    assert [path.name for path in table.parent.iterdir()] == ["in.csv"]
+
+
+def test_a_faulty_row_is_said_before_anything_is_written(call: Run, ratings: Path, tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("text,y\ngood,1\nbad,2,3\n")
+    status, _, said = call("--run", ratings, path, "--out", tmp_path / "out.csv")
+    assert status == 2
+    assert "line 3" in said
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_run_that_ranks_texts_points_to_search(call: Run, table: Path) -> None:
+    status, _, said = call("--run", untrained_run(), table)
+    assert status == 2
+    assert "pyro_rationale.search" in said
+    assert said.count("\n") == 1

@@ -1,0 +1,69 @@
+"""A file of predictions: what is whole stays, what was begun is gone on with or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.prediction.score_file import ScoreFile
+from pyro_rationale.prediction.scorer import Chunk
+
+
+def chunk(lines: str) -> Chunk:
+    return Chunk(lines, lines.count("\n"), 0, 0, True)
+
+
+def begun(path: Path) -> ScoreFile:
+    file = ScoreFile(path, {"texts": ["a.csv", 3]}, "id\n")
+    file.start()
+    file.append(chunk("1\n2\n"))
+    return file
+
+
+def test_lines_behind_the_last_whole_chunk_are_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    file = begun(path)
+    with file.partial.open("a") as stream:
+        stream.write("3\n4")  # as a kill leaves it
+    again = ScoreFile(path, {"texts": ("a.csv", 3)}, "id\n")
+    assert again.resume()
+    assert again.counts.rows == 2
+    again.append(chunk("3\n"))
+    again.finish()
+    assert path.read_text() == "id\n1\n2\n3\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_other_texts_or_options_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    begun(path)
+    with pytest.raises(ConfigError, match="made with other texts"):
+        ScoreFile(path, {"texts": ["b.csv", 3]}).resume()
+    assert not ScoreFile(tmp_path / "new.csv", {}).resume()
+
+
+def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    file = begun(path)
+    with pytest.raises(ConfigError, match="--resume"):
+        file.check_free(force=False)
+    file.finish()
+    with pytest.raises(ConfigError, match="is there already"):
+        file.check_free(force=False)
+    file.check_free(force=True)
+
+
+def test_a_damaged_state_is_said(tmp_path: Path) -> None:
+    file = begun(tmp_path / "out.csv")
+    file.state.write_text("{}")
+    with pytest.raises(ConfigError, match="damaged"):
+        file.resume()
+
+
+def test_what_holds_no_row_is_removed(tmp_path: Path) -> None:
+    file = ScoreFile(tmp_path / "out.csv", {}, "id\n")
+    file.start()
+    file.discard()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,30 @@
+"""Run folders with small networks that were never trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyro_rationale.build import build_guide, build_model, target_summary
+from pyro_rationale.config import Config, ModelOptions
+from pyro_rationale.data import DataOptions, Vocabulary, load_corpus
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.training.run_folder import start_run
+
+
+def untrained(folder: Path, guide: str, data: DataOptions, **options: Any) -> Path:
+    """A run folder as `fit` would leave it, without the training."""
+    config = Config(data, ModelOptions(guide=guide, hidden=4, embedding=8, **options))
+    corpus = load_corpus(data)
+    vocabulary = Vocabulary.build(corpus.train)
+    centre, spread = target_summary(corpus.train, corpus.spec)
+    torch.manual_seed(0)
+    model = build_model(config, corpus.spec, len(vocabulary), None, centre, spread)
+    network = build_guide(config, len(vocabulary), None, 0.5)
+    network.start_rate(0.4)
+    fitted = FittedModel(config, corpus.spec, vocabulary, model, network, torch.device("cpu"))
+    start_run(folder, fitted)
+    fitted.save(folder)
+    return folder
