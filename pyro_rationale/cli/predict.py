@@ -109,7 +109,7 @@ def predict(
     if file is not None:
         file.check_free(force or resume)
         if resume and out is not None and out.exists() and not file.state.exists():
-            Terminal(stderr=True).say(f"{out}: is whole; nothing is left to do")
+            Terminal().say(f"{out}: is whole; nothing is left to do")
             return
         if not (resume and file.resume()):
             file.start()
@@ -219,7 +219,7 @@ def write(
         file.finish(scorer.layout if form == "parquet" else None)
     if not quiet:
         where = source if file is None else str(file.path)
-        console.say(summary(where, counts, counts.rows - before, time.monotonic() - started))
+        Terminal(stderr=file is None).say(summary(where, counts, counts.rows - before, time.monotonic() - started))
 
 
 def chunks_of(scorer: Scorer, rows: Iterator[Any], workers: int) -> Generator[Chunk, None, None]:

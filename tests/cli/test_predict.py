@@ -63,9 +63,9 @@ def test_a_row_for_each_row_in_their_order(call: Run, ratings: Path, table: Path
     options = ("--text-column", "review", "--id-column", "name", "--out", out, "--contributions", "removal")
     status, printed, said = call("--run", ratings, table, *options)
     assert status == 0
-    assert not printed
-    assert "4 rows, 1 without a word" in said
-    assert "1 with mostly unknown words" in said
+    assert not said
+    assert "4 rows, 1 without a word" in printed
+    assert "1 with mostly unknown words" in printed
     rows = list(csv.DictReader(io.StringIO(out.read_text())))
     assert [row["id"] for row in rows] == ["n0", "n1", "n2", "n3"]
     assert rows[1]["prediction"] == rows[1]["rationale"] == ""
@@ -136,7 +136,7 @@ def test_an_interrupted_table_is_finished_as_if_it_had_not_been(
     assert "other options" in said
     assert call(*words, "--out", broken, "--resume")[0] == 0
     assert broken.read_bytes() == whole.read_bytes()
-    assert "nothing is left to do" in call(*words, "--out", broken, "--resume")[2]
+    assert "nothing is left to do" in call(*words, "--out", broken, "--resume")[1]
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "whole.csv", "broken.csv"}
 
 

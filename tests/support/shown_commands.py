@@ -36,6 +36,7 @@ SMALLER: dict[str, list[str]] = {
     "evaluate": [],
     "against": ["--draws", "99"],
     "explain": PLACES,
+    "predict": [*PLACES, "--workers", "1"],
     "index": PLACES,
     "search": PLACES,
     "curve": PLACES,
