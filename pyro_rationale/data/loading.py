@@ -17,6 +17,7 @@ from pyro_rationale.data.corpora._table import load_table
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import words_beyond
 from pyro_rationale.data.duplicates import without_leaks
+from pyro_rationale.data.files.saved_datasets import is_dataset_dict, splits_of
 from pyro_rationale.data.files.text import log
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.pairs import SPEC as PAIR_SPEC
@@ -64,6 +65,8 @@ def load_corpus(
         ConfigError: If the options do not go together.
     """
     loader = loader_of(options.data)
+    if loader is TABLE:
+        options = with_saved_splits(options)
     if loader is TABLE and (options.task if spec is None else spec.kind) == PAIR_SPEC.kind:
         loader = PAIR_TABLE
     loader.check(options, typed)
@@ -102,6 +105,24 @@ def load_corpus(
     if spec is None:
         _say_cut(corpus, chosen)
     return without_leaks(replace(corpus, tokenizer=TOKENIZERS[options.tokenizer]), options.drop_leaks)
+
+
+def with_saved_splits(options: DataOptions) -> DataOptions:
+    """The options with the folders of a saved `DatasetDict` as training, development and test data.
+
+    Splits that the options name files for are those files; what neither has is split off.
+
+    Raises:
+        DataError: the folder has no training split, or is damaged.
+    """
+    path = user_path(options.data)
+    if not is_dataset_dict(path):
+        return options
+    splits = splits_of(path)
+    dev, test = (str(splits[name]) if name in splits else None for name in ("dev", "test"))
+    return replace(
+        options, data=str(splits["train"]), dev_data=options.dev_data or dev, test_data=options.test_data or test
+    )
 
 
 def load_pairs(loader: CorpusLoader, options: DataOptions, spec: TargetSpec | None) -> PairCorpus:

@@ -19,6 +19,7 @@ from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpora import _table
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import document_maker, words_beyond
+from pyro_rationale.data.files.saved_datasets import data_files, is_dataset
 from pyro_rationale.data.files.tables import Row
 from pyro_rationale.data.files.text import Faults
 from pyro_rationale.data.options import DataOptions
@@ -141,7 +142,7 @@ def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.
     if not names:
         _table.columns_of([_table.opened(path, options)], options, spec)  # raises, and says which columns there are
     try:
-        now = path.stat()
+        files = [file.stat() for file in (data_files(path) if is_dataset(path) else [path])]
     except OSError:
         _table.opened(path, options)  # raises with what is wrong
         raise
@@ -156,7 +157,8 @@ def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.
     reading = {name: getattr(options, name) for name in named}
     request |= {name: value for name, value in reading.items() if value != getattr(DataOptions, name)}
     state = {
-        "bytes": now.st_size, "modified": now.st_mtime_ns, "tokenizer": TOKENIZERS[options.tokenizer].version,
+        "bytes": sum(file.st_size for file in files), "modified": max(file.st_mtime_ns for file in files),
+        "tokenizer": TOKENIZERS[options.tokenizer].version,
         "reader": _READER,
     }  # fmt: skip
     return build.Source(path.name.partition(".")[0], request, state, partial(_chunks, path, options, spec))

@@ -1,4 +1,4 @@
-"""Reading CSV, TSV, JSON lines and Parquet in one way: named columns, and rows that know their line."""
+"""Reading CSV, TSV, JSON lines, Parquet and saved data sets in one way: named columns, rows that know their line."""
 
 from __future__ import annotations
 
@@ -124,6 +124,8 @@ def read_table(
 ) -> Table:
     """A table whose kind its name tells: .csv .tsv .jsonl .ndjson .json (each also with .gz) .parquet.
 
+    A folder that `Dataset.save_to_disk` of Hugging Face's library `datasets` has written is a table, too.
+
     Args:
         path: the file.
         encoding: of a text file; default: UTF-8.
@@ -135,10 +137,15 @@ def read_table(
         ConfigError: If an option is given that means nothing for a file of its kind.
     """
     kind = _kind(path)
-    given = {"--encoding": encoding and kind == "parquet", "--separator": separator and kind not in ("csv", "tsv"),
-             "--no-header": not header and kind not in ("csv", "tsv")}  # fmt: skip
+    binary, separated = kind in ("parquet", "dataset"), kind in ("csv", "tsv")
+    given = {"--encoding": encoding and binary, "--separator": separator and not separated,
+             "--no-header": not header and not separated}  # fmt: skip
     for flag in filter(given.get, given):
         raise ConfigError(f"{flag}: means nothing for {path}; leave it out")
+    if kind == "dataset":
+        from pyro_rationale.data.files.saved_datasets import read_dataset  # which needs this module
+
+        return read_dataset(path)
     if kind == "parquet":
         return _parquet(path)
     check_text(path, encoding, "--encoding", LONGEST_TEXT if kind == "json" else LONGEST_LINE)
@@ -161,6 +168,10 @@ def _kind(path: Path) -> str:
     if kind is not None:
         return kind
     if path.is_dir():
+        if (path / "state.json").is_file():
+            return "dataset"
+        if (path / "dataset_dict.json").is_file():
+            raise DataError(f"{path}: holds several splits; name the folder of one, such as {path / 'test'}")
         raise DataError(f"{path}: is a folder of no layout that is known; name a file in it")
     if not path.exists():
         raise DataError(f"{path}: no such file, and no corpus of that name (see --help for the corpora)")
@@ -444,7 +455,7 @@ def _parquet(path: Path) -> Table:
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 for batch in file.iter_batches(batch_size=1024, columns=needed):
-                    for number, (cells, fault) in enumerate(_values(batch), start=first):
+                    for number, (cells, fault) in enumerate(values_of(batch), start=first):
                         yield Row(f"row {number}", cells, fault)
                     first += len(batch)
         except (pa.ArrowException, OSError) as error:
@@ -453,7 +464,7 @@ def _parquet(path: Path) -> Table:
     return Table(path, stream, columns)
 
 
-def _values(batch: Any) -> Iterator[tuple[dict[str, Any], str | None]]:
+def values_of(batch: Any) -> Iterator[tuple[dict[str, Any], str | None]]:
     """The cells of each row of a record batch, or why they cannot be read."""
     try:
         yield from [(cells, None) for cells in batch.to_pylist()]
