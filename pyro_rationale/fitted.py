@@ -12,6 +12,7 @@
     reader.safetensors   weights of an encoder that was trained on whole texts: a baseline, and the judge of --judge mcd
     calibration.json     what the development texts say about the noise of predictions, and conformal scores
     metrics.json         the test table; its presence says that the run is finished
+    README.md            the model card, see :mod:`pyro_rationale.evaluation.model_card`
 
 The folder of an ensemble (`--members`) has configuration, vocabulary, manifest and `metrics.json`, and in members/0,
 members/1 ... a run folder for each member.
@@ -62,6 +63,7 @@ CONFIG, VOCABULARY, EPOCHS = "config.json", "vocabulary.json", "epochs.jsonl"
 PRETRAINED, COPY = "pretrained.json", "pretrained"  # record of the transformer; folder with it, if it is copied
 CHECKPOINT, WEIGHTS, METRICS = "checkpoint.safetensors", "model.safetensors", "metrics.json"
 TEXTS, READER, CALIBRATION = "training_texts.safetensors", "reader.safetensors", "calibration.json"
+CARD = "README.md"
 MEMBERS = "members"  # folder of an ensemble's runs
 
 

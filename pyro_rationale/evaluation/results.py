@@ -15,6 +15,7 @@ from pyro_rationale.distributions import AspectPriors
 from pyro_rationale.errors import ConfigError, RunError, shown
 from pyro_rationale.evaluation.evaluate import Evaluation, Progress, evaluate
 from pyro_rationale.evaluation.metrics import Metrics
+from pyro_rationale.evaluation.model_card import card_intervals, write_card
 from pyro_rationale.evaluation.objective_report import prior_masks
 from pyro_rationale.evaluation.options import SAMPLES
 from pyro_rationale.evaluation.ranking import evaluate_ranked, rank, worse_than_chance
@@ -65,6 +66,8 @@ class RunMetrics:
         curves: what figures of the test split are drawn of, by name: lists of numbers.
         constraint: nats per kept `word` and per `change` that training charged beside the prior, to hold the share of
             kept words; empty for runs of older versions, whose prior has it in it.
+        documents: texts of each split by its name; empty for runs of older versions.
+        intervals: 95 % bootstrap intervals, over documents, of figures in `test` by name; empty for older runs.
         priors: p(z) of each target that has masks of its own, as `prior`, by its name; `prior` holds their means then.
     """
 
@@ -88,6 +91,8 @@ class RunMetrics:
     curves: dict[str, Any] = field(default_factory=dict)
     constraint: dict[str, float] = field(default_factory=dict)
     priors: dict[str, dict[str, float]] = field(default_factory=dict)
+    documents: dict[str, int] = field(default_factory=dict)
+    intervals: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> RunMetrics:
@@ -180,8 +185,12 @@ def finish_run(
         curves={} if own is None else dict(own.curves),
         constraint=asdict(fitted.model.constraint),
         priors=_priors(fitted),
+        documents=_sizes(fit.corpus),
+        intervals={} if own is None else card_intervals(own.statistics),
     )
     metrics.save(fit.folder)
+    write_card(fit.folder)
+    fit.tell("on_evaluated", asdict(metrics))
     return metrics
 
 
@@ -214,9 +223,16 @@ def finish_ensemble(
         curves={} if own is None else dict(own.curves),
         constraint=asdict(fit.fitted.model.constraint),
         priors=_priors(fit.fitted),
+        documents=_sizes(fit.corpus),
+        intervals={} if own is None else card_intervals(own.statistics),
     )
     metrics.save(fit.folder)
+    write_card(fit.folder)
     return metrics
+
+
+def _sizes(corpus: Corpus) -> dict[str, int]:
+    return {split: len(getattr(corpus, split)) for split in ("train", "dev", "test")}
 
 
 def _priors(fitted: FittedModel) -> dict[str, dict[str, float]]:

@@ -16,6 +16,7 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import (
     CALIBRATION,
+    CARD,
     CHECKPOINT,
     CONFIG,
     COPY,
@@ -38,9 +39,10 @@ from pyro_rationale.storage import MANIFEST, remove_leftovers
 
 MACHINE_OPTIONS = ("device", "threads", "workers", "cache")  # where and how fast a fit runs, not what comes out
 AFTERWARDS = ("laplace",)  # what is done with a fit that is trained, and may be asked for then
-RESUMABLE_OPTIONS = ("learning_rate", "callback", *AFTERWARDS, *MACHINE_OPTIONS)  # may be changed as a run is resumed
+RESUMABLE_OPTIONS = ("learning_rate", "callback", "log", *AFTERWARDS, *MACHINE_OPTIONS)  # may be changed on resuming
 
 
+TENSORBOARD = "tensorboard"  # folder of event files, with `--log tensorboard`
 COPIES = tuple(f"{COPY}/{name}" for name in BASE_FILES)
 # In the order of their removal.
 FILES = (
@@ -51,7 +53,7 @@ FILES = (
 def start_run(folder: Path, fitted: FittedModel) -> None:
     """Make the folder and write configuration and vocabulary; the configuration, needed to resume, comes first."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
+    for name in (*FILES, CARD):
         remove_leftovers(folder / name)
     write_config(folder, fitted.config, fitted.spec, fitted.vocabulary, fitted.rows)
 
@@ -65,9 +67,19 @@ def clear_run(folder: Path) -> None:
     check_ours(folder)
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
-    with suppress(OSError):  # there is none, or somebody keeps files of another kind in it
-        (folder / COPY).rmdir()
+    if is_own_card(folder / CARD):
+        (folder / CARD).unlink()
+    for path in (folder / TENSORBOARD).glob("events.out.tfevents.*"):
+        path.unlink()
+    for name in (COPY, TENSORBOARD):
+        with suppress(OSError):  # there is none, or somebody keeps files of another kind in it
+            (folder / name).rmdir()
     clear_members(folder)
+
+
+def is_own_card(path: Path) -> bool:
+    """Whether a file is a model card that a fit wrote, and not somebody's README."""
+    return b"\nlibrary_name: pyro_rationale\n" in _beginning(path)
 
 
 def clear_members(folder: Path) -> None:

@@ -263,7 +263,7 @@ def test_a_path_that_looks_like_markup(tmp_path: Path) -> None:
 def test_the_run_folder(run: tuple[Path, str]) -> None:
     folder, _ = run
     names = {"config.json", "vocabulary.json", "epochs.jsonl", "checkpoint.safetensors", "model.safetensors"}
-    names |= {"training_texts.safetensors", "calibration.json", "manifest.json", "metrics.json"}
+    names |= {"training_texts.safetensors", "calibration.json", "manifest.json", "metrics.json", "README.md"}
     assert {path.name for path in folder.iterdir()} == names
 
 

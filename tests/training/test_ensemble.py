@@ -100,7 +100,7 @@ def test_a_kill_before_the_first_file_of_the_ensemble(folder: Path, tmp_path: Pa
     for name, data in content(folder).items():
         (copied / name).parent.mkdir(parents=True, exist_ok=True)
         (copied / name).write_bytes(data)
-    for name in ("metrics.json", "config.json", "vocabulary.json", "calibration.json"):
+    for name in ("README.md", "metrics.json", "config.json", "vocabulary.json", "calibration.json"):
         (copied / name).unlink()
     check_free(copied)
     run, _ = train_ensemble(small(**{**OPTIONS, "seed": 5}), copied)
