@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pyro_rationale.retriever import RationaleRetriever
     from pyro_rationale.sklearn import RationaleClassifier, RationaleRegressor
     from pyro_rationale.tasks import TASKS
-    from pyro_rationale.training.callbacks import CALLBACKS
+    from pyro_rationale.training.callbacks import CALLBACKS, Callback
     from pyro_rationale.training.schedules import SCHEDULES
 
 __version__ = "0.2.0"
@@ -55,6 +55,7 @@ __all__ = [
     "SCHEDULES",
     "TASKS",
     "BucketedBatches",
+    "Callback",
     "Config",
     "DataOptions",
     "Document",
@@ -100,7 +101,7 @@ __getattr__ = lazy_names(
         "retriever": "RationaleRetriever",
         "sklearn": "RationaleClassifier RationaleRegressor",
         "tasks": "TASKS",
-        "training.callbacks": "CALLBACKS",
+        "training.callbacks": "CALLBACKS Callback",
         "training.schedules": "SCHEDULES",
     },
 )

@@ -17,7 +17,7 @@ from pyro_rationale.nn.encoders import ENCODERS, POOLINGS
 from pyro_rationale.nn.generators import GENERATORS, needs_vocabulary
 from pyro_rationale.options import check_fields, decode, option
 from pyro_rationale.tasks._class_weights import parse_class_weights
-from pyro_rationale.training.callbacks import CALLBACKS
+from pyro_rationale.training.callbacks import CALLBACKS, LOGGERS
 from pyro_rationale.training.schedules import SCHEDULES
 
 TUNE = re.compile(r"none|heads|all|(top|lora):[1-9][0-9]{0,3}")
@@ -205,6 +205,8 @@ class TrainOptions:
     device: str = option("auto", "auto, cpu, cuda, cuda:1", group=RUN, common=True)
     self_contained: bool = option(False, "copy the transformer of --pretrained into the run folder, which then needs "
                                   "no package or folder besides", group=RUN)
+    log: tuple[str, ...] = option((), "write options, figures of each epoch and results to an experiment tracker, too; "
+                                  "repeat it for several", choices=LOGGERS, group=RUN)
     callback: tuple[str, ...] = option((), "callback of another package to call during training; repeat it for several",
                                        choices=CALLBACKS, group=RUN)
     threads: int | None = option(None, "CPU threads of a machine, divided among its --devices; default: measured at "

@@ -103,7 +103,8 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
         with naming_parameters(), own_torch():
             made = self._divided(documents, queries, config.seed)
             with TemporaryDirectory(prefix="pyro-rationale-") as folder:
-                fit = fit_run(config, Path(folder) / "fit", corpus=made)
+                fit = fit_run(config, Path(folder) / "fit", callbacks=self.callbacks or (), corpus=made)
+                fit.tell("on_evaluated", {})
         self.fitted_, self.history_, self.n_iter_ = fit.fitted, list(fit.history), len(fit.history)
         if hasattr(self, "index_"):
             del self.index_  # of other weights

@@ -48,6 +48,7 @@ from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RationaleError, TrainingError
 from pyro_rationale.evaluation.evaluate import evaluate
+from pyro_rationale.evaluation.model_card import write_card
 from pyro_rationale.evaluation.verdict import constant_evaluation, weighs_classes, worse_than_constant
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import check_fields, decode, option
@@ -58,6 +59,7 @@ from pyro_rationale.prediction.predictor import decode_all, predict
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.tasks import TASKS, LevelMixture, Numbers
 from pyro_rationale.tasks._levels import has_few_levels
+from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.ensemble import fit_ensemble
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.run import TrainingRun
@@ -66,8 +68,8 @@ from pyro_rationale.training.run_folder import check_free, start_run
 __all__ = ["RationaleClassifier", "RationaleRegressor"]
 
 RENAMED = {"seed": "random_state"}
-OMITTED = ("condition_on_target",)  # what it adds (evidence of labelled texts) has no place in this interface
-OWN = ("max_words", "task", "tokenizer", "target_range", "validation_fraction", "random_state")
+OMITTED = ("condition_on_target", "log")  # evidence of labelled texts has no place here; trackers are callbacks
+OWN = ("max_words", "task", "tokenizer", "target_range", "validation_fraction", "random_state", "callbacks")
 BATCH = 64  # texts that are read at once
 FROM_MEMORY = "texts"  # stands for `--data` in the configuration
 
@@ -108,6 +110,7 @@ def _signature() -> inspect.Signature:
         inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),
         *options,
         inspect.Parameter("random_state", keyword, default=TrainOptions().seed, annotation=Any),
+        inspect.Parameter("callbacks", keyword, default=(), annotation=Sequence[Callback]),
     ])
 
 
@@ -152,12 +155,14 @@ class RationaleEstimator(BaseEstimator):
             fits: Sequence[TrainingRun]
             with TemporaryDirectory(prefix="pyro-rationale-") as folder:
                 if config.train.members > 1:
-                    ensemble = fit_ensemble(config, Path(folder) / "fit", corpus=corpus)
+                    ensemble = fit_ensemble(config, Path(folder) / "fit", callbacks=self.callbacks or (), corpus=corpus)
                     fitted, fits = ensemble.fitted, ensemble.members
                 else:
-                    fit = fit_run(config, Path(folder) / "fit", corpus=corpus)
+                    fit = fit_run(config, Path(folder) / "fit", callbacks=self.callbacks or (), corpus=corpus)
                     fitted, fits = fit.fitted, [fit]
-            own = evaluate(ModelRationalizer(fitted), corpus.dev, scores=False)
+                own = evaluate(ModelRationalizer(fitted), corpus.dev, scores=False)
+                for fit in fits:
+                    fit.tell("on_evaluated", {"dev": own.metrics} if len(fits) == 1 else {})
         constant = constant_evaluation(corpus.train, corpus.dev, spec)
         worse = worse_than_constant(own.statistics, constant.statistics, weighs_classes(fitted, corpus))
         self.fitted_, self.history_ = fitted, [epoch for fit in fits for epoch in fit.history]
@@ -273,6 +278,7 @@ class RationaleEstimator(BaseEstimator):
             check_free(folder)
             start_run(folder, self.fitted_)
             self.fitted_.save(folder)
+            write_card(folder)
 
 
 class RationaleRegressor(RegressorMixin, RationaleEstimator):
@@ -290,6 +296,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         validation_fraction: share of the texts that early stopping and the noise (for intervals) are judged by.
         random_state: a number fixes the result, bit for bit on the CPU; also a `numpy.random.RandomState`, or `None`
             for another result each time.
+        callbacks: objects of :class:`pyro_rationale.Callback`, whose hooks the fit calls.
         others: the flags of `python -m pyro_rationale.fit` (see its `--help`).
 
     Attributes:

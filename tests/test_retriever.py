@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from pyro_rationale.evaluation.metrics.ranking import ranking_metrics
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.retrieval import Hits
 from pyro_rationale.retriever import RationaleRetriever, pairs_of, texts_of_pairs
+from pyro_rationale.training.callbacks import Callback
+from pyro_rationale.training.history import EpochRecord
+from pyro_rationale.training.run import TrainingRun
 
 TOPICS = ["money back refund", "broken screen cracked", "battery empty charge", "parcel late delivery",
           "password forgotten login", "noise loud fan"]
@@ -46,11 +49,28 @@ def unfinished() -> Iterator[None]:
         yield
 
 
+class Told(Callback):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
+        self.calls.append(f"epoch {record.epoch}")
+
+    def on_evaluated(self, run: TrainingRun, metrics: Mapping[str, Any]) -> None:
+        self.calls.append("end")
+
+
 @pytest.fixture(scope="module")
 def fitted() -> RationaleRetriever:
     """To be read only, but for its index."""
     with unfinished():
-        return made().fit(TEXTS, GROUPS)
+        return made(callbacks=[Told()]).fit(TEXTS, GROUPS)
+
+
+def test_its_callbacks_are_called(fitted: RationaleRetriever) -> None:
+    assert fitted.callbacks[0].calls == [*(f"epoch {i + 1}" for i in range(fitted.n_iter_)), "end"]
 
 
 def test_it_searches_what_it_has_indexed(fitted: RationaleRetriever) -> None:

@@ -8,7 +8,7 @@ import pickle
 import random
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -39,6 +39,9 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
 from pyro_rationale.sklearn import OMITTED, OWN, RENAMED, RationaleClassifier, RationaleRegressor
 from pyro_rationale.tasks import TargetSpec
+from pyro_rationale.training.callbacks import Callback
+from pyro_rationale.training.history import EpochRecord
+from pyro_rationale.training.run import TrainingRun
 from tests.support.number_texts import NumberClassifier, NumberRegressor
 
 TINY: dict[str, Any] = {
@@ -136,6 +139,26 @@ def test_parameters_reach_the_fit() -> None:
     assert type(config.model.tau) is type(config.model.dropout) is float
     assert (config.train.samples, config.train.seed, config.data.max_words) == (1, 5, TINY["max_words"])
     assert type(config.train.samples) is int
+
+
+def test_callbacks_are_told_of_the_fit_and_of_its_result() -> None:
+    class Listener(Callback):
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
+            self.calls.append(f"epoch {record.epoch}")
+            run.should_stop = record.epoch == 2
+
+        def on_evaluated(self, run: TrainingRun, metrics: Mapping[str, Any]) -> None:
+            self.calls.append(f"mse of {metrics['dev']['documents']}")
+            assert metrics["dev"]["mse"] > 0
+
+    listener = Listener()
+    model = tiny(callbacks=[listener]).fit(TEXTS, ONE)
+    assert (model.n_iter_, listener.calls) == (2, ["epoch 1", "epoch 2", "mse of 6"])
+    with pytest.raises(ValueError, match="callbacks: expected a list of them, got Listener"):
+        tiny(callbacks=listener).fit(TEXTS, ONE)
 
 
 def test_class_weights_as_scikit_learn_has_them() -> None:

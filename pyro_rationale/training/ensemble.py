@@ -15,6 +15,7 @@ from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import CONFIG, MEMBERS, METRICS, Ensemble, write_calibration, write_config
 from pyro_rationale.training.callbacks import Callback
+from pyro_rationale.training.callbacks._base import call, check_callbacks
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.run import TrainingRun
@@ -106,6 +107,7 @@ def fit_ensemble(
         ConfigError: there are several processes, or it is not the configuration of the ensemble to resume.
         RunError: the folder already holds a run, or holds none to resume.
     """
+    check_callbacks(callbacks)
     if not group.is_single:
         raise ConfigError("--members: they are fitted one after the other by one process; leave --devices out")
     if resume:
@@ -123,8 +125,7 @@ def fit_ensemble(
     seed, count = config.seed, config.train.members
     done: list[TrainingRun] = []
     for number in range(count):
-        for callback in callbacks:
-            callback.on_member_start(number, count, sum(run.seconds for run in done))
+        call(callbacks, "on_member_start", number, count, sum(run.seconds for run in done))
         own = folder / MEMBERS / str(number)
         opening = [] if done else [_Opening(folder, config)]
         run = fit_run(

@@ -38,6 +38,7 @@ from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.nn.pretrained import use_copy
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
+from pyro_rationale.training.callbacks._base import call, check_callbacks
 from pyro_rationale.training.checkpoint import weights_of
 from pyro_rationale.training.defaults import chosen, examples_of, resolve
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_shares
@@ -86,7 +87,7 @@ def prepare_run(
         folder: the run folder.
         resume: go on from the folder's checkpoint, or from the start if there is none yet.
         force: start anew in a folder that holds a run.
-        callbacks: called after those of every fit and those that `--callback` names.
+        callbacks: called after those of every fit and those that `--log` and `--callback` name.
         corpus: documents in memory, instead of those that `config.data` names.
         group: the processes that make this fit; only the main one knows the folder.
 
@@ -96,6 +97,9 @@ def prepare_run(
             a batch.
         RunError: the folder already holds a run, or holds none to resume.
     """
+    check_callbacks(callbacks)
+    named = dict.fromkeys((*ALWAYS, *config.train.log, *config.train.callback))
+    called = [*(CALLBACKS[name]() for name in named), *callbacks]  # before anything is read: a library may be missing
     if group.main:
         if resume:
             config = continued(config, folder)
@@ -113,8 +117,7 @@ def prepare_run(
         check_bfloat16(device)
 
     def progress(source: str, done: int, total: int | None) -> None:
-        for callback in callbacks:
-            callback.on_corpus_progress(source, done, total)
+        call(called, "on_corpus_progress", source, done, total)
 
     from_memory = corpus is not None
     if corpus is None:
@@ -197,7 +200,7 @@ def prepare_run(
         MemorizationCheck(batches(known), constant, prior.rate),
         lists=lists,
         chosen=chosen(given, config),
-        callbacks=[*(CALLBACKS[name]() for name in dict.fromkeys((*ALWAYS, *options.callback))), *callbacks],
+        callbacks=called,
     )
     if group.main:
         _open(run, resume, force)

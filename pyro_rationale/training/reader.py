@@ -24,6 +24,7 @@ from pyro_rationale.inference.objectives.elbo import MaskELBO
 from pyro_rationale.inference.objectives.judge import Judge
 from pyro_rationale.storage import read_tensors, write_tensors
 from pyro_rationale.training.auxiliary_losses import full_text_loss
+from pyro_rationale.training.callbacks._base import call
 from pyro_rationale.training.loop import train_networks
 from pyro_rationale.training.run import TrainingRun
 
@@ -62,8 +63,7 @@ def appoint_judge(run: TrainingRun) -> None:
 
     def outputs() -> Tensor:
         def progress(done: int, total: int) -> None:
-            for callback in run.callbacks:
-                callback.on_reader_progress(done, total)
+            call(run.callbacks, "on_reader_progress", done, total)
 
         return _outputs(full_text_reader(run, progress), batches).cpu()
 

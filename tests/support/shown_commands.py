@@ -55,6 +55,7 @@ SMALLER: dict[str, list[str]] = {
     "benchmarks/rationales.py": [],
     "benchmarks/step.py": "--device cpu --quick --steps 1 --batch 2 --words 12 --hidden 6".split(),
     "benchmarks/picture.py": ["--number", "1"],
+    "benchmarks/tune.py": [*FIT, "--trials", "1"],
 }
 # Not run here but by another test: fits in several processes, on several devices or machines, and what reads the
 # figures of other scripts.

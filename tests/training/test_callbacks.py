@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import pyro_rationale
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.callbacks.early_stopping import EarlyStopping
@@ -88,3 +90,36 @@ def test_names_are_known_without_torch() -> None:
     program = "import sys; from pyro_rationale.training.callbacks import CALLBACKS, Callback; list(CALLBACKS); "
     program += "assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_an_exception_names_the_callback_and_loses_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        fit_small(tmp_path, Break(steps=4, problem=ZeroDivisionError))
+    assert caught.value.__notes__ == ["raised by the callback tests.support.small_fit.Break in its on_step_end"]
+    fit_small(tmp_path, resume=True)
+    assert differences(tmp_path, whole()) == []
+
+
+def test_another_exception_on_the_way_out_hides_nothing(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    class Worse(Break):
+        def on_exception(self, run: TrainingRun, problem: BaseException) -> None:
+            raise OSError(f"{type(problem).__name__} is no reason")
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_small(tmp_path, Worse(steps=1))
+    assert "OSError: KeyboardInterrupt is no reason; raised by the callback" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(Log, "callbacks: Log is a class; give an object, Log()"), (object(), "callbacks: object is no subclass of")],
+)
+def test_what_is_no_callback_is_refused(given: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        fit_small(tmp_path / "run", given)
+    assert said in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_base_class_is_public() -> None:
+    assert pyro_rationale.Callback is Callback

@@ -110,7 +110,7 @@ class Subject:
         """
         if start is None and not changes and not self.refits.smaller():
             return self.marker, self.documents
-        config = self.config.changed(**{**self.refits.given(), **changes})
+        config = self.config.changed(log=(), **{**self.refits.given(), **changes})
         folder = self.into / FITS / name
         if self.force or not (folder / METRICS).exists():
             self.say(f"fitting {name}")

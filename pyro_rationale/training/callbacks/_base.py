@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.training.history import EpochRecord, StepRecord
 
 if TYPE_CHECKING:
@@ -13,8 +15,10 @@ if TYPE_CHECKING:
 class Callback:
     """Hooks that a fit calls; each does nothing unless a subclass overrides it.
 
-    A callback that sets `run.should_stop` ends training after the epoch. Under `--devices` each process has callbacks
-    of its own, and they must agree on that; `run.group.main` is true in the process that prints and writes.
+    A callback that sets `run.should_stop` ends training after the epoch. An exception in a hook ends the fit as Ctrl-C
+    does, with a checkpoint to go on from; a note says which callback it came from. Under `--devices` each process has
+    callbacks of its own, and they must agree on `run.should_stop`; `run.group.main` is true in the process that prints
+    and writes.
     """
 
     def on_corpus_progress(self, source: str, done: int, total: int | None) -> None:
@@ -43,3 +47,48 @@ class Callback:
 
     def on_fit_end(self, run: TrainingRun) -> None:
         """The best weights are chosen and saved; only in the main process."""
+
+    def on_evaluated(self, run: TrainingRun, metrics: Mapping[str, Any]) -> None:
+        """The model is evaluated, the last that a fit does; only in the main process.
+
+        Args:
+            run: the finished fit.
+            metrics: contents of `metrics.json`, with the figures of the test texts under `test`; from scikit-learn's
+                interface figures of the validation texts under `dev`, or nothing.
+        """
+
+    def on_exception(self, run: TrainingRun, problem: BaseException) -> None:
+        """Training ends by an exception or an interrupt, which is raised again; the checkpoint is written."""
+
+
+def call(callbacks: Iterable[Callback], hook: str, *values: Any) -> None:
+    """Call a hook of each callback; an exception gets a note that names the callback.
+
+    Args:
+        callbacks: in their order.
+        hook: name of the method.
+        values: its arguments.
+    """
+    for callback in callbacks:
+        try:
+            getattr(callback, hook)(*values)
+        except Exception as problem:
+            kind = type(callback)
+            problem.add_note(f"raised by the callback {kind.__module__}.{kind.__qualname__} in its {hook}")
+            raise
+
+
+def check_callbacks(callbacks: Iterable[Any]) -> None:
+    """Refuse objects that are no callbacks.
+
+    Raises:
+        ConfigError: it is no list, or one of them is a class or has no hooks.
+    """
+    if not isinstance(callbacks, Iterable):
+        raise ConfigError(f"callbacks: expected a list of them, got {type(callbacks).__name__}")
+    for callback in callbacks:
+        if isinstance(callback, type):
+            raise ConfigError(f"callbacks: {callback.__name__} is a class; give an object, {callback.__name__}()")
+        if not isinstance(callback, Callback):
+            kind = type(callback).__name__
+            raise ConfigError(f"callbacks: {kind} is no subclass of pyro_rationale.Callback; derive it from that")
