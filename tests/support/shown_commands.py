@@ -58,8 +58,12 @@ SMALLER: dict[str, list[str]] = {
     "benchmarks/tune.py": [*FIT, "--trials", "1"],
 }
 # Not run here but by another test: fits in several processes, on several devices or machines, and what reads the
-# figures of other scripts.
-APART = {"--devices": "system/test_distributed.py", "benchmarks/projection.py": "benchmarks/test_projection.py"}
+# figures of other scripts, or a command that goes on until it is ended.
+APART = {
+    "pyro_rationale.serve": "serving/test_server.py",
+    "--devices": "system/test_distributed.py",
+    "benchmarks/projection.py": "benchmarks/test_projection.py",
+}
 # Run by no test: reads for a minute at its smallest, in processes of its own.
 NOT_RUN = ("benchmarks/data.py",)
 STAND_INS = {

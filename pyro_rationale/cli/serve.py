@@ -1,0 +1,64 @@
+"""A page to paste texts into: `python -m pyro_rationale.serve --run RUN`.
+
+Predicts while one types, marks the words that the prediction rests on, and shows what changes when words are struck
+out. The page calls a JSON endpoint, which programs can call too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from pyro_rationale.cli.common import Command
+from pyro_rationale.options import device_option, options_from, run_option
+from pyro_rationale.prediction.options import ExplainOptions
+from pyro_rationale.serving.options import ServeOptions
+
+LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+@click.command(cls=Command)
+@run_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on; 0.0.0.0 lets others in")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free")
+@options_from(ServeOptions, ExplainOptions, without=("decode", "threshold"))
+@device_option
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads of the model; default: as torch chooses")
+def serve(
+    limits: ServeOptions,
+    options: ExplainOptions,
+    folder: Path,
+    host: str,
+    port: int,
+    device: str,
+    threads: int | None,
+) -> None:
+    """Serve a page that explains texts with a fitted run, on this machine alone unless --host says otherwise.
+
+    Nobody is asked for a password. Ctrl-C ends it.
+    """
+    from pyro_rationale.serving.server import address_of, make_server, open_socket
+
+    opened = open_socket(host, port)
+    import torch
+
+    from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.serving.app import check_installed, make_app
+
+    try:
+        check_installed()
+        if threads is not None:
+            torch.set_num_threads(threads)
+        fitted = FittedModel.load(folder, device)
+        application = make_app(fitted, options, replace(limits, allow_host=(*limits.allow_host, host)))
+    except BaseException:
+        opened.close()
+        raise
+    if host not in LOCAL:
+        click.echo(f"warning: --host {host}: whoever reaches this machine can use the page", err=True)
+    address = address_of(opened)
+    server = make_server(application, lambda: click.echo(f"{folder} is served on {address} (Ctrl-C ends it)"))
+    server.run(sockets=[opened])
+    click.echo("ended")

@@ -1,0 +1,1 @@
+"""A page to paste a text into, and the JSON endpoint behind it."""

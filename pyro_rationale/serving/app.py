@@ -1,0 +1,186 @@
+"""The web application: a page, `POST /api/predict` and the schema of that, `GET /openapi.json`."""
+# No `from __future__ import annotations`: FastAPI reads the annotations of functions inside a function.
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pyro_rationale import __version__
+from pyro_rationale.errors import harmless
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.optional import optional
+from pyro_rationale.prediction.options import ExplainOptions
+from pyro_rationale.serving.limits import Application, Guard, RateLimit
+from pyro_rationale.serving.options import ServeOptions
+from pyro_rationale.serving.queue import PredictionQueue, QueueFullError, StruckWordError
+from pyro_rationale.serving.records import describe_model
+
+EXTRA = "serve"
+STATIC = {"style.css": "text/css; charset=utf-8", "script.js": "text/javascript; charset=utf-8"}
+
+
+def check_installed() -> None:
+    """Make sure that the libraries of the extra are there.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for name in ("fastapi", "uvicorn"):
+        optional(name, "serving needs", EXTRA)
+
+
+def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions | None = None) -> Application:
+    """The application of one run, with its limits around it.
+
+    Args:
+        fitted: a run that does not rank texts.
+        options: how much is drawn and said about each text.
+        limits: of requests.
+
+    Raises:
+        ConfigError: FastAPI is not installed, or the run ranks texts.
+    """
+    check_installed()
+    from fastapi import FastAPI, HTTPException, Request
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import HTMLResponse, JSONResponse, Response
+    from pydantic import BaseModel, Field
+
+    limits = limits or ServeOptions()
+    queue = PredictionQueue(fitted, options)
+    facts = describe_model(fitted)
+    most = limits.max_characters
+
+    class Text(BaseModel):
+        """A text to explain."""
+
+        text: str = Field(description="the text", max_length=most)
+        struck: list[int] = Field([], description="numbers of words that are left out, from 0", max_length=most)
+
+    class Word(BaseModel):
+        """A word of the text."""
+
+        start: int = Field(description="its first character")
+        end: int = Field(description="the character behind its last")
+        struck: bool = Field(description="whether it was left out")
+
+    class SpanOfWords(BaseModel):
+        """A run of kept words, and what it does to the prediction of one target, in `unit`."""
+
+        words: list[int]
+        text: str
+        effect: float = Field(description="Shapley value, or the reverse of `removed` beyond ten spans")
+        removed: float = Field(description="change when it is removed, over drawn rationales that keep it")
+        alone: float = Field(description="change when it is all that is kept")
+        share: float = Field(description="share of the drawn rationales that keep all of it")
+
+    class OtherMask(BaseModel):
+        """Another rationale of the text."""
+
+        kept: list[bool]
+        text: str
+        share: float = Field(description="share of the draws that are this rationale")
+        prediction: float | str
+
+    class TargetPrediction(BaseModel):
+        """Prediction and rationale of one target."""
+
+        name: str
+        letter: str | None = Field(description="that marks its words where there are several targets")
+        value: float | None = Field(description="a rating")
+        label: str | None = Field(description="or a class")
+        probabilities: dict[str, float] | None = Field(description="of classes, or of levels of a rating")
+        interval: list[float] | None = Field(description="low and high end, with probability `level`")
+        set: list[str] | None = Field(description="classes that hold the true one with probability `level`")
+        from_rationale: float | str = Field(description="the prediction from the kept words alone")
+        inclusion: list[float] = Field(description="probability under the guide that each word is kept")
+        kept: list[bool] = Field(description="the most probable rationale")
+        unit: str = Field(description="of the effects of spans")
+        spans: list[SpanOfWords]
+        alternatives: list[OtherMask]
+
+    class Explained(BaseModel):
+        """An explained text; `targets` is empty where it has no word."""
+
+        text: str
+        words: list[Word]
+        unread: int = Field(description="characters behind the last word that is read")
+        known: int = Field(description="words that the model knows")
+        level: float
+        targets: list[TargetPrediction]
+
+    class Problem(BaseModel):
+        """Why a request was refused, in one line."""
+
+        detail: str
+
+    refusals: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (413, 415, 421, 422, 429, 503)}
+    page = Environment(
+        loader=PackageLoader("pyro_rationale.serving", "page"), autoescape=True, undefined=StrictUndefined
+    ).get_template("index.html.j2")
+    shown = page.render(facts=harmless_facts(facts), most=most, version=__version__, level=options.level)
+    folder = files("pyro_rationale.serving") / "page"
+    static = {name: (folder / name).read_bytes() for name in STATIC}
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        queue.start()
+        yield
+        queue.close()
+
+    # The interactive pages of FastAPI load their scripts from elsewhere, so they are left out.
+    app = FastAPI(title=f"pyro_rationale: {facts['run']}", version=__version__, docs_url=None, redoc_url=None,
+                  lifespan=running)  # fmt: skip
+    app.state.queue = queue
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def index() -> HTMLResponse:
+        return HTMLResponse(shown)
+
+    @app.get("/{name}.{kind}", include_in_schema=False)
+    async def file(name: str, kind: str) -> Response:
+        path = f"{name}.{kind}"
+        if path not in static:
+            raise HTTPException(404, "no such page")
+        return Response(static[path], media_type=STATIC[path])
+
+    @app.get("/api/model")
+    async def model() -> dict[str, Any]:
+        """What the model predicts."""
+        return facts
+
+    @app.post("/api/predict", response_model=Explained, responses=refusals)
+    async def predict(request: Text) -> JSONResponse:
+        """Predict a text, and mark the words that the prediction rests on."""
+        try:
+            return JSONResponse(await queue.explain(request.text, request.struck))
+        except QueueFullError as problem:
+            raise HTTPException(503, str(problem), {"Retry-After": "5"}) from None
+        except StruckWordError as problem:
+            raise HTTPException(422, str(problem)) from None
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, problem: RequestValidationError) -> JSONResponse:
+        first = problem.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        if first["type"] == "string_too_long":
+            return JSONResponse({"detail": f"{where}: longer than {most:,} characters; send a shorter text"}, 413)
+        return JSONResponse({"detail": f"{where + ': ' if where else ''}{first['msg']}"[:200]}, 422)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, problem: Exception) -> JSONResponse:
+        return JSONResponse({"detail": "the server could not read this text; its log says why"}, 500)
+
+    return Guard(app, limits.allow_host, 12 * most + 4096, RateLimit(limits.max_per_minute))
+
+
+def harmless_facts(facts: Any) -> Any:
+    """Facts whose names, which come from files of strangers, hold no control characters."""
+    if isinstance(facts, dict):
+        return {name: harmless_facts(value) for name, value in facts.items()}
+    if isinstance(facts, list):
+        return [harmless_facts(value) for value in facts]
+    return harmless(facts) if isinstance(facts, str) else facts

@@ -1,0 +1,357 @@
+"use strict";
+// Texts, names and labels come from strangers: they enter the page as text nodes only.
+
+const PAUSE = 250; // milliseconds without a key, before what was written is read
+const MOST_SHARES = 6;
+const byId = (id) => document.getElementById(id);
+const field = byId("text"), line = byId("status");
+const state = { text: "", struck: new Set(), whole: null, answer: null, target: -1, other: -1, focus: 0 };
+let timer = 0, request = null;
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("--")) element.style.setProperty(name, value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+const number = (x) => (Math.abs(x) < 0.0005 ? "0" : String(Number(x.toPrecision(3))));
+const signed = (x) => (Math.abs(x) < 0.0005 ? "0" : (x > 0 ? "+" : "−") + number(Math.abs(x)));
+const percent = (x) => (x > 0 && x < 0.005 ? "<1" : Math.round(100 * x)) + " %";
+const said = (x) => (typeof x === "number" ? number(x) : x);
+const side = (x) => (Math.abs(x) < 0.0005 ? "" : x > 0 ? "for" : "against");
+
+function tell(words, problem = false) {
+  line.textContent = words;
+  line.classList.toggle("problem", problem);
+}
+
+// Asking the model.
+
+field.addEventListener("input", () => {
+  state.struck.clear();
+  state.focus = 0;
+  schedule(PAUSE);
+});
+
+byId("clear").addEventListener("click", () => {
+  field.value = "";
+  field.dispatchEvent(new Event("input"));
+  field.focus();
+});
+
+byId("restore").addEventListener("click", () => {
+  state.struck.clear();
+  byId("words").querySelector('[tabindex="0"]')?.focus();
+  schedule(0);
+});
+
+function schedule(pause) {
+  clearTimeout(timer);
+  timer = setTimeout(ask, pause);
+}
+
+async function ask() {
+  request?.abort();
+  const text = field.value.toWellFormed ? field.value.toWellFormed() : field.value;
+  if (!text.trim()) {
+    Object.assign(state, { text, answer: null, whole: null });
+    tell("");
+    show();
+    return;
+  }
+  const mine = (request = new AbortController());
+  tell("reading …");
+  try {
+    const reply = await fetch("api/predict", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ text, struck: [...state.struck] }),
+      signal: mine.signal,
+    });
+    if (reply.status === 429 || reply.status === 503) {
+      const seconds = Number(reply.headers.get("Retry-After")) || 2;
+      tell(`the server is busy; trying again in ${seconds} s`);
+      schedule(1000 * seconds);
+      return;
+    }
+    const answer = await reply.json();
+    if (!reply.ok) throw new Error(answer.detail);
+    if (mine.signal.aborted) return;
+    if (text !== state.text || answer.targets.length !== state.answer?.targets.length) state.other = -1;
+    Object.assign(state, { text, answer });
+    if (!state.struck.size) state.whole = answer;
+    state.other = -1;
+    tell(noted(answer));
+    show();
+  } catch (problem) {
+    if (problem.name === "AbortError") return;
+    tell(problem instanceof TypeError ? "no answer from the server; is it still running?" : problem.message, true);
+  }
+}
+
+function noted(answer) {
+  const words = answer.words.filter((word) => !word.struck).length;
+  if (!words) return "no word left to read";
+  const unread = answer.unread ? `; ${answer.unread} characters at the end are not read` : "";
+  return `${answer.known} of ${words} words known to the model${unread}`;
+}
+
+// Showing its answer.
+
+function show() {
+  const some = Boolean(state.answer?.targets.length);
+  document.querySelector(".empty").hidden = some;
+  for (const part of document.querySelectorAll(".result")) part.hidden = !state.answer?.words.length;
+  byId("predictions").replaceChildren(...(some ? state.answer.targets.map(prediction) : []));
+  showChange();
+  showTargets();
+  showWords();
+  byId("spans").replaceChildren(...(some ? chosen().map(table) : []));
+  byId("alternatives").replaceChildren(...(some ? chosen().flatMap(alternatives) : []));
+}
+
+const targets = () => state.answer?.targets ?? [];
+const chosen = () => (state.target < 0 ? targets() : targets().slice(state.target, state.target + 1));
+const own = () => targets().length > 1 && targets().some((t) => t.kept.some((k, i) => k !== targets()[0].kept[i]));
+
+function heading(target, tag = "h3") {
+  const place = targets().indexOf(target);
+  return make(tag, {}, ...(target.letter ? [letter(place), " "] : []), target.name);
+}
+
+const letter = (place) => make("span", { class: `letter t${place % 6}` }, targets()[place].letter);
+
+function prediction(target, place) {
+  const before = state.struck.size ? state.whole?.targets[place] : null;
+  const value = target.label ?? number(target.value);
+  const part = make("div", { class: "target" }, heading(target));
+  const figure = make("p", { class: "value" }, value);
+  if (before) figure.append(make("span", { class: "was" }, ` was ${before.label ?? number(before.value)}`));
+  part.append(figure);
+  if (target.interval) part.append(...scale(target));
+  const sure = Math.round(100 * state.answer.level);
+  const notes = [];
+  if (target.interval) notes.push(`${sure} % interval ${number(target.interval[0])} to ${number(target.interval[1])}`);
+  if (target.set?.length > 1) notes.push(`${sure} % set: ${target.set.join(", ")}`);
+  notes.push(`from the marked words alone: ${said(target.from_rationale)}`);
+  if (target.probabilities) part.append(shares(target.probabilities, Boolean(target.label)));
+  part.append(make("p", { class: "note" }, notes.join("; ")));
+  return part;
+}
+
+function scale(target) {
+  const range = MODEL?.targets.find((t) => t.name === target.name)?.scale;
+  if (!range) return [];
+  const at = (x) => `${(100 * (Math.min(Math.max(x, range[0]), range[1]) - range[0])) / (range[1] - range[0])}%`;
+  const [low, high] = target.interval;
+  const width = `${(100 * (high - low)) / (range[1] - range[0])}%`;
+  const bar = make("i", { "--from": at(low), "--width": width });
+  return [
+    make("div", { class: "scale", "aria-hidden": "true" }, bar, make("b", { "--from": at(target.value) })),
+    make("div", { class: "ends", "aria-hidden": "true" }, make("span", {}, number(range[0])), make("span", {}, number(range[1]))),
+  ];
+}
+
+function shares(probabilities, sorted) {
+  let rows = Object.entries(probabilities);
+  if (sorted) rows = rows.sort((a, b) => b[1] - a[1]).slice(0, MOST_SHARES);
+  return make("ul", { class: "shares" }, ...rows.map(([name, p]) =>
+    make("li", {}, make("span", {}, name), make("i", { "--width": `${100 * p}%` }), make("span", {}, percent(p)))));
+}
+
+function showChange() {
+  const box = byId("changed"), struck = [...state.struck].sort((a, b) => a - b);
+  box.hidden = byId("restore").hidden = !struck.length || !state.answer;
+  if (box.hidden) return;
+  const letters = Array.from(state.text);
+  const words = struck.slice(0, 8).map((n) => `“${letters.slice(state.answer.words[n].start, state.answer.words[n].end).join("")}”`);
+  const names = words.join(", ") + (struck.length > 8 ? ` and ${struck.length - 8} more` : "");
+  const changes = targets().map((target, place) => {
+    const before = state.whole?.targets[place];
+    if (!before) return "";
+    if (target.label === null) return `${target.name} ${signed(target.value - before.value)}`;
+    const change = target.probabilities[before.label] - before.probabilities[before.label];
+    return `${before.label} ${signed(100 * change)} points`;
+  });
+  box.textContent = `Without ${names}: ${targets().length ? changes.join(", ") : "no word is left, so no prediction"}.`;
+}
+
+function showTargets() {
+  const box = byId("targets");
+  box.hidden = targets().length < 2;
+  if (box.hidden) {
+    state.target = targets().length ? 0 : -1;
+    return;
+  }
+  if (box.querySelectorAll("input").length) return;
+  const choice = (place, ...content) => {
+    const input = make("input", { type: "radio", name: "target", value: place });
+    input.checked = place === state.target;
+    input.addEventListener("change", () => {
+      Object.assign(state, { target: place, other: -1 });
+      show();
+    });
+    return make("label", {}, input, make("span", {}, ...content));
+  };
+  state.target = -1;
+  box.append(choice(-1, "all"), ...targets().map((t, place) => choice(place, letter(place), ` ${t.name}`)));
+}
+
+// For each word: what it is marked with, "" for nothing. Neighbours with the same mark are one run.
+function marks() {
+  const words = state.answer.words, made = words.map(() => ({ run: "", classes: "", sign: "", letters: [] }));
+  if (state.target < 0) {
+    words.forEach((_, n) => {
+      const owners = targets().map((t, place) => (t.kept[n] ? place : -1)).filter((place) => place >= 0);
+      if (owners.length) made[n] = { run: owners.join(), classes: owners.length === 1 ? `t${owners[0] % 6}` : "", sign: "", letters: owners };
+    });
+    return made;
+  }
+  const target = targets()[state.target];
+  if (state.other >= 0) {
+    target.alternatives[state.other].kept.forEach((kept, n) => { if (kept) made[n].run = "other"; });
+    return made;
+  }
+  target.kept.forEach((kept, n) => { if (kept) made[n].run = "kept"; });
+  target.spans.forEach((span, i) => {
+    const classes = side(span.effect), sign = { for: "+", against: "−", "": "" }[classes];
+    for (const n of span.words) made[n] = { run: `span ${i}`, classes, sign, letters: [] };
+  });
+  return made;
+}
+
+function showWords() {
+  const box = byId("words"), had = box.contains(document.activeElement);
+  box.replaceChildren();
+  byId("legend").replaceChildren();
+  if (!state.answer) return;
+  const letters = Array.from(state.text); // Python counts characters, JavaScript halves of some
+  const words = state.answer.words, made = targets().length ? marks() : words.map(() => ({ run: "", letters: [] }));
+  const inclusion = state.target >= 0 && targets()[state.target]?.inclusion;
+  state.focus = Math.min(state.focus, Math.max(0, words.length - 1));
+  let position = 0, run = "", into = box;
+  words.forEach((word, n) => {
+    const mark = made[n], gap = letters.slice(position, word.start).join("");
+    if (mark.run !== run) {
+      into = box;
+      box.append(gap);
+      if (mark.run) {
+        into = make("mark", { class: mark.classes || null });
+        for (const place of mark.letters) into.append(letter(place));
+        if (mark.letters.length) into.append("\u00a0");
+        if (mark.sign) into.append(make("span", { class: "sign", "aria-hidden": "true" }, mark.sign));
+        box.append(into);
+      }
+      run = mark.run;
+    } else into.append(gap);
+    const p = inclusion ? inclusion[n] : 0;
+    into.append(make("span", {
+      class: "word", role: "button", "aria-pressed": String(word.struck), tabindex: n === state.focus ? "0" : "-1",
+      "data-n": n, "--p": p, title: inclusion && !word.struck ? `kept with probability ${p.toFixed(2)}` : null,
+    }, letters.slice(word.start, word.end).join("")));
+    position = word.end;
+  });
+  box.append(state.answer.unread ? make("span", { class: "unread" }, letters.slice(position).join("")) : letters.slice(position).join(""));
+  if (had) box.querySelector(`[data-n="${state.focus}"]`)?.focus();
+  showLegend();
+}
+
+function showLegend() {
+  const some = state.target < 0 ? [] : targets()[state.target].spans;
+  const unit = state.target < 0 ? "" : targets()[state.target].unit;
+  const lines = [];
+  if (state.other >= 0) lines.push(["underlined: the rationale chosen below"]);
+  else if (state.target < 0) lines.push(["underlined with a letter: kept for that target"]);
+  else if (!targets()[state.target].kept.includes(true)) lines.push(["no word is kept: the prediction is that of a text without evidence"]);
+  else lines.push(["underlined: the most probable rationale"]);
+  if (state.other < 0 && some.length) {
+    lines.push([make("b", { class: "for letter t0" }, "+"), ` raises ${unit}`], [make("b", { class: "letter t1" }, "−"), ` lowers ${unit}`]);
+  }
+  byId("legend").append(...lines.map((line) => make("li", {}, ...line)));
+}
+
+function table(target) {
+  const several = chosen().length > 1;
+  const top = several ? [heading(target)] : [];
+  if (!target.spans.length) return make("div", {}, ...top, make("p", { class: "note" },
+    target.kept.includes(true) ? "The server leaves effects out (--contributions none)." : "No word is kept."));
+  const columns = ["Words", "Effect", "If removed", "Alone", "Draws"];
+  const head = make("tr", {}, ...columns.map((name) => make("th", { scope: "col" }, name)));
+  const rows = target.spans.map((span) => make("tr", {},
+    make("th", { scope: "row" }, span.text),
+    make("td", { class: side(span.effect) || null }, signed(span.effect)),
+    make("td", {}, signed(span.removed)), make("td", {}, signed(span.alone)), make("td", {}, percent(span.share))));
+  const caption = `Changes of ${target.unit}, and the share of the draws that keep the words.`;
+  const made = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
+  const region = { class: "table", role: "region", tabindex: "0", "aria-label": `Effects of spans on ${target.name}` };
+  return make("div", {}, ...top, make("p", { class: "note" }, caption), make("div", region, made));
+}
+
+function alternatives(target) {
+  const several = chosen().length > 1;
+  const top = several ? [heading(target)] : [];
+  if (!target.alternatives.length) return [...top, make("p", { class: "note" }, "None.")];
+  const items = target.alternatives.map((other, i) => {
+    const shown = !several && state.other === i;
+    const press = make("button", { type: "button", "aria-pressed": String(shown), "data-other": i,
+      "aria-label": `mark the rationale of ${percent(other.share)} of the draws` }, percent(other.share));
+    press.addEventListener("click", () => {
+      state.target = targets().indexOf(target);
+      state.other = shown ? -1 : i;
+      const radio = document.querySelector(`#targets input[value="${state.target}"]`);
+      if (radio) radio.checked = true;
+      show();
+      byId("alternatives").querySelector(`[data-other="${i}"]`)?.focus();
+    });
+    return make("li", {}, press, make("span", {}, make("b", {}, said(other.prediction)), `: ${other.text || "no word"}`));
+  });
+  return [...top, make("ol", {}, ...items)];
+}
+
+// Striking out words: with the mouse, or with keys.
+
+function strike(word) {
+  const n = Number(word.dataset.n);
+  state.focus = n;
+  if (!state.struck.delete(n)) state.struck.add(n);
+  word.setAttribute("aria-pressed", String(state.struck.has(n)));
+  schedule(0);
+}
+
+byId("words").addEventListener("click", (event) => {
+  const word = event.target.closest(".word");
+  if (!word || String(getSelection())) return; // a word that is selected is to be copied
+  moveTo(Number(word.dataset.n));
+  strike(word);
+});
+
+byId("words").addEventListener("keydown", (event) => {
+  const word = event.target.closest(".word");
+  if (!word || event.ctrlKey || event.altKey || event.metaKey) return;
+  const n = Number(word.dataset.n), last = state.answer.words.length - 1;
+  const to = { ArrowRight: n + 1, ArrowDown: n + 1, ArrowLeft: n - 1, ArrowUp: n - 1, Home: 0, End: last }[event.key];
+  if (event.key === "Enter" || event.key === " ") strike(word);
+  else if (to !== undefined) moveTo(Math.min(Math.max(to, 0), last));
+  else return;
+  event.preventDefault();
+});
+
+function moveTo(n) {
+  const box = byId("words");
+  box.querySelector('[tabindex="0"]')?.setAttribute("tabindex", "-1");
+  state.focus = n;
+  const word = box.querySelector(`[data-n="${n}"]`);
+  word.setAttribute("tabindex", "0");
+  word.focus();
+}
+
+let MODEL = null;
+fetch("api/model").then((reply) => reply.json()).then((model) => {
+  MODEL = model;
+  if (field.value) schedule(0); // what the browser has put back into the field
+});

@@ -1,0 +1,121 @@
+"""The page in a real browser: marks while one types, words that are struck out, and readers of all kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.prediction.test_aspect_faces import fitted as two_aspects  # noqa: F401
+from tests.prediction.test_predictor import fake
+from tests.support.browser import PHONE, too_wide, violations
+from tests.support.served import served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+MINUS = "\N{MINUS SIGN}"
+HOSTILE = "\N{BEER MUG} The <img src=x onerror=alert(1)> good <b>maybe</b> bad & the " + "x" * 90
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with served(fake()) as place:
+        yield place
+
+
+def until(page: Page, expression: str, value: Any = None) -> None:
+    """Wait until an expression is true. (Playwright's own way would need a page that lets strings be run.)"""
+    for _ in range(400):
+        if page.evaluate(expression, value):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"not so within 20 s: {expression}")
+
+
+def write(page: Page, text: str) -> None:
+    """Write a text, and wait until it is explained."""
+    page.fill("#text", text)
+    until(page, "text => state.text === text && state.answer !== null", text)
+
+
+def marked(page: Page) -> list[str]:
+    """The runs of marked words, with the letters or signs before them."""
+    return page.locator("#words mark").all_inner_texts()
+
+
+def is_sound(page: Page) -> None:
+    """Nothing is too wide on a phone, and axe finds nothing, on light and on dark."""
+    page.set_viewport_size(PHONE)
+    assert too_wide(page) == []
+    assert violations(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert violations(page) == []
+
+
+def test_words_are_marked_and_struck_out(page: Page, address: str) -> None:
+    page.goto(address)
+    assert page.inner_text(".empty") == "It appears here while you write."
+    write(page, "the good the bad the")
+    assert marked(page) == ["+good", f"{MINUS}bad"]
+    assert page.locator("#spans tbody tr").all_inner_texts()[0].split()[:2] == ["good", "+1.2"]
+    before = page.inner_text(".value")
+    page.locator(".word", has_text="bad").click()
+    page.wait_for_selector("#changed:not([hidden])")
+    until(page, "state.answer.words[3].struck")
+    assert page.inner_text("#changed").startswith("Without “bad”: stars +")
+    assert page.inner_text(".was").strip() == f"was {before}"
+    assert marked(page) == ["+good"]
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    until(page, "state.answer.words[1].struck")
+    assert page.inner_text("#changed").startswith("Without “good”, “bad”: stars")
+    assert page.evaluate("document.activeElement.textContent") == "good"  # where the reader was
+    page.click("#restore")
+    until(page, "!state.answer.words.some((word) => word.struck)")
+    assert marked(page) == ["+good", f"{MINUS}bad"]
+    assert page.locator("#changed").is_hidden()
+    page.locator("#alternatives button").last.click()
+    assert page.locator("#alternatives button").last.get_attribute("aria-pressed") == "true"
+    assert marked(page) != ["+good", f"{MINUS}bad"]
+    page.click("#clear")
+    assert page.locator(".result").first.is_hidden()
+
+
+def test_a_hostile_text_is_a_text(page: Page, address: str) -> None:
+    page.goto(address)
+    write(page, HOSTILE)
+    assert page.evaluate("document.getElementById('words').textContent.replace(/[+\\u2212]/g, '')") == HOSTILE
+    assert page.locator("#words img, #words b, #spans b, #alternatives img").count() == 0
+    is_sound(page)
+
+
+def test_words_of_each_target(page: Page, two_aspects: Any) -> None:  # noqa: F811
+    with served(two_aspects) as place:
+        page.goto(place)
+        write(page, "the bad maybe the good")
+        assert marked(page) == ["A\N{NO-BREAK SPACE}bad", "AB\N{NO-BREAK SPACE}maybe", "B\N{NO-BREAK SPACE}good"]
+        assert page.locator(".target h3").all_inner_texts() == ["A <staff>", "B food"]
+        page.get_by_label("B food", exact=True).check()
+        assert marked(page) == ["+maybe", "+good"]
+        page.locator(".word", has_text="good").click()
+        until(page, "state.answer.words[4].struck")
+        assert f"food {MINUS}" in page.inner_text("#changed")
+        assert page.get_by_label("B food", exact=True).is_checked()
+        is_sound(page)
+
+
+def test_classes_have_bars(page: Page) -> None:
+    with served(fake("multiclass")) as place:
+        page.goto(place)
+        write(page, "good good the")
+        assert page.inner_text(".value") == "high"
+        assert [row.split()[0] for row in page.locator(".shares li").all_inner_texts()] == ["high", "mid", "low"]
+        page.locator(".word").first.click()
+        until(page, "state.answer.words[0].struck")
+        assert page.inner_text("#changed").startswith(f"Without “good”: high {MINUS}")
+        is_sound(page)
