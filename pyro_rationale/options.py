@@ -229,7 +229,14 @@ class Flag(click.Option):
         self.group, self.common = group, common
 
 
-def options_from(*classes: type, show_defaults: bool = True, without: Sequence[str] = ()) -> Decorator:
+def rare_option(*names: str, **settings: Any) -> Decorator:
+    """A click option that only `--help-all` shows."""
+    return click.option(*names, cls=Flag, group="Options", common=False, **settings)
+
+
+def options_from(
+    *classes: type, show_defaults: bool = True, without: Sequence[str] = (), rare: Sequence[str] = ()
+) -> Decorator:
     """Decorator: a flag per described field; the function gets one instance per class, in their order.
 
     ::
@@ -246,6 +253,7 @@ def options_from(*classes: type, show_defaults: bool = True, without: Sequence[s
         classes: dataclasses.
         show_defaults: name the defaults in ``--help``; not where something else stands in for them.
         without: fields that keep their defaults and get no flag, for commands that mean something else by the name.
+        rare: fields whose flags only ``--help-all`` shows, for commands where they seldom matter.
 
     Raises:
         TypeError: two classes describe one flag, an annotation has no click type, or no class has a field that is to
@@ -275,7 +283,7 @@ def options_from(*classes: type, show_defaults: bool = True, without: Sequence[s
         for cls in reversed(classes):  # the option applied last stands first in --help
             hints = typing.get_type_hints(cls)
             for item in reversed(flags_of(cls)):
-                command = _flag(cls, item, hints[item.name], show_defaults)(command)
+                command = _flag(cls, item, hints[item.name], show_defaults, item.name in rare)(command)
         return command
 
     return decorate
@@ -299,7 +307,7 @@ def _described(cls: type) -> Iterator[Field[Any]]:
     return (item for item in fields(cls) if item.init and "help" in item.metadata)
 
 
-def _flag(cls: type, item: Field[Any], annotation: Any, show_default: bool) -> Decorator:
+def _flag(cls: type, item: Field[Any], annotation: Any, show_default: bool, rare: bool = False) -> Decorator:
     """The click option of one field."""
     if item.default is MISSING:
         raise TypeError(f"field {item.name} needs a default to become a flag")
@@ -311,7 +319,7 @@ def _flag(cls: type, item: Field[Any], annotation: Any, show_default: bool) -> D
         "metavar": meta.get("metavar"),
         "show_default": show_default and (_by_texts(item) or item.default not in (None, "", ())),
         "group": meta.get("group") or getattr(cls, "GROUP", "Options"),
-        "common": bool(meta.get("common")),
+        "common": bool(meta.get("common")) and not rare,
     }
     kind = _without_none(annotation)
     if kind is bool:

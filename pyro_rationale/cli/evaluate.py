@@ -27,6 +27,7 @@ from pyro_rationale.options import (
     given,
     json_option,
     options_from,
+    rare_option,
     run_option,
     split_option,
     write_result,
@@ -50,14 +51,14 @@ LEVEL = 0.95  # of the intervals
 measuring_options = together(
     split_option,
     options_from(DecodeOptions),
-    options_from(DataOptions, show_defaults=False),
+    options_from(DataOptions, show_defaults=False, rare=("documents",)),
     click.option("--judge", "judge_folder", type=click.Path(path_type=Path),
                  help="folder of another run, or of a reader: does it need the kept words, are they enough for it?"),
     batch_size_option,
     json_option,
     device_option,
 )
-threads_option = click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads; default: as torch chooses")
+threads_option = rare_option("--threads", type=click.IntRange(1, 1024), help="CPU threads; default: as torch chooses")
 
 
 @click.command(cls=Command)

@@ -24,7 +24,7 @@ from pyro_rationale.cli.input_texts import count_lines, gather
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.options import device_option, options_from, run_option
+from pyro_rationale.options import device_option, options_from, rare_option, run_option
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.text_spans import letter_of, snippets
@@ -50,14 +50,14 @@ MOST_THREADS = 4  # more would wait for each other: half of the work is Python's
 @run_option
 @click.option("--file", help="one text per line; - for standard input")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object per text (JSON lines)")
-@options_from(ExplainOptions)
+@options_from(ExplainOptions, rare=("predict", "interval"))
 @click.option("--for", "answers", multiple=True, metavar="ANSWER", help="show what would speak for this label or "
               "rating, and how likely it is; with several targets NAME=ANSWER; repeatable")
-@click.option("--max-words", type=int, help="read so many words of each text; default: as in the run")
+@rare_option("--max-words", type=int, help="read so many words of each text; default: as in the run")
 @device_option
-@click.option("--batch-size", default=BATCH, show_default=True, help="texts of like lengths to read at once; 1: each "
+@rare_option("--batch-size", default=BATCH, show_default=True, help="texts of like lengths to read at once; 1: each "
               "gets the numbers that it gets alone, to the last bit")
-@click.option("--threads", type=int, help=f"that read texts; default: as many as cores, at most {MOST_THREADS}")
+@rare_option("--threads", type=int, help=f"that read texts; default: as many as cores, at most {MOST_THREADS}")
 def explain(
     options: ExplainOptions,
     texts: tuple[str, ...],

@@ -12,6 +12,7 @@ import click
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command
+from pyro_rationale.cli.config_file import with_config_file
 from pyro_rationale.config import Config, LaunchOptions, ModelOptions, TrainOptions, value_of
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import FAILED, ConfigError
@@ -32,6 +33,8 @@ BASELINES = {"none": (), "quick": ("tfidf",), "all": ("tfidf", "full-text")}
 
 @click.command(cls=Command)
 @options_from(DataOptions, ModelOptions, TrainOptions, LaunchOptions)
+@click.option("--config", "file", type=click.Path(path_type=Path), help="options from a TOML file, or those of an "
+              "earlier run from its folder; flags win over them")
 @click.option("--out", type=click.Path(path_type=Path), help="run folder [default: runs/DATA-GUIDE-SEED]")
 @click.option("--resume", is_flag=True, help="go on with the run in --out, to the same result; or with more --steps")
 @click.option("--force", is_flag=True, help="replace the run in --out")
@@ -45,6 +48,7 @@ def fit(
     model: ModelOptions,
     train: TrainOptions,
     devices: LaunchOptions,
+    file: Path | None,
     out: Path | None,
     resume: bool,
     force: bool,
@@ -68,6 +72,9 @@ def fit(
     if resume and force:
         raise ConfigError("--resume goes on with the run and --force throws it away; give one of them")
     flags, typed = (data, model, train), given()
+    if file is not None:
+        flags, typed = with_config_file(flags, typed, file)
+        train = flags[2]
     if train.members > 1 and devices.processes > 1:
         raise ConfigError("--members: they are fitted one after the other by one process; leave --devices out")
     if devices.must_launch():

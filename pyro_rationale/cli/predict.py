@@ -15,7 +15,7 @@ from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.input_texts import STANDARD_INPUT, Texts, read_texts
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.options import check_writable, device_option, options_from, run_option
+from pyro_rationale.options import check_writable, device_option, options_from, rare_option, run_option
 from pyro_rationale.prediction.options import BatchOptions
 from pyro_rationale.reporting.terminal import Terminal, duration, progress_bar
 from pyro_rationale.storage import checksum, user_path
@@ -44,14 +44,14 @@ MOST_WORKERS = 8
 @click.option("--faithfulness", is_flag=True, help="--format eraser: add scores without the rationale, and of it alone")
 @click.option("--resume", is_flag=True, help="go on with an --out that was interrupted, behind its last whole chunk")
 @click.option("--force", is_flag=True, help="replace --out")
-@options_from(BatchOptions)
-@click.option("--encoding", help="encoding of the table [default: UTF-8]")
-@click.option("--separator", help="between the fields of a CSV or TSV file; tab for tabs [default: likeliest]")
-@click.option("--header/--no-header", default=True, help="whether the first line of a CSV or TSV file names its "
+@options_from(BatchOptions, rare=("decode", "predict", "interval"))
+@rare_option("--encoding", help="encoding of the table [default: UTF-8]")
+@rare_option("--separator", help="between the fields of a CSV or TSV file; tab for tabs [default: likeliest]")
+@rare_option("--header/--no-header", default=True, help="whether the first line of a CSV or TSV file names its "
               "columns; else they are 1, 2, 3, ...")
-@click.option("--max-words", type=click.IntRange(min=1), help="read so many words of each text [default: as in the "
+@rare_option("--max-words", type=click.IntRange(min=1), help="read so many words of each text [default: as in the "
               "run]")
-@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="texts of like lengths "
+@rare_option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="texts of like lengths "
               "to read at once")
 @click.option("--workers", type=click.IntRange(1, 256), help=f"processes [default: as many as cores, at most "
               f"{MOST_WORKERS}; one on a GPU, or for few texts]")

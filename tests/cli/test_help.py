@@ -82,3 +82,12 @@ def test_ctrl_c_while_a_command_is_imported_is_130(monkeypatch: pytest.MonkeyPat
     with pytest.raises(SystemExit) as end:
         run("explain")
     assert end.value.code == 130
+
+
+@pytest.mark.parametrize("name", ["explain", "evaluate", "predict"])
+def test_help_shows_what_matters_to_a_command(name: str) -> None:
+    text = shown(name, "--help")
+    hidden = {"explain": "--threads", "evaluate": "--documents", "predict": "--separator"}[name]
+    assert hidden not in text
+    assert hidden in shown(name, "--help-all")
+    assert "--run PATH" in text
