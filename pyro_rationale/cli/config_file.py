@@ -33,7 +33,7 @@ def with_config_file(flags: Parts, typed: set[str], path: Path) -> tuple[Parts, 
     else:
         base, names = _of_toml(path)
     data, model, train = (with_given(own, part, typed) for own, part in zip(base, flags, strict=True))
-    return (data, model, train), typed | names  # type: ignore[return-value]
+    return (data, model, train), typed | names
 
 
 def _of_run(path: Path) -> tuple[list[Any], set[str]]:
@@ -43,7 +43,7 @@ def _of_run(path: Path) -> tuple[list[Any], set[str]]:
     if path not in (folder, folder / CONFIG):
         raise ConfigError(f"--config {path}: is no {CONFIG} of a run; name that, its folder, or a TOML file")
     config = read_config(folder)[0]
-    parts = [config.data, config.model, config.train]
+    parts: list[Any] = [config.data, config.model, config.train]
     return parts, {item.name for part in parts for item in fields(part)}
 
 
@@ -57,9 +57,10 @@ def _of_toml(path: Path) -> tuple[list[Any], set[str]]:
         raise ConfigError(f"--config {path}: not TOML ({problem})") from None
     owners = {item.name: name for name, kind in PARTS.items() for item in fields(kind)}
     found: dict[str, dict[str, Any]] = {name: {} for name in PARTS}
-    given = [(None, key, value) for key, value in values.items() if not (key in PARTS and isinstance(value, dict))]
-    given += [(part, key, value) for part in PARTS if isinstance(values.get(part), dict)
-              for key, value in values[part].items()]  # fmt: skip
+    given: list[tuple[str | None, str, Any]] = []
+    for key, value in values.items():
+        own = key in PARTS and isinstance(value, dict)
+        given += [(key, *pair) for pair in value.items()] if own else [(None, key, value)]
     for part, key, value in given:
         name = key.replace("-", "_")
         owner = owners.get(name)
