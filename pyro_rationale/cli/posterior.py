@@ -85,6 +85,7 @@ def inspect(
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.inference_data import write_posterior
     from pyro_rationale.prediction.predictor import predict
+    from pyro_rationale.reporting.html.build import source_of
 
     torch.set_num_threads(threads)
     fitted = FittedModel.load(folder, device)
@@ -111,7 +112,7 @@ def inspect(
                 for prediction in predict(fitted, documents, options):
                     predictions.append(prediction)
                     advance()
-            title = f"{chosen.options.data} ({chosen.split})"
+            title = f"{source_of(chosen.options.data)} ({chosen.split})"
             write_page(results / REPORT, fitted, predictions, folder, title, options, groups)
             written.append(REPORT)
     console = Terminal()
@@ -155,6 +156,7 @@ def inspect_pairs(
     from pyro_rationale.data.pairs import PairCorpus
     from pyro_rationale.evaluation.ranking import evaluate_ranked, rank
     from pyro_rationale.fitted import EPOCHS
+    from pyro_rationale.reporting.html.build import source_of
     from pyro_rationale.reporting.html.pairs import build_pairs_report, write_pairs_report
 
     if not report:
@@ -169,7 +171,7 @@ def inspect_pairs(
     ranking = rank(fitted, chosen.corpus, chosen.split)
     metrics = evaluate_ranked(fitted, ranking).metrics
     facts = [
-        ("texts", f"{chosen.options.data} ({chosen.split})"),
+        ("texts", f"{source_of(chosen.options.data)} ({chosen.split})"),
         ("guide", fitted.config.guide),
         ("estimator", fitted.config.estimator),
         ("seed", str(fitted.config.seed)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,8 +16,13 @@ from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.prediction.embedding import ModelEmbedder
 from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.reporting.html.pairs import build_pairs_report, render_pairs, write_pairs_report
+from pyro_rationale.training.history import EpochRecord
+from tests.support.browser import PHONE, too_wide, violations
 from tests.support.planted_pairs import planted_pairs
 from tests.support.untrained_pairs import untrained_pairs
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 CORPUS = planted_pairs(copies=3, words=8)
 HOW = DecodeOptions("threshold", 0.05)  # keeps something of almost every text: others are all alike
@@ -110,3 +116,16 @@ def test_the_report_shows_best_and_worst_queries(ranking: Ranking, tmp_path: Pat
     assert "<script" not in page
     write_pairs_report(tmp_path / "report.html", context)
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == page
+
+
+def test_the_report_bars_nobody_and_fits_a_phone(ranking: Ranking, page: Page, tmp_path: Path) -> None:
+    metrics = evaluate_ranking(untrained_pairs(), CORPUS).metrics
+    history = [EpochRecord(i, 10 * i, 0.5, 0.2, 0.2, 0.0, 0.5, dev_error=0.1) for i in (1, 2)]
+    context = build_pairs_report(list(ranking.ranked(most=2)), metrics, "run", history=history)
+    write_pairs_report(tmp_path / "report.html", context)
+    page.set_viewport_size(PHONE)
+    page.goto(f"file://{tmp_path / 'report.html'}")
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+    assert not too_wide(page)
+    assert not violations(page)
+    assert page.locator("h2").all_inner_texts() == ["Summary", "Ranked best", "Ranked worst", "Training"]

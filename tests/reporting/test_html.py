@@ -189,9 +189,9 @@ def test_the_page_can_be_used_without_eyes_or_mouse() -> None:
     assert len(pictures) == 10
     assert all(e.attributes.get("role") == "img" and e.attributes.get("aria-labelledby") for e in pictures)
     assert page.all("a")[0].attributes == {"class": "skip", "href": "#documents"}
-    parts = [e.attributes["href"] for e in page.all("a")[1:]]
+    parts = [e.attributes["href"] for e in page.all("a")[1:6]]
     assert parts == [f"#{e.attributes['id']}" for e in page.all("h2")]  # every part of the page can be jumped to
-    assert len(parts) == 5
+    assert parts == ["#phrases", "#documents", "#quality", "#calibration", "#diagnostics"]
     assert page.all("html")[0].attributes["lang"] == "en"
     assert set(re.findall(r'\bat\("([\w-]+)"\)', SCRIPT)) <= set(ids)  # what the script looks for is there
     levels = [int(e.tag[1]) for e in page.elements if re.fullmatch("h[1-6]", e.tag)]
@@ -258,6 +258,11 @@ def test_targets_have_rationales_of_their_own() -> None:
     assert [said.split()[0] for _, said in effect_lines(both, spec)] == ["taste", "taste", "look", "look"]
     page = render(replace(contents(), spec=spec, documents=(both,), sections=()))
     assert "B ugly" in page
+    assert [(p.text, p.letters) for p in pieces(both) if p.kept] == [("good", "AB"), ("ugly", "AB")]
+    other = replace(both, aspects=(rows[0], replace(rows[1], kept=(False, False, True, True))), kept=(True, False) * 2)
+    other = replace(other, kept=(True, False, True, True))
+    marked = [(p.text, p.letters, p.classes) for p in pieces(other) if p.kept]
+    assert marked == [("good", "A", "k t0 g"), ("and", "B", "s1 k t1 g"), ("ugly", "AB", "s2 k tt")]
 
 
 def test_a_long_tail_that_was_not_read_is_cut() -> None:
@@ -273,7 +278,7 @@ def test_what_is_not_known_is_not_there() -> None:
     one = read("good beer", gold=False)
     bare = replace(one, document=replace(one.document, targets=(float("nan"),)), interval=None, alternatives=())
     assert pack(bare).keys() == {"i", "t", "o", "p", "k", "v"}
-    page = render(replace(contents(), documents=(bare,), sections=()))
+    page = render(replace(contents(), documents=(bare,), quality=(), sections=(), diagnostics=()))
     for absent in ("<svg", "no gold word", "largest error", "<table"):
         assert absent not in page
     assert "unknown" in page
@@ -321,7 +326,9 @@ def test_a_confusion_matrix_is_drawn_and_its_classes_are_a_table() -> None:
 
 def test_charts_are_small_and_take_their_colours_from_the_page() -> None:
     """No style attribute, which the policy forbids, no colour of its own, and ids that no other chart has."""
-    charts = [chart for section in contents().sections for chart in section.charts]
+    context = contents()
+    folded = (chart for section in (*context.sections, *context.diagnostics) for chart in section.charts)
+    charts = [*context.quality, *folded]
     assert len(charts) == 10
     for chart in charts:
         assert 1_000 < len(chart.drawing) < 8_000
@@ -393,7 +400,10 @@ def test_a_report_of_a_run_says_what_evaluate_says(tmp_path: Path) -> None:
     assert {"squared error", "words kept", "nothing kept", "precision", "opinion recall", "ELBO"} <= labels
     assert [label for label, _ in found.metrics].count("IOU F1 (ERASER)") == 1
     assert len(found.metrics) > len(found.tiles)
-    assert [len(section.charts) for section in found.sections] == [4, 2, 4]
+    assert len(found.quality) == 1
+    assert [len(section.charts) for section in found.sections] == [3]
+    assert [len(section.charts) for section in found.diagnostics] == [4, 2, 2]
+    assert found.lead.startswith(f"{len(documents)} documents; squared error ")
     write_report(tmp_path / "report.html", found)
     page = parse((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert len(page.data()["documents"]) == len(documents)

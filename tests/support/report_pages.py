@@ -14,7 +14,7 @@ from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.document import make_document, spans_of
 from pyro_rationale.prediction.contributions import Contribution, Contributions
 from pyro_rationale.prediction.predictor import Alternative, Prediction
-from pyro_rationale.reporting.html import ReportContext, Section, Tile
+from pyro_rationale.reporting.html import Chart, ReportContext, Section, Tile
 from pyro_rationale.reporting.html.charts import (
     prediction_charts,
     prior_guide_charts,
@@ -22,6 +22,7 @@ from pyro_rationale.reporting.html.charts import (
     training_charts,
     uncertainty_charts,
 )
+from pyro_rationale.reporting.phrases import phrase_groups
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.training.history import EpochRecord
 
@@ -77,8 +78,8 @@ def speaking(prediction: Prediction) -> Prediction:
 
 
 @cache
-def sections(spec: TargetSpec = RATING) -> tuple[Section, ...]:
-    """Every chart that a report can have, of two texts."""
+def charts(spec: TargetSpec = RATING) -> dict[str, tuple[Chart, ...]]:
+    """Every chart that a report can have, of two texts, by section."""
     history = (
         EpochRecord(1, 10, 0.5, 0.8, 0.5, 0.1, 0.5, 0.3, 0.4, dev_elbo=-9.0),
         EpochRecord(2, 20, -0.1, 0.3, 0.2, 0.1, 0.5, 0.1, 0.2, dev_elbo=-7.5, event="best"),
@@ -88,23 +89,30 @@ def sections(spec: TargetSpec = RATING) -> tuple[Section, ...]:
     readings = [read("good beer", spec=spec), read("bad beer", 1, spec=spec)]
     bins = {"low": [0.2, 0.6], "high": [0.4, 0.8], "count": [3, 30], "confidence": [0.3, 0.7], "accuracy": [0.1, 0.8]}
     curves = {"reliability": bins} if spec.classes else {"pit": {"taste": [5, *[2] * 18, 9]}}
-    charts = {
+    made = {
         "training": training_charts(history),
         "selection": prior_guide_charts(draws, {"rate": 0.1, "span": 1.5}, {"rate": 0.2, "span": 2.0}),
-        "quality": [*prediction_charts(readings, spec), *uncertainty_charts(curves), *reliability_charts(readings)],
+        "quality": prediction_charts(readings, spec),
+        "calibration": [*uncertainty_charts(curves), *reliability_charts(readings)],
     }
-    return tuple(Section(name, name, tuple(made)) for name, made in charts.items())
+    return {name: tuple(drawn) for name, drawn in made.items()}
 
 
 def contents(*texts: str, spec: TargetSpec = RATING, title: str = "A run") -> ReportContext:
     """A report that has everything."""
+    documents = tuple(speaking(read(text, i, spec=spec)) for i, text in enumerate(texts))
+    made = charts()
     return ReportContext(
         title=title,
         spec=spec,
-        documents=tuple(speaking(read(text, i, spec=spec)) for i, text in enumerate(texts)),
+        documents=documents,
+        lead=title,
+        phrases=phrase_groups(documents, spec),
         facts=(("run", title),),
         tiles=(Tile("documents", str(len(texts)), title),),
-        sections=sections(),
+        quality=made["quality"],
+        sections=(Section("calibration", "calibration", made["calibration"]),),
+        diagnostics=tuple(Section(name, name, made[name]) for name in ("training", "selection")),
         version="0.0",
     )
 
@@ -176,7 +184,7 @@ class Drawn(HTMLParser):
         elif tag == "p" and classes == "text" and not self._skipped:
             self.texts.append([])
             self._open = [""]
-        elif tag == "span" and self._open:
+        elif tag in ("span", "mark") and self._open:
             self._open.append(classes)
 
     def handle_endtag(self, tag: str) -> None:
@@ -184,7 +192,7 @@ class Drawn(HTMLParser):
             self._skipped = False
         elif tag == "p":
             self._open = []
-        elif tag == "span" and self._open:
+        elif tag in ("span", "mark") and self._open:
             self._open.pop()
 
     def handle_data(self, data: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale import __version__
@@ -12,14 +13,16 @@ from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.reporting.console import format_value, label_of, shown_metrics
 from pyro_rationale.reporting.html.charts import (
     class_charts,
+    posterior_charts,
     prediction_charts,
     prior_guide_charts,
     reliability_charts,
     training_charts,
     uncertainty_charts,
 )
-from pyro_rationale.reporting.html.context import ReportContext, Section, Tile
+from pyro_rationale.reporting.html.context import Chart, ReportContext, Section, Tile
 from pyro_rationale.reporting.html.payload import percent
+from pyro_rationale.reporting.phrases import phrase_groups
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.reporting.prior_words import prior_line
 from pyro_rationale.tasks import task_of
@@ -68,23 +71,24 @@ def build_report(
         draws: `posterior.nc`, opened; `None` leaves the comparison of prior and guide out.
     """
     stored = stored or {}
-    charts = {
+    calibration = [*uncertainty_charts(curves or {}), *reliability_charts(predictions)]
+    diagnostics = {
         ("training", "Training"): training_charts(history),
         ("selection", "Prior and guide"): () if draws is None else _prior_guide(draws, stored),
-        ("quality", "Predictions and probabilities"): [
-            *prediction_charts(predictions, spec), *class_charts(metrics), *uncertainty_charts(curves or {}),
-            *reliability_charts(predictions),
-        ],
-    }  # fmt: skip
-    sections = (Section(id, title, tuple(drawn)) for (id, title), drawn in charts.items())
+        ("posterior", "Model and posterior"): () if draws is None else posterior_charts(draws),
+    }
     return ReportContext(
         title=f"Rationales of {name}",
         spec=spec,
         documents=tuple(predictions),
+        lead=lead_of(metrics, options.level),
+        phrases=phrase_groups(predictions, spec),
         facts=facts_of(config, spec, name, data, history, stored),
         tiles=tiles_of(metrics, options.level, stored.get("noise_floor")),
         metrics=tuple((label_of(metric), _value(metric, metrics)) for metric in shown_metrics(metrics)),
-        sections=tuple(section for section in sections if section.charts),
+        quality=(*prediction_charts(predictions, spec), *class_charts(metrics)),
+        sections=_sections({("calibration", "Calibration and coverage"): calibration}),
+        diagnostics=_sections(diagnostics),
         rule=RULES[options.decode],
         inclusion=inclusion_label(config.tau),
         level=options.level,
@@ -92,9 +96,39 @@ def build_report(
     )
 
 
-def _prior_guide(draws: DataTree, stored: Mapping[str, Any]) -> Iterator[Any]:
+def _sections(charts: Mapping[tuple[str, str], Iterable[Chart]]) -> tuple[Section, ...]:
+    """Those of the sections, by id and title, that have a chart."""
+    made = (Section(id, title, tuple(drawn)) for (id, title), drawn in charts.items())
+    return tuple(section for section in made if section.charts)
+
+
+def _prior_guide(draws: DataTree, stored: Mapping[str, Any]) -> Iterator[Chart]:
     prior = {key: float(draws.attrs[f"prior_{key}"]) for key in ("rate", "span")}
     return prior_guide_charts(MaskDraws.of(draws), prior, stored.get("prior_asked"), float(draws.attrs["tau"]))
+
+
+def source_of(data: str) -> str:
+    """The name of a corpus without the folders of the machine that it lies on: `reviews.csv` of `/srv/reviews.csv`."""
+    kind, colon, path = data.partition(":")
+    if colon and len(kind) > 1 and "/" not in kind:  # one letter: the drive of a Windows path
+        return f"{kind}:{source_of(path)}"
+    return re.split(r"[/\\]", data.rstrip("/\\"))[-1]
+
+
+LEAD = (
+    ("accuracy", "{} of the predictions right"),
+    ("mse", "squared error {}"),
+    ("covered", "{} of the true ratings within their {level} intervals"),
+    ("selected", "{} of the words kept"),
+)
+
+
+def lead_of(metrics: Mapping[str, Any], level: float) -> str:
+    """The result in one line, of those figures that are known."""
+    said = [f"{_value('documents', metrics)} documents"] if "documents" in metrics else []
+    level_words = percent(level)
+    said += [text.format(_value(name, metrics), level=level_words) for name, text in LEAD if name in metrics]
+    return "; ".join(said)
 
 
 def facts_of(
@@ -103,7 +137,7 @@ def facts_of(
     """Label and value of where the report's numbers come from."""
     facts = [
         ("run", name),
-        ("documents", data or config.data.data),
+        ("documents", source_of(data or config.data.data)),
         ("predicted", task_of(spec).describe()),
         ("guide", config.guide),
         ("tau", f"{config.tau:g}" + (", which sharpens the guide" if config.tau < 1.0 else "")),

@@ -19,11 +19,16 @@ from pyro_rationale.reporting.html.payload import percent
 from pyro_rationale.reporting.plots.calibration import plot_reliability
 from pyro_rationale.reporting.plots.confusion import plot_confusion
 from pyro_rationale.reporting.plots.posterior import (
+    TRUSTED,
     Histogram,
     MaskDraws,
+    Replicated,
+    plot_khat,
+    plot_predictive,
     plot_rates,
     plot_spans,
     rate_histogram,
+    replicated_targets,
     span_histogram,
 )
 from pyro_rationale.reporting.plots.predictions import plot_predictions
@@ -32,6 +37,9 @@ from pyro_rationale.reporting.plots.training import plot_training, recorded_seri
 from pyro_rationale.reporting.plots.uncertainty import plot_coverage, plot_pit
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from xarray import DataTree
+
     from pyro_rationale.prediction.predictor import Prediction
     from pyro_rationale.training.history import EpochRecord
 
@@ -123,6 +131,38 @@ def _histogram_chart(
     return Chart(f"chart-{id}", title, description, drawing, notes, (header, "guide", "prior"), rows)
 
 
+def posterior_charts(draws: DataTree) -> Iterator[Chart]:
+    """Predictive checks, a chart per target, and how far importance weights can be trusted; none without targets.
+
+    Args:
+        draws: `posterior.nc`, opened.
+    """
+    for i, target in enumerate(replicated_targets(draws)[:SCATTERS]):
+        if target is not None:
+            known = int(np.isfinite(target.observed).sum())
+            yield Chart(
+                f"chart-predictive-{i}",
+                f"Ratings drawn from the model, and observed: {target.name}"
+                if not target.classes
+                else f"Classes drawn from the model, and observed: {target.name}",
+                f"Distribution of {target.name} over {known} documents, beside that of {len(target.drawn)} replicated "
+                "data sets.",
+                draw_svg(partial(_draw_predictive, target=target), f"predictive{i}"),
+            )
+    groups: Any = draws
+    khat = groups["sample_stats/khat"].values.ravel()
+    known_khat = khat[~np.isnan(khat)]
+    if len(known_khat):
+        trusted = percent(float(np.mean(known_khat <= TRUSTED)))
+        said = f"k-hat is up to {TRUSTED} on {trusted} of {len(known_khat)} documents."
+        yield Chart("chart-khat", "Trust in importance weights", said, draw_svg(partial(plot_khat, khat=khat), "khat"),
+                    (said,))  # fmt: skip
+
+
+def _draw_predictive(axes: Axes, target: Replicated) -> Axes:
+    return plot_predictive(axes, *target, columns=2)
+
+
 def prediction_charts(predictions: Sequence[Prediction], spec: TargetSpec) -> Iterator[Chart]:
     """Predicted against true ratings, a chart per target; none for classes."""
     if not spec.ranges:
@@ -160,7 +200,7 @@ def uncertainty_charts(curves: Mapping[str, Any]) -> Iterator[Chart]:
             f"Probability integral transform of {name}, {total} documents: shares of {percent(min(counts) / total)} to "
             f"{percent(max(counts) / total)} in {len(counts)} bins.",
             draw_svg(partial(plot_pit, counts=counts), f"pit{target}"),
-            ("Flat where the distributions are right; high at both ends where they are too narrow.",),
+            (),
             ("probability, from", "documents"),
             tuple((percent(low), str(count)) for low, count in zip(edges, counts, strict=False)),
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.reporting.phrases import PhraseGroup
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Prediction
@@ -60,10 +61,14 @@ class ReportContext:
         title: its heading.
         spec: what is predicted, and in which units.
         documents: predictions to list, in their order.
+        lead: the result in one line.
+        phrases: what many rationales have in common, by target.
         facts: label and value of where the numbers come from.
-        tiles: the summary.
+        tiles: the figures that people look for first.
         metrics: label and value of every metric.
-        sections: of charts.
+        quality: charts of predictions against the truth.
+        sections: of charts below them.
+        diagnostics: of charts about the fit, in the last fold.
         rule: how the underlined rationale was chosen.
         level: probability of the intervals.
         version: of the package.
@@ -72,10 +77,14 @@ class ReportContext:
     title: str
     spec: TargetSpec
     documents: tuple[Prediction, ...]
+    lead: str = ""
+    phrases: tuple[PhraseGroup, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     tiles: tuple[Tile, ...] = ()
     metrics: tuple[tuple[str, str], ...] = ()
+    quality: tuple[Chart, ...] = ()
     sections: tuple[Section, ...] = ()
+    diagnostics: tuple[Section, ...] = ()
     rule: str = "the most probable rationale"
     inclusion: str = "inclusion probability under the guide, not calibrated"
     level: float = 0.9

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import spans_of
@@ -20,14 +21,21 @@ if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Prediction
 
 LEVELS = 10  # of shading
+ASPECT_COLOURS = 8  # in style.css; of more targets, some share one, and the letters tell them apart
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of text and its CSS classes."""
+    """A stretch of text, its CSS classes, and the letters of the targets whose rationales begin here."""
 
     text: str
     classes: str
+    letters: str = ""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it belongs to a rationale."""
+        return "k" in self.classes.split()
 
 
 def percent(share: float) -> str:
@@ -106,26 +114,41 @@ def level(inclusion: float) -> int:
 
 
 def pieces(prediction: Prediction) -> Iterator[Piece]:
-    """The text in stretches of equal marks. A gap is marked like its neighbours where both are kept, or both gold."""
+    """The text in stretches of equal marks. A gap is marked like its neighbours where both are kept, or both gold.
+
+    Where targets have rationales of their own, a stretch has the colour of its target, and its first words the letter.
+    """
     document = prediction.document
     text, _ = visible(document.text, document.offsets)
     gold = document.gold or (False,) * len(document.tokens)
     speaking = signs(prediction.contributions, len(document.tokens))
-    marked: list[tuple[str, str]] = []
-    position, before = 0, (False, False)
-    rows = zip(document.offsets, prediction.inclusion, prediction.kept, gold, speaking, strict=True)
-    for (start, end), p, kept, true, sign in rows:
-        marked.append((text[position:start], _classes(0, kept and before[0], true and before[1], sign)))
-        marked.append((text[start:end], _classes(level(p), kept, true, sign)))
-        position, before = end, (kept, true)
-    marked.append((text[position:], "un"))
-    for classes, group in groupby((part for part in marked if part[0]), key=lambda part: part[1]):
-        yield Piece("".join(part for part, _ in group), classes)
+    marked: list[tuple[str, str, str]] = []
+    position = 0
+    before: tuple[bool, bool, tuple[int, ...]] = (False, False, ())
+    rows = zip(
+        document.offsets, prediction.inclusion, prediction.kept, gold, speaking, owners_of(prediction), strict=True
+    )
+    for (start, end), p, kept, true, sign, own in rows:
+        joined = kept and before[0] and own == before[2]
+        marked.append((text[position:start], _classes(0, joined, true and before[1], sign, own), ""))
+        letters = "" if joined else "".join(map(letter_of, own))
+        marked.append((text[start:end], _classes(level(p), kept, true, sign, own), letters))
+        position, before = end, (kept, true, own)
+    marked.append((text[position:], "un", ""))
+    for (classes, letters), group in groupby((part for part in marked if part[0]), key=lambda part: part[1:]):
+        yield Piece("".join(part[0] for part in group), classes, letters)
 
 
-def _classes(shade: int, kept: bool, gold: bool, sign: int) -> str:
+def owners_of(prediction: Prediction) -> list[tuple[int, ...]]:
+    """Numbers of the targets that keep each word, where targets have rationales of their own; else nothing."""
+    masks = [part.kept for part in prediction.aspects]
+    return [tuple(i for i, mask in enumerate(masks) if mask[word]) for word in range(len(prediction.kept))]
+
+
+def _classes(shade: int, kept: bool, gold: bool, sign: int, own: tuple[int, ...] = ()) -> str:
     """CSS classes of a piece of text."""
     side = ["k", *(("for",) if sign > 0 else ("against",) if sign < 0 else ())]
+    side += ["tt"] if len(own) > 1 else [f"t{i % ASPECT_COLOURS}" for i in own]
     return " ".join([f"s{shade}"] * (shade > 0) + side * kept + ["g"] * gold)
 
 
@@ -164,6 +187,16 @@ def effect_lines(prediction: Prediction, spec: TargetSpec) -> Iterator[tuple[str
         rows = zip(units, part.effects, part.removed, part.alone, strict=True)
         said = (f"{unit} {signed(e)} ({signed(r)} if removed, {signed(a)} alone)" for unit, e, r, a in rows)
         yield text, "; ".join(said)
+
+
+def fragment(name: str, value: str) -> str:
+    """The address within the page of what a name and a value stand for, such as `#doc=row%201`."""
+    return f"#{name}={quote(harmless(value), safe='')}"
+
+
+def short(value: float) -> str:
+    """Three digits, zeros included, and a proper minus sign."""
+    return f"{value:#.3g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
 
 
 def signed(value: float) -> str:

@@ -16,9 +16,20 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from pyro_rationale.errors import harmless
-from pyro_rationale.prediction.text_spans import snippets
+from pyro_rationale.prediction.text_spans import letter_of, snippets
 from pyro_rationale.reporting.html.context import ReportContext
-from pyro_rationale.reporting.html.payload import effect_lines, pack, percent, pieces, prediction_lines
+from pyro_rationale.reporting.html.meanings import meaning_of
+from pyro_rationale.reporting.html.payload import (
+    ASPECT_COLOURS,
+    effect_lines,
+    fragment,
+    pack,
+    percent,
+    pieces,
+    prediction_lines,
+    short,
+    signed,
+)
 from pyro_rationale.reporting.plots.svg import HEIGHT, WIDTH
 from pyro_rationale.storage import write_bytes
 from pyro_rationale.tasks import task_of
@@ -48,7 +59,14 @@ def render(context: ReportContext) -> str:
         "ranges": spec.ranges,
         "classes": [harmless(name) for name in spec.classes],
         "level": level,
+        "own": any("m" in document for document in packed),
         "documents": packed,
+        "phrases": {
+            harmless(phrase.key): [number for number in phrase.documents if number < len(packed)]
+            for group in context.phrases
+            for side in group.sides
+            for phrase in side.phrases
+        },
     }
     style, script = _template("style.css"), _template("script.js")
     return _environment().get_template("report.html.j2").render(
@@ -56,8 +74,10 @@ def render(context: ReportContext) -> str:
         data=data,
         listed=len(packed),
         gold=any("g" in document for document in packed),
-        signed=any("c" in document for document in packed),
+        signed_spans=any("c" in document for document in packed),
         rated=any("y" in document for document in packed),
+        several=any("m" in document for document in packed),
+        letters=[(i % ASPECT_COLOURS, letter_of(i), name) for i, name in enumerate(spec.names)],
         static=_first(context.documents[: len(packed)]),
         level=level,
         style=Markup(style),
@@ -113,6 +133,11 @@ def _environment() -> Environment:
         "height": HEIGHT,
         "width": WIDTH,
         "effect_lines": effect_lines,
+        "fragment": fragment,
+        "meaning_of": meaning_of,
+        "number": short,
+        "percent": percent,
+        "signed": signed,
         "pieces": pieces,
         "prediction_lines": prediction_lines,
         "snippets": snippets,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.reporting.plots.files import new_figure
-from pyro_rationale.reporting.plots.style import HATCHES, PALETTE, guide_style, literal
+from pyro_rationale.reporting.plots.style import HATCHES, PALETTE, guide_style, literal, log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,13 +146,7 @@ def _log_scale(axes: Axes, which: str, low: float, high: float) -> None:
     """A log scale with plain numbers at 1, 2 and 5; a linear one where the values are too close to meet several."""
     if low <= 0.0 or high / low < 4.0:
         return
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.set(**{f"{which}scale": "log"})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    log_ticks(axes, which)
 
 
 def _recorded(run: Compared) -> list[tuple[float, float]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyro_rationale.reporting.console import label_of
 from pyro_rationale.reporting.plots.files import new_figure
-from pyro_rationale.reporting.plots.style import literal, series_style
+from pyro_rationale.reporting.plots.style import literal, log_ticks, series_style
 from pyro_rationale.tasks import cost_names
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def curve_figure(curves: Sequence[Curve]) -> Figure:
     parts = figure.subplots(1, len(keys), squeeze=False)[0]
     for axes, key in zip(parts, keys, strict=True):
         plot_curves(axes, curves, key)
-        axes.set_xscale("log")
+        log_ticks(axes, "x", lambda share: f"{100 * share:g} %")
+        axes.tick_params(axis="x", labelsize="small")
     figure.legend(*parts[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure

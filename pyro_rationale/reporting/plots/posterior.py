@@ -189,6 +189,7 @@ def plot_predictive(
     name: str,
     classes: Sequence[str] = (),
     scale: tuple[float, float] | None = None,
+    columns: int = 3,
 ) -> Axes:
     """Predictive check: the distribution of the observed targets among those of replicated data sets.
 
@@ -201,6 +202,7 @@ def plot_predictive(
         name: of the target, with its unit.
         classes: names, if targets are 0, 1, ...
         scale: both ends of the rating scale, where the axis ends; draws beyond count at its ends.
+        columns: of the legend.
     """
     values: Numbers = np.asarray(observed, dtype=float)
     known = ~np.isnan(values)
@@ -232,8 +234,8 @@ def plot_predictive(
         axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(harmless(name), parse_math=False)
     axes.set(ylabel="share of documents", ylim=(0.0, 1.05 * max(float(high.max()), float(truth.max()))))
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, fontsize="small", borderpad=0.0,
-                columnspacing=1.2)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, fontsize="small",
+                borderpad=0.0, columnspacing=1.2)
     return axes
 
 
@@ -248,7 +250,7 @@ def plot_khat(axes: Axes, khat: ArrayLike) -> Axes:
     values = values[~np.isnan(values)]
     low, high = SHAPES
     axes.axhline(TRUSTED, color=PRIOR, linestyle="--", linewidth=1.2)
-    axes.set(xlabel="share of documents", ylabel=r"$\hat{k}$ of the weights of q(z | x)", xlim=(0.0, 1.0),
+    axes.set(xlabel="share of documents", ylabel="k-hat of the weights of q(z | x)", xlim=(0.0, 1.0),
              ylim=(low - 0.1, high + 0.1))
     if not len(values):
         axes.text(0.5, 0.5, "no document has a target", transform=axes.transAxes, ha="center")
@@ -272,24 +274,49 @@ def _few(count: int) -> list[int]:
     return ticks if ticks[-1] == count else [*(tick for tick in ticks if count - tick >= step), count]
 
 
-def _predictive(groups: Any) -> Figure:
-    """A panel per target; of the draws, so many that `REPLICATED` data sets come together."""
+class Replicated(NamedTuple):
+    """Drawn and observed targets, as :func:`plot_predictive` takes them."""
+
+    drawn: Numbers
+    observed: Numbers
+    name: str
+    classes: tuple[str, ...]
+    scale: tuple[float, float] | None
+
+
+def replicated_targets(tree: DataTree) -> list[Replicated | None]:
+    """What the predictive check compares, by target; `None` for a target that no document has.
+
+    Of the draws there are so many that `REPLICATED` data sets come together.
+    """
+    groups: Any = tree
+    if "observed_data" not in tree.children:
+        return []
     observed, drawn = groups["observed_data/y"], groups[f"{guide_group(groups)}_predictive/y"]
     drawn = drawn.isel(draw=slice(-(-REPLICATED // drawn.sizes["chain"]))).sel(document=observed["document"])
     names, classes = json.loads(groups.attrs["targets"]), json.loads(groups.attrs["classes"])
     scales = json.loads(groups.attrs.get("ranges", "[]"))  # files of older versions do not have them
-    rows = -(-len(names) // COLUMNS)
-    wide = min(len(names), COLUMNS)
+    found: list[Replicated | None] = []
+    for i, name in enumerate(names):
+        one = drawn.isel(target=i) if "target" in drawn.dims else drawn
+        truth = (observed.isel(target=i) if "target" in observed.dims else observed).values.astype(float)
+        table = one.transpose("chain", "draw", "document").values.reshape(-1, truth.size)
+        scale = (float(scales[i][0]), float(scales[i][1])) if scales else None
+        known = not np.isnan(truth).all()
+        found.append(Replicated(table, truth, str(name), tuple(classes), scale) if known else None)
+    return found
+
+
+def _predictive(groups: Any) -> Figure:
+    """A panel per target."""
+    targets = replicated_targets(groups)
+    rows = -(-len(targets) // COLUMNS)
+    wide = min(len(targets), COLUMNS)
     figure = new_figure(6.4 if wide == 1 else 5.0 * wide, 4.0 if rows == 1 else 3.2 * rows)
     panels: list[Any] = np.ravel(figure.subplots(rows, wide)).tolist()
-    for i, (axes, name) in enumerate(zip(panels, names, strict=False)):
-        one = drawn.isel(target=i) if "target" in drawn.dims else drawn
-        truth = observed.isel(target=i) if "target" in observed.dims else observed
-        if not np.isnan(truth.values.astype(float)).all():
-            table = one.transpose("chain", "draw", "document").values.reshape(-1, truth.size)
-            plot_predictive(axes, table, truth.values, str(name), classes, tuple(scales[i]) if scales else None)
-    for axes in panels[len(names) :]:
+    for axes, target in zip(panels, targets, strict=False):
+        if target is not None:
+            plot_predictive(axes, *target)
+    for axes in panels[len(targets) :]:
         axes.set_axis_off()
     return figure
-
-

@@ -6,10 +6,14 @@ hatches repeat the distinction for print.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.errors import harmless
 from pyro_rationale.guides import GUIDES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "P", "v", "X")
@@ -32,3 +36,14 @@ def guide_style(name: str) -> dict[str, Any]:
     """Colour and marker of a guide, by its position in the registry, so that it looks the same in every figure."""
     names = list(GUIDES)
     return series_style(names.index(name) if name in names else len(names))
+
+
+def log_ticks(axes: Axes, which: str, written: Callable[[float], str] = "{:g}".format) -> None:
+    """Give an axis, `x` or `y`, a log scale with plain numbers at 1, 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: written(value)))
+    axis.set_minor_formatter(NullFormatter())

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pyro_rationale.reporting.plots.style import GOLD, POSTERIOR, PRIOR, REFERENCE
+from pyro_rationale.reporting.plots.style import GOLD, INK, POSTERIOR, PRIOR, REFERENCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,6 +54,8 @@ def _figure(record: EpochRecord, name: str) -> float:
 def plot_training(axes: Axes, history: Sequence[EpochRecord], quantity: str = "error") -> Axes:
     """One quantity over the steps of a fit; a dotted line where the watch on collapse stepped in.
 
+    Epochs of the warm-up are on a grey ground, and do not set the scale: their loss is that of another objective.
+
     Args:
         axes: to draw into.
         history: from `history.read_history`.
@@ -67,6 +69,7 @@ def plot_training(axes: Axes, history: Sequence[EpochRecord], quantity: str = "e
     for name, ((_, _, colour, style), values) in series.items():
         style = style if len(history) <= MARKED else style.rstrip("os")
         axes.plot(steps, values, style, color=colour, markersize=3.5, markerfacecolor="white", label=name)
+    _leave_out_warmup(axes, history, [values for _, values in series.values()])
     for record in history:
         if record.event.startswith("collapse"):
             axes.axvline(record.step, color=REFERENCE, linestyle=":", linewidth=1.0)
@@ -75,3 +78,18 @@ def plot_training(axes: Axes, history: Sequence[EpochRecord], quantity: str = "e
     if len(series) > 1:
         axes.legend(frameon=False)
     return axes
+
+
+def _leave_out_warmup(axes: Axes, history: Sequence[EpochRecord], series: Sequence[Sequence[float]]) -> None:
+    """Grey the warm-up, if there is one, and scale the axis to what follows."""
+    warm = [record.step for record in history if record.untrained]
+    trained = [not record.untrained for record in history]
+    shown = [v for values in series for v, counts in zip(values, trained, strict=True) if counts and math.isfinite(v)]
+    if not warm or not shown:
+        return
+    low, high = min(shown), max(shown)
+    room = 0.08 * (high - low) or 0.1 * abs(high) or 0.1
+    axes.set_ylim(low - room, high + room)
+    axes.axvspan(0, max(warm), color=REFERENCE, alpha=0.2, linewidth=0)
+    axes.text(max(warm) / 2, 0.97, "warm-up", transform=axes.get_xaxis_transform(), rotation=90, ha="center", va="top",
+              fontsize="small", color=INK)

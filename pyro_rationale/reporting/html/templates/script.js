@@ -8,6 +8,8 @@
   const ask = { search: at("search"), within: at("within"), sort: at("sort"), only: at("only"), size: at("size") };
   let page = 0;
   let shown = all;
+  let alone = null; // id of the one document to show
+  let phrase = null; // key of the phrase whose documents to show
 
   // Small helpers.
   function make(tag, attributes, ...children) {
@@ -132,10 +134,16 @@
     if (!(key in known)) known[key] = (within ? snippets(doc, doc.k) : `${doc.t} ${doc.i}`).toLowerCase();
     return known[key];
   }
-  function choose() {
-    const query = ask.search.value.trim().toLowerCase();
+  const asked = () => ask.search.value.trim().toLowerCase();
+  function choose(first = 0) {
+    const query = asked();
     const keep = wanted[ask.only.value];
-    shown = all.filter((doc) => keep(doc) && (!query || searched(doc, ask.within.checked).includes(query)));
+    const held = phrase === null ? null : new Set(data.phrases[phrase].map((i) => all[i]));
+    shown = all.filter((doc) => {
+      if (alone !== null) return doc.i === alone;
+      if (held && !held.has(doc)) return false;
+      return keep(doc) && (!query || searched(doc, ask.within.checked).includes(query));
+    });
     const name = ask.sort.value.replace("-", "");
     const sign = ask.sort.value.endsWith("-") ? -1 : 1;
     const values = new Map(shown.map((doc) => [doc, scores[name](doc, number.get(doc))]));
@@ -144,9 +152,11 @@
       if (a == null || b == null) return (a == null) - (b == null);
       return sign * (a - b);
     });
-    page = 0;
+    page = Math.min(first, Math.max(0, pages() - 1));
     show();
   }
+  const perPage = () => Number(ask.size.value) || Math.max(1, shown.length);
+  const pages = () => Math.max(1, Math.ceil(shown.length / perPage()));
   const number = new Map(all.map((doc, i) => [doc, i]));
 
   // A document.
@@ -189,33 +199,63 @@
     if (rated) list.append(strip(doc, target));
     return list;
   }
+  const letter = (target) => `${String.fromCharCode(65 + (target % 26))}${Math.floor(target / 26) || ""}`;
+  // What is searched for, as [start, end) in the text; nothing where lower case has another length.
+  function found(doc) {
+    const query = phrase === null ? asked() : phrase.slice(phrase.lastIndexOf(":") + 1);
+    const lower = doc.t.toLowerCase();
+    const hits = [];
+    if (alone !== null || !query || lower.length !== doc.t.length) return hits;
+    for (let i = lower.indexOf(query); i >= 0; i = lower.indexOf(query, i + query.length)) {
+      hits.push([i, i + query.length]);
+    }
+    return hits;
+  }
   function text(doc) {
     const paragraph = make("p", { class: "text", dir: "auto" });
     const kept = flags(doc.k, doc.p.length);
     const gold = flags(doc.g, doc.p.length);
     const side = sides(doc);
+    const masks = (doc.m || []).map(([runs]) => flags(runs, doc.p.length));
+    const owners = (i) => masks.flatMap((mask, target) => (mask[i] ? [target] : []));
+    const hits = found(doc);
     let end = 0;
-    let open = null; // the last span, to which more of the same look is added
-    const add = (from, to, shade, keep, true_, p, sign) => {
-      if (from === to) return;
-      const speaks = keep && (sign > 0 ? "for" : sign < 0 && "against");
-      const look = [shade && `s${shade}`, keep && "k", speaks, true_ && "g"].filter(Boolean).join(" ");
+    let open = null; // the last element, to which more of the same look is added
+    const write = (from, to, look, keep, p, letters, hit) => {
       const part = doc.t.slice(from, to);
-      if (!look && !p) {
+      const classes = [look, hit && "hit"].filter(Boolean).join(" ");
+      if (!classes && !p) {
         paragraph.append(part);
         open = null;
-      } else if (open && open.className === look && !p && !open.dataset.p) {
+      } else if (open && open.className === classes && !p && !open.dataset.p && !letters && !open.dataset.letters) {
         open.append(part);
       } else {
-        open = make("span", look ? { class: look } : {}, part);
+        open = make(keep || hit ? "mark" : "span", classes ? { class: classes } : {}, part);
         if (p) open.dataset.p = p;
+        if (letters) open.dataset.letters = letters;
         paragraph.append(open);
       }
     };
+    const add = (from, to, shade, keep, true_, p, sign, own, starts) => {
+      if (from === to) return;
+      const speaks = keep && (sign > 0 ? "for" : sign < 0 && "against");
+      const colour = keep && own.length && (own.length > 1 ? "tt" : `t${own[0] % 8}`);
+      const look = [shade && `s${shade}`, keep && "k", speaks, colour, true_ && "g"].filter(Boolean).join(" ");
+      const cuts = hits.flat().filter((cut) => cut > from && cut < to);
+      [from, ...cuts].forEach((start, i) => {
+        const stop = i < cuts.length ? cuts[i] : to;
+        const hit = hits.some(([a, b]) => a <= start && stop <= b);
+        write(start, stop, look, keep, stop === to ? p : 0, i || !starts ? "" : own.map(letter).join(""), hit);
+      });
+    };
+    let before = "";
     places(doc).forEach(([from, to], i) => {
-      add(end, from, 0, i && kept[i] && kept[i - 1], i && gold[i] && gold[i - 1], 0, side[i]);
-      add(from, to, Math.floor((doc.p[i] + 5) / 10), kept[i], gold[i], doc.p[i] >= 5 ? doc.p[i] : 0, side[i]);
-      end = to;
+      const own = owners(i);
+      const joined = i > 0 && kept[i] && kept[i - 1] && own.join() === before;
+      add(end, from, 0, joined, i && gold[i] && gold[i - 1], 0, side[i], own, false);
+      add(from, to, Math.floor((doc.p[i] + 5) / 10), kept[i], gold[i], doc.p[i] >= 5 ? doc.p[i] : 0, side[i], own,
+        !joined);
+      [end, before] = [to, own.join()];
     });
     if (end < doc.t.length) paragraph.append(make("span", { class: "un" }, doc.t.slice(end)));
     if (doc.u) paragraph.append(make("span", { class: "un" }, `\u2026 (${plural(doc.u, "more character")} not read)`));
@@ -224,7 +264,6 @@
   // A list for each target that has a rationale of its own.
   function own(doc) {
     return (doc.m || []).map(([runs, changes], target) => {
-      const letter = `${String.fromCharCode(65 + (target % 26))}${Math.floor(target / 26) || ""}`;
       const label = rated ? "" : `, log odds of ${data.classes[best(odds(doc.v, target))]}`;
       const list = make("ol", { class: "others" });
       for (let i = 0; i < runs.length; i += 2) {
@@ -233,7 +272,7 @@
         const note = make("span", { class: "note", dir: "ltr" }, facts);
         list.append(make("li", { dir: "auto" }, snippets(doc, runs.slice(i, i + 2)), note));
       }
-      const name = `${letter} ${data.names[target]}${label}: ${plural(runs.length / 2, "span")}`;
+      const name = `${letter(target)} ${data.names[target]}${label}: ${plural(runs.length / 2, "span")}`;
       return make("details", { open: "" }, make("summary", {}, name), list);
     });
   }
@@ -275,7 +314,7 @@
       make(
         "header",
         {},
-        make("h3", { id: `doc-${i}` }, doc.i),
+        make("h3", { id: `doc-${i}` }, make("a", { href: `#${address("doc", doc.i)}` }, doc.i)),
         make("p", {}, `${kept} of ${plural(doc.p.length, "word")} kept${share}`),
       ),
       make("div", { class: "said-all" }, ...predictions(doc)),
@@ -301,21 +340,119 @@
     timer = setTimeout(more);
   }
   function show() {
-    const size = Number(ask.size.value) || Math.max(1, shown.length);
-    const pages = Math.max(1, Math.ceil(shown.length / size));
+    const size = perPage();
     const chosen = shown.slice(page * size, (page + 1) * size);
     fill(chosen);
     const some = shown.length === all.length ? "" : ` found, of ${all.length.toLocaleString("en")}`;
     const range = chosen.length ? `: ${page * size + 1} to ${page * size + chosen.length} shown` : "";
     at("status").textContent = `${plural(shown.length, "document")}${some}${range}`;
     for (const nav of document.querySelectorAll("[data-pages]")) {
-      nav.hidden = pages === 1;
+      nav.hidden = pages() === 1;
       const [back, place, on] = nav.children;
       back.disabled = page === 0;
-      on.disabled = page === pages - 1;
-      place.textContent = `Page ${page + 1} of ${pages}`;
+      on.disabled = page === pages() - 1;
+      place.textContent = `Page ${page + 1} of ${pages()}`;
+    }
+    narrow();
+    note();
+  }
+  // What only some documents are shown for, with the way back.
+  function narrow() {
+    at("narrowed").hidden = alone === null && phrase === null;
+    if (at("narrowed").hidden) return;
+    const [side, words] = [phrase || "", (phrase || "").slice((phrase || "").lastIndexOf(":") + 1)];
+    const what = alone !== null ? `The document ${alone} alone` : `Documents whose rationale holds \u201c${words}\u201d`;
+    const where = side.includes(":") ? ` (${side.slice(0, side.lastIndexOf(":")).replace(":", ", ")})` : "";
+    const back = make("button", { type: "button" }, "Show all documents");
+    back.addEventListener("click", () => {
+      alone = phrase = null;
+      choose();
+      at("search").focus();
+    });
+    at("narrowed").replaceChildren(make("span", {}, what + where), back);
+  }
+
+  // The address says what is shown, so that it can be sent to others.
+  const usual = { q: "", in: "", sort: "order", show: "all", size: "20", page: "1", phrase: "", doc: "" };
+  const address = (name, value) => `${name}=${encodeURIComponent(value)}`;
+  function note() {
+    const now = { q: ask.search.value.trim(), in: ask.within.checked ? "kept" : "", sort: ask.sort.value,
+      show: ask.only.value, size: ask.size.value, page: String(page + 1), phrase: phrase || "", doc: alone || "" };
+    const parts = Object.keys(usual).filter((name) => now[name] !== usual[name]);
+    const wanted = parts.map((name) => address(name, now[name])).join("&");
+    if (wanted === location.hash.slice(1) || (!wanted && !location.hash.includes("="))) return;
+    try {
+      history.replaceState(null, "", wanted ? `#${wanted}` : location.href.split("#")[0]);
+    } catch (problem) {
+      // a frame that may not: the page works without
     }
   }
+  // Shows what the address says; false where it names a part of the page, or nothing.
+  function follow() {
+    const raw = location.hash.slice(1);
+    if (!raw.includes("=")) return false;
+    const given = { ...usual, ...Object.fromEntries(new URLSearchParams(raw.replace(/\+/g, "%2B"))) };
+    const set = (field, value, name) => {
+      field.value = value;
+      if (field.selectedIndex < 0) field.value = usual[name];
+    };
+    ask.search.value = given.q;
+    ask.within.checked = given.in === "kept";
+    set(ask.sort, given.sort, "sort");
+    set(ask.only, given.show, "show");
+    set(ask.size, given.size, "size");
+    alone = all.some((doc) => doc.i === given.doc) ? given.doc : null;
+    phrase = Object.hasOwn(data.phrases, given.phrase) ? given.phrase : null;
+    choose(Math.max(0, (parseInt(given.page, 10) || 1) - 1));
+    at("documents").focus({ preventScroll: true });
+    at(at("narrowed").hidden ? "status" : "narrowed").scrollIntoView();
+    return true;
+  }
+  function reveal() {
+    if (follow()) return;
+    if (!location.hash && (alone !== null || phrase !== null)) {
+      alone = phrase = null; // the reader went back
+      choose();
+    }
+    const part = document.getElementById(location.hash.slice(1));
+    const fold = part && part.closest("details:not([open])");
+    if (fold) {
+      fold.open = true;
+      part.scrollIntoView();
+    }
+  }
+  addEventListener("hashchange", reveal);
+
+  // The documents that are found, for a spreadsheet.
+  function table() {
+    const cell = (value) => {
+      // A text that begins like a formula must not be one.
+      const plain = typeof value === "string" ? value.replace(/^[=+\-@\t\r]/, "'$&") : value == null ? "" : String(value);
+      return /[",\n\r]/.test(plain) ? `"${plain.replace(/"/g, '""')}"` : plain;
+    };
+    const each = (make_) => targets.flatMap((t) => make_(t, data.names.length > 1 ? ` ${data.names[t]}` : ""));
+    const ends = rated && all.some((doc) => doc.n);
+    const head = ["id", "text", ...each((t, name) => [`prediction${name}`, ...(rated ? [] : [`probability${name}`]),
+      ...(ends ? [`low${name}`, `high${name}`] : []), `truth${name}`, ...(data.own ? [`rationale${name}`] : [])]),
+    "rationale", "kept share"];
+    const rows = shown.map((doc) => [doc.i, doc.t, ...each((t) => {
+      const chances = rated ? [] : odds(doc.v, t);
+      const actual = truth(doc, t);
+      return [rated ? doc.v[t] : data.classes[best(chances)], ...(rated ? [] : [Math.max(...chances)]),
+        ...(ends ? [doc.n && doc.n[2 * t], doc.n && doc.n[2 * t + 1]] : []),
+        actual == null || rated ? actual : data.classes[actual],
+        ...(data.own ? [doc.m ? snippets(doc, doc.m[t][0]) : ""] : [])];
+    }), doc.k.length ? snippets(doc, doc.k) : "", doc.p.length ? Number((counted(doc.k) / doc.p.length).toFixed(4)) : ""]);
+    return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+  }
+  at("download").addEventListener("click", () => {
+    const blob = new Blob(["\ufeff", table()], { type: "text/csv" });
+    const link = make("a", { download: "documents.csv" });
+    link.href = URL.createObjectURL(blob);
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  });
+
   function turn(by, below) {
     page += by;
     show();
@@ -336,14 +473,20 @@
   let waiting;
   ask.search.addEventListener("input", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(choose, 150);
+    waiting = setTimeout(() => {
+      alone = phrase = null;
+      choose();
+    }, 150);
   });
-  for (const name of ["within", "sort", "only", "size"]) ask[name].addEventListener("change", choose);
+  for (const name of ["within", "sort", "only", "size"]) ask[name].addEventListener("change", () => choose());
   at("numbers").addEventListener("change", (event) => {
     at("list").classList.toggle("with-numbers", event.target.checked);
   });
   at("controls").addEventListener("submit", (event) => event.preventDefault());
   at("controls").hidden = false;
+  if (matchMedia("(max-width: 34rem)").matches) {
+    for (const block of document.querySelectorAll("details[data-wide]")) block.open = false;
+  }
 
   // On paper all rationales are open, and afterwards as before; figures are as the reader left them.
   let closed = [];
@@ -355,5 +498,8 @@
   addEventListener("afterprint", () => {
     for (const block of closed) block.open = false;
   });
-  choose();
+  if (!follow()) {
+    choose();
+    reveal();
+  }
 })();

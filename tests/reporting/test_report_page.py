@@ -1,0 +1,133 @@
+"""The report in a browser: what readers do with it, on a desk and on a phone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pyro_rationale.reporting.html import ReportContext, write_report
+from tests.support.browser import DESKTOP, PHONE, too_wide, violations
+from tests.support.report_pages import BINARY, RATING, contents, read, speaking
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+TEXTS = ("Good, bad and ugly beer", "plain bitter beer", "<b>sour</b> lager of =1+1", *["a long text of words"] * 25)
+
+
+def aspects() -> ReportContext:
+    """A report of two targets, each with a rationale of its own."""
+    spec = replace(RATING, names=("taste", "look"), ranges=RATING.ranges * 2)
+    documents = []
+    for number, text in enumerate(TEXTS):
+        parts = tuple(
+            speaking(replace(one, document=replace(one.document, aspect=i)))
+            for i, one in enumerate((read(text, number), read(text, number + 1)))
+        )
+        union = tuple(a or b for a, b in zip(parts[0].kept, parts[1].kept, strict=True))
+        both = replace(parts[0], values=(2.5, 3.0), predicted=(2.5, 3.0), interval=((1.0, 4.0),) * 2, kept=union)
+        document = replace(both.document, targets=(3.0, 1.0), aspect=None)
+        documents.append(replace(both, document=document, contributions=None, alternatives=(), aspects=parts))
+    return replace(contents(*TEXTS), spec=spec, documents=tuple(documents))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the pages."""
+    folder = tmp_path_factory.mktemp("pages")
+    figures = (("documents", "28"), ("a metric with a long name and a long unit behind it, as there are", "0.123"))
+    write_report(folder / "rating.html", replace(contents(*TEXTS), metrics=figures))
+    write_report(folder / "classes.html", contents(*TEXTS, spec=BINARY))
+    write_report(folder / "aspects.html", aspects())
+    return folder
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["rating", "classes", "aspects"])
+def test_nobody_is_barred_and_nothing_is_wider_than_a_phone(
+    page: Page, written: Path, name: str, scheme: str
+) -> None:
+    """All folds are open; the first document lies within two screens of a phone."""
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.set_viewport_size(PHONE if scheme == "light" else DESKTOP)
+    page.goto(f"file://{written / name}.html")
+    if scheme == "light":
+        assert page.evaluate("document.querySelector('#list article').getBoundingClientRect().top") < 1600
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+    assert not too_wide(page)
+    assert not violations(page)
+
+
+def test_the_address_says_what_is_shown(page: Page, written: Path) -> None:
+    page.goto(f"file://{written / 'rating.html'}")
+    page.fill("#search", "Beer")
+    page.wait_for_url(re.compile("#q=Beer$"))
+    assert page.locator("#status").inner_text() == "2 documents found, of 28: 1 to 2 shown"
+    assert page.locator("mark.hit").all_inner_texts() == ["beer", "beer"]
+    page.select_option("#sort", "length-")
+    assert page.evaluate("location.hash") == "#q=Beer&sort=length-"
+    page.fill("#search", "")
+    page.wait_for_url(re.compile("#sort=length-$"))
+    page.click("nav >> text=Next >> nth=0")
+    assert page.evaluate("location.hash") == "#sort=length-&page=2"
+    page.goto("about:blank")
+    page.goto(f"file://{written / 'rating.html'}#q=sour&in=kept&show=all&size=50&sort=nonsense&page=7")
+    assert page.locator("#status").inner_text() == "0 documents found, of 28"
+    assert page.input_value("#search") == "sour"
+    assert page.is_checked("#within")
+    assert page.input_value("#sort") == "order"
+
+
+def test_one_document_has_an_address_of_its_own(page: Page, written: Path) -> None:
+    page.goto(f"file://{written / 'rating.html'}")
+    page.click("#list article >> nth=1 >> h3 a")
+    page.wait_for_selector("#narrowed:not([hidden])")
+    assert page.evaluate("location.hash") == "#doc=row%201"
+    assert page.locator("#list article h3").all_inner_texts() == ["row 1"]
+    page.click("#narrowed button")
+    assert page.locator("#list article").count() == 20
+    assert page.evaluate("location.hash") == ""
+
+
+def test_a_phrase_leads_to_its_documents(page: Page, written: Path) -> None:
+    page.goto(f"file://{written / 'rating.html'}")
+    first = page.locator(".phrases > li").first
+    count = int(first.locator("summary > span").nth(1).inner_text().split()[0])
+    words = first.locator(".w").inner_text()
+    first.locator("summary").click()
+    first.locator(".examples a").last.click()
+    page.wait_for_selector("#narrowed:not([hidden])")
+    assert words in page.locator("#narrowed").inner_text()
+    assert page.locator("#status").inner_text().startswith(f"{count} document")
+
+
+def test_what_is_found_can_be_downloaded(page: Page, written: Path) -> None:
+    """A text that a spreadsheet would take for a formula is none; marks are elements that browsers know."""
+    page.goto(f"file://{written / 'rating.html'}#q=l")
+    page.fill("#search", "lager")
+    page.wait_for_url(re.compile("#q=lager$"))
+    with page.expect_download() as download:
+        page.click("#download")
+    rows = Path(download.value.path()).read_text(encoding="utf-8-sig").split("\n")
+    assert rows[0].strip() == "id,text,prediction,low,high,truth,rationale,kept share"
+    assert len(rows) == 3
+    assert rows[1].startswith("row 2,<b>sour</b> lager of =1+1,2.5,1,4,3,")
+    assert page.locator("#list mark.k").count() > 0
+
+
+def test_words_of_two_targets_carry_letters(page: Page, written: Path) -> None:
+    page.goto(f"file://{written / 'aspects.html'}")
+    marks = page.locator("#list article").first.locator("mark.k")
+    letters = [mark.get_attribute("data-letters") for mark in marks.all()]
+    assert [letter for letter in letters if letter] == ["A", "B", "A", "B"]
+
+
+def test_diagnostics_open_when_they_are_asked_for(page: Page, written: Path) -> None:
+    page.goto(f"file://{written / 'rating.html'}")
+    assert not page.locator("#chart-loss").is_visible()
+    page.click("nav >> text=Diagnostics")
+    page.wait_for_selector("#chart-loss", state="visible")
