@@ -38,7 +38,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Append the help of every command to the page of commands, and put the table of corpora where it is to stand."""
+    """Append the help of every command to the page of commands, and put the table of corpora where it is to stand.
+
+    A heading that begins with a number gets an address that does not: the theme's script takes none that does.
+    """
+    markdown = re.sub(r"^(##+ (\d+)\. [^\n{]*)$", r"\1 { #part-\2 }", markdown, flags=re.MULTILINE)
     if page.file.src_uri == "reference/commands.md":
         return markdown + "".join(_of("commands.py", "sections")())
     if page.file.src_uri == "reference/formats.md":

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +20,23 @@ ROOT = Path(__file__).parents[2]
 # The reference and the measurements differ in length alone, and reading the whole package takes long.
 LEFT_OUT = "/reference/\n/research/\ntheme/*.py\ntheme/overrides/\n"
 SHOWN = ("index", "results", "tutorial", "explanation/mathematics", "notebooks/02_posterior")
+DARK = ("results", "notebooks/02_posterior")
+# What people type, and a page that is to be among the first three.
+FOUND = {
+    "install": "install",
+    "BERT": "how-to/transformers",
+    "German": "how-to/languages",
+    "class imbalance": "how-to/imbalance",
+    "how long": "install",
+    "choose rate": "how-to/choose",
+}
 
 __all__ = ["browser", "page"]
 
 
 @pytest.fixture(scope="module")
-def site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site without reference and research; asked for after the browser, so that nothing is built without one."""
+def site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the site without reference and research; nothing is built where there is no browser."""
     build = pytest.importorskip("mkdocs.commands.build", reason="pip install 'pyro_rationale[docs]'")
     from mkdocs.config import load_config
 
@@ -33,22 +47,42 @@ def site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         use_directory_urls=False,
     )  # fmt: skip
     build.build(config)
-    return folder
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files, and prints nothing."""
+
+    def log_message(self, *_: object) -> None: ...
+
+
 @pytest.mark.parametrize("name", SHOWN)
-def test_everybody_can_read_it(name: str, scheme: Any, site: Path, page: Page) -> None:
-    page.emulate_media(color_scheme=scheme)
+def test_everybody_can_read_it(name: str, site: str, page: Page) -> None:
+    if name in DARK:
+        page.emulate_media(color_scheme="dark")
     page.set_viewport_size(PHONE)
-    page.goto((site / f"{name}.html").as_uri())
+    page.goto(f"{site}/{name}.html")
     assert not too_wide(page)
+    page.evaluate("document.querySelectorAll('.katex-html').forEach(part => part.remove())")  # hidden from readers
     assert not violations(page)
 
 
-def test_formulas_are_set(site: Path, page: Page) -> None:
-    page.goto((site / "explanation/mathematics.html").as_uri())
+def test_formulas_are_set(site: str, page: Page) -> None:
+    page.goto(f"{site}/explanation/mathematics.html")
     assert page.locator(".katex-display").count() >= 8
     assert page.locator(".katex-error").count() == 0
     left = page.evaluate("[...document.querySelectorAll('.arithmatex')].filter(e => !e.querySelector('.katex')).length")
     assert left == 0
+
+
+def test_the_search_finds(site: str, page: Page) -> None:
+    for sought, found in FOUND.items():
+        page.goto(f"{site}/search.html?q={sought}")
+        first = page.locator("#mkdocs-search-results article a").first
+        first.wait_for()
+        links = page.locator("#mkdocs-search-results article a").evaluate_all("all => all.slice(0, 3).map(a => a.href)")
+        assert any(found in link for link in links), (sought, links)
