@@ -81,8 +81,8 @@ def test_formulas_are_set(site: str, page: Page) -> None:
 
 def test_the_search_finds(site: str, page: Page) -> None:
     for sought, found in FOUND.items():
-        page.goto(f"{site}/search.html?q={sought}")
+        page.goto(f"{site}/index.html?q={sought}")
         first = page.locator("#mkdocs-search-results article a").first
-        first.wait_for()
+        first.wait_for(state="attached")  # in a window that opens when somebody types
         links = page.locator("#mkdocs-search-results article a").evaluate_all("all => all.slice(0, 3).map(a => a.href)")
         assert any(found in link for link in links), (sought, links)

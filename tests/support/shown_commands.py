@@ -91,8 +91,8 @@ class Shown:
 
     @property
     def words(self) -> list[str]:
-        """Words of the command as a shell splits it, without `python`, `-m` and what follows `>`."""
-        line, _, _ = self.line.partition(" > ")
+        """Words of the command as a shell splits it, without `python`, `-m` and what follows `>` or `&&`."""
+        line, *_ = re.split(r" (?:>|&&) ", self.line)
         return [OWN.get(word, word) for word in shlex.split(line, comments=True)][1:]
 
     @property
