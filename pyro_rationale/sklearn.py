@@ -188,6 +188,8 @@ class RationaleEstimator(BaseEstimator):
         if weights.ndim != 1:
             raise ValueError(f"Sample weights must be 1D array or scalar, got {weights.ndim}D array")
         check_consistent_length(documents, weights)
+        if not weights.any():
+            raise ValueError("sample_weight: every weight is zero; give some text a weight above 0")
         kept = np.flatnonzero(weights).tolist()
         if len(kept) < 2:
             raise ValueError(f"sample_weight: {len(kept)} texts have a weight above 0, and a minimum of 2 is required")
@@ -440,7 +442,7 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
         except ValueError as problem:
             if "could not convert string to float" not in str(problem):
                 raise
-            label = str(problem).partition("float: ")[2]
+            label = str(problem).partition("float: ")[2].removeprefix("np.str_(").removesuffix(")")
             message = f"y holds {label or 'text'}, and ratings are numbers; RationaleClassifier predicts labels"
             raise ValueError(message) from None
         missing = np.isnan(ratings)
