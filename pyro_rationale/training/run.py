@@ -129,7 +129,11 @@ class TrainingRun:
 
     def run(self) -> None:
         """Train to the end, or until something interrupts it; then the last whole step is saved."""
-        self.tell("on_fit_start")
+        try:
+            self.tell("on_fit_start")
+        except BaseException as problem:
+            self._tell_of(problem)
+            raise
         with self.group.defer_signals():
             try:
                 self._run()
@@ -138,10 +142,7 @@ class TrainingRun:
                 # it stands.
                 if self.trainer.consistent:
                     self.save()
-                try:
-                    self.tell("on_exception", problem)
-                except Exception as another:  # the first is the one to be told of
-                    log.warning("%s: %s; %s", type(another).__name__, another, "; ".join(another.__notes__))
+                self._tell_of(problem)
                 raise
 
     def _run(self) -> None:
@@ -167,6 +168,12 @@ class TrainingRun:
 
     def _on_features_progress(self, done: int, total: int) -> None:
         self.tell("on_features_progress", done, total)
+
+    def _tell_of(self, problem: BaseException) -> None:
+        try:
+            self.tell("on_exception", problem)
+        except Exception as another:  # the first is the one to be raised
+            log.warning("%s: %s; %s", type(another).__name__, another, "; ".join(another.__notes__))
 
     def tell(self, hook: str, *values: Any) -> None:
         """Call a hook of every callback with this run and more arguments."""

@@ -85,8 +85,10 @@ def test_a_failed_fit_says_so(tmp_path: Path) -> None:
 
 
 def test_a_tracker_that_cannot_be_opened(tmp_path: Path) -> None:
+    first = Memory()
     with pytest.raises(ConfigError, match=r"^--log memory: no network at all; mend that, or leave it out"):
-        fit_small(tmp_path / "run", Memory(fails="open"))
+        train(small(), tmp_path / "run", callbacks=[first, Memory(fails="open")])
+    assert first.states == [FAILED]  # no record is left open
     assert not (tmp_path / "run" / "epochs.jsonl").exists()
 
 

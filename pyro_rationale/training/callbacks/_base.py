@@ -58,7 +58,7 @@ class Callback:
         """
 
     def on_exception(self, run: TrainingRun, problem: BaseException) -> None:
-        """Training ends by an exception or an interrupt, which is raised again; the checkpoint is written."""
+        """Training ends, or does not start, by an exception or an interrupt, which is raised again."""
 
 
 def call(callbacks: Iterable[Callback], hook: str, *values: Any) -> None:

@@ -107,7 +107,7 @@ class Tracker(Callback):
 
 
 def _reason(problem: Exception) -> str:
-    return " ".join(str(problem).split())[:300] or type(problem).__name__
+    return " ".join(str(problem).split())[:300].rstrip(".") or type(problem).__name__
 
 
 def run_name(folder: Path) -> str:
