@@ -18,6 +18,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyro_rationale.cli.explain import explain
+from pyro_rationale.cli.fit import fit
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.errors import harmless
@@ -29,6 +31,7 @@ from pyro_rationale.prediction.options import Size
 from pyro_rationale.prediction.predictor import PredictOptions
 from pyro_rationale.prediction.predictor import predict as predict_all
 from pyro_rationale.reporting.html import ReportContext, build_report, render, write_report
+from pyro_rationale.reporting.html.build import lead_of, source_of
 from pyro_rationale.reporting.html.charts import (
     class_charts,
     events,
@@ -37,6 +40,7 @@ from pyro_rationale.reporting.html.charts import (
     reliability_charts,
     training_charts,
 )
+from pyro_rationale.reporting.html.meanings import MEANINGS, meaning_of
 from pyro_rationale.reporting.html.payload import effect_lines, pack, pieces, runs
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.storage import read_json
@@ -338,6 +342,39 @@ def test_charts_are_small_and_take_their_colours_from_the_page() -> None:
     assert set(re.findall(r'(?:url\(|<use href=")#([\w-]+)', page)) <= ids
     variables = set(re.findall(r"var\((--[\w-]+)\)", page.partition("</style>")[2]))
     assert variables <= set(re.findall(r"(--[\w-]+):", STYLE))
+
+
+def test_what_figures_ask_for_can_be_done() -> None:
+    """Every flag that a figure's meaning names is one of a command, and stands in a piece of its own."""
+    known = {name for command in (fit, explain) for parameter in command.params for name in parameter.opts}
+    named = {piece for id in MEANINGS for piece, is_flag in meaning_of(f"chart-{id}-0") if is_flag}
+    assert named <= known
+    assert {"--steps", "--rate", "--condition-on-target"} <= named
+    assert "".join(piece for piece, _ in meaning_of("chart-span")) == MEANINGS["span"]
+    assert meaning_of("chart-confusion-0") == []
+    ids = {chart.id for section in contents().diagnostics for chart in section.charts}
+    assert all(meaning_of(id) for id in ids)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("synthetic", "synthetic"),
+        ("/home/someone/reviews.csv", "reviews.csv"),
+        ("C:\\Users\\someone\\reviews.csv", "reviews.csv"),
+        ("beer:/home/someone/reviews/", "beer:reviews"),
+        ("/home/someone/reviews.csv (test)", "reviews.csv (test)"),
+    ],
+)
+def test_no_folder_of_the_machine_is_named(data: str, name: str) -> None:
+    assert source_of(data) == name
+
+
+def test_the_result_stands_in_one_line() -> None:
+    metrics = {"documents": 200, "mse": 0.5, "covered": 0.91, "selected": 0.1, "elbo": -7.0}
+    said = "200 documents; squared error 0.5; 91.0 % of the true ratings within their 90 % intervals; "
+    assert lead_of(metrics, 0.9) == f"{said}10.0 % of the words kept"
+    assert lead_of({}, 0.9) == ""
 
 
 def test_curves_of_what_was_recorded() -> None:

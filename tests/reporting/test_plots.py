@@ -12,7 +12,9 @@ import pytest
 
 from pyro_rationale.errors import harmless
 from pyro_rationale.evaluation.calibration import Curve
+from pyro_rationale.evaluation.rate_curves import Curve as RateCurve
 from pyro_rationale.reporting.plots import (
+    curve_figure,
     plot_inclusion,
     plot_khat,
     plot_predictive,
@@ -199,6 +201,26 @@ def test_training(axes: Any) -> None:
     assert len(axes.lines) == 4
     with pytest.raises(ValueError, match="expected one of error, rate"):
         plot_training(axes, history, "speed")
+
+
+def test_the_warm_up_is_grey_and_sets_no_scale(axes: Any) -> None:
+    """Its loss is that of another objective, far above what follows."""
+    history = [EpochRecord(i, 10 * i, loss, 0.5, 0.4, 1.0, 0.9, warmup=float(i < 3)) for i, loss in
+               enumerate((90.0, 80.0, 1.5, 1.0), 1)]  # fmt: skip
+    plot_training(axes, history, "loss")
+    low, high = axes.get_ylim()
+    assert 0.9 < low < 1.0
+    assert 1.5 < high < 1.6
+    assert [text.get_text() for text in axes.texts] == ["warm-up"]
+    assert len(axes.patches) == 1
+
+
+def test_shares_of_words_are_per_cent_on_a_log_scale() -> None:
+    points = [{"selected": share, "mse": 0.1, "span": 1.0} for share in (0.02, 0.1, 0.5, 1.0)]
+    figure = curve_figure([RateCurve("run", "threshold", points)])
+    ticks = figure.axes[0].xaxis
+    assert figure.axes[0].get_xscale() == "log"
+    assert [ticks.get_major_formatter()(value) for value in (0.02, 0.1, 1.0)] == ["2 %", "10 %", "100 %"]
 
 
 def test_predictions_and_reliability_name_their_reference(axes: Any) -> None:
