@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate, groupby
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.data.files.text import shown
@@ -131,11 +131,13 @@ def flags_of(spans: Sequence[tuple[int, int]], length: int) -> tuple[bool, ...]:
 
 def spans_of(flags: Iterable[bool]) -> list[tuple[int, int]]:
     """First word of each maximal run of flagged words, and the one after its last; the inverse of `flags_of`."""
-    spans, end = [], 0
-    for flagged, run in groupby(map(bool, flags)):
-        start, end = end, end + sum(1 for _ in run)
-        if flagged:
-            spans.append((start, end))
+    marks = bytes(map(bool, flags))
+    spans, start = [], marks.find(1)
+    while start >= 0:
+        end = marks.find(0, start)
+        end = len(marks) if end < 0 else end
+        spans.append((start, end))
+        start = marks.find(1, end)
     return spans
 
 

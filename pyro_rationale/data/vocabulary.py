@@ -80,6 +80,10 @@ class Vocabulary:
         """Numbers of the tokens; unknown ones become 1."""
         return list(map(self._number.get, tokens, repeat(UNKNOWN)))
 
+    def count_known(self, tokens: Sequence[str]) -> int:
+        """How many of the tokens are in the vocabulary."""
+        return sum(map(self._number.__contains__, tokens))
+
     def coverage(self, documents: Sequence[Document]) -> float:
         """Share of the running words of `documents` that are known, 0 to 1; 1 where there are no words."""
         counts = count_words(documents)

@@ -407,7 +407,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
         )
     asked = parse_answers(fitted.task, options.answers)
     masks = draws.masks.to("cpu", torch.bool).numpy()
-    log_q = q.log_prob(draws.masks).cpu().numpy()
+    log_q = q.log_prob(draws.masks).cpu().numpy() if options.alternatives else np.zeros(weights.shape)
     inclusion = q.mean.cpu().numpy()
     readings = []
     for b, document in enumerate(documents):
@@ -543,7 +543,7 @@ def _read(fitted: FittedModel, batch: Batch, draws: Draws, documents: Sequence[D
     return Reading(
         kept=draws.masks.sum(-1).cpu().numpy().astype(float),
         words=np.array([len(document.tokens) for document in documents], dtype=float),
-        known=np.array([float(sum(map(fitted.vocabulary.__contains__, text.tokens))) for text in documents]),
+        known=np.array([float(fitted.vocabulary.count_known(text.tokens)) for text in documents]),
         values=values[places],
         noise=None if noise is None else noise[places],
         weights=draws.counts / draws.counts.sum(0),
