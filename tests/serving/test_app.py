@@ -92,11 +92,11 @@ def test_the_page_loads_nothing_from_elsewhere_and_stays_out_of_frames(address: 
 
 
 def test_too_many_requests_are_told_when_to_come_again() -> None:
-    with served(fake(), ServeOptions(max_per_minute=10)) as address:
-        replies = [ask(address, "good") for _ in range(3)]
-    assert [reply.status for reply in replies] == [200, 200, 429]
-    assert 1 <= int(replies[2].headers["retry-after"]) <= 6
-    assert replies[2].json["detail"].startswith("too many requests; try again in ")
+    with served(fake(), ServeOptions(max_per_minute=1)) as address:
+        replies = [ask(address, "good") for _ in range(2)]
+    assert [reply.status for reply in replies] == [200, 429]
+    assert 1 <= int(replies[1].headers["retry-after"]) <= 60
+    assert replies[1].json["detail"].startswith("too many requests; try again in ")
 
 
 def test_an_error_of_the_server_is_a_line_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-
          "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
 PHONE: ViewportSize = {"width": 400, "height": 800}
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
-PATIENCE = 20_000  # milliseconds that a step may take on a busy machine
+PATIENCE = 60_000  # milliseconds that a step may take on a busy machine
 
 # Elements that end to the right of the window, though nothing around them scrolls. Each takes part in the layout.
 WIDE = """() => {

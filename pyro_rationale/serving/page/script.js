@@ -40,7 +40,8 @@ field.addEventListener("input", () => {
 
 byId("clear").addEventListener("click", () => {
   field.value = "";
-  field.dispatchEvent(new Event("input"));
+  state.struck.clear();
+  schedule(0);
   field.focus();
 });
 
@@ -350,8 +351,9 @@ function moveTo(n) {
   word.focus();
 }
 
-let MODEL = null;
+let MODEL = null; // where scales are drawn from and to
 fetch("api/model").then((reply) => reply.json()).then((model) => {
   MODEL = model;
-  if (field.value) schedule(0); // what the browser has put back into the field
-});
+  if (state.answer) show();
+  else if (field.value) schedule(0); // what the browser has put back into the field
+}).catch(() => tell("no answer from the server; is it still running?", true));
