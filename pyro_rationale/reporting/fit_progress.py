@@ -36,7 +36,7 @@ class FitProgress(Callback):
     def __init__(self, console: Terminal, quiet: bool = False, verbose: bool = False, reader: bool = False) -> None:
         self.console, self.quiet, self.verbose, self.reader = console, quiet, verbose, reader
         self.bar = progress_bar(console, "figures", share=True, quiet=quiet)
-        self.task = self.bar.add_task("fit", total=None, figures="")
+        self.task = self.bar.add_task("reading the texts", total=None, figures="")
         self.dev = math.nan
         self.drawn = self.spoken = time.monotonic()
         self.stage, self.pace = "", Pace()
