@@ -141,10 +141,8 @@ def posterior_charts(draws: DataTree) -> Iterator[Chart]:
         if target is not None:
             known = int(np.isfinite(target.observed).sum())
             yield Chart(
-                f"chart-predictive-{i}",
-                f"Ratings drawn from the model, and observed: {target.name}"
-                if not target.classes
-                else f"Classes drawn from the model, and observed: {target.name}",
+                f"chart-{'frequencies' if target.classes else 'predictive'}-{i}",
+                f"{'Classes' if target.classes else 'Ratings'} drawn from the model, and observed: {target.name}",
                 f"Distribution of {target.name} over {known} documents, beside that of {len(target.drawn)} replicated "
                 "data sets.",
                 draw_svg(partial(_draw_predictive, target=target), f"predictive{i}"),

@@ -26,6 +26,8 @@ MEANINGS = {
     "fewer --nats.",
     "predictive": "Ratings drawn from the model should be distributed like the observed ones. Bars outside the band: "
     "the model does not know this shape, such as two humps; try --task ordinal for ratings of few levels.",
+    "frequencies": "Classes drawn from the model should be as frequent as the observed ones. Outside the band: "
+    "rare classes are hardly ever predicted; fit with --class-weight balanced.",
     "scatter": "Points on the line are right. A cloud flatter than the line: predictions stay near the mean, as they "
     "should where texts say little; train longer or keep more words if the texts say more.",
     "pit": "Flat where the predictive distributions are right; high at both ends where they are too narrow, high "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pyro_rationale.reporting.plots.style import INK, POSTERIOR, literal
+from pyro_rationale.reporting.plots.style import ON_FILL, POSTERIOR, literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,9 +28,9 @@ def plot_confusion(axes: Axes, counts: Mapping[str, Mapping[str, int]]) -> Axes:
         total = max(1, sum(row.values()))
         for j, count in enumerate(row.values()):
             share = count / total
-            axes.fill([j, j + 1, j + 1, j], [i, i, i + 1, i + 1], facecolor=(POSTERIOR, 0.75 * share), linewidth=0)
+            axes.fill([j, j + 1, j + 1, j], [i, i, i + 1, i + 1], facecolor=(POSTERIOR, 0.45 * share), linewidth=0)
             if size <= NUMBERED:
-                axes.text(j + 0.5, i + 0.5, f"{count:,}", ha="center", va="center", color=INK)
+                axes.text(j + 0.5, i + 0.5, f"{count:,}", ha="center", va="center", color=ON_FILL)
     step = max(1, -(-size // NUMBERED))
     places, shown = [i + 0.5 for i in range(0, size, step)], names[::step]
     axes.set_xticks(places, shown, rotation=30 if size > 3 else 0, ha="right" if size > 3 else "center")

@@ -20,6 +20,7 @@ MARKERS = ("o", "s", "^", "D", "P", "v", "X")
 HATCHES = ("", "//", "..", "xx", "\\\\", "--")
 POSTERIOR, PRIOR, GOLD = "#0072B2", "#D55E00", "#009E73"
 INK, REFERENCE = "#000000", "#999999"
+ON_FILL = "#010101"  # of text on a filled area; as a colour of its own it is kept in SVG, where black is left out
 
 
 def literal(name: str) -> str:

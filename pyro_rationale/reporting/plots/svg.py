@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from pyro_rationale.errors import harmless
 from pyro_rationale.optional import optional
 from pyro_rationale.reporting.plots.files import new_figure
-from pyro_rationale.reporting.plots.style import GOLD, INK, PALETTE, POSTERIOR, PRIOR, REFERENCE
+from pyro_rationale.reporting.plots.style import GOLD, INK, ON_FILL, PALETTE, POSTERIOR, PRIOR, REFERENCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +34,7 @@ VARIABLES = {
     GOLD.lower(): "--c",
     PALETTE[1].lower(): "--b",
     INK: "--ink",
+    ON_FILL: "--ink",
     "#ffffff": "--paper",
     REFERENCE: "--control",
     "#b0b0b0": "--control",  # matplotlib's grid
