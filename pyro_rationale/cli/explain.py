@@ -19,12 +19,14 @@ from rich.rule import Rule
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command
+from pyro_rationale.cli.explain_attributions import check_flags, print_attributions
 from pyro_rationale.cli.explain_pairs import print_pairs
 from pyro_rationale.cli.input_texts import count_lines, gather
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import device_option, options_from, rare_option, run_option
+from pyro_rationale.prediction.attribution import ATTRIBUTIONS
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.text_spans import letter_of, snippets
@@ -53,6 +55,10 @@ MOST_THREADS = 4  # more would wait for each other: half of the work is Python's
 @options_from(ExplainOptions, rare=("predict", "interval"))
 @click.option("--for", "answers", multiple=True, metavar="ANSWER", help="show what would speak for this label or "
               "rating, and how likely it is; with several targets NAME=ANSWER; repeatable")
+@click.option("--method", type=click.Choice(list(ATTRIBUTIONS)), help="mark words by a method of another library "
+              "instead, which explains the full-text reader of the run; as many as the run's own rationale keeps")
+@rare_option("--evaluations", type=int, help="with --method: predictions that it makes of a text; default: "
+             "the method's own number")
 @rare_option("--max-words", type=int, help="read so many words of each text; default: as in the run")
 @device_option
 @rare_option("--batch-size", default=BATCH, show_default=True, help="texts of like lengths to read at once; 1: each "
@@ -65,6 +71,8 @@ def explain(
     file: str | None,
     as_json: bool,
     answers: tuple[str, ...],
+    method: str | None,
+    evaluations: int | None,
     max_words: int | None,
     device: str,
     batch_size: int,
@@ -76,6 +84,10 @@ def explain(
     """
     if max_words is not None and max_words < 1:
         raise ConfigError(f"--max-words: expected at least 1, got {max_words}")
+    if method is not None:
+        check_flags(click.get_current_context())
+    if evaluations is not None and (method is None or evaluations < 2):
+        raise ConfigError(f"--evaluations: expected at least 2, beside --method, got {evaluations}")
     if batch_size < 1:
         raise ConfigError(f"--batch-size: expected at least 1, got {batch_size}")
     if threads is not None and not 1 <= threads <= 1024:
@@ -91,6 +103,9 @@ def explain(
     threads = threads or min(cores(), MOST_THREADS)
     fitted = FittedModel.load(folder, device)
     documents = gather(texts, file, max_words or fitted.config.data.max_words, fitted.tokenizer)
+    if method is not None:
+        print_attributions(fitted, folder, documents, method, evaluations, options.seed, as_json)
+        return
     if fitted.task.of_pairs:
         if answers:
             raise ConfigError("--for: asks about a value or class, and the run ranks texts; leave it out")

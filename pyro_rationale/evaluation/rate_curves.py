@@ -166,7 +166,8 @@ def mask_rules_of(marker: Rationalizer) -> tuple[str, ...]:
     And `top-k`, which cuts sentences, is not for runs with masks over them.
     """
     if not _is_run(marker):
-        return MASK_RULES[:2]
+        rules: tuple[str, ...] = getattr(marker, "mask_rules", MASK_RULES[:2])
+        return rules
     guide = marker.fitted.guide
     fits = {"prior": guide.family.has_exact_marginals, "top-k": not guide.by_sentence}
     return tuple(rule for rule in MASK_RULES if fits.get(rule, True))
@@ -198,9 +199,14 @@ def mask_rule(marker: Rationalizer, documents: Sequence[Document], way: str, cou
     return PriorShiftRule(marker, texts, coupling)
 
 
-def measure(marker: Rationalizer, documents: Sequence[Document], masks: Sequence[Mask]) -> Metrics:
-    """Predictions from the masks and the masks themselves, against labels and gold where there are any."""
-    return evaluate(marker, documents, masks, scores=False).metrics
+def measure(
+    marker: Rationalizer, documents: Sequence[Document], masks: Sequence[Mask], judge: Rationalizer | None = None
+) -> Metrics:
+    """Predictions from the masks and the masks themselves, against labels and gold where there are any.
+
+    With a judge, which was fitted without the marker's help, comprehensiveness and sufficiency before it as well.
+    """
+    return evaluate(marker, documents, masks, scores=False, judge=judge).metrics
 
 
 @dataclass(frozen=True)

@@ -368,6 +368,17 @@ class Transformer(nn.Module):
         states: Tensor = self.base(input_ids=ids, attention_mask=mask).last_hidden_state
         return states
 
+    def embed(self, ids: Tensor) -> Tensor:
+        """Vectors of pieces, before positions are added to them, `(*, width)`."""
+        vectors: Tensor = self._word_embeddings()(ids)
+        return vectors
+
+    def of_vectors(self, vectors: Tensor) -> Tensor:
+        """States `(N, S, width)` of rows of as many vectors each, as `embed` makes them."""
+        mask = torch.ones(vectors.shape[:2], dtype=torch.long, device=vectors.device)
+        states: Tensor = self.base(inputs_embeds=vectors, attention_mask=mask).last_hidden_state
+        return states
+
     def soft(self, ids: Tensor, weights: Tensor, lengths: Tensor) -> Tensor:
         """States of pieces of which each counts by its weight.
 

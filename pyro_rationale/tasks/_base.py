@@ -270,6 +270,16 @@ class Task(ABC):
         """
         return values
 
+    def effect_tensor(self, distribution: dist.TorchDistribution, predicted: Numbers) -> Tensor:
+        """Numbers `(N, D)` of p(y | x, z) that change as :meth:`effects` does, as a tensor with gradients.
+
+        Args:
+            distribution: from some words.
+            predicted: the prediction `(1, W)` that is explained.
+        """
+        mean: Tensor = distribution.mean
+        return mean
+
     def effect_units(self, predicted: Sequence[float]) -> list[str]:
         """Units of :meth:`effects` of each target, in words: its name, or the class whose log odds they are."""
         return list(self.spec.names)

@@ -7,7 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import pyro.distributions as dist
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks._base import Numbers, Task
@@ -156,6 +159,16 @@ class ClassTask(Task):
         chances = chances.clip(SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY)
         log_odds: Numbers = np.log(chances) - np.log1p(-chances)
         return log_odds
+
+    def effect_tensor(self, distribution: dist.TorchDistribution, predicted: Numbers) -> Tensor:
+        """Log odds of the predicted class of each target."""
+        likely: list[int] = self._likely(predicted)[0].tolist()
+        if self.per_class:
+            chances: Tensor = distribution.probs[..., likely]
+        else:
+            second: Tensor = distribution.mean
+            chances = torch.where(second.new_tensor(likely) == 1, second, 1.0 - second)
+        return torch.logit(chances, SMALLEST_PROBABILITY)
 
     def effect_units(self, predicted: Sequence[float]) -> list[str]:
         """Log odds of a label, of each target."""

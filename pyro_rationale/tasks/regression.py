@@ -167,6 +167,12 @@ class RegressionTask(Task):
         """Expected ratings."""
         return self._unscaled(to_numbers(distribution.mean))
 
+    def effect_tensor(self, distribution: dist.TorchDistribution, predicted: Numbers) -> Tensor:
+        """Expected ratings in the user's units, counted from the lowest."""
+        low, high = self._ends
+        mean: Tensor = distribution.mean
+        return mean * mean.new_tensor(high - low)
+
     def sample(self, distribution: dist.TorchDistribution) -> Numbers:
         """Ratings, some of them beyond the ends of the scale: that is how the likelihood is."""
         return self._unscaled(to_numbers(distribution.sample()))

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from pyro_rationale.build import build_model, target_summary
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
-from pyro_rationale.errors import RunError
-from pyro_rationale.fitted import READER, FittedModel
+from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.fitted import MEMBERS, READER, Ensemble, FittedModel, word_vectors
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference.objectives.elbo import MaskELBO
 from pyro_rationale.inference.objectives.judge import Judge
@@ -53,6 +53,33 @@ def full_text_reader(run: TrainingRun, progress: Progress | None = None) -> Fitt
         else:
             _train(reader, run, scale, progress)
             write_tensors(path, reader.model.state_dict(), {}, listed=True)
+    return reader.eval()
+
+
+def stored_reader(fitted: FittedModel, folder: Path) -> FittedModel:
+    """The reader in a run folder; that of an ensemble is its first member's.
+
+    Args:
+        fitted: the run.
+        folder: its folder.
+
+    Raises:
+        ConfigError: the run ranks texts, of which there is no reader.
+        RunError: there is none, or it is damaged.
+    """
+    if fitted.task.of_pairs:
+        raise ConfigError(f"{folder}: ranks texts, and there is no full-text reader of pairs; name another run")
+    place = folder / MEMBERS / "0" if isinstance(fitted, Ensemble) else folder
+    path = place / READER
+    if not path.exists():
+        add = f"python -m pyro_rationale.fit --out {folder} --resume --baselines all"
+        raise RunError(f"{folder}: holds no full-text reader; add it: {add}")
+    one = fitted.members[0] if isinstance(fitted, Ensemble) else fitted
+    tensors, _ = read_tensors(path)
+    config, vectors = one.config.changed(masks="shared", overlap=0.0), word_vectors(tensors)
+    model = build_model(config, one.spec, len(one.vocabulary), vectors, vocabulary=one.vocabulary).to(one.device)
+    reader = FittedModel(config, one.spec, one.vocabulary, model, _no_guide(), one.device, f"{fitted.name}: full text")
+    _load(reader, path)
     return reader.eval()
 
 
@@ -93,6 +120,10 @@ def _outputs(reader: FittedModel, batches: BucketedBatches) -> Tensor:
     return table
 
 
+def _no_guide() -> RationaleGuide:
+    return cast(RationaleGuide, nn.Module())  # there is nothing to choose
+
+
 def _untrained(run: TrainingRun) -> tuple[FittedModel, float]:
     """A reader with random weights, and the nats that make its loss of order one."""
     fitted, corpus = run.fitted, run.corpus
@@ -104,8 +135,7 @@ def _untrained(run: TrainingRun) -> tuple[FittedModel, float]:
     vectors = None if run.vectors is None else run.vectors.matrix
     outputs, loss = target_summary(corpus.train, corpus.spec, fitted.weighting)
     model = build_model(config, corpus.spec, len(fitted.vocabulary), vectors, outputs, loss, fitted.vocabulary)
-    guide = cast(RationaleGuide, nn.Module())  # there is nothing to choose
-    reader = FittedModel(config, corpus.spec, fitted.vocabulary, model.to(fitted.device), guide, fitted.device)
+    reader = FittedModel(config, corpus.spec, fitted.vocabulary, model.to(fitted.device), _no_guide(), fitted.device)
     reader.weighting = fitted.weighting
     return reader, loss * model.gain
 

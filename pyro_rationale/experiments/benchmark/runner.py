@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from pyro_rationale.config import Config
@@ -34,7 +35,7 @@ from pyro_rationale.prediction.rationalizer import Rationalizer
 from pyro_rationale.storage import note, read_json, to_json, write_bytes
 from pyro_rationale.tasks import task_of
 
-CELL, DOCUMENTS, FIT = "cell.json", "documents.json", "fit"
+CELL, DOCUMENTS, FIT, JUDGE = "cell.json", "documents.json", "fit", "judge"
 OWN, MATCHED, PRIOR = "own", "matched", "prior"
 VIEWS = {
     OWN: "its own masks",
@@ -129,30 +130,37 @@ class Measured:
             `views`, by view `hits`, `kept` and `cost` (squared error, or targets that were right, summed).
         curves: of the model at other rates.
         rows: digests of the rows of every split.
+        per_text: seconds of this process for the masks of a test text.
     """
 
     views: dict[str, Metrics]
     documents: dict[str, Any]
     curves: list[Curve]
     rows: dict[str, str]
+    per_text: float = 0.0
 
 
-def measure_cell(selected: Selected, corpus: Corpus, rates: Sequence[float] = ()) -> Measured:
+def measure_cell(
+    selected: Selected, corpus: Corpus, rates: Sequence[float] = (), judge: Rationalizer | None = None
+) -> Measured:
     """Measure a method on the test texts.
 
     Args:
         selected: the method.
         corpus: the whole corpus.
         rates: for curves; their thresholds and prices come from development texts as well.
+        judge: before whom comprehensiveness and sufficiency are measured.
     """
     rationalizer, documents = selected.rationalizer, corpus.test
     texts = [unlabelled(document) for document in documents]
+    started = time.process_time()
     masks: dict[str, list[Mask]] = {OWN: rationalizer.masks(texts)}
+    per_text = (time.process_time() - started) / len(texts)
     for view, way in ((MATCHED, "threshold"), (PRIOR, "prior")):
         if view in selected.levels:
             masks[view] = mask_rule(rationalizer, texts, way).at(selected.levels[view])
     views = {
-        view: {"level": selected.levels.get(view)} | measure(rationalizer, documents, own)
+        view: {"level": selected.levels.get(view)} | measure(rationalizer, documents, own, judge)
         for view, own in masks.items()
     }
     curves = []
@@ -160,7 +168,7 @@ def measure_cell(selected: Selected, corpus: Corpus, rates: Sequence[float] = ()
         dev = [unlabelled(document) for document in corpus.dev]
         ways = [way for way in mask_rules_of(rationalizer) if _marks(rationalizer, dev, way) is not None]
         curves = [trace(rationalizer, documents, way, rates, levels_from=dev) for way in ways]
-    return Measured(views, per_document(rationalizer, documents, masks), curves, row_digests(corpus))
+    return Measured(views, per_document(rationalizer, documents, masks), curves, row_digests(corpus), per_text)
 
 
 def per_document(
@@ -233,7 +241,7 @@ class BenchmarkRunner(GridRunner[Cell]):
         resumed, started = (folder / CONFIG).exists(), time.process_time()
         selected = select(cell.method, config, for_selection(corpus), folder, settings)
         seconds = time.process_time() - started
-        measured = measure_cell(selected, corpus, self.plan.curve)
+        measured = measure_cell(selected, corpus, self.plan.curve, self.judge(cell))
         note(self.folder(cell), rows=measured.rows)
         counts = to_json(measured.documents) + "\n"  # on one line: there are thousands
         write_bytes(self.folder(cell) / DOCUMENTS, counts.encode(), listed=True)
@@ -246,9 +254,20 @@ class BenchmarkRunner(GridRunner[Cell]):
             "settings": None if settings is None else asdict(settings),
             "kind": corpus.spec.kind,
             "seconds": None if resumed else round(seconds, 2),  # of this process: what came before is not known
+            "seconds_per_text": measured.per_text,
             "views": measured.views,
             "curves": [asdict(curve) for curve in measured.curves],
         }
+
+    def judge(self, cell: Cell) -> Rationalizer | None:
+        """The judge of a cell, the same for all methods; fitted by the first process that asks."""
+        if not self.plan.judge:
+            return None
+        own = replace(cell, method=self.plan.judge)
+        folder = self.plan.out / cell.corpus.name / cell.rate.label / JUDGE / f"seed-{cell.seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            return fit_method(own.method, self.config(own), for_selection(self.corpora[cell.corpus]), folder)
 
     def read(self, cell: Cell) -> dict[str, Any]:
         """Contents of the result file of a finished cell.

@@ -6,6 +6,7 @@
     methods = ["chain", "relaxed"]
     reference = "chain"                     # whom the others are tested against
     curve = [0.05, 0.1, 0.2]                # also measure every model at these shares, without fitting again
+    judge = "random"                        # an encoder-only baseline that measures comprehensiveness and sufficiency
 
     [base]                                  # flags of the fit for everybody
     threads = 1
@@ -38,7 +39,7 @@ from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import number_of
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.baselines import find_method, method_names
+from pyro_rationale.experiments.baselines import BASELINES, find_method, method_names
 from pyro_rationale.experiments.baselines._run import PLAIN
 from pyro_rationale.options import convert
 
@@ -49,7 +50,7 @@ Flags = dict[str, Any]
 PARTS: tuple[type, ...] = (DataOptions, ModelOptions, TrainOptions)
 OPTIONS = {item.name: (item, typing.get_type_hints(part)[item.name]) for part in PARTS for item in fields(part)}
 OF_DATA = {item.name for item in fields(DataOptions)}
-TOP = ("out", "seeds", "rates", "methods", "reference", "curve", "base", "overrides", "corpora")
+TOP = ("out", "seeds", "rates", "methods", "reference", "curve", "judge", "base", "overrides", "corpora")
 OF_CORPUS = ("name", "rates", "methods", "overrides")
 # What the grid itself, or the method, decides; a flag for it would be overruled without a word.
 DECIDED = {
@@ -150,6 +151,8 @@ class Plan:
         base: flags for all fits.
         overrides: more flags, and settings of its own, by method.
         curve: shares of words at which every model is measured besides.
+        judge: encoder-only baseline, fitted for each cell by the cell's configuration, before which comprehensiveness
+            and sufficiency are measured; empty for none.
     """
 
     out: Path
@@ -160,6 +163,7 @@ class Plan:
     base: Flags = field(default_factory=dict)
     overrides: dict[str, Flags] = field(default_factory=dict)
     curve: tuple[float, ...] = ()
+    judge: str = ""
 
     def cells(self) -> list[Cell]:
         """All of them; seeds change slowest within a corpus, so that a table of one seed is there early."""
@@ -275,7 +279,8 @@ def make_plan(values: Mapping[str, Any], name: str = "benchmark") -> Plan:
         raise ConfigError(f"out: expected the name of a folder, got {out!r}")
     base = read_flags(read_table(values, "base", "base"), "base")
     overrides = _overrides(values, "overrides")
-    return Plan(Path(out), corpora, methods, read_seeds(values), reference, base, overrides, _curve(values))
+    judge = _judge(values)
+    return Plan(Path(out), corpora, methods, read_seeds(values), reference, base, overrides, _curve(values), judge)
 
 
 def _corpus(
@@ -436,3 +441,11 @@ def _curve(values: Mapping[str, Any]) -> tuple[float, ...]:
     if not isinstance(value, list) or not all(type(item) in (int, float) and 0.0 < item <= 1.0 for item in value):
         raise ConfigError(f"curve: expected a list of shares of words above 0 and at most 1, got {value!r}")
     return tuple(sorted({float(item) for item in value}))
+
+
+def _judge(values: Mapping[str, Any]) -> str:
+    name = values.get("judge", "")
+    readers = [method for method in BASELINES if BASELINES[method].encoder_only]
+    if name and name not in readers:
+        raise ConfigError(f"judge: expected one of {', '.join(readers)}, got {name!r}")
+    return str(name)

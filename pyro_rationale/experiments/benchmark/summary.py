@@ -22,7 +22,9 @@ from pyro_rationale.experiments.seeds import mean_sd
 from pyro_rationale.tasks import TASKS, cost_names
 
 AGREEMENT = ("f1", "precision", "recall", "opinion_recall")
-SELECTION = ("selected", "span", "empty", "seconds")
+SELECTION = ("selected", "span", "empty", "seconds", "seconds_per_text")
+FAITHFULNESS = ("comprehensiveness", "sufficiency", "judge_kept_mse", "judge_kept_accuracy")  # before a judge
+MEASURES = (*AGREEMENT, *cost_names(), *FAITHFULNESS, *SELECTION)
 DRAWS = 9999
 Figures = dict[str, Any]
 Counts = Mapping[str, Mapping[int, dict[str, Statistic]]]  # by method and seed
@@ -116,7 +118,7 @@ def _block(
             continue
         facts = [facts for _, facts in by_seed.values()]
         share = float(facts[0]["rate"]["share"])
-        values = {measure: _values(measure, view, facts) for measure in (*AGREEMENT, *cost_names(), *SELECTION)}
+        values = {measure: _values(measure, view, facts) for measure in MEASURES}
         values = {measure: row for measure, row in values.items() if row}
         lines.append(Line(
             method, facts[0]["title"], list(by_seed),
@@ -133,7 +135,8 @@ def _block(
 
 def _values(measure: str, view: str, facts: Sequence[Figures]) -> list[float]:
     """Values of a measure over the seeds that have it."""
-    values = [cell["seconds"] if measure == "seconds" else cell["views"][view].get(measure) for cell in facts]
+    whole = measure in ("seconds", "seconds_per_text")
+    values = [cell.get(measure) if whole else cell["views"][view].get(measure) for cell in facts]
     return [float(value) for value in values if value is not None and math.isfinite(value)]
 
 

@@ -18,8 +18,10 @@ from pyro_rationale.tasks import cost_names
 
 HEADS = {
     "f1": "F1", "precision": "precision", "recall": "recall", "opinion_recall": "opinion recall",
-    "mse": "squared error", "accuracy": "accuracy", "selected": "selected", "span": "span", "empty": "empty",
-    "seconds": "seconds",
+    "mse": "squared error", "accuracy": "accuracy", "comprehensiveness": "comprehensiveness",
+    "sufficiency": "sufficiency", "judge_kept_mse": "judge's squared error", "judge_kept_accuracy": "judge's accuracy",
+    "selected": "selected", "span": "span", "empty": "empty", "seconds": "seconds",
+    "seconds_per_text": "seconds per text",
 }
 MEANING = (
     "Mean (standard deviation) over seeds. p against {reference}: over documents with all seeds together, adjusted for "

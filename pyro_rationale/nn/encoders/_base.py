@@ -105,6 +105,18 @@ class MaskedReader(nn.Module):
         outputs: Tensor = self.output(self.dropout((states * weights[..., None]).sum(1)))
         return outputs
 
+    def vectors(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors that the network reads of one text of words `(n,)`.
+
+        Returns:
+            The vectors `(S, E)`, and the number of the word that each belongs to, `(S,)`; `n` where it is of none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define vectors() to be explained by its gradients")
+
+    def read_vectors(self, vectors: Tensor) -> Tensor:
+        """Outputs `(N, outputs)` of several variants of the vectors of one text, `(N, S, E)`, with gradients."""
+        raise NotImplementedError(f"{type(self).__name__} must define read_vectors() to be explained by its gradients")
+
     def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor, head: Head | None = None) -> Tensor:
         """Tokens and masks `(N, T)`, lengths `(N,)` -> `(N, outputs)`."""
         raise NotImplementedError(f"{type(self).__name__} must define _read()")
@@ -139,6 +151,18 @@ class Encoder(MaskedReader):
         """States of all words of texts `(B, T)` with `mask` True on real tokens, `(B, T, width of the reader)`."""
         states: Tensor = self.reader(self.dropout(self.embedding(tokens)), mask.to(self.dtype), True)
         return states
+
+    def vectors(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The word vectors of one text."""
+        return self.embedding(tokens), torch.arange(len(tokens), device=tokens.device)
+
+    def read_vectors(self, vectors: Tensor) -> Tensor:
+        """Outputs of variants of the word vectors of one text."""
+        weights = vectors.new_ones(vectors.shape[:2])
+        states = self.reader(self.dropout(vectors), weights, True)
+        lengths = torch.full_like(weights[:, 0], vectors.shape[1], dtype=torch.long)
+        outputs: Tensor = self.output(self.dropout(self.pooling(states, weights, lengths)))
+        return outputs
 
     def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor, head: Head | None = None) -> Tensor:
         """Tokens and masks `(N, T)`, lengths `(N,)` -> `(N, outputs)`."""

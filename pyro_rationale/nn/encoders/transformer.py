@@ -54,6 +54,21 @@ class TransformerEncoder(MaskedReader):
         states: Tensor = TransformerFeatures(self.transformer, self.pieces)(tokens * mask)
         return states
 
+    def vectors(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The vectors of CLS, of the pieces of the words, before positions are added to them, and of SEP."""
+        words = tokens[None]
+        ones = torch.ones(words.shape, dtype=self.dtype, device=tokens.device)
+        rows = rows_of(self.pieces, words, ones, words > 0, self.transformer.positions)
+        return self.transformer.embed(rows.ids[0]), rows.word[0]
+
+    def read_vectors(self, vectors: Tensor) -> Tensor:
+        """Outputs of variants of the vectors of one text."""
+        weights = vectors.new_ones(vectors.shape[:2])
+        lengths = torch.full_like(weights[:, 0], vectors.shape[1], dtype=torch.long)
+        states = self.transformer.of_vectors(vectors).to(self.dtype)
+        outputs: Tensor = self.output(self.dropout(self.pooling(states, weights, lengths)))
+        return outputs
+
     def _read(self, tokens: Tensor, z: Tensor, lengths: Tensor, head: Head | None = None) -> Tensor:
         kept = compact(tokens, z, lengths)
         present = torch.arange(kept.words.shape[1], device=z.device) < kept.lengths[:, None]

@@ -1,0 +1,93 @@
+"""`explain --method`: other libraries on the full-text reader of a run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyro_rationale.cli.common import run_command
+from pyro_rationale.cli.explain import explain
+from pyro_rationale.cli.explain_attributions import attributions, lines, record
+from pyro_rationale.data.document import make_document
+from pyro_rationale.fitted import READER, FittedModel
+from pyro_rationale.prediction.predictor import predict_from
+from pyro_rationale.training.fit import fit_run
+from pyro_rationale.training.reader import full_text_reader, stored_reader
+from tests.support.small_fit import refusal, small, whole
+from tests.support.untrained_pairs import untrained_run
+
+TEXT = "the aroma is weak but the taste was lovely and the bottle is green"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with its reader."""
+    folder = tmp_path_factory.mktemp("reader") / "run"
+    shutil.copytree(whole(documents=16), folder)
+    full_text_reader(fit_run(small(documents=16), folder, resume=True))
+    return folder
+
+
+def test_the_stored_reader_is_the_one_that_was_trained(run: Path, tmp_path: Path) -> None:
+    trained = full_text_reader(fit_run(small(documents=16), run, resume=True))
+    stored = stored_reader(FittedModel.load(run), run)
+    [document] = trained.documents([TEXT])
+    mask = [[True] * len(document.tokens)]
+    assert predict_from(stored, [document], mask).tolist() == predict_from(trained, [document], mask).tolist()
+
+
+@pytest.mark.parametrize("method", ["lime", "integrated-gradients"])
+def test_as_many_words_are_marked_as_the_rationale_has(
+    run: Path, method: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("captum" if method != "lime" else "lime")
+    with pytest.raises(SystemExit) as end:
+        run_command(explain, ["--run", str(run), "--method", method, "--evaluations", "20", "--json", TEXT])
+    out, err = capfd.readouterr()
+    assert (end.value.code, err) == (0, "")
+    told = json.loads(out)
+    fitted = FittedModel.load(run)
+    assert sum(told["kept"]) == max(1, sum(fitted.predict(TEXT)[0].mode))
+    assert (told["method"], told["explains"]) == (method, "full-text reader")
+    numbers = told["attributions"]["appearance"]["words"]
+    assert len(numbers) == len(told["tokens"]) == 14
+    least = min(abs(number) for number, kept in zip(numbers, told["kept"], strict=True) if kept)
+    assert all(abs(number) <= least for number, kept in zip(numbers, told["kept"], strict=True) if not kept)
+
+
+def test_lines_say_what_is_explained(run: Path) -> None:
+    pytest.importorskip("captum")
+    fitted = FittedModel.load(run)
+    documents = [*fitted.documents([TEXT]), make_document("text 2", "")]
+    found = list(attributions(fitted, run, documents, "integrated-gradients", 4, 0))
+    said, empty = ("\n".join(map(str, lines(one, fitted.task, "integrated-gradients", True))) for one in found)
+    assert "predicted by the run's full-text reader" in said
+    assert "marked by integrated gradients, as many as the run keeps" in said
+    assert "[" in said
+    assert "no word, so no prediction" in empty
+    assert record(found[1], fitted.task, "lime")["prediction"] is None
+    assert all(len(line) <= 80 for line in said.splitlines() if "aroma" not in line)
+
+
+def test_what_is_refused(run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def refused(*words: Any, folder: Path = run) -> str:
+        return refusal(capfd, explain, "--run", folder, TEXT, *words)
+
+    assert refused("--evaluations", "9") == "--evaluations: expected at least 2, beside --method, got 9"
+    assert refused("--method", "lime", "--evaluations", "1").startswith("--evaluations: expected at least 2")
+    assert refused("--method", "lime", "--predict", "mode") == (
+        "--predict: says nothing about --method; leave one of them out"
+    )
+    assert refused("--method", "lime", "--for", "3").startswith("--for: says nothing about --method")
+    bare = tmp_path / "bare"
+    shutil.copytree(run, bare)
+    (bare / READER).unlink()
+    message = refused("--method", "lime", folder=bare)
+    assert message.startswith(f"{bare}: holds no full-text reader; add it: python -m pyro_rationale.fit --out {bare}")
+    assert message.endswith("--resume --baselines all")
+    pairs = refused("--method", "lime", folder=untrained_run())
+    assert pairs.endswith("ranks texts, and there is no full-text reader of pairs; name another run")
