@@ -13,6 +13,8 @@ import pytest
 
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.errors import FAILED
+from pyro_rationale.training.fit import fit_run
+from pyro_rationale.training.reader import full_text_reader
 from tests.support.shown_commands import (
     APART,
     ROOT,
@@ -23,7 +25,7 @@ from tests.support.shown_commands import (
     shown_targets,
     write_inputs,
 )
-from tests.support.small_fit import whole
+from tests.support.small_fit import small, whole
 from tests.support.untrained_pairs import untrained_run
 
 COMMANDS = [shown for shown in shown_commands() if not shown.apart]
@@ -52,6 +54,11 @@ def made_index(run: str, folder: str) -> None:
     assert not end.value.code
 
 
+def add_reader(run: Path) -> None:
+    """Train the full-text reader of a copied run, as `fit` does."""
+    full_text_reader(fit_run(small(guide="chain"), run, resume=True))
+
+
 def test_commands_were_found() -> None:
     assert len(COMMANDS) >= 35
     pages = {"README.md", "docs/tutorial.md", "docs/reference/commands.md", "docs/research/inference.md"}
@@ -73,6 +80,8 @@ def test_a_command_of_a_block_runs(
         shutil.copytree(small_run(shown), tmp_path / run)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))  # as Python does for a script there
+    if "--method" in words:
+        add_reader(tmp_path / words[words.index("--run") + 1])
     if shown.name == "search":
         made_index(words[words.index("--run") + 1], words[words.index("--index") + 1])
     before = [[word for word in words if word != "--tables"]] if "--tables" in words else []  # tables want cells

@@ -72,6 +72,7 @@ STAND_INS = {
     "glove": "vectors.txt",
     "minilm": "weights",
     "benchmarks/configs/planted.toml": "benchmarks/configs/tiny.toml",
+    "benchmarks/configs/other-methods.toml": "benchmarks/configs/tiny.toml",
     **dict.fromkeys((f"benchmarks/studies/{name}.toml" for name in ("real-texts", "ablation")), "study.toml"),
 }
 OWN = {"TAU": "0.25", "NATS": "200", "RUN": "runs/own"}
