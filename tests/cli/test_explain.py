@@ -120,6 +120,13 @@ def test_words_that_the_model_does_not_know_are_counted(
     assert caplog.messages == [warning] * 2 * few
 
 
+def test_a_blank_line_of_a_file_is_a_row(call: Run, planted: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("the first\n\nthird\n")
+    status, out, err = call(explain, "--run", planted, "--json", "--file", tmp_path / "texts.txt")
+    assert (status, err) == (0, "")
+    assert [json.loads(line)["prediction"] is None for line in out.splitlines()] == [False, True, False]
+
+
 def test_texts_come_from_a_file_or_a_pipe_in_order(
     call: Run, planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
