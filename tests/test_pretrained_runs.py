@@ -176,3 +176,19 @@ def test_minilm_reads_short_texts(tmp_path: Path, encoder: str) -> None:
     once, again = (fitted.predict(text)[0] for fitted in (run.fitted.eval(), loaded))
     assert once.kept == again.kept
     torch.testing.assert_close(torch.tensor(once.values), torch.tensor(again.values))
+
+
+def test_its_vectors_are_read_as_its_words(bert: Path, tmp_path: Path) -> None:
+    """CLS and SEP belong to no word; a word of several pieces has several vectors."""
+    run, _ = fit_small(tmp_path / "run", guide="chain", **networks(bert))
+    fitted = run.fitted.eval()
+    [document] = fitted.documents(["the wheat looked good"])
+    batch, encoder = fitted.encode([document]), fitted.model.encoder
+    with torch.no_grad():
+        vectors, owners = encoder.vectors(batch.tokens[0])
+        found = encoder.read_vectors(torch.stack([vectors, vectors]))
+        whole = encoder(batch.tokens, batch.mask.to(encoder.dtype), batch.lengths)
+    torch.testing.assert_close(found, whole.expand(2, -1), atol=1e-5, rtol=1e-5)
+    assert owners.tolist()[:2] == [4, 0]
+    assert sorted(set(owners.tolist())) == [0, 1, 2, 3, 4]
+    assert len(owners) > 6

@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.explain import explain
-from pyro_rationale.cli.explain_attributions import attributions, lines, record
+from pyro_rationale.cli.explain_attributions import Attribution, attributions, lines, record
+from pyro_rationale.config import Config
 from pyro_rationale.data.document import make_document
 from pyro_rationale.fitted import READER, FittedModel
 from pyro_rationale.prediction.predictor import predict_from
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.reader import full_text_reader, stored_reader
+from tests.prediction.test_aspect_faces import SPEC, Guide, Model
+from tests.prediction.test_aspect_faces import TEXT as ASPECTS_TEXT
+from tests.prediction.test_predictor import VOCABULARY
 from tests.support.small_fit import refusal, small, whole
 from tests.support.untrained_pairs import untrained_run
 
@@ -71,6 +78,31 @@ def test_lines_say_what_is_explained(run: Path) -> None:
     assert "no word, so no prediction" in empty
     assert record(found[1], fitted.task, "lime")["prediction"] is None
     assert all(len(line) <= 80 for line in said.splitlines() if "aroma" not in line)
+
+
+def test_each_target_has_words_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as its own rationale: two of each; of the reader's targets, the second is twice the first."""
+    pytest.importorskip("lime")
+
+    def two(aspects: int) -> FittedModel:
+        model: Any = Model("regression")
+        guide: Any = Guide()
+        config = Config().changed(masks="per-target")
+        model.aspects, model.encoder = aspects, SimpleNamespace(dtype=torch.float32)
+        return FittedModel(config, SPEC, VOCABULARY, model, guide, torch.device("cpu"), "fake")
+
+    fitted = two(2)
+    monkeypatch.setattr("pyro_rationale.training.reader.stored_reader", lambda *_: two(1))
+    [found] = attributions(fitted, Path("run"), [ASPECTS_TEXT], "lime", 60, 0)
+    assert isinstance(found, Attribution)
+    assert [sum(mask) for mask in found.masks] == [2, 2]
+    np.testing.assert_allclose(found.numbers[:, 1], 2 * found.numbers[:, 0], atol=1e-6)
+    told = record(found, fitted.task, "lime")
+    assert [part["letter"] for part in told["aspects"].values()] == ["A", "B"]
+    assert told["kept"] == [int(any(pair)) for pair in zip(*found.masks, strict=True)]
+    said = "\n".join(map(str, lines(found, fitted.task, "lime", True)))
+    assert "A <staff>  B food" in said
+    assert "[AB " in said
 
 
 def test_what_is_refused(run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
