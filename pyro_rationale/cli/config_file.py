@@ -25,11 +25,13 @@ def with_config_file(flags: Parts, typed: set[str], path: Path) -> tuple[Parts, 
         path: a TOML file, a run folder, or its `config.json`.
 
     Raises:
-        ConfigError: it cannot be read, or holds what is no option; names the file.
+        ConfigError: it cannot be read, or holds what is no option; names the file. Or a flag would change nothing.
         RunError: it is the configuration of no run of this version.
     """
     if path.is_dir() or path.suffix == ".json":
         base, names = _of_run(path)
+        if "preset" in typed and flags[1].preset != base[1].preset:  # it leaves given options as they are
+            raise ConfigError(f"--preset: {path} gives all options that a preset chooses; leave one of them out")
     else:
         base, names = _of_toml(path)
     data, model, train = (with_given(own, part, typed) for own, part in zip(base, flags, strict=True))

@@ -165,9 +165,10 @@ def output(out: Path, scorer: Scorer, form: str, source: str, columns: list[Any]
     from pyro_rationale.prediction.score_file import ScoreFile
 
     path = user_path(source)
-    read = [path.stat().st_size, checksum(path)] if source != STANDARD_INPUT else None
+    read = sorted(path.iterdir()) if path.is_dir() else [path]  # a folder is a saved data set
+    known = None if source == STANDARD_INPUT else [[file.name, file.stat().st_size, checksum(file)] for file in read]
     settings = {
-        "texts": [str(source), read],
+        "texts": [str(source), known],
         "columns": columns,
         "weights of the run": [checksum(file) for file in sorted(scorer.folder.rglob("model.safetensors"))],
         "format": [form, scorer.faithfulness],
@@ -206,7 +207,8 @@ def write(
                 bar.update(task, advance=chunk.rows, figures=pace(counts.rows, started, texts.count, before))
     except KeyboardInterrupt:
         if file is not None and not quiet:
-            kept = f"{file.counts.rows:,} rows are kept. Go on with: the same command and --resume"
+            way = f"in {file.partial}." if source == STANDARD_INPUT else "Go on with: the same command and --resume"
+            kept = f"{file.counts.rows:,} rows are kept{' ' if source == STANDARD_INPUT else '. '}{way}"
             console.say(f"\nInterrupted. {kept}" if file.counts.rows else "\nInterrupted. Nothing was written.")
         if file is not None:
             file.discard()

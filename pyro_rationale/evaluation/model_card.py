@@ -129,7 +129,7 @@ def _summary(config: Config, spec: TargetSpec) -> str:
     if task_of(spec).of_pairs:
         what = f"Compares texts by a few {unit} of each, and shows which: search for similar questions."
     else:
-        what = f"Predicts {task_of(spec).describe()} from a few {unit} of a text, and shows which."
+        what = f"Predicts {_plain(task_of(spec).describe())} from a few {unit} of a text, and shows which."
     return (
         f"{what} The prediction is made from the shown {unit} alone. They are latent variables of a model in Pyro, so "
         "that every text has a distribution of rationales, and every prediction one over both."

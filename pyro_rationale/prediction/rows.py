@@ -116,11 +116,16 @@ def _rounded(value: float, digits: int = DIGITS) -> float | None:
 
 def as_csv(rows: Sequence[Cells], columns: Sequence[str]) -> str:
     """Rows as lines of a CSV file; spans are JSON, what is missing is empty."""
+    return "".join(map(_csv_line, ([row.get(name) for name in columns] for row in rows)))
+
+
+def _csv_line(cells: Sequence[Any]) -> str:
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    for row in rows:
-        writer.writerow([to_json(cell) if isinstance(cell, list) else cell for cell in map(row.get, columns)])
-    return stream.getvalue()
+    # Before Python 3.13 only characters of the line's end are quoted, and readers take a bare carriage return for one.
+    csv.writer(stream, lineterminator="\r\n").writerow(
+        [to_json(cell) if isinstance(cell, list) else cell for cell in cells]
+    )
+    return stream.getvalue().removesuffix("\r\n") + "\n"
 
 
 def as_json_lines(rows: Sequence[Cells]) -> str:

@@ -39,7 +39,7 @@ class Chunk(NamedTuple):
         rows: number of the texts.
         empty: number of those without a word.
         foreign: number of those of whose words the model knows less than half.
-        numbered: whether all ids are whole numbers.
+        numbered: whether all ids are whole numbers of at most 64 bits.
     """
 
     lines: str
@@ -99,7 +99,7 @@ class Scorer:
             len(rows),
             len(rows) - len(texts),
             sum(reading.is_foreign for reading in readings),
-            all(type(row.id) is int for row in rows),
+            all(type(row.id) is int and abs(row.id) < 2**63 for row in rows),
         )
 
     def _lines(

@@ -129,7 +129,7 @@ def format_value(name: str, value: Any, few: bool = False) -> str:
         return f"{100 * value:.0f} %" if few else f"{100 * value:.1f} %"
     if isinstance(value, int):
         return f"{value:,}"
-    return format(value, ".2g" if few else style)
+    return f"{float(f'{value:.2g}'):g}" if few else format(value, style)
 
 
 def format_interval(name: str, ends: tuple[float, float], few: bool = False) -> str:

@@ -12,6 +12,7 @@ from pyro_rationale.cli.fit import fit
 from pyro_rationale.config import ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.fitted import read_config
 from tests.support.small_fit import differences, whole
 
 NONE = (DataOptions(), ModelOptions(), TrainOptions())
@@ -61,3 +62,10 @@ def test_the_configuration_of_a_run_gives_the_same_run(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         run_command(fit, words)
     assert not differences(run, tmp_path / "again")
+
+
+def test_a_preset_beside_a_run_would_change_nothing() -> None:
+    flags = (DataOptions(), ModelOptions(preset="fast"), TrainOptions())
+    with pytest.raises(ConfigError, match="gives all options that a preset chooses"):
+        with_config_file(flags, {"preset"}, whole())
+    with_config_file((DataOptions(), read_config(whole())[0].model, TrainOptions()), {"preset"}, whole())

@@ -91,6 +91,13 @@ def test_json_lines_and_parquet_hold_the_same(call: Run, classes: Path, table: P
     assert rows[0]["prediction"] == "xyz"[shares.index(max(shares))]
 
 
+def test_rows_of_a_saved_data_set(call: Run, ratings: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_dict({"text": TEXTS}).save_to_disk(tmp_path / "data")
+    assert call("--run", ratings, tmp_path / "data", "--out", tmp_path / "out.jsonl")[0] == 0
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == len(TEXTS)
+
+
 def test_lines_of_a_text_file_are_rows_blank_ones_too(call: Run, ratings: Path, tmp_path: Path) -> None:
     path = tmp_path / "in.txt"
     path.write_text("good\n\nlovely\n\n")

@@ -80,6 +80,9 @@ def test_the_cache_is_made_again_when_a_file_changes(saved: Path, tmp_path: Path
     shutil.rmtree(tmp_path / "data")
     dataset(30, 500).save_to_disk(tmp_path / "data", num_shards=2)
     assert min(int(d.text.split()[3]) for d in load_corpus(own).train) >= 500
+    info = tmp_path / "data" / "dataset_info.json"
+    info.write_text(info.read_text().replace('"bad"', '"dreadful"'))
+    assert "dreadful" in load_corpus(own).spec.classes
 
 
 def test_a_row_without_a_label_has_no_target(tmp_path: Path) -> None:

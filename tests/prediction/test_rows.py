@@ -87,3 +87,9 @@ def test_eraser_tokens_stand_between_spaces() -> None:
     ]
     assert eraser_record("b", make_document("b", ""), fitted.task)["rationales"] == []
 
+
+
+def test_a_carriage_return_ends_no_line_of_a_table() -> None:
+    lines = as_csv([{"id": "a\rb", "kept": 0.5}, {"id": "c", "kept": None}], ["id", "kept"])
+    assert lines == '"a\rb",0.5\nc,\n'
+    assert list(csv.reader(io.StringIO(lines, newline=""))) == [["a\rb", "0.5"], ["c", ""]]

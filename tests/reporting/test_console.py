@@ -201,6 +201,11 @@ def test_classes_have_a_table_of_their_own() -> None:
     assert list(class_tables({"mse": 1.0})) == []
 
 
+def test_figures_of_few_texts_have_two_digits_and_no_exponent() -> None:
+    told = [format_value("mse", value, few=True) for value in (3301.2, 150.3, 12.7, 0.00123)]
+    assert told == ["3300", "150", "13", "0.0012"]
+
+
 def test_baselines_are_compared_by_macro_f1_too() -> None:
     rows = {"constant": {"accuracy": 0.95, "macro_f1": 0.49}}
     table = printed(baselines_table({"accuracy": 0.9, "macro_f1": 0.8}, rows))

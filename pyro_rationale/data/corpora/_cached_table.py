@@ -19,7 +19,7 @@ from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpora import _table
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import document_maker, words_beyond
-from pyro_rationale.data.files.saved_datasets import data_files, is_dataset
+from pyro_rationale.data.files.saved_datasets import is_dataset, read_files
 from pyro_rationale.data.files.tables import Row
 from pyro_rationale.data.files.text import Faults
 from pyro_rationale.data.options import DataOptions
@@ -142,7 +142,7 @@ def _source(path: Path, options: DataOptions, spec: TargetSpec | None) -> build.
     if not names:
         _table.columns_of([_table.opened(path, options)], options, spec)  # raises, and says which columns there are
     try:
-        files = [file.stat() for file in (data_files(path) if is_dataset(path) else [path])]
+        files = [file.stat() for file in (read_files(path) if is_dataset(path) else [path])]
     except OSError:
         _table.opened(path, options)  # raises with what is wrong
         raise

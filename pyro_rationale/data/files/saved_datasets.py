@@ -65,6 +65,15 @@ def data_files(path: Path) -> list[Path]:
     return [path / str(name) for name in names]
 
 
+def read_files(path: Path) -> list[Path]:
+    """The files of a data set that its rows depend on: with those of :func:`data_files` that of the labels' names.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    return [*data_files(path), *(file for file in [path / INFO] if file.is_file())]
+
+
 def read_dataset(path: Path) -> Table:
     """A data set as a table; a column of class labels holds their names, and nothing where a row has none.
 
