@@ -65,7 +65,7 @@ def error_of(trial: Any, config: Config, corpus: Corpus) -> float:
 @options_from(DataOptions, ModelOptions, TrainOptions)
 @click.option("--trials", default=20, show_default=True, type=click.IntRange(min=1), help="fits to make")
 @click.option("--storage", metavar="URL", help="where Optuna keeps the trials, such as sqlite:///tune.db: a second "
-              "call goes on, and several processes share the work")
+              "call goes on, and several processes share the work; what they try is then not fixed by --seed")
 def main(data: DataOptions, model: ModelOptions, train: TrainOptions, trials: int, storage: str | None) -> None:
     """Search options of a fit that predict best on the development texts; the test texts are left alone."""
     optuna = optional("optuna", "tuning needs", "tune")
@@ -73,7 +73,8 @@ def main(data: DataOptions, model: ModelOptions, train: TrainOptions, trials: in
     config = Config(data, model, train)
     corpus = load_corpus(config.data)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
-    sampler = optuna.samplers.TPESampler(seed=config.seed)
+    # Processes that share a storage would all begin with the same trials.
+    sampler = optuna.samplers.TPESampler(seed=config.seed if storage is None else None)
     study = optuna.create_study(
         storage=storage, sampler=sampler, pruner=pruner, study_name="pyro_rationale", load_if_exists=True
     )

@@ -11,12 +11,13 @@ from typing import Any, TypeGuard
 from pyro_rationale import __version__
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpora import CORPORA
-from pyro_rationale.errors import harmless
+from pyro_rationale.data.files.text import log
+from pyro_rationale.errors import RunError, harmless
 from pyro_rationale.evaluation.metrics import every_metric
 from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.evaluation.statistic import Statistics
 from pyro_rationale.fitted import CARD, CONFIG, METRICS, PRETRAINED, read_config, read_rows
-from pyro_rationale.storage import read_json, write_bytes
+from pyro_rationale.storage import check_listed, read_json, write_bytes
 from pyro_rationale.tasks import TargetSpec, task_of
 from pyro_rationale.training.run_folder import is_own_card
 
@@ -38,7 +39,7 @@ def card_intervals(statistics: Statistics) -> dict[str, list[float]]:
 
 
 def write_card(folder: Path | str) -> Path:
-    """Write the model card of a run from the files of its folder; a README that somebody else wrote stays.
+    """Write the model card of a run from the files of its folder; one that somebody else wrote, or has edited, stays.
 
     A fit writes the card as it ends. This makes one for a run of an older version, or one of a renamed folder.
 
@@ -53,9 +54,21 @@ def write_card(folder: Path | str) -> Path:
     metrics = read_json(folder / METRICS) if (folder / METRICS).exists() else {}
     base = read_json(folder / PRETRAINED) if (folder / PRETRAINED).exists() else {}
     version = str(read_json(folder / CONFIG).get("version", "not recorded"))
+    if path.exists() and _is_edited(path):
+        log.warning("%s: was edited, and stays as it is; for a card with the figures of now, move it away", path)
+        return path
     text = model_card(folder.resolve().name, config, spec, metrics, base, read_rows(folder), version)
     write_bytes(path, text.encode(), listed=True)
     return path
+
+
+def _is_edited(path: Path) -> bool:
+    """Whether a card is another than the one that was written last; not where nobody knows."""
+    try:
+        check_listed(path)
+    except RunError:
+        return True
+    return False
 
 
 def model_card(

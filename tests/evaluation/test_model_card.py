@@ -86,6 +86,17 @@ def test_a_readme_of_somebody_else_stays(tmp_path: Path) -> None:
     assert (folder / "README.md").read_text() == "mine"
 
 
+def test_a_card_that_was_edited_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = shutil.copytree(whole(), tmp_path / "run")
+    text = (folder / "README.md").read_text(encoding="utf-8").replace("---\n", "---\nlicense: mit\n", 1)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    write_card(folder)
+    assert (folder / "README.md").read_text(encoding="utf-8") == text
+    assert "was edited, and stays as it is" in caplog.text
+    (folder / "README.md").unlink()
+    assert "license: mit" not in write_card(folder).read_text(encoding="utf-8")
+
+
 def test_the_card_of_a_search(tmp_path: Path) -> None:
     folder = shutil.copytree(untrained_run(questions=True), tmp_path / "run")
     (folder / "README.md").unlink(missing_ok=True)

@@ -15,7 +15,8 @@ class TensorBoard(Tracker):
     """Writes the figures of a fit as TensorBoard's event files.
 
     Args:
-        folder: for the files; default: `tensorboard` in the run folder.
+        folder: for the files; default: `tensorboard` in the run folder. Fits of the scikit-learn interface leave no run
+            folder behind: name one there.
     """
 
     NAME = "tensorboard"
