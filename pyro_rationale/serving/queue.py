@@ -127,8 +127,10 @@ class PredictionQueue:
         whole = self.fitted.documents([request.text for request in requests])
         given: list[Document] = []
         for request, document in zip(requests, whole, strict=True):
-            if request.struck and not 0 <= min(request.struck) <= max(request.struck) < len(document.tokens):
-                raise StruckWordError(f"struck: expected numbers of words, 0 to {len(document.tokens) - 1}")
+            words = len(document.tokens)
+            if request.struck and not 0 <= min(request.struck) <= max(request.struck) < words:
+                expected = f"expected numbers of words, 0 to {words - 1}" if words else "the text has no word"
+                raise StruckWordError(f"struck: {expected}")
             given.append(without_words(document, set(request.struck)) if request.struck else document)
         worded = [document for document in given if document.tokens]
         size = max(1, WORDS_AT_ONCE // max((len(document.tokens) for document in worded), default=1))

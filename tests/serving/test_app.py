@@ -53,6 +53,7 @@ def test_answers_are_as_the_schema_says(address: str) -> None:
         (b'{"text": 3}', 422, "text: Input should be a valid string"),
         (b"{}", 422, "text: Field required"),
         (b'{"text": "good", "struck": [7]}', 422, "struck: expected numbers of words, 0 to 0"),
+        (b'{"text": " ", "struck": [0]}', 422, "struck: the text has no word"),
         (b'{"text": "\\ud800"}', 422, ""),
         (b"{", 422, "JSON"),
     ],

@@ -79,6 +79,10 @@ def test_words_are_marked_and_struck_out(page: Page, address: str) -> None:
     until(page, "!state.answer.words.some((word) => word.struck)")
     assert marked(page) == ["+good", f"{MINUS}bad"]
     assert page.locator("#changed").is_hidden()
+    page.evaluate("field.value = 'the bad'")  # as just written: what is shown is of the text before
+    page.locator(".word", has_text="good").click()
+    assert page.evaluate("state.struck.size") == 0
+    page.evaluate("field.value = state.text")
     page.locator("#alternatives button").last.click()
     assert page.locator("#alternatives button").last.get_attribute("aria-pressed") == "true"
     assert marked(page) != ["+good", f"{MINUS}bad"]

@@ -56,9 +56,11 @@ function schedule(pause) {
   timer = setTimeout(ask, pause);
 }
 
+const written = () => (field.value.toWellFormed ? field.value.toWellFormed() : field.value);
+
 async function ask() {
   request?.abort();
-  const text = field.value.toWellFormed ? field.value.toWellFormed() : field.value;
+  const text = written();
   if (!text.trim()) {
     Object.assign(state, { text, answer: null, whole: null });
     tell("");
@@ -83,10 +85,8 @@ async function ask() {
     const answer = await reply.json();
     if (!reply.ok) throw new Error(answer.detail);
     if (mine.signal.aborted) return;
-    if (text !== state.text || answer.targets.length !== state.answer?.targets.length) state.other = -1;
-    Object.assign(state, { text, answer });
+    Object.assign(state, { text, answer, other: -1 });
     if (!state.struck.size) state.whole = answer;
-    state.other = -1;
     tell(noted(answer));
     show();
   } catch (problem) {
@@ -118,7 +118,6 @@ function show() {
 
 const targets = () => state.answer?.targets ?? [];
 const chosen = () => (state.target < 0 ? targets() : targets().slice(state.target, state.target + 1));
-const own = () => targets().length > 1 && targets().some((t) => t.kept.some((k, i) => k !== targets()[0].kept[i]));
 
 function heading(target, tag = "h3") {
   const place = targets().indexOf(target);
@@ -317,6 +316,7 @@ function alternatives(target) {
 // Striking out words: with the mouse, or with keys.
 
 function strike(word) {
+  if (written() !== state.text) return; // these words are still those of another text, and so is what they are compared with
   const n = Number(word.dataset.n);
   state.focus = n;
   if (!state.struck.delete(n)) state.struck.add(n);
