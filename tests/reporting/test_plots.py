@@ -215,6 +215,13 @@ def test_the_warm_up_is_grey_and_sets_no_scale(axes: Any) -> None:
     assert len(axes.patches) == 1
 
 
+def test_each_warm_up_of_a_fit_that_began_anew_is_grey(axes: Any) -> None:
+    history = [EpochRecord(i, 10 * i, 1.0, 0.5, 0.4, 1.0, 0.9, warmup=float(i in (1, 2, 5))) for i in range(1, 8)]
+    plot_training(axes, history, "loss")
+    places = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches]
+    assert places == [(0, 20), (40, 50)]
+
+
 def test_shares_of_words_are_per_cent_on_a_log_scale() -> None:
     points = [{"selected": share, "mse": 0.1, "span": 1.0} for share in (0.02, 0.1, 0.5, 1.0)]
     figure = curve_figure([RateCurve("run", "threshold", points)])

@@ -7,8 +7,8 @@ import re
 # By the beginning of a figure's id.
 MEANINGS = {
     "loss": "What the fit minimises, per document. It should fall and become flat: where it still falls at the "
-    "end, raise --steps; where it jumps, lower --learning-rate. The warm-up trains the encoder alone, on "
-    "whole texts.",
+    "end, raise --steps; where it jumps, lower --learning-rate. The warm-up (grey) first teaches the "
+    "encoder to read.",
     "rate": "The share should follow the target down to --rate and stay there. Far below it, rationales have "
     "collapsed: raise --anneal or --steps. Above it, the texts need more words: raise --rate, or lower "
     "--nats.",

@@ -82,7 +82,13 @@ def plot_training(axes: Axes, history: Sequence[EpochRecord], quantity: str = "e
 
 def _leave_out_warmup(axes: Axes, history: Sequence[EpochRecord], series: Sequence[Sequence[float]]) -> None:
     """Grey the warm-up, if there is one, and scale the axis to what follows."""
-    warm = [record.step for record in history if record.untrained]
+    begins = [0, *(record.step for record in history)]
+    warm: list[tuple[int, int]] = []  # from step to step: a fit that begins anew has a second one
+    for begin, record in zip(begins, history, strict=False):
+        if record.untrained and warm and warm[-1][1] == begin:
+            warm[-1] = (warm[-1][0], record.step)
+        elif record.untrained:
+            warm.append((begin, record.step))
     trained = [not record.untrained for record in history]
     shown = [v for values in series for v, counts in zip(values, trained, strict=True) if counts and math.isfinite(v)]
     if not warm or not shown:
@@ -90,6 +96,7 @@ def _leave_out_warmup(axes: Axes, history: Sequence[EpochRecord], series: Sequen
     low, high = min(shown), max(shown)
     room = 0.08 * (high - low) or 0.1 * abs(high) or 0.1
     axes.set_ylim(low - room, high + room)
-    axes.axvspan(0, max(warm), color=REFERENCE, alpha=0.2, linewidth=0)
-    axes.text(max(warm) / 2, 0.97, "warm-up", transform=axes.get_xaxis_transform(), rotation=90, ha="center", va="top",
-              fontsize="small", color=INK)
+    for begin, end in warm:
+        axes.axvspan(begin, end, color=REFERENCE, alpha=0.2, linewidth=0)
+        axes.text((begin + end) / 2, 0.97, "warm-up", transform=axes.get_xaxis_transform(), rotation=90, ha="center",
+                  va="top", fontsize="small", color=INK)
