@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -103,6 +104,17 @@ def test_a_phrase_leads_to_its_documents(page: Page, written: Path) -> None:
     page.wait_for_selector("#narrowed:not([hidden])")
     assert words in page.locator("#narrowed").inner_text()
     assert page.locator("#status").inner_text().startswith(f"{count} document")
+
+
+def test_a_phrase_may_hold_a_colon(page: Page, tmp_path: Path) -> None:
+    write_report(tmp_path / "page.html", contents(*["open 12:30 daily"] * 3))
+    page.goto(f"file://{tmp_path / 'page.html'}")
+    phrases = page.evaluate("JSON.parse(document.getElementById('data').textContent).phrases")
+    (key, *_) = [key for key, (words, _) in phrases.items() if words == "12:30"]
+    page.goto(f"file://{tmp_path / 'page.html'}#phrase={quote(key)}")
+    page.wait_for_selector("#narrowed:not([hidden])")
+    assert f"“12:30” ({key.partition(':')[0]})" in page.locator("#narrowed").inner_text()
+    assert page.locator("mark.hit").first.inner_text() == "12:30"
 
 
 def test_what_is_found_can_be_downloaded(page: Page, written: Path) -> None:

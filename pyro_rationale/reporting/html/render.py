@@ -62,7 +62,7 @@ def render(context: ReportContext) -> str:
         "own": any("m" in document for document in packed),
         "documents": packed,
         "phrases": {
-            harmless(phrase.key): [number for number in phrase.documents if number < len(packed)]
+            harmless(phrase.key): [phrase.words, [number for number in phrase.documents if number < len(packed)]]
             for group in context.phrases
             for side in group.sides
             for phrase in side.phrases

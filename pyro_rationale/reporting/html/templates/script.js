@@ -138,7 +138,7 @@
   function choose(first = 0) {
     const query = asked();
     const keep = wanted[ask.only.value];
-    const held = phrase === null ? null : new Set(data.phrases[phrase].map((i) => all[i]));
+    const held = phrase === null ? null : new Set(data.phrases[phrase][1].map((i) => all[i]));
     shown = all.filter((doc) => {
       if (alone !== null) return doc.i === alone;
       if (held && !held.has(doc)) return false;
@@ -202,7 +202,7 @@
   const letter = (target) => `${String.fromCharCode(65 + (target % 26))}${Math.floor(target / 26) || ""}`;
   // What is searched for, as [start, end) in the text; nothing where lower case has another length.
   function found(doc) {
-    const query = phrase === null ? asked() : phrase.slice(phrase.lastIndexOf(":") + 1);
+    const query = phrase === null ? asked() : data.phrases[phrase][0];
     const lower = doc.t.toLowerCase();
     const hits = [];
     if (alone !== null || !query || lower.length !== doc.t.length) return hits;
@@ -360,9 +360,10 @@
   function narrow() {
     at("narrowed").hidden = alone === null && phrase === null;
     if (at("narrowed").hidden) return;
-    const [side, words] = [phrase || "", (phrase || "").slice((phrase || "").lastIndexOf(":") + 1)];
+    const words = phrase === null ? "" : data.phrases[phrase][0];
+    const side = phrase === null ? "" : phrase.slice(0, -words.length - 1); // a word may hold a colon, and so may a class
     const what = alone !== null ? `The document ${alone} alone` : `Documents whose rationale holds \u201c${words}\u201d`;
-    const where = side.includes(":") ? ` (${side.slice(0, side.lastIndexOf(":")).replace(":", ", ")})` : "";
+    const where = side ? ` (${side.replace(":", ", ")})` : "";
     const back = make("button", { type: "button" }, "Show all documents");
     back.addEventListener("click", () => {
       alone = phrase = null;
