@@ -31,7 +31,7 @@ def test_a_wide_element_and_a_pale_one_are_found(page: Page) -> None:
 def test_an_error_of_a_script_fails_its_test(browser: Browser) -> None:
     opened = open_page(browser)
     shown = next(opened)
-    shown.set_content("<script>throw new Error('broken')</script>")
-    shown.wait_for_timeout(50)
+    with shown.expect_event("pageerror"):
+        shown.set_content("<script>throw new Error('broken')</script>")
     with pytest.raises(AssertionError, match="broken"):
         next(opened)
