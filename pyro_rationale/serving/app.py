@@ -149,7 +149,7 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
 
     @app.get("/api/model")
     async def model() -> dict[str, Any]:
-        """What the model predicts."""
+        """Describe the model: its targets, and how it reads."""
         return facts
 
     @app.post("/api/predict", response_model=Explained, responses=refusals)

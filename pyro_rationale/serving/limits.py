@@ -1,4 +1,4 @@
-"""What a server refuses before anything is read: foreign hosts, large bodies, and too many requests.
+"""Refusals of a server before anything is read: of foreign hosts, large bodies, and too many requests.
 
 A refusal is one line, `{"detail": "..."}`. Pages of other sites can neither call the endpoint (no CORS, and a body must
 say that it is JSON, which browsers ask about first) nor reach it under a name of theirs (DNS rebinding): a request must
@@ -150,7 +150,7 @@ async def read_body(receive: Receive, most: int) -> tuple[bytes | None, int]:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """What hands over a body that was read already."""
+    """A function like `receive` that hands over a body that was read already."""
     given = False
 
     async def again() -> Message:

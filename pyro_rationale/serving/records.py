@@ -32,7 +32,7 @@ def without_words(document: Document, struck: Collection[int]) -> Document:
 
 
 def describe_model(fitted: FittedModel) -> dict[str, Any]:
-    """What the model predicts, and how, for whoever calls the endpoint."""
+    """Targets of the model, and how it reads, for whoever calls the endpoint."""
     spec, config = fitted.spec, fitted.config
     return {
         "run": fitted.name,

@@ -1,4 +1,4 @@
-"""What the build of the site adds to the pages: `docs/theme`."""
+"""Additions of the build of the site to the pages: `docs/theme`."""
 
 from __future__ import annotations
 

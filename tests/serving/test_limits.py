@@ -1,4 +1,4 @@
-"""What is refused before a text is read."""
+"""Requests that are refused before their text is read."""
 
 from __future__ import annotations
 

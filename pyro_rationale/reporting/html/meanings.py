@@ -1,4 +1,4 @@
-"""What each figure of the report means, and what to do where it looks wrong."""
+"""Meanings of the report's figures, and what to do where one looks wrong."""
 
 from __future__ import annotations
 

@@ -285,7 +285,7 @@ class Replicated(NamedTuple):
 
 
 def replicated_targets(tree: DataTree) -> list[Replicated | None]:
-    """What the predictive check compares, by target; `None` for a target that no document has.
+    """Drawn and observed targets for the predictive check, by target; `None` for a target that no document has.
 
     Of the draws there are so many that `REPLICATED` data sets come together.
     """
