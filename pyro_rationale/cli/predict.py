@@ -227,9 +227,9 @@ def write(
 def chunks_of(scorer: Scorer, rows: Iterator[Any], workers: int) -> Generator[Chunk, None, None]:
     """Chunks of lines, in the order of the rows; few rows are not worth another process."""
     from pyro_rationale.data.parallel import in_processes
-    from pyro_rationale.prediction.scorer import CHUNK
 
-    jobs = iter(lambda: list(islice(rows, CHUNK)), [])
+    size = scorer.chunk
+    jobs = iter(lambda: list(islice(rows, size)), [])
     first = list(islice(jobs, 2))
     if len(first) < 2 or workers == 1:
         yield from map(scorer, chain(first, jobs))

@@ -227,7 +227,7 @@ def _list(
     query: Query, known: Mapping[int, frozenset[int]], nearest: Sequence[int], size: int, most_positives: int
 ) -> list[int]:
     """Similar texts, and behind them the nearest ones that are not; nor is one that names the query as similar."""
-    similar = {query.document, *known[query.document]}
+    similar = {query.document, *known.get(query.document, ())}  # nobody is known to be similar to some
     chosen = list(query.positives[:most_positives])
     others = [i for i in nearest if i not in similar]
     return chosen + others[: size - len(chosen)]

@@ -22,6 +22,7 @@ from pyro_rationale.prediction.predictor import Prediction, predict, predict_fro
 from pyro_rationale.prediction.rows import EraserScores, Layout, as_csv, as_json_lines, eraser_record
 
 CHUNK = 1280  # texts of a chunk
+SLOWER = 4  # so many times fewer where a transformer reads them, for what an interrupt loses is a chunk
 
 
 class TextRow(NamedTuple):
@@ -77,6 +78,11 @@ class Scorer:
     def fitted(self) -> FittedModel:
         """The model."""
         return _loaded(self.folder, self.device)
+
+    @property
+    def chunk(self) -> int:
+        """Texts of a chunk."""
+        return max(1, CHUNK // SLOWER) if self.fitted.config.model.pretrained else CHUNK
 
     @property
     def layout(self) -> Layout:

@@ -8,6 +8,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -167,6 +168,15 @@ def test_several_processes_get_the_chunks_that_one_gets(
     assert alone == together
     assert few == alone[:1]
     assert asked == [3]
+
+
+def test_a_transformer_reads_smaller_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = SimpleNamespace(config=SimpleNamespace(model=SimpleNamespace(pretrained=None)))
+    monkeypatch.setattr(scorer.Scorer, "fitted", fitted)
+    made = scorer.Scorer(Path("run"), "cpu", BatchOptions(), None)
+    fast = made.chunk
+    fitted.config.model.pretrained = "minilm"
+    assert 64 < made.chunk < fast
 
 
 def test_eraser_files(call: Run, classes: Path, table: Path, tmp_path: Path) -> None:
