@@ -36,7 +36,7 @@ SHOWN = 12  # words in a table
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a method says about one text.
+    """Words of one text, as a method has attributed the prediction to them.
 
     Attributes:
         document: the text.

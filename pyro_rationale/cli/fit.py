@@ -203,15 +203,21 @@ def free_folder(path: Path) -> Path:
 def has_baselines(folder: Path, names: Sequence[str]) -> bool:
     """Whether the result of a finished run has these baselines, or no test texts to have them of.
 
+    The full-text reader must be there, too: a folder that somebody shares may come without it.
+
     Raises:
         RunError: the file is damaged or of another version.
     """
     from pyro_rationale.evaluation.results import RunMetrics
+    from pyro_rationale.experiments.yardsticks import FULL_TEXT
+    from pyro_rationale.fitted import MEMBERS, READER
 
     if not names:
         return True
     metrics = RunMetrics.load(folder)
-    return not metrics.test or set(names) <= metrics.baselines.keys()
+    readers = (folder / READER, folder / MEMBERS / "0" / READER)
+    lost = () if any(path.exists() for path in readers) else (FULL_TEXT,)
+    return not metrics.test or set(names) <= metrics.baselines.keys() - set(lost)
 
 
 def show_finished(console: Terminal, folder: Path, verbose: bool = False) -> int:

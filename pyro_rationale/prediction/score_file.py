@@ -26,7 +26,7 @@ ROWS_AT_ONCE = 2048  # of a Parquet file's row group
 
 @dataclass
 class Counts:
-    """What has been written so far.
+    """Numbers of the rows that have been written so far.
 
     Attributes:
         rows: number of texts.

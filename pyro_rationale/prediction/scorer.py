@@ -123,7 +123,7 @@ class Scorer:
         return as_csv(cells, list(layout.kinds)) if self.form == "csv" else as_json_lines(cells)
 
     def _scores(self, readings: Sequence[Prediction]) -> list[EraserScores | None]:
-        """What is predicted without the rationale of each, and from it alone."""
+        """Class probabilities from each text without its rationale, and from that alone."""
         if not self.faithfulness:
             return [None] * len(readings)
         fitted, documents = self.fitted, [reading.document for reading in readings]

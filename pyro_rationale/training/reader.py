@@ -7,6 +7,7 @@ folder, and trained once.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -72,7 +73,7 @@ def stored_reader(fitted: FittedModel, folder: Path) -> FittedModel:
     place = folder / MEMBERS / "0" if isinstance(fitted, Ensemble) else folder
     path = place / READER
     if not path.exists():
-        add = f"python -m pyro_rationale.fit --out {folder} --resume --baselines all"
+        add = f"python -m pyro_rationale.fit --out {shlex.quote(str(folder))} --resume --baselines all"
         raise RunError(f"{folder}: holds no full-text reader; add it: {add}")
     one = fitted.members[0] if isinstance(fitted, Ensemble) else fitted
     tensors, _ = read_tensors(path)

@@ -167,9 +167,13 @@ def test_a_finished_run_gets_the_baselines_that_are_asked_for(tmp_path: Path) ->
     pytest.importorskip("sklearn")
     fit_small(tmp_path)
     before = (tmp_path / "model.safetensors").read_bytes()
-    for level, told in [("none", True), ("quick", False), ("quick", True), ("all", False)]:
-        output = call("--out", tmp_path, "--resume", "--quiet", "--baselines", level).output
+    levels = [("none", True), ("quick", False), ("quick", True), ("all", False), ("all", True), ("lost", False)]
+    for level, told in levels:
+        if level == "lost":
+            (tmp_path / "reader.safetensors").unlink()
+        output = call("--out", tmp_path, "--resume", "--quiet", "--baselines", level.replace("lost", "all")).output
         assert ("is finished already" in output) == told
+    assert (tmp_path / "reader.safetensors").exists()
     assert list(json.loads((tmp_path / "metrics.json").read_text())["baselines"]) == ["constant", "tfidf", "full-text"]
     assert (tmp_path / "model.safetensors").read_bytes() == before
     assert differences(tmp_path, whole()) == []

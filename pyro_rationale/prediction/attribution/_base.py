@@ -47,11 +47,11 @@ class Subject:
         return self._values(np.ones((1, len(self.words)), dtype=bool))[0]
 
     def read(self, masks: Any) -> Numbers:
-        """What is explained of each target `(N, D)`, from the words that the masks `(N, n)` keep."""
+        """The explained number of each target `(N, D)`, from the words that the masks `(N, n)` keep."""
         return self.reader.task.effects(self._values(np.asarray(masks, dtype=bool)), self.values[None])
 
     def read_vectors(self, vectors: Tensor) -> Tensor:
-        """The same numbers, up to a constant, from variants `(N, S, E)` of the vectors of the text, with gradients."""
+        """The numbers of `read`, up to a constant, from variants `(N, S, E)` of the text's vectors, with gradients."""
         distribution = self.reader.model.likelihood(self.reader.model.encoder.read_vectors(vectors))
         return self.reader.task.effect_tensor(distribution, self.values[None])
 
@@ -112,7 +112,7 @@ def library(name: str, extra: str) -> Any:
 def attribute(
     reader: FittedModel, document: Document, method: AttributionMethod, evaluations: int | None = None, seed: int = 0
 ) -> Numbers:
-    """What each word of a text does to the prediction of each target, `(n, D)`.
+    """Attribute the prediction of each target to the words of a text, `(n, D)`.
 
     Args:
         reader: an encoder that was trained on whole texts.

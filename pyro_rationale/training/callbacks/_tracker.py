@@ -1,4 +1,4 @@
-"""What the callbacks of `--log` share: which figures of a fit go to an experiment tracker, under which names."""
+"""Base of the callbacks of `--log`: which figures of a fit go to an experiment tracker, under which names."""
 
 from __future__ import annotations
 
