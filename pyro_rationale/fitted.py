@@ -47,6 +47,7 @@ from pyro_rationale.data.weighting import EQUAL, Weighting
 from pyro_rationale.errors import ConfigError, RunError, shown
 from pyro_rationale.guides import MixtureGuide, RationaleGuide
 from pyro_rationale.models import EnsembleModel, RationaleModel
+from pyro_rationale.nn.features import TransformerFeatures
 from pyro_rationale.nn.last_layer import LastLayer
 from pyro_rationale.nn.pretrained import Base, Transformer, check_base, copy_base, find_base, use_copy
 from pyro_rationale.options import decode
@@ -145,6 +146,17 @@ class FittedModel:
         if not any([part.merge() for part in parts if isinstance(part, Transformer)]):
             raise ConfigError("no low-rank updates to merge: fit with --tune-encoder lora:8 or so")
         return self
+
+    def forget_texts(self) -> None:
+        """Forget what was kept of the texts read so far: a transformer's states of them, and words that were new.
+
+        Predictions stay as they are. Whoever reads texts without end calls it now and then, between them.
+        """
+        for part in self.guide.modules():
+            if isinstance(part, TransformerFeatures) and part.store is not None:
+                part.store.clear()
+        if isinstance(self.vocabulary, OpenVocabulary):
+            self.vocabulary.forget()
 
     @contextmanager
     def seeded(self, seed: int) -> Iterator[None]:

@@ -17,6 +17,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.results import train_ensemble
 from pyro_rationale.experiments.baselines import fit_method, load_reference_predictor
 from pyro_rationale.fitted import PRETRAINED, READER, WEIGHTS, FittedModel
+from pyro_rationale.nn.features import TransformerFeatures
 from pyro_rationale.nn.pretrained import find_base
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.callbacks import Callback
@@ -48,6 +49,24 @@ def test_a_run_holds_what_was_tuned_and_loads(bert: Path, tmp_path: Path, guide:
     once, again = (fitted.predict(text)[0] for fitted in (run.fitted.eval(), loaded))
     torch.testing.assert_close(torch.tensor(once.values), torch.tensor(again.values))
     assert once.kept == again.kept
+
+
+def test_texts_that_were_read_can_be_forgotten(bert: Path, tmp_path: Path) -> None:
+    """Neither memory nor disk grows with the texts of a server; new words get the numbers of forgotten ones."""
+    options: dict[str, Any] = {"guide": "chain", "generator": "stacked", "documents": 24, "steps": 2, "anneal": 1}
+    fit_small(tmp_path / "run", pretrained=str(bert), **options)
+    fitted, text = FittedModel.load(tmp_path / "run"), "the wheat looked extraordinary and zebra good"
+    [store] = [part.store for part in fitted.guide.modules() if isinstance(part, TransformerFeatures)]
+    assert store is not None
+    first = fitted.predict(text)[0]
+    assert len(store._places) == 1
+    assert fitted.vocabulary.has_grown  # type: ignore[attr-defined]
+    fitted.forget_texts()
+    assert store._places == {}
+    assert store._words == 0
+    assert not fitted.vocabulary.has_grown  # type: ignore[attr-defined]
+    fitted.predict("the quiz looked impossible and wonderful good")
+    assert fitted.predict(text)[0].values == first.values
 
 
 def test_members_number_new_words_alike(bert: Path, tmp_path: Path) -> None:

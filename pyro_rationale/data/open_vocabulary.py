@@ -12,6 +12,12 @@ from pyro_rationale.data.word_classes import Exclusion
 MOST_WORDS = 1_000_000  # seen by one process beside the known ones; later new words are unknown
 
 
+class _Met(dict[str, int]):
+    """Numbers of the words met, and how often all of them were forgotten."""
+
+    forgotten = 0
+
+
 class OpenVocabulary(Vocabulary):
     """A vocabulary that numbers a word it does not know when it first meets it.
 
@@ -21,7 +27,7 @@ class OpenVocabulary(Vocabulary):
 
     def __init__(self, words: Any, excluded: Exclusion | None = None) -> None:
         super().__init__(words, excluded)
-        self._met: dict[str, int] = {}
+        self._met = _Met()
         self._lock = threading.Lock()
 
     @classmethod
@@ -33,6 +39,18 @@ class OpenVocabulary(Vocabulary):
     def has_grown(self) -> bool:
         """Whether a word has been met and numbered."""
         return bool(self._met)
+
+    @property
+    def forgotten(self) -> int:
+        """How often the words met were forgotten: whoever keeps something by their numbers throws it away then."""
+        return self._met.forgotten
+
+    def forget(self) -> None:
+        """Forget the words met, whose numbers are given to others from now on."""
+        with self._lock:
+            if self._met:
+                self._met.clear()
+                self._met.forgotten += 1
 
     def join(self, other: OpenVocabulary) -> None:
         """Number new words together with another vocabulary of the same words from now on.
@@ -74,4 +92,5 @@ class OpenVocabulary(Vocabulary):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._met = _Met()
         self._lock = threading.Lock()

@@ -61,10 +61,12 @@ class FeatureStore:
         return self._map[index]
 
     def clear(self) -> None:
-        """Forget all states."""
-        self.file.seek(0)
-        self.file.truncate()
-        self._places, self._words, self._map = {}, 0, self._map[:0]
+        """Forget all states; a file that was taken over is left as it is, and takes no others."""
+        self._places = {}
+        if self.file.writable():
+            self.file.seek(0)
+            self.file.truncate()
+            self._words, self._map = 0, self._map[:0]
 
     def save(self, path: Path) -> None:
         """Copy the file to a path, where it appears when it is whole."""

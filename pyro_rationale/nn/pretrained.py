@@ -191,6 +191,7 @@ class Pieces:
         self._lock = threading.Lock()
         self._table = torch.zeros(0, MOST_PIECES, dtype=torch.long)
         self._counts = torch.zeros(0, dtype=torch.long)
+        self._forgotten = vocabulary.forgotten
         self._grow()
 
     def _grow(self) -> None:
@@ -216,6 +217,10 @@ class Pieces:
         """Pieces `(*, MOST_PIECES)` and their numbers `(*)` of words `(*)`; padding (word 0) has none."""
         if self._table.device != tokens.device:
             self._table, self._counts = self._table.to(tokens.device), self._counts.to(tokens.device)
+        if self._forgotten != self.vocabulary.forgotten:
+            with self._lock:
+                self._forgotten, known = self.vocabulary.forgotten, len(self.vocabulary)
+                self._table, self._counts = self._table[:known], self._counts[:known]
         if tokens.numel() and int(tokens.max()) >= len(self._table):
             self._grow()
         return self._table[tokens], torch.where(tokens > 0, self._counts[tokens], 0)

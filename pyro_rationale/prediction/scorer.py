@@ -100,8 +100,10 @@ class Scorer:
         texts = [document for document in documents if document.tokens]
         made = iter(readings := list(predict(fitted, texts, self.options, self.batch_size)))
         every = [next(made) if document.tokens else document for document in documents]
+        lines = self._lines([row.id for row in rows], every, readings)
+        fitted.forget_texts()  # a table may be longer than memory, or the disk, has room for
         return Chunk(
-            self._lines([row.id for row in rows], every, readings),
+            lines,
             len(rows),
             len(rows) - len(texts),
             sum(reading.is_foreign for reading in readings),

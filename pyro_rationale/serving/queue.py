@@ -137,10 +137,13 @@ class PredictionQueue:
         readings = predict(self.fitted, worded, self.options, size)
         self.read += len(requests)
         task, level = self.fitted.task, self.options.level
-        return [
-            record_of(one, request.struck, next(readings) if other.tokens else None, task, level)
-            for request, one, other in zip(requests, whole, given, strict=True)
-        ]
+        try:
+            return [
+                record_of(one, request.struck, next(readings) if other.tokens else None, task, level)
+                for request, one, other in zip(requests, whole, given, strict=True)
+            ]
+        finally:
+            self.fitted.forget_texts()  # of strangers, for as long as the server runs
 
 
 def _hand_over(answer: asyncio.Future[dict[str, Any]], result: dict[str, Any] | Exception) -> None:

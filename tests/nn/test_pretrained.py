@@ -82,6 +82,17 @@ def test_words_met_later_get_pieces_of_their_own(folder: Path, vocabulary: OpenV
     assert int(pieces.of(torch.tensor([first + 1]))[1]) == 4
 
 
+def test_numbers_of_forgotten_words_are_given_to_others(folder: Path, vocabulary: OpenVocabulary) -> None:
+    pieces, other = Pieces(folder, vocabulary), OpenVocabulary(WORDS)
+    other.join(vocabulary)
+    (first,) = vocabulary.encode(["ab"])
+    assert int(pieces.of(torch.tensor([first]))[1]) == 2
+    vocabulary.forget()
+    assert not other.has_grown
+    assert other.encode(["quiz"]) == [first]
+    assert int(pieces.of(torch.tensor([first]))[1]) == 4
+
+
 def test_nothing_but_the_kept_words_is_seen(folder: Path, vocabulary: OpenVocabulary) -> None:
     """Neither which words were dropped, nor where, nor how many."""
     network = encoder(folder, vocabulary)
