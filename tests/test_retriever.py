@@ -115,7 +115,8 @@ def test_pickles_and_clones(fitted: RationaleRetriever, tmp_path: Path) -> None:
     np.testing.assert_array_equal(copy.transform(TEXTS[:3]), fitted.transform(TEXTS[:3]))
     assert [hit.id for hit in copy.search("money")] == [hit.id for hit in fitted.search("money")]
     fresh = clone(fitted)
-    assert fresh.get_params() == fitted.get_params()
+    theirs = fitted.get_params() | {"callbacks": fresh.get_params()["callbacks"]}  # copies, which are equal to nothing
+    assert fresh.get_params() == theirs
     with pytest.raises(NotFittedError):
         fresh.transform(TEXTS)
     fitted.save(tmp_path / "run")

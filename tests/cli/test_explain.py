@@ -233,7 +233,7 @@ def test_classes_have_labels_and_probabilities(call: Run, classes: Path) -> None
 
 def test_evaluate_prints_the_table_of_the_runs_own_test_split(call: Run, planted: Path, tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
-    status, out, _ = call(evaluate, "--run", planted, "--json", path)
+    status, out, _ = call(evaluate, "--run", planted, "--json", path, "--verbose")
     assert status == 0
     assert "(test split), masks by mode" in " ".join(out.split())
     assert "precision as in Lei et al." in out
