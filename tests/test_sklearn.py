@@ -583,7 +583,7 @@ def test_bad_ratings_are_refused() -> None:
         tiny().fit(TEXTS, hollow)
     with pytest.raises(ValueError, match=r"every value of target 'y' is 0\.5; there is nothing to predict"):
         tiny().fit(TEXTS, np.full(60, 0.5))
-    with pytest.raises(ValueError, match="y holds 'good', and ratings are numbers; RationaleClassifier predicts labels"):
+    with pytest.raises(ValueError, match="y holds 'good', and ratings are numbers; RationaleClassifier"):
         tiny().fit(TEXTS, LABELS)
 
 

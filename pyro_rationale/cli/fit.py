@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,11 +133,19 @@ def fit_and_show(
     from pyro_rationale.evaluation.results import finish_ensemble, finish_run
     from pyro_rationale.experiments.yardsticks import baseline_rows
     from pyro_rationale.fitted import CONFIG, METRICS
-    from pyro_rationale.training.ensemble import fit_ensemble
+    from pyro_rationale.training.ensemble import EnsembleRun, fit_ensemble
     from pyro_rationale.training.fit import fit_run
 
     def rows_of(run: TrainingRun | EnsembleRun) -> dict[str, Any]:
         return baseline_rows(run, baselines, bar.on_reader_progress, console.say)
+
+    def measured(finish: Callable[..., RunMetrics], run: TrainingRun | EnsembleRun) -> RunMetrics:
+        try:
+            return finish(run, rows_of(run), bar.on_test_progress)
+        except BaseException as problem:  # what keeps a record of the fit closes it
+            for member in run.members if isinstance(run, EnsembleRun) else (run,):
+                member.tell_exception(problem)
+            raise
 
     console = Terminal()
     finished: TrainingRun | EnsembleRun
@@ -145,10 +153,10 @@ def fit_and_show(
         try:
             if config.train.members > 1:
                 finished = fit_ensemble(config, folder, resume, force, [bar], group=group)
-                metrics = finish_ensemble(finished, rows_of(finished), bar.on_test_progress)
+                metrics = measured(finish_ensemble, finished)
             else:
                 finished = fit_run(config, folder, resume, force, [bar], group=group)
-                metrics = finish_run(finished, rows_of(finished), bar.on_test_progress)
+                metrics = measured(finish_run, finished)
         except KeyboardInterrupt:
             bar.stop()
             begun = (folder / CONFIG).exists() and not (folder / METRICS).exists()

@@ -109,7 +109,7 @@ def predict(
     if file is not None:
         file.check_free(force or resume)
         if resume and out is not None and out.exists() and not file.state.exists():
-            Terminal().say(f"{out}: is whole; nothing is left to do")
+            Terminal().say(f"{out}: is there, and nothing was interrupted; --force makes it again")
             return
         if not (resume and file.resume()):
             file.start()
@@ -229,12 +229,14 @@ def chunks_of(scorer: Scorer, rows: Iterator[Any], workers: int) -> Generator[Ch
     from pyro_rationale.data.parallel import in_processes
 
     size = scorer.chunk
+    if workers != 1:  # so that a resumed file, whose last rows one process reads, has the same last bits
+        scorer = replace(scorer, threads=1)
     jobs = iter(lambda: list(islice(rows, size)), [])
     first = list(islice(jobs, 2))
     if len(first) < 2 or workers == 1:
         yield from map(scorer, chain(first, jobs))
     else:
-        yield from in_processes(replace(scorer, threads=1), chain(first, jobs), workers)
+        yield from in_processes(scorer, chain(first, jobs), workers)
 
 
 def pace(rows: int, started: float, count: int | None, before: int) -> str:

@@ -132,7 +132,7 @@ class TrainingRun:
         try:
             self.tell("on_fit_start")
         except BaseException as problem:
-            self._tell_of(problem)
+            self.tell_exception(problem)
             raise
         with self.group.defer_signals():
             try:
@@ -142,7 +142,7 @@ class TrainingRun:
                 # it stands.
                 if self.trainer.consistent:
                     self.save()
-                self._tell_of(problem)
+                self.tell_exception(problem)
                 raise
 
     def _run(self) -> None:
@@ -169,7 +169,8 @@ class TrainingRun:
     def _on_features_progress(self, done: int, total: int) -> None:
         self.tell("on_features_progress", done, total)
 
-    def _tell_of(self, problem: BaseException) -> None:
+    def tell_exception(self, problem: BaseException) -> None:
+        """Tell the callbacks what ended the fit; one of them that fails now is a warning."""
         try:
             self.tell("on_exception", problem)
         except Exception as another:  # the first is the one to be raised

@@ -25,6 +25,7 @@ from pyro_rationale.fitted import FittedModel, read_config
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.reporting.plots.training import recorded_series
 from pyro_rationale.training.history import EpochRecord, read_history
+from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.validation import score_modes, settle_noise
 from tests.support.small_fit import (
     ROOT,
@@ -161,6 +162,22 @@ def test_it_says_what_else_predicts_the_texts_and_that_it_has_failed(
     [failure] = stored["failures"]
     assert f"FAILED: {failure}" in lines
     assert "These were few steps: fit again with --steps 1000 or more" in failure
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_callbacks_hear_what_ends_a_fit_after_its_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: int
+) -> None:
+    heard: list[BaseException] = []
+    monkeypatch.setattr(TrainingRun, "tell_exception", lambda run, problem: heard.append(problem))
+
+    def stopped(*values: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pyro_rationale.experiments.yardsticks.baseline_rows", stopped)
+    words = [*flags(steps=1), "--out", str(tmp_path), "--members", str(members)]
+    assert CliRunner().invoke(fit, words).exit_code == 1
+    assert [type(problem) for problem in heard] == [KeyboardInterrupt] * members
 
 
 def test_a_finished_run_gets_the_baselines_that_are_asked_for(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_an_interrupted_table_is_finished_as_if_it_had_not_been(
     assert "other options" in said
     assert call(*words, "--out", broken, "--resume")[0] == 0
     assert broken.read_bytes() == whole.read_bytes()
-    assert "nothing is left to do" in call(*words, "--out", broken, "--resume")[1]
+    assert "nothing was interrupted" in call(*words, "--out", broken, "--resume")[1]
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "whole.csv", "broken.csv"}
 
 

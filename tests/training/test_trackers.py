@@ -174,7 +174,7 @@ def test_wandb_writes_a_run_without_a_network(tmp_path: Path, monkeypatch: pytes
     fit_small(tmp_path / "run", log=("wandb",))
     [record] = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
     names = {b"dev/error", b"test/mse", b"model.guide"}
-    for _ in range(100):  # its service writes the last records in a process of its own
+    for _ in range(600):  # its service writes the last records in a process of its own
         if found := {name for name in names if name in record.read_bytes()} == names:
             break
         time.sleep(0.1)
