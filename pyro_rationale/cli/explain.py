@@ -242,7 +242,8 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
         yield Text(line, style="bold")
     yield from map(Text, task.level_lines(reading.predictive))
     kept, words = sum(reading.kept), len(reading.kept)
-    yield Text(f"{kept} of {words} words kept ({kept / max(words, 1):.0%})")
+    part = kept / max(words, 1)
+    yield Text(f"{kept} of {words} words kept ({part:.{0 if part >= 0.01 or not kept else 1}%}){_standing(reading)}")
     if reading.is_foreign:
         yield Text(f"{reading.known} of {words} words known to the model; it reads the others alike", style="bold")
     yield Text("")
@@ -264,6 +265,12 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
     for part in parts:
         yield from _others(part, task)
     yield Text("")
+
+
+def _standing(reading: Prediction) -> str:
+    """How probable the rationale is that is shown: the prediction is an average over all of them."""
+    share = next((other.frequency for other in reading.alternatives if other.mask == reading.kept), None)
+    return "" if share is None or reading.aspects else f", the most probable rationale: {share:.0%} of the draws"
 
 
 def _others(reading: Prediction, task: Task) -> Iterator[Text]:

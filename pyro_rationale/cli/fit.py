@@ -255,7 +255,7 @@ def show_metrics(
         balanced: whether classes had weights.
         verbose: every figure, and the prior.
     """
-    from pyro_rationale.evaluation.verdict import better_baseline
+    from pyro_rationale.evaluation.verdict import better_baseline, no_better_than_constant
     from pyro_rationale.reporting.console import BASELINES, baselines_table, class_tables, metrics_table
     from pyro_rationale.reporting.prior_words import prior_line
 
@@ -270,7 +270,14 @@ def show_metrics(
         console.print()
         each = {f"member {name}": figures for name, figures in metrics.members.items()}
         console.print(baselines_table(metrics.test, each | metrics.baselines))
-        if not metrics.failures and (better := better_baseline(metrics.test, metrics.baselines, balanced)):
+        constant = "" if metrics.failures else no_better_than_constant(metrics.test, metrics.baselines, balanced)
+        if constant:
+            count = metrics.documents.get("test", "few")
+            console.say(
+                f"a constant predicts these {count} test texts as well ({constant}): "
+                "nothing shows that this model has learnt anything; give it more texts or steps"
+            )
+        elif not metrics.failures and (better := better_baseline(metrics.test, metrics.baselines, balanced)):
             console.say(
                 f"{BASELINES.get(better[0], better[0])}: predicts better ({better[1]}), so this model's evidence is "
                 "not all there is; more training texts, --pretrained minilm or a higher --rate bring it closer"

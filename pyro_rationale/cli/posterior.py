@@ -301,9 +301,9 @@ def khat_lines(khat: Any) -> list[str]:
             "draws of p(z | x, y)"
         ]
     return [
-        f"group posterior cannot be trusted on {poor:.0%} of the documents (k-hat above {TRUSTED}): the rating makes "
-        "masks likely there that the guide hardly ever draws, so a few draws carry all the weight; what the guide "
-        "keeps and what is predicted from it do not rest on these weights",
+        "predictions, rationales and the report come from the guide's draws and are as they should be. Only group "
+        f"posterior of posterior.nc cannot be trusted on {poor:.0%} of the documents (k-hat above {TRUSTED}): the "
+        "rating makes masks likely there that the guide hardly ever draws, so a few draws carry all the weight",
         "a guide nearer to the posterior: fit with --condition-on-target, --tau 1 and fewer --nats; p(z | x, y) "
         "without a guide: study posterior",
     ]

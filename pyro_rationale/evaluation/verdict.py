@@ -101,6 +101,19 @@ def failures(
     return tuple(told)
 
 
+def no_better_than_constant(test: Metrics, baselines: Mapping[str, Metrics], balanced: bool = False) -> str:
+    """A comparison in words where a constant predicts at least as well; empty elsewhere.
+
+    Of few texts that may be chance, and then it is no failure (:func:`worse_than_constant`); but nothing shows that
+    the model has learnt anything.
+    """
+    name, sign = ("mse", 1.0) if "mse" in test else ("macro_f1" if balanced else "accuracy", -1.0)
+    own, constant = test.get(f"averaged_{name}", test.get(name)), baselines.get("constant", {}).get(name)
+    if own is None or constant is None or sign * (own - constant) < 0:
+        return ""
+    return f"{constant:.4g} against {own:.4g}" if name == "mse" else f"{constant:.1%} against {own:.1%}"
+
+
 def better_baseline(
     test: Metrics, baselines: Mapping[str, Metrics], balanced: bool = False
 ) -> tuple[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -91,8 +92,9 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
     if not reading.answers:
         return
     yield Text("")
-    yield Text("how well the text fits each answer (log evidence, in nats below the best), and what would speak for it",
-               style="dim")
+    counts = Counter(answer.target for answer in reading.answers)
+    scale = "in nats below the best" if max(counts.values()) > 1 else "in nats; give another --for to compare with"
+    yield Text(f"how well the text fits each answer (log evidence, {scale}), and what would speak for it", style="dim")
     if any(khat > TRUSTED for answer in reading.answers for khat in (answer.evidence_khat, answer.khat)):
         yield Text(f"k-hat above {TRUSTED} ({UNTRUSTED}): a few of the masks drawn decide it, and others might say "
                    "something else", style="dim")
@@ -103,6 +105,8 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
             name = f"{target} {answer.label}" if len(task.spec.names) > 1 else f"{answer.label}"
             line = Text(f"{name}:", style="bold" if answer.log_evidence == best else "", overflow="fold")
             below = "most" if answer.log_evidence == best else f"{answer.log_evidence - best:+.1f} nats"
+            if len(own) == 1:
+                below = f"{answer.log_evidence:.1f} nats"
             line.append(f" {below} ").append_text(_khat(answer.evidence_khat, plain))
             line.append(", because of ", style="not bold").append_text(_khat(answer.khat, plain))
             line.append(f"  {snippets(reading.document, answer.mask, BECAUSE)}", style="not bold")

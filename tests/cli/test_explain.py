@@ -70,6 +70,12 @@ def test_text_comes_back_with_brackets_in_a_file(call: Run, planted: Path) -> No
     assert "11 of 11 words kept (100%)" in out
 
 
+def test_the_share_of_the_rationale_that_is_shown(call: Run, planted: Path) -> None:
+    """The prediction is an average, so a reader must see how much of it the marks are."""
+    _, out, _ = call(explain, "--run", planted, TEXT)
+    assert re.search(r"words kept \([\d.]+%\), the most probable rationale: \d+% of the draws\n", out)
+
+
 def test_lines_of_a_file_are_as_long_as_the_text(call: Run, planted: Path) -> None:
     text = TEXT * 5
     _, out, _ = call(explain, "--run", planted, "--decode", "threshold", "--threshold", "0", text)

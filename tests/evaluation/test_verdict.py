@@ -11,7 +11,13 @@ import pytest
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.evaluate import compute
 from pyro_rationale.evaluation.metrics import MetricInputs
-from pyro_rationale.evaluation.verdict import better_baseline, constant_evaluation, failures, worse_than_constant
+from pyro_rationale.evaluation.verdict import (
+    better_baseline,
+    constant_evaluation,
+    failures,
+    no_better_than_constant,
+    worse_than_constant,
+)
 from tests.support.marked import document
 from tests.support.tiny import SPECS
 
@@ -27,6 +33,15 @@ def told(spec: TargetSpec, train: Any, true: Any, values: Any) -> str:
     documents = with_targets(true)
     own = compute(MetricInputs(documents, spec, values=np.asarray(values, dtype=float)))
     return worse_than_constant(own.statistics, constant_evaluation(with_targets(train), documents, spec).statistics)
+
+
+def test_what_a_constant_predicts_as_well_has_learnt_nothing() -> None:
+    constant = {"constant": {"mse": 2.043, "accuracy": 0.5, "macro_f1": 0.33}}
+    assert no_better_than_constant({"mse": 2.194}, constant) == "2.043 against 2.194"
+    assert no_better_than_constant({"mse": 2.194, "averaged_mse": 1.9}, constant) == ""
+    assert no_better_than_constant({"accuracy": 0.5, "macro_f1": 0.4}, constant) == "50.0% against 50.0%"
+    assert no_better_than_constant({"accuracy": 0.5, "macro_f1": 0.4}, constant, balanced=True) == ""
+    assert no_better_than_constant({"mse": 2.194}, {}) == ""
 
 
 def test_the_constant_of_each_task() -> None:

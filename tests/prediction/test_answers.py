@@ -124,6 +124,8 @@ def test_they_are_shown_everywhere() -> None:
     assert set(record[0]["prediction"]) == {"label", "probabilities"}
     lines = list(answer_lines(replace(reading, answers=(replace(first, khat=math.inf),)), fitted.task, plain=False))
     assert "k-hat inf, do not trust" in str(lines[-1])
+    assert f": {first.log_evidence:.1f} nats (" in str(lines[-1])  # alone, it has nothing to be compared with
+    assert any("give another --for to compare with" in str(line) for line in lines)
     assert any("a few of the masks drawn decide it" in str(line) for line in lines)
     assert any("yellow" in str(span.style) for span in lines[-1].spans)
     (explanation,) = explain(fitted, [TEXT], options, classes=(10, 20, 30))
