@@ -147,6 +147,7 @@ class TargetRationale:
         prediction: of this target.
         from_rationale: the prediction from the words of the rationale alone.
         alternatives: distinct rationales, the most probable first.
+        share: of the draws that equal the decoded mask, which is `mask`; `None` of a text without words.
     """
 
     mask: Mask
@@ -155,6 +156,7 @@ class TargetRationale:
     prediction: Any
     from_rationale: Any
     alternatives: tuple[OtherRationale, ...]
+    share: float | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -190,6 +192,8 @@ class Explanation:
             `spans` are what any of them keeps, and what spans do is said here alone.
         own: whether targets have rationales of their own.
         effects_on: what the numbers of `spans` are changes of, in words, for each target.
+        share: of the draws that equal the decoded mask, which is `mask`; `None` of a text without words, and where
+            targets have rationales of their own, whose shares are said in `targets`.
     """
 
     text: str
@@ -213,6 +217,7 @@ class Explanation:
     effects_on: tuple[str, ...] = ()
     targets: dict[str, TargetRationale] = field(default_factory=dict)
     own: bool = False
+    share: float | None = None
 
     def __str__(self) -> str:
         return f"{self._verdict()}\n{self._plain}"
@@ -452,6 +457,7 @@ def explain(
                 prediction=only(prediction.predicted),
                 from_rationale=only(prediction.values),
                 alternatives=others(part, only),
+                share=part.share,
             )
         return made
 
@@ -482,6 +488,7 @@ def explain(
             targets=targets_of(prediction),
             own=bool(prediction.aspects),
             effects_on=tuple(fitted.task.effect_units(prediction.predicted)),
+            share=prediction.share,
         )
 
     return Explanations(explained(prediction) for prediction in predict(fitted, documents, options))

@@ -91,6 +91,8 @@ class Prediction:
             `inclusion` P(kept by any), each target's figures those of its own mask, and no `alternatives`.
         contributions: of the spans of `kept`; `None` where they were not asked for.
         answers: what would speak for each answer that was asked for.
+        share: of the guide's draws that equal `kept`; `None` where targets have masks of their own (each of `aspects`
+            has its share), and of a text without words.
     """
 
     document: Document
@@ -110,6 +112,7 @@ class Prediction:
     aspects: tuple[Prediction, ...] = ()
     contributions: Contributions | None = None
     answers: tuple[Answer, ...] = ()
+    share: float | None = None
 
     @property
     def is_foreign(self) -> bool:
@@ -431,6 +434,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
                 predictive=None if mixture is None else mixture.document(b),
                 contributions=parts[b],
                 answers=answers_of(fitted, document, asked, options.samples, options.seed),
+                share=float(weights[index, b]) if words else None,
             )
         )
     return readings

@@ -100,6 +100,8 @@ def test_explanations_have_each_target(fitted: FittedModel) -> None:
     assert food.spans[1].removed == pytest.approx(-2.4, abs=1e-4)
     assert (staff.prediction, food.prediction) == explanation.prediction
     assert food.alternatives[0].mask == food.mask
+    assert explanation.share is None  # each target has its own
+    assert food.share == food.alternatives[0].frequency
     assert isinstance(food.alternatives[0].prediction, float)
     assert "[B good]\nA <staff>  B food" in str(explanation)
     html = explanation._repr_html_()
