@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
@@ -25,29 +26,39 @@ pytest.importorskip("uvicorn")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_when_all_is_answered(number: int, capfd: pytest.CaptureFixture[str]) -> None:
-    with open_socket("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
+def test_a_signal_ends_it_when_all_is_answered(
+    number: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, answers = whole(guide="chain"), []
+    ports: Queue[int] = Queue()
+
+    def opened(host: str, port: int) -> socket.socket:
+        """Keeps the port from the moment at which it is chosen: no other process may take it."""
+        found = open_socket(host, port)
+        ports.put(found.getsockname()[1])
+        return found
 
     def visit() -> None:
+        address = f"http://127.0.0.1:{ports.get()}"
         for _ in range(2400):  # until it listens
             try:
-                answers.append(ask(f"http://127.0.0.1:{port}", "The head looked great."))
+                answers.append(ask(address, "The head looked great."))
                 break
             except OSError:
                 time.sleep(0.05)
         os.kill(os.getpid(), number)
 
+    monkeypatch.setattr("pyro_rationale.serving.server.open_socket", opened)
+
     visitor = threading.Thread(target=visit)
     visitor.start()
     with pytest.raises(SystemExit) as end:
-        run_command(serve, ["--run", str(run), "--port", str(port), "--samples", "5"])
+        run_command(serve, ["--run", str(run), "--port", "0", "--samples", "5"])
     visitor.join()
     out, err = capfd.readouterr()
     assert not end.value.code
     assert err == ""
-    assert re.fullmatch(rf"\S+ is served on http://127\.0\.0\.1:{port} \(Ctrl-C ends it\)\nended\n", out)
+    assert re.fullmatch(r"\S+ is served on http://127\.0\.0\.1:\d+ \(Ctrl-C ends it\)\nended\n", out)
     assert answers[0].status == 200
     assert answers[0].json["targets"][0]["name"] == "appearance"
 
