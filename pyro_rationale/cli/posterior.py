@@ -113,7 +113,8 @@ def inspect(
                     predictions.append(prediction)
                     advance()
             title = f"{source_of(chosen.options.data)} ({chosen.split})"
-            write_page(results / REPORT, fitted, predictions, folder, title, options, groups)
+            measured = chosen.as_fitted and chosen.split == "test"
+            write_page(results / REPORT, fitted, predictions, folder, title, options, groups, measured)
             written.append(REPORT)
     console = Terminal()
     console.print(summary)
@@ -238,14 +239,16 @@ def write_page(
     data: str,
     options: PredictOptions,
     groups: Any,
+    measured: bool,
 ) -> None:
-    """The report of the stored draws."""
+    """The report of the stored draws; `measured`: its documents are those that the run's baselines were measured on."""
     from pyro_rationale.evaluation.evaluate import evaluate_predictions
     from pyro_rationale.evaluation.results import RunMetrics
     from pyro_rationale.fitted import EPOCHS, METRICS
     from pyro_rationale.reporting.html import build_report, write_report
 
     evaluation = evaluate_predictions(predictions, fitted.spec, fitted, options.seed)
+    stored = asdict(RunMetrics.load(folder)) if (folder / METRICS).is_file() else {}
     report = build_report(
         predictions,
         options,
@@ -256,7 +259,8 @@ def write_page(
         metrics=evaluation.metrics,
         curves=evaluation.curves,
         history=read_history(folder / EPOCHS) if (folder / EPOCHS).is_file() else (),
-        stored=asdict(RunMetrics.load(folder)) if (folder / METRICS).is_file() else None,
+        stored=stored,
+        baselines=stored.get("baselines") if measured else None,
         draws=groups,
     )
     write_report(path, report)

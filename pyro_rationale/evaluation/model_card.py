@@ -98,7 +98,7 @@ def model_card(
         "## Data\n\n" + "\n".join(_data(config, metrics, rows)),
         "## Settings\n\n" + "\n".join(_settings(config, metrics, base, version)),
         "## Results\n\n" + "\n".join(_results(config, metrics)),
-        "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(config, metrics)),
+        "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(config, spec, metrics)),
         "## Licences\n\n" + "\n".join(f"- {line}" for line in _licences(config, base)),
     ]
     return "\n\n".join(parts) + "\n"
@@ -140,12 +140,19 @@ def data_name(config: Config) -> str:
 def _summary(config: Config, spec: TargetSpec) -> str:
     unit = "sentences" if config.by_sentence else "words"
     if task_of(spec).of_pairs:
-        what = f"Compares texts by a few {unit} of each, and shows which: search for similar questions."
+        what = (
+            f"Compares texts by a few {unit} of each, and shows which: search for similar questions. What is shown is "
+            "the most probable rationale, from which texts are compared."
+        )
     else:
-        what = f"Predicts {_plain(task_of(spec).describe())} from a few {unit} of a text, and shows which."
+        what = (
+            f"Predicts {_plain(task_of(spec).describe())} from a few {unit} of a text, and shows which: the most "
+            "probable rationale. The prediction averages over the masks that the model finds probable; `explain` says "
+            f"what it is from the shown {unit} alone."
+        )
     return (
-        f"{what} The prediction is made from the shown {unit} alone. They are latent variables of a model in Pyro, so "
-        "that every text has a distribution of rationales, and every prediction one over both."
+        f"{what} Which {unit} count are latent variables of a model in Pyro, so that every text has a distribution of "
+        "rationales, and every prediction one over both."
     )
 
 
@@ -224,13 +231,17 @@ def _results(config: Config, metrics: Mapping[str, Any]) -> Iterator[str]:
         yield f"\nFigures of each target ({', '.join(map(_plain, aspects))}) are in `metrics.json`."
 
 
-def _limits(config: Config, metrics: Mapping[str, Any]) -> Iterator[str]:
+def _limits(config: Config, spec: TargetSpec, metrics: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"**This fit counts as failed:** {_plain(failure)}." for failure in metrics.get("failures") or ())
     yield "The figures are of texts like those it was fitted on; other subjects and languages were not measured."
-    yield (
-        "The shown words are all that a prediction is made from. They are evidence in the model's eyes, not the cause "
-        "of a writer's rating, and another mask may serve as well: look at the alternatives."
-    )
+    if task_of(spec).of_pairs:
+        yield "The shown words are evidence in the model's eyes; other words may serve as well."
+    else:
+        yield (
+            "The shown words are the most probable rationale, which may have a small share of the draws that the "
+            "prediction averages over: look at its share, and at the alternatives. They are evidence in the model's "
+            "eyes, not the cause of a writer's rating."
+        )
     test = metrics.get("test") or {}
     if _is_number(covered := test.get("covered_90")):
         yield f"90 % intervals held the true rating of {100 * covered:.3g} % of the test texts."

@@ -76,10 +76,12 @@ class Side:
     Attributes:
         title: for people.
         phrases: those that go with it most come first.
+        usual: mean prediction of all documents, which :attr:`Phrase.mean` is to be compared with.
     """
 
     title: str
     phrases: tuple[Phrase, ...]
+    usual: float
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ def phrase_groups(predictions: Sequence[Prediction], spec: TargetSpec) -> tuple[
             sides = []
             for title, sign in (("low", -1.0), ("high", 1.0)):
                 signs = dict.fromkeys(range(len(values)), sign)
-                sides.append(Side(title, _side(found, values, signs, sign, least, f"{prefix}{title}:")))
+                chosen = _side(found, values, signs, sign, least, f"{prefix}{title}:")
+                sides.append(Side(title, chosen, _mean(values)))
             unit, effect = "mean prediction", "mean contribution"
         else:
             sides = []
@@ -136,7 +139,8 @@ def phrase_groups(predictions: Sequence[Prediction], spec: TargetSpec) -> tuple[
                 chances = [float(point[name]["probabilities"][label]) for point in points]
                 other = -1.0 if len(spec.classes) == 2 else 0.0  # of two classes the log odds are each other's reverse
                 signs = {d: 1.0 if point[name]["label"] == label else other for d, point in enumerate(points)}
-                sides.append(Side(label, _side(found, chances, signs, 1.0, least, f"{prefix}{label}:")))
+                chosen = _side(found, chances, signs, 1.0, least, f"{prefix}{label}:")
+                sides.append(Side(label, chosen, _mean(chances)))
             unit, effect = "mean probability", "mean contribution (log odds)"
         if any(side.phrases for side in sides):
             groups.append(PhraseGroup(name, unit, effect if known else "", tuple(sides)))
@@ -155,6 +159,10 @@ def function_words(documents: Iterable[Document]) -> frozenset[str]:
         return english
     counts = Counter(word for text in texts for word in set(text))
     return frozenset(word for word, count in counts.items() if len(texts) > 9 and count > FREQUENT * len(texts))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / max(1, len(values))
 
 
 def _collect(predictions: Sequence[Prediction], target: int, folded: frozenset[str]) -> dict[Words, _Found]:
@@ -216,7 +224,7 @@ def _side(
         least: texts that must hold a phrase.
         prefix: of the phrases' keys.
     """
-    usual = sum(values) / max(1, len(values))
+    usual = _mean(values)
     scored = []
     for words, one in found.items():
         if len(one.spans) < least:

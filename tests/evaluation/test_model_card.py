@@ -36,6 +36,9 @@ def test_the_card_of_a_fit() -> None:
     assert metrics["documents"] == {"train": 48, "dev": 12, "test": 12}
     assert f"| train | 48 | {read_manifest(whole())['notes']['rows']['train']} |" in text
     assert all(f"\n## {heading}\n" in text for heading in ("Use", "Data", "Settings", "Results", "Limits", "Licences"))
+    assert "The prediction averages over the masks that the model finds probable; `explain` says" in text
+    assert "the shown words alone" in text
+    assert "is made from" not in text
     assert "**This fit counts as failed:**" in text  # after nine steps
     assert "README.md" in read_manifest(whole())["files"]
 
@@ -103,6 +106,7 @@ def test_the_card_of_a_search(tmp_path: Path) -> None:
     text = write_card(folder).read_text(encoding="utf-8")
     assert 'pipeline_tag: "sentence-similarity"' in text
     assert "python -m pyro_rationale.index --run ." in text
+    assert "averages over" not in text  # texts are compared by their most probable masks
 
 
 LEFT_AT_HOME = ("checkpoint.safetensors", "training_texts.safetensors", "reader.safetensors")

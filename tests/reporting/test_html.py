@@ -30,8 +30,8 @@ from pyro_rationale.prediction.netcdf import open_groups
 from pyro_rationale.prediction.options import Size
 from pyro_rationale.prediction.predictor import PredictOptions
 from pyro_rationale.prediction.predictor import predict as predict_all
-from pyro_rationale.reporting.html import ReportContext, build_report, render, write_report
-from pyro_rationale.reporting.html.build import lead_of, source_of
+from pyro_rationale.reporting.html import ReportContext, Tile, build_report, render, write_report
+from pyro_rationale.reporting.html.build import lead_of, margin, source_of, tiles_of
 from pyro_rationale.reporting.html.charts import (
     class_charts,
     events,
@@ -41,7 +41,7 @@ from pyro_rationale.reporting.html.charts import (
     training_charts,
 )
 from pyro_rationale.reporting.html.meanings import MEANINGS, meaning_of
-from pyro_rationale.reporting.html.payload import effect_lines, pack, pieces, runs
+from pyro_rationale.reporting.html.payload import effect_lines, pack, pieces, prediction_lines, runs
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.storage import read_json
 from pyro_rationale.training.history import EpochRecord, read_history
@@ -251,12 +251,12 @@ def test_spans_are_for_and_against() -> None:
 def test_targets_have_rationales_of_their_own() -> None:
     """The words of both are underlined; each has its spans, and what these do, under its letter."""
     spec = replace(RATING, names=("taste", "look"), ranges=RATING.ranges * 2)
-    one = speaking(read("good bad and ugly"))
+    one = replace(speaking(read("good bad and ugly")), share=0.05)
     rows = [replace(one, document=replace(one.document, aspect=i)) for i in (0, 1)]
-    both = replace(one, values=(2.5, 3.0), predicted=(2.5, 3.0), interval=((1.0, 4.0),) * 2, contributions=None)
-    both = replace(both, document=replace(one.document, targets=(3.0, 1.0)), aspects=tuple(rows))
+    both = replace(one, values=(2.5, 3.0), predicted=(2.5, 3.0), interval=((1.0, 4.0),) * 2, share=None)
+    both = replace(both, document=replace(one.document, targets=(3.0, 1.0)), aspects=tuple(rows), contributions=None)
     packed = pack(both)
-    assert packed["m"] == [[[0, 1, 3, 4], [[[1, -0.5, 1]], [[-1, 0.5, -1]]]]] * 2
+    assert packed["m"] == [[[0, 1, 3, 4], [[[1, -0.5, 1]], [[-1, 0.5, -1]]], 5]] * 2
     assert "c" not in packed
     assert [text for text, _ in effect_lines(both, spec)] == ["A good", "A ugly", "B good", "B ugly"]
     assert [said.split()[0] for _, said in effect_lines(both, spec)] == ["taste", "taste", "look", "look"]
@@ -372,9 +372,48 @@ def test_no_folder_of_the_machine_is_named(data: str, name: str) -> None:
 
 def test_the_result_stands_in_one_line() -> None:
     metrics = {"documents": 200, "mse": 0.5, "covered": 0.91, "selected": 0.1, "elbo": -7.0}
-    said = "200 documents; squared error 0.5; 91.0 % of the true ratings within their 90 % intervals; "
-    assert lead_of(metrics, 0.9) == f"{said}10.0 % of the words kept"
+    said = "200 documents; squared error 0.5; truth in 90 % intervals 91 % of 200 (± 4); 10.0 % of the words kept"
+    assert lead_of(metrics, 0.9) == said
     assert lead_of({}, 0.9) == ""
+
+
+def test_the_result_stands_beside_what_others_have() -> None:
+    """The error is that of the predictions that are shown; others of more texts say of how many."""
+    metrics = {"documents": 70, "mse": 1.5, "averaged_mse": 1.453}
+    others = {"tfidf": {"documents": 70, "mse": 1.24}, "constant": {"documents": 70, "mse": 2.21}, "mine": {"mse": 1.0}}
+    assert lead_of(metrics, 0.9, True, others) == (
+        "70 documents; squared error 1.45; a constant has 2.21, tf-idf on all words 1.24"
+    )
+    assert lead_of(metrics, 0.9, False, {"full-text": {"documents": 225, "mse": 1.33}}) == (
+        "70 documents; squared error 1.5; the same encoder on all words has 1.33 (of all 225 test texts)"
+    )
+    assert lead_of({"documents": 9, "accuracy": 0.8}, 0.9, False, {"constant": {"documents": 9, "accuracy": 0.5}}) == (
+        "9 documents; 80 % of the predictions right; the most frequent class has 50 %"
+    )
+    tiles = {tile.label: tile for tile in tiles_of(metrics | {"covered": 0.84}, 0.9, averaged=True, rated=70)}
+    assert tiles["squared error"] == Tile("squared error", "1.453", "from the kept words alone 1.5")
+    assert tiles["truth in interval"].note == (
+        "90 % expected; ± 9 points: two standard errors of a share of 70"
+    )
+
+
+def test_a_share_of_few_is_uncertain_even_where_all_are_right() -> None:
+    assert [margin(1.0, 10), margin(0.84, 70), margin(0.9, 100_000)] == ["19", "9", "0.2"]
+
+
+def test_the_shown_rationale_has_its_share_of_the_draws_and_its_prediction() -> None:
+    one = replace(read("good beer"), share=0.05, values=(2.25,))
+    assert (pack(one)["f"], pack(one)["w"]) == (5, [2.25])
+    assert [pack(replace(one, share=share))["f"] for share in (0.0, 0.004, 1.0)] == [0, 0.4, 1 * 100]
+    report = replace(contents(), documents=(one,))
+    page = render(report)
+    assert "5 % of the draws are this mask" in page
+    assert "The prediction averages over the masks that the model finds probable" in page
+    assert ("from these words alone", "2.25") in prediction_lines(one, RATING, "90 %", averaged=True)[0]
+    mode = render(replace(report, averaged=False))
+    assert "the prediction rests on these words alone" in mode
+    assert "averages over" not in mode
+    assert "<dt>from these words alone</dt>" not in mode
 
 
 def test_curves_of_what_was_recorded() -> None:

@@ -55,6 +55,7 @@ def test_function_words_and_punctuation_are_folded_away() -> None:
     assert [example.words for example in phrase.examples] == ["the staff were friendly", "staff was friendly , and"]
     assert low.phrases[0].words == "not the best food"  # a negation is no function word
     assert low.phrases[0].effect == -2.0
+    assert low.usual == high.usual == pytest.approx(10.0 / 3.0)
 
 
 def test_a_phrase_ends_at_punctuation_and_is_no_number() -> None:
@@ -70,6 +71,13 @@ def test_few_texts_count_for_less_and_the_side_is_that_of_the_effect() -> None:
     texts += [kept("[unique] but [dreadful]", 2.0, (2.0, -2.0))]
     [group] = phrase_groups(texts, RATING)
     assert rows(group) == [[("dreadful", 1, -2.0)], [("lovely", 6, 1.0), ("unique", 1, 2.0)]]
+
+
+def test_of_many_texts_a_phrase_stands_in_three_at_least() -> None:
+    texts = [kept("day after day", 3.0) for _ in range(97)]
+    texts += [kept("[lovely] day", 4.0, (1.0,)) for _ in range(3)] + [kept("[rare] day", 4.0, (9.0,)) for _ in range(2)]
+    [group] = phrase_groups(texts, RATING)
+    assert [phrase.words for phrase in group.sides[1].phrases] == ["lovely"]
 
 
 def test_without_contributions_predictions_decide() -> None:
@@ -90,6 +98,7 @@ def test_of_two_classes_what_speaks_against_one_speaks_for_the_other() -> None:
     assert [side.title for side in group.sides] == ["negative", "positive"]
     assert rows(group) == [[("dull", 2, 2.0)], [("superb", 1, 2.0)]]
     assert group.sides[0].phrases[0].mean == 0.5
+    assert [side.usual for side in group.sides] == [0.5, 0.5]
 
 
 def test_each_target_has_the_phrases_of_its_own_rationale() -> None:

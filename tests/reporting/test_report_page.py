@@ -47,6 +47,21 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_numbers_leave_phrases_their_room_on_a_phone(page: Page, tmp_path: Path) -> None:
+    """A word as long as this one stands on one line; the report says what its documents are predicted on average."""
+    write_report(tmp_path / "page.html", contents(*["uncomfortable, and unprofessional"] * 3))
+    page.set_viewport_size(PHONE)
+    page.goto(f"file://{tmp_path / 'page.html'}")
+    boxes = page.evaluate("""[...document.querySelectorAll(".phrases .w")].map((word) => {
+      const range = document.createRange();
+      range.selectNodeContents(word);
+      return [word.textContent, range.getBoundingClientRect().height];
+    })""")
+    assert {words for words, _ in boxes} & {"uncomfortable", "unprofessional"}
+    assert all(height < 30 for words, height in boxes if " " not in words)
+    assert page.locator(".usual").inner_text() == "Mean prediction of all 3 documents: 2.5"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["rating", "classes", "aspects"])
 def test_nobody_is_barred_and_nothing_is_wider_than_a_phone(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyro_rationale import __version__
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.evaluation.metrics import metric_named
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.reporting.console import format_value, label_of, shown_metrics
 from pyro_rationale.reporting.html.charts import (
@@ -52,6 +54,7 @@ def build_report(
     data: str = "",
     history: Sequence[EpochRecord] = (),
     stored: Mapping[str, Any] | None = None,
+    baselines: Mapping[str, Mapping[str, Any]] | None = None,
     draws: DataTree | None = None,
 ) -> ReportContext:
     """Gathers the records and draws the charts.
@@ -68,9 +71,12 @@ def build_report(
         data: where the documents are from, for people; default: the corpus of the run.
         history: of training; empty if it was not recorded.
         stored: `metrics.json` of the run, with its best epoch, noise floor and prior; empty for an unfinished run.
+        baselines: figures of other ways to predict, by their names: of these documents, or of the split that they are
+            the first of.
         draws: `posterior.nc`, opened; `None` leaves the comparison of prior and guide out.
     """
-    stored = stored or {}
+    stored, averaged = stored or {}, options.predict == "average"
+    rated = sum(prediction.document.has_target for prediction in predictions)
     calibration = [*uncertainty_charts(curves or {}), *reliability_charts(predictions)]
     diagnostics = {
         ("training", "Training"): training_charts(history),
@@ -81,15 +87,16 @@ def build_report(
         title=f"Rationales of {name}",
         spec=spec,
         documents=tuple(predictions),
-        lead=lead_of(metrics, options.level),
+        lead=lead_of(metrics, options.level, averaged, baselines, rated),
         phrases=phrase_groups(predictions, spec),
         facts=facts_of(config, spec, name, data, history, stored),
-        tiles=tiles_of(metrics, options.level, stored.get("noise_floor")),
+        tiles=tiles_of(metrics, options.level, stored.get("noise_floor"), averaged, rated),
         metrics=tuple((label_of(metric), _value(metric, metrics)) for metric in shown_metrics(metrics)),
         quality=(*prediction_charts(predictions, spec), *class_charts(metrics)),
         sections=_sections({("calibration", "Calibration and coverage"): calibration}),
         diagnostics=_sections(diagnostics),
         rule=RULES[options.decode],
+        averaged=averaged,
         inclusion=inclusion_label(config.tau),
         level=options.level,
         version=__version__,
@@ -115,20 +122,76 @@ def source_of(data: str) -> str:
     return re.split(r"[/\\]", data.rstrip("/\\"))[-1]
 
 
-LEAD = (
-    ("accuracy", "{} of the predictions right"),
-    ("mse", "squared error {}"),
-    ("covered", "{} of the true ratings within their {level} intervals"),
-    ("selected", "{} of the words kept"),
-)
+# Other ways to predict, as the first line of a report names them.
+BASELINES = {"constant": "a constant", "tfidf": "tf-idf on all words", "full-text": "the same encoder on all words"}
 
 
-def lead_of(metrics: Mapping[str, Any], level: float) -> str:
-    """The result in one line, of those figures that are known."""
-    said = [f"{_value('documents', metrics)} documents"] if "documents" in metrics else []
-    level_words = percent(level)
-    said += [text.format(_value(name, metrics), level=level_words) for name, text in LEAD if name in metrics]
+def lead_of(
+    metrics: Mapping[str, Any],
+    level: float,
+    averaged: bool = False,
+    baselines: Mapping[str, Mapping[str, Any]] | None = None,
+    rated: int | None = None,
+) -> str:
+    """The result in one line, of those figures that are known.
+
+    Args:
+        metrics: by name.
+        level: probability of the intervals.
+        averaged: whether the predictions that are shown average over masks.
+        baselines: figures of other ways to predict, by their names.
+        rated: number of documents whose truth is known; default: all.
+    """
+    count = metrics.get("documents")
+    rated = count if rated is None else rated
+    said = [f"{_value('documents', metrics)} documents"] if count is not None else []
+    for name, text in (("accuracy", "{} of the predictions right"), ("mse", "squared error {}")):
+        shown = _shown(name, metrics, averaged)
+        if shown in metrics:
+            said += [text.format(_brief(name, metrics[shown])), *_beside(name, baselines or {}, rated)]
+    if "covered" in metrics:
+        share = metrics["covered"]
+        around = f" of {rated:,} (± {margin(share, rated)})" if rated else ""
+        said.append(f"truth in {percent(level)} intervals {_brief('covered', share)}{around}")
+    if "selected" in metrics:
+        said.append(f"{_value('selected', metrics)} of the words kept")
     return "; ".join(said)
+
+
+def _shown(name: str, metrics: Mapping[str, Any], averaged: bool) -> str:
+    """The metric of the predictions that are shown, which may average over masks."""
+    return f"averaged_{name}" if averaged and f"averaged_{name}" in metrics else name
+
+
+def _beside(name: str, baselines: Mapping[str, Mapping[str, Any]], rated: int | None) -> Iterator[str]:
+    """What others have of a metric, as one phrase; nothing where no one has it."""
+    others = {key: baselines[key] for key in BASELINES if name in baselines.get(key, {})}
+    if not others:
+        return
+    titles = BASELINES | ({"constant": "the most frequent class"} if name == "accuracy" else {})
+    verbs = [" has", *[""] * (len(others) - 1)]
+    said = ", ".join(
+        f"{titles[key]}{verb} {_brief(name, figures[name])}"
+        for verb, (key, figures) in zip(verbs, others.items(), strict=True)
+    )
+    count = next(iter(others.values())).get("documents")
+    yield said + (f" (of all {count:,} test texts)" if count is not None and count != rated else "")
+
+
+def margin(share: float, count: int) -> str:
+    """Two standard errors of a share of `count`, in percentage points.
+
+    Two hits and two misses are added (Agresti and Coull 1998): a share of 0 or 1 is not certain.
+    """
+    near = (share * count + 2) / (count + 4)
+    points = 200 * math.sqrt(near * (1 - near) / (count + 4))
+    return f"{points:.0f}" if points >= 1 else f"{points:.1f}"
+
+
+def _brief(name: str, value: float) -> str:
+    """A metric with two or three digits."""
+    metric = metric_named(name)
+    return f"{100 * value:.0f} %" if metric is not None and metric.format == "%" else f"{value:.3g}"
 
 
 def facts_of(
@@ -162,7 +225,7 @@ TILES = (
     ("macro_f1", "macro F1", "mean of the classes' F1"),
     ("log_loss", "log loss", "nats per label"),
     ("mse", "squared error", "{floor}"),
-    ("covered", "truth in interval", "{level} expected"),
+    ("covered", "truth in interval", "{level} expected{around}"),
     ("selected", "words kept", ""),
     ("span", "mean run", "kept words in a row"),
     ("empty", "nothing kept", "share of documents"),
@@ -174,19 +237,36 @@ TILES = (
 )
 
 
-def tiles_of(metrics: Mapping[str, Any], level: float, noise_floor: float | None = None) -> tuple[Tile, ...]:
+def tiles_of(
+    metrics: Mapping[str, Any],
+    level: float,
+    noise_floor: float | None = None,
+    averaged: bool = False,
+    rated: int = 0,
+) -> tuple[Tile, ...]:
     """The tiles of those metrics that are known.
 
     Args:
         metrics: by name.
         level: probability of the intervals.
         noise_floor: the least squared error possible, if it is known.
+        averaged: whether the predictions that are shown average over masks.
+        rated: number of documents whose truth is known; 0 leaves out how far shares of them can be trusted.
     """
+    around = ""
+    if "covered" in metrics and rated:
+        points = margin(metrics["covered"], rated)
+        around = f"; ± {points} points: two standard errors of a share of {rated:,}"
     floor = "" if noise_floor is None else f"{noise_floor:.4g} is the ratings' own noise"
-    words = {"floor": floor, "level": percent(level)}
-    return tuple(
-        Tile(label, _value(name, metrics), note.format(**words)) for name, label, note in TILES if name in metrics
-    )
+    words = {"floor": floor, "level": percent(level), "around": around}
+    made = []
+    for name, label, note in TILES:
+        shown = _shown(name, metrics, averaged)
+        if shown in metrics:
+            alone = f"from the kept words alone {_value(name, metrics)}" if shown != name and name in metrics else ""
+            notes = [part for part in (alone, note.format(**words)) if part]
+            made.append(Tile(label, _value(shown, metrics), "; ".join(notes)))
+    return tuple(made)
 
 
 def _value(name: str, metrics: Mapping[str, Any]) -> str:

@@ -70,6 +70,7 @@ class ReportContext:
         sections: of charts below them.
         diagnostics: of charts about the fit, in the last fold.
         rule: how the underlined rationale was chosen.
+        averaged: whether predictions average over masks, and are not made from the underlined words alone.
         level: probability of the intervals.
         version: of the package.
     """
@@ -86,6 +87,7 @@ class ReportContext:
     sections: tuple[Section, ...] = ()
     diagnostics: tuple[Section, ...] = ()
     rule: str = "the most probable rationale"
+    averaged: bool = True
     inclusion: str = "inclusion probability under the guide, not calibrated"
     level: float = 0.9
     version: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -47,9 +47,10 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     """A prediction as JSON values under one-letter names, for the page's script.
 
     `i` id; `t` text; `o` gap before each word and its length, in UTF-16 units as scripts count; `p` inclusion in
-    percent; `k` and `g` the kept and the gold words as [start, end) pairs in one flat list; `v` predictions; `y`
+    percent; `k` and `g` the kept and the gold words as [start, end) pairs in one flat list; `f` share of the draws
+    that keep just these, in percent; `v` predictions; `w` those from the kept words alone, where they are others; `y`
     truth; `n` interval ends, flat; `c` for each kept run, by target, what it adds, the change when it is removed, and
-    what it adds to nothing; `m` where targets have masks of their own, the kept words of each and their `c`; `a`
+    what it adds to nothing; `m` where targets have masks of their own, the kept words of each, their `c` and `f`; `a`
     alternatives as [share of draws in percent, log q, runs, values]; `u` number of characters that are left out at the
     end. Unknown values are left out.
     """
@@ -67,6 +68,10 @@ def pack(prediction: Prediction) -> dict[str, Any]:
         "k": runs(prediction.kept),
         "v": [number(v) for v in prediction.predicted],
     }
+    if prediction.share is not None:
+        packed["f"] = _share(prediction.share)
+    if prediction.values != prediction.predicted:
+        packed["w"] = [number(v) for v in prediction.values]
     if document.gold is not None:
         packed["g"] = runs(document.gold)
     if document.targets and not all(math.isnan(y) for y in document.targets):
@@ -76,15 +81,28 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     if prediction.contributions is not None:
         packed["c"] = _changes(prediction)
     if prediction.aspects:
-        packed["m"] = [[runs(part.kept), _changes(part)] for part in prediction.aspects]
+        packed["m"] = [
+            [runs(part.kept), _changes(part), None if part.share is None else _share(part.share)]
+            for part in prediction.aspects
+        ]
     if prediction.alternatives:
         packed["a"] = [
-            [round(100 * a.frequency), number(a.log_probability), runs(a.mask), [number(v) for v in a.values]]
+            [_share(a.frequency), number(a.log_probability), runs(a.mask), [number(v) for v in a.values]]
             for a in prediction.alternatives
         ]
     if unread:
         packed["u"] = unread
     return packed
+
+
+def _share(frequency: float) -> float | int:
+    """A share of the draws in percent; below one percent with one decimal, so that a few draws are not none."""
+    return round(100 * frequency) if frequency >= 0.01 or not frequency else round(100 * frequency, 1)
+
+
+def of_draws(frequency: float) -> str:
+    """A share of the draws in words: `5 % of the draws`."""
+    return f"{_share(frequency)} % of the draws"
 
 
 def _changes(prediction: Prediction) -> list[list[list[float | int | None]]]:
@@ -152,16 +170,24 @@ def _classes(shade: int, kept: bool, gold: bool, sign: int, own: tuple[int, ...]
     return " ".join([f"s{shade}"] * (shade > 0) + side * kept + ["g"] * gold)
 
 
-def prediction_lines(prediction: Prediction, spec: TargetSpec, percent: str) -> list[list[tuple[str, str]]]:
-    """Per target, what is predicted and what is true, as (label, value) pairs for people."""
+def prediction_lines(
+    prediction: Prediction, spec: TargetSpec, percent: str, averaged: bool = False
+) -> list[list[tuple[str, str]]]:
+    """Per target, what is predicted and what is true, as (label, value) pairs for people.
+
+    Args:
+        prediction: of a document.
+        spec: what is predicted.
+        percent: probability of the intervals.
+        averaged: whether the prediction averages over masks, so that the one from the kept words alone is told too.
+    """
     truth = prediction.document.targets
     lines, levels = [], task_of(spec).level_shares(prediction.predictive)
+    alone = task_of(spec).point(prediction.values)
     for i, (name, point) in enumerate(task_of(spec).point(prediction.predicted).items()):
-        if "value" in point:
-            line = [(f"{name}, predicted", f"{point['value']:.3g}")]
-        else:
-            label = point["label"]
-            line = [(f"{name}, predicted", f"{label} ({point['probabilities'][label]:.0%})")]
+        line = [(f"{name}, predicted", _said(point))]
+        if averaged:
+            line.append(("from these words alone", _said(alone[name])))
         if prediction.interval is not None:
             low, high = prediction.interval[i]
             line.append((f"{percent} interval", f"{low:.3g} to {high:.3g}"))
@@ -173,6 +199,14 @@ def prediction_lines(prediction: Prediction, spec: TargetSpec, percent: str) -> 
             actual = spec.classes[int(truth[i])] if spec.classes else f"{truth[i]:.3g}"
         lines.append([*line, ("true", actual)])
     return lines
+
+
+def _said(point: Mapping[str, Any]) -> str:
+    """A rating, or a label with its probability."""
+    if "value" in point:
+        return f"{point['value']:.3g}"
+    label = point["label"]
+    return f"{label} ({point['probabilities'][label]:.0%})"
 
 
 def effect_lines(prediction: Prediction, spec: TargetSpec) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ from pyro_rationale.reporting.html.payload import (
     ASPECT_COLOURS,
     effect_lines,
     fragment,
+    of_draws,
     pack,
     percent,
     pieces,
@@ -59,6 +60,7 @@ def render(context: ReportContext) -> str:
         "ranges": spec.ranges,
         "classes": [harmless(name) for name in spec.classes],
         "level": level,
+        "averaged": context.averaged,
         "own": any("m" in document for document in packed),
         "documents": packed,
         "phrases": {
@@ -136,6 +138,7 @@ def _environment() -> Environment:
         "fragment": fragment,
         "meaning_of": meaning_of,
         "number": short,
+        "of_draws": of_draws,
         "percent": percent,
         "signed": signed,
         "pieces": pieces,

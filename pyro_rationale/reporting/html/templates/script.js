@@ -27,6 +27,7 @@
   const short = (value) => (value == null ? "unknown" : String(Number(value.toPrecision(3))).replace("-", "\u2212"));
   const signed = (value) => (value > 0 ? `+${short(value)}` : short(value));
   const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
+  const ofDraws = (share) => `${share}\u00a0% of the draws`;
   const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
   function flags(runs, words) {
@@ -188,6 +189,7 @@
       list.append(make("div", {}, make("dt", {}, label), make("dd", {}, ...values)));
     };
     add(rated ? "predicted \u25cf" : "predicted", said(doc.v, target));
+    if (data.averaged) add("from these words alone", said(doc.w || doc.v, target));
     if (doc.n) add(`${data.level} interval`, `${short(doc.n[2 * target])} to ${short(doc.n[2 * target + 1])}`);
     const actual = truth(doc, target);
     if (actual != null) {
@@ -263,7 +265,7 @@
   }
   // A list for each target that has a rationale of its own.
   function own(doc) {
-    return (doc.m || []).map(([runs, changes], target) => {
+    return (doc.m || []).map(([runs, changes, drawn], target) => {
       const label = rated ? "" : `, log odds of ${data.classes[best(odds(doc.v, target))]}`;
       const list = make("ol", { class: "others" });
       for (let i = 0; i < runs.length; i += 2) {
@@ -272,7 +274,8 @@
         const note = make("span", { class: "note", dir: "ltr" }, facts);
         list.append(make("li", { dir: "auto" }, snippets(doc, runs.slice(i, i + 2)), note));
       }
-      const name = `${letter(target)} ${data.names[target]}${label}: ${plural(runs.length / 2, "span")}`;
+      const same = drawn == null ? "" : `; ${ofDraws(drawn)} are this mask`;
+      const name = `${letter(target)} ${data.names[target]}${label}: ${plural(runs.length / 2, "span")}${same}`;
       return make("details", { open: "" }, make("summary", {}, name), list);
     });
   }
@@ -296,7 +299,7 @@
     for (const [frequency, logq, runs, values] of doc.a || []) {
       const same = runs.join() === doc.k.join() ? "underlined above; " : "";
       const found = targets.map((t) => `${data.names.length > 1 ? `${data.names[t]} ` : ""}${said(values, t)}`);
-      const facts = `${same}${frequency}\u00a0% of draws, log q ${short(logq)}, predicts ${found.join(", ")}`;
+      const facts = `${same}${ofDraws(frequency)}, log q ${short(logq)}, predicts ${found.join(", ")}`;
       list.append(make("li", { dir: "auto" }, snippets(doc, runs), make("span", { class: "note", dir: "ltr" }, facts)));
     }
     if (!doc.a) list.append(make("li", { dir: "auto" }, snippets(doc, doc.k)));
@@ -308,6 +311,7 @@
     const i = number.get(doc);
     const kept = counted(doc.k);
     const share = doc.p.length ? ` (${percent(kept / doc.p.length)})` : "";
+    const same = doc.f == null ? "" : `; ${ofDraws(doc.f)} are this mask`;
     return make(
       "article",
       { class: "doc", "aria-labelledby": `doc-${i}` },
@@ -315,7 +319,7 @@
         "header",
         {},
         make("h3", { id: `doc-${i}` }, make("a", { href: `#${address("doc", doc.i)}` }, doc.i)),
-        make("p", {}, `${kept} of ${plural(doc.p.length, "word")} kept${share}`),
+        make("p", {}, `${kept} of ${plural(doc.p.length, "word")} kept${share}${same}`),
       ),
       make("div", { class: "said-all" }, ...predictions(doc)),
       text(doc),
