@@ -269,8 +269,9 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
 
 def _standing(reading: Prediction) -> str:
     """How probable the rationale is that is shown: the prediction is an average over all of them."""
-    share = next((other.frequency for other in reading.alternatives if other.mask == reading.kept), None)
-    return "" if share is None or reading.aspects else f", the most probable rationale: {share:.0%} of the draws"
+    if reading.share is None or reading.aspects:
+        return ""
+    return f", the most probable rationale: {reading.share:.0%} of the draws"
 
 
 def _others(reading: Prediction, task: Task) -> Iterator[Text]:

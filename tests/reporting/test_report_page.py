@@ -59,7 +59,7 @@ def test_numbers_leave_phrases_their_room_on_a_phone(page: Page, tmp_path: Path)
     })""")
     assert {words for words, _ in boxes} & {"uncomfortable", "unprofessional"}
     assert all(height < 30 for words, height in boxes if " " not in words)
-    assert page.locator(".usual").inner_text() == "Mean prediction of all 3 documents: 2.5"
+    assert page.locator(".usual").inner_text() == "Mean prediction of all 3 documents: 2.50"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
