@@ -242,8 +242,8 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
         yield Text(line, style="bold")
     yield from map(Text, task.level_lines(reading.predictive))
     kept, words = sum(reading.kept), len(reading.kept)
-    part = kept / max(words, 1)
-    yield Text(f"{kept} of {words} words kept ({part:.{0 if part >= 0.01 or not kept else 1}%}){_standing(reading)}")
+    share = kept / max(words, 1)
+    yield Text(f"{kept} of {words} words kept ({share:.{0 if share >= 0.01 or not kept else 1}%}){_standing(reading)}")
     if reading.is_foreign:
         yield Text(f"{reading.known} of {words} words known to the model; it reads the others alike", style="bold")
     yield Text("")

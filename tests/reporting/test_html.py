@@ -372,7 +372,7 @@ def test_no_folder_of_the_machine_is_named(data: str, name: str) -> None:
 
 def test_the_result_stands_in_one_line() -> None:
     metrics = {"documents": 200, "mse": 0.5, "covered": 0.91, "selected": 0.1, "elbo": -7.0}
-    said = "200 documents; squared error 0.5; truth in 90 % intervals 91 % of 200 (± 4); 10.0 % of the words kept"
+    said = "200 documents; squared error 0.500; truth in 90 % intervals 91 % of 200 (± 4); 10.0 % of the words kept"
     assert lead_of(metrics, 0.9) == said
     assert lead_of({}, 0.9) == ""
 
@@ -385,7 +385,7 @@ def test_the_result_stands_beside_what_others_have() -> None:
         "70 documents; squared error 1.45; a constant has 2.21, tf-idf on all words 1.24"
     )
     assert lead_of(metrics, 0.9, False, {"full-text": {"documents": 225, "mse": 1.33}}) == (
-        "70 documents; squared error 1.5; the same encoder on all words has 1.33 (of all 225 test texts)"
+        "70 documents; squared error 1.50; the same encoder on all words has 1.33 (of all 225 test texts)"
     )
     assert lead_of({"documents": 9, "accuracy": 0.8}, 0.9, False, {"constant": {"documents": 9, "accuracy": 0.5}}) == (
         "9 documents; 80 % of the predictions right; the most frequent class has 50 %"

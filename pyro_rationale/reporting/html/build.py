@@ -191,7 +191,8 @@ def margin(share: float, count: int) -> str:
 def _brief(name: str, value: float) -> str:
     """A metric with two or three digits."""
     metric = metric_named(name)
-    return f"{100 * value:.0f} %" if metric is not None and metric.format == "%" else f"{value:.3g}"
+    percent = metric is not None and metric.format == "%"
+    return f"{100 * value:.0f} %" if percent else f"{value:#.3g}".rstrip(".")
 
 
 def facts_of(
