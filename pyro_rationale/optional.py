@@ -46,7 +46,7 @@ def install_command(extra: str) -> str:
 
 
 def _requirements(extra: str) -> list[str]:
-    """What an extra asks for, extras that it names included; nothing where the package is not installed."""
+    """Requirements of an extra and of the extras that it names; none where the package is not installed."""
     try:
         lines = importlib.metadata.requires("pyro_rationale") or []
     except importlib.metadata.PackageNotFoundError:

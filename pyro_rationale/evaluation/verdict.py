@@ -107,8 +107,8 @@ def no_better_than_constant(test: Metrics, baselines: Mapping[str, Metrics], bal
     Of few texts that may be chance, and then it is no failure (:func:`worse_than_constant`); but nothing shows that
     the model has learnt anything.
     """
-    name, sign = ("mse", 1.0) if "mse" in test else ("macro_f1" if balanced else "accuracy", -1.0)
-    own, constant = test.get(f"averaged_{name}", test.get(name)), baselines.get("constant", {}).get(name)
+    name, sign, own = _judged(test, balanced)
+    constant = baselines.get("constant", {}).get(name)
     if own is None or constant is None or sign * (own - constant) < 0:
         return ""
     return f"{constant:.4g} against {own:.4g}" if name == "mse" else f"{constant:.1%} against {own:.1%}"
@@ -120,10 +120,9 @@ def better_baseline(
     """The baseline that predicts best, if that is clearly better than the fit does, and a comparison in words.
 
     Clearly: by more than a fiftieth of the squared error, or by two points of accuracy; of macro-F1, if the fit weighed
-    classes (`balanced`). The fit is judged by its average over masks, where there is one, for that is what it predicts.
+    classes (`balanced`).
     """
-    name, sign = ("mse", 1.0) if "mse" in test else ("macro_f1" if balanced else "accuracy", -1.0)
-    own = test.get(f"averaged_{name}", test.get(name))
+    name, sign, own = _judged(test, balanced)
     others = {baseline: row[name] for baseline, row in baselines.items() if name in row}
     if own is None or not others:
         return None
@@ -134,6 +133,15 @@ def better_baseline(
     forms = {"mse": ("{:.4g}", "squared error"), "accuracy": ("{:.1%}", "accuracy"), "macro_f1": ("{:.3f}", "macro F1")}
     form, label = forms[name]
     return best, f"{label} {form.format(others[best])} against {form.format(own)}"
+
+
+def _judged(test: Metrics, balanced: bool) -> tuple[str, float, float | None]:
+    """Name, sign (1 where less is better, else -1) and value of the figure that a fit is judged by.
+
+    It is that of the average over masks, where there is one, for that is what the fit predicts.
+    """
+    name, sign = ("mse", 1.0) if "mse" in test else ("macro_f1" if balanced else "accuracy", -1.0)
+    return name, sign, test.get(f"averaged_{name}", test.get(name))
 
 
 def _minus(one: Numbers, other: Numbers) -> Numbers:

@@ -21,7 +21,7 @@ from pyro_rationale.data import DataOptions
 from pyro_rationale.data.selection import is_foreign, override
 from pyro_rationale.errors import DataError
 from pyro_rationale.fitted import FittedModel
-from tests.support.untrained_run import untrained
+from tests.support.untrained_run import untrained, untrained_classes
 
 Run = Callable[..., tuple[int, str, str]]
 TEXT = "The aroma is weak, but the taste was lovely."
@@ -36,11 +36,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("classes")
-    table = folder / "reviews.csv"
-    rows = [f"this one is number {i} and {['bad', 'fair', 'good'][i % 3]},{'xyz'[i % 3]}" for i in range(40)]
-    table.write_text("\n".join(["text,tone", *rows]) + "\n")
-    return untrained(folder / "run", "independent", DataOptions(data=str(table), target_column=("tone",)))
+    return untrained_classes(tmp_path_factory.mktemp("classes"))
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_lines_say_what_is_explained(run: Path) -> None:
 
 
 def test_each_target_has_words_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as its own rationale: two of each; of the reader's targets, the second is twice the first."""
+    """Each is marked as many words as its own rationale has, two; the reader's second target is twice the first."""
     pytest.importorskip("lime")
 
     def two(aspects: int) -> FittedModel:

@@ -19,7 +19,7 @@ from pyro_rationale.data import DataOptions, parallel
 from pyro_rationale.prediction import scorer
 from pyro_rationale.prediction.options import BatchOptions
 from tests.support.untrained_pairs import untrained_run
-from tests.support.untrained_run import untrained
+from tests.support.untrained_run import untrained, untrained_classes
 
 Run = Callable[..., tuple[int, str, str]]
 TEXTS = ["The look was lovely.", "", "zzqq fnord", "An odd smell, and a dull taste; again dull."]
@@ -32,11 +32,7 @@ def ratings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("classes")
-    table = folder / "reviews.csv"
-    rows = [f"this one is number {i} and {['bad', 'fair', 'good'][i % 3]},{'xyz'[i % 3]}" for i in range(40)]
-    table.write_text("\n".join(["text,tone", *rows]) + "\n")
-    return untrained(folder / "run", "independent", DataOptions(data=str(table), target_column=("tone",)))
+    return untrained_classes(tmp_path_factory.mktemp("classes"))
 
 
 @pytest.fixture

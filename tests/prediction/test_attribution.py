@@ -39,7 +39,7 @@ def computed(name: str, subject: Any, evaluations: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["lime", "shap"])
 def test_of_a_sum_every_word_gets_its_summand(name: str) -> None:
-    """Of both targets; LIME's linear model is a ridge regression, which falls short by a little."""
+    """Both targets are sums; LIME's linear model is a ridge regression, which falls short by a little."""
     weights = np.random.default_rng(0).normal(size=(8, 2))
     reader = SimpleNamespace(spec=SimpleNamespace(names=("look", "taste")))
 

@@ -28,3 +28,11 @@ def untrained(folder: Path, guide: str, data: DataOptions, **options: Any) -> Pa
     start_run(folder, fitted)
     fitted.save(folder)
     return folder
+
+
+def untrained_classes(folder: Path) -> Path:
+    """A run on a table of 40 texts of the classes x, y and z, with its table beside it."""
+    table = folder / "reviews.csv"
+    rows = [f"this one is number {i} and {['bad', 'fair', 'good'][i % 3]},{'xyz'[i % 3]}" for i in range(40)]
+    table.write_text("\n".join(["text,tone", *rows]) + "\n")
+    return untrained(folder / "run", "independent", DataOptions(data=str(table), target_column=("tone",)))

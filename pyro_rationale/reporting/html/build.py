@@ -164,7 +164,7 @@ def _shown(name: str, metrics: Mapping[str, Any], averaged: bool) -> str:
 
 
 def _beside(name: str, baselines: Mapping[str, Mapping[str, Any]], rated: int | None) -> Iterator[str]:
-    """What others have of a metric, as one phrase; nothing where no one has it."""
+    """A phrase with the value that each baseline has in a metric; nothing where none has one."""
     others = {key: baselines[key] for key in BASELINES if name in baselines.get(key, {})}
     if not others:
         return
