@@ -47,7 +47,7 @@ from pyro_rationale.data.weighting import EQUAL, Weighting
 from pyro_rationale.errors import ConfigError, RunError, shown
 from pyro_rationale.guides import MixtureGuide, RationaleGuide
 from pyro_rationale.models import EnsembleModel, RationaleModel
-from pyro_rationale.nn.features import TransformerFeatures
+from pyro_rationale.nn.features import FeatureStore, TransformerFeatures
 from pyro_rationale.nn.last_layer import LastLayer
 from pyro_rationale.nn.pretrained import Base, Transformer, check_base, copy_base, find_base, use_copy
 from pyro_rationale.options import decode
@@ -152,11 +152,20 @@ class FittedModel:
 
         Predictions stay as they are. Whoever reads texts without end calls it now and then, between them.
         """
-        for part in self.guide.modules():
-            if isinstance(part, TransformerFeatures) and part.store is not None:
-                part.store.clear()
+        for store in self._feature_stores():
+            store.clear()
         if isinstance(self.vocabulary, OpenVocabulary):
             self.vocabulary.forget()
+
+    def bound_texts(self) -> FittedModel:
+        """Keep a transformer's states of half a gigabyte of words at most, as one does who reads texts without end."""
+        for store in self._feature_stores():
+            store.bound()
+        return self
+
+    def _feature_stores(self) -> list[FeatureStore]:
+        parts = (part for part in self.guide.modules() if isinstance(part, TransformerFeatures))
+        return [part.store for part in parts if part.store is not None]
 
     @contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
@@ -371,7 +380,7 @@ class FittedModel:
         if (folder / TEXTS).exists():
             fitted.text_keys = read_tensors(folder / TEXTS)[0].get("words")
         fitted.calibration = read_calibration(folder, spec)
-        return fitted.eval()
+        return fitted.bound_texts().eval()
 
     @classmethod
     def load_single(cls, folder: Path | str, device: str = "auto") -> FittedModel:

@@ -165,7 +165,7 @@ class RationaleEstimator(BaseEstimator):
                     fit.tell("on_evaluated", {"dev": own.metrics} if len(fits) == 1 else {})
         constant = constant_evaluation(corpus.train, corpus.dev, spec)
         worse = worse_than_constant(own.statistics, constant.statistics, weighs_classes(fitted, corpus))
-        self.fitted_, self.history_ = fitted, [epoch for fit in fits for epoch in fit.history]
+        self.fitted_, self.history_ = fitted.bound_texts(), [epoch for fit in fits for epoch in fit.history]
         self.n_iter_ = len(self.history_)
         for fit in (fit for fit in fits if not fit.selection.best):
             event = f" (the last: {fit.history[-1].event})" if fit.history[-1].event else ""

@@ -24,8 +24,8 @@ def gather(
 ) -> Iterator[Document]:
     """The texts as documents, one by one: arguments, else the lines of `file`, else of standard input.
 
-    A line without a word is a document without a token, so that what comes out can be laid beside what went in; blank
-    lines at the end are no texts.
+    A line without a word, or one of several arguments, is a document without a token, so that what comes out can be
+    laid beside what went in; blank lines at the end are no texts.
 
     Args:
         arguments: texts from the command line.
@@ -35,7 +35,7 @@ def gather(
 
     Raises:
         ConfigError: texts in two places, or nowhere.
-        DataError: an argument without a word, or input that is not text; names the line.
+        DataError: a single argument without a word, or input that is not text; names the line.
     """
     if arguments and file is not None:
         raise ConfigError("give texts either as arguments or by --file, not both")
@@ -47,7 +47,7 @@ def gather(
         named = _lines(sys.stdin.buffer, "standard input")
     else:
         named = _lines(_opened(user_path(file)), str(file))
-    return (_document(name, text, max_words, tokenizer, bool(arguments)) for name, text in named)
+    return (_document(name, text, max_words, tokenizer, len(arguments) == 1) for name, text in named)
 
 
 @dataclass(frozen=True)

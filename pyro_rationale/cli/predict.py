@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet",
            ".pq": "parquet"}  # fmt: skip
 MOST_WORKERS = 8
+SLOW_TO_IMPORT = ("pyro_rationale.prediction.scorer",)
+MANY = 2 << 20  # bytes of texts that several processes will share
 
 
 @click.command(cls=Command, prints_only=True)
@@ -98,8 +100,11 @@ def predict(
 
         optional("pyarrow", "Parquet needs", "parquet")
     delimiter = DataOptions(encoding=encoding, separator=separator).delimiter
+    from pyro_rationale.data.parallel import cores, import_ahead
+
+    if device in ("auto", "cpu") and (workers or cores()) > 1 and size_of(source) > MANY:
+        import_ahead(SLOW_TO_IMPORT)
     from pyro_rationale.prediction.scorer import Scorer, TextRow
-    from pyro_rationale.training.threads import cores
 
     scorer = checked(Scorer(folder, device, options, max_words, batch_size, form, faithfulness), form)
     usual = scorer.fitted.config.data.text_columns
@@ -109,6 +114,7 @@ def predict(
     if file is not None:
         file.check_free(force or resume)
         if resume and out is not None and out.exists() and not file.state.exists():
+            file.check_whole(form, (id for id, _ in texts.rows()))
             Terminal().say(f"{out}: is there, and nothing was interrupted; --force makes it again")
             return
         if not (resume and file.resume()):
@@ -117,6 +123,12 @@ def predict(
     rows = (TextRow(*row) for row in islice(texts.rows(), done, None))
     alone = 1 if scorer.fitted.device.type != "cpu" else min(cores(), MOST_WORKERS)
     write(scorer, rows, texts, file, workers or alone, form, quiet, source)
+
+
+def size_of(source: str) -> int:
+    """Bytes of a file; 0 where they are not known."""
+    path = user_path(source)
+    return path.stat().st_size if source != STANDARD_INPUT and path.is_file() else 0
 
 
 def chosen_format(out: Path | None, form: str | None, source: str) -> str:
@@ -168,13 +180,14 @@ def output(out: Path, scorer: Scorer, form: str, source: str, columns: list[Any]
     read = sorted(path.iterdir()) if path.is_dir() else [path]  # a folder is a saved data set
     known = None if source == STANDARD_INPUT else [[file.name, file.stat().st_size, checksum(file)] for file in read]
     settings = {
-        "texts": [str(source), known],
+        "texts": [str(source)] if known is None else known,
         "columns": columns,
         "weights of the run": [checksum(file) for file in sorted(scorer.folder.rglob("model.safetensors"))],
         "format": [form, scorer.faithfulness],
         "options": [asdict(scorer.options), scorer.max_words, scorer.batch_size],
     }
     kinds = scorer.layout.kinds
+    settings["columns of the output"] = list(kinds)
     head = as_csv([{name: name for name in kinds}], list(kinds)) if form == "csv" else ""
     return ScoreFile(out, settings, head)
 
@@ -236,7 +249,7 @@ def chunks_of(scorer: Scorer, rows: Iterator[Any], workers: int) -> Generator[Ch
     if len(first) < 2 or workers == 1:
         yield from map(scorer, chain(first, jobs))
     else:
-        yield from in_processes(scorer, chain(first, jobs), workers)
+        yield from in_processes(scorer, chain(first, jobs), workers, SLOW_TO_IMPORT)
 
 
 def pace(rows: int, started: float, count: int | None, before: int) -> str:
@@ -251,6 +264,8 @@ def summary(where: str, counts: Counts, rows: int, seconds: float) -> str:
     line = f"{where}: {counts.rows:,} row{'s' * (counts.rows != 1)}"
     if counts.empty:
         line += f", {counts.empty:,} without a word and so without a prediction"
+    if counts.cut:
+        line += f", {counts.cut:,} longer than the words that were read (column cut)"
     if counts.foreign:
         line += f", {counts.foreign:,} with mostly unknown words, of which little can be predicted"
     return f"{line}; {duration(seconds)}, {rows / max(seconds, 1e-9):,.0f} texts/s"

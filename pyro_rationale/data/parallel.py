@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_all_start_methods, get_context, parent_process
 from threading import Thread
 from typing import TypeVar
 
@@ -47,17 +47,41 @@ def in_order(
             pool.shutdown(cancel_futures=True)
 
 
-def in_processes(work: Callable[[Job], Result], jobs: Iterator[Job], workers: int) -> Iterator[Result]:
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def import_ahead(modules: Sequence[str]) -> None:
+    """Start to import modules, once for all processes that :func:`in_processes` will start with them.
+
+    It goes on in a process of its own while this one does other things; where processes cannot be copied (Windows),
+    each imports for itself later.
+    """
+    if "forkserver" in get_all_start_methods():
+        get_context("forkserver").set_forkserver_preload(list(modules))
+        forkserver.ensure_running()
+
+
+def in_processes(
+    work: Callable[[Job], Result], jobs: Iterator[Job], workers: int, modules: Sequence[str] = ()
+) -> Iterator[Result]:
     """`work` of each job in the order of the jobs, done by `workers` processes, or by this one if that is 1.
 
     Args:
         work: a callable that can be sent to another process.
         jobs: taken as they are needed, twice as many as processes ahead.
         workers: number of processes.
+        modules: that take long to import, are safe to be copied with the process that imported them, and are needed by
+            every process.
     """
     if workers == 1:
         return map(work, jobs)
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow_parent)
+    copied = bool(modules) and "forkserver" in get_all_start_methods()
+    context = get_context("forkserver" if copied else "spawn")
+    if copied:
+        context.set_forkserver_preload(list(modules))
+    pool = ProcessPoolExecutor(workers, context, initializer=_follow_parent)
     return in_order(work, jobs, pool, 2 * workers)
 
 

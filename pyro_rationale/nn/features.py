@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from pyro_rationale.nn.pretrained import Pieces, Transformer, batches_by_pieces, make_transformer, rows_of, windows
 from pyro_rationale.storage import remove_leftovers, replacing
 
+BOUND = 1 << 29  # bytes of states that are kept of texts without end
 READING = 1  # raised when texts are read in another way; files of states made before are then not found
 
 
@@ -30,7 +32,13 @@ class FeatureStore:
         width: numbers per word.
         folder: where the file is made; default: the system's.
         most: words to store; further texts are read anew each time.
+
+    Attributes:
+        rolling: whether all states are forgotten when there is no room for more, rather than none added.
+        lock: held while places are looked up and states are taken or added: texts may be read by several threads.
     """
+
+    rolling: bool = False
 
     def __init__(self, width: int, folder: Path | None = None, most: int = 4_000_000) -> None:
         self.width, self.most = width, most
@@ -39,6 +47,7 @@ class FeatureStore:
         self._places: dict[bytes, int] = {}
         self._words = 0
         self._map: np.ndarray[Any, Any] = np.empty((0, width), np.float16)
+        self.lock = threading.Lock()
 
     def find(self, key: bytes) -> int | None:
         """Where the states of a text begin, `None` if they are not stored."""
@@ -53,6 +62,15 @@ class FeatureStore:
         self._places[key] = start
         self._words += len(states)
         return start
+
+    def bound(self) -> None:
+        """Keep half a gigabyte of states at most, and forget them when these are full: for texts without end."""
+        self.most, self.rolling = min(self.most, BOUND // (2 * self.width)), True
+
+    def make_room(self, words: int) -> None:
+        """Forget all states if so many more words do not fit, and a store without end is wanted."""
+        if self.rolling and self._words + words > self.most:
+            self.clear()
 
     def take(self, index: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """States of words by their places, `(N,)` -> float16 `(N, width)`."""
@@ -130,33 +148,36 @@ class TransformerFeatures(nn.Module):
             return self._stored(self.store, tokens, places)
 
     def _stored(self, store: FeatureStore, tokens: Tensor, places: Tensor) -> Tensor:
-        size = tokens.shape[1]
-        starts = [store.find(key) for key in _keys(tokens)]
-        missing = [i for i, start in enumerate(starts) if start is None]
-        unread, states = torch.zeros(len(tokens), dtype=torch.bool), None
-        if missing:
-            states = self._read(tokens[missing]).half()
-            for i, start in zip(missing, self._put(store, tokens[missing], states), strict=True):
-                starts[i], unread[i] = start, start is None
-        where = places.cpu()
-        begin = torch.tensor([start or 0 for start in starts])
-        found = store.take((begin[where // size] + where % size).numpy()) if not unread.all() else None
-        if found is None:
-            result = tokens.new_empty(len(places), self.embedding_dim, dtype=self.dtype)
-        else:
-            result = torch.from_numpy(found).to(tokens.device).to(self.dtype)
-        if states is not None and unread.any():  # the store is full
-            row = torch.zeros(len(tokens), dtype=torch.long)
-            row[missing] = torch.arange(len(missing))
-            outside = unread[where // size]
-            at = (row[where // size] * size + where % size)[outside].to(tokens.device)
-            result[outside.to(tokens.device)] = states.flatten(0, 1)[at].to(self.dtype)
+        keys, size, where = _keys(tokens), tokens.shape[1], places.cpu()
+        with store.lock:
+            starts = [store.find(key) for key in keys]
+            known = torch.tensor([start is not None for start in starts])
+            begin = torch.tensor([start or 0 for start in starts])
+            stored = known[where // size]
+            here = where[stored]
+            found = store.take((begin[here // size] + here % size).numpy()) if len(here) else None
+        if found is not None and bool(known.all()):
+            return torch.from_numpy(found).to(tokens.device).to(self.dtype)
+        result = tokens.new_empty(len(places), self.embedding_dim, dtype=self.dtype)
+        if found is not None:
+            result[stored.to(tokens.device)] = torch.from_numpy(found).to(tokens.device).to(self.dtype)
+        missing = (~known).nonzero().squeeze(-1)
+        states = self._read(tokens[missing]).half()  # without the lock: it takes long
+        self._put(store, tokens[missing], states)
+        row = torch.zeros(len(tokens), dtype=torch.long)
+        row[missing] = torch.arange(len(missing))
+        there = where[~stored]
+        at = (row[there // size] * size + there % size).to(tokens.device)
+        result[(~stored).to(tokens.device)] = states.flatten(0, 1)[at].to(self.dtype)
         return result
 
-    def _put(self, store: FeatureStore, tokens: Tensor, states: Tensor) -> list[int | None]:
+    def _put(self, store: FeatureStore, tokens: Tensor, states: Tensor) -> None:
         lengths = (tokens > 0).sum(-1).tolist()
         rows = zip(_keys(tokens), states.cpu().numpy(), lengths, strict=True)
-        return [store.put(key, row[:length]) for key, row, length in rows]
+        with store.lock:
+            store.make_room(sum(lengths))
+            for key, row, length in rows:
+                store.put(key, row[:length])
 
     def read_ahead(
         self,

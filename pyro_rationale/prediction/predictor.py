@@ -584,6 +584,8 @@ def _alternatives(
     masks: NDArray[np.bool_], log_q: Numbers, weights: Numbers, values: Numbers, most: int
 ) -> tuple[Alternative, ...]:
     """The mode, which is the first of the masks `(U, n)`, and the most probable of those that were drawn."""
+    if not most:
+        return ()
     drawn = np.flatnonzero(weights[1:]) + 1
     order = [0, *sorted(drawn.tolist(), key=lambda i: -log_q[i])][:most]
     return tuple(

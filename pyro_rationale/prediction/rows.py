@@ -8,11 +8,12 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from pyro_rationale.data.document import Document, spans_of
+from pyro_rationale.data.document import Document, spans_of, words_unread
 from pyro_rationale.prediction.predictor import Prediction
 from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.storage import to_json
@@ -40,7 +41,7 @@ class Layout:
     own: bool = False
     contributions: bool = False
 
-    @property
+    @cached_property
     def kinds(self) -> dict[str, str]:
         """Names of the columns in their order, with what they hold: `id`, `label`, `number`, `text` or `spans`."""
         made = {"id": "id"}
@@ -54,7 +55,7 @@ class Layout:
                 made |= self._rationale(front)
         if not self.own:
             made |= self._rationale("")
-        return {**made, "unknown": "number"}
+        return {**made, "unknown": "number", "cut": "number"}
 
     def _front(self, name: str) -> str:
         return f"{name}." if len(self.task.spec.names) > 1 else ""
@@ -86,8 +87,9 @@ class Layout:
                 cells |= self._marked(front, reading.aspects[number], (name,))
         if not self.own:
             cells |= self._marked("", reading, spec.names)
-        words = len(reading.document.tokens)
-        return {**cells, "unknown": _rounded((words - reading.known) / words, SHARE_DIGITS)}
+        document, words = reading.document, len(reading.document.tokens)
+        cells["unknown"] = _rounded((words - reading.known) / words, SHARE_DIGITS)
+        return {**cells, "cut": words_unread(document)}
 
     def _marked(self, front: str, part: Prediction, names: Sequence[str]) -> Cells:
         """Rationale of one mask, its spans, and the share of words that it keeps."""
@@ -116,16 +118,16 @@ def _rounded(value: float, digits: int = DIGITS) -> float | None:
 
 def as_csv(rows: Sequence[Cells], columns: Sequence[str]) -> str:
     """Rows as lines of a CSV file; spans are JSON, what is missing is empty."""
-    return "".join(map(_csv_line, ([row.get(name) for name in columns] for row in rows)))
-
-
-def _csv_line(cells: Sequence[Any]) -> str:
     stream = io.StringIO()
     # Before Python 3.13 only characters of the line's end are quoted, and readers take a bare carriage return for one.
-    csv.writer(stream, lineterminator="\r\n").writerow(
-        [to_json(cell) if isinstance(cell, list) else cell for cell in cells]
-    )
-    return stream.getvalue().removesuffix("\r\n") + "\n"
+    writer, lines = csv.writer(stream, lineterminator="\r\n"), []
+    for row in rows:
+        cells = [row.get(name) for name in columns]
+        writer.writerow([to_json(cell) if isinstance(cell, list) else cell for cell in cells])
+        lines.append(stream.getvalue().removesuffix("\r\n"))
+        stream.seek(0)
+        stream.truncate()
+    return "".join(f"{line}\n" for line in lines)
 
 
 def as_json_lines(rows: Sequence[Cells]) -> str:

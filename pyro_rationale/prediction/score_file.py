@@ -6,12 +6,13 @@ Lines are written to `OUT.partial`, and after each chunk `OUT.partial.json` says
 
 from __future__ import annotations
 
+import csv
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,14 @@ class Counts:
         rows: number of texts.
         empty: number of those without a word.
         foreign: number of those with mostly unknown words.
+        cut: number of those that were not read to their end.
         numbered: whether all ids are whole numbers.
     """
 
     rows: int = 0
     empty: int = 0
     foreign: int = 0
+    cut: int = 0
     numbered: bool = True
 
     def add(self, chunk: Chunk) -> None:
@@ -45,6 +48,7 @@ class Counts:
         self.rows += chunk.rows
         self.empty += chunk.empty
         self.foreign += chunk.foreign
+        self.cut += chunk.cut
         self.numbered &= chunk.numbered
 
 
@@ -86,6 +90,19 @@ class ScoreFile:
             raise ConfigError(f"--out {self.path}: is there already; name another file, or replace it with --force")
         if self.state.exists():
             raise ConfigError(f"--out {self.path}: was interrupted; go on with --resume, or start anew with --force")
+
+    def check_whole(self, form: str, ids: Iterator[Any]) -> None:
+        """Make sure that the file, which is finished, is about the texts with these ids.
+
+        Raises:
+            ConfigError: it is about others.
+        """
+        for number, (found, expected) in enumerate(zip_longest(map(str, _ids_of(self.path, form)), map(str, ids)), 1):
+            if found != expected:
+                raise ConfigError(
+                    f"--resume: {self.path} is about other texts from row {number:,} on; name another file, or replace "
+                    "it with --force"
+                )
 
     def start(self) -> None:
         """Begin with nothing but the first line."""
@@ -148,6 +165,23 @@ class ScoreFile:
 
     def _save(self, size: int) -> None:
         write_json(self.state, {"settings": self.settings, "bytes": size, "counts": asdict(self.counts)})
+
+
+def _ids_of(path: Path, form: str) -> Iterator[Any]:
+    """The id of each row of a finished file; `""` for none."""
+    if form == "parquet":
+        parquet = optional("pyarrow.parquet", "Parquet needs", "parquet")
+        with parquet.ParquetFile(path) as table:
+            for batch in table.iter_batches(columns=["id"]):
+                yield from batch.column(0).to_pylist()
+    elif form == "csv":
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            yield from (row.get("id", "") for row in csv.DictReader(file))
+    else:
+        with path.open("rb") as file:
+            for line in file:
+                row = parse_json(line)
+                yield row.get("annotation_id" if form == "eraser" else "id", "")
 
 
 def encoded(text: str) -> bytes:

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pyro_rationale.data.document import Document, make_document
+from pyro_rationale.data.document import Document, make_document, words_beyond
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.prediction.predictor import Prediction, predict, predict_from
 from pyro_rationale.prediction.rows import EraserScores, Layout, as_csv, as_json_lines, eraser_record
+from pyro_rationale.training.memory import keep_freed_memory
 
 CHUNK = 1280  # texts of a chunk
 SLOWER = 4  # so many times fewer where a transformer reads them, for what an interrupt loses is a chunk
@@ -40,6 +41,7 @@ class Chunk(NamedTuple):
         rows: number of the texts.
         empty: number of those without a word.
         foreign: number of those of whose words the model knows less than half.
+        cut: number of those that were not read to their end.
         numbered: whether all ids are whole numbers of at most 64 bits.
     """
 
@@ -48,6 +50,7 @@ class Chunk(NamedTuple):
     empty: int
     foreign: int
     numbered: bool
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Scorer:
             len(rows) - len(texts),
             sum(reading.is_foreign for reading in readings),
             all(type(row.id) is int and abs(row.id) < 2**63 for row in rows),
+            sum(words_beyond(document, self.max_words) > 0 for document in texts),
         )
 
     def _lines(
@@ -143,4 +147,5 @@ class Scorer:
 
 @lru_cache(maxsize=1)
 def _loaded(folder: Path, device: str) -> FittedModel:
+    keep_freed_memory()
     return FittedModel.load(folder, device)

@@ -7,19 +7,15 @@ chosen, and a resumed fit goes on with it.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
 import torch
 
+from pyro_rationale.data.parallel import cores as cores
+
 REPEATS = 3  # timed steps of each number of threads
 GAIN = 0.9  # of the time with half as many threads: a step must take less
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fastest_threads(step: Callable[[], object], most: int) -> int:

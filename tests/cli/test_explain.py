@@ -161,6 +161,8 @@ def test_a_line_without_a_word_has_its_row(
     status, out, _ = call(explain, "--run", planted)
     assert status == 0
     assert out.count("no word, so no prediction") == 3
+    status, out, _ = call(explain, "--run", planted, "--json", "fine beer", " ", "dull")
+    assert (status, [json.loads(line)["prediction"] is None for line in out.splitlines()]) == (0, [False, True, False])
 
 
 def test_other_rationales_stand_in_the_order_of_their_shares(call: Run, planted: Path) -> None:

@@ -88,6 +88,14 @@ def test_json_lines_and_parquet_hold_the_same(call: Run, classes: Path, table: P
     assert rows[0]["prediction"] == "xyz"[shares.index(max(shares))]
 
 
+def test_texts_that_were_not_read_to_their_end_are_said(call: Run, ratings: Path, tmp_path: Path) -> None:
+    path = tmp_path / "in.txt"
+    path.write_text("good look\ngood look, and lovely smell\n")
+    _, printed, said = call("--run", ratings, path, "--max-words", 3)
+    assert [json.loads(line)["cut"] for line in printed.splitlines()] == [0, 5]
+    assert "1 longer than the words that were read" in said
+
+
 def test_rows_of_a_saved_data_set(call: Run, ratings: Path, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     datasets.Dataset.from_dict({"text": TEXTS}).save_to_disk(tmp_path / "data")
@@ -141,6 +149,10 @@ def test_an_interrupted_table_is_finished_as_if_it_had_not_been(
     assert call(*words, "--out", broken, "--resume")[0] == 0
     assert broken.read_bytes() == whole.read_bytes()
     assert "nothing was interrupted" in call(*words, "--out", broken, "--resume")[1]
+    table.write_text("review\nlovely\n")
+    status, _, said = call(*words, "--out", broken, "--resume")
+    assert status == 2
+    assert "other texts from row 2 on" in said
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "whole.csv", "broken.csv"}
 
 
@@ -150,7 +162,7 @@ def test_several_processes_get_the_chunks_that_one_gets(
     monkeypatch.setattr(scorer, "CHUNK", 2)
     asked: list[int] = []
 
-    def in_processes(work: Any, jobs: Iterator[Any], workers: int) -> Iterator[Any]:
+    def in_processes(work: Any, jobs: Iterator[Any], workers: int, modules: tuple[str, ...]) -> Iterator[Any]:
         asked.append(workers)
         return map(pickle.loads(pickle.dumps(work)), jobs)
 

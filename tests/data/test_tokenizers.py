@@ -27,6 +27,19 @@ from pyro_rationale.optional import install_command
 from pyro_rationale.options import options_from
 from tests.support.small_fit import fit_small
 
+_PIECES = [
+    "n't", "'t", "don't", "'s", "'LL", "x'sy", "N'T", "n'tx", "3.5", "4,000", "1.", "90s", "90n't", "abc1n't", "..",
+    "-", "--", "'", "''", "_", "__", "<br/>", "<br />", "<BR>", "<br x", "<<br>", "<b>", " ", "\t", "\0", "\x1f",
+    "!!!", "1:2:",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=12), st.sampled_from([None, 1, 5]))
+@settings(max_examples=200, deadline=None)
+def test_plain_texts_are_cut_by_the_short_pattern_as_by_the_long_one(pieces: list[str], limit: int | None) -> None:
+    text = "".join(pieces)
+    assert tokenize_words(text, limit) == tokenize_words.by_pattern(text, limit)
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),

@@ -269,6 +269,10 @@ def test_a_full_store_reads_the_rest_each_time(folder: Path, vocabulary: OpenVoc
             torch.testing.assert_close(features(tokens[chosen]), expected[chosen], atol=2e-3, rtol=2e-3)
     assert features.store is not None
     assert features.store._words == 7
+    features.store.bound()  # of texts without end the old ones are forgotten, and the file is no longer than it was
+    features(tokens.flip(0))
+    assert 0 < features.store._words <= 7
+    assert torch.equal(features(tokens), features(tokens))
 
 
 def test_texts_read_ahead_are_read_once_by_all_processes(

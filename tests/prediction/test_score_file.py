@@ -44,6 +44,15 @@ def test_other_texts_or_options_are_refused(tmp_path: Path) -> None:
     assert not ScoreFile(tmp_path / "new.csv", {}).resume()
 
 
+@pytest.mark.parametrize("ids", [["1"], ["1", "3"], ["1", "2", "3"]])
+def test_a_finished_file_of_other_texts_is_told_by_its_rows(tmp_path: Path, ids: list[str]) -> None:
+    file = begun(tmp_path / "out.csv")
+    file.finish()
+    file.check_whole("csv", iter([1, 2]))
+    with pytest.raises(ConfigError, match="other texts"):
+        file.check_whole("csv", iter(ids))
+
+
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     file = begun(path)

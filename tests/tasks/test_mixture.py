@@ -23,6 +23,20 @@ def test_mixture_against_its_parts() -> None:
     assert mixture.cdf(mixture.quantile(0.9)) == pytest.approx([0.9, 0.9], abs=1e-9)
 
 
+@pytest.mark.parametrize(("apart", "narrow", "even"), [(0.3, 0.5, 1.0), (5.0, 0.01, 1.0), (2.0, 1.0, 0.05)])
+def test_quantiles_are_those_of_bisection(apart: float, narrow: float, even: float) -> None:
+    random = np.random.default_rng(0)
+    means, sds = apart * random.normal(size=(11, 20, 2)), narrow * np.exp(random.normal(size=(11, 20, 2)))
+    mixture = Mixture(means, sds, random.dirichlet(even * np.ones(11), size=20).T)
+    for probability in (0.001, 0.05, 0.5, 0.95):
+        low, high = (means - 9 * sds).min(0), (means + 9 * sds).max(0)
+        for _ in range(60):
+            middle = (low + high) / 2
+            below = mixture.cdf(middle) < probability
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        assert mixture.quantile(probability) == pytest.approx(low, abs=1e-8)
+
+
 def test_interval_stays_on_the_scale() -> None:
     mixture = Mixture(np.array([[4.9], [0.9]]), np.array([[0.5], [0.1]]), np.array([0.5, 0.5]))
     assert mixture.interval_bounds(0.9, ((1.0, 5.0),)).tolist() == [[1.0, 5.0]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import cached_property
+from itertools import islice
 
 from pyro_rationale.data.tokenizers import Tokens
 
@@ -29,6 +30,21 @@ _SPELLINGS = {
     "\u2013": "--",
     "\u2014": "--",
 }
+
+
+# The tokens of a lower-cased text of ASCII characters, as the pattern below finds them in several times as long.
+_ASCII = re.compile(
+    r"""
+      n't(?![a-z\d])
+    | [a-z](?:[a-z\d]*+(?!'t)|[a-z\d]*(?=n't(?![a-z\d]))|[a-z\d]*+)
+    | \d++(?:[.,:]\d+)+
+    | \d[a-z\d]*+
+    | '(?:s|m|d|re|ve|ll)(?![a-z\d])
+    | <br\s*/?>
+    | ([^\w\s\x00-\x1f\x7f]|_)\1*+
+    """,
+    re.ASCII | re.VERBOSE,
+)
 
 
 def word_pattern(marks: str, unspaced: str, run: str) -> re.Pattern[str]:
@@ -76,7 +92,7 @@ class WordTokenizer:
 
     def __call__(self, text: str, limit: int | None = None) -> Tokens:
         """The tokens of a text, see :class:`pyro_rationale.data.tokenizers.Tokenizer`."""
-        return self.by_pattern(text, limit)
+        return _ascii_tokens(text, limit) if text.isascii() else self.by_pattern(text, limit)
 
     def by_pattern(self, text: str, limit: int | None) -> Tokens:
         """The tokens that the pattern finds."""
@@ -95,6 +111,20 @@ class WordTokenizer:
             tokens.append(token)
             offsets.append(match.span())
         return tuple(tokens), tuple(offsets)
+
+
+def _ascii_tokens(text: str, limit: int | None) -> Tokens:
+    """The tokens of a text of ASCII characters."""
+    plain = text.lower()
+    breaks = plain.count("<br")  # web line breaks are found, and are no tokens
+    most = None if limit is None else limit + breaks
+    spans = list(map(re.Match.span, islice(_ASCII.finditer(plain), most)))
+    if breaks:
+        spans = [(a, b) for a, b in spans if b - a < 4 or not plain.startswith("<br", a)][:limit]
+    tokens = [plain[start:end] for start, end in spans]
+    if runs := {token for token in set(tokens) if token[:1] == token[1:2] and not token[0].isalnum()}:
+        tokens = [_punctuation(token[0], True) if token in runs else token for token in tokens]
+    return tuple(tokens), tuple(spans)
 
 
 def digest(*rules: object) -> str:
