@@ -132,7 +132,7 @@ class TrainOptions:
                             "recurrent one, sum-and-sample for chain and independent words", choices=ESTIMATORS,
                             also=("auto",), common=True)
     samples: int | None = option(None, "K, masks per document and step; default: 4, but 8 for sum-and-sample and "
-                                 "gauss-newton, 1 for relaxed and tracegraph", above=0)
+                                 "gauss-newton of one target, 1 for relaxed and tracegraph", above=0)
     slope_every: int = option(1, "muprop, sum-and-sample and gauss-newton: compute the slopes of the prediction in "
                               "each word in every N-th step only, and do without them in between", least=1,
                               expected="at least 1")

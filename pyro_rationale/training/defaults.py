@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pyro_rationale.build import aspects_of
 from pyro_rationale.config import PLANTED, Config
 from pyro_rationale.data.cache.dataset import word_counts
 from pyro_rationale.data.corpus import Corpus
@@ -122,6 +123,7 @@ _QUESTIONS: dict[str, Any] = {
     "embedding": 50, "rate": 0.1, "span": 2.0, "steps": 1000, "anneal": 300, "warmup": 150, "learning_rate": 0.01,
     "nats": 400.0, "exclude": "none", "dropout": 0.0,
 }  # fmt: skip
+_PER_TARGET = 4  # masks of a text for each of several targets, at most
 # Options that stand and fall together: a given one of them keeps the others out.
 _GROUPS = (("estimator", "samples", "penalties"), ("rate", "lambda1", "lambda2"))
 _AUTO = ("generator", "estimator")  # options whose `auto` means that nothing is given
@@ -155,7 +157,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         if config.model.preset != "planted":
             for values in _as_planted(config):
                 config = _taking(config, values)
-        return _with_tau(_for_pairs(config.settled(), corpus))
+        return _with_tau(_for_targets(_for_pairs(config.settled(), corpus), corpus))
     rule = RULES[preset]
     if isinstance(corpus, PairCorpus) and preset != "paper":
         for name, value in _for_similar(corpus, rule).items():
@@ -184,7 +186,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         config = config.changed(rate=min(max(config.model.rate, _ONE_SENTENCE / _sentences(corpus)), 0.5))
     for values in _by_texts(config, rule, corpus):
         config = _taking(config, values)
-    return _with_tau(_for_pairs(config.changed(**config.missing), corpus))
+    return _with_tau(_for_targets(_for_pairs(config.changed(**config.missing), corpus), corpus))
 
 
 def _for_similar(corpus: PairCorpus, rule: Rule) -> dict[str, Any]:
@@ -201,6 +203,16 @@ def _for_pairs(config: Config, corpus: Corpus | None) -> Config:
     if not isinstance(corpus, PairCorpus) or together or not _is_open(config, "estimator"):
         return config
     return config.changed(estimator="muprop")
+
+
+def _for_targets(config: Config, corpus: Corpus | None) -> Config:
+    """The configuration with fewer masks of a text for each target, where none is given and each has its own.
+
+    All of them teach the same networks, and a step takes as long as there are masks to read.
+    """
+    if corpus is None or not _is_open(config, "samples") or config.samples <= _PER_TARGET:
+        return config
+    return config if aspects_of(config, corpus.spec) == 1 else config.changed(samples=_PER_TARGET)
 
 
 def _with_tau(config: Config) -> Config:

@@ -246,6 +246,20 @@ def test_similar_texts_by_their_length_and_number(monkeypatch: pytest.MonkeyPatc
     assert of(16).train.steps == RULES["balanced"].least_steps
 
 
+@pytest.mark.parametrize(
+    ("given", "samples"),
+    [({}, 4), ({"samples": 6}, 6), ({"masks": "shared"}, None), ({"guide": "relaxed"}, None), ({"preset": "paper"}, 1)],
+)
+@pytest.mark.parametrize("name", ["mine", "synthetic"])
+def test_fewer_masks_of_a_text_where_each_target_has_its_own(
+    name: str, given: dict[str, Any], samples: int | None
+) -> None:
+    """A step of several targets reads masks of each."""
+    spec = TargetSpec("regression", ("taste", "look"), ((0.0, 1.0), (0.0, 1.0)))
+    asked = Config().changed(**({"data": "texts.csv"} if name == "mine" else {"aspect": "all"}), **given)
+    assert resolve(asked, replace(corpus(name=name), spec=spec)).train.samples == samples
+
+
 @pytest.mark.parametrize(("sentences", "rate"), [(1, 0.5), (4, 0.3), (100, 0.1)])
 def test_the_rate_of_sentences_leaves_room_for_one(
     sentences: int, rate: float, monkeypatch: pytest.MonkeyPatch
