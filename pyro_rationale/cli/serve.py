@@ -24,6 +24,9 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 @click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on; 0.0.0.0 lets others in")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free")
 @options_from(ServeOptions, ExplainOptions, without=("decode", "threshold"))
+@click.option("--index", "index_folder", type=click.Path(path_type=Path), help="of a run that ranks texts: folder that "
+              "the command index has made, to be searched on the page")
+@click.option("--top", default=10, show_default=True, type=click.IntRange(1, 100), help="--index: texts to find")
 @device_option
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads of the model; default: as torch chooses")
 def serve(
@@ -32,10 +35,14 @@ def serve(
     folder: Path,
     host: str,
     port: int,
+    index_folder: Path | None,
+    top: int,
     device: str,
     threads: int | None,
 ) -> None:
     """Serve a page that explains texts with a fitted run, on this machine alone unless --host says otherwise.
+
+    Of a run that ranks texts, the page searches an --index.
 
     Nobody is asked for a password. Ctrl-C ends it.
     """
@@ -46,13 +53,20 @@ def serve(
 
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.serving.app import check_installed, make_app
+    from pyro_rationale.serving.search_app import make_search_app
+    from pyro_rationale.training.memory import keep_freed_memory
 
     try:
         check_installed()
         if threads is not None:
             torch.set_num_threads(threads)
+        keep_freed_memory()
         fitted = FittedModel.load(folder, device)
-        application = make_app(fitted, options, replace(limits, allow_host=(*limits.allow_host, host)))
+        limits = replace(limits, allow_host=(*limits.allow_host, host))
+        if index_folder is None:
+            application = make_app(fitted, options, limits)
+        else:
+            application = make_search_app(fitted, index_folder, top, limits)
     except BaseException:
         opened.close()
         raise

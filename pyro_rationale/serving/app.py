@@ -1,10 +1,10 @@
 """The web application: a page, `POST /api/predict` and the schema of that, `GET /openapi.json`."""
 # No `from __future__ import annotations`: FastAPI reads the annotations of functions inside a function.
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -15,11 +15,15 @@ from pyro_rationale.optional import optional
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.serving.limits import Application, Guard, RateLimit
 from pyro_rationale.serving.options import ServeOptions
-from pyro_rationale.serving.queue import PredictionQueue, QueueFullError, StruckWordError
+from pyro_rationale.serving.queue import PredictionQueue, QueueFullError, RequestQueue, StruckWordError
 from pyro_rationale.serving.records import describe_model
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 EXTRA = "serve"
-STATIC = {"style.css": "text/css; charset=utf-8", "script.js": "text/javascript; charset=utf-8"}
+KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+REFUSED = (413, 415, 421, 422, 429, 503)
 
 
 def check_installed() -> None:
@@ -44,9 +48,8 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
         ConfigError: FastAPI is not installed, or the run ranks texts.
     """
     check_installed()
-    from fastapi import FastAPI, HTTPException, Request
-    from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import HTMLResponse, JSONResponse, Response
+    from fastapi import HTTPException
+    from fastapi.responses import JSONResponse
     from pydantic import BaseModel, Field
 
     limits = limits or ServeOptions()
@@ -112,47 +115,15 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
         level: float
         targets: list[TargetPrediction]
 
-    class Problem(BaseModel):
-        """Why a request was refused, in one line."""
-
-        detail: str
-
-    refusals: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (413, 415, 421, 422, 429, 503)}
-    page = Environment(
-        loader=PackageLoader("pyro_rationale.serving", "page"), autoescape=True, undefined=StrictUndefined
-    ).get_template("index.html.j2")
-    shown = page.render(facts=harmless_facts(facts), most=most, version=__version__, level=options.level)
-    folder = files("pyro_rationale.serving") / "page"
-    static = {name: (folder / name).read_bytes() for name in STATIC}
-
-    @asynccontextmanager
-    async def running(app: FastAPI) -> AsyncIterator[None]:
-        queue.start()
-        yield
-        queue.close()
-
-    # The interactive pages of FastAPI load their scripts from elsewhere, so they are left out.
-    app = FastAPI(title=f"pyro_rationale: {facts['run']}", version=__version__, docs_url=None, redoc_url=None,
-                  lifespan=running)  # fmt: skip
-    app.state.queue = queue
-
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def index() -> HTMLResponse:
-        return HTMLResponse(shown)
-
-    @app.get("/{name}.{kind}", include_in_schema=False)
-    async def file(name: str, kind: str) -> Response:
-        path = f"{name}.{kind}"
-        if path not in static:
-            raise HTTPException(404, "no such page")
-        return Response(static[path], media_type=STATIC[path])
+    page = page_of("index.html.j2", facts=harmless_facts(facts), most=most, level=options.level)
+    app = bare_app(str(facts["run"]), queue, page, ("style.css", "shared.js", "script.js"), most)
 
     @app.get("/api/model")
     async def model() -> dict[str, Any]:
         """Describe the model: its targets, and how it reads."""
         return facts
 
-    @app.post("/api/predict", response_model=Explained, responses=refusals)
+    @app.post("/api/predict", response_model=Explained, responses=refusals())
     async def predict(request: Text) -> JSONResponse:
         """Predict a text, and mark the words that the prediction rests on."""
         try:
@@ -161,6 +132,66 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
             raise HTTPException(503, str(problem), {"Retry-After": "5"}) from None
         except StruckWordError as problem:
             raise HTTPException(422, str(problem)) from None
+
+    return Guard(app, limits.allow_host, 12 * most + 4096, RateLimit(limits.max_per_minute))
+
+
+def page_of(name: str, **values: Any) -> str:
+    """A page of the folder `page`, filled in."""
+    loader = PackageLoader("pyro_rationale.serving", "page")
+    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return pages.get_template(name).render(version=__version__, **values)
+
+
+def refusals() -> dict[int | str, dict[str, Any]]:
+    """Schemas of the answers that refuse a request."""
+    from pydantic import BaseModel
+
+    class Problem(BaseModel):
+        """Why a request was refused, in one line."""
+
+        detail: str
+
+    return {code: {"model": Problem} for code in REFUSED}
+
+
+def bare_app(run: str, queue: RequestQueue, page: str, files_of_page: Collection[str], most: int) -> "FastAPI":
+    """An application with a page, whose queue is open while it runs, and which says in one line what is wrong.
+
+    Args:
+        run: name of the run.
+        queue: of requests.
+        page: HTML.
+        files_of_page: style sheet and scripts.
+        most: characters of a text.
+    """
+    from fastapi import FastAPI, HTTPException, Request
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import HTMLResponse, JSONResponse, Response
+
+    folder = files("pyro_rationale.serving") / "page"
+    static = {name: (folder / name).read_bytes() for name in files_of_page}
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        queue.start()
+        yield
+        queue.close()
+
+    # The interactive pages of FastAPI load their scripts from elsewhere, so they are left out.
+    app = FastAPI(title=f"pyro_rationale: {run}", version=__version__, docs_url=None, redoc_url=None, lifespan=running)
+    app.state.queue = queue
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def index() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @app.get("/{name}.{kind}", include_in_schema=False)
+    async def file(name: str, kind: str) -> Response:
+        path = f"{name}.{kind}"
+        if path not in static:
+            raise HTTPException(404, "no such page")
+        return Response(static[path], media_type=KINDS[kind])
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, problem: RequestValidationError) -> JSONResponse:
@@ -174,7 +205,7 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
     async def failed(request: Request, problem: Exception) -> JSONResponse:
         return JSONResponse({"detail": "the server could not read this text; its log says why"}, 500)
 
-    return Guard(app, limits.allow_host, 12 * most + 4096, RateLimit(limits.max_per_minute))
+    return app
 
 
 def harmless_facts(facts: Any) -> Any:

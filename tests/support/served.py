@@ -13,6 +13,7 @@ from typing import Any
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.serving.app import make_app
+from pyro_rationale.serving.limits import Application
 from pyro_rationale.serving.options import ServeOptions
 from pyro_rationale.serving.server import address_of, make_server, open_socket
 
@@ -55,7 +56,13 @@ def ask(address: str, text: str, struck: tuple[int, ...] = ()) -> Reply:
 @contextmanager
 def served(fitted: FittedModel, limits: ServeOptions | None = None, options: ExplainOptions = FEW) -> Iterator[str]:
     """The address of a server of a model, to the end of the block."""
-    application = make_app(fitted, options, limits)
+    with serving(make_app(fitted, options, limits)) as address:
+        yield address
+
+
+@contextmanager
+def serving(application: Application) -> Iterator[str]:
+    """The address of a server of an application, to the end of the block."""
     ready = threading.Event()
     with open_socket("127.0.0.1", 0) as opened:
         server = make_server(application, ready.set)

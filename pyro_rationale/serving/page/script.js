@@ -1,34 +1,10 @@
 "use strict";
-// Texts, names and labels come from strangers: they enter the page as text nodes only.
-
-const PAUSE = 250; // milliseconds without a key, before what was written is read
 const MOST_SHARES = 6;
-const byId = (id) => document.getElementById(id);
-const field = byId("text"), line = byId("status");
 const state = { text: "", struck: new Set(), whole: null, answer: null, target: -1, other: -1, focus: 0 };
-let timer = 0, request = null;
-
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("--")) element.style.setProperty(name, value);
-    else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== null) element.setAttribute(name, value);
-  }
-  element.append(...children);
-  return element;
-}
-
 const number = (x) => (Math.abs(x) < 0.0005 ? "0" : String(Number(x.toPrecision(3))));
 const signed = (x) => (Math.abs(x) < 0.0005 ? "0" : (x > 0 ? "+" : "−") + number(Math.abs(x)));
-const percent = (x) => (x > 0 && x < 0.005 ? "<1" : Math.round(100 * x)) + " %";
 const said = (x) => (typeof x === "number" ? number(x) : x);
 const side = (x) => (Math.abs(x) < 0.0005 ? "" : x > 0 ? "for" : "against");
-
-function tell(words, problem = false) {
-  line.textContent = words;
-  line.classList.toggle("problem", problem);
-}
 
 // Asking the model.
 
@@ -51,48 +27,22 @@ byId("restore").addEventListener("click", () => {
   schedule(0);
 });
 
-function schedule(pause) {
-  clearTimeout(timer);
-  timer = setTimeout(ask, pause);
-}
-
-const written = () => (field.value.toWellFormed ? field.value.toWellFormed() : field.value);
-
 async function ask() {
-  request?.abort();
   const text = written();
   if (!text.trim()) {
+    request?.abort();
     Object.assign(state, { text, answer: null, whole: null });
     tell("");
     show();
     return;
   }
-  const mine = (request = new AbortController());
   tell("reading …");
-  try {
-    const reply = await fetch("api/predict", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ text, struck: [...state.struck] }),
-      signal: mine.signal,
-    });
-    if (reply.status === 429 || reply.status === 503) {
-      const seconds = Number(reply.headers.get("Retry-After")) || 2;
-      tell(`the server is busy; trying again in ${seconds} s`);
-      schedule(1000 * seconds);
-      return;
-    }
-    const answer = await reply.json();
-    if (!reply.ok) throw new Error(answer.detail);
-    if (mine.signal.aborted) return;
-    Object.assign(state, { text, answer, other: -1 });
-    if (!state.struck.size) state.whole = answer;
-    tell(noted(answer));
-    show();
-  } catch (problem) {
-    if (problem.name === "AbortError") return;
-    tell(problem instanceof TypeError ? "no answer from the server; is it still running?" : problem.message, true);
-  }
+  const answer = await post("api/predict", { text, struck: [...state.struck] });
+  if (!answer) return;
+  Object.assign(state, { text, answer, other: -1 });
+  if (!state.struck.size) state.whole = answer;
+  tell(noted(answer));
+  show();
 }
 
 function noted(answer) {
