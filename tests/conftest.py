@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import random
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import hypothesis
@@ -12,12 +16,16 @@ import pytest
 import torch
 from torch.distributions import Distribution
 
+from tests.support import SHARED_RUNS
 from tests.support.browser import browser, page  # noqa: F401  fixtures for all tests
 
 SEED = 20160611
 
 # The suite runs on small, shared machines: threads that wait for a busy core cost more than they bring.
 torch.set_num_threads(1)
+
+# What libraries and thousands of tests keep was looked through for cycles again and again: a fifth of the time.
+gc.set_threshold(20_000, 20, 20)
 
 # The same examples at every run, however slow the machine; look for new ones with --hypothesis-profile=default.
 hypothesis.settings.register_profile(
@@ -56,9 +64,22 @@ def fresh_state() -> Iterator[None]:
     assert not left, f"the test left behind: {', '.join(left)}"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives the processes that share the tests one folder for the finished runs which many tests read."""
+    if SHARED_RUNS not in os.environ:  # which the others inherit from the one that starts them
+        os.environ[SHARED_RUNS] = tempfile.mkdtemp(prefix="whole-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(SHARED_RUNS), ignore_errors=True))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the long tests, which start programs and kernels, first: at the end they would leave other workers idle."""
     items.sort(key=lambda item: item.path.parent.name not in ("docs", "system"))
+
+
+def pytest_collection_finish() -> None:
+    """Takes all that stays until the end out of the search for cycles."""
+    gc.collect()
+    gc.freeze()
 
 
 def leaks() -> list[str]:

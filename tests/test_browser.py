@@ -26,6 +26,8 @@ def test_a_wide_element_and_a_pale_one_are_found(page: Page) -> None:
     page.set_content(HEAD + '<p class="wide" style="width:900px;color:#ccc;background:#fff">Pale words</p>')
     assert any(line.startswith("p.wide: 9") for line in too_wide(page))
     assert [line.split()[0] for line in violations(page)] == ["color-contrast"]
+    assert violations(page, "image-alt") == []
+    assert violations(page, "color-contrast") == violations(page)
 
 
 def test_an_error_of_a_script_fails_its_test(browser: Browser) -> None:

@@ -22,7 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SECONDS = 600  # for one cell: a notebook takes a minute or two, but machines that run tests are busy
 # Sizes of fits in a quick run: every cell runs, and makes outputs of the same kinds as the stored ones.
-QUICK = {"documents": 160, "batch_size": 8, "steps": 10, "anneal": 4, "samples": 100, "held_out": 60}
+QUICK = {
+    **{"documents": 160, "batch_size": 8, "steps": 10, "anneal": 4, "hidden": 8},
+    **{"samples": 100, "draws": 4, "iwae": 8, "held_out": 60},
+}
 LINES = 40  # of text below one cell
 # Absolute places on the machine that it ran on: a folder and something in it.
 PLACES = re.compile(r"(?<![\w.:/<])/\w+/[.\w]|[A-Za-z]:\\\w|site-packages")
@@ -67,6 +70,8 @@ def shorten(notebook: Any) -> int:
     for cell in cells_of(notebook):
         before = cell.source
         cell.source = size.sub(lambda match: f"{match[1]}{match[2]}{QUICK[match[1]]}", before)
+        if "hidden=" not in before:  # the default is large
+            cell.source = cell.source.replace("ModelOptions(", f"ModelOptions(hidden={QUICK['hidden']}, ")
         smaller = "small_study(documents=60, steps=4, anneal=2, hidden=4, folder="
         cell.source = cell.source.replace("small_study(", smaller)
         changed += cell.source != before

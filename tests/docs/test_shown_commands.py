@@ -66,12 +66,20 @@ def test_commands_were_found() -> None:
     assert {shown.name for shown in COMMANDS} == set(SMALLER)
 
 
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files that readers have, to be copied."""
+    folder = tmp_path_factory.mktemp("inputs")
+    write_inputs(folder)
+    return folder
+
+
 @pytest.mark.filterwarnings("ignore:no epoch came down to the share of words")  # a look is no fit
 @pytest.mark.parametrize("shown", COMMANDS, ids=lambda shown: f"{shown.page}: {' '.join(shown.words)[:70]}")
 def test_a_command_of_a_block_runs(
-    shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    shown: Shown, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    write_inputs(tmp_path)
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
     (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
     words = shown.arguments()
     files = [words[words.index(flag) + 1] for flag in WRITING if flag in words and shown.name != "explain"]

@@ -67,15 +67,19 @@ def test_numbers_leave_phrases_their_room_on_a_phone(page: Page, tmp_path: Path)
 def test_nobody_is_barred_and_nothing_is_wider_than_a_phone(
     page: Page, written: Path, name: str, scheme: str
 ) -> None:
-    """All folds are open; the first document lies within two screens of a phone."""
+    """All folds are open; the first document lies within two screens of a phone. Dark pages differ in colours alone.
+
+    The last of several pages has buttons for both ways and few documents, whose colours are soon checked.
+    """
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size(PHONE if scheme == "light" else DESKTOP)
-    page.goto(f"file://{written / name}.html")
+    page.goto(f"file://{written / name}.html#sort=length-&page=2")
+    assert page.locator("#list article").count() == len(TEXTS) - 20
     if scheme == "light":
         assert page.evaluate("document.querySelector('#list article').getBoundingClientRect().top") < 1600
     page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
     assert not too_wide(page)
-    assert not violations(page)
+    assert not violations(page, *(["color-contrast"] if scheme == "dark" else []))
 
 
 def test_the_address_says_what_is_shown(page: Page, written: Path) -> None:

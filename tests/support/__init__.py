@@ -1,0 +1,3 @@
+"""Helpers of the tests."""
+
+SHARED_RUNS = "PYRO_RATIONALE_TEST_RUNS"  # a variable of the environment: the folder of `small_fit.whole`

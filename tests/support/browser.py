@@ -95,11 +95,12 @@ def too_wide(page: Page) -> list[str]:
     return found
 
 
-def violations(page: Page) -> list[str]:
-    """Problems of accessibility that axe-core finds in a page, a line for each element."""
+def violations(page: Page, *rules: str) -> list[str]:
+    """Problems of accessibility that axe-core finds in a page, a line for each element; by all rules, or only some."""
     from axe_playwright_python.sync_playwright import Axe
 
-    result = Axe().run(page, options={"resultTypes": ["violations"]})
+    only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
+    result = Axe().run(page, options={"resultTypes": ["violations"], **only})
     return [
         f"{rule['id']} ({rule['impact']}): {node['html'][:200]} {node.get('failureSummary', '')}"
         for rule in result.response["violations"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import functools
+import hashlib
 import itertools
 import json
+import os
 import resource
 import shutil
 import tempfile
@@ -17,6 +19,7 @@ from typing import Any
 import click
 import pytest
 import torch
+from filelock import FileLock
 
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.config import Config
@@ -28,6 +31,7 @@ from pyro_rationale.training.history import EpochRecord, StepRecord
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.trainer import Trainer
+from tests.support import SHARED_RUNS
 
 SMALL: dict[str, Any] = {
     **{"documents": 48, "max_words": 40, "hidden": 6, "embedding": 6, "batch_size": 16, "samples": 2},
@@ -72,6 +76,16 @@ def trainers(folder: Path, **usual: Any) -> Callable[..., Trainer]:
     return make
 
 
+@functools.cache
+def _shared() -> Path:
+    """The folder of finished runs: that of all processes of a suite (`tests/conftest.py`), or this process's own."""
+    if SHARED_RUNS in os.environ:
+        return Path(os.environ[SHARED_RUNS])
+    place = Path(tempfile.mkdtemp(prefix="whole-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
+
+
 _WHOLE: dict[str, Path] = {}
 
 
@@ -79,9 +93,12 @@ def whole(**options: Any) -> Path:
     """The folder of a run that nothing interrupted; made once, to be read only."""
     key = repr(small(**options))
     if key not in _WHOLE:
-        place = Path(tempfile.mkdtemp(prefix="whole-"))
-        atexit.register(shutil.rmtree, place, ignore_errors=True)
-        fit_small(place / "run", **options)
+        place = _shared() / hashlib.sha256(key.encode()).hexdigest()[:20]
+        with FileLock(f"{place}.lock"):
+            if not (place / "made").exists():
+                shutil.rmtree(place, ignore_errors=True)
+                fit_small(place / "run", **options)
+                (place / "made").touch()
         _WHOLE[key] = place / "run"
     return _WHOLE[key]
 

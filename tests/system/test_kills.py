@@ -118,7 +118,8 @@ def test_a_kill_while_a_run_is_replaced(
 # In a process of its own, forked from one that has imported everything: seconds less than a fresh one.
 
 SERVER = get_context("forkserver")
-SERVER.set_forkserver_preload(["tests.system.test_kills", "pyro_rationale.cli.benchmark"])
+# Torch's optimisers load its compiler with their first step, which takes longer than all the rest of a short fit.
+SERVER.set_forkserver_preload(["tests.system.test_kills", "pyro_rationale.cli.benchmark", "torch._dynamo"])
 
 
 @dataclass
