@@ -12,6 +12,7 @@ Read from standard input, it runs with the working directory on the path, as `py
 from __future__ import annotations
 
 import builtins
+import gc
 import importlib
 import pkgutil
 import random
@@ -139,4 +140,5 @@ def main(folder: Path, seed: int) -> int:
 
 
 if __name__ == "__main__":
+    gc.disable()  # imports leave no garbage, and to look for some takes a sixth of their time
     sys.exit(main(Path(sys.argv[1]).resolve(), int(sys.argv[2])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import re
@@ -119,6 +120,8 @@ def make_base(folder: Path) -> Base:
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.collect()
+    gc.freeze()  # cases need not look for garbage among what they share with this process, nor copy it to do so
     return base
 
 
