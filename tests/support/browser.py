@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -99,7 +99,7 @@ def violations(page: Page, *rules: str) -> list[str]:
     """Problems of accessibility that axe-core finds in a page, a line for each element; by all rules, or only some."""
     from axe_playwright_python.sync_playwright import Axe
 
-    only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
+    only: dict[str, Any] = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
     result = Axe().run(page, options={"resultTypes": ["violations"], **only})
     return [
         f"{rule['id']} ({rule['impact']}): {node['html'][:200]} {node.get('failureSummary', '')}"
