@@ -16,6 +16,7 @@ from pyro_rationale.serving.app import make_app
 from pyro_rationale.serving.limits import Application
 from pyro_rationale.serving.options import ServeOptions
 from pyro_rationale.serving.server import address_of, make_server, open_socket
+from tests.support import PATIENCE
 
 FEW = ExplainOptions(samples=20)
 JSON = {"Content-Type": "application/json"}
@@ -39,7 +40,7 @@ def send(
     address: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = JSON, method: str | None = None
 ) -> Reply:
     """Send a request: GET without a body, POST with one, unless told otherwise."""
-    connection = HTTPConnection(address.removeprefix("http://"), timeout=60)
+    connection = HTTPConnection(address.removeprefix("http://"), timeout=PATIENCE)
     try:
         connection.request(method or ("GET" if body is None else "POST"), path, body, dict(headers))
         reply = connection.getresponse()

@@ -26,6 +26,7 @@ from pyro_rationale.config import LaunchOptions
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.distributed import SINGLE_PROCESS, PeerError, Processes
 from pyro_rationale.training.launch import launch
+from tests.support import PATIENCE
 from tests.support.several import CASES, joint
 from tests.support.small_fit import ROOT, Break, differences, fit_small, flags, refusal
 
@@ -147,10 +148,10 @@ def two(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[int, int]]]:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True,
     ) as running:
         try:
-            deadline = time.monotonic() + 180
+            deadline = time.monotonic() + PATIENCE
             while not (folder / "checkpoint.safetensors").exists():
                 assert running.poll() is None, running.communicate()
-                assert time.monotonic() < deadline, "no checkpoint after three minutes"
+                assert time.monotonic() < deadline, f"no checkpoint after {PATIENCE} seconds"
                 time.sleep(0.02)
             children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
             ranks: dict[int, int] = {}
@@ -171,7 +172,7 @@ def steps(folder: Path) -> int:
 def test_a_killed_process_ends_all_and_one_device_goes_on(tmp_path: Path) -> None:
     with two(tmp_path) as (running, ranks):
         os.kill(ranks[1], signal.SIGKILL)
-        _, told = running.communicate(timeout=60)
+        _, told = running.communicate(timeout=PATIENCE)
     assert told == "error: process 2 of 2 was ended by SIGKILL; go on from the last checkpoint with --resume\n"
     assert running.returncode == 2
     assert not any(Path(f"/proc/{number}").exists() for number in ranks.values())
@@ -184,7 +185,7 @@ def test_a_killed_process_ends_all_and_one_device_goes_on(tmp_path: Path) -> Non
 def test_control_c_is_heard_by_all_in_the_same_step(tmp_path: Path) -> None:
     with two(tmp_path) as (running, ranks):
         running.send_signal(signal.SIGINT)
-        shown, told = running.communicate(timeout=60)
+        shown, told = running.communicate(timeout=PATIENCE)
     assert (running.returncode, told) == (130, "\n")  # click ends the line of ^C
     assert shown.count("Interrupted. Go on with: python -m pyro_rationale.fit --out") == 1
     assert not any(Path(f"/proc/{number}").exists() for number in ranks.values())

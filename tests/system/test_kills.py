@@ -33,6 +33,7 @@ from pyro_rationale.guides import GUIDES
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.trainer import Trainer
+from tests.support import PATIENCE
 from tests.support.grids import some
 from tests.support.small_fit import ROOT, content, differences, fit_small, flags, small, whole
 
@@ -133,7 +134,7 @@ class Command:
         """End it at some moment of the next `within` seconds; what it has printed."""
         time.sleep(random.SystemRandom().uniform(0.0, within))
         os.kill(self.process.pid or 0, number)
-        self.process.join(120)
+        self.process.join(PATIENCE)
         out, err = ((self.output / name).read_text() for name in ("out", "err"))
         assert self.process.exitcode == (-number if number == signal.SIGKILL else 130), (out, err)
         assert "Traceback" not in err
@@ -169,10 +170,10 @@ def command(name: str, words: Sequence[object], begun: Callable[[], bool]) -> It
         process = SERVER.Process(target=work, args=(name, list(map(str, words)), Path(output)))
         process.start()
         try:
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + PATIENCE
             while not begun():
                 assert process.is_alive(), [path.read_text() for path in Path(output).iterdir()]
-                assert time.monotonic() < deadline, "not begun after two minutes"
+                assert time.monotonic() < deadline, f"not begun after {PATIENCE} seconds"
                 time.sleep(0.005)
             yield Command(process, Path(output))
         finally:
