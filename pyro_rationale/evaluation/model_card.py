@@ -17,6 +17,7 @@ from pyro_rationale.evaluation.metrics import every_metric
 from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.evaluation.statistic import Statistics
 from pyro_rationale.fitted import CARD, CONFIG, METRICS, PRETRAINED, read_config, read_rows
+from pyro_rationale.nn.pretrained import PACKAGES
 from pyro_rationale.storage import check_listed, read_json, write_bytes
 from pyro_rationale.tasks import TargetSpec, task_of
 from pyro_rationale.training.run_folder import is_own_card
@@ -27,7 +28,7 @@ SHOWN = (
     "covered_90", "map", "mrr", "p_at_1", "selected", "span", "f1", "iou_f1",
 )  # fmt: skip
 DRAWS = 1000  # of the bootstrap
-VECTOR_LICENCES = {"glove": "PDDL 1.0 (GloVe 6B, Stanford NLP)"}
+VECTOR_LICENCES = {"glove": "PDDL 1.0 (GloVe 6B, Stanford NLP)"} | {n: p.licence for n, p in PACKAGES.items()}
 HUB_NAMES = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}
 
 

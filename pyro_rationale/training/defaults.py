@@ -39,12 +39,14 @@ class Rule:
     Attributes:
         options: values of options, whatever the texts.
         stacked: build the generator on the states of MiniLM, where that is installed.
-        glove: take GloVe's word vectors, where they are installed.
+        vectors: take word vectors: MiniLM's of each word alone, where it is installed, or GloVe's.
         span: mean length of a kept run in long texts; `None`: as on planted reviews.
         short_span: in short ones.
         long_text: words from which a median text is long.
         nats: of ratings.
         class_nats: of classes.
+        word_nats: for each word of a median text, where that is more: a long text has more words to decide about, and
+            each of them needs evidence.
         batch_size: documents per step.
         small_batch_size: in corpora of fewer than `few_texts` training texts.
         few_texts: see there.
@@ -61,16 +63,17 @@ class Rule:
 
     options: Mapping[str, Any] = field(default_factory=dict)
     stacked: bool = True
-    glove: bool = True
+    vectors: bool = True
     span: float | None = 8.0
     short_span: float = 3.0
     long_text: int = 60
     nats: float = 200.0
     class_nats: float = 200.0
+    word_nats: float = 2.5
     batch_size: int = 64
     small_batch_size: int = 32
     few_texts: int = 3000
-    most_words: int = 1_500_000
+    most_words: int = 2_500_000
     epochs: float = 15.0
     least_steps: int = 700
     most_steps: int = 1500
@@ -98,8 +101,8 @@ RULES: dict[str, Rule] = {
         options={"guide": "recurrent", "tau": 0.0, "estimator": "reinforce", "samples": 1, "penalties": "sampled",
                  "lambda1": 3e-4, "lambda2": 6e-4, "encoder": "rcnn", "pooling": "last", "hidden": 200,
                  "dropout": 0.1, "learning_rate": 5e-4},
-        stacked=False, span=None, batch_size=256, small_batch_size=256, epochs=50.0, most_steps=10_000, anneal=0.0,
-        warmup=0, head_start=False,
+        stacked=False, word_nats=0.0, span=None, batch_size=256, small_batch_size=256, epochs=50.0, most_steps=10_000,
+        anneal=0.0, warmup=0, head_start=False,
     ),
 }  # fmt: skip
 
@@ -284,7 +287,7 @@ def choices(resolved: Config, values: Mapping[str, Any], every: bool = False) ->
         lines.append(
             f"better, and slower: --pretrained minilm; to read more than {rule.most_words:,} words takes long on a CPU"
         )
-    elif rule.glove and "embedding" in values and resolved.model.vectors is None and not has_glove():
+    elif rule.vectors and "embedding" in values and resolved.model.vectors is None and not has_glove():
         lines.append(f"better: {install_command('glove')}")
     return lines
 
@@ -358,8 +361,8 @@ def _with_words(config: Config, rule: Rule, encoder: str) -> Config:
     generator, encoder = own.get("generator", config.generator), own.get("encoder", config.model.encoder)
     if minilm and (needs_vocabulary(GENERATORS[generator]) or needs_vocabulary(ENCODERS[encoder])):
         own["pretrained"] = "minilm"
-    if learnt and rule.glove and has_glove():
-        own["vectors"] = "glove"
+    if learnt and rule.vectors and (has_minilm() or has_glove()):
+        own["vectors"] = "minilm" if has_minilm() else "glove"
     if _is_open(config, "embedding"):
         own["embedding"] = PLANTED["embedding"]
     return config.changed(**own)
@@ -386,7 +389,7 @@ def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]
     steps = _steps_of(config, rule, texts)
     length = config.train.steps or steps
     values: list[dict[str, Any]] = [
-        {"nats": rule.class_nats if corpus.spec.classes else rule.nats},
+        {"nats": max(rule.class_nats if corpus.spec.classes else rule.nats, float(round(rule.word_nats * words)))},
         {"batch_size": batch},
         {"steps": steps},
         {"patience": max(_PATIENCE, -(-rule.patience // epoch))},

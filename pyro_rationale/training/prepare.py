@@ -26,7 +26,6 @@ from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.row_digests import row_digests, weight_digests
 from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.text_lengths import cut_to, fitting_length
-from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.weighting import Weighting, warn_of_rare_classes, without_weightless
 from pyro_rationale.data.word_classes import Exclusion
@@ -37,6 +36,7 @@ from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.nn.pretrained import use_copy
+from pyro_rationale.nn.word_vectors import find_vectors
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.callbacks._base import call, check_callbacks
 from pyro_rationale.training.checkpoint import weights_of
@@ -138,7 +138,7 @@ def prepare_run(
     if config.exclusion:
         vocabulary.excluded = Exclusion.of(config.exclusion)
     vocabulary = open_if_needed(config, vocabulary)
-    vectors = load_vectors(config.model.vectors, vocabulary) if config.model.vectors else None
+    vectors = find_vectors(config.model.vectors, vocabulary) if config.model.vectors else None
     matrix = None if vectors is None else vectors.matrix
     weighting = Weighting.of(options.class_weight, spec, corpus.train)
     centre, spread = target_summary(corpus.train, spec, weighting)

@@ -110,6 +110,7 @@ def test_the_page_shows_the_numbers_of_the_rules() -> None:
             f"{rule.span:g} / {rule.short_span:g}" for rule in rules
         ],
         "`--nats`, ratings / classes": [f"{rule.nats:g} / {rule.class_nats:g}" for rule in rules],
+        "`--nats` at least, for each word of a text": [f"{rule.word_nats:g}" for rule in rules],
         "training texts seen so many times, within steps": [
             f"{rule.epochs:g}, {rule.least_steps} to {rule.most_steps}" for rule in rules
         ],
@@ -120,10 +121,17 @@ def test_the_page_shows_the_numbers_of_the_rules() -> None:
         assert f"| {name} | {' | '.join(cells)} |" in page
 
 
+@pytest.mark.parametrize(("words", "nats"), [(20, 200.0), (80, 200.0), (400, 1000.0)])
+def test_long_texts_have_more_evidence(words: int, nats: float) -> None:
+    assert resolve(real(), corpus(texts=20, words=words)).model.nats == nats
+    assert resolve(real(nats=77.0), corpus(texts=20, words=words)).model.nats == 77.0
+    assert resolve(real(preset="paper"), corpus(texts=20, words=words)).model.nats == 200.0
+
+
 def test_networks_by_what_is_installed(installed: bool) -> None:
     config = resolve(real())
     words = (config.generator, config.model.pretrained, config.model.vectors)
-    assert words == (("stacked", "minilm", "glove") if installed else ("bilstm", None, None))
+    assert words == (("stacked", "minilm", "minilm") if installed else ("bilstm", None, None))
     assert resolve(real(preset="best")).model.encoder == ("transformer" if installed else "bilstm")
     assert resolve(real(preset="fast")).model.pretrained is None
     for own in ({"embedding": 20}, {"vectors": "mine.txt"}):  # the user's words, of whatever language

@@ -11,12 +11,12 @@ from pyro_rationale.build import build_guide, build_model, open_if_needed, targe
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.row_digests import row_digests
-from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.weighting import Weighting
 from pyro_rationale.experiments.baselines._run import PLAIN
 from pyro_rationale.experiments.baselines._storage import WEIGHTS, read_spec, write_marker
 from pyro_rationale.fitted import VOCABULARY, FittedModel, assemble, pick_device
+from pyro_rationale.nn.word_vectors import find_vectors
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.defaults import resolve
 
@@ -42,7 +42,7 @@ def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tu
     torch.manual_seed(config.seed)
     options = config.model
     vocabulary = open_if_needed(config, Vocabulary.build(corpus.train, options.min_count, options.vocabulary))
-    vectors = load_vectors(options.vectors, vocabulary).matrix if options.vectors else None
+    vectors = find_vectors(options.vectors, vocabulary).matrix if options.vectors else None
     weighting = Weighting.of(config.train.class_weight, corpus.spec, corpus.train)
     centre, spread = target_summary(corpus.train, corpus.spec, weighting)
     model = build_model(config, corpus.spec, len(vocabulary), vectors, centre, spread, vocabulary)

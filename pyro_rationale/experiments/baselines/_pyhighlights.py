@@ -30,7 +30,6 @@ from torch.utils.data import DataLoader
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.row_digests import row_digests
-from pyro_rationale.data.vectors import load_vectors
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import ConfigError, RunError, TrainingError
 from pyro_rationale.evaluation.metrics import targets_of
@@ -39,6 +38,7 @@ from pyro_rationale.experiments.baselines._storage import MARKER, WEIGHTS, is_fi
 from pyro_rationale.experiments.same_fit import check_same_settings
 from pyro_rationale.fitted import VOCABULARY, pick_device
 from pyro_rationale.nn.pretrained import Base, check_base, find_base, find_folder
+from pyro_rationale.nn.word_vectors import find_vectors
 from pyro_rationale.optional import optional
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.draws import seeded, uniforms
@@ -297,7 +297,7 @@ def fit_rival(
         return read_rival(architecture, config, spec, folder, settings, options.rate)
     vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
     base = find_folder(options.pretrained) if options.pretrained else None
-    vectors = load_vectors(options.vectors, vocabulary).matrix if options.vectors and base is None else None
+    vectors = find_vectors(options.vectors, vocabulary).matrix if options.vectors and base is None else None
     width = settings.embedding_dim if vectors is None else vectors.shape[1]
     documents, targets = _labelled(corpus.train, spec)
     centre, scale = np.zeros(len(spec.names)), np.ones(len(spec.names))
