@@ -115,6 +115,11 @@ def _missing(folder: Path) -> list[str]:
     return [file for file in FILES if not (folder / file).is_file()]
 
 
+def is_transformer(name: str) -> bool:
+    """Whether a name is that of known weights or of a folder, and so not of a file."""
+    return name in PACKAGES or name in _copies or Path(name).expanduser().is_dir()
+
+
 def copy_base(name: str, folder: Path) -> None:
     """Copy a pretrained transformer into a folder, each file at once.
 

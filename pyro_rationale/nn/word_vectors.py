@@ -8,7 +8,6 @@ of a few dozen numbers do (Tulkens and van Dongen, Model2Vec, 2024).
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,7 +16,14 @@ from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.vectors import WordVectors, load_vectors
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.nn.pretrained import PACKAGES, Pieces, Transformer, batches_by_pieces, find_base, find_folder
+from pyro_rationale.nn.pretrained import (
+    Pieces,
+    Transformer,
+    batches_by_pieces,
+    find_base,
+    find_folder,
+    is_transformer,
+)
 
 WIDTH = 100  # numbers per word; 200 read no better
 SPREAD = 0.6  # standard deviation of a number, that of GloVe's
@@ -35,7 +41,7 @@ def find_vectors(source: str | os.PathLike[str], vocabulary: Vocabulary) -> Word
         ConfigError: a transformer that is not installed, or a folder that holds none.
         DataError: vectors that cannot be read.
     """
-    if str(source) in PACKAGES or Path(source).expanduser().is_dir():
+    if str(source) != "glove" and is_transformer(str(source)):
         return transformer_vectors(str(source), vocabulary)
     return load_vectors(source, vocabulary)
 

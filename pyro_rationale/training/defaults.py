@@ -359,10 +359,12 @@ def _with_words(config: Config, rule: Rule, encoder: str) -> Config:
     if _is_open(config, "generator"):
         own["generator"] = "stacked" if (minilm and rule.stacked) or not _is_open(config, "pretrained") else "bilstm"
     generator, encoder = own.get("generator", config.generator), own.get("encoder", config.model.encoder)
-    if minilm and (needs_vocabulary(GENERATORS[generator]) or needs_vocabulary(ENCODERS[encoder])):
+    in_pieces = needs_vocabulary(GENERATORS[generator]), needs_vocabulary(ENCODERS[encoder])
+    if minilm and any(in_pieces):
         own["pretrained"] = "minilm"
-    if learnt and rule.vectors and (has_minilm() or has_glove()):
-        own["vectors"] = "minilm" if has_minilm() else "glove"
+    if learnt and rule.vectors and not all(in_pieces):
+        installed = "minilm" if has_minilm() else "glove" if has_glove() else None
+        own["vectors"] = config.model.pretrained or installed  # a given transformer knows the language of the texts
     if _is_open(config, "embedding"):
         own["embedding"] = PLANTED["embedding"]
     return config.changed(**own)

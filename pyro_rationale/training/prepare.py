@@ -35,7 +35,7 @@ from pyro_rationale.fitted import COPY, METRICS, FittedModel, pick_device
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
-from pyro_rationale.nn.pretrained import use_copy
+from pyro_rationale.nn.pretrained import find_folder, use_copy
 from pyro_rationale.nn.word_vectors import find_vectors
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.callbacks._base import call, check_callbacks
@@ -138,6 +138,8 @@ def prepare_run(
     if config.exclusion:
         vocabulary.excluded = Exclusion.of(config.exclusion)
     vocabulary = open_if_needed(config, vocabulary)
+    if config.model.pretrained is not None:
+        find_folder(config.model.pretrained)  # before vectors of its words are looked for
     vectors = find_vectors(config.model.vectors, vocabulary) if config.model.vectors else None
     matrix = None if vectors is None else vectors.matrix
     weighting = Weighting.of(options.class_weight, spec, corpus.train)

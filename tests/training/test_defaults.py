@@ -163,7 +163,7 @@ def test_the_choices_are_one_short_line(installed: bool) -> None:
     assert len(line) < 140
     [whole, *_] = choices(config, chosen(real(), config), every=True)
     assert "--guide chain" in whole
-    assert "--nats 200 " in whole
+    assert "--nats 250 " in whole
 
 
 def test_words_that_are_left_out_by_what_goes_with_it(installed: bool) -> None:
@@ -228,7 +228,7 @@ def test_steps_by_the_number_of_texts(
 
 def test_span_and_nats_by_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = replace(RULES["balanced"], span=8.0, short_span=3.0, long_text=60)
-    rule = replace(rule, nats=150.0, class_nats=90.0)
+    rule = replace(rule, nats=150.0, class_nats=90.0, word_nats=0.0)
     monkeypatch.setitem(RULES, "balanced", rule)
     long, short = resolve(real(), corpus(words=61)), resolve(real(), corpus(words=60, classes=("no", "yes")))
     assert (long.model.span, long.model.nats) == (8.0, 150.0)
