@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import copy
 import math
+import shlex
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -371,6 +373,8 @@ class FittedModel:
         config, spec = read_config(folder)
         if config.train.members > 1:
             return load_ensemble(folder, config, device)
+        if not (folder / WEIGHTS).exists() and (folder / CHECKPOINT).exists():
+            raise RunError(_unfinished(folder))
         check_pretrained(folder, config)
         vocabulary = Vocabulary.load(folder / VOCABULARY)
         tensors, _ = read_tensors(folder / WEIGHTS)
@@ -530,6 +534,14 @@ def _remedy(folder: Path) -> str:
     runs = {path.parent.name: path.parent for place in around for path in place.glob(f"*/{CONFIG}")}
     near = get_close_matches(folder.name, list(runs), n=1)
     return f"did you mean {runs[near[0]]}?" if near else f"make one with python -m pyro_rationale.fit --out {folder}"
+
+
+def _unfinished(folder: Path) -> str:
+    """Why the run folder of a fit that has not ended cannot be read, and whether it may still be running."""
+    seconds = time.time() - (folder / CHECKPOINT).stat().st_mtime
+    age = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+    again = f"go on with python -m pyro_rationale.fit --out {shlex.quote(str(folder))} --resume"
+    return f"{folder}: the fit has not ended; its last checkpoint is {age} old: wait if it is still running, or {again}"
 
 
 def check_rows(folder: Path, rows: Mapping[str, str], data: str) -> None:

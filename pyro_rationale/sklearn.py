@@ -162,7 +162,7 @@ class RationaleEstimator(BaseEstimator):
                     fitted, fits = fit.fitted, [fit]
                 own = evaluate(ModelRationalizer(fitted), corpus.dev, scores=False)
                 for fit in fits:
-                    fit.tell("on_evaluated", {"dev": own.metrics} if len(fits) == 1 else {})
+                    fit.tell("on_evaluated", {"dev" if len(fits) == 1 else "ensemble": own.metrics})
         constant = constant_evaluation(corpus.train, corpus.dev, spec)
         worse = worse_than_constant(own.statistics, constant.statistics, weighs_classes(fitted, corpus))
         self.fitted_, self.history_ = fitted.bound_texts(), [epoch for fit in fits for epoch in fit.history]

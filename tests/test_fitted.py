@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from pyro_rationale.errors import RunError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.draws import seeded
@@ -17,7 +18,7 @@ from pyro_rationale.prediction.explanation import explain
 from pyro_rationale.prediction.predictor import PredictOptions, predict
 from pyro_rationale.tasks import TargetSpec
 from pyro_rationale.training.run import TrainingRun
-from tests.support.small_fit import fit_small
+from tests.support.small_fit import Break, fit_small
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_one_text_is_a_list_of_one(run: TrainingRun) -> None:
     assert prediction.interval is not None
     assert (explanation.mask, explanation.prediction) == (prediction.mode, prediction.predicted[0])
     assert (explanation.interval, explanation.level) == (prediction.interval[0], 0.8)
-    assert "80% interval" in str(explanation)
+    assert "80 % interval" in str(explanation)
 
 
 def test_metrics_are_those_of_evaluate(run: TrainingRun) -> None:
@@ -94,3 +95,11 @@ def test_threads_that_draw_under_a_seed_take_turns() -> None:
         with seeded(seed):
             expected = [float(torch.rand(())) for _ in range(200)]
         np.testing.assert_array_equal(found[seed], expected)
+
+
+def test_a_fit_that_has_not_ended_is_said_to_be_one(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit_small(folder, Break(steps=5))
+    with pytest.raises(RunError, match=r"run: the fit has not ended; its last checkpoint is \d seconds old: wait"):
+        FittedModel.load(folder)

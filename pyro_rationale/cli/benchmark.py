@@ -60,7 +60,7 @@ def benchmark(
     Finished cells are read, interrupted ones are taken up. The same command may run several times at once: each takes
     the cells that no other has. The tables lie in the folder of the cells.
     """
-    from pyro_rationale.experiments.benchmark.runner import BenchmarkRunner
+    from pyro_rationale.experiments.benchmark.runner import CELL, BenchmarkRunner
     from pyro_rationale.experiments.benchmark.spec import read_plan
 
     plan = read_plan(path)
@@ -101,6 +101,11 @@ def benchmark(
             raise
         for cell, reason in left:
             console.say(f"not finished: {cell}: {reason}")
+    if unjudged := runner.unjudged(plan.cells()):
+        places = " ".join(shlex.quote(str(runner.folder(cell) / CELL)) for cell in unjudged[:3])
+        more = f" and {len(unjudged) - 3} more" if len(unjudged) > 3 else ""
+        console.say(f"{len(unjudged)} cells were measured before the file named a judge, and have no figures of it; "
+                    f"delete {places}{more} and run again: the fits are kept")  # fmt: skip
     if no_tables:
         return
     blocks = write_tables(runner)

@@ -238,14 +238,17 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
     if isinstance(reading, Document):
         yield from (Text("no word, so no prediction"), Text(""))
         return
+    words = len(reading.kept)
+    if reading.is_foreign:
+        known = f"the model knows {reading.known} of {words} words, and reads all others alike"
+        yield Text(f"not to be relied on: {known}", style="bold")
     for line in task.lines(reading.predicted, reading.values, reading.interval, level, reading.classes):
         yield Text(line, style="bold")
     yield from map(Text, task.level_lines(reading.predictive))
-    kept, words = sum(reading.kept), len(reading.kept)
-    share = kept / max(words, 1)
-    yield Text(f"{kept} of {words} words kept ({share:.{0 if share >= 0.01 or not kept else 1}%}){_standing(reading)}")
-    if reading.is_foreign:
-        yield Text(f"{reading.known} of {words} words known to the model; it reads the others alike", style="bold")
+    kept = sum(reading.kept)
+    percent = 100 * kept / max(words, 1)
+    digits = 0 if percent >= 1 or not kept else 1
+    yield Text(f"{kept} of {words} words kept ({percent:.{digits}f} %){_standing(reading)}")
     yield Text("")
     units = task.effect_units(reading.predicted)
     if reading.aspects:
@@ -261,17 +264,18 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
     yield from answer_lines(reading, task, plain)
     parts = [part for part in reading.aspects or (reading,) if len(part.alternatives) > 1]
     if parts:
-        yield Text("\nother rationales, and the share of the guide's draws that they are", style="dim")
+        averaged = "; the prediction above is their mean" if reading.predicted != reading.values else ""
+        yield Text(f"\nother rationales, their share of the draws, and what each predicts{averaged}", style="dim")
     for part in parts:
         yield from _others(part, task)
     yield Text("")
 
 
 def _standing(reading: Prediction) -> str:
-    """How probable the rationale is that is shown: the prediction is an average over all of them."""
+    """How probable the rationale is that is shown: the prediction is the mean over all of them."""
     if reading.share is None or reading.aspects:
         return ""
-    return f", the most probable rationale: {reading.share:.0%} of the draws"
+    return f", the most probable rationale: {100 * reading.share:.0f} % of the draws"
 
 
 def _others(reading: Prediction, task: Task) -> Iterator[Text]:
@@ -282,7 +286,7 @@ def _others(reading: Prediction, task: Task) -> Iterator[Text]:
             continue
         values = task.short(alternative.values)
         value = ", ".join(values) if about is None else values[about]
-        line = f"{alternative.frequency:5.0%}  {value}:  {snippets(reading.document, alternative.mask, SHOWN)}"
+        line = f"{100 * alternative.frequency:4.0f} %  {value}:  {snippets(reading.document, alternative.mask, SHOWN)}"
         yield Text(line, overflow="fold")
 
 

@@ -18,7 +18,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import FAILED, ConfigError
 from pyro_rationale.options import given, options_from, with_given
 from pyro_rationale.reporting.fit_progress import FitProgress
-from pyro_rationale.reporting.terminal import Terminal
+from pyro_rationale.reporting.terminal import Terminal, waiting
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
@@ -63,9 +63,10 @@ def fit(
     Exit status 3, and a line that says FAILED: the model is worse than a constant prediction, or never came down to
     the requested share of words.
     """
-    from pyro_rationale.training.fit import fit_run
-    from pyro_rationale.training.launch import check_devices, launch, process_group
-    from pyro_rationale.training.run_folder import check_free, is_finished
+    with waiting("loading PyTorch and Pyro", quiet):
+        from pyro_rationale.training.fit import fit_run
+        from pyro_rationale.training.launch import check_devices, launch, process_group
+        from pyro_rationale.training.run_folder import check_free, is_finished
 
     if resume and out is None:
         raise ConfigError("--resume goes on with a run folder; name it with --out")
@@ -255,14 +256,19 @@ def show_metrics(
         balanced: whether classes had weights.
         verbose: every figure, and the prior.
     """
+    from pyro_rationale.evaluation.options import BASELINE_TITLES
     from pyro_rationale.evaluation.verdict import better_baseline, no_better_than_constant
-    from pyro_rationale.reporting.console import BASELINES, baselines_table, class_tables, metrics_table
+    from pyro_rationale.reporting.console import baselines_table, class_tables, metrics_table
     from pyro_rationale.reporting.prior_words import prior_line
 
     console.print()
     members = f", {len(metrics.members)} members" if metrics.members else ""
     title = f"Test set ({metrics.data}, {metrics.guide}{members})"
-    console.print(metrics_table(metrics.test, title=title, every=verbose))
+    ends = None
+    if metrics.intervals and "aspects" not in metrics.test:  # columns of several targets need the room
+        ends = {name: (low, high) for name, (low, high) in metrics.intervals.items()}
+        title += ", with 95 % intervals"
+    console.print(metrics_table(metrics.test, title, ends, every=verbose))
     for table in class_tables(metrics.test):
         console.print()
         console.print(table)
@@ -278,8 +284,9 @@ def show_metrics(
                 "nothing shows that this model has learnt anything; give it more texts or steps"
             )
         elif not metrics.failures and (better := better_baseline(metrics.test, metrics.baselines, balanced)):
+            name = BASELINE_TITLES.get(better[0], better[0])
             console.say(
-                f"{BASELINES.get(better[0], better[0])}: predicts better ({better[1]}), so this model's evidence is "
+                f"{name}: predicts better ({better[1]}), so this model's evidence is "
                 "not all there is; more training texts, --pretrained minilm or a higher --rate bring it closer"
             )
     if metrics.noise_floor and "mse" in metrics.test:

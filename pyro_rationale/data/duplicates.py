@@ -103,7 +103,8 @@ def summary(corpus: Corpus) -> str:
     if not any(copies.total for copies in (leaks.test, leaks.dev, leaks.test_dev, leaks.train)):
         return "; ".join(["copies: none, neither between the splits nor in training", *parts])
     if leaks.conflicts:
-        parts.append(f"{leaks.conflicts:,} copies have another target")
+        has = "copy has" if leaks.conflicts == 1 else "copies have"
+        parts.append(f"{leaks.conflicts:,} {has} another target")
     if leaks.dropped:
         parts.append(f"--drop-leaks left {leaks.dropped:,} out of training")
     elif leaks.leaked:

@@ -14,6 +14,7 @@ from pyro_rationale.data.corpora import CORPORA
 from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import RunError, harmless
 from pyro_rationale.evaluation.metrics import every_metric
+from pyro_rationale.evaluation.options import BASELINE_TITLES
 from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.evaluation.statistic import Statistics
 from pyro_rationale.fitted import CARD, CONFIG, METRICS, PRETRAINED, read_config, read_rows
@@ -211,12 +212,11 @@ def _results(config: Config, metrics: Mapping[str, Any]) -> Iterator[str]:
     if not test:
         yield "Not evaluated on test texts."
         return
-    others = [name for name in ("constant", "tfidf", "full-text") if name in (metrics.get("baselines") or {})]
-    titles = {"constant": "best constant", "tfidf": "tf-idf, all words", "full-text": "same encoder, all words"}
+    others = [name for name in BASELINE_TITLES if name in (metrics.get("baselines") or {})]
     count = test.get("documents", test.get("queries", 0))
     how = ", with 95 % bootstrap intervals over texts" if ends else ""
     yield f"On {count:,} test texts{how}:\n"
-    yield f"| | this model | 95 % interval |{''.join(f' {titles[name]} |' for name in others)}"
+    yield f"| | this model | 95 % interval |{''.join(f' {BASELINE_TITLES[name]} |' for name in others)}"
     yield "|---|---|---|" + "---|" * len(others)
     for metric in every_metric():
         if metric.name not in SHOWN or not metric.label or not _is_number(test.get(metric.name)):

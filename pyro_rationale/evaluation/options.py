@@ -23,3 +23,9 @@ class ComparisonOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+# What baselines are called wherever people read of them, by their names in `metrics.json`.
+BASELINE_TITLES = {
+    "constant": "a constant",
+    "tfidf": "tf-idf on all words",
+    "full-text": "same encoder on all words (1/2 steps)",
+}

@@ -154,6 +154,13 @@ def finish_run(
         baselines: errors on the test split of other predictions, by their names; the constant's are added.
         progress: called with the numbers of test documents that are done and of all.
     """
+    metrics = _measured(fit, baselines, progress)
+    fit.tell("on_evaluated", asdict(metrics))
+    return metrics
+
+
+def _measured(fit: TrainingRun, baselines: Mapping[str, Metrics] | None, progress: Progress | None) -> RunMetrics:
+    """The metrics of a finished fit, written into its run folder."""
     fitted, config = fit.fitted, fit.fitted.config
     own, rows, worse = _test_table(fit, progress)
     test = {} if own is None else own.metrics
@@ -190,7 +197,6 @@ def finish_run(
     )
     metrics.save(fit.folder)
     write_card(fit.folder)
-    fit.tell("on_evaluated", asdict(metrics))
     return metrics
 
 
@@ -204,7 +210,7 @@ def finish_ensemble(
         baselines: as for :func:`finish_run`.
         progress: see there; called for each member, and for all together.
     """
-    each = [finish_run(member, baselines, progress) for member in fit.members]
+    each = [_measured(member, baselines, progress) for member in fit.members]
     own, rows, worse = _test_table(fit, progress)
     told = [f"member {i}: {failure}" for i, metrics in enumerate(each) for failure in metrics.failures]
     first = each[0]
@@ -228,6 +234,8 @@ def finish_ensemble(
     )
     metrics.save(fit.folder)
     write_card(fit.folder)
+    for member, own in zip(fit.members, each, strict=True):
+        member.tell("on_evaluated", asdict(own) | {"ensemble": metrics.test})
     return metrics
 
 

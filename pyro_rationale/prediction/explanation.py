@@ -242,7 +242,8 @@ class Explanation:
     def _verdict(self) -> str:
         """The prediction in a line, and how many words are known where those are few."""
         few = 2 * self.known < len(self.tokens)
-        return self._predicted() + (f"; only {self.known} of {len(self.tokens)} words known" if few else "")
+        doubt = f"; not to be relied on: only {self.known} of {len(self.tokens)} words known"
+        return self._predicted() + doubt * few
 
     def _predicted(self) -> str:
         if self.probabilities is not None:
@@ -255,7 +256,7 @@ class Explanation:
             intervals = self.interval if several else (self.interval,)
             others = [_short(value) for value in (self.from_rationale if several else (self.from_rationale,))]
             parts = [
-                f"{part} ({100 * self.level:g}% interval {low:.4g} to {high:.4g}; from these words alone {other})"
+                f"{part} ({100 * self.level:g} % interval {low:.4g} to {high:.4g}; from these words alone {other})"
                 for part, (low, high), other in zip(parts, intervals, others, strict=True)
             ]
         if several:
@@ -368,7 +369,7 @@ class Explanation:
             return ""
         lines = "".join(
             f"<li>{html.escape(other.words)} <span style='opacity:.75'>&rarr; {html.escape(_short(other.prediction))}, "
-            f"{other.frequency:.0%} of the draws</span></li>"
+            f"{100 * other.frequency:.0f} % of the draws</span></li>"
             for other in others
         )
         return f"<details><summary>other rationales: {len(others)}</summary><ul>{lines}</ul></details>"

@@ -153,13 +153,16 @@ def eraser_record(id: Any, reading: Prediction | Document, task: Task, scores: E
 
     Its tokens are the stretches between the spaces of a text. One of them is as probable as the most probable of the
     model's words in it, and kept if any of these is.
+
+    Beside `scores`, which are of single masks, the prediction is that from the shown rationale as well, and not the
+    average over masks: the benchmark subtracts one from the other.
     """
     if isinstance(reading, Document):
         return {"annotation_id": str(id), "rationales": [], "classification": None, "classification_scores": {}}
     probabilities, hard = whitespace_tokens(reading)
     runs = [{"start_token": start, "end_token": end} for start, end in spans_of(hard)]
     soft = [_rounded(value) for value in probabilities]
-    point = task.point(reading.predicted)[task.spec.names[0]]
+    point = task.point(reading.predicted if scores is None else reading.values)[task.spec.names[0]]
     rationale = {"docid": str(id), "hard_rationale_predictions": runs, "soft_rationale_predictions": soft}
     record: Cells = {
         "annotation_id": str(id),

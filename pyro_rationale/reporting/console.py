@@ -18,6 +18,7 @@ from rich.text import Text
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.evaluation.metrics import every_metric, metric_named
+from pyro_rationale.evaluation.options import BASELINE_TITLES
 from pyro_rationale.prediction.text_spans import bracketed, noted, spans
 from pyro_rationale.reporting.effects import AGAINST, FOR
 from pyro_rationale.reporting.terminal import Terminal, progress_bar
@@ -223,12 +224,14 @@ def _class_table(classes: Mapping[str, Mapping[str, float]], confusion: Mapping[
 
 
 BESIDE = ("macro_f1",)  # metrics that stand in the table of baselines, although no test of two runs is made of them
-BASELINES = {"constant": "constant", "tfidf": "tf-idf, all words", "full-text": "same encoder, all words, 1/2 steps"}
 
 
 def baselines_table(test: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> Table:
-    """One row per way to predict, this fit first; columns for what significance tests look at, and for macro-F1."""
-    rows = {"this fit": test, **{BASELINES.get(name, name): figures for name, figures in baselines.items()}}
+    """One row per way to predict, this fit first; columns for what significance tests look at, and for macro-F1.
+
+    The figures of the fit are those of the shown words; a second row has those of the average over masks.
+    """
+    rows = {"this fit": test, **{BASELINE_TITLES.get(name, name): figures for name, figures in baselines.items()}}
     tested = [metric.name for metric in every_metric() if metric.tested or metric.name in BESIDE]
     names = [name for name in tested if all(name in figures for figures in rows.values())]
     table = Table(box=None, pad_edge=False)
@@ -237,7 +240,14 @@ def baselines_table(test: Mapping[str, Any], baselines: Mapping[str, Mapping[str
         table.add_column(label_of(name), justify="right")
     for title, figures in rows.items():
         table.add_row(title, *(format_value(name, figures[name]) for name in names))
+        averaged = [test.get(f"averaged_{name}") for name in names] if figures is test else []
+        if any(value is not None for value in averaged):
+            table.add_row("  averaged over masks", *map(_if_known, names, averaged))
     return table
+
+
+def _if_known(name: str, value: Any) -> str:
+    return "" if value is None else format_value(name, value)
 
 
 @contextmanager

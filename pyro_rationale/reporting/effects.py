@@ -24,6 +24,8 @@ SHOWN = 12  # spans in a table
 LONGEST, BECAUSE = 80, 300  # letters of a span, and of the words that speak for an answer
 SIDE = len("against")
 UNTRUSTED = "do not trust"
+MEANING = "effect: its part in all of it; removed: without it; alone: with nothing else"
+ONLY = "the only span: what is removed with it is also what it says alone"
 
 
 def signs(found: Contributions | None, words: int) -> list[int]:
@@ -65,6 +67,7 @@ def effect_table(
         ends = f"{found.nothing[0]:.4g} with nothing kept, {found.whole[0]:.4g} with all spans"
         yield Text(f"{letter and f'{letter} '}for and against, by span: {units[0]} {ends}", style="dim")
         heads = ["effect", "removed", "alone"]
+        yield Text(MEANING if len(found.spans) > 1 else ONLY, style="dim")
     cells = [part.effects if several else (part.effects[0], part.removed[0], part.alone[0]) for part in rows]
     width = [max(9, len(harmless(head)) + 2) for head in heads]
     yield Text(" " * SIDE + "".join(map(_right, map(harmless, heads), width)), style="dim")

@@ -21,6 +21,12 @@ MOST_LINES = 12  # about epochs, unless all are asked for
 SILENCE = 60.0  # seconds after which a line says how far the fit is, where there is no bar
 # What a part of the fit takes, in steps of training, each times all of these.
 READING, EVALUATION, READER = 0.3, 0.05, 0.3
+WHOLE = ("warm-up", "training")  # stages whose time left is that of the whole fit
+# Beginnings of events, and what they mean to somebody who has never seen one.
+MEANT = {
+    "memorised": "that happens where texts are few; there is nothing to do, it only takes longer",
+    "collapse": "that happens now and then; there is nothing to do",
+}
 
 
 class FitProgress(Callback):
@@ -60,6 +66,12 @@ class FitProgress(Callback):
         if not self.quiet:
             self.console.say(text)
 
+    def on_preparation(self, what: str) -> None:
+        """Show what begins before the first step; a line where there is no bar."""
+        self.bar.update(self.task, description=what, figures="")
+        if not (self.console.is_terminal or self.member):
+            self.say(what)
+
     def on_corpus_progress(self, source: str, done: int, total: int | None) -> None:
         """Show how far the texts are cut into words."""
         many = f"{done:,} texts" if total is None else f"{done:,} of {total:,} texts"
@@ -70,7 +82,7 @@ class FitProgress(Callback):
         if done == 1:
             self._enter("baseline" if self.fitted else "judge", total, 0)
             if not self.console.is_terminal:
-                self.say(f"training the encoder on whole texts, {total:,} steps")
+                self.say(f"training the encoder on whole texts, {total:,} step{'s' * (total != 1)}")
         name = f"the encoder on whole texts, step {done:,} of {total:,}"
         part = READER * self.steps * done / total if self.fitted else 0.0
         self._draw(name, self._trained() + part, self.pace.left(done), "")
@@ -121,8 +133,8 @@ class FitProgress(Callback):
             self.say(summary(corpus))
         if run.vectors is not None:
             tokens = run.vectors.token_coverage(corpus.train, fitted.vocabulary)
-            self.say(f"word vectors: {run.vectors.coverage:.1%} of {len(fitted.vocabulary):,} words, "
-                     f"{tokens:.1%} of the running text")  # fmt: skip
+            self.say(f"word vectors: {100 * run.vectors.coverage:.1f} % of {len(fitted.vocabulary):,} words, "
+                     f"{100 * tokens:.1f} % of the running text")  # fmt: skip
         threads = "" if run.threads is None else f", --threads {run.threads}"
         prior = run.prior.describe(fitted.model.gain)
         start = " to begin with; its rate and span are learned" if fitted.config.prior == "learned" else ""
@@ -159,7 +171,7 @@ class FitProgress(Callback):
         if self.stage != stage or self.pace.total != own:
             self._enter(stage, own, done)
         dev = "" if math.isnan(self.dev) else f"dev error {self.dev:.3f}"
-        figures = dev if record.warmup else f"kept {record.rate:.1%}  {dev}"
+        figures = dev if record.warmup else f"kept {100 * record.rate:.1f} %  {dev}"
         name = f"{stage} {min(run.trainer.epoch + 1, run.epochs)}/{run.epochs}"
         self._draw(name, self._before() + self.reading * self.steps + done, self.pace.left(done), figures)
 
@@ -177,12 +189,13 @@ class FitProgress(Callback):
         warmup = "the encoder alone, on " + (
             "random parts of texts" if run.fitted.config.train.warmup_texts == "masked" else "whole texts"
         )
-        event = f"  {record.event}" if record.event else ""
+        event = f"  {explained(record.event)}" if record.event else ""
         if self.verbose:
             line = f"epoch {record.epoch:3d}  loss {record.loss:8.4f}  "
             line += f"warm-up: {warmup}" if record.untrained else (
-                f"kept {record.kept:6.1%} (target {record.target:.1%})  dev: {run.fitted.task.error_name} "
-                f"{record.dev_error:.4f}  kept {record.dev_rate:6.1%}  empty {record.dev_empty:.1%}"
+                f"kept {100 * record.kept:5.1f} % (target {100 * record.target:.1f} %)  "
+                f"dev: {run.fitted.task.error_name} {record.dev_error:.4f}  kept {100 * record.dev_rate:5.1f} %  "
+                f"empty {100 * record.dev_empty:.1f} %"
             )
             self.say(line + event)
             return
@@ -190,8 +203,9 @@ class FitProgress(Callback):
         if record.untrained:
             self.say(f"{line}warm-up: {warmup}{event}")
             return
-        target = "" if math.isnan(record.target) else f" (target {record.target:.1%})"
-        line += f"dev error {record.dev_error:.4f}  keeps {record.dev_rate:.1%} of the {run.fitted.config.model.unit}s"
+        target = "" if math.isnan(record.target) else f" (target {100 * record.target:.1f} %)"
+        kept = f"keeps {100 * record.dev_rate:.1f} % of the {run.fitted.config.model.unit}s"
+        line += f"dev error {record.dev_error:.4f}  {kept}"
         self.say(f"{line}{target}{event}")
 
     def on_fit_end(self, run: TrainingRun) -> None:
@@ -216,7 +230,12 @@ class FitProgress(Callback):
         return self._before() + self.steps * (self.reading + 1.0) * self.fitted
 
     def _enter(self, stage: str, total: float, done: float) -> None:
-        self.stage, self.pace = stage, Pace(total, done)
+        """Begin a stage; one that is timed by itself has a time left of its own."""
+        if stage in WHOLE and self.stage in WHOLE:
+            self.pace.go_on(total, done)
+        else:
+            self.pace = Pace(total, done)
+        self.stage = stage
 
     def _draw(self, name: str, done: float, left: str, figures: str) -> None:
         self.drawn = time.monotonic()
@@ -224,3 +243,10 @@ class FitProgress(Callback):
         self.bar.update(self.task, description=name, completed=done, total=self._whole() or None, figures=told)
         if not self.console.is_terminal and self.drawn - self.spoken > SILENCE:
             self.say(f"{name}: {told}" if told else name)
+
+
+def explained(event: str) -> str:
+    """An event of an epoch, with what it means if it looks worse than it is."""
+    meant = (meaning for begun, meaning in MEANT.items() if event.startswith(begun))
+    meaning = "" if event.endswith("recoveries") else next(meant, "")
+    return f"{event} ({meaning})" if meaning else event

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -15,7 +16,9 @@ from rich.text import Text
 
 from pyro_rationale.errors import escaped, harmless
 
-__all__ = ["Pace", "ProgressBar", "Terminal", "progress_bar"]
+__all__ = ["Pace", "ProgressBar", "Terminal", "progress_bar", "waiting"]
+
+MEMORY = 60.0  # seconds after which an earlier estimate of the time left has hardly any weight
 
 
 class Terminal(Console):
@@ -113,7 +116,10 @@ def duration(seconds: float) -> str:
 
 
 class Pace:
-    """How long the rest of some work takes, at the pace so far.
+    """How long the rest of some work takes, at the pace so far; it counts down, and corrects itself little by little.
+
+    Parts of the work are faster than others, and the machine has other things to do: an estimate that is made anew at
+    every step jumps.
 
     Args:
         total: units of work.
@@ -121,12 +127,34 @@ class Pace:
     """
 
     def __init__(self, total: float = 0, done: float = 0) -> None:
+        self.end: float | None = None
+        self.go_on(total, done)
+
+    def go_on(self, total: float, done: float) -> None:
+        """Go on with work of another pace, of `total` units; the countdown goes on from where it is."""
         self.total, self.first, self.started = total, done, time.monotonic()
+        self.estimated = self.started
 
     def left(self, done: float) -> str:
         """Text for the bar, `""` in the first seconds; training may end sooner, when dev cost gets no better."""
-        seconds = time.monotonic() - self.started
-        if seconds < 5 or done <= self.first:
+        now = time.monotonic()
+        seconds = now - self.started
+        if seconds >= 5 and done > self.first:
+            end = now + seconds * (self.total - done) / (done - self.first)
+            if self.end is None:
+                self.end = end
+            memory = max(MEMORY, 0.25 * (self.end - now))  # far ahead, a small change of pace is a large one of the end
+            self.end += min(1.0, (now - self.estimated) / memory) * (end - self.end)
+            self.estimated = now
+        if self.end is None:
             return ""
-        rest = seconds * (self.total - done) / (done - self.first)
+        rest = self.end - now
         return f"about {rest / 60:.0f} min left" if rest >= 60 else "less than 1 min left"
+
+
+@contextmanager
+def waiting(what: str, quiet: bool = False) -> Iterator[None]:
+    """Show on a terminal, on standard error, that something takes its time; elsewhere nothing."""
+    console = Terminal(stderr=True)
+    with console.status(Text(what)) if console.is_terminal and not quiet else nullcontext():
+        yield

@@ -13,6 +13,7 @@ from pyro_rationale.errors import harmless
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.optional import optional
 from pyro_rationale.prediction.options import ExplainOptions
+from pyro_rationale.reporting.html.render import base_style
 from pyro_rationale.serving.limits import Application, Guard, RateLimit
 from pyro_rationale.serving.options import ServeOptions
 from pyro_rationale.serving.queue import PredictionQueue, QueueFullError, RequestQueue, StruckWordError
@@ -171,6 +172,7 @@ def bare_app(run: str, queue: RequestQueue, page: str, files_of_page: Collection
 
     folder = files("pyro_rationale.serving") / "page"
     static = {name: (folder / name).read_bytes() for name in files_of_page}
+    static["style.css"] = base_style().encode() + static["style.css"]
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:

@@ -379,11 +379,12 @@ class Task(ABC):
         """
         sure = [""] * len(self.spec.names)
         if interval is not None:
-            sure = [f"{level:.0%} interval {low:.4g} to {high:.4g}; " for low, high in interval]
+            sure = [f"{100 * level:.0f} % interval {low:.4g} to {high:.4g}; " for low, high in interval]
         elif classes is not None:
+            sets = [", ".join(self.spec.classes[number] for number in numbers) for numbers in classes]
             sure = [
-                f"{level:.0%} set {', '.join(self.spec.classes[number] for number in numbers)}; " * (len(numbers) > 1)
-                for numbers in classes
+                f"{100 * level:.0f} % set {names}; " * (len(numbers) > 1)
+                for names, numbers in zip(sets, classes, strict=True)
             ]
         lines = zip(self.short(predicted), sure, self._said(values), strict=True)
         return [f"{line}  ({more}from these words alone {alone})" for line, more, alone in lines]
@@ -395,7 +396,7 @@ class Task(ABC):
     def level_lines(self, predictive: Mixture | None) -> list[str]:
         """`food: 1 4 %, 2 10 %, 3 86 %`, a string per target; none unless ratings are levels."""
         return [
-            f"{name}: {', '.join(f'{level} {share:.0%}' for level, share in shares.items())}"
+            f"{name}: {', '.join(f'{level} {100 * share:.0f} %' for level, share in shares.items())}"
             for name, shares in self.level_shares(predictive).items()
         ]
 
@@ -407,7 +408,7 @@ class Task(ABC):
     def _said(self, values: Sequence[float]) -> list[str]:
         """`3.9` or `positive 97 %`, a string per target."""
         return [
-            f"{entry['label']} {entry['probabilities'][entry['label']]:.1%}"
+            f"{entry['label']} {100 * entry['probabilities'][entry['label']]:.1f} %"
             if "label" in entry
             else f"{entry['value']:.4g}"
             for entry in self.point(values).values()

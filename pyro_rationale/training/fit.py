@@ -11,6 +11,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.training.callbacks import Callback
+from pyro_rationale.training.callbacks._base import call
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.reader import appoint_judge
@@ -53,6 +54,7 @@ def fit_run(
         torch.set_float32_matmul_precision("high")
     run = prepare_run(config, folder, resume, force, callbacks, corpus, group)
     if config.train.threads is None:
+        call(run.callbacks, "on_preparation", "measuring which number of threads is fastest")
         run.choose_threads()
     if run.fitted.config.train.judge != "none":
         appoint_judge(run)

@@ -119,8 +119,12 @@ def prepare_run(
     def progress(source: str, done: int, total: int | None) -> None:
         call(called, "on_corpus_progress", source, done, total)
 
+    def begin(what: str) -> None:
+        call(called, "on_preparation", what)
+
     from_memory = corpus is not None
     if corpus is None:
+        begin("reading the texts")
         corpus = load_corpus(config.data, progress=progress, typed=() if resume else None)
         check_parts(corpus.name, (corpus.train, corpus.dev, corpus.test))
     elif not isinstance(corpus, PairCorpus):
@@ -137,6 +141,8 @@ def prepare_run(
         raise DataError(f"{corpus.name}: no word occurs {least} times in training texts; lower --min-count")
     if config.exclusion:
         vocabulary.excluded = Exclusion.of(config.exclusion)
+    if config.model.pretrained or config.model.vectors:
+        begin(f"loading {' and '.join(filter(None, (config.model.pretrained, config.model.vectors)))}")
     vocabulary = open_if_needed(config, vocabulary)
     if config.model.pretrained is not None:
         find_folder(config.model.pretrained)  # before vectors of its words are looked for

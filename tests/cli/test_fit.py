@@ -87,7 +87,7 @@ def test_it_says_what_is_fitted(run: tuple[Path, str]) -> None:
     assert len(epochs) == 3
     constant = rf"dev error: squared error of ratings scaled to 0 to 1; always guessing the average has {NUMBER}"
     assert 0.0 < float(re.fullmatch(constant, lines[4])[1]) < 0.5  # type: ignore[index]
-    shape = rf"epoch +\d/3  dev error {NUMBER}  keeps {NUMBER}% of the words \(target {NUMBER}%\)"
+    shape = rf"epoch +\d/3  dev error {NUMBER}  keeps {NUMBER} % of the words \(target {NUMBER} %\)"
     assert all(re.match(shape, line) for line in epochs)
 
 
@@ -153,8 +153,9 @@ def test_it_says_what_else_predicts_the_texts_and_that_it_has_failed(
     lines = out.splitlines()
     head = next(i for i, line in enumerate(lines) if line.startswith("this fit "))
     assert lines[head - 1].split() == "mean squared error mean absolute error".split()
-    told = [line.rsplit(maxsplit=2) for line in lines[head : head + 4]]
-    names = ["this fit", "constant", "tf-idf, all words", "same encoder, all words, 1/2 steps"]
+    assert lines[head + 1].startswith("  averaged over masks ")
+    told = [line.rsplit(maxsplit=2) for line in (lines[head], *lines[head + 2 : head + 5])]
+    names = ["this fit", "a constant", "tf-idf on all words", "same encoder on all words (1/2 steps)"]
     assert [name.strip() for name, *_ in told] == names
     stored = json.loads((tmp_path / "run" / "metrics.json").read_text())
     rows = [stored["test"], *stored["baselines"].values()]

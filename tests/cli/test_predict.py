@@ -196,6 +196,10 @@ def test_eraser_files(call: Run, classes: Path, table: Path, tmp_path: Path) -> 
     assert len(records[0]["rationales"][0]["soft_rationale_predictions"]) == len(TEXTS[0].split())
     for name in ("classification", "comprehensiveness_classification", "sufficiency_classification"):
         assert set(records[0][f"{name}_scores"]) == set("xyz")
+    judged = [record for record in records if "sufficiency_classification_scores" in record]
+    assert len(judged) == len([text for text in TEXTS if text.strip()])
+    for record in judged:  # of one mask, all three: differences mean something
+        assert record["classification_scores"] == record["sufficiency_classification_scores"]
 
 
 @pytest.mark.parametrize(

@@ -476,6 +476,15 @@ def test_the_command_from_first_to_last(
     assert before == {name: (out / name).read_bytes() for name in names}
 
 
+def test_cells_from_before_the_file_named_a_judge_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = read_plan(toml(tmp_path / "tiny.toml"))
+    monkeypatch.setattr(BenchmarkRunner, "is_finished", lambda self, cell: cell.seed == 0)
+    judged = {"chain": {"sufficiency": 0.5}, "relaxed": {}}
+    monkeypatch.setattr(BenchmarkRunner, "read", lambda self, cell: {"views": {"own": judged[cell.method]}})
+    found = [BenchmarkRunner(one).unjudged(plan.cells()) for one in (plan, replace(plan, judge="random"))]
+    assert [[(cell.method, cell.seed) for cell in cells] for cells in found] == [[], [("relaxed", 0)]]
+
+
 def test_cells_without_tables_and_one_rate_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = toml(tmp_path / "tiny.toml"), tmp_path / "out"
     path.write_text(path.read_text().replace('["1x"]', '["1x", 0.3]'))

@@ -210,5 +210,5 @@ def test_baselines_are_compared_by_macro_f1_too() -> None:
     rows = {"constant": {"accuracy": 0.95, "macro_f1": 0.49}}
     table = printed(baselines_table({"accuracy": 0.9, "macro_f1": 0.8}, rows))
     assert [line.split() for line in table.splitlines()] == [
-        ["accuracy", "macro", "F1"], ["this", "fit", "90.0", "%", "0.800"], ["constant", "95.0", "%", "0.490"]
+        ["accuracy", "macro", "F1"], ["this", "fit", "90.0", "%", "0.800"], ["a", "constant", "95.0", "%", "0.490"]
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyro_rationale.reporting.fit_progress import MOST_LINES, FitProgress
+from pyro_rationale.reporting.fit_progress import MOST_LINES, FitProgress, explained
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.training.history import EpochRecord, StepRecord
 
@@ -54,7 +54,7 @@ def test_the_bar_is_of_the_whole_fit(monkeypatch: pytest.MonkeyPatch) -> None:
         shares.append(task.percentage)
         if fit.trainer.epoch == EPOCHS // 2:
             assert task.description == "training 16/30"
-            assert "about 4 min left  kept 25.0%" in task.fields["figures"]  # training, the reader and measuring
+            assert "about 4 min left  kept 25.0 %" in task.fields["figures"]  # training, the reader and measuring
     made.on_fit_end(fit)
     for done in (1, 75, 150):
         now[0] += 30
@@ -80,7 +80,7 @@ def test_few_epochs_are_lines_and_what_went_wrong_is_one(monkeypatch: pytest.Mon
         lines[verbose] = said(made)
     assert MOST_LINES // 2 < len(lines[False]) <= MOST_LINES
     assert len(lines[True]) == EPOCHS
-    told = "epoch  5/30  dev error 0.2500  keeps 12.5% of the words (target 10.0%)  collapse (empty masks)"
+    told = "epoch  5/30  dev error 0.2500  keeps 12.5 % of the words (target 10.0 %)  collapse (empty masks)"
     assert any(line.startswith(told) for line in lines[False])
     assert lines[False][-1].startswith("epoch 30/30")
 
@@ -107,3 +107,28 @@ def test_quiet_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     made.on_step_end(fit, StepRecord(1.0, 0.25, 0.0, 8))
     made.on_epoch_end(fit, EpochRecord(1, 1, 1.0, 0.2, 0.1, 0.0, 0.5))
     assert said(made) == []
+
+
+def test_what_begins_before_the_first_step_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal in (True, False):
+        made, _ = progress(monkeypatch, terminal)
+        made.on_preparation("reading the texts")
+        made.on_preparation("loading minilm")
+        assert made.bar.tasks[0].description == "loading minilm"
+        assert said(made) == ([] if terminal else ["reading the texts", "loading minilm"])
+
+
+@pytest.mark.parametrize(
+    ("event", "meaning"),
+    [
+        ("memorised the training set: restarted from a new initialisation", "nothing to do"),
+        ("collapse (empty masks): back to epoch 4, half the learning rate, half the pace", "nothing to do"),
+        ("collapse (empty masks): left as it is after 3 recoveries", ""),
+        ("best", ""),
+    ],
+)
+def test_what_looks_worse_than_it_is_is_explained(event: str, meaning: str) -> None:
+    told = explained(event)
+    assert told.startswith(event)
+    assert meaning in told
+    assert (told == event) == (not meaning)

@@ -42,13 +42,15 @@ from pyro_rationale.reporting.html.charts import (
 )
 from pyro_rationale.reporting.html.meanings import MEANINGS, meaning_of
 from pyro_rationale.reporting.html.payload import effect_lines, pack, pieces, prediction_lines, runs
+from pyro_rationale.reporting.phrases import Example, Phrase, PhraseGroup, Side
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.storage import read_json
 from pyro_rationale.training.history import EpochRecord, read_history
 from tests.support.report_pages import BINARY, CLASSES, NASTY, RATING, Drawn, contents, parse, read, speaking
 from tests.support.small_fit import whole
 
-STYLE = files("pyro_rationale.reporting.html").joinpath("templates", "style.css").read_text(encoding="utf-8")
+TEMPLATES = files("pyro_rationale.reporting.html").joinpath("templates")
+STYLE = "".join(TEMPLATES.joinpath(f"{name}.css").read_text(encoding="utf-8") for name in ("base", "style"))
 SCRIPT = files("pyro_rationale.reporting.html").joinpath("templates", "script.js").read_text(encoding="utf-8")
 
 
@@ -128,13 +130,19 @@ def test_a_page_stays_below_five_megabytes(tmp_path: Path) -> None:
     text = "it's <good> & bad. " * 400
     report = contents()
     long = tuple(replace(read(text, 0), document=replace(read(text, 0).document, id=f"row {i}")) for i in range(3))
-    report = replace(report, documents=long * 120)
+    far = Phrase("sour", "a:sour", (0, 359), 0.5, 0.1, (Example(0, "sour"), Example(359, "so sour")))
+    farther = replace(far, words="flat", key="a:flat", documents=(358, 359), examples=())
+    group = PhraseGroup("taste", "mean prediction", "", (Side("low", (far, farther), 0.5),))
+    report = replace(report, documents=long * 120, phrases=(group,))
     write_report(tmp_path / "page.html", report)
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert 4_000_000 < (tmp_path / "page.html").stat().st_size < 5_000_000
     listed = len(parse(html).data()["documents"])
     assert 0 < listed < 360
     assert f"The first {listed} of 360 documents are listed" in html
+    assert "1 of the 2 documents that this phrase stands for: those that are listed" in html
+    assert "none of the 2 documents that this phrase stands for is listed" in html
+    assert html.count("(not listed)") == 1  # no link leads nowhere
 
 
 def luminance(colour: tuple[float, ...]) -> float:
@@ -153,7 +161,8 @@ def colours(scheme: str) -> dict[str, tuple[float, ...]]:
     """The style sheet's colours, 0 to 1."""
     blocks = re.findall(r":root \{(.*?)\}", STYLE, re.S)
     found = {}
-    for name, value in re.findall(r"--([\w-]+): ([^;]+);", blocks[0 if scheme == "light" else 1]):
+    own = "".join(blocks[0 if scheme == "light" else 1 : 4 : 2])  # of both files, without those for print
+    for name, value in re.findall(r"--([\w-]+): ([^;]+);", own):
         numbers = [int(value[i : i + 2], 16) for i in (1, 3, 5)] if "#" in value else map(int, value.split())
         found[name] = tuple(n / 255 for n in numbers)
     return found
@@ -239,8 +248,8 @@ def test_spans_are_for_and_against() -> None:
     assert [p.classes for p in pieces(one) if p.text in ("good", "ugly")] == ["k for g", "s2 k against"]
     assert pack(one)["c"] == [[[1, -0.5, 1]], [[-1, 0.5, -1]]]
     assert list(effect_lines(one, RATING)) == [
-        ("good", "taste +1 (\N{MINUS SIGN}0.5 if removed, +1 alone)"),
-        ("ugly", "taste \N{MINUS SIGN}1 (+0.5 if removed, \N{MINUS SIGN}1 alone)"),
+        ("good", "taste +1.00 (\N{MINUS SIGN}0.500 if removed, +1.00 alone)"),
+        ("ugly", "taste \N{MINUS SIGN}1.00 (+0.500 if removed, \N{MINUS SIGN}1.00 alone)"),
     ]
     assert list(effect_lines(read("good"), RATING)) == []
     assert "the span raises the rating" in render(contents("good"))
@@ -385,7 +394,7 @@ def test_the_result_stands_beside_what_others_have() -> None:
         "70 documents; squared error 1.45; a constant has 2.21, tf-idf on all words 1.24"
     )
     assert lead_of(metrics, 0.9, False, {"full-text": {"documents": 225, "mse": 1.33}}) == (
-        "70 documents; squared error 1.50; the same encoder on all words has 1.33 (of all 225 test texts)"
+        "70 documents; squared error 1.50; same encoder on all words (1/2 steps) has 1.33 (of all 225 test texts)"
     )
     assert lead_of({"documents": 9, "accuracy": 0.8}, 0.9, False, {"constant": {"documents": 9, "accuracy": 0.5}}) == (
         "9 documents; 80 % of the predictions right; the most frequent class has 50 %"

@@ -142,7 +142,7 @@ def test_predictive_check_of_classes(axes: Any) -> None:
 def test_shapes_of_weights(axes: Any) -> None:
     plot_khat(axes, [0.1, 0.7, -5.0, 0.9, np.inf, 8.0, np.nan, 0.2])
     shares = [label.rpartition(": ")[2] for label in names(axes)]
-    assert shares == ["57% of documents", "14% of documents", "29% of documents"]
+    assert shares == ["57 % of documents", "14 % of documents", "29 % of documents"]
     points = np.concatenate([np.asarray(line.get_ydata()) for line in axes.lines[1:]])
     assert sorted(points.tolist()) == [-1.0, 0.1, 0.2, 0.7, 0.9, 3.0, 3.0]
 

@@ -91,4 +91,20 @@ def test_a_pace_says_how_long_the_rest_takes(monkeypatch: pytest.MonkeyPatch) ->
     now[0] += 58
     assert pace.left(100) == ""
     assert pace.left(400) == "about 2 min left"
+    now[0] += 60
     assert pace.left(950) == "less than 1 min left"
+
+
+def test_a_time_left_falls_steadily_over_uneven_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    pace, left = Pace(total=100), []
+    for step in range(1, 100):
+        now[0] += 20.0 if step % 10 == 0 else 8.0  # one of ten is slow: a checkpoint, another program
+        if step == 50:
+            pace.go_on(100, step)  # another stage of the same pace
+        pace.left(step)
+        assert pace.end is not None
+        left.append(pace.end - now[0])
+    assert left == sorted(left, reverse=True)
+    assert 0.0 < left[-1] < 30.0

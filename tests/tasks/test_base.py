@@ -24,7 +24,7 @@ def test_true_targets_for_people(spec: TargetSpec, targets: tuple[float, ...], l
 def test_a_rating() -> None:
     task = task_of(TargetSpec("regression", ("taste",), ((0.0, 5.0),)))
     assert task.short((3.25,)) == ["taste 3.25"]
-    line = "taste 3  (90% interval 2 to 4; from these words alone 3.25)"
+    line = "taste 3  (90 % interval 2 to 4; from these words alone 3.25)"
     assert task.lines((3.0,), (3.25,), ((2.0, 4.0),), 0.9) == [line]
     own = {"value": 3.25}
     expected = {"taste": {"value": 3.0, "rationale": own, "mean": 3.0, "sd": 0.5, "low": 2.0, "high": 4.0}}
@@ -34,8 +34,8 @@ def test_a_rating() -> None:
 def test_labels() -> None:
     task = task_of(TargetSpec("binary", ("a", "b"), classes=("no", "yes")))
     assert task.lines((0.25, 0.75), (0.5, 0.125), None, 0.9, ((0, 1), (1,))) == [
-        "a: no 75.0%  (90% set no, yes; from these words alone no 50.0%)",
-        "b: yes 75.0%  (from these words alone no 87.5%)",
+        "a: no 75.0 %  (90 % set no, yes; from these words alone no 50.0 %)",
+        "b: yes 75.0 %  (from these words alone no 87.5 %)",
     ]
     first = task.record((0.25, 0.75), (0.5, 0.125), (0.25, 0.75), None, None, ((0, 1), (1,)))["a"]
     sure = {"no": 0.75, "yes": 0.25}
@@ -47,4 +47,4 @@ def test_labels() -> None:
 
 def test_a_class() -> None:
     task = task_of(TargetSpec("multiclass", ("a",), classes=("x", "y", "z")))
-    assert task.short((0.2, 0.7, 0.1)) == ["a: y 70.0%"]
+    assert task.short((0.2, 0.7, 0.1)) == ["a: y 70.0 %"]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sklearn.base
 
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.results import train
+from pyro_rationale.evaluation.results import train, train_ensemble
 from pyro_rationale.storage import read_manifest
 from pyro_rationale.training.callbacks import CALLBACKS, LOGGERS, MLflow, TensorBoard
 from pyro_rationale.training.callbacks._tracker import FAILED, FINISHED, INTERRUPTED, Tracker, epoch_figures, run_name
@@ -24,7 +26,8 @@ from tests.support.small_fit import Break, fit_small, small
 class Memory(Tracker):
     """Keeps all it is told."""
 
-    NAME = "memory"
+    NAME, OPENED = "memory", ("lock",)
+    lock: Any
 
     def __init__(self, fails: str = "") -> None:
         super().__init__()
@@ -112,6 +115,21 @@ def test_an_untrained_guide_has_no_figures_on_dev() -> None:
 def test_a_member_of_an_ensemble_has_the_name_of_both() -> None:
     assert run_name(Path("runs/reviews")) == "reviews"
     assert run_name(Path("runs/reviews/members/2")) == "reviews-2"
+
+
+def test_results_of_an_ensemble_reach_the_records_of_its_members(tmp_path: Path) -> None:
+    tracker = Memory()  # one for all members, which are fitted one after the other
+    _, metrics = train_ensemble(small(members=2), tmp_path / "run", callbacks=[tracker])
+    assert tracker.known == [None, None]
+    assert tracker.states == [FINISHED, FINISHED]
+    assert tracker.figures[9]["ensemble/mse"] == metrics.test["mse"]
+
+
+def test_a_copy_of_an_open_tracker_is_closed(tmp_path: Path) -> None:
+    tracker = Memory("write")
+    tracker.is_open, tracker.lock = True, threading.Lock()
+    copied = sklearn.base.clone([tracker], safe=False)[0]
+    assert (copied.is_open, copied.fails, hasattr(copied, "lock")) == (False, "write", False)
 
 
 def test_loggers_are_callbacks() -> None:

@@ -125,3 +125,21 @@ def data_path(options: DataOptions, name: str) -> Path:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; give the data as --data {name}:FOLDER")
     return path
+
+
+def data_folder(options: DataOptions, name: str, holds: str) -> Path:
+    """The folder behind `name:` in `options.data`.
+
+    Args:
+        options: of the corpus.
+        name: of its loader.
+        holds: what the folder has in it, for people.
+
+    Raises:
+        ConfigError: none is named, or a file.
+        DataError: nothing is there.
+    """
+    folder = data_path(options, name)
+    if not folder.is_dir():
+        raise ConfigError(f"--data {name}:{folder}: name the folder that holds {holds}")
+    return folder

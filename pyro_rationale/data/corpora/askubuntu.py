@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pyro_rationale.data.corpora import CorpusLoader, data_path, find_file
+from pyro_rationale.data.corpora import CorpusLoader, data_folder, find_file
 from pyro_rationale.data.corpora._pair_files import (
     Pair,
     Texts,
@@ -25,7 +25,7 @@ from pyro_rationale.data.files.text import shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.pairs import SPLITS, PairCorpus, Query, check_spec, pair_corpus
 from pyro_rationale.data.question_files import read_questions
-from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.errors import DataError
 
 _TEXTS = ("text_tokenized.txt.gz", "text_tokenized.txt", "corpus.tsv.gz", "corpus.tsv")
 _LISTS = {"train": "train_random.txt", "dev": "dev.txt", "test": "test.txt"}
@@ -44,9 +44,7 @@ def load_askubuntu(options: DataOptions, spec: TargetSpec | None = None) -> Pair
         DataError: a file is missing, or a row cannot be used.
         ConfigError: no folder is named.
     """
-    folder = data_path(options, "askubuntu")
-    if not folder.is_dir():
-        raise ConfigError(f"--data askubuntu:{folder}: name the folder that holds {_TEXTS[0]} and test.txt")
+    folder = data_folder(options, "askubuntu", f"{_TEXTS[0]} and test.txt")
     path = find_file(folder, _TEXTS)
     if path is None:
         raise DataError(f"{folder}: holds neither {_TEXTS[0]} nor {_TEXTS[2]}; put the texts there")

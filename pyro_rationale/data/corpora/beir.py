@@ -10,14 +10,14 @@ from itertools import chain
 from pathlib import Path
 
 from pyro_rationale.data.compact import CompactDocuments
-from pyro_rationale.data.corpora import CorpusLoader, data_path, find_file
+from pyro_rationale.data.corpora import CorpusLoader, data_folder, find_file
 from pyro_rationale.data.corpora._pair_files import Pair, Texts, check_any, divided, named, parsed_lines
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.files.text import shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.pairs import PairCorpus, Query, check_spec, pair_corpus, queries_of
 from pyro_rationale.data.question_files import read_questions
-from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.errors import DataError
 
 _FILES = {"train": ("train",), "dev": ("dev", "validation", "val"), "test": ("test",)}
 
@@ -32,9 +32,7 @@ def load_beir(options: DataOptions, spec: TargetSpec | None = None) -> PairCorpu
         DataError: a file is missing, or a row cannot be used.
         ConfigError: no folder is named.
     """
-    folder = data_path(options, "beir")
-    if not folder.is_dir():
-        raise ConfigError(f"--data beir:{folder}: name the folder that holds corpus.jsonl, queries.jsonl and qrels")
+    folder = data_folder(options, "beir", "corpus.jsonl, queries.jsonl and qrels")
     paths = [find_file(folder, (f"{name}.jsonl", f"{name}.jsonl.gz")) for name in ("corpus", "queries")]
     for path, name in zip(paths, ("corpus", "queries"), strict=True):
         if path is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_path, find_file
+from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_folder, find_file
 from pyro_rationale.data.corpora._annotated import Example, Part, assemble
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import flags_of
@@ -19,7 +19,7 @@ from pyro_rationale.data.files.tables import Row, Table, read_table
 from pyro_rationale.data.files.text import Faults, exists, read_text, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.targets import read_cell
-from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.errors import DataError
 
 _DOCUMENTS = "docs.jsonl"
 _FOLDER = "docs"
@@ -39,9 +39,7 @@ def load_eraser(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     is the union of all evidences; it never marks the query. An instance without evidences counts as not annotated.
     `--dev-data` and `--test-data` name other files of instances.
     """
-    folder = data_path(options, "eraser")
-    if not folder.is_dir():
-        raise ConfigError(f"--data eraser:{folder}: name the folder that holds {_DOCUMENTS} and train.jsonl")
+    folder = data_folder(options, "eraser", f"{_DOCUMENTS} and train.jsonl")
     train = _instances(folder, None, "train")
     if train is None:
         raise DataError(f"{folder}: holds no train.jsonl; put the benchmark's files there")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pyro_rationale.data.corpora import CorpusLoader, data_path, find_file
+from pyro_rationale.data.corpora import CorpusLoader, data_folder, find_file
 from pyro_rationale.data.corpora._pair_files import Texts, check_any, named, parsed_lines, read_lists, read_pairs
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.files.text import shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.pairs import SPLITS, PairCorpus, Query, check_spec, pair_corpus, queries_of, split_queries
 from pyro_rationale.data.question_files import read_questions
-from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.errors import DataError
 
 CORPUS = tuple(f"corpus.{kind}{gz}" for kind in ("jsonl", "csv", "tsv", "parquet") for gz in ("", ".gz"))
 _SPLIT_NAMES = {"train": "train", "dev": "dev", "test": "test", "val": "dev", "valid": "dev", "validation": "dev"}
@@ -30,9 +30,7 @@ def load_folder(options: DataOptions, spec: TargetSpec | None = None) -> PairCor
         DataError: a file is missing, or a row cannot be used.
         ConfigError: no folder is named.
     """
-    folder = data_path(options, "pairs")
-    if not folder.is_dir():
-        raise ConfigError(f"--data pairs:{folder}: name the folder that holds corpus.jsonl and pairs.tsv")
+    folder = data_folder(options, "pairs", "corpus.jsonl and pairs.tsv")
     path = find_file(folder, CORPUS)
     pairs = find_file(folder, ("pairs.tsv", "pairs.tsv.gz"))
     if path is None or pairs is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_path
+from pyro_rationale.data.corpora import LABEL_OPTIONS, CorpusLoader, data_folder
 from pyro_rationale.data.corpora._annotated import Example, Part, assemble
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.files.text import Faults, exists, first_line, listed, read_lines, shown
@@ -27,9 +27,7 @@ def load_r2a(options: DataOptions, spec: TargetSpec | None = None) -> Corpus:
     They hold tab-separated lines below a header `task label text`, perhaps with `rationale`, a 0 or 1 per word; other
     columns are not used. What there is no file for is split off. `--aspect` is the task, where there are several.
     """
-    folder = data_path(options, "r2a")
-    if not folder.is_dir():
-        raise ConfigError(f"--data r2a:{folder}: name the folder that holds its files .train, .dev and .test")
+    folder = data_folder(options, "r2a", "its files .train, .dev and .test")
     train = files_of(folder, "train", options.aspect)
     if not train:
         raise DataError(f"{folder}: holds no .train file (nor train.tsv) with a header {' '.join(_COLUMNS)}")

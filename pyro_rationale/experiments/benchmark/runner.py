@@ -281,6 +281,11 @@ class BenchmarkRunner(GridRunner[Cell]):
             check_same_settings(facts.get("settings") or {}, settings, self.folder(cell))
         return facts
 
+    def unjudged(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Finished cells without a judge's figures, although there is a judge: made before the file named one."""
+        finished = [cell for cell in cells if self.plan.judge and self.is_finished(cell)]
+        return [cell for cell in finished if "sufficiency" not in self.read(cell)["views"][OWN]]
+
     def documents(self, cell: Cell) -> dict[str, Any]:
         """Counts per document of a finished cell.
 

@@ -11,6 +11,7 @@ from pyro_rationale import __version__
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.metrics import metric_named
+from pyro_rationale.evaluation.options import BASELINE_TITLES
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.reporting.console import format_value, label_of, shown_metrics
 from pyro_rationale.reporting.html.charts import (
@@ -122,10 +123,6 @@ def source_of(data: str) -> str:
     return re.split(r"[/\\]", data.rstrip("/\\"))[-1]
 
 
-# Other ways to predict, as the first line of a report names them.
-BASELINES = {"constant": "a constant", "tfidf": "tf-idf on all words", "full-text": "the same encoder on all words"}
-
-
 def lead_of(
     metrics: Mapping[str, Any],
     level: float,
@@ -165,10 +162,10 @@ def _shown(name: str, metrics: Mapping[str, Any], averaged: bool) -> str:
 
 def _beside(name: str, baselines: Mapping[str, Mapping[str, Any]], rated: int | None) -> Iterator[str]:
     """A phrase with the value that each baseline has in a metric; nothing where none has one."""
-    others = {key: baselines[key] for key in BASELINES if name in baselines.get(key, {})}
+    others = {key: baselines[key] for key in BASELINE_TITLES if name in baselines.get(key, {})}
     if not others:
         return
-    titles = BASELINES | ({"constant": "the most frequent class"} if name == "accuracy" else {})
+    titles = BASELINE_TITLES | ({"constant": "the most frequent class"} if name == "accuracy" else {})
     verbs = [" has", *[""] * (len(others) - 1)]
     said = ", ".join(
         f"{titles[key]}{verb} {_brief(name, figures[name])}"

@@ -13,7 +13,7 @@ from pyro_rationale import __version__
 from pyro_rationale.reporting.console import format_value, label_of, shown_metrics
 from pyro_rationale.reporting.html.charts import training_charts
 from pyro_rationale.reporting.html.context import Section, Tile
-from pyro_rationale.reporting.html.render import _environment, _hash, _template
+from pyro_rationale.reporting.html.render import _environment, _hash, _template, base_style
 from pyro_rationale.storage import write_bytes
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def write_pairs_report(path: Path, context: PairsContext) -> None:
 
 def render_pairs(context: PairsContext) -> str:
     """The page as text; it makes no request and runs no script."""
-    style = _template("style.css") + _template("pairs.css")
+    style = base_style() + _template("style.css") + _template("pairs.css")
     return _environment().get_template("pairs.html.j2").render(
         context=context,
         style=Markup(style),

@@ -192,7 +192,7 @@ def prediction_lines(
             low, high = prediction.interval[i]
             line.append((f"{percent} interval", f"{low:.3g} to {high:.3g}"))
         if name in levels:
-            shares = ", ".join(f"{level} {share:.0%}" for level, share in levels[name].items())
+            shares = ", ".join(f"{level} {100 * share:.0f} %" for level, share in levels[name].items())
             line.append(("probabilities", shares))
         actual = "unknown"
         if truth and math.isfinite(truth[i]):
@@ -229,13 +229,14 @@ def fragment(name: str, value: str) -> str:
 
 
 def short(value: float) -> str:
-    """Three digits, zeros included, and a proper minus sign."""
-    return f"{value:#.3g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
+    """Three digits, zeros included, all of those before the point, and a proper minus sign."""
+    shown = f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+    return shown.replace("-", "\N{MINUS SIGN}")
 
 
 def signed(value: float) -> str:
     """Three digits behind a sign."""
-    return f"{value:+.3g}".replace("-", "\N{MINUS SIGN}")
+    return short(value) if value < 0 else f"+{short(value)}"
 
 
 def _steps(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:

@@ -70,7 +70,7 @@ def render(context: ReportContext) -> str:
             for phrase in side.phrases
         },
     }
-    style, script = _template("style.css"), _template("script.js")
+    style, script = base_style() + _template("style.css"), _template("script.js")
     return _environment().get_template("report.html.j2").render(
         context=context,
         data=data,
@@ -106,6 +106,11 @@ def _first(documents: Sequence[Prediction]) -> list[Prediction]:
     """The documents that the page shows without scripts: a few, fewer if they are long, at least one."""
     before = accumulate((len(document.inclusion) for document in documents), initial=0)
     return [document for document, words in zip(documents[:STATIC], before, strict=False) if words < STATIC_WORDS]
+
+
+def base_style() -> str:
+    """The style sheet that all pages begin with, that of `serve` too."""
+    return _template("base.css")
 
 
 def _template(name: str) -> str:

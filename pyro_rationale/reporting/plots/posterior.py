@@ -221,7 +221,7 @@ def plot_predictive(
     truth = np.histogram(values, edges)[0] / len(values)
     replicated = np.stack([np.histogram(row, edges)[0] for row in table]) / len(values)
     low, middle, high = np.quantile(replicated, (BAND[0], 0.5, BAND[1]), axis=0)
-    band = f"{BAND[1] - BAND[0]:.0%} of replicated data sets"
+    band = f"{100 * (BAND[1] - BAND[0]):.0f} % of replicated data sets"
     if bars:
         axes.bar(levels, truth, 0.6 * step, color="white", edgecolor="black", label="observed")
         axes.errorbar(levels, middle, (middle - low, high - middle), fmt="o", color=POSTERIOR, capsize=4, label=band)
@@ -261,9 +261,10 @@ def plot_khat(axes: Axes, khat: ArrayLike) -> Axes:
         ((values > TRUSTED) & (values <= high), "x", PRIOR, f"above {TRUSTED}"),
         (values > high, "^", PRIOR, f"above {high:g}, or infinite"),
     ):
-        label = f"{label}: {chosen.mean():.0%} of documents"
+        label = f"{label}: {100 * chosen.mean():.0f} % of documents"
         axes.plot(share[chosen], values[chosen].clip(low, high), marker, color=colour, markersize=3.5, label=label)
-    axes.legend(frameon=False, loc="upper left")
+    # Above the axes: points may lie anywhere in them.
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize="small")
     return axes
 
 

@@ -1,7 +1,8 @@
 "use strict";
 const MOST_SHARES = 6;
 const state = { text: "", struck: new Set(), whole: null, answer: null, target: -1, other: -1, focus: 0 };
-const number = (x) => (Math.abs(x) < 0.0005 ? "0" : String(Number(x.toPrecision(3))));
+const digits = (x) => (Math.abs(x) >= 1000 ? String(Math.round(x)) : x.toPrecision(3));
+const number = (x) => (Math.abs(x) < 0.0005 ? "0" : Number.isInteger(x) ? String(x) : digits(x));
 const signed = (x) => (Math.abs(x) < 0.0005 ? "0" : (x > 0 ? "+" : "−") + number(Math.abs(x)));
 const said = (x) => (typeof x === "number" ? number(x) : x);
 const side = (x) => (Math.abs(x) < 0.0005 ? "" : x > 0 ? "for" : "against");
@@ -49,7 +50,8 @@ function noted(answer) {
   const words = answer.words.filter((word) => !word.struck).length;
   if (!words) return "no word left to read";
   const unread = answer.unread ? `; ${answer.unread} characters at the end are not read` : "";
-  return `${answer.known} of ${words} words known to the model${unread}`;
+  const doubt = 2 * answer.known < words ? "not to be relied on: only " : "";
+  return `${doubt}${answer.known} of ${words} words known to the model${unread}`;
 }
 
 // Showing its answer.

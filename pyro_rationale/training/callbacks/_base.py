@@ -21,6 +21,9 @@ class Callback:
     and writes.
     """
 
+    def on_preparation(self, what: str) -> None:
+        """`what` begins, a phrase such as "reading the texts": the parts of a fit before its first step."""
+
     def on_corpus_progress(self, source: str, done: int, total: int | None) -> None:
         """`done` texts of `source`, of `total` if that is known, have been cut into words for `--cache`."""
 
@@ -53,8 +56,9 @@ class Callback:
 
         Args:
             run: the finished fit.
-            metrics: contents of `metrics.json`, with the figures of the test texts under `test`; from scikit-learn's
-                interface figures of the validation texts under `dev`, or nothing.
+            metrics: contents of `metrics.json`, with the figures of the test texts under `test`, and those of the whole
+                ensemble under `ensemble` if the fit is a member of one; from scikit-learn's interface figures of the
+                validation texts under `dev`.
         """
 
     def on_exception(self, run: TrainingRun, problem: BaseException) -> None:

@@ -24,15 +24,22 @@ class Tracker(Callback):
     """Base of the callbacks that write to an experiment tracker through its own library.
 
     Options and sizes of the splits are written at the start, the figures of each epoch under `train/` and `dev/` with
-    the number of steps so far, and the results at the end under `test/` and `baselines/`. A resumed fit goes on in the
+    the number of steps so far, and the results at the end under `test/` and `baselines/`, with those of the whole
+    ensemble of a member under `ensemble/`. A resumed fit goes on in the
     same record. A tracker that cannot be opened is an error; one that fails later, a full disk say, is left out with a
     warning, and the fit goes on.
     """
 
     NAME: ClassVar[str]
+    OPENED: ClassVar[tuple[str, ...]] = ()  # attributes that `open` sets; a copy has none of them
 
     def __init__(self) -> None:
         self.is_open = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The settings: a copy, such as scikit-learn's `clone` makes, or a pickle has no record open."""
+        settings = {name: value for name, value in self.__dict__.items() if name not in self.OPENED}
+        return settings | {"is_open": False}
 
     def open(self, name: str, options: Mapping[str, Any], folder: Path, known: str | None, step: int) -> str:
         """Open a record.
@@ -65,6 +72,7 @@ class Tracker(Callback):
         Raises:
             ConfigError: that is not possible; nothing is trained.
         """
+        self._safely(lambda: self.close(FINISHED))  # of another member of an ensemble: all share the callbacks
         self.is_open = False
         if not run.group.main:
             return
@@ -83,7 +91,7 @@ class Tracker(Callback):
 
     def on_evaluated(self, run: TrainingRun, metrics: Mapping[str, Any]) -> None:
         """Write the results and close the record."""
-        parts = {name: metrics.get(name, {}) for name in ("test", "baselines")}
+        parts = {name: metrics.get(name, {}) for name in ("test", "baselines", "ensemble")}
         if "dev" in metrics:  # of scikit-learn's interface
             parts["validation"] = metrics["dev"]
         figures = flat(parts) | flat({name: metrics.get(name) for name in ("best_epoch", "seconds")})

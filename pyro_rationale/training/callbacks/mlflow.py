@@ -25,7 +25,7 @@ class MLflow(Tracker):
         experiment: its name; default: `MLFLOW_EXPERIMENT_NAME`, or pyro_rationale.
     """
 
-    NAME = "mlflow"
+    NAME, OPENED = "mlflow", ("client", "id")
 
     def __init__(self, tracking_uri: str | None = None, experiment: str | None = None) -> None:
         super().__init__()

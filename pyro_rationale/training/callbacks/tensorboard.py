@@ -19,7 +19,7 @@ class TensorBoard(Tracker):
             folder behind: name one there.
     """
 
-    NAME = "tensorboard"
+    NAME, OPENED = "tensorboard", ("writer",)
 
     def __init__(self, folder: str | Path | None = None) -> None:
         super().__init__()

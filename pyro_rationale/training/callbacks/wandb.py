@@ -18,7 +18,7 @@ class WandB(Tracker):
         settings: arguments of `wandb.init` besides, such as `project`, `entity`, `mode` and `tags`.
     """
 
-    NAME = "wandb"
+    NAME, OPENED = "wandb", ("run",)
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
