@@ -24,8 +24,8 @@ SHOWN = 12  # spans in a table
 LONGEST, BECAUSE = 80, 300  # letters of a span, and of the words that speak for an answer
 SIDE = len("against")
 UNTRUSTED = "do not trust"
-MEANING = "effect: its part in all of it; removed: without it; alone: with nothing else"
-ONLY = "the only span: what is removed with it is also what it says alone"
+MEANING = "effect: its part in the whole; removed: without it; alone: with nothing else"
+ONLY = "one span: effect and alone are one thing; removed is over all draws that hold it"
 
 
 def signs(found: Contributions | None, words: int) -> list[int]:

@@ -61,7 +61,7 @@ def test_words_are_marked_and_struck_out(page: Page, address: str) -> None:
     assert page.inner_text(".empty") == "It appears here while you write."
     write(page, "the good the bad the")
     assert marked(page) == ["+good", f"{MINUS}bad"]
-    assert page.locator("#spans tbody tr").all_inner_texts()[0].split()[:2] == ["good", "+1.2"]
+    assert page.locator("#spans tbody tr").all_inner_texts()[0].split()[:2] == ["good", "+1.20"]
     before = page.inner_text(".value")
     page.locator(".word", has_text="bad").click()
     page.wait_for_selector("#changed:not([hidden])")
