@@ -57,6 +57,8 @@ def _of_toml(path: Path) -> tuple[list[Any], set[str]]:
         raise ConfigError(f"--config {path}: cannot be read ({reason}); name a TOML file or a run folder") from None
     except tomllib.TOMLDecodeError as problem:
         raise ConfigError(f"--config {path}: not TOML ({problem})") from None
+    except RecursionError:
+        raise ConfigError(f"--config {path}: not TOML of options (nested too deeply)") from None
     owners = {item.name: name for name, kind in PARTS.items() for item in fields(kind)}
     found: dict[str, dict[str, Any]] = {name: {} for name in PARTS}
     given: list[tuple[str | None, str, Any]] = []
@@ -67,7 +69,7 @@ def _of_toml(path: Path) -> tuple[list[Any], set[str]]:
         name = key.replace("-", "_")
         owner = owners.get(name)
         if owner is None or part not in (None, owner):
-            near = get_close_matches(name, owners, n=1)
+            near = get_close_matches(name, [*owners, *PARTS], n=1)
             hint = f"; it belongs under [{owner}]" if owner else f"; did you mean {near[0]}?" if near else ""
             raise ConfigError(f"--config {path}: {key} is no option{f' of [{part}]' if part else ''}{hint}")
         if name in found[owner]:

@@ -33,7 +33,7 @@ from pyro_rationale.prediction.text_spans import letter_of, snippets
 from pyro_rationale.reporting.aspects import aspect_key, aspect_text
 from pyro_rationale.reporting.console import counting, is_plain, legend, rationale
 from pyro_rationale.reporting.effects import answer_lines, effect_table, signs
-from pyro_rationale.reporting.terminal import Terminal
+from pyro_rationale.reporting.terminal import Terminal, waiting
 from pyro_rationale.storage import to_json
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
@@ -92,16 +92,17 @@ def explain(
         raise ConfigError(f"--batch-size: expected at least 1, got {batch_size}")
     if threads is not None and not 1 <= threads <= 1024:
         raise ConfigError(f"--threads: expected 1 to 1024, got {threads}")
-    import torch
+    with waiting("loading the model", quiet=as_json):
+        import torch
 
-    from pyro_rationale.fitted import FittedModel
-    from pyro_rationale.prediction.predictor import predict
-    from pyro_rationale.training.threads import cores
+        from pyro_rationale.fitted import FittedModel
+        from pyro_rationale.prediction.predictor import predict
+        from pyro_rationale.training.threads import cores
 
-    options = replace(options, answers=answers)
-    torch.set_num_threads(1 if threads else max(1, cores() // MOST_THREADS))
-    threads = threads or min(cores(), MOST_THREADS)
-    fitted = FittedModel.load(folder, device)
+        options = replace(options, answers=answers)
+        torch.set_num_threads(1 if threads else max(1, cores() // MOST_THREADS))
+        threads = threads or min(cores(), MOST_THREADS)
+        fitted = FittedModel.load(folder, device)
     documents = gather(texts, file, max_words or fitted.config.data.max_words, fitted.tokenizer)
     if method is not None:
         print_attributions(fitted, folder, documents, method, evaluations, options.seed, as_json)

@@ -39,7 +39,9 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
         ("[model]\nsteps = 3", "steps is no option of .model.; it belongs under .train."),
         ("steps = 3\n[train]\nsteps = 4", "steps stands there twice"),
         ('steps = "three"', "steps: expected a whole number"),
+        ("[trian]\nsteps = 3", "trian is no option; did you mean train"),
         ("steps = ", "not TOML"),
+        ("a = " + "[" * 3000 + "]" * 3000, "nested too deeply"),
     ],
 )
 def test_faults_name_the_file(tmp_path: Path, text: str, message: str) -> None:

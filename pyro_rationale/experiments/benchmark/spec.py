@@ -248,6 +248,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({reason}); name a TOML file") from None
     except tomllib.TOMLDecodeError as problem:
         raise ConfigError(f"{path}: not TOML ({problem})") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not TOML of options (nested too deeply)") from None
 
 
 def make_plan(values: Mapping[str, Any], name: str = "benchmark") -> Plan:
