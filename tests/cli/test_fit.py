@@ -73,12 +73,13 @@ def test_it_says_that_ratings_may_be_classes(tmp_path: Path) -> None:
     rows = [f"a text of number {i},{1 + i % 2}" for i in range(40)]
     data = table(tmp_path / "a.csv", "text,y", rows)
     output = call("--out", tmp_path / "run", "--target-column", "y", data=str(data), steps=2, anneal=1).output
-    assert "regression of y (two values only: --task binary makes them classes)" in output.splitlines()[0]
+    assert "regression of y (two values only: --task binary makes them classes)" in output.splitlines()[1]
 
 
 def test_it_says_what_is_fitted(run: tuple[Path, str]) -> None:
     folder, output = run
-    lines = output.splitlines()
+    first, *lines = output.splitlines()
+    assert first == "reading the texts"
     assert lines[0] == "synthetic: 48 train, 12 dev, 12 test; regression of appearance"
     assert lines[1] == "copies: none, neither between the splits nor in training"
     assert lines[2] == "prior: keeps 13 % of the words in runs of 1.5 to begin with; its rate and span are learned"
@@ -96,7 +97,7 @@ def test_with_verbose_it_says_everything(tmp_path: Path) -> None:
     epochs = [line for line in lines if re.match(r"epoch +\d+  loss", line)]
     assert len(epochs) == 3
     error = rf"squared error of ratings scaled to 0 to 1 {NUMBER}"
-    shape = rf"epoch +\d+  loss +{NUMBER}  kept +{NUMBER}% \(target {NUMBER}%\)  dev: {error}  kept +{NUMBER}%"
+    shape = rf"epoch +\d+  loss +{NUMBER}  kept +{NUMBER} % \(target {NUMBER} %\)  dev: {error}  kept +{NUMBER} %"
     assert all(re.match(shape, line) for line in epochs)
     assert sum(line.startswith("prior: ") for line in lines) == 2  # asked for, and learned
     assert not any("more figures" in line for line in lines)
@@ -109,7 +110,7 @@ def test_an_epoch_of_the_warm_up_shows_no_masks(tmp_path: Path) -> None:
     epochs = [line for line in lines if re.match(r"epoch +\d/3", line)]
     assert "warm-up: the encoder alone, on whole texts" in epochs[0]
     assert "keeps" not in epochs[0]
-    assert re.search(rf"keeps {NUMBER}% ", epochs[1])
+    assert re.search(rf"keeps {NUMBER} % ", epochs[1])
     history = read_history(folder / "epochs.jsonl")
     assert [record.untrained for record in history] == [True, False, False]
     assert 0.0 < history[1].warmup < 1.0
@@ -125,7 +126,7 @@ def test_it_says_which_epoch_is_kept_and_why_training_ended(run: tuple[Path, str
 
 def test_it_ends_with_a_table_and_three_documents(run: tuple[Path, str]) -> None:
     folder, output = run
-    after = output.partition("Test set (synthetic, relaxed)")[2]
+    after = output.partition("Test set (synthetic, relaxed), with 95 % intervals")[2]
     for name in ("mean squared error", "words kept", "precision", "recall", "F1", "documents with none kept"):
         assert name in after
     assert "noise floor of the squared error: 0.0025" in after

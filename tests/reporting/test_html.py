@@ -248,8 +248,8 @@ def test_spans_are_for_and_against() -> None:
     assert [p.classes for p in pieces(one) if p.text in ("good", "ugly")] == ["k for g", "s2 k against"]
     assert pack(one)["c"] == [[[1, -0.5, 1]], [[-1, 0.5, -1]]]
     assert list(effect_lines(one, RATING)) == [
-        ("good", "taste +1.00 (\N{MINUS SIGN}0.500 if removed, +1.00 alone)"),
-        ("ugly", "taste \N{MINUS SIGN}1.00 (+0.500 if removed, \N{MINUS SIGN}1.00 alone)"),
+        ("good", "taste +1 (\N{MINUS SIGN}0.500 if removed, +1 alone)"),
+        ("ugly", "taste \N{MINUS SIGN}1 (+0.500 if removed, \N{MINUS SIGN}1 alone)"),
     ]
     assert list(effect_lines(read("good"), RATING)) == []
     assert "the span raises the rating" in render(contents("good"))

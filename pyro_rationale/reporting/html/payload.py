@@ -229,8 +229,8 @@ def fragment(name: str, value: str) -> str:
 
 
 def short(value: float) -> str:
-    """Three digits, zeros included, all of those before the point, and a proper minus sign."""
-    shown = f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+    """Three digits, zeros included; whole numbers, such as ratings, and large ones as they are; a proper minus sign."""
+    shown = f"{value:.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:#.3g}".rstrip(".")
     return shown.replace("-", "\N{MINUS SIGN}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.reporting.plots.files import new_figure
-from pyro_rationale.reporting.plots.style import HATCHES, PALETTE, guide_style, literal, log_ticks
+from pyro_rationale.reporting.plots.style import HATCHES, PALETTE, guide_style, legend_columns, literal, log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,16 +41,20 @@ def figures(runs: Sequence[Compared], unit: str) -> dict[str, Figure]:
     if any(_recorded(run) for run in runs):
         figure = result["training"] = new_figure(7.0, 4.8)
         axes = plot_elbo_cost(figure.subplots(), runs, unit)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+        handles, labels = axes.get_legend_handles_labels()
+        columns = legend_columns(7.0, labels, 2)
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8)
     figure = result["lambda"] = new_figure(9.0, 4.4)
     left, right = figure.subplots(1, 2)
     plot_over_lambda(left, runs, "elbo", "nats per document")
     plot_over_lambda(right, runs, "cost", unit)
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
-    figure = result["terms"] = new_figure(9.0, 1.6 + 0.42 * len(runs))
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(9.0, labels, 4), fontsize=8)
+    names = 0.09 * max(0, max((len(run.name) for run in runs), default=0) - 12)  # inches that long names take
+    figure = result["terms"] = new_figure(9.0 + names, 1.8 + 0.42 * len(runs))
     left, right = figure.subplots(1, 2, sharey=True)
-    plot_terms(left, runs, COST_TERMS, "cost", f"expected cost ({unit})")
-    plot_terms(right, runs, OBJECTIVE_TERMS, "loss", "minus objective (2), no constant (nats)")
+    plot_terms(left, runs, COST_TERMS, "cost", f"expected cost\n({unit})")
+    plot_terms(right, runs, OBJECTIVE_TERMS, "loss", "minus objective (2)\n(nats, no constant)")
     return result
 
 

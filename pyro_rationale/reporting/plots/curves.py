@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyro_rationale.reporting.console import label_of
 from pyro_rationale.reporting.plots.files import new_figure
-from pyro_rationale.reporting.plots.style import literal, log_ticks, series_style
+from pyro_rationale.reporting.plots.style import legend_columns, literal, log_ticks, series_style
 from pyro_rationale.tasks import cost_names
 
 if TYPE_CHECKING:
@@ -64,5 +64,7 @@ def curve_figure(curves: Sequence[Curve]) -> Figure:
         plot_curves(axes, curves, key)
         log_ticks(axes, "x", lambda share: f"{100 * share:g} %")
         axes.tick_params(axis="x", labelsize="small")
-    figure.legend(*parts[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    handles, labels = parts[0].get_legend_handles_labels()
+    columns = legend_columns(1.0 + 3.6 * len(keys), labels, 3)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8)
     return figure

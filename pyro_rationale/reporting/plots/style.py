@@ -6,7 +6,7 @@ hatches repeat the distinction for print.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.errors import harmless
@@ -48,3 +48,9 @@ def log_ticks(axes: Axes, which: str, written: Callable[[float], str] = "{:g}".f
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: written(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def legend_columns(width: float, labels: Sequence[str], most: int) -> int:
+    """Columns of a legend of small letters that fit below a figure of this width, in inches; `most` of them at most."""
+    longest = max(map(len, labels), default=0)
+    return max(1, min(most, int(width / (0.55 + 0.068 * longest))))

@@ -24,7 +24,8 @@
     node.append(...children);
     return node;
   }
-  const digits = (value) => (Math.abs(value) >= 1000 ? String(Math.round(value)) : value.toPrecision(3));
+  const whole = (value) => Math.abs(value) >= 1000 || Number.isInteger(value);
+  const digits = (value) => (whole(value) ? String(Math.round(value)) : value.toPrecision(3));
   const short = (value) => (value == null ? "unknown" : digits(value).replace("-", "\u2212"));
   const signed = (value) => (value < 0 ? short(value) : `+${short(value)}`);
   const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
