@@ -44,7 +44,7 @@ def figures(runs: Sequence[Compared], unit: str) -> dict[str, Figure]:
         handles, labels = axes.get_legend_handles_labels()
         columns = legend_columns(7.0, labels, 2)
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8)
-    figure = result["lambda"] = new_figure(9.0, 4.4)
+    figure = result["lambda"] = new_figure(9.0, 4.8)
     left, right = figure.subplots(1, 2)
     plot_over_lambda(left, runs, "elbo", "nats per document")
     plot_over_lambda(right, runs, "cost", unit)
@@ -94,7 +94,7 @@ def plot_over_lambda(axes: Axes, runs: Sequence[Compared], key: str, unit: str) 
         costs = [point[key] for run in runs for point in run.curve]
         _log_scale(axes, "y", min(costs), max(costs))
     axes.set_xlabel(r"$\lambda_1$, penalty per kept word")
-    axes.set_ylabel(f"{names[key]} ({unit})")
+    axes.set_ylabel(f"{names[key]}\n({unit})")
     axes.grid(alpha=0.25)
     return axes
 
