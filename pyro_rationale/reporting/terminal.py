@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -156,5 +156,8 @@ class Pace:
 def waiting(what: str, quiet: bool = False) -> Iterator[None]:
     """Show on a terminal, on standard error, that something takes its time; elsewhere nothing."""
     console = Terminal(stderr=True)
-    with console.status(Text(what)) if console.is_terminal and not quiet else nullcontext():
+    if quiet or not console.is_terminal:
+        yield
+        return
+    with console.status(Text(what)):
         yield
