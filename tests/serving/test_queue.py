@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,6 +80,13 @@ def test_an_answer_that_nobody_waits_for_is_not_made() -> None:
     assert asyncio.run(work())["text"] == "bad"
     queue.close()
     assert queue.read == 1
+
+
+def test_few_texts_are_read_together_by_a_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = PredictionQueue(fake(), OPTIONS)
+    many = queue.at_once
+    monkeypatch.setattr(queue, "fitted", SimpleNamespace(config=SimpleNamespace(model=SimpleNamespace(pretrained="x"))))
+    assert 1 < queue.at_once < many
 
 
 def test_intervals_that_cannot_be_made_are_refused_at_the_start() -> None:
