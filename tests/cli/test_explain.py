@@ -167,7 +167,7 @@ def test_a_line_without_a_word_has_its_row(
 
 def test_other_rationales_stand_in_the_order_of_their_shares(call: Run, planted: Path) -> None:
     _, out, _ = call(explain, "--run", planted, "--alternatives", "9", TEXT)
-    shares = [int(share) for share in re.findall(r"^ *(\d+)%  ", out, re.MULTILINE)]
+    shares = [int(share) for share in re.findall(r"^ *(\d+) %  ", out, re.MULTILINE)]
     assert len(shares) > 3
     assert shares == sorted(shares, reverse=True)
 
