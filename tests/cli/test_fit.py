@@ -265,7 +265,7 @@ def test_word_vectors_say_their_coverage(tmp_path: Path) -> None:
     output = call("--out", tmp_path / "run", "--vectors", tmp_path / "v.txt", "--freeze-vectors", steps=1).output
     fitted = FittedModel.load(tmp_path / "run", "cpu")
     share = 2 / (len(fitted.vocabulary) - 2)
-    assert f"word vectors: {share:.1%} of" in output
+    assert f"word vectors: {100 * share:.1f} % of" in output
     row = fitted.guide.generator.embedding.weight[fitted.vocabulary.encode(["the"])[0]]
     assert row.tolist() == pytest.approx([0.1, 0.2, 0.3])
 

@@ -156,7 +156,7 @@ def test_predictions_are_expected_ratings_and_errors_those_of_ratings() -> None:
     shares = task.level_shares(mixture.document(0))
     assert list(shares["staff"]) == ["0", "1", "2"]
     assert list(shares["food"].values()) == pytest.approx(noise[0, 0])
-    assert task.level_lines(mixture.document(0))[1].startswith(f"staff: 0 {noise[0, 1, 0]:.0%}, 1 ")
+    assert task.level_lines(mixture.document(0))[1].startswith(f"staff: 0 {100 * noise[0, 1, 0]:.0f} %, 1 ")
     assert mixture.sd**2 == pytest.approx(distribution.variance.detach().numpy() * [16.0, 4.0])
     known = np.array([[4.0, 2.0], [1.0, 1.0]])
     twin = RegressionTask(TargetSpec("regression", SPEC.names, SPEC.ranges))
