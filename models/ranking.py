@@ -106,7 +106,7 @@ class RankingModel(RationaleModel):
         """
         with pyro.plate("documents", len(batch), dim=-1):
             z = pyro.sample("z", self.mask_prior(batch, self.encoder.dtype))
-        vectors = self.embed(batch, z)
+        vectors = self.embed(batch, self.thinned(z))
         if not isinstance(batch, RankingBatch):
             return vectors
         likelihood = self.likelihood(self.scores(batch, vectors, self._documents(batch)))

@@ -58,6 +58,7 @@ class RationaleModel(Program):
             self.register_buffer(name, fields if aspects == 1 else fields.repeat(aspects, 1))
         self.nonempty, self.aspects = prior.nonempty, aspects
         self._constrained = False
+        self.word_dropout = 0.0
         self.last_layer: LastLayer | None = None  # weights of the output layer that are not one number each
         self._read: dict[str, tuple[Tensor, int, list[float]]] = {}
 
@@ -187,9 +188,19 @@ class RationaleModel(Program):
             z = pyro.sample("z", self.mask_prior(grid, self.encoder.dtype))
             return self._read_kept(replace(batch, targets=grid.targets), z)
 
+    def thinned(self, z: Tensor) -> Tensor:
+        """Masks `(*s, B, T)` as the program reads them: in training, it passes over each word with `word_dropout`.
+
+        A word that says once more what another one says is then worth keeping. All masks of a text miss the same
+        words, so that they differ by what they keep and not by luck.
+        """
+        if not self.training or not self.word_dropout:
+            return z
+        return z * (torch.rand(z.shape[-2:], device=z.device) >= self.word_dropout).to(z.dtype)
+
     def _read_kept(self, batch: Batch, z: Tensor) -> Tensor:
         """The site `y` of masks `z`, inside the plate of documents."""
-        outputs = self.encoder(batch.tokens, z, batch.lengths)
+        outputs = self.encoder(batch.tokens, self.thinned(z), batch.lengths)
         if batch.targets is None:
             return pyro.sample("y", self.likelihood(outputs))
         likelihood, targets = self.likelihood.observe(outputs, batch.targets)

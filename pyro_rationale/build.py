@@ -103,7 +103,9 @@ def build_model(
     config = config.settled()
     options, task = config.model, task_of(spec)
     if task.of_pairs:
-        return _ranking_model(config, words, vectors, baseline_loss, vocabulary)
+        ranking = _ranking_model(config, words, vectors, baseline_loss, vocabulary)
+        ranking.word_dropout = config.train.word_dropout
+        return ranking
     aspects = aspects_of(config, spec)
     likelihood = task.make_likelihood(baseline_loss)
     unit = likelihood.gain(1.0)
@@ -111,7 +113,9 @@ def build_model(
     encoder = _network(ENCODERS[options.encoder], options, words, vectors, vocabulary, task.width)
     if initial_outputs is not None:
         encoder.initialise_output(likelihood.start_from(torch.tensor(initial_outputs)))
-    return RationaleModel(encoder, likelihood, starting_prior(config, likelihood.gain(kappa)), kappa, aspects)
+    model = RationaleModel(encoder, likelihood, starting_prior(config, likelihood.gain(kappa)), kappa, aspects)
+    model.word_dropout = config.train.word_dropout
+    return model
 
 
 def _ranking_model(

@@ -154,6 +154,10 @@ class TrainOptions:
     class_weight: str = option("none", "weights of classes in the fit: none; balanced, so that all count alike "
                                "whatever their shares; or LABEL=W, several with commas, and 1 for others",
                                metavar="balanced|LABEL=W")
+    word_dropout: float = option(None, "share of the kept words that the encoder passes over in training, drawn anew "
+                                 "in each step after the warm-up: rationales then hold words that say a thing twice",
+                                 least=0, below=1,
+                                 expected="a share from 0 to below 1", planted=0.0)
     learning_rate: float = option(None, "of Adam", above=0, most=1e3, common=True,  # torch overflows beyond
                                   planted=3e-3)
     body_rate: float = option(2e-5, "learning rate of the last layer of a tuned transformer; 0.9 of it one layer below",

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.batching import Batches
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.annealing import anneal_progress, cosine_decay
@@ -42,6 +43,7 @@ def train_networks(
     score: Score | None = None,
     patience: int | None = None,
     on_step: Callable[[], None] | None = None,
+    batches: Batches | None = None,
 ) -> None:
     """Minimise a loss by Adam for `--steps` steps, rounded up to whole epochs; the best weights are loaded at the end.
 
@@ -55,6 +57,7 @@ def train_networks(
             the weights of the best epoch are kept. Without it the last weights are.
         patience: stop after so many epochs without a better score; by default never.
         on_step: called after each step.
+        batches: of other examples than single documents, such as pairs of them, in place of those of `documents`.
     """
     options = fitted.config.train
     named = trained(fitted.model, fitted.guide)
@@ -64,7 +67,7 @@ def train_networks(
     optimizer, named = rates.make_optimizer(), rates.named
     average = RunningAverage(named, options.ema)
     size = options.epoch_of(len(documents))
-    batches = fitted.batches(documents, options.batch_size, options.seed, size, weighted=True)
+    batches = batches or fitted.batches(documents, options.batch_size, options.seed, size, weighted=True)
     best_score, best_epoch, best_weights = math.inf, 0, {}
     step = epoch = 0
     while step < options.steps and (patience is None or epoch - best_epoch < patience):

@@ -115,8 +115,8 @@ def validate_lists(fitted: FittedModel, dev: DevLists, prior: ChainPrior, rate: 
     modes = [q.mode for q in masks]
     with fitted.seeded(0):
         drawn = [q.discrete().sample() for q in masks]
-    error = -float(_log_probs(model, dev, batches, modes).mean())
-    log_likelihood = float(_log_probs(model, dev, batches, drawn).mean())
+    error = -float(log_probs_of(model, dev, batches, modes).mean())
+    log_likelihood = float(log_probs_of(model, dev, batches, drawn).mean())
     kl = sum(_kl(model, q, batch, z) for q, batch, z in zip(masks, batches, drawn, strict=True))
     texts, queries = len(lists.documents), len(lists.queries)
     kept, words, units, empty, changes = _counts(masks, batches, modes)
@@ -135,7 +135,7 @@ def validate_lists(fitted: FittedModel, dev: DevLists, prior: ChainPrior, rate: 
     )
 
 
-def _log_probs(
+def log_probs_of(
     model: RankingModel, dev: DevLists, batches: Sequence[Batch], masks: Sequence[torch.Tensor]
 ) -> np.ndarray:
     """Log p of the similar texts of each list, `(Q,)`, every text read through its mask."""

@@ -126,6 +126,18 @@ def test_a_queries_own_text_and_texts_that_are_no_candidates_make_no_difference(
     assert torch.allclose(model.log_likelihood(alone, batch.mask.double()), torch.zeros(2, dtype=torch.float64))
 
 
+def test_a_text_of_which_every_word_is_passed_over_has_the_vector_of_none() -> None:
+    model, batch = tiny_ranking(), three()
+    model.word_dropout = 0.999
+    torch.manual_seed(0)
+    z = batch.mask.double()[None]
+    vectors = traced(model, batch, z).nodes["y"]["infer"]["vectors"]
+    assert torch.allclose(vectors, torch.nn.functional.normalize(model.empty, dim=0).expand_as(vectors))
+    assert not torch.allclose(traced(model.eval(), batch, z).nodes["y"]["infer"]["vectors"], vectors)
+    model.train()
+    assert torch.allclose(model.embed(batch, z), model.eval().embed(batch, z))  # what reads whole texts misses nothing
+
+
 def test_padding_makes_no_difference() -> None:
     model = tiny_ranking()
     plain, padded = (model.log_likelihood(batch, batch.mask.double()) for batch in (three(), three(3)))

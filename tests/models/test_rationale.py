@@ -372,3 +372,40 @@ def test_masks_of_another_family_can_stand_in_for_the_guide() -> None:
         replayed = poutine.trace(poutine.replay(model, trace=trace)).get_trace(batch)
     replayed.compute_log_prob()
     assert replayed.nodes["y"]["log_prob"].shape == (3, 3)
+
+
+# Words that the encoder passes over in training.
+
+
+def test_words_are_passed_over_in_training_only() -> None:
+    """All masks of a text miss the same words; without the option no random number is drawn."""
+    model = tiny_model()
+    z = (torch.rand(3, 40, 50, dtype=torch.float64) < 0.7).double()
+    assert model.thinned(z) is z
+    model.word_dropout = 0.3
+    assert model.eval().thinned(z) is z
+    thinned = model.train().thinned(z)
+    missed = 1.0 - thinned.sum() / z.sum()
+    assert float(missed) == pytest.approx(0.3, abs=0.03)
+    assert bool((thinned <= z).all())
+    both = (z[0] == 1) & (z[1] == 1)
+    assert torch.equal(thinned[0][both], thinned[1][both])
+
+
+def test_saying_a_thing_twice_is_worth_more_to_an_encoder_that_misses_words() -> None:
+    """One of two equal words is as good as both, until one of them may be passed over."""
+    model, batch = tiny_model(kappa=20.0), texts((2,), kind="regression")
+    batch = replace(batch, tokens=torch.tensor([[3, 3]]))
+    once, twice = torch.tensor([[[1.0, 0.0]]]).double(), torch.tensor([[[1.0, 1.0]]]).double()
+    targets = model.encoder(batch.tokens, once[0], batch.lengths)
+    batch = replace(batch, targets=targets.detach())
+
+    def gained() -> float:
+        less, more = (traced(model, many, z.expand(1, 400, 2))["y"]["log_prob"].mean() for z in (once, twice))
+        return float((more - less).detach())
+
+    many = batch.repeated(400)
+    torch.manual_seed(0)
+    before = gained()
+    model.word_dropout = 0.4
+    assert gained() > before

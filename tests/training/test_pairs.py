@@ -29,7 +29,7 @@ from tests.support.small_fit import small
 
 TINY: dict[str, Any] = {
     "guide": "chain", "estimator": "muprop", "tau": 1.0, "samples": 2, "steps": 6, "anneal": 2, "warmup": 1,
-    "epoch_steps": 3, "batch_size": 6, "hidden": 4, "embedding": 4, "min_count": 1,
+    "epoch_steps": 3, "batch_size": 6, "hidden": 4, "embedding": 4, "min_count": 1, "word_dropout": 0.2,
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import check_writable, device_option, given, json_option, options_from, write_result
 
+DEFAULT_RATE = 0.15  # of fixed choices of words, where no run says one
 _SHORT = {"p_at_1": "P@1", "p_at_5": "P@5", "ndcg_at_10": "nDCG@10", "recall_at_10": "R@10", "map": "MAP", "mrr": "MRR"}
 
 
@@ -21,21 +22,28 @@ _SHORT = {"p_at_1": "P@1", "p_at_5": "P@5", "ndcg_at_10": "nDCG@10", "recall_at_
 @click.option("--split", default="test", show_default=True, type=click.Choice(("train", "dev", "test")),
               help="whose queries")
 @click.option("--rate", type=click.FloatRange(0, 1, min_open=True),
-              help="share of the words that fixed choices keep [default: that of the run]")
+              help="share of the words that fixed choices keep [default: that of the run; 0.15]")
+@click.option("--pretrained", metavar="NAME|FOLDER",
+              help="have a transformer that was not trained on these texts read them, too, such as minilm: all words, "
+                   "the run's rationales and the fixed choices")
+@click.option("--full-text", is_flag=True,
+              help="train an encoder of the run's kind on whole texts, in half of its steps, and let its attention "
+                   "choose words as well")
 @click.option("--draws", default=9999, show_default=True, type=click.IntRange(min=1), help="of the permutation test")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of random words and of draws")
 @device_option
 @json_option
 def study(
-    flags: DataOptions, folder: Path | None, split: str, rate: float | None, draws: int, batch_size: int, seed: int,
-    device: str, json_path: Path | None,
+    flags: DataOptions, folder: Path | None, split: str, rate: float | None, pretrained: str | None, full_text: bool,
+    draws: int, batch_size: int, seed: int, device: str, json_path: Path | None,
 ) -> None:
     """Compare rationales with BM25, tf-idf, titles and fixed choices of words, on the same candidates."""
     from pyro_rationale.data import load_corpus
     from pyro_rationale.data.pairs import SPEC, PairCorpus
     from pyro_rationale.data.selection import override
     from pyro_rationale.experiments.studies.rankers import RATIONALE, Task, by_encoder, by_words, compared, rows_of
+    from pyro_rationale.experiments.studies.ranking_readers import others
     from pyro_rationale.fitted import FittedModel
 
     check_writable("--json", json_path)
@@ -43,6 +51,8 @@ def study(
     fitted = None if folder is None else FittedModel.load_single(folder, device)
     if fitted is None and "data" not in typed:
         raise ConfigError("--data: name a corpus of similar texts, such as questions, or a --run fitted on one")
+    if full_text and fitted is None:
+        raise ConfigError("--full-text: needs the --run whose kind of encoder is trained on whole texts")
     options = flags if fitted is None else override(fitted.config.data, flags, typed)
     corpus = load_corpus(options, SPEC, typed=typed)
     assert isinstance(corpus, PairCorpus)
@@ -57,6 +67,11 @@ def study(
         rate = fitted.config.model.rate if rate is None else rate
         own, shares = by_encoder(task, fitted, rate, seed, batch_size)
         found = own | found
+    if pretrained is not None or full_text:
+        rate = DEFAULT_RATE if rate is None else rate
+        more, more_shares = others(task, fitted, rate, seed, pretrained, full_text, device, batch_size)
+        found, shares = found | more, shares | more_shares
+    if fitted is not None:
         p = compared(found, RATIONALE, draws, seed)
         if task.whole:
             corpus_p = compared(found, RATIONALE, draws, seed, "corpus_map")

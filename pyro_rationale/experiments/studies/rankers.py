@@ -163,25 +163,59 @@ def by_encoder(
     Returns:
         Figures by name, and the share of words that each keeps.
     """
-    asked = np.array([query.document for query in task.queries])
-    index = np.unique(np.concatenate([asked, task.texts]))
-    documents = [task.document(i) for i in index]
-    whole = [np.ones(len(document.tokens), dtype=bool) for document in documents]
-    masks = {RATIONALE: _rationales(fitted, documents, batch_size), WHOLE: whole}
-    masks |= {name: list(map(choice, documents)) for name, choice in choices(task, rate, seed).items()}
-    places, queries = np.searchsorted(index, task.texts), np.searchsorted(index, asked)
-    model: Any = fitted.model
-    full = _vectors(fitted, documents, whole, batch_size)
-    found, shares = {}, {}
+    texts = Texts.of(task)
+    masks = texts.fixed(task, rate, seed)
+    masks = {RATIONALE: rationales(fitted, texts.documents, batch_size)} | masks
+    return read_by(task, texts, fitted, masks, batch_size), shares_of(masks)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Queries and candidates, each once.
+
+    Attributes:
+        index: of each in the corpus, ascending.
+        documents: the texts.
+    """
+
+    index: Indices
+    documents: list[Document]
+
+    @classmethod
+    def of(cls, task: Task) -> Texts:
+        """Those of a task."""
+        index = np.unique(np.concatenate([[query.document for query in task.queries], task.texts]))
+        return cls(index, [task.document(i) for i in index])
+
+    def fixed(self, task: Task, rate: float, seed: int) -> dict[str, list[Flags]]:
+        """Masks of everything, and of the fixed choices of words."""
+        whole = [np.ones(len(document.tokens), dtype=bool) for document in self.documents]
+        made = choices(task, rate, seed).items()
+        return {WHOLE: whole} | {name: list(map(choice, self.documents)) for name, choice in made}
+
+
+def read_by(
+    task: Task, texts: Texts, fitted: FittedModel, masks: dict[str, list[Flags]], batch_size: int = 64
+) -> dict[str, Statistics]:
+    """Figures of several choices of words, `WHOLE` among them, of which one encoder reads each."""
+    places = np.searchsorted(texts.index, task.texts)
+    queries = np.searchsorted(texts.index, [query.document for query in task.queries])
+    full = _vectors(fitted, texts.documents, masks[WHOLE], batch_size)
+    one_sided = getattr(fitted.model, "match", "masked") == "full"
+    found = {}
     for name, own in masks.items():
-        vectors = full if name == WHOLE else _vectors(fitted, documents, own, batch_size)
-        texts = (full if getattr(model, "match", "masked") == "full" else vectors)[places]
-        found[name] = task.measured((texts @ vectors[query]).astype(float) for query in queries)
-        shares[name] = sum(map(np.sum, own)) / sum(map(len, own))
-    return found, shares
+        vectors = full if name == WHOLE else _vectors(fitted, texts.documents, own, batch_size)
+        others = (full if one_sided else vectors)[places]
+        found[name] = task.measured((others @ vectors[query]).astype(float) for query in queries)
+    return found
 
 
-def _rationales(fitted: FittedModel, documents: Sequence[Document], batch_size: int) -> list[Flags]:
+def shares_of(masks: dict[str, list[Flags]]) -> dict[str, float]:
+    """The share of words that each choice keeps."""
+    return {name: sum(map(np.sum, own)) / sum(map(len, own)) for name, own in masks.items()}
+
+
+def rationales(fitted: FittedModel, documents: Sequence[Document], batch_size: int) -> list[Flags]:
     """The most probable masks."""
     masks: list[Flags] = []
     for some, batch in _batches(fitted, documents, batch_size):
