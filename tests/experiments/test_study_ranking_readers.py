@@ -69,7 +69,8 @@ def test_an_encoder_of_whole_texts_is_trained_and_leaves_the_run_alone(fitted: F
     assert [int(mask.sum()) for mask in masks] == [4] * len(masks)
     with torch.no_grad():
         batch = reader.encode(texts.documents[:1])
-        scores = reader.model.encoder.pooling.score(reader.model.encoder.states(batch.tokens, batch.mask))[0, :, 0]
+        encoder: Any = reader.model.encoder
+        scores = encoder.pooling.score(encoder.states(batch.tokens, batch.mask))[0, :, 0]
     assert np.array_equal(np.sort(scores.argsort(descending=True)[:4].numpy()), np.flatnonzero(masks[0]))
 
 
