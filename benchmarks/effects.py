@@ -102,7 +102,7 @@ def _rating(document: Document, opinions: Sequence[int], middle: Sequence[float]
 
 def summary(found: Sequence[Effect], noise: float) -> list[tuple[str, ...]]:
     """Rows of a table: what is done to what, how many there are, and the share of right signs."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for what in ("span removed", "span alone", "word removed", "word alone"):
         for least, name in ((noise, f"more than {noise:g}"), (0.0, "any")):
             own = [one for one in found if one.what == what and abs(one.truth) > least]

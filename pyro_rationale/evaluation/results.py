@@ -234,8 +234,8 @@ def finish_ensemble(
     )
     metrics.save(fit.folder)
     write_card(fit.folder)
-    for member, own in zip(fit.members, each, strict=True):
-        member.tell("on_evaluated", asdict(own) | {"ensemble": metrics.test})
+    for member, record in zip(fit.members, each, strict=True):
+        member.tell("on_evaluated", asdict(record) | {"ensemble": metrics.test})
     return metrics
 
 

@@ -173,7 +173,7 @@ def zero_shot(documents: Sequence[Document], name: str, device: str = "auto") ->
 
 def has_attention(reader: FittedModel) -> bool:
     """Whether the pooling of an encoder is attention over word states."""
-    encoder = reader.model.encoder
+    encoder: object = reader.model.encoder
     return isinstance(encoder, Encoder) and isinstance(encoder.pooling, AttentionPooling)
 
 
