@@ -49,7 +49,8 @@ def find_vectors(source: str | os.PathLike[str], vocabulary: Vocabulary) -> Word
 def transformer_vectors(name: str, vocabulary: Vocabulary, width: int = WIDTH) -> WordVectors:
     """Vectors `(V, width)`: a transformer's mean state over the pieces of a word, its principal components over all.
 
-    The row of unknown words is the mean word: zeros. Vectors have as many numbers as the transformer's states at most.
+    The row of unknown words is the mean word: zeros. So is that of a word of which the transformer knows no piece.
+    Vectors have as many numbers as the transformer's states at most.
 
     Args:
         name: as `--pretrained` takes it.
@@ -65,9 +66,9 @@ def transformer_vectors(name: str, vocabulary: Vocabulary, width: int = WIDTH) -
         network = Transformer(folder)
     except ConfigError as error:
         raise ConfigError(str(error).replace("--pretrained", "--vectors", 1)) from None
-    states = _alone(network, Pieces(folder, OpenVocabulary.of(vocabulary)), len(vocabulary)).double()
-    real = torch.ones(len(vocabulary), dtype=torch.bool)
-    real[[PADDING, UNKNOWN]] = False
+    pieces = Pieces(folder, OpenVocabulary.of(vocabulary))
+    states = _alone(network, pieces, len(vocabulary)).double()
+    real = _known(pieces, len(vocabulary))
     matrix = torch.zeros(len(vocabulary), min(width, states.shape[1]))
     if real.any():
         centred = states[real] - states[real].mean(0)
@@ -75,7 +76,15 @@ def transformer_vectors(name: str, vocabulary: Vocabulary, width: int = WIDTH) -
         signs = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()  # which an eigenvector leaves open
         components = centred @ (axes * signs)
         matrix[real] = (components * (SPREAD / components.std().clamp(min=1e-12))).float().nan_to_num()
-    return WordVectors(matrix, real, float(real.any()))
+    return WordVectors(matrix, real, float(real.sum()) / max(len(vocabulary) - 2, 1))
+
+
+def _known(pieces: Pieces, count: int) -> Tensor:
+    """Whether a transformer knows a piece of each word, bool `(count,)`; padding and the unknown word are none."""
+    ids, lengths = pieces.of(torch.arange(count))
+    known = ((ids != pieces.unknown) & (torch.arange(ids.shape[1]) < lengths[:, None])).any(1)
+    known[[PADDING, UNKNOWN]] = False
+    return known
 
 
 @torch.no_grad()

@@ -55,6 +55,13 @@ def test_no_words_and_few(folder: Path) -> None:
     assert transformer_vectors(str(folder), Vocabulary(("good",))).matrix.isfinite().all()
 
 
+def test_words_that_the_transformer_cannot_spell_are_told_apart(folder: Path) -> None:
+    found = transformer_vectors(str(folder), Vocabulary((*WORDS, "\u2603", "\u2602\u2602")))
+    assert found.known.tolist() == [False, False] + [True] * len(WORDS) + [False] * 2
+    assert found.coverage == pytest.approx(6 / 8)
+    assert not found.matrix[-2:].any()
+
+
 def test_what_is_named(folder: Path, tmp_path: Path) -> None:
     words = Vocabulary(WORDS)
     assert torch.equal(find_vectors(folder, words).matrix, transformer_vectors(str(folder), words).matrix)
