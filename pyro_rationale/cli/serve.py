@@ -6,13 +6,15 @@ out. The page calls a JSON endpoint, which programs can call too.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import fields, replace
 from pathlib import Path
 
 import click
 
 from pyro_rationale.cli.common import Command
-from pyro_rationale.options import device_option, options_from, run_option
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.options import device_option, flag, given, options_from, run_option
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.serving.options import ServeOptions
 
@@ -46,6 +48,7 @@ def serve(
 
     Nobody is asked for a password. Ctrl-C ends it.
     """
+    refuse_idle_flags(given(), index_folder is not None)
     from pyro_rationale.serving.server import address_of, make_server, open_socket
 
     opened = open_socket(host, port)
@@ -76,3 +79,21 @@ def serve(
     server = make_server(application, lambda: click.echo(f"{folder} is served on {address} (Ctrl-C ends it)"))
     server.run(sockets=[opened])
     click.echo("ended")
+
+
+def refuse_idle_flags(typed: Collection[str], searches: bool) -> None:
+    """Refuse flags that are about the other kind of page.
+
+    Args:
+        typed: names of the options that are given.
+        searches: whether the page searches an index.
+
+    Raises:
+        ConfigError: one is given.
+    """
+    if not searches and "top" in typed:
+        raise ConfigError("--top: is about a page that searches; name an --index, or leave it out")
+    for item in fields(ExplainOptions) if searches else ():
+        if item.name in typed:
+            raise ConfigError(f"{flag(item.name)}: is about predictions, and --index makes a page that searches; "
+                              "leave it out")  # fmt: skip

@@ -111,5 +111,9 @@ def test_what_cannot_be_searched_is_refused(
     with pytest.raises(ConfigError, match=r"made with another model"):
         SearchQueue(untrained_pairs(), indexed)
     assert "--index" in refusal(capfd, serve, "--run", untrained_run(), "--port", 0)
+    assert "--top: is about a page that searches" in refusal(capfd, serve, "--run", untrained_run(), "--top", 3)
+    assert "--samples: is about predictions" in refusal(
+        capfd, serve, "--run", untrained_run(), "--index", indexed, "--samples", 3
+    )
     none = indexed.with_name("none")
     assert str(none) in refusal(capfd, serve, "--run", untrained_run(), "--port", 0, "--index", none)
