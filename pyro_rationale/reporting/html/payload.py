@@ -230,13 +230,13 @@ def fragment(name: str, value: str) -> str:
 
 def short(value: float) -> str:
     """Three digits, zeros included; whole numbers, such as ratings, and large ones as they are; a proper minus sign."""
-    shown = f"{value:.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:#.3g}".rstrip(".")
+    shown = f"{value:.0f}" if abs(value) >= 999.5 or float(value).is_integer() else f"{value:#.3g}".rstrip(".")
     return shown.replace("-", "\N{MINUS SIGN}")
 
 
 def signed(value: float) -> str:
     """Three digits behind a sign."""
-    return short(value) if value < 0 else f"+{short(value)}"
+    return short(value) if value < 0 else f"+{short(abs(value))}"
 
 
 def _steps(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:

@@ -1,7 +1,7 @@
 "use strict";
 const MOST_SHARES = 6;
 const state = { text: "", struck: new Set(), whole: null, answer: null, target: -1, other: -1, focus: 0 };
-const digits = (x) => (Math.abs(x) >= 1000 ? String(Math.round(x)) : x.toPrecision(3));
+const digits = (x) => (Math.abs(x) >= 999.5 ? String(Math.round(x)) : x.toPrecision(3));
 const number = (x) => (Math.abs(x) < 0.0005 ? "0" : Number.isInteger(x) ? String(x) : digits(x));
 const signed = (x) => (Math.abs(x) < 0.0005 ? "0" : (x > 0 ? "+" : "−") + number(Math.abs(x)));
 const said = (x) => (typeof x === "number" ? number(x) : x);

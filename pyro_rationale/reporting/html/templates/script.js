@@ -24,10 +24,10 @@
     node.append(...children);
     return node;
   }
-  const whole = (value) => Math.abs(value) >= 1000 || Number.isInteger(value);
+  const whole = (value) => Math.abs(value) >= 999.5 || Number.isInteger(value);
   const digits = (value) => (whole(value) ? String(Math.round(value)) : value.toPrecision(3));
   const short = (value) => (value == null ? "unknown" : digits(value).replace("-", "\u2212"));
-  const signed = (value) => (value < 0 ? short(value) : `+${short(value)}`);
+  const signed = (value) => (value == null || value < 0 ? short(value) : `+${short(value)}`);
   const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
   const ofDraws = (share) => `${share}\u00a0% of the draws`;
   const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
