@@ -191,8 +191,8 @@ class RationaleModel(Program):
     def thinned(self, z: Tensor) -> Tensor:
         """Masks `(*s, B, T)` as the program reads them: in training, it passes over each word with `word_dropout`.
 
-        A word that says once more what another one says is then worth keeping. All masks of a text miss the same
-        words, so that they differ by what they keep and not by luck.
+        A word that says once more what another one says is then worth keeping. All masks of a text that are read
+        together miss the same words, so that they differ by what they keep and not by luck.
         """
         if not self.training or not self.word_dropout:
             return z

@@ -23,6 +23,8 @@ class ComparisonOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
 # What baselines are called wherever people read of them, by their names in `metrics.json`.
 BASELINE_TITLES = {
     "constant": "a constant",

