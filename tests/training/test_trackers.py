@@ -35,6 +35,7 @@ class Memory(Tracker):
         self.known: list[str | None] = []
         self.options: Mapping[str, Any] = {}
         self.figures: dict[int, dict[str, float]] = {}
+        self.written: dict[str, dict[str, float]] = {}  # the last figures, by record
         self.states: list[str] = []
 
     def open(self, name: str, options: Mapping[str, Any], folder: Path, known: str | None, step: int) -> str:
@@ -42,12 +43,14 @@ class Memory(Tracker):
             raise OSError("no network\nat all")
         self.known.append(known)
         self.options = options
-        return known or f"id of {name}"
+        self.record = known or f"id of {name}"
+        return self.record
 
     def write(self, figures: Mapping[str, float], step: int) -> None:
         if self.fails == "write":
             raise OSError("no space left")
         self.figures.setdefault(step, {}).update(figures)
+        self.written.setdefault(self.record, {}).update(figures)
 
     def close(self, state: str) -> None:
         self.states.append(state)
@@ -119,10 +122,14 @@ def test_a_member_of_an_ensemble_has_the_name_of_both() -> None:
 
 def test_results_of_an_ensemble_reach_the_records_of_its_members(tmp_path: Path) -> None:
     tracker = Memory()  # one for all members, which are fitted one after the other
-    _, metrics = train_ensemble(small(members=2), tmp_path / "run", callbacks=[tracker])
-    assert tracker.known == [None, None]
-    assert tracker.states == [FINISHED, FINISHED]
-    assert tracker.figures[9]["ensemble/mse"] == metrics.test["mse"]
+    fit, metrics = train_ensemble(small(members=2), tmp_path / "run", callbacks=[tracker])
+    assert tracker.known == [None, None, "id of run-0", "id of run-1"]  # opened again for the results
+    assert tracker.states == [FINISHED] * 4
+    for number in range(2):
+        own = json.loads((fit.folder / "members" / str(number) / "metrics.json").read_text())
+        figures = tracker.written[f"id of run-{number}"]
+        assert figures["test/mse"] == own["test"]["mse"]
+        assert figures["ensemble/mse"] == metrics.test["mse"]
 
 
 def test_a_copy_of_an_open_tracker_is_closed(tmp_path: Path) -> None:

@@ -25,9 +25,8 @@ class Tracker(Callback):
 
     Options and sizes of the splits are written at the start, the figures of each epoch under `train/` and `dev/` with
     the number of steps so far, and the results at the end under `test/` and `baselines/`, with those of the whole
-    ensemble of a member under `ensemble/`. A resumed fit goes on in the
-    same record. A tracker that cannot be opened is an error; one that fails later, a full disk say, is left out with a
-    warning, and the fit goes on.
+    ensemble of a member under `ensemble/`. A resumed fit goes on in the same record. A tracker that cannot be opened is
+    an error; one that fails later, a full disk say, is left out with a warning, and the fit goes on.
     """
 
     NAME: ClassVar[str]
@@ -35,11 +34,12 @@ class Tracker(Callback):
 
     def __init__(self) -> None:
         self.is_open = False
+        self.of: Path | None = None  # the run folder whose record was opened last
 
     def __getstate__(self) -> dict[str, Any]:
         """The settings: a copy, such as scikit-learn's `clone` makes, or a pickle has no record open."""
         settings = {name: value for name, value in self.__dict__.items() if name not in self.OPENED}
-        return settings | {"is_open": False}
+        return settings | {"is_open": False, "of": None}
 
     def open(self, name: str, options: Mapping[str, Any], folder: Path, known: str | None, step: int) -> str:
         """Open a record.
@@ -72,8 +72,12 @@ class Tracker(Callback):
         Raises:
             ConfigError: that is not possible; nothing is trained.
         """
-        self._safely(lambda: self.close(FINISHED))  # of another member of an ensemble: all share the callbacks
-        self.is_open = False
+        self._begin(run)
+
+    def _begin(self, run: TrainingRun) -> None:
+        """Open the record of a fit, and close that of another member of its ensemble: all share the callbacks."""
+        self._safely(lambda: self.close(FINISHED))
+        self.is_open, self.of = False, run.folder
         if not run.group.main:
             return
         trackers = read_manifest(run.folder)["notes"].get(NOTE)
@@ -90,7 +94,12 @@ class Tracker(Callback):
         self._safely(lambda: self.write(epoch_figures(record), record.step))
 
     def on_evaluated(self, run: TrainingRun, metrics: Mapping[str, Any]) -> None:
-        """Write the results and close the record."""
+        """Write the results and close the record; it is opened again if that of a later member came in between."""
+        if self.of not in (None, run.folder):
+            try:
+                self._begin(run)
+            except Exception as problem:
+                log.warning("--log %s: %s; the results are not written there", self.NAME, _reason(problem))
         parts = {name: metrics.get(name, {}) for name in ("test", "baselines", "ensemble")}
         if "dev" in metrics:  # of scikit-learn's interface
             parts["validation"] = metrics["dev"]
