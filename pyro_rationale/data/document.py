@@ -107,11 +107,6 @@ def words_beyond(document: Document, max_words: int | None) -> int:
     """Number of words behind the last one that is read, going by the characters; 0 for a text that is not cut."""
     if max_words is None or len(document.tokens) < max_words:
         return 0
-    return words_unread(document)
-
-
-def words_unread(document: Document) -> int:
-    """Number of words behind the last token of a document with tokens, going by the characters."""
     end = document.offsets[-1][1]
     behind = len(document.text[end:].strip())
     return -(-behind * len(document.tokens) // end)

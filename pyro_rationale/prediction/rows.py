@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pyro_rationale.data.document import Document, spans_of, words_unread
+from pyro_rationale.data.document import Document, spans_of, words_beyond
 from pyro_rationale.prediction.predictor import Prediction
 from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.storage import to_json
@@ -35,11 +35,13 @@ class Layout:
         task: the targets.
         own: whether each target has a mask of its own.
         contributions: whether spans say what they do to the prediction.
+        max_words: words that were read of each text; all if `None`.
     """
 
     task: Task
     own: bool = False
     contributions: bool = False
+    max_words: int | None = None
 
     @cached_property
     def kinds(self) -> dict[str, str]:
@@ -89,7 +91,7 @@ class Layout:
             cells |= self._marked("", reading, spec.names)
         document, words = reading.document, len(reading.document.tokens)
         cells["unknown"] = _rounded((words - reading.known) / words, SHARE_DIGITS)
-        return {**cells, "cut": words_unread(document)}
+        return {**cells, "cut": words_beyond(document, self.max_words)}
 
     def _marked(self, front: str, part: Prediction, names: Sequence[str]) -> Cells:
         """Rationale of one mask, its spans, and the share of words that it keeps."""

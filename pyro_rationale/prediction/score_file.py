@@ -12,10 +12,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import islice, zip_longest
+from itertools import count, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
+from pyro_rationale.data.files.text import LONGEST_LINE
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.optional import optional
 from pyro_rationale.prediction.rows import Cells, Layout
@@ -176,12 +177,28 @@ def _ids_of(path: Path, form: str) -> Iterator[Any]:
                 yield from batch.column(0).to_pylist()
     elif form == "csv":
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            yield from (row.get("id", "") for row in csv.DictReader(file))
+            yield from _first_cells(csv.reader(file))
     else:
         with path.open("rb") as file:
             for line in file:
                 row = parse_json(line)
                 yield row.get("annotation_id" if form == "eraser" else "id", "")
+
+
+def _first_cells(rows: Iterator[list[str]]) -> Iterator[str]:
+    """The first cell of each row but that of names, where ids stand; cells may be as long as their texts."""
+    for number in count():
+        largest = csv.field_size_limit(LONGEST_LINE)  # the limit is global: put it back
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error:
+            row = []  # nothing that this command has written
+        finally:
+            csv.field_size_limit(largest)
+        if number:
+            yield row[0] if row else ""
 
 
 def encoded(text: str) -> bytes:

@@ -90,7 +90,8 @@ class Scorer:
     @property
     def layout(self) -> Layout:
         """The columns."""
-        return Layout(self.fitted.task, self.fitted.aspects > 1, self.options.contributions != "none")
+        own, contributions = self.fitted.aspects > 1, self.options.contributions != "none"
+        return Layout(self.fitted.task, own, contributions, self.max_words)
 
     def __call__(self, rows: Sequence[TextRow]) -> Chunk:
         """The lines of some texts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ def test_a_finished_file_of_other_texts_is_told_by_its_rows(tmp_path: Path, ids:
     file.check_whole("csv", iter([1, 2]))
     with pytest.raises(ConfigError, match="other texts"):
         file.check_whole("csv", iter(ids))
+
+
+def test_a_finished_file_may_have_long_cells(tmp_path: Path) -> None:
+    file = ScoreFile(tmp_path / "out.csv", {}, "id,rationale\n")
+    file.start()
+    file.append(chunk(f"1,{'word ' * 50_000}\n"))
+    file.finish()
+    limit = csv.field_size_limit()
+    file.check_whole("csv", iter([1]))
+    assert csv.field_size_limit() == limit
 
 
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
