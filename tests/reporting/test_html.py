@@ -41,7 +41,7 @@ from pyro_rationale.reporting.html.charts import (
     training_charts,
 )
 from pyro_rationale.reporting.html.meanings import MEANINGS, meaning_of
-from pyro_rationale.reporting.html.payload import effect_lines, pack, pieces, prediction_lines, runs
+from pyro_rationale.reporting.html.payload import effect_lines, pack, pieces, prediction_lines, runs, short, signed
 from pyro_rationale.reporting.phrases import Example, Phrase, PhraseGroup, Side
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.storage import read_json
@@ -574,3 +574,8 @@ def test_a_browser_shows_the_documents(tmp_path: Path, spec: TargetSpec) -> None
     assert len(shown) == len(report.documents)
     for letters, one in zip(shown, report.documents, strict=True):
         assert letters == [(letter, piece.classes) for piece in pieces(one) for letter in piece.text]
+
+
+def test_numbers_have_three_digits_and_no_exponent() -> None:
+    assert [short(value) for value in (4.0, 0.5, 1.234, 999.7, 12345.6)] == ["4", "0.500", "1.23", "1000", "12346"]
+    assert [signed(value) for value in (0.25, -0.0, -0.25)] == ["+0.250", "+0", "\N{MINUS SIGN}0.250"]
