@@ -68,8 +68,8 @@ class FeatureStore:
         self.most, self.rolling = min(self.most, BOUND // (2 * self.width)), True
 
     def make_room(self, words: int) -> None:
-        """Forget all states if so many more words do not fit, and a store without end is wanted."""
-        if self.rolling and self._words + words > self.most:
+        """Forget all states if so many more words do not fit, a store without end is wanted, and that makes room."""
+        if self.rolling and self.file.writable() and self._words + words > self.most:
             self.clear()
 
     def take(self, index: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -295,6 +295,12 @@ def test_texts_read_ahead_are_read_once_by_all_processes(
     assert [calls for calls, _ in numbers] == [2, 0]
     assert seen == [(4, 12), (12, 12)]
     assert torch.equal(numbers[0][1], numbers[1][1])
+    assert features.store is not None
+    features.store.bound()  # there is no room for a new text in that file, and forgetting the others would make none
+    features(texts(words, "a film")[0])
+    calls = reader.call_count
+    assert torch.equal(features(tokens), numbers[1][1])
+    assert reader.call_count == calls
     other, _ = texts(vocabulary, "a film")
     file = next(tmp_path.glob("features-tiny-*.f16"))
     file.write_bytes(file.read_bytes()[:-2])  # cut off: it is made again
