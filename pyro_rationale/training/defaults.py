@@ -39,7 +39,7 @@ class Rule:
     Attributes:
         options: values of options, whatever the texts.
         stacked: build the generator on the states of MiniLM, where that is installed.
-        vectors: take word vectors: MiniLM's of each word alone, where it is installed, or GloVe's.
+        vectors: take word vectors: GloVe's, where they are installed, or MiniLM's of each word alone.
         span: mean length of a kept run in long texts; `None`: as on planted reviews.
         short_span: in short ones.
         long_text: words from which a median text is long.
@@ -343,7 +343,7 @@ def _guided(config: Config, guide: str) -> Config:
 
 
 def _with_words(config: Config, rule: Rule, encoder: str) -> Config:
-    """The configuration with networks and their words: on MiniLM, on its or GloVe's vectors, or on learnt ones.
+    """The configuration with networks and their words: on MiniLM, on GloVe's vectors or its own, or on learnt ones.
 
     Given vectors, or a given size of learnt ones, say where the meaning of words comes from: then MiniLM is not taken.
 
@@ -363,8 +363,11 @@ def _with_words(config: Config, rule: Rule, encoder: str) -> Config:
     if minilm and any(in_pieces):
         own["pretrained"] = "minilm"
     if learnt and rule.vectors and not all(in_pieces):
-        installed = "minilm" if has_minilm() else "glove" if has_glove() else None
-        own["vectors"] = config.model.pretrained or installed  # a given transformer knows the language of the texts
+        given = config.model.pretrained
+        if given is not None and given not in PACKAGES:
+            own["vectors"] = given  # it knows the language of the texts
+        elif has_glove() or has_minilm():
+            own["vectors"] = "glove" if has_glove() else "minilm"
     if _is_open(config, "embedding"):
         own["embedding"] = PLANTED["embedding"]
     return config.changed(**own)

@@ -131,12 +131,22 @@ def test_long_texts_have_more_evidence(words: int, nats: float) -> None:
 def test_networks_by_what_is_installed(installed: bool) -> None:
     config = resolve(real())
     words = (config.generator, config.model.pretrained, config.model.vectors)
-    assert words == (("stacked", "minilm", "minilm") if installed else ("bilstm", None, None))
+    assert words == (("stacked", "minilm", "glove") if installed else ("bilstm", None, None))
     assert resolve(real(preset="best")).model.encoder == ("transformer" if installed else "bilstm")
     assert resolve(real(preset="fast")).model.pretrained is None
     for own in ({"embedding": 20}, {"vectors": "mine.txt"}):  # the user's words, of whatever language
         assert (resolve(real(**own)).generator, resolve(real(**own)).model.pretrained) == ("bilstm", None)
     assert resolve(real(pretrained="mine")).generator == "stacked"
+
+
+def test_vectors_without_glove_and_of_a_given_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(defaults, "_installed", lambda module: "glove" not in module)
+    assert resolve(real()).model.vectors == "minilm"
+    assert resolve(real(preset="fast")).model.vectors == "minilm"
+    assert resolve(real(pretrained="minilm")).model.vectors == "minilm"
+    assert resolve(real(pretrained="weights")).model.vectors == "weights"  # English ones would know none of the words
+    assert resolve(real(preset="best")).model.vectors is None  # nothing reads them
+    assert resolve(real(embedding=20)).model.vectors is None
 
 
 def test_many_words_are_not_read_by_a_transformer_on_a_cpu(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
