@@ -285,7 +285,7 @@ def summarise(groups: Any) -> Table:
     known = khat[~np.isnan(khat)]
     if len(known):
         ess, elpd = (groups[f"sample_stats/{name}"].values for name in ("ess", "elpd"))
-        table.add_row(f"k-hat up to {TRUSTED}", "", f"{np.mean(known <= TRUSTED):.0%} of documents")
+        table.add_row(f"k-hat up to {TRUSTED}", "", f"{100 * np.mean(known <= TRUSTED):.0f} % of documents")
         table.add_row("effective draws, median", "", f"{np.nanmedian(ess):.0f}")
         table.add_row("log predictive density", "", f"{np.nanmean(elpd):.3f} nats per document")
     return table
@@ -306,8 +306,8 @@ def khat_lines(khat: Any) -> list[str]:
         ]
     return [
         "predictions, rationales and the report come from the guide's draws and are as they should be. Only group "
-        f"posterior of posterior.nc cannot be trusted on {poor:.0%} of the documents (k-hat above {TRUSTED}): the "
-        "rating makes masks likely there that the guide hardly ever draws, so a few draws carry all the weight",
+        f"posterior of posterior.nc cannot be trusted on {100 * poor:.0f} % of the documents (k-hat above {TRUSTED}): "
+        "the rating makes masks likely there that the guide hardly ever draws, so a few draws carry all the weight",
         "a guide nearer to the posterior: fit with --condition-on-target, --tau 1 and fewer --nats; p(z | x, y) "
         "without a guide: study posterior",
     ]

@@ -92,7 +92,7 @@ def test_k_hat_is_put_into_words() -> None:
     good, poor = khat_lines(np.array([0.1, 0.7, np.nan])), khat_lines(np.array([0.1, 0.71, np.inf, 0.2, np.nan]))
     assert len(good) == 1
     assert good[0].startswith("group posterior can be trusted: k-hat is up to 0.7 on every document")
-    assert "posterior.nc cannot be trusted on 50% of the documents (k-hat above 0.7): " in poor[0]
+    assert "posterior.nc cannot be trusted on 50 % of the documents (k-hat above 0.7): " in poor[0]
     assert "--condition-on-target" in poor[1]
     assert khat_lines(np.array([np.nan])) == []
 

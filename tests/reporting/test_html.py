@@ -511,9 +511,11 @@ def test_prior_and_guide_are_those_of_the_stored_draws(tmp_path: Path) -> None:
     assert rows.sum(0) == pytest.approx([100.0, 100.0], abs=1.0)
     means = f"mean {masks.rates.mean():.3g} under the guide, {masks.prior_rates.mean():.3g} under the prior"
     assert means in kept.description
-    assert "Prior asked for: 40 % of the words, in runs of 3." in kept.notes
+    assert "Prior asked for: keeps 40 % of the words in runs of 3." in kept.notes
     assert "prior asked for, mean 0.400" in kept.drawing
     assert "prior asked for, mean 3.00 words" in span.drawing
+    told, _ = prior_guide_charts(masks, prior | {"share": 0.163, "run": 6.47}, requested)
+    assert "Prior, learned: keeps 16.3 % of the words in runs of 6.47." in told.notes  # not those of an endless text
     readings = list(predict_all(fitted, documents, PredictOptions(samples=1)))
     assert masks.rates.mean() == pytest.approx(np.mean([np.mean(r.inclusion) for r in readings]), abs=0.02)
     expected = 0.0

@@ -35,6 +35,7 @@ from pyro_rationale.reporting.plots.predictions import plot_predictions
 from pyro_rationale.reporting.plots.svg import draw_svg
 from pyro_rationale.reporting.plots.training import plot_training, recorded_series
 from pyro_rationale.reporting.plots.uncertainty import plot_coverage, plot_pit
+from pyro_rationale.reporting.prior_words import prior_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +95,7 @@ def prior_guide_charts(
 
     Args:
         draws: of the stored masks.
-        prior: `rate` and `span` of the prior that the draws are from.
+        prior: `rate` and `span` of the prior that the draws are from; where known, `share` and `run` in these texts.
         requested: `rate` and `span` of the prior that was asked for, if the run recorded it.
         tau: weight of the entropy that the guide was fitted with.
     """
@@ -103,7 +104,7 @@ def prior_guide_charts(
     )
     names = ["Prior, learned", "Prior asked for"] if moved else ["Prior"]
     notes = tuple(
-        f"{name}: {percent(each['rate'])} of the words, in runs of {each['span']:.3g}."
+        f"{name}: {prior_words(each)}."
         for name, each in zip(names, (prior, requested), strict=False)
         if each is not None
     )
@@ -195,12 +196,12 @@ def uncertainty_charts(curves: Mapping[str, Any]) -> Iterator[Chart]:
         yield Chart(
             f"chart-pit-{target}",
             f"Where true ratings lie in their distributions: {name}",
-            f"Probability integral transform of {name}, {total} documents: shares of {percent(min(counts) / total)} to "
-            f"{percent(max(counts) / total)} in {len(counts)} bins.",
+            f"Probability integral transform of {name}, {total:.0f} documents: shares of "
+            f"{percent(min(counts) / total)} to {percent(max(counts) / total)} in {len(counts)} bins.",
             draw_svg(partial(plot_pit, counts=counts), f"pit{target}"),
             (),
             ("probability, from", "documents"),
-            tuple((percent(low), str(count)) for low, count in zip(edges, counts, strict=False)),
+            tuple((percent(low), _plain(count)) for low, count in zip(edges, counts, strict=False)),
         )
     if transforms:
         covered = {name: coverage_curve(np.array(counts)) for name, counts in transforms.items()}

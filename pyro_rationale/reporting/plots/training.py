@@ -98,5 +98,6 @@ def _leave_out_warmup(axes: Axes, history: Sequence[EpochRecord], series: Sequen
     axes.set_ylim(low - room, high + room)
     for begin, end in warm:
         axes.axvspan(begin, end, color=REFERENCE, alpha=0.2, linewidth=0)
-        axes.text((begin + end) / 2, 0.97, "warm-up", transform=axes.get_xaxis_transform(), rotation=90, ha="center",
-                  va="top", fontsize="small", color=INK)
+        # From the bottom up: on a page it is set in another font, and would be cut at the top.
+        axes.text((begin + end) / 2, 0.03, "warm-up", transform=axes.get_xaxis_transform(), rotation=90, ha="center",
+                  va="bottom", fontsize="small", color=INK)
