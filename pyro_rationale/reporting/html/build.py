@@ -113,7 +113,7 @@ def _sections(charts: Mapping[tuple[str, str], Iterable[Chart]]) -> tuple[Sectio
 def _prior_guide(draws: DataTree, stored: Mapping[str, Any]) -> Iterator[Chart]:
     prior = {key: float(draws.attrs[f"prior_{key}"]) for key in ("rate", "span")}
     # A chain's rate and span are those of an endless text; a learned one keeps far less of texts of real lengths.
-    prior |= {key: value for key, value in stored.get("prior", {}).items() if key in ("share", "run")}
+    prior |= {key: value for key, value in (stored.get("prior") or {}).items() if key in ("share", "run")}
     return prior_guide_charts(MaskDraws.of(draws), prior, stored.get("prior_asked"), float(draws.attrs["tau"]))
 
 

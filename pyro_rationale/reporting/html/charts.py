@@ -201,7 +201,7 @@ def uncertainty_charts(curves: Mapping[str, Any]) -> Iterator[Chart]:
             draw_svg(partial(plot_pit, counts=counts), f"pit{target}"),
             (),
             ("probability, from", "documents"),
-            tuple((percent(low), _plain(count)) for low, count in zip(edges, counts, strict=False)),
+            tuple((percent(low), f"{round(count, 2):,g}") for low, count in zip(edges, counts, strict=False)),
         )
     if transforms:
         covered = {name: coverage_curve(np.array(counts)) for name, counts in transforms.items()}
