@@ -373,7 +373,7 @@ class FittedModel:
         config, spec = read_config(folder)
         if config.train.members > 1:
             return load_ensemble(folder, config, device)
-        if not (folder / WEIGHTS).exists() and (folder / CHECKPOINT).exists():
+        if not any((folder / name).exists() for name in (WEIGHTS, METRICS)) and (folder / CHECKPOINT).exists():
             raise RunError(_unfinished(folder))
         check_pretrained(folder, config)
         vocabulary = Vocabulary.load(folder / VOCABULARY)

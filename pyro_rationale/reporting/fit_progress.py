@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 MOST_LINES = 12  # about epochs, unless all are asked for
 SILENCE = 60.0  # seconds after which a line says how far the fit is, where there is no bar
+# Seconds that something takes before the first step until a line says what it is: what is refused at once, for a column
+# that is not there, stays one line.
+PREPARING = 5.0
 # What a part of the fit takes, in steps of training, each times all of these.
 READING, EVALUATION, READER = 0.3, 0.05, 0.3
 WHOLE = ("warm-up", "training")  # stages whose time left is that of the whole fit
@@ -48,6 +52,7 @@ class FitProgress(Callback):
         self.stage, self.pace = "", Pace()
         self.member, self.members = 0, 1
         self.steps, self.fitted, self.reading = 0, False, 0.0
+        self._waiting: threading.Timer | None = None
 
     def __enter__(self) -> FitProgress:
         self.bar.start()
@@ -58,6 +63,7 @@ class FitProgress(Callback):
 
     def stop(self) -> None:
         """Take the bar off the screen."""
+        self._begun()
         self.bar.stop()
 
     def say(self, text: str | Text) -> None:
@@ -67,10 +73,19 @@ class FitProgress(Callback):
             self.console.say(text)
 
     def on_preparation(self, what: str) -> None:
-        """Show what begins before the first step; a line where there is no bar."""
+        """Show what begins before the first step; where there is no bar, a line if it takes a while."""
         self.bar.update(self.task, description=what, figures="")
+        self._begun()
         if not (self.console.is_terminal or self.member):
-            self.say(what)
+            self._waiting = threading.Timer(PREPARING, self.say, (what,))
+            self._waiting.daemon = True
+            self._waiting.start()
+
+    def _begun(self) -> None:
+        """What was prepared is ready, or is given up: its line is no longer due."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
     def on_corpus_progress(self, source: str, done: int, total: int | None) -> None:
         """Show how far the texts are cut into words."""
@@ -101,6 +116,7 @@ class FitProgress(Callback):
 
     def on_fit_start(self, run: TrainingRun) -> None:
         """Say what is fitted: corpus, word vectors, prior, and the error that a constant has."""
+        self._begun()
         self.steps = run.epochs * len(run.trainer.batches)
         self.reading = READING if run.fitted.config.model.pretrained else 0.0
         self.bar.update(self.task, total=self._whole(), completed=0, figures="")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from pyro_rationale.reporting.fit_progress import MOST_LINES, FitProgress, explained
+from pyro_rationale.reporting.fit_progress import MOST_LINES, PREPARING, FitProgress, explained
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.training.history import EpochRecord, StepRecord
 
@@ -109,13 +110,27 @@ def test_quiet_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said(made) == []
 
 
-def test_what_begins_before_the_first_step_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    for terminal in (True, False):
-        made, _ = progress(monkeypatch, terminal)
-        made.on_preparation("reading the texts")
-        made.on_preparation("loading minilm")
-        assert made.bar.tasks[0].description == "loading minilm"
-        assert said(made) == ([] if terminal else ["reading the texts", "loading minilm"])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_begins_before_the_first_step_is_said(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    due: list[Mock] = []
+
+    def timer(*asked: Any) -> Mock:
+        due.append(Mock(asked=asked))
+        return due[-1]
+
+    monkeypatch.setattr("threading.Timer", timer)
+    made, _ = progress(monkeypatch, terminal)
+    made.on_preparation("reading the texts")
+    made.on_preparation("loading minilm")
+    assert made.bar.tasks[0].description == "loading minilm"
+    assert [one.cancel.called for one in due] == ([] if terminal else [True, False])
+    made.stop()
+    assert all(one.cancel.called for one in due)
+    for one in due:
+        seconds, say, words = one.asked
+        assert seconds == PREPARING
+        say(*words)
+    assert said(made) == ([] if terminal else ["reading the texts", "loading minilm"])
 
 
 @pytest.mark.parametrize(
