@@ -257,7 +257,7 @@ def test_classes_are_fitted_and_named(tmp_path: Path) -> None:
     assert "binary of tone" in output
     assert "accuracy" in output
     assert "noise floor" not in output
-    assert re.search(r"tone: (poor|fine) [\d.]+%.*; true (poor|fine)", " ".join(output.split()))
+    assert re.search(r"tone: (poor|fine) [\d.]+ %.*; true (poor|fine)", " ".join(output.split()))
 
 
 def test_word_vectors_say_their_coverage(tmp_path: Path) -> None:
