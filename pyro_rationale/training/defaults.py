@@ -40,6 +40,8 @@ class Rule:
         options: values of options, whatever the texts.
         stacked: build the generator on the states of MiniLM, where that is installed.
         vectors: take word vectors: GloVe's, where they are installed, or MiniLM's of each word alone.
+        long_vectors: words of a median text from which MiniLM's vectors come before GloVe's: there is enough evidence
+            in a long text to make use of more numbers a word, and in a short one they are soon learnt by heart.
         span: mean length of a kept run in long texts; `None`: as on planted reviews.
         short_span: in short ones.
         long_text: words from which a median text is long.
@@ -64,6 +66,7 @@ class Rule:
     options: Mapping[str, Any] = field(default_factory=dict)
     stacked: bool = True
     vectors: bool = True
+    long_vectors: int = 150
     span: float | None = 8.0
     short_span: float = 3.0
     long_text: int = 60
@@ -101,8 +104,8 @@ RULES: dict[str, Rule] = {
         options={"guide": "recurrent", "tau": 0.0, "estimator": "reinforce", "samples": 1, "penalties": "sampled",
                  "lambda1": 3e-4, "lambda2": 6e-4, "encoder": "rcnn", "pooling": "last", "hidden": 200,
                  "dropout": 0.1, "learning_rate": 5e-4},
-        stacked=False, word_nats=0.0, span=None, batch_size=256, small_batch_size=256, epochs=50.0, most_steps=10_000,
-        anneal=0.0, warmup=0, head_start=False,
+        stacked=False, long_vectors=1_000_000, word_nats=0.0, span=None, batch_size=256, small_batch_size=256,
+        epochs=50.0, most_steps=10_000, anneal=0.0, warmup=0, head_start=False,
     ),
 }  # fmt: skip
 
@@ -169,7 +172,8 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
     if corpus is not None and not on_gpus(config.train.device) and _words_of(corpus) > rule.most_words:
         rule = replace(rule, stacked=False)
     own = dict(rule.options)
-    config = _with_words(config, rule, own.pop("encoder"))
+    long = corpus is not None and float(np.median(word_counts(corpus.train))) >= rule.long_vectors
+    config = _with_words(config, rule, own.pop("encoder"), long)
     config = _guided(config, own["guide"])
     if config.guide != own.pop("guide"):  # these are values for that guide
         own.pop("tau")
@@ -342,7 +346,7 @@ def _guided(config: Config, guide: str) -> Config:
     raise problem
 
 
-def _with_words(config: Config, rule: Rule, encoder: str) -> Config:
+def _with_words(config: Config, rule: Rule, encoder: str, long: bool) -> Config:
     """The configuration with networks and their words: on MiniLM, on GloVe's vectors or its own, or on learnt ones.
 
     Given vectors, or a given size of learnt ones, say where the meaning of words comes from: then MiniLM is not taken.
@@ -367,7 +371,7 @@ def _with_words(config: Config, rule: Rule, encoder: str) -> Config:
         if given is not None and given not in PACKAGES:
             own["vectors"] = given  # it knows the language of the texts
         elif has_glove() or has_minilm():
-            own["vectors"] = "glove" if has_glove() else "minilm"
+            own["vectors"] = "minilm" if has_minilm() and (long or not has_glove()) else "glove"
     if _is_open(config, "embedding"):
         own["embedding"] = PLANTED["embedding"]
     return config.changed(**own)

@@ -139,6 +139,15 @@ def test_networks_by_what_is_installed(installed: bool) -> None:
     assert resolve(real(pretrained="mine")).generator == "stacked"
 
 
+@pytest.mark.parametrize(("words", "vectors"), [(149, "glove"), (150, "minilm")])
+def test_long_texts_are_read_by_richer_vectors(installed: bool, words: int, vectors: str) -> None:
+    texts = corpus(texts=20, words=words)
+    assert resolve(real(), texts).model.vectors == (vectors if installed else None)
+    assert resolve(real(preset="fast"), texts).model.vectors == (vectors if installed else None)
+    assert resolve(real(vectors="glove"), texts).model.vectors == "glove"
+    assert resolve(real(preset="paper"), texts).model.vectors == ("glove" if installed else None)
+
+
 def test_vectors_without_glove_and_of_a_given_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(defaults, "_installed", lambda module: "glove" not in module)
     assert resolve(real()).model.vectors == "minilm"
