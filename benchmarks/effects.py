@@ -34,7 +34,7 @@ Predict = Callable[[Sequence[Document], Sequence[Sequence[bool]]], Numbers]
 
 @dataclass(frozen=True)
 class Effect:
-    """What a part of a mask does to the rating of a text.
+    """Change that a part of a mask makes to the rating of a text.
 
     Attributes:
         what: `word removed`, `span removed`, `word alone` or `span alone`.

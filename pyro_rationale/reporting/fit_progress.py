@@ -82,7 +82,7 @@ class FitProgress(Callback):
             self._waiting.start()
 
     def _begun(self) -> None:
-        """What was prepared is ready, or is given up: its line is no longer due."""
+        """Drop the line that waits: the preparation it tells of has ended."""
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None

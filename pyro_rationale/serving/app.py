@@ -129,12 +129,15 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
         """Predict a text, and mark the words that the prediction rests on."""
         try:
             return JSONResponse(await queue.explain(request.text, request.struck))
-        except QueueFullError as problem:
-            raise HTTPException(503, str(problem), {"Retry-After": "5"}) from None
         except StruckWordError as problem:
             raise HTTPException(422, str(problem)) from None
 
-    return Guard(app, limits.allow_host, 12 * most + 4096, RateLimit(limits.max_per_minute))
+    return guarded(app, limits)
+
+
+def guarded(app: Application, limits: ServeOptions) -> Application:
+    """An application with the limits of requests around it; a character takes 12 bytes of JSON at most."""
+    return Guard(app, limits.allow_host, 12 * limits.max_characters + 4096, RateLimit(limits.max_per_minute))
 
 
 def page_of(name: str, **values: Any) -> str:
@@ -202,6 +205,10 @@ def bare_app(run: str, queue: RequestQueue, page: str, files_of_page: Collection
         if first["type"] == "string_too_long":
             return JSONResponse({"detail": f"{where}: longer than {most:,} characters; send a shorter text"}, 413)
         return JSONResponse({"detail": f"{where + ': ' if where else ''}{first['msg']}"[:200]}, 422)
+
+    @app.exception_handler(QueueFullError)
+    async def full(request: Request, problem: QueueFullError) -> JSONResponse:
+        return JSONResponse({"detail": str(problem)}, 503, {"Retry-After": "5"})
 
     @app.exception_handler(Exception)
     async def failed(request: Request, problem: Exception) -> JSONResponse:

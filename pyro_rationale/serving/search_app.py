@@ -10,10 +10,10 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.embedding import ModelEmbedder
 from pyro_rationale.prediction.index import POOL, Index, check_model
 from pyro_rationale.prediction.retrieval import search
-from pyro_rationale.serving.app import bare_app, check_installed, harmless_facts, page_of, refusals
-from pyro_rationale.serving.limits import Application, Guard, RateLimit
+from pyro_rationale.serving.app import bare_app, check_installed, guarded, harmless_facts, page_of, refusals
+from pyro_rationale.serving.limits import Application
 from pyro_rationale.serving.options import ServeOptions
-from pyro_rationale.serving.queue import QueueFullError, Request, RequestQueue
+from pyro_rationale.serving.queue import Request, RequestQueue
 
 NOTHING: dict[str, Any] = {"kept": [], "rationale": "", "words": 0, "words_kept": 0}
 
@@ -72,7 +72,6 @@ def make_search_app(
         RunError: the index cannot be read.
     """
     check_installed()
-    from fastapi import HTTPException
     from fastapi.responses import JSONResponse
     from pydantic import BaseModel, Field
 
@@ -109,7 +108,7 @@ def make_search_app(
         probability: float = Field(description=f"its share among the best {POOL} texts")
 
     class Answer(BaseModel):
-        """What was found, best first; nothing for a text without a word."""
+        """Texts of the index, best first; none for a text without a word."""
 
         query: Marked
         hits: list[Found]
@@ -125,9 +124,6 @@ def make_search_app(
     @app.post("/api/search", response_model=Answer, responses=refusals())
     async def find(request: Question) -> JSONResponse:
         """Find the texts most like a text, with the words on both sides that this rests on."""
-        try:
-            return JSONResponse(await queue.ask(request.text, request.top))
-        except QueueFullError as problem:
-            raise HTTPException(503, str(problem), {"Retry-After": "5"}) from None
+        return JSONResponse(await queue.ask(request.text, request.top))
 
-    return Guard(app, limits.allow_host, 12 * most + 4096, RateLimit(limits.max_per_minute))
+    return guarded(app, limits)

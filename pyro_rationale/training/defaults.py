@@ -41,7 +41,7 @@ class Rule:
         stacked: build the generator on the states of MiniLM, where that is installed.
         vectors: take word vectors: GloVe's, where they are installed, or MiniLM's of each word alone.
         long_vectors: words of a median text from which MiniLM's vectors come before GloVe's: there is enough evidence
-            in a long text to make use of more numbers a word, and in a short one they are soon learnt by heart.
+            in a long text to make use of more numbers a word; fits of short texts overfit with them.
         span: mean length of a kept run in long texts; `None`: as on planted reviews.
         short_span: in short ones.
         long_text: words from which a median text is long.
@@ -172,7 +172,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
     if corpus is not None and not on_gpus(config.train.device) and _words_of(corpus) > rule.most_words:
         rule = replace(rule, stacked=False)
     own = dict(rule.options)
-    long = corpus is not None and float(np.median(word_counts(corpus.train))) >= rule.long_vectors
+    long = corpus is not None and _median_words(corpus) >= rule.long_vectors
     config = _with_words(config, rule, own.pop("encoder"), long)
     config = _guided(config, own["guide"])
     if config.guide != own.pop("guide"):  # these are values for that guide
@@ -198,7 +198,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
 
 def _for_similar(corpus: PairCorpus, rule: Rule) -> dict[str, Any]:
     """Values for pairs of similar texts, by their length; planted questions have some of their own."""
-    words = float(np.median(word_counts(corpus.train)))
+    words = _median_words(corpus)
     nats = min(_PAIR_NATS["most"], max(_PAIR_NATS["least"], _PAIR_NATS["word"] * words))
     short = _SHORT_PAIRS if words <= rule.long_text else {}
     return {"nats": float(round(nats))} | _PAIRS | short | (_QUESTIONS if corpus.name == "questions" else {})
@@ -245,6 +245,11 @@ def _as_planted(config: Config) -> list[dict[str, Any]]:
 def _words_of(corpus: Corpus) -> int:
     """Words of all texts."""
     return sum(sum(word_counts(part)) for part in (corpus.train, corpus.dev, corpus.test))
+
+
+def _median_words(corpus: Corpus) -> float:
+    """Words of a median training text."""
+    return float(np.median(word_counts(corpus.train)))
 
 
 def examples_of(corpus: Corpus) -> int:
@@ -392,7 +397,7 @@ def _steps_of(config: Config, rule: Rule, texts: int) -> int:
 
 def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]]:
     """Options that depend on the texts, in the order in which they are chosen."""
-    texts, words = examples_of(corpus), float(np.median(word_counts(corpus.train)))
+    texts, words = examples_of(corpus), _median_words(corpus)
     batch = rule.small_batch_size if texts < rule.few_texts else rule.batch_size
     epoch = -(-texts // (config.train.batch_size or batch))
     steps = _steps_of(config, rule, texts)

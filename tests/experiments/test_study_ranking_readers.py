@@ -38,7 +38,7 @@ def task() -> Task:
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> FittedModel:
-    """Of a run that has not begun."""
+    """An untrained model of pairs, as a run has it before its first step."""
     config = small(
         guide="chain", estimator="muprop", hidden=16, embedding=16, pooling="attention", steps=20, anneal=2,
         batch_size=24, min_count=1, learning_rate=0.02, nats=60.0,
