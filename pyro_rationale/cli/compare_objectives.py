@@ -143,7 +143,7 @@ def compare(
         fitted_elsewhere,
         short_names,
     )
-    from pyro_rationale.fitted import read_config, read_rows
+    from pyro_rationale.run_files import read_config, read_rows
 
     torch.set_num_threads(train.threads or 1)
     console, console_err = Terminal(), Terminal(stderr=True)

@@ -39,7 +39,7 @@ def with_config_file(flags: Parts, typed: set[str], path: Path) -> tuple[Parts, 
 
 
 def _of_run(path: Path) -> tuple[list[Any], set[str]]:
-    from pyro_rationale.fitted import CONFIG, read_config
+    from pyro_rationale.run_files import CONFIG, read_config
 
     folder = path if path.is_dir() else path.parent
     if path not in (folder, folder / CONFIG):

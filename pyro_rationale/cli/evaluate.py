@@ -214,7 +214,7 @@ def stored_baselines(folder: Path) -> dict[str, Metrics]:
         RunError: the file is damaged or of another version.
     """
     from pyro_rationale.evaluation.results import RunMetrics
-    from pyro_rationale.fitted import METRICS
+    from pyro_rationale.run_files import METRICS
 
     return RunMetrics.load(folder).baselines if (folder / METRICS).is_file() else {}
 

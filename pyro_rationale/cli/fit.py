@@ -133,7 +133,7 @@ def fit_and_show(
     """Fit with a progress bar; print the result, or how to resume. The exit status."""
     from pyro_rationale.evaluation.results import finish_ensemble, finish_run
     from pyro_rationale.experiments.yardsticks import baseline_rows
-    from pyro_rationale.fitted import CONFIG, METRICS
+    from pyro_rationale.run_files import CONFIG, METRICS
     from pyro_rationale.training.ensemble import EnsembleRun, fit_ensemble
     from pyro_rationale.training.fit import fit_run
 
@@ -182,7 +182,7 @@ def resumed_config(flags: tuple[DataOptions, ModelOptions, TrainOptions], folder
     Raises:
         RunError: its configuration is damaged or of another version.
     """
-    from pyro_rationale.fitted import CONFIG, read_config
+    from pyro_rationale.run_files import CONFIG, read_config
 
     if not (folder / CONFIG).exists():
         return Config(*flags)
@@ -219,7 +219,7 @@ def has_baselines(folder: Path, names: Sequence[str]) -> bool:
     """
     from pyro_rationale.evaluation.results import RunMetrics
     from pyro_rationale.experiments.yardsticks import FULL_TEXT
-    from pyro_rationale.fitted import MEMBERS, READER
+    from pyro_rationale.run_files import MEMBERS, READER
 
     if not names:
         return True
@@ -236,7 +236,7 @@ def show_finished(console: Terminal, folder: Path, verbose: bool = False) -> int
         RunError: the file is damaged or of another version.
     """
     from pyro_rationale.evaluation.results import RunMetrics
-    from pyro_rationale.fitted import read_config
+    from pyro_rationale.run_files import read_config
 
     metrics, config = RunMetrics.load(folder), read_config(folder)[0]
     console.say(f"{folder} is finished already; --force fits it again")

@@ -156,9 +156,9 @@ def inspect_pairs(
     """
     from pyro_rationale.data.pairs import PairCorpus
     from pyro_rationale.evaluation.ranking import evaluate_ranked, rank
-    from pyro_rationale.fitted import EPOCHS
     from pyro_rationale.reporting.html.build import source_of
     from pyro_rationale.reporting.html.pairs import build_pairs_report, write_pairs_report
+    from pyro_rationale.run_files import EPOCHS
 
     if not report:
         raise ConfigError("--no-report: of a run that ranks texts there is nothing but the report; leave it out")
@@ -244,8 +244,8 @@ def write_page(
     """The report of the stored draws; `measured`: its documents are those that the run's baselines were measured on."""
     from pyro_rationale.evaluation.evaluate import evaluate_predictions
     from pyro_rationale.evaluation.results import RunMetrics
-    from pyro_rationale.fitted import EPOCHS, METRICS
     from pyro_rationale.reporting.html import build_report, write_report
+    from pyro_rationale.run_files import EPOCHS, METRICS
 
     evaluation = evaluate_predictions(predictions, fitted.spec, fitted, options.seed)
     stored = asdict(RunMetrics.load(folder)) if (folder / METRICS).is_file() else {}

@@ -84,7 +84,7 @@ def stress(
 
 def answer(subject: Subject, name: str) -> Result:
     """The result of one test: taken from its file if run and settings are the same, else measured and kept."""
-    from pyro_rationale.fitted import WEIGHTS
+    from pyro_rationale.run_files import WEIGHTS
 
     test = TESTS[name]
     path = subject.into / f"{name}.json"

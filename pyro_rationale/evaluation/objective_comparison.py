@@ -20,7 +20,7 @@ from pyro_rationale.evaluation.metrics import Metrics
 from pyro_rationale.evaluation.objective_report import all_terms, in_precision, iwae_bound
 from pyro_rationale.evaluation.options import ComparisonOptions
 from pyro_rationale.evaluation.results import train
-from pyro_rationale.fitted import CONFIG, EPOCHS, METRICS, FittedModel, read_config
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import own_guides
 from pyro_rationale.inference.objectives.decomposition import (
     Setting,
@@ -31,6 +31,7 @@ from pyro_rationale.inference.objectives.decomposition import (
     residual,
 )
 from pyro_rationale.prediction.options import RULES
+from pyro_rationale.run_files import CONFIG, EPOCHS, METRICS, read_config
 from pyro_rationale.tasks import task_of
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.history import EpochRecord, flatness, read_history

@@ -26,9 +26,10 @@ from pyro_rationale.evaluation.verdict import (
     weighs_classes,
     worse_than_constant,
 )
-from pyro_rationale.fitted import METRICS, FittedModel
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import decode
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.run_files import METRICS
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.defaults import usual_steps

@@ -15,7 +15,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.corpora import CORPORA
 from pyro_rationale.errors import RunError, TrainingError
 from pyro_rationale.experiments.same_fit import check_same_options
-from pyro_rationale.fitted import CONFIG, check_rows
+from pyro_rationale.run_files import CONFIG, check_rows
 from pyro_rationale.storage import read_json, write_json
 
 FORMAT = 1  # of a result file; raised when older ones can no longer be read

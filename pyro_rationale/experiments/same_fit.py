@@ -11,7 +11,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import CONFIG, check_rows, read_config
+from pyro_rationale.run_files import CONFIG, check_rows, read_config
 from pyro_rationale.training.run_folder import MACHINE_OPTIONS, differing_options
 
 if TYPE_CHECKING:

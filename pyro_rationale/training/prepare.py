@@ -31,12 +31,13 @@ from pyro_rationale.data.weighting import Weighting, warn_of_rare_classes, witho
 from pyro_rationale.data.word_classes import Exclusion
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
-from pyro_rationale.fitted import COPY, METRICS, FittedModel, pick_device
+from pyro_rationale.fitted import FittedModel, pick_device
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.nn.pretrained import find_folder, use_copy
 from pyro_rationale.nn.word_vectors import find_vectors
+from pyro_rationale.run_files import COPY, METRICS
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.callbacks._base import call, check_callbacks
 from pyro_rationale.training.checkpoint import weights_of

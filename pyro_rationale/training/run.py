@@ -17,7 +17,8 @@ from pyro_rationale.data.files.text import log
 from pyro_rationale.data.vectors import WordVectors
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import ConfigError, DataError, RunError
-from pyro_rationale.fitted import CHECKPOINT, EPOCHS, FittedModel
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.run_files import CHECKPOINT, EPOCHS
 from pyro_rationale.storage import read_tensors, to_json, write_bytes, write_tensors
 from pyro_rationale.training.callbacks._base import Callback, call
 from pyro_rationale.training.checkpoint import Metadata

@@ -1,6 +1,6 @@
 """Opening a run folder: may a fit begin there, may it go on there, and the files that every run has.
 
-The files themselves are described in :mod:`pyro_rationale.fitted`.
+The files themselves are described in :mod:`pyro_rationale.run_files`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.row_digests import DOCUMENT_WEIGHTS
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
-from pyro_rationale.fitted import (
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.nn.pretrained import FILES as BASE_FILES
+from pyro_rationale.run_files import (
     CALIBRATION,
     CARD,
     CHECKPOINT,
@@ -28,13 +30,11 @@ from pyro_rationale.fitted import (
     TEXTS,
     VOCABULARY,
     WEIGHTS,
-    FittedModel,
     check_rows,
     read_config,
     read_rows,
     write_config,
 )
-from pyro_rationale.nn.pretrained import FILES as BASE_FILES
 from pyro_rationale.storage import MANIFEST, remove_leftovers
 
 MACHINE_OPTIONS = ("device", "threads", "workers", "cache")  # where and how fast a fit runs, not what comes out

@@ -17,7 +17,7 @@ from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.evaluate import evaluate
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.cli.fit import fit
-from pyro_rationale.fitted import FORMAT
+from pyro_rationale.run_files import FORMAT
 from pyro_rationale.storage import read_tensors, write_tensors
 from tests.support.small_fit import content, refusal, whole, without_manifest
 

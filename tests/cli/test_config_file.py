@@ -12,7 +12,7 @@ from pyro_rationale.cli.fit import fit
 from pyro_rationale.config import ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import read_config
+from pyro_rationale.run_files import read_config
 from tests.support.small_fit import differences, whole
 
 NONE = (DataOptions(), ModelOptions(), TrainOptions())

@@ -17,8 +17,9 @@ from pyro_rationale.cli.explain import explain
 from pyro_rationale.cli.explain_attributions import Attribution, attributions, lines, record
 from pyro_rationale.config import Config
 from pyro_rationale.data.document import make_document
-from pyro_rationale.fitted import READER, FittedModel
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import predict_from
+from pyro_rationale.run_files import READER
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.reader import full_text_reader, stored_reader
 from tests.prediction.test_aspect_faces import SPEC, Guide, Model

@@ -21,9 +21,10 @@ from pyro_rationale.config import Config
 from pyro_rationale.data import CORPORA, Corpus, DataOptions, load_corpus
 from pyro_rationale.errors import FAILED, ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
-from pyro_rationale.fitted import FittedModel, read_config
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.models import NormalLikelihood
 from pyro_rationale.reporting.plots.training import recorded_series
+from pyro_rationale.run_files import read_config
 from pyro_rationale.training.history import EpochRecord, read_history
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.validation import score_modes, settle_noise

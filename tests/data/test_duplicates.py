@@ -21,7 +21,8 @@ from pyro_rationale.data.corpus import Copies, Leaks
 from pyro_rationale.data.document import make_document
 from pyro_rationale.data.duplicates import _first_copies, find_leaks, number_words, summary, without_leaks
 from pyro_rationale.errors import DataError
-from pyro_rationale.fitted import CONFIG, METRICS, FittedModel
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.run_files import CONFIG, METRICS
 from pyro_rationale.training.run_folder import check_same_config
 from tests.support.small_fit import fit_small, flags, small, without_manifest
 

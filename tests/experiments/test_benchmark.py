@@ -29,8 +29,8 @@ from pyro_rationale.experiments.benchmark import tables
 from pyro_rationale.experiments.benchmark.runner import CELL, DOCUMENTS, FIT, BenchmarkRunner, for_selection
 from pyro_rationale.experiments.benchmark.spec import Cell, make_plan, read_plan
 from pyro_rationale.experiments.benchmark.summary import Block, figures_of, summarise
-from pyro_rationale.fitted import read_config
 from pyro_rationale.prediction.rationalizer import Rationalizer
+from pyro_rationale.run_files import read_config
 from pyro_rationale.training.callbacks.checkpoint import Checkpoint
 from pyro_rationale.training.fit import fit_run
 from tests.support.small_fit import ROOT, Break, refusal

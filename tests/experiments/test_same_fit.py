@@ -18,7 +18,7 @@ from pyro_rationale.experiments.benchmark.spec import make_plan
 from pyro_rationale.experiments.same_fit import check_same_options
 from pyro_rationale.experiments.studies.cells import STUDY, Study
 from pyro_rationale.experiments.studies.question_variants import QUESTIONS, RELAXED, Variant
-from pyro_rationale.fitted import CONFIG, read_config
+from pyro_rationale.run_files import CONFIG, read_config
 from tests.support.small_fit import content, ratings_table, small, without_manifest
 
 BASE: dict[str, Any] = {"documents": 48, "hidden": 4, "embedding": 4, "batch_size": 16, "steps": 4, "anneal": 2}

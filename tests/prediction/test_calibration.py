@@ -13,8 +13,9 @@ import pytest
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError, RunError
-from pyro_rationale.fitted import CALIBRATION, FittedModel, read_calibration, write_calibration
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import PredictOptions, predict
+from pyro_rationale.run_files import CALIBRATION, read_calibration, write_calibration
 from pyro_rationale.storage import write_json
 from pyro_rationale.tasks import Calibration
 from tests.prediction.test_predictor import NOISE, SPECS, document, fake

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from pyro_rationale.data.targets import reader_of
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.fitted import read_target
+from pyro_rationale.run_files import read_target
 from pyro_rationale.tasks import LevelMixture, OrdinalLikelihood, OrdinalTask, RegressionTask, TargetSpec, task_of
 from pyro_rationale.tasks.ordinal import CumulativeLogit
 

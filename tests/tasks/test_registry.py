@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyro_rationale.errors import ConfigError, RunError
-from pyro_rationale.fitted import read_config
+from pyro_rationale.run_files import read_config
 from pyro_rationale.tasks import TASKS, TargetSpec, cost_names, task_of
 from pyro_rationale.tasks._cells import Cell
 from tests.support.small_fit import whole

@@ -14,7 +14,7 @@ from pyro_rationale.config import PARTS, PLANTED, PRESETS, Config
 from pyro_rationale.data import Corpus, load_corpus
 from pyro_rationale.data.document import make_document
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fitted import read_config
+from pyro_rationale.run_files import read_config
 from pyro_rationale.tasks import TargetSpec
 from pyro_rationale.training import defaults
 from pyro_rationale.training.defaults import RULES, choices, chosen, resolve

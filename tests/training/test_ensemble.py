@@ -16,9 +16,10 @@ from click.testing import CliRunner
 from pyro_rationale.cli.evaluate import evaluate
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.cli.fit import fit
+from pyro_rationale.ensemble import Ensemble
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.results import RunMetrics, train_ensemble
-from pyro_rationale.fitted import Ensemble, FittedModel
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import inclusion_probabilities, predict_from
 from pyro_rationale.sklearn import RationaleRegressor
 from pyro_rationale.storage import read_tensors

@@ -13,7 +13,8 @@ import pytest
 from pyro_rationale.config import Config
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.results import RunMetrics, train
-from pyro_rationale.fitted import FittedModel, read_config
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.run_files import read_config
 from pyro_rationale.storage import read_manifest, read_tensors, write_tensors
 from pyro_rationale.training.history import read_history
 from pyro_rationale.training.run_folder import check_same_config, clear_run, differing_options

@@ -19,9 +19,10 @@ from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.evaluation.stress._measures import Labels
 from pyro_rationale.evaluation.stress._options import RefitOptions, Settings
-from pyro_rationale.fitted import CONFIG, METRICS, FittedModel, check_rows
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.run_files import CONFIG, METRICS, check_rows
 from pyro_rationale.tasks import Numbers
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.run_folder import check_same_config

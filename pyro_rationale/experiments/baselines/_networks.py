@@ -15,8 +15,9 @@ from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.weighting import Weighting
 from pyro_rationale.experiments.baselines._run import PLAIN
 from pyro_rationale.experiments.baselines._storage import WEIGHTS, read_spec, write_marker
-from pyro_rationale.fitted import VOCABULARY, FittedModel, assemble, pick_device
+from pyro_rationale.fitted import FittedModel, assemble, pick_device
 from pyro_rationale.nn.word_vectors import find_vectors
+from pyro_rationale.run_files import VOCABULARY
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.defaults import resolve
 

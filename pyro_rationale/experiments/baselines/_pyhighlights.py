@@ -36,7 +36,7 @@ from pyro_rationale.evaluation.metrics import targets_of
 from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.experiments.baselines._storage import MARKER, WEIGHTS, is_finished, write_marker
 from pyro_rationale.experiments.same_fit import check_same_settings
-from pyro_rationale.fitted import VOCABULARY, pick_device
+from pyro_rationale.fitted import pick_device
 from pyro_rationale.nn.pretrained import Base, check_base, find_base, find_folder
 from pyro_rationale.nn.word_vectors import find_vectors
 from pyro_rationale.optional import optional
@@ -44,6 +44,7 @@ from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.draws import seeded, uniforms
 from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import Scores
+from pyro_rationale.run_files import VOCABULARY
 from pyro_rationale.storage import read_json, read_tensors
 from pyro_rationale.tasks import Numbers, task_of
 from pyro_rationale.training.defaults import resolve

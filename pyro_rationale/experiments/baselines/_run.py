@@ -12,8 +12,9 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.results import train, train_ensemble
 from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.experiments.same_fit import is_interrupted
-from pyro_rationale.fitted import METRICS, FittedModel
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.run_files import METRICS
 
 # The options by which fits differ. What a method does not mention is the default, whatever the base says.
 PLAIN: dict[str, Any] = {

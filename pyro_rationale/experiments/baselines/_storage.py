@@ -22,7 +22,7 @@ from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.experiments.same_fit import check_same_options
-from pyro_rationale.fitted import VOCABULARY, check_rows, read_target
+from pyro_rationale.run_files import VOCABULARY, check_rows, read_target
 from pyro_rationale.storage import note, read_json, write_json, write_tensors
 
 MARKER, WEIGHTS = "marker.json", "marker.safetensors"

@@ -25,8 +25,9 @@ from pyro_rationale.experiments.same_fit import is_interrupted
 from pyro_rationale.experiments.studies.attention import StudyAttention
 from pyro_rationale.experiments.studies.positions import position_metrics
 from pyro_rationale.experiments.studies.question_variants import LEXICON_CORPORA, RELAXED, Flags, Variant
-from pyro_rationale.fitted import CONFIG, FittedModel, read_config
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
+from pyro_rationale.run_files import CONFIG, read_config
 from pyro_rationale.storage import note
 from pyro_rationale.training.defaults import resolve
 
