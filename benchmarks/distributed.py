@@ -28,12 +28,12 @@ from step import Sizes, make_batches, make_trainer, size_options
 from timing import machine, ratios, take_turns, write
 
 from pyro_rationale.cli.common import run_command
-from pyro_rationale.config import LaunchOptions, in_process_group
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.fitted import pick_device
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.training.distributed import Group
 from pyro_rationale.training.launch import check_devices, launch, process_group
+from pyro_rationale.training.launch_options import LaunchOptions, in_process_group
 from pyro_rationale.training.trainer import Trainer
 
 KINDS = (("relaxed", "relaxed", 1), ("chain", "muprop", 4))

@@ -24,11 +24,12 @@ from timing import Action, machine, ratios, take_turns, write
 from torch import Tensor, nn
 
 from pyro_rationale.build import build_guide, build_model, build_objective, starting_prior
-from pyro_rationale.config import PLANTED, PRECISIONS, Config, ModelOptions, TrainOptions
+from pyro_rationale.config import PLANTED, Config, ModelOptions, TrainOptions
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.fit_options import PRECISIONS
 from pyro_rationale.fitted import FittedModel, pick_device
 from pyro_rationale.nn.kernels import cuda_graph as replay
 from pyro_rationale.training.rate_control import RateControl, Schedule

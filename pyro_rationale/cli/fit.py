@@ -13,12 +13,13 @@ from rich.text import Text
 
 from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.config_file import with_config_file
-from pyro_rationale.config import Config, LaunchOptions, ModelOptions, TrainOptions, value_of
+from pyro_rationale.config import Config, ModelOptions, TrainOptions, value_of
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import FAILED, ConfigError
 from pyro_rationale.options import given, options_from, with_given
 from pyro_rationale.reporting.fit_progress import FitProgress
 from pyro_rationale.reporting.terminal import Terminal, waiting
+from pyro_rationale.training.launch_options import LaunchOptions
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:

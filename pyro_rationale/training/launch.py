@@ -17,10 +17,10 @@ from contextlib import contextmanager
 
 import torch
 
-from pyro_rationale.config import LaunchOptions, in_process_group
 from pyro_rationale.errors import BAD_INPUT, END_SIGNALS, INTERRUPTED, ConfigError, RationaleError, TrainingError
 from pyro_rationale.fitted import pick_device
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, PeerError, Processes
+from pyro_rationale.training.launch_options import LaunchOptions, in_process_group
 
 LOST = 4  # exit status of a process whose peers have ended; the launcher tells the user
 HANDLED = (*END_SIGNALS, signal.SIGQUIT)  # the launcher does not restore these

@@ -22,10 +22,10 @@ import torch
 import torch.distributed as dist
 
 from pyro_rationale.cli.fit import fit
-from pyro_rationale.config import LaunchOptions
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.distributed import SINGLE_PROCESS, PeerError, Processes
 from pyro_rationale.training.launch import launch
+from pyro_rationale.training.launch_options import LaunchOptions
 from tests.support import PATIENCE
 from tests.support.several import CASES, joint
 from tests.support.small_fit import ROOT, Break, differences, fit_small, flags, refusal

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from pyro_rationale.config import PARTS, PLANTED, PRESETS, Config
+from pyro_rationale.config import PARTS, PLANTED, Config
 from pyro_rationale.data import Corpus, load_corpus
 from pyro_rationale.data.document import make_document
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.fit_options import PRESETS
 from pyro_rationale.run_files import read_config
 from pyro_rationale.tasks import TargetSpec
 from pyro_rationale.training import defaults
