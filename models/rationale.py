@@ -59,6 +59,7 @@ class RationaleModel(Program):
         self.nonempty, self.aspects = prior.nonempty, aspects
         self._constrained = False
         self.word_dropout = 0.0
+        self._missed: list[Tensor] | None = None  # words that all passes of a step miss, once they are drawn
         self.last_layer: LastLayer | None = None  # weights of the output layer that are not one number each
         self._read: dict[str, tuple[Tensor, int, list[float]]] = {}
 
@@ -192,11 +193,24 @@ class RationaleModel(Program):
         """Masks `(*s, B, T)` as the program reads them: in training, it passes over each word with `word_dropout`.
 
         A word that says once more what another one says is then worth keeping. All masks of a text that are read
-        together miss the same words, so that they differ by what they keep and not by luck.
+        together, or within :meth:`missing_words_once`, miss the same words, so that they differ by what they keep and
+        not by luck.
         """
         if not self.training or not self.word_dropout:
             return z
-        return z * (torch.rand(z.shape[-2:], device=z.device) >= self.word_dropout).to(z.dtype)
+        known = [] if self._missed is None else self._missed
+        if not known:
+            known.append(torch.rand(z.shape[-2:], device=z.device) >= self.word_dropout)
+        return z * known[0].to(z.dtype)
+
+    @contextmanager
+    def missing_words_once(self) -> Iterator[None]:
+        """Context in which every pass over one batch misses the same words: control variates fit what was sampled."""
+        before, self._missed = self._missed, []
+        try:
+            yield
+        finally:
+            self._missed = before
 
     def _read_kept(self, batch: Batch, z: Tensor) -> Tensor:
         """The site `y` of masks `z`, inside the plate of documents."""

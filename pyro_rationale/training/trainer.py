@@ -252,8 +252,9 @@ class Trainer:
         )
 
     def _objective_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        with local_parameters(), unregistered(), self.fitted.model.constrained():
-            estimate: Estimate = self.objective.estimate(self.fitted.model, self.fitted.guide, batch)
+        model = self.fitted.model
+        with local_parameters(), unregistered(), model.constrained(), model.missing_words_once():
+            estimate: Estimate = self.objective.estimate(model, self.fitted.guide, batch)
         entropy = estimate.entropy if batch.weights is None else estimate.entropy / batch.weights
         if batch.units is not None:  # that of a sentence at each of its words: flat masks show by it
             entropy = entropy * batch.lengths / batch.unit_lengths

@@ -392,6 +392,17 @@ def test_words_are_passed_over_in_training_only() -> None:
     assert torch.equal(thinned[0][both], thinned[1][both])
 
 
+def test_passes_of_a_step_miss_the_same_words() -> None:
+    model, z = tiny_model().train(), torch.ones(6, 9).double()
+    model.word_dropout = 0.5
+    with model.missing_words_once():
+        first = model.thinned(z)
+        assert torch.equal(model.thinned(z.expand(2, 6, 9))[1], first)
+    with model.missing_words_once():
+        assert not torch.equal(model.thinned(z), first)
+    assert not torch.equal(model.thinned(z), model.thinned(z))
+
+
 def test_saying_a_thing_twice_is_worth_more_to_an_encoder_that_misses_words() -> None:
     """One of two equal words is as good as both, until one of them may be passed over."""
     model, batch = tiny_model(kappa=20.0), texts((2,), kind="regression")
