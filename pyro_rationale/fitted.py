@@ -28,7 +28,8 @@ from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.features import FeatureStore, TransformerFeatures
 from pyro_rationale.nn.last_layer import LastLayer
-from pyro_rationale.nn.pretrained import Base, Transformer, check_base, find_base
+from pyro_rationale.nn.pretrained import Transformer
+from pyro_rationale.nn.pretrained_folders import Base, check_base, find_base
 from pyro_rationale.run_files import (
     CONFIG,
     FORMAT,

@@ -36,7 +36,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError, shown
-from pyro_rationale.nn.pretrained import Base, check_base, copy_base, find_base, use_copy
+from pyro_rationale.nn.pretrained_folders import Base, check_base, copy_base, find_base, use_copy
 from pyro_rationale.options import decode
 from pyro_rationale.storage import MANIFEST, note, read_json, read_manifest, write_json
 from pyro_rationale.tasks import TASKS, Calibration, TargetSpec

@@ -18,7 +18,7 @@ from pyro_rationale.evaluation.results import train_ensemble
 from pyro_rationale.experiments.baselines import fit_method, load_reference_predictor
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.nn.features import TransformerFeatures
-from pyro_rationale.nn.pretrained import find_base
+from pyro_rationale.nn.pretrained_folders import find_base
 from pyro_rationale.run_files import PRETRAINED, READER, WEIGHTS
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.callbacks import Callback

@@ -17,7 +17,7 @@ from pyro_rationale.evaluation.metrics import every_metric
 from pyro_rationale.evaluation.options import BASELINE_TITLES
 from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.evaluation.statistic import Statistics
-from pyro_rationale.nn.pretrained import PACKAGES
+from pyro_rationale.nn.pretrained_folders import PACKAGES
 from pyro_rationale.run_files import CARD, CONFIG, METRICS, PRETRAINED, read_config, read_rows
 from pyro_rationale.storage import check_listed, read_json, write_bytes
 from pyro_rationale.tasks import TargetSpec, task_of

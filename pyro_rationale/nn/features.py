@@ -16,7 +16,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from pyro_rationale.nn.pretrained import Pieces, Transformer, batches_by_pieces, make_transformer, rows_of, windows
+from pyro_rationale.nn.pieces import Pieces, batches_by_pieces, rows_of, windows
+from pyro_rationale.nn.pretrained import Transformer, make_transformer
 from pyro_rationale.storage import remove_leftovers, replacing
 
 BOUND = 1 << 29  # bytes of states that are kept of texts without end

@@ -16,14 +16,9 @@ from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.vectors import WordVectors, load_vectors
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.nn.pretrained import (
-    Pieces,
-    Transformer,
-    batches_by_pieces,
-    find_base,
-    find_folder,
-    is_transformer,
-)
+from pyro_rationale.nn.pieces import Pieces, batches_by_pieces
+from pyro_rationale.nn.pretrained import Transformer
+from pyro_rationale.nn.pretrained_folders import find_base, find_folder, is_transformer
 
 WIDTH = 100  # numbers per word; 200 read no better
 SPREAD = 0.6  # standard deviation of a number, that of GloVe's

@@ -26,7 +26,7 @@ from pyro_rationale.guides import own_guides
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.nn.encoders import ENCODERS
 from pyro_rationale.nn.generators import GENERATORS, needs_vocabulary
-from pyro_rationale.nn.pretrained import PACKAGES
+from pyro_rationale.nn.pretrained_folders import PACKAGES
 from pyro_rationale.optional import install_command
 from pyro_rationale.options import as_typed
 from pyro_rationale.training.launch import on_gpus

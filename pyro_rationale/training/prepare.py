@@ -35,7 +35,7 @@ from pyro_rationale.fitted import FittedModel, pick_device
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
-from pyro_rationale.nn.pretrained import find_folder, use_copy
+from pyro_rationale.nn.pretrained_folders import find_folder, use_copy
 from pyro_rationale.nn.word_vectors import find_vectors
 from pyro_rationale.run_files import COPY, METRICS
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pyro_rationale.nn.features import TransformerFeatures
-from pyro_rationale.nn.pretrained import find_base
+from pyro_rationale.nn.pretrained_folders import find_base
 from pyro_rationale.storage import user_path
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pyro_rationale.data.row_digests import DOCUMENT_WEIGHTS
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.nn.pretrained import FILES as BASE_FILES
+from pyro_rationale.nn.pretrained_folders import FILES as BASE_FILES
 from pyro_rationale.run_files import (
     CALIBRATION,
     CARD,

@@ -19,17 +19,9 @@ from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.nn import ENCODERS, GENERATORS
 from pyro_rationale.nn.features import FeatureStore, TransformerFeatures
-from pyro_rationale.nn.pretrained import (
-    PACKAGES,
-    Base,
-    Pieces,
-    Transformer,
-    batches_by_pieces,
-    check_base,
-    find_base,
-    find_folder,
-    windows,
-)
+from pyro_rationale.nn.pieces import Pieces, batches_by_pieces, windows
+from pyro_rationale.nn.pretrained import Transformer
+from pyro_rationale.nn.pretrained_folders import PACKAGES, Base, check_base, find_base, find_folder
 from tests.support.tiny_bert import make_tiny_bert
 
 WORDS = ("good", "bad", "wonderful", "film", "the", "a", "was", "cheap", "don't")

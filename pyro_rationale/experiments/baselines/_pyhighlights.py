@@ -37,7 +37,7 @@ from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.experiments.baselines._storage import MARKER, WEIGHTS, is_finished, write_marker
 from pyro_rationale.experiments.same_fit import check_same_settings
 from pyro_rationale.fitted import pick_device
-from pyro_rationale.nn.pretrained import Base, check_base, find_base, find_folder
+from pyro_rationale.nn.pretrained_folders import Base, check_base, find_base, find_folder
 from pyro_rationale.nn.word_vectors import find_vectors
 from pyro_rationale.optional import optional
 from pyro_rationale.options import check_fields, option

@@ -11,8 +11,9 @@ from pyro_rationale.nn.autocast import arithmetic
 from pyro_rationale.nn.encoders._base import Head, MaskedReader
 from pyro_rationale.nn.features import TransformerFeatures
 from pyro_rationale.nn.packing import compact
+from pyro_rationale.nn.pieces import Pieces, Rows, batches_by_pieces, rows_of
 from pyro_rationale.nn.pooling import make_pooling
-from pyro_rationale.nn.pretrained import Pieces, Rows, Transformer, batches_by_pieces, make_transformer, rows_of
+from pyro_rationale.nn.pretrained import Transformer, make_transformer
 
 
 class TransformerEncoder(MaskedReader):
