@@ -22,7 +22,7 @@ from pyro_rationale.data.document import spans_of
 from pyro_rationale.experiments.benchmark.runner import FIT, Corpora
 from pyro_rationale.experiments.benchmark.spec import read_plan
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import Mask, unlabelled
+from pyro_rationale.prediction.decoding import Mask, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.run_files import WEIGHTS
 

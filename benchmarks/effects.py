@@ -25,7 +25,7 @@ from pyro_rationale.data.corpora.synthetic import VALENCE
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.document import spans_of
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.tasks import Numbers
 

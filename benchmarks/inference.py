@@ -35,7 +35,9 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.document import make_document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import Prediction, PredictOptions, evaluating, predict
+from pyro_rationale.prediction.decoding import evaluating
+from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.prediction.predictor import Prediction, predict
 from pyro_rationale.training.fit import fit_run
 
 

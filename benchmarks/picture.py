@@ -14,7 +14,8 @@ from pyro_rationale.cli.common import run_command
 from pyro_rationale.data import load_corpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import Prediction, PredictOptions, predict
+from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.prediction.predictor import Prediction, predict
 from pyro_rationale.reporting.plots import plot_rationale, require_matplotlib
 from pyro_rationale.tasks import Task
 

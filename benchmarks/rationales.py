@@ -16,7 +16,9 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import Mask, PredictOptions, predict
+from pyro_rationale.prediction.decoding import Mask
+from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.text_spans import markdown
 
 

@@ -217,9 +217,10 @@ class FittedModel:
             batch_size: texts of like lengths to process together; 1 gives each the numbers that it gets alone, to the
                 last bit.
             threads: that work ahead; 0 for none.
-            options: fields of :class:`~pyro_rationale.prediction.predictor.PredictOptions`: `samples`, `decode` ...
+            options: fields of :class:`~pyro_rationale.prediction.options.PredictOptions`: `samples`, `decode` ...
         """
-        from pyro_rationale.prediction.predictor import PredictOptions, predict
+        from pyro_rationale.prediction.options import PredictOptions
+        from pyro_rationale.prediction.predictor import predict
 
         return list(predict(self, self.documents(texts), PredictOptions(**options), batch_size, threads))
 
@@ -239,7 +240,7 @@ class FittedModel:
                 needed, which holds for texts like these whether the model is right or wrong.
             level: the probability.
             batch_size: texts of like lengths to process together.
-            options: other fields of :class:`~pyro_rationale.prediction.predictor.PredictOptions`: `samples`, `seed`.
+            options: other fields of :class:`~pyro_rationale.prediction.options.PredictOptions`: `samples`, `seed`.
 
         Returns:
             Low and high ends `(N, D, 2)` of ratings; for classes a list with a tuple of labels per target and text.

@@ -52,10 +52,11 @@ from pyro_rationale.evaluation.model_card import write_card
 from pyro_rationale.evaluation.verdict import constant_evaluation, weighs_classes, worse_than_constant
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import check_fields, decode, option
+from pyro_rationale.prediction.decoding import decode_all
 from pyro_rationale.prediction.draws import GENERATOR_LOCK
 from pyro_rationale.prediction.explanation import Explanations, class_probabilities, explain
 from pyro_rationale.prediction.options import DecodeOptions, ExplainOptions
-from pyro_rationale.prediction.predictor import decode_all, predict
+from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.tasks import TASKS, LevelMixture, Numbers
 from pyro_rationale.tasks._levels import has_few_levels

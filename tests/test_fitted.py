@@ -15,7 +15,8 @@ from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.draws import seeded
 from pyro_rationale.prediction.explanation import explain
-from pyro_rationale.prediction.predictor import PredictOptions, predict
+from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.tasks import TargetSpec
 from pyro_rationale.training.run import TrainingRun
 from tests.support.small_fit import Break, fit_small

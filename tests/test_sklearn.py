@@ -36,7 +36,8 @@ from pyro_rationale.data.corpora.synthetic import load_synthetic
 from pyro_rationale.data.document import make_document
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import DecodeOptions, decode_all
+from pyro_rationale.prediction.decoding import decode_all
+from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.sklearn import OMITTED, OWN, RENAMED, RationaleClassifier, RationaleRegressor
 from pyro_rationale.tasks import TargetSpec
 from pyro_rationale.training.callbacks import Callback

@@ -26,7 +26,7 @@ from pyro_rationale.storage import to_json
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
-    from pyro_rationale.prediction.predictor import Mask
+    from pyro_rationale.prediction.decoding import Mask
     from pyro_rationale.tasks import Numbers, Task
 
 READ = frozenset({"texts", "folder", "file", "as_json", "method", "evaluations", "max_words", "device", "threads",
@@ -104,7 +104,7 @@ def attributions(
     As many words are marked as the run's own rationale keeps, and at least one.
     """
     from pyro_rationale.prediction.attribution import attribute, importance
-    from pyro_rationale.prediction.predictor import decode_masks
+    from pyro_rationale.prediction.decoding import decode_masks
     from pyro_rationale.training.reader import stored_reader
 
     reader, found = stored_reader(fitted, folder), ATTRIBUTIONS[method]
@@ -127,7 +127,7 @@ def attributions(
 
 
 def _values(reader: FittedModel, document: Document) -> Numbers:
-    from pyro_rationale.prediction.predictor import predict_from
+    from pyro_rationale.prediction.decoding import predict_from
 
     return predict_from(reader, [document], [(True,) * len(document.tokens)])[0]
 

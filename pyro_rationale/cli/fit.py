@@ -301,7 +301,8 @@ def show_metrics(
 
 def show_documents(console: Terminal, fit: TrainingRun | EnsembleRun) -> None:
     """A few test documents with their rationales; the first ones, not chosen."""
-    from pyro_rationale.prediction.predictor import PredictOptions, predict
+    from pyro_rationale.prediction.options import PredictOptions
+    from pyro_rationale.prediction.predictor import predict
     from pyro_rationale.reporting.aspects import aspect_key, aspect_text
     from pyro_rationale.reporting.console import is_plain, legend, rationale
 

@@ -158,7 +158,7 @@ def checked(scorer: Scorer, form: str) -> Scorer:
     Raises:
         ConfigError: the run predicts nothing of the kind that is asked for.
     """
-    from pyro_rationale.prediction.predictor import check_interval
+    from pyro_rationale.prediction.intervals import check_interval
 
     fitted = scorer.fitted
     if fitted.task.of_pairs:

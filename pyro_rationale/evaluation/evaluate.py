@@ -14,7 +14,9 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.metrics import METRICS, MetricInputs
 from pyro_rationale.evaluation.metrics.uncertainty import SPLIT
 from pyro_rationale.evaluation.statistic import Masks, Metrics, Numbers, Statistic, Statistics, values_of
-from pyro_rationale.prediction.predictor import DecodeOptions, PredictOptions, draw_all, predict, without_labels
+from pyro_rationale.prediction.decoding import draw_all, without_labels
+from pyro_rationale.prediction.options import DecodeOptions, PredictOptions
+from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
 from pyro_rationale.tasks import Mixture
 

@@ -29,7 +29,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate
 from pyro_rationale.evaluation.options import MASK_RULES, RATES
 from pyro_rationale.evaluation.statistic import Metrics
-from pyro_rationale.prediction.predictor import Mask, batches_of, evaluating, unlabelled
+from pyro_rationale.prediction.decoding import Mask, batches_of, evaluating, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer, Scores
 
 MAX_SHIFT = 64.0  # nats; where the search for delta stops

@@ -10,7 +10,8 @@ import numpy as np
 from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.prediction.predictor import draw_reading, evaluating
+from pyro_rationale.prediction.decoding import evaluating
+from pyro_rationale.prediction.mask_predictions import draw_reading
 from pyro_rationale.tasks import Calibration, NoiseModel, Numbers, Reading
 from pyro_rationale.tasks._calibration import conformal_scores, fit_temperature, temper
 

@@ -14,9 +14,10 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.errors import harmless
 from pyro_rationale.prediction.answers import Answer
 from pyro_rationale.prediction.contributions import Contributions
+from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.labels import inclusion_label
-from pyro_rationale.prediction.options import ExplainOptions
-from pyro_rationale.prediction.predictor import Mask, Prediction, PredictOptions, predict
+from pyro_rationale.prediction.options import ExplainOptions, PredictOptions
+from pyro_rationale.prediction.predictor import Prediction, predict
 from pyro_rationale.prediction.text_spans import (
     Span,
     bracketed,

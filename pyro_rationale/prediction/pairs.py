@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.document import Document
+from pyro_rationale.prediction.decoding import evaluating, unlabelled
 from pyro_rationale.prediction.embedding import check_ranking
 from pyro_rationale.prediction.marked_text import MarkedText
-from pyro_rationale.prediction.predictor import PredictOptions, _drawn, evaluating, unlabelled
+from pyro_rationale.prediction.mask_predictions import draw_masks
+from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.prediction.retrieval import softmax, text_record
 
 if TYPE_CHECKING:
@@ -150,7 +152,7 @@ def _read(
             some = [unlabelled(document) for document in documents[start : start + _TEXTS]]
             batch = fitted.encode(some).to(fitted.device)
             q = fitted.guide.posterior(batch).discrete()
-            kept, draws = _drawn(q, some, options)
+            kept, draws = draw_masks(q, some, options)
             every = batch.mask.to(model.encoder.dtype)
             if whole:
                 kept, draws = every, every.expand(draws.shape)

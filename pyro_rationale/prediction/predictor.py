@@ -8,9 +8,8 @@ up to the rounding of the networks' sums.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
@@ -19,30 +18,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pyro_rationale.data.aspects import by_aspect
-from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.parallel import in_order
-from pyro_rationale.errors import ConfigError
 from pyro_rationale.prediction.answers import Answer, answers_of, parse_answers
 from pyro_rationale.prediction.contributions import MOST_SPANS, Contributions, contributions_of
-from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
-from pyro_rationale.prediction.options import DecodeOptions as DecodeOptions
-from pyro_rationale.prediction.options import PredictOptions as PredictOptions
-from pyro_rationale.tasks import Mixture, Numbers, Reading
-from pyro_rationale.tasks._calibration import fewest_scores
+from pyro_rationale.prediction.decoding import Mask, evaluating, unlabelled, without_dropout
+from pyro_rationale.prediction.draws import distinct
+from pyro_rationale.prediction.intervals import (
+    calibrated_average,
+    check_interval,
+    interval_bounds,
+    label_sets,
+    predictive_mixture,
+)
+from pyro_rationale.prediction.mask_predictions import draw_masks, read_masks, read_rows
+from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.tasks import Mixture, Numbers
 
 if TYPE_CHECKING:
-    from pyro_rationale.distributions import MaskDistribution
     from pyro_rationale.fitted import FittedModel
-    from pyro_rationale.tasks import Mixture
 
 _POOL = 10  # batches whose documents are sorted by length together
-_MASKS = 1024  # that the encoder reads at once, those of like sizes together
-Mask = tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -118,140 +116,6 @@ class Prediction:
     def is_foreign(self) -> bool:
         """Whether most of its words are unknown, so that little can be predicted from them."""
         return 2 * self.known < len(self.document.tokens)
-
-
-def decode(q: MaskDistribution, rule: str = "mode", threshold: float = 0.5) -> Tensor:
-    """One hard mask per document, `(*batch, T)`, 0 on padding. `sample` draws from torch's current generator."""
-    if rule == "mode":
-        return q.mode
-    if rule == "sample":
-        return q.discrete().sample()
-    mean = q.mean
-    kept = (mean >= threshold).to(mean.dtype)
-    return kept if q.lengths is None else kept * q.word_mask.to(mean.dtype)
-
-
-def decode_all(
-    fitted: FittedModel, documents: Sequence[Document], options: DecodeOptions, batch_size: int = 64
-) -> tuple[list[Mask], Numbers]:
-    """Masks and predictions of many documents, in their order, in length-sorted batches.
-
-    Returns:
-        The masks, one flag per word, and the predictions from them `(N, W)` as in :attr:`Prediction.expected`. Where
-        targets have masks of their own, each is predicted from its own, and all words that any keeps are given.
-    """
-    if fitted.aspects > 1 and documents and documents[0].aspect is None:
-        rows = by_aspect(documents, fitted.aspects)
-        each, found = decode_all(fitted, rows, options, batch_size)
-        groups = [each[i : i + fitted.aspects] for i in range(0, len(rows), fitted.aspects)]
-        union = [tuple(map(any, zip(*group, strict=True))) for group in groups]
-        return union, found.reshape(len(documents), fitted.aspects, -1).diagonal(axis1=1, axis2=2)
-    masks: list[Mask] = [()] * len(documents)
-    values, words = np.zeros((len(documents), fitted.task.width)), word_counts(documents)
-    with evaluating(fitted), seeded(options.seed):
-        for index, batch in batches_of(fitted, documents, batch_size):
-            z = decode(fitted.guide.posterior(batch), options.decode, options.threshold)
-            values[index] = fitted.task.values(fitted.model.predictive(batch, z))
-            for i, row in zip(index, z, strict=True):  # an empty text is read as one unknown word: not in its mask
-                masks[i] = tuple((row[: words[i]] > 0.5).tolist())
-    return masks, values
-
-
-def decode_masks(
-    fitted: FittedModel, documents: Sequence[Document], options: DecodeOptions, batch_size: int = 64
-) -> list[Mask]:
-    """One hard mask per document, one flag per word."""
-    with seeded(options.seed):
-        rows = _per_word(fitted, documents, batch_size, lambda q: decode(q, options.decode, options.threshold))
-    return [tuple((row > 0.5).tolist()) for row in rows]
-
-
-def predict_from(
-    fitted: FittedModel, documents: Sequence[Document], masks: Sequence[Sequence[bool]], batch_size: int = 64
-) -> Numbers:
-    """Predictions from the kept words alone, `(N, W)` as in :attr:`Prediction.expected`.
-
-    Raises:
-        ValueError: a mask is not as long as its document.
-    """
-    values = np.zeros((len(documents), fitted.task.width))
-    with evaluating(fitted):
-        for index, batch in batches_of(fitted, documents, batch_size):
-            z = padded([masks[i] for i in index], [documents[i] for i in index], batch.tokens)
-            values[index] = fitted.task.values(fitted.model.predictive(batch, z))
-    return values
-
-
-def inclusion_probabilities(fitted: FittedModel, documents: Sequence[Document], batch_size: int = 64) -> list[Numbers]:
-    """P(word is kept | text) of every word of each document."""
-    return _per_word(fitted, documents, batch_size, lambda q: q.mean)
-
-
-def _per_word(
-    fitted: FittedModel, documents: Sequence[Document], batch_size: int, of: Callable[[MaskDistribution], Tensor]
-) -> list[Numbers]:
-    """A number of every word, from q(z | x) of each batch `(B, T)`; without padding, and none of an empty text."""
-    numbers: list[Numbers] = [np.zeros(0)] * len(documents)
-    words = word_counts(documents)
-    with evaluating(fitted):
-        for index, batch in batches_of(fitted, documents, batch_size):
-            values = of(fitted.guide.posterior(batch)).to("cpu", torch.float64).numpy()
-            for i, row in zip(index, values, strict=True):
-                numbers[i] = row[: words[i]]
-    return numbers
-
-
-def batches_of(
-    fitted: FittedModel, documents: Sequence[Document], batch_size: int
-) -> Iterator[tuple[list[int], Batch]]:
-    """Batches of like lengths without labels, on the model's device, with the indices of their documents.
-
-    Raises:
-        ConfigError: the run has a mask for each target, and a document is not asked about one.
-    """
-    texts = without_labels(documents)
-    if not texts:
-        return
-    if fitted.aspects > 1 and any(document.aspect is None for document in texts):
-        raise ConfigError(f"{fitted.name}: has a mask for each target, and one is asked for; fit with --masks shared")
-    for batch in fitted.batches(texts, batch_size).ordered():
-        assert batch.index is not None
-        yield batch.index.tolist(), batch.to(fitted.device)
-
-
-def padded(masks: Sequence[Sequence[bool]], documents: Sequence[Document], tokens: Tensor) -> Tensor:
-    """Masks as a tensor like `tokens` `(B, T)`, 0 on padding.
-
-    Raises:
-        ValueError: a mask is not as long as its document.
-    """
-    z = torch.zeros(tokens.shape, dtype=torch.get_default_dtype(), device=tokens.device)
-    for row, mask, document in zip(z, masks, documents, strict=True):
-        if len(mask) != len(document.tokens):
-            raise ValueError(f"{document.id}: a mask of {len(mask)} flags for {len(document.tokens)} words")
-        row[: len(mask)] = torch.as_tensor(np.asarray(mask, dtype=float), dtype=z.dtype)
-    return z
-
-
-def draw_all(
-    fitted: FittedModel, documents: Sequence[Document], samples: int, seed: int = 0, batch_size: int = 64
-) -> tuple[list[list[Mask]], Numbers]:
-    """Masks drawn from q, and predictions averaged over them, of many documents in their order.
-
-    Returns:
-        `samples` lists of a mask per document, and the averages `(N, W)`, not cut at the ends of a scale.
-    """
-    masks: list[list[Mask]] = [[()] * len(documents) for _ in range(samples)]
-    values = np.zeros((len(documents), fitted.task.width))
-    words = word_counts(documents)
-    with evaluating(fitted), seeded(seed):
-        for index, batch in batches_of(fitted, documents, batch_size):
-            z = fitted.guide.posterior(batch).discrete().sample((samples,))
-            values[index] = fitted.task.values(fitted.model.predictive(batch, z)).mean(0)
-            for draw, rows in zip(masks, z, strict=True):
-                for i, row in zip(index, rows, strict=True):
-                    draw[i] = tuple((row[: words[i]] > 0.5).tolist())
-    return masks, values
 
 
 def predict(
@@ -366,7 +230,7 @@ def side_by_side(mixtures: Sequence[Mixture]) -> Mixture:
 
 
 def _with_threads(fitted: FittedModel, pools: Iterator[list[Prediction]]) -> Iterator[Prediction]:
-    with _quiet(fitted):  # all the time: what one thread restores, another may still need
+    with without_dropout(fitted):  # all the time: what one thread restores, another may still need
         yield from chain.from_iterable(pools)
 
 
@@ -388,9 +252,9 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     q = fitted.guide.posterior(batch).discrete()
     if not hasattr(q, "sample_from") and len(documents) > 1:
         return [reading for document in documents for reading in _predict_batch(fitted, [document], options)]
-    kept, drawn = _drawn(q, documents, options)
+    kept, drawn = draw_masks(q, documents, options)
     draws = distinct(torch.stack([q.mode, kept]), drawn)
-    reading = _read(fitted, batch, draws, documents)
+    reading = read_masks(fitted, batch, draws, documents)
     values, weights = reading.values, reading.weights
     shown = fitted.task.clip(values)
     averaged = calibrated_average(fitted, reading)
@@ -440,146 +304,6 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     return readings
 
 
-def calibrated_average(fitted: FittedModel, reading: Reading) -> Numbers:
-    """Predictions averaged over masks, `(B, W)`; those of classes are then tempered.
-
-    An average of calibrated probabilities is not sure enough (Ranjan and Gneiting 2010), so the temperature comes last.
-    """
-    averaged: Numbers = np.einsum("ub,ubw->bw", reading.weights, reading.values)
-    return averaged if fitted.calibration is None else fitted.task.temper(averaged, fitted.calibration.temperature)
-
-
-def predictive_mixture(fitted: FittedModel, reading: Reading) -> Mixture | None:
-    """Predictive distribution of ratings over masks, with noise by what each keeps where development texts have told.
-
-    Returns:
-        `None` for classes.
-    """
-    if reading.noise is None:
-        return None
-    known = None if fitted.calibration is None else fitted.calibration.noise
-    noise = reading.noise if known is None else known(reading)
-    return fitted.task.mixture(reading.values, noise, reading.weights)
-
-
-def interval_bounds(fitted: FittedModel, mixture: Mixture, options: PredictOptions) -> Numbers:
-    """Interval of each rating, within the scale, `(B, D, 2)`."""
-    if options.interval == "mixture":
-        return mixture.interval_bounds(options.level, fitted.spec.ranges)
-    assert fitted.calibration is not None
-    reach = fitted.calibration.quantiles(options.level) * mixture.sd
-    low, high = np.array(fitted.spec.ranges, dtype=float).T[..., None]
-    return np.stack([mixture.mean - reach, mixture.mean + reach], axis=-1).clip(low, high)
-
-
-def label_sets(
-    fitted: FittedModel, averaged: Numbers, options: PredictOptions
-) -> list[tuple[tuple[int, ...], ...]] | None:
-    """Sets of classes, the most probable first, of each document and target; none is empty.
-
-    Of the mixture: as few as have the probability asked for together. Conformal: all that are as probable as the true
-    class is in so many development texts (least ambiguous sets; Sadinle, Lei and Wasserman 2019).
-    """
-    probabilities = fitted.task.probabilities(averaged)
-    if probabilities is None:
-        return None
-    order = np.argsort(-probabilities, axis=-1, kind="stable")
-    ranked = np.take_along_axis(probabilities, order, axis=-1)
-    if options.interval == "mixture":
-        inside = np.cumsum(ranked, axis=-1) - ranked < options.level - 1e-9
-    else:
-        assert fitted.calibration is not None
-        inside = 1.0 - ranked <= fitted.calibration.quantiles(options.level)[:, None]
-    sizes = np.maximum(inside.sum(-1), 1)
-    return [
-        tuple(tuple(row[:size].tolist()) for row, size in zip(rows, counts, strict=True))
-        for rows, counts in zip(order, sizes, strict=True)
-    ]
-
-
-def check_interval(fitted: FittedModel, options: PredictOptions) -> None:
-    """Make sure that there are scores enough for conformal intervals, where these are asked for.
-
-    Raises:
-        ConfigError: there are not.
-    """
-    if options.interval != "conformal":
-        return
-    if fitted.calibration is None:
-        why = "the run was fitted by an older version, or without development texts, and holds no scores"
-        raise ConfigError(f"--interval conformal: {why}; fit again, or take --interval mixture")
-    fewest = fewest_scores(options.level)
-    for name, scores in zip(fitted.spec.names, fitted.calibration.scores, strict=True):
-        if len(scores) < fewest:
-            needs = f"--level {options.level:g} needs {fewest} development texts, and {len(scores)} have {name}"
-            raise ConfigError(f"--interval conformal: {needs}; lower --level, or take --interval mixture")
-
-
-def _drawn(q: MaskDistribution, documents: Sequence[Document], options: PredictOptions) -> tuple[Tensor, Tensor]:
-    """The mask under the decode rule `(B, T)`, and draws `(S, B, T)`."""
-    if not hasattr(q, "sample_from"):
-        with seeded(seed_of(documents[0], options.seed)):
-            return decode(q, options.decode, options.threshold), q.precise_sample(torch.Size([options.samples]))
-    counts = [1, options.samples] if options.decode == "sample" else [options.samples]
-    numbers = uniforms(documents, q.event_shape[0], options.seed, counts)
-    masks = [q.sample_from(uniform.to(q.mean.device)) for uniform in numbers]
-    kept = masks[0][0] if options.decode == "sample" else decode(q, options.decode, options.threshold)
-    return kept, masks[-1]
-
-
-def draw_reading(fitted: FittedModel, documents: list[Document], samples: int) -> Reading:
-    """Draws of masks of documents of like lengths, as :func:`predict` makes them, and what is predicted from each."""
-    batch = fitted.encode([unlabelled(document) for document in documents]).to(fitted.device)
-    _, drawn = _drawn(fitted.guide.posterior(batch).discrete(), documents, PredictOptions(samples=samples))
-    return _read(fitted, batch, distinct(drawn[:0], drawn), documents)
-
-
-def _read(fitted: FittedModel, batch: Batch, draws: Draws, documents: Sequence[Document]) -> Reading:
-    """Predictions from each mask: expected values `(U, B, W)`, and for ratings the noise around them."""
-    most, count = draws.counts.shape
-    rows, owners = np.nonzero(np.arange(most)[:, None] < draws.sizes)  # the encoder sees each mask once
-    device = batch.tokens.device
-    masks = draws.masks[torch.from_numpy(rows).to(device), torch.from_numpy(owners).to(device)]
-    values, noise = read_rows(fitted, batch, masks, owners)
-    places = np.zeros((most, count), dtype=np.int64)
-    places[rows, owners] = np.arange(len(rows))
-    places = np.where(np.arange(most)[:, None] < draws.sizes, places, places[0])
-    return Reading(
-        kept=draws.masks.sum(-1).cpu().numpy().astype(float),
-        words=np.array([len(document.tokens) for document in documents], dtype=float),
-        known=np.array([float(fitted.vocabulary.count_known(text.tokens)) for text in documents]),
-        values=values[places],
-        noise=None if noise is None else noise[places],
-        weights=draws.counts / draws.counts.sum(0),
-        ranges=fitted.spec.ranges,
-    )
-
-
-def read_rows(
-    fitted: FittedModel, batch: Batch, masks: Tensor, owners: NDArray[np.int64]
-) -> tuple[Numbers, Numbers | None]:
-    """Predictions `(N, W)` from masks `(N, T)`, and for ratings the noise around them; those of like sizes together.
-
-    Args:
-        fitted: the model.
-        batch: documents.
-        masks: on the device of the batch.
-        owners: number of each mask's document.
-    """
-    order = np.argsort(masks.sum(-1).cpu().numpy(), kind="stable")
-    values, noise = [], []
-    for start in range(0, len(order), _MASKS):
-        rows = order[start : start + _MASKS]
-        row, owner = (torch.from_numpy(part).to(batch.tokens.device) for part in (rows, owners[rows]))
-        distribution = fitted.model.predictive(Batch(batch.tokens[owner], batch.lengths[owner]), masks[row])
-        values.append(fitted.task.values(distribution))
-        around = fitted.task.noise(distribution)
-        if around is not None:
-            noise.append(around)
-    back = np.argsort(order, kind="stable")
-    return np.concatenate(values)[back], np.concatenate(noise)[back] if noise else None
-
-
 def _alternatives(
     masks: NDArray[np.bool_], log_q: Numbers, weights: Numbers, values: Numbers, most: int
 ) -> tuple[Alternative, ...]:
@@ -592,36 +316,3 @@ def _alternatives(
         Alternative(tuple(masks[i].tolist()), float(log_q[i]), float(weights[i]), tuple(values[i].tolist()))
         for i in order
     )
-
-
-def without_labels(documents: Sequence[Document]) -> Sequence[Document]:
-    """Texts without targets and annotations; those of a file stay in the file."""
-    if isinstance(documents, ArrowDocuments):
-        return documents.unlabelled()
-    return [unlabelled(document) for document in documents]
-
-
-def unlabelled(document: Document) -> Document:
-    """The document without targets, rationales and annotators' maps; a row stays one (`aspect`)."""
-    return replace(document, targets=(), gold=None, opinion=None, maps=None, rationales=None)
-
-
-@contextmanager
-def evaluating(fitted: FittedModel) -> Iterator[None]:
-    """Without gradients and without dropout; training goes on afterwards as before."""
-    with _quiet(fitted), torch.no_grad():
-        yield
-
-
-@contextmanager
-def _quiet(fitted: FittedModel) -> Iterator[None]:
-    """Without dropout."""
-    modules: tuple[torch.nn.Module, ...] = (fitted.model, fitted.guide)
-    before = [module.training for module in modules]
-    try:
-        for module in modules:
-            module.eval()
-        yield
-    finally:
-        for module, training in zip(modules, before, strict=True):
-            module.train(training)

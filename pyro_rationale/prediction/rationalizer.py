@@ -10,14 +10,8 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import (
-    DecodeOptions,
-    Mask,
-    decode_masks,
-    inclusion_probabilities,
-    padded,
-    predict_from,
-)
+from pyro_rationale.prediction.decoding import Mask, decode_masks, inclusion_probabilities, padded, predict_from
+from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.tasks import Numbers
 
 __all__ = ["ModelRationalizer", "Rationalizer", "Scores", "padded"]

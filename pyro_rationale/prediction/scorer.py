@@ -17,8 +17,9 @@ import torch
 
 from pyro_rationale.data.document import Document, make_document, words_beyond
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.decoding import predict_from
 from pyro_rationale.prediction.options import PredictOptions
-from pyro_rationale.prediction.predictor import Prediction, predict, predict_from
+from pyro_rationale.prediction.predictor import Prediction, predict
 from pyro_rationale.prediction.rows import EraserScores, Layout, as_csv, as_json_lines, eraser_record
 from pyro_rationale.training.memory import keep_freed_memory
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyro_rationale.errors import ConfigError, RationaleError
-from pyro_rationale.prediction.predictor import check_interval, predict
+from pyro_rationale.prediction.intervals import check_interval
+from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.serving.records import record_of, without_words
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from pyro_rationale.prediction.text_spans import letter_of
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
-    from pyro_rationale.prediction.predictor import Alternative, Mask, Prediction
+    from pyro_rationale.prediction.decoding import Mask
+    from pyro_rationale.prediction.predictor import Alternative, Prediction
     from pyro_rationale.tasks import Task
 
 

@@ -18,7 +18,7 @@ from pyro_rationale.cli.explain_attributions import Attribution, attributions, l
 from pyro_rationale.config import Config
 from pyro_rationale.data.document import make_document
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import predict_from
+from pyro_rationale.prediction.decoding import predict_from
 from pyro_rationale.run_files import READER
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.reader import full_text_reader, stored_reader

@@ -19,7 +19,7 @@ from pyro_rationale.evaluation.metrics import every_metric, faithfulness_metrics
 from pyro_rationale.evaluation.significance import intervals, paired_test
 from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import DecodeOptions
+from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.reporting.console import label_of
 from tests.support.small_fit import refusal, result, whole
 

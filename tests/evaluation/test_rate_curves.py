@@ -29,7 +29,7 @@ from pyro_rationale.evaluation.rate_curves import (
     trace,
 )
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.tasks import Numbers
 from tests.support.oracle import Oracle, all_masks, changes

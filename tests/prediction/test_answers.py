@@ -20,9 +20,10 @@ from pyro_rationale.guides import ChainGuide
 from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.nn import BiLSTM, make_embedding
 from pyro_rationale.prediction.answers import DRAWS, answers_of, parse_answers
+from pyro_rationale.prediction.decoding import evaluating
 from pyro_rationale.prediction.explanation import explain
 from pyro_rationale.prediction.options import ExplainOptions
-from pyro_rationale.prediction.predictor import evaluating, predict
+from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.reporting.effects import answer_lines
 from pyro_rationale.storage import to_json
 from tests.support.oracle import Oracle

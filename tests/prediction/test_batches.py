@@ -20,7 +20,8 @@ from pyro_rationale.distributions import IndependentMask, LinearChain
 from pyro_rationale.errors import DataError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.draws import distinct, uniforms
-from pyro_rationale.prediction.predictor import Prediction, PredictOptions, predict
+from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.prediction.predictor import Prediction, predict
 from tests.support.small_fit import whole
 
 TEXTS = [

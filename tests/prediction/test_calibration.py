@@ -14,7 +14,8 @@ import pytest
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import PredictOptions, predict
+from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.run_files import CALIBRATION, read_calibration, write_calibration
 from pyro_rationale.storage import write_json
 from pyro_rationale.tasks import Calibration

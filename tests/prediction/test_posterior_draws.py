@@ -25,9 +25,9 @@ from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.optional import arviz
 from pyro_rationale.prediction.inference_data import write_posterior
 from pyro_rationale.prediction.netcdf import DITHER, load, open_groups
-from pyro_rationale.prediction.options import Size
+from pyro_rationale.prediction.options import PredictOptions, Size
 from pyro_rationale.prediction.posterior_draws import LONGEST, DocumentDraws, inspect_documents, run_lengths
-from pyro_rationale.prediction.predictor import PredictOptions, predict
+from pyro_rationale.prediction.predictor import predict
 from tests.support.small_fit import table, whole
 
 pytest.importorskip("h5netcdf")

@@ -21,7 +21,9 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.evaluation.metrics import targets_of
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import DecodeOptions, Prediction, PredictOptions, decode, decode_all, predict
+from pyro_rationale.prediction.decoding import decode, decode_all
+from pyro_rationale.prediction.options import DecodeOptions, PredictOptions
+from pyro_rationale.prediction.predictor import Prediction, predict
 from pyro_rationale.tasks import task_of
 
 WORDS = ("bad", "good", "maybe", "the")

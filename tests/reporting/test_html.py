@@ -27,8 +27,7 @@ from pyro_rationale.evaluation.evaluate import evaluate_documents, evaluate_pred
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.inference_data import write_posterior
 from pyro_rationale.prediction.netcdf import open_groups
-from pyro_rationale.prediction.options import Size
-from pyro_rationale.prediction.predictor import PredictOptions
+from pyro_rationale.prediction.options import PredictOptions, Size
 from pyro_rationale.prediction.predictor import predict as predict_all
 from pyro_rationale.reporting.html import ReportContext, Tile, build_report, render, write_report
 from pyro_rationale.reporting.html.build import lead_of, margin, source_of, tiles_of

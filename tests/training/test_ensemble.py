@@ -20,7 +20,7 @@ from pyro_rationale.ensemble import Ensemble
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.results import RunMetrics, train_ensemble
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import inclusion_probabilities, predict_from
+from pyro_rationale.prediction.decoding import inclusion_probabilities, predict_from
 from pyro_rationale.sklearn import RationaleRegressor
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.ensemble import EnsembleRun

@@ -17,7 +17,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.last_layer import LastLayer, with_one
-from pyro_rationale.prediction.predictor import predict_from
+from pyro_rationale.prediction.decoding import predict_from
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.tasks import Likelihood
 from pyro_rationale.tasks.ordinal import OrdinalLikelihood

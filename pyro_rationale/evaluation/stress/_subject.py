@@ -20,7 +20,7 @@ from pyro_rationale.evaluation.results import train
 from pyro_rationale.evaluation.stress._measures import Labels
 from pyro_rationale.evaluation.stress._options import RefitOptions, Settings
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.run_files import CONFIG, METRICS, check_rows
 from pyro_rationale.tasks import Numbers

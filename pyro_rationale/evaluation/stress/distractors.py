@@ -14,7 +14,7 @@ from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict, judged
 from pyro_rationale.evaluation.stress._measures import joined
 from pyro_rationale.evaluation.stress._subject import Subject
-from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.prediction.decoding import Mask
 
 HIGHEST_LIFT, MOST_TURNED = 1.0, 0.1
 LONGEST = 30  # words of a sentence that is taken from another document

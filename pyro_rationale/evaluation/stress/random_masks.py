@@ -9,7 +9,7 @@ import numpy as np
 from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict, judged, unfit
 from pyro_rationale.evaluation.stress._measures import skill
 from pyro_rationale.evaluation.stress._subject import Subject
-from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.prediction.decoding import Mask
 
 DRAWS = 5
 LEAST, LARGEST = 0.1, 0.5  # skill below which there is nothing to test; share of it that random words may reach

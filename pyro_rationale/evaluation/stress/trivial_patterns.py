@@ -18,7 +18,7 @@ from pyro_rationale.evaluation.stress._base import Row, StressTest, Verdict
 from pyro_rationale.evaluation.stress._measures import kind_of
 from pyro_rationale.evaluation.stress._subject import Subject
 from pyro_rationale.evaluation.stress.mask_shape import Features, against_control, lying
-from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.prediction.decoding import Mask
 
 KINDS = ("punctuation", "function word", "number", "content")
 MOST_WORDS = 60  # tokens without content that have a feature of their own

@@ -23,7 +23,7 @@ from pyro_rationale.experiments.baselines._top_k import all_top_words, scaled
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import IndependentGuide
 from pyro_rationale.optional import optional
-from pyro_rationale.prediction.predictor import Mask, batches_of, evaluating, unlabelled
+from pyro_rationale.prediction.decoding import Mask, batches_of, evaluating, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Scores, padded
 from pyro_rationale.tasks import Numbers
 from pyro_rationale.training.loop import train_networks

@@ -14,7 +14,7 @@ from pyro_rationale.experiments.baselines._top_k import all_top_words, scaled
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.attribution import ATTRIBUTIONS, attribute, importance
-from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Scores
 
 

@@ -14,7 +14,7 @@ from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.experiments.baselines._encoder_only import fit_encoder
 from pyro_rationale.experiments.baselines.soft_attention import fit_soft_attention
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer, Scores, padded
 
 

@@ -11,7 +11,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.experiments.baselines._encoder_only import fit_encoder
-from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Scores
 
 

@@ -20,8 +20,8 @@ from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.experiments.baselines._encoder_only import fit_encoder
 from pyro_rationale.experiments.baselines._top_k import all_top_words
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.draws import seed_of
-from pyro_rationale.prediction.predictor import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Scores
 
 LONGEST = 8  # words that random masks keep or drop together, at most

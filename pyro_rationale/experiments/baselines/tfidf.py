@@ -27,7 +27,7 @@ from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.experiments.baselines._storage import WEIGHTS, is_finished, read_spec, write_marker
 from pyro_rationale.experiments.baselines._top_k import all_top_words, scaled
 from pyro_rationale.optional import optional
-from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.rationalizer import Scores
 from pyro_rationale.run_files import VOCABULARY
 from pyro_rationale.storage import read_tensors

@@ -29,7 +29,7 @@ from pyro_rationale.experiments.baselines import find_method, fit_method
 from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Plan
 from pyro_rationale.experiments.grid import GridRunner
 from pyro_rationale.experiments.same_fit import check_same_settings
-from pyro_rationale.prediction.predictor import Mask, unlabelled
+from pyro_rationale.prediction.decoding import Mask, unlabelled
 from pyro_rationale.prediction.rationalizer import Rationalizer
 from pyro_rationale.run_files import CONFIG
 from pyro_rationale.storage import note, read_json, to_json, write_bytes

@@ -20,7 +20,7 @@ from pyro_rationale.evaluation.metrics import MetricInputs, Metrics
 from pyro_rationale.experiments.baselines._networks import build_networks
 from pyro_rationale.experiments.baselines.hard_attention import HardAttention
 from pyro_rationale.experiments.baselines.soft_attention import SoftAttention
-from pyro_rationale.prediction.predictor import Mask
+from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.training.loop import train_networks
 
 KINDS = {"soft": SoftAttention, "hard": HardAttention}

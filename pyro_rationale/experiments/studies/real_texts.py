@@ -62,7 +62,8 @@ from pyro_rationale.experiments.grid import GridRunner
 from pyro_rationale.experiments.studies.cells import numbers
 from pyro_rationale.experiments.yardsticks import FULL_TEXT, TFIDF, baseline_rows
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.predictor import PredictOptions, predict
+from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.text_spans import markdown
 from pyro_rationale.run_files import CONFIG
 from pyro_rationale.storage import note

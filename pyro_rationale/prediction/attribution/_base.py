@@ -16,8 +16,9 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.optional import optional
+from pyro_rationale.prediction.decoding import evaluating, unlabelled
 from pyro_rationale.prediction.draws import seed_of
-from pyro_rationale.prediction.predictor import evaluating, read_rows, unlabelled
+from pyro_rationale.prediction.mask_predictions import read_rows
 from pyro_rationale.tasks import Numbers
 
 ROWS = 4096  # masks of which words are held as floats at once

@@ -33,7 +33,8 @@ from pyro_rationale.tasks import task_of
 if TYPE_CHECKING:
     from xarray import DataTree
 
-    from pyro_rationale.prediction.predictor import Prediction, PredictOptions
+    from pyro_rationale.prediction.options import PredictOptions
+    from pyro_rationale.prediction.predictor import Prediction
     from pyro_rationale.training.history import EpochRecord
 
 RULES = {

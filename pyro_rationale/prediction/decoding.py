@@ -1,0 +1,194 @@
+"""Hard masks of many documents, and predictions from given masks, in batches of like lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_rationale.data.aspects import by_aspect
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.errors import ConfigError
+from pyro_rationale.prediction.draws import seeded
+from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.tasks import Numbers
+
+if TYPE_CHECKING:
+    from pyro_rationale.distributions import MaskDistribution
+    from pyro_rationale.fitted import FittedModel
+
+Mask = tuple[bool, ...]
+
+
+def decode(q: MaskDistribution, rule: str = "mode", threshold: float = 0.5) -> Tensor:
+    """One hard mask per document, `(*batch, T)`, 0 on padding. `sample` draws from torch's current generator."""
+    if rule == "mode":
+        return q.mode
+    if rule == "sample":
+        return q.discrete().sample()
+    mean = q.mean
+    kept = (mean >= threshold).to(mean.dtype)
+    return kept if q.lengths is None else kept * q.word_mask.to(mean.dtype)
+
+
+def decode_all(
+    fitted: FittedModel, documents: Sequence[Document], options: DecodeOptions, batch_size: int = 64
+) -> tuple[list[Mask], Numbers]:
+    """Masks and predictions of many documents, in their order, in length-sorted batches.
+
+    Returns:
+        The masks, one flag per word, and the predictions from them `(N, W)`, not cut at the ends of a scale. Where
+        targets have masks of their own, each is predicted from its own, and all words that any keeps are given.
+    """
+    if fitted.aspects > 1 and documents and documents[0].aspect is None:
+        rows = by_aspect(documents, fitted.aspects)
+        each, found = decode_all(fitted, rows, options, batch_size)
+        groups = [each[i : i + fitted.aspects] for i in range(0, len(rows), fitted.aspects)]
+        union = [tuple(map(any, zip(*group, strict=True))) for group in groups]
+        return union, found.reshape(len(documents), fitted.aspects, -1).diagonal(axis1=1, axis2=2)
+    masks: list[Mask] = [()] * len(documents)
+    values, words = np.zeros((len(documents), fitted.task.width)), word_counts(documents)
+    with evaluating(fitted), seeded(options.seed):
+        for index, batch in batches_of(fitted, documents, batch_size):
+            z = decode(fitted.guide.posterior(batch), options.decode, options.threshold)
+            values[index] = fitted.task.values(fitted.model.predictive(batch, z))
+            for i, row in zip(index, z, strict=True):  # an empty text is read as one unknown word: not in its mask
+                masks[i] = tuple((row[: words[i]] > 0.5).tolist())
+    return masks, values
+
+
+def decode_masks(
+    fitted: FittedModel, documents: Sequence[Document], options: DecodeOptions, batch_size: int = 64
+) -> list[Mask]:
+    """One hard mask per document, one flag per word."""
+    with seeded(options.seed):
+        rows = _per_word(fitted, documents, batch_size, lambda q: decode(q, options.decode, options.threshold))
+    return [tuple((row > 0.5).tolist()) for row in rows]
+
+
+def predict_from(
+    fitted: FittedModel, documents: Sequence[Document], masks: Sequence[Sequence[bool]], batch_size: int = 64
+) -> Numbers:
+    """Predictions from the kept words alone, `(N, W)`, not cut at the ends of a scale.
+
+    Raises:
+        ValueError: a mask is not as long as its document.
+    """
+    values = np.zeros((len(documents), fitted.task.width))
+    with evaluating(fitted):
+        for index, batch in batches_of(fitted, documents, batch_size):
+            z = padded([masks[i] for i in index], [documents[i] for i in index], batch.tokens)
+            values[index] = fitted.task.values(fitted.model.predictive(batch, z))
+    return values
+
+
+def inclusion_probabilities(fitted: FittedModel, documents: Sequence[Document], batch_size: int = 64) -> list[Numbers]:
+    """P(word is kept | text) of every word of each document."""
+    return _per_word(fitted, documents, batch_size, lambda q: q.mean)
+
+
+def _per_word(
+    fitted: FittedModel, documents: Sequence[Document], batch_size: int, of: Callable[[MaskDistribution], Tensor]
+) -> list[Numbers]:
+    """A number of every word, from q(z | x) of each batch `(B, T)`; without padding, and none of an empty text."""
+    numbers: list[Numbers] = [np.zeros(0)] * len(documents)
+    words = word_counts(documents)
+    with evaluating(fitted):
+        for index, batch in batches_of(fitted, documents, batch_size):
+            values = of(fitted.guide.posterior(batch)).to("cpu", torch.float64).numpy()
+            for i, row in zip(index, values, strict=True):
+                numbers[i] = row[: words[i]]
+    return numbers
+
+
+def draw_all(
+    fitted: FittedModel, documents: Sequence[Document], samples: int, seed: int = 0, batch_size: int = 64
+) -> tuple[list[list[Mask]], Numbers]:
+    """Masks drawn from q, and predictions averaged over them, of many documents in their order.
+
+    Returns:
+        `samples` lists of a mask per document, and the averages `(N, W)`, not cut at the ends of a scale.
+    """
+    masks: list[list[Mask]] = [[()] * len(documents) for _ in range(samples)]
+    values = np.zeros((len(documents), fitted.task.width))
+    words = word_counts(documents)
+    with evaluating(fitted), seeded(seed):
+        for index, batch in batches_of(fitted, documents, batch_size):
+            z = fitted.guide.posterior(batch).discrete().sample((samples,))
+            values[index] = fitted.task.values(fitted.model.predictive(batch, z)).mean(0)
+            for draw, rows in zip(masks, z, strict=True):
+                for i, row in zip(index, rows, strict=True):
+                    draw[i] = tuple((row[: words[i]] > 0.5).tolist())
+    return masks, values
+
+
+def batches_of(
+    fitted: FittedModel, documents: Sequence[Document], batch_size: int
+) -> Iterator[tuple[list[int], Batch]]:
+    """Batches of like lengths without labels, on the model's device, with the indices of their documents.
+
+    Raises:
+        ConfigError: the run has a mask for each target, and a document is not asked about one.
+    """
+    texts = without_labels(documents)
+    if not texts:
+        return
+    if fitted.aspects > 1 and any(document.aspect is None for document in texts):
+        raise ConfigError(f"{fitted.name}: has a mask for each target, and one is asked for; fit with --masks shared")
+    for batch in fitted.batches(texts, batch_size).ordered():
+        assert batch.index is not None
+        yield batch.index.tolist(), batch.to(fitted.device)
+
+
+def padded(masks: Sequence[Sequence[bool]], documents: Sequence[Document], tokens: Tensor) -> Tensor:
+    """Masks as a tensor like `tokens` `(B, T)`, 0 on padding.
+
+    Raises:
+        ValueError: a mask is not as long as its document.
+    """
+    z = torch.zeros(tokens.shape, dtype=torch.get_default_dtype(), device=tokens.device)
+    for row, mask, document in zip(z, masks, documents, strict=True):
+        if len(mask) != len(document.tokens):
+            raise ValueError(f"{document.id}: a mask of {len(mask)} flags for {len(document.tokens)} words")
+        row[: len(mask)] = torch.as_tensor(np.asarray(mask, dtype=float), dtype=z.dtype)
+    return z
+
+
+def without_labels(documents: Sequence[Document]) -> Sequence[Document]:
+    """Texts without targets and annotations; those of a file stay in the file."""
+    if isinstance(documents, ArrowDocuments):
+        return documents.unlabelled()
+    return [unlabelled(document) for document in documents]
+
+
+def unlabelled(document: Document) -> Document:
+    """The document without targets, rationales and annotators' maps; a row stays one (`aspect`)."""
+    return replace(document, targets=(), gold=None, opinion=None, maps=None, rationales=None)
+
+
+@contextmanager
+def evaluating(fitted: FittedModel) -> Iterator[None]:
+    """Without gradients and without dropout; training goes on afterwards as before."""
+    with without_dropout(fitted), torch.no_grad():
+        yield
+
+
+@contextmanager
+def without_dropout(fitted: FittedModel) -> Iterator[None]:
+    """Without dropout."""
+    modules: tuple[torch.nn.Module, ...] = (fitted.model, fitted.guide)
+    before = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.eval()
+        yield
+    finally:
+        for module, training in zip(modules, before, strict=True):
+            module.train(training)

@@ -1,0 +1,89 @@
+"""Masks drawn for the documents of a batch, and what is predicted from each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.corpus import Document
+from pyro_rationale.prediction.decoding import decode, unlabelled
+from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
+from pyro_rationale.prediction.options import PredictOptions
+from pyro_rationale.tasks import Numbers, Reading
+
+if TYPE_CHECKING:
+    from pyro_rationale.distributions import MaskDistribution
+    from pyro_rationale.fitted import FittedModel
+
+_MASKS = 1024  # that the encoder reads at once, those of like sizes together
+
+
+def draw_masks(q: MaskDistribution, documents: Sequence[Document], options: PredictOptions) -> tuple[Tensor, Tensor]:
+    """The mask under the decode rule `(B, T)`, and draws `(S, B, T)`."""
+    if not hasattr(q, "sample_from"):
+        with seeded(seed_of(documents[0], options.seed)):
+            return decode(q, options.decode, options.threshold), q.precise_sample(torch.Size([options.samples]))
+    counts = [1, options.samples] if options.decode == "sample" else [options.samples]
+    numbers = uniforms(documents, q.event_shape[0], options.seed, counts)
+    masks = [q.sample_from(uniform.to(q.mean.device)) for uniform in numbers]
+    kept = masks[0][0] if options.decode == "sample" else decode(q, options.decode, options.threshold)
+    return kept, masks[-1]
+
+
+def draw_reading(fitted: FittedModel, documents: list[Document], samples: int) -> Reading:
+    """Draws of masks of documents of like lengths, as predictions are made of them, and what is predicted from each."""
+    batch = fitted.encode([unlabelled(document) for document in documents]).to(fitted.device)
+    _, drawn = draw_masks(fitted.guide.posterior(batch).discrete(), documents, PredictOptions(samples=samples))
+    return read_masks(fitted, batch, distinct(drawn[:0], drawn), documents)
+
+
+def read_masks(fitted: FittedModel, batch: Batch, draws: Draws, documents: Sequence[Document]) -> Reading:
+    """Predictions from each mask: expected values `(U, B, W)`, and for ratings the noise around them."""
+    most, count = draws.counts.shape
+    rows, owners = np.nonzero(np.arange(most)[:, None] < draws.sizes)  # the encoder sees each mask once
+    device = batch.tokens.device
+    masks = draws.masks[torch.from_numpy(rows).to(device), torch.from_numpy(owners).to(device)]
+    values, noise = read_rows(fitted, batch, masks, owners)
+    places = np.zeros((most, count), dtype=np.int64)
+    places[rows, owners] = np.arange(len(rows))
+    places = np.where(np.arange(most)[:, None] < draws.sizes, places, places[0])
+    return Reading(
+        kept=draws.masks.sum(-1).cpu().numpy().astype(float),
+        words=np.array([len(document.tokens) for document in documents], dtype=float),
+        known=np.array([float(fitted.vocabulary.count_known(text.tokens)) for text in documents]),
+        values=values[places],
+        noise=None if noise is None else noise[places],
+        weights=draws.counts / draws.counts.sum(0),
+        ranges=fitted.spec.ranges,
+    )
+
+
+def read_rows(
+    fitted: FittedModel, batch: Batch, masks: Tensor, owners: NDArray[np.int64]
+) -> tuple[Numbers, Numbers | None]:
+    """Predictions `(N, W)` from masks `(N, T)`, and for ratings the noise around them; those of like sizes together.
+
+    Args:
+        fitted: the model.
+        batch: documents.
+        masks: on the device of the batch.
+        owners: number of each mask's document.
+    """
+    order = np.argsort(masks.sum(-1).cpu().numpy(), kind="stable")
+    values, noise = [], []
+    for start in range(0, len(order), _MASKS):
+        rows = order[start : start + _MASKS]
+        row, owner = (torch.from_numpy(part).to(batch.tokens.device) for part in (rows, owners[rows]))
+        distribution = fitted.model.predictive(Batch(batch.tokens[owner], batch.lengths[owner]), masks[row])
+        values.append(fitted.task.values(distribution))
+        around = fitted.task.noise(distribution)
+        if around is not None:
+            noise.append(around)
+    back = np.argsort(order, kind="stable")
+    return np.concatenate(values)[back], np.concatenate(noise)[back] if noise else None
