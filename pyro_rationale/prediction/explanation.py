@@ -6,18 +6,18 @@ import html
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import harmless
 from pyro_rationale.prediction.answers import Answer
-from pyro_rationale.prediction.contributions import Contributions
 from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions, PredictOptions
 from pyro_rationale.prediction.predictor import Prediction, predict
+from pyro_rationale.prediction.rationales import AnswerRationale, KeptSpan, OtherRationale, TargetRationale, kept_spans
 from pyro_rationale.prediction.text_spans import (
     Span,
     bracketed,
@@ -38,126 +38,6 @@ STRONGEST = 0.45  # opacity of the shade of a word that is surely kept
 FAINTEST = 0.01  # inclusion probability below which a word is not shaded
 COLOURS = ("rgb(0,125,200)", "rgb(214,94,0)", "rgb(0,145,105)", "rgb(175,85,160)", "rgb(150,120,0)", "rgb(200,50,60)")
 FOR, AGAINST = "rgb(0,125,200)", "rgb(214,94,0)"  # blue and vermilion: told apart by everybody, on white and on black
-
-
-class KeptSpan(tuple[int, int]):
-    """A kept span as the pair `(start, end)` of characters of the text, and what it does to the prediction.
-
-    The changes are numbers, or tuples with one for each of several targets: of a rating in the user's units, of a
-    label in nats of its log odds. All are `None` with `contributions="none"`.
-
-    Attributes:
-        removed: change when the span is removed, averaged over drawn rationales that keep all its words.
-        removed_here: change when the span is removed from the shown rationale.
-        alone: change when the span is added to nothing: the encoder reads it alone.
-        shapley: its share of what all spans do together; `None` beyond ten spans, or with `contributions="removal"`.
-        share: of the drawn rationales that keep all its words.
-    """
-
-    removed: Any
-    removed_here: Any
-    alone: Any
-    shapley: Any
-    share: float | None
-
-    def __new__(
-        cls,
-        start: int,
-        end: int,
-        removed: Any = None,
-        removed_here: Any = None,
-        alone: Any = None,
-        shapley: Any = None,
-        share: float | None = None,
-    ) -> Self:
-        """The pair with its attributes."""
-        pair = super().__new__(cls, (start, end))
-        pair.removed, pair.removed_here, pair.alone, pair.shapley = removed, removed_here, alone, shapley
-        pair.share = share
-        return pair
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (*self, self.removed, self.removed_here, self.alone, self.shapley, self.share)
-
-    @property
-    def effect(self) -> Any:
-        """Number that the span adds to the prediction: its Shapley value, or else the reverse of its removal."""
-        if self.shapley is not None or self.removed is None:
-            return self.shapley
-        several = isinstance(self.removed, tuple)
-        return tuple(-change for change in self.removed) if several else -self.removed
-
-@dataclass(frozen=True)
-class OtherRationale:
-    """One of several rationales of a text.
-
-    Attributes:
-        mask: True on kept words.
-        spans: the kept runs as `(start, end)` characters of the text.
-        words: the kept runs as one line.
-        frequency: its share of the guide's draws.
-        log_probability: log q(mask | text).
-        prediction: from these words, as :attr:`Explanation.from_rationale`.
-    """
-
-    mask: Mask
-    spans: tuple[Span, ...]
-    words: str
-    frequency: float
-    log_probability: float
-    prediction: Any
-
-
-@dataclass(frozen=True)
-class AnswerRationale:
-    """Rationale for one answer, as if it were the true one.
-
-    Attributes:
-        target: name of the target.
-        answer: label or rating.
-        log_evidence: log p(y = answer | text) over the prior's rationales, in nats; differences between answers count.
-        evidence_khat: Pareto shape of the importance weights of `log_evidence`; above 0.7 it cannot be trusted.
-        khat: Pareto shape of the importance weights of what follows; above 0.7 that cannot be trusted.
-        mask: the most probable rationale given the answer, True on its words.
-        spans: its runs as `(start, end)` characters of the text.
-        words: its runs as one line.
-        inclusion: probability that each word is kept, given the answer.
-        prediction: from these words, as :attr:`Explanation.from_rationale`.
-    """
-
-    target: str
-    answer: Any
-    log_evidence: float
-    evidence_khat: float
-    khat: float
-    mask: Mask
-    spans: tuple[Span, ...]
-    words: str
-    inclusion: tuple[float, ...]
-    prediction: Any
-
-
-@dataclass(frozen=True)
-class TargetRationale:
-    """The rationale of one target; where all targets share one, the same for each but for what spans do to it.
-
-    Attributes:
-        mask: the most probable rationale, True on its words.
-        spans: its runs as `(start, end)` characters of the text, with what each does to this target's prediction.
-        inclusion: probability under the guide that each word is kept.
-        prediction: of this target.
-        from_rationale: the prediction from the words of the rationale alone.
-        alternatives: distinct rationales, the most probable first.
-        share: of the draws that equal the decoded mask, which is `mask`; `None` of a text without words.
-    """
-
-    mask: Mask
-    spans: tuple[KeptSpan, ...]
-    inclusion: tuple[float, ...]
-    prediction: Any
-    from_rationale: Any
-    alternatives: tuple[OtherRationale, ...]
-    share: float | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -494,39 +374,6 @@ def explain(
         )
 
     return Explanations(explained(prediction) for prediction in predict(fitted, documents, options))
-
-
-def kept_spans(
-    document: Document, mask: Mask, found: Contributions | None, single: bool, target: int = 0
-) -> tuple[KeptSpan, ...]:
-    """The runs of a mask with their contributions, if these are known.
-
-    Args:
-        document: the text.
-        mask: its rationale.
-        found: contributions of the runs.
-        single: whether the changes of one target stand alone, and not those of all in a tuple.
-        target: that one's number.
-    """
-    pairs = list(spans(document, mask))
-    if found is None:
-        return tuple(KeptSpan(*pair) for pair in pairs)
-
-    def change(values: tuple[float, ...] | None) -> Any:
-        return values[target] if values and single else values
-
-    return tuple(
-        KeptSpan(
-            start,
-            end,
-            removed=change(part.removed),
-            removed_here=change(part.removed_here),
-            alone=change(part.alone),
-            shapley=change(part.shapley),
-            share=part.share,
-        )
-        for (start, end), part in zip(pairs, found.spans, strict=True)
-    )
 
 
 def class_probabilities(fitted: FittedModel, values: Numbers) -> Numbers | None:

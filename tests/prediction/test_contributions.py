@@ -20,9 +20,10 @@ from pyro_rationale.cli.explain import as_dict, as_text
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.prediction.contributions import contributions_of, shapley
 from pyro_rationale.prediction.decoding import predict_from
-from pyro_rationale.prediction.explanation import AGAINST, FOR, KeptSpan, explain
+from pyro_rationale.prediction.explanation import AGAINST, FOR, explain
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.predictor import predict
+from pyro_rationale.prediction.rationales import KeptSpan
 from pyro_rationale.reporting import effects
 from pyro_rationale.reporting.console import rationale
 from pyro_rationale.reporting.effects import effect_table, signs
