@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.optional import install_command
-from pyro_rationale.storage import replacing
+from pyro_rationale.storage import replacing, user_path
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")  # of a transformer's folder
 
@@ -73,7 +73,7 @@ def find_folder(name: str) -> Path:
     if name in _copies and _missing(_copies[name]) == []:
         return _copies[name]
     if package is None:
-        folder = Path(name).expanduser()
+        folder = user_path(name)
         if not folder.is_dir():
             known = ", ".join(PACKAGES)
             raise ConfigError(f"--pretrained {name}: no such folder, and no name of known weights ({known})")
@@ -93,7 +93,7 @@ def _missing(folder: Path) -> list[str]:
 
 def is_transformer(name: str) -> bool:
     """Whether a name is that of known weights or of a folder, and so not of a file."""
-    return name in PACKAGES or name in _copies or Path(name).expanduser().is_dir()
+    return name in PACKAGES or name in _copies or user_path(name).is_dir()
 
 
 def copy_base(name: str, folder: Path) -> None:

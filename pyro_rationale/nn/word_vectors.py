@@ -7,38 +7,118 @@ of a few dozen numbers do (Tulkens and van Dongen, Model2Vec, 2024).
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.vectors import WordVectors, load_vectors
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.nn.pieces import Pieces, batches_by_pieces
 from pyro_rationale.nn.pretrained import Transformer
-from pyro_rationale.nn.pretrained_folders import find_base, find_folder, is_transformer
+from pyro_rationale.nn.pretrained_folders import FILES, PACKAGES, find_base, find_folder, is_transformer
+from pyro_rationale.storage import read_tensors, user_path, write_tensors
 
 WIDTH = 100  # numbers per word; 200 read no better
 SPREAD = 0.6  # standard deviation of a number, that of GloVe's
+MAKING = 1  # raised when a transformer's vectors of the same words come out otherwise
+MOST_MADE = 2  # vocabularies whose vectors this process keeps
+
+_made: dict[str, WordVectors] = {}  # by a transformer, the latest last
 
 
-def find_vectors(source: str | os.PathLike[str], vocabulary: Vocabulary) -> WordVectors:
+def find_vectors(
+    source: str | os.PathLike[str], vocabulary: Vocabulary, cache: str | None = None
+) -> WordVectors:
     """Vectors of a vocabulary's words, by the name that `--vectors` gives.
 
     Args:
         source: what :func:`~pyro_rationale.data.vectors.load_vectors` takes, or a pretrained transformer: `minilm`, or
             a folder as `--pretrained` takes it.
         vocabulary: the words.
+        cache: folder in which what a transformer makes of the words is kept, beside memory.
 
     Raises:
         ConfigError: a transformer that is not installed, or a folder that holds none.
         DataError: vectors that cannot be read.
     """
-    if str(source) != "glove" and is_transformer(str(source)):
-        return transformer_vectors(str(source), vocabulary)
-    return load_vectors(source, vocabulary)
+    name = str(source)
+    if name == "glove" or not is_transformer(name):
+        return replace(load_vectors(source, vocabulary), digest=digest_of(name))
+    digest = digest_of(name)
+    if digest is None:  # which says what is missing
+        return transformer_vectors(name, vocabulary)
+    words = "\0".join((str(MAKING), *vocabulary.words)).encode(errors="surrogatepass")
+    key = f"{digest[:16]}-{hashlib.blake2b(words, digest_size=16).hexdigest()}"
+    found = _made.pop(key, None)
+    if found is None and cache:
+        found = _kept(user_path(cache) / f"vectors-{key}.safetensors", name, vocabulary)
+    elif found is None:
+        found = transformer_vectors(name, vocabulary)
+    while len(_made) >= MOST_MADE:
+        del _made[next(iter(_made))]
+    _made[key] = found
+    return replace(found, matrix=found.matrix.clone(), digest=digest)
+
+
+def digest_of(source: str) -> str | None:
+    """SHA-256 of what `--vectors` names: of the bytes of a file, or of the files of a transformer's folder.
+
+    `None` for GloVe's package, and for what is not there, or can be read only once.
+    """
+    if source == "glove":
+        return None
+    try:
+        paths = [find_folder(source) / name for name in FILES] if is_transformer(source) else [user_path(source)]
+    except ConfigError:
+        return None
+    digest = hashlib.sha256()
+    for path in paths:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _kept(path: Path, name: str, vocabulary: Vocabulary) -> WordVectors:
+    """Vectors from a file of the cache, which is made if it is missing or damaged."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.stem}.lock")):
+        if path.exists():
+            with suppress(RunError, KeyError):
+                return unpacked(*read_tensors(path))
+        made = transformer_vectors(name, vocabulary)
+        write_tensors(path, *packed(made))
+    return made
+
+
+def packed(vectors: WordVectors) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Vectors as tensors, and plain values beside them, to be kept in a file."""
+    tensors = {"matrix": vectors.matrix, "known": vectors.known}
+    if vectors.familiar is not None:
+        tensors["familiar"] = vectors.familiar
+    return tensors, {"coverage": vectors.coverage, "digest": vectors.digest}
+
+
+def unpacked(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> WordVectors:
+    """The vectors that `packed` was given.
+
+    Raises:
+        KeyError: a tensor or a value is missing.
+    """
+    return WordVectors(
+        tensors["matrix"], tensors["known"], float(facts["coverage"]), tensors.get("familiar"), facts["digest"]
+    )
 
 
 def transformer_vectors(name: str, vocabulary: Vocabulary, width: int = WIDTH) -> WordVectors:
@@ -71,7 +151,8 @@ def transformer_vectors(name: str, vocabulary: Vocabulary, width: int = WIDTH) -
         signs = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()  # which an eigenvector leaves open
         components = centred @ (axes * signs)
         matrix[real] = (components * (SPREAD / components.std().clamp(min=1e-12))).float().nan_to_num()
-    return WordVectors(matrix, real, float(real.sum()) / max(len(vocabulary) - 2, 1))
+    familiar = _familiar(pieces, vocabulary) if name in PACKAGES else None
+    return WordVectors(matrix, real, float(real.sum()) / max(len(vocabulary) - 2, 1), familiar)
 
 
 def _known(pieces: Pieces, count: int) -> Tensor:
@@ -80,6 +161,13 @@ def _known(pieces: Pieces, count: int) -> Tensor:
     known = ((ids != pieces.unknown) & (torch.arange(ids.shape[1]) < lengths[:, None])).any(1)
     known[[PADDING, UNKNOWN]] = False
     return known
+
+
+def _familiar(pieces: Pieces, vocabulary: Vocabulary) -> Tensor:
+    """Whether words look English to an English tokenizer, bool `(V,)`: one piece, in Latin letters."""
+    _, lengths = pieces.of(torch.arange(len(vocabulary)))
+    latin = [all(letter < "\u0250" or not letter.isalpha() for letter in word) for word in vocabulary.words]
+    return (lengths == 1) & torch.tensor(latin)
 
 
 @torch.no_grad()

@@ -6,13 +6,19 @@ Each kind has its prefix, so that all fit into one safetensors file.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pyro_rationale.data.vectors import WordVectors
+from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.nn.word_vectors import digest_of, packed, unpacked
+from pyro_rationale.run_files import CHECKPOINT
+from pyro_rationale.storage import read_tensors
 
 Metadata = dict[str, Any]  # of a checkpoint: plain JSON values
 
@@ -89,6 +95,44 @@ def set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
     torch.set_rng_state(states["random.cpu"].cpu())
     if "random.cuda" in states and device.type == "cuda":
         torch.cuda.set_rng_state(states["random.cuda"].cpu(), device)
+
+
+def vector_state(vectors: WordVectors | None) -> tuple[dict[str, Tensor], Metadata]:
+    """Word vectors that a fit began with, as tensors and values of a checkpoint; nothing where there are none."""
+    if vectors is None:
+        return {}, {}
+    tensors, facts = packed(vectors)
+    return {f"vectors.{name}": value for name, value in tensors.items()}, {"vectors": facts}
+
+
+def stored_vectors(folder: Path, source: str) -> WordVectors | None:
+    """Word vectors that the fit of a run folder began with, from its checkpoint.
+
+    Args:
+        folder: the run folder.
+        source: as `--vectors` names it; it need not be there any more.
+
+    Returns:
+        The vectors; `None` where there is no checkpoint, or one of a version that did not keep them.
+
+    Raises:
+        ConfigError: the source is there and has changed since.
+        RunError: the checkpoint is damaged.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    tensors, facts = read_tensors(path)
+    try:
+        if (known := facts.get("vectors")) is None:
+            return None
+        vectors = unpacked(_below("vectors.", tensors), known)
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise RunError(f"{path}: holds no word vectors of this version ({problem}); fit again") from None
+    if vectors.digest is not None and digest_of(source) not in (None, vectors.digest):
+        raise ConfigError(f"--vectors {source}: has changed since the run in {folder} began; restore it, or fit again "
+                          "with --force")
+    return vectors
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.row_digests import row_digests, weight_digests
 from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.text_lengths import cut_to, fitting_length
+from pyro_rationale.data.vectors import WordVectors, warn_of_language
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.weighting import Weighting, warn_of_rare_classes, without_weightless
 from pyro_rationale.data.word_classes import Exclusion
@@ -37,10 +38,10 @@ from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.nn.pretrained_folders import find_folder, use_copy
 from pyro_rationale.nn.word_vectors import find_vectors
-from pyro_rationale.run_files import COPY, METRICS
+from pyro_rationale.run_files import COPY, METRICS, check_pretrained
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.callbacks._base import call, check_callbacks
-from pyro_rationale.training.checkpoint import weights_of
+from pyro_rationale.training.checkpoint import stored_vectors, weights_of
 from pyro_rationale.training.defaults import chosen, examples_of, resolve
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_shares
 from pyro_rationale.training.laplace import check_last_layer
@@ -79,6 +80,7 @@ def prepare_run(
     callbacks: Sequence[Callback] = (),
     corpus: Corpus | None = None,
     group: Group = SINGLE_PROCESS,
+    vectors: WordVectors | None = None,
 ) -> TrainingRun:
     """Read the data, build everything, open the run folder.
 
@@ -91,6 +93,7 @@ def prepare_run(
         callbacks: called after those of every fit and those that `--log` and `--callback` name.
         corpus: documents in memory, instead of those that `config.data` names.
         group: the processes that make this fit; only the main one knows the folder.
+        vectors: of the words, instead of those that `--vectors` names; a resumed fit has them in its checkpoint.
 
     Raises:
         DataError: the corpus cannot be read, or not every process reads the same.
@@ -142,12 +145,18 @@ def prepare_run(
         raise DataError(f"{corpus.name}: no word occurs {least} times in training texts; lower --min-count")
     if config.exclusion:
         vocabulary.excluded = Exclusion.of(config.exclusion)
-    if config.model.pretrained or config.model.vectors:
-        begin(f"loading {' and '.join(filter(None, (config.model.pretrained, config.model.vectors)))}")
+    source = config.model.vectors
+    if source and resume and vectors is None:
+        vectors = group.broadcast(lambda: stored_vectors(folder, source))
+    if loaded := [*filter(None, (config.model.pretrained, source if vectors is None else None))]:
+        begin(f"loading {' and '.join(loaded)}")
     vocabulary = open_if_needed(config, vocabulary)
     if config.model.pretrained is not None:
         find_folder(config.model.pretrained)  # before vectors of its words are looked for
-    vectors = find_vectors(config.model.vectors, vocabulary) if config.model.vectors else None
+    if source and vectors is None:
+        vectors = group.broadcast(lambda: find_vectors(source, vocabulary, config.data.cache))
+        if group.main:
+            warn_of_language(source, vectors, corpus.train, vocabulary)
     matrix = None if vectors is None else vectors.matrix
     weighting = Weighting.of(options.class_weight, spec, corpus.train)
     centre, spread = target_summary(corpus.train, spec, weighting)
@@ -222,6 +231,7 @@ def _open(run: TrainingRun, resume: bool, force: bool) -> None:
     folder, config = run.folder, run.fitted.config
     if resume and has_checkpoint(folder):
         check_same_corpus(run.fitted, folder)
+        check_pretrained(folder, config)
         check_same_epochs(config, folder, examples_of(run.corpus))
         run.resume()
         exhausted = any(run.selection.should_stop(record) for record in run.history[-1:])

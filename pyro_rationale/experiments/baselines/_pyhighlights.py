@@ -298,7 +298,9 @@ def fit_rival(
         return read_rival(architecture, config, spec, folder, settings, options.rate)
     vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
     base = find_folder(options.pretrained) if options.pretrained else None
-    vectors = find_vectors(options.vectors, vocabulary).matrix if options.vectors and base is None else None
+    vectors = None
+    if options.vectors and base is None:
+        vectors = find_vectors(options.vectors, vocabulary, config.data.cache).matrix
     width = settings.embedding_dim if vectors is None else vectors.shape[1]
     documents, targets = _labelled(corpus.train, spec)
     centre, scale = np.zeros(len(spec.names)), np.ones(len(spec.names))
