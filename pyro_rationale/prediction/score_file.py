@@ -1,7 +1,7 @@
 """A file of predictions that grows chunk by chunk, and that a kill at any moment leaves ready to be gone on with.
 
 Lines are written to `OUT.partial`, and after each chunk `OUT.partial.json` says how many of them are whole; at the end
-`OUT` is put in its place in one step.
+`OUT` is put in its place in one step, and `.OUT.json` says what it was made of.
 """
 
 from __future__ import annotations
@@ -79,6 +79,11 @@ class ScoreFile:
         """Where it stands how many of them are whole."""
         return self.path.with_name(f"{self.path.name}.partial.json")
 
+    @property
+    def record(self) -> Path:
+        """Where it stands what the finished file was made of."""
+        return self.path.with_name(f".{self.path.name}.json")
+
     def check_free(self, force: bool) -> None:
         """Make sure that nothing is overwritten that somebody may need.
 
@@ -93,10 +98,12 @@ class ScoreFile:
             raise ConfigError(f"--out {self.path}: was interrupted; go on with --resume, or start anew with --force")
 
     def check_whole(self, form: str, ids: Iterator[Any]) -> None:
-        """Make sure that the file, which is finished, is about the texts with these ids.
+        """Make sure that the file, which is finished, is about the texts with these ids, and made of the same.
+
+        Whoever copies the file without its record has only the ids compared.
 
         Raises:
-            ConfigError: it is about others.
+            ConfigError: it is about others, or was made of other texts, with another run or with other options.
         """
         for number, (found, expected) in enumerate(zip_longest(map(str, _ids_of(self.path, form)), map(str, ids)), 1):
             if found != expected:
@@ -104,6 +111,15 @@ class ScoreFile:
                     f"--resume: {self.path} is about other texts from row {number:,} on; name another file, or replace "
                     "it with --force"
                 )
+        if not self.record.exists():
+            return
+        try:
+            differ = self._differing(parse_json(self.record.read_bytes())["settings"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ConfigError(f"{self.record}: is damaged; delete it, or make the file again with --force") from None
+        if differ:
+            raise ConfigError(f"--resume: {self.path} was made with other {', '.join(differ)}; give the same, name "
+                              "another file, or replace it with --force")
 
     def start(self) -> None:
         """Begin with nothing but the first line."""
@@ -122,10 +138,9 @@ class ScoreFile:
         try:
             state = parse_json(self.state.read_bytes())
             known, size, counts = state["settings"], state["bytes"], Counts(**state["counts"])
-        except (ValueError, KeyError, TypeError):
+            differ = self._differing(known)
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise ConfigError(f"{self.state}: is damaged; start anew with --force") from None
-        asked = json.loads(json.dumps(dict(self.settings)))
-        differ = sorted(name for name in asked.keys() | known.keys() if asked.get(name) != known.get(name))
         if differ or self.partial.stat().st_size < size:
             what = f"other {', '.join(differ)}" if differ else "more lines than are left"
             raise ConfigError(f"--resume: {self.partial} was made with {what}; give the same, or start with --force")
@@ -150,6 +165,7 @@ class ScoreFile:
         Args:
             layout: columns of a Parquet file, whose lines are JSON so far.
         """
+        write_json(self.record, {"settings": self.settings})
         if layout is None:
             os.replace(self.partial, self.path)
         else:
@@ -163,6 +179,11 @@ class ScoreFile:
             for path in (self.partial, self.state):
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
+
+    def _differing(self, known: Mapping[str, Any]) -> list[str]:
+        """Names of the settings that are others than these."""
+        asked = json.loads(json.dumps(dict(self.settings)))
+        return sorted(name for name in asked.keys() | known.keys() if asked.get(name) != known.get(name))
 
     def _save(self, size: int) -> None:
         write_json(self.state, {"settings": self.settings, "bytes": size, "counts": asdict(self.counts)})

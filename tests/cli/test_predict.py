@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import pickle
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,8 @@ from pyro_rationale.cli.common import run_command
 from pyro_rationale.data import DataOptions, parallel
 from pyro_rationale.prediction import scorer
 from pyro_rationale.prediction.options import BatchOptions
+from pyro_rationale.run_files import WEIGHTS
+from pyro_rationale.storage import read_tensors, write_tensors
 from tests.support.untrained_pairs import untrained_run
 from tests.support.untrained_run import untrained, untrained_classes
 
@@ -153,7 +156,38 @@ def test_an_interrupted_table_is_finished_as_if_it_had_not_been(
     status, _, said = call(*words, "--out", broken, "--resume")
     assert status == 2
     assert "other texts from row 2 on" in said
-    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "whole.csv", "broken.csv"}
+    files = {"in.csv", "whole.csv", "broken.csv"}
+    assert {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")} == files
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_finished_table_of_a_changed_run_changed_texts_or_other_options_is_refused(
+    call: Run, ratings: Path, table: Path, tmp_path: Path, form: str
+) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    run, out = tmp_path / "run", tmp_path / f"out.{form}"
+    shutil.copytree(ratings, run)
+    words = ("--run", run, table, "--text-column", "review", "--out", out)
+    assert call(*words)[0] == 0
+    assert "nothing was interrupted" in call(*words, "--resume")[1]
+
+    def refused(what: str, *more: object) -> None:
+        status, _, said = call(*words, *more, "--resume")
+        assert status == 2
+        assert said.startswith(f"error: --resume: {out} was made with other {what}; ")
+        assert said.count("\n") == 1
+
+    refused("options", "--samples", 3)
+    texts = table.read_bytes()
+    table.write_bytes(texts.replace(b"lovely", b"ugly"))  # the same rows
+    refused("texts")
+    table.write_bytes(texts)
+    tensors, facts = read_tensors(run / WEIGHTS)
+    write_tensors(run / WEIGHTS, {name: 1.5 * value for name, value in tensors.items()}, facts, listed=True)
+    refused("weights of the run")
+    assert call(*words, "--force")[0] == 0
+    assert "nothing was interrupted" in call(*words, "--resume")[1]
 
 
 def test_several_processes_get_the_chunks_that_one_gets(

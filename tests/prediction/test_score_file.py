@@ -34,7 +34,7 @@ def test_lines_behind_the_last_whole_chunk_are_written_anew(tmp_path: Path) -> N
     again.append(chunk("3\n"))
     again.finish()
     assert path.read_text() == "id\n1\n2\n3\n"
-    assert list(tmp_path.iterdir()) == [path]
+    assert {*tmp_path.iterdir()} == {path, again.record}
 
 
 def test_other_texts_or_options_are_refused(tmp_path: Path) -> None:
@@ -52,6 +52,20 @@ def test_a_finished_file_of_other_texts_is_told_by_its_rows(tmp_path: Path, ids:
     file.check_whole("csv", iter([1, 2]))
     with pytest.raises(ConfigError, match="other texts"):
         file.check_whole("csv", iter(ids))
+
+
+def test_a_finished_file_of_another_run_or_of_changed_texts_is_told(tmp_path: Path) -> None:
+    """Though the ids are the same; where there is no record of what it was made of, they are all that is compared."""
+    file = begun(tmp_path / "out.csv")
+    file.finish()
+    other = ScoreFile(file.path, {"texts": ["a.csv", 4], "weights": 1}, "id\n")
+    with pytest.raises(ConfigError, match=r"^--resume: .*out\.csv was made with other texts, weights; .*--force$"):
+        other.check_whole("csv", iter([1, 2]))
+    file.record.write_text("[]")
+    with pytest.raises(ConfigError, match=r"\.out\.csv\.json: is damaged"):
+        file.check_whole("csv", iter([1, 2]))
+    file.record.unlink()
+    other.check_whole("csv", iter([1, 2]))
 
 
 def test_a_finished_file_may_have_long_cells(tmp_path: Path) -> None:
