@@ -42,7 +42,9 @@ from pyro_rationale.prediction.embedding import Embedded, ModelEmbedder
 from pyro_rationale.prediction.index import Index, index_of
 from pyro_rationale.prediction.marked_text import MarkedText
 from pyro_rationale.prediction.retrieval import search
-from pyro_rationale.sklearn import RationaleEstimator, check_texts, is_missing, naming_parameters, own_torch
+from pyro_rationale.sklearn.base import RationaleEstimator, own_torch
+from pyro_rationale.sklearn.inputs import check_texts, is_missing
+from pyro_rationale.sklearn.parameters import naming_parameters
 from pyro_rationale.training.fit import fit_run
 
 __all__ = ["RationaleRetriever"]

@@ -76,7 +76,7 @@ DRAWS = 8  # masks behind the prediction that is averaged over masks
 TOP = ("out", "seeds", "base", "corpora", "settings")
 OF_CORPUS = ("name", "texts", "read")
 DECIDED = {"seed": "it is what seeds lists"}
-_NO_FIGURES = ("cli/", "reporting/", "sklearn.py", "experiments/benchmark/", "experiments/studies/")
+_NO_FIGURES = ("cli/", "reporting/", "sklearn/", "experiments/benchmark/", "experiments/studies/")
 Measures = dict[str, Any]
 
 

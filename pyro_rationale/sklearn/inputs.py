@@ -1,0 +1,51 @@
+"""Texts and targets as users of scikit-learn hold them: lists, arrays, series and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+
+def check_texts(texts: Any, least: int = 1) -> list[str]:
+    """A list of texts from whatever holds some.
+
+    Args:
+        texts: list, tuple, array, series (pandas, polars), iterator.
+        least: number of texts that is needed.
+
+    Raises:
+        ValueError: it is one string, a table, too short, or holds something that is not a string.
+    """
+    if isinstance(texts, (str, bytes, Mapping, AbstractSet)) or not isinstance(texts, Iterable):
+        raise ValueError(f"expected a list of texts, got {type(texts).__name__}")
+    shape = getattr(texts, "shape", (0,))
+    if len(shape) != 1:
+        raise ValueError(f"expected a list of texts, got a table of shape {shape}; pass its column of texts")
+    items = list(texts)
+    for i, text in enumerate(items):
+        if not isinstance(text, str):
+            kind = "NaN" if is_missing(text) else type(text).__name__
+            raise ValueError(f"expected texts, found {kind} at position {i}")
+    if len(items) < least:
+        raise ValueError(f"Found {len(items)} text(s) (n_samples={len(items)}) while a minimum of {least} is required.")
+    return [str(text) for text in items]  # numpy's strings would not be stored as plain ones
+
+
+def is_missing(value: Any) -> bool:
+    """Whether it stands for nothing: None, NaN, pandas' NA."""
+    try:
+        return value is None or not bool(value == value)
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
+
+
+def names_of(y: Any, count: int) -> tuple[str, ...]:
+    """Names of the targets: a table's columns, a series' name, else `y` or `y1`, `y2`, ..."""
+    columns = getattr(y, "columns", None)
+    if columns is not None and len(columns) == count:
+        return tuple(map(str, columns))
+    name = getattr(y, "name", None)
+    if count == 1:
+        return (name if isinstance(name, str) and name else "y",)
+    return tuple(f"y{i + 1}" for i in range(count))

@@ -1,0 +1,131 @@
+"""Texts and targets in any container, and bad ones refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from sklearn.exceptions import NotFittedError
+
+from pyro_rationale.data import DataOptions
+from pyro_rationale.sklearn import RationaleClassifier, RationaleRegressor
+from tests.support.tiny_estimators import LABELS, ONE, RATINGS, TEXTS, tiny
+
+# Ten steps reach nothing, and say so.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def test_texts_may_come_in_any_list() -> None:
+    pandas = pytest.importorskip("pandas")
+    shortest: dict[str, Any] = {"steps": 2, "anneal": 1}
+    expected = tiny(**shortest).fit(TEXTS, ONE).predict(TEXTS)
+    ways = [
+        tuple(TEXTS),
+        np.array(TEXTS),
+        np.array(TEXTS, dtype=object),
+        pandas.Series(TEXTS, index=range(100, 160)),
+        (text for text in TEXTS),
+    ]
+    for way in ways:
+        y = pandas.Series(ONE, name="taste", index=range(7, 67)) if isinstance(way, pandas.Series) else ONE.tolist()
+        model = tiny(**shortest).fit(way, y)
+        assert np.array_equal(model.predict(np.array(TEXTS)), expected)
+        assert all(type(e.text) is str for e in model.explain(np.array(TEXTS[:2]), samples=2))
+
+
+@pytest.mark.parametrize(
+    ("texts", "y", "message"),
+    [
+        ("one text", ONE, "expected a list of texts, got str"),
+        ({"a": 1}, ONE, "expected a list of texts, got dict"),
+        (7, ONE, "expected a list of texts, got int"),
+        (np.array(TEXTS)[:, None], ONE, r"a table of shape \(60, 1\); pass its column"),
+        ([], [], r"Found 0 text\(s\)"),
+        (TEXTS[:1], ONE[:1], r"n_samples=1.* a minimum of 2"),
+        ([*TEXTS[:-1], None], ONE, "found NaN at position 59"),
+        ([float("nan"), *TEXTS[1:]], ONE, "found NaN at position 0"),
+        ([b"bytes", *TEXTS[1:]], ONE, "found bytes at position 0"),
+        ([["in", "words"], *TEXTS[1:]], ONE, "found list at position 0"),
+        (TEXTS, ONE[:-1], "inconsistent numbers of samples"),
+        (TEXTS, None, "requires y to be passed"),
+        (TEXTS, np.where(np.arange(60) == 3, np.nan, ONE), "Input y contains NaN"),
+        (TEXTS, np.where(np.arange(60) == 3, np.inf, ONE), "infinity"),
+        ([""] * 60, ONE, "empty vocabulary"),
+    ],
+)
+@pytest.mark.parametrize("kind", [RationaleRegressor, RationaleClassifier])
+def test_bad_input_is_refused(kind: type[Any], texts: Any, y: Any, message: str) -> None:
+    if kind is RationaleClassifier and y is not None and len(y):
+        y = np.where(np.isfinite(y), np.round(y), y)
+    with pytest.raises(ValueError, match=message):
+        tiny(kind).fit(texts, y)
+
+
+def test_bad_ratings_are_refused() -> None:
+    hollow = RATINGS[:, :2].copy()
+    hollow[4] = np.nan
+    with pytest.raises(ValueError, match="contains NaN only at position 4"):
+        tiny().fit(TEXTS, hollow)
+    hollow = RATINGS[:, :2].copy()
+    hollow[:, 1] = np.nan
+    with pytest.raises(ValueError, match="target 'y2' has no value but NaN"):
+        tiny().fit(TEXTS, hollow)
+    with pytest.raises(ValueError, match=r"every value of target 'y' is 0\.5; there is nothing to predict"):
+        tiny().fit(TEXTS, np.full(60, 0.5))
+    with pytest.raises(ValueError, match="y holds 'good', and ratings are numbers; RationaleClassifier"):
+        tiny().fit(TEXTS, LABELS)
+
+
+def test_bad_labels_are_refused() -> None:
+    model = tiny(RationaleClassifier)
+    with pytest.raises(ValueError, match=r"only one class: .*good"):
+        model.fit(TEXTS, ["good"] * 60)
+    with pytest.raises(ValueError, match="continuous"):
+        model.fit(TEXTS, ONE)
+    with pytest.raises(ValueError, match=r"contains NaN \(at position 2"):
+        model.fit(TEXTS, np.array(["a", "b", None] * 20, dtype=object))
+    with pytest.raises(ValueError, match=r"contains NaN \(at position 1"):
+        model.fit(TEXTS, pytest.importorskip("pandas").Series([True, None] * 30, dtype="boolean"))
+    with pytest.raises(ValueError, match="1d array"):
+        model.fit(TEXTS, np.zeros((60, 2)))
+    with pytest.raises(ValueError, match="target_range is for ratings"):
+        tiny(RationaleClassifier, target_range=(0, 1)).fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_interval", "explain"])
+def test_not_fitted(method: str) -> None:
+    for kind in (RationaleRegressor, RationaleClassifier):
+        if hasattr(kind, method):
+            with pytest.raises(NotFittedError):
+                getattr(kind(), method)(TEXTS)
+    with pytest.raises(NotFittedError):
+        RationaleRegressor().save("nowhere")
+
+
+@pytest.mark.parametrize(("options", "message"), [({"level": 1.0}, "^level: "), ({"samples": 0}, "^samples: ")])
+def test_bad_questions_are_refused(fitted: dict[str, Any], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fitted["one"].predict_interval(TEXTS[:1], **options)
+    with pytest.raises(ValueError, match="found float"):
+        fitted["one"].predict([3.5])
+
+
+def test_few_texts_are_judged_by_themselves() -> None:
+    with pytest.warns(UserWarning, match="judged by what they were fitted to"):
+        model = tiny(min_count=1).fit(TEXTS[:3], ONE[:3])
+    assert model.predict(TEXTS[:3]).shape == (3,)
+
+
+def test_every_class_is_trained_on() -> None:
+    labels = np.array(["rare"] + ["usual", "other"] * 30)[:60]
+    model = tiny(RationaleClassifier, validation_fraction=0.4)
+    numbers = np.unique(labels, return_inverse=True)[1].tolist()
+    documents = model._documents(TEXTS, [(float(i),) for i in numbers], DataOptions(max_words=50))
+    spec = model.fit(TEXTS, labels).fitted_.spec
+    corpus = model._split(documents, spec, numbers, model._config())
+    assert {d.targets for d in corpus.train} == {(0.0,), (1.0,), (2.0,)}
+    assert 22 <= len(corpus.dev) <= 25
