@@ -70,6 +70,7 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
         start: int = Field(description="its first character")
         end: int = Field(description="the character behind its last")
         struck: bool = Field(description="whether it was left out")
+        known: bool = Field(description="whether the model knows it; it reads all others as one and the same")
 
     class SpanOfWords(BaseModel):
         """A run of kept words, and what it does to the prediction of one target, in `unit`."""

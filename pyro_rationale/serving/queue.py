@@ -173,10 +173,10 @@ class PredictionQueue(RequestQueue):
         size = max(1, WORDS_AT_ONCE // max((len(document.tokens) for document in worded), default=1))
         readings = predict(self.fitted, worded, self.options, size)
         self.read += len(requests)
-        task, level = self.fitted.task, self.options.level
+        how = self.fitted.task, self.options.level, self.fitted.vocabulary
         try:
             return [
-                record_of(one, request.given, next(readings) if other.tokens else None, task, level)
+                record_of(one, request.given, next(readings) if other.tokens else None, *how)
                 for request, one, other in zip(requests, whole, given, strict=True)
             ]
         finally:

@@ -11,6 +11,7 @@ from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.prediction.text_spans import letter_of
 
 if TYPE_CHECKING:
+    from pyro_rationale.data.vocabulary import Vocabulary
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.decoding import Mask
     from pyro_rationale.prediction.predictor import Alternative, Prediction
@@ -56,7 +57,12 @@ def describe_model(fitted: FittedModel) -> dict[str, Any]:
 
 
 def record_of(
-    document: Document, struck: Sequence[int], reading: Prediction | None, task: Task, level: float
+    document: Document,
+    struck: Sequence[int],
+    reading: Prediction | None,
+    task: Task,
+    level: float,
+    vocabulary: Vocabulary,
 ) -> dict[str, Any]:
     """An explained text, with flags and probabilities for all of its words, the struck ones included.
 
@@ -66,14 +72,18 @@ def record_of(
         reading: of the text without them; `None` where no word is left.
         task: of the run.
         level: probability of intervals and sets.
+        vocabulary: the words that the model knows.
     """
     gone = set(struck)
     read = [number for number in range(len(document.tokens)) if number not in gone]
-    end = document.offsets[-1][1] if document.offsets else 0
+    last = document.offsets[-1][1] if document.offsets else 0
     found = {
         "text": document.text,
-        "words": [{"start": a, "end": b, "struck": n in gone} for n, (a, b) in enumerate(document.offsets)],
-        "unread": len(document.text) - end if document.text[end:].strip() else 0,
+        "words": [
+            {"start": start, "end": end, "struck": number in gone, "known": word in vocabulary}
+            for number, (word, (start, end)) in enumerate(zip(document.tokens, document.offsets, strict=True))
+        ],
+        "unread": len(document.text) - last if document.text[last:].strip() else 0,
         "known": reading.known if reading else 0,
         "level": level,
         "targets": _targets(document, read, reading, task) if reading else [],

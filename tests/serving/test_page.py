@@ -91,6 +91,26 @@ def test_words_are_marked_and_struck_out(page: Page, address: str) -> None:
     assert page.locator(".result").first.is_hidden()
 
 
+def test_words_that_the_model_does_not_know_are_named(page: Page, address: str) -> None:
+    page.goto(address)
+    write(page, "the good the bad")
+    assert page.inner_text("#status") == "4 of 4 words known to the model"
+    write(page, "the goood film, the bad goood \N{BEER MUG}")
+    said = "3 of 8 words known to the model; not known: “goood”, “film”, “,”, “\N{BEER MUG}”"
+    assert page.inner_text("#status") == f"not to be relied on: only {said}"
+    titles = [word.get_attribute("title") or "" for word in page.locator(".word").all()]
+    assert [title.startswith("not known to the model; kept with probability 0.") for title in titles] == [
+        False, True, True, True, False, False, True, True,
+    ]  # fmt: skip
+    page.locator(".word", has_text="film").click()
+    until(page, "state.answer.words[2].struck")
+    assert "film" not in page.inner_text("#status")
+    write(page, "the " + " ".join(f"w{n}" for n in range(9)))
+    assert page.inner_text("#status").endswith("“w0”, “w1”, “w2”, “w3”, “w4” and 4 more")
+    write(page, "x" * 90 + " good")
+    is_sound(page)
+
+
 def test_a_hostile_text_is_a_text(page: Page, address: str) -> None:
     page.goto(address)
     write(page, HOSTILE)

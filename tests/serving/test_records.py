@@ -12,7 +12,7 @@ from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.serving.records import describe_model, record_of, without_words
 from pyro_rationale.storage import to_json
 from tests.prediction.test_aspect_faces import fitted as two_aspects  # noqa: F401
-from tests.prediction.test_predictor import fake
+from tests.prediction.test_predictor import VOCABULARY, fake
 
 OPTIONS = ExplainOptions(samples=50)
 
@@ -21,7 +21,7 @@ def answer(fitted: Any, text: str, struck: tuple[int, ...] = ()) -> dict[str, An
     whole = make_document("text 1", text)
     given = without_words(whole, struck)
     readings = list(predict(fitted, [given], OPTIONS)) if given.tokens else [None]
-    return record_of(whole, struck, readings[0], fitted.task, 0.9)
+    return record_of(whole, struck, readings[0], fitted.task, 0.9, fitted.vocabulary)
 
 
 def test_struck_words_are_not_read_and_keep_their_places() -> None:
@@ -73,12 +73,18 @@ def test_each_target_has_words_of_its_own(two_aspects: Any) -> None:  # noqa: F8
 def test_a_text_of_which_no_word_is_left_has_no_prediction() -> None:
     found = answer(fake(), "good", (0,))
     assert found["targets"] == []
-    assert found["words"] == [{"start": 0, "end": 4, "struck": True}]
+    assert found["words"] == [{"start": 0, "end": 4, "struck": True, "known": True}]
 
 
 def test_words_are_counted_in_characters_and_an_end_that_is_not_read_is_said() -> None:
     document = make_document("text 1", "\N{BEER MUG} good bad and so on", max_words=2)
-    found = record_of(document, (), next(predict(fake(), [document], OPTIONS)), fake().task, 0.9)
+    found = record_of(document, (), next(predict(fake(), [document], OPTIONS)), fake().task, 0.9, VOCABULARY)
     assert isinstance(document, Document)
     assert [found["text"][word["start"] : word["end"]] for word in found["words"]][-1] == "good"
     assert found["unread"] == len(" bad and so on")
+
+
+def test_words_that_the_model_does_not_know_are_named() -> None:
+    found = answer(fake(), "the goood bad xylophone", (3,))
+    assert [word["known"] for word in found["words"]] == [True, False, True, False]
+    assert found["known"] == 2

@@ -1,5 +1,5 @@
 "use strict";
-const MOST_SHARES = 6;
+const MOST_SHARES = 6, MOST_NAMED = 5;
 const state = { text: "", struck: new Set(), whole: null, answer: null, target: -1, other: -1, focus: 0 };
 const digits = (x) => (Math.abs(x) >= 999.5 ? String(Math.round(x)) : x.toPrecision(3));
 const number = (x) => (Math.abs(x) < 0.0005 ? "0" : Number.isInteger(x) ? String(x) : digits(x));
@@ -47,11 +47,19 @@ async function ask() {
 }
 
 function noted(answer) {
-  const words = answer.words.filter((word) => !word.struck).length;
+  const read = answer.words.filter((word) => !word.struck), words = read.length;
   if (!words) return "no word left to read";
+  const letters = Array.from(answer.text);
+  const strange = read.filter((word) => !word.known).map((word) => letters.slice(word.start, word.end).join(""));
+  const unknown = strange.length ? `; not known: ${listed([...new Set(strange)], MOST_NAMED)}` : "";
   const unread = answer.unread ? `; ${answer.unread} characters at the end are not read` : "";
   const doubt = 2 * answer.known < words ? "not to be relied on: only " : "";
-  return `${doubt}${answer.known} of ${words} words known to the model${unread}`;
+  return `${doubt}${answer.known} of ${words} words known to the model${unknown}${unread}`;
+}
+
+function listed(words, most) {
+  const more = words.length > most ? ` and ${words.length - most} more` : "";
+  return words.slice(0, most).map((word) => `“${word}”`).join(", ") + more;
 }
 
 // Showing its answer.
@@ -121,8 +129,8 @@ function showChange() {
   box.hidden = byId("restore").hidden = !struck.length || !state.answer;
   if (box.hidden) return;
   const letters = Array.from(state.text);
-  const words = struck.slice(0, 8).map((n) => `“${letters.slice(state.answer.words[n].start, state.answer.words[n].end).join("")}”`);
-  const names = words.join(", ") + (struck.length > 8 ? ` and ${struck.length - 8} more` : "");
+  const spelt = struck.map((n) => letters.slice(state.answer.words[n].start, state.answer.words[n].end).join(""));
+  const names = listed(spelt, 8);
   const changes = targets().map((target, place) => {
     const before = state.whole?.targets[place];
     if (!before) return "";
@@ -201,10 +209,11 @@ function showWords() {
       }
       run = mark.run;
     } else into.append(gap);
-    const p = inclusion ? inclusion[n] : 0;
+    const p = inclusion ? inclusion[n] : 0, hints = word.known ? [] : ["not known to the model"];
+    if (inclusion && !word.struck) hints.push(`kept with probability ${p.toFixed(2)}`);
     into.append(make("span", {
       class: "word", role: "button", "aria-pressed": String(word.struck), tabindex: n === state.focus ? "0" : "-1",
-      "data-n": n, "--p": p, title: inclusion && !word.struck ? `kept with probability ${p.toFixed(2)}` : null,
+      "data-n": n, "--p": p, title: hints.join("; ") || null,
     }, letters.slice(word.start, word.end).join("")));
     position = word.end;
   });
