@@ -88,7 +88,7 @@ def curve(out: Path, corpus: str, fitted_for: str | None, measure: str) -> None:
     rows = []
     for key, points in found.items():
         cells = [
-            f"{spread([a for a, _ in points[rate]])} at {statistics.mean(b for _, b in points[rate]):.1%}"
+            f"{spread([a for a, _ in points[rate]])} at {100 * statistics.mean(b for _, b in points[rate]):.1f} %"
             if points[rate] else "-"
             for rate in rates
         ]

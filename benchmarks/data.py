@@ -130,7 +130,7 @@ def show(facts: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     padding, disk = rows[0]["padding"], rows[-1]["disk_megabytes_per_million"]
-    console.print(f"padding in batches of 64: {padding:.1%}; on disk {disk:,.0f} MB a million documents")
+    console.print(f"padding in batches of 64: {100 * padding:.1f} %; on disk {disk:,.0f} MB a million documents")
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def summary(found: Sequence[Effect], noise: float) -> list[tuple[str, ...]]:
     for what in ("span removed", "span alone", "word removed", "word alone"):
         for least, name in ((noise, f"more than {noise:g}"), (0.0, "any")):
             own = [one for one in found if one.what == what and abs(one.truth) > least]
-            share = f"{np.mean([one.right for one in own]):.1%}" if own else "-"
+            share = f"{100 * np.mean([one.right for one in own]):.1f} %" if own else "-"
             rows.append((what, name, str(len(own)), share))
     return rows
 

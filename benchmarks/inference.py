@@ -206,7 +206,8 @@ def show(facts: dict[str, Any]) -> None:
     """For people."""
     title = (
         f"{facts['texts']:,} texts of {facts['words']} words, {facts['device']}, {facts['threads']} thread(s), guide "
-        f"{facts['guide']}, hidden {facts['hidden']}: {facts['kept']:.1%} kept, {facts['undecided']:.1%} undecided"
+        f"{facts['guide']}, hidden {facts['hidden']}: {100 * facts['kept']:.1f} % kept, "
+        f"{100 * facts['undecided']:.1f} % undecided"
     )
     table = Table(title=title)
     for column in ("what", "texts a second", "ms a text", "over the floor", "CPU ms a text", "over the floor"):

@@ -120,7 +120,7 @@ def show(plan: Plan, step: dict[str, Any], rows: list[dict[str, Any]], needs: di
         table.add_column("computing", justify="right")
     table.add_column("cores a GPU for batches", justify="right")
     for row in rows:
-        cells = [f"{row['hours'][n]:.2f}\n{row['computing'][n]:.0%}" for n in counts]
+        cells = [f"{row['hours'][n]:.2f}\n{100 * row['computing'][n]:.0f} %" for n in counts]
         cores = row["documents_per_second"] / needs["fed_per_second"]
         spread = [part for cell in cells for part in cell.split("\n")]
         table.add_row(row["step"], str(row["batch"]), f"{row['documents_per_second']:,.0f}", *spread, f"{cores:.2f}")

@@ -245,7 +245,8 @@ def main(
     for size in sizes[:1] if quick else sizes:
         rows += measure(Sizes(size, words, hidden, vocabulary, rate, place, sharp), kinds, steps, precision=precision)
         write(out, {**facts, "rows": rows})
-    Console().print(table(rows, f"{facts['device']}, {words} words, hidden {hidden}, {rate:.0%} kept, {precision}"))
+    title = f"{facts['device']}, {words} words, hidden {hidden}, {100 * rate:.0f} % kept, {precision}"
+    Console().print(table(rows, title))
 
 
 def measure(sizes: Sizes, kinds: list[tuple[str, str, int]], steps: int, **train: Any) -> list[dict[str, Any]]:

@@ -111,7 +111,7 @@ def evaluate(
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     corpus, documents = chosen.corpus, chosen.documents
     if chosen.foreign and (known := fitted.vocabulary.coverage(documents)) < 0.5:
-        share = f"{known:.0%} of the words"
+        share = f"{100 * known:.0f} % of the words"
         log.warning("%s: the model knows only %s; is it one for texts like these?", corpus.name, share)
     if not chosen.as_fitted and (seen := fitted.count_training_texts(documents)):
         log.warning("%s: %d of %d texts were training texts of the run, so it does better on them than on new ones; "

@@ -50,16 +50,17 @@ def lines(found: QueryPosterior, plain: bool) -> Iterator[Text]:
     """The query, and the other texts, the most probable first."""
     query = found.query
     kept, words = sum(query.marked.mask), len(query.marked.mask)
-    yield Text(f"query: {kept} of {words} words kept; {query.frequency:.0%} of the draws are this mask", style="bold")
+    share = f"{100 * query.frequency:.0f} %"
+    yield Text(f"query: {kept} of {words} words kept; {share} of the draws are this mask", style="bold")
     yield rationale(query.document, query.marked.mask, query.inclusion, plain=plain)
     yield Text("")
     for pair in sorted(found.pairs, key=lambda pair: -pair.probability):
         low, high = pair.interval
         text = pair.text
-        share = f"probability {pair.probability:.1%}, " if len(found.pairs) > 1 else ""
+        share = f"probability {100 * pair.probability:.1f} %, " if len(found.pairs) > 1 else ""
         yield Text(
             f"{text.document.id}: {share}score {pair.score:.3f}, over draws of both masks {pair.mean:.3f} "
-            f"({found.level:.0%} of them {low:.3f} to {high:.3f})",
+            f"({100 * found.level:.0f} % of them {low:.3f} to {high:.3f})",
             style="bold",
         )
         yield rationale(text.document, text.marked.mask, text.inclusion, plain=plain)

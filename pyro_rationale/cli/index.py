@@ -77,7 +77,8 @@ def index(
     console = Terminal()
     share = facts["kept"] / max(facts["words"], 1)
     console.say(
-        f"{facts['texts']:,} texts, {share:.1%} of their words kept, nothing kept of {facts['empty']:.1%} of them; "
+        f"{facts['texts']:,} texts, {100 * share:.1f} % of their words kept, nothing kept of "
+        f"{100 * facts['empty']:.1f} % of them; "
         f"{time.monotonic() - started:.1f} s"
     )
     console.say(f"search it: python -m pyro_rationale.search --run {folder} --index {out} \"a text\"")

@@ -91,6 +91,7 @@ def lines(hits: Hits, plain: bool) -> Iterator[Text]:
     yield marked(hits.query, plain)
     yield Text("")
     for hit in hits:
-        yield Text(f"{hit.rank:>3}  {hit.id}  score {hit.score:.3f}, probability {hit.probability:.1%}", style="bold")
+        scores = f"score {hit.score:.3f}, probability {100 * hit.probability:.1f} %"
+        yield Text(f"{hit.rank:>3}  {hit.id}  {scores}", style="bold")
         yield marked(hit.document_explanation, plain)
         yield Text("")

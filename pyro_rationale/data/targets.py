@@ -194,7 +194,9 @@ def _check_clear(place: str, counts: Mapping[str, int]) -> None:
         raise ConfigError(f"{mixed}; write all in one way, such as 4.5, or say {ways}")
     elif share >= 0.5 and len(numbers) > 2:
         some = listed(others, 3)
-        raise ConfigError(f"{place} holds numbers ({share:.0%}) and words ({some}); say {ways}, or mend the others")
+        raise ConfigError(
+            f"{place} holds numbers ({100 * share:.0f} %) and words ({some}); say {ways}, or mend the others"
+        )
 
 
 def _whole_numbers(counts: Mapping[str, int]) -> dict[str, str]:

@@ -62,7 +62,7 @@ def worse_than_constant(
         low, high = intervals({"": combined(_minus, one, other)}, draws=1000, method="percentile")[""]
         if not (high < 0 if metric.better == "higher" else low > 0):  # NaN is neither
             return ""
-        told.append(f"{metric.label} {_shown(one, metric.format)} against {_shown(other, metric.format)}")
+        told.append(f"{metric.label} {_compared(one.value, other.value, metric.format)}")
     return ", ".join(told)
 
 
@@ -82,14 +82,15 @@ def failures(
     told = []
     few = f"These were few steps: fit again with --steps {usual} or more, or leave --steps out" if usual else ""
     if not best_epoch:
-        share = "" if math.isnan(asked + kept) else f" (asked for {asked:.1%}, kept {kept:.1%})"
+        share = "" if math.isnan(asked + kept) else f" (asked for {100 * asked:.1f} %, kept {100 * kept:.1f} %)"
         told.append(
             f"training never came down to the requested share of words{share}; these are the last weights. "
             + (few or "Train on with --resume and more --steps, or fit again with shorter --anneal or higher --rate")
         )
     elif kept < FAR_LESS[not meet] * asked:
         told.append(
-            f"rationales keep {kept:.2%} of the words, far less than the {asked:.1%} asked for; they show little of "
+            f"rationales keep {100 * kept:.2f} % of the words, far less than the {100 * asked:.1f} % asked for; "
+            "they show little of "
             "what a prediction rests on. "
             + (few or "Train on with --resume and more --steps, or fit again with a higher --rate or --nats")
         )
@@ -111,7 +112,7 @@ def no_better_than_constant(test: Metrics, baselines: Mapping[str, Metrics], bal
     constant = baselines.get("constant", {}).get(name)
     if own is None or constant is None or sign * (own - constant) < 0:
         return ""
-    return f"{constant:.4g} against {own:.4g}" if name == "mse" else f"{constant:.1%} against {own:.1%}"
+    return _compared(constant, own, ".4g" if name == "mse" else "%")
 
 
 def better_baseline(
@@ -130,9 +131,9 @@ def better_baseline(
     margin = 0.02 * own if name == "mse" else 0.02
     if not sign * (own - others[best]) > margin:
         return None
-    forms = {"mse": ("{:.4g}", "squared error"), "accuracy": ("{:.1%}", "accuracy"), "macro_f1": ("{:.3f}", "macro F1")}
+    forms = {"mse": (".4g", "squared error"), "accuracy": ("%", "accuracy"), "macro_f1": (".3f", "macro F1")}
     form, label = forms[name]
-    return best, f"{label} {form.format(others[best])} against {form.format(own)}"
+    return best, f"{label} {_compared(others[best], own, form)}"
 
 
 def _judged(test: Metrics, balanced: bool) -> tuple[str, float, float | None]:
@@ -148,5 +149,5 @@ def _minus(one: Numbers, other: Numbers) -> Numbers:
     return one - other
 
 
-def _shown(statistic: Statistic, form: str) -> str:
-    return f"{statistic.value:.1%}" if form == "%" else format(statistic.value, form)
+def _compared(one: float, other: float, form: str) -> str:
+    return " against ".join(f"{100 * value:.1f} %" if form == "%" else format(value, form) for value in (one, other))

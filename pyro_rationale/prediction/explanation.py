@@ -130,7 +130,8 @@ class Explanation:
         if self.probabilities is not None:
             likely = sorted(self.probabilities.items(), key=lambda item: -item[1])[:5]
             alone = "" if self.from_rationale == self.prediction else f"; from these words alone {self.from_rationale}"
-            return f"predicted {self.prediction}  ({', '.join(f'{label}: {p:.1%}' for label, p in likely)}{alone})"
+            shares = ", ".join(f"{label}: {100 * p:.1f} %" for label, p in likely)
+            return f"predicted {self.prediction}  ({shares}{alone})"
         several = isinstance(self.prediction, tuple)
         parts = [_short(value) for value in (self.prediction if several else (self.prediction,))]
         if self.interval is not None:

@@ -40,7 +40,7 @@ class Hit:
     document_explanation: MarkedText
 
     def __str__(self) -> str:
-        return f"{self.rank}. {self.id}  (score {self.score:.3f}, probability {self.probability:.1%})\n" \
+        return f"{self.rank}. {self.id}  (score {self.score:.3f}, probability {100 * self.probability:.1f} %)\n" \
                f"{self.document_explanation}"  # fmt: skip
 
 
@@ -69,7 +69,8 @@ class Hits(Sequence[Hit]):
         """One block without scripts, style sheets or links."""
         items = "".join(
             f'<li style="margin:.4em 0"><div style="font-size:.85em;opacity:.8">{html.escape(hit.id)}: score '
-            f"{hit.score:.3f}, probability {hit.probability:.1%}</div>{hit.document_explanation._repr_html_()}</li>"
+            f"{hit.score:.3f}, probability {100 * hit.probability:.1f} %</div>"
+            f"{hit.document_explanation._repr_html_()}</li>"
             for hit in self.hits
         )
         return (

@@ -43,4 +43,4 @@ def test_effects_of_opinions_are_held_against_the_true_change_of_the_rating(effe
     assert all(one.right for one in found if abs(one.truth) > 1e-9)
     reverse = effects.effects_of(rows, masks, lambda texts, kept: read(texts, kept, -1.0), [0.5] * 4)
     assert not any(one.right for one in reverse if abs(one.truth) > 1e-9)
-    assert [row[3] for row in effects.summary(found, 0.05)][::2] == ["100.0%"] * 4
+    assert [row[3] for row in effects.summary(found, 0.05)][::2] == ["100.0 %"] * 4

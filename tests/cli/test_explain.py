@@ -268,7 +268,7 @@ def test_evaluate_says_where_the_model_knows_few_words(
     table = tmp_path / "more.csv"
     table.write_text(f"text,tone\n{text},x\n{text},y\n")
     assert call(evaluate, "--run", classes, "--data", table)[0] == 0
-    assert ("the model knows only 0% of the words" in caplog.text) == (not known)
+    assert ("the model knows only 0 % of the words" in caplog.text) == (not known)
 
 
 def test_evaluate_mistakes_are_one_line(call: Run, planted: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_ratings_as_people_write_them(
         (["1,076", "2,310", "950"], DataError, "'1,076', which is 1076 or 1.076"),
         (["4/5", "8/10"], DataError, "out of 5 and out of 10"),
         (["4/5", "80%", "4 stars"], ConfigError, r"numbers that are not plain \(4/5, 80%, 4 stars\)"),
-        (["1", "2", "3", "N/A"], ConfigError, r"holds numbers \(75%\) and words \(N/A\); say --task"),
+        (["1", "2", "3", "N/A"], ConfigError, r"holds numbers \(75 %\) and words \(N/A\); say --task"),
         (["90210", "10001", "60601", "94103", "73301", "01234"], ConfigError, "01234, which may be a code"),
         (["1.234,50", "2.000,00"], ConfigError, "numbers that are not plain"),
         (["$4", "$4.50", "$12"], ConfigError, "numbers that are not plain"),

@@ -39,7 +39,7 @@ def test_what_a_constant_predicts_as_well_has_learnt_nothing() -> None:
     constant = {"constant": {"mse": 2.043, "accuracy": 0.5, "macro_f1": 0.33}}
     assert no_better_than_constant({"mse": 2.194}, constant) == "2.043 against 2.194"
     assert no_better_than_constant({"mse": 2.194, "averaged_mse": 1.9}, constant) == ""
-    assert no_better_than_constant({"accuracy": 0.5, "macro_f1": 0.4}, constant) == "50.0% against 50.0%"
+    assert no_better_than_constant({"accuracy": 0.5, "macro_f1": 0.4}, constant) == "50.0 % against 50.0 %"
     assert no_better_than_constant({"accuracy": 0.5, "macro_f1": 0.4}, constant, balanced=True) == ""
     assert no_better_than_constant({"mse": 2.194}, {}) == ""
 
@@ -75,17 +75,18 @@ def test_classes_worse_in_both_figures() -> None:
     right = np.where(np.arange(300) % 5 > 0, true, ~true)[:, None]  # four of five right
     assert told(spec, true, true, right) == ""  # log loss of certain predictions that are wrong: worse
     assert told(spec, true, true, np.full((300, 1), 0.99)) == ""  # accuracy: the constant's
-    assert told(spec, true, true, ~true[:, None]) == "accuracy 0.0% against 66.7%, log loss (nats) 16.12 against 0.6365"
+    worse = "accuracy 0.0 % against 66.7 %, log loss (nats) 16.12 against 0.6365"
+    assert told(spec, true, true, ~true[:, None]) == worse
 
 
 def test_the_sentences() -> None:
     assert failures(3, 0.13, 0.12, "") == ()
     assert failures(3, 0.13, 0.5, "") == ()  # another split is another matter
     [never] = failures(0, 0.13, 0.5, "")
-    assert never.startswith("training never came down to the requested share of words (asked for 13.0%, kept 50.0%);")
+    assert never.startswith("training never came down to the requested share of words (asked for 13.0 %, kept 50.0 %);")
     assert failures(0, 0.13, math.nan, "")[0].startswith("training never came down to the requested share of words; ")
-    [worse] = failures(1, 0.13, 0.1, "accuracy 1.0% against 50.0%")
-    assert worse.startswith("predictions are worse than a constant's (accuracy 1.0% against 50.0%); ")
+    [worse] = failures(1, 0.13, 0.1, "accuracy 1.0 % against 50.0 %")
+    assert worse.startswith("predictions are worse than a constant's (accuracy 1.0 % against 50.0 %); ")
     assert len(failures(0, 0.13, 0.5, "accuracy")) == 2
 
 
@@ -94,7 +95,8 @@ def test_far_less_than_the_requested_share_is_a_failure() -> None:
     assert failures(3, 0.15, 0.076, "", meet=True) == failures(3, 0.15, 0.016, "") == ()
     for kept, meet in ((0.07, True), (0.014, False)):
         [little] = failures(3, 0.15, kept, "", meet)
-        assert little.startswith(f"rationales keep {kept:.2%} of the words, far less than the 15.0% asked for; ")
+        told = f"rationales keep {100 * kept:.2f} % of the words, far less than the 15.0 % asked for; "
+        assert little.startswith(told)
     assert failures(3, math.nan, 0.0, "") == failures(3, 0.15, math.nan, "") == ()  # penalties, or no test texts
 
 
@@ -106,7 +108,7 @@ def test_far_less_than_the_requested_share_is_a_failure() -> None:
         ({"mse": 1.6, "averaged_mse": 1.01}, {"tfidf": {"mse": 1.0}}, None),  # what it predicts is the average
         ({"mse": 0.9}, {"tfidf": {"mse": 1.0}}, None),
         ({"accuracy": 0.8}, {"constant": {"accuracy": 0.5}, "tfidf": {"accuracy": 0.9}},
-         ("tfidf", "accuracy 90.0% against 80.0%")),
+         ("tfidf", "accuracy 90.0 % against 80.0 %")),
         ({"accuracy": 0.89}, {"tfidf": {"accuracy": 0.9}}, None),
         ({"mse": 1.6}, {}, None),
         ({}, {"constant": {"mse": 2.1}}, None),

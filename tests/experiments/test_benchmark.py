@@ -415,7 +415,7 @@ def test_tables_say_the_same_in_every_format(results: Callable[..., list[Block]]
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1
     assert "| chain guide | 2 | 0.917 (0.12) |" in text
-    assert text.startswith("**planted, target 50.0% of the words: its own masks**")
+    assert text.startswith("**planted, target 50.0 % of the words: its own masks**")
     found = list(csv.DictReader(io.StringIO(tables.as_csv(blocks))))
     f1 = {row["method"]: row for row in found if row["measure"] == "f1"}
     assert float(f1["chain"]["mean"]) == pytest.approx(11 / 12)
@@ -423,7 +423,7 @@ def test_tables_say_the_same_in_every_format(results: Callable[..., list[Block]]
     assert float(f1["reinforce-independent"]["p_documents"]) == pytest.approx(0.25)  # three documents differ
     tex = tables.latex(blocks)
     assert tex.count(r"\begin{tabular}") == tex.count(r"\bottomrule") == 1
-    assert r"50.0\% of the words" in tex
+    assert r"50.0 \% of the words" in tex
     (begin,) = re.findall(r"\\begin\{tabular\}\{(\w+)\}", tex)
     body = [line for line in tex.splitlines() if line.endswith(r"\\")]
     assert {line.count("&") + 1 for line in body} == {len(begin)}

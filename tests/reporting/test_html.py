@@ -304,7 +304,7 @@ def test_what_is_not_known_is_not_there() -> None:
 def test_classes_are_named(spec: TargetSpec) -> None:
     page = parse(render(contents("good beer", spec=spec)))
     said = [e.text for e in page.all("dd")]
-    assert {"binary": "negative (75%)", "multiclass": "stout (70%)"}[spec.kind] in said
+    assert {"binary": "negative (75 %)", "multiclass": "stout (70 %)"}[spec.kind] in said
     assert spec.classes[1] in said
     assert page.data()["classes"] == list(spec.classes)
     assert list(prediction_charts([read("good beer", spec=spec)], spec)) == []

@@ -242,7 +242,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     told = CliRunner().invoke(fit, ["--out", str(tmp_path / "run"), "--resume"])
     assert told.exit_code == 0  # click in a test drops what a command returns
-    assert "FAILED: training never came down to the requested share of words (asked for 13.0%, kept" in told.output
+    assert "FAILED: training never came down to the requested share of words (asked for 13.0 %, kept" in told.output
     assert "run is finished already" in told.output
     assert "mean squared error" in told.output
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before

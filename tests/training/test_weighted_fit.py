@@ -157,5 +157,5 @@ def test_balanced_fits_are_judged_by_balanced_figures() -> None:
     assert worse_than_constant(one, other, balanced=True) == ""
     assert "balanced accuracy" in worse_than_constant(other, one, balanced=True)
     test, rows = {"accuracy": 0.8, "macro_f1": 0.6}, {"constant": {"accuracy": 0.95, "macro_f1": 0.49}}
-    assert better_baseline(test, rows) == ("constant", "accuracy 95.0% against 80.0%")
+    assert better_baseline(test, rows) == ("constant", "accuracy 95.0 % against 80.0 %")
     assert better_baseline(test, rows, balanced=True) is None

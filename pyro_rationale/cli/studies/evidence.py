@@ -97,8 +97,8 @@ def report(result: dict[str, Any]) -> None:
     ]
     show("quantiles over documents", quality)
     console.say(
-        f"k-hat above {TRUSTED}: {result['k_hat_above']:.1%} of the documents ({result['k_hat_infinite']} of them "
-        f"without a tail to fit); constant tails: {result['k_hat_constant']}"
+        f"k-hat above {TRUSTED}: {100 * result['k_hat_above']:.1f} % of the documents "
+        f"({result['k_hat_infinite']} of them without a tail to fit); constant tails: {result['k_hat_constant']}"
     )
     if result.get("far"):
         console.say(

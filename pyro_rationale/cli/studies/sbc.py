@@ -103,8 +103,9 @@ def report(result: dict[str, Any]) -> None:
     title = f"{result['run']}: {result['documents']} simulated documents, ranks among {result['draws']} draws"
     show(f"{title}, kappa = {result['kappa']:.4g}", rows)
     Terminal().say(
-        f"uniform: the ranks' distribution function stays within the band that holds {COVERAGE:.0%} of all curves of "
-        f"right methods; of {len(rows)} verdicts, {(1 - COVERAGE) * len(rows):.1f} are expected to be wrong by chance"
+        f"uniform: the ranks' distribution function stays within the band that holds {100 * COVERAGE:.0f} % of all "
+        f"curves of right methods; of {len(rows)} verdicts, {(1 - COVERAGE) * len(rows):.1f} are expected to be wrong "
+        "by chance"
     )
     for seen in result["kappa_errors_seen"]:
         Terminal().say(f"{seen['method']}: {power_line(seen, result['documents'])}")
@@ -121,4 +122,5 @@ def power_line(seen: dict[str, Any], documents: int) -> str:
         return f"no error in kappa up to a factor {FACTORS[-1]:g} would be seen; raise --number"
     parts = [f"{above:.2f} times too large" if above else "", f"{below:.2f} of what it should be" if below else ""]
     wrong = " or ".join(filter(None, parts))
-    return f"{documents} documents show, in {POWER:.0%} of such studies, a kappa {wrong}; a smaller error may pass"
+    often = f"in {100 * POWER:.0f} % of such studies"
+    return f"{documents} documents show, {often}, a kappa {wrong}; a smaller error may pass"

@@ -56,7 +56,7 @@ SPECIAL |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 def title(block: Block) -> str:
     """Corpus, rate and view in words."""
-    rate = f"{block.share:.1%} of the words" + (f" ({block.rate} gold)" if block.rate.endswith("x") else "")
+    rate = f"{100 * block.share:.1f} % of the words" + (f" ({block.rate} gold)" if block.rate.endswith("x") else "")
     return f"{block.corpus}, target {rate}: {VIEWS[block.view]}"
 
 

@@ -206,7 +206,7 @@ def _said(point: Mapping[str, Any]) -> str:
     if "value" in point:
         return f"{point['value']:.3g}"
     label = point["label"]
-    return f"{label} ({point['probabilities'][label]:.0%})"
+    return f"{label} ({100 * point['probabilities'][label]:.0f} %)"
 
 
 def effect_lines(prediction: Prediction, spec: TargetSpec) -> Iterator[tuple[str, str]]:
