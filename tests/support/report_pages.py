@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 from functools import cache
 from html.parser import HTMLParser
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ from pyro_rationale.reporting.phrases import phrase_groups
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.training.history import EpochRecord
 
+_TEMPLATES = files("pyro_rationale.reporting.html").joinpath("templates")
+STYLE = "".join(_TEMPLATES.joinpath(f"{name}.css").read_text(encoding="utf-8") for name in ("base", "style"))
+SCRIPT = _TEMPLATES.joinpath("script.js").read_text(encoding="utf-8")
 RATING = TargetSpec("regression", ("taste",), ((0.0, 5.0),))
 BINARY = TargetSpec("binary", ("sentiment",), (), ("negative", "positive"))
 CLASSES = TargetSpec("multiclass", ("kind",), (), ("lager", "stout", "porter"))
