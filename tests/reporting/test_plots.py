@@ -63,6 +63,14 @@ def test_spans_of_masks_that_keep_nothing(axes: Any) -> None:
     assert names(axes) == ["guide, no word kept", "prior, no word kept"]
 
 
+@pytest.mark.parametrize("plot", [plot_rates, plot_spans])
+def test_no_legend_lies_on_the_line_of_what_was_asked_for(axes: Any, plot: Any) -> None:
+    plot(axes, np.full(40, 0.2), np.full(40, 0.3), 0.5 if plot is plot_rates else 30.0)
+    assert any(name.startswith("prior asked for") for name in names(axes))
+    axes.figure.draw_without_rendering()
+    assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1
+
+
 def test_rates_above_the_last_bin_are_counted_in_it(axes: Any) -> None:
     rates = np.concatenate([np.full(995, 0.1), np.full(5, 0.9)])
     assert plot_rates(axes, rates.reshape(10, 100), np.full(50, 0.05)) is axes

@@ -148,7 +148,7 @@ def plot_rates(axes: Axes, guide: ArrayLike, prior: ArrayLike, requested: float 
                 label=f"prior, mean {bins.means[1]:.3f}")
     _mark(axes, requested, f"prior asked for, mean {requested:.3f}")
     axes.set(xlabel="share of a document's words that are kept", ylabel="share of draws", xlim=(0.0, bins.edges[-1]))
-    axes.legend(frameon=False)
+    _legend_above(axes)
     return axes
 
 
@@ -172,7 +172,7 @@ def plot_spans(axes: Axes, guide: ArrayLike, prior: ArrayLike, requested: float 
     ticks = _few(shown)
     axes.set_xticks(ticks, [f"{tick}+" if tick == shown else str(tick) for tick in ticks])
     axes.set(xlabel="words in a run of kept words", ylabel="share of runs")
-    axes.legend(frameon=False)
+    _legend_above(axes)
     return axes
 
 
@@ -263,9 +263,13 @@ def plot_khat(axes: Axes, khat: ArrayLike) -> Axes:
     ):
         label = f"{label}: {100 * chosen.mean():.0f} % of documents"
         axes.plot(share[chosen], values[chosen].clip(low, high), marker, color=colour, markersize=3.5, label=label)
-    # Above the axes: points may lie anywhere in them.
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize="small")
+    _legend_above(axes)
     return axes
+
+
+def _legend_above(axes: Axes) -> None:
+    """A legend above the axes, in which points, bars and lines may lie anywhere."""
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize="small")
 
 
 def _few(count: int) -> list[int]:
