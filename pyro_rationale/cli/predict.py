@@ -100,9 +100,10 @@ def predict(
 
         optional("pyarrow", "Parquet needs", "parquet")
     delimiter = DataOptions(encoding=encoding, separator=separator).delimiter
-    from pyro_rationale.data.parallel import cores, import_ahead
+    from pyro_rationale.data.parallel import cores, has_gpu, import_ahead
 
-    if device in ("auto", "cpu") and (workers or cores()) > 1 and size_of(source) > MANY:
+    on_cpu = device == "cpu" or (device == "auto" and not has_gpu())
+    if (workers or (cores() if on_cpu else 1)) > 1 and size_of(source) > MANY:
         import_ahead(SLOW_TO_IMPORT)
     from pyro_rationale.prediction.scorer import Scorer, TextRow
 

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from pyro_rationale.errors import END_SIGNALS, DataError
 
+_DRIVERS = ("/dev/nvidiactl", "/dev/kfd")  # of NVIDIA and of AMD
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -52,6 +54,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def has_gpu() -> bool:
+    """Whether this machine seems to have a GPU, by the devices of its driver, and so without torch."""
+    return any(map(os.path.exists, _DRIVERS))
+
+
 def import_ahead(modules: Sequence[str]) -> None:
     """Start to import modules, once for all processes that :func:`in_processes` will start with them.
 
@@ -73,7 +80,7 @@ def in_processes(
         jobs: taken as they are needed, twice as many as processes ahead.
         workers: number of processes.
         modules: that take long to import, are safe to be copied with the process that imported them, and are needed by
-            every process.
+            every process. A module that asks for GPUs when it is imported is not: copies could use none.
     """
     if workers == 1:
         return map(work, jobs)

@@ -7,6 +7,8 @@ import io
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -210,6 +212,41 @@ def test_several_processes_get_the_chunks_that_one_gets(
     assert alone == together
     assert few == alone[:1]
     assert asked == [3]
+
+
+@pytest.mark.parametrize(
+    ("words", "gpu", "ahead"),
+    [((), False, True), ((), True, False), (("--device", "cpu"), True, True), (("--workers", 2), True, True)],
+)
+def test_nothing_is_imported_for_processes_that_will_not_be_started(
+    call: Run,
+    ratings: Path,
+    table: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[object, ...],
+    gpu: bool,
+    ahead: bool,
+) -> None:
+    """A GPU is used by one process, unless more are asked for."""
+    imported: list[tuple[str, ...]] = []
+    monkeypatch.setattr(parallel, "import_ahead", imported.append)
+    monkeypatch.setattr(parallel, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(parallel, "cores", lambda: 4)
+    monkeypatch.setattr(command, "MANY", 10)
+    assert call("--run", ratings, table, "--text-column", "review", *words)[0] == 0
+    assert imported == ([command.SLOW_TO_IMPORT] if ahead else [])
+
+
+def test_what_is_imported_ahead_asks_for_no_gpu() -> None:
+    """A process that has asked CUDA for its devices cannot be copied to one that uses them."""
+    code = (
+        "import sys, torch\n"
+        "def asked(*given): raise SystemExit('a GPU was asked for')\n"
+        "for name in ('is_available', 'device_count', 'init', '_lazy_init', 'current_device'):\n"
+        "    setattr(torch.cuda, name, asked)\n"
+        f"for name in {command.SLOW_TO_IMPORT!r}: __import__(name)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 def test_a_transformer_reads_smaller_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
