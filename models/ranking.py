@@ -25,8 +25,6 @@ from pyro_rationale.models.rationale import RationaleModel
 from pyro_rationale.nn import Encoder
 from pyro_rationale.tasks import RankingLikelihood
 
-MATCHES = ("masked", "full")
-
 
 class RankingModel(RationaleModel):
     """p(z) p(y | x, z)^kappa: `model(batch)` has the sites `z` (plate `documents`) and `y` (plate `queries`).

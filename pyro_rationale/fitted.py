@@ -200,6 +200,11 @@ class FittedModel:
             self.config.model.keep_title,
         )
 
+    def device_batches(self, documents: Sequence[Document], batch_size: int) -> Iterator[Batch]:
+        """Each document once, on the model's device, the shortest first; `index` of a batch says which it holds."""
+        for batch in self.batches(documents, batch_size).ordered():
+            yield batch.to(self.device)
+
     def count_training_texts(self, documents: Sequence[Document]) -> int:
         """How many of the documents have the words of a training text; 0 where these are not known."""
         if self.text_keys is None:

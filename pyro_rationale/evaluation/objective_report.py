@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.cache.dataset import taken, target_rows
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions.exclusion import COST, ends_on
@@ -23,6 +22,8 @@ from pyro_rationale.inference.objectives.decomposition import Terms, batch_terms
 from pyro_rationale.inference.posterior.evidence import iwae
 from pyro_rationale.inference.terms import best_terms
 
+MOST = 500  # texts that figures of masks under p(z) are computed of
+
 
 @torch.no_grad()
 def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target: bool = False) -> dict[str, Tensor]:
@@ -30,9 +31,8 @@ def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target:
 
     `log_likelihood` (kappa = 1), `kl`, `entropy` in nats, under p(z); `cost` is E_q of equation (1) in the units of the
     scaled rating squared (or nats of cross entropy), with lambda1 and lambda2 as training charged them, constraint
-    included. KL and entropy are
-    exact where they exist; expectations of the likelihood are averages over `samples` draws from the discrete
-    guide. `see_target`: of q(z | x, y) instead of q(z | x), where the guide has both.
+    included. KL and entropy are exact where they exist; expectations of the likelihood are averages over `samples`
+    draws from the discrete guide. `see_target`: of q(z | x, y) instead of q(z | x), where the guide has both.
     """
     model = fitted.model
     q = (fitted.guide.posterior(batch, see_target=True) if see_target else fitted.guide.posterior(batch)).discrete()
@@ -55,7 +55,7 @@ def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target:
 
 
 @torch.no_grad()
-def prior_masks(fitted: FittedModel, documents: Sequence[Document], most: int = 500) -> dict[str, float]:
+def prior_masks(fitted: FittedModel, documents: Sequence[Document]) -> dict[str, float]:
     """Figures of masks under p(z), exact, for some texts.
 
     They are those of the prior's own `rate` and `span` in the middle of a long text; here ends of texts, excluded
@@ -63,8 +63,7 @@ def prior_masks(fitted: FittedModel, documents: Sequence[Document], most: int = 
 
     Args:
         fitted: a run.
-        documents: texts, of which the first ones are taken.
-        most: so many at most.
+        documents: texts, of which the first `MOST` are taken.
 
     Returns:
         `share` of words kept (of sentences, where masks are over them), and `run`, their mean number in a row; empty
@@ -73,8 +72,8 @@ def prior_masks(fitted: FittedModel, documents: Sequence[Document], most: int = 
     kept = runs = words = 0.0
     if not len(documents):
         return {}
-    for batch in fitted.batches(taken(documents, np.arange(min(most, len(documents)))), 64).ordered():
-        p = fitted.model.mask_prior(batch.to(fitted.device), torch.float64).by_unit
+    for batch in fitted.device_batches(taken(documents, np.arange(min(MOST, len(documents)))), 64):
+        p = fitted.model.mask_prior(batch, torch.float64).by_unit
         lengths = batch.unit_lengths.to(p.mean.device)
         ends = p.mean[:, 0] + p.mean.gather(1, (lengths - 1).clamp_min(0)[:, None])[:, 0]
         kept, words = kept + float(p.mean.sum()), words + float(lengths.sum())
@@ -108,22 +107,21 @@ def objective_report(
         return {}
     # Where targets have masks of their own, the terms of a document are the sums of its rows', wherever these are read.
     count = len(rated) if rated[0].aspect is None else sum(1 for _ in groupby(rated, key=lambda row: row.id))
-    batches = fitted.batches(rated, batch_size)
-    report = _mean_terms(fitted, batches, count, samples, seed, see_target=False)
+    report = _mean_terms(fitted, fitted.device_batches(rated, batch_size), count, samples, seed, see_target=False)
     if fitted.guide.target is not None:
-        given = _mean_terms(fitted, batches, count, samples, seed, see_target=True)
+        given = _mean_terms(fitted, fitted.device_batches(rated, batch_size), count, samples, seed, see_target=True)
         report |= {f"{name}_given_target": value for name, value in given.items()}
     return report
 
 
 def _mean_terms(
-    fitted: FittedModel, batches: BucketedBatches, count: int, samples: int, seed: int, see_target: bool
+    fitted: FittedModel, batches: Iterable[Batch], count: int, samples: int, seed: int, see_target: bool
 ) -> dict[str, float]:
     """Means of `objective_terms` over `count` documents, by the names of the report."""
     sums: dict[str, float] = {}
     with fitted.seeded(seed):
-        for batch in batches.ordered():
-            for name, values in objective_terms(fitted, batch.to(fitted.device), samples, see_target).items():
+        for batch in batches:
+            for name, values in objective_terms(fitted, batch, samples, see_target).items():
                 sums[name] = sums.get(name, 0.0) + float(values.double().sum())
     means = {name: total / count for name, total in sums.items()}
     return {
@@ -148,7 +146,7 @@ def all_terms(
     fitted: FittedModel, documents: Sequence[Document], samples: int, batch_size: int = 64, seed: int = 0
 ) -> Terms:
     """Terms of all documents, from the shortest to the longest."""
-    batches = _batches(fitted, documents, batch_size)
+    batches = fitted.device_batches(documents, batch_size)
     with fitted.seeded(seed), torch.no_grad():
         return Terms.joined([batch_terms(fitted.model, fitted.guide.posterior(b), b, samples) for b in batches])
 
@@ -159,12 +157,7 @@ def iwae_bound(
     """Mean over documents of log 1/K sum_k w_k at kappa = 1, nats (Burda et al. 2016)."""
     total = 0.0
     with fitted.seeded(seed), torch.no_grad():
-        for batch in _batches(fitted, documents, batch_size):
+        for batch in fitted.device_batches(documents, batch_size):
             q = fitted.guide.posterior(batch)
             total += float(iwae(fitted.model, q, batch, (samples,), kappa=1.0)[samples].mean.sum())
     return total / len(documents)
-
-
-def _batches(fitted: FittedModel, documents: Sequence[Document], batch_size: int) -> Iterator[Batch]:
-    for batch in fitted.batches(documents, batch_size).ordered():
-        yield batch.to(fitted.device)

@@ -142,9 +142,9 @@ def batches_of(
         return
     if fitted.aspects > 1 and any(document.aspect is None for document in texts):
         raise ConfigError(f"{fitted.name}: has a mask for each target, and one is asked for; fit with --masks shared")
-    for batch in fitted.batches(texts, batch_size).ordered():
+    for batch in fitted.device_batches(texts, batch_size):
         assert batch.index is not None
-        yield batch.index.tolist(), batch.to(fitted.device)
+        yield batch.index.tolist(), batch
 
 
 def padded(masks: Sequence[Sequence[bool]], documents: Sequence[Document], tokens: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ class ModelEmbedder:
         """
         words = "all" if not query and _ranking(self.fitted).match == "full" else "kept"
         embedded = embed(self.fitted, documents, words, self.decode, self.batch_size)
-        if getattr(self.fitted.config.model, "keep_title", False):  # read whatever the mask says
+        if self.fitted.config.model.keep_title:  # read whatever the mask says
             for document, mask in zip(documents, embedded.masks, strict=True):
                 mask[: document.title] = True
         return embedded
@@ -156,14 +156,9 @@ def check_ranking(fitted: FittedModel) -> None:
     Raises:
         ConfigError: it is one.
     """
-    if not is_ranking(fitted):
+    if not fitted.task.of_pairs:
         what = fitted.task.describe()
         raise ConfigError(f"{fitted.name}: predicts {what}, and does not rank texts; fit one with --task ranking")
-
-
-def is_ranking(fitted: FittedModel) -> bool:
-    """Whether the model ranks texts by their likeness to others."""
-    return bool(getattr(fitted.task, "of_pairs", False))
 
 
 def _ranking(fitted: FittedModel) -> Any:

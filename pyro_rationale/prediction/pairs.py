@@ -146,7 +146,7 @@ def _read(
     model: Any = fitted.model
     texts: list[TextPosterior] = []
     shown, drawn = [], []
-    keep_title = getattr(fitted.config.model, "keep_title", False)
+    keep_title = fitted.config.model.keep_title
     with evaluating(fitted):
         for start in range(0, len(documents), _TEXTS):
             some = [unlabelled(document) for document in documents[start : start + _TEXTS]]

@@ -188,10 +188,6 @@ class Oracle:
         """p(z given y)."""
         return Oracle(self.log_probs + log_likelihood(self.masks).double())
 
-    def gradient_of_mean(self, values: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
-        """Gradient of E[values] in the parameters this table was made from (values held fixed)."""
-        return list(torch.autograd.grad(self.expect(values.detach()), parameters, retain_graph=True))
-
 
 def padded(row: Tensor, size: int) -> Tensor:
     """A document's `(n, ...)` result with zeros behind it, `(size, ...)`."""

@@ -17,8 +17,6 @@ from pyro_rationale.data.tokenizers import Tokens
 _MARKS = r"\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0e31\u0e34-\u0e4e\u20d0-\u20ff"
 UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 INVISIBLE = r"\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe0f\ufeff"
-_CLITIC = r"(?:s|m|d|re|ve|ll)"
-
 
 _QUOTE = "\u2019"
 _SPELLINGS = {

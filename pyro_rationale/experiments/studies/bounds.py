@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.experiments.studies.common import Row, batches_of
+from pyro_rationale.experiments.studies.common import Row
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.evidence import (
     LONGEST,
@@ -148,7 +148,7 @@ def measure(
     sizes = bound_sizes(samples)
     parts: list[tuple[dict[str, Tensor], tuple[str | None, ...]]] = []
     places: list[Tensor] = []
-    for batch in batches_of(fitted, documents, batch_size):
+    for batch in fitted.device_batches(documents, batch_size):
         assert batch.index is not None
         places.append(batch.index.cpu())
         parts.append(_measure_batch(fitted, batch, sizes, samples * repeats, kappa))

@@ -17,7 +17,6 @@ import torch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.calibration import Forecasts, calibration_metrics, fit_temperature
-from pyro_rationale.experiments.studies.common import batches_of
 from pyro_rationale.fitted import FittedModel
 
 LAYERS = ("clause", "opinion")
@@ -43,7 +42,7 @@ def marginals(
     """
     found: list[Any] = [None] * len(documents)
     with fitted.seeded(seed):
-        for batch in batches_of(fitted, documents):
+        for batch in fitted.device_batches(documents, 64):
             q = fitted.guide.posterior(batch, see_target=True) if see_target else fitted.guide.posterior(batch)
             mean = q.discrete().mean.double().clamp(0.0, 1.0).cpu().numpy()
             assert batch.index is not None

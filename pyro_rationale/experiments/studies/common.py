@@ -1,22 +1,14 @@
-"""Documents in batches and cut to a length, for the studies."""
+"""Rows of results, and documents cut to a length, for the studies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.fitted import FittedModel
 
 Row = dict[str, Any]
-
-
-def batches_of(fitted: FittedModel, documents: Sequence[Document], size: int = 64) -> Iterator[Batch]:
-    """Every document once, on the run's device, the shortest first; `index` says where each came from."""
-    for batch in fitted.batches(documents, size).ordered():
-        yield batch.to(fitted.device)
 
 
 def shorten(documents: Sequence[Document], words: int) -> tuple[list[Document], int]:

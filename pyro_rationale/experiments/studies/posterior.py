@@ -18,7 +18,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.errors import DataError
-from pyro_rationale.experiments.studies.common import Row, batches_of
+from pyro_rationale.experiments.studies.common import Row
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
 from pyro_rationale.inference.posterior.importance import importance_posterior
@@ -88,7 +88,7 @@ def by_resampling(
     """k-hat, effective sample size and largest Monte-Carlo error of each document, and its marginals `(n,)`."""
     rows: dict[int, Row] = {}
     marginals: dict[int, Tensor] = {}
-    for batch in batches_of(fitted, documents, 16):
+    for batch in fitted.device_batches(documents, 16):
         assert batch.index is not None
         with torch.no_grad():
             q = proposal(fitted, batch)
@@ -110,7 +110,7 @@ def by_chains(
 ) -> list[Row]:
     """How far the chains' marginals are from those given, how the chains mix, and the amortization gap."""
     rows: dict[int, Row] = {}
-    for batch in batches_of(fitted, documents, budget.batch_size):
+    for batch in fitted.device_batches(documents, budget.batch_size):
         assert batch.index is not None
         scorer = CachedLogJoint(fitted.model, batch)
         with torch.no_grad():

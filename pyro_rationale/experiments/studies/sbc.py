@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.studies.common import Row, batches_of
+from pyro_rationale.experiments.studies.common import Row
 from pyro_rationale.experiments.studies.posterior import proposal
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.posterior.gibbs import gibbs_posterior
@@ -102,7 +102,7 @@ def ranks_by(
     """
     sampler = samplers(fitted, budget)[method]
     with fitted.model.constrained() if method == "guide" else nullcontext():
-        parts = [sbc_ranks(fitted.model, batch, sampler, kappa) for batch in batches_of(fitted, texts, batch_size)]
+        parts = [sbc_ranks(fitted.model, batch, sampler, kappa) for batch in fitted.device_batches(texts, batch_size)]
     ranks = {name: torch.cat([part.ranks[name] for part in parts]).cpu() for name in parts[0].ranks}
     return Ranks(ranks, torch.cat([part.tilted for part in parts], 1).cpu())
 
