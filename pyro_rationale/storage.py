@@ -13,6 +13,7 @@ import json
 import math
 import os
 import secrets
+import tomllib
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -226,6 +227,29 @@ def read_json(path: Path) -> Any:
 
 
 # Tensors.
+
+
+def read_toml(path: Path, where: str = "", remedy: str = "name a TOML file") -> dict[str, Any]:
+    """Contents of a TOML file, with or without a byte order mark.
+
+    Args:
+        path: of the file.
+        where: what messages begin with; default: the path.
+        remedy: what to do where it cannot be read.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
+    where = where or str(path)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise ConfigError(f"{where}: cannot be read ({reason}); {remedy}") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigError(f"{where}: not TOML ({problem})") from None
+    except RecursionError:
+        raise ConfigError(f"{where}: not TOML of options (nested too deeply)") from None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Any = None, listed: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +11,7 @@ from pyro_rationale.config import PARTS, ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import decode, with_given
+from pyro_rationale.storage import read_toml
 
 Parts = tuple[DataOptions, ModelOptions, TrainOptions]
 
@@ -50,15 +50,7 @@ def _of_run(path: Path) -> tuple[list[Any], set[str]]:
 
 
 def _of_toml(path: Path) -> tuple[list[Any], set[str]]:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
-        raise ConfigError(f"--config {path}: cannot be read ({reason}); name a TOML file or a run folder") from None
-    except tomllib.TOMLDecodeError as problem:
-        raise ConfigError(f"--config {path}: not TOML ({problem})") from None
-    except RecursionError:
-        raise ConfigError(f"--config {path}: not TOML of options (nested too deeply)") from None
+    values = read_toml(path, f"--config {path}", "name a TOML file or a run folder")
     owners = {item.name: name for name, kind in PARTS.items() for item in fields(kind)}
     found: dict[str, dict[str, Any]] = {name: {} for name in PARTS}
     given: list[tuple[str | None, str, Any]] = []

@@ -248,16 +248,13 @@ def _nearest(corpus: PairCorpus, queries: Sequence[Query], count: int) -> list[l
 # From memory.
 
 
-def pairs_of_groups(
-    documents: Sequence[Document], groups: Sequence[object], seed: int = 0, tokenizer: Tokenizer = tokenize
-) -> PairCorpus:
+def pairs_of_groups(documents: Sequence[Document], groups: Sequence[object], seed: int = 0) -> PairCorpus:
     """A corpus in which the documents of one group are similar; 80/10/10 of the groups are trained on and held out.
 
     Args:
         documents: at least two in some group.
         groups: a key per document; `None` is a group of its own.
         seed: of the split.
-        tokenizer: splits further texts.
     """
     members: dict[object, list[int]] = {}
     for i, key in enumerate(groups):
@@ -265,27 +262,7 @@ def pairs_of_groups(
     similar = {i: tuple(j for j in group if j != i) for group in members.values() for i in group}
     queries = [Query(i, similar[i]) for i in range(len(documents)) if similar[i]]
     split = split_queries(queries, documents, seed)
-    return pair_corpus("questions in memory", documents, split, tokenizer=tokenizer)
-
-
-def pairs_in_memory(
-    documents: Sequence[Document],
-    pairs: Iterable[tuple[int, int]],
-    seed: int = 0,
-    searchable: Sequence[int] | None = None,
-    tokenizer: Tokenizer = tokenize,
-) -> PairCorpus:
-    """A corpus of pairs of documents, divided 80/10/10 by connected component.
-
-    Args:
-        documents: all texts.
-        pairs: indices of a query and of a text that is similar to it.
-        seed: of the split.
-        searchable: documents that a search may find; default: all.
-        tokenizer: splits further texts.
-    """
-    split = split_queries(queries_of(pairs), documents, seed)
-    return pair_corpus("pairs in memory", documents, split, searchable, tokenizer=tokenizer)
+    return pair_corpus("questions in memory", documents, split)
 
 
 def queries_of(

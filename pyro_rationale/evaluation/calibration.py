@@ -44,13 +44,13 @@ class Forecasts:
     def __len__(self) -> int:
         return len(self.probability)
 
-    def ambiguous(self, above: float = AMBIGUOUS) -> Forecasts:
-        """Words with a marginal above a threshold, and gold words.
+    def ambiguous(self) -> Forecasts:
+        """Words with a marginal above `AMBIGUOUS`, and gold words.
 
         Selecting on the outcome makes this no estimate of calibration in general, since all low marginals that are
         right are left out. It shows the mistakes that averages over all words hide.
         """
-        chosen = (self.probability > above) | self.true
+        chosen = (self.probability > AMBIGUOUS) | self.true
         return Forecasts(self.probability[chosen], self.true[chosen], self.document[chosen])
 
     def rescaled(self, temperature: float) -> Forecasts:
@@ -160,10 +160,8 @@ def brier(words: Forecasts, edges: Numbers) -> dict[str, float]:
     }
 
 
-def ece_interval(
-    words: Forecasts, edges: Numbers, level: float = 0.95, replicates: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """Bootstrap interval of the ECE over documents (words of one text are not independent), with fixed bins.
+def ece_interval(words: Forecasts, edges: Numbers, replicates: int = 1000) -> tuple[float, float]:
+    """95 % bootstrap interval of the ECE over documents (words of one text are not independent), with fixed bins.
 
     Resampling adds noise of its own to every bin and ECE counts noise as error, so the interval lies rather high.
     """
@@ -173,11 +171,11 @@ def ece_interval(
     excess = np.bincount(cell, words.probability - words.true, minlength=len(documents) * bins)
     excess = excess.reshape(len(documents), bins)
     sizes = np.bincount(row, minlength=len(documents))
-    draws = np.random.default_rng(seed).multinomial(
+    draws = np.random.default_rng(0).multinomial(
         len(documents), np.full(len(documents), 1.0 / len(documents)), size=replicates
     )
     errors = np.abs(draws @ excess).sum(1) / (draws @ sizes)
-    low, high = np.quantile(errors, [0.5 - level / 2, 0.5 + level / 2])
+    low, high = np.quantile(errors, [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -203,7 +201,7 @@ def fit_temperature(words: Forecasts, most: float = 100.0) -> float:
     return float(np.exp(-0.5 * (low + high)))
 
 
-def calibration_metrics(words: Forecasts, bins: int = 15, seed: int = 0) -> dict[str, Any]:
+def calibration_metrics(words: Forecasts, bins: int = 15) -> dict[str, Any]:
     """All calibration metrics, over all words and over the ambiguous ones.
 
     Returns:
@@ -218,7 +216,7 @@ def calibration_metrics(words: Forecasts, bins: int = 15, seed: int = 0) -> dict
             continue
         edges = bin_edges(part.probability, bins)
         curve = reliability(part, edges)
-        low, high = ece_interval(part, edges, seed=seed)
+        low, high = ece_interval(part, edges)
         metrics[name] = {
             "words": len(part),
             "share": len(part) / len(words),

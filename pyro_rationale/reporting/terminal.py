@@ -85,20 +85,19 @@ class _Escaped:
 
 
 def progress_bar(
-    console: Console, *fields: str, first: str = "{task.description}", quiet: bool = False, share: bool = False
+    console: Console, *fields: str, quiet: bool = False, share: bool = False
 ) -> ProgressBar:
     """A progress bar, drawn only on a terminal and taken away at its end.
 
     Args:
         console: where it is drawn.
         fields: of each task, shown behind the bar.
-        first: format of what stands before the bar.
         quiet: draw nothing.
         share: show the share that is done, instead of numbers and the time that it took.
     """
     ends = [] if share else [TimeElapsedColumn()]
     return ProgressBar(
-        TextColumn(first, markup=False),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=12 if share else 20),
         TaskProgressColumn() if share else MofNCompleteColumn(),
         *(TextColumn(f"{{task.fields[{field}]}}", markup=False) for field in fields),

@@ -18,7 +18,6 @@ from pyro_rationale.data.pairs import (
     components,
     fixed_lists,
     pair_corpus,
-    pairs_in_memory,
     pairs_of_groups,
     partners,
     queries_of,
@@ -28,6 +27,7 @@ from pyro_rationale.data.pairs import (
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.tasks._spec import TargetSpec
+from tests.support.planted_pairs import linked_pairs
 
 
 def texts(count: int) -> list[Document]:
@@ -53,7 +53,7 @@ def test_groups_become_queries_of_each_other() -> None:
 
 def test_no_component_is_on_two_sides_and_each_document_on_one() -> None:
     links = [(i, i + 1) for i in range(0, 99) if i % 5 != 4]
-    corpus = pairs_in_memory(texts(120), links, seed=1)
+    corpus = linked_pairs(texts(120), links, seed=1)
     part = np.full(120, -1)
     for number, split in enumerate(SPLITS):
         assert (part[corpus.members[split]] == -1).all()

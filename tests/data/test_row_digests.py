@@ -11,8 +11,8 @@ import pytest
 
 from pyro_rationale.data import DataOptions, load_corpus
 from pyro_rationale.data.document import make_document
-from pyro_rationale.data.pairs import pairs_in_memory
 from pyro_rationale.data.row_digests import row_digests
+from tests.support.planted_pairs import linked_pairs
 from tests.support.small_fit import table
 
 ROWS = [f"the {word} room was quiet,{i % 5}" for i, word in enumerate("abcdefghijklmnop")]
@@ -69,9 +69,9 @@ def test_arrow_files_have_those_of_the_corpus_in_memory(tmp_path: Path, data: st
 def test_a_changed_pair_is_noticed_though_the_texts_are_the_same() -> None:
     documents = [make_document(f"d{i}", f"question {i}") for i in range(40)]
     links = [(2 * i, 2 * i + 1) for i in range(20)]
-    before = row_digests(pairs_in_memory(documents, links))
-    assert row_digests(pairs_in_memory(documents, links)) == before
-    first = pairs_in_memory(documents, links).queries["train"][0]
+    before = row_digests(linked_pairs(documents, links))
+    assert row_digests(linked_pairs(documents, links)) == before
+    first = linked_pairs(documents, links).queries["train"][0]
     turned = [(b, a) if a == first.document else (a, b) for a, b in links]
-    after = row_digests(pairs_in_memory(documents, turned))
+    after = row_digests(linked_pairs(documents, turned))
     assert [split for split in before if after[split] != before[split]] == ["train"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Sequence
 
 from pyro_rationale.data.document import Document, make_document
-from pyro_rationale.data.pairs import PairCorpus, pairs_of_groups
+from pyro_rationale.data.pairs import PairCorpus, pair_corpus, pairs_of_groups, queries_of, split_queries
 
 KINDS, PARTS = 6, 6  # a text is about a pair of these; each has two wordings
 
@@ -29,3 +30,8 @@ def planted_pairs(copies: int = 4, words: int = 16, seed: int = 0) -> PairCorpus
                 documents.append(make_document(f"text {len(documents)}", text, rationales=[spans]))
                 groups.append((kind, part))
     return pairs_of_groups(documents, groups, seed)
+
+
+def linked_pairs(documents: Sequence[Document], links: Sequence[tuple[int, int]], seed: int = 0) -> PairCorpus:
+    """Pairs of documents, divided by connected component; documents in no pair are trained on."""
+    return pair_corpus("linked", documents, split_queries(queries_of(links), documents, seed))

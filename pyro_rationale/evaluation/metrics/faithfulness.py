@@ -42,7 +42,6 @@ def faithfulness_statistics(
     documents: Sequence[Document],
     masks: Masks,
     scores: Sequence[Numbers] | None = None,
-    bins: Sequence[float] = BINS,
     seed: int = 0,
 ) -> Statistics:
     """Comprehensiveness and sufficiency before a judge, and what random words of the same number get.
@@ -51,8 +50,8 @@ def faithfulness_statistics(
         judge: who predicts.
         documents: at least one.
         masks: the rationales.
-        scores: by which words are ranked, a number per word, for the averages over `bins`.
-        bins: shares of the words; of each text the top ones are taken, rounded up, so at least one.
+        scores: by which words are ranked, a number per word, for the averages over `BINS`; of each text so
+            large a share of the words, rounded up, is taken from the top.
         seed: of the random words.
 
     Returns:
@@ -73,10 +72,10 @@ def faithfulness_statistics(
         if ranks is None:
             continue
         ranked = [row[order] for row, order in zip(ranks, orders, strict=True)] if shuffle else ranks
-        drops = [_drops(judge, documents, full, [top(row, share) for row in ranked]) for share in bins]
+        drops = [_drops(judge, documents, full, [top(row, share) for row in ranked]) for share in BINS]
         statistics |= _named("aopc_{}" + name, np.mean(drops, axis=0))
         if not shuffle:
-            for share, both in zip(bins, drops, strict=True):
+            for share, both in zip(BINS, drops, strict=True):
                 statistics |= _named(f"{{}}_at_{100 * share:g}", both)
     return statistics
 

@@ -104,10 +104,10 @@ def over_corpus(
 
 
 def corpus_statistics(
-    queries: Sequence[Query], searchable: NDArray[np.int64], rows: Iterable[ArrayLike], prefix: str = CORPUS
+    queries: Sequence[Query], searchable: NDArray[np.int64], rows: Iterable[ArrayLike]
 ) -> Statistics:
     """The figures of :func:`ranking_statistics` for a search of the whole corpus; see :func:`over_corpus`."""
-    return statistics_of([ranking_row(*pair) for pair in over_corpus(queries, searchable, rows)], prefix)
+    return statistics_of([ranking_row(*pair) for pair in over_corpus(queries, searchable, rows)], CORPUS)
 
 
 _MAIN = ("map", "mrr", "p_at_1")

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
@@ -42,6 +41,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.baselines import BASELINES, find_method, method_names
 from pyro_rationale.experiments.baselines._run import PLAIN
 from pyro_rationale.options import convert
+from pyro_rationale.storage import read_toml
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -233,23 +233,6 @@ def plan_of(path: Path, make: Callable[[Mapping[str, Any], str], P]) -> P:
         return make(values, path.stem)
     except ConfigError as problem:
         raise ConfigError(f"{path}: {problem}") from None
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Contents of a TOML file.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
-        raise ConfigError(f"{path}: cannot be read ({reason}); name a TOML file") from None
-    except tomllib.TOMLDecodeError as problem:
-        raise ConfigError(f"{path}: not TOML ({problem})") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: not TOML of options (nested too deeply)") from None
 
 
 def make_plan(values: Mapping[str, Any], name: str = "benchmark") -> Plan:
