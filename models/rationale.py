@@ -21,6 +21,7 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import AspectPriors, ChainPrior, Constraint, Prior, UnitMask, priors_of
+from pyro_rationale.models.given_others import GivenOthers
 from pyro_rationale.models.program import Program, weighted
 from pyro_rationale.nn import Encoder
 from pyro_rationale.nn.last_layer import LastLayer
@@ -60,6 +61,7 @@ class RationaleModel(Program):
         self._constrained = False
         self.word_dropout = 0.0
         self._missed: list[Tensor] | None = None  # words that all passes of a step miss, once they are drawn
+        self.given_others: GivenOthers | None = None  # for a guide that is paid for what other targets do not say
         self.last_layer: LastLayer | None = None  # weights of the output layer that are not one number each
         self._read: dict[str, tuple[Tensor, int, list[float]]] = {}
 
@@ -214,9 +216,26 @@ class RationaleModel(Program):
 
     def _read_kept(self, batch: Batch, z: Tensor) -> Tensor:
         """The site `y` of masks `z`, inside the plate of documents."""
-        outputs = self.encoder(batch.tokens, self.thinned(z), batch.lengths)
         if batch.targets is None:
-            return pyro.sample("y", self.likelihood(outputs))
+            return pyro.sample("y", self.likelihood(self.encoder(batch.tokens, self.thinned(z), batch.lengths)))
+        outputs, informed = self.read(batch, self.thinned(z))
         likelihood, targets = self.likelihood.observe(outputs, batch.targets)
+        infer = {} if informed is None else {"given_others": self.likelihood.observe(informed, batch.targets)[0]}
         with poutine.scale(scale=self._numbers("kappa")[0]):
-            return pyro.sample("y", likelihood, obs=targets)
+            return pyro.sample("y", likelihood, obs=targets, infer=infer)
+
+    def read(self, batch: Batch, z: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The encoder's outputs for masks `(*s, B, T)`, and those that know the other targets of each row's document.
+
+        The latter are there in training only, of a model that has :attr:`given_others`. Of rows about one target each,
+        a mask `(U, T)` can be that of `batch.texts`: each text is then read once for all of its rows.
+        """
+        shared = batch.owners is not None and z.dim() == 2 and len(z) < len(batch)
+        texts, informed = batch.texts if shared else batch, self.given_others
+        if informed is None or batch.others is None or not self.training:
+            plain = self.encoder(texts.tokens, z, texts.lengths)
+            return plain[batch.owners] if shared else plain, None
+        head = partial(informed.beside, self.encoder.output)
+        both = self.encoder(texts.tokens, z, texts.lengths, head=head)
+        plain, own = (both[batch.owners] if shared else both).chunk(2, dim=-1)
+        return plain, own + informed.shift(batch.others)

@@ -19,8 +19,10 @@ from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.guides import GUIDES, RationaleGuide, TargetContext
 from pyro_rationale.inference.estimators import ESTIMATORS
-from pyro_rationale.inference.objectives.elbo import Objective, make_objective
+from pyro_rationale.inference.objectives.elbo import MaskELBO, Objective, make_objective
+from pyro_rationale.inference.objectives.judge import OthersJudge
 from pyro_rationale.models import RankingModel, RationaleModel
+from pyro_rationale.models.given_others import GivenOthers
 from pyro_rationale.nn import ENCODERS, GENERATORS, make_embedding
 from pyro_rationale.nn.generators import needs_vocabulary
 from pyro_rationale.tasks import RankingLikelihood, TargetSpec, task_of
@@ -115,6 +117,10 @@ def build_model(
         encoder.initialise_output(likelihood.start_from(torch.tensor(initial_outputs)))
     model = RationaleModel(encoder, likelihood, starting_prior(config, likelihood.gain(kappa)), kappa, aspects)
     model.word_dropout = config.train.word_dropout
+    if config.train.judge == "others":
+        if aspects == 1:
+            raise ConfigError("--judge others: is about several targets with masks of their own; leave it out")
+        model.given_others = GivenOthers(encoder.output)
     return model
 
 
@@ -199,4 +205,8 @@ def _network(
 def build_objective(config: Config) -> Objective:
     """The objective and estimator that the configuration names."""
     overlap = config.model.overlap
-    return make_objective(config.estimator, config.samples, config.tau, config.penalties, config.train.norm, overlap)
+    made = make_objective(config.estimator, config.samples, config.tau, config.penalties, config.train.norm, overlap)
+    if config.train.judge == "others":
+        assert isinstance(made, MaskELBO)  # estimators with another objective are refused
+        made.judge = OthersJudge()
+    return made

@@ -78,6 +78,8 @@ class Config:
             raise ConfigError("--pretrained: neither --generator nor --encoder is one that uses it; leave it out")
         if value_of(self.train, "judge") != "none" and estimator.objective is not None:
             raise ConfigError(f"--judge {self.train.judge} does not go with --estimator {self.estimator}; take rloo")
+        if self.train.judge == "others" and self.model.masks == "shared":
+            raise ConfigError("--judge others: all targets share one mask; take --masks per-target, or leave it out")
         check_penalties(self.estimator, estimator, penalties, self.train.norm)
         if penalties not in guide.penalties:
             known = " or ".join(guide.penalties)

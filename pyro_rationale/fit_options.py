@@ -19,7 +19,7 @@ from pyro_rationale.training.schedules import SCHEDULES
 
 TUNE = re.compile(r"none|heads|all|(top|lora):[1-9][0-9]{0,3}")
 FACTOR = re.compile(r"(?=.*[1-9])[0-9]{0,4}(\.[0-9]{1,9})?")
-JUDGES = ("none", "mcd")
+JUDGES = ("none", "mcd", "others")
 PRESETS = ("balanced", "fast", "best", "paper", "planted")
 CONTROLS = ("auto", "rate", "lagrangian")
 PRECISIONS = ("float32", "tf32", "bf16")
@@ -139,7 +139,8 @@ class TrainOptions:
     norm: str = option("l0", "what the prior charges for: expected words kept (l0), or the sum (l1) or the root of the "
                        "sum of squares (l2) of the sampled mask", choices=NORMS, group=PRIOR)
     judge: str = option(None, "what the guide is paid for: none, predicting the labels; mcd, predicting from the "
-                        "kept words what a full-text reader, trained first, predicts from all (Liu et al. 2023)",
+                        "kept words what a full-text reader, trained first, predicts from all (Liu et al. 2023); "
+                        "others, what the other targets of a text do not say already",
                         choices=JUDGES, group=PRIOR, planted="none")
     control: str = option("auto", "what holds --rate: rate (a damped multiplier beside the prior) or lagrangian (the "
                           "multiplier of HardKuma's authors instead of the prior's field); auto: rate, but lagrangian "

@@ -28,6 +28,8 @@ class Batch:
         unit_starts: long, `(B, U)`; first word of each sentence, `0` where a document has no more.
         aspects: long, `(B,)`; the one target that each row is about, where every target has a mask of its own (all
             others are NaN in `targets`); `None` where a row is about all targets.
+        others: float, `(B, D)`; the targets of a row's document but its own, NaN where one is unknown; `None` where a
+            row is about all targets, or targets are unknown.
         owners: long, `(B,)`; which of the different texts a row has, as rows of one document stand in a batch
             together; `None`: look at each row.
         firsts: long, `(U,)`; the first row of each different text.
@@ -46,6 +48,7 @@ class Batch:
     units: Tensor | None = None
     unit_starts: Tensor | None = None
     aspects: Tensor | None = None
+    others: Tensor | None = None
     owners: Tensor | None = None
     firsts: Tensor | None = None
     weights: Tensor | None = None
@@ -97,7 +100,7 @@ class Batch:
     @property
     def texts(self) -> Batch:
         """The different texts, without targets and aspects: what a network reads once for all rows of a document."""
-        plain = replace(self, targets=None, aspects=None, owners=None, firsts=None)
+        plain = replace(self, targets=None, aspects=None, others=None, owners=None, firsts=None)
         if self.firsts is None:
             return plain
         firsts = self.firsts
@@ -131,11 +134,12 @@ class Batch:
         plain = replace(self, gold=None, opinion=None, owners=None, firsts=None)
         grid = plain._each(lambda part: part.expand(count, *part.shape))
         aspects = torch.arange(count, device=self.tokens.device)
-        targets = self.targets
-        if targets is not None:
-            own = torch.eye(count, dtype=torch.bool, device=targets.device)[:, None]
-            targets = torch.where(own, targets, torch.nan)
-        return replace(grid, targets=targets, aspects=aspects[:, None].expand(count, len(self)))
+        grid = replace(grid, aspects=aspects[:, None].expand(count, len(self)))
+        if self.targets is None:
+            return grid
+        own = torch.eye(count, dtype=torch.bool, device=self.targets.device)[:, None]
+        targets = torch.where(own, self.targets, torch.nan)
+        return replace(grid, targets=targets, others=self.targets.masked_fill(own, torch.nan))
 
     def about(self, aspects: Tensor) -> Batch:
         """The batch of rows that are about `aspects` `(B,)`; neighbours of the same words are the same text."""
@@ -154,4 +158,4 @@ class Batch:
 
     def without_targets(self) -> Batch:
         """The batch without targets, for prediction."""
-        return replace(self, targets=None)
+        return replace(self, targets=None, others=None)

@@ -38,12 +38,13 @@ def reading_loss(model: RationaleModel, batch: Batch, mask: Tensor) -> Tensor:
         return -float(model.kappa) * model.log_likelihood(batch, mask.to(model.encoder.dtype)).sum()
     if batch.targets is None:
         raise ValueError("expected a batch with targets, got none")
-    shared = batch.owners is not None and len(mask) < len(batch)
-    texts = batch.texts if shared else batch
-    outputs = model.encoder(texts.tokens, mask.to(model.encoder.dtype), texts.lengths)
-    outputs = outputs[batch.owners] if shared else outputs
+    outputs, informed = model.read(batch, mask.to(model.encoder.dtype))
     dist, targets = model.likelihood.observe(outputs, batch.targets)
-    return -float(model.kappa) * batch.weigh(dist.log_prob(targets)).sum()
+    total = batch.weigh(dist.log_prob(targets)).sum()
+    if informed is not None:
+        dist, targets = model.likelihood.observe(informed, batch.targets)
+        total = total + batch.weigh(dist.log_prob(targets)).sum()
+    return -float(model.kappa) * total
 
 
 @torch.no_grad()
@@ -96,7 +97,8 @@ def salient_words(model: RationaleModel, batch: Batch, share: float, span: float
     A word's saliency is the size of the change of the prediction as the word fades, |d f / d z| at z = everything:
     gradient times embedding (Li et al. 2016, "Visualizing and Understanding Neural Models in NLP"), since z scales the
     embedding. It is averaged over a window of about `span` words, so that runs result and no single words; where masks
-    are over sentences, over the words of each. Outputs of several numbers are mixed by random signs.
+    are over sentences, over the words of each. Outputs of several numbers are mixed by random signs. A model that is
+    told the other targets says which words matter when these are known.
 
     Args:
         model: its encoder should have been trained on parts of texts.
@@ -106,7 +108,8 @@ def salient_words(model: RationaleModel, batch: Batch, share: float, span: float
     """
     z = batch.mask.to(model.encoder.dtype).requires_grad_()
     with torch.enable_grad():
-        outputs = model.encoder(batch.tokens, z, batch.lengths)
+        plain, informed = model.read(batch, z)
+        outputs = plain if informed is None else informed
         if batch.aspects is not None:  # a row's own target is the only one that its mask is for
             outputs = outputs.gather(-1, batch.aspects[:, None])
         signs = 1 - 2 * torch.randint(0, 2, outputs.shape, device=outputs.device)

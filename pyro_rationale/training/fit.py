@@ -59,7 +59,7 @@ def fit_run(
     if config.train.threads is None:
         call(run.callbacks, "on_preparation", "measuring which number of threads is fastest")
         run.choose_threads()
-    if run.fitted.config.train.judge != "none":
+    if run.fitted.config.train.judge == "mcd":
         appoint_judge(run)
     if start is not None and run.trainer.step == 0:
         start(run)

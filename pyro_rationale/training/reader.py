@@ -1,8 +1,8 @@
 """The full-text reader of a fit: the fit's own encoder, trained on whole texts, with the same words and word vectors.
 
 What it reaches is what the fit's masks can hope to keep. With `--judge mcd` it is trained before the fit, and the guide
-is fitted to its predictions (:class:`pyro_rationale.inference.objectives.judge.Judge`). It is written into the run
-folder, and trained once.
+is fitted to its predictions (:class:`pyro_rationale.inference.objectives.judge.ReaderJudge`). It is written into the
+run folder, and trained once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import FittedModel, word_vectors
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference.objectives.elbo import MaskELBO
-from pyro_rationale.inference.objectives.judge import Judge
+from pyro_rationale.inference.objectives.judge import ReaderJudge
 from pyro_rationale.run_files import MEMBERS, READER
 from pyro_rationale.storage import read_tensors, write_tensors
 from pyro_rationale.training.auxiliary_losses import full_text_loss
@@ -31,6 +31,7 @@ from pyro_rationale.training.callbacks._base import call
 from pyro_rationale.training.loop import train_networks
 from pyro_rationale.training.run import TrainingRun
 
+ALONE: dict[str, Any] = {"masks": "shared", "overlap": 0.0, "judge": "none"}  # a reader has no masks to tell apart
 FEWER = 2  # steps of the fit for each of the reader's: whole texts say more than a few words of them
 SCORED = 4  # times at least that a reader is scored on the development texts
 Progress = Callable[[int, int], None]  # steps done, and steps in all
@@ -79,7 +80,7 @@ def stored_reader(fitted: FittedModel, folder: Path) -> FittedModel:
         raise RunError(f"{folder}: holds no full-text reader; add it: {add}")
     one = fitted.members[0] if isinstance(fitted, Ensemble) else fitted
     tensors, _ = read_tensors(path)
-    config, vectors = one.config.changed(masks="shared", overlap=0.0), word_vectors(tensors)
+    config, vectors = one.config.changed(**ALONE), word_vectors(tensors)
     model = build_model(config, one.spec, len(one.vocabulary), vectors, vocabulary=one.vocabulary).to(one.device)
     reader = FittedModel(config, one.spec, one.vocabulary, model, _no_guide(), one.device, f"{fitted.name}: full text")
     _load(reader, path)
@@ -104,7 +105,7 @@ def appoint_judge(run: TrainingRun) -> None:
         return table[batch.index]
 
     assert isinstance(run.trainer.objective, MaskELBO)
-    run.trainer.objective.judge = Judge(of)
+    run.trainer.objective.judge = ReaderJudge(of)
 
 
 @torch.no_grad()
@@ -133,7 +134,7 @@ def _untrained(run: TrainingRun) -> tuple[FittedModel, float]:
     options = fitted.config.train
     steps = -(-options.steps // FEWER)
     epochs = min(steps, max(SCORED, round(steps * options.batch_size / len(corpus.train))))
-    config = fitted.config.changed(masks="shared", overlap=0.0)
+    config = fitted.config.changed(**ALONE)
     config = config.changed(steps=steps, anneal=options.anneal // FEWER, epoch_steps=-(-steps // epochs))
     vectors = None if run.vectors is None else run.vectors.matrix
     outputs, loss = target_summary(corpus.train, corpus.spec, fitted.weighting)

@@ -14,7 +14,6 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
-from pyro_rationale.distributions import AspectPriors, ChainPrior
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import GUIDES, MixtureGuide, RationaleGuide, TargetContext
 from pyro_rationale.inference.objectives.decomposition import Setting, batch_terms, residual
@@ -24,32 +23,10 @@ from pyro_rationale.inference.posterior.log_joint import log_joint
 from pyro_rationale.models import EnsembleModel, RationaleModel
 from pyro_rationale.models.program import local_parameters
 from tests.support.oracle import all_masks
-from tests.support.tiny import PRIOR, SPECS, Exact, exact, in_sentences, texts, tiny_guide, tiny_model
+from tests.support.tiny import SPECS, Exact, exact, in_sentences, texts, tiny_guide
+from tests.support.two_targets import PRIORS, two_heads, two_targets
 
-PRIORS = AspectPriors((PRIOR, ChainPrior.from_rate_span(0.5, 2.2)))
 NAMES = tuple(GUIDES)
-
-
-def two_targets(kind: str = "regression", kappa: float = 1.5) -> RationaleModel:
-    """A model of two targets with a prior for each."""
-    one = tiny_model(kind, kappa)
-    model = RationaleModel(one.encoder, one.likelihood, PRIOR, kappa, aspects=2).double()
-    model.prior = PRIORS
-    model.steering = PRIORS.changed(gamma=0.3)
-    return model
-
-
-def two_heads(name: str) -> RationaleGuide:
-    """A guide with a head for each of two targets."""
-    one = tiny_guide(name)
-    options: dict[str, Any] = {"width": 3} if name == "recurrent" else {}
-    guide = GUIDES[name](one.generator, aspects=2, **options).double()
-    torch.manual_seed(5)
-    with torch.no_grad():
-        for part, parameter in guide.named_parameters():
-            if part.startswith(("head", "joint", "cell")):
-                parameter.add_(torch.randn_like(parameter) * 0.8)
-    return guide
 
 
 def of_target(guide: RationaleGuide, aspect: int) -> RationaleGuide:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference import MaskELBO
-from pyro_rationale.inference.objectives.judge import Judge
+from pyro_rationale.inference.objectives.judge import ReaderJudge
 from pyro_rationale.models import NormalLikelihood, OrdinalLikelihood, RationaleModel
 from tests.support import estimator_checks
 from tests.support.estimator_checks import DIRECTIONS, HARD, directions, gradients, z_scores
@@ -35,7 +35,7 @@ def reader_outputs(model: RationaleModel, documents: int = 3) -> Tensor:
 
 def judged(objective: MaskELBO, outputs: Tensor) -> MaskELBO:
     """The objective with a judge; the documents may be repeated."""
-    objective.judge = Judge(lambda batch: outputs.repeat(len(batch) // len(outputs), 1))
+    objective.judge = ReaderJudge(lambda batch: outputs.repeat(len(batch) // len(outputs), 1))
     return objective
 
 

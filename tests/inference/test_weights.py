@@ -13,7 +13,7 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.guides import own_guides
 from pyro_rationale.inference import Estimate, MaskELBO, TemperedTraceGraph
-from pyro_rationale.inference.objectives.judge import Judge
+from pyro_rationale.inference.objectives.judge import ReaderJudge
 from pyro_rationale.training.auxiliary_losses import full_text_loss
 from pyro_rationale.training.laplace import curvature_of
 from tests.support.tiny import SPECS, exact, texts, tiny_guide, tiny_model
@@ -96,7 +96,7 @@ def test_pyros_own_objective() -> None:
 def test_a_judge_and_whole_texts() -> None:
     model, guide = tiny_model(kappa=2.0), tiny_guide("chain")
     objective = MaskELBO("rloo", 4)
-    objective.judge = Judge(lambda batch: torch.full((len(batch), 2), 0.4, dtype=torch.float64))
+    objective.judge = ReaderJudge(lambda batch: torch.full((len(batch), 2), 0.4, dtype=torch.float64))
     turns = 1.0 + torch.eye(3, dtype=torch.float64)
     total = sum(gradient(objective, model, guide, weighted(texts(), weights)) for weights in turns)
     torch.testing.assert_close(total, 4.0 * gradient(objective, model, guide, texts()))

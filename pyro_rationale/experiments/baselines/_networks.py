@@ -22,7 +22,7 @@ from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.defaults import resolve
 
 NETWORKS: dict[str, Any] = {  # of a baseline, whatever the fit beside it is
-    **PLAIN, "guide": "independent", "masks": "shared", "overlap": 0.0,
+    **PLAIN, "guide": "independent", "masks": "shared", "overlap": 0.0, "judge": "none",
 }
 
 

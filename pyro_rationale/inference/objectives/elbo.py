@@ -175,7 +175,8 @@ class MaskELBO(ELBO):
             penalty = torch.zeros_like(penalty)
         surrogate = self.method.surrogate(draws, penalty)
         if self.judge is not None:
-            surrogate = surrogate + draws.total(reconstruction)
+            also = self.judge.also_fitted(model_trace)
+            surrogate = surrogate + draws.total(reconstruction if also is None else reconstruction + also)
         if self.overlap:
             surrogate = surrogate - self.num_particles * self.overlap * shared_words(q, args[0])
         kept, changes = _counts(q, z, weights)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pyro.poutine import Trace
 from torch import Tensor
@@ -28,8 +28,18 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.models import RationaleModel
 
 
+class Judge(Protocol):
+    """Pays a guide for its masks, and lets the encoder alone follow the labels."""
+
+    def reward(self, model: RationaleModel, batch: Batch, trace: Trace) -> Tensor:
+        """What a guide gets for the masks of a trace of the model, `(*s, B)`, times kappa and documents' weights."""
+
+    def also_fitted(self, trace: Trace) -> Tensor | None:
+        """Log probabilities that the model is fitted to beside those of its site `y`, `(*s, B)`, if there are any."""
+
+
 @dataclass(frozen=True)
-class Judge:
+class ReaderJudge:
     """Says how far predictions from kept words are from those of a reader of the whole text.
 
     Attributes:
@@ -60,3 +70,32 @@ class Judge:
             raise ConfigError(f"--judge mcd: torch has no KL for {name}; leave it out, or register one") from None
         scaled: Tensor = -site["scale"] * divergence  # by kappa, and by the documents' weights
         return scaled
+
+    def also_fitted(self, trace: Trace) -> None:
+        """Nothing: the reader is trained before."""
+
+
+class OthersJudge:
+    """Pays for what a mask of one target says when the document's other targets are known.
+
+    With ratings that go together, words of general praise predict all of them, and every target keeps those. They say
+    nothing new about a rating to somebody who knows the others, who is told by the words about the matter itself:
+
+        the guide maximises    E_q[ kappa log p(y_a | x, z_a, y_-a) + log p(z_a) ] + tau H(q_a),
+        the model maximises    E_q[ kappa log p(y_a | x, z_a) + kappa log p(y_a | x, z_a, y_-a) ], on masks as drawn.
+
+    Predictions use the first of the two, for nobody knows the others then.
+    """
+
+    def reward(self, model: RationaleModel, batch: Batch, trace: Trace) -> Tensor:
+        """Kappa log p(y_a | x, z_a, y_-a), `(*s, B)`."""
+        return self._log_prob(trace)
+
+    def also_fitted(self, trace: Trace) -> Tensor:
+        """The same terms, with gradients in the model."""
+        return self._log_prob(trace)
+
+    def _log_prob(self, trace: Trace) -> Tensor:
+        site: dict[str, Any] = trace.nodes["y"]  # type: ignore[assignment]
+        log_prob: Tensor = site["scale"] * site["infer"]["given_others"].log_prob(site["value"])
+        return log_prob

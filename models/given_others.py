@@ -1,0 +1,45 @@
+"""What a text says of one target when the others are known: p(y_a | x, z_a, y_-a), for masks of single targets.
+
+Ratings of one review go together: whoever praises the food praises the staff. Words of general praise then predict each
+of them, and masks of all targets keep the same words. Given the others' ratings such words say little more, and what is
+left to be said is about the target itself. The products over targets of these conditionals are the pseudo-likelihood of
+Besag (1975), "Statistical Analysis of Non-Lattice Data", equation 2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+SPEED = 20.0  # of the others' weights, against that of other parameters: a rating is worth several logits
+
+
+class GivenOthers(nn.Module):
+    """Outputs about each target from a pooled state of the encoder and from the other targets.
+
+    Args:
+        output: the encoder's own output layer, of a number for each target; it is where the layer starts.
+    """
+
+    def __init__(self, output: nn.Linear) -> None:
+        super().__init__()
+        width = output.out_features
+        self.output = nn.Linear(output.in_features, width, device="meta")
+        self.output.to_empty(device=output.weight.device)
+        self.output.load_state_dict(output.state_dict())
+        self.weights = nn.Parameter(torch.zeros(width, width))
+
+    def beside(self, output: nn.Linear, pooled: Tensor) -> Tensor:
+        """Outputs without and with a view to other targets, before these are added, `(N, P)` -> `(N, 2 D)`."""
+        return torch.cat([output(pooled), self.output(pooled)], dim=-1)
+
+    def shift(self, others: Tensor) -> Tensor:
+        """What other targets add to the outputs about each; they are in [0, 1], and NaN counts as the middle.
+
+        Args:
+            others: `(B, D)`, NaN for a row's own target.
+
+        Returns:
+            `(B, D)`.
+        """
+        return SPEED * ((others - 0.5).nan_to_num(0.0).to(self.weights.dtype) @ self.weights)

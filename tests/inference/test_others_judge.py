@@ -1,0 +1,172 @@
+"""The judge of `--judge others`: the guide is paid for what the other targets of a text do not say already."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pyro_rationale.data.batch import Batch
+from pyro_rationale.inference import MaskELBO
+from pyro_rationale.inference.objectives.judge import OthersJudge
+from pyro_rationale.models import RationaleModel
+from pyro_rationale.models.given_others import SPEED, GivenOthers
+from pyro_rationale.models.program import local_parameters
+from pyro_rationale.training.auxiliary_losses import reading_loss, salient_words
+from tests.support.oracle import all_masks
+from tests.support.tiny import texts
+from tests.support.two_targets import two_heads, two_targets
+
+KINDS = ("regression", "binary", "ordinal")
+SIGMA = 0.5  # noise of the small model of ratings
+
+
+def informed(kind: str = "regression") -> RationaleModel:
+    """A model of two targets that is told the other one, by a layer which is not where it starts."""
+    model = two_targets(kind)
+    model.given_others = GivenOthers(model.encoder.output).double()
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.given_others.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.train()
+
+
+def judged(estimator: str = "muprop", samples: int = 4, tau: float = 1.0) -> MaskELBO:
+    objective = MaskELBO(estimator, samples, tau)
+    objective.judge = OthersJudge()
+    return objective
+
+
+def rows_of(batch: Batch) -> Batch:
+    """A row for each known target."""
+    rows = batch.by_aspect(2)
+    assert rows.others is not None
+    return rows
+
+
+def shifted_by_hand(model: RationaleModel, rows: Batch) -> Tensor:
+    """What the other target adds to each row's own output, `(B,)`, word by word of the definition."""
+    layer = model.given_others
+    assert layer is not None
+    assert rows.aspects is not None
+    assert rows.others is not None
+    added = []
+    for row, own in enumerate(rows.aspects.tolist()):
+        other = float(rows.others[row, 1 - own])
+        known = 0.0 if math.isnan(other) else other - 0.5
+        added.append(SPEED * known * layer.weights[1 - own, own])
+    return torch.stack(added)
+
+
+def test_rows_know_the_other_targets_of_their_document_and_not_their_own() -> None:
+    batch = texts()
+    rows = rows_of(batch)
+    assert rows.targets is not None
+    assert rows.others is not None
+    assert not bool((~rows.targets.isnan() & ~rows.others.isnan()).any())
+    whole = torch.where(rows.others.isnan(), rows.targets, rows.others)
+    documents = torch.tensor([0, 2, 0, 1])  # of the first target, and of the second
+    assert batch.targets is not None
+    torch.testing.assert_close(whole, batch.targets[documents], equal_nan=True)
+    assert batch.by_aspect(2).without_targets().others is None
+    assert replace(batch, targets=None).by_aspect(2).others is None
+    assert rows.texts.others is None
+
+
+def test_outputs_given_the_other_target_by_hand() -> None:
+    model, rows = informed(), rows_of(texts())
+    layer, mask = model.given_others, rows.mask.double()
+    assert layer is not None
+    plain, own = model.read(rows, mask)
+    assert own is not None
+    pooled = model.encoder(rows.tokens, mask, rows.lengths, head=lambda states: states)
+    torch.testing.assert_close(plain, model.encoder.output(pooled))
+    assert rows.aspects is not None
+    at = rows.aspects[:, None]
+    by_hand = layer.output(pooled).gather(1, at)[:, 0] + shifted_by_hand(model, rows)
+    torch.testing.assert_close(own.gather(1, at)[:, 0], by_hand)
+    once = model.read(rows, rows.texts.mask.double())  # each text read once for all of its rows
+    torch.testing.assert_close(torch.stack([plain, own]), torch.stack([part for part in once if part is not None]))
+    assert model.eval().read(rows, mask)[1] is None  # nobody knows the others when a text is read
+
+
+@pytest.mark.parametrize("estimator", ["rloo", "muprop", "sum-and-sample"])
+def test_gradients_by_enumeration(estimator: str) -> None:
+    """All masks of each row: the guide follows p(y_a | x, z_a, y_-a), the model both likelihoods."""
+    model, guide, copies = informed(), two_heads("chain"), 3_000
+    rows = rows_of(texts())
+    q, p = guide.posterior(rows).discrete(), model.mask_prior(rows, torch.float64)
+    assert rows.aspects is not None
+    assert rows.targets is not None
+    followed = labels = torch.zeros((), dtype=torch.float64)
+    for row, own in enumerate(rows.aspects.tolist()):
+        length = int(rows.lengths[row])
+        z = torch.nn.functional.pad(all_masks(length), (0, 5 - length))[:, None].expand(-1, len(rows), -1)
+        z = torch.where(torch.arange(len(rows))[:, None] == row, z, q.mode.detach())
+        plain, told = (part[:, row, own] for part in model.read(rows, z) if part is not None)
+        log_q, log_p = q.log_prob(z)[:, row], p.log_prob(z)[:, row]
+        y, kappa = rows.targets[row, own], float(model.kappa)
+        reward = -kappa * (y - told) ** 2 / (2 * SIGMA**2)
+        followed = followed + (log_q.exp() * (reward.detach() + log_p - log_q)).sum()
+        labels = labels + (log_q.exp().detach() * (reward - kappa * (y - plain) ** 2 / (2 * SIGMA**2))).sum()
+    layer = model.given_others
+    assert layer is not None
+    places = [model.encoder.output.bias, layer.output.bias, layer.weights]
+    wanted = [*torch.autograd.grad(followed, [guide.head.weight]), *torch.autograd.grad(labels, places)]
+    torch.manual_seed(0)
+    with local_parameters():
+        estimate = judged(estimator).estimate(model, guide, rows.repeated(copies))
+    found = torch.autograd.grad(-estimate.surrogate / copies, [guide.head.weight, *places])
+    for mine, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=0.1 * float(theirs.abs().max()), rtol=0.1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_guide_is_not_paid_for_what_the_other_target_says(kind: str) -> None:
+    """Its gradient depends on the other target and on the layer that knows it, not on the plain outputs' layer."""
+    rows = rows_of(texts(kind=kind))
+    model, guide = informed(kind), two_heads("chain")
+    assert rows.others is not None
+
+    def slopes(batch: Batch) -> Tensor:
+        guide.zero_grad()
+        torch.manual_seed(0)
+        judged("rloo").differentiable_loss(model, guide, batch).backward()
+        return torch.cat([p.grad.flatten().clone() for p in guide.parameters() if p.grad is not None])
+
+    before = slopes(rows)
+    assert not torch.allclose(before, slopes(replace(rows, others=1.0 - rows.others)))
+    with torch.no_grad():
+        model.encoder.output.weight.mul_(-1.0)
+    assert torch.equal(before, slopes(rows))
+
+
+def test_figures_stay_those_of_the_labels_alone() -> None:
+    model, guide, rows = informed(), two_heads("chain"), rows_of(texts())
+    torch.manual_seed(0)
+    told = judged("rloo").estimate(model, guide, rows)
+    torch.manual_seed(0)
+    plain = MaskELBO("rloo", 4).estimate(model, guide, rows)
+    torch.testing.assert_close(told.reconstruction, plain.reconstruction)
+    torch.testing.assert_close(told.kl, plain.kl)
+
+
+def test_a_warm_up_trains_both_layers_and_looks_for_words_that_say_something_new() -> None:
+    model, rows = informed(), rows_of(texts())
+    layer = model.given_others
+    assert layer is not None
+    reading_loss(model, rows, rows.mask).backward()
+    trained: list[Any] = [model.encoder.output.weight, layer.output.weight, layer.weights]
+    assert all(float(parameter.grad.abs().sum()) > 0 for parameter in trained)
+    with torch.no_grad():
+        before = salient_words(model, rows, 0.4, 1.0)
+        layer.output.weight.copy_(torch.randn_like(layer.output.weight) * 3.0)
+        torch.manual_seed(0)
+        assert bool((before & ~rows.mask).sum() == 0)
+        plain = salient_words(model.eval(), rows, 0.4, 1.0)
+        assert not torch.equal(salient_words(model.train(), rows, 0.4, 1.0), plain)
