@@ -37,6 +37,7 @@ from pyro_rationale.optional import install_command
 from pyro_rationale.reporting.plots import COST_TERMS, OBJECTIVE_TERMS, bar_scores, figures, plot_elbo_cost, plot_terms
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.history import read_history
+from tests.support.commands import ended
 from tests.support.grids import some
 from tests.support.small_fit import Break, content, differences, flags, refusal, small, table, whole
 
@@ -53,11 +54,8 @@ def training(**options: Any) -> list[str]:
 
 def run(capfd: pytest.CaptureFixture[str], *words: object) -> tuple[str, str]:
     """Standard output and error of a command that goes well."""
-    capfd.readouterr()
-    with pytest.raises(SystemExit) as end:
-        run_command(compare, [str(word) for word in words])
-    out, err = capfd.readouterr()
-    assert end.value.code == 0, err
+    status, out, err = ended(capfd, compare, *words)
+    assert status == 0, err
     return out, err
 
 

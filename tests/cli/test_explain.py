@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.evaluate import evaluate, read_lexicon
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.cli.input_texts import count_lines, gather
@@ -21,6 +20,7 @@ from pyro_rationale.data import DataOptions
 from pyro_rationale.data.selection import is_foreign, override
 from pyro_rationale.errors import DataError
 from pyro_rationale.fitted import FittedModel
+from tests.support.commands import ended
 from tests.support.untrained_run import untrained, untrained_classes
 
 Run = Callable[..., tuple[int, str, str]]
@@ -42,11 +42,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str]) -> Run:
     def run(command: Any, *words: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            run_command(command, [str(word) for word in words])
-        out, err = capfd.readouterr()
-        return int(end.value.code or 0), out, err
+        return ended(capfd, command, *words)
 
     return run
 

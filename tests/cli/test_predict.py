@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from pyro_rationale.cli import predict as command
-from pyro_rationale.cli.common import run_command
 from pyro_rationale.data import DataOptions, parallel
 from pyro_rationale.prediction import scorer
 from pyro_rationale.prediction.options import BatchOptions
 from pyro_rationale.run_files import WEIGHTS
 from pyro_rationale.storage import read_tensors, write_tensors
+from tests.support.commands import ended
 from tests.support.untrained_pairs import untrained_run
 from tests.support.untrained_run import untrained, untrained_classes
 
@@ -51,11 +51,7 @@ def table(tmp_path: Path) -> Path:
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str]) -> Run:
     def run(*words: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            run_command(command.predict, [str(word) for word in words])
-        out, err = capfd.readouterr()
-        return int(end.value.code or 0), out, err
+        return ended(capfd, command.predict, *words)
 
     return run
 

@@ -22,6 +22,7 @@ from pyro_rationale.cli.significance_test import against
 from pyro_rationale.cli.stress import stress
 from pyro_rationale.cli.studies.evidence import study as evidence
 from pyro_rationale.prediction.index import Index
+from tests.support.commands import ended
 from tests.support.small_fit import refusal
 from tests.support.untrained_pairs import untrained_run
 
@@ -32,11 +33,8 @@ QUERY = "my printer is broken, the paper stays in the tray"
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str]) -> Run:
     def run(command: Any, *words: object) -> str:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            run_command(command, [str(word) for word in words])
-        out, err = capfd.readouterr()
-        assert not end.value.code, err
+        status, out, err = ended(capfd, command, *words)
+        assert status == 0, err
         return out
 
     return run

@@ -14,6 +14,7 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 from pyro_rationale.data.document import spans_of
 from pyro_rationale.evaluation.metrics import eraser_metrics, rationale_metrics
 from pyro_rationale.evaluation.metrics.eraser import areas, overlap, span_counts
+from tests.evaluation.test_metrics import close
 from tests.support.marked import bits, document
 
 # (gold, kept) of four annotated documents with something to see, one without gold words, one not annotated.
@@ -32,11 +33,6 @@ pairs_of_flags = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, m
     lambda rows: ([gold for gold, _ in rows], [kept for _, kept in rows])
 )
 corpora = st.lists(pairs_of_flags, min_size=1, max_size=6)
-
-
-def close(metrics: dict[str, float], **expected: float) -> None:
-    for name, value in expected.items():
-        assert metrics[name] == pytest.approx(value, abs=1e-12), name
 
 
 def as_text(flags: Sequence[bool]) -> str:

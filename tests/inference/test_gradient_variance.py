@@ -23,25 +23,18 @@ from pyro_rationale.inference.variance import (
     settled,
 )
 from pyro_rationale.models import RationaleModel
-from tests.support.estimator_checks import DOCUMENTS
+from tests.support.estimator_checks import DOCUMENTS, settled_pair
 from tests.support.grids import each_value, some
 from tests.support.target_guides import target_guide
-from tests.support.tiny import exact, tiny_guide, tiny_model
+from tests.support.tiny import exact, tiny_model
 from tests.support.whole_gradients import gradient_spread
 
 TAU = 0.3
 
 
-def pair(name: str) -> tuple[RationaleModel, RationaleGuide]:
-    model, guide = tiny_model(kappa=1.5), tiny_guide(name)
-    settled(model)
-    settled(guide)
-    return model, guide
-
-
 def reinforce_by_enumeration(name: str, gradient: Gradient) -> float:
     """Var of one draw of reinforce-1 with exact penalties: -f(z) d log q(z), plus what no draw changes."""
-    model, guide = pair(name)
+    model, guide = settled_pair(name)
     total = 0.0
     for row, one in enumerate(exact(model, guide, DOCUMENTS)):
         length = int(DOCUMENTS.lengths[row])
@@ -78,7 +71,7 @@ def _with(model: RationaleModel, guide: RationaleGuide, row: int, features: Tens
 @each_value("name,gradient", ["independent", "chain"], list(GRADIENTS))
 def test_against_enumeration(name: str, gradient: Gradient) -> None:
     """One mask, no baseline: the variance of a table with 2^n rows."""
-    model, guide = pair(name)
+    model, guide = settled_pair(name)
     right = reinforce_by_enumeration(name, gradient)
     found = [
         batch_spread(MaskELBO("reinforce", 1, TAU), model, guide, DOCUMENTS, 600, 20, gradient).variance
@@ -107,7 +100,7 @@ CONTENDERS: dict[str, MaskELBO | TemperedTraceGraph] = {
     [("chain", "muprop"), ("independent", "sum-and-sample"), ("recurrent", "sum-and-sample")],
 )
 def test_parameters_vary_as_they_do_in_whole_steps(name: str, estimator: str) -> None:
-    model, guide = pair(name)
+    model, guide = settled_pair(name)
     agrees_with_steps(CONTENDERS[estimator], model, guide)
 
 
@@ -130,7 +123,7 @@ def agrees_with_steps(objective: MaskELBO | TemperedTraceGraph, model: Rationale
 
 def test_masks_are_counted_as_the_encoder_reads_them() -> None:
     """Two masks hold 2 - sum q^2 distinct ones in the mean; Pyro's own objective reads them one after the other."""
-    model, guide = pair("independent")
+    model, guide = settled_pair("independent")
     distinct = [2 - float(one.q.probs.detach().square().sum()) for one in exact(model, guide, DOCUMENTS)]
     expected = sum(distinct) / len(distinct)
     draws = 4000  # a document's count varies by 1/4 at most
@@ -142,7 +135,7 @@ def test_masks_are_counted_as_the_encoder_reads_them() -> None:
 
 
 def test_everything_is_put_back() -> None:
-    model, guide = pair("chain")
+    model, guide = settled_pair("chain")
     before, generator = guide.posterior(DOCUMENTS).mean, guide.generator
     with given_features(guide, torch.zeros(3, 5, generator.width).double()):
         assert not torch.allclose(guide.posterior(DOCUMENTS).mean, before)

@@ -17,21 +17,13 @@ from pyro_rationale.inference.variance import (
     gradient_bias,
     guide_parameters,
     plain_network,
-    settled,
 )
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.models.program import frozen
 from pyro_rationale.nn.baseline import StandardisedBaseline
-from tests.support.estimator_checks import DOCUMENTS, HARD, standardised
+from tests.support.estimator_checks import DOCUMENTS, HARD, settled_pair, standardised
 from tests.support.tiny import exact, tiny_guide, tiny_model
 from tests.support.whole_gradients import gradient_spread, trace_error
-
-
-def pair(name: str) -> tuple[RationaleModel, RationaleGuide]:
-    model, guide = tiny_model(kappa=1.5), tiny_guide(name)
-    settled(model)
-    settled(guide)
-    return model, guide
 
 
 def test_moments_are_the_sample_s() -> None:
@@ -54,12 +46,12 @@ def enumerated(model: RationaleModel, guide: RationaleGuide, tau: float) -> Tens
 @pytest.mark.parametrize("name", HARD)
 def test_the_exact_gradient_is_the_oracle_s(name: str, tau: float) -> None:
     """Documents of differing lengths, one of a single word."""
-    model, guide = pair(name)
+    model, guide = settled_pair(name)
     torch.testing.assert_close(exact_gradient(model, guide, DOCUMENTS, tau), enumerated(model, guide, tau))
 
 
 def test_a_relaxed_guide_has_the_gradient_of_its_discrete_twin() -> None:
-    model, relaxed = pair("relaxed")
+    model, relaxed = settled_pair("relaxed")
     twin = tiny_guide("independent")
     twin.load_state_dict(relaxed.state_dict())
     torch.testing.assert_close(
@@ -69,7 +61,7 @@ def test_a_relaxed_guide_has_the_gradient_of_its_discrete_twin() -> None:
 
 @pytest.mark.parametrize("name", ["independent", "recurrent"])
 def test_the_unbiased_are_told_from_the_biased(name: str) -> None:
-    model, guide = pair(name)
+    model, guide = settled_pair(name)
     right = exact_gradient(model, guide, DOCUMENTS, 0.3)
     fair = gradient_bias(MaskELBO("rloo", 4, 0.3), model, guide, DOCUMENTS, right, 20_000, 25)
     assert fair.draws >= 20_000
@@ -82,7 +74,7 @@ def test_the_unbiased_are_told_from_the_biased(name: str) -> None:
 
 def test_the_spread_is_per_document() -> None:
     """Four samples have a quarter of one's, however many documents share a batch."""
-    model, guide = pair("chain")
+    model, guide = settled_pair("chain")
     one, four, many = (
         gradient_spread(MaskELBO("reinforce", k), model, guide, [batch], 150)
         for k, batch in ((1, DOCUMENTS), (4, DOCUMENTS), (1, DOCUMENTS.repeated(5)))
@@ -104,7 +96,7 @@ def test_no_parameter_of_the_baseline_counts(name: str) -> None:
 
 def test_a_fitted_baseline_serves_nvil_and_tracegraph() -> None:
     """Only the baseline moves; the same predictions from a plain network; and less variance than none at all."""
-    model, guide = pair("chain")
+    model, guide = settled_pair("chain")
     model.kappa.fill_(30.0)  # rewards far from 0
     baseline = StandardisedBaseline(guide.generator.width, 4).double()
     guide.baseline = baseline

@@ -49,12 +49,17 @@ class Model(FakeModel):
         return dist.Normal(0.5 + total * torch.tensor([1.0, 2.0]), NOISE).to_event(1)
 
 
-@pytest.fixture
-def fitted() -> FittedModel:
+def two_targets() -> FittedModel:
+    """A fake whose targets have masks of their own."""
     model: Any = Model("regression")
     guide: Any = Guide()
     config = Config().changed(masks="per-target")
     return FittedModel(config, SPEC, VOCABULARY, model, guide, torch.device("cpu"), "fake")
+
+
+@pytest.fixture
+def fitted() -> FittedModel:
+    return two_targets()
 
 
 def test_letters_and_brackets(fitted: FittedModel) -> None:

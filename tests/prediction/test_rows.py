@@ -8,16 +8,14 @@ import json
 from typing import Any
 
 import pytest
-import torch
 
-from pyro_rationale.config import Config
 from pyro_rationale.data.document import make_document
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.options import BatchOptions
 from pyro_rationale.prediction.predictor import Prediction, predict
 from pyro_rationale.prediction.rows import Layout, as_csv, as_json_lines, eraser_record, whitespace_tokens
-from tests.prediction.test_aspect_faces import SPEC, Guide, Model
-from tests.prediction.test_predictor import VOCABULARY, fake
+from tests.prediction.test_aspect_faces import two_targets
+from tests.prediction.test_predictor import fake
 
 
 def read(fitted: FittedModel, text: str, **options: Any) -> Prediction:
@@ -26,10 +24,7 @@ def read(fitted: FittedModel, text: str, **options: Any) -> Prediction:
 
 @pytest.fixture
 def aspects() -> FittedModel:
-    model: Any = Model("regression")
-    guide: Any = Guide()
-    config = Config().changed(masks="per-target")
-    return FittedModel(config, SPEC, VOCABULARY, model, guide, torch.device("cpu"), "fake")
+    return two_targets()
 
 
 def test_targets_with_own_masks_have_columns_of_their_own(aspects: FittedModel) -> None:

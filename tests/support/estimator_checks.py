@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference import MaskELBO, TemperedTraceGraph
+from pyro_rationale.inference.variance import settled
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.baseline import StandardisedBaseline
 from tests.support.tiny import exact, replicate, texts, tiny_guide, tiny_model
@@ -110,6 +111,14 @@ def z_scores(found: Tensor, expected: Tensor) -> Tensor:
     """How many standard errors the mean gradient is away, per parameter."""
     error = found.std(0) / len(found) ** 0.5
     return (found.mean(0) - expected) / error.clamp_min(1e-12)
+
+
+def settled_pair(name: str) -> tuple[RationaleModel, RationaleGuide]:
+    """A tiny model and a tiny guide, both without dropout."""
+    model, guide = tiny_model(kappa=1.5), tiny_guide(name)
+    settled(model)
+    settled(guide)
+    return model, guide
 
 
 def standardised(name: str) -> RationaleGuide:

@@ -21,7 +21,6 @@ import pytest
 import torch
 from filelock import FileLock
 
-from pyro_rationale.cli.common import run_command
 from pyro_rationale.config import Config
 from pyro_rationale.data import Corpus, load_corpus
 from pyro_rationale.evaluation.results import RunMetrics, train
@@ -32,6 +31,7 @@ from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.trainer import Trainer
 from tests.support import SHARED_RUNS
+from tests.support.commands import ended
 
 SMALL: dict[str, Any] = {
     **{"documents": 48, "max_words": 40, "hidden": 6, "embedding": 6, "batch_size": 16, "samples": 2},
@@ -181,11 +181,8 @@ def disk_of(size: int) -> Iterator[None]:
 
 def refusal(capfd: pytest.CaptureFixture[str], command: click.Command, *words: object) -> str:
     """The one line that a command prints for bad input, checked for status and form."""
-    capfd.readouterr()
-    with pytest.raises(SystemExit) as end:
-        run_command(command, [str(word) for word in words])
-    out, err = capfd.readouterr()
-    assert end.value.code == 2
+    status, out, err = ended(capfd, command, *words)
+    assert status == 2
     assert out == ""
     assert err.startswith("error: ")
     assert err.endswith("\n")

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from pyro_rationale.__main__ import load
 from pyro_rationale.data import DataOptions, load_corpus
 from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.objective_report import all_terms
@@ -20,6 +18,7 @@ from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import Setting, residual
 from pyro_rationale.tasks import OrdinalLikelihood, TargetSpec
+from tests.support.commands import called
 from tests.support.small_fit import small, table
 
 SPEC = TargetSpec("ordinal", ("food", "staff"), ((1.0, 5.0), (0.0, 1.0)), levels=(5, 3))
@@ -37,13 +36,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     train(small(data=str(data), target_column=("food", "staff"), guide="chain", ema=0.5), folder)
     return folder
-
-
-def called(command: str, *words: object) -> str:
-    """The output of a command that succeeds."""
-    result = CliRunner().invoke(load(command), list(map(str, words)), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def test_a_run_is_fitted_read_back_and_taken_up(run: Path) -> None:

@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 
-from pyro_rationale.__main__ import load
 from pyro_rationale.data import DataOptions, load_corpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.objective_report import all_terms
@@ -23,6 +21,7 @@ from pyro_rationale.evaluation.results import train
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import Setting, residual
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
+from tests.support.commands import called
 from tests.support.small_fit import small, table
 from tests.tasks.test_likelihood import check_contract
 
@@ -59,13 +58,6 @@ def run(example: dict[str, Any], data: Path, tmp_path_factory: pytest.TempPathFa
     options = {"data": str(data), "text_column": "text", "target_column": ("stars",), "target_range": (1.0, 5.0)}
     train(small(**options, task="laplace", guide="chain"), folder)
     return folder
-
-
-def called(command: str, *words: object) -> str:
-    """The output of a command that succeeds."""
-    result = CliRunner().invoke(load(command), list(map(str, words)), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def test_a_run_is_fitted_and_read_back(run: Path) -> None:
