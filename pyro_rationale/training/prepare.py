@@ -154,7 +154,8 @@ def prepare_run(
     if config.model.pretrained is not None:
         find_folder(config.model.pretrained)  # before vectors of its words are looked for
     if source and vectors is None:
-        vectors = group.broadcast(lambda: find_vectors(source, vocabulary, config.data.cache))
+        cache = None if resume else config.data.cache  # a run folder from elsewhere decides on no cache
+        vectors = group.broadcast(lambda: find_vectors(source, vocabulary, cache))
         if group.main:
             warn_of_language(source, vectors, corpus.train, vocabulary)
     matrix = None if vectors is None else vectors.matrix

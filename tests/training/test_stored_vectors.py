@@ -35,7 +35,7 @@ def cut(folder: Path, **options: Any) -> None:
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_file_that_is_gone_is_not_missed(file: Path, tmp_path: Path, frozen: bool) -> None:
     """A fit whose weights were drawn again since, and one that goes on training its vectors, end as if never cut."""
-    options = {"vectors": str(file), "freeze_vectors": frozen}
+    options: dict[str, Any] = {"vectors": str(file), "freeze_vectors": frozen}
     run, _ = fit_small(tmp_path / "whole", **options)
     reader = full_text_reader(run)
     cut(tmp_path / "cut", **options)
@@ -67,7 +67,7 @@ def test_a_transformer_that_has_changed_is_refused_and_one_that_is_gone_is_not_m
     tmp_path: Path, changed: str
 ) -> None:
     bert = make_tiny_bert(tmp_path / "bert", ("the", "good"))
-    options = {"vectors": str(bert), "steps": 6}
+    options: dict[str, Any] = {"vectors": str(bert), "steps": 6}
     fit_small(tmp_path / "whole", **options)
     cut(tmp_path / "cut", **options)
     kept = (bert / changed).read_bytes()
@@ -107,11 +107,12 @@ def test_members_that_have_not_begun_take_those_of_the_first(file: Path, tmp_pat
 def test_a_fit_goes_on_with_no_other_transformer(tmp_path: Path) -> None:
     """Neither with one in the place of that on which its networks stand."""
     bert = make_tiny_bert(tmp_path / "bert", positions=128)
-    options = {"pretrained": str(bert), "encoder": "transformer", "tune_encoder": "top:1", "documents": 24, "steps": 4}
+    options: dict[str, Any] = {"pretrained": str(bert), "encoder": "transformer", "tune_encoder": "top:1"}
+    options |= {"documents": 24, "steps": 4, "anneal": 1}
     with pytest.raises(KeyboardInterrupt):
-        fit_small(tmp_path / "run", Break(steps=2), anneal=1, **options)
+        fit_small(tmp_path / "run", Break(steps=2), **options)
     other = make_tiny_bert(tmp_path / "other", positions=128, seed=1)
     shutil.copy(other / "model.safetensors", bert / "model.safetensors")
     find_base.cache_clear()
     with pytest.raises(ConfigError, match="the run was fitted on weights"):
-        fit_small(tmp_path / "run", resume=True, anneal=1, **options)
+        fit_small(tmp_path / "run", resume=True, **options)
