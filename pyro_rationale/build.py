@@ -27,7 +27,7 @@ from pyro_rationale.nn import ENCODERS, GENERATORS, make_embedding
 from pyro_rationale.nn.generators import needs_vocabulary
 from pyro_rationale.tasks import RankingLikelihood, TargetSpec, task_of
 
-LONGER = 1.131  # default span over that of words kept at random: a coupling of about .4 nats per change
+LONGER = 1.131  # default span over that of words kept at random: a coupling of about 0.4 nats per change
 
 
 def aspects_of(config: Config, spec: TargetSpec) -> int:
@@ -45,7 +45,7 @@ def aspects_of(config: Config, spec: TargetSpec) -> int:
 def target_summary(
     documents: Sequence[Document], spec: TargetSpec, weighting: Weighting = EQUAL
 ) -> tuple[list[float] | None, float]:
-    """Where predictions start, and what there is to explain.
+    """The outputs that training starts from, and the loss of the best constant prediction.
 
     Args:
         documents: training texts.
@@ -127,9 +127,10 @@ def build_model(
 def _ranking_model(
     config: Config, words: int, vectors: Tensor | None, baseline_loss: float, vocabulary: Vocabulary | None
 ) -> RankingModel:
-    """The model of similar texts: at first its vectors are the encoder's states, turned about.
+    """The model of similar texts, untrained but for its encoder.
 
-    So cosines of an encoder that has been trained already mean from the start what they mean to it.
+    The output layer starts orthogonal: it turns the encoder's states and keeps their cosines, so that an encoder that
+    was trained before ranks texts from the start as it did.
     """
     options = config.model
     encoder = _network(ENCODERS[options.encoder], options, words, vectors, vocabulary, 1)

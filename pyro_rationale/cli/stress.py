@@ -61,7 +61,7 @@ def stress(
     """Try to break a run, test by test, and say what held.
 
     The last three tests fit the run's configuration several times; --steps and the like make these fits smaller.
-    What is done is kept, and taken from there next time.
+    Results and refits are kept; the next call reads them instead of making them again.
     """
     import torch
 
@@ -117,7 +117,7 @@ def answer(subject: Subject, name: str) -> Result:
 
 
 def fingerprint(path: Path) -> str:
-    """Hash of a file: the weights of a run that was fitted again differ."""
+    """Digest of a file; that of the weights changes when a run is fitted again."""
     return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
 
 
@@ -128,7 +128,7 @@ def say(console: Terminal, line: str) -> None:
 
 
 def show(console: Terminal, run: str, results: Sequence[Result], details: bool) -> None:
-    """The table of verdicts, what is behind those that are no pass, and the references."""
+    """Print the verdicts, the reason for each that is no pass, and the references."""
     table = Table(title=f"Stress tests of {run}", title_justify="left", show_lines=True, box=box.HORIZONTALS)
     table.add_column("test", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
@@ -147,7 +147,7 @@ def show(console: Terminal, run: str, results: Sequence[Result], details: bool) 
 
 
 def show_rows(console: Terminal, result: Result) -> None:
-    """All figures of a test."""
+    """Print all figures of a test."""
     rows = result["rows"]
     if not rows:
         return

@@ -23,9 +23,9 @@ __all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "read_cell", "reader
 
 _MISSING = ("nan", "+nan", "-nan")  # as programs write that there is no number
 _NOT_FINITE = (*_MISSING, "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
-_ID_DIGITS, _MOST_IDS = 7, 50  # so few whole numbers of so many digits may be names
-_FAR = 0.9  # one value must not make more of the range of all ratings, and fewer of them than
-_FEW = 0.1  # this share is far from the others
+_ID_DIGITS, _MOST_IDS = 7, 50  # whole numbers of 7 digits or more, of which at most 50 occur, may be names
+_FAR = 0.9  # a value that alone makes more than this share of the range of all ratings is far from the others,
+_FEW = 0.1  # and may be a slip if a smaller share of the ratings than this has it
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def _check_clear(place: str, counts: Mapping[str, int]) -> None:
 
 
 def _whole_numbers(counts: Mapping[str, int]) -> dict[str, str]:
-    """Cells such as 1.0 and the label 1, where that is how all whole numbers with a point are written."""
+    """The label 1 for the cell 1.0 and so on, where every number with a point in the column is a whole one."""
     points = [cell for cell in counts if "." in cell and is_number(cell)]
     whole = {cell: cell.removesuffix(".0") for cell in points}
     return whole if all(label.lstrip("+-").isdigit() for label in whole.values()) else {}

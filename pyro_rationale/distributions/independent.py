@@ -132,7 +132,7 @@ class WeightedMask(IndependentMask):
             return self.rsample(sample_shape)
 
     def excluding(self, excluded: Tensor) -> IndependentMask:
-        """None: it is for the subclass to say what becomes of the weights."""
+        """Refused, unless a subclass says what becomes of its weights."""
         return MaskDistribution.excluding(self, excluded)
 
     def discrete(self) -> IndependentMask:

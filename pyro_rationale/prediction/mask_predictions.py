@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _MASKS = 1024  # that the encoder reads at once, those of like sizes together
 
 
-def draw_masks(q: MaskDistribution, documents: Sequence[Document], options: PredictOptions) -> tuple[Tensor, Tensor]:
+def decode_and_draw(
+    q: MaskDistribution, documents: Sequence[Document], options: PredictOptions
+) -> tuple[Tensor, Tensor]:
     """The mask under the decode rule `(B, T)`, and draws `(S, B, T)`."""
     if not hasattr(q, "sample_from"):
         with seeded(seed_of(documents[0], options.seed)):
@@ -39,7 +41,7 @@ def draw_masks(q: MaskDistribution, documents: Sequence[Document], options: Pred
 def draw_reading(fitted: FittedModel, documents: list[Document], samples: int) -> Reading:
     """Draws of masks of documents of like lengths, as predictions are made of them, and what is predicted from each."""
     batch = fitted.encode([unlabelled(document) for document in documents]).to(fitted.device)
-    _, drawn = draw_masks(fitted.guide.posterior(batch).discrete(), documents, PredictOptions(samples=samples))
+    _, drawn = decode_and_draw(fitted.guide.posterior(batch).discrete(), documents, PredictOptions(samples=samples))
     return read_masks(fitted, batch, distinct(drawn[:0], drawn), documents)
 
 

@@ -53,9 +53,16 @@ def draw_masks(distribution: MaskDistribution, samples: int) -> Masks:
 
 
 def in_rows(masks: Masks, compute: Callable[[Tensor], Tensor]) -> Tensor:
-    """`compute` of float masks `(U', 1, n)`, `(U', 1, *)`, for all distinct masks, in pieces: `(U, 1, *)`.
+    """Values of all distinct masks, computed for some of them at a time.
 
-    Masks with like numbers of words are taken together, for the encoder reads as many as the fullest has.
+    Masks that keep about equally many words are taken together: an encoder reads as many as the fullest of them has.
+
+    Args:
+        masks: of one document.
+        compute: from float masks `(U', 1, n)` to their values `(U', 1, *)`.
+
+    Returns:
+        `(U, 1, *)`, in the order of `masks.packed`.
     """
     kept = np.concatenate([masks.unpacked(piece).sum(1) for piece in _slices(len(masks.packed), masks.words)])
     order = np.argsort(kept, kind="stable")

@@ -13,7 +13,7 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.prediction.decoding import evaluating, unlabelled
 from pyro_rationale.prediction.embedding import check_ranking
 from pyro_rationale.prediction.marked_text import MarkedText
-from pyro_rationale.prediction.mask_predictions import draw_masks
+from pyro_rationale.prediction.mask_predictions import decode_and_draw
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.prediction.retrieval import softmax, text_record
 
@@ -152,7 +152,7 @@ def _read(
             some = [unlabelled(document) for document in documents[start : start + _TEXTS]]
             batch = fitted.encode(some).to(fitted.device)
             q = fitted.guide.posterior(batch).discrete()
-            kept, draws = draw_masks(q, some, options)
+            kept, draws = decode_and_draw(q, some, options)
             every = batch.mask.to(model.encoder.dtype)
             if whole:
                 kept, draws = every, every.expand(draws.shape)

@@ -33,7 +33,7 @@ from pyro_rationale.prediction.intervals import (
     label_sets,
     predictive_mixture,
 )
-from pyro_rationale.prediction.mask_predictions import draw_masks, read_masks, read_rows
+from pyro_rationale.prediction.mask_predictions import decode_and_draw, read_masks, read_rows
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.tasks import Mixture, Numbers
 
@@ -252,7 +252,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     q = fitted.guide.posterior(batch).discrete()
     if not hasattr(q, "sample_from") and len(documents) > 1:
         return [reading for document in documents for reading in _predict_batch(fitted, [document], options)]
-    kept, drawn = draw_masks(q, documents, options)
+    kept, drawn = decode_and_draw(q, documents, options)
     draws = distinct(torch.stack([q.mode, kept]), drawn)
     reading = read_masks(fitted, batch, draws, documents)
     values, weights = reading.values, reading.weights

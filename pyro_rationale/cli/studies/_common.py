@@ -1,4 +1,4 @@
-"""A run with its documents, and a table of results on the terminal, for the commands of the studies."""
+"""Shared by the commands of studies: how a run and its documents are loaded, and results printed as a table."""
 
 from __future__ import annotations
 

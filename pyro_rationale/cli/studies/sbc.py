@@ -88,7 +88,7 @@ def study(
 
 
 def report(result: dict[str, Any]) -> None:
-    """The table on the terminal."""
+    """Print the verdicts, and how large an error in kappa they would have shown."""
     from pyro_rationale.inference.posterior.sbc import COVERAGE
 
     rows = [
@@ -114,7 +114,7 @@ def report(result: dict[str, Any]) -> None:
 
 
 def power_line(seen: dict[str, Any], documents: int) -> str:
-    """How wrong kappa could be without being noticed."""
+    """A sentence that says how wrong kappa would have to be for so many documents to show it."""
     from pyro_rationale.inference.posterior.sbc import FACTORS, POWER
 
     above, below = seen["above"], seen["below"]

@@ -37,7 +37,7 @@ class Packed:
         rows: rows that were looked at.
         unrated: rows left out since they rate nothing.
         cut: texts of which only the first words are read.
-        beyond: words of theirs that are not read, nearly.
+        beyond: about how many words of these texts are not read.
         faults: place and problem of each unusable row.
     """
 

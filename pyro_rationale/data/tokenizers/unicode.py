@@ -131,7 +131,7 @@ def _cleaned() -> re.Pattern[str]:
 
 
 def clean(text: str) -> tuple[str, list[tuple[int, int]] | None]:
-    """A text as its words are looked up.
+    """Clean a text, so that words which look alike are spelt alike.
 
     Returns:
         The cleaned text, and for each of its characters the `(start, end)` characters of `text` that it stands for;
@@ -168,7 +168,7 @@ def clean(text: str) -> tuple[str, list[tuple[int, int]] | None]:
 
 
 def _replacement(match: re.Match[str], old: str) -> str:
-    """The form in which `old`, a match with the letter of its marks, is looked up."""
+    """What a match is read as; `old` is the match, and the letter before it if it begins with a combining mark."""
     kind = match.lastgroup
     if kind in ("letter", "mark"):
         return normalized(old)

@@ -1,6 +1,6 @@
 """Figures in which every class counts alike, however many documents it has, and figures of each class.
 
-Accuracy says little where 95 of 100 labels are the same: who always says that one is right as often. Macro-F1 and
+Accuracy says little where 95 of 100 labels are the same: a constant prediction is right as often. Macro-F1 and
 balanced accuracy are means over classes; AUC asks whether probabilities rank the documents of a class above others.
 """
 
@@ -118,7 +118,7 @@ def _figures(spec: TargetSpec, values: Numbers, true: Labels) -> list[tuple[Stat
 
 
 def _pooled(each: list[tuple[Statistics, Metrics]]) -> dict[str, Any]:
-    """Means over targets of what is one number; of areas, over the targets of which several classes occur."""
+    """Means of the figures over targets; that of `auc` only over targets of which several classes occur."""
     first = each[0][0]
     means: dict[str, Any] = {name: combined(_mean_of, *(one[name] for one, _ in each)) for name in first}
     areas = [more["auc"] for _, more in each if not math.isnan(more["auc"])]

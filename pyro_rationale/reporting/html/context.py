@@ -67,10 +67,11 @@ class ReportContext:
         tiles: the figures that people look for first.
         metrics: label and value of every metric.
         quality: charts of predictions against the truth.
-        sections: of charts below them.
-        diagnostics: of charts about the fit, in the last fold.
+        sections: more charts, below those of `quality`.
+        diagnostics: charts about the fit, in the last fold of the page.
         rule: how the underlined rationale was chosen.
         averaged: whether predictions average over masks, and are not made from the underlined words alone.
+        inclusion: what the shading of a word stands for.
         level: probability of the intervals.
         version: of the package.
     """
