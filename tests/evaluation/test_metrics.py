@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from pyro_rationale.evaluation.metrics import (
     rationale_metrics,
     selection_metrics,
 )
+from pyro_rationale.evaluation.metrics.selection import shared_statistics
+from pyro_rationale.evaluation.statistic import values_of
 
 
 def bits(pattern: str) -> tuple[bool, ...]:
@@ -55,6 +58,16 @@ def test_selection_is_pooled_over_words() -> None:
 def test_selection_of_nothing() -> None:
     assert selection_metrics([bits("00")]) == {"selected": 0.0, "span": 0.0, "empty": 1.0}
     assert selection_metrics([]) == {"selected": 0.0, "span": 0.0, "empty": 0.0}
+
+
+def test_words_that_several_targets_of_a_text_keep() -> None:
+    """Of a text with targets 0 and 1, and of one with 0 and 2: one of seven kept words is kept once only."""
+    rows = [replace(document(words="a b c d"), aspect=aspect) for aspect in (0, 1, 0, 2)]
+    masks = [bits("1100"), bits("0100"), bits("0011"), bits("0011")]
+    assert values_of(shared_statistics(rows, masks)) == {"shared": pytest.approx(6 / 7)}
+    apart = [bits("1100"), bits("0011"), bits("1000"), bits("0000")]
+    assert values_of(shared_statistics(rows, apart)) == {"shared": 0.0}
+
 
 
 def test_rationale_metrics_by_hand() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from pyro_rationale.data.document import spans_of
 from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, MetricInputs, numbers, rows_by_target
@@ -32,9 +35,39 @@ def count_runs(mask: Sequence[bool]) -> int:
 
 selection_metrics = numbers(selection_statistics)
 
+
+def shared_statistics(documents: Sequence[Document], masks: Masks) -> Statistics:
+    """`shared`, the share of kept words that are kept for another target of the same text too.
+
+    Args:
+        documents: rows about one target each; those of a text stand together, in the order of the targets.
+        masks: one of each row.
+    """
+    kept, also = [], []
+    for rows in _texts(documents, masks):
+        flags = np.array(rows, dtype=bool)
+        kept += flags.sum(1).tolist()
+        also += (flags & (flags.sum(0) > 1)).sum(1).tolist()
+    return {"shared": quotient(also, kept)}
+
+
+def _texts(documents: Sequence[Document], masks: Masks) -> list[list[Sequence[bool]]]:
+    """The masks of each text."""
+    texts: list[list[Sequence[bool]]] = []
+    last = math.inf
+    for document, mask in zip(documents, masks, strict=True):
+        assert document.aspect is not None
+        if document.aspect <= last:
+            texts.append([])
+        texts[-1].append(mask)
+        last = document.aspect
+    return texts
+
+
 def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
     figures: dict[str, Any] = dict(selection_statistics(inputs.masks or ()))
     if any(document.aspect is not None for document in inputs.documents):
+        figures |= shared_statistics(inputs.documents, inputs.masks or ())
         figures["aspects"] = {name: selection_metrics(masks) for name, (_, masks) in rows_by_target(inputs).items()}
     return figures
 
@@ -44,6 +77,7 @@ REGISTERED = MetricFamily(
         Metric("selected", "words kept", "%", tested=True, main=True),
         Metric("span", "mean run of kept words", ".3g", main=True),
         Metric("empty", "documents with none kept", "%", tested=True, main=True),
+        Metric("shared", "kept words that are kept for another target too", "%", main=True),
     ),
     _compute,
 )
