@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyro_rationale.data.document import spans_of
+from pyro_rationale.data.document import Document, spans_of
 from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, MetricInputs, numbers, rows_by_target
 from pyro_rationale.evaluation.statistic import Masks, Statistics, average, quotient
 
