@@ -220,7 +220,7 @@ class RationaleModel(Program):
             return pyro.sample("y", self.likelihood(self.encoder(batch.tokens, self.thinned(z), batch.lengths)))
         outputs, informed = self.read(batch, self.thinned(z))
         likelihood, targets = self.likelihood.observe(outputs, batch.targets)
-        infer = {} if informed is None else {"given_others": self.likelihood.observe(informed, batch.targets)[0]}
+        infer: Any = {} if informed is None else {"given_others": self.likelihood.observe(informed, batch.targets)[0]}
         with poutine.scale(scale=self._numbers("kappa")[0]):
             return pyro.sample("y", likelihood, obs=targets, infer=infer)
 
