@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+MOST_GAIN = 5.0  # where the others say nearly everything, what is left is mostly noise
 SPEED = 20.0  # of the others' weights, against that of other parameters: a rating is worth several logits
 
 
@@ -19,7 +20,13 @@ class GivenOthers(nn.Module):
 
     Args:
         output: the encoder's own output layer, of a number for each target; it is where the layer starts.
+
+    Attributes:
+        gain: `(D,)`; how many times less varied each target is once the others are known. Nats are asked for against
+            the variance of a target, and this is what a guide is paid more for the part that is left.
     """
+
+    gain: Tensor
 
     def __init__(self, output: nn.Linear) -> None:
         super().__init__()
@@ -28,6 +35,24 @@ class GivenOthers(nn.Module):
         self.output.to_empty(device=output.weight.device)
         self.output.load_state_dict(output.state_dict())
         self.weights = nn.Parameter(torch.zeros(width, width))
+        self.register_buffer("gain", torch.ones(width))
+
+    @torch.no_grad()
+    def measure(self, targets: Tensor) -> None:
+        """Set the gains by the variance that linear regression on the others leaves of each target, `(N, D)`.
+
+        Rows with unknown targets are left out; where there are fewer than ten for each target, gains stay 1.
+        """
+        known = targets[~targets.isnan().any(1)].double()
+        width = targets.shape[1]
+        if len(known) < 10 * width:
+            return
+        known = known - known.mean(0)
+        for target in range(width):
+            own, others = known[:, target], known[:, [i for i in range(width) if i != target]]
+            fitted = others @ torch.linalg.lstsq(others, own[:, None], driver="gelsd").solution[:, 0]
+            left = float((own - fitted).square().sum() / own.square().sum().clamp_min(1e-12))
+            self.gain[target] = 1.0 / max(left, 1.0 / MOST_GAIN)
 
     def beside(self, output: nn.Linear, pooled: Tensor) -> Tensor:
         """Outputs without and with a view to other targets, before these are added, `(N, P)` -> `(N, 2 D)`."""

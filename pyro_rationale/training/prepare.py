@@ -166,6 +166,8 @@ def prepare_run(
 
     def untrained() -> tuple[RationaleModel, RationaleGuide]:
         model = build_model(config, spec, len(vocabulary), matrix, centre, spread, vocabulary)
+        if model.given_others is not None:
+            model.given_others.measure(torch.from_numpy(weighting.resampled(corpus.train, spec)))
         gamma = starting_prior(config, model.gain).gamma
         return model, build_guide(config, len(vocabulary), matrix, gamma, spec, vocabulary)
 

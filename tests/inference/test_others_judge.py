@@ -14,7 +14,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.inference import MaskELBO
 from pyro_rationale.inference.objectives.judge import OthersJudge
 from pyro_rationale.models import RationaleModel
-from pyro_rationale.models.given_others import SPEED, GivenOthers
+from pyro_rationale.models.given_others import MOST_GAIN, SPEED, GivenOthers
 from pyro_rationale.models.program import local_parameters
 from pyro_rationale.training.auxiliary_losses import reading_loss, salient_words
 from tests.support.oracle import all_masks
@@ -33,6 +33,7 @@ def informed(kind: str = "regression") -> RationaleModel:
     with torch.no_grad():
         for parameter in model.given_others.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
+        model.given_others.gain.copy_(torch.tensor([1.5, 2.0]))
     return model.train()
 
 
@@ -112,7 +113,7 @@ def test_gradients_by_enumeration(estimator: str) -> None:
         log_q, log_p = q.log_prob(z)[:, row], p.log_prob(z)[:, row]
         y, kappa = rows.targets[row, own], float(model.kappa)
         reward = -kappa * (y - told) ** 2 / (2 * SIGMA**2)
-        followed = followed + (log_q.exp() * (reward.detach() + log_p - log_q)).sum()
+        followed = followed + (log_q.exp() * ((1.5, 2.0)[own] * reward.detach() + log_p - log_q)).sum()
         labels = labels + (log_q.exp().detach() * (reward - kappa * (y - plain) ** 2 / (2 * SIGMA**2))).sum()
     layer = model.given_others
     assert layer is not None
@@ -144,6 +145,22 @@ def test_the_guide_is_not_paid_for_what_the_other_target_says(kind: str) -> None
     with torch.no_grad():
         model.encoder.output.weight.mul_(-1.0)
     assert torch.equal(before, slopes(rows))
+
+
+def test_gains_are_what_a_regression_on_the_others_leaves() -> None:
+    """Targets of correlation r leave 1 - r^2 of each other; noise is not paid without bound, few rows say nothing."""
+    layer = GivenOthers(torch.nn.Linear(3, 2))
+    one = torch.randn(4_000, generator=torch.Generator().manual_seed(0))
+    targets = torch.stack([one, 0.6 * one + 0.8 * torch.randn(4_000, generator=torch.Generator().manual_seed(1))], 1)
+    layer.measure(targets)
+    torch.testing.assert_close(layer.gain, torch.full((2,), 1.0 / (1.0 - 0.36)), atol=0.1, rtol=0.0)
+    layer.measure(torch.stack([one, 2.0 * one], 1))
+    assert layer.gain.tolist() == [MOST_GAIN, MOST_GAIN]
+    layer = GivenOthers(torch.nn.Linear(3, 2))
+    few = targets.clone()
+    few[19:, 0] = math.nan
+    layer.measure(few)
+    assert layer.gain.tolist() == [1.0, 1.0]
 
 
 def test_figures_stay_those_of_the_labels_alone() -> None:

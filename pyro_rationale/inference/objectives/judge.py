@@ -81,18 +81,22 @@ class OthersJudge:
     With ratings that go together, words of general praise predict all of them, and every target keeps those. They say
     nothing new about a rating to somebody who knows the others, who is told by the words about the matter itself:
 
-        the guide maximises    E_q[ kappa log p(y_a | x, z_a, y_-a) + log p(z_a) ] + tau H(q_a),
+        the guide maximises    E_q[ g_a kappa log p(y_a | x, z_a, y_-a) + log p(z_a) ] + tau H(q_a),
         the model maximises    E_q[ kappa log p(y_a | x, z_a) + kappa log p(y_a | x, z_a, y_-a) ], on masks as drawn.
 
-    Predictions use the first of the two, for nobody knows the others then.
+    g_a makes up for the smaller variance that the others leave
+    (:class:`~pyro_rationale.models.given_others.GivenOthers`). Predictions use the first of the two likelihoods, for
+    nobody knows the others then.
     """
 
     def reward(self, model: RationaleModel, batch: Batch, trace: Trace) -> Tensor:
-        """Kappa log p(y_a | x, z_a, y_-a), `(*s, B)`."""
-        return self._log_prob(trace)
+        """g_a kappa log p(y_a | x, z_a, y_-a) of each row, `(*s, B)`."""
+        assert model.given_others is not None
+        assert batch.aspects is not None
+        return model.given_others.gain[batch.aspects] * self._log_prob(trace)
 
     def also_fitted(self, trace: Trace) -> Tensor:
-        """The same terms, with gradients in the model."""
+        """The likelihoods of the guide's objective without g_a, with gradients in the model, `(*s, B)`."""
         return self._log_prob(trace)
 
     def _log_prob(self, trace: Trace) -> Tensor:

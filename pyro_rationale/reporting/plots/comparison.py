@@ -73,7 +73,7 @@ def plot_elbo_cost(axes: Axes, runs: Sequence[Compared], unit: str) -> Axes:
         axes.plot(costs[-1:], elbos[-1:], color=style["color"], marker=style["marker"], markersize=9, linestyle="")
     every = [cost for run in runs for cost, _ in _recorded(run)]
     _log_scale(axes, "x", min(every, default=1.0), max(every, default=1.0))
-    axes.set_xlabel(f"expected cost, dev ({unit})")
+    axes.set_xlabel(f"expected cost, dev ({unit}); filled: the last epoch")
     axes.set_ylabel("dev ELBO (nats per document)")
     axes.grid(alpha=0.25)
     return axes
@@ -93,7 +93,7 @@ def plot_over_lambda(axes: Axes, runs: Sequence[Compared], key: str, unit: str) 
     if key == "cost":
         costs = [point[key] for run in runs for point in run.curve]
         _log_scale(axes, "y", min(costs), max(costs))
-    axes.set_xlabel(r"$\lambda_1$, penalty per kept word")
+    axes.set_xlabel(r"$\lambda_1$, penalty per kept word (marker: the run's own)")
     axes.set_ylabel(f"{names[key]}\n({unit})")
     axes.grid(alpha=0.25)
     return axes
