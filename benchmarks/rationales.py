@@ -1,5 +1,7 @@
 """The first test documents of a run with their rationales, as Markdown: nobody chose them. Or the worst ones.
 
+Where targets have rationales of their own, the phrases of each stand below.
+
     python benchmarks/rationales.py --run RUN [--count 10] [--worst]
 """
 
@@ -14,6 +16,7 @@ import torch
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.document import spans_of
 from pyro_rationale.experiments.baselines import ModelRationalizer
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.decoding import Mask
@@ -31,6 +34,11 @@ def worst_first(documents: Sequence[Document], masks: Sequence[Mask]) -> list[in
         return 2 * hits / max(1, sum(gold) + sum(masks[i]))
 
     return sorted((i for i, document in enumerate(documents) if document.gold is not None), key=f1)
+
+
+def phrases(document: Document, mask: Mask) -> list[str]:
+    """The kept runs of a text, as they are written."""
+    return [document.text[document.offsets[i][0] : document.offsets[j - 1][1]] for i, j in spans_of(mask)]
 
 
 @click.command()
@@ -51,7 +59,10 @@ def main(folder: Path, count: int, worst: bool) -> None:
         told = "; ".join(lines)
         truth = ", ".join(task.true_lines(document.targets))
         text = markdown(document, reading.kept, document.gold if worst else None)
-        click.echo(f"- {text}\n  <br>*{told}; true {truth}*\n")
+        click.echo(f"- {text}\n  <br>*{told}; true {truth}*")
+        for name, own in zip(fitted.spec.names, reading.aspects, strict=False):
+            click.echo(f"  <br>{name}: {' / '.join(phrases(document, own.kept)) or 'nothing'}")
+        click.echo()
 
 
 if __name__ == "__main__":

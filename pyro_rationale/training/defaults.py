@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from pyro_rationale.build import aspects_of
 from pyro_rationale.config import PLANTED, Config
-from pyro_rationale.data.cache.dataset import word_counts
+from pyro_rationale.data.cache.dataset import target_rows, word_counts
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.sentences import sentence_starts
@@ -131,6 +132,7 @@ _QUESTIONS: dict[str, Any] = {
     "embedding": 50, "rate": 0.1, "span": 1.3, "prior": "fixed", "word_dropout": 0.2, "steps": 1000, "anneal": 300,
     "warmup": 150, "learning_rate": 0.01, "nats": 400.0, "exclude": "none", "dropout": 0.0,
 }  # fmt: skip
+_TOGETHER = 0.4  # mean correlation of targets from which their masks would keep one and the same praise
 _PER_TARGET = 4  # masks of a text for each of several targets, at most
 # Options that stand and fall together: a given one of them keeps the others out.
 _GROUPS = (("estimator", "samples", "penalties"), ("rate", "lambda1", "lambda2"))
@@ -195,6 +197,8 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         config = config.changed(rate=min(max(config.model.rate, _ONE_SENTENCE / _sentences(corpus)), 0.5))
     for values in _by_texts(config, rule, corpus):
         config = _taking(config, values)
+    if preset != "paper" and aspects_of(config, corpus.spec) > 1 and correlation_of(corpus) >= _TOGETHER:
+        config = _taking(config, {"judge": "others"})
     return _with_tau(_for_targets(_for_pairs(config.changed(**config.missing), corpus), corpus))
 
 
@@ -259,6 +263,17 @@ def examples_of(corpus: Corpus) -> int:
     return len(corpus.queries["train"]) if isinstance(corpus, PairCorpus) else len(corpus.train)
 
 
+def correlation_of(corpus: Corpus) -> float:
+    """Mean correlation of two targets of the training texts that have both; 0 where there is no more than one."""
+    targets = target_rows(corpus.train, len(corpus.spec.names))
+    pairs = []
+    for i, j in combinations(range(targets.shape[1]), 2):
+        both = targets[:, [i, j]][~np.isnan(targets[:, [i, j]]).any(1)]
+        if len(both) > 1 and both.std(0).all():
+            pairs.append(np.corrcoef(both.T)[0, 1])
+    return float(np.mean(pairs)) if pairs else 0.0
+
+
 def _sentences(corpus: Corpus) -> float:
     """Median number of sentences of a training text, by a thousand of them at most."""
     some = corpus.train[:: max(1, len(corpus.train) // 1000)]
@@ -292,6 +307,8 @@ def choices(resolved: Config, values: Mapping[str, Any], every: bool = False) ->
         return []
     told = " ".join(as_typed(name, value) for name, value in shown.items()) if every else _counted(shown)
     lines = [f"chosen by --preset {resolved.model.preset}: {told}"]
+    if values.get("judge") == "others":
+        lines.append("targets go together: words of each are what the others do not say; --judge none predicts better")
     if rule.stacked and "generator" in values and not has_minilm():
         lines.append(f"better: {install_command('minilm')}")
     elif rule.stacked and values.get("generator") == "bilstm" and "vectors" in values:

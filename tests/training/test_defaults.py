@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import fields, replace
 from itertools import product
@@ -286,6 +287,35 @@ def test_fewer_masks_of_a_text_where_each_target_has_its_own(
     spec = TargetSpec("regression", ("taste", "look"), ((0.0, 1.0), (0.0, 1.0)))
     asked = Config().changed(**({"data": "texts.csv"} if name == "mine" else {"aspect": "all"}), **given)
     assert resolve(asked, replace(corpus(name=name), spec=spec)).train.samples == samples
+
+
+@pytest.mark.parametrize(
+    ("given", "judge"),
+    [
+        ({}, "others"),
+        ({"judge": "none"}, "none"),
+        ({"masks": "shared"}, "none"),
+        ({"preset": "paper"}, "none"),
+        ({"estimator": "tracegraph", "guide": "independent"}, "none"),  # has an objective of its own
+    ],
+)
+def test_targets_that_go_together_are_told_apart(given: dict[str, Any], judge: str) -> None:
+    """Ratings of a mean correlation of 0.4 and more; planted reviews, and ratings that differ, are left alone."""
+    spec = TargetSpec("regression", ("taste", "look"), ((0.0, 1.0), (0.0, 1.0)))
+
+    def rated(each: int, name: str = "mine") -> Corpus:
+        """Ratings that differ in one of so many texts, which have both; another text has one."""
+        rows = [(i % 2, (i + (i % each == 0)) % 2) for i in range(60)]
+        documents = [make_document(str(i), "word " * 100, row) for i, row in enumerate([*rows, (1.0, math.nan)])]
+        return Corpus(name, spec, documents, documents[:4], documents[:4])
+
+    config = resolve(real(**given), rated(5))
+    assert config.train.judge == judge
+    lines = choices(config, chosen(real(**given), config))
+    assert any("targets go together" in line for line in lines) == (judge == "others")
+    assert resolve(real(**given), rated(2)).train.judge == "none"
+    planted = Config().changed(aspect="all", **{name: value for name, value in given.items() if name != "preset"})
+    assert resolve(planted, rated(5, "synthetic")).train.judge == "none"
 
 
 @pytest.mark.parametrize(("sentences", "rate"), [(1, 0.5), (4, 0.3), (100, 0.1)])
