@@ -152,6 +152,9 @@ class TrainOptions:
     class_weight: str = option("none", "weights of classes in the fit: none; balanced, so that all count alike "
                                "whatever their shares; or LABEL=W, several with commas, and 1 for others",
                                metavar="balanced|LABEL=W")
+    decide: str = option("auto", "which class a text is called: the most probable one, or by the rule, a threshold of "
+                         "two classes, of greatest macro F1 on development texts; auto: macro-f1 with --class-weight, "
+                         "else probable", choices=("probable", "macro-f1"), also=("auto",))
     word_dropout: float = option(None, "share of the kept words that the encoder passes over in training, drawn anew "
                                  "in each step after the warm-up: rationales then hold words that say a thing twice",
                                  least=0, below=1,
@@ -222,6 +225,11 @@ class TrainOptions:
         factor = self.encoder_rate_factor
         if factor not in (None, "auto") and FACTOR.fullmatch(factor) is None:
             raise ConfigError(f"--encoder-rate-factor: expected auto, or a number above 0, got {factor!r}")
+
+    @property
+    def decides_by_f1(self) -> bool:
+        """Whether classes are named by a rule of greatest macro-F1."""
+        return self.decide == "macro-f1" or (self.decide == "auto" and self.class_weight != "none")
 
     @property
     def encoder_factor(self) -> float | None:

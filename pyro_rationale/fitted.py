@@ -47,7 +47,7 @@ from pyro_rationale.run_files import (
     write_config,
 )
 from pyro_rationale.storage import read_tensors, write_tensors
-from pyro_rationale.tasks import Calibration, TargetSpec, Task, task_of
+from pyro_rationale.tasks import Calibration, Decision, TargetSpec, Task, task_of
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.explanation import Explanations
@@ -92,7 +92,12 @@ class FittedModel:
     @property
     def task(self) -> Task:
         """The kind of target: how it is measured and shown."""
-        return task_of(self.spec)
+        return task_of(self.spec, self.decision)
+
+    @property
+    def decision(self) -> Decision | None:
+        """The rule that names classes; `None`: the most probable one is named."""
+        return None if self.calibration is None else self.calibration.decision
 
     @property
     def aspects(self) -> int:
@@ -277,7 +282,7 @@ class FittedModel:
         return explain(self, self.documents(texts), ExplainOptions(**options))
 
     def calibrate(self, documents: Sequence[Document]) -> None:
-        """Fit noise, temperature and conformal scores of predictions to held-out documents with targets."""
+        """Fit noise, temperature, conformal scores and rule of classes to held-out documents with targets."""
         from pyro_rationale.prediction.calibration import calibrate
 
         self.calibration = calibrate(self, documents)

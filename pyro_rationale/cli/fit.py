@@ -261,6 +261,7 @@ def show_metrics(
     from pyro_rationale.evaluation.verdict import better_baseline, no_better_than_constant
     from pyro_rationale.reporting.console import baselines_table, class_tables, metrics_table
     from pyro_rationale.reporting.prior_words import prior_line
+    from pyro_rationale.tasks._decision import rule_lines
 
     console.print()
     members = f", {len(metrics.members)} members" if metrics.members else ""
@@ -273,6 +274,8 @@ def show_metrics(
     for table in class_tables(metrics.test):
         console.print()
         console.print(table)
+    for line in rule_lines(metrics.decision):
+        console.say(line)
     if metrics.baselines or metrics.members:
         console.print()
         each = {f"member {name}": figures for name, figures in metrics.members.items()}

@@ -262,6 +262,7 @@ def write_page(
         stored=stored,
         baselines=stored.get("baselines") if measured else None,
         draws=groups,
+        decision=fitted.decision,
     )
     write_report(path, report)
 

@@ -132,6 +132,7 @@ def evaluate(
             rationalizer.marginals(texts) if ranked else None,
             judge=judge,
             lexicon=lexicon,
+            decision=None if model is None else model.fitted.decision,
             averaged=averaged,
             predictive=predictive,
             conformal=None if model is None or averaged is None else conformal_quantiles(model.fitted),
@@ -231,7 +232,8 @@ def evaluate_average(
     draws, values = draw_all(fitted, documents, samples, seed, batch_size)
     masks = [mask for draw in draws for mask in draw]
     drawn = compute(MetricInputs([*documents] * samples, fitted.spec, masks)).metrics
-    predicted = compute(MetricInputs(documents, fitted.spec, values=np.asarray(values))).metrics
+    inputs = MetricInputs(documents, fitted.spec, values=np.asarray(values), decision=fitted.decision)
+    predicted = compute(inputs).metrics
     if "aspects" not in drawn:
         return drawn | predicted
     each = {name: figures | predicted.get("aspects", {}).get(name, {}) for name, figures in drawn["aspects"].items()}
@@ -246,7 +248,8 @@ def evaluate_predictions(
     Args:
         predictions: of documents with targets (NaN where unknown), and gold rationales if there are any.
         spec: what is predicted.
-        fitted: the model, if the terms of its objective and its conformal intervals are to be added.
+        fitted: the model, if its rule of classes is to be heeded, and the terms of its objective and its conformal
+            intervals are to be added.
         seed: of draws for these terms.
     """
     count = len(predictions)
@@ -263,6 +266,7 @@ def evaluate_predictions(
         averaged=averaged,
         predictive=predictive,
         conformal=None if fitted is None or averaged is None else conformal_quantiles(fitted),
+        decision=None if fitted is None else fitted.decision,
         fitted=fitted if predictions else None,
         seed=seed,
     )

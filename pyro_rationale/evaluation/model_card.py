@@ -21,6 +21,7 @@ from pyro_rationale.nn.pretrained_folders import PACKAGES
 from pyro_rationale.run_files import CARD, CONFIG, METRICS, PRETRAINED, read_config, read_rows
 from pyro_rationale.storage import check_listed, read_json, write_bytes
 from pyro_rationale.tasks import TargetSpec, task_of
+from pyro_rationale.tasks._decision import rule_lines
 from pyro_rationale.training.run_folder import is_own_card
 
 # Metrics that a card shows, in the order of all tables.
@@ -228,6 +229,8 @@ def _results(config: Config, metrics: Mapping[str, Any]) -> Iterator[str]:
         known = [metrics["baselines"][name].get(metric.name) for name in others]
         cells = "".join(f" {_shown(value, metric.format)} |" if _is_number(value) else " |" for value in known)
         yield f"| {metric.label.strip()} | {_shown(test[metric.name], metric.format)} | {interval} |{cells}"
+    if rules := metrics.get("decision"):
+        yield f"\nA rule chosen by development texts names the class: {_plain('; '.join(rule_lines(rules)))}."
     if aspects := test.get("aspects"):
         yield f"\nFigures of each target ({', '.join(map(_plain, aspects))}) are in `metrics.json`."
 

@@ -70,6 +70,8 @@ class RunMetrics:
         documents: texts of each split by its name; empty for runs of older versions.
         intervals: 95 % bootstrap intervals, over documents, of figures in `test` by name; empty for older runs.
         priors: p(z) of each target that has masks of its own, as `prior`, by its name; `prior` holds their means then.
+        decision: the rule that names the classes of each target, by its name, as
+            :meth:`~pyro_rationale.tasks.Decision.record` has it; empty where none was asked for.
     """
 
     data: str
@@ -94,6 +96,7 @@ class RunMetrics:
     priors: dict[str, dict[str, float]] = field(default_factory=dict)
     documents: dict[str, int] = field(default_factory=dict)
     intervals: dict[str, list[float]] = field(default_factory=dict)
+    decision: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> RunMetrics:
@@ -195,6 +198,7 @@ def _measured(fit: TrainingRun, baselines: Mapping[str, Metrics] | None, progres
         priors=_priors(fitted),
         documents=_sizes(fit.corpus),
         intervals={} if own is None else card_intervals(own.statistics),
+        decision=_decision(fitted),
     )
     metrics.save(fit.folder)
     write_card(fit.folder)
@@ -232,12 +236,19 @@ def finish_ensemble(
         priors=_priors(fit.fitted),
         documents=_sizes(fit.corpus),
         intervals={} if own is None else card_intervals(own.statistics),
+        decision=_decision(fit.fitted),
     )
     metrics.save(fit.folder)
     write_card(fit.folder)
     for member, record in zip(fit.members, each, strict=True):
         member.tell("on_evaluated", asdict(record) | {"ensemble": metrics.test})
     return metrics
+
+
+def _decision(fitted: FittedModel) -> dict[str, Any]:
+    """The rule that names the classes of each target; empty for the most probable one."""
+    spec = fitted.spec
+    return {} if fitted.decision is None else fitted.decision.record(spec.names, spec.classes)
 
 
 def _sizes(corpus: Corpus) -> dict[str, int]:

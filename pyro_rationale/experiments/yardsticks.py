@@ -25,7 +25,9 @@ from pyro_rationale.evaluation.evaluate import compute
 from pyro_rationale.evaluation.metrics import MetricInputs
 from pyro_rationale.evaluation.statistic import Metrics
 from pyro_rationale.experiments.baselines.tfidf import fit_tfidf
-from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.prediction.calibration import calibration_texts
+from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
+from pyro_rationale.tasks import Decision, task_of
 from pyro_rationale.training.ensemble import EnsembleRun
 from pyro_rationale.training.reader import Progress, full_text_reader
 from pyro_rationale.training.run import TrainingRun
@@ -61,9 +63,19 @@ def baseline_rows(
             say(str(problem))
     if FULL_TEXT in names:
         predicted[FULL_TEXT] = ModelRationalizer(full_text_reader(run, progress))
-    rows = {name: rationalizer.predict(documents, _all_words(documents)) for name, rationalizer in predicted.items()}
-    spec = corpus.spec
-    return {name: compute(MetricInputs(documents, spec, values=values)).metrics for name, values in rows.items()}
+    rows = {}
+    for name, rationalizer in predicted.items():
+        values = rationalizer.predict(documents, _all_words(documents))
+        decision = None if run.fitted.decision is None else _decision(rationalizer, corpus)
+        rows[name] = compute(MetricInputs(documents, corpus.spec, values=values, decision=decision)).metrics
+    return rows
+
+
+def _decision(rationalizer: Rationalizer, corpus: Corpus) -> Decision | None:
+    """A rule that names classes by the same development texts as that of the fit, which it is compared with."""
+    documents = calibration_texts(corpus.dev)
+    values = rationalizer.predict(documents, _all_words(documents))
+    return task_of(corpus.spec).fit_decision(values, target_rows(documents, len(corpus.spec.names)))
 
 
 def _tfidf(config: Config, corpus: Corpus) -> Any:

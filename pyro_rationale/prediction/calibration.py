@@ -27,8 +27,6 @@ FOLDS = 5
 def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration | None:
     """The calibration, by held-out documents, of the predictions of a fitted model, which are averages over masks.
 
-    Of many documents some are taken, evenly spread over their order.
-
     Args:
         fitted: the model.
         documents: with targets (NaN where unknown); they must not be training texts.
@@ -36,8 +34,7 @@ def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration
     Returns:
         `None` if no target is known.
     """
-    places = np.linspace(0, len(documents) - 1, min(len(documents), TEXTS)).astype(int).tolist()
-    texts = [documents[i] for i in places]
+    texts = calibration_texts(documents)
     rows = texts if fitted.aspects == 1 else by_aspect(texts, fitted.aspects)
     chosen = sorted(rows, key=lambda document: len(document.tokens))
     targets = target_rows(chosen, len(fitted.spec.names))
@@ -50,6 +47,12 @@ def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration
     if fitted.model.likelihood.noise is not None:
         return _of_ratings(fitted, reading, targets)
     return Calibration(_scores(fitted, reading, reading.noise, targets))
+
+
+def calibration_texts(documents: Sequence[Document]) -> list[Document]:
+    """Of many documents some, evenly spread over their order."""
+    places = np.linspace(0, len(documents) - 1, min(len(documents), TEXTS)).astype(int).tolist()
+    return [documents[i] for i in places]
 
 
 def _of_ratings(fitted: FittedModel, reading: Reading, targets: Numbers) -> Calibration:
@@ -74,15 +77,18 @@ def _of_classes(fitted: FittedModel, averaged: Numbers, targets: Numbers, weight
     """Temperature and scores from all documents: one number fitted to many texts hardly knows any of them.
 
     The temperature follows the weights of the fit, or it would pull back what they are for. Scores do not: sets are to
-    hold the truth for texts as they come.
+    hold the truth for texts as they come. Nor does the rule that names classes, which is to be right about these.
     """
     probabilities = fitted.task.probabilities(averaged)
     if probabilities is None:  # a task of another package that says nothing about its uncertainty
         return Calibration(((),) * targets.shape[1])
     temperature = fit_temperature(probabilities, targets, weights)
+    shown = fitted.task.temper(averaged, temperature)
+    decision = fitted.task.fit_decision(shown, targets) if fitted.config.train.decides_by_f1 else None
     truth = np.nan_to_num(targets).astype(int)[..., None]
     right = np.take_along_axis(temper(probabilities, temperature), truth, axis=-1)[..., 0]
-    return Calibration(conformal_scores(np.where(np.isnan(targets), np.nan, 1.0 - right)), temperature=temperature)
+    scores = conformal_scores(np.where(np.isnan(targets), np.nan, 1.0 - right))
+    return Calibration(scores, temperature=temperature, decision=decision)
 
 
 def _read(fitted: FittedModel, documents: Sequence[Document]) -> Reading:

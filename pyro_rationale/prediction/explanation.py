@@ -293,7 +293,9 @@ def explain(
         return [] if rows is None else [dict(zip(labels, row, strict=True)) for row in rows[0].tolist()]
 
     def predicted(values: Sequence[float]) -> Any:
-        each: list[Any] = [max(row, key=row.__getitem__) for row in probabilities(values)] or list(values)
+        each: list[Any] = list(values)
+        if labels:
+            each = [labels[number] for number in fitted.task.decisions(np.array([values]))[0].tolist()]
         return each[0] if alone else tuple(each)
 
     def answered(document: Document, answer: Answer) -> AnswerRationale:

@@ -12,7 +12,7 @@ from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.decoding import Mask, decode_masks, inclusion_probabilities, padded, predict_from
 from pyro_rationale.prediction.options import DecodeOptions
-from pyro_rationale.tasks import Numbers
+from pyro_rationale.tasks import Decision, Numbers
 
 __all__ = ["ModelRationalizer", "Rationalizer", "Scores", "padded"]
 
@@ -55,6 +55,11 @@ class ModelRationalizer:
     ) -> None:
         self.fitted, self.decode, self.batch_size = fitted, decode or DecodeOptions(), batch_size
         self.name, self.spec, self.aspects = name or fitted.name, fitted.spec, fitted.aspects
+
+    @property
+    def decision(self) -> Decision | None:
+        """The run's rule that names classes."""
+        return self.fitted.decision
 
     def marginals(self, documents: Sequence[Document]) -> list[Scores]:
         """P(word is kept | text) under the guide."""

@@ -18,7 +18,7 @@ from pyro_rationale.data.document import Document, spans_of
 from pyro_rationale.data.word_classes import is_punctuation, stop_words
 from pyro_rationale.errors import ConfigError, harmless
 from pyro_rationale.prediction.text_spans import letter_of
-from pyro_rationale.tasks import task_of
+from pyro_rationale.tasks import Decision, task_of
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Prediction
@@ -110,15 +110,18 @@ class _Found:
     spans: dict[int, str] = field(default_factory=dict)
 
 
-def phrase_groups(predictions: Sequence[Prediction], spec: TargetSpec) -> tuple[PhraseGroup, ...]:
+def phrase_groups(
+    predictions: Sequence[Prediction], spec: TargetSpec, decision: Decision | None = None
+) -> tuple[PhraseGroup, ...]:
     """The phrases of each target; a target without any is left out.
 
     Args:
         predictions: with contributions, or without; phrases are then ordered by the mean prediction of their texts.
         spec: what is predicted.
+        decision: the rule that names classes; `None`: the most probable one is named.
     """
     folded = function_words([prediction.document for prediction in predictions])
-    points = [task_of(spec).point(prediction.predicted) for prediction in predictions]
+    points = [task_of(spec, decision).point(prediction.predicted) for prediction in predictions]
     least = 1 if len(predictions) < 20 else 2 if len(predictions) < 100 else 3
     groups = []
     for i, name in enumerate(spec.names):

@@ -28,6 +28,8 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         task: must be `auto`; there is one for two classes, and one for more.
         target_range: for ratings only; must be `None`.
         class_weight: `none`, `balanced`, or weights by label, as a dictionary or as `LABEL=W,...`.
+        decide: which label :meth:`predict` names: the most `probable` one, or that of a rule of greatest `macro-f1` on
+            validation texts; `auto`: the rule where classes have weights.
         validation_fraction: share of the texts that early stopping is judged by, the same of every class.
         others: parameters of :class:`RationaleRegressor`.
 
@@ -80,9 +82,12 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         return probabilities[:, 0]
 
     def predict(self, texts: Any, rule: str = "average") -> NDArray[Any]:
-        """The most probable label of each text, `(N,)`; arguments as for :meth:`RationaleRegressor.predict`."""
-        best = self.predict_proba(texts, rule).argmax(1)
-        return self.classes_[best]
+        """The label of each text, `(N,)`: the most probable one, or that of the rule that `decide` has asked for.
+
+        Arguments are those of :meth:`RationaleRegressor.predict`.
+        """
+        values = self._values(texts, rule)
+        return self.classes_[self.fitted_.task.decisions(values)[:, 0]]
 
     def predict_set(
         self, texts: Any, level: float = 0.9, samples: int = 100, method: str = "conformal"

@@ -15,6 +15,7 @@ from pyro_rationale.tasks._spec import TargetSpec
 if TYPE_CHECKING:
     from pyro_rationale.tasks._base import Numbers, Task
     from pyro_rationale.tasks._calibration import Calibration, NoiseModel, Reading
+    from pyro_rationale.tasks._decision import Decision
     from pyro_rationale.tasks._level_mixture import LevelMixture
     from pyro_rationale.tasks._likelihood import Likelihood
     from pyro_rationale.tasks._mixed import MixedDistribution, MixedLikelihood
@@ -35,6 +36,7 @@ __all__ = [
     "BinaryTask",
     "Calibration",
     "CategoricalLikelihood",
+    "Decision",
     "LevelMixture",
     "Likelihood",
     "MixedDistribution",
@@ -57,13 +59,17 @@ __all__ = [
 ]
 
 
-def task_of(spec: TargetSpec) -> Task:
-    """The task of a target; one object per target.
+def task_of(spec: TargetSpec, decision: Decision | None = None) -> Task:
+    """The task of a target; one object per target and rule.
+
+    Args:
+        spec: the target.
+        decision: the rule by which classes are named; `None`: the most probable one is.
 
     Raises:
         ConfigError: its kind is not registered.
     """
-    return _make(TASKS[spec.kind], spec)
+    return _make(TASKS[spec.kind], spec, decision)
 
 
 def cost_names() -> tuple[str, ...]:
@@ -72,8 +78,10 @@ def cost_names() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def _make(kind: type[Task], spec: TargetSpec) -> Task:
-    return kind(spec)
+def _make(kind: type[Task], spec: TargetSpec, decision: Decision | None) -> Task:
+    made = kind(spec)
+    made.decision = decision
+    return made
 
 
 __getattr__ = lazy_names(
@@ -81,6 +89,7 @@ __getattr__ = lazy_names(
     {
         "_base": "Numbers Task",
         "_calibration": "Calibration NoiseModel Reading",
+        "_decision": "Decision",
         "_likelihood": "Likelihood",
         "_level_mixture": "LevelMixture",
         "_mixed": "MixedDistribution MixedLikelihood",

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.tasks._cells import Cell
+from pyro_rationale.tasks._decision import Decision
 from pyro_rationale.tasks._likelihood import Likelihood
 from pyro_rationale.tasks._mixture import Mixture
 from pyro_rationale.tasks._spec import TargetSpec
@@ -45,6 +46,8 @@ class Task(ABC):
     per_class: ClassVar[bool] = False  # predictions have a column per class instead of one per target
     reads_labels: ClassVar[bool] = False  # cells are names of classes, taken as they are written
     of_pairs: ClassVar[bool] = False  # what is predicted is of pairs of documents, which carry no targets
+
+    decision: Decision | None = None  # the rule that names classes; `None`: the most probable one is named
 
     def __init__(self, spec: TargetSpec) -> None:
         self.spec = spec
@@ -205,6 +208,25 @@ class Task(ABC):
             "rows weights of their own (--weight-column)"
         )
 
+    def check_decide(self, wanted: str) -> None:
+        """Refuse `--decide` where nothing is decided.
+
+        Raises:
+            ConfigError: there are no classes.
+        """
+        if wanted != "auto":
+            names = ", ".join(self.spec.names)
+            raise ConfigError(f"--decide {wanted}: {names} has no classes to decide between; leave it out")
+
+    def fit_decision(self, values: Numbers, targets: Numbers) -> Decision | None:
+        """The rule of greatest macro-F1 on development texts; `None` where there are no classes.
+
+        Args:
+            values: predictions `(N, W)` as they are shown.
+            targets: of the texts, `(N, D)`, NaN where unknown.
+        """
+        return None
+
     @property
     def context_width(self) -> int:
         """Number of columns of :meth:`context`."""
@@ -327,7 +349,7 @@ class Task(ABC):
         if probabilities is None:
             return {name: {"value": value} for name, value in zip(self.spec.names, values, strict=True)}
         rows = [dict(zip(self.spec.classes, row, strict=True)) for row in probabilities[0].tolist()]
-        labels = [max(row, key=lambda label: row[label]) for row in rows]
+        labels = [self.spec.classes[number] for number in self.decisions(np.array([values], dtype=float))[0].tolist()]
         entries = ({"label": label, "probabilities": row} for label, row in zip(labels, rows, strict=True))
         return dict(zip(self.spec.names, entries, strict=True))
 
@@ -375,16 +397,17 @@ class Task(ABC):
     ) -> list[str]:
         """A line per target: the prediction, how sure it is, and the one from the shown words alone.
 
-        Arguments are those of :meth:`record`. A set of one class says no more than the prediction, and is left out.
+        Arguments are those of :meth:`record`. A set of the predicted class alone says no more, and is left out.
         """
         sure = [""] * len(self.spec.names)
         if interval is not None:
             sure = [f"{100 * level:.0f} % interval {low:.4g} to {high:.4g}; " for low, high in interval]
         elif classes is not None:
             sets = [", ".join(self.spec.classes[number] for number in numbers) for numbers in classes]
+            labels = [entry["label"] for entry in self.point(predicted).values()]
             sure = [
-                f"{100 * level:.0f} % set {names}; " * (len(numbers) > 1)
-                for names, numbers in zip(sets, classes, strict=True)
+                f"{100 * level:.0f} % set {names}; " * (names != label)
+                for names, label in zip(sets, labels, strict=True)
             ]
         lines = zip(self.short(predicted), sure, self._said(values), strict=True)
         return [f"{line}  ({more}from these words alone {alone})" for line, more, alone in lines]

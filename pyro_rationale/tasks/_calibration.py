@@ -1,8 +1,8 @@
 """Calibration of predictions by development texts: how wide the noise is, how sure classes are, how far errors go.
 
-Three things are fitted after training to the predictions of held-out texts, which are mixtures over masks, and stored
-with the run: the noise of ratings as a function of what was read, a temperature for the probabilities of classes, and
-the scores of split-conformal prediction (Vovk et al. 2005; Lei et al. 2018).
+What is fitted after training to the predictions of held-out texts, which are mixtures over masks, is stored with the
+run: the noise of ratings as a function of what was read, a temperature for the probabilities of classes, the scores of
+split-conformal prediction (Vovk et al. 2005; Lei et al. 2018), and the rule that names classes, if one is asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pyro_rationale.tasks._decision import Decision
 
 Numbers = NDArray[np.float64]
 
@@ -282,11 +284,13 @@ class Calibration:
             the true class.
         noise: of ratings with Normal noise; `None` for classes, and for few texts: the likelihood's own.
         temperature: of the averaged probabilities of classes; 1 leaves them as they are.
+        decision: the rule that names classes; `None` where none was asked for, and the most probable one is named.
     """
 
     scores: tuple[tuple[float, ...], ...]
     noise: NoiseModel | None = None
     temperature: float = 1.0
+    decision: Decision | None = None
 
     def quantiles(self, level: float) -> Numbers:
         """Conformal quantile of each target, `(D,)`; infinite where texts are too few."""
@@ -296,7 +300,8 @@ class Calibration:
         """Plain values, for JSON."""
         scores = [[float(f"{score:.{DIGITS}g}") for score in target] for target in self.scores]
         noise = None if self.noise is None else self.noise.to_dict()
-        return {"scores": scores, "noise": noise, "temperature": self.temperature}
+        rule = {} if self.decision is None else {"decision": self.decision.to_dict()}
+        return {"scores": scores, "noise": noise, "temperature": self.temperature, **rule}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], targets: int) -> Calibration:
@@ -314,13 +319,15 @@ class Calibration:
         scores = tuple(tuple(sorted(map(float, target))) for target in values["scores"])
         noise = None if values["noise"] is None else NoiseModel.from_dict(values["noise"])
         temperature = float(values["temperature"])
+        rule = values.get("decision")
+        decision = None if rule is None else Decision.from_dict(rule, targets)
         if len(scores) != targets or (noise is not None and len(noise.weights) != targets):
             raise ValueError(f"expected scores and noise of {targets} targets")
         if not all(math.isfinite(score) for target in scores for score in target):
             raise ValueError("expected finite scores")
         if not 0.0 < temperature < math.inf:
             raise ValueError(f"expected a temperature above 0, got {temperature}")
-        return cls(scores, noise, temperature)
+        return cls(scores, noise, temperature, decision)
 
 
 def conformal_scores(errors: Numbers) -> tuple[tuple[float, ...], ...]:

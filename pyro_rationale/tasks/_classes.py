@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
-from pyro_rationale.tasks._base import Numbers, Task
+from pyro_rationale.tasks._base import Labels, Numbers, Task
 from pyro_rationale.tasks._calibration import temper
 from pyro_rationale.tasks._cells import Cell, class_of_number, label_of, labels_of, number_of
 from pyro_rationale.tasks._class_weights import parse_class_weights
+from pyro_rationale.tasks._decision import Decision, fit_decision, named_classes
 from pyro_rationale.tasks._spec import TargetSpec
 
 MOST_CLASSES = 50
@@ -123,6 +124,21 @@ class ClassTask(Task):
                 raise ConfigError(f"--class-weight: {shown(label)} is none of the classes {listed(self.spec.classes)}")
         return np.array([given.get(label, 1.0) for label in self.spec.classes])
 
+    def check_decide(self, wanted: str) -> None:
+        """Classes can be named by any rule."""
+
+    def fit_decision(self, values: Numbers, targets: Numbers) -> Decision | None:
+        """A rule for each target."""
+        probabilities = self.probabilities(values)
+        assert probabilities is not None
+        return fit_decision(probabilities, targets)
+
+    def decisions(self, values: Numbers, reference: Numbers | None = None) -> Labels:
+        """Numbers of the classes that the rule names, by default of the most probable ones."""
+        probabilities = self.probabilities(values)
+        assert probabilities is not None
+        return named_classes(probabilities, self.decision)
+
     def skill(self, values: Numbers, targets: Numbers) -> float:
         """(accuracy - a) / (1 - a) with `a` the share of the commonest class, averaged over the targets."""
         skills = []
@@ -153,7 +169,7 @@ class ClassTask(Task):
 
     def effects(self, values: Numbers, predicted: Numbers) -> Numbers:
         """Log odds of the predicted class of each target, in nats; beyond 16 they are cut."""
-        probabilities, likely = self.probabilities(values), self._likely(predicted)
+        probabilities, likely = self.probabilities(values), self.decisions(predicted)
         assert probabilities is not None
         chances = np.take_along_axis(probabilities, likely[..., None], axis=-1)[..., 0]
         chances = chances.clip(SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY)
@@ -162,7 +178,7 @@ class ClassTask(Task):
 
     def effect_tensor(self, distribution: dist.TorchDistribution, predicted: Numbers) -> Tensor:
         """Log odds of the predicted class of each target."""
-        likely: list[int] = self._likely(predicted)[0].tolist()
+        likely: list[int] = self.decisions(predicted)[0].tolist()
         if self.per_class:
             chances: Tensor = distribution.probs[..., likely]
         else:
@@ -172,18 +188,12 @@ class ClassTask(Task):
 
     def effect_units(self, predicted: Sequence[float]) -> list[str]:
         """Log odds of a label, of each target."""
-        labels = [self.spec.classes[i] for i in self._likely(np.array([predicted]))[0]]
+        labels = [self.spec.classes[i] for i in self.decisions(np.array([predicted]))[0]]
         several = len(self.spec.names) > 1
         return [
             f"{name}, log odds of {label}" if several else f"log odds of {label}"
             for name, label in zip(self.spec.names, labels, strict=True)
         ]
-
-    def _likely(self, predicted: Numbers) -> NDArray[np.int64]:
-        """Number of the most probable class of each target, `(N, D)`; the first of equal ones, as in :meth:`point`."""
-        probabilities = self.probabilities(predicted)
-        assert probabilities is not None
-        return probabilities.argmax(-1)
 
     def true_decisions(self, targets: Numbers) -> Numbers:
         """Class indices, unchanged."""

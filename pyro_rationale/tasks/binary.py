@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyro_rationale.errors import DataError, shown
-from pyro_rationale.tasks._base import Labels, Numbers
+from pyro_rationale.tasks._base import Numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, are_zero_or_one, labels_of, number_of
 from pyro_rationale.tasks._classes import ClassTask
 from pyro_rationale.tasks._likelihood import Likelihood, shrunk
@@ -94,12 +94,8 @@ class BinaryTask(ClassTask):
 
     def drop(self, full: Numbers, other: Numbers) -> Numbers:
         """Change of the probability of the label predicted from all words, averaged over the targets."""
-        changes: Numbers = np.mean(np.where(full >= 0.5, full - other, other - full), axis=1)
+        changes: Numbers = np.mean(np.where(self.decisions(full) == 1, full - other, other - full), axis=1)
         return changes
-
-    def decisions(self, values: Numbers, reference: Numbers | None = None) -> Labels:
-        """The second label from a probability of 1/2 on."""
-        return (values >= 0.5).astype(np.int64)
 
 
 REGISTERED = BinaryTask

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.tasks._base import Labels, Numbers, to_numbers
+from pyro_rationale.tasks._base import Numbers, to_numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, labels_of
 from pyro_rationale.tasks._classes import ClassTask
 from pyro_rationale.tasks._likelihood import Likelihood, shrunk
@@ -111,10 +111,6 @@ class MulticlassTask(ClassTask):
         """Change of the probability of the class predicted from all words."""
         chosen = self.decisions(full)
         return (np.take_along_axis(full, chosen, 1) - np.take_along_axis(other, chosen, 1))[:, 0]
-
-    def decisions(self, values: Numbers, reference: Numbers | None = None) -> Labels:
-        """The most probable class."""
-        return values.argmax(1)[:, None].astype(np.int64)
 
     def support(self, values: Numbers) -> Numbers:
         """Probabilities of the classes."""

@@ -39,6 +39,7 @@ from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.nn.pretrained_folders import find_folder, use_copy
 from pyro_rationale.nn.word_vectors import find_vectors
 from pyro_rationale.run_files import COPY, METRICS, check_pretrained
+from pyro_rationale.tasks import task_of
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.callbacks._base import call, check_callbacks
 from pyro_rationale.training.checkpoint import stored_vectors, weights_of
@@ -160,6 +161,7 @@ def prepare_run(
             warn_of_language(source, vectors, corpus.train, vocabulary)
     matrix = None if vectors is None else vectors.matrix
     weighting = Weighting.of(options.class_weight, spec, corpus.train)
+    task_of(spec).check_decide(options.decide)
     centre, spread = target_summary(corpus.train, spec, weighting)
     if group.main:
         warn_of_rare_classes(corpus)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from pyro_rationale.data.document import make_document
 from pyro_rationale.prediction.decoding import decode_all
 from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.sklearn import RationaleClassifier
-from pyro_rationale.tasks import TargetSpec
+from pyro_rationale.tasks import Decision, TargetSpec
 from tests.support.tiny_estimators import ONE, RATINGS, TEXTS, UNSEEN, tiny
 
 # Ten steps reach nothing, and say so.
@@ -120,6 +122,22 @@ def test_probabilities_of_classes(fitted: dict[str, Any], name: str) -> None:
     assert (probabilities > 0).all()
     assert np.array_equal(model.predict(TEXTS + UNSEEN), model.classes_[probabilities.argmax(1)])
     assert not hasattr(model, "predict_interval")
+
+
+@pytest.mark.parametrize("name", ["binary", "three"])
+def test_a_rule_names_the_classes(fitted: dict[str, Any], name: str) -> None:
+    """Probabilities stay; labels, explanations and scores follow the rule of the run."""
+    plain, model = fitted[name], copy.deepcopy(fitted[name])
+    known, first = plain.fitted_.calibration, plain.classes_[0]
+    offsets = (100.0, *(0.0 for _ in plain.classes_[1:]))
+    rule = Decision((offsets,), (6,), (0.5,), (0.5,))
+    model.fitted_.calibration = replace(known, decision=rule)
+    assert np.array_equal(model.predict_proba(TEXTS), plain.predict_proba(TEXTS))
+    assert (model.predict(TEXTS) == first).all()
+    assert (model.predict(TEXTS[:5], rule="mode") == first).all()
+    assert [one.prediction for one in model.explain(TEXTS[:3], samples=5)] == [first] * 3
+    assert (pickle.loads(pickle.dumps(model)).predict(TEXTS[:5]) == first).all()
+    assert plain.fitted_.decision is None
 
 
 @pytest.mark.parametrize("name", ["one", "two", "three"])

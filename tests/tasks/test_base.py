@@ -34,12 +34,12 @@ def test_a_rating() -> None:
 def test_labels() -> None:
     task = task_of(TargetSpec("binary", ("a", "b"), classes=("no", "yes")))
     assert task.lines((0.25, 0.75), (0.5, 0.125), None, 0.9, ((0, 1), (1,))) == [
-        "a: no 75.0 %  (90 % set no, yes; from these words alone no 50.0 %)",
+        "a: no 75.0 %  (90 % set no, yes; from these words alone yes 50.0 %)",
         "b: yes 75.0 %  (from these words alone no 87.5 %)",
     ]
     first = task.record((0.25, 0.75), (0.5, 0.125), (0.25, 0.75), None, None, ((0, 1), (1,)))["a"]
     sure = {"no": 0.75, "yes": 0.25}
-    own = {"label": "no", "probabilities": {"no": 0.5, "yes": 0.5}}
+    own = {"label": "yes", "probabilities": {"no": 0.5, "yes": 0.5}}  # from a half on
     assert first == {
         "label": "no", "probabilities": sure, "rationale": own, "averaged": sure, "set": ["no", "yes"]
     }  # fmt: skip

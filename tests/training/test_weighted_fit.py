@@ -24,6 +24,7 @@ from pyro_rationale.evaluation.results import RunMetrics, train
 from pyro_rationale.evaluation.statistic import Numbers, Statistics
 from pyro_rationale.evaluation.verdict import better_baseline, worse_than_constant
 from pyro_rationale.experiments.baselines.tfidf import fit_tfidf
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.storage import note
 from pyro_rationale.tasks._calibration import fit_temperature
 from pyro_rationale.training.memorization import constant_error
@@ -66,6 +67,16 @@ def test_training_and_dev_texts_have_their_weights(fit: tuple[TrainingRun, RunMe
     assert set(metrics.test["classes"]) == {"ham", "spam"}
     assert sum(sum(row.values()) for row in metrics.test["confusion"].values()) == metrics.test["documents"]
     assert 0.0 <= metrics.test["balanced_accuracy"] <= 1.0
+
+
+def test_ten_dev_texts_keep_the_most_probable_class(fit: tuple[TrainingRun, RunMetrics]) -> None:
+    run, metrics = fit
+    rule = metrics.decision["label"]
+    assert (rule["rule"], rule["texts"]) == ("probable", len(run.corpus.dev))
+    loaded = FittedModel.load(run.folder, "cpu")
+    assert loaded.decision == run.fitted.decision
+    assert loaded.decision is not None
+    assert metrics.decision == loaded.decision.record(("label",), ("ham", "spam"))
 
 
 def test_documents_in_memory_of_weight_0_are_left_out(fit: tuple[TrainingRun, RunMetrics], tmp_path: Path) -> None:

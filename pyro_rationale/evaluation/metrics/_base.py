@@ -11,10 +11,11 @@ from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.evaluation.statistic import Masks, Metrics, Numbers, Statistics, values_of
+from pyro_rationale.tasks import task_of
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
-    from pyro_rationale.tasks import Mixture
+    from pyro_rationale.tasks import Decision, Mixture, Task
 
 P = ParamSpec("P")
 
@@ -66,6 +67,7 @@ class MetricInputs:
         conformal: conformal quantile of each target at 90 %, `(D,)`, all finite.
         judge: predicts from parts of the texts.
         lexicon: words whose share among the kept ones is counted.
+        decision: the rule that names classes; `None`: the most probable one is named.
         fitted: the model whose objective is evaluated.
         batch_size: documents at once.
         seed: of random words for comparison, and of draws.
@@ -82,9 +84,15 @@ class MetricInputs:
     conformal: Numbers | None = None
     judge: Judge | None = None
     lexicon: Container[str] | None = None
+    decision: Decision | None = None
     fitted: FittedModel | None = None
     batch_size: int = 64
     seed: int = 0
+
+    @property
+    def task(self) -> Task:
+        """What is predicted, with the rule that names classes."""
+        return task_of(self.spec, self.decision)
 
     @cached_property
     def targets(self) -> Numbers:

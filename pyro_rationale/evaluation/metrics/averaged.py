@@ -9,7 +9,8 @@ from pyro_rationale.evaluation.statistic import Statistics
 
 def _compute(inputs: MetricInputs) -> Statistics:
     assert inputs.averaged is not None
-    errors = prediction_statistics(inputs.spec, Predictions(inputs.averaged, inputs.targets))
+    predictions = Predictions(inputs.averaged, inputs.targets, inputs.decision)
+    errors = prediction_statistics(inputs.spec, predictions)
     return {f"averaged_{name}": statistic for name, statistic in errors.items()}
 
 

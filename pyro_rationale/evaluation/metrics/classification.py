@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, MetricInputs
 from pyro_rationale.evaluation.metrics.uncertainty import ranks
 from pyro_rationale.evaluation.statistic import Metrics, Numbers, Statistic, Statistics, combined, ratio, values_of
-from pyro_rationale.tasks import task_of
+from pyro_rationale.tasks import Task
+from pyro_rationale.tasks._decision import macro_f1
 
 Labels = NDArray[np.int64]
 UNKNOWN = -1  # instead of the index of a class
@@ -80,8 +80,7 @@ def _f1(parts: Numbers) -> Numbers:
 
 
 def _macro_f1(sums: Numbers) -> Numbers:
-    parts = _parts(sums)
-    return ratio(_f1(parts).sum(-1), (parts[1] + parts[2] > 0).sum(-1))
+    return macro_f1(*_parts(sums))
 
 
 def _balanced_accuracy(sums: Numbers) -> Numbers:
@@ -99,9 +98,9 @@ def _labels(inputs: MetricInputs) -> Labels:
     return np.where(np.isnan(inputs.targets), UNKNOWN, inputs.targets).astype(np.int64)
 
 
-def _figures(spec: TargetSpec, values: Numbers, true: Labels) -> list[tuple[Statistics, Metrics]]:
+def _figures(task: Task, values: Numbers, true: Labels) -> list[tuple[Statistics, Metrics]]:
     """Statistics of each target with known labels, and its `auc`, `classes` and `confusion`."""
-    task = task_of(spec)
+    spec = task.spec
     predicted, probabilities = task.decisions(values), task.probabilities(values)
     if probabilities is None:
         return []
@@ -130,7 +129,7 @@ def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     each: list[tuple[Statistics, Metrics]] = []
     for prefix, values in (("", inputs.values), ("averaged_", inputs.averaged)):
-        if spec.classes and values is not None and (figures := _figures(spec, values, true)):
+        if spec.classes and values is not None and (figures := _figures(inputs.task, values, true)):
             found |= {f"{prefix}{name}": value for name, value in _pooled(figures).items()}
             each = figures  # of the average, which people see, where there is one
     if len(spec.names) == 1:

@@ -95,7 +95,7 @@ def _drops(judge: Judge, documents: Sequence[Document], full: Numbers, marks: Se
 
 def _drop(judge: Judge, documents: Sequence[Document], full: Numbers, other: Numbers) -> Numbers:
     """Loss of predictions from some of the words, `(N,)`: the mean of all targets, or of a row the one it is about."""
-    task = task_of(judge.spec)
+    task = task_of(judge.spec, getattr(judge, "decision", None))
     if not documents or documents[0].aspect is None:
         return task.drop(full, other)
     own = np.arange(len(judge.spec.names)) == np.array([[document.aspect] for document in documents])
@@ -119,7 +119,7 @@ def judge_statistics(judge: Judge, documents: Sequence[Document], masks: Masks) 
     targets = targets_of(documents, judge.spec)
     whole = [[True] * len(document.tokens) for document in documents]
     for kind, marks in (("judge", whole), ("judge_kept", masks)):
-        predictions = Predictions(judge.predict(documents, marks), targets)
+        predictions = Predictions(judge.predict(documents, marks), targets, getattr(judge, "decision", None))
         errors = prediction_statistics(judge.spec, predictions)
         statistics |= {f"{kind}_{name}": statistic for name, statistic in errors.items()}
     return statistics

@@ -19,7 +19,7 @@ from pyro_rationale.evaluation.statistic import (
     quotient,
     values_of,
 )
-from pyro_rationale.tasks import task_of
+from pyro_rationale.tasks import Decision, task_of
 
 EVERY = slice(None)
 
@@ -32,10 +32,12 @@ class Predictions:
         values: `(N, D)` ratings in the user's units; `(N, D)` probabilities of the second class for binary labels;
             `(N, C)` class probabilities for multiclass.
         targets: `(N, D)` in the user's units or 0/1, NaN where unknown; `(N, 1)` class indices for multiclass.
+        decision: the rule that names classes; `None`: the most probable one is named.
     """
 
     values: Numbers
     targets: Numbers
+    decision: Decision | None = None
 
 
 def prediction_metrics(spec: TargetSpec, predictions: Predictions) -> Metrics:
@@ -66,7 +68,7 @@ def prediction_statistics(spec: TargetSpec, predictions: Predictions, columns: s
     known = ~np.isnan(targets)
     if not known.any():
         return {}
-    errors = task_of(spec).errors(predictions.values, predictions.targets)
+    errors = task_of(spec, predictions.decision).errors(predictions.values, predictions.targets)
     return {name: _mean(values[:, columns], known) for name, values in errors.items()}
 
 
@@ -77,7 +79,7 @@ def _mean(values: Numbers | Flags, known: Flags) -> Statistic:
 
 def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
     assert inputs.values is not None
-    predictions = Predictions(inputs.values, inputs.targets)
+    predictions = Predictions(inputs.values, inputs.targets, inputs.decision)
     return {**prediction_statistics(inputs.spec, predictions), **_by_target(inputs.spec, predictions)}
 
 

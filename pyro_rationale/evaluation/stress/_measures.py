@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.evaluation.metrics import Masks, rationale_metrics, selection_metrics, targets_of
 from pyro_rationale.evaluation.statistic import Flags, as_flags
-from pyro_rationale.tasks import Numbers, task_of
+from pyro_rationale.tasks import Decision, Numbers, task_of
 
 Labels = NDArray[np.int64]
 UNKNOWN = -1
@@ -34,9 +34,11 @@ def truths(documents: Sequence[Document], spec: TargetSpec) -> Labels:
     return np.where(np.isnan(targets), UNKNOWN, np.nan_to_num(decisions)).astype(np.int64)
 
 
-def skill(values: Numbers, documents: Sequence[Document], spec: TargetSpec) -> float:
+def skill(
+    values: Numbers, documents: Sequence[Document], spec: TargetSpec, decision: Decision | None = None
+) -> float:
     """How much better predictions are than the best constant: 0 no better, 1 perfect, below 0 worse."""
-    return task_of(spec).skill(values, targets_of(documents, spec))
+    return task_of(spec, decision).skill(values, targets_of(documents, spec))
 
 
 def agreement(documents: Sequence[Document], masks: Masks) -> dict[str, float]:

@@ -96,4 +96,5 @@ def _reached(folder: Path) -> float | None:
 def _row(name: str, marker: ModelRationalizer, documents: Sequence[Document]) -> Row:
     masks = marker.masks(documents)
     measured = agreement(documents, masks)
-    return {"skew": name, **measured, "skill": skill(marker.predict(documents, masks), documents, marker.spec)}
+    predicted = skill(marker.predict(documents, masks), documents, marker.spec, marker.decision)
+    return {"skew": name, **measured, "skill": predicted}

@@ -45,7 +45,7 @@ def row_of(level: float, marker: ModelRationalizer, documents: Sequence[Document
     kept = sum(map(sum, masks))
     inside = sum(int((np.asarray(mask, dtype=bool) & other).sum()) for mask, other in zip(masks, others, strict=True))
     measured = agreement(documents, masks)
-    predicted = skill(marker.predict(documents, masks), documents, marker.spec)
+    predicted = skill(marker.predict(documents, masks), documents, marker.spec, marker.decision)
     return {"correlation": level, **measured, "other aspects": inside / max(1, kept), "skill": predicted}
 
 

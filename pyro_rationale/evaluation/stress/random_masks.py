@@ -22,7 +22,7 @@ def check(subject: Subject) -> Verdict:
     random = np.random.default_rng(subject.settings.seed)
 
     def of(candidates: Sequence[Sequence[bool]]) -> float:
-        return skill(marker.predict(documents, candidates), documents, marker.spec)
+        return skill(marker.predict(documents, candidates), documents, marker.spec, getattr(marker, "decision", None))
 
     def drawn(allowed: Sequence[Sequence[bool]]) -> float:
         return float(np.mean([of(as_many(masks, allowed, random)) for _ in range(DRAWS)]))

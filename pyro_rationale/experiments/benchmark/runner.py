@@ -190,7 +190,7 @@ def per_document(
         counts["views"][view] = {
             "hits": [_hits(marked, mask) for marked, mask in zip(gold, own, strict=True)],
             "kept": [int(sum(mask)) for mask in own],
-            "cost": _costs(rationalizer.spec, Predictions(values, targets)),
+            "cost": _costs(rationalizer.spec, Predictions(values, targets, getattr(rationalizer, "decision", None))),
         }
     return counts
 

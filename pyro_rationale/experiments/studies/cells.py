@@ -169,7 +169,7 @@ def score_rules(fitted: FittedModel, documents: Sequence[Document]) -> dict[str,
     rules["threshold .2"] = evaluate_documents(fitted, documents, "threshold", threshold=0.2)
     draws = [decode_all(fitted, documents, DecodeOptions("sample", seed=seed)) for seed in range(AVERAGED)]
     mean = np.mean([values for _, values in draws], axis=0)
-    average: Measures = compute(MetricInputs(documents, fitted.spec, values=mean)).metrics
+    average: Measures = compute(MetricInputs(documents, fitted.spec, values=mean, decision=fitted.decision)).metrics
     average["selected"] = float(np.mean([np.mean(np.concatenate(masks)) for masks, _ in draws]))
     rules["average of 8"] = average
     return {rule: numbers(table) for rule, table in rules.items()}

@@ -28,7 +28,8 @@ from pyro_rationale.reporting.html.payload import percent
 from pyro_rationale.reporting.phrases import phrase_groups
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.reporting.prior_words import prior_line
-from pyro_rationale.tasks import task_of
+from pyro_rationale.tasks import Decision, task_of
+from pyro_rationale.tasks._decision import rule_lines
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -58,6 +59,7 @@ def build_report(
     stored: Mapping[str, Any] | None = None,
     baselines: Mapping[str, Mapping[str, Any]] | None = None,
     draws: DataTree | None = None,
+    decision: Decision | None = None,
 ) -> ReportContext:
     """Gathers the records and draws the charts.
 
@@ -76,6 +78,7 @@ def build_report(
         baselines: figures of other ways to predict, by their names: of these documents, or of the split that they are
             the first of.
         draws: `posterior.nc`, opened; `None` leaves the comparison of prior and guide out.
+        decision: the run's rule that names classes; `None`: the most probable one is named.
     """
     stored, averaged = stored or {}, options.predict == "average"
     rated = sum(prediction.document.has_target for prediction in predictions)
@@ -90,7 +93,7 @@ def build_report(
         spec=spec,
         documents=tuple(predictions),
         lead=lead_of(metrics, options.level, averaged, baselines, rated),
-        phrases=phrase_groups(predictions, spec),
+        phrases=phrase_groups(predictions, spec, decision),
         facts=facts_of(config, spec, name, data, history, stored),
         tiles=tiles_of(metrics, options.level, stored.get("noise_floor"), averaged, rated),
         metrics=tuple((label_of(metric), _value(metric, metrics)) for metric in shown_metrics(metrics)),
@@ -98,6 +101,7 @@ def build_report(
         sections=_sections({("calibration", "Calibration and coverage"): calibration}),
         diagnostics=_sections(diagnostics),
         rule=RULES[options.decode],
+        decision=decision,
         averaged=averaged,
         inclusion=inclusion_label(config.tau),
         level=options.level,
@@ -213,6 +217,7 @@ def facts_of(
     if stored.get("prior") and stored.get("prior_asked"):
         line = prior_line(stored["prior"], stored["prior_asked"], stored.get("constraint", {}), config.model.unit)
         facts.append(("prior", line.removeprefix("prior: ")))
+    facts += [("class", line) for line in rule_lines(stored.get("decision") or {})]
     epoch = stored.get("best_epoch")
     if history:
         facts.append(("epochs", f"{history[-1].epoch}" + (f", number {epoch} chosen" if epoch else "")))

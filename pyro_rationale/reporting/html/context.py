@@ -10,6 +10,7 @@ from pyro_rationale.reporting.phrases import PhraseGroup
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Prediction
+    from pyro_rationale.tasks import Decision
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class ReportContext:
         sections: more charts, below those of `quality`.
         diagnostics: charts about the fit, in the last fold of the page.
         rule: how the underlined rationale was chosen.
+        decision: the rule that names classes; `None`: the most probable one is named.
         averaged: whether predictions average over masks, and are not made from the underlined words alone.
         inclusion: what the shading of a word stands for.
         level: probability of the intervals.
@@ -88,6 +90,7 @@ class ReportContext:
     sections: tuple[Section, ...] = ()
     diagnostics: tuple[Section, ...] = ()
     rule: str = "the most probable rationale"
+    decision: Decision | None = None
     averaged: bool = True
     inclusion: str = "inclusion probability under the guide, not calibrated"
     level: float = 0.9

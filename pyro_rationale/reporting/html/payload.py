@@ -15,7 +15,7 @@ from pyro_rationale.data.document import spans_of
 from pyro_rationale.errors import harmless
 from pyro_rationale.prediction.text_spans import letter_of, visible
 from pyro_rationale.reporting.effects import signs
-from pyro_rationale.tasks import task_of
+from pyro_rationale.tasks import Decision, task_of
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Prediction
@@ -171,7 +171,11 @@ def _classes(shade: int, kept: bool, gold: bool, sign: int, own: tuple[int, ...]
 
 
 def prediction_lines(
-    prediction: Prediction, spec: TargetSpec, percent: str, averaged: bool = False
+    prediction: Prediction,
+    spec: TargetSpec,
+    percent: str,
+    averaged: bool = False,
+    decision: Decision | None = None,
 ) -> list[list[tuple[str, str]]]:
     """Per target, what is predicted and what is true, as (label, value) pairs for people.
 
@@ -180,11 +184,12 @@ def prediction_lines(
         spec: what is predicted.
         percent: probability of the intervals.
         averaged: whether the prediction averages over masks, so that the one from the kept words alone is told too.
+        decision: the rule that names classes; `None`: the most probable one is named.
     """
-    truth = prediction.document.targets
-    lines, levels = [], task_of(spec).level_shares(prediction.predictive)
-    alone = task_of(spec).point(prediction.values)
-    for i, (name, point) in enumerate(task_of(spec).point(prediction.predicted).items()):
+    truth, task = prediction.document.targets, task_of(spec, decision)
+    lines, levels = [], task.level_shares(prediction.predictive)
+    alone = task.point(prediction.values)
+    for i, (name, point) in enumerate(task.point(prediction.predicted).items()):
         line = [(f"{name}, predicted", _said(point))]
         if averaged:
             line.append(("from these words alone", _said(alone[name])))
@@ -209,11 +214,13 @@ def _said(point: Mapping[str, Any]) -> str:
     return f"{label} ({100 * point['probabilities'][label]:.0f} %)"
 
 
-def effect_lines(prediction: Prediction, spec: TargetSpec) -> Iterator[tuple[str, str]]:
+def effect_lines(
+    prediction: Prediction, spec: TargetSpec, decision: Decision | None = None
+) -> Iterator[tuple[str, str]]:
     """Words of each kept span, and what they do to each target, for people."""
-    units, document = task_of(spec).effect_units(prediction.predicted), prediction.document
+    units, document = task_of(spec, decision).effect_units(prediction.predicted), prediction.document
     for i, own in enumerate(prediction.aspects):
-        yield from ((f"{letter_of(i)} {text}", said) for text, said in effect_lines(own, spec))
+        yield from ((f"{letter_of(i)} {text}", said) for text, said in effect_lines(own, spec, decision))
     if document.aspect is not None:
         units = units[document.aspect : document.aspect + 1]
     for part in prediction.contributions.spans if prediction.contributions else ():

@@ -59,6 +59,7 @@ def render(context: ReportContext) -> str:
         "names": [harmless(name) for name in spec.names],
         "ranges": spec.ranges,
         "classes": [harmless(name) for name in spec.classes],
+        **({} if context.decision is None else {"factors": context.decision.factors.tolist()}),
         "level": level,
         "averaged": context.averaged,
         "own": any("m" in document for document in packed),

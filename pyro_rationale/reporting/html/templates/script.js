@@ -75,18 +75,23 @@
     if (data.per_class) return values;
     return [1 - values[target], values[target]];
   }
-  const best = (chances) => chances.indexOf(Math.max(...chances));
+  // Number of the class that a document is called: the most probable one, unless the run has a rule.
+  function best(values, target) {
+    const chances = odds(values, target).map((p, i) => p * (data.factors ? data.factors[target][i] : 1));
+    const most = Math.max(...chances);
+    return data.per_class ? chances.indexOf(most) : chances.lastIndexOf(most);
+  }
   const truth = (doc, target) => (doc.y && doc.y[target] != null ? doc.y[target] : null);
   function said(values, target) {
     if (rated) return short(values[target]);
-    const chances = odds(values, target);
-    return `${data.classes[best(chances)]} (${percent(Math.max(...chances))})`;
+    const label = best(values, target);
+    return `${data.classes[label]} (${percent(odds(values, target)[label])})`;
   }
   // true, false, or null where nobody knows.
   function holds(doc, target) {
     const actual = truth(doc, target);
     if (actual == null) return null;
-    if (!rated) return best(odds(doc.v, target)) === actual;
+    if (!rated) return best(doc.v, target) === actual;
     return doc.n ? doc.n[2 * target] <= actual && actual <= doc.n[2 * target + 1] : null;
   }
 
@@ -268,7 +273,7 @@
   // A list for each target that has a rationale of its own.
   function own(doc) {
     return (doc.m || []).map(([runs, changes, drawn], target) => {
-      const label = rated ? "" : `, log odds of ${data.classes[best(odds(doc.v, target))]}`;
+      const label = rated ? "" : `, log odds of ${data.classes[best(doc.v, target)]}`;
       const list = make("ol", { class: "others" });
       for (let i = 0; i < runs.length; i += 2) {
         const [effect, removed, alone] = (changes[i / 2] || [[]])[0];
@@ -287,7 +292,7 @@
     const list = make("ol", { class: "others" });
     doc.c.forEach((changes, i) => {
       const facts = changes.map(([effect, removed, alone], target) => {
-        const label = rated ? "" : `log odds of ${data.classes[best(odds(doc.v, target))]}`;
+        const label = rated ? "" : `log odds of ${data.classes[best(doc.v, target)]}`;
         const name = [several || rated ? data.names[target] : "", label].filter(Boolean).join(", ");
         return `${name} ${signed(effect)} (${signed(removed)} if removed, ${signed(alone)} alone)`;
       });
@@ -443,9 +448,9 @@
       ...(ends ? [`low${name}`, `high${name}`] : []), `truth${name}`, ...(data.own ? [`rationale${name}`] : [])]),
     "rationale", "kept share"];
     const rows = shown.map((doc) => [doc.i, doc.t, ...each((t) => {
-      const chances = rated ? [] : odds(doc.v, t);
+      const label = rated ? 0 : best(doc.v, t);
       const actual = truth(doc, t);
-      return [rated ? doc.v[t] : data.classes[best(chances)], ...(rated ? [] : [Math.max(...chances)]),
+      return [rated ? doc.v[t] : data.classes[label], ...(rated ? [] : [odds(doc.v, t)[label]]),
         ...(ends ? [doc.n && doc.n[2 * t], doc.n && doc.n[2 * t + 1]] : []),
         actual == null || rated ? actual : data.classes[actual],
         ...(data.own ? [doc.m ? snippets(doc, doc.m[t][0]) : ""] : [])];
