@@ -167,7 +167,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         if config.model.preset != "planted":
             for values in _as_planted(config):
                 config = _taking(config, values)
-        return _with_tau(_for_targets(_for_pairs(config.settled(), corpus), corpus))
+        return _with_tau(_for_targets(_for_pairs(_told_apart(config, corpus).settled(), corpus), corpus))
     rule = RULES[preset]
     if isinstance(corpus, PairCorpus) and preset != "paper":
         for name, value in _for_similar(corpus, rule).items():
@@ -197,8 +197,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         config = config.changed(rate=min(max(config.model.rate, _ONE_SENTENCE / _sentences(corpus)), 0.5))
     for values in _by_texts(config, rule, corpus):
         config = _taking(config, values)
-    if preset != "paper" and aspects_of(config, corpus.spec) > 1 and correlation_of(corpus) >= _TOGETHER:
-        config = _taking(config, {"judge": "others"})
+    config = config if preset == "paper" else _told_apart(config, corpus)
     return _with_tau(_for_targets(_for_pairs(config.changed(**config.missing), corpus), corpus))
 
 
@@ -226,6 +225,18 @@ def _for_targets(config: Config, corpus: Corpus | None) -> Config:
     if corpus is None or not _is_open(config, "samples") or config.samples <= _PER_TARGET:
         return config
     return config if aspects_of(config, corpus.spec) == 1 else config.changed(samples=_PER_TARGET)
+
+
+def _told_apart(config: Config, corpus: Corpus | None) -> Config:
+    """The configuration with masks that are paid for what other targets do not say, where targets go together."""
+    if corpus is None or aspects_of(config, corpus.spec) == 1 or correlation_of(corpus) < _TOGETHER:
+        return config
+    apart = _taking(config, {"judge": "others"})
+    try:
+        apart.settled()
+    except ConfigError:  # of a guide that is not chosen yet
+        return config
+    return apart
 
 
 def _with_tau(config: Config) -> Config:

@@ -300,7 +300,7 @@ def test_fewer_masks_of_a_text_where_each_target_has_its_own(
     ],
 )
 def test_targets_that_go_together_are_told_apart(given: dict[str, Any], judge: str) -> None:
-    """Ratings of a mean correlation of 0.4 and more; planted reviews, and ratings that differ, are left alone."""
+    """Ratings of a mean correlation of 0.4 and more, also of planted reviews; ratings that differ are left alone."""
     spec = TargetSpec("regression", ("taste", "look"), ((0.0, 1.0), (0.0, 1.0)))
 
     def rated(each: int, name: str = "mine") -> Corpus:
@@ -314,8 +314,9 @@ def test_targets_that_go_together_are_told_apart(given: dict[str, Any], judge: s
     lines = choices(config, chosen(real(**given), config))
     assert any("targets go together" in line for line in lines) == (judge == "others")
     assert resolve(real(**given), rated(2)).train.judge == "none"
-    planted = Config().changed(aspect="all", **{name: value for name, value in given.items() if name != "preset"})
-    assert resolve(planted, rated(5, "synthetic")).train.judge == "none"
+    planted = Config().changed(aspect="all", **given)
+    assert resolve(planted, rated(5, "synthetic")).train.judge == judge
+    assert resolve(planted, rated(2, "synthetic")).train.judge == "none"
 
 
 @pytest.mark.parametrize(("sentences", "rate"), [(1, 0.5), (4, 0.3), (100, 0.1)])
