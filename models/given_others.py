@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-MOST_GAIN = 5.0  # where the others say nearly everything, what is left is mostly noise
+LEAST_LEFT = 0.2  # share of a target's variance that the others must leave, or the target is a summary of them
 SPEED = 20.0  # of the others' weights, against that of other parameters: a rating is worth several logits
 
 
@@ -24,9 +24,12 @@ class GivenOthers(nn.Module):
     Attributes:
         gain: `(D,)`; how many times less varied each target is once the others are known. Nats are asked for against
             the variance of a target, and this is what a guide is paid more for the part that is left.
+        summary: bool `(D,)`; targets that the others say nearly all of, such as an overall rating. What is left of them
+            is noise, so these are read as if the others were unknown.
     """
 
     gain: Tensor
+    summary: Tensor
 
     def __init__(self, output: nn.Linear) -> None:
         super().__init__()
@@ -36,12 +39,13 @@ class GivenOthers(nn.Module):
         self.output.load_state_dict(output.state_dict())
         self.weights = nn.Parameter(torch.zeros(width, width))
         self.register_buffer("gain", torch.ones(width))
+        self.register_buffer("summary", torch.zeros(width, dtype=torch.bool))
 
     @torch.no_grad()
     def measure(self, targets: Tensor) -> None:
-        """Set the gains by the variance that linear regression on the others leaves of each target, `(N, D)`.
+        """Set gains and summaries by the variance that linear regression on the others leaves of each target, `(N, D)`.
 
-        Rows with unknown targets are left out; where there are fewer than ten for each target, gains stay 1.
+        Rows with unknown targets are left out; where there are fewer than ten for each target, all stays as it is.
         """
         known = targets[~targets.isnan().any(1)].double()
         width = targets.shape[1]
@@ -52,19 +56,20 @@ class GivenOthers(nn.Module):
             own, others = known[:, target], known[:, [i for i in range(width) if i != target]]
             fitted = others @ torch.linalg.lstsq(others, own[:, None], driver="gelsd").solution[:, 0]
             left = float((own - fitted).square().sum() / own.square().sum().clamp_min(1e-12))
-            self.gain[target] = 1.0 / max(left, 1.0 / MOST_GAIN)
+            self.summary[target] = left < LEAST_LEFT
+            self.gain[target] = 1.0 if left < LEAST_LEFT else 1.0 / left
 
     def beside(self, output: nn.Linear, pooled: Tensor) -> Tensor:
         """Outputs without and with a view to other targets, before these are added, `(N, P)` -> `(N, 2 D)`."""
         return torch.cat([output(pooled), self.output(pooled)], dim=-1)
 
-    def shift(self, others: Tensor) -> Tensor:
-        """What other targets add to the outputs about each; they are in [0, 1], and NaN counts as the middle.
+    def forward(self, both: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs `(*s, B, D)` without the others, and with them.
 
         Args:
-            others: `(B, D)`, NaN for a row's own target.
-
-        Returns:
-            `(B, D)`.
+            both: as :meth:`beside` makes them, `(*s, B, 2 D)`.
+            others: `(B, D)` in [0, 1], NaN for a row's own target; an unknown one counts as the middle.
         """
-        return SPEED * ((others - 0.5).nan_to_num(0.0).to(self.weights.dtype) @ self.weights)
+        plain, own = both.chunk(2, dim=-1)
+        shift = SPEED * ((others - 0.5).nan_to_num(0.0).to(self.weights.dtype) @ self.weights)
+        return plain, torch.where(self.summary, plain, own + shift)

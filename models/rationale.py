@@ -237,5 +237,5 @@ class RationaleModel(Program):
             return plain[batch.owners] if shared else plain, None
         head = partial(informed.beside, self.encoder.output)
         both = self.encoder(texts.tokens, z, texts.lengths, head=head)
-        plain, own = (both[batch.owners] if shared else both).chunk(2, dim=-1)
-        return plain, own + informed.shift(batch.others)
+        result: tuple[Tensor, Tensor] = informed(both[batch.owners] if shared else both, batch.others)
+        return result

@@ -277,7 +277,7 @@ def examples_of(corpus: Corpus) -> int:
 def correlation_of(corpus: Corpus) -> float:
     """Mean correlation of two targets of the training texts that have both; 0 where there is no more than one."""
     targets = target_rows(corpus.train, len(corpus.spec.names))
-    pairs = []
+    pairs: list[float] = []
     for i, j in combinations(range(targets.shape[1]), 2):
         both = targets[:, [i, j]][~np.isnan(targets[:, [i, j]]).any(1)]
         if len(both) > 1 and both.std(0).all():

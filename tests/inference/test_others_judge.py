@@ -14,7 +14,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.inference import MaskELBO
 from pyro_rationale.inference.objectives.judge import OthersJudge
 from pyro_rationale.models import RationaleModel
-from pyro_rationale.models.given_others import MOST_GAIN, SPEED, GivenOthers
+from pyro_rationale.models.given_others import SPEED, GivenOthers
 from pyro_rationale.models.program import local_parameters
 from pyro_rationale.training.auxiliary_losses import reading_loss, salient_words
 from tests.support.oracle import all_masks
@@ -148,19 +148,35 @@ def test_the_guide_is_not_paid_for_what_the_other_target_says(kind: str) -> None
 
 
 def test_gains_are_what_a_regression_on_the_others_leaves() -> None:
-    """Targets of correlation r leave 1 - r^2 of each other; noise is not paid without bound, few rows say nothing."""
+    """Targets of correlation r leave 1 - r^2 of each other; few rows say nothing."""
     layer = GivenOthers(torch.nn.Linear(3, 2))
     one = torch.randn(4_000, generator=torch.Generator().manual_seed(0))
     targets = torch.stack([one, 0.6 * one + 0.8 * torch.randn(4_000, generator=torch.Generator().manual_seed(1))], 1)
     layer.measure(targets)
     torch.testing.assert_close(layer.gain, torch.full((2,), 1.0 / (1.0 - 0.36)), atol=0.1, rtol=0.0)
-    layer.measure(torch.stack([one, 2.0 * one], 1))
-    assert layer.gain.tolist() == [MOST_GAIN, MOST_GAIN]
+    assert not bool(layer.summary.any())
     layer = GivenOthers(torch.nn.Linear(3, 2))
     few = targets.clone()
     few[19:, 0] = math.nan
     layer.measure(few)
     assert layer.gain.tolist() == [1.0, 1.0]
+
+
+def test_a_summary_of_other_targets_is_read_as_if_these_were_unknown() -> None:
+    """Of an overall rating, which others make up, only noise is left: it is paid for itself, the others are not."""
+    parts = torch.rand(2_000, 2, generator=torch.Generator().manual_seed(0))
+    overall = parts.mean(1) + 0.02 * torch.randn(2_000, generator=torch.Generator().manual_seed(1))
+    layer = GivenOthers(torch.nn.Linear(3, 3))
+    layer.measure(torch.cat([overall[:, None], parts], 1))
+    assert layer.summary[0]
+    assert layer.gain[0] == 1.0
+    both, others = torch.randn(5, 6), torch.rand(5, 3)
+    layer.weights.data.fill_(0.3)
+    plain, own = layer(both, others)
+    assert torch.equal(own[:, 0], both[:, 0])
+    assert torch.equal(plain, both[:, :3])
+    layer.summary.fill_(False)
+    assert not torch.isclose(layer(both, others)[1][:, 0], both[:, 0]).any()
 
 
 def test_figures_stay_those_of_the_labels_alone() -> None:
