@@ -142,6 +142,7 @@ def format_interval(name: str, ends: tuple[float, float], few: bool = False) -> 
 def main_metrics(metrics: Mapping[str, Any]) -> list[str]:
     """Names of the metrics that a short table shows: the main ones, and those that are not registered."""
     minor = {metric.name for metric in every_metric() if not metric.main}
+    minor |= {"shared"} if "f1" in metrics else set()  # gold says more of whose words are kept
     return [name for name in shown_metrics(metrics) if name not in minor]
 
 

@@ -164,7 +164,7 @@ def shown_targets() -> list[Shown]:
 def write_inputs(folder: Path) -> None:
     """Files that readers have: reviews and their ratings in a CSV, texts one per line, word vectors."""
     looks = ["dull", "plain", "fair", "good", "great"]
-    columns = ("stars", "staff", "food", "appearance", "staff_service", "catering")
+    columns = ("stars", "staff", "food", "appearance", "staff_service", "catering", "comfort")
     rows = [
         f"the food was {looks[i % 5]} on day {i}" + f",0.{2 * (i % 5)}" * len(columns) + f",{('no', 'yes')[i % 5 > 1]}"
         for i in range(60)
