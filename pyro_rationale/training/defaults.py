@@ -281,7 +281,7 @@ def correlation_of(corpus: Corpus) -> float:
     for i, j in combinations(range(targets.shape[1]), 2):
         both = targets[:, [i, j]][~np.isnan(targets[:, [i, j]]).any(1)]
         if len(both) > 1 and both.std(0).all():
-            pairs.append(np.corrcoef(both.T)[0, 1])
+            pairs.append(float(np.corrcoef(both.T).ravel()[1]))
     return float(np.mean(pairs)) if pairs else 0.0
 
 
