@@ -26,7 +26,9 @@ def print_pairs(fitted: FittedModel, documents: Sequence[Document], options: Pre
     Raises:
         DataError: a text has no word.
     """
+    from pyro_rationale.prediction.embedding import unknown_words
     from pyro_rationale.prediction.pairs import explain_pairs
+    from pyro_rationale.prediction.retrieval import doubt_of
 
     for document in documents:
         if not document.tokens:
@@ -37,7 +39,8 @@ def print_pairs(fitted: FittedModel, documents: Sequence[Document], options: Pre
         print(to_json(found.record()), flush=True)
         return
     plain = is_plain(console)
-    for line in lines(found, plain):
+    doubt = doubt_of(unknown_words(fitted, documents[0]), sum(found.query.marked.mask))
+    for line in lines(found, plain, doubt):
         if plain:
             print(line, flush=True)
         else:
@@ -46,13 +49,15 @@ def print_pairs(fitted: FittedModel, documents: Sequence[Document], options: Pre
         console.print(legend(gold=False), style="dim")
 
 
-def lines(found: QueryPosterior, plain: bool) -> Iterator[Text]:
-    """The query, and the other texts, the most probable first."""
+def lines(found: QueryPosterior, plain: bool, doubt: str = "") -> Iterator[Text]:
+    """The query, with a line of doubt about it if there is one, and the other texts, the most probable first."""
     query = found.query
     kept, words = sum(query.marked.mask), len(query.marked.mask)
     share = f"{100 * query.frequency:.0f} %"
     yield Text(f"query: {kept} of {words} words kept; {share} of the draws are this mask", style="bold")
     yield rationale(query.document, query.marked.mask, query.inclusion, plain=plain)
+    if doubt:
+        yield Text(doubt, style="bold")
     yield Text("")
     for pair in sorted(found.pairs, key=lambda pair: -pair.probability):
         low, high = pair.interval

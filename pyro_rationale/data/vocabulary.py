@@ -62,6 +62,12 @@ class Vocabulary:
         limit = None if max_size is None else max(max_size - len(_SPECIAL), 0)
         return cls(frequent[:limit])
 
+    def extended(self, words: Iterable[str], max_size: int | None = None) -> Vocabulary:
+        """The vocabulary with further words behind its own, whose numbers stay; `max_size` as for :meth:`build`."""
+        new = [word for word in dict.fromkeys(words) if word and word not in self and word not in _SPECIAL]
+        room = len(new) if max_size is None else max(max_size - len(self), 0)
+        return Vocabulary((*self.words[len(_SPECIAL) :], *new[:room]), self.excluded)
+
     def __len__(self) -> int:
         return len(self.words)
 
@@ -83,6 +89,10 @@ class Vocabulary:
     def count_known(self, tokens: Sequence[str]) -> int:
         """How many of the tokens are in the vocabulary."""
         return sum(map(self._number.__contains__, tokens))
+
+    def unknown_of(self, tokens: Sequence[str]) -> tuple[str, ...]:
+        """Those of the tokens that are not counted as known, each once, in their order."""
+        return tuple(dict.fromkeys(word for word in tokens if not self.count_known([word])))
 
     def coverage(self, documents: Sequence[Document]) -> float:
         """Share of the running words of `documents` that are known, 0 to 1; 1 where there are no words."""

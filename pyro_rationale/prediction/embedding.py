@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,10 +33,12 @@ class Embedded:
     Attributes:
         vectors: unit vectors `(N, E)`.
         masks: the words that each is made of, one flag per word.
+        unknown: words of each that the model does not know and reads all alike, each once; empty where nothing says so.
     """
 
     vectors: Floats
     masks: list[Flags]
+    unknown: list[tuple[str, ...]] = field(default_factory=list)
 
     def marked(self, documents: Sequence[Document]) -> list[MarkedText]:
         """The texts that the vectors are of, with their kept words."""
@@ -147,7 +149,12 @@ def embed(
             kept = (z > 0.5).cpu().numpy()
             for i, row in zip(index, kept, strict=True):
                 masks[i] = row[: len(documents[i].tokens)].copy()
-    return Embedded(vectors, masks)
+    return Embedded(vectors, masks, [unknown_words(fitted, document) for document in documents])
+
+
+def unknown_words(fitted: FittedModel, document: Document) -> tuple[str, ...]:
+    """Words of a text that the encoder reads all alike, each once; none where a transformer spells them out."""
+    return () if "--encoder" in fitted.config.spelling else fitted.vocabulary.unknown_of(document.tokens)
 
 
 def check_ranking(fitted: FittedModel) -> None:

@@ -19,6 +19,9 @@ from pyro_rationale.prediction.marked_text import MarkedText
 Numbers = NDArray[np.float64]
 
 
+MOST_NAMED = 5  # unknown words in a line
+
+
 @dataclass(frozen=True)
 class Hit:
     """A text that a search has found.
@@ -51,10 +54,12 @@ class Hits(Sequence[Hit]):
     Attributes:
         query: with the words that its vector is made of.
         hits: the texts found.
+        unknown: words of the query that the model does not know, and reads all alike.
     """
 
     query: MarkedText
     hits: tuple[Hit, ...]
+    unknown: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -63,7 +68,12 @@ class Hits(Sequence[Hit]):
         return self.hits[item]
 
     def __str__(self) -> str:
-        return "\n\n".join([str(self.query), *map(str, self.hits)])
+        return "\n\n".join([str(self.query), *([self.doubt] if self.doubt else []), *map(str, self.hits)])
+
+    @property
+    def doubt(self) -> str:
+        """A line that names unknown words of the query; empty where there are none."""
+        return doubt_of(self.unknown, sum(self.query.mask))
 
     def _repr_html_(self) -> str:
         """One block without scripts, style sheets or links."""
@@ -73,21 +83,32 @@ class Hits(Sequence[Hit]):
             f"{hit.document_explanation._repr_html_()}</li>"
             for hit in self.hits
         )
+        doubt = f"<div>{html.escape(self.doubt)}</div>" if self.unknown else ""
         return (
             f'<div style="max-width:60em;margin:.6em 0;line-height:1.6">{self.query._repr_html_()}'
+            f"{doubt}"
             f'<ol style="margin:.4em 0">{items}</ol></div>'
         )
 
     def record(self) -> dict[str, Any]:
         """The hits as plain values, for JSON."""
         return {
-            "query": text_record(self.query),
+            "query": text_record(self.query) | {"unknown": list(self.unknown)},
             "hits": [
                 {"rank": hit.rank, "id": hit.id, "score": hit.score, "probability": hit.probability}
                 | text_record(hit.document_explanation)
                 for hit in self.hits
             ],
         }
+
+
+def doubt_of(unknown: Sequence[str], kept: int) -> str:
+    """A line that names words which a model reads all alike; with as many as half of the kept ones, a warning."""
+    if not unknown:
+        return ""
+    named = ", ".join(unknown[:MOST_NAMED]) + ", ..." * (len(unknown) > MOST_NAMED)
+    few = "not to be relied on: " * (2 * len(unknown) >= max(kept, 1))
+    return f"{few}words that the model does not know, and reads all alike: {named}"
 
 
 def text_record(text: MarkedText) -> dict[str, Any]:
@@ -123,12 +144,14 @@ def search(embedder: Embedder, index: Index, queries: Iterable[Document], top: i
     rows, scores = index.nearest(embedded.vectors) if texts else (np.zeros((0, 0), int), np.zeros((0, 0)))
     shares = softmax(scores.astype(np.float64) / embedder.temperature)
     found = []
-    for marked, own, near, likely in zip(embedded.marked(texts), rows, scores, shares, strict=True):
+    unknown = embedded.unknown or [()] * len(texts)
+    marks = embedded.marked(texts)
+    for marked, strange, own, near, likely in zip(marks, unknown, rows, scores, shares, strict=True):
         hits = []
         for rank, (row, score, share) in enumerate(zip(own[:top], near, likely, strict=False), 1):
             entry = index.entries[int(row)]
             hits.append(Hit(rank, entry.id, float(score), float(share), marked, entry.marked))
-        found.append(Hits(marked, tuple(hits)))
+        found.append(Hits(marked, tuple(hits), strange))
     return found
 
 

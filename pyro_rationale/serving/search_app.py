@@ -15,7 +15,7 @@ from pyro_rationale.serving.limits import Application
 from pyro_rationale.serving.options import ServeOptions
 from pyro_rationale.serving.queue import Request, RequestQueue
 
-NOTHING: dict[str, Any] = {"kept": [], "rationale": "", "words": 0, "words_kept": 0}
+NOTHING: dict[str, Any] = {"kept": [], "rationale": "", "words": 0, "words_kept": 0, "unknown": []}
 
 
 class SearchQueue(RequestQueue):
@@ -107,10 +107,15 @@ def make_search_app(
         score: float = Field(description="cosine of both vectors")
         probability: float = Field(description=f"its share among the best {POOL} texts")
 
+    class Asked(Marked):
+        """The text to search for."""
+
+        unknown: list[str] = Field(description="words that the model does not know, and reads all alike")
+
     class Answer(BaseModel):
         """Texts of the index, best first; none for a text without a word."""
 
-        query: Marked
+        query: Asked
         hits: list[Found]
 
     page = page_of("search.html.j2", facts=harmless_facts(facts), most=most)

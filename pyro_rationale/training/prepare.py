@@ -26,7 +26,7 @@ from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.row_digests import row_digests, weight_digests
 from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.text_lengths import cut_to, fitting_length
-from pyro_rationale.data.vectors import WordVectors, warn_of_language
+from pyro_rationale.data.vectors import WordVectors, glove_words, warn_of_language
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.weighting import Weighting, warn_of_rare_classes, without_weightless
 from pyro_rationale.data.word_classes import Exclusion
@@ -38,7 +38,7 @@ from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.nn.pretrained_folders import find_folder, use_copy
 from pyro_rationale.nn.word_vectors import find_vectors
-from pyro_rationale.run_files import COPY, METRICS, check_pretrained
+from pyro_rationale.run_files import COPY, METRICS, VOCABULARY, check_pretrained
 from pyro_rationale.tasks import task_of
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.callbacks._base import call, check_callbacks
@@ -71,6 +71,8 @@ from pyro_rationale.training.run_folder import (
     start_run,
 )
 from pyro_rationale.training.trainer import Trainer
+
+WORDS_TO_COME = 20_000  # of GloVe's that a model of pairs knows beside those of its training texts
 
 
 def prepare_run(
@@ -144,9 +146,18 @@ def prepare_run(
     if len(vocabulary) == len(Vocabulary(())) < config.model.vocabulary:
         least = config.model.min_count
         raise DataError(f"{corpus.name}: no word occurs {least} times in training texts; lower --min-count")
+    source = config.model.vectors
+    if isinstance(corpus, PairCorpus) and source == "glove" and config.model.freeze_vectors:
+        # Queries to come are about words that no training text holds, whose vectors are as good as those of others.
+        def known() -> Vocabulary:
+            if resume and vectors is None:  # the package may be gone
+                return Vocabulary.load(folder / VOCABULARY)
+            return of_training.extended(glove_words(WORDS_TO_COME), settled.model.vocabulary)
+
+        of_training, settled = vocabulary, config
+        vocabulary = group.broadcast(known)
     if config.exclusion:
         vocabulary.excluded = Exclusion.of(config.exclusion)
-    source = config.model.vectors
     if source and resume and vectors is None:
         vectors = group.broadcast(lambda: stored_vectors(folder, source))
     if loaded := [*filter(None, (config.model.pretrained, source if vectors is None else None))]:

@@ -74,6 +74,19 @@ def test_search_prints_both_sides(run: Path, indexed: Path, call: Run, tmp_path:
     assert "[" in one
 
 
+def test_unknown_words_of_a_query_are_named(run: Path, indexed: Path, call: Run) -> None:
+    """They all have one vector, so that a query of such words alone finds any text of them with a score of 1."""
+    strange = "zzqx qqwv uuyt"
+    out = call(search, "--run", run, "--index", indexed, "--top", 1, strange)
+    line = "not to be relied on: words that the model does not know, and reads all alike: zzqx, qqwv, uuyt"
+    assert line in out.splitlines()
+    found = json.loads(call(search, "--run", run, "--index", indexed, "--json", "--top", 1, strange))
+    assert found["query"]["unknown"] == strange.split()
+    assert line in call(explain, "--run", run, "--samples", 8, strange, "the paper stays").splitlines()
+    known = " ".join(json.loads((run / "vocabulary.json").read_text())["words"][:4])
+    assert "reads all alike" not in call(search, "--run", run, "--index", indexed, "--top", 1, known)
+
+
 def test_a_corpus_of_ones_own(run: Path, call: Run, tmp_path: Path) -> None:
     rows = [{"id": "a", "title": "Printer", "body": "the paper stays"}, {"id": "b", "body": "a phone without sound"}]
     path = tmp_path / "corpus.jsonl"

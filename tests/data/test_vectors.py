@@ -14,7 +14,7 @@ import torch
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
-from pyro_rationale.data.vectors import load_vectors
+from pyro_rationale.data.vectors import glove_words, load_vectors
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.errors import DataError
 from pyro_rationale.optional import install_command
@@ -227,6 +227,8 @@ def test_the_package() -> None:
     torch.testing.assert_close(vectors.matrix[2, :4], torch.tensor([0.418, 0.24968, -0.41242, 0.1217]))
     near, far = (torch.cosine_similarity(vectors.matrix[3], vectors.matrix[i], dim=0) for i in (4, 6))
     assert near > 0.7 > far
+    assert glove_words(4) == ["the", ",", ".", "of"]
+    assert len(glove_words(1_000_000)) == 400_000
 
 
 def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,15 @@ def test_largest_size_counts_the_special_words(size: int | None, kept: int) -> N
     assert len(Vocabulary.build(documents("a a b b c c d d"), max_size=size)) == 2 + kept
 
 
+def test_further_words_leave_numbers_as_they_are() -> None:
+    vocabulary = Vocabulary(["b", "a"])
+    more = vocabulary.extended(["c", "a", "", "<unk>", "d", "c"])
+    assert more.words == ("<pad>", "<unk>", "b", "a", "c", "d")
+    assert vocabulary.extended(["c", "d"], max_size=5).words[2:] == ("b", "a", "c")
+    assert vocabulary.extended(["c", "d"], max_size=3) == vocabulary
+    assert more.unknown_of(("x", "a", "y", "x", "d")) == ("x", "y")
+
+
 def test_coverage_counts_running_words() -> None:
     documents = [Document("a", "", ("good", "good", "xyzzy"), ()), Document("b", "", ("<pad>",), ())]
     assert Vocabulary(["good", "bad"]).coverage(documents) == 0.5

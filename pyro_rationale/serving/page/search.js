@@ -1,4 +1,5 @@
 "use strict";
+const MOST_NAMED = 5; // unknown words in a line
 const state = { text: "", answer: null };
 
 field.addEventListener("input", () => schedule(PAUSE));
@@ -21,7 +22,9 @@ async function ask() {
   const answer = await post("api/search", { text });
   if (!answer) return;
   Object.assign(state, { text, answer });
-  tell(answer.query.words ? `${answer.query.words_kept} of ${answer.query.words} words count` : "no word to search for");
+  const { words, words_kept: kept, unknown } = answer.query;
+  const strange = unknown.length ? `; not known, and read all alike: ${unknown.slice(0, MOST_NAMED).join(", ")}` : "";
+  tell(words ? `${kept} of ${words} words count${strange}` : "no word to search for");
   show();
 }
 
