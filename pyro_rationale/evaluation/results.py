@@ -21,8 +21,10 @@ from pyro_rationale.evaluation.options import SAMPLES
 from pyro_rationale.evaluation.ranking import evaluate_ranked, rank, worse_than_chance
 from pyro_rationale.evaluation.verdict import (
     CONSTANT,
+    Course,
     constant_evaluation,
     failures,
+    risen_error,
     weighs_classes,
     worse_than_constant,
 )
@@ -168,7 +170,6 @@ def _measured(fit: TrainingRun, baselines: Mapping[str, Metrics] | None, progres
     fitted, config = fit.fitted, fit.fitted.config
     own, rows, worse = _test_table(fit, progress)
     test = {} if own is None else own.metrics
-    usual = usual_steps(config, fit.corpus)
     metrics = RunMetrics(
         data=config.data.data,
         guide=config.guide,
@@ -190,8 +191,7 @@ def _measured(fit: TrainingRun, baselines: Mapping[str, Metrics] | None, progres
             fit.prior.rate,
             test.get("selected", math.nan),
             worse,
-            fit.selection.meet,
-            usual if fit.steps < usual else 0,
+            _course(fit),
         ),
         curves={} if own is None else dict(own.curves),
         constraint=asdict(fitted.model.constraint),
@@ -203,6 +203,19 @@ def _measured(fit: TrainingRun, baselines: Mapping[str, Metrics] | None, progres
     metrics.save(fit.folder)
     write_card(fit.folder)
     return metrics
+
+
+def _course(fit: TrainingRun) -> Course:
+    """How a fit went. Fewer steps than the preset takes are some that were asked for; early stopping is no lack."""
+    config, selection = fit.fitted.config, fit.selection
+    usual, steps = usual_steps(config, fit.corpus), config.train.steps
+    return Course(
+        selection.meet,
+        0 if "steps" in fit.chosen or steps == usual else steps,
+        usual,
+        risen_error(fit.history, selection.annealed_epoch),
+        config.model.preset,
+    )
 
 
 def finish_ensemble(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,10 +20,82 @@ from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.evaluation.statistic import Metrics, Numbers, Statistic, combined
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.tasks import task_of
+from pyro_rationale.training.history import EpochRecord
 
 CONSTANT = "constant"  # its name among the baselines of a run
 FAR_LESS = 0.5, 0.1  # than the requested share: where it is to be met, and where it only bounds what is kept
 FEWEST = 10  # documents: on fewer, differences that all happen to have one sign are too common
+RISE = 1.05  # of the least dev error: beyond it, a fit has learnt its training texts and not what they have in common
+SMALLER_PRESETS = ("fast", "paper")  # those whose texts `balanced` reads with more knowledge of the language
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a fit went, for what to advise where it has failed.
+
+    Attributes:
+        meet: whether the share is to be met (`--rate-as target`), and is not only a bound.
+        steps: those that were asked for, if they are not those that the preset takes; else 0.
+        usual: steps that the preset takes for such texts.
+        rise: how dev error rose, as :func:`risen_error` says it; empty if it did not.
+        preset: its name.
+    """
+
+    meet: bool = False
+    steps: int = 0
+    usual: int = 0
+    rise: str = ""
+    preset: str = ""
+
+    @property
+    def few(self) -> str:
+        """What to do about too few steps; empty if there were enough, or nobody asked for another number."""
+        if not 0 < self.steps < self.usual:
+            return ""
+        return f"These were few steps: fit again with --steps {self.usual} or more, or leave --steps out"
+
+    @property
+    def longer(self) -> str:
+        """The way on for a fit that has not come to its end; it says nothing of steps that were not given."""
+        return "Train on with --resume and more --steps, or fit again with" if self.steps else "Fit again with"
+
+    @property
+    def better(self) -> str:
+        """What makes predictions better than a constant's."""
+        if self.rise:
+            known = f"Dev error rose from {self.rise}: the fit learns its training texts by heart. "
+            fewer = ["fewer --steps"] if self.steps else []
+            return known + "Give it " + _either(["more texts", *fewer, "a higher --rate", *self._preset])
+        return self.few or "Try " + _either(
+            ["another --seed", "a lower --learning-rate", "a higher --rate", *self._preset]
+        )
+
+    @property
+    def _preset(self) -> list[str]:
+        return ["--preset balanced"] if self.preset in SMALLER_PRESETS else []
+
+
+def risen_error(history: Sequence[EpochRecord], annealed: int | None) -> str:
+    """Between which epochs dev error rose, in words; empty if it did not.
+
+    Only epochs that ended at the final share of words are compared: before that, error rises since words are dropped.
+
+    Args:
+        history: the epochs of a fit.
+        annealed: the first that ended at the final share; `None` if none did.
+    """
+    done = [record for record in history if annealed is not None and record.epoch >= annealed]
+    done = [record for record in done if math.isfinite(record.dev_error)]
+    if not done:
+        return ""
+    least, last = min(done, key=lambda record: record.dev_error), done[-1]
+    if not last.dev_error > RISE * least.dev_error:
+        return ""
+    return f"{least.dev_error:.4g} in epoch {least.epoch} to {last.dev_error:.4g} in epoch {last.epoch}"
+
+
+def _either(ways: Sequence[str]) -> str:
+    return f"{', '.join(ways[:-1])} or {ways[-1]}"
 
 
 def constant_evaluation(train: Sequence[Document], documents: Sequence[Document], spec: TargetSpec) -> Evaluation:
@@ -67,7 +140,7 @@ def worse_than_constant(
 
 
 def failures(
-    best_epoch: int, asked: float, kept: float, worse: str, meet: bool = False, usual: int = 0
+    best_epoch: int, asked: float, kept: float, worse: str, course: Course | None = None
 ) -> tuple[str, ...]:
     """Reasons why a fit is of no use, a sentence each; none if all is well.
 
@@ -76,29 +149,24 @@ def failures(
         asked: the target share of words; NaN if unknown.
         kept: the share that is kept, likewise.
         worse: as `worse_than_constant` says it.
-        meet: whether the share is to be met (`--rate-as target`), and is not only a bound.
-        usual: steps that texts like these usually take, if the fit took fewer; else 0.
+        course: how the fit went, if that is known.
     """
-    told = []
-    few = f"These were few steps: fit again with --steps {usual} or more, or leave --steps out" if usual else ""
+    told, course = [], course or Course()
     if not best_epoch:
         share = "" if math.isnan(asked + kept) else f" (asked for {100 * asked:.1f} %, kept {100 * kept:.1f} %)"
         told.append(
             f"training never came down to the requested share of words{share}; these are the last weights. "
-            + (few or "Train on with --resume and more --steps, or fit again with shorter --anneal or higher --rate")
+            + (course.few or f"{course.longer} shorter --anneal or higher --rate")
         )
-    elif kept < FAR_LESS[not meet] * asked:
+    elif kept < FAR_LESS[not course.meet] * asked:
         told.append(
             f"rationales keep {100 * kept:.2f} % of the words, far less than the {100 * asked:.1f} % asked for; "
             "they show little of "
             "what a prediction rests on. "
-            + (few or "Train on with --resume and more --steps, or fit again with a higher --rate or --nats")
+            + (course.few or f"{course.longer} a higher --rate or --nats")
         )
     if worse:
-        told.append(
-            f"predictions are worse than a constant's ({worse}); do not use this model. "
-            + (few or "Try another --seed, a lower --learning-rate or a higher --rate")
-        )
+        told.append(f"predictions are worse than a constant's ({worse}); do not use this model. {course.better}")
     return tuple(told)
 
 

@@ -172,7 +172,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
     if isinstance(corpus, PairCorpus) and preset != "paper":
         for name, value in _for_similar(corpus, rule).items():
             config = _taking(config, {name: value})
-        rule = replace(rule, **_FEW_PAIRS) if examples_of(corpus) < _FEW_QUERIES else rule
+        rule = _for_few(rule, corpus)
     if corpus is not None and not on_gpus(config.train.device) and _words_of(corpus) > rule.most_words:
         rule = replace(rule, stacked=False)
     own = dict(rule.options)
@@ -207,6 +207,11 @@ def _for_similar(corpus: PairCorpus, rule: Rule) -> dict[str, Any]:
     nats = min(_PAIR_NATS["most"], max(_PAIR_NATS["least"], _PAIR_NATS["word"] * words))
     short = _SHORT_PAIRS if words <= rule.long_text else {}
     return {"nats": float(round(nats))} | _PAIRS | short | (_QUESTIONS if corpus.name == "questions" else {})
+
+
+def _for_few(rule: Rule, corpus: PairCorpus) -> Rule:
+    """The rule with shorter training where there are few queries."""
+    return replace(rule, **_FEW_PAIRS) if examples_of(corpus) < _FEW_QUERIES else rule
 
 
 def _for_pairs(config: Config, corpus: Corpus | None) -> Config:
@@ -416,7 +421,10 @@ def usual_steps(config: Config, corpus: Corpus) -> int:
     """Steps that the preset takes for these texts, whatever number is given."""
     if preset_of(config, corpus) == "planted":
         return int(_PLANTED["steps"])
-    return _steps_of(config, RULES[config.model.preset], examples_of(corpus))
+    rule = RULES[config.model.preset]
+    if isinstance(corpus, PairCorpus) and config.model.preset != "paper":
+        rule = _for_few(rule, corpus)
+    return _steps_of(config, rule, examples_of(corpus))
 
 
 def _steps_of(config: Config, rule: Rule, texts: int) -> int:

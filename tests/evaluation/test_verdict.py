@@ -12,12 +12,15 @@ from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.evaluate import compute
 from pyro_rationale.evaluation.metrics import MetricInputs
 from pyro_rationale.evaluation.verdict import (
+    Course,
     better_baseline,
     constant_evaluation,
     failures,
     no_better_than_constant,
+    risen_error,
     worse_than_constant,
 )
+from pyro_rationale.training.history import EpochRecord
 from tests.support.marked import document
 from tests.support.tiny import SPECS
 
@@ -92,12 +95,59 @@ def test_the_sentences() -> None:
 
 def test_far_less_than_the_requested_share_is_a_failure() -> None:
     """A share to be met may be missed by a half, one that is a bound undercut by a factor of ten."""
-    assert failures(3, 0.15, 0.076, "", meet=True) == failures(3, 0.15, 0.016, "") == ()
+    assert failures(3, 0.15, 0.076, "", Course(meet=True)) == failures(3, 0.15, 0.016, "") == ()
     for kept, meet in ((0.07, True), (0.014, False)):
-        [little] = failures(3, 0.15, kept, "", meet)
+        [little] = failures(3, 0.15, kept, "", Course(meet))
         told = f"rationales keep {100 * kept:.2f} % of the words, far less than the 15.0 % asked for; "
         assert little.startswith(told)
     assert failures(3, math.nan, 0.0, "") == failures(3, 0.15, math.nan, "") == ()  # penalties, or no test texts
+
+
+LITTLE = {"never": (0, 0.5, ""), "empty": (3, 0.01, ""), "worse": (3, 0.15, "accuracy 1.0 % against 50.0 %")}
+
+
+@pytest.mark.parametrize("way", LITTLE)
+@pytest.mark.parametrize("rise", ["", "4.065 in epoch 14 to 4.589 in epoch 24"])
+def test_steps_are_named_to_those_who_gave_some(way: str, rise: str) -> None:
+    best, kept, worse = LITTLE[way]
+
+    def advice(**course: Any) -> str:
+        [failure] = failures(best, 0.15, kept, worse, Course(usual=500, rise=rise, **course))
+        return failure
+
+    assert "--steps" not in advice()
+    assert "--steps" not in advice(preset="fast")
+    few = "These were few steps: fit again with --steps 500 or more, or leave --steps out"
+    assert advice(steps=40).endswith(few) == (way != "worse" or not rise)
+    assert few not in advice(steps=900)
+    assert ("more --steps" in advice(steps=900)) == (way != "worse")
+
+
+def test_a_fit_that_overfits_is_told_what_helps() -> None:
+    rise = "4.065 in epoch 14 to 4.589 in epoch 24"
+    for course, ways in (
+        (Course(usual=500, rise=rise), "more texts or a higher --rate"),
+        (Course(usual=500, rise=rise, preset="fast"), "more texts, a higher --rate or --preset balanced"),
+        (Course(steps=40, usual=500, rise=rise), "more texts, fewer --steps or a higher --rate"),
+    ):
+        [worse] = failures(3, 0.15, 0.15, "accuracy 1.0 % against 50.0 %", course)
+        known = f"Dev error rose from {rise}: the fit learns its training texts by heart. Give it {ways}"
+        assert worse.endswith(f"do not use this model. {known}")
+
+
+@pytest.mark.parametrize(
+    ("errors", "annealed", "told"),
+    [
+        ([0.2, 1.0, 1.2, 1.1], 2, "1 in epoch 2 to 1.1 in epoch 4"),
+        ([0.2, 1.0, 1.2, 1.04], 2, ""),  # no more than chance
+        ([0.2, 1.0, 1.0], 2, ""),  # it rose as words were dropped
+        ([0.2, 1.0, 1.0], None, ""),
+        ([math.nan, math.nan], 1, ""),
+    ],
+)
+def test_a_rise_of_dev_error_at_the_same_share_of_words(errors: Any, annealed: Any, told: str) -> None:
+    history = [EpochRecord(i, i, 1.0, 0.1, 0.1, 0.0, 0.5, error) for i, error in enumerate(errors, 1)]
+    assert risen_error(history, annealed) == told
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pyro_rationale.fit_options import PRESETS
 from pyro_rationale.run_files import read_config
 from pyro_rationale.tasks import TargetSpec
 from pyro_rationale.training import defaults
-from pyro_rationale.training.defaults import RULES, choices, chosen, resolve
+from pyro_rationale.training.defaults import RULES, choices, chosen, resolve, usual_steps
 from pyro_rationale.training.prepare import prepare_run
 from tests.support.planted_pairs import planted_pairs
 from tests.support.small_fit import ratings_table
@@ -271,6 +271,7 @@ def test_similar_texts_by_their_length_and_number(monkeypatch: pytest.MonkeyPatc
     given = of(16, nats=90.0, steps=50, warmup_texts="full")
     assert (given.model.nats, given.train.steps, given.train.anneal, given.train.warmup) == (90.0, 50, 20, 10)
     assert given.train.warmup_texts == "full"
+    assert usual_steps(given, planted_pairs(words=16)) == 300
     monkeypatch.setattr(defaults, "_FEW_QUERIES", 1)
     assert of(16).train.steps == RULES["balanced"].least_steps
 
