@@ -42,8 +42,8 @@ class RankingLikelihood(Likelihood):
         super().__init__(width)
         self.fixed = temperature
         if temperature is None:
-            share = math.log(START / COLDEST) / math.log(WARMEST / COLDEST)
-            self.position = nn.Parameter(torch.tensor(math.log(share / (1.0 - share))))
+            self.position = nn.Parameter(torch.zeros(()))
+            self.set_temperature(START)
 
     @property
     def temperature(self) -> Tensor | float:
@@ -51,6 +51,13 @@ class RankingLikelihood(Likelihood):
         if self.fixed is not None:
             return self.fixed
         return (math.log(COLDEST) + math.log(WARMEST / COLDEST) * torch.sigmoid(self.position)).exp()
+
+    @torch.no_grad()
+    def set_temperature(self, temperature: float) -> None:
+        """Let a temperature that is learned go on from this one, which lies between `COLDEST` and `WARMEST`."""
+        share = math.log(temperature / COLDEST) / math.log(WARMEST / COLDEST)
+        share = min(max(share, 1e-6), 1.0 - 1e-6)
+        self.position.fill_(math.log(share / (1.0 - share)))
 
     def forward(self, outputs: Tensor) -> dist.TorchDistribution:
         """Logits `(*s, Q, C)`, -inf for what is no candidate, -> a distribution of batch shape `(*s, Q)`."""

@@ -21,10 +21,13 @@ from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.estimators._base import check_coupled
 from pyro_rationale.inference.terms import best_terms
 from pyro_rationale.models import RankingModel
+from pyro_rationale.tasks import RankingLikelihood
+from pyro_rationale.tasks.ranking import COLDEST, WARMEST
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.validation import DevScore, shift_to
 
 MOST_QUERIES = 400  # whose lists are read after every epoch
+TEMPERATURES = 41  # that are compared, evenly on a log scale
 TEXTS = 2  # per query, in the cost by which epochs are compared: the query and a similar text
 OWN = ("match", "vector_size", "score_temperature", "keep_title", "negatives", "in_batch")
 
@@ -135,15 +138,45 @@ def validate_lists(fitted: FittedModel, dev: DevLists, prior: ChainPrior, rate: 
     )
 
 
+@torch.no_grad()
+def settle_temperature(fitted: FittedModel, dev: DevLists) -> None:
+    """Set a temperature that is learned to the one under which the development lists are most probable.
+
+    Training makes similar texts of the training split more alike than new ones are, and so the temperature too low:
+    the order of hits is right, and their probabilities are too sure. Every text is read through its mode mask.
+    """
+    model, likelihood = fitted.model, fitted.model.likelihood
+    assert isinstance(model, RankingModel)
+    assert isinstance(likelihood, RankingLikelihood)
+    if likelihood.fixed is not None or len(dev.lists.queries) == 0:
+        return
+    fitted.eval()
+    batches = [batch.to(fitted.device) for batch in dev.batches]
+    read = _read(model, batches, [fitted.guide.posterior(batch).mode for batch in batches])
+    learned = model.temperature
+    choices = [learned, *np.geomspace(COLDEST, WARMEST, TEMPERATURES).tolist()]
+    scores = [float(dev.lists.log_probs(read[0], choice, read[1]).mean()) for choice in choices]
+    if (best := int(np.argmax(scores))) > 0:
+        likelihood.set_temperature(choices[best])
+
+
 def log_probs_of(
     model: RankingModel, dev: DevLists, batches: Sequence[Batch], masks: Sequence[torch.Tensor]
 ) -> np.ndarray:
     """Log p of the similar texts of each list, `(Q,)`, every text read through its mask."""
-    vectors = _vectors(model, batches, masks)
-    documents = None
-    if model.match == "full":
-        documents = _vectors(model, batches, [batch.mask.to(z.dtype) for batch, z in zip(batches, masks, strict=True)])
+    vectors, documents = _read(model, batches, masks)
     return dev.lists.log_probs(vectors, model.temperature, documents)
+
+
+def _read(
+    model: RankingModel, batches: Sequence[Batch], masks: Sequence[torch.Tensor]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Vectors of the texts through their masks, and of whole texts where these are what a query is compared with."""
+    vectors = _vectors(model, batches, masks)
+    if model.match != "full":
+        return vectors, None
+    whole = [batch.mask.to(z.dtype) for batch, z in zip(batches, masks, strict=True)]
+    return vectors, _vectors(model, batches, whole)
 
 
 def _vectors(model: RankingModel, batches: Sequence[Batch], masks: Sequence[torch.Tensor]) -> np.ndarray:

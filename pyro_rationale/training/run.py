@@ -28,7 +28,7 @@ from pyro_rationale.training.laplace import fit_last_layer
 from pyro_rationale.training.learned_prior import learn_prior
 from pyro_rationale.training.memorization import MemorizationCheck
 from pyro_rationale.training.model_selection import ModelSelection
-from pyro_rationale.training.pairs import DevLists, validate_lists
+from pyro_rationale.training.pairs import DevLists, settle_temperature, validate_lists
 from pyro_rationale.training.read_ahead import read_ahead
 from pyro_rationale.training.threads import cores, fastest_threads
 from pyro_rationale.training.trainer import Trainer
@@ -254,6 +254,8 @@ class TrainingRun:
         self.fitted.eval()
         if self.lists is None:
             settle_noise(self.fitted, self.dev)
+        else:
+            settle_temperature(self.fitted, self.lists)
         if self.fitted.config.prior == "learned":
             learn_prior(self.fitted, self.corpus.train, self.prior)
         else:

@@ -20,9 +20,10 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.results import RunMetrics, train
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.models import RankingModel
+from pyro_rationale.tasks import RankingLikelihood
 from pyro_rationale.training import prepare
 from pyro_rationale.training.defaults import resolve
-from pyro_rationale.training.pairs import DevLists, validate_lists
+from pyro_rationale.training.pairs import DevLists, settle_temperature, validate_lists
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
 from tests.support.planted_pairs import planted_pairs
@@ -146,6 +147,29 @@ def test_titles_are_kept_and_no_mask_has_a_word_of_them(tmp_path: Path) -> None:
     with torch.no_grad():
         other = model.embed(replace(batch, tokens=batch.tokens.roll(1, 1)), torch.zeros_like(z[0]))
         assert not torch.allclose(model.embed(batch, torch.zeros_like(z[0])), other)
+
+
+@pytest.mark.parametrize("match", ["masked", "full"])
+def test_the_temperature_settles_where_held_out_lists_are_most_probable(tmp_path: Path, match: str) -> None:
+    run = prepare_run(tiny(match=match), tmp_path / "run", corpus=planted_pairs())
+    model, lists = run.fitted.model, run.lists
+    assert isinstance(model, RankingModel)
+    assert isinstance(model.likelihood, RankingLikelihood)
+    assert lists is not None
+
+    def error(temperature: float) -> float:
+        model.likelihood.set_temperature(temperature)
+        assert model.temperature == pytest.approx(temperature, rel=1e-4)
+        return validate_lists(run.fitted, lists, run.prior).error
+
+    settle_temperature(run.fitted, lists)
+    settled = model.temperature
+    best = validate_lists(run.fitted, lists, run.prior).error
+    assert all(best <= error(other) + 1e-9 for other in (0.012, 0.05, 0.2, 0.9))
+    model.likelihood.set_temperature(settled)
+    fixed = prepare_run(tiny(match=match, score_temperature=0.3), tmp_path / "fixed", corpus=planted_pairs()).fitted
+    settle_temperature(fixed, lists)
+    assert fixed.model.likelihood.temperature == 0.3
 
 
 def test_words_to_come_are_known_by_their_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
