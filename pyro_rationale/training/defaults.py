@@ -139,6 +139,7 @@ _GROUPS = (("estimator", "samples", "penalties"), ("rate", "lambda1", "lambda2")
 _AUTO = ("generator", "estimator")  # options whose `auto` means that nothing is given
 _PATIENCE = 6  # epochs, at least
 _ONE_SENTENCE = 1.2  # sentences kept on average, at least
+_FEW_WORDS = 2.5  # words kept on average, at least: one of a question of eight says little
 _ALWAYS_SHOWN = ("rate", "nats", "max_words", "batch_size", "steps")
 _DECISIVE = ("pretrained", "vectors", "rate", "span", "steps")
 _MINILM = PACKAGES["minilm"]
@@ -195,6 +196,9 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
     if config.by_sentence and _is_open(given, "rate") and config.model.lambda1 is None:
         # Where a sentence is a large part of a text, a smaller share can keep none.
         config = config.changed(rate=min(max(config.model.rate, _ONE_SENTENCE / _sentences(corpus)), 0.5))
+    elif preset != "paper" and _is_open(given, "rate") and config.model.lambda1 is None:
+        few = round(_FEW_WORDS / _median_words(corpus), 2)
+        config = config.changed(rate=min(max(config.model.rate, few), 0.5))
     for values in _by_texts(config, rule, corpus):
         config = _taking(config, values)
     config = config if preset == "paper" else _told_apart(config, corpus)
