@@ -149,13 +149,13 @@ def prepare_run(
     source = config.model.vectors
     if isinstance(corpus, PairCorpus) and source == "glove" and config.model.freeze_vectors:
         # Queries to come are about words that no training text holds, whose vectors are as good as those of others.
-        def known() -> Vocabulary:
+        def with_words_to_come() -> Vocabulary:
             if resume and vectors is None:  # the package may be gone
                 return Vocabulary.load(folder / VOCABULARY)
             return of_training.extended(glove_words(WORDS_TO_COME), settled.model.vocabulary)
 
         of_training, settled = vocabulary, config
-        vocabulary = group.broadcast(known)
+        vocabulary = group.broadcast(with_words_to_come)
     if config.exclusion:
         vocabulary.excluded = Exclusion.of(config.exclusion)
     if source and resume and vectors is None:
