@@ -273,10 +273,15 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
 
 
 def _standing(reading: Prediction) -> str:
-    """How probable the rationale is that is shown: the prediction is the mean over all of them."""
-    if reading.share is None or reading.aspects:
+    """How probable the rationale is that is shown, or that of each target: the prediction is the mean over all."""
+    shares = [part.share for part in reading.aspects or (reading,)]
+    if None in shares:
         return ""
-    return f", the most probable rationale: {100 * reading.share:.0f} % of the draws"
+    each = [f"{100 * share:.0f} %" for share in shares if share is not None]
+    if not reading.aspects:
+        return f", the most probable rationale: {each[0]} of the draws"
+    lettered = ", ".join(f"{letter_of(number)} {share}" for number, share in enumerate(each))
+    return f", the most probable rationales: {lettered} of the draws"
 
 
 def _others(reading: Prediction, task: Task) -> Iterator[Text]:
