@@ -17,6 +17,8 @@ from tests.support.report_pages import BINARY, RATING, contents, read, speaking
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+    from pyro_rationale.data.corpus import TargetSpec
+
 TEXTS = ("Good, bad and ugly beer", "plain bitter beer", "<b>sour</b> lager of =1+1", *["a long text of words"] * 25)
 
 
@@ -60,6 +62,32 @@ def test_numbers_leave_phrases_their_room_on_a_phone(page: Page, tmp_path: Path)
     assert {words for words, _ in boxes} & {"uncomfortable", "unprofessional"}
     assert all(height < 30 for words, height in boxes if " " not in words)
     assert page.locator(".usual").inner_text() == "Mean prediction of all 3 documents: 2.50"
+
+
+@pytest.mark.parametrize("spec", [RATING, BINARY], ids=["ratings", "classes"])
+def test_no_number_of_a_phrase_is_broken_and_no_heading_leaves_its_column(
+    page: Page, tmp_path: Path, spec: TargetSpec
+) -> None:
+    """Wide ones, too, such as -0.0780."""
+    context = contents(*["uncomfortable seats", "good"] * 3, spec=spec)
+    groups = []
+    for group in context.phrases:
+        sides = ((side, [replace(phrase, effect=-0.07804) for phrase in side.phrases]) for side in group.sides)
+        groups.append(replace(group, sides=tuple(replace(side, phrases=tuple(own)) for side, own in sides)))
+    write_report(tmp_path / "page.html", replace(context, phrases=tuple(groups)))
+    for size in (PHONE, DESKTOP):
+        page.set_viewport_size(size)
+        page.goto(f"file://{tmp_path / 'page.html'}")
+        numbers = page.locator(".phrases summary > span:not(.w)")
+        assert any("0.0780" in text for text in numbers.all_inner_texts())
+        tops = """(spans) => spans.map((span) => {
+          const range = document.createRange();
+          range.selectNodeContents(span.lastChild);
+          return [range.getClientRects().length, span.scrollWidth - span.clientWidth];
+        })"""
+        assert numbers.evaluate_all(tops) == [[1, 0]] * numbers.count()
+        assert set(page.locator(".heads > span").evaluate_all(
+            "(spans) => spans.map((span) => span.scrollWidth - span.clientWidth)")) == {0}  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
