@@ -325,13 +325,18 @@ def test_faulty_rows_stop_it_or_are_left_out_and_counted_at_every_load(
     [
         ({"target_column": ("fod",)}, "has no column 'fod'.*--target-column food"),
         ({}, "name a column with --target-column"),
-        ({"target_column": ("text",)}, "names a column twice"),
+        ({"target_column": ("text",)}, "text is the column of the texts"),
+        ({"target_column": ("food", "food")}, "names food twice"),
+        ({"target_column": ("food",), "text_column": "void"}, "'void' is empty in all 44 rows.*--text-column"),
+        ({"target_column": ("void",)}, "'void' is empty in all 44 rows.*--target-column"),
+        ({"target_column": ("void", "blank")}, "'void', 'blank' are empty in all 44 rows.*--target-column"),
         ({"target_column": ("food",), "task": "binary"}, "binary has two"),
         ({"data": "nowhere.csv", "target_column": ("food",)}, "nowhere.csv: no such file"),
     ],
 )
 def test_mistakes_are_the_same_lines_as_in_memory(options: dict[str, Any], message: str, tmp_path: Path) -> None:
-    asked = replace(DataOptions(data=str(written(tmp_path, "csv"))), **options)
+    rows = [{**row, "void": " ", "blank": ""} for row in ROWS]
+    asked = replace(DataOptions(data=str(written(tmp_path, "csv", rows))), **options)
     errors = []
     for load in (load_corpus, lambda o: mapped(o, tmp_path)):
         with pytest.raises((DataError, ConfigError), match=message) as problem:

@@ -330,6 +330,9 @@ def test_columns_of_a_table_of_pairs(tmp_path: Path) -> None:
         pair_table(path, text_column="a")
     with pytest.raises(DataError, match="no row has two similar texts"):
         pair_table(path)
+    blank = table(tmp_path / "blank.csv", [("one", " ", "1"), ("two", "", "0")])
+    with pytest.raises(DataError, match="column 'b' is empty in all 2 rows; name another with --text-column"):
+        pair_table(blank)
     with pytest.raises(ConfigError, match="two texts are for --task ranking"):
         load(path, text_column=("a", "b"), target_column=("same",))
 

@@ -15,7 +15,7 @@ from pyro_rationale.data.corpora._pair_files import divided
 from pyro_rationale.data.corpora._table import opened
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import Document, document_maker
-from pyro_rationale.data.files.tables import Row, check_column
+from pyro_rationale.data.files.tables import Row, check_column, check_filled
 from pyro_rationale.data.files.text import Faults, check_whole, listed, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.pairs import PairCorpus, Query, check_spec, pair_corpus
@@ -94,8 +94,10 @@ def _queries(
         )
     for name in columns:
         check_column(path, table.columns, name, "--text-column")
+        check_filled(table, name, "--text-column")
     if label is not None:
         check_column(path, table.columns, label, "--target-column")
+        check_filled(table, label, "--target-column")
     similar: dict[int, dict[int, None]] = {}
     judged: dict[int, dict[int, None]] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -14,7 +15,7 @@ import numpy as np
 from pyro_rationale.data.cache.dataset import document_weights, taken, target_rows, text_keys
 from pyro_rationale.data.corpus import Corpus, TargetSpec
 from pyro_rationale.data.document import Document, document_maker
-from pyro_rationale.data.files.tables import Row, Table, check_column, read_table
+from pyro_rationale.data.files.tables import Row, Table, check_column, check_filled, read_table
 from pyro_rationale.data.files.text import Faults, check_whole, listed, log, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
@@ -130,6 +131,9 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
     for table in tables:
         if table.unrated:
             count, rows = table.unrated, table.faults.rows
+            if count == rows:
+                empty = f"columns {', '.join(map(repr, names))} are" if len(names) > 1 else f"column {names[0]!r} is"
+                raise DataError(f"{table.path}: {empty} empty in all {rows} rows; name another with --target-column")
             if count > MOST_UNRATED * rows and not options.skip_bad_rows:
                 raise DataError(
                     f"{table.path}: {count} of its {rows} rows have nothing in {', '.join(map(repr, names))}; name "
@@ -184,14 +188,18 @@ def columns_of(
             hint = "; if its first line is no header: --no-header" if data and options.header else ""
             hint = hint or ("; or name another --separator" if len(first.columns) == 1 else "")
             raise ConfigError(f"{first.path}: name a column with {flag}; it has {listed(first.columns)}{hint}")
-    if len({text, *names}) < 1 + len(names):
-        raise ConfigError(f"--text-column and --target-column: {', '.join((text, *names))} names a column twice")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ConfigError(f"--target-column: names {listed(twice)} twice; name each target once")
+    if text in names:
+        raise ConfigError(f"--target-column: {text} is the column of the texts; name another, or another --text-column")
     if spec is not None and len(names) != len(spec.names):
         raise ConfigError(f"--target-column: the run predicts {', '.join(spec.names)}; name as many, not {len(names)}")
     for table in tables:
         check_column(table.path, table.columns, text, "--text-column")
         for name in names:
             check_column(table.path, table.columns, name, "--target-column")
+        if isinstance(table, Table):
+            check_filled(table, text, "--text-column")
     if options.weight_column is not None and spec is None:
         check_column(first.path, first.columns, options.weight_column, "--weight-column")
         if options.weight_column in (text, *names):

@@ -119,6 +119,21 @@ def check_column(path: Path, columns: tuple[str, ...], name: str, flag: str) -> 
     raise DataError(f"{path}: has no column {name!r}, only {listed(columns)}{hint}")
 
 
+def check_filled(table: Table, name: str, flag: str) -> None:
+    """Make sure that a column holds something. Rows are read until one has it: most often that is the first.
+
+    Raises:
+        DataError: all of its cells are empty.
+    """
+    count = 0
+    for row in table.rows((name,)):
+        cell, count = row.cells.get(name), count + 1
+        if row.fault or (cell.strip() if isinstance(cell, str) else cell is not None):
+            return
+    if count:
+        raise DataError(f"{table.path}: column {name!r} is empty in all {count} rows; name another with {flag}")
+
+
 def read_table(
     path: Path, encoding: str | None = None, separator: str | None = None, header: bool = True
 ) -> Table:
