@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pyro_rationale.reporting.terminal import Pace, Terminal, duration, progress_bar
 from pyro_rationale.training.callbacks import Callback
+from pyro_rationale.training.history import MEMORIZED
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ READING, EVALUATION, READER = 0.3, 0.05, 0.3
 WHOLE = ("warm-up", "training")  # stages whose time left is that of the whole fit
 # Beginnings of events, and what they mean to somebody who has never seen one.
 MEANT = {
-    "memorised": "that happens where texts are few; there is nothing to do, it only takes longer",
+    MEMORIZED: "that happens where texts are few; there is nothing to do, it only takes longer",
     "collapse": "that happens now and then; there is nothing to do",
 }
 
@@ -205,7 +206,8 @@ class FitProgress(Callback):
         warmup = "the encoder alone, on " + (
             "random parts of texts" if run.fitted.config.train.warmup_texts == "masked" else "whole texts"
         )
-        event = f"  {explained(record.event)}" if record.event else ""
+        longer = self._restarted(run, record) if record.event.startswith(MEMORIZED) else ""
+        event = f"  {explained(record.event, longer)}" if record.event else ""
         if self.verbose:
             line = f"epoch {record.epoch:3d}  loss {record.loss:8.4f}  "
             line += f"warm-up: {warmup}" if record.untrained else (
@@ -223,6 +225,14 @@ class FitProgress(Callback):
         kept = f"keeps {100 * record.dev_rate:.1f} % of the {run.fitted.config.model.unit}s"
         line += f"dev error {record.dev_error:.4f}  {kept}"
         self.say(f"{line}{target}{event}")
+
+    def _restarted(self, run: TrainingRun, record: EpochRecord) -> str:
+        """By how much a fit takes longer that begins again, and how long it takes from now; the countdown knows it."""
+        before = [other.step for other in run.history if other.step < record.step and other.event.startswith(MEMORIZED)]
+        pace = run.seconds / record.step
+        longer, left = record.step - max(before, default=0), run.epochs * len(run.trainer.batches) - record.step
+        self.pace.put_off(longer * pace)
+        return f": {duration(longer * pace)} more, at most {duration(left * pace)} from now" if pace else ""
 
     def on_fit_end(self, run: TrainingRun) -> None:
         """Show that training has ended."""
@@ -261,8 +271,8 @@ class FitProgress(Callback):
             self.say(f"{name}: {told}" if told else name)
 
 
-def explained(event: str) -> str:
-    """An event of an epoch, with what it means if it looks worse than it is."""
+def explained(event: str, longer: str = "") -> str:
+    """An event of an epoch, with what it means if it looks worse than it is, and how much longer the fit takes."""
     meant = (meaning for begun, meaning in MEANT.items() if event.startswith(begun))
     meaning = "" if event.endswith("recoveries") else next(meant, "")
-    return f"{event} ({meaning})" if meaning else event
+    return f"{event} ({meaning}{longer})" if meaning else event

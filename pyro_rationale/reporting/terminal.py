@@ -134,6 +134,11 @@ class Pace:
         self.total, self.first, self.started = total, done, time.monotonic()
         self.estimated = self.started
 
+    def put_off(self, seconds: float) -> None:
+        """Count down to a later end: there is more work than was known."""
+        if self.end is not None:
+            self.end += seconds
+
     def left(self, done: float) -> str:
         """Text for the bar, `""` in the first seconds; training may end sooner, when dev cost gets no better."""
         now = time.monotonic()

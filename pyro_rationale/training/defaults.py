@@ -31,6 +31,7 @@ from pyro_rationale.nn.pretrained_folders import PACKAGES
 from pyro_rationale.optional import install_command
 from pyro_rationale.options import as_typed
 from pyro_rationale.training.launch import on_gpus
+from pyro_rationale.training.model_selection import RESTARTS
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Rule:
         warmup: steps in which the encoder is trained alone, a fifth of all at most.
         head_start: after a warm-up on parts of texts, whether a guide of that preset begins with salient words.
         start_rate: share of words that the guide keeps at first, or twice the rate, after a warm-up on parts of texts.
+        restarts: times that a fit which memorised its texts begins again, at full length, at most.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -86,6 +88,7 @@ class Rule:
     warmup: int = 120
     head_start: bool = True
     start_rate: float = 0.35
+    restarts: int = RESTARTS
 
 
 _BALANCED = Rule({
@@ -95,7 +98,7 @@ _BALANCED = Rule({
 })  # fmt: skip
 RULES: dict[str, Rule] = {
     "balanced": _BALANCED,
-    "fast": replace(_BALANCED, stacked=False, epochs=8.0, least_steps=500, most_steps=800),
+    "fast": replace(_BALANCED, stacked=False, epochs=8.0, least_steps=500, most_steps=800, restarts=1),
     "best": replace(
         _BALANCED,
         options={**_BALANCED.options, "encoder": "transformer", "encoder_rate_factor": "auto"},
@@ -429,6 +432,12 @@ def usual_steps(config: Config, corpus: Corpus) -> int:
     if isinstance(corpus, PairCorpus) and config.model.preset != "paper":
         rule = _for_few(rule, corpus)
     return _steps_of(config, rule, examples_of(corpus))
+
+
+def most_restarts(config: Config) -> int:
+    """Times that a fit which memorised its texts begins again, at most."""
+    rule = RULES.get(config.model.preset)
+    return RESTARTS if rule is None else rule.restarts
 
 
 def _steps_of(config: Config, rule: Rule, texts: int) -> int:

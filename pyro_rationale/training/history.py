@@ -12,6 +12,8 @@ from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.options import decode
 from pyro_rationale.storage import check_listed, parse_json
 
+MEMORIZED = "memorised the training set"  # how the event of an epoch begins after which a fit starts again
+
 
 @dataclass(frozen=True)
 class StepRecord:

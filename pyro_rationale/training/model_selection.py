@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.training.checkpoint import Metadata
-from pyro_rationale.training.history import EpochRecord, collapse
+from pyro_rationale.training.history import MEMORIZED, EpochRecord, collapse
 from pyro_rationale.training.learned_prior import running_prior
 from pyro_rationale.training.rate_control import LARGEST_CORRECTION, AspectControls, Schedule
 from pyro_rationale.training.trainer import Trainer
@@ -36,6 +36,7 @@ class ModelSelection:
         patience: epochs without a better dev cost before stopping, counted from the end of annealing.
         reinitialize: makes other untrained weights; without it there are no restarts.
         meet: prefer epochs that keep the requested share to those that keep less.
+        most_restarts: times that training is begun again after memorisation, at most.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class ModelSelection:
         patience: int,
         reinitialize: WeightInit | None = None,
         meet: bool = False,
+        most_restarts: int = RESTARTS,
     ) -> None:
         self.trainer, self.prior, self.rate, self.gain, self.patience = trainer, prior, rate, gain, patience
         self.reinitialize, self.initial_control = reinitialize, trainer.control.state()
-        self.meet = meet
+        self.meet, self.most_restarts = meet, most_restarts
         self.best_cost = math.inf
         self.best_met = False  # whether the best epoch so far keeps the requested share
         self.best_epoch = 0
@@ -76,9 +78,9 @@ class ModelSelection:
             self.annealed_epoch = record.epoch
         final, start = self.prior.rate if self.rate is None else self.rate, self.trainer.control.schedule.start
         trouble = collapse(record, final, annealed, start)
-        if memorized and self.reinitialize is not None and self.restarts < RESTARTS:
+        if memorized and self.reinitialize is not None and self.restarts < self.most_restarts:
             self._restart(self.reinitialize)
-            record.event = "memorised the training set: restarted from a new initialisation"
+            record.event = f"{MEMORIZED}: restarted from a new initialisation"
         elif trouble and self.recoveries < RECOVERIES:
             record.event = f"collapse ({trouble}): {self._recover()}"
         elif trouble:

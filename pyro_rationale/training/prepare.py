@@ -43,7 +43,7 @@ from pyro_rationale.tasks import task_of
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.callbacks._base import call, check_callbacks
 from pyro_rationale.training.checkpoint import stored_vectors, weights_of
-from pyro_rationale.training.defaults import chosen, examples_of, resolve
+from pyro_rationale.training.defaults import chosen, examples_of, most_restarts, resolve
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_shares
 from pyro_rationale.training.laplace import check_last_layer
 from pyro_rationale.training.memorization import MAX_CHECKED, MemorizationCheck, constant_error
@@ -226,7 +226,8 @@ def prepare_run(
         fitted,
         trainer,
         ModelSelection(
-            trainer, prior, rate, model.gain, options.patience, reinitialize, meet=options.rate_as == "target"
+            trainer, prior, rate, model.gain, options.patience, reinitialize, meet=options.rate_as == "target",
+            most_restarts=most_restarts(config),
         ),
         batches(corpus.dev),
         prior,

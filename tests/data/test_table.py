@@ -289,7 +289,12 @@ BAD_FILES: list[tuple[str, bytes | None, dict[str, Any], str]] = [
         {"target_column": ("y", "z", "y")},
         "--target-column: names y twice; name each target once",
     ),
-    ("a.csv", b"text,y\n" + b" ,1\n" * 10, {}, "column 'text' is empty in all 10 rows; name another with --text-column"),
+    (
+        "a.csv",
+        b"text,y\n" + b" ,1\n" * 10,
+        {},
+        "column 'text' is empty in all 10 rows; name another with --text-column",
+    ),
     ("a.csv", b"text,y,y\n" + b"a,1,2\n" * 10, {}, "2 columns are named 'y'"),
     ("a.csv", b"text,y\n" + b"a,yes\n" * 10, {}, "holds one class only (yes)"),
     ("a.csv", b"text,y\n" + b'a,"two\nlines"\n' * 10, {}, r"holds one class only (two\nlines)"),

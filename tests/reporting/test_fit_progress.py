@@ -133,6 +133,36 @@ def test_what_begins_before_the_first_step_is_said(monkeypatch: pytest.MonkeyPat
     assert said(made) == ([] if terminal else ["reading the texts", "loading minilm"])
 
 
+def test_a_fit_that_begins_again_says_how_much_longer_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, now = progress(monkeypatch, True)
+    fit = run()
+    made.on_fit_start(fit)
+
+    def until(step: int) -> str:
+        """The time left at that step; each takes two seconds."""
+        while fit.step < step:
+            fit.step += 1
+            now[0] += 2
+            fit.trainer.epoch, fit.trainer.position = divmod(fit.step, BATCHES)
+            made.on_step_end(fit, StepRecord(1.0, 0.25, 0.0, 8))
+        return str(made.bar.tasks[0].fields["figures"])
+
+    def again(event: str = "memorised the training set: restarted from a new initialisation") -> str:
+        """The line about an epoch that ends with a restart."""
+        record = EpochRecord(fit.step // BATCHES, fit.step, 1.0, 0.2, 0.1, 0.0, 0.5, 0.25, 0.125, event=event)
+        fit.history.append(record)
+        fit.seconds, fit.epochs = 2.0 * fit.step, fit.step // BATCHES + EPOCHS
+        made.on_epoch_end(fit, record)
+        return " ".join(" ".join(said(made)).split())
+
+    fit.step = 0
+    assert "about 8 min left" in until(90)
+    assert again().endswith("it only takes longer: 3 min more, at most 10 min from now)")
+    assert "about 10 min left" in until(91)
+    assert "about 9 min left" in until(150)
+    assert again().endswith("it only takes longer: 2 min more, at most 10 min from now)")
+
+
 @pytest.mark.parametrize(
     ("event", "meaning"),
     [

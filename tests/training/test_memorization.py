@@ -142,6 +142,13 @@ def test_others_each_time_and_no_more_than_allowed(fit: TrainingRun) -> None:
     assert fit.selection.restarts == RESTARTS
 
 
+def test_a_quick_fit_starts_again_once(tmp_path: Path) -> None:
+    quick = prepare_run(small(steps=12, preset="fast"), tmp_path / "fast")
+    assert "restarted" in epoch(quick, memorized=True)
+    assert "restarted" not in epoch(quick, memorized=True)
+    assert quick.selection.restarts == 1
+
+
 def test_a_watch_that_cannot_make_weights_leaves_them(fit: TrainingRun) -> None:
     fit.selection = ModelSelection(fit.trainer, fit.prior, 0.13, 1.0, 3)
     assert "restarted" not in epoch(fit, memorized=True)
