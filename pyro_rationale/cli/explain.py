@@ -22,14 +22,14 @@ from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.explain_attributions import check_flags, print_attributions
 from pyro_rationale.cli.explain_pairs import print_pairs
 from pyro_rationale.cli.input_texts import count_lines, gather
-from pyro_rationale.data.document import Document
+from pyro_rationale.data.document import Document, words_beyond
 from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import device_option, options_from, rare_option, run_option
 from pyro_rationale.prediction.attribution import ATTRIBUTIONS
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions
-from pyro_rationale.prediction.text_spans import letter_of, snippets
+from pyro_rationale.prediction.text_spans import letter_of, snippets, visible
 from pyro_rationale.reporting.aspects import aspect_key, aspect_text
 from pyro_rationale.reporting.console import counting, is_plain, legend, rationale
 from pyro_rationale.reporting.effects import answer_lines, effect_table, signs
@@ -249,7 +249,9 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
     kept = sum(reading.kept)
     percent = 100 * kept / max(words, 1)
     digits = 0 if percent >= 1 or not kept else 1
-    yield Text(f"{kept} of {words} words kept ({percent:.{digits}f} %){_standing(reading)}")
+    beyond = _beyond(reading.document)
+    unread = f"; about {beyond:,} more words not read (--max-words)" if beyond else ""
+    yield Text(f"{kept} of {words} words kept ({percent:.{digits}f} %){_standing(reading)}{unread}")
     yield Text("")
     units = task.effect_units(reading.predicted)
     if reading.aspects:
@@ -270,6 +272,12 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
     for part in parts:
         yield from _others(part, task)
     yield Text("")
+
+
+def _beyond(document: Document) -> int:
+    """About how many words of a text were not read; 0 where that is no more than a few."""
+    hidden = visible(document.text, document.offsets)[1]
+    return words_beyond(document, len(document.tokens)) if hidden else 0
 
 
 def _standing(reading: Prediction) -> str:

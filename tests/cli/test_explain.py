@@ -217,6 +217,8 @@ def test_a_very_long_text_is_cut_and_says_so(call: Run, planted: Path) -> None:
     status, out, _ = call(explain, "--run", planted, "--max-words", "5", "word " * 5000)
     assert status == 0
     assert "of 5 words kept" in out
+    [head] = [line for line in out.splitlines() if " words kept (" in line]
+    assert re.search(r"; about 5,\d{3} more words not read \(--max-words\)$", head)  # by its characters
     assert "more characters not read)" in " ".join(out.split())
     assert len(out) < 2500
 
