@@ -11,7 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-LEAST_LEFT = 0.2  # share of a target's variance that the others must leave, or the target is a summary of them
+LEAST_LEFT = 0.2  # share of a target's variance that the others leave, at least, as far as gains go
+STANDS_OUT = 2.0  # without a summary of them, the others leave so many times more of each other
 SPEED = 20.0  # of the others' weights, against that of other parameters: a rating is worth several logits
 
 
@@ -24,12 +25,14 @@ class GivenOthers(nn.Module):
     Attributes:
         gain: `(D,)`; how many times less varied each target is once the others are known. Nats are asked for against
             the variance of a target, and this is what a guide is paid more for the part that is left.
-        summary: bool `(D,)`; targets that the others say nearly all of, such as an overall rating. What is left of them
-            is noise, so these are read as if the others were unknown.
+        summary: bool `(D,)`; targets that the others make up, such as an overall rating. What these leave of it is
+            noise, so it is read as if they were unknown, and they are read without it.
+        centre: `(D,)`; means of the targets in [0, 1], by which unknown ones are replaced.
     """
 
     gain: Tensor
     summary: Tensor
+    centre: Tensor
 
     def __init__(self, output: nn.Linear) -> None:
         super().__init__()
@@ -40,24 +43,37 @@ class GivenOthers(nn.Module):
         self.weights = nn.Parameter(torch.zeros(width, width))
         self.register_buffer("gain", torch.ones(width))
         self.register_buffer("summary", torch.zeros(width, dtype=torch.bool))
+        self.register_buffer("centre", torch.full((width,), 0.5))
 
     @torch.no_grad()
     def measure(self, targets: Tensor) -> None:
-        """Set gains and summaries by the variance that linear regression on the others leaves of each target, `(N, D)`.
+        """Set means, summaries and gains by the training targets, `(N, D)` in [0, 1], NaN where unknown.
 
-        Rows with unknown targets are left out; where there are fewer than ten for each target, all stays as it is.
+        Gains are by the variance that linear regression on the others leaves. The target of which least is left is a
+        summary if that is less than `LEAST_LEFT` and the others leave much more of each other without it; then the next
+        one is looked for among the rest. Where few rows, less than ten for each target, know all, gains stay 1.
         """
+        centre = targets.nanmean(0)
+        self.centre.copy_(torch.where(centre.isnan(), self.centre.to(centre.dtype), centre))
         known = targets[~targets.isnan().any(1)].double()
-        width = targets.shape[1]
-        if len(known) < 10 * width:
+        rest = list(range(targets.shape[1]))
+        if len(known) < 10 * len(rest):
             return
-        known = known - known.mean(0)
-        for target in range(width):
-            own, others = known[:, target], known[:, [i for i in range(width) if i != target]]
-            fitted = others @ torch.linalg.lstsq(others, own[:, None], driver="gelsd").solution[:, 0]
-            left = float((own - fitted).square().sum() / own.square().sum().clamp_min(1e-12))
-            self.summary[target] = left < LEAST_LEFT
-            self.gain[target] = 1.0 if left < LEAST_LEFT else 1.0 / left
+        left = _left(known, rest)
+        while len(rest) > 2:
+            least = min(rest, key=lambda target: left[target])
+            others = [target for target in rest if target != least]
+            without = _left(known, others)
+            if left[least] >= LEAST_LEFT or sum(without.values()) < STANDS_OUT * sum(left[i] for i in others):
+                break
+            self.summary[least] = True
+            rest, left = others, without
+        for target in rest:
+            self.gain[target] = 1.0 / max(left[target], LEAST_LEFT)
+
+    def told(self, others: Tensor) -> Tensor:
+        """Whether any of a row's other targets `(B, D)` is known that is no summary, bool `(B,)`."""
+        return (~others.isnan() & ~self.summary).any(-1)
 
     def beside(self, output: nn.Linear, pooled: Tensor) -> Tensor:
         """Outputs without and with a view to other targets, before these are added, `(N, P)` -> `(N, 2 D)`."""
@@ -68,8 +84,27 @@ class GivenOthers(nn.Module):
 
         Args:
             both: as :meth:`beside` makes them, `(*s, B, 2 D)`.
-            others: `(B, D)` in [0, 1], NaN for a row's own target; an unknown one counts as the middle.
+            others: `(B, D)` in [0, 1], NaN for a row's own target and for unknown ones, which count as average.
         """
         plain, own = both.chunk(2, dim=-1)
-        shift = SPEED * ((others - 0.5).nan_to_num(0.0).to(self.weights.dtype) @ self.weights)
+        known = torch.where(others.isnan(), self.centre.to(others.dtype), others) - 0.5
+        # A row's own target has no part in its own output.
+        weights = self.weights * (~torch.eye(len(self.weights), dtype=torch.bool, device=known.device))
+        shift = SPEED * (known.masked_fill(self.summary, 0.0).to(weights.dtype) @ weights)
         return plain, torch.where(self.summary, plain, own + shift)
+
+
+def _left(known: Tensor, targets: list[int]) -> dict[int, float]:
+    """Share of each target's variance that linear regression on the others of `targets` leaves.
+
+    Args:
+        known: float64 `(N, D)`, without NaN.
+        targets: columns.
+    """
+    known = known - known.mean(0)
+    left = {}
+    for target in targets:
+        own, others = known[:, target], known[:, [i for i in targets if i != target]]
+        fitted = others @ torch.linalg.lstsq(others, own[:, None], driver="gelsd").solution[:, 0]
+        left[target] = float((own - fitted).square().sum() / own.square().sum().clamp_min(1e-12))
+    return left

@@ -194,7 +194,7 @@ class RationaleModel(Program):
     def thinned(self, z: Tensor) -> Tensor:
         """Masks `(*s, B, T)` as the program reads them: in training, it passes over each word with `word_dropout`.
 
-        A word that says once more what another one says is then worth keeping. All masks of a text that are read
+        A word that says once more what another one says is then worth keeping. All masks of a row that are read
         together, or within :meth:`missing_words_once`, miss the same words, so that they differ by what they keep and
         not by luck.
         """

@@ -39,7 +39,7 @@ def print_pairs(fitted: FittedModel, documents: Sequence[Document], options: Pre
         print(to_json(found.record()), flush=True)
         return
     plain = is_plain(console)
-    doubt = doubt_of(unknown_words(fitted, documents[0]), sum(found.query.marked.mask))
+    doubt = doubt_of(unknown_words(fitted, documents[0]), len(documents[0].tokens))
     for line in lines(found, plain, doubt):
         if plain:
             print(line, flush=True)

@@ -73,7 +73,7 @@ class Hits(Sequence[Hit]):
     @property
     def doubt(self) -> str:
         """A line that names unknown words of the query; empty where there are none."""
-        return doubt_of(self.unknown, sum(self.query.mask))
+        return doubt_of(self.unknown, len(self.query.mask))
 
     def _repr_html_(self) -> str:
         """One block without scripts, style sheets or links."""
@@ -102,12 +102,12 @@ class Hits(Sequence[Hit]):
         }
 
 
-def doubt_of(unknown: Sequence[str], kept: int) -> str:
-    """A line that names words which a model reads all alike; with as many as half of the kept ones, a warning."""
+def doubt_of(unknown: Sequence[str], words: int) -> str:
+    """A line that names words which a model reads all alike; where they are half of a text's words, a warning."""
     if not unknown:
         return ""
     named = ", ".join(unknown[:MOST_NAMED]) + ", ..." * (len(unknown) > MOST_NAMED)
-    few = "not to be relied on: " * (2 * len(unknown) >= max(kept, 1))
+    few = "not to be relied on: " * (2 * len(unknown) >= words)
     return f"{few}words that the model does not know, and reads all alike: {named}"
 
 

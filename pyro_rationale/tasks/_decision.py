@@ -122,7 +122,7 @@ def rule_lines(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
         front = f"{name} is called" if len(records) > 1 else "a text is called"
         texts, own, probable = (record[key] for key in ("texts", "macro_f1", "probable_f1"))
         if record["rule"] == "probable":
-            why = f"on {texts:,} development texts no other rule is better by more than chance, or a class is too rare"
+            why = f"on {texts:,} development texts no rule is better by its standard error, or a class is too rare"
             lines.append(f"{front} by {rule_words(record)}: {why}")
         else:
             worth = f"macro F1 {own:.3f} on {texts:,} development texts, against {probable:.3f} of the most probable"

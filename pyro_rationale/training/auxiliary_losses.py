@@ -42,8 +42,11 @@ def reading_loss(model: RationaleModel, batch: Batch, mask: Tensor) -> Tensor:
     dist, targets = model.likelihood.observe(outputs, batch.targets)
     total = batch.weigh(dist.log_prob(targets)).sum()
     if informed is not None:
+        assert model.given_others is not None
+        assert batch.aspects is not None
         dist, targets = model.likelihood.observe(informed, batch.targets)
-        total = total + batch.weigh(dist.log_prob(targets)).sum()
+        again = ~model.given_others.summary[batch.aspects]  # of a summary both are the same
+        total = total + batch.weigh(dist.log_prob(targets) * again).sum()
     return -float(model.kappa) * total
 
 

@@ -287,13 +287,13 @@ def examples_of(corpus: Corpus) -> int:
 
 
 def correlation_of(corpus: Corpus) -> float:
-    """Mean correlation of two targets of the training texts that have both; 0 where there is no more than one."""
+    """Mean size of the correlation of two targets, by the training texts that have both; 0 of a single target."""
     targets = target_rows(corpus.train, len(corpus.spec.names))
     pairs: list[float] = []
     for i, j in combinations(range(targets.shape[1]), 2):
         both = targets[:, [i, j]][~np.isnan(targets[:, [i, j]]).any(1)]
         if len(both) > 1 and both.std(0).all():
-            pairs.append(float(np.corrcoef(both.T).ravel()[1]))
+            pairs.append(abs(float(np.corrcoef(both.T).ravel()[1])))
     return float(np.mean(pairs)) if pairs else 0.0
 
 
@@ -331,7 +331,9 @@ def choices(resolved: Config, values: Mapping[str, Any], every: bool = False) ->
     told = " ".join(as_typed(name, value) for name, value in shown.items()) if every else _counted(shown)
     lines = [f"chosen by --preset {resolved.model.preset}: {told}"]
     if values.get("judge") == "others":
-        lines.append("targets go together: words of each are what the others do not say; --judge none predicts better")
+        lines.append(
+            "targets go together: words of each are what the others do not say; --judge none mostly predicts better"
+        )
     if rule.stacked and "generator" in values and not has_minilm():
         lines.append(f"better: {install_command('minilm')}")
     elif rule.stacked and values.get("generator") == "bilstm" and "vectors" in values:

@@ -20,7 +20,7 @@ from pyro_rationale.build import (
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import Batches, BucketedBatches
-from pyro_rationale.data.cache.dataset import word_keys
+from pyro_rationale.data.cache.dataset import target_rows, word_keys
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.row_digests import row_digests, weight_digests
@@ -150,7 +150,7 @@ def prepare_run(
     if isinstance(corpus, PairCorpus) and source == "glove" and config.model.freeze_vectors:
         # Queries to come are about words that no training text holds, whose vectors are as good as those of others.
         def with_words_to_come() -> Vocabulary:
-            if resume and vectors is None:  # the package may be gone
+            if resume and vectors is None and (folder / VOCABULARY).exists():  # the package may be gone
                 return Vocabulary.load(folder / VOCABULARY)
             return of_training.extended(glove_words(WORDS_TO_COME), settled.model.vocabulary)
 
@@ -180,7 +180,8 @@ def prepare_run(
     def untrained() -> tuple[RationaleModel, RationaleGuide]:
         model = build_model(config, spec, len(vocabulary), matrix, centre, spread, vocabulary)
         if model.given_others is not None:
-            model.given_others.measure(torch.from_numpy(weighting.resampled(corpus.train, spec)))
+            targets = task_of(spec).encode(target_rows(corpus.train, len(spec.names)), str)
+            model.given_others.measure(torch.from_numpy(targets))
         gamma = starting_prior(config, model.gain).gamma
         return model, build_guide(config, len(vocabulary), matrix, gamma, spec, vocabulary)
 

@@ -14,7 +14,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.inference import MaskELBO
 from pyro_rationale.inference.objectives.judge import OthersJudge
 from pyro_rationale.models import RationaleModel
-from pyro_rationale.models.given_others import SPEED, GivenOthers
+from pyro_rationale.models.given_others import LEAST_LEFT, SPEED, GivenOthers
 from pyro_rationale.models.program import local_parameters
 from pyro_rationale.training.auxiliary_losses import reading_loss, salient_words
 from tests.support.oracle import all_masks
@@ -59,7 +59,7 @@ def shifted_by_hand(model: RationaleModel, rows: Batch) -> Tensor:
     added = []
     for row, own in enumerate(rows.aspects.tolist()):
         other = float(rows.others[row, 1 - own])
-        known = 0.0 if math.isnan(other) else other - 0.5
+        known = (float(layer.centre[1 - own]) if math.isnan(other) else other) - 0.5
         added.append(SPEED * known * layer.weights[1 - own, own])
     return torch.stack(added)
 
@@ -104,6 +104,7 @@ def test_gradients_by_enumeration(estimator: str) -> None:
     q, p = guide.posterior(rows).discrete(), model.mask_prior(rows, torch.float64)
     assert rows.aspects is not None
     assert rows.targets is not None
+    assert rows.others is not None
     followed = labels = torch.zeros((), dtype=torch.float64)
     for row, own in enumerate(rows.aspects.tolist()):
         length = int(rows.lengths[row])
@@ -113,7 +114,8 @@ def test_gradients_by_enumeration(estimator: str) -> None:
         log_q, log_p = q.log_prob(z)[:, row], p.log_prob(z)[:, row]
         y, kappa = rows.targets[row, own], float(model.kappa)
         reward = -kappa * (y - told) ** 2 / (2 * SIGMA**2)
-        followed = followed + (log_q.exp() * ((1.5, 2.0)[own] * reward.detach() + log_p - log_q)).sum()
+        gain = 1.0 if bool(rows.others[row].isnan().all()) else (1.5, 2.0)[own]  # nothing is known that says something
+        followed = followed + (log_q.exp() * (gain * reward.detach() + log_p - log_q)).sum()
         labels = labels + (log_q.exp().detach() * (reward - kappa * (y - plain) ** 2 / (2 * SIGMA**2))).sum()
     layer = model.given_others
     assert layer is not None
@@ -148,35 +150,75 @@ def test_the_guide_is_not_paid_for_what_the_other_target_says(kind: str) -> None
 
 
 def test_gains_are_what_a_regression_on_the_others_leaves() -> None:
-    """Targets of correlation r leave 1 - r^2 of each other; few rows say nothing."""
+    """Targets of correlation r leave 1 - r^2 of each other; noise is not paid without bound, few rows say nothing."""
     layer = GivenOthers(torch.nn.Linear(3, 2))
     one = torch.randn(4_000, generator=torch.Generator().manual_seed(0))
     targets = torch.stack([one, 0.6 * one + 0.8 * torch.randn(4_000, generator=torch.Generator().manual_seed(1))], 1)
     layer.measure(targets)
     torch.testing.assert_close(layer.gain, torch.full((2,), 1.0 / (1.0 - 0.36)), atol=0.1, rtol=0.0)
+    layer.measure(torch.stack([one, one + 0.1 * targets[:, 1]], 1))
+    assert layer.gain.tolist() == pytest.approx([1.0 / LEAST_LEFT] * 2)
     assert not bool(layer.summary.any())
     layer = GivenOthers(torch.nn.Linear(3, 2))
     few = targets.clone()
     few[19:, 0] = math.nan
     layer.measure(few)
     assert layer.gain.tolist() == [1.0, 1.0]
+    torch.testing.assert_close(layer.centre, few.nanmean(0))
 
 
-def test_a_summary_of_other_targets_is_read_as_if_these_were_unknown() -> None:
-    """Of an overall rating, which others make up, only noise is left: it is paid for itself, the others are not."""
-    parts = torch.rand(2_000, 2, generator=torch.Generator().manual_seed(0))
-    overall = parts.mean(1) + 0.02 * torch.randn(2_000, generator=torch.Generator().manual_seed(1))
-    layer = GivenOthers(torch.nn.Linear(3, 3))
-    layer.measure(torch.cat([overall[:, None], parts], 1))
-    assert layer.summary[0]
+def correlated(count: int, correlation: float) -> Tensor:
+    """Targets that all correlate alike, `(4000, count)`."""
+    generator = torch.Generator().manual_seed(2)
+    common, own = (torch.randn(4_000, size, generator=generator) for size in (1, count))
+    return correlation**0.5 * common + (1.0 - correlation) ** 0.5 * own
+
+
+def test_no_target_is_a_summary_where_none_stands_out() -> None:
+    """However much the targets go together, all of them are told apart then."""
+    for count, correlation in ((2, 0.92), (4, 0.9), (4, 0.85), (3, 0.97)):
+        layer = GivenOthers(torch.nn.Linear(3, count))
+        layer.measure(correlated(count, correlation))
+        assert not bool(layer.summary.any())
+        assert bool((layer.gain > 2.0).all())
+        assert float(layer.gain.max()) <= 1.0 / LEAST_LEFT + 1e-4
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_summary_of_other_targets_is_read_as_if_these_were_unknown(parts: int, noise: float) -> None:
+    """Of an overall rating, which others make up, only noise is left: it is paid for itself; they are, without it."""
+    targets = correlated(parts, 0.5)
+    overall = targets.mean(1) + noise * torch.randn(len(targets), generator=torch.Generator().manual_seed(1))
+    layer = GivenOthers(torch.nn.Linear(3, parts + 1))
+    layer.measure(torch.cat([overall[:, None], targets], 1))
+    assert layer.summary.tolist() == [True] + [False] * parts
     assert layer.gain[0] == 1.0
-    both, others = torch.randn(5, 6), torch.rand(5, 3)
+    assert bool((layer.gain[1:] > 1.2).all())
+    width = parts + 1
+    both, others = torch.randn(5, 2 * width), torch.rand(5, width)
     layer.weights.data.fill_(0.3)
     plain, own = layer(both, others)
     assert torch.equal(own[:, 0], both[:, 0])
-    assert torch.equal(plain, both[:, :3])
-    layer.summary.fill_(False)
-    assert not torch.isclose(layer(both, others)[1][:, 0], both[:, 0]).any()
+    assert torch.equal(plain, both[:, :width])
+    assert not torch.isclose(own[:, 1:], both[:, width + 1 :]).any()
+    better = others.clone()
+    better[:, 0] += 0.5  # nobody is told the summary
+    assert torch.equal(layer(both, better)[1], own)
+    nothing = torch.full_like(others, math.nan)
+    nothing[:, 0] = 0.5
+    assert not bool(layer.told(nothing).any())
+    assert bool(layer.told(others).all())
+
+
+def test_unknown_targets_count_as_average() -> None:
+    layer = GivenOthers(torch.nn.Linear(3, 3))
+    layer.measure(torch.tensor([[0.9, 0.2, math.nan], [0.7, math.nan, 0.4]]))
+    layer.weights.data.normal_()
+    both = torch.randn(2, 6)
+    unknown = torch.tensor([[math.nan, 0.1, math.nan], [math.nan, math.nan, 0.3]])
+    filled = torch.tensor([[math.nan, 0.1, 0.4], [math.nan, 0.2, 0.3]])
+    torch.testing.assert_close(layer(both, unknown)[1], layer(both, filled)[1])
 
 
 def test_figures_stay_those_of_the_labels_alone() -> None:

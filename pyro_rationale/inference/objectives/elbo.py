@@ -175,7 +175,7 @@ class MaskELBO(ELBO):
             penalty = torch.zeros_like(penalty)
         surrogate = self.method.surrogate(draws, penalty)
         if self.judge is not None:
-            also = self.judge.also_fitted(model_trace)
+            also = self.judge.also_fitted(model, args[0], model_trace)
             surrogate = surrogate + draws.total(reconstruction if also is None else reconstruction + also)
         if self.overlap:
             surrogate = surrogate - self.num_particles * self.overlap * shared_words(q, args[0])

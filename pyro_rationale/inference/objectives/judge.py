@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from pyro.poutine import Trace
 from torch import Tensor
 from torch.distributions import kl_divergence
@@ -34,7 +35,7 @@ class Judge(Protocol):
     def reward(self, model: RationaleModel, batch: Batch, trace: Trace) -> Tensor:
         """What a guide gets for the masks of a trace of the model, `(*s, B)`, times kappa and documents' weights."""
 
-    def also_fitted(self, trace: Trace) -> Tensor | None:
+    def also_fitted(self, model: RationaleModel, batch: Batch, trace: Trace) -> Tensor | None:
         """Log probabilities that the model is fitted to beside those of its site `y`, `(*s, B)`, if there are any."""
 
 
@@ -71,7 +72,7 @@ class ReaderJudge:
         scaled: Tensor = -site["scale"] * divergence  # by kappa, and by the documents' weights
         return scaled
 
-    def also_fitted(self, trace: Trace) -> None:
+    def also_fitted(self, model: RationaleModel, batch: Batch, trace: Trace) -> None:
         """Nothing: the reader is trained before."""
 
 
@@ -90,14 +91,23 @@ class OthersJudge:
     """
 
     def reward(self, model: RationaleModel, batch: Batch, trace: Trace) -> Tensor:
-        """g_a kappa log p(y_a | x, z_a, y_-a) of each row, `(*s, B)`."""
-        assert model.given_others is not None
+        """g_a kappa log p(y_a | x, z_a, y_-a) of each row, `(*s, B)`; g_a is 1 where no other target is known."""
+        informed = model.given_others
+        assert informed is not None
         assert batch.aspects is not None
-        return model.given_others.gain[batch.aspects] * self._log_prob(trace)
+        assert batch.others is not None
+        gain = torch.where(informed.told(batch.others), informed.gain[batch.aspects], 1.0)
+        return gain * self._log_prob(trace)
 
-    def also_fitted(self, trace: Trace) -> Tensor:
-        """The likelihoods of the guide's objective without g_a, with gradients in the model, `(*s, B)`."""
-        return self._log_prob(trace)
+    def also_fitted(self, model: RationaleModel, batch: Batch, trace: Trace) -> Tensor:
+        """The likelihoods of the guide's objective without g_a, with gradients in the model, `(*s, B)`.
+
+        Those of summaries are left out: they are what the model is fitted to anyway.
+        """
+        informed = model.given_others
+        assert informed is not None
+        assert batch.aspects is not None
+        return self._log_prob(trace) * ~informed.summary[batch.aspects]
 
     def _log_prob(self, trace: Trace) -> Tensor:
         site: dict[str, Any] = trace.nodes["y"]  # type: ignore[assignment]
