@@ -66,7 +66,8 @@ def test_letters_and_brackets(fitted: FittedModel) -> None:
     (reading,) = predict(fitted, [TEXT], ExplainOptions(samples=20))
     shown = as_text(reading, fitted.task, 0.9)
     assert "the [A bad] [AB maybe] the [B good]\nA <staff>  B food" in shown
-    shares = ", ".join(f"{letter} {100 * part.share:.0f} %" for letter, part in zip("AB", reading.aspects, strict=True))
+    percents = [f"{100 * (part.share or 0.0):.0f} %" for part in reading.aspects]
+    shares = ", ".join(f"{letter} {percent}" for letter, percent in zip("AB", percents, strict=True))
     assert f"3 of 5 words kept (60 %), the most probable rationales: {shares} of the draws\n" in shown
     assert "A for and against, by span: <staff> 3 with nothing kept, 2.2 with all spans" in shown
     assert "B for and against, by span: food 3 with nothing kept, 6.2 with all spans" in shown
