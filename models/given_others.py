@@ -1,4 +1,4 @@
-"""What a text says of one target when the others are known: p(y_a | x, z_a, y_-a), for masks of single targets.
+"""Likelihoods of one target when the others are known: p(y_a | x, z_a, y_-a), for masks of single targets.
 
 Ratings of one review go together: whoever praises the food praises the staff. Words of general praise then predict each
 of them, and masks of all targets keep the same words. Given the others' ratings such words say little more, and what is
@@ -7,6 +7,8 @@ Besag (1975), "Statistical Analysis of Non-Lattice Data", equation 2.
 """
 
 from __future__ import annotations
+
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -37,9 +39,7 @@ class GivenOthers(nn.Module):
     def __init__(self, output: nn.Linear) -> None:
         super().__init__()
         width = output.out_features
-        self.output = nn.Linear(output.in_features, width, device="meta")
-        self.output.to_empty(device=output.weight.device)
-        self.output.load_state_dict(output.state_dict())
+        self.output = deepcopy(output)
         self.weights = nn.Parameter(torch.zeros(width, width))
         self.register_buffer("gain", torch.ones(width))
         self.register_buffer("summary", torch.zeros(width, dtype=torch.bool))

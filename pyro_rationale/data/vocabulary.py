@@ -91,8 +91,8 @@ class Vocabulary:
         return sum(map(self._number.__contains__, tokens))
 
     def unknown_of(self, tokens: Sequence[str]) -> tuple[str, ...]:
-        """Those of the tokens that are not counted as known, each once, in their order."""
-        return tuple(dict.fromkeys(word for word in tokens if not self.count_known([word])))
+        """Tokens that are not in the vocabulary, each once, in their order."""
+        return tuple(dict.fromkeys(word for word in tokens if word not in self))
 
     def coverage(self, documents: Sequence[Document]) -> float:
         """Share of the running words of `documents` that are known, 0 to 1; 1 where there are no words."""

@@ -49,7 +49,7 @@ class Course:
 
     @property
     def few(self) -> str:
-        """What to do about too few steps; empty if there were enough, or nobody asked for another number."""
+        """Advice about too few steps; empty if there were enough, or nobody asked for another number."""
         if not 0 < self.steps < self.usual:
             return ""
         return f"These were few steps: fit again with --steps {self.usual} or more, or leave --steps out"
@@ -61,9 +61,9 @@ class Course:
 
     @property
     def better(self) -> str:
-        """What makes predictions better than a constant's."""
+        """Advice by which predictions may get better than a constant's."""
         if self.rise:
-            known = f"Dev error rose from {self.rise}: the fit learns its training texts by heart. "
+            known = f"Dev error rose from {self.rise}: the fit overfits its training texts. "
             fewer = ["fewer --steps"] if self.steps else []
             return known + "Give it " + _either(["more texts", *fewer, "a higher --rate", *self._preset])
         return self.few or "Try " + _either(

@@ -50,7 +50,7 @@ def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration
 
 
 def calibration_texts(documents: Sequence[Document]) -> list[Document]:
-    """Of many documents some, evenly spread over their order."""
+    """Some of many documents, evenly spread over their order."""
     places = np.linspace(0, len(documents) - 1, min(len(documents), TEXTS)).astype(int).tolist()
     return [documents[i] for i in places]
 

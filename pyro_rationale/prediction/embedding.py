@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,7 +33,7 @@ class Embedded:
     Attributes:
         vectors: unit vectors `(N, E)`.
         masks: the words that each is made of, one flag per word.
-        unknown: words of each that the model does not know and reads all alike, each once; empty where nothing says so.
+        unknown: words of each that the model does not know and reads all alike, each once; of queries only.
     """
 
     vectors: Floats
@@ -117,6 +117,8 @@ class ModelEmbedder:
         if self.fitted.config.model.keep_title:  # read whatever the mask says
             for document, mask in zip(documents, embedded.masks, strict=True):
                 mask[: document.title] = True
+        if query:  # an index has no use for them, and many texts
+            return replace(embedded, unknown=[unknown_words(self.fitted, document) for document in documents])
         return embedded
 
 
@@ -149,7 +151,7 @@ def embed(
             kept = (z > 0.5).cpu().numpy()
             for i, row in zip(index, kept, strict=True):
                 masks[i] = row[: len(documents[i].tokens)].copy()
-    return Embedded(vectors, masks, [unknown_words(fitted, document) for document in documents])
+    return Embedded(vectors, masks)
 
 
 def unknown_words(fitted: FittedModel, document: Document) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.document import Document
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, listed
 from pyro_rationale.prediction.embedding import Embedder
 from pyro_rationale.prediction.index import POOL, Index
 from pyro_rationale.prediction.marked_text import MarkedText
@@ -106,9 +106,8 @@ def doubt_of(unknown: Sequence[str], words: int) -> str:
     """A line that names words which a model reads all alike; where they are half of a text's words, a warning."""
     if not unknown:
         return ""
-    named = ", ".join(unknown[:MOST_NAMED]) + ", ..." * (len(unknown) > MOST_NAMED)
     few = "not to be relied on: " * (2 * len(unknown) >= words)
-    return f"{few}words that the model does not know, and reads all alike: {named}"
+    return f"{few}words that the model does not know, and reads all alike: {listed(unknown, MOST_NAMED)}"
 
 
 def text_record(text: MarkedText) -> dict[str, Any]:

@@ -49,14 +49,14 @@ class Decision:
 
     @property
     def thresholds(self) -> Numbers:
-        """Of two classes, the probability from which on each target is called by the second, `(D,)`."""
+        """Probability from which on each target is called by the second of two classes, `(D,)`."""
         first, second = np.array(self.offsets, dtype=float).T
         found: Numbers = 1.0 / (1.0 + np.exp(second - first))
         return found
 
     @property
     def factors(self) -> Numbers:
-        """What the probabilities of each target are multiplied by before the greatest is taken, `(D, C)`."""
+        """Numbers that the probabilities of each target are multiplied by before the greatest is taken, `(D, C)`."""
         return np.exp(np.array(self.offsets, dtype=float))
 
     def to_dict(self) -> dict[str, Any]:
@@ -240,7 +240,7 @@ def _best_offset(logs: Numbers, offsets: Numbers, truth: Labels, label: int) -> 
 
 
 def _table(truth: Labels, predicted: Labels, classes: int) -> Numbers:
-    """What each text adds to the hits, the predictions and the truths of each class, `(3, N, C)`."""
+    """Parts of each text in the hits, the predictions and the truths of each class, `(3, N, C)`."""
     marks = [labels[:, None] == np.arange(classes) for labels in (predicted, truth)]
     return np.stack([marks[0] & marks[1], *marks]).astype(float)
 

@@ -131,7 +131,7 @@ def test_a_fit_that_overfits_is_told_what_helps() -> None:
         (Course(steps=40, usual=500, rise=rise), "more texts, fewer --steps or a higher --rate"),
     ):
         [worse] = failures(3, 0.15, 0.15, "accuracy 1.0 % against 50.0 %", course)
-        known = f"Dev error rose from {rise}: the fit learns its training texts by heart. Give it {ways}"
+        known = f"Dev error rose from {rise}: the fit overfits its training texts. Give it {ways}"
         assert worse.endswith(f"do not use this model. {known}")
 
 

@@ -55,7 +55,7 @@ def test_doubts_about_unknown_words() -> None:
     assert doubt_of((), 4) == ""
     assert doubt_of(("ab",), 4) == "words that the model does not know, and reads all alike: ab"
     assert doubt_of(("ab",), 2).startswith("not to be relied on: ")
-    assert doubt_of(tuple("abcdef"), 20).endswith(": a, b, c, d, e, ...")
+    assert doubt_of(tuple("abcdef"), 20).endswith(": a, b, c, d, e and 1 more")
 
 
 def test_what_cannot_be_searched_is_told() -> None:

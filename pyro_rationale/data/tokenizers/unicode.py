@@ -168,7 +168,7 @@ def clean(text: str) -> tuple[str, list[tuple[int, int]] | None]:
 
 
 def _replacement(match: re.Match[str], old: str) -> str:
-    """What a match is read as; `old` is the match, and the letter before it if it begins with a combining mark."""
+    """Reading of a match; `old` is the match, and the letter before it if it begins with a combining mark."""
     kind = match.lastgroup
     if kind in ("letter", "mark"):
         return normalized(old)

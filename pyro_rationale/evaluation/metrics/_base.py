@@ -91,7 +91,7 @@ class MetricInputs:
 
     @property
     def task(self) -> Task:
-        """What is predicted, with the rule that names classes."""
+        """Task of the predictions, with the rule that names classes."""
         return task_of(self.spec, self.decision)
 
     @cached_property

@@ -33,7 +33,7 @@ class Judge(Protocol):
     """Pays a guide for its masks, and lets the encoder alone follow the labels."""
 
     def reward(self, model: RationaleModel, batch: Batch, trace: Trace) -> Tensor:
-        """What a guide gets for the masks of a trace of the model, `(*s, B)`, times kappa and documents' weights."""
+        """Pay of a guide for the masks of a trace of the model, `(*s, B)`, times kappa and documents' weights."""
 
     def also_fitted(self, model: RationaleModel, batch: Batch, trace: Trace) -> Tensor | None:
         """Log probabilities that the model is fitted to beside those of its site `y`, `(*s, B)`, if there are any."""
