@@ -183,10 +183,12 @@ def evaluate_pairs(
 ) -> None:
     """Print the table of a run that ranks texts; intervals are over queries."""
     from pyro_rationale.data.pairs import PairCorpus
-    from pyro_rationale.evaluation.ranking import evaluate_ranking
+    from pyro_rationale.evaluation.ranking import evaluate_ranked, rank
+    from pyro_rationale.evaluation.ranking_baselines import baselines_of
 
     assert isinstance(chosen.corpus, PairCorpus)
-    evaluation = evaluate_ranking(fitted, chosen.corpus, chosen.split, how, batch_size)
+    ranking = rank(fitted, chosen.corpus, chosen.split, how, batch_size)
+    evaluation = evaluate_ranked(fitted, ranking, how, batch_size)
     config = fitted.config
     result = {
         "run": str(folder),
@@ -198,9 +200,8 @@ def evaluate_pairs(
         "decode": how.decode,
         "metrics": evaluation.metrics,
         "curves": evaluation.curves,
+        "baselines": baselines_of(ranking),
     }
-    if chosen.as_fitted and chosen.split == "test" and (rows := stored_baselines(folder)):
-        result["baselines"] = rows
     if bootstrap:
         ends = intervals(evaluation.statistics, bootstrap, LEVEL, seed=how.seed)
         result["bootstrap"] = {"draws": bootstrap, "level": LEVEL, "intervals": ends}

@@ -169,7 +169,7 @@ def fit_and_show(
     show_metrics(console, metrics, config.model.unit, config.train.class_weight != "none", verbose)
     pairs = finished.fitted.task.of_pairs
     if pairs and "baselines" in given() and baselines:
-        console.say("--baselines: there are none for pairs of texts in a fit; study rankers compares other methods")
+        console.say("--baselines: pairs of texts have random order and BM25; study rankers compares other methods")
     (show_pairs if pairs else show_documents)(console, finished)
     use, command = ("Make texts searchable", "index") if pairs else ("Read texts", "explain")
     way = f"python -m pyro_rationale.{command} --run {shlex.quote(str(folder))}"

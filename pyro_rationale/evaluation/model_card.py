@@ -27,7 +27,7 @@ from pyro_rationale.training.run_folder import is_own_card
 # Metrics that a card shows, in the order of all tables.
 SHOWN = (
     "mse", "mae", "averaged_mse", "accuracy", "averaged_accuracy", "balanced_accuracy", "macro_f1", "log_loss", "crps",
-    "covered_90", "map", "mrr", "p_at_1", "selected", "span", "f1", "iou_f1",
+    "covered_90", "map", "mrr", "p_at_1", "corpus_map", "selected", "span", "f1", "iou_f1",
 )  # fmt: skip
 DRAWS = 1000  # of the bootstrap
 VECTOR_LICENCES = {"glove": "PDDL 1.0 (GloVe 6B, Stanford NLP)"} | {n: p.licence for n, p in PACKAGES.items()}

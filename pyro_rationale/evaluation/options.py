@@ -30,4 +30,6 @@ BASELINE_TITLES = {
     "constant": "a constant",
     "tfidf": "tf-idf on all words",
     "full-text": "same encoder on all words (1/2 steps)",
+    "random": "random order",
+    "bm25": "BM25 on all words",
 }

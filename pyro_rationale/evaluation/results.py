@@ -19,6 +19,7 @@ from pyro_rationale.evaluation.model_card import card_intervals, write_card
 from pyro_rationale.evaluation.objective_report import prior_masks
 from pyro_rationale.evaluation.options import SAMPLES
 from pyro_rationale.evaluation.ranking import evaluate_ranked, rank, worse_than_chance
+from pyro_rationale.evaluation.ranking_baselines import baselines_of
 from pyro_rationale.evaluation.verdict import (
     CONSTANT,
     Course,
@@ -61,7 +62,7 @@ class RunMetrics:
         noise_floor: mean squared error that no model can undercut, where the corpus knows it.
         leaks: counts of documents that the training split shares with the others, where they were counted.
         baselines: errors on the test split of other predictions, by their names: the best constant, and what the
-            command `fit` adds.
+            command `fit` adds; of pairs of texts, figures of random order and of BM25.
         failures: what makes the fit a failure, a sentence each.
         members: metrics of each member of an ensemble on the test split, by its number; empty for a single model, of
             which `epochs`, `best_epoch`, `recoveries` and `restarts` are; an ensemble's are the members' sums, and its
@@ -278,13 +279,16 @@ def _priors(fitted: FittedModel) -> dict[str, dict[str, float]]:
 def _test_table(
     fit: TrainingRun | EnsembleRun, progress: Progress | None
 ) -> tuple[Evaluation | None, dict[str, Metrics], str]:
-    """The test split evaluated, metrics of the constant by its name, and in what it is better; no texts, nothing."""
+    """The test split evaluated, metrics of the constant by its name, and in what it is better; no texts, nothing.
+
+    In the constant's place stand random order and BM25 for pairs of texts.
+    """
     documents, spec = fit.corpus.test, fit.corpus.spec
     if not documents:
         return None, {}, ""
     if isinstance(fit.corpus, PairCorpus):
         ranking = rank(fit.fitted, fit.corpus)
-        return evaluate_ranked(fit.fitted, ranking), {}, worse_than_chance(ranking)
+        return evaluate_ranked(fit.fitted, ranking), baselines_of(ranking), worse_than_chance(ranking)
     own = evaluate(
         ModelRationalizer(fit.fitted), documents, objective=True, samples=SAMPLES, progress=progress
     )

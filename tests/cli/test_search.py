@@ -115,7 +115,14 @@ def test_evaluate_prints_rankings_of_queries(run: Path, call: Run, tmp_path: Pat
     assert set(figures["bootstrap"]["intervals"]) >= {"map", "corpus_map", "full_map"}
     assert "intervals over queries" in " ".join(out.split())
     assert "MAP" in out
-    assert "more figures: --verbose" in out
+    table, _, beside = out.partition("more figures: --verbose")
+    rows = table.splitlines()[:-1]
+    head = next(i for i, line in enumerate(rows) if line.split() == ["all", "query", "candidates"])
+    assert len(rows[head + 1 :]) <= 12
+    assert [line.split("  ")[0] for line in beside.splitlines()[3:]] == [
+        "this fit", "random order", "BM25 on all words"
+    ]  # fmt: skip
+    assert set(figures["baselines"]) == {"random", "bm25"}
     assert 0 < metrics["map"] <= 1
 
 

@@ -162,6 +162,9 @@ def test_a_rise_of_dev_error_at_the_same_share_of_words(errors: Any, annealed: A
         ({"accuracy": 0.89}, {"tfidf": {"accuracy": 0.9}}, None),
         ({"mse": 1.6}, {}, None),
         ({}, {"constant": {"mse": 2.1}}, None),
+        ({"map": 0.2, "corpus_map": 0.1}, {"bm25": {"map": 0.1, "corpus_map": 0.2}},
+         ("bm25", "MAP among all texts 0.200 against 0.100")),
+        ({"map": 0.2}, {"bm25": {"map": 0.3}}, None),  # of lists that hold what BM25 finds nearest
     ],
 )  # fmt: skip
 def test_a_baseline_that_predicts_clearly_better_is_named(test: Any, rows: Any, told: Any) -> None:

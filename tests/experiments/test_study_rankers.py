@@ -20,13 +20,12 @@ from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.pairs import PairCorpus, pairs_of_groups
 from pyro_rationale.errors import DataError
+from pyro_rationale.evaluation.ranking_baselines import Task, by_words
 from pyro_rationale.experiments.studies.rankers import (
     FIXED,
     RATIONALE,
     WHOLE,
-    Task,
     by_encoder,
-    by_words,
     choices,
     compared,
     rows_of,

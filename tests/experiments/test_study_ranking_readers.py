@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from pyro_rationale.cli.studies.rankers import study
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.studies.rankers import FIXED, RATIONALE, WHOLE, Task, Texts
+from pyro_rationale.evaluation.ranking_baselines import Task
+from pyro_rationale.experiments.studies.rankers import FIXED, RATIONALE, WHOLE, Texts
 from pyro_rationale.experiments.studies.ranking_readers import (
     by_attention,
     has_attention,

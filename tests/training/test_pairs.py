@@ -57,6 +57,13 @@ def test_fit_ends_with_figures_of_its_lists(fitted: tuple[TrainingRun, RunMetric
     assert len(run.history) == 2
     assert 0 < metrics.test["list_log_loss"] < 20
     assert metrics.test["documents"] == len(RankingLists.of(planted_pairs(), "test").documents)
+    assert RunMetrics.load(run.folder).baselines == metrics.baselines
+    card = (run.folder / "README.md").read_text(encoding="utf-8")
+    head = next(line for line in card.splitlines() if line.startswith("| | this model |"))
+    assert head.endswith("| random order | BM25 on all words |")
+    beside = [row["p_at_1"] for row in (metrics.test, metrics.baselines["random"], metrics.baselines["bm25"])]
+    [cells] = [line.split(" | ") for line in card.splitlines() if line.startswith("| P@1 |")]
+    assert [cells[i].strip("| ") for i in (1, 3, 4)] == [f"{value:.3f}" for value in beside]
     assert math.isfinite(run.history[-1].dev_elbo)
 
 

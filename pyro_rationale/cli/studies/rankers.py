@@ -42,7 +42,8 @@ def study(
     from pyro_rationale.data import load_corpus
     from pyro_rationale.data.pairs import SPEC, PairCorpus
     from pyro_rationale.data.selection import override
-    from pyro_rationale.experiments.studies.rankers import RATIONALE, Task, by_encoder, by_words, compared, rows_of
+    from pyro_rationale.evaluation.ranking_baselines import Task, by_words
+    from pyro_rationale.experiments.studies.rankers import RATIONALE, by_encoder, compared, rows_of
     from pyro_rationale.experiments.studies.ranking_readers import others
     from pyro_rationale.fitted import FittedModel
 

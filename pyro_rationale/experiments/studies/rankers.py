@@ -1,13 +1,13 @@
-"""Searches without a learnt rationale: by common words, and by fixed choices of words that an encoder reads.
+"""Searches without a learnt rationale: by fixed choices of words that an encoder reads.
 
-All methods rank the same candidates, and the whole corpus. Random order is exact: it is the expected value over all
-orders. Fixed choices keep the same share of the words of every text on both sides, and are read by the encoder of a
-fitted run, beside its own rationales and the whole texts; so what the choice of words is worth is seen.
+All methods rank the same candidates, and the whole corpus. Fixed choices keep the same share of the words of every text
+on both sides, and are read by the encoder of a fitted run, beside its own rationales and the whole texts; so what the
+choice of words is worth is seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pyro_rationale.data.bm25 import BM25, TfIdf, WordIndex
+from pyro_rationale.data.bm25 import TfIdf
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.data.pairs import Indices, PairCorpus, Query, fixed_lists
-from pyro_rationale.errors import DataError
-from pyro_rationale.evaluation.metrics.ranking import corpus_statistics, ranking_statistics, relevance
+from pyro_rationale.data.pairs import Indices
+from pyro_rationale.evaluation.ranking_baselines import Task
 from pyro_rationale.evaluation.significance import holm, paired_test
 from pyro_rationale.evaluation.statistic import Statistics, values_of
 from pyro_rationale.experiments.baselines._top_k import share_of, top_words
@@ -32,84 +31,7 @@ Vectors = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 Scores = NDArray[np.float64]
 RATIONALE, WHOLE = "rationale", "all words"
-MOST_SEARCHED = 20_000  # texts up to which the whole corpus is read by an encoder and searched
 FIXED = ("title", "first words", "random words", "highest idf", "highest tf-idf")
-
-
-@dataclass(frozen=True)
-class Task:
-    """Queries with the texts that are ranked for them.
-
-    Attributes:
-        corpus: the texts.
-        queries: of one split.
-        lists: candidates of each query, by index.
-        texts: indices of all texts that may be ranked, ascending.
-        whole: whether the whole corpus is searched.
-    """
-
-    corpus: PairCorpus
-    queries: tuple[Query, ...]
-    lists: list[Indices]
-    texts: Indices
-    whole: bool
-
-    @classmethod
-    def of(cls, corpus: PairCorpus, split: str) -> Task:
-        """The queries of a split with their candidates, and the whole corpus if it is not too large.
-
-        Raises:
-            DataError: the split has no queries.
-        """
-        if not corpus.queries[split]:
-            raise DataError(f"{corpus.name}: no {split} query has a similar text; try another --split")
-        lists = fixed_lists(corpus, split)
-        whole = len(corpus.searchable) <= MOST_SEARCHED
-        parts = [*lists, corpus.searchable] if whole else lists
-        return cls(corpus, corpus.queries[split], lists, np.unique(np.concatenate(parts)), whole)
-
-    def measured(self, rows: Iterable[Scores]) -> Statistics:
-        """Figures on the lists, and on the whole corpus, of scores of all `texts` for each query in turn."""
-        places = np.searchsorted(self.texts, self.corpus.searchable) if self.whole else None
-        on_lists: list[Scores] = []
-
-        def searched() -> Iterator[Scores]:
-            for row, own in zip(rows, self.lists, strict=True):
-                on_lists.append(row[np.searchsorted(self.texts, own)])
-                yield row if places is None else row[places]
-
-        if places is None:
-            more: Statistics = {}
-            for _ in searched():
-                pass
-        else:
-            more = corpus_statistics(self.queries, self.corpus.searchable, searched())
-        return ranking_statistics(on_lists, relevance(self.queries, self.lists)) | more
-
-    def document(self, index: int) -> Document:
-        """A text by its index."""
-        return self.corpus.documents[int(index)]
-
-
-def by_words(task: Task) -> dict[str, Statistics]:
-    """Random order, BM25 on all words and on titles, and tf-idf."""
-    count = len(task.texts)
-    found = {"random order": task.measured(np.zeros(count) for _ in task.queries)}
-    kinds: tuple[tuple[str, type[WordIndex], bool], ...] = (
-        ("BM25", BM25, False), ("BM25, titles", BM25, True), ("tf-idf", TfIdf, False),
-    )  # fmt: skip
-    for name, kind, title in kinds:
-        if title and not any(task.document(i).title for i in task.texts[:100]):
-            continue
-        index = kind(_words(task.document(i), title) for i in task.texts)
-        found[name] = task.measured(index.rows(_words(task.document(q.document), title) for q in task.queries))
-    return found
-
-
-def _words(document: Document, title: bool) -> list[str]:
-    """The words of a text, or of its title, without punctuation."""
-    words = document.tokens[: document.title] if title and document.title else document.tokens
-    return [word for word in words if any(map(str.isalnum, word))]
 
 
 def choices(task: Task, rate: float, seed: int) -> dict[str, Callable[[Document], Flags]]:

@@ -22,13 +22,13 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.data.pairs import SPEC, PairCorpus
 from pyro_rationale.data.ranking_batch import RankingBatch
 from pyro_rationale.data.vocabulary import Vocabulary
+from pyro_rationale.evaluation.ranking_baselines import Task
 from pyro_rationale.evaluation.statistic import Statistics
 from pyro_rationale.experiments.baselines._top_k import top_words
 from pyro_rationale.experiments.studies.rankers import (
     RATIONALE,
     WHOLE,
     Flags,
-    Task,
     Texts,
     rationales,
     read_by,
