@@ -19,11 +19,12 @@ from pyro_rationale.data.batching import BucketedBatches, encode_batch
 from pyro_rationale.data.cache.columns import NO_WORD
 from pyro_rationale.data.cache.dataset import word_keys
 from pyro_rationale.data.document import Document, make_document
+from pyro_rationale.data.files.text import check_whole
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.weighting import EQUAL, Weighting
-from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.errors import ConfigError, DataError, RunError
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.features import FeatureStore, TransformerFeatures
@@ -166,13 +167,22 @@ class FittedModel:
             yield
 
     def documents(self, texts: str | Iterable[str | Document]) -> list[Document]:
-        """Texts as the model reads them: cut into words, as many as in training. Documents stay as they are."""
-        texts = [texts] if isinstance(texts, str) else texts
-        size, tokenizer = self.config.data.max_words, self.tokenizer
-        return [
-            make_document(f"text {i}", text, max_words=size, tokenizer=tokenizer) if isinstance(text, str) else text
-            for i, text in enumerate(texts, 1)
-        ]
+        """Texts as the model reads them: cut into words, as many as in training. Documents stay as they are.
+
+        Raises:
+            DataError: a string holds half a character.
+        """
+        made: list[Document] = []
+        for i, text in enumerate([texts] if isinstance(texts, str) else texts, 1):
+            if isinstance(text, str):
+                try:
+                    check_whole(f"text {i}", text)
+                except ValueError as fault:
+                    raise DataError(f"{fault}; mend the text, or leave it out") from None
+                size = self.config.data.max_words
+                text = make_document(f"text {i}", text, max_words=size, tokenizer=self.tokenizer)
+            made.append(text)
+        return made
 
     def encode(self, documents: Sequence[Document]) -> Batch:
         """Documents as one batch with all that the networks read."""

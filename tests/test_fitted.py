@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_rationale.errors import RunError
+from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.draws import seeded
@@ -49,6 +49,12 @@ def test_metrics_are_those_of_evaluate(run: TrainingRun) -> None:
     documents = run.corpus.test
     assert run.fitted.evaluate(documents, decode="threshold") == evaluate_documents(run.fitted, documents, "threshold")
     assert {"mse", "f1", "iou_f1", "auprc"} <= run.fitted.evaluate(documents).keys()
+
+
+def test_half_a_character_is_told(run: TrainingRun) -> None:
+    for ask in (run.fitted.predict, run.fitted.explain):
+        with pytest.raises(DataError, match="text 2 holds half a character"):
+            ask(["good", "\ud800"])
 
 
 def test_a_saved_model_loads(run: TrainingRun, tmp_path: Path) -> None:

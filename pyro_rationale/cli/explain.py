@@ -103,7 +103,8 @@ def explain(
         torch.set_num_threads(1 if threads else max(1, cores() // MOST_THREADS))
         threads = threads or min(cores(), MOST_THREADS)
         fitted = FittedModel.load(folder, device)
-    documents = gather(texts, file, max_words or fitted.config.data.max_words, fitted.tokenizer)
+    ranks = {"reader": "search --file searches for each row of a table"} if fitted.task.of_pairs else {}
+    documents = gather(texts, file, max_words or fitted.config.data.max_words, fitted.tokenizer, **ranks)
     if method is not None:
         print_attributions(fitted, folder, documents, method, evaluations, options.seed, as_json)
         return

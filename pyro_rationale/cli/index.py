@@ -30,7 +30,7 @@ OTHERS = tuple(item.name for item in fields(DataOptions) if item.name not in REA
 @click.command(cls=Command)
 @run_option
 @click.option("--corpus", type=click.Path(path_type=Path),
-              help="file with a text per row or line: corpus.jsonl, a table, or .txt [default: the texts of the run]")
+              help="a text per row or line: a table, a saved data set, a text file [default: the texts of the run]")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="folder of the index")
 @options_from(DecodeOptions)
 @options_from(DataOptions, show_defaults=False, without=OTHERS)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pyro_rationale.data.document import Document, make_document
-from pyro_rationale.data.files.tables import Table, check_column, kind_of, read_table
-from pyro_rationale.data.files.text import check_text, open_bytes
+from pyro_rationale.data.files.tables import Row, Table, check_column, kind_of, read_table
+from pyro_rationale.data.files.text import check_text, check_whole, of_zeros, open_bytes
 from pyro_rationale.data.tokenizers import Tokenizer
 from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
@@ -20,7 +20,11 @@ STANDARD_INPUT = "-"
 
 
 def gather(
-    arguments: Sequence[str], file: str | None, max_words: int | None, tokenizer: Tokenizer = tokenize
+    arguments: Sequence[str],
+    file: str | None,
+    max_words: int | None,
+    tokenizer: Tokenizer = tokenize,
+    reader: str = "predict reads tables, a row each",
 ) -> Iterator[Document]:
     """The texts as documents, one by one: arguments, else the lines of `file`, else of standard input.
 
@@ -32,6 +36,7 @@ def gather(
         file: a path, `-` for standard input, or `None`.
         max_words: words to read of each.
         tokenizer: splits a text into words.
+        reader: the command that reads tables with a run like this, for a message.
 
     Raises:
         ConfigError: texts in two places, or nowhere.
@@ -46,8 +51,17 @@ def gather(
             raise ConfigError("no text given: write it as an argument, name a --file, or pipe it in")
         named = _lines(sys.stdin.buffer, "standard input")
     else:
-        named = _lines(_opened(user_path(file)), str(file))
+        path = user_path(file)
+        if path.is_file() and is_table(file):  # or labels would be read as words
+            raise DataError(f"{path}: is a table; python -m pyro_rationale.{reader}")
+        named = _lines(_opened(path), str(file))
     return (_document(name, text, max_words, tokenizer, len(arguments) == 1) for name, text in named)
+
+
+def is_table(source: str) -> bool:
+    """Whether a path names a table, or a saved data set; other files hold a text per line."""
+    path = user_path(source)
+    return source != STANDARD_INPUT and (kind_of(path) is not None or path.is_dir())
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,7 @@ def read_texts(
     text_column: str | None = None,
     id_column: str | None = None,
     usual: Sequence[str] = (),
+    own_ids: bool = False,
     **layout: Any,
 ) -> Texts:
     """Texts of a table, a row each, or of a text file or standard input, a line each; numbered from 1 unless named.
@@ -79,6 +94,7 @@ def read_texts(
         text_column: of a table; default: the first of the `usual` ones that is there, else `text`.
         id_column: of a table; default: texts are numbered.
         usual: names of columns with texts.
+        own_ids: refuse a row without an id, or with that of another row.
         layout: of the table, see :func:`~pyro_rationale.data.files.tables.read_table`.
 
     Raises:
@@ -86,8 +102,8 @@ def read_texts(
         ConfigError: an option that means nothing for it.
     """
     path = user_path(source)
-    if source != STANDARD_INPUT and (kind_of(path) is not None or path.is_dir()):
-        return _table_texts(read_table(path, **layout), text_column, id_column, usual)
+    if is_table(source):
+        return _table_texts(read_table(path, **layout), text_column, id_column, usual, own_ids)
     given = {"--text-column": text_column, "--id-column": id_column, "--encoding": layout.get("encoding"),
              "--separator": layout.get("separator"), "--no-header": not layout.get("header", True)}  # fmt: skip
     for flag in filter(given.get, given):
@@ -109,7 +125,9 @@ def _numbered(lines: Iterable[tuple[str, str]]) -> Iterator[tuple[Any, str]]:
     return ((number, text) for number, (_, text) in enumerate(lines, 1))
 
 
-def _table_texts(table: Table, text: str | None, id_column: str | None, usual: Sequence[str]) -> Texts:
+def _table_texts(
+    table: Table, text: str | None, id_column: str | None, usual: Sequence[str], own_ids: bool
+) -> Texts:
     columns = table.columns
     column = text or next((name for name in (*usual, "text") if name in columns), None)
     if column is None:
@@ -118,18 +136,38 @@ def _table_texts(table: Table, text: str | None, id_column: str | None, usual: S
     if id_column is not None:
         check_column(table.path, columns, id_column, "--id-column")
 
-    def rows() -> Iterator[tuple[Any, str]]:
-        for number, row in enumerate(table.rows([column, *([] if id_column is None else [id_column])]), 1):
-            if row.fault is not None:
-                raise DataError(f"{table.path}, {row.where}: {row.fault}; mend the row, or leave it out")
-            cell = row.cells.get(column)
-            if isinstance(cell, (list, dict, bytes)):
-                raise DataError(f"{table.path}, {row.where}: {column!r} holds {shown(cell)}, not a text")
-            named = number if id_column is None else row.cells.get(id_column)
-            plain = named if named is None or type(named) in (int, str) else str(named)
-            yield plain, "" if cell is None else str(cell)
+    def parsed(number: int, row: Row) -> tuple[Any, str]:
+        if row.fault is not None:
+            raise ValueError(row.fault)
+        cell = row.cells.get(column)
+        if isinstance(cell, (list, dict, bytes)):
+            raise ValueError(f"{column!r} holds {shown(cell)}, not a text")
+        check_whole(f"the text in {column!r}", content := "" if cell is None else str(cell))
+        named = number if id_column is None else row.cells.get(id_column)
+        check_whole(f"the id in {id_column!r}", str(named))
+        return named if named is None or type(named) in (int, str) else str(named), content
 
-    return Texts(rows, sum(1 for _ in rows()))
+    def rows(seen: dict[str, str] | None = None) -> Iterator[tuple[Any, str]]:
+        for number, row in enumerate(table.rows([column, *([] if id_column is None else [id_column])]), 1):
+            try:
+                id, content = parsed(number, row)
+                if seen is not None:
+                    _check_own(id, row.where, seen)
+            except ValueError as fault:
+                raise DataError(f"{table.path}, {row.where}: {fault}; mend the row, or leave it out") from None
+            yield id, content
+
+    return Texts(rows, sum(1 for _ in rows({} if own_ids and id_column is not None else None)))
+
+
+def _check_own(id: Any, where: str, seen: dict[str, str]) -> None:
+    """Refuse an id that is empty, or that another row has."""
+    name = "" if id is None else str(id)
+    if not name.strip():
+        raise ValueError("has no id, by which scorers of its records know it")
+    if name in seen:
+        raise ValueError(f"the id {shown(name)} stands in {seen[name]} already, and scorers would take both for one")
+    seen[name] = where
 
 
 def count_lines(file: str | None) -> int | None:
@@ -141,8 +179,6 @@ def count_lines(file: str | None) -> int | None:
 
 
 def _opened(path: Path) -> Iterator[bytes]:
-    if kind_of(path) is not None and path.is_file():  # or labels would be read as words
-        raise DataError(f"{path}: is a table; python -m pyro_rationale.predict reads tables, a row each")
     check_text(path)
     with open_bytes(path) as file:
         yield from file
@@ -177,7 +213,7 @@ def _lines(content: Iterable[bytes], source: str, blank_end: bool = False) -> It
             byte = f"byte 0x{raw[error.start]:02x} at position {error.start + 1}"
             raise DataError(f"{name}: expected UTF-8 text, found {byte}; convert the file first") from None
         if "\0" in text:
-            raise DataError(f"{name}: expected text, found a zero byte; this looks like a binary file")
+            raise DataError(f"{name}: holds a zero byte{of_zeros(raw)}")
         yield name, text
     if not number:
         raise DataError(f"{source}: empty; expected one text per line")

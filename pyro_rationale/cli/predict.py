@@ -110,7 +110,7 @@ def predict(
     scorer = checked(Scorer(folder, device, options, max_words, batch_size, form, faithfulness), form)
     usual = scorer.fitted.config.data.text_columns
     layout = {"encoding": encoding, "separator": delimiter, "header": header}
-    texts = read_texts(source, text_column, id_column, usual, **layout)
+    texts = read_texts(source, text_column, id_column, usual, form == "eraser", **layout)
     file = None if out is None else output(out, scorer, form, source, [text_column, id_column, *layout.values()])
     if file is not None:
         file.check_free(force or resume)
@@ -163,8 +163,8 @@ def checked(scorer: Scorer, form: str) -> Scorer:
 
     fitted = scorer.fitted
     if fitted.task.of_pairs:
-        raise ConfigError(f"--run {scorer.folder}: ranks texts and predicts nothing of one alone; look for similar "
-                          "texts with python -m pyro_rationale.search")
+        raise ConfigError(f"--run {scorer.folder}: ranks texts and predicts nothing of one alone; search for texts "
+                          "similar to each row with python -m pyro_rationale.search --file")
     if form == "eraser" and (not fitted.spec.classes or len(fitted.spec.names) > 1):
         raise ConfigError("--format eraser: is for one target of classes; write .jsonl, .csv or .parquet")
     check_interval(fitted, scorer.options)

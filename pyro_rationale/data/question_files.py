@@ -40,8 +40,8 @@ def read_questions(path: Path, options: DataOptions) -> Iterator[Document]:
     """The questions of a file, as documents whose text is the title and, below it, the body.
 
     Read are tables (CSV, TSV, JSON lines, Parquet; a column `id` or `_id`, and `title`, `body`, `text` or `question`,
-    or the columns that `--text-column` names, title first); tab-separated files of three columns without a header (id,
-    title, body), as AskUbuntu's `text_tokenized.txt` is; and other `.txt` files, a text a line.
+    or the columns that `--text-column` names, title first); saved data sets, likewise; tab-separated files of three
+    columns without a header (id, title, body), as AskUbuntu's `text_tokenized.txt` is; and other files, a text a line.
 
     Args:
         path: the file, gzipped or not.
@@ -61,8 +61,8 @@ def read_rows(path: Path, options: DataOptions, more: Sequence[str] = ()) -> Ite
     seen: dict[str, str] = {}
     bare: list[str] = []
 
-    def parse(where: str, row: Any) -> tuple[Document, dict[str, Any]]:
-        question = row() if callable(row) else row
+    def parse(where: str, row: Lazy) -> tuple[Document, dict[str, Any]]:
+        question = _whole(where, row)
         if question.id in seen:
             raise ValueError(f"the id {shown(question.id)} stands in {seen[question.id]} already")
         document = titled(question.id, question.title, question.body, make)
@@ -79,6 +79,27 @@ def read_rows(path: Path, options: DataOptions, more: Sequence[str] = ()) -> Ite
         log.warning("%s: %d of %d texts have a title and no body, first %s", path, len(bare), len(seen), bare[0])
 
 
+def read_queries(path: Path, options: DataOptions, id_column: str | None = None) -> Iterator[Document]:
+    """The questions of a table, to be searched for, in their order; an id may stand twice, and a text hold no word.
+
+    Args:
+        path: the table, see :func:`read_questions`.
+        options: how to cut the texts, and whether to leave unusable rows out.
+        id_column: the column with ids; default: `id` or `_id`, else questions are named by their place.
+
+    Raises:
+        DataError: the file or one of its rows cannot be used; before the first question.
+        ConfigError: no column holds the text.
+    """
+    make = document_maker(options)
+    for only_checked in (True, False):
+        faults = Faults(path, options.skip_bad_rows)
+        for question in faults.parsed(_rows(path, options, (), id_column), _whole):
+            if not only_checked:
+                yield titled(question.id, question.title, question.body, make)
+    faults.report()
+
+
 def titled(id: str, title: str, body: str, make: Callable[..., Document]) -> Document:
     """A document of a title, in one line, and a body below it; of one of them where the other is empty."""
     title = " ".join(title.split())
@@ -92,19 +113,28 @@ def titled(id: str, title: str, body: str, make: Callable[..., Document]) -> Doc
 Lazy = Callable[[], Question]
 
 
-def _rows(path: Path, options: DataOptions, more: Sequence[str]) -> Iterator[tuple[str, Lazy]]:
+def _whole(where: str, row: Lazy) -> Question:
+    question = row()
+    check_whole("the id", question.id)
+    check_whole("the text", (question.title, question.body))
+    return question
+
+
+def _rows(
+    path: Path, options: DataOptions, more: Sequence[str], id_column: str | None = None
+) -> Iterator[tuple[str, Lazy]]:
     """Each row of the file, with its place; a row that cannot be used raises ValueError when it is called."""
     name = path.name.removesuffix(".gz")
     kind = kind_of(path)
     if kind == "tsv" and not _NAMES & {cell.strip().lower() for cell in first_line(path).split("\t")}:
         kind = None
-    if kind is None and not more:
-        tabbed = not name.endswith(".txt") or "\t" in first_line(path)
+    if kind is None and not more and not path.is_dir():
+        tabbed = name.endswith(".tsv") or "\t" in first_line(path)
         for where, line in read_lines(path):
             yield where, partial(_of_line, where, line.removesuffix("\r"), tabbed)
         return
     table = read_table(path, options.encoding, options.delimiter, options.header)
-    known = columns_of(table, options)
+    known = columns_of(table, options, id_column)
     for column in more:
         check_column(path, table.columns, column, "--target-column")
     for row in table.rows({*filter(None, known), *more}):
@@ -120,28 +150,29 @@ def _of_line(where: str, line: str, tabbed: bool) -> Question:
     return Question(cells[0].strip(), cells[1], cells[2] if len(cells) == 3 else "", {})
 
 
-def columns_of(table: Table, options: DataOptions) -> tuple[str | None, str | None, str | None]:
+def columns_of(
+    table: Table, options: DataOptions, id_column: str | None = None
+) -> tuple[str | None, str | None, str | None]:
     """The columns of a table with ids, titles and bodies, each of which there need not be.
 
     Raises:
         ConfigError: neither titles nor bodies.
-        DataError: a column that is named is not there.
+        DataError: a column is not there, or is there twice.
     """
-    id = next((name for name in IDS if name in table.columns), None)
     given = options.text_columns
-    for column in given:
-        check_column(table.path, table.columns, column, "--text-column")
     if len(given) > 2:
         raise ConfigError(f"--text-column: names {len(given)} columns; expected a title and a body")
-    if len(given) == 2:
-        return id, given[0], given[1]
-    if given:
-        return id, None, given[0]
-    title = next((name for name in TITLES if name in table.columns), None)
-    body = next((name for name in BODIES if name in table.columns), None)
+    id = id_column or next((name for name in IDS if name in table.columns), None)
+    if id is not None:
+        check_column(table.path, table.columns, id, "--id-column")
+    title, body = (None, *given)[-2:] if given else (
+        next((name for name in names if name in table.columns), None) for names in (TITLES, BODIES)
+    )
     if title is None and body is None:
         columns = listed(table.columns)
         raise ConfigError(f"{table.path}: name the column with the text by --text-column; it has {columns}")
+    for column in filter(None, (title, body)):
+        check_column(table.path, table.columns, column, "--text-column")
     return id, title, body
 
 

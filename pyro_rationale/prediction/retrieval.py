@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.document import Document
+from pyro_rationale.data.word_classes import is_punctuation
 from pyro_rationale.errors import ConfigError, listed
 from pyro_rationale.prediction.embedding import Embedder
 from pyro_rationale.prediction.index import POOL, Index
@@ -127,7 +128,7 @@ def search(embedder: Embedder, index: Index, queries: Iterable[Document], top: i
     Args:
         embedder: the model that the index was made with.
         index: the corpus.
-        queries: texts, each with a word at least.
+        queries: texts, each with a word at least, see :func:`has_words`.
         top: hits per query, at most 100.
 
     Raises:
@@ -137,7 +138,7 @@ def search(embedder: Embedder, index: Index, queries: Iterable[Document], top: i
         raise ConfigError(f"--top: expected 1 to {POOL}, got {top}")
     texts = list(queries)
     for query in texts:
-        if not query.tokens:
+        if not has_words(query):
             raise ConfigError(f"{query.id}: no word in it; write a text to search for")
     embedded = embedder.encode(texts, query=True)
     rows, scores = index.nearest(embedded.vectors) if texts else (np.zeros((0, 0), int), np.zeros((0, 0)))
@@ -152,6 +153,24 @@ def search(embedder: Embedder, index: Index, queries: Iterable[Document], top: i
             hits.append(Hit(rank, entry.id, float(score), float(share), marked, entry.marked))
         found.append(Hits(marked, tuple(hits), strange))
     return found
+
+
+def search_each(embedder: Embedder, index: Index, queries: Sequence[Document], top: int = 10) -> list[Hits]:
+    """The hits of each query as :func:`search` finds them; none for a query without a word.
+
+    Raises:
+        ConfigError: `top` is out of range.
+    """
+    found = iter(search(embedder, index, filter(has_words, queries), top))
+    return [
+        next(found) if has_words(query) else Hits(MarkedText(query.text, (), (), len(query.text)), ())
+        for query in queries
+    ]
+
+
+def has_words(query: Document) -> bool:
+    """Whether a text has a word: punctuation marks alone have nothing in common with any text."""
+    return not all(map(is_punctuation, query.tokens))
 
 
 def softmax(logits: Numbers) -> Numbers:

@@ -9,13 +9,11 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.embedding import ModelEmbedder
 from pyro_rationale.prediction.index import POOL, Index, check_model
-from pyro_rationale.prediction.retrieval import search
+from pyro_rationale.prediction.retrieval import search_each
 from pyro_rationale.serving.app import bare_app, check_installed, guarded, harmless_facts, page_of, refusals
 from pyro_rationale.serving.limits import Application
 from pyro_rationale.serving.options import ServeOptions
 from pyro_rationale.serving.queue import Request, RequestQueue
-
-NOTHING: dict[str, Any] = {"kept": [], "rationale": "", "words": 0, "words_kept": 0, "unknown": []}
 
 
 class SearchQueue(RequestQueue):
@@ -39,21 +37,17 @@ class SearchQueue(RequestQueue):
 
     def _made(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
         documents = self.fitted.documents([request.text for request in requests])
-        asked = [document for document in documents if document.tokens]
         most = max(request.given for request in requests)
         try:
-            found = iter(search(self.embedder, self.index, asked, most))
+            found = search_each(self.embedder, self.index, documents, most)
         finally:
             self.fitted.forget_texts()  # of strangers, for as long as the server runs
         self.read += len(requests)
-        records = []
-        for request, document in zip(requests, documents, strict=True):
-            if document.tokens:
-                record = next(found).record()
-                records.append({**record, "hits": record["hits"][: request.given]})
-            else:
-                records.append({"query": {"text": request.text, **NOTHING}, "hits": []})
-        return records
+        records = [hits.record() for hits in found]
+        return [
+            {**record, "hits": record["hits"][: request.given]}
+            for request, record in zip(requests, records, strict=True)
+        ]
 
 
 def make_search_app(

@@ -173,7 +173,7 @@ def test_other_rationales_stand_in_the_order_of_their_shares(call: Run, planted:
     [
         (b"", "standard input: empty"),
         (b"fine\n\xff\xfe\x00\n", "standard input, line 2: expected UTF-8 text, found byte 0xff at position 1"),
-        (b"a\0b", "standard input, line 1: expected text, found a zero byte"),
+        (b"a\0b", "standard input, line 1: holds a zero byte, so it is no text"),
     ],
 )
 def test_unusable_input_is_one_line(

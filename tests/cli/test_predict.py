@@ -302,6 +302,43 @@ def test_a_faulty_row_is_said_before_anything_is_written(call: Run, ratings: Pat
     assert not (tmp_path / "out.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"text": "good \\ud800 x"}', "the text in 'text' holds half a character (a lone surrogate)"),
+        ('{"text": "good", "id": "\\ud800"}', "the id in 'id' holds half a character (a lone surrogate)"),
+        ('{"text": ["a", "b"]}', "'text' holds ['a', 'b'], not a text"),
+        ('{"text": "a"} x', "is not JSON (Extra data)"),
+    ],
+)
+def test_a_cell_that_is_no_text_is_named_with_its_row_and_the_remedy(
+    call: Run, ratings: Path, tmp_path: Path, line: str, said: str
+) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text(f'{{"text": "fine", "id": "a"}}\n{line}\n')
+    expected = f"error: {path}, line 2: {said}; mend the row, or leave it out\n"
+    assert call("--run", ratings, path, "--id-column", "id") == (2, "", expected)
+    path.write_text(f"{line}\n")
+    found = call("--run", ratings, path, *(["--id-column", "id"] if '"id"' in line else []))
+    assert found == (2, "", expected.replace("line 2", "line 1"))
+
+
+@pytest.mark.parametrize(("id", "said"), [("n0", "the id 'n0' stands in line 2 already"), (" ", "has no id")])
+def test_eraser_records_need_ids_of_their_own(
+    call: Run, classes: Path, table: Path, tmp_path: Path, id: str, said: str
+) -> None:
+    """Its scorer takes two records of one id for one, and says nothing."""
+    with table.open("a", newline="") as file:
+        csv.writer(file).writerow(["One more.", id])
+    options = ("--text-column", "review", "--id-column", "name", "--out", tmp_path / "out.jsonl")
+    status, _, error = call("--run", classes, table, *options, "--format", "eraser")
+    assert status == 2
+    assert error.startswith(f"error: {table}, line 6: {said}")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out.jsonl").exists()
+    assert call("--run", classes, table, *options)[0] == 0
+
+
 def test_a_run_that_ranks_texts_points_to_search(call: Run, table: Path) -> None:
     status, _, said = call("--run", untrained_run(), table)
     assert status == 2

@@ -74,6 +74,74 @@ def test_search_prints_both_sides(run: Path, indexed: Path, call: Run, tmp_path:
     assert "[" in one
 
 
+def test_a_table_of_queries_is_searched_row_by_row(run: Path, indexed: Path, call: Run, tmp_path: Path) -> None:
+    """A row without a word has no hits, so that what comes out can be laid beside what went in."""
+    path = tmp_path / "queries.csv"
+    path.write_text(f'key,asked,n\n1,"{QUERY}",a\n2,,b\n2,?!...,c\n', encoding="utf-8")
+    words = ("--run", run, "--index", indexed, "--top", 1, "--json", "--file", path)
+    found = [json.loads(line) for line in call(search, *words, "--text-column", "asked").splitlines()]
+    assert [row["id"] for row in found] == ["line 2", "line 3", "line 4"]
+    assert [len(row["hits"]) for row in found] == [1, 0, 0]
+    assert [row["query"]["text"] for row in found] == [QUERY, "", "?!..."]
+    named = call(search, *words, "--text-column", "asked", "--id-column", "key").splitlines()
+    assert [json.loads(line)["id"] for line in named] == ["1", "2", "2"]
+    one = json.loads(call(search, "--run", run, "--index", indexed, "--top", 1, "--json", QUERY))
+    assert json.loads(named[0])["hits"] == one["hits"]
+
+
+def test_a_query_of_a_table_is_read_as_a_question_of_the_corpus_is(
+    run: Path, indexed: Path, call: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "queries.jsonl"
+    title, _, body = Index.load(indexed).entries[7].marked.text.partition("\n")
+    path.write_text(json.dumps({"id": "q", "title": title, "body": body}) + "\n", encoding="utf-8")
+    found = json.loads(call(search, "--run", run, "--index", indexed, "--top", 1, "--json", "--file", path))
+    assert found["id"] == "q"
+    assert found["hits"][0]["score"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_blank_lines_of_a_file_of_queries_have_no_hits(run: Path, indexed: Path, call: Run, tmp_path: Path) -> None:
+    path = tmp_path / "queries.txt"
+    path.write_text(f"{QUERY}\n\n ? \nmy phone is silent\n", encoding="utf-8")
+    words = ("--run", run, "--index", indexed, "--top", 2, "--file", path)
+    found = [json.loads(line) for line in call(search, *words, "--json").splitlines()]
+    assert [len(row["hits"]) for row in found] == [2, 0, 0, 2]
+    assert call(search, *words).splitlines().count("no word in it") == 2
+
+
+def test_what_is_wrong_with_a_table_of_queries_is_said_before_anything_is_found(
+    run: Path, indexed: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def said(command: Any, path: Path, *more: object) -> str:
+        return refusal(capfd, command, "--run", run, "--file", path, *more)
+
+    path = tmp_path / "queries.csv"
+    path.write_text("id,text\n1,fine\n2,fine,too\n", encoding="utf-8")
+    found = ("--index", indexed)
+    assert f"{path}, line 3: has 3 fields" in said(search, path, *found)
+    assert "has no column 'txt'" in said(search, path, *found, "--text-column", "txt")
+    assert "has no column 'key'" in said(search, path, *found, "--id-column", "key")
+    assert f"{path}: is a table; python -m pyro_rationale.search --file" in said(explain, path)
+    lines = tmp_path / "queries.txt"
+    lines.write_text("fine\n", encoding="utf-8")
+    assert "--id-column: is about tables" in said(search, lines, *found, "--id-column", "key")
+
+
+def test_a_corpus_is_what_other_commands_read(
+    run: Path, call: Run, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    lines = tmp_path / "corpus"
+    lines.write_text("the paper stays\na phone without sound\n", encoding="utf-8")
+    assert call(index, "--run", run, "--corpus", lines, "--out", tmp_path / "a").startswith("2 texts, ")
+    twice = tmp_path / "twice.csv"
+    twice.write_text("text,text\na,b\n", encoding="utf-8")
+    out = ("--run", run, "--out", tmp_path / "b", "--corpus", twice)
+    assert "line 1: 2 columns are named 'text'; rename all but one" in refusal(capfd, index, *out)
+    datasets = pytest.importorskip("datasets", reason="writes what is read here")
+    datasets.Dataset.from_dict({"text": ["the paper stays", "no sound"]}).save_to_disk(str(tmp_path / "saved"))
+    assert call(index, "--run", run, "--corpus", tmp_path / "saved", "--out", tmp_path / "c").startswith("2 texts, ")
+
+
 def test_unknown_words_of_a_query_are_named(run: Path, indexed: Path, call: Run) -> None:
     """They all have one vector, so that a query of such words alone finds any text of them with a score of 1."""
     strange = "zzqx qqwv uuyt"
@@ -105,6 +173,17 @@ def test_explain_compares_a_query_with_texts(run: Path, call: Run) -> None:
     found = json.loads(call(explain, "--run", run, "--samples", 8, "--json", QUERY, "the paper stays"))
     assert found["texts"][0]["probability"] == 1.0
     assert "words kept" in call(explain, "--run", run, "--samples", 8, QUERY)
+
+
+def test_evaluate_names_the_column_by_which_no_texts_are_similar(
+    run: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("q,d,same\nmy printer,my phone,0\nmy paper,no sound,0\n", encoding="utf-8")
+    columns = ("--text-column", "q", "--text-column", "d", "--target-column", "same")
+    assert "no row has two similar texts by column 'same'" in refusal(
+        capfd, evaluate, "--run", run, "--data", path, *columns
+    )
 
 
 def test_evaluate_prints_rankings_of_queries(run: Path, call: Run, tmp_path: Path) -> None:
@@ -154,7 +233,8 @@ def test_what_cannot_be_done_is_one_line(
     other = said(search, "--run", run, "--index", indexed, "--decode", "threshold", QUERY)
     assert "made with another model" in other
     assert "--top: expected 1 to 100" in said(search, "--run", run, "--index", indexed, "--top", 0, QUERY)
-    assert "no word in it" in said(search, "--run", run, "--index", indexed, " ")
+    for nothing in (" ", "...", "?!"):
+        assert "no word in it" in said(search, "--run", run, "--index", indexed, nothing)
     assert "--lexicon: is about predictions" in said(evaluate, "--run", run, "--lexicon", "vader")
     assert "--for: asks about a value or class" in said(explain, "--run", run, "--for", "3", QUERY)
     assert "curve: is about predictions of single texts" in said(curve, "--run", run)

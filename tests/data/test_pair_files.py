@@ -328,7 +328,7 @@ def test_columns_of_a_table_of_pairs(tmp_path: Path) -> None:
         ConfigError, match="name the two columns with texts, --text-column A --text-column B; it has a, b"
     ):
         pair_table(path, text_column="a")
-    with pytest.raises(DataError, match="no row has two similar texts"):
+    with pytest.raises(DataError, match="no row has two similar texts by column 'same'"):
         pair_table(path)
     blank = table(tmp_path / "blank.csv", [("one", " ", "1"), ("two", "", "0")])
     with pytest.raises(DataError, match="column 'b' is empty in all 2 rows; name another with --text-column"):

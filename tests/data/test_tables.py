@@ -159,10 +159,42 @@ def test_the_encoding_is_guessed_and_can_be_given(tmp_path: Path, encoding: str,
     assert cells_of(tmp_path / "a.csv", content, encoding=guessed)[3] == (f"{text} 3", "3")
 
 
+@pytest.mark.parametrize("text", ["gr\u00f6\u00dfer,1", "\u00dcbergr\u00f6\u00dfe,2", "80 m\u00b2 M\u00f6bel,3"])
+def test_a_few_german_words_are_no_chinese_ones(tmp_path: Path, text: str) -> None:
+    said = refusal(tmp_path / "a.csv", f"text,y\n{text}\n".encode("latin-1"))
+    assert said.endswith("give --encoding cp1252")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("cp1250", "za\u017c\u00f3\u0142\u0107 g\u0119\u015bl\u0105"),
+        ("cp1251", "\u043e\u0447\u0435\u043d\u044c"),
+        ("cp1254", "\u015farap \u0131s\u0131 a\u011fa\u00e7"),
+        ("big5", "\u4e2d\u6587\u5f88\u597d\u5403"),
+        ("gbk", "\u4e2d\u6587\u5f88\u597d\u5403"),
+        ("euc_kr", "\ub9db\uc788\uc5b4\uc694"),
+        ("shift_jis", "\u3068\u3066\u3082\u7f8e\u5473\u3057\u3044"),
+    ],
+)
+def test_words_of_other_scripts_are_not_taken_for_western_ones(tmp_path: Path, encoding: str, words: str) -> None:
+    assert "cp1252" not in refusal(tmp_path / "a.csv", f"text,y\n{words},1\n".encode(encoding))
+
+
 def test_utf_16(tmp_path: Path) -> None:
     content = "text,y\nfine \u00e9,1\n".encode("utf-16")
     assert "is UTF-16; save it as UTF-8, or give --encoding utf-16" in refusal(tmp_path / "a.csv", content)
     assert cells_of(tmp_path / "a.csv", content, encoding="utf-16") == [("fine \u00e9", "1")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark(tmp_path: Path, encoding: str) -> None:
+    content = "text,y\nfine,1\n".encode(encoding)
+    said = refusal(tmp_path / "a.csv", content)
+    assert said == f", line 1: holds a zero byte, as UTF-16 does; save it as UTF-8, or give --encoding {encoding}"
+    assert cells_of(tmp_path / "a.csv", content, encoding=encoding) == [("fine", "1")]
+    said = refusal(tmp_path / "a.csv", b"text,y\nfi\0ne,1\n")
+    assert said == ", line 2: holds a zero byte, so it is no text file; name one of UTF-8 text"
 
 
 def test_a_wrong_encoding_is_said(tmp_path: Path) -> None:

@@ -76,8 +76,10 @@ def load_pair_table(options: DataOptions, spec: TargetSpec | None = None) -> Pai
     files = {"train": options.data, "dev": options.dev_data, "test": options.test_data}
     for split, name in files.items():
         given[split] = None if name is None else _queries(user_path(name), options, columns, label, pairs)
-    if not given["train"] and spec is None:
-        raise DataError(f"{options.data}: no row has two similar texts; look at its first rows, and at --target-column")
+    if not (given["train"] if spec is None else any(given.values())):
+        by = "" if label is None else f" by column {label!r}"
+        remedy = "look at its first rows, and at --target-column"
+        raise DataError(f"{options.data}: no row has two similar texts{by}; {remedy}")
     documents = CompactDocuments(pairs.documents)
     queries = divided(given, documents, options.split_seed)
     return pair_corpus(options.data, documents, queries, None if label else sorted(pairs.second))

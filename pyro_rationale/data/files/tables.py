@@ -80,8 +80,16 @@ class Table:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns in their order."""
-        return tuple(dict.fromkeys(name for row in self._stream(None) for name in row.cells))
+        """Names of the columns in their order.
+
+        Raises:
+            DataError: no row can be read; says why the first cannot.
+        """
+        found = tuple(dict.fromkeys(name for row in self._stream(None) for name in row.cells))
+        if not found and (first := next(self._stream(None), None)) is not None:
+            fault = first.fault or "holds nothing"
+            raise DataError(f"{self.path}, {first.where}: {fault}; mend the row, or leave it out")
+        return found
 
     def rows(self, names: Iterable[str] | None = None) -> Iterator[Row]:
         """One pass over the rows.

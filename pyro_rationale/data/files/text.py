@@ -33,7 +33,7 @@ _MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.B
           codecs.BOM_UTF16_BE: "utf-16"}  # fmt: skip
 _SAMPLE_BYTES = 1 << 15
 _WESTERN = re.compile(
-    r"[\x00-\x7f\xa0-\xa3\xa7\xab\xb0\xb4\xb7\xbb\xbf-\xcf\xd1-\xd6\xd8-\xdc\xdf-\xef\xf1-\xf6\xf8-\xfc"
+    r"[\x00-\x7f\xa0-\xa3\xa7\xa9\xab\xad\xae\xb0-\xb2\xb4\xb7\xbb\xbf-\xcf\xd1-\xdc\xdf-\xef\xf1-\xf6\xf8-\xfc"
     r"\u0152\u0153\u2013-\u2026\u20ac\u2122]*"
 )
 
@@ -97,7 +97,7 @@ def check_text(path: Path, encoding: str | None = None, flag: str | None = None,
                 _raise_not_text(path, lines, error, encoding, flag)
         if "\0" in text:
             line = lines + text.count("\n", 0, text.index("\0"))
-            raise DataError(f"{path}, line {line}: holds a zero byte, so it is no text file; expected UTF-8 text")
+            raise DataError(f"{path}, line {line}: holds a zero byte{of_zeros(block, encoding, flag)}")
         end = text.find("\n")
         length += len(text) if end < 0 else end
         if length > longest:
@@ -107,6 +107,15 @@ def check_text(path: Path, encoding: str | None = None, flag: str | None = None,
         empty = empty and not text.strip()
     if empty:
         raise _empty(path)
+
+
+def of_zeros(block: bytes, encoding: str | None = None, flag: str | None = None) -> str:
+    """What zero bytes in a block mean, and what to do: plain letters in UTF-16 have one each, all on one side."""
+    pairs = len(block) // 2
+    for name, side in (("utf-16-le", block[1::2]), ("utf-16-be", block[::2])):
+        if encoding is None and pairs > 1 and 2 * side.count(0) > pairs > 2 * (block.count(0) - side.count(0)):
+            return f", as UTF-16 does; save it as UTF-8{f', or give {flag} {name}' if flag else ''}"
+    return ", so it is no text file; name one of UTF-8 text"
 
 
 def exists(path: Path) -> bool:
@@ -236,8 +245,11 @@ def _guess(content: bytes, start: int) -> tuple[str, str] | None:
     lines = [line for line in content[max(start - _SAMPLE_BYTES, 0) :].split(b"\n") if not line.isascii()]
     sample = b"\n".join(lines)[:_SAMPLE_BYTES]
     # Few accents among plain letters say too little for statistics: most such files are of Windows in the West.
+    western = sample.decode("cp1252", errors="replace")
+    accented = "".join(word for word in re.findall(r"\w+", western) if not word.isascii())
     rare = 4 * sum(byte > 127 for byte in sample) < len(sample)
-    if rare and _WESTERN.fullmatch(sample.decode("cp1252", errors="replace")):
+    rare = rare or 5 * sum(letter > "\x7f" for letter in accented) <= 2 * len(accented) > 0
+    if rare and _WESTERN.fullmatch(western):
         name = "cp1252"
     elif (best := from_bytes(sample).best()) is not None:
         name = best.encoding
