@@ -154,9 +154,15 @@ class RankingLists:
             split: train, dev or test.
             most: queries at most, evenly spaced; default: all. A list without a similar text counts for none.
         """
-        lists = fixed_lists(corpus, split)
+        return cls.with_candidates(corpus, corpus.queries[split], fixed_lists(corpus, split), most)
+
+    @classmethod
+    def with_candidates(
+        cls, corpus: PairCorpus, queries: Sequence[Query], lists: Sequence[Indices], most: int | None = None
+    ) -> RankingLists:
+        """Lists that are made already, as indices of the corpus's documents; `most` as for :meth:`of`."""
         pairs = [
-            (query, row) for query, row in zip(corpus.queries[split], lists, strict=True)
+            (query, row) for query, row in zip(queries, lists, strict=True)
             if not set(query.positives).isdisjoint(row.tolist())
         ]  # fmt: skip
         if most is not None and len(pairs) > most:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.document import Document
+from pyro_rationale.data.pair_batches import RankingLists
 from pyro_rationale.data.pairs import SPLITS, PairCorpus, Query, fixed_lists
 from pyro_rationale.data.ranks import log_prob_of
 from pyro_rationale.errors import DataError
@@ -24,6 +25,7 @@ from pyro_rationale.prediction.embedding import Embedded, Flags, Floats, check_r
 from pyro_rationale.prediction.marked_text import MarkedText
 from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.prediction.retrieval import softmax
+from pyro_rationale.training.pairs import MOST_QUERIES, DevLists, validate_lists
 
 MOST_SEARCHED = 20_000  # searchable texts up to which queries are also ranked among all of them
 _BLOCK = 64  # queries compared with a whole corpus at once
@@ -108,6 +110,12 @@ class Ranking:
             found[np.searchsorted(self.found, chosen)] @ asked[row]
             for row, chosen in zip(rows, self.lists, strict=True)
         ]
+
+    @property
+    def list_size(self) -> float:
+        """Candidates of a query, on average; an integer if all have as many."""
+        sizes = [len(own) for own in self.lists]
+        return sizes[0] if len({*sizes}) == 1 else sum(sizes) / len(sizes)
 
     def documents(self, index: NDArray[np.int64]) -> list[Document]:
         """Some documents of the corpus."""
@@ -213,9 +221,9 @@ def evaluate_ranking(
         most_searched: searchable texts up to which queries are ranked among all of them as well.
 
     Returns:
-        Metrics on lists of 20 candidates, `corpus_*` among all searchable texts, `full_map` and `rest_map` of the same
-        encoder on all words and on those that are dropped, `map_share` of the first that the kept words reach, and
-        words kept of all texts and on each side (`aspects`).
+        Metrics on lists of `list_size` candidates, `corpus_*` among all searchable texts, `full_map` and `rest_map` of
+        the same encoder on all words and on those that are dropped, `map_share` of the first that the kept words reach,
+        and words kept of all texts and on each side (`aspects`).
     """
     return evaluate_ranked(fitted, rank(fitted, corpus, split, decode, batch_size), decode, batch_size, most_searched)
 
@@ -246,7 +254,9 @@ def evaluate_ranked(
     statistics["map_share"] = combined(ratio, statistics["map"], statistics["full_map"])
     if len(corpus.searchable) <= most_searched:
         statistics |= _whole(fitted, ranking, decode, batch_size)
-    others: Metrics = {"queries": len(ranking.queries)}
+    others: Metrics = {"queries": len(ranking.queries), "list_size": ranking.list_size}
+    if (elbo := list_elbo(fitted, ranking)) is not None:
+        others["list_elbo"] = elbo
     if left_out := sum(corpus.left_out.get(name, 0) for name in (SPLITS if split == "all" else (split,))):
         others["left_out"] = left_out
     if split in corpus.oracle:
@@ -261,6 +271,18 @@ def evaluate_ranked(
     }
     curves = {"average_precision": statistics["map"].table[:, 0].tolist()}
     return Evaluation(len(everything), statistics, others, curves)
+
+
+def list_elbo(fitted: FittedModel, ranking: Ranking) -> float | None:
+    """ELBO in nats per query, as after each epoch: of `MOST_QUERIES` queries at most; `None` if no list counts.
+
+    It bounds the log probability of the similar texts of all lists, with the KL of each text once.
+    """
+    lists = RankingLists.with_candidates(ranking.corpus, ranking.queries, ranking.lists, MOST_QUERIES)
+    if not len(lists.queries):
+        return None
+    batches = [*fitted.batches(lists.documents, 256).ordered()]
+    return validate_lists(fitted, DevLists(lists, batches), fitted.model.prior).elbo
 
 
 def words_kept(documents: Sequence[Document], masks: Sequence[Flags]) -> Metrics:

@@ -104,6 +104,12 @@ def label_of(name: str) -> str:
     return metric.label if metric is not None and metric.label else name
 
 
+def label_in(name: str, metrics: Mapping[str, Any]) -> str:
+    """A metric's name beside others of the same evaluation: on lists of 20, where every list has so many candidates."""
+    size, label = metrics.get("list_size"), label_of(name)
+    return label.replace("lists of candidates", f"lists of {size}") if isinstance(size, int) else label
+
+
 def shown_metrics(metrics: Mapping[str, Any]) -> list[str]:
     """Names of those metrics that tables show: registered ones that have a label, then unregistered ones."""
     registered = every_metric()
@@ -179,7 +185,7 @@ def metrics_table(
         cells = [format_value(name, values.get(name), few) if name in values else "" for values in own]
         if intervals is not None:
             cells.insert(0, format_interval(name, intervals[name], few) if name in intervals else "")
-        table.add_row(label_of(name), format_value(name, metrics[name], few), *cells)
+        table.add_row(label_in(name, metrics), format_value(name, metrics[name], few), *cells)
     heading = [] if title is None else [Text(title, style="bold")]
     more = len(names) - len(told)
     rest = [Text(f"{more} more figures: --verbose", style="dim")] if more else []

@@ -15,8 +15,10 @@ from pyro_rationale.evaluation.ranking import Ranking, evaluate_ranking, rank, w
 from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.prediction.embedding import ModelEmbedder
 from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.reporting.console import label_in
 from pyro_rationale.reporting.html.pairs import build_pairs_report, render_pairs, write_pairs_report
 from pyro_rationale.training.history import EpochRecord
+from pyro_rationale.training.pairs import DevLists, validate_lists
 from tests.support.browser import PHONE, too_wide, violations
 from tests.support.planted_pairs import planted_pairs
 from tests.support.untrained_pairs import untrained_pairs
@@ -70,6 +72,26 @@ def test_figures_of_both_sides() -> None:
     assert ends["map"][0] <= metrics["map"] <= ends["map"][1]
     fewer = evaluate_ranking(untrained_pairs(), CORPUS, "test", most_searched=10).metrics
     assert not any(name.startswith("corpus_") for name in fewer)
+
+
+def test_the_elbo_is_that_of_an_epoch_on_the_same_lists() -> None:
+    fitted = untrained_pairs()
+    metrics = evaluate_ranking(fitted, CORPUS, decode=HOW).metrics
+    score = validate_lists(fitted, DevLists.of(fitted, CORPUS, "test"), fitted.model.prior)
+    assert metrics["list_elbo"] == pytest.approx(score.elbo)
+    every = evaluate_ranking(fitted, CORPUS, "all", HOW, most_searched=10).metrics
+    assert math.isfinite(every["list_elbo"])
+    assert every["list_size"] == 20
+
+
+def test_rows_say_of_how_many_candidates_they_are(ranking: Ranking) -> None:
+    assert ranking.list_size == 20
+    shorter = replace(ranking, lists=[ranking.lists[0][:10], *ranking.lists[1:]])
+    assert shorter.list_size == pytest.approx(20 - 10 / len(ranking.lists))
+    name = "list_log_loss"
+    assert label_in(name, {name: 1.0, "list_size": ranking.list_size}) == "log loss on lists of 20"
+    assert label_in(name, {name: 1.0, "list_size": shorter.list_size}) == "log loss on lists of candidates"
+    assert label_in(name, {name: 1.0}) == "log loss on lists of candidates"
 
 
 def test_the_whole_corpus_leaves_the_query_out() -> None:

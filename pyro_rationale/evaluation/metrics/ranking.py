@@ -116,6 +116,7 @@ _METRICS = tuple(
 )
 _MORE = (
     Metric("list_log_loss", "log loss on lists of candidates", ".3f", "lower"),
+    Metric("list_elbo", "ELBO on lists of candidates (nats per query)", ".4g", "higher"),
     Metric("full_map", "MAP from all words", ".3f", "higher", main=True),
     Metric("map_share", "MAP, as a share of that from all words", ".3f", "higher", main=True),
     Metric("rest_map", "MAP from the other words", ".3f", "lower", main=True),
@@ -125,6 +126,7 @@ _MORE = (
     Metric("oracle_map", "MAP of an oracle that knows the topics", ".3f", main=True),
     Metric("queries", "queries", "d", main=True),
     Metric("left_out", "queries left out", "d"),
+    Metric("list_size", "candidates of a query"),
 )
 # They are measured by `pyro_rationale.evaluation.ranking`, from pairs of documents: nothing is computed of single ones.
 REGISTERED = MetricFamily((*_METRICS, *_MORE), lambda inputs: {}, needs=())

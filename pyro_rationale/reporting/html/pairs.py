@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from pyro_rationale import __version__
-from pyro_rationale.reporting.console import format_value, label_of, shown_metrics
+from pyro_rationale.reporting.console import format_value, label_in, shown_metrics
 from pyro_rationale.reporting.html.charts import training_charts
 from pyro_rationale.reporting.html.context import Section, Tile
 from pyro_rationale.reporting.html.render import _environment, _hash, _template, base_style
@@ -87,7 +87,7 @@ def build_pairs_report(
     charts = tuple(training_charts(history))
     sides: Mapping[str, Mapping[str, Any]] = metrics.get("aspects", {})
     rows = tuple(
-        (label_of(metric), _value(metric, metrics), *(_value(metric, side) for side in sides.values()))
+        (label_in(metric, metrics), _value(metric, metrics), *(_value(metric, side) for side in sides.values()))
         for metric in shown_metrics(metrics)
     )
     return PairsContext(
