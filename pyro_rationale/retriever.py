@@ -32,6 +32,7 @@ from sklearn.utils import metadata_routing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from pyro_rationale.data.document import Document
+from pyro_rationale.data.loading import FROM_MEMORY
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.pairs import PairCorpus, Query, components_of, pair_corpus, queries_of
 from pyro_rationale.data.splits import three_way_split
@@ -241,7 +242,7 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
                 f"{int(0.5 / share) + 1} of them or more, or a larger validation_fraction"
             )
         split = {"train": tuple(train), "dev": tuple(dev), "test": ()}
-        return pair_corpus("texts", documents, split)
+        return pair_corpus(FROM_MEMORY, documents, split)
 
 
 def pairs_of(groups: Sequence[Any]) -> list[tuple[int, int]]:

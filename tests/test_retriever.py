@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import pickle
 import re
 import warnings
@@ -18,6 +19,10 @@ pytest.importorskip("sklearn")
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
+from pyro_rationale.cli.evaluate import evaluate
+from pyro_rationale.cli.index import index
+from pyro_rationale.cli.posterior import inspect
+from pyro_rationale.cli.studies.rankers import study as rankers
 from pyro_rationale.evaluation.metrics.ranking import ranking_metrics
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.retrieval import Hits
@@ -25,6 +30,8 @@ from pyro_rationale.retriever import RationaleRetriever, pairs_of, texts_of_pair
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.history import EpochRecord
 from pyro_rationale.training.run import TrainingRun
+from tests.support.commands import ended
+from tests.support.small_fit import refusal
 
 TOPICS = ["money back refund", "broken screen cracked", "battery empty charge", "parcel late delivery",
           "password forgotten login", "noise loud fan"]
@@ -123,6 +130,23 @@ def test_pickles_and_clones(fitted: RationaleRetriever, tmp_path: Path) -> None:
     assert FittedModel.load(tmp_path / "run").spec.kind == "ranking"
 
 
+def test_commands_on_a_saved_folder_ask_for_its_texts(
+    fitted: RationaleRetriever, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder, path = tmp_path / "run", tmp_path / "faq.csv"
+    fitted.save(folder)
+    where = ("--run", folder)
+    assert "was fitted in Python" in refusal(capfd, evaluate, *where)
+    assert "name them with --data" in refusal(capfd, inspect, *where, "--out", tmp_path / "posterior")
+    assert "name them with --data" in refusal(capfd, rankers, *where)
+    assert "name them with --corpus" in refusal(capfd, index, *where, "--out", tmp_path / "index")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("question", "topic"), *zip(TEXTS, GROUPS, strict=True)])
+    assert ended(capfd, index, *where, "--corpus", path, "--out", tmp_path / "index")[0] == 0
+    data = ("--data", f"clusters:{path}", "--target-column", "topic", "--split", "all")
+    assert ended(capfd, evaluate, *where, *data)[0] == 0
+
+
 def test_pairs_are_texts_keys_or_positions() -> None:
     texts, pairs = texts_of_pairs([("one", "two"), ("two", "three")], None)
     assert (texts, pairs) == (["one", "two", "three"], [(0, 1), (1, 2)])
@@ -186,3 +210,5 @@ def test_searching_before_indexing_is_told(fitted: RationaleRetriever) -> None:
         copy.search("money")
     with pytest.raises(ValueError, match="top: expected 1 to 100"):
         copy.index(TEXTS).search("money", top=1000)
+    with pytest.raises(ValueError, match="no word in it"):
+        copy.search("...")

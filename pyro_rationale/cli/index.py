@@ -98,7 +98,10 @@ def texts_of(
     run = fitted.config.data
     if corpus is None:
         from pyro_rationale.data import load_corpus
+        from pyro_rationale.data.loading import is_from_memory
 
+        if is_from_memory(run.data):
+            raise ConfigError(f"--run {fitted.name}: was fitted in Python, and holds no texts; name them with --corpus")
         whole = load_corpus(run, fitted.spec, typed=())
         documents, chosen = whole.documents, whole.searchable  # type: ignore[attr-defined]
         return (documents[int(i)] for i in chosen), len(chosen)

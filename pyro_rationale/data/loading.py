@@ -29,6 +29,8 @@ from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.storage import user_path
 from pyro_rationale.tasks import TASKS, task_of
 
+FROM_MEMORY = "texts"  # stands for `--data` in runs that were fitted to texts handed over in Python
+
 TABLE = CorpusLoader(
     load_table,
     "a CSV, TSV, JSON or Parquet file",
@@ -64,6 +66,8 @@ def load_corpus(
         DataError: If there is no such corpus and no such file, or if it cannot be used.
         ConfigError: If the options do not go together.
     """
+    if typed is not None and "data" not in typed and is_from_memory(options.data):
+        raise DataError("the run was fitted in Python, and its folder holds no texts; name them with --data")
     loader = loader_of(options.data)
     if loader is TABLE:
         options = with_saved_splits(options)
@@ -105,6 +109,11 @@ def load_corpus(
     if spec is None:
         _say_cut(corpus, chosen)
     return without_leaks(replace(corpus, tokenizer=TOKENIZERS[options.tokenizer]), options.drop_leaks)
+
+
+def is_from_memory(data: str) -> bool:
+    """Whether the texts of a run with this `data` were handed over in Python, so that no file has them."""
+    return data == FROM_MEMORY and not user_path(data).exists()
 
 
 def with_saved_splits(options: DataOptions) -> DataOptions:

@@ -160,7 +160,9 @@ def _summary(config: Config, spec: TargetSpec) -> str:
 
 
 def _use(spec: TargetSpec) -> str:
-    command = "index --run . texts.txt --out index" if task_of(spec).of_pairs else 'explain --run . "A text of yours."'
+    command = 'explain --run . "A text of yours."'
+    if task_of(spec).of_pairs:
+        command = "index --run . --corpus texts.txt --out index"
     return (
         f"## Use\n\n```sh\npython -m pyro_rationale.{command}\n```\n\n"
         '```python\nimport pyro_rationale\n\nfitted = pyro_rationale.load(".")  # this folder\n```'

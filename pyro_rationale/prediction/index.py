@@ -33,7 +33,15 @@ from pyro_rationale.errors import ConfigError, DataError, RunError, shown
 from pyro_rationale.optional import install_command, optional
 from pyro_rationale.prediction.embedding import Embedder, Flags, Floats
 from pyro_rationale.prediction.marked_text import MarkedText
-from pyro_rationale.storage import read_json, read_tensors, replacing, write_bytes, write_json, write_tensors
+from pyro_rationale.storage import (
+    check_listed,
+    read_json,
+    read_tensors,
+    replacing,
+    write_bytes,
+    write_json,
+    write_tensors,
+)
 
 log = logging.getLogger("pyro_rationale")
 
@@ -97,6 +105,10 @@ class Index:
         if len({len(vectors), len(parts["words"]), len(parts["places"]) - 1, facts.get("texts")}) > 1:
             raise RunError(f"{folder}: its files are of different indexes; make it again with --force")
         path = folder / NEIGHBOURS
+        try:
+            check_listed(path)
+        except RunError:
+            raise RunError(f"{path}: damaged; make the index again with --force") from None
         lists = np.fromfile(path, dtype=np.uint8) if path.exists() else None
         return cls(vectors, _Entries(folder / TEXTS, parts["places"], parts["words"], parts["bits"]), facts, lists)
 
@@ -122,8 +134,14 @@ class Index:
         """The nearest that inverted lists find; their cosines are exact."""
         if self._lists is None:
             faiss = optional("faiss", f"an index of more than {APPROXIMATE_FROM:,} texts needs", "search")
-            self._lists = faiss.deserialize_index(self._neighbours)
-            self._lists.nprobe = probes(self._lists.nlist)
+            try:
+                lists = faiss.deserialize_index(self._neighbours)
+                if (lists.ntotal, lists.d) != self.vectors.shape:
+                    raise ValueError("of other vectors")
+                lists.nprobe = probes(lists.nlist)
+            except (RuntimeError, ValueError, AttributeError, MemoryError):  # of an index of an older version, unlisted
+                raise RunError(f"{NEIGHBOURS} of the index: damaged; make the index again with --force") from None
+            self._lists = lists
         _, found = self._lists.search(np.ascontiguousarray(queries), min(_OVERSAMPLED * top, len(self)))
         rows = np.zeros((len(queries), top), dtype=np.int64)
         scores = np.full((len(queries), top), -np.inf, dtype=np.float32)
@@ -354,7 +372,7 @@ def _merge(folder: Path, paths: Sequence[Path]) -> None:
     tensors = {name: torch.from_numpy(column) for name, column in columns_of.items()}
     write_tensors(folder / DOCUMENTS, tensors, {"format": FORMAT}, listed=True)
     if (lists := inverted_lists(vectors)) is not None:
-        write_bytes(folder / NEIGHBOURS, lists.tobytes())
+        write_bytes(folder / NEIGHBOURS, lists.tobytes(), listed=True)
     facts = read_json(folder / INDEX) | _figures(whole["kept"], whole["words"])
     write_json(folder / INDEX, facts | {"approximate": lists is not None, "complete": True}, listed=True)
 

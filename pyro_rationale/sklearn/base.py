@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.document import document_maker
+from pyro_rationale.data.loading import FROM_MEMORY
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.vocabulary import Vocabulary
@@ -44,7 +45,6 @@ from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.run_folder import check_free, start_run
 
 BATCH = 64  # texts that are read at once
-FROM_MEMORY = "texts"  # stands for `--data` in the configuration
 
 
 class RationaleEstimator(BaseEstimator):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pyro_rationale.cli.common import run_command
+from pyro_rationale.cli.index import index
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.evaluation.model_card import data_name, model_card, write_card
@@ -100,12 +103,18 @@ def test_a_card_that_was_edited_stays(tmp_path: Path, caplog: pytest.LogCaptureF
     assert "license: mit" not in write_card(folder).read_text(encoding="utf-8")
 
 
-def test_the_card_of_a_search(tmp_path: Path) -> None:
+def test_the_card_of_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = shutil.copytree(untrained_run(questions=True), tmp_path / "run")
     (folder / "README.md").unlink(missing_ok=True)
     text = write_card(folder).read_text(encoding="utf-8")
     assert 'pipeline_tag: "sentence-similarity"' in text
-    assert "python -m pyro_rationale.index --run ." in text
+    shown = re.search(r"python -m pyro_rationale\.index (.*)", text)
+    assert shown is not None
+    monkeypatch.chdir(folder)
+    Path("texts.txt").write_text("the paper stays in the tray\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as end:
+        run_command(index, [*shown[1].split(), "--quiet"])
+    assert not end.value.code
     assert "averages over" not in text  # texts are compared by their most probable masks
 
 

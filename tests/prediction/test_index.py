@@ -16,6 +16,7 @@ from pyro_rationale.prediction import index as made
 from pyro_rationale.prediction.embedding import Embedded, Floats
 from pyro_rationale.prediction.index import (
     INDEX,
+    NEIGHBOURS,
     PARTS,
     TEXTS,
     Index,
@@ -170,7 +171,7 @@ def test_ties_stand_in_the_order_of_the_corpus() -> None:
 
 
 def test_inverted_lists_find_almost_all_of_the_nearest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("faiss", reason="the extra 'search' is not installed")
+    faiss = pytest.importorskip("faiss", reason="the extra 'search' is not installed")
     monkeypatch.setattr(made, "APPROXIMATE_FROM", 1000)
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(40, 16))
@@ -194,6 +195,18 @@ def test_inverted_lists_find_almost_all_of_the_nearest(monkeypatch: pytest.Monke
     np.testing.assert_allclose(scores[:, 0], near[:, 0], rtol=1e-6)
     copy = pickle.loads(pickle.dumps(index))
     np.testing.assert_array_equal(copy.nearest(unit[:5], 10)[0], rows[:5])
+    path = tmp_path / "index" / NEIGHBOURS
+    whole = path.read_bytes()
+    for content in (b"", whole[:1000], whole[:-9], b"\0" * 40 + whole[40:]):
+        path.write_bytes(content)
+        with pytest.raises(RunError, match=r"neighbours\.faiss: damaged; make the index again with --force"):
+            Index.load(tmp_path / "index")
+    manifest = tmp_path / "index" / "manifest.json"  # that of an older version does not list it
+    manifest.write_text(manifest.read_text().replace(NEIGHBOURS, "other"))
+    for content in (b"", whole[:1000], faiss.serialize_index(faiss.IndexFlatIP(16)).tobytes()):
+        path.write_bytes(content)
+        with pytest.raises(RunError, match=r"neighbours\.faiss of the index: damaged; make the index again"):
+            Index.load(tmp_path / "index").nearest(unit[:5], 10)
 
 
 def test_marked_text_is_harmless_and_complete() -> None:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pyro_rationale.config import Config
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.loading import is_from_memory
 from pyro_rationale.data.row_digests import row_digests
-from pyro_rationale.errors import DataError
+from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.evaluation.stress._measures import Labels
 from pyro_rationale.evaluation.stress._options import RefitOptions, Settings
@@ -128,9 +129,11 @@ def _tested(folder: Path, fitted: FittedModel) -> list[Document]:
     """Labelled test documents of the run in a folder.
 
     Raises:
-        RunError: the data have changed since the fit.
+        RunError: the data have changed since the fit, or are in no file.
     """
     options = fitted.config.data
+    if is_from_memory(options.data):
+        raise RunError(f"{folder}: was fitted in Python, and holds no texts to test it on; fit it to a file")
     corpus = load_corpus(options, fitted.spec, typed=())
     check_rows(folder, row_digests(corpus), options.data)
     return [document for document in corpus.test if document.has_target]
