@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 EXTRA = "serve"
 KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
-REFUSED = (413, 415, 421, 422, 429, 503)
+REFUSED = (400, 408, 413, 415, 421, 422, 429, 500, 503)
 
 
 def check_installed() -> None:
@@ -206,6 +206,12 @@ def bare_app(run: str, queue: RequestQueue, page: str, files_of_page: Collection
         if first["type"] == "string_too_long":
             return JSONResponse({"detail": f"{where}: longer than {most:,} characters; send a shorter text"}, 413)
         return JSONResponse({"detail": f"{where + ': ' if where else ''}{first['msg']}"[:200]}, 422)
+
+    @app.exception_handler(400)
+    async def unreadable(request: Request, problem: Exception) -> JSONResponse:
+        causes = {UnicodeDecodeError: "bytes that are not UTF-8", RecursionError: "values nested too deeply"}
+        kinds = (found for kind, found in causes.items() if isinstance(problem.__cause__, kind))
+        return JSONResponse({"detail": f"expected JSON, found {next(kinds, 'a number of too many digits')}"}, 400)
 
     @app.exception_handler(QueueFullError)
     async def full(request: Request, problem: QueueFullError) -> JSONResponse:

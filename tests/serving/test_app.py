@@ -41,7 +41,7 @@ def test_answers_are_as_the_schema_says(address: str) -> None:
         reply = ask(address, text, struck)
         assert reply.status == 200
         jsonschema.validate(reply.json, {**answer, "components": schema["components"]})
-    assert {"413", "415", "421", "422", "429", "503"} <= made["responses"].keys()
+    assert {"400", "408", "413", "415", "421", "422", "429", "500", "503"} <= made["responses"].keys()
     assert send(address, "/api/model").json["targets"][0]["scale"] == [1.0, 5.0]
 
 
@@ -56,6 +56,9 @@ def test_answers_are_as_the_schema_says(address: str) -> None:
         (b'{"text": " ", "struck": [0]}', 422, "struck: the text has no word"),
         (b'{"text": "\\ud800"}', 422, ""),
         (b"{", 422, "JSON"),
+        (b'{"text": "\xff"}', 400, "expected JSON, found bytes that are not UTF-8"),
+        (b"[" * 8000 + b"]" * 8000, 400, "expected JSON, found values nested too deeply"),
+        (b'{"text": 1' + b"0" * 5000 + b"}", 400, "expected JSON, found a number of too many digits"),
     ],
 )
 def test_bad_bodies_are_refused_in_one_line(address: str, body: bytes, status: int, line: str) -> None:
