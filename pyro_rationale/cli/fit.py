@@ -65,6 +65,7 @@ def fit(
     the requested share of words.
     """
     with waiting("loading PyTorch and Pyro", quiet):
+        from pyro_rationale.data.loading import warn_of_ignored
         from pyro_rationale.training.fit import fit_run
         from pyro_rationale.training.launch import check_devices, launch, process_group
         from pyro_rationale.training.run_folder import check_free, is_finished
@@ -95,6 +96,7 @@ def fit(
             if group.main:
                 return show_finished(Terminal(), folder, verbose)
         elif group.main:
+            warn_of_ignored(config.data.data, typed)
             return fit_and_show(config, folder, resume, force, quiet, verbose, wanted, group)
         else:
             fit_run(config, folder, resume, force, group=group)

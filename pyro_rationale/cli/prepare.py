@@ -15,9 +15,10 @@ from pyro_rationale.cli.common import Command
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.duplicates import summary
+from pyro_rationale.data.loading import warn_of_ignored
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.options import options_from
+from pyro_rationale.options import given, options_from
 from pyro_rationale.reporting.console import corpus_progress
 from pyro_rationale.reporting.terminal import Terminal
 
@@ -28,6 +29,7 @@ def prepare(options: DataOptions) -> None:
     """Make the Arrow files of a table or of synthetic reviews in --cache, or check existing ones."""
     if options.cache is None:
         raise ConfigError("--cache: name the folder that the Arrow files shall be in")
+    warn_of_ignored(options.data, given())
     started = time.monotonic()
     with corpus_progress() as progress:
         corpus = load_corpus(options, progress=progress)

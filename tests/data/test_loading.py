@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
+from pyro_rationale.cli.prepare import prepare
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import CORPORA, TOKENIZERS, Corpus, CorpusLoader, DataOptions, TargetSpec, load_corpus
-from pyro_rationale.data.loading import TABLE, loader_of
+from pyro_rationale.data.loading import TABLE, loader_of, warn_of_ignored
 from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.selection import override, select_documents
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.prepare import prepare_run
+from tests.support.commands import ended
 from tests.support.small_fit import ratings_table
 
 
@@ -52,6 +54,26 @@ def test_an_option_that_a_corpus_does_not_have_is_refused(data: str, given: dict
     flag = next(iter(given)).replace("_", "-")
     with pytest.raises(ConfigError, match=f"^--{flag}: means nothing for --data {data}; leave it out"):
         load_corpus(DataOptions(data=data, **given))
+
+
+def test_typed_options_of_made_up_texts_are_said_to_change_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    typed = {"documents", "noise", "ambiguity", "correlation", "seed"}
+    table = str(ratings_table(tmp_path / "a.csv"))
+    for data, used in ((table, set()), ("synthetic", {"documents", "noise", "correlation"}),
+                       ("questions", {"documents", "ambiguity"})):  # fmt: skip
+        caplog.clear()
+        warn_of_ignored(data, typed)
+        assert {record.getMessage() for record in caplog.records} == {
+            f"--{name}: means nothing for --data {data}, and changes nothing" for name in typed - used - {"seed"}
+        }
+    caplog.clear()
+    words = ("--data", table, "--target-column", "y", "--cache", tmp_path / "cache")
+    assert ended(capfd, prepare, *words)[0] == 0
+    assert "changes nothing" not in caplog.text
+    assert ended(capfd, prepare, *words, "--noise", 0.2)[0] == 0
+    assert "--noise: means nothing for --data" in caplog.text
 
 
 def test_an_option_of_a_run_folder_that_its_corpus_does_not_have_is_not_refused(tmp_path: Path) -> None:

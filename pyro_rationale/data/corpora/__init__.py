@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Options that mean the same for every corpus.
 _COMMON = ("data", "max_words", "tokenizer", "split_seed", "drop_leaks", "skip_bad_rows", "cache", "workers")
+_MADE_UP = ("documents", "noise", "correlation", "ambiguity")  # of texts that are made up
 LABEL_OPTIONS = ("task", "target_range")  # of corpora whose targets are read off their labels
 
 
@@ -52,12 +53,21 @@ class CorpusLoader:
     def unused(self, options: DataOptions) -> list[str]:
         """Fields of `options` that are set and mean nothing for this corpus.
 
-        Fields with a default of their own, such as the number of synthetic documents, do not count: scripts may give
-        them whatever the corpus.
+        Fields with a default of their own do not count: :meth:`ignored` names those that matter.
         """
         own = (*_COMMON, *self.options)
         optional = [item.name for item in fields(options) if item.name not in own and item.default in (None, ())]
         return [name for name in optional if getattr(options, name)]
+
+    def ignored(self, typed: Collection[str]) -> list[str]:
+        """Options about made-up texts that the user set for texts that are not.
+
+        They are worth a warning, and no error: scripts may give them whatever the corpus.
+
+        Args:
+            typed: names of the options that the user set.
+        """
+        return [] if self.of_corpus else [name for name in _MADE_UP if name in typed and name not in self.options]
 
     def check(self, options: DataOptions, typed: Collection[str] | None = None) -> None:
         """Refuse options that mean nothing for this corpus.
