@@ -67,6 +67,7 @@ APART = {
 # Run by no test: reads for a minute at its smallest, in processes of its own.
 NOT_RUN = ("benchmarks/data.py",)
 STAND_INS = {
+    "askubuntu:FOLDER": "askubuntu:questions",
     **dict.fromkeys(("imdb", "movie-sentences", "vader-movies"), "reviews.csv"),
     "examples/lounge.csv.gz": "lounge.csv",
     "glove": "vectors.txt",
@@ -162,7 +163,7 @@ def shown_targets() -> list[Shown]:
 
 
 def write_inputs(folder: Path) -> None:
-    """Files that readers have: reviews and their ratings in a CSV, texts one per line, word vectors."""
+    """Files that readers have: reviews and their ratings in a CSV, texts one per line, word vectors, AskUbuntu."""
     looks = ["dull", "plain", "fair", "good", "great"]
     columns = ("stars", "staff", "food", "appearance", "staff_service", "catering", "comfort")
     rows = [
@@ -178,6 +179,15 @@ def write_inputs(folder: Path) -> None:
     corpus = '[[corpora]]\nname = "reviews"\ndata = "reviews.csv"\ntext_column = "text"\ntarget_column = ["stars"]'
     (folder / "study.toml").write_text(f"seeds = [0]\n[base]\n{sizes}\n{corpus}\n", encoding="utf-8")
     make_tiny_bert(folder / "weights", positions=128)
+    (folder / "questions").mkdir()
+    asked = [f"{i}\tmy {looks[i // 2 % 5]} disk {i}\tit was {looks[i // 2 % 5]} on day {i}\n" for i in range(60)]
+    (folder / "questions" / "text_tokenized.txt").write_text("".join(asked), encoding="utf-8")
+    for name, begin in (("train_random", 0), ("dev", 20), ("test", 40)):  # each even question is like the next one
+        lists = [
+            f"{i}\t{i + 1}\t" + " ".join(str(begin + j) for j in range(20) if begin + j != i) + "\n"
+            for i in range(begin, begin + 20, 2)
+        ]
+        (folder / "questions" / f"{name}.txt").write_text("".join(lists), encoding="utf-8")
     (folder / "texts.txt").write_text("The head looked great.\nA dull taste.\n", encoding="utf-8")
     vectors = [f"{word} {i / 9:.2f} {1 - i / 5:.2f} 0.5" for i, word in enumerate(["the", "food", "was", *looks])]
     (folder / "vectors.txt").write_text("\n".join(vectors) + "\n", encoding="utf-8")
