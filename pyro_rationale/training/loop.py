@@ -44,6 +44,7 @@ def train_networks(
     patience: int | None = None,
     on_step: Callable[[], None] | None = None,
     batches: Batches | None = None,
+    encoder_factor: float = 1.0,
 ) -> None:
     """Minimise a loss by Adam for `--steps` steps, rounded up to whole epochs; the best weights are loaded at the end.
 
@@ -58,12 +59,12 @@ def train_networks(
         patience: stop after so many epochs without a better score; by default never.
         on_step: called after each step.
         batches: of other examples than single documents, such as pairs of them, in place of those of `documents`.
+        encoder_factor: of the encoder's learning rate.
     """
     options = fitted.config.train
     named = trained(fitted.model, fitted.guide)
     schedule = Schedule(0.0, options.anneal, fitted.config.model.rate)
-    # The encoder's own factor is for fits whose guide learns beside it.
-    rates = LearningRates(named, options.learning_rate, options.body_rate, 1.0, options.steps)
+    rates = LearningRates(named, options.learning_rate, options.body_rate, encoder_factor, options.steps)
     optimizer, named = rates.make_optimizer(), rates.named
     average = RunningAverage(named, options.ema)
     size = options.epoch_of(len(documents))

@@ -29,6 +29,11 @@ _SHORT = {"p_at_1": "P@1", "p_at_5": "P@5", "ndcg_at_10": "nDCG@10", "recall_at_
 @click.option("--full-text", is_flag=True,
               help="train an encoder of the run's kind on whole texts, in half of its steps, and let its attention "
                    "choose words as well")
+@click.option("--reinforce", is_flag=True,
+              help="train by the loss of Lei et al. (2016) for pairs, in as many steps as the run, after an encoder of "
+                   "whole texts")
+@click.option("--top-k", is_flag=True,
+              help="train scores of words, of which always the same share is read, in as many steps as the run")
 @click.option("--draws", default=9999, show_default=True, type=click.IntRange(min=1), help="of the permutation test")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="of random words and of draws")
@@ -36,7 +41,7 @@ _SHORT = {"p_at_1": "P@1", "p_at_5": "P@5", "ndcg_at_10": "nDCG@10", "recall_at_
 @json_option
 def study(
     flags: DataOptions, folder: Path | None, split: str, rate: float | None, pretrained: str | None, full_text: bool,
-    draws: int, batch_size: int, seed: int, device: str, json_path: Path | None,
+    reinforce: bool, top_k: bool, draws: int, batch_size: int, seed: int, device: str, json_path: Path | None,
 ) -> None:
     """Compare rationales with BM25, tf-idf, titles and fixed choices of words, on the same candidates."""
     from pyro_rationale.data import load_corpus
@@ -52,8 +57,13 @@ def study(
     fitted = None if folder is None else FittedModel.load_single(folder, device)
     if fitted is None and "data" not in typed:
         raise ConfigError("--data: name a corpus of similar texts, such as questions, or a --run fitted on one")
-    if full_text and fitted is None:
-        raise ConfigError("--full-text: needs the --run whose kind of encoder is trained on whole texts")
+    trained = {"--full-text": full_text, "--reinforce": reinforce, "--top-k": top_k}
+    asked = [flag for flag, wanted in trained.items() if wanted]
+    if asked and fitted is None:
+        raise ConfigError(f"{asked[0]}: needs the --run whose kind of encoder is trained")
+    if {*asked} - {"--full-text"} and fitted and (fitted.config.by_sentence or fitted.config.model.keep_title):
+        raise ConfigError(f"{asked[-1]}: chooses among all words, which the run does not; fit one without "
+                          "--unit sentence and --keep-title")
     options = flags if fitted is None else override(fitted.config.data, flags, typed)
     corpus = load_corpus(options, SPEC, typed=typed)
     assert isinstance(corpus, PairCorpus)
@@ -68,9 +78,11 @@ def study(
         rate = fitted.config.model.rate if rate is None else rate
         own, shares = by_encoder(task, fitted, rate, seed, batch_size)
         found = own | found
-    if pretrained is not None or full_text:
+    if pretrained is not None or asked:
         rate = DEFAULT_RATE if rate is None else rate
-        more, more_shares = others(task, fitted, rate, seed, pretrained, full_text, device, batch_size)
+        more, more_shares = others(
+            task, fitted, rate, seed, pretrained, full_text, reinforce, top_k, device, batch_size
+        )
         found, shares = found | more, shares | more_shares
     if fitted is not None:
         p = compared(found, RATIONALE, draws, seed)

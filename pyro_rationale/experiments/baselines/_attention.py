@@ -69,14 +69,14 @@ class AttentionModel:
         """Weight of each word, `(B, T)`, the softmax of the scores; 0 on padding."""
         return self.scores(batch).masked_fill(~batch.mask, -torch.inf).softmax(-1)
 
-    def count(self, batch: Batch) -> Tensor:
-        """Words in the rationale of each document, `(B,)`."""
-        return (batch.lengths * self.share).round().long().clamp(min=1)
+    def count(self, batch: Batch, share: float | None = None) -> Tensor:
+        """Words in the rationale of each document, `(B,)`; of another share than that of all rationales, if given."""
+        return (batch.lengths * (self.share if share is None else share)).round().long().clamp(min=1)
 
-    def topk_mask(self, batch: Batch) -> Tensor:
-        """The rationale, the words of the largest weights, `(B, T)`."""
+    def topk_mask(self, batch: Batch, share: float | None = None) -> Tensor:
+        """The rationale, the words of the largest weights, `(B, T)`; `share` as for :meth:`count`."""
         rank = self.weights(batch).argsort(-1, descending=True).argsort(-1)
-        return ((rank < self.count(batch)[:, None]) & batch.mask).to(torch.get_default_dtype())
+        return ((rank < self.count(batch, share)[:, None]) & batch.mask).to(torch.get_default_dtype())
 
     def forward_masked(self, batch: Batch, z: Tensor) -> Tensor:
         """Outputs from the kept words, `(B, W)`, as if there were no others."""

@@ -1,4 +1,4 @@
-"""Encoders that rationales of similar texts are held against: one of whole texts, and a transformer as it comes.
+"""Encoders that rationales of similar texts are held against: trained otherwise, and a transformer as it comes.
 
 The encoder of a fit has read whole texts in its warm-up only. One of the same kind that is trained on them for as long
 says what masks can hope to keep, and its attention is another way to choose words. A transformer that was trained on
@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from pyro_rationale.build import build_model, open_if_needed
 from pyro_rationale.config import Config
@@ -34,14 +33,13 @@ from pyro_rationale.experiments.studies.rankers import (
     read_by,
     shares_of,
 )
-from pyro_rationale.fitted import FittedModel, pick_device, word_vectors
-from pyro_rationale.guides import RationaleGuide
-from pyro_rationale.models import RankingModel
+from pyro_rationale.experiments.studies.ranking_reinforce import reinforce_reader
+from pyro_rationale.experiments.studies.ranking_top_k import top_k_reader
+from pyro_rationale.experiments.studies.ranking_training import loss_scale, no_guide, train_reader, untrained
+from pyro_rationale.fitted import FittedModel, pick_device
 from pyro_rationale.nn import Encoder
 from pyro_rationale.nn.pooling import AttentionPooling
 from pyro_rationale.training.auxiliary_losses import full_text_loss
-from pyro_rationale.training.loop import train_networks
-from pyro_rationale.training.pairs import DevLists, log_probs_of, pair_batches
 
 FEWER = 2  # steps of the fit for each of the reader's, as for the reader of one text
 
@@ -53,6 +51,8 @@ def others(
     seed: int,
     pretrained: str | None = None,
     full_text: bool = False,
+    reinforce: bool = False,
+    top_k: bool = False,
     device: str = "auto",
     batch_size: int = 64,
 ) -> tuple[dict[str, Statistics], dict[str, float]]:
@@ -65,6 +65,8 @@ def others(
         seed: of random words.
         pretrained: a transformer to read all words and all choices of words.
         full_text: train an encoder of the run's kind on whole texts; it reads them, and the words it attends to most.
+        reinforce: train by the loss of Lei et al. (2016) for pairs, see `ranking_reinforce`.
+        top_k: train scores whose top words are read, see `ranking_top_k`.
         device: of the transformer.
         batch_size: texts at once.
 
@@ -82,21 +84,27 @@ def others(
 
     fixed = texts.fixed(task, rate, seed)
     if pretrained is not None:
-        own = {} if fitted is None else {RATIONALE: rationales(fitted, texts.documents, batch_size)}
-        add(Path(pretrained).name, zero_shot(texts.documents, pretrained, device), own | fixed)
-    if full_text:
+        given = {} if fitted is None else {RATIONALE: rationales(fitted, texts.documents, batch_size)}
+        add(Path(pretrained).name, zero_shot(texts.documents, pretrained, device), given | fixed)
+    if full_text or reinforce:
         assert fitted is not None
-        reader = whole_text_encoder(fitted, task.corpus)
+        whole = whole_text_encoder(fitted, task.corpus)
+    if full_text:
         masks = {WHOLE: fixed[WHOLE]}
-        if has_attention(reader):
-            masks["top attention"] = by_attention(reader, texts.documents, rate, batch_size)
-        add("trained on all words", reader, masks)
+        if has_attention(whole):
+            masks["top attention"] = by_attention(whole, texts.documents, rate, batch_size)
+        add("trained on all words", whole, masks)
+    if reinforce:
+        assert fitted is not None
+        reader = reinforce_reader(fitted, task.corpus, whole, rate)
+        own = rationales(reader, texts.documents, batch_size)
+        add("REINFORCE (Lei et al. 2016)", reader, {RATIONALE: own, WHOLE: fixed[WHOLE]})
+    if top_k:
+        assert fitted is not None
+        top = top_k_reader(fitted, task.corpus, rate)
+        own = top.masks(texts.documents, batch_size)
+        add("budgeted top-k", top.fitted, {RATIONALE: own, WHOLE: fixed[WHOLE]})
     return found, shares
-
-
-def no_guide() -> RationaleGuide:
-    """In place of a guide where there is nothing to choose."""
-    return cast(RationaleGuide, nn.Module())
 
 
 def whole_text_encoder(
@@ -109,44 +117,19 @@ def whole_text_encoder(
         corpus: the pairs that it was fitted on.
         on_step: called after each step.
     """
-    options = fitted.config.train
-    steps = -(-options.steps // FEWER)
-    queries = len(corpus.queries["train"])
-    epochs = min(steps, max(4, round(steps * options.batch_size / queries)))
-    config = fitted.config.changed(
-        steps=steps, anneal=min(options.anneal, steps) // FEWER, epoch_steps=-(-steps // epochs), match="masked"
-    )
-    vectors = word_vectors(fitted.model.state_dict()) if config.model.vectors is not None else None
-    with fitted.seeded(config.seed):
-        model = build_model(
-            config, fitted.spec, len(fitted.vocabulary), vectors, None, _baseline(fitted), fitted.vocabulary
-        )
-        reader = FittedModel(
-            config, fitted.spec, fitted.vocabulary, model.to(fitted.device), no_guide(), fitted.device,
-            f"{fitted.name}: whole texts",
-        )  # fmt: skip
-        dev = DevLists.of(reader, corpus)
-        lists = [batch.to(reader.device) for batch in dev.batches]
-        scale = float(model.kappa) * _baseline(fitted)
+    with fitted.seeded(fitted.config.seed):
+        reader = untrained(fitted, corpus, "whole texts", FEWER)
+        model = reader.model
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
             assert isinstance(batch, RankingBatch)
-            return full_text_loss(model, batch) / (len(batch.queries) * scale)
+            return full_text_loss(model, batch) / (len(batch.queries) * loss_scale(reader))
 
-        def score() -> float:
-            assert isinstance(model, RankingModel)
-            whole = [batch.mask.to(model.encoder.dtype) for batch in lists]
-            return -float(log_probs_of(model, dev, lists, whole).mean())
+        def whole(batches: Sequence[Batch]) -> list[torch.Tensor]:
+            return [batch.mask.to(model.encoder.dtype) for batch in batches]
 
-        train_networks(
-            reader, corpus.train, loss, score, on_step=on_step,
-            batches=pair_batches(reader, corpus, config.train.epoch_of(queries)),
-        )  # fmt: skip
+        train_reader(reader, corpus, loss, whole, on_step)
     return reader.eval()
-
-
-def _baseline(fitted: FittedModel) -> float:
-    return float(fitted.task.baseline_loss(torch.zeros(0, 1)).sum())
 
 
 def zero_shot(documents: Sequence[Document], name: str, device: str = "auto") -> FittedModel:
