@@ -77,6 +77,39 @@ def test_without_ties_they_are_those_of_scikit_learn() -> None:
     assert (metrics["queries"], metrics["left_out"]) == (30, 0)
 
 
+# Our names, and those of other packages.
+PYTREC_EVAL = dict(zip(LABELS, ("map", "recip_rank", "P_1", "P_5", "ndcg_cut_10", "recall_10"), strict=True))
+RANX = dict(zip(LABELS, ("map", "mrr", "precision@1", "precision@5", "ndcg@10", "recall@10"), strict=True))
+
+
+def as_records(pairs: list[Pair]) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
+    """Which texts are similar to which query, and the scores of its list, by name."""
+    known = {f"q{i}": {f"d{j}": 1 for j in np.flatnonzero(flags)} for i, (_, flags) in enumerate(pairs)}
+    lists = {f"q{i}": {f"d{j}": float(score) for j, score in enumerate(row)} for i, (row, _) in enumerate(pairs)}
+    return known, lists
+
+
+@pytest.mark.parametrize("size", [3, 25])
+def test_without_ties_they_are_those_of_pytrec_eval(size: int) -> None:
+    pytrec_eval = pytest.importorskip("pytrec_eval")
+    pairs = drawn(30, size)
+    known, lists = as_records(pairs)
+    asked = {"map", "recip_rank", "P.1,5", "ndcg_cut.10", "recall.10"}
+    found = pytrec_eval.RelevanceEvaluator(known, asked).evaluate(lists)
+    for i, pair in enumerate(pairs):
+        assert ranking_row(*pair) == pytest.approx([found[f"q{i}"][name] for name in PYTREC_EVAL.values()])
+
+
+@pytest.mark.filterwarnings("ignore::Warning")  # of the compiler behind it
+def test_without_ties_they_are_those_of_ranx() -> None:
+    ranx = pytest.importorskip("ranx")
+    pairs = drawn(30, 25)
+    known, lists = as_records(pairs)
+    found = ranx.evaluate(ranx.Qrels(known), ranx.Run(lists), [*RANX.values()])
+    metrics = ranking_metrics(*map(list, zip(*pairs, strict=True)))
+    assert {name: metrics[name] for name in RANX} == pytest.approx({name: found[RANX[name]] for name in RANX})
+
+
 def test_tied_gains_are_those_of_scikit_learn() -> None:
     scores, relevant = map(np.array, zip(*drawn(20, 8, levels=3), strict=True))
     assert ranking_metrics(scores, relevant)["ndcg_at_10"] == pytest.approx(ndcg_score(relevant, scores, k=10))
