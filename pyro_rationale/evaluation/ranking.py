@@ -14,6 +14,7 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.data.pair_batches import RankingLists
 from pyro_rationale.data.pairs import SPLITS, PairCorpus, Query, fixed_lists
 from pyro_rationale.data.ranks import log_prob_of
+from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.evaluate import Evaluation
 from pyro_rationale.evaluation.metrics.ranking import corpus_statistics, ranking_statistics, relevance
@@ -281,8 +282,9 @@ def list_elbo(fitted: FittedModel, ranking: Ranking) -> float | None:
     lists = RankingLists.with_candidates(ranking.corpus, ranking.queries, ranking.lists, MOST_QUERIES)
     if not len(lists.queries):
         return None
-    batches = [*fitted.batches(lists.documents, 256).ordered()]
-    return validate_lists(fitted, DevLists(lists, batches), fitted.model.prior).elbo
+    batches, prior = [*fitted.batches(lists.documents, 256).ordered()], fitted.model.prior
+    assert isinstance(prior, ChainPrior)
+    return validate_lists(fitted, DevLists(lists, batches), prior).elbo
 
 
 def words_kept(documents: Sequence[Document], masks: Sequence[Flags]) -> Metrics:

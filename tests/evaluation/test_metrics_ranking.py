@@ -106,7 +106,8 @@ def test_without_ties_they_are_those_of_ranx() -> None:
     pairs = drawn(30, 25)
     known, lists = as_records(pairs)
     found = ranx.evaluate(ranx.Qrels(known), ranx.Run(lists), [*RANX.values()])
-    metrics = ranking_metrics(*map(list, zip(*pairs, strict=True)))
+    scores, relevant = zip(*pairs, strict=True)
+    metrics = ranking_metrics(scores, relevant)
     assert {name: metrics[name] for name in RANX} == pytest.approx({name: found[RANX[name]] for name in RANX})
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.ranking import Ranking, evaluate_ranking, rank, worse_than_chance
 from pyro_rationale.evaluation.significance import intervals
@@ -77,7 +78,9 @@ def test_figures_of_both_sides() -> None:
 def test_the_elbo_is_that_of_an_epoch_on_the_same_lists() -> None:
     fitted = untrained_pairs()
     metrics = evaluate_ranking(fitted, CORPUS, decode=HOW).metrics
-    score = validate_lists(fitted, DevLists.of(fitted, CORPUS, "test"), fitted.model.prior)
+    prior = fitted.model.prior
+    assert isinstance(prior, ChainPrior)
+    score = validate_lists(fitted, DevLists.of(fitted, CORPUS, "test"), prior)
     assert metrics["list_elbo"] == pytest.approx(score.elbo)
     every = evaluate_ranking(fitted, CORPUS, "all", HOW, most_searched=10).metrics
     assert math.isfinite(every["list_elbo"])
