@@ -42,8 +42,8 @@ AT_ONCE = 64  # queries
               help="folder that the command index has made")
 @click.option("--top", default=10, show_default=True, help="texts to show per query, 1 to 100")
 @click.option("--file", help="a query per row of a table, or per line of a text file; - for standard input")
-@click.option("--id-column", help="column that names each row of the table in the output [default: id or _id; else the "
-              "number of the row]")
+@click.option("--id-column", help="column that names each row of the table in the output [default: id, _id or qid; "
+              "else its line]")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object per query (JSON lines)")
 @options_from(DecodeOptions)
 @options_from(DataOptions, show_defaults=False, without=OTHERS)
