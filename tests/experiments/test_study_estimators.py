@@ -12,6 +12,7 @@ import torch
 from click.testing import CliRunner
 
 from pyro_rationale.cli.studies.estimators import study
+from pyro_rationale.data import load_corpus
 from pyro_rationale.experiments.studies import estimators
 from pyro_rationale.experiments.studies.estimators import (
     NEURAL,
@@ -21,7 +22,9 @@ from pyro_rationale.experiments.studies.estimators import (
     bar,
     default,
     estimator_variants,
+    windows,
 )
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import own_guides
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.inference.variance import BatchSpread
@@ -119,3 +122,14 @@ def test_the_bar_by_hand() -> None:
     found = bar(ours, spreads)
     assert found["default"] == ours.name
     assert [found[row.name]["value"] for row in (PAPER, *NEURAL)] == [30, 4, 5]
+
+
+def test_stretches_of_a_run_of_several_targets_are_texts() -> None:
+    fitted = FittedModel.load(whole(guide="chain", aspect="all"))
+    documents = load_corpus(fitted.config.data).test
+    batch = windows(fitted, fitted.guide, documents)
+    assert batch.index is not None
+    assert batch.aspects is not None
+    assert set(batch.index.tolist()) == set(range(estimators.SHORT))
+    assert set(batch.aspects.tolist()) == set(range(fitted.aspects))
+    assert batch.lengths.max() <= estimators.WINDOW

@@ -186,3 +186,38 @@ def test_violations_are_counted() -> None:
 )
 def test_sizes_go_up_by_tens(samples: int, sizes: list[int]) -> None:
     assert bound_sizes(samples) == sizes
+
+
+def test_a_run_of_several_targets_has_a_row_for_each(tmp_path: Path) -> None:
+    folder, path = whole(guide="chain", aspect="all"), tmp_path / "a.json"
+    words = ["--number", "3", "--words", "4", "--samples", "20", "--repeats", "2", "--json", str(path)]
+    end = CliRunner().invoke(study, ["--run", str(folder), *words], catch_exceptions=False, env={"COLUMNS": "200"})
+    assert end.exit_code == 0
+    result = json.loads(path.read_text())
+    fitted = FittedModel.load(folder)
+    ids = [each["id"] for each in result["each"]]
+    assert result["documents"] == 3
+    assert [each["target"] for each in result["each"]] == list(fitted.spec.names) * 3
+    assert ids == [one for one in dict.fromkeys(ids) for _ in fitted.spec.names]
+    assert result["readings"] == result["enumerated"] == len(ids)
+    assert all(each["elbo"] <= each["log_evidence"] for each in result["each"])
+    assert "nats per text and target" in end.output
+
+
+def test_rows_of_known_targets_stand_beside_their_own_figures() -> None:
+    fitted = FittedModel.load(whole(guide="chain", aspect="all"))
+    texts = list(load_corpus(fitted.config.data).test[:3])
+    targets = texts[1].targets
+    texts[1] = replace(texts[1], targets=(math.nan, *targets[1:]))  # the shorter a text, the sooner its batch
+    (first, last), (second,) = shorten([texts[0], texts[2]], 4)[0], shorten([texts[1]], 2)[0]
+    documents = [first, second, last]
+    together = measure(fitted, documents, 10, 2, 1.0).each(documents)
+    assert [(row["id"], row["target"]) for row in together] == [
+        (document.id, name)
+        for document in documents
+        for name, value in zip(fitted.spec.names, document.targets, strict=True)
+        if not math.isnan(value)
+    ]
+    alone = [row for document in documents for row in measure(fitted, [document], 10, 2, 1.0).each([document])]
+    for one, other in zip(together, alone, strict=True):
+        assert one["log_evidence"] == pytest.approx(other["log_evidence"], abs=1e-9)

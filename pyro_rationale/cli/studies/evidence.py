@@ -66,6 +66,7 @@ def study(
         measured = measure(fitted, documents, samples, repeats, weight, batch_size)
     facts = {"run": str(folder), "documents": len(documents), "cut": cut, "words": words or None, "kappa": weight}
     facts |= {"tau": fitted.config.tau, "samples": samples, "repeats": repeats, "seed": seed}
+    facts |= {"readings": len(measured.k), "unit": "document" if fitted.aspects == 1 else "text and target"}
     result: dict[str, Any] = facts | measured.summary()
     report(result)
     write_result(json_path, result | {"each": measured.each(documents)})
@@ -75,12 +76,12 @@ def report(result: dict[str, Any]) -> None:
     """The tables on the terminal."""
     from pyro_rationale.experiments.studies.bounds import FAR
 
-    console = Terminal()
+    console, several = Terminal(), {"document": "documents"}.get(result["unit"], "texts and targets")
     if result["cut"]:
         cut = f"{result['cut']} of {result['documents']}"
         console.say(f"{cut} documents were cut to their first {result['words']} words; their targets are as they were")
-    if result["enumerated"] < result["documents"]:
-        known = f"there is one of {result['enumerated']} of {result['documents']}"
+    if result["enumerated"] < result["readings"]:
+        known = f"there is one of {result['enumerated']} of {result['readings']}"
         console.say(f"no exact evidence where the longest of a batch has over {LONGEST} words: {known}")
     rows: list[Row] = list(result["bounds"])
     if result["enumerated"]:
@@ -89,19 +90,19 @@ def report(result: dict[str, Any]) -> None:
         above = result["exact_elbo_above_evidence"]
         rows.insert(0, {"bound": "ELBO, exact", "nats": elbo, **blank, "gap": evidence - elbo, "above_evidence": above})
         rows.append({"bound": "log evidence", "nats": evidence, **blank})
-    title = f"{result['run']}: nats per document, kappa = {result['kappa']:.4g}, guide fitted at tau {result['tau']:g}"
-    show(title, rows, digits=6)
+    title = f"{result['run']}: nats per {result['unit']}, kappa = {result['kappa']:.4g}"
+    show(f"{title}, guide fitted at tau {result['tau']:g}", rows, digits=6)
     quality = [
         {"weights": name, **{f"{level:.0%}": value for level, value in zip(result["quantiles"], values, strict=True)}}
         for name, values in ((f"ESS of {result['samples']}", result["ess"]), ("k-hat", result["k_hat"]))
     ]
-    show("quantiles over documents", quality)
+    show(f"quantiles over {several}", quality)
     console.say(
-        f"k-hat above {TRUSTED}: {100 * result['k_hat_above']:.1f} % of the documents "
+        f"k-hat above {TRUSTED}: {100 * result['k_hat_above']:.1f} % of the {several} "
         f"({result['k_hat_infinite']} of them without a tail to fit); constant tails: {result['k_hat_constant']}"
     )
     if result.get("far"):
         console.say(
-            f"{result['far']} documents are over {FAR:g} nat short of their evidence at K = {result['samples']}; "
+            f"{result['far']} {several} are over {FAR:g} nat short of their evidence at K = {result['samples']}; "
             f"k-hat says nothing against {result['far_unnoticed']} of them, for it knows only masks that were drawn"
         )

@@ -50,6 +50,8 @@ class Measured:
         k: their Pareto shape, `(N,)`.
         reasons: why there is no fit behind it, if so.
         draws: per document in all.
+        rows: number of each figure's document, and its target where targets have masks of their own: `N` is the number
+            of texts and known targets then.
     """
 
     bounds: dict[int, Bound]
@@ -61,6 +63,7 @@ class Measured:
     k: Tensor
     reasons: tuple[str | None, ...]
     draws: int
+    rows: tuple[tuple[int, str | None], ...] = ()
 
     @property
     def known(self) -> Tensor:
@@ -109,16 +112,18 @@ class Measured:
         return row
 
     def each(self, documents: Sequence[Document]) -> list[dict[str, Any]]:
-        """Every document's figures."""
+        """Figures of every document, or of each of its targets that has masks of its own and is known."""
         columns: dict[str, list[Any]] = {
-            "id": [document.id for document in documents],
-            "words": [max(1, len(document.tokens)) for document in documents],
+            "id": [documents[i].id for i, _ in self.rows],
+            "words": [max(1, len(documents[i].tokens)) for i, _ in self.rows],
             "elbo": self.elbo.tolist(),
             "log_evidence": self.evidence.tolist(),
             "ess": self.ess.tolist(),
             "k_hat": self.k.tolist(),
             "k_hat_reason": list(self.reasons),
         }
+        if any(target is not None for _, target in self.rows):
+            columns["target"] = [target for _, target in self.rows]
         for size, bound in self.bounds.items():
             columns[f"iwae_{size}"] = bound.mean.tolist()
             columns[f"iwae_{size}_error"] = bound.error.tolist()
@@ -148,18 +153,23 @@ def measure(
     sizes = bound_sizes(samples)
     parts: list[tuple[dict[str, Tensor], tuple[str | None, ...]]] = []
     places: list[Tensor] = []
+    about: list[Tensor] = []
     for batch in fitted.device_batches(documents, batch_size):
         assert batch.index is not None
         places.append(batch.index.cpu())
+        about.append(torch.zeros_like(places[-1]) if batch.aspects is None else batch.aspects.cpu())
         parts.append(_measure_batch(fitted, batch, sizes, samples * repeats, kappa))
-    order = torch.cat(places).argsort()
+    documents, aspects = torch.cat(places), torch.cat(about)
+    order = (documents * fitted.aspects + aspects).argsort()
+    names = fitted.spec.names if fitted.aspects > 1 else (None,)
+    rows = tuple((int(documents[i]), names[int(aspects[i])]) for i in order)
     reasons = [reason for _, some in parts for reason in some]
     figures = {name: torch.cat([part[name] for part, _ in parts])[order] for name in parts[0][0]}
     bounds = {
         size: Bound(figures.pop(f"mean_{size}"), figures.pop(f"error_{size}"), samples * repeats // size)
         for size in sizes
     }
-    return Measured(bounds, reasons=tuple(reasons[i] for i in order), draws=samples * repeats, **figures)
+    return Measured(bounds, reasons=tuple(reasons[i] for i in order), draws=samples * repeats, rows=rows, **figures)
 
 
 @torch.no_grad()

@@ -178,7 +178,9 @@ def windows(fitted: FittedModel, guide: RationaleGuide, documents: Sequence[Docu
     ]
     batch = fitted.encode(pieces).to(fitted.device)
     with torch.no_grad():
-        undecided = guide.posterior(batch).discrete().entropy()
+        entropy = guide.posterior(batch).discrete().entropy()
+    assert batch.index is not None  # a stretch has a row for each target that has masks of its own
+    undecided = entropy.new_zeros(len(pieces)).index_add(0, batch.index, entropy)
     best = undecided.topk(min(SHORT, len(pieces))).indices.tolist()
     return fitted.encode([pieces[i] for i in best]).to(fitted.device)
 
