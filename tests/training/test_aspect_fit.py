@@ -36,6 +36,7 @@ from pyro_rationale.training.rate_control import AspectControls, RateControl, Sc
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.validation import score_modes, shift_to, shifts_to
 from tests.support.small_fit import Break, differences, small
+from tests.support.small_fit import whole as whole_run
 
 OPTIONS: dict[str, Any] = {"documents": 24, "steps": 4, "anneal": 1, "guide": "chain", "aspect": "all"}
 NAMES = ("appearance", "aroma", "palate", "taste")
@@ -288,3 +289,11 @@ def test_the_terms_of_a_document_are_summed_wherever_its_rows_are_read(run: Trai
     whole = objective_report(run.fitted.eval(), documents)
     rows = [row for row in by_aspect(documents, 4) if not math.isnan(row.targets[row.aspect or 0])]
     assert objective_report(run.fitted, rows, batch_size=3)["kl"] == pytest.approx(whole["kl"], rel=1e-4)
+
+
+def test_errors_averaged_over_masks_stand_beside_each_target() -> None:
+    test = json.loads((whole_run(**OPTIONS) / "metrics.json").read_text())["test"]
+    for name in ("averaged_mse", "averaged_mse_scaled", "averaged_mae"):
+        each = [figures[name] for figures in test["aspects"].values()]
+        assert len(each) == 4
+        assert sum(each) / 4 == pytest.approx(test[name])  # every target is known in all texts

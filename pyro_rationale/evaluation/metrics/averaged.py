@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, MetricInputs
-from pyro_rationale.evaluation.metrics.prediction import Predictions, prediction_statistics
-from pyro_rationale.evaluation.statistic import Statistics
+from pyro_rationale.evaluation.metrics.prediction import Predictions, errors_by_target, prediction_statistics
+
+PREFIX = "averaged_"
 
 
-def _compute(inputs: MetricInputs) -> Statistics:
+def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
     assert inputs.averaged is not None
     predictions = Predictions(inputs.averaged, inputs.targets, inputs.decision)
     errors = prediction_statistics(inputs.spec, predictions)
-    return {f"averaged_{name}": statistic for name, statistic in errors.items()}
+    together = {f"{PREFIX}{name}": statistic for name, statistic in errors.items()}
+    return {**together, **errors_by_target(inputs.spec, predictions, PREFIX)}
 
 
 REGISTERED = MetricFamily(

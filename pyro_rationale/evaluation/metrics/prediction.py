@@ -48,15 +48,22 @@ def prediction_metrics(spec: TargetSpec, predictions: Predictions) -> Metrics:
         [0, 1]. Classes: `accuracy`, and `log_loss` in nats per label. With several targets also `aspects`: the
         same by target.
     """
-    return values_of(prediction_statistics(spec, predictions)) | _by_target(spec, predictions)
+    return values_of(prediction_statistics(spec, predictions)) | errors_by_target(spec, predictions)
 
 
-def _by_target(spec: TargetSpec, predictions: Predictions) -> Metrics:
-    """Errors by the targets' names under `aspects`; empty for one target, or if none is known."""
+def errors_by_target(spec: TargetSpec, predictions: Predictions, prefix: str = "") -> Metrics:
+    """Errors by the targets' names under `aspects`; empty for one target, or if none is known.
+
+    Args:
+        spec: of the targets.
+        predictions: of all targets.
+        prefix: before the name of each error.
+    """
     if len(spec.names) == 1 or np.isnan(predictions.targets).all():
         return {}
     statistics = (prediction_statistics(spec, predictions, slice(i, i + 1)) for i in range(len(spec.names)))
-    return {"aspects": dict(zip(spec.names, map(values_of, statistics), strict=True))}
+    each = ({f"{prefix}{name}": value for name, value in values_of(one).items()} for one in statistics)
+    return {"aspects": dict(zip(spec.names, each, strict=True))}
 
 
 def prediction_statistics(spec: TargetSpec, predictions: Predictions, columns: slice = EVERY) -> Statistics:
@@ -80,7 +87,7 @@ def _mean(values: Numbers | Flags, known: Flags) -> Statistic:
 def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
     assert inputs.values is not None
     predictions = Predictions(inputs.values, inputs.targets, inputs.decision)
-    return {**prediction_statistics(inputs.spec, predictions), **_by_target(inputs.spec, predictions)}
+    return {**prediction_statistics(inputs.spec, predictions), **errors_by_target(inputs.spec, predictions)}
 
 
 REGISTERED = MetricFamily(
