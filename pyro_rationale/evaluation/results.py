@@ -171,6 +171,7 @@ def _measured(fit: TrainingRun, baselines: Mapping[str, Metrics] | None, progres
     fitted, config = fit.fitted, fit.fitted.config
     own, rows, worse = _test_table(fit, progress)
     test = {} if own is None else own.metrics
+    steered = config.model.lambda1 is None  # penalties that were given ask for no share of words
     metrics = RunMetrics(
         data=config.data.data,
         guide=config.guide,
@@ -188,8 +189,8 @@ def _measured(fit: TrainingRun, baselines: Mapping[str, Metrics] | None, progres
         leaks=None if fit.corpus.leaks is None else asdict(fit.corpus.leaks),
         baselines=rows | dict(baselines or {}),
         failures=failures(
-            fit.selection.best_epoch,
-            fit.prior.rate,
+            fit.selection.best_epoch if steered else 1,
+            fit.prior.rate if steered else math.nan,
             test.get("selected", math.nan),
             worse,
             _course(fit),

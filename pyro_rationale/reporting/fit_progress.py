@@ -208,10 +208,11 @@ class FitProgress(Callback):
         )
         longer = self._restarted(run, record) if record.event.startswith(MEMORIZED) else ""
         event = f"  {explained(record.event, longer)}" if record.event else ""
+        target = "" if math.isnan(record.target) else f" (target {100 * record.target:.1f} %)"
         if self.verbose:
             line = f"epoch {record.epoch:3d}  loss {record.loss:8.4f}  "
             line += f"warm-up: {warmup}" if record.untrained else (
-                f"kept {100 * record.kept:5.1f} % (target {100 * record.target:.1f} %)  "
+                f"kept {100 * record.kept:5.1f} %{target}  "
                 f"dev: {run.fitted.task.error_name} {record.dev_error:.4f}  kept {100 * record.dev_rate:5.1f} %  "
                 f"empty {100 * record.dev_empty:.1f} %"
             )
@@ -221,7 +222,6 @@ class FitProgress(Callback):
         if record.untrained:
             self.say(f"{line}warm-up: {warmup}{event}")
             return
-        target = "" if math.isnan(record.target) else f" (target {100 * record.target:.1f} %)"
         kept = f"keeps {100 * record.dev_rate:.1f} % of the {run.fitted.config.model.unit}s"
         line += f"dev error {record.dev_error:.4f}  {kept}"
         self.say(f"{line}{target}{event}")

@@ -102,7 +102,10 @@ class TrainingRun:
         selection, options = self.selection, self.fitted.config.train
         done = len(self.history)
         if not selection.best_epoch:
-            kept = f"the weights of the last epoch, {done}, are kept: none came down to the share of words asked for"
+            none = "came down to the share of words asked for" if selection.rate is not None else (
+                "ended with --lambda1 and --lambda2 at full strength"
+            )
+            kept = f"the weights of the last epoch, {done}, are kept: none {none}"
         else:
             among = " of those that keep the share of words asked for" if selection.meet and selection.best_met else ""
             kept = f"epoch {selection.best_epoch} of {done} is kept: least cost on development texts{among}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -177,3 +178,12 @@ def test_what_looks_worse_than_it_is_is_explained(event: str, meaning: str) -> N
     assert told.startswith(event)
     assert meaning in told
     assert (told == event) == (not meaning)
+
+
+def test_no_target_is_said_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for verbose in (False, True):
+        made, _ = progress(monkeypatch, False, verbose=verbose)
+        fit = run()
+        made.on_fit_start(fit)
+        made.on_epoch_end(fit, EpochRecord(1, 10, 1.0, 0.2, math.nan, 0.0, 0.5, 0.25, 0.125, event="best"))
+        assert "target" not in said(made)[-1]

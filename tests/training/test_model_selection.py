@@ -20,7 +20,7 @@ from pyro_rationale.training.rate_control import Schedule
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.trainer import Trainer
 from pyro_rationale.training.validation import DevScore, score_modes
-from tests.support.small_fit import small
+from tests.support.small_fit import fit_small, small
 
 RATE, SPAN = 0.1, 2.5
 PRIOR = ChainPrior.from_rate_span(RATE, SPAN)
@@ -341,3 +341,12 @@ def test_dev_figures_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert score.rate == pytest.approx(kept / words)
     assert (score.words, score.changes, score.empty) == pytest.approx((kept / n, changes / n, empty / n))
     assert not math.isclose(score.error, 0.0)
+
+
+def test_given_penalties_ask_for_no_share_of_words(tmp_path: Path) -> None:
+    """Neither where they are at full strength by the end, nor where training ends before."""
+    for anneal in (0, 90):
+        fit, metrics = fit_small(tmp_path / str(anneal), lambda1=1e-3, lambda2=1e-3, anneal=anneal)
+        assert not any("share of words" in failure or "asked for" in failure for failure in metrics.failures)
+        assert "asked for" not in fit.ending
+        assert fit.selection.best_epoch == 0 or anneal == 0
