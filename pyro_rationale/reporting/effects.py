@@ -100,7 +100,8 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
     yield Text(f"how well the text fits each answer (log evidence, {scale}), and what would speak for it", style="dim")
     if any(khat > TRUSTED for answer in reading.answers for khat in (answer.evidence_khat, answer.khat)):
         yield Text(f"k-hat above {TRUSTED} ({UNTRUSTED}): a few of the masks drawn decide it, and others might say "
-                   "something else", style="dim")
+                   "something else. For a guide nearer to the posterior, fit with --condition-on-target, --tau 1 and "
+                   "fewer --nats", style="dim")
     for target in dict.fromkeys(answer.target for answer in reading.answers):
         own = [answer for answer in reading.answers if answer.target == target]
         best = max(answer.log_evidence for answer in own)

@@ -401,12 +401,12 @@ class Task(ABC):
         """
         sure = [""] * len(self.spec.names)
         if interval is not None:
-            sure = [f"{100 * level:.0f} % interval {low:.4g} to {high:.4g}; " for low, high in interval]
+            sure = [f"{100 * level:g} % interval {low:.4g} to {high:.4g}; " for low, high in interval]
         elif classes is not None:
             sets = [", ".join(self.spec.classes[number] for number in numbers) for numbers in classes]
             labels = [entry["label"] for entry in self.point(predicted).values()]
             sure = [
-                f"{100 * level:.0f} % set {names}; " * (names != label)
+                f"{100 * level:g} % set {names}; " * (names != label)
                 for names, label in zip(sets, labels, strict=True)
             ]
         lines = zip(self.short(predicted), sure, self._said(values), strict=True)

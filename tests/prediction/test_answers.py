@@ -128,6 +128,7 @@ def test_they_are_shown_everywhere() -> None:
     assert f": {first.log_evidence:.1f} nats (" in str(lines[-1])  # alone, it has nothing to be compared with
     assert any("give another --for to compare with" in str(line) for line in lines)
     assert any("a few of the masks drawn decide it" in str(line) for line in lines)
+    assert any("fit with --condition-on-target, --tau 1 and fewer --nats" in str(line) for line in lines)
     assert any("yellow" in str(span.style) for span in lines[-1].spans)
     (explanation,) = explain(fitted, [TEXT], options, classes=(10, 20, 30))
     assert [(answer.answer, answer.mask) for answer in explanation.answers] == [(10, first.mask), (30, second.mask)]

@@ -26,6 +26,7 @@ def test_a_rating() -> None:
     assert task.short((3.25,)) == ["taste 3.25"]
     line = "taste 3  (90 % interval 2 to 4; from these words alone 3.25)"
     assert task.lines((3.0,), (3.25,), ((2.0, 4.0),), 0.9) == [line]
+    assert task.lines((3.0,), (3.25,), ((2.0, 4.0),), 0.995) == [line.replace("90 %", "99.5 %")]
     own = {"value": 3.25}
     expected = {"taste": {"value": 3.0, "rationale": own, "mean": 3.0, "sd": 0.5, "low": 2.0, "high": 4.0}}
     assert task.record((3.0,), (3.25,), (3.0,), (0.5,), ((2.0, 4.0),)) == expected
