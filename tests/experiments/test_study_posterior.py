@@ -12,11 +12,12 @@ import torch
 from click.testing import CliRunner
 
 from pyro_rationale.cli.studies.posterior import study as posterior
+from pyro_rationale.cli.studies.sbc import report
 from pyro_rationale.cli.studies.sbc import study as sbc
 from pyro_rationale.inference.posterior.gibbs import MaskChains, gibbs_posterior
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.posterior.mcmc_diagnostics import mixing
-from tests.support.small_fit import refusal, whole
+from tests.support.small_fit import fit_small, refusal, table, whole
 from tests.support.tiny import texts, tiny_model
 
 FEW = ["--threads", "1", "--device", "cpu"]
@@ -130,3 +131,29 @@ def test_gibbs_chains_on_short_documents_mix() -> None:
     found = mixing(gibbs_posterior(CachedLogJoint(tiny_model(kappa=2.0).eval(), batch), 4, 200, 20), batch.lengths)
     assert float(found.r_hat.max()) < 1.05
     assert float(found.ess.min()) > 200
+
+
+def test_levels_are_simulated_at_kappa_one(tmp_path: Path) -> None:
+    file = tmp_path / "ranks.json"
+    lines = [f"the room was {word} and so on {word},{i % 3}" for i, word in enumerate("abcdefghijklmnopqrst" * 2)]
+    data = table(tmp_path / "texts.csv", "text,y", lines)
+    fit_small(tmp_path / "run", data=str(data), target_column=("y",), task="ordinal", kappa=122.0)
+    words = ["--run", str(tmp_path / "run"), "--number", "10", "--words", "4", "--method", "exact", "--split", "train"]
+    answer = CliRunner().invoke(sbc, [*words, "--json", str(file), *FEW], catch_exceptions=False)
+    assert answer.exit_code == 0
+    assert json.loads(file.read_text())["kappa"] == 1.0
+
+
+def test_ranks_that_are_not_uniform_come_with_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"statistic": "|z|", "uniform": False, "p": 0.0, "mean_rank": 0.2}
+    result = {"run": "run", "documents": 9, "draws": 9, "kappa": 1.0, "kappa_errors_seen": [], "wrong_kappa": 1.0}
+
+    def told(**changes: Any) -> str:
+        report({**result, "results": [{**row, **changes}], "wrong_kappa": changes.get("wrong_kappa", 1.0)})
+        return " ".join(capsys.readouterr().out.split())
+
+    advice = "fit with --condition-on-target and fewer --nats, or take --method mcmc"
+    assert advice in told(method="importance")
+    assert advice not in told(method="importance", uniform=True)
+    assert advice not in told(method="importance", wrong_kappa=2.0)
+    assert "--method importance weighs them" in told(method="guide")

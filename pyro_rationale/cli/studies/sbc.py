@@ -16,6 +16,12 @@ from pyro_rationale.inference.limits import LONGEST, METHODS
 from pyro_rationale.options import check_writable, write_result
 from pyro_rationale.reporting.terminal import Terminal
 
+ADVICE = {
+    "importance": "not uniform where the guide is too far from the posterior, for then a few of its draws carry all "
+    "the weight; fit with --condition-on-target and fewer --nats, or take --method mcmc, which needs no good guide",
+    "guide": "its draws are not those of the posterior; --method importance weighs them, --method mcmc needs no good "
+    "guide",
+}  # where ranks are not uniform, and nothing was wrong on purpose
 
 @click.command("sbc")
 @run_options
@@ -36,7 +42,7 @@ from pyro_rationale.reporting.terminal import Terminal
               help="mcmc: sweeps from draw to draw")
 @click.option("--block", default=3, show_default=True, type=click.IntRange(1, 8), help="mcmc: words redrawn together")
 @click.option("--kappa", type=click.FloatRange(min=0, min_open=True),
-              help="weight of the log likelihood; default: the run's. Classes: 1")
+              help="weight of the log likelihood; default: the run's. Classes and levels: 1")
 @click.option("--wrong-kappa", default=1.0, show_default=True, type=click.FloatRange(min=0, min_open=True),
               help="draw with kappa times this factor, to see it caught")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1), help="documents at once")
@@ -65,7 +71,8 @@ def study(
         raise ConfigError(f"--words: --method exact enumerates up to {LONGEST} words, got {words or 'no limit'}")
     torch.set_num_threads(threads)
     fitted, documents = run_documents(folder, flags, split, device)
-    kappa = float(fitted.model.kappa) if kappa is None else kappa
+    if kappa is None:
+        kappa = float(fitted.model.kappa) if fitted.model.likelihood.has_powers else 1.0
     check_kappa(fitted.model, kappa)
     check_methods(fitted, methods, spent)
     texts, _ = shorten(list(islice(cycle(documents), number)), words)
@@ -109,6 +116,10 @@ def report(result: dict[str, Any]) -> None:
     )
     for seen in result["kappa_errors_seen"]:
         Terminal().say(f"{seen['method']}: {power_line(seen, result['documents'])}")
+    if result["wrong_kappa"] == 1.0:
+        failed = {row["method"] for row in result["results"] if not row["uniform"]}
+        for method in filter(failed.__contains__, ADVICE):
+            Terminal().say(f"{method}: {ADVICE[method]}")
     if result["wrong_kappa"] != 1.0:
         Terminal().say(f"on purpose: drawn with kappa {result['wrong_kappa']:g} times too large")
 
