@@ -41,6 +41,7 @@ Result = dict[str, Any]
 @click.command(cls=Command)
 @run_option
 @click.option("--only", multiple=True, type=click.Choice(list(TESTS)), help="this test; repeat it [default: all]")
+@click.option("--target", default="", help="of a run with masks for each target: that whose masks are tested")
 @click.option("--into", type=click.Path(path_type=Path), help="for refits and verdicts [default: RUN/stress]")
 @options_from(Settings, RefitOptions)
 @click.option("--force", is_flag=True, help="measure and fit again what is there already")
@@ -52,6 +53,7 @@ def stress(
     refits: RefitOptions,
     folder: Path,
     only: tuple[str, ...],
+    target: str,
     into: Path | None,
     force: bool,
     details: bool,
@@ -75,11 +77,11 @@ def stress(
     tell = partial(say, console)
     fitted = FittedModel.load_single(folder, device)
     refuse_ranking("stress", fitted.spec)
-    subject = Subject(folder, into or folder / "stress", fitted, settings, refits, force, tell)
+    subject = Subject(folder, into or folder / "stress", fitted, settings, refits, force, tell, target)
     results = [answer(subject, name) for name in TESTS if not only or name in only]
     write_result(json_path, results)
     if json_path != STANDARD_OUTPUT:
-        show(console, str(folder), results, details)
+        show(console, f"{folder}, {target}" if target else str(folder), results, details)
 
 
 def answer(subject: Subject, name: str) -> Result:
@@ -91,6 +93,8 @@ def answer(subject: Subject, name: str) -> Result:
     request = {"weights": fingerprint(subject.folder / WEIGHTS), "settings": finite(asdict(subject.settings))}
     if test.refits:
         request["refits"] = {k: v for k, v in subject.refits.given().items() if k != "threads"}
+    if subject.target:
+        request["target"] = subject.target
     if path.exists() and not subject.force:
         known = read_json(path)
         if isinstance(known, dict) and known.get("asked") == request:

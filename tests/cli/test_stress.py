@@ -13,7 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from pyro_rationale.cli.stress import stress
+from pyro_rationale.data import load_corpus
+from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.evaluation.stress import TESTS
+from pyro_rationale.evaluation.stress._target import OneTarget, about
+from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from tests.support.small_fit import content, fit_small, refusal, table, whole
 
 CHEAP = [name for name, test in TESTS.items() if not test.refits]
@@ -119,3 +124,34 @@ def test_a_run_that_is_not_there(tmp_path: Path, capfd: pytest.CaptureFixture[st
 
 def test_it_is_a_click_command() -> None:
     assert isinstance(stress, click.Command)
+
+
+def test_masks_of_one_of_several_targets(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run_of_four = whole(aspect="all", guide="chain")
+    words = ("--run", run_of_four, "--into", tmp_path)
+    quick = ("random-masks", "positions", "distractors", "trivial-patterns", "mask-shape")
+    tests = [word for name in quick for word in ("--only", name)]
+    found = results(*words, *tests, "--target", "aroma")
+    assert set(found) == set(quick)
+    assert all(result["asked"]["target"] == "aroma" for result in found.values())
+    other = results(*words, *tests, "--target", "taste")  # nothing of the other target is taken for it
+    assert other["positions"]["rows"] != found["positions"]["rows"]
+    assert "name one of appearance, aroma, palate, taste" in refusal(capfd, stress, *words)
+    said = refusal(capfd, stress, *words, "--target", "smell")
+    assert said.startswith("--target: no target")
+    said = refusal(capfd, stress, "--run", whole(), "--target", "appearance")
+    assert said == "--target appearance: this run has one mask for all that it predicts; leave it out"
+
+
+def test_one_target_has_its_own_column_and_masks() -> None:
+    fitted = FittedModel.load(whole(aspect="all", guide="chain"))
+    documents = load_corpus(fitted.config.data).test[:4]
+    rows, everything = by_aspect(documents, 4), ModelRationalizer(fitted)
+    masks = everything.masks(rows)
+    for number, name in enumerate(fitted.spec.names):
+        own, asked = OneTarget(fitted, number), about(documents, number)
+        assert own.spec.names == (name,)
+        assert [document.targets for document in asked] == [(document.targets[number],) for document in documents]
+        assert own.masks(asked) == masks[number::4]
+        values = everything.predict(rows[number::4], masks[number::4])[:, [number]]
+        np.testing.assert_allclose(own.predict(asked, masks[number::4]), values, rtol=1e-6)

@@ -16,15 +16,16 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.loading import is_from_memory
 from pyro_rationale.data.row_digests import row_digests
-from pyro_rationale.errors import DataError, RunError
+from pyro_rationale.errors import ConfigError, DataError, RunError, shown
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.evaluation.stress._measures import Labels
 from pyro_rationale.evaluation.stress._options import RefitOptions, Settings
+from pyro_rationale.evaluation.stress._target import OneTarget, about
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.run_files import CONFIG, METRICS, check_rows
-from pyro_rationale.tasks import Numbers
+from pyro_rationale.tasks import Numbers, Task, task_of
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.run_folder import check_same_config
 
@@ -44,6 +45,7 @@ class Subject:
         refits: in what its refits differ.
         force: fit again what is there.
         say: is told what goes on.
+        target: the name of the target whose masks are tested, where each has masks of its own; empty elsewhere.
     """
 
     folder: Path
@@ -53,6 +55,16 @@ class Subject:
     refits: RefitOptions
     force: bool = False
     say: Say = lambda line: None
+    target: str = ""
+
+    def __post_init__(self) -> None:
+        names = self.fitted.spec.names
+        own = self.fitted.aspects > 1
+        if own and self.target not in names:
+            given = f"no target {shown(self.target)}" if self.target else "each target of this run has masks of its own"
+            raise ConfigError(f"--target: {given}; name one of {', '.join(names)}")
+        if self.target and not own:
+            raise ConfigError(f"--target {self.target}: this run has one mask for all that it predicts; leave it out")
 
     @property
     def config(self) -> Config:
@@ -67,12 +79,25 @@ class Subject:
     @cached_property
     def marker(self) -> ModelRationalizer:
         """The run, as whatever marks words."""
-        return ModelRationalizer(self.fitted)
+        return self._marker(self.fitted)
+
+    def _marker(self, fitted: FittedModel) -> ModelRationalizer:
+        return OneTarget(fitted, self.number) if self.target else ModelRationalizer(fitted)
+
+    @property
+    def number(self) -> int:
+        """Place of the target under test among those of the run; 0 where there is none."""
+        return self.fitted.spec.names.index(self.target) if self.target else 0
+
+    @property
+    def task(self) -> Task:
+        """What is predicted, of the target under test where there is one."""
+        return task_of(self.marker.spec, self.marker.decision)
 
     @cached_property
     def documents(self) -> list[Document]:
         """Its labelled test documents, the first `most` of them."""
-        documents = _tested(self.folder, self.fitted)
+        documents = self._tested(self.folder, self.fitted)
         if not documents:
             raise DataError(f"{self.config.data.data}: no test document with a target; stress tests need some")
         return documents[: self.settings.most]
@@ -90,11 +115,11 @@ class Subject:
     @property
     def decisions(self) -> Labels:
         """`(N, D)`, the class of every target by these values."""
-        return self.fitted.task.decisions(self.values)
+        return self.task.decisions(self.values)
 
     def turned(self, values: Numbers) -> NDArray[np.bool_]:
         """`(N, D)`, which decisions other values turn, by the median of whose ratings both go."""
-        return self.fitted.task.decisions(values, self.values) != self.decisions
+        return self.task.decisions(values, self.values) != self.decisions
 
     def refit(
         self, name: str, start: Callable[[TrainingRun], None] | None = None, **changes: Any
@@ -121,11 +146,17 @@ class Subject:
         else:
             check_same_config(config, folder)
         fitted = FittedModel.load(folder, config.train.device)
-        documents = _tested(folder, fitted)
-        return ModelRationalizer(fitted), documents[: self.settings.most]
+        return self._marker(fitted), self._tested(folder, fitted)[: self.settings.most]
+
+    def _tested(self, folder: Path, fitted: FittedModel) -> list[Document]:
+        """Labelled test documents of a fit, as rows about the target under test where there is one."""
+        documents = _labelled(folder, fitted)
+        if not self.target:
+            return documents
+        return about(documents, self.number)
 
 
-def _tested(folder: Path, fitted: FittedModel) -> list[Document]:
+def _labelled(folder: Path, fitted: FittedModel) -> list[Document]:
     """Labelled test documents of the run in a folder.
 
     Raises:

@@ -36,7 +36,7 @@ def check(subject: Subject) -> Verdict:
     }
     answers = {
         "decision": subject.decisions,
-        "true label": truths(subject.documents, subject.fitted.spec),
+        "true label": truths(subject.documents, subject.marker.spec),
     }
     return against_control(subject, looks, answers, judged_looks=("as it lies in the text", "gaps closed"))
 

@@ -58,7 +58,7 @@ def turned(subject: Subject) -> float:
         return 0.0
     alone = [Document(t, t, (t,), ((0, len(t)),)) for t in types]
     values = subject.marker.predict(alone, [(True,)] * len(alone))
-    pull = dict(zip(types, subject.fitted.task.support(values), strict=True))
+    pull = dict(zip(types, subject.task.support(values), strict=True))
     own = subject.decisions[:, 0]
     masks = [_against(d, m, o, pull) for d, m, o in zip(documents, subject.masks, own, strict=True)]
     return float(subject.turned(subject.marker.predict(documents, masks))[:, 0].mean())
