@@ -126,6 +126,15 @@ class RationaleModel(Program):
         steering, prior = self.steering, self.prior
         return Constraint(steering.alpha - prior.alpha, steering.gamma - prior.gamma)
 
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """The constraint of each target that has masks of its own; a single one for a mask of all."""
+        chains = [
+            chain.chains if isinstance(chain, AspectPriors) else (chain,) for chain in (self.steering, self.prior)
+        ]
+        pairs = zip(*chains, strict=True)
+        return tuple(Constraint(held.alpha - own.alpha, held.gamma - own.gamma) for held, own in pairs)
+
     @contextmanager
     def constrained(self) -> Iterator[None]:
         """Context in which the program's masks are drawn from `steering` instead of p(z), as training wants them.

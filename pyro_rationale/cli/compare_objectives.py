@@ -253,6 +253,14 @@ def _block(runs: Sequence[Compared], words: dict[str, Any]) -> Table:
             cells = [_cell(run.scores[name], style) for run in runs]
             if any(cell != "-" for cell in cells):
                 table.add_row("  " + label.format(**words), *cells)
+    targets = dict.fromkeys(target for run in runs for target in run.priors)
+    if targets:
+        table.add_row()
+        table.add_row(Text("Prior of each target, nats", style="bold"))
+    for target in targets:
+        for name, label in (("alpha", "per kept unit"), ("gamma", "per change")):
+            values = [run.priors.get(target, {}).get(name, math.nan) for run in runs]
+            table.add_row(Text(f"  {target}: {label}"), *(_cell(value, ".3f") for value in values))
     for rule, title in RULE_TITLES.items():
         table.add_row()
         table.add_row(Text(title.format(**words), style="bold"))

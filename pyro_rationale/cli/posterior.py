@@ -125,6 +125,8 @@ def inspect(
         f"prior: {prior_words(prior, fitted.config.model.unit)}: {prior['alpha']:.3g} nats per kept word, "
         f"{prior['gamma']:.3g} per change"
     )
+    if fitted.aspects > 1:
+        console.say("that is the mean of the targets; each has its own in metrics.json and posterior.nc (priors)")
     if charged := constraint_words(asdict(fitted.model.constraint)):
         console.say(f"constraint of training, which is no part of the prior: {charged}")
     if fitted.noises is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class Compared:
         rules: by test-time rule, the metrics of `pyro_rationale.evaluation.evaluate`.
         curve: ELBO and expected cost of this q at other lambda1.
         history: what `epochs.jsonl` says, an epoch each.
+        priors: `alpha` and `gamma` of p(z) of each target that has masks of its own, by its name.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Compared:
     rules: dict[str, Metrics]
     curve: list[Scores]
     history: list[EpochRecord]
+    priors: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def objective(self) -> str:
@@ -191,7 +193,13 @@ def compare_run(
     rules = {rule: evaluate_documents(fitted, documents, rule, batch_size=batch_size, seed=seed) for rule in RULES}
     rules["average"] = evaluate_average(fitted, documents, how.draws, batch_size, seed)
     history = read_history(folder / EPOCHS) if (folder / EPOCHS).exists() else []
-    return Compared(name, folder, fitted.config.guide, tau, results, rules, over_lambda(terms, setting), history)
+    chains = setting.prior.chains if isinstance(setting.prior, AspectPriors) else ()
+    priors = {
+        target: {"alpha": chain.alpha, "gamma": chain.gamma}
+        for target, chain in zip(fitted.spec.names, chains, strict=False)
+    }
+    curve = over_lambda(terms, setting)
+    return Compared(name, folder, fitted.config.guide, tau, results, rules, curve, history, priors)
 
 
 # Which runs go together.

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pyro_rationale import __version__
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.distributions import AspectPriors
 from pyro_rationale.errors import DataError
 from pyro_rationale.prediction.labels import inclusion_label, tau_label
 from pyro_rationale.prediction.netcdf import DITHER, GroupFile, dithered
@@ -133,9 +134,21 @@ class _Layout:
             "kappa": float(fitted.model.kappa),
             "tau": float(fitted.config.tau),
             "seed": seed,
+            **self._by_target(),
             **{f"prior_{name}": value for name, value in prior.items()},
             **{f"constraint_{name}": value for name, value in asdict(fitted.model.constraint).items()},
         }
+
+    def _by_target(self) -> dict[str, str]:
+        """Prior and constraint of each target that has masks of its own, as JSON; `prior_*` are their means then."""
+        model, names = self.fitted.model, self.spec.names
+        if not self.per_mask:
+            return {}
+        prior = model.prior
+        assert isinstance(prior, AspectPriors)
+        chains = {name: chain.describe(model.gain) for name, chain in zip(names, prior.chains, strict=True)}
+        nats = {name: asdict(one) for name, one in zip(names, model.constraints, strict=True)}
+        return {"priors": json.dumps(chains), "constraints": json.dumps(nats)}
 
     def begin(self, file: GroupFile) -> None:
         """All groups, variables and coordinates."""

@@ -363,3 +363,17 @@ def refusal_with_progress(capfd: pytest.CaptureFixture[str], folder: Path) -> st
         run_command(compare, [str(folder), "--quiet"])
     assert end.value.code == 2
     return capfd.readouterr().err
+
+
+def test_runs_with_masks_for_each_target_show_the_prior_of_each(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = whole(aspect="all", guide="chain")
+    out, _ = run(capfd, folder, *FEW, "--out", tmp_path / "out", "--no-figures", "--quiet")
+    (record,) = json.loads((tmp_path / "out" / "comparison.json").read_text())["runs"]
+    own = json.loads((folder / "metrics.json").read_text())["priors"]
+    assert "Prior of each target, nats" in out
+    assert list(record["priors"]) == list(own)
+    for name, values in record["priors"].items():
+        assert f"{name}: per kept unit" in out
+        assert values["alpha"] == pytest.approx(own[name]["alpha"], rel=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from pyro_rationale.build import build_guide, build_model
 from pyro_rationale.data import Vocabulary, load_corpus
 from pyro_rationale.data.aspects import asked
 from pyro_rationale.data.document import Document
+from pyro_rationale.distributions import AspectPriors, ChainPrior
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.inference_data import write_posterior
 from pyro_rationale.prediction.netcdf import open_groups
@@ -76,3 +78,24 @@ def test_each_target_s_draws_are_those_of_its_row(untrained: tuple[FittedModel, 
     np.testing.assert_array_equal(joined.guide.prediction[:, 2], row.guide.prediction[:, 2])
     np.testing.assert_array_equal(joined.weights.log_weight[:, 2], row.weights.log_weight)
     np.testing.assert_array_equal(joined.inclusion[:, 2], row.inclusion)
+
+
+def test_each_target_has_its_own_prior_and_constraint(
+    untrained: tuple[FittedModel, list[Document]], tmp_path: Path
+) -> None:
+    fitted, documents = untrained
+    before, names = (fitted.model.prior, fitted.model.steering), fitted.spec.names
+    chains = tuple(ChainPrior.from_rate_span(0.1 + 0.05 * i, 3.0) for i in range(len(names)))
+    try:
+        fitted.model.prior = AspectPriors(chains)
+        fitted.model.steering = AspectPriors(tuple(replace(one, alpha=one.alpha + i) for i, one in enumerate(chains)))
+        write_posterior(tmp_path / "posterior.nc", fitted, documents, SIZE)
+    finally:
+        fitted.model.prior, fitted.model.steering = before
+    with open_groups(tmp_path / "posterior.nc") as tree:
+        priors, charged = (json.loads(tree.attrs[name]) for name in ("priors", "constraints"))
+        assert list(priors) == list(charged) == list(names)
+        rates = [priors[name]["rate"] for name in names]
+        assert rates == pytest.approx([0.1, 0.15, 0.2, 0.25], rel=1e-4)
+        assert tree.attrs["prior_rate"] == pytest.approx(sum(rates) / 4)
+        assert [charged[name]["word"] for name in names] == pytest.approx([0, 1, 2, 3], abs=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from pyro_rationale.prediction.netcdf import open_groups
 from pyro_rationale.prediction.options import PredictOptions, Size
 from pyro_rationale.prediction.predictor import predict as predict_all
 from pyro_rationale.reporting.html import ReportContext, build_report, render, write_report
+from pyro_rationale.reporting.html.build import facts_of
 from pyro_rationale.reporting.html.charts import (
     prior_guide_charts,
     reliability_charts,
 )
 from pyro_rationale.reporting.plots.posterior import MaskDraws
+from pyro_rationale.reporting.prior_words import prior_words
 from pyro_rationale.storage import read_json
 from pyro_rationale.training.history import read_history
 from tests.support.report_pages import BINARY, RATING, parse, read
@@ -95,6 +98,8 @@ def test_prior_and_guide_are_those_of_the_stored_draws(tmp_path: Path) -> None:
         lengths = torch.tensor([len(document.tokens)])
         expected += float(fitted.model.prior.distribution(lengths, int(lengths)).mean.mean()) / len(documents)
     assert masks.prior_rates.mean() == pytest.approx(expected, abs=0.02)
+    each, _ = prior_guide_charts(masks, prior, None, 1.0, {"aroma": {"rate": 0.2, "span": 4.0}})
+    assert "Prior of aroma: keeps 20 % of the words in runs of 4." in each.notes
     kept, _ = prior_guide_charts(masks, prior, prior)
     assert "asked for" not in kept.drawing
     assert [note.partition(":")[0] for note in kept.notes] == ["Prior", "Guide"]
@@ -122,3 +127,12 @@ def test_intervals_are_counted() -> None:
     unrated = replace(inside, document=replace(inside.document, targets=(float("nan"),)))
     assert evaluate_predictions([inside, outside, outside, unrated], RATING).metrics["covered"] == pytest.approx(1 / 3)
     assert "covered" not in evaluate_predictions([read("good beer", spec=BINARY)], BINARY).metrics
+
+
+def test_each_target_with_masks_of_its_own_has_its_prior_among_the_facts() -> None:
+    fitted = FittedModel.load(whole(aspect="all", guide="chain"))
+    stored = json.loads((whole(aspect="all", guide="chain") / "metrics.json").read_text())
+    facts = dict(facts_of(fitted.config, fitted.spec, "run", "synthetic", [], stored))
+    assert "prior, mean of the targets" in facts
+    for name in fitted.spec.names:
+        assert facts[f"prior, {name}"] == prior_words(stored["priors"][name])

@@ -27,7 +27,7 @@ from pyro_rationale.reporting.html.context import Chart, ReportContext, Section,
 from pyro_rationale.reporting.html.payload import percent
 from pyro_rationale.reporting.phrases import phrase_groups
 from pyro_rationale.reporting.plots.posterior import MaskDraws
-from pyro_rationale.reporting.prior_words import prior_line
+from pyro_rationale.reporting.prior_words import prior_line, prior_words
 from pyro_rationale.tasks import Decision, task_of
 from pyro_rationale.tasks._decision import rule_lines
 
@@ -119,7 +119,8 @@ def _prior_guide(draws: DataTree, stored: Mapping[str, Any]) -> Iterator[Chart]:
     prior = {key: float(draws.attrs[f"prior_{key}"]) for key in ("rate", "span")}
     # A chain's rate and span are those of an endless text; a learned one keeps far less of texts of real lengths.
     prior |= {key: value for key, value in (stored.get("prior") or {}).items() if key in ("share", "run")}
-    return prior_guide_charts(MaskDraws.of(draws), prior, stored.get("prior_asked"), float(draws.attrs["tau"]))
+    asked, each = stored.get("prior_asked"), stored.get("priors") or {}
+    return prior_guide_charts(MaskDraws.of(draws), prior, asked, float(draws.attrs["tau"]), each)
 
 
 def source_of(data: str) -> str:
@@ -216,7 +217,9 @@ def facts_of(
         facts[-1] = ("members", f"{members}, of seeds {config.seed} to {config.seed + members - 1}")
     if stored.get("prior") and stored.get("prior_asked"):
         line = prior_line(stored["prior"], stored["prior_asked"], stored.get("constraint", {}), config.model.unit)
-        facts.append(("prior", line.removeprefix("prior: ")))
+        each = stored.get("priors") or {}
+        facts.append(("prior, mean of the targets" if each else "prior", line.removeprefix("prior: ")))
+        facts += [(f"prior, {name}", prior_words(own, config.model.unit)) for name, own in each.items()]
     facts += [("class", line) for line in rule_lines(stored.get("decision") or {})]
     epoch = stored.get("best_epoch")
     if history:

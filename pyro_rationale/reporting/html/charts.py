@@ -89,7 +89,11 @@ def events(history: Sequence[EpochRecord]) -> tuple[str, ...]:
 
 
 def prior_guide_charts(
-    draws: MaskDraws, prior: Mapping[str, float], requested: Mapping[str, float] | None = None, tau: float = 1.0
+    draws: MaskDraws,
+    prior: Mapping[str, float],
+    requested: Mapping[str, float] | None = None,
+    tau: float = 1.0,
+    each: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Iterator[Chart]:
     """Shares of words kept and lengths of runs, under the prior and under the guide.
 
@@ -98,6 +102,7 @@ def prior_guide_charts(
         prior: `rate` and `span` of the prior that the draws are from; where known, `share` and `run` in these texts.
         requested: `rate` and `span` of the prior that was asked for, if the run recorded it.
         tau: weight of the entropy that the guide was fitted with.
+        each: priors of targets that have masks of their own, by their names; `prior` holds their means then.
     """
     moved = requested is not None and any(
         not math.isclose(requested[name], prior[name], rel_tol=1e-3) for name in ("rate", "span")
@@ -108,6 +113,7 @@ def prior_guide_charts(
         for name, each in zip(names, (prior, requested), strict=False)
         if each is not None
     )
+    notes += tuple(f"Prior of {name}: {prior_words(own)}." for name, own in (each or {}).items())
     notes = (*notes, f"Guide: q(z | x), {tau_label(tau)}; it has not seen the targets.")
     line = requested if moved and requested is not None else {"rate": math.nan, "span": math.nan}
     rates = rate_histogram(draws.rates, draws.prior_rates)
