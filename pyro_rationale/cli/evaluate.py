@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyro_rationale.cli.common import Command, together
+from pyro_rationale.cli.left_out import telling_left_out
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.files.text import log, read_text
 from pyro_rationale.data.options import DataOptions
@@ -121,7 +122,8 @@ def evaluate(
         return
     judge = None if judge_folder is None else judge_of(judge_folder, [folder], fitted, device, batch_size)
     rationalizer = ModelRationalizer(fitted, how, batch_size)
-    with counting("evaluating", len(documents) * fitted.aspects, quiet or not samples) as advance:
+    bar = counting("evaluating", len(documents) * fitted.aspects, quiet or not samples)
+    with telling_left_out(fitted), bar as advance:
         evaluation = evaluate_metrics(
             rationalizer,
             documents,

@@ -22,6 +22,7 @@ from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.explain_attributions import check_flags, print_attributions
 from pyro_rationale.cli.explain_pairs import print_pairs
 from pyro_rationale.cli.input_texts import count_lines, gather
+from pyro_rationale.cli.left_out import telling_left_out
 from pyro_rationale.data.document import Document, words_beyond
 from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import ConfigError
@@ -38,6 +39,7 @@ from pyro_rationale.storage import to_json
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
+    from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.answers import Answer
     from pyro_rationale.prediction.predictor import Alternative, Prediction
     from pyro_rationale.tasks import Task
@@ -113,7 +115,11 @@ def explain(
             raise ConfigError("--for: asks about a value or class, and the run ranks texts; leave it out")
         print_pairs(fitted, list(documents), options, as_json)
         return
-    readings = beside_empty(documents, lambda some: _counted(predict(fitted, some, options, batch_size, threads)))
+
+    def read(some: Iterable[Document]) -> Iterator[Prediction]:
+        return _counted(fitted, predict(fitted, some, options, batch_size, threads))
+
+    readings = beside_empty(documents, read)
     console = Terminal()
     if console.is_terminal and not as_json:
         for reading in readings:
@@ -161,12 +167,13 @@ def beside_empty(
     yield from empty.values()
 
 
-def _counted(readings: Iterable[Prediction]) -> Iterator[Prediction]:
-    """The readings, and at their end a warning where the model knows few words of some."""
+def _counted(fitted: FittedModel, readings: Iterable[Prediction]) -> Iterator[Prediction]:
+    """The readings, and at their end a warning where the model knows few words of some, or read some in part."""
     texts = foreign = 0
-    for reading in readings:
-        texts, foreign = texts + 1, foreign + reading.is_foreign
-        yield reading
+    with telling_left_out(fitted):
+        for reading in readings:
+            texts, foreign = texts + 1, foreign + reading.is_foreign
+            yield reading
     if foreign:
         log.warning("the model knows less than half of the words in %d of %d texts; little can be predicted from them",
                     foreign, texts)

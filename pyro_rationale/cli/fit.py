@@ -13,6 +13,7 @@ from rich.text import Text
 
 from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.config_file import with_config_file
+from pyro_rationale.cli.left_out import telling_left_out
 from pyro_rationale.config import Config, ModelOptions, TrainOptions, value_of
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import FAILED, ConfigError
@@ -145,7 +146,9 @@ def fit_and_show(
 
     def measured(finish: Callable[..., RunMetrics], run: TrainingRun | EnsembleRun) -> RunMetrics:
         try:
-            return finish(run, rows_of(run), bar.on_test_progress)
+            rows = rows_of(run)
+            with telling_left_out(run.fitted):
+                return finish(run, rows, bar.on_test_progress)
         except BaseException as problem:  # what keeps a record of the fit closes it
             for member in run.members if isinstance(run, EnsembleRun) else (run,):
                 member.tell_exception(problem)

@@ -13,6 +13,7 @@ import click
 
 from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.input_texts import STANDARD_INPUT, Texts, read_texts
+from pyro_rationale.cli.left_out import telling_left_out
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import check_writable, device_option, options_from, rare_option, run_option
@@ -211,7 +212,7 @@ def write(
     bar = progress_bar(console, "figures", quiet=quiet)
     task = bar.add_task("predicting", total=texts.count, completed=before, figures="")
     try:
-        with bar, closing(chunks_of(scorer, rows, workers)) as chunks:
+        with telling_left_out(scorer.fitted), bar, closing(chunks_of(scorer, rows, workers)) as chunks:
             for chunk in chunks:
                 if file is None:
                     counts.add(chunk)

@@ -1,0 +1,41 @@
+"""What a pretrained transformer could not read: a line at the end of fit, evaluate, explain and predict."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyro_rationale.fitted import FittedModel
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def telling_left_out(fitted: FittedModel) -> Iterator[None]:
+    """A warning at the end where words were read in part, or not at all, in between."""
+    before = left_out(fitted)
+    yield
+    pieces, words = (now - then for now, then in zip(left_out(fitted), before, strict=True))
+    told = []
+    if pieces:
+        told.append(f"{pieces:,} pieces of kept words did not fit into what the transformer reads at once, and were "
+                    "left out; fit with a lower --rate or --max-words")  # fmt: skip
+    if words:
+        told.append(f"{words:,} different words are so long that only their first pieces were read; --tokenizer or "
+                    "cleaner texts may cut them")  # fmt: skip
+    if told:
+        log.warning("%s", ". ".join(told))
+
+
+def left_out(fitted: FittedModel) -> tuple[int, int]:
+    """Pieces of kept words that did not fit, in all masks read so far, and different words too long to be read whole.
+
+    Both are 0 without a pretrained transformer.
+    """
+    modules = [*fitted.model.modules(), *fitted.guide.modules()]
+    tables: dict[int, Any] = {id(part.pieces): part.pieces for part in modules if hasattr(part, "pieces")}
+    dropped = sum(getattr(part, "cut_pieces", 0) for part in {id(part): part for part in modules}.values())
+    return dropped, sum(getattr(table, "cut", 0) for table in tables.values())
