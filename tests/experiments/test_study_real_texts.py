@@ -171,11 +171,15 @@ def test_goals() -> None:
     test = {"mse": 1.0, "selected": 0.15, "empty": 0.0, "span": 4.0}
     facts = {"cost": "mse", "test": test, "rate": 0.15, "median_words": 100.0, "failures": []}
     assert goals_missed(facts, {FULL_TEXT: 0.96, TFIDF: 0.99}) == []
-    assert goals_missed(facts, {FULL_TEXT: 0.95, TFIDF: 0.98}) == ["full text", "tf-idf"]
+    both = ["full text", "tf-idf"]
+    alone = [f"{goal}, shown words alone" for goal in both]
+    assert goals_missed(facts, {FULL_TEXT: 0.95, TFIDF: 0.98}) == both + alone
+    averaged = facts | {"averaged": {"mse": 0.5}}
+    assert goals_missed(averaged, {FULL_TEXT: 0.95, TFIDF: 0.98}) == alone
     poor = {"mse": 1.0, "selected": 0.19, "empty": 0.02, "span": 2.0}
     assert goals_missed(facts | {"test": poor, "failures": ["worse than a constant"]}, {}) == [
         "empty", "rate", "run", "FAILED"
     ]
     assert goals_missed(facts | {"test": poor | {"selected": 0.12, "empty": 0.01}, "median_words": 60.0}, {}) == []
     labels = facts | {"cost": "accuracy", "test": test | {"accuracy": 0.88}}
-    assert goals_missed(labels, {FULL_TEXT: 0.895, TFIDF: 0.91}) == ["tf-idf"]
+    assert goals_missed(labels, {FULL_TEXT: 0.895, TFIDF: 0.91}) == ["tf-idf", "tf-idf, shown words alone"]

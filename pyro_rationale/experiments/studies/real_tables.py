@@ -30,7 +30,8 @@ MEANING = (
     "Mean (standard deviation) over seeds. Beside full text: the error over that of the encoder on full texts, or the "
     "accuracy less its accuracy, in points. Goals: error at most 1.05 times that of full texts (accuracy: 2 points "
     "less) and 1.02 times that of tf-idf, at most 1 % empty, words kept within a fifth of the rate, a mean run of 3 "
-    "words where the median text has over 60, and no failed fit; in brackets, by how many seeds each is missed."
+    "words where the median text has over 60, and no failed fit; in brackets, by how many seeds each is missed. Goals "
+    "of the error are asked of what `predict` answers, averaged over masks, and of the shown words alone."
 )
 Cells = dict[int, Measures]  # by seed
 
