@@ -29,9 +29,10 @@ def test_pieces_that_do_not_fit_are_told(tmp_path: Path, caplog: pytest.LogCaptu
     assert f"{words:,} different words are so long" in caplog.text
     assert (f"{pieces:,} pieces of kept words did not fit" in caplog.text) == (pieces > 0)
     caplog.clear()
-    fitted.model.encoder.cut_pieces += 3
+    encoder: Any = fitted.model.encoder
+    encoder.cut_pieces += 3
     with caplog.at_level(logging.WARNING), telling_left_out(fitted):
-        fitted.model.encoder.cut_pieces += 1234
+        encoder.cut_pieces += 1234
     assert "1,234 pieces of kept words did not fit" in caplog.text
     assert "fit with a lower --rate or --max-words" in caplog.text
 

@@ -141,11 +141,11 @@ def measured(**changes: Any) -> Measured:
         size: Bound(torch.tensor([-2.0, -3.0, -4.0], dtype=DOUBLE) + rise, torch.full((3,), 0.01, dtype=DOUBLE), 5)
         for size, rise in ((1, 0.0), (10, 0.5))
     }
-    exact = {
+    exact: dict[str, Any] = {
         "elbo": torch.tensor([-2.0, -3.0, math.nan], dtype=DOUBLE),
         "evidence": torch.tensor([-1.4, -2.4, math.nan], dtype=DOUBLE),
     }
-    spread = {"deviation": torch.ones(3, dtype=DOUBLE), "spread": torch.full((3,), 2.0, dtype=DOUBLE)}
+    spread: dict[str, Any] = {"deviation": torch.ones(3, dtype=DOUBLE), "spread": torch.full((3,), 2.0, dtype=DOUBLE)}
     ess, k = torch.tensor([[5.0, 6.0, 7.0], [0.0, 0.3, math.inf]], dtype=DOUBLE)
     reasons = (CONSTANT, None, TIES)
     return replace(Measured(bounds, **exact, **spread, ess=ess, k=k, reasons=reasons, draws=10**6), **changes)

@@ -159,10 +159,10 @@ def measure(
         places.append(batch.index.cpu())
         about.append(torch.zeros_like(places[-1]) if batch.aspects is None else batch.aspects.cpu())
         parts.append(_measure_batch(fitted, batch, sizes, samples * repeats, kappa))
-    documents, aspects = torch.cat(places), torch.cat(about)
-    order = (documents * fitted.aspects + aspects).argsort()
+    texts, aspects = torch.cat(places), torch.cat(about)
+    order = (texts * fitted.aspects + aspects).argsort()
     names = fitted.spec.names if fitted.aspects > 1 else (None,)
-    rows = tuple((int(documents[i]), names[int(aspects[i])]) for i in order)
+    rows = tuple((int(texts[i]), names[int(aspects[i])]) for i in order)
     reasons = [reason for _, some in parts for reason in some]
     figures = {name: torch.cat([part[name] for part, _ in parts])[order] for name in parts[0][0]}
     bounds = {
