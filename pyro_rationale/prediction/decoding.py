@@ -27,15 +27,55 @@ if TYPE_CHECKING:
 Mask = tuple[bool, ...]
 
 
-def decode(q: MaskDistribution, rule: str = "mode", threshold: float = 0.5) -> Tensor:
-    """One hard mask per document, `(*batch, T)`, 0 on padding. `sample` draws from torch's current generator."""
+LARGEST = 64.0  # nats by which a kept word is made dearer, or cheaper, at most
+HALVINGS = 16
+
+
+def decode(q: MaskDistribution, options: DecodeOptions) -> Tensor:
+    """One hard mask per document, `(*batch, T)`, 0 on padding. `sample` draws from torch's current generator.
+
+    Raises:
+        ConfigError: no mask of a given share can be found for a guide of this kind.
+    """
+    rule, threshold = options.decode, options.threshold
     if rule == "mode":
         return q.mode
+    if rule == "share":
+        return at_share(q, options.share)
     if rule == "sample":
         return q.discrete().sample()
     mean = q.mean
     kept = (mean >= threshold).to(mean.dtype)
     return kept if q.lengths is None else kept * q.word_mask.to(mean.dtype)
+
+
+def at_share(q: MaskDistribution, share: float) -> Tensor:
+    """The most probable mask of each document once its words are dearer or cheaper, so that this share is kept.
+
+    Every document has a price of its own, found by bisection; of the two masks around the share it is the nearer one.
+    The masks are those that the guide would give under priors of other rates, and so nested, as good as.
+
+    Args:
+        q: batch shape `(*batch)`.
+        share: of a document's words, or, of masks over sentences, of its sentences.
+
+    Raises:
+        ConfigError: an autoregressive guide, for which there is no closed form under another prior.
+    """
+    units = q.by_unit
+    sizes = units.word_mask.sum(-1).to(units.mean.dtype)
+    wanted = (share * sizes).clamp_min(1.0)
+    low, high = -LARGEST * torch.ones_like(wanted), LARGEST * torch.ones_like(wanted)
+    try:
+        for _ in range(HALVINGS):
+            middle = 0.5 * (low + high)
+            more = units.tilt(middle[..., None]).mode.sum(-1) > wanted
+            low, high = torch.where(more, middle, low), torch.where(more, high, middle)
+        many, few = (units.tilt(price[..., None]).mode for price in (low, high))
+    except NotImplementedError:
+        raise ConfigError("--decode share: an autoregressive guide has no mask of a given share; take mode") from None
+    nearer = (many.sum(-1) - wanted).abs() < (few.sum(-1) - wanted).abs()
+    return q.over_words(torch.where(nearer[..., None] | (few.sum(-1, keepdim=True) == 0), many, few))
 
 
 def decode_all(
@@ -57,7 +97,7 @@ def decode_all(
     values, words = np.zeros((len(documents), fitted.task.width)), word_counts(documents)
     with evaluating(fitted), seeded(options.seed):
         for index, batch in batches_of(fitted, documents, batch_size):
-            z = decode(fitted.guide.posterior(batch), options.decode, options.threshold)
+            z = decode(fitted.guide.posterior(batch), options)
             values[index] = fitted.task.values(fitted.model.predictive(batch, z))
             for i, row in zip(index, z, strict=True):  # an empty text is read as one unknown word: not in its mask
                 masks[i] = tuple((row[: words[i]] > 0.5).tolist())
@@ -69,7 +109,7 @@ def decode_masks(
 ) -> list[Mask]:
     """One hard mask per document, one flag per word."""
     with seeded(options.seed):
-        rows = _per_word(fitted, documents, batch_size, lambda q: decode(q, options.decode, options.threshold))
+        rows = _per_word(fitted, documents, batch_size, lambda q: decode(q, options))
     return [tuple((row > 0.5).tolist()) for row in rows]
 
 

@@ -91,7 +91,10 @@ class ModelEmbedder:
     @cached_property
     def digest(self) -> str:
         """Digest of the weights, the number of words read, and the rule that makes masks."""
-        digest = hashlib.blake2b(repr((self.decode, self.fitted.config.data.tokenizer)).encode(), digest_size=16)
+        rule = repr((self.decode, self.fitted.config.data.tokenizer))
+        if self.decode.decode != "share":  # as in indexes that were made before there were shares
+            rule = rule.replace(f", share={self.decode.share!r}", "")
+        digest = hashlib.blake2b(rule.encode(), digest_size=16)
         digest.update(str(self.fitted.config.data.max_words).encode())
         for name, tensor in sorted(self.fitted._tensors().items()):
             digest.update(name.encode())
@@ -145,7 +148,7 @@ def embed(
         for index, batch in batches_of(fitted, documents, batch_size):
             z = every = batch.mask.to(model.encoder.dtype)
             if words != "all":
-                z = decode(fitted.guide.posterior(batch), how.decode, how.threshold).to(every.dtype)
+                z = decode(fitted.guide.posterior(batch), how).to(every.dtype)
                 z = every - z if words == "others" else z
             vectors[index] = model.embed(batch, z).float().cpu().numpy()
             kept = (z > 0.5).cpu().numpy()

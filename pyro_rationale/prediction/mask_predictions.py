@@ -30,11 +30,11 @@ def decode_and_draw(
     """The mask under the decode rule `(B, T)`, and draws `(S, B, T)`."""
     if not hasattr(q, "sample_from"):
         with seeded(seed_of(documents[0], options.seed)):
-            return decode(q, options.decode, options.threshold), q.precise_sample(torch.Size([options.samples]))
+            return decode(q, options), q.precise_sample(torch.Size([options.samples]))
     counts = [1, options.samples] if options.decode == "sample" else [options.samples]
     numbers = uniforms(documents, q.event_shape[0], options.seed, counts)
     masks = [q.sample_from(uniform.to(q.mean.device)) for uniform in numbers]
-    kept = masks[0][0] if options.decode == "sample" else decode(q, options.decode, options.threshold)
+    kept = masks[0][0] if options.decode == "sample" else decode(q, options)
     return kept, masks[-1]
 
 

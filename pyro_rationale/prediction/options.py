@@ -8,7 +8,7 @@ from typing import Any
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import check_fields, option
 
-RULES = ("mode", "threshold", "sample")
+RULES = ("mode", "threshold", "sample", "share")
 PREDICTIONS = ("average", "mode")
 INTERVALS = ("mixture", "conformal")
 CONTRIBUTIONS = ("shapley", "removal", "none")
@@ -19,12 +19,15 @@ BATCH_SAMPLES = 10  # more hardly change a prediction, and take their time
 class DecodeOptions:
     """How one hard mask is made of q(z | x)."""
 
-    decode: str = option("mode", "the most probable mask, all words above a threshold, or a draw", choices=RULES,
-                         common=True)
+    decode: str = option("mode", "the most probable mask, all words above a threshold, a draw, or so large a share of "
+                         "each text as --share says", choices=RULES, common=True)
     threshold: float = option(0.5, "--decode threshold: keep words that are this probable, 0 to 1", least=0, most=1,
                               expected="a probability from 0 to 1")
     seed: int = option(0, "of the guide's draws", least=0, most=2**63 - 1,
                        expected="a whole number from 0 to 2^63 - 1")
+    share: float = option(0.15, "--decode share: share of a text's words that its mask keeps, as good as may be; texts "
+                          "of another subject than those of the fit have far fewer or more in the most probable one",
+                          above=0, below=1)
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -16,7 +17,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import encode_batch
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.distributions import IndependentMask, RelaxedMask
+from pyro_rationale.distributions import IndependentMask, LinearChain, NonEmptyMask, RelaxedMask, UnitMask
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.evaluation.metrics import targets_of
@@ -25,6 +26,7 @@ from pyro_rationale.prediction.decoding import decode, decode_all
 from pyro_rationale.prediction.options import DecodeOptions, PredictOptions
 from pyro_rationale.prediction.predictor import Prediction, predict
 from pyro_rationale.tasks import task_of
+from tests.support.mask_families import FAMILIES
 
 WORDS = ("bad", "good", "maybe", "the")
 LOGITS = {"bad": 3.0, "good": 3.0, "maybe": 0.4, "the": -3.0}
@@ -115,8 +117,40 @@ def test_prediction_is_that_of_the_decoded_mask() -> None:
 @pytest.mark.parametrize(("threshold", "kept"), [(0.0, (True, True)), (1.0, (False, False)), (0.5, (False, True))])
 def test_threshold_keeps_words_and_never_padding(threshold: float, kept: tuple[bool, ...]) -> None:
     q = IndependentMask(torch.tensor([[-3.0, 3.0, 9.0], [0.0, 0.0, 0.0]]), torch.tensor([2, 3]))
-    mask = decode(q, "threshold", threshold)
+    mask = decode(q, DecodeOptions(decode="threshold", threshold=threshold))
     assert mask[0].tolist() == [*map(float, kept), 0.0]
+
+
+@pytest.mark.parametrize("nonempty", [False, True])
+def test_a_share_is_kept_of_each_text(nonempty: bool) -> None:
+    """By its own price of words: of all masks with as many words, it is the most probable one."""
+    torch.manual_seed(0)
+    lengths = torch.tensor([8, 8, 5])
+    base = LinearChain(torch.randn(3, 8).double() - 4, 0.3 * torch.rand(3, 7).double(), lengths)
+    q = NonEmptyMask(base) if nonempty else base
+    masks = torch.tensor(list(itertools.product([0.0, 1.0], repeat=8))).double()
+    for share, words in ((0.25, (2, 2, 1)), (0.5, (4, 4, 3)), (0.01, (1, 1, 1))):
+        found = decode(q, DecodeOptions(decode="share", share=share))
+        for row, (mask, number) in enumerate(zip(found, words, strict=True)):
+            assert abs(int(mask.sum()) - number) <= 2
+            assert not mask[int(lengths[row]) :].any()
+            alike = masks[(masks.sum(-1) == mask.sum()) & ~masks[:, int(lengths[row]) :].any(-1)]
+            energy = (alike * base.fields[row]).sum(-1) - (alike.diff().abs() * base.coupling[row]).sum(-1)
+            assert torch.equal(alike[energy.argmax()], mask)
+
+
+def test_a_share_of_sentences() -> None:
+    units = torch.tensor([[0, 0, 0, 1, 1, 2, 2, 3]])
+    starts = torch.tensor([[0, 3, 5, 7]])
+    q = UnitMask(IndependentMask(torch.tensor([[-9.0, -7.0, -8.0, -6.0]])), units, starts, torch.tensor([8]))
+    found = decode(q, DecodeOptions(decode="share", share=0.5))
+    assert found[0].tolist() == [0, 0, 0, 1, 1, 0, 0, 1]
+
+
+def test_an_autoregressive_guide_has_no_mask_of_a_share() -> None:
+    family = next(family for family in FAMILIES if family.name == "recurrent")
+    with pytest.raises(ConfigError, match="--decode share: an autoregressive guide"):
+        decode(family.make(family.draw(), None), DecodeOptions(decode="share"))
 
 
 def test_averaging_matches_enumeration() -> None:
@@ -183,7 +217,9 @@ def test_a_relaxed_guide_is_read_by_hard_masks() -> None:
     for rule in ("mode", "sample"):
         options = PredictOptions(decode=rule, samples=200, alternatives=9)
         assert list(predict(fitted, documents, options)) == list(predict(fake(), documents, options))
-    hard = decode(fitted.guide.posterior(encode_batch(documents, VOCABULARY, fitted.spec)), "sample")
+    hard = decode(
+        fitted.guide.posterior(encode_batch(documents, VOCABULARY, fitted.spec)), DecodeOptions(decode="sample")
+    )
     assert set(hard.unique().tolist()) <= {0.0, 1.0}
 
 
