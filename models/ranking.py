@@ -23,6 +23,7 @@ from pyro_rationale.data.ranking_batch import RankingBatch
 from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.models.rationale import RationaleModel
 from pyro_rationale.nn import Encoder
+from pyro_rationale.nn.whole_texts import WholeTexts
 from pyro_rationale.tasks import RankingLikelihood
 
 
@@ -36,6 +37,9 @@ class RankingModel(RationaleModel):
         kappa: weight of the log likelihood; > 0.
         match: `masked`: a query's kept words are compared with its candidates' kept words; `full`: with all words of
             the candidates, as Lei et al. (2016, section 5.2) train, so that only masks of queries are of use.
+        own_text: nats that a text's kept words lose, at most, where they do not say what the whole text says; see
+            :meth:`own_text`.
+        whole: reads whole texts; needed where `own_text` is above 0.
     """
 
     couples_documents = True
@@ -48,9 +52,12 @@ class RankingModel(RationaleModel):
         prior: ChainPrior,
         kappa: float = 1.0,
         match: str = "masked",
+        own_text: float = 0.0,
+        whole: WholeTexts | None = None,
     ) -> None:
         super().__init__(encoder, likelihood, prior, kappa)
-        self.match = match
+        self.match, self.own_nats = match, own_text
+        self.whole = whole
         self.empty = nn.Parameter(torch.randn(encoder.width) / math.sqrt(encoder.width))
 
     @property
@@ -108,6 +115,9 @@ class RankingModel(RationaleModel):
         if not isinstance(batch, RankingBatch):
             return vectors
         likelihood = self.likelihood(self.scores(batch, vectors, self._documents(batch)))
+        if self.own_nats and batch.positive is not None:
+            with pyro.plate("texts", len(batch), dim=-1):
+                pyro.factor("own_text", self.own_text(batch, vectors))
         infer: Any = {"vectors": vectors}  # for `credit`; Pyro's type has no such key
         with pyro.plate("queries", len(batch.queries), dim=-1):
             if batch.positive is None:
@@ -119,7 +129,34 @@ class RankingModel(RationaleModel):
         """Vectors of whole texts for the candidates' side, `(B, E)`; `None` where masks are on both sides."""
         return self.embed(batch, batch.mask.to(self.encoder.dtype)) if self.match == "full" else None
 
+    def own_text(self, batch: Batch, vectors: Tensor) -> Tensor:
+        """Log weight of what kept words say of their own text, `(*s, B)`: that of all words in the same direction is 0.
+
+        `own_text` nats times the cosine with the vector of the whole text, less 1: the log density, up to a constant,
+        of a von Mises-Fisher distribution of that vector around the one of the kept words. Lei et al.'s code trains
+        their generator by the same cosine beside that of similar texts, at equal weights. Two texts
+        say little about which words of either matter, and the whole of a text says it about every text.
+        """
+        if not self.own_nats:
+            return vectors.new_zeros(vectors.shape[:-1])
+        assert self.whole is not None
+        with torch.no_grad():
+            whole = F.normalize(self.encoder.output(self.whole(batch.tokens, batch.lengths)), dim=-1)
+        return self.own_nats * ((vectors * whole).sum(-1) - 1.0)
+
+    def extracts(self, batch: Batch, share: float, span: float) -> Tensor:
+        """The runs of words that say most of what each text says; see :meth:`WholeTexts.extracts`."""
+        assert self.whole is not None
+        return self.whole.extracts(batch, share, span)
+
     # What each text's mask has a part in.
+
+    def at_documents(self, batch: RankingBatch, trace: Trace) -> Tensor:
+        """What a trace observes, `(*s, B)`: terms of queries at the texts that ask, and those of each text alone."""
+        trace.compute_log_prob(site_filter=lambda name, site: site["is_observed"])
+        terms = self.by_document(batch, trace.nodes["y"]["log_prob"])
+        alone = trace.nodes.get("own_text")
+        return terms if alone is None else terms + alone["log_prob"]
 
     def by_document(self, batch: RankingBatch, terms: Tensor) -> Tensor:
         """Terms of queries `(*s, Q)` at the texts that ask, `(*s, B)`; 0 at others."""
@@ -138,10 +175,12 @@ class RankingModel(RationaleModel):
             batch: queries and candidates.
             trace: of the model, with K masks of each text.
         """
-        site: dict[str, Any] = trace.nodes["y"]  # type: ignore[assignment]
         if self.match == "full":
-            return self.by_document(batch, site["log_prob"].detach())  # no other mask has a part
-        return float(site["scale"]) * self._credit(batch, site["infer"]["vectors"].detach())
+            return self.at_documents(batch, trace).detach()  # no other mask has a part
+        site: dict[str, Any] = trace.nodes["y"]  # type: ignore[assignment]
+        credit = float(site["scale"]) * self._credit(batch, site["infer"]["vectors"].detach())
+        alone = trace.nodes.get("own_text")
+        return credit if alone is None else credit + alone["log_prob"].detach()
 
     def _credit(self, batch: RankingBatch, vectors: Tensor) -> Tensor:
         assert batch.positive is not None

@@ -24,7 +24,9 @@ from pyro_rationale.inference.objectives.judge import OthersJudge
 from pyro_rationale.models import RankingModel, RationaleModel
 from pyro_rationale.models.given_others import GivenOthers
 from pyro_rationale.nn import ENCODERS, GENERATORS, make_embedding
+from pyro_rationale.nn.encoders.transformer import TransformerEncoder
 from pyro_rationale.nn.generators import needs_vocabulary
+from pyro_rationale.nn.whole_texts import WholeTexts
 from pyro_rationale.tasks import RankingLikelihood, TargetSpec, task_of
 
 LONGER = 1.131  # default span over that of words kept at random: a coupling of about 0.4 nats per change
@@ -140,7 +142,14 @@ def _ranking_model(
     nn.init.zeros_(encoder.output.bias)
     likelihood = RankingLikelihood(encoder.width, options.score_temperature)
     kappa = options.kappa if options.kappa is not None else options.nats / baseline_loss
-    return RankingModel(encoder, likelihood, starting_prior(config, kappa), kappa, options.match)
+    own, whole = options.own_text * kappa * baseline_loss, None
+    if own:
+        if not isinstance(encoder, TransformerEncoder):
+            raise ConfigError("--own-text: needs an encoder that can read before the fit; take --encoder transformer")
+        whole = WholeTexts(encoder)
+        if options.tune_encoder == "none":
+            encoder.output.requires_grad_(False)  # a few hundred pairs soon turn it away from what all texts say
+    return RankingModel(encoder, likelihood, starting_prior(config, kappa), kappa, options.match, own, whole)
 
 
 def build_guide(

@@ -88,11 +88,13 @@ class Config:
             raise ConfigError(
                 f"--norm {self.train.norm}: --guide {self.guide} has no exact marginals; use --guide independent"
             )
-        if value_of(self.train, "head_start") == "saliency":
+        if value_of(self.train, "head_start") != "none":
             if not guide.family.has_exact_marginals:
                 raise ConfigError(f"--head-start: --guide {self.guide} has no exact marginals; take none")
             if self.train.warmup == 0:
                 raise ConfigError("--head-start: it takes place in the --warmup, and there is none; take none")
+            if self.train.head_start == "extracts" and self.model.own_text == 0:
+                raise ConfigError("--head-start extracts: is about what whole texts say; take --own-text 1")
         if self.model.overlap and not guide.family.has_exact_marginals:
             raise ConfigError(f"--overlap: --guide {self.guide} has no exact marginals; leave it out, or take chain")
         if self.model.overlap and estimator.objective is not None:

@@ -46,7 +46,8 @@ class ModelOptions:
                                     "folder with config.json, model.safetensors, tokenizer.json", common=True)
     tune_generator: str = option("none", "what of the generator's transformer is trained: none, top:N layers, lora:R, "
                                  "all")
-    tune_encoder: str = option("top:2", "what of the encoder's transformer is trained, likewise")
+    tune_encoder: str = option(None, "what of the encoder's transformer is trained, likewise; default: top:2, but "
+                               "with --own-text none, and no layer on top", planted="top:2")
     checkpointing: bool = option(False, "compute the activations of a tuned transformer's layers twice instead of "
                                  "keeping them: less memory, about a third more time")
     cache_features: bool = option(True, "keep the states of a frozen transformer on disk during a fit, in half "
@@ -93,9 +94,14 @@ class ModelOptions:
                             "probabilities; with --masks per-target", least=0, group=PRIOR)
     unit: str = option("word", "what is kept or dropped as a whole: words, or sentences, of which --span then counts "
                        "the runs", choices=("word", "sentence"), group=PRIOR, common=True)
+    centrality: bool = option(None, "--generator stacked: it also reads how near each word's state is to the mean of "
+                              "its text, and its place; default: with --own-text", planted=False)
     match: str = option("masked", "ranking: what a query's kept words are compared with, the kept words of its "
                         "candidates (masked) or all of their words (full; Lei et al. 2016)",
                         choices=("masked", "full"))
+    own_text: float = option(None, "ranking with --encoder transformer: weight, beside that of similar texts, of kept "
+                             "words that say what their whole text says to the pretrained transformer", least=0,
+                             most=100, planted=0.0)
     vector_size: int | None = option(None, "ranking: numbers of a text's vector; default: those of the encoder's state",
                                      above=0, most=2**16)
     score_temperature: float | None = option(None, "ranking: what cosines are divided by, fixed; default: learned, "
@@ -106,7 +112,7 @@ class ModelOptions:
     def __post_init__(self) -> None:
         check_fields(self)
         for name in ("tune_generator", "tune_encoder"):
-            if TUNE.fullmatch(getattr(self, name)) is None:
+            if TUNE.fullmatch(getattr(self, name) or "none") is None:
                 expected = "none, heads, top:N, lora:R or all"
                 raise ConfigError(f"--{name.replace('_', '-')}: expected {expected}, got {getattr(self, name)!r}")
         if self.exclude is not None:
@@ -180,8 +186,9 @@ class TrainOptions:
     warmup_texts: str = option(None, "what the encoder reads in these steps: whole texts, or masked: runs of words "
                                "by chance, at any share", choices=("full", "masked"), planted="full")
     head_start: str = option(None, "saliency: in the second half of the warm-up the guide learns to keep the words "
-                             "that the encoder's prediction depends on most; none: it starts from nothing",
-                             choices=("none", "saliency"), planted="none")
+                             "that the encoder's prediction depends on most; extracts, with --own-text: in all of it, "
+                             "the runs of words that together say most of a text; none: it starts from nothing",
+                             choices=("none", "saliency", "extracts"), planted="none")
     rate_as: str = option(None, "limit: no more than --rate is kept; target: --rate is met, within a fifth",
                           choices=("limit", "target"), group=PRIOR, planted="limit")
     anneal: int = option(None, "steps over which the target share of words comes down to --rate", least=0, common=True,

@@ -149,7 +149,7 @@ class TransformerFeatures(nn.Module):
             return self._stored(self.store, tokens, places)
 
     def _stored(self, store: FeatureStore, tokens: Tensor, places: Tensor) -> Tensor:
-        keys, size, where = _keys(tokens), tokens.shape[1], places.cpu()
+        keys, size, where = text_keys(tokens), tokens.shape[1], places.cpu()
         with store.lock:
             starts = [store.find(key) for key in keys]
             known = torch.tensor([start is not None for start in starts])
@@ -174,7 +174,7 @@ class TransformerFeatures(nn.Module):
 
     def _put(self, store: FeatureStore, tokens: Tensor, states: Tensor) -> None:
         lengths = (tokens > 0).sum(-1).tolist()
-        rows = zip(_keys(tokens), states.cpu().numpy(), lengths, strict=True)
+        rows = zip(text_keys(tokens), states.cpu().numpy(), lengths, strict=True)
         with store.lock:
             store.make_room(sum(lengths))
             for key, row, length in rows:
@@ -206,7 +206,7 @@ class TransformerFeatures(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"features-{identity}-{self._digest(texts)}.f16"
         unique = {key: size for tokens, own in zip(texts, sizes, strict=True)
-                  for key, size in zip(_keys(tokens), own.tolist(), strict=True)}
+                  for key, size in zip(text_keys(tokens), own.tolist(), strict=True)}
         with FileLock(path.with_name(f".{path.stem}.lock")):
             if store.take_over(path, list(unique), list(unique.values())):
                 return
@@ -220,7 +220,7 @@ class TransformerFeatures(nn.Module):
         device, done = next(self.transformer.base.parameters()).device, 0
         for tokens in texts:
             here = tokens.to(device)
-            missing = [i for i, key in enumerate(_keys(tokens)) if store.find(key) is None]
+            missing = [i for i, key in enumerate(text_keys(tokens)) if store.find(key) is None]
             if missing:
                 with torch.inference_mode():
                     self._put(store, tokens[missing], self._read(here[missing]).half())
@@ -283,7 +283,7 @@ def make_features(options: Any, vocabulary: Any) -> TransformerFeatures:
     return TransformerFeatures(transformer, pieces, store)
 
 
-def _keys(tokens: Tensor) -> list[bytes]:
+def text_keys(tokens: Tensor) -> list[bytes]:
     """The words of each text `(B, T)`, which this process has numbered."""
     rows, lengths = tokens.cpu().numpy(), (tokens > 0).sum(-1).tolist()
     return [row[:length].tobytes() for row, length in zip(rows, lengths, strict=True)]

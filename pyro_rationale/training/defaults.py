@@ -128,6 +128,13 @@ _PAIR_NATS = {"word": 4.0, "least": 40.0, "most": 400.0}
 _SHORT_PAIRS: dict[str, Any] = {"warmup_texts": "masked"}
 _FEW_PAIRS: dict[str, Any] = {"least_steps": 300, "anneal": 0.4, "warmup": 60}  # of fewer queries than `_FEW_QUERIES`
 _FEW_QUERIES = 400
+# Under a pretrained encoder, which knows what texts say: masks are to say it again. It reads slowly, so that a step has
+# few texts; extracts by hand are what the guide begins with, and then no slopes are needed.
+_READ_PAIRS: dict[str, Any] = {
+    "own_text": 1.0, "tune_encoder": "none", "centrality": True, "pooling": "mean", "dropout": 0.0, "span": 4.0,
+    "batch_size": 8, "negatives": 1, "estimator": "rloo", "samples": 4, "steps": 400, "anneal": 60, "warmup": 120,
+    "warmup_texts": "full", "head_start": "extracts",
+}  # fmt: skip
 # Planted questions, where nothing else is said: a few words in the title and in the body, which say a thing several
 # times. A learned prior of longer runs would fill the share up with neighbours of one mention, where another mention
 # pays only if words may be missed.
@@ -174,7 +181,8 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         return _with_tau(_for_targets(_for_pairs(_told_apart(config, corpus).settled(), corpus), corpus))
     rule = RULES[preset]
     if isinstance(corpus, PairCorpus) and preset != "paper":
-        for name, value in _for_similar(corpus, rule).items():
+        reading = _for_transformers(config) if _reads_before(config, rule) else {}
+        for name, value in (_for_similar(corpus, rule) | reading).items():
             config = _taking(config, {name: value})
         rule = _for_few(rule, corpus)
     if corpus is not None and not on_gpus(config.train.device) and _words_of(corpus) > rule.most_words:
@@ -214,6 +222,21 @@ def _for_similar(corpus: PairCorpus, rule: Rule) -> dict[str, Any]:
     nats = min(_PAIR_NATS["most"], max(_PAIR_NATS["least"], _PAIR_NATS["word"] * words))
     short = _SHORT_PAIRS if words <= rule.long_text else {}
     return {"nats": float(round(nats))} | _PAIRS | short | (_QUESTIONS if corpus.name == "questions" else {})
+
+
+def _reads_before(config: Config, rule: Rule) -> bool:
+    """Whether the encoder is a transformer, which reads texts before the fit."""
+    encoder = rule.options["encoder"] if _is_open(config, "encoder") else config.model.encoder
+    return bool(encoder == "transformer" and (config.model.pretrained is not None or has_minilm()))
+
+
+def _for_transformers(config: Config) -> dict[str, Any]:
+    """Values for pairs of texts under a pretrained encoder, in the order in which they are chosen."""
+    steps = _READ_PAIRS["steps"] if _is_open(config, "steps") else config.train.steps
+    shares = {name: round(_READ_PAIRS[name] / _READ_PAIRS["steps"] * steps) for name in ("anneal", "warmup")}
+    rate = _BALANCED.options["rate"] if _is_open(config, "rate") else config.model.rate
+    values = _READ_PAIRS | shares | {"start_rate": round(1.2 * rate, 3)}
+    return values | {"head_start": "none"} if config.model.own_text == 0 else values
 
 
 def _for_few(rule: Rule, corpus: PairCorpus) -> Rule:
@@ -432,6 +455,8 @@ def usual_steps(config: Config, corpus: Corpus) -> int:
         return int(_PLANTED["steps"])
     rule = RULES[config.model.preset]
     if isinstance(corpus, PairCorpus) and config.model.preset != "paper":
+        if _reads_before(config, rule):
+            return int(_READ_PAIRS["steps"])
         rule = _for_few(rule, corpus)
     return _steps_of(config, rule, examples_of(corpus))
 

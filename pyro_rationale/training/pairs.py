@@ -60,6 +60,8 @@ def check_pairs(config: Config, corpus: Corpus, group: Group = SINGLE_PROCESS) -
             if getattr(config.part_of(item.name), item.name) != item.default:
                 flag = item.name.replace("_", "-")
                 raise ConfigError(f"--{flag}: is about pairs of texts (--task ranking); leave it out")
+        if config.model.own_text or config.train.head_start == "extracts":
+            raise ConfigError("--own-text, --head-start extracts: are about pairs of texts (--task ranking)")
         return
     refused = {
         "--devices": group.size > 1,
@@ -119,6 +121,10 @@ def validate_lists(fitted: FittedModel, dev: DevLists, prior: ChainPrior, rate: 
     with fitted.seeded(0):
         drawn = [q.discrete().sample() for q in masks]
     error = -float(log_probs_of(model, dev, batches, modes).mean())
+    own = 0.0
+    if model.own_nats:
+        pairs = zip(batches, modes, strict=True)
+        own = -sum(float(model.own_text(batch, model.embed(batch, z)).sum()) for batch, z in pairs)
     log_likelihood = float(log_probs_of(model, dev, batches, drawn).mean())
     kl = sum(_kl(model, q, batch, z) for q, batch, z in zip(masks, batches, drawn, strict=True))
     texts, queries = len(lists.documents), len(lists.queries)
@@ -135,6 +141,7 @@ def validate_lists(fitted: FittedModel, dev: DevLists, prior: ChainPrior, rate: 
         elbo=log_likelihood - kl / queries,
         expected_cost=charged - log_likelihood,
         shift=shift,
+        own_text=share * own,
     )
 
 

@@ -29,6 +29,7 @@ from pyro_rationale.errors import TrainingError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.estimators.muprop import without_slopes
 from pyro_rationale.inference.objectives.elbo import Estimate, Objective
+from pyro_rationale.models import RankingModel
 from pyro_rationale.models.program import local_parameters, unregistered
 from pyro_rationale.nn.autocast import reduced
 from pyro_rationale.training.annealing import anneal_progress, cosine_decay, entropy_weight
@@ -272,6 +273,11 @@ class Trainer:
 
     def _full_text_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         options, prior = self.fitted.config.train, self.control.prior
+        if options.head_start == "extracts":
+            assert isinstance(self.fitted.model, RankingModel)
+            extracts = self.fitted.model.extracts(batch, self.control.schedule.start, prior.span)
+            loss = self.scale * imitation_loss(self.fitted.guide, batch, extracts)
+            return loss, [loss.detach()]
         texts = batch.texts if batch.aspects is not None else batch
         mask = random_runs(texts, prior.span) if options.warmup_texts == "masked" else texts.mask
         loss = reading_loss(self.fitted.model, batch, mask)

@@ -38,6 +38,7 @@ class DevScore:
         shift: nats by which every kept word was made dearer before all this, so that mode masks keep what they should;
             of each target that has masks of its own.
         rates: share of words in the mode masks of each such target; NaN of one that no text rates.
+        own_text: nats that are lost where kept words do not say what their own texts say, of pairs of texts.
     """
 
     error: float
@@ -49,10 +50,11 @@ class DevScore:
     expected_cost: float = math.nan
     shift: float | tuple[float, ...] = 0.0
     rates: tuple[float, ...] = ()
+    own_text: float = 0.0
 
     def cost(self, gain: float, prior: ChainPrior) -> float:
         """The paper's cost in nats per document, gain * error + alpha |z| + gamma |dz|, under the requested prior."""
-        return gain * self.error + prior.alpha * self.words + prior.gamma * self.changes
+        return gain * self.error + self.own_text + prior.alpha * self.words + prior.gamma * self.changes
 
 
 @torch.no_grad()

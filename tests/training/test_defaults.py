@@ -276,6 +276,28 @@ def test_similar_texts_by_their_length_and_number(monkeypatch: pytest.MonkeyPatc
     assert of(16).train.steps == RULES["balanced"].least_steps
 
 
+def test_similar_texts_under_an_encoder_that_can_read(installed: bool) -> None:
+    """Kept words are to say what whole texts say; where that is not wanted, nothing begins with extracts."""
+    def of(**given: Any) -> Config:
+        networks = {"encoder": "transformer", "pretrained": "minilm"}
+        return resolve(real(task="ranking", **networks, **given), planted_pairs(words=120))
+
+    model, train = of().model, of().train
+    assert (model.own_text, model.tune_encoder, model.centrality, model.span) == (1.0, "none", True, 4.0)
+    assert (train.estimator, train.samples, train.batch_size, train.negatives) == ("rloo", 4, 8, 1)
+    assert (train.steps, train.anneal, train.warmup, train.head_start) == (400, 60, 120, "extracts")
+    assert train.start_rate == 0.18
+    given = of(steps=100, rate=0.3, own_text=0.0, batch_size=5)
+    assert (given.train.steps, given.train.anneal, given.train.warmup, given.train.batch_size) == (100, 15, 30, 5)
+    assert (given.train.start_rate, given.train.head_start, given.model.own_text) == (0.36, "none", 0.0)
+    assert usual_steps(given, planted_pairs(words=120)) == 400
+    assert of(guide="relaxed").estimator == "relaxed"
+    other = resolve(real(task="ranking"), planted_pairs(words=120)).model
+    assert (other.own_text, other.tune_encoder, other.centrality) == (0.0, "top:2", False)
+    best = resolve(real(task="ranking", preset="best"), planted_pairs(words=120)).model
+    assert best.own_text == (1.0 if installed else 0.0)
+
+
 @pytest.mark.parametrize(
     ("given", "samples"),
     [({}, 4), ({"samples": 6}, 6), ({"masks": "shared"}, None), ({"guide": "relaxed"}, None), ({"preset": "paper"}, 1)],

@@ -29,6 +29,7 @@ from pyro_rationale.training.run import TrainingRun
 from tests.support.planted_pairs import planted_pairs
 from tests.support.read_vectors import read_documents
 from tests.support.small_fit import Break, differences, small
+from tests.support.tiny_bert import make_tiny_bert
 
 TINY: dict[str, Any] = {
     "guide": "chain", "estimator": "muprop", "tau": 1.0, "samples": 2, "steps": 6, "anneal": 2, "warmup": 1,
@@ -120,9 +121,45 @@ def test_what_has_no_meaning_for_pairs_is_refused(options: dict[str, Any], said:
     assert not (tmp_path / "run").exists()
 
 
-def test_options_of_pairs_are_refused_for_other_texts(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--match: is about pairs of texts"):
-        train(small(match="full"), tmp_path / "run")
+@pytest.mark.parametrize(("options", "flag"), [({"match": "full"}, "--match"), ({"own_text": 1.0}, "--own-text")])
+def test_options_of_pairs_are_refused_for_other_texts(options: dict[str, Any], flag: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{flag}.*about pairs of texts"):
+        train(small(**options), tmp_path / "run")
+
+
+def test_what_whole_texts_say_needs_an_encoder_that_can_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--own-text: needs an encoder that can read"):
+        train(tiny(own_text=1.0), tmp_path / "run", corpus=planted_pairs())
+    with pytest.raises(ConfigError, match=r"--head-start extracts: .*take --own-text 1"):
+        tiny(head_start="extracts", own_text=0.0)
+
+
+def test_kept_words_come_to_say_what_whole_texts_say(tmp_path: Path) -> None:
+    """Under a frozen transformer, whose output layer stays as it is; a resumed fit is the whole one."""
+    corpus = planted_pairs()
+    folder = make_tiny_bert(tmp_path / "bert", {word for document in corpus.documents for word in document.tokens})
+    own: dict[str, Any] = {"pretrained": str(folder), "encoder": "transformer", "generator": "stacked", "vectors": None}
+    own |= {"estimator": "rloo", "samples": 4, "own_text": 1.0, "tune_encoder": "none", "centrality": True}
+    own |= {"head_start": "extracts", "warmup": 30, "steps": 60, "epoch_steps": 30, "learning_rate": 0.02}
+    config = tiny(**own, word_dropout=0.0, rate=0.3, span=2.0)
+    run, metrics = train(config, tmp_path / "run", corpus=corpus)
+    model = run.fitted.model
+    assert isinstance(model, RankingModel)
+    assert not any(parameter.requires_grad for parameter in model.encoder.output.parameters())
+    assert not any("whole" in name for name in model.state_dict())
+    losses = [record.loss for record in run.history]
+    assert losses[0] > 0
+    assert math.isfinite(metrics.test["list_log_loss"])
+    batch = next(iter(run.fitted.batches(corpus.train, 8).ordered()))
+    with torch.no_grad():
+        every = model.embed(batch, batch.mask.float())
+        kept = model.embed(batch, run.fitted.guide.posterior(batch).mode)
+        chance = model.embed(batch, (torch.rand_like(batch.mask.float()) < 0.3) * batch.mask.float())
+    assert float((every * kept).sum(-1).mean()) > float((every * chance).sum(-1).mean())
+    train(config.changed(steps=30), tmp_path / "again", corpus=corpus)
+    resumed, _ = train(config, tmp_path / "again", resume=True, corpus=corpus)
+    expected, found = run.trainer.weights(), resumed.trainer.weights()
+    assert all(torch.equal(expected[name], found[name]) for name in expected if "steering" not in name)
 
 
 def test_long_texts_of_a_corpus_in_memory_are_cut_on_both_sides(tmp_path: Path) -> None:

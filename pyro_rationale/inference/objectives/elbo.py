@@ -159,11 +159,11 @@ class MaskELBO(ELBO):
         site["value"] = z if self.judge is None else z.detach()
         with pyro.plate("particles", len(z), dim=-2):
             model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
-        reconstruction = observed_log_prob(model_trace)  # (K, B), or (K, Q) of queries
         if coupled:
-            reconstruction, reward = shared_terms(model, args[0], model_trace, reconstruction)
-            programs = Programs(model, guide, guide_trace, observed_log_prob, args, kwargs)
+            reconstruction, reward = shared_terms(model, args[0], model_trace)
+            programs = Programs(model, guide, guide_trace, partial(model.at_documents, args[0]), args, kwargs)
         else:
+            reconstruction = observed_log_prob(model_trace)  # (K, B)
             reward, programs = self._reward(model, guide, guide_trace, model_trace, z, reconstruction, args, kwargs)
         prepared = self.method.prepare(programs, masks)
         # After that: an autoregressive q remembers one pass, and from now on that of z.
@@ -296,22 +296,20 @@ def _weighted(terms: MaskTerms, scale: Any) -> MaskTerms:
     return MaskTerms(*(term * factor.to(term.dtype) for term, factor in zip(terms, factors, strict=True)))
 
 
-def shared_terms(model: RankingModel, batch: RankingBatch, trace: Trace, log_prob: Tensor) -> tuple[Tensor, Tensor]:
+def shared_terms(model: RankingModel, batch: RankingBatch, trace: Trace) -> tuple[Tensor, Tensor]:
     """Reconstruction and reward of a model under which the masks of several documents meet in a query.
 
     Args:
         model: the model.
         batch: queries and candidates.
         trace: of the model, with K masks of each document.
-        log_prob: of each query, `(K, Q)`.
 
     Returns:
         The terms of queries at the documents that ask, `(K, B)`, which add up to what the K draws say; and a tensor
         whose values are what each mask has a part in, for the score function, and whose gradient is that of the first.
     """
-    at_queries = model.by_document(batch, log_prob)
-    credit = model.credit(batch, trace)
-    return at_queries, credit + (at_queries - at_queries.detach())
+    terms = model.at_documents(batch, trace)
+    return terms, model.credit(batch, trace) + (terms - terms.detach())
 
 
 def _average(terms: Tensor, weights: Tensor | None) -> Tensor:
