@@ -59,9 +59,9 @@ class WholeTexts:
     def extracts(self, batch: Batch, share: float, span: float) -> Tensor:
         """The runs of words that together say most of what each text says: a first guess at a mask, bool `(B, T)`.
 
-        Greedy, as extracts are made by hand: of all runs of about `span` words, that one is added by which the sum of
-        the runs' states, each read alone, comes nearest to the direction of the state of the whole text. Where masks
-        are over sentences, the runs are sentences, and the result is `(B, U)`.
+        Of all runs of about `span` words, that one is added by which the sum of the runs' states, each read alone,
+        comes nearest to the direction of the state of the whole text, until the share is reached. Where masks are over
+        sentences, the runs are sentences, and the result is `(B, U)`.
 
         Args:
             batch: the texts.

@@ -203,9 +203,12 @@ class FitProgress(Callback):
         unusual = record.event not in ("", "best")
         if (record.epoch - 1) % every and not unusual and record.epoch < run.epochs:
             return
+        options = run.fitted.config.train
         warmup = "the encoder alone, on " + (
-            "random parts of texts" if run.fitted.config.train.warmup_texts == "masked" else "whole texts"
+            "random parts of texts" if options.warmup_texts == "masked" else "whole texts"
         )
+        if options.head_start == "extracts":
+            warmup = "the guide alone, on extracts of texts"
         longer = self._restarted(run, record) if record.event.startswith(MEMORIZED) else ""
         event = f"  {explained(record.event, longer)}" if record.event else ""
         target = "" if math.isnan(record.target) else f" (target {100 * record.target:.1f} %)"

@@ -32,6 +32,16 @@ from pyro_rationale.optional import install_command
 from pyro_rationale.options import as_typed
 from pyro_rationale.training.launch import on_gpus
 from pyro_rationale.training.model_selection import RESTARTS
+from pyro_rationale.training.pair_values import (
+    FEW_PAIRS,
+    FEW_QUERIES,
+    MOST_READ,
+    PAIR_NATS,
+    PAIRS,
+    QUESTIONS,
+    READ_PAIRS,
+    SHORT_PAIRS,
+)
 
 
 @dataclass(frozen=True)
@@ -118,30 +128,6 @@ _PLANTED: dict[str, Any] = {
     "guide": "chain", "tau": 1.0, "nonempty": True, "rate": 0.1, "rate_as": "target", "span": 8.0, "steps": 1000,
     "anneal": 300, "warmup": 100, "warmup_texts": "masked", "start_rate": 0.35, "ema": 0.99,
 }  # fmt: skip
-# Pairs of similar texts: a query's evidence is shared by several texts, and what two long ones have in common is hardly
-# ever in random parts of both.
-_PAIRS: dict[str, Any] = {"batch_size": 32, "warmup_texts": "full", "start_rate": 0.5}
-# Evidence for every word of a text. A word is charged so many nats at most (`RateControl.ceiling`) that with more of
-# them, in short texts, nothing is ever dropped.
-_PAIR_NATS = {"word": 4.0, "least": 40.0, "most": 400.0}
-# Random parts of short texts do have it in common; an encoder that reads them whole soon overfits.
-_SHORT_PAIRS: dict[str, Any] = {"warmup_texts": "masked"}
-_FEW_PAIRS: dict[str, Any] = {"least_steps": 300, "anneal": 0.4, "warmup": 60}  # of fewer queries than `_FEW_QUERIES`
-_FEW_QUERIES = 400
-# Under a pretrained encoder, which knows what texts say: masks are to say it again. It reads slowly, so that a step has
-# few texts; extracts by hand are what the guide begins with, and then no slopes are needed.
-_READ_PAIRS: dict[str, Any] = {
-    "own_text": 1.0, "tune_encoder": "none", "centrality": True, "pooling": "mean", "dropout": 0.0, "span": 4.0,
-    "batch_size": 8, "negatives": 1, "estimator": "rloo", "samples": 4, "steps": 400, "anneal": 60, "warmup": 120,
-    "warmup_texts": "full", "head_start": "extracts",
-}  # fmt: skip
-# Planted questions, where nothing else is said: a few words in the title and in the body, which say a thing several
-# times. A learned prior of longer runs would fill the share up with neighbours of one mention, where another mention
-# pays only if words may be missed.
-_QUESTIONS: dict[str, Any] = {
-    "embedding": 50, "rate": 0.1, "span": 1.3, "prior": "fixed", "word_dropout": 0.2, "steps": 1000, "anneal": 300,
-    "warmup": 150, "learning_rate": 0.01, "nats": 400.0, "exclude": "none", "dropout": 0.0,
-}  # fmt: skip
 _TOGETHER = 0.4  # mean correlation of targets from which their masks would keep one and the same praise
 _PER_TARGET = 4  # masks of a text for each of several targets, at most
 # Options that stand and fall together: a given one of them keeps the others out.
@@ -181,7 +167,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         return _with_tau(_for_targets(_for_pairs(_told_apart(config, corpus).settled(), corpus), corpus))
     rule = RULES[preset]
     if isinstance(corpus, PairCorpus) and preset != "paper":
-        reading = _for_transformers(config) if _reads_before(config, rule) else {}
+        reading = _for_transformers(config, corpus) if _reads_before(config, rule) else {}
         for name, value in (_for_similar(corpus, rule) | reading).items():
             config = _taking(config, {name: value})
         rule = _for_few(rule, corpus)
@@ -219,9 +205,9 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
 def _for_similar(corpus: PairCorpus, rule: Rule) -> dict[str, Any]:
     """Values for pairs of similar texts, by their length; planted questions have some of their own."""
     words = _median_words(corpus)
-    nats = min(_PAIR_NATS["most"], max(_PAIR_NATS["least"], _PAIR_NATS["word"] * words))
-    short = _SHORT_PAIRS if words <= rule.long_text else {}
-    return {"nats": float(round(nats))} | _PAIRS | short | (_QUESTIONS if corpus.name == "questions" else {})
+    nats = min(PAIR_NATS["most"], max(PAIR_NATS["least"], PAIR_NATS["word"] * words))
+    short = SHORT_PAIRS if words <= rule.long_text else {}
+    return {"nats": float(round(nats))} | PAIRS | short | (QUESTIONS if corpus.name == "questions" else {})
 
 
 def _reads_before(config: Config, rule: Rule) -> bool:
@@ -230,18 +216,25 @@ def _reads_before(config: Config, rule: Rule) -> bool:
     return bool(encoder == "transformer" and (config.model.pretrained is not None or has_minilm()))
 
 
-def _for_transformers(config: Config) -> dict[str, Any]:
+def _for_transformers(config: Config, corpus: PairCorpus) -> dict[str, Any]:
     """Values for pairs of texts under a pretrained encoder, in the order in which they are chosen."""
-    steps = _READ_PAIRS["steps"] if _is_open(config, "steps") else config.train.steps
-    shares = {name: round(_READ_PAIRS[name] / _READ_PAIRS["steps"] * steps) for name in ("anneal", "warmup")}
+    steps = _steps_of_readers(corpus) if _is_open(config, "steps") else config.train.steps
+    part = min(steps, READ_PAIRS["steps"]) / READ_PAIRS["steps"]
+    own = {name: round(part * READ_PAIRS[name]) for name in ("anneal", "warmup")}
     rate = _BALANCED.options["rate"] if _is_open(config, "rate") else config.model.rate
-    values = _READ_PAIRS | shares | {"start_rate": round(1.2 * rate, 3)}
+    values = READ_PAIRS | own | {"steps": steps, "start_rate": round(1.2 * rate, 3)}
     return values | {"head_start": "none"} if config.model.own_text == 0 else values
+
+
+def _steps_of_readers(corpus: PairCorpus) -> int:
+    """Steps under a pretrained encoder: one pass over the queries, within bounds."""
+    once = -(-examples_of(corpus) // READ_PAIRS["batch_size"])
+    return int(min(max(once, READ_PAIRS["steps"]), MOST_READ))
 
 
 def _for_few(rule: Rule, corpus: PairCorpus) -> Rule:
     """The rule with shorter training where there are few queries."""
-    return replace(rule, **_FEW_PAIRS) if examples_of(corpus) < _FEW_QUERIES else rule
+    return replace(rule, **FEW_PAIRS) if examples_of(corpus) < FEW_QUERIES else rule
 
 
 def _for_pairs(config: Config, corpus: Corpus | None) -> Config:
@@ -456,7 +449,7 @@ def usual_steps(config: Config, corpus: Corpus) -> int:
     rule = RULES[config.model.preset]
     if isinstance(corpus, PairCorpus) and config.model.preset != "paper":
         if _reads_before(config, rule):
-            return int(_READ_PAIRS["steps"])
+            return _steps_of_readers(corpus)
         rule = _for_few(rule, corpus)
     return _steps_of(config, rule, examples_of(corpus))
 

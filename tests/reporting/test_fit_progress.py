@@ -20,7 +20,7 @@ EPOCHS, BATCHES = 30, 10
 def run(pretrained: str | None = None) -> Any:
     """A fit as far as its progress is concerned."""
     config = SimpleNamespace(model=SimpleNamespace(pretrained=pretrained, unit="word"),
-                             train=SimpleNamespace(warmup_texts="masked"))  # fmt: skip
+                             train=SimpleNamespace(warmup_texts="masked", head_start="none"))  # fmt: skip
     fitted = SimpleNamespace(config=config, task=SimpleNamespace(error_name="squared error"))
     trainer = SimpleNamespace(batches=range(BATCHES), epoch=0, position=0)
     return SimpleNamespace(fitted=fitted, trainer=trainer, epochs=EPOCHS, history=[], corpus=SimpleNamespace(test=()))

@@ -272,11 +272,11 @@ def test_similar_texts_by_their_length_and_number(monkeypatch: pytest.MonkeyPatc
     assert (given.model.nats, given.train.steps, given.train.anneal, given.train.warmup) == (90.0, 50, 20, 10)
     assert given.train.warmup_texts == "full"
     assert usual_steps(given, planted_pairs(words=16)) == 300
-    monkeypatch.setattr(defaults, "_FEW_QUERIES", 1)
+    monkeypatch.setattr(defaults, "FEW_QUERIES", 1)
     assert of(16).train.steps == RULES["balanced"].least_steps
 
 
-def test_similar_texts_under_an_encoder_that_can_read(installed: bool) -> None:
+def test_similar_texts_under_an_encoder_that_can_read(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kept words are to say what whole texts say; where that is not wanted, nothing begins with extracts."""
     def of(**given: Any) -> Config:
         networks = {"encoder": "transformer", "pretrained": "minilm"}
@@ -294,6 +294,9 @@ def test_similar_texts_under_an_encoder_that_can_read(installed: bool) -> None:
     assert of(guide="relaxed").estimator == "relaxed"
     other = resolve(real(task="ranking"), planted_pairs(words=120)).model
     assert (other.own_text, other.tune_encoder, other.centrality) == (0.0, "top:2", False)
+    with monkeypatch.context() as many:
+        many.setattr(defaults, "examples_of", lambda _corpus: 5000)
+        assert (of().train.steps, of().train.warmup, of().train.anneal) == (625, 120, 60)
     best = resolve(real(task="ranking", preset="best"), planted_pairs(words=120)).model
     assert best.own_text == (1.0 if installed else 0.0)
 
