@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.data.files.tables import Row, Table, values_of
+from pyro_rationale.data.files.parquet import values_of
+from pyro_rationale.data.files.tables import Row, Table
 from pyro_rationale.errors import DataError, listed, shown
 from pyro_rationale.optional import install_command
 from pyro_rationale.storage import parse_json

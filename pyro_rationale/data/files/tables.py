@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from pyro_rationale.data.files.text import (
     LONGEST_LINE,
     LONGEST_TEXT,
-    check_readable,
     check_text,
     listed,
     log,
@@ -24,7 +23,6 @@ from pyro_rationale.data.files.text import (
     shown,
 )
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.optional import install_command
 from pyro_rationale.storage import parse_json
 
 _KINDS = {
@@ -170,7 +168,9 @@ def read_table(
 
         return read_dataset(path)
     if kind == "parquet":
-        return _parquet(path)
+        from pyro_rationale.data.files.parquet import read_parquet
+
+        return read_parquet(path)
     check_text(path, encoding, "--encoding", LONGEST_TEXT if kind == "json" else LONGEST_LINE)
     table = _json(path, encoding) if kind == "json" else _separated(path, kind, encoding, separator, header)
     if next(table.rows(), None) is None:
@@ -450,55 +450,3 @@ def _json_row(where: str, value: Any) -> Row:
     if isinstance(value, dict):
         return Row(where, value)
     return Row(where, {}, f"holds {shown(value)} where an object {{...}} was expected")
-
-
-def _parquet(path: Path) -> Table:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise DataError(f"{path}: Parquet needs pyarrow; {install_command('parquet')}") from None
-
-    def damaged(error: Exception) -> DataError:
-        reason = shown(str(error), 80)[1:-1]
-        return DataError(f"{path}: is no Parquet file, or a damaged one ({reason}); write it again")
-
-    check_readable(path)  # the faults that every file can have, in the same words
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            columns, count = tuple(file.schema_arrow.names), file.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(error) from None
-    if not count:
-        raise DataError(f"{path}: has columns and no rows")
-
-    def stream(names: frozenset[str] | None) -> Iterator[Row]:
-        needed = [name for name in columns if names is None or name in names]
-        first = 1
-        try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                for batch in file.iter_batches(batch_size=1024, columns=needed):
-                    for number, (cells, fault) in enumerate(values_of(batch), start=first):
-                        yield Row(f"row {number}", cells, fault)
-                    first += len(batch)
-        except (pa.ArrowException, OSError) as error:
-            raise damaged(error) from None
-
-    return Table(path, stream, columns)
-
-
-def values_of(batch: Any) -> Iterator[tuple[dict[str, Any], str | None]]:
-    """The cells of each row of a record batch, or why they cannot be read."""
-    try:
-        yield from [(cells, None) for cells in batch.to_pylist()]
-        return
-    except (ValueError, OverflowError):  # a date that Python does not know, bytes that are no text
-        pass
-    for i in range(len(batch)):
-        cells, fault = {}, None
-        for name in batch.schema.names:
-            try:
-                cells[name] = batch.column(name)[i].as_py()
-            except (ValueError, OverflowError) as error:
-                fault = f"{name!r} cannot be read ({shown(str(error), 80)[1:-1]})"
-        yield ({} if fault else cells), fault
