@@ -190,16 +190,18 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         config = _taking(config, {name: value})
     if corpus is None:
         return config
-    if config.by_sentence and _is_open(given, "rate") and config.model.lambda1 is None:
-        # Where a sentence is a large part of a text, a smaller share can keep none.
-        config = config.changed(rate=min(max(config.model.rate, _ONE_SENTENCE / _sentences(corpus)), 0.5))
-    elif preset != "paper" and _is_open(given, "rate") and config.model.lambda1 is None:
-        few = round(_FEW_WORDS / _median_words(corpus), 2)
-        config = config.changed(rate=min(max(config.model.rate, few), 0.5))
+    if _is_open(given, "rate") and config.model.lambda1 is None and (config.by_sentence or preset != "paper"):
+        config = config.changed(rate=_enough(config.model.rate, config, corpus))
     for values in _by_texts(config, rule, corpus):
         config = _taking(config, values)
     config = config if preset == "paper" else _told_apart(config, corpus)
     return _with_tau(_for_targets(_for_pairs(config.changed(**config.missing), corpus), corpus))
+
+
+def _enough(rate: float, config: Config, corpus: Corpus) -> float:
+    """This share, or the larger one of which a median text has a sentence, or words that say something."""
+    least = _ONE_SENTENCE / _sentences(corpus) if config.by_sentence else round(_FEW_WORDS / _median_words(corpus), 2)
+    return min(max(rate, least), 0.5)
 
 
 def _for_similar(corpus: PairCorpus, rule: Rule) -> dict[str, Any]:
@@ -213,7 +215,7 @@ def _for_similar(corpus: PairCorpus, rule: Rule) -> dict[str, Any]:
 def _reads_before(config: Config, rule: Rule) -> bool:
     """Whether the encoder is a transformer, which reads texts before the fit."""
     encoder = rule.options["encoder"] if _is_open(config, "encoder") else config.model.encoder
-    return bool(encoder == "transformer" and (config.model.pretrained is not None or has_minilm()))
+    return bool(encoder == "transformer" and (config.model.pretrained is not None or _takes_minilm(config)))
 
 
 def _for_transformers(config: Config, corpus: PairCorpus) -> dict[str, Any]:
@@ -221,7 +223,8 @@ def _for_transformers(config: Config, corpus: PairCorpus) -> dict[str, Any]:
     steps = _steps_of_readers(corpus) if _is_open(config, "steps") else config.train.steps
     part = min(steps, READ_PAIRS["steps"]) / READ_PAIRS["steps"]
     own = {name: round(part * READ_PAIRS[name]) for name in ("anneal", "warmup")}
-    rate = _BALANCED.options["rate"] if _is_open(config, "rate") else config.model.rate
+    usual = _enough(_BALANCED.options["rate"], config, corpus)
+    rate = usual if _is_open(config, "rate") else config.model.rate
     values = READ_PAIRS | own | {"steps": steps, "start_rate": round(1.2 * rate, 3)}
     return values | {"head_start": "none"} if config.model.own_text == 0 else values
 
@@ -411,6 +414,11 @@ def _guided(config: Config, guide: str) -> Config:
     raise problem
 
 
+def _takes_minilm(config: Config) -> bool:
+    """Whether networks may stand on MiniLM: nothing given says where the meaning of words comes from."""
+    return has_minilm() and all(_is_open(config, name) for name in ("vectors", "embedding", "pretrained"))
+
+
 def _with_words(config: Config, rule: Rule, encoder: str, long: bool) -> Config:
     """The configuration with networks and their words: on MiniLM, on GloVe's vectors or its own, or on learnt ones.
 
@@ -420,8 +428,7 @@ def _with_words(config: Config, rule: Rule, encoder: str, long: bool) -> Config:
         ConfigError: a given network needs a transformer, and none is there.
     """
     own: dict[str, Any] = {}
-    learnt = _is_open(config, "vectors") and _is_open(config, "embedding")
-    minilm = learnt and _is_open(config, "pretrained") and has_minilm()
+    learnt, minilm = _is_open(config, "vectors") and _is_open(config, "embedding"), _takes_minilm(config)
     base = minilm or not _is_open(config, "pretrained")
     if _is_open(config, "encoder"):
         own["encoder"] = encoder if base or not needs_vocabulary(ENCODERS[encoder]) else "bilstm"

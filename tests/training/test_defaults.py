@@ -299,6 +299,15 @@ def test_similar_texts_under_an_encoder_that_can_read(installed: bool, monkeypat
         assert (of().train.steps, of().train.warmup, of().train.anneal) == (625, 120, 60)
     best = resolve(real(task="ranking", preset="best"), planted_pairs(words=120)).model
     assert best.own_text == (1.0 if installed else 0.0)
+    vectors = resolve(real(task="ranking", preset="best", vectors="glove"), planted_pairs(words=120)).model
+    assert (vectors.encoder, vectors.own_text, vectors.centrality) == ("bilstm", 0.0, False)
+
+
+def test_a_guide_on_short_texts_begins_above_the_share_that_they_keep() -> None:
+    networks = {"encoder": "transformer", "pretrained": "minilm"}
+    found = resolve(real(task="ranking", **networks), planted_pairs(words=10))
+    assert found.model.rate == 0.25
+    assert found.train.start_rate == 0.3
 
 
 @pytest.mark.parametrize(
