@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from pyro_rationale.training.pairs import pair_batches
 from pyro_rationale.training.prepare import prepare_run
 from tests.support.planted_pairs import planted_pairs
 from tests.support.small_fit import small
+from tests.support.tiny_bert import make_tiny_bert
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,18 @@ def test_gradients_pass_straight_through_to_every_word(fitted: FittedModel) -> N
     share = scores.detach().sigmoid()
     torch.testing.assert_close(scores.grad, z.grad * share * (1 - share) * batch.mask)
     assert (scores.grad[(kept == 0) & batch.mask] != 0).any()
+
+
+def test_an_encoder_that_the_run_leaves_as_it_is_can_be_trained(tmp_path: Path) -> None:
+    """A fit that is paid for what words say of their own text does not train the layer on top of a frozen encoder."""
+    pytest.importorskip("transformers", reason="reads the pretrained encoder")
+    corpus = planted_pairs()
+    bert = make_tiny_bert(tmp_path / "bert", {word for document in corpus.documents for word in document.tokens})
+    networks: dict[str, Any] = {"pretrained": str(bert), "encoder": "transformer", "tune_encoder": "none", "own_text": 1.0}
+    config = small(guide="chain", estimator="muprop", **networks, steps=4, head_start="extracts", warmup=2)
+    run = prepare_run(config, tmp_path / "run", corpus=corpus).fitted
+    assert not run.model.encoder.output.weight.requires_grad
+    assert untrained(run, corpus, "whole texts").model.encoder.output.weight.requires_grad
 
 
 def test_every_text_keeps_its_share_exactly(fitted: FittedModel) -> None:

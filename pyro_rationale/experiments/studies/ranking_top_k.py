@@ -41,7 +41,7 @@ class TopWords(AttentionModel):
         found: list[Flags] = []
         for start in range(0, len(documents), batch_size):
             some = documents[start : start + batch_size]
-            rows = self.topk_mask(self.fitted.encode(some)).cpu().numpy() > 0
+            rows = self.topk_mask(self.fitted.encode(some).to(self.fitted.device)).cpu().numpy() > 0
             found += [np.asarray(row[: len(text.tokens)]) for text, row in zip(some, rows, strict=True)]
         return found
 

@@ -38,7 +38,8 @@ def untrained(fitted: FittedModel, corpus: PairCorpus, name: str, fewer: int = 1
     steps = -(-options.steps // fewer)
     queries = len(corpus.queries["train"])
     epochs = min(steps, max(4, round(steps * options.batch_size / queries)))
-    own = NETWORKS | {"nonempty": False} if guide else {}
+    own = {"own_text": 0.0, "head_start": "none"}  # or the output layer would not be trained
+    own |= NETWORKS | {"nonempty": False} if guide else {}
     config = fitted.config.changed(
         steps=steps, anneal=min(options.anneal, steps) // fewer, epoch_steps=-(-steps // epochs), match="masked", **own
     )
