@@ -134,8 +134,8 @@ class RankingModel(RationaleModel):
 
         `own_text` nats times the cosine with the vector of the whole text, less 1: the log density, up to a constant,
         of a von Mises-Fisher distribution of that vector around the one of the kept words. Lei et al.'s code trains
-        their generator by the same cosine beside that of similar texts, at equal weights. Two texts
-        say little about which words of either matter, and the whole of a text says it about every text.
+        their generator by the same cosine beside that of similar texts, at equal weights. A pair says little about
+        which words of its two texts matter; what a whole text says tells it of every text.
         """
         if not self.own_nats:
             return vectors.new_zeros(vectors.shape[:-1])

@@ -39,9 +39,10 @@ class Question(NamedTuple):
 def read_questions(path: Path, options: DataOptions) -> Iterator[Document]:
     """The questions of a file, as documents whose text is the title and, below it, the body.
 
-    Read are tables (CSV, TSV, JSON lines, Parquet; a column `id` or `_id`, and `title`, `body`, `text` or `question`,
-    or the columns that `--text-column` names, title first); saved data sets, likewise; tab-separated files of three
-    columns without a header (id, title, body), as AskUbuntu's `text_tokenized.txt` is; and other files, a text a line.
+    Read are tables (CSV, TSV, JSON lines, Parquet; a column `id`, `_id` or `qid`, and `title`, `body`, `text`,
+    `question` or `content`, or the columns that `--text-column` names, title first); saved data sets, likewise;
+    tab-separated files of three columns without a header (id, title, body), as AskUbuntu's `text_tokenized.txt` is; and
+    other files, a text a line.
 
     Args:
         path: the file, gzipped or not.
@@ -85,7 +86,7 @@ def read_queries(path: Path, options: DataOptions, id_column: str | None = None)
     Args:
         path: the table, see :func:`read_questions`.
         options: how to cut the texts, and whether to leave unusable rows out.
-        id_column: the column with ids; default: `id` or `_id`, else questions are named by their place.
+        id_column: the column with ids; default: `id`, `_id` or `qid`, else questions are named by their place.
 
     Raises:
         DataError: the file or one of its rows cannot be used; before the first question.

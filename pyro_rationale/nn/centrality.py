@@ -34,7 +34,12 @@ class CentralFeatures(nn.Module):
         return _measured(self.features(tokens), tokens > 0)
 
     def words(self, tokens: Tensor, places: Tensor) -> Tensor:
-        """The same of the words at these places of the grid, `(W, width + MEASURES)`."""
+        """States and measures of words without padding, `(W, width + MEASURES)`.
+
+        Args:
+            tokens: `(B, T)`, 0 on padding.
+            places: of all words in the flat grid, `(W,)`: measures of a text are over the words that are there.
+        """
         states = self.features.words(tokens, places)
         grid = states.new_zeros(tokens.numel(), states.shape[-1]).index_copy(0, places, states)
         return _measured(grid.view(*tokens.shape, -1), tokens > 0).flatten(0, 1)[places]

@@ -76,7 +76,7 @@ def report(result: dict[str, Any]) -> None:
     """The tables on the terminal."""
     from pyro_rationale.experiments.studies.bounds import FAR
 
-    console, several = Terminal(), {"document": "documents"}.get(result["unit"], "texts and targets")
+    console, several = Terminal(), "documents" if result["unit"] == "document" else "texts and targets"
     if result["cut"]:
         cut = f"{result['cut']} of {result['documents']}"
         console.say(f"{cut} documents were cut to their first {result['words']} words; their targets are as they were")

@@ -16,12 +16,14 @@ from pyro_rationale.inference.limits import LONGEST, METHODS
 from pyro_rationale.options import check_writable, write_result
 from pyro_rationale.reporting.terminal import Terminal
 
+# Where ranks are not uniform, and nothing was wrong on purpose.
 ADVICE = {
     "importance": "not uniform where the guide is too far from the posterior, for then a few of its draws carry all "
     "the weight; fit with --condition-on-target and fewer --nats, or take --method mcmc, which needs no good guide",
     "guide": "its draws are not those of the posterior; --method importance weighs them, --method mcmc needs no good "
     "guide",
-}  # where ranks are not uniform, and nothing was wrong on purpose
+}
+
 
 @click.command("sbc")
 @run_options

@@ -109,9 +109,9 @@ def prior_guide_charts(
     )
     names = ["Prior, learned", "Prior asked for"] if moved else ["Prior"]
     notes = tuple(
-        f"{name}: {prior_words(each)}."
-        for name, each in zip(names, (prior, requested), strict=False)
-        if each is not None
+        f"{name}: {prior_words(own)}."
+        for name, own in zip(names, (prior, requested), strict=False)
+        if own is not None
     )
     notes += tuple(f"Prior of {name}: {prior_words(own)}." for name, own in (each or {}).items())
     notes = (*notes, f"Guide: q(z | x), {tau_label(tau)}; it has not seen the targets.")
