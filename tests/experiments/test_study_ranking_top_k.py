@@ -67,8 +67,8 @@ def test_an_encoder_that_the_run_leaves_as_it_is_can_be_trained(tmp_path: Path) 
     pytest.importorskip("transformers", reason="reads the pretrained encoder")
     corpus = planted_pairs()
     bert = make_tiny_bert(tmp_path / "bert", {word for document in corpus.documents for word in document.tokens})
-    networks: dict[str, Any] = {"pretrained": str(bert), "encoder": "transformer", "tune_encoder": "none", "own_text": 1.0}
-    config = small(guide="chain", estimator="muprop", **networks, steps=4, head_start="extracts", warmup=2)
+    own: dict[str, Any] = {"pretrained": str(bert), "encoder": "transformer", "tune_encoder": "none", "own_text": 1.0}
+    config = small(guide="chain", estimator="muprop", **own, steps=4, head_start="extracts", warmup=2)
     run = prepare_run(config, tmp_path / "run", corpus=corpus).fitted
     assert not run.model.encoder.output.weight.requires_grad
     assert untrained(run, corpus, "whole texts").model.encoder.output.weight.requires_grad
