@@ -30,7 +30,6 @@ from pyro_rationale.inference.objectives.decomposition import (
     objective,
     residual,
 )
-from pyro_rationale.prediction.options import RULES
 from pyro_rationale.run_files import CONFIG, EPOCHS, METRICS, read_config
 from pyro_rationale.tasks import task_of
 from pyro_rationale.training.callbacks import Callback
@@ -39,6 +38,7 @@ from pyro_rationale.training.run_folder import check_same_config, continued
 
 OBJECTIVES = {"elbo": 1.0, "expected-cost": 0.0}  # by the weight of the entropy, tau
 FACTORS = tuple(2.0 ** (step / 2) for step in range(-10, 9))  # of lambda1, for the curves over it
+COMPARED = ("mode", "threshold", "sample")  # rules of decoding that every guide has
 HOW = ("cache", "workers")  # options of the data that change no text
 Scores = dict[str, float]
 
@@ -190,7 +190,7 @@ def compare_run(
     terms = all_terms(precise, documents, how.draws, batch_size, seed)
     results = scores(terms, setting, starting_prior(fitted.config, setting.gain), precise.model.steering)
     results["iwae"] = iwae_bound(precise, documents, how.iwae, batch_size, seed)
-    rules = {rule: evaluate_documents(fitted, documents, rule, batch_size=batch_size, seed=seed) for rule in RULES}
+    rules = {rule: evaluate_documents(fitted, documents, rule, batch_size=batch_size, seed=seed) for rule in COMPARED}
     rules["average"] = evaluate_average(fitted, documents, how.draws, batch_size, seed)
     history = read_history(folder / EPOCHS) if (folder / EPOCHS).exists() else []
     chains = setting.prior.chains if isinstance(setting.prior, AspectPriors) else ()

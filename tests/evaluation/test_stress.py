@@ -121,7 +121,8 @@ class AnyOpinion(Oracle):
 
 def subject(marker: Oracle, documents: Sequence[Document] = REVIEWS) -> Subject:
     """A subject without a run behind it."""
-    fitted = cast(FittedModel, SimpleNamespace(config=SimpleNamespace(data=DATA), spec=SPEC, task=task_of(SPEC)))
+    config = SimpleNamespace(data=DATA)
+    fitted = cast(FittedModel, SimpleNamespace(config=config, spec=SPEC, task=task_of(SPEC), aspects=1))
     made = Subject(Path(), Path(), fitted, Settings(), RefitOptions())
     made.__dict__ |= {"marker": marker, "documents": list(documents)}
     return made

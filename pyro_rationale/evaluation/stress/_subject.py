@@ -92,7 +92,7 @@ class Subject:
     @property
     def task(self) -> Task:
         """What is predicted, of the target under test where there is one."""
-        return task_of(self.marker.spec, self.marker.decision)
+        return task_of(self.marker.spec, getattr(self.marker, "decision", None))
 
     @cached_property
     def documents(self) -> list[Document]:

@@ -42,6 +42,7 @@ RULES = {
     "mode": "the most probable rationale",
     "threshold": "the words above the threshold of --threshold",
     "sample": "one rationale drawn at random",
+    "share": "as large a share of each text as --share says",
 }
 
 
