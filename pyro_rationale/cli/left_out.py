@@ -21,8 +21,8 @@ def telling_left_out(fitted: FittedModel) -> Iterator[None]:
     pieces, words = (now - then for now, then in zip(left_out(fitted), before, strict=True))
     told = []
     if pieces:
-        told.append(f"{pieces:,} pieces of kept words did not fit into what the transformer reads at once, and were "
-                    "left out; fit with a lower --rate or --max-words")  # fmt: skip
+        told.append(f"{pieces:,} pieces of words that were to be read, of whole texts too, did not fit into the "
+                    "transformer, and were left out; fit with a lower --max-words, or --rate")  # fmt: skip
     if words:
         told.append(f"{words:,} different words are so long that only their first pieces were read; --tokenizer or "
                     "cleaner texts may cut them")  # fmt: skip

@@ -27,14 +27,14 @@ def test_pieces_that_do_not_fit_are_told(tmp_path: Path, caplog: pytest.LogCaptu
     pieces, words = (now - then for now, then in zip(left_out(fitted), before, strict=True))
     assert words >= 1
     assert f"{words:,} different words are so long" in caplog.text
-    assert (f"{pieces:,} pieces of kept words did not fit" in caplog.text) == (pieces > 0)
+    assert (f"{pieces:,} pieces of words that were to be read" in caplog.text) == (pieces > 0)
     caplog.clear()
     encoder: Any = fitted.model.encoder
     encoder.cut_pieces += 3
     with caplog.at_level(logging.WARNING), telling_left_out(fitted):
         encoder.cut_pieces += 1234
-    assert "1,234 pieces of kept words did not fit" in caplog.text
-    assert "fit with a lower --rate or --max-words" in caplog.text
+    assert "1,234 pieces of words that were to be read" in caplog.text
+    assert "fit with a lower --max-words, or --rate" in caplog.text
 
 
 def test_nothing_is_said_without_a_transformer(caplog: pytest.LogCaptureFixture) -> None:
