@@ -144,19 +144,12 @@ class RankingModel(RationaleModel):
             whole = F.normalize(self.encoder.output(self.whole(batch.tokens, batch.lengths)), dim=-1)
         return self.own_nats * ((vectors * whole).sum(-1) - 1.0)
 
-    def extracts(self, batch: Batch, share: float, span: float) -> Tensor:
-        """The runs of words that say most of what each text says; see :meth:`WholeTexts.extracts`."""
-        assert self.whole is not None
-        return self.whole.extracts(batch, share, span)
-
     # What each text's mask has a part in.
 
     def at_documents(self, batch: RankingBatch, trace: Trace) -> Tensor:
-        """What a trace observes, `(*s, B)`: terms of queries at the texts that ask, and those of each text alone."""
+        """Log probabilities of a trace, `(*s, B)`: of queries at the texts that ask, and those of each text alone."""
         trace.compute_log_prob(site_filter=lambda name, site: site["is_observed"])
-        terms = self.by_document(batch, trace.nodes["y"]["log_prob"])
-        alone = trace.nodes.get("own_text")
-        return terms if alone is None else terms + alone["log_prob"]
+        return self.by_document(batch, trace.nodes["y"]["log_prob"]) + _alone(trace)
 
     def by_document(self, batch: RankingBatch, terms: Tensor) -> Tensor:
         """Terms of queries `(*s, Q)` at the texts that ask, `(*s, B)`; 0 at others."""
@@ -176,11 +169,9 @@ class RankingModel(RationaleModel):
             trace: of the model, with K masks of each text.
         """
         if self.match == "full":
-            return self.at_documents(batch, trace).detach()  # no other mask has a part
+            return self.at_documents(batch, trace)  # no other mask has a part
         site: dict[str, Any] = trace.nodes["y"]  # type: ignore[assignment]
-        credit = float(site["scale"]) * self._credit(batch, site["infer"]["vectors"].detach())
-        alone = trace.nodes.get("own_text")
-        return credit if alone is None else credit + alone["log_prob"].detach()
+        return float(site["scale"]) * self._credit(batch, site["infer"]["vectors"].detach()) + _alone(trace)
 
     def _credit(self, batch: RankingBatch, vectors: Tensor) -> Tensor:
         assert batch.positive is not None
@@ -199,6 +190,12 @@ class RankingModel(RationaleModel):
         similar = F.one_hot(batch.positive, len(batch)).bool()[:, None]
         terms = (torch.where(similar, scores, right[:, :, None]) - total).masked_fill(~allowed, 0.0)
         return self.by_document(batch, asking) + terms.mean(0).sum(0)
+
+
+def _alone(trace: Trace) -> Tensor | float:
+    """Log weight of what each text's kept words say of it, `(*s, B)`; 0 where they are not paid for that."""
+    site = trace.nodes.get("own_text")
+    return 0.0 if site is None else site["log_prob"]
 
 
 def without_each(values: Tensor) -> Tensor:

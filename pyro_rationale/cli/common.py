@@ -34,6 +34,7 @@ class Command(click.Command):
     """
 
     def __init__(self, *values: Any, prints_only: bool = False, **settings: Any) -> None:
+        # Not later: click keeps the names of the help option from the first time that they are asked for.
         settings["context_settings"] = CONTEXT | (settings.get("context_settings") or {})
         super().__init__(*values, **settings)
         self.prints_only = prints_only

@@ -1,4 +1,4 @@
-"""What a pretrained transformer could not read: a line at the end of fit, evaluate, explain and predict."""
+"""Words that a pretrained transformer could not read: a line at the end of fit, evaluate, explain and predict."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ def left_out(fitted: FittedModel) -> tuple[int, int]:
 
     Both are 0 without a pretrained transformer.
     """
-    modules = [*fitted.model.modules(), *fitted.guide.modules()]
-    tables: dict[int, Any] = {id(part.pieces): part.pieces for part in modules if hasattr(part, "pieces")}
-    dropped = sum(getattr(part, "cut_pieces", 0) for part in {id(part): part for part in modules}.values())
-    return dropped, sum(getattr(table, "cut", 0) for table in tables.values())
+    parts: set[Any] = {*fitted.model.modules(), *fitted.guide.modules()}
+    tables = {part.pieces for part in parts if hasattr(part, "pieces")}
+    return sum(getattr(part, "cut_pieces", 0) for part in parts), sum(getattr(table, "cut", 0) for table in tables)

@@ -14,7 +14,6 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.data.pair_batches import RankingLists
 from pyro_rationale.data.pairs import SPLITS, PairCorpus, Query, fixed_lists
 from pyro_rationale.data.ranks import log_prob_of
-from pyro_rationale.distributions import ChainPrior
 from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.evaluate import Evaluation
 from pyro_rationale.evaluation.metrics.ranking import corpus_statistics, ranking_statistics, relevance
@@ -26,7 +25,7 @@ from pyro_rationale.prediction.embedding import Embedded, Flags, Floats, check_r
 from pyro_rationale.prediction.marked_text import MarkedText
 from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.prediction.retrieval import softmax
-from pyro_rationale.training.pairs import MOST_QUERIES, DevLists, validate_lists
+from pyro_rationale.training.pairs import MOST_QUERIES, DevLists, elbo_of_lists
 
 MOST_SEARCHED = 20_000  # searchable texts up to which queries are also ranked among all of them
 _BLOCK = 64  # queries compared with a whole corpus at once
@@ -282,9 +281,7 @@ def list_elbo(fitted: FittedModel, ranking: Ranking) -> float | None:
     lists = RankingLists.with_candidates(ranking.corpus, ranking.queries, ranking.lists, MOST_QUERIES)
     if not len(lists.queries):
         return None
-    batches, prior = [*fitted.batches(lists.documents, 256).ordered()], fitted.model.prior
-    assert isinstance(prior, ChainPrior)
-    return validate_lists(fitted, DevLists(lists, batches), prior).elbo
+    return elbo_of_lists(fitted, DevLists.read_by(fitted, lists))
 
 
 def words_kept(documents: Sequence[Document], masks: Sequence[Flags]) -> Metrics:

@@ -29,10 +29,9 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate
 from pyro_rationale.evaluation.options import MASK_RULES, RATES
 from pyro_rationale.evaluation.statistic import Metrics
-from pyro_rationale.prediction.decoding import Mask, batches_of, evaluating, unlabelled
+from pyro_rationale.prediction.decoding import MAX_SHIFT, Mask, batches_of, evaluating, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer, Scores
 
-MAX_SHIFT = 64.0  # nats; where the search for delta stops
 BISECTION_STEPS = 27  # to a millionth of a nat
 
 

@@ -36,7 +36,7 @@ class WholeTexts:
         shared = {} if transformer.is_tuned else {id(transformer): transformer}
         self._encoder = deepcopy(encoder, {**shared, id(encoder.pieces): encoder.pieces}).requires_grad_(False).eval()
         self._states: dict[bytes, Tensor] = {}
-        self._extracts: dict[bytes, list[Run]] = {}
+        self._extracts: dict[tuple[bytes, float, float], list[Run]] = {}  # by text, share and span
 
     @torch.no_grad()
     def __call__(self, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class WholeTexts:
             share: of the words, or sentences, that are kept at most; one run is always kept.
             span: words of a run; those at its ends that no run may begin or end with are left out.
         """
-        keys = text_keys(batch.tokens)
+        keys = [(key, share, span) for key in text_keys(batch.tokens)]
         missing = [i for i, key in enumerate(keys) if key not in self._extracts]
         if missing:
             chosen = self._chosen(batch, missing, share, span)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Mask = tuple[bool, ...]
 
 
-LARGEST = 64.0  # nats by which a kept word is made dearer, or cheaper, at most
+MAX_SHIFT = 64.0  # nats by which a kept word is made dearer, or cheaper, at most
 HALVINGS = 16
 
 
@@ -65,7 +65,7 @@ def at_share(q: MaskDistribution, share: float) -> Tensor:
     units = q.by_unit
     sizes = units.word_mask.sum(-1).to(units.mean.dtype)
     wanted = (share * sizes).clamp_min(1.0)
-    low, high = -LARGEST * torch.ones_like(wanted), LARGEST * torch.ones_like(wanted)
+    low, high = -MAX_SHIFT * torch.ones_like(wanted), MAX_SHIFT * torch.ones_like(wanted)
     try:
         for _ in range(HALVINGS):
             middle = 0.5 * (low + high)

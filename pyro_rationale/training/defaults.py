@@ -223,8 +223,9 @@ def _for_transformers(config: Config, corpus: PairCorpus) -> dict[str, Any]:
     steps = _steps_of_readers(corpus) if _is_open(config, "steps") else config.train.steps
     part = min(steps, READ_PAIRS["steps"]) / READ_PAIRS["steps"]
     own = {name: round(part * READ_PAIRS[name]) for name in ("anneal", "warmup")}
-    usual = _enough(_BALANCED.options["rate"], config, corpus)
-    rate = usual if _is_open(config, "rate") else config.model.rate
+    rate = config.model.rate
+    if _is_open(config, "rate"):
+        rate = _enough(_BALANCED.options["rate"], config, corpus)
     values = READ_PAIRS | own | {"steps": steps, "start_rate": round(1.2 * rate, 3)}
     return values | {"head_start": "none"} if config.model.own_text == 0 else values
 

@@ -93,7 +93,11 @@ class DevLists:
     @classmethod
     def of(cls, fitted: FittedModel, corpus: PairCorpus, split: str = "dev", batch_size: int = 256) -> DevLists:
         """The lists of `MOST_QUERIES` queries at most."""
-        lists = RankingLists.of(corpus, split, MOST_QUERIES)
+        return cls.read_by(fitted, RankingLists.of(corpus, split, MOST_QUERIES), batch_size)
+
+    @classmethod
+    def read_by(cls, fitted: FittedModel, lists: RankingLists, batch_size: int = 256) -> DevLists:
+        """Lists that are made already, with their texts as a model reads them."""
         return cls(lists, [*fitted.batches(lists.documents, batch_size).ordered()])
 
 
@@ -117,17 +121,12 @@ def validate_lists(fitted: FittedModel, dev: DevLists, prior: ChainPrior, rate: 
     masks = [fitted.guide.posterior(batch) for batch in batches]
     shift = 0.0 if rate is None else shift_to(rate, masks, batches)
     masks = [q.tilt(shift) for q in masks] if shift else masks
-    modes = [q.mode for q in masks]
-    with fitted.seeded(0):
-        drawn = [q.discrete().sample() for q in masks]
-    error = -float(log_probs_of(model, dev, batches, modes).mean())
-    own = 0.0
-    if model.own_nats:
-        pairs = zip(batches, modes, strict=True)
-        own = -sum(float(model.own_text(batch, model.embed(batch, z)).sum()) for batch, z in pairs)
-    log_likelihood = float(log_probs_of(model, dev, batches, drawn).mean())
-    kl = sum(_kl(model, q, batch, z) for q, batch, z in zip(masks, batches, drawn, strict=True))
-    texts, queries = len(lists.documents), len(lists.queries)
+    modes, whole = [q.mode for q in masks], _whole(model, batches)
+    read = _embedded(model, batches, modes)
+    error = -float(lists.log_probs(_in_order(batches, read), model.temperature, whole).mean())
+    own = -sum(float(model.own_text(batch, rows).sum()) for batch, rows in zip(batches, read, strict=True))
+    drawn, log_likelihood, elbo = _drawn(fitted, dev, batches, masks, whole)
+    texts = len(lists.documents)
     kept, words, units, empty, changes = _counts(masks, batches, modes)
     _, _, drawn_units, _, drawn_changes = _counts(masks, batches, drawn)
     share, gain = TEXTS / texts, model.gain
@@ -138,11 +137,39 @@ def validate_lists(fitted: FittedModel, dev: DevLists, prior: ChainPrior, rate: 
         empty / texts,
         share * units,
         share * changes,
-        elbo=log_likelihood - kl / queries,
+        elbo=elbo,
         expected_cost=charged - log_likelihood,
         shift=shift,
         own_text=share * own,
     )
+
+
+@torch.no_grad()
+def elbo_of_lists(fitted: FittedModel, dev: DevLists) -> float:
+    """ELBO in nats per query, of one drawn mask per text, as in :func:`validate_lists`."""
+    fitted.eval()
+    assert isinstance(fitted.model, RankingModel)
+    batches = [batch.to(fitted.device) for batch in dev.batches]
+    masks = [fitted.guide.posterior(batch) for batch in batches]
+    return _drawn(fitted, dev, batches, masks, _whole(fitted.model, batches))[2]
+
+
+def _drawn(
+    fitted: FittedModel,
+    dev: DevLists,
+    batches: Sequence[Batch],
+    masks: Sequence[MaskDistribution],
+    whole: np.ndarray | None,
+) -> tuple[list[torch.Tensor], float, float]:
+    """A drawn mask of each text, and by these masks log likelihood and ELBO per query."""
+    model, lists = fitted.model, dev.lists
+    assert isinstance(model, RankingModel)
+    with fitted.seeded(0):
+        drawn = [q.discrete().sample() for q in masks]
+    vectors = _in_order(batches, _embedded(model, batches, drawn))
+    log_likelihood = float(lists.log_probs(vectors, model.temperature, whole).mean())
+    kl = sum(_kl(model, q, batch, z) for q, batch, z in zip(masks, batches, drawn, strict=True))
+    return drawn, log_likelihood, log_likelihood - kl / len(lists.queries)
 
 
 @torch.no_grad()
@@ -159,10 +186,11 @@ def settle_temperature(fitted: FittedModel, dev: DevLists) -> None:
         return
     fitted.eval()
     batches = [batch.to(fitted.device) for batch in dev.batches]
-    read = _read(model, batches, [fitted.guide.posterior(batch).mode for batch in batches])
+    modes = [fitted.guide.posterior(batch).mode for batch in batches]
+    vectors, whole = _in_order(batches, _embedded(model, batches, modes)), _whole(model, batches)
     learned = model.temperature
     choices = [learned, *np.geomspace(COLDEST, WARMEST, TEMPERATURES).tolist()]
-    scores = [float(dev.lists.log_probs(read[0], choice, read[1]).mean()) for choice in choices]
+    scores = [float(dev.lists.log_probs(vectors, choice, whole).mean()) for choice in choices]
     if (best := int(np.argmax(scores))) > 0:
         likelihood.set_temperature(choices[best])
 
@@ -171,25 +199,29 @@ def log_probs_of(
     model: RankingModel, dev: DevLists, batches: Sequence[Batch], masks: Sequence[torch.Tensor]
 ) -> np.ndarray:
     """Log p of the similar texts of each list, `(Q,)`, every text read through its mask."""
-    vectors, documents = _read(model, batches, masks)
-    return dev.lists.log_probs(vectors, model.temperature, documents)
+    vectors = _in_order(batches, _embedded(model, batches, masks))
+    return dev.lists.log_probs(vectors, model.temperature, _whole(model, batches))
 
 
-def _read(
+def _embedded(
     model: RankingModel, batches: Sequence[Batch], masks: Sequence[torch.Tensor]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Vectors of the texts through their masks, and of whole texts where these are what a query is compared with."""
-    vectors = _vectors(model, batches, masks)
-    if model.match != "full":
-        return vectors, None
-    whole = [batch.mask.to(z.dtype) for batch, z in zip(batches, masks, strict=True)]
-    return vectors, _vectors(model, batches, whole)
+) -> list[torch.Tensor]:
+    """Vectors of the texts of each batch through their masks."""
+    return [model.embed(batch, z) for batch, z in zip(batches, masks, strict=True)]
 
 
-def _vectors(model: RankingModel, batches: Sequence[Batch], masks: Sequence[torch.Tensor]) -> np.ndarray:
-    rows = [model.embed(batch, z).float().cpu() for batch, z in zip(batches, masks, strict=True)]
+def _in_order(batches: Sequence[Batch], read: Sequence[torch.Tensor]) -> np.ndarray:
+    """Vectors of all batches in the order of the texts."""
     index = torch.cat([batch.index.cpu() for batch in batches if batch.index is not None])
-    return torch.cat(rows)[index.argsort()].numpy()
+    return torch.cat([rows.float().cpu() for rows in read])[index.argsort()].numpy()
+
+
+def _whole(model: RankingModel, batches: Sequence[Batch]) -> np.ndarray | None:
+    """Vectors of whole texts, where these are what a query is compared with."""
+    if model.match != "full":
+        return None
+    every = [batch.mask.to(model.encoder.dtype) for batch in batches]
+    return _in_order(batches, _embedded(model, batches, every))
 
 
 def _kl(model: RankingModel, q: MaskDistribution, batch: Batch, z: torch.Tensor) -> float:

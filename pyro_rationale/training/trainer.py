@@ -274,8 +274,10 @@ class Trainer:
     def _full_text_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         options, prior = self.fitted.config.train, self.control.prior
         if options.head_start == "extracts":
-            assert isinstance(self.fitted.model, RankingModel)
-            extracts = self.fitted.model.extracts(batch, self.control.schedule.start, prior.span)
+            model = self.fitted.model
+            assert isinstance(model, RankingModel)
+            assert model.whole is not None
+            extracts = model.whole.extracts(batch, self.control.schedule.start, prior.span)
             loss = self.scale * imitation_loss(self.fitted.guide, batch, extracts)
             return loss, [loss.detach()]
         texts = batch.texts if batch.aspects is not None else batch

@@ -1,4 +1,4 @@
-"""What a transformer could not read is said at the end of a command, in words and with a remedy."""
+"""Words that a transformer could not read are told of at the end of a command, in words and with a remedy."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_selection_of_nothing() -> None:
 
 
 def test_words_that_several_targets_of_a_text_keep() -> None:
-    """Of a text with targets 0 and 1, and of one with 0 and 2: one of seven kept words is kept once only."""
+    """A text has targets 0 and 1, and one has 0 and 2: one of seven kept words is kept once only."""
     rows = [replace(document(words="a b c d"), aspect=aspect) for aspect in (0, 1, 0, 2)]
     masks = [bits("1100"), bits("0100"), bits("0011"), bits("0011")]
     assert values_of(shared_statistics(rows, masks)) == {"shared": pytest.approx(6 / 7)}

@@ -16,12 +16,11 @@ from pyro_rationale.experiments.studies.rankers import RATIONALE, WHOLE
 from pyro_rationale.experiments.studies.ranking_readers import others
 from pyro_rationale.experiments.studies.ranking_reinforce import CHEAPEST, DEAREST, PairLoss, distances, hinge
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.training.prepare import prepare_run
 from tests.models.test_ranking import LENGTHS, three, tiny_ranking
 from tests.support.oracle import all_masks
 from tests.support.planted_pairs import planted_pairs
-from tests.support.small_fit import small
 from tests.support.tiny import document
+from tests.support.untrained_pairs import before_training
 
 COPIES, ROUNDS = 300, 40
 
@@ -94,12 +93,7 @@ def test_the_price_follows_the_share() -> None:
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> FittedModel:
-    """An untrained model of pairs, as a run has it before its first step."""
-    config = small(
-        guide="chain", estimator="muprop", hidden=16, embedding=16, steps=40, anneal=10, batch_size=24, min_count=1,
-        learning_rate=0.02, nats=60.0,
-    )  # fmt: skip
-    return prepare_run(config, tmp_path_factory.mktemp("reinforce") / "run", corpus=planted_pairs()).fitted
+    return before_training(tmp_path_factory.mktemp("reinforce"))
 
 
 def test_it_is_trained_and_keeps_the_share_of_the_run(fitted: FittedModel) -> None:

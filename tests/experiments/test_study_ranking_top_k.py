@@ -25,16 +25,12 @@ from pyro_rationale.training.prepare import prepare_run
 from tests.support.planted_pairs import planted_pairs
 from tests.support.small_fit import small
 from tests.support.tiny_bert import make_tiny_bert
+from tests.support.untrained_pairs import before_training
 
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> FittedModel:
-    """An untrained model of pairs, as a run has it before its first step."""
-    config = small(
-        guide="chain", estimator="muprop", hidden=16, embedding=16, steps=40, anneal=10, batch_size=24, min_count=1,
-        learning_rate=0.02, nats=60.0,
-    )  # fmt: skip
-    return prepare_run(config, tmp_path_factory.mktemp("top-k") / "run", corpus=planted_pairs()).fitted
+    return before_training(tmp_path_factory.mktemp("top-k"))
 
 
 def test_gradients_pass_straight_through_to_every_word(fitted: FittedModel) -> None:

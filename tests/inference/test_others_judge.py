@@ -51,7 +51,7 @@ def rows_of(batch: Batch) -> Batch:
 
 
 def shifted_by_hand(model: RationaleModel, rows: Batch) -> Tensor:
-    """What the other target adds to each row's own output, `(B,)`, word by word of the definition."""
+    """Addition of the other target to each row's own output, `(B,)`, word by word of the definition."""
     layer = model.given_others
     assert layer is not None
     assert rows.aspects is not None
@@ -187,7 +187,7 @@ def test_no_target_is_a_summary_where_none_stands_out() -> None:
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 @pytest.mark.parametrize("parts", [2, 4])
 def test_a_summary_of_other_targets_is_read_as_if_these_were_unknown(parts: int, noise: float) -> None:
-    """Of an overall rating, which others make up, only noise is left: it is paid for itself; they are, without it."""
+    """Only noise is left of an overall rating, which others make up: it is paid for itself; they are, without it."""
     targets = correlated(parts, 0.5)
     overall = targets.mean(1) + noise * torch.randn(len(targets), generator=torch.Generator().manual_seed(1))
     layer = GivenOthers(torch.nn.Linear(3, parts + 1))

@@ -77,7 +77,7 @@ def test_labels_and_probabilities(rule: bool) -> None:
 
 
 def test_figures() -> None:
-    """Of a yes and two noes the rule is right about all; without it one F1 is 1/2 and the other 0."""
+    """With a yes and two noes the rule is right about all; without it one F1 is 1/2 and the other 0."""
     named, probable = (evaluate_documents(run, DOCUMENTS, samples=20) for run in (ruled(), fake("binary")))
     for front in ("", "averaged_"):
         assert named[f"{front}accuracy"] == named[f"{front}macro_f1"] == named[f"{front}balanced_accuracy"] == 1.0

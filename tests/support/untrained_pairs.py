@@ -17,6 +17,7 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run_folder import start_run
 from tests.support.planted_pairs import planted_pairs
 from tests.support.small_fit import small
@@ -64,3 +65,12 @@ def untrained_run(questions: bool = False) -> Path:
     start_run(place / "run", fitted)
     fitted.save(place / "run")
     return place / "run"
+
+
+def before_training(folder: Path) -> FittedModel:
+    """A model of the planted pairs as a run has it before its first step, to train others of its kind beside it."""
+    config = small(
+        guide="chain", estimator="muprop", hidden=16, embedding=16, steps=40, anneal=10, batch_size=24, min_count=1,
+        learning_rate=0.02, nats=60.0,
+    )  # fmt: skip
+    return prepare_run(config, folder / "run", corpus=planted_pairs()).fitted

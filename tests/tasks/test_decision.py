@@ -137,7 +137,7 @@ def test_few_texts_keep_the_most_probable_class(count: int, share: float) -> Non
 
 
 def test_what_may_be_chance_changes_nothing() -> None:
-    """Of as many texts of both classes, hardly a sample of a hundred moves the threshold, and none does so far."""
+    """Where both classes have as many texts, hardly a sample of a hundred moves the threshold, and none does so far."""
     moved = [fit_decision(*mails(100, share=0.5, distance=2.0, seed=seed)).thresholds[0] for seed in range(20)]
     assert sum(least != 0.5 for least in moved) <= 4
     assert fit_decision(*mails(1000, share=0.5, distance=2.0)).offsets == ((0.0, 0.0),)

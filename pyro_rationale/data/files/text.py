@@ -110,7 +110,7 @@ def check_text(path: Path, encoding: str | None = None, flag: str | None = None,
 
 
 def of_zeros(block: bytes, encoding: str | None = None, flag: str | None = None) -> str:
-    """What zero bytes in a block mean, and what to do: plain letters in UTF-16 have one each, all on one side."""
+    """End of a line about zero bytes in a block: plain letters in UTF-16 have one each, all on one side."""
     pairs = len(block) // 2
     for name, side in (("utf-16-le", block[1::2]), ("utf-16-be", block[::2])):
         if encoding is None and pairs > 1 and 2 * side.count(0) > pairs > 2 * (block.count(0) - side.count(0)):

@@ -91,7 +91,7 @@ class Subject:
 
     @property
     def task(self) -> Task:
-        """What is predicted, of the target under test where there is one."""
+        """Kind of prediction, of the target under test where there is one."""
         return task_of(self.marker.spec, getattr(self.marker, "decision", None))
 
     @cached_property
