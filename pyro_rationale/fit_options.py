@@ -94,8 +94,6 @@ class ModelOptions:
                             "probabilities; with --masks per-target", least=0, group=PRIOR)
     unit: str = option("word", "what is kept or dropped as a whole: words, or sentences, of which --span then counts "
                        "the runs", choices=("word", "sentence"), group=PRIOR, common=True)
-    centrality: bool = option(None, "--generator stacked: it also reads how near each word's state is to the mean of "
-                              "its text, and its place; default: with --own-text", planted=False)
     match: str = option("masked", "ranking: what a query's kept words are compared with, the kept words of its "
                         "candidates (masked) or all of their words (full; Lei et al. 2016)",
                         choices=("masked", "full"))

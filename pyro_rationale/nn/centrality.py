@@ -1,4 +1,4 @@
-"""How central each word is to its text: numbers that mean one thing on every subject, beside the words' own states."""
+"""How central each word is to its text: numbers that mean one thing on every subject."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ BEGINNING = 8.0  # words after which a place counts 1/e of the first
 MEASURES = 7
 
 
-class CentralFeatures(nn.Module):
-    """States of words with `MEASURES` numbers each, of how the word stands to the mean state of its text.
+class Centrality(nn.Module):
+    """`MEASURES` numbers of each word that say how its state stands to the mean state of its text.
 
-    A generator that knows a few hundred texts of one subject learns the words of that subject. These numbers are the
-    cosine of the word's state, and of the states around it, with the mean state of the text, both also in standard
-    deviations within the text; the size of its state; its place, as one that fades and as a share of the text.
+    They are the cosine of the word's state, and of the states around it, with the mean state of the text, both also in
+    standard deviations within the text; the size of its state; its place, as one that fades and as a share of the text.
 
     Args:
         features: of a pretrained transformer.
     """
 
+    embedding_dim = MEASURES
+
     def __init__(self, features: TransformerFeatures) -> None:
         super().__init__()
         self.features = features
-        self.embedding_dim = features.embedding_dim + MEASURES
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `(B, T)`, 0 on padding -> `(B, T, width + MEASURES)`, 0 on padding."""
+        """Tokens `(B, T)`, 0 on padding -> `(B, T, MEASURES)`, 0 on padding."""
         return _measured(self.features(tokens), tokens > 0)
 
     def words(self, tokens: Tensor, places: Tensor) -> Tensor:
-        """States and measures of words without padding, `(W, width + MEASURES)`.
+        """Measures of words without padding, `(W, MEASURES)`.
 
         Args:
             tokens: `(B, T)`, 0 on padding.
@@ -56,7 +56,7 @@ def _measured(states: Tensor, mask: Tensor) -> Tensor:
         own, _standard(own, present, lengths), around, _standard(around, present, lengths),
         _standard(states.norm(dim=-1), present, lengths), (-place / BEGINNING).exp(), place / lengths,
     ]  # fmt: skip
-    return torch.cat([states, torch.stack(measures, -1) * present[..., None]], -1)
+    return torch.stack(measures, -1) * present[..., None]
 
 
 def _standard(values: Tensor, present: Tensor, lengths: Tensor) -> Tensor:

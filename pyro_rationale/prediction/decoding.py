@@ -52,7 +52,15 @@ def decode(q: MaskDistribution, options: DecodeOptions) -> Tensor:
 def at_share(q: MaskDistribution, share: float) -> Tensor:
     """The most probable mask of each document once its words are dearer or cheaper, so that this share is kept.
 
-    Every document has a price of its own, found by bisection; of the two masks around the share it is the nearer one.
+    Args, errors: as of :func:`tilted_to`, of which it is the mode.
+    """
+    return tilted_to(q, share).mode
+
+
+def tilted_to(q: MaskDistribution, share: float) -> MaskDistribution:
+    """q(z | x) of each document once its words are dearer or cheaper, so that its mode keeps this share.
+
+    Every document has a price of its own, found by bisection; of the two modes around the share it is the nearer one.
     The masks are those that the guide would give under priors of other rates, and so nested, as good as.
 
     Args:
@@ -71,11 +79,11 @@ def at_share(q: MaskDistribution, share: float) -> Tensor:
             middle = 0.5 * (low + high)
             more = units.tilt(middle[..., None]).mode.sum(-1) > wanted
             low, high = torch.where(more, middle, low), torch.where(more, high, middle)
-        many, few = (units.tilt(price[..., None]).mode for price in (low, high))
+        many, few = (units.tilt(price[..., None]).mode.sum(-1) for price in (low, high))
     except NotImplementedError:
         raise ConfigError("--decode share: an autoregressive guide has no mask of a given share; take mode") from None
-    nearer = (many.sum(-1) - wanted).abs() < (few.sum(-1) - wanted).abs()
-    return q.over_words(torch.where(nearer[..., None] | (few.sum(-1, keepdim=True) == 0), many, few))
+    nearer = (many - wanted).abs() < (few - wanted).abs()
+    return q.tilt(torch.where(nearer | (few == 0), low, high)[..., None])
 
 
 def decode_all(

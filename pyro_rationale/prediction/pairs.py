@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.document import Document
-from pyro_rationale.prediction.decoding import evaluating, unlabelled
+from pyro_rationale.prediction.decoding import evaluating, tilted_to, unlabelled
 from pyro_rationale.prediction.embedding import check_ranking
 from pyro_rationale.prediction.marked_text import MarkedText
 from pyro_rationale.prediction.mask_predictions import decode_and_draw
@@ -152,6 +152,8 @@ def _read(
             some = [unlabelled(document) for document in documents[start : start + _TEXTS]]
             batch = fitted.encode(some).to(fitted.device)
             q = fitted.guide.posterior(batch).discrete()
+            if options.decode == "share":  # so that draws are of the masks that are shown
+                q = tilted_to(q, options.share)
             kept, draws = decode_and_draw(q, some, options)
             every = batch.mask.to(model.encoder.dtype)
             if whole:

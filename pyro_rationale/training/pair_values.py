@@ -15,11 +15,12 @@ SHORT_PAIRS: dict[str, Any] = {"warmup_texts": "masked"}
 FEW_PAIRS: dict[str, Any] = {"least_steps": 300, "anneal": 0.4, "warmup": 60}  # of fewer queries than `FEW_QUERIES`
 FEW_QUERIES = 400
 # Under a pretrained encoder, which knows what texts say: masks are to say it again. It reads slowly, so that a step has
-# few texts; the guide begins with extracts, and then no slopes are needed.
+# few texts; the guide begins with extracts, and then no slopes are needed. It learns from few texts, and is asked about
+# texts of other subjects.
 READ_PAIRS: dict[str, Any] = {
-    "own_text": 1.0, "tune_encoder": "none", "centrality": True, "pooling": "mean", "dropout": 0.0, "span": 4.0,
-    "batch_size": 8, "negatives": 1, "estimator": "rloo", "samples": 4, "steps": 400, "anneal": 60, "warmup": 120,
-    "warmup_texts": "full", "head_start": "extracts",
+    "own_text": 1.0, "tune_encoder": "none", "generator": "central", "pooling": "mean", "dropout": 0.2, "span": 2.0,
+    "learning_rate": 0.001, "batch_size": 8, "negatives": 1, "estimator": "rloo", "samples": 4, "steps": 400,
+    "anneal": 60, "warmup": 120, "warmup_texts": "full", "head_start": "extracts",
 }  # fmt: skip
 MOST_READ = 2000  # steps
 # Planted questions, where nothing else is said: a few words in the title and in the body, which say a thing several

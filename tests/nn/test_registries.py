@@ -83,5 +83,5 @@ def test_names_are_checked() -> None:
     known = "lstm, bilstm, rcnn, cnn, transformer"
     with pytest.raises(ConfigError, match=f"--encoder: expected one of {known}, got 'lstms'"):
         small(encoder="lstms")
-    with pytest.raises(ConfigError, match="--generator: expected one of auto, bilstm, stacked, transformer"):
+    with pytest.raises(ConfigError, match="--generator: expected one of auto, bilstm, central, stacked, transformer"):
         small(generator="windows")

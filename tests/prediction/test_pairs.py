@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pyro_rationale.models import RankingModel
-from pyro_rationale.prediction.embedding import ModelEmbedder
+from pyro_rationale.prediction.embedding import ModelEmbedder, embed
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.prediction.pairs import explain_pairs
 from tests.support.planted_pairs import planted_pairs
@@ -68,3 +68,12 @@ def test_whole_texts_have_no_posterior() -> None:
     found = explain_pairs(untrained_pairs(match="full"), DOCUMENTS[0], DOCUMENTS[1:], PredictOptions(samples=8))
     assert all(all(pair.text.marked.mask) and set(pair.text.inclusion) == {1.0} for pair in found.pairs)
     assert not all(found.query.marked.mask)
+
+
+def test_draws_are_of_the_share_that_is_shown() -> None:
+    fitted, options = untrained_pairs(), PredictOptions("share", share=0.6, samples=200)
+    found = explain_pairs(fitted, DOCUMENTS[0], DOCUMENTS[1:], options)
+    shown = embed(fitted, DOCUMENTS, decode_options=options).masks
+    for text, mask in zip([found.query, *(pair.text for pair in found.pairs)], shown, strict=True):
+        assert list(text.marked.mask) == mask.tolist()
+        assert np.mean(text.inclusion) == pytest.approx(mask.mean(), abs=0.15)

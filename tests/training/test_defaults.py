@@ -283,7 +283,7 @@ def test_similar_texts_under_an_encoder_that_can_read(installed: bool, monkeypat
         return resolve(real(task="ranking", **networks, **given), planted_pairs(words=120))
 
     model, train = of().model, of().train
-    assert (model.own_text, model.tune_encoder, model.centrality, model.span) == (1.0, "none", True, 4.0)
+    assert (model.own_text, model.tune_encoder, model.generator, model.span) == (1.0, "none", "central", 2.0)
     assert (train.estimator, train.samples, train.batch_size, train.negatives) == ("rloo", 4, 8, 1)
     assert (train.steps, train.anneal, train.warmup, train.head_start) == (400, 60, 120, "extracts")
     assert train.start_rate == 0.18
@@ -293,14 +293,14 @@ def test_similar_texts_under_an_encoder_that_can_read(installed: bool, monkeypat
     assert usual_steps(given, planted_pairs(words=120)) == 400
     assert of(guide="relaxed").estimator == "relaxed"
     other = resolve(real(task="ranking"), planted_pairs(words=120)).model
-    assert (other.own_text, other.tune_encoder, other.centrality) == (0.0, "top:2", False)
+    assert (other.own_text, other.tune_encoder) == (0.0, "top:2")
     with monkeypatch.context() as many:
         many.setattr(defaults, "examples_of", lambda _corpus: 5000)
         assert (of().train.steps, of().train.warmup, of().train.anneal) == (625, 120, 60)
     best = resolve(real(task="ranking", preset="best"), planted_pairs(words=120)).model
     assert best.own_text == (1.0 if installed else 0.0)
     vectors = resolve(real(task="ranking", preset="best", vectors="glove"), planted_pairs(words=120)).model
-    assert (vectors.encoder, vectors.own_text, vectors.centrality) == ("bilstm", 0.0, False)
+    assert (vectors.encoder, vectors.own_text, vectors.generator) == ("bilstm", 0.0, "bilstm")
 
 
 def test_a_guide_on_short_texts_begins_above_the_share_that_they_keep() -> None:

@@ -47,5 +47,5 @@ def needs_vocabulary(network: Any) -> bool:
 
 
 GENERATORS: Registry[type[GeneratorFactory]] = Registry(
-    "generators", __name__, "--generator", ("bilstm", "stacked", "transformer")
+    "generators", __name__, "--generator", ("bilstm", "central", "stacked", "transformer")
 )

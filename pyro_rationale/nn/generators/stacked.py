@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pyro_rationale.nn.autocast import is_reduced
-from pyro_rationale.nn.centrality import CentralFeatures
+from pyro_rationale.nn.centrality import Centrality
 from pyro_rationale.nn.dropout import byte_dropout
 from pyro_rationale.nn.features import TransformerFeatures, make_features
 from pyro_rationale.nn.generators.bilstm import BiLSTM
@@ -31,8 +31,6 @@ class StackedGenerator(BiLSTM):
     def from_config(cls, options: Any, embedding: nn.Embedding, context: int = 0, vocabulary: Any = None) -> BiLSTM:
         """An untrained BiLSTM on the transformer that the options name; `embedding` is not used."""
         features: Any = make_features(options, vocabulary)
-        if options.centrality:
-            features = CentralFeatures(features)
         return cls(features, options.hidden, options.layers, options.dropout, context)
 
     def forward(self, tokens: Tensor, lengths: Tensor, context: Tensor | None = None) -> Tensor:
@@ -42,7 +40,7 @@ class StackedGenerator(BiLSTM):
             ValueError: a context for a network that was built without.
         """
         features: Any = self.embedding
-        if tokens.is_cuda or is_reduced() or not isinstance(features, TransformerFeatures | CentralFeatures):
+        if tokens.is_cuda or is_reduced() or not isinstance(features, TransformerFeatures | Centrality):
             return super().forward(tokens, lengths, context)
         batch, size = tokens.shape
         packing = Packing.of(lengths, size)
