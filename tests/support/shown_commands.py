@@ -52,9 +52,7 @@ SMALLER: dict[str, list[str]] = {
     "study sbc": "--number 10 --words 6 --draws 20 --chains 5 --samples 100 --thin 1 --warmup 2 --threads 1".split(),
     "benchmarks/chain.py": "--device cpu --words 8 --chains 2 --rounds 1".split(),
     "benchmarks/gpu.py": "--device cpu --seconds 4".split(),  # no part starts so late; the page is written
-    "benchmarks/rationales.py": [],
     "benchmarks/step.py": "--device cpu --quick --steps 1 --batch 2 --words 12 --hidden 6".split(),
-    "benchmarks/picture.py": ["--number", "1"],
     "benchmarks/tune.py": [*FIT, "--trials", "1"],
 }
 # Not run here but by another test: fits in several processes, on several devices or machines, and what reads the

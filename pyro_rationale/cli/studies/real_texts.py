@@ -90,6 +90,8 @@ def study(
         shown.add_row(*row)
     console.print(shown)
     if page_path is not None:
-        words = ["python", "-m", "pyro_rationale.study", "real-texts", str(path), "--page", str(page_path)]
+        words = ["python", "-m", "pyro_rationale.study", "real-texts", str(path)]
+        words += [word for flag, (values, _, _) in filters.items() for value in values for word in (flag, str(value))]
+        words += ["--page", str(page_path)]
         write_bytes(page_path, page(runner, shlex.join(words)).encode())
     console.say(f"\n{TABLE} and {RESULTS} in {plan.out}")

@@ -124,16 +124,16 @@ def page(runner: RealTexts, command: str) -> str:
         problem = "cells of several versions of the code" if made else "no finished cell"
         remedy = "delete the older ones and run again" if made else "run without --page"
         raise ConfigError(f"{runner.plan.out}: {problem}, so there is no page of one version; {remedy}")
+    plan = runner.plan
+    shown = [(corpus, cells) for corpus in plan.corpora if (cells := finished(runner, corpus, plan.settings[0]))]
     parts = [
-        "# Real texts",
+        "# Real texts" if len(shown) > 1 else f"# Real texts: {shown[0][0].name}",
         f"Made by `{command}`, version {__version__}, sources {next(iter(made))}. Fits have the flags that are "
         "shown, and no others; all else is decided from the corpus before training.",
         table(runner).rstrip("\n"),
     ]
-    for corpus in runner.plan.corpora:
-        cells = finished(runner, corpus, runner.plan.settings[0])
-        if cells:
-            parts += _corpus(runner, corpus, cells[min(cells)])
+    for corpus, cells in shown:
+        parts += _corpus(runner, corpus, cells[min(cells)])
     return "\n\n".join(parts) + "\n"
 
 
