@@ -194,6 +194,19 @@ def warn_of_shared(name: str, queries: Mapping[str, Sequence[Query]]) -> None:
             )
 
 
+def queries_with_lists(corpus: PairCorpus, split: str) -> tuple[tuple[Query, ...], list[Indices]]:
+    """The queries of a split, or of `all`, and the candidates of each, as :func:`fixed_lists` gives them.
+
+    Raises:
+        DataError: the split has no query.
+    """
+    splits = [name for name in (SPLITS if split == "all" else (split,)) if corpus.queries.get(name)]
+    if not splits:
+        raise DataError(f"{corpus.name}: no query in the {split} split; try --split all")
+    queries = tuple(query for name in splits for query in corpus.queries[name])
+    return queries, [chosen for name in splits for chosen in fixed_lists(corpus, name)]
+
+
 def fixed_lists(
     corpus: PairCorpus, split: str, size: int = CANDIDATES, most_positives: int = MOST_POSITIVES
 ) -> list[Indices]:

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.pair_batches import RankingLists
-from pyro_rationale.data.pairs import SPLITS, PairCorpus, Query, fixed_lists
+from pyro_rationale.data.pairs import SPLITS, PairCorpus, Query, queries_with_lists
 from pyro_rationale.data.ranks import log_prob_of
-from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.evaluate import Evaluation
 from pyro_rationale.evaluation.metrics.ranking import corpus_statistics, ranking_statistics, relevance
 from pyro_rationale.evaluation.metrics.rationale import rationale_metrics
@@ -182,11 +181,7 @@ def rank(
         DataError: the split has no query.
     """
     check_ranking(fitted)
-    splits = SPLITS if split == "all" else (split,)
-    queries = tuple(query for name in splits for query in corpus.queries.get(name, ()))
-    if not queries:
-        raise DataError(f"{corpus.name}: no query in the {split} split; try --split all")
-    lists = [chosen for name in splits if corpus.queries.get(name) for chosen in fixed_lists(corpus, name)]
+    queries, lists = queries_with_lists(corpus, split)
     asked, found = np.unique([query.document for query in queries]), np.unique(np.concatenate(lists))
     words = candidate_words(fitted)
     if words == "kept":  # the same on both sides: each text is read once

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.bm25 import BM25, TfIdf, WordIndex
 from pyro_rationale.data.document import Document
-from pyro_rationale.data.pairs import Indices, PairCorpus, Query, fixed_lists
-from pyro_rationale.errors import DataError
+from pyro_rationale.data.pairs import Indices, PairCorpus, Query, queries_with_lists
 from pyro_rationale.evaluation.metrics.ranking import corpus_statistics, ranking_statistics, relevance
 from pyro_rationale.evaluation.ranking import MOST_SEARCHED, Ranking
 from pyro_rationale.evaluation.statistic import Metrics, Statistics, values_of
@@ -42,14 +41,12 @@ class Task:
 
     @classmethod
     def of(cls, corpus: PairCorpus, split: str) -> Task:
-        """The queries of a split with their candidates, and the whole corpus if it is not too large.
+        """The queries of a split, or of `all`, with their candidates, and the whole corpus if it is not too large.
 
         Raises:
             DataError: the split has no queries.
         """
-        if not corpus.queries[split]:
-            raise DataError(f"{corpus.name}: no {split} query has a similar text; try another --split")
-        return cls.with_lists(corpus, corpus.queries[split], fixed_lists(corpus, split))
+        return cls.with_lists(corpus, *queries_with_lists(corpus, split))
 
     @classmethod
     def with_lists(

@@ -19,7 +19,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.pairs import PairCorpus, pairs_of_groups
-from pyro_rationale.errors import DataError
+from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.evaluation.ranking_baselines import Task, by_words
 from pyro_rationale.experiments.studies.rankers import (
     FIXED,
@@ -148,5 +148,14 @@ def test_the_command_prints_and_writes_the_figures(tmp_path: Path) -> None:
 
 def test_a_split_without_queries(task: Task) -> None:
     corpus = pairs_of_groups([make_document("a", "x"), make_document("b", "y")], [0, 0])
-    with pytest.raises(DataError, match="no test query has a similar text"):
+    with pytest.raises(DataError, match="no query in the test split; try --split all"):
         Task.of(corpus, "test")
+
+
+def test_all_queries_of_a_foreign_corpus(task: Task) -> None:
+    every = Task.of(task.corpus, "all")
+    assert len(every.queries) == len(every.lists) == sum(map(len, task.corpus.queries.values())) > len(task.queries)
+    places = [every.queries.index(query) for query in task.queries]
+    assert all(np.array_equal(every.lists[i], own) for i, own in zip(places, task.lists, strict=True))
+    with pytest.raises(ConfigError, match="--split all: has the queries that --full-text trains on"):
+        CliRunner().invoke(study, ["--split", "all", "--full-text"], catch_exceptions=False, standalone_mode=False)

@@ -19,8 +19,8 @@ _SHORT = {"p_at_1": "P@1", "p_at_5": "P@5", "ndcg_at_10": "nDCG@10", "recall_at_
 @options_from(DataOptions, show_defaults=False)
 @click.option("--run", "folder", type=click.Path(path_type=Path),
               help="fitted run whose rationales are compared, and whose encoder reads fixed choices of words")
-@click.option("--split", default="test", show_default=True, type=click.Choice(("train", "dev", "test")),
-              help="whose queries")
+@click.option("--split", default="test", show_default=True, type=click.Choice(("train", "dev", "test", "all")),
+              help="whose queries; all: of a corpus that the run was not fitted on")
 @click.option("--rate", type=click.FloatRange(0, 1, min_open=True),
               help="share of the words that fixed choices keep [default: that of the run; 0.15]")
 @click.option("--pretrained", metavar="NAME|FOLDER",
@@ -54,11 +54,13 @@ def study(
 
     check_writable("--json", json_path)
     typed = given()
+    trained = {"--full-text": full_text, "--reinforce": reinforce, "--top-k": top_k}
+    asked = [flag for flag, wanted in trained.items() if wanted]
+    if asked and split in ("train", "all"):
+        raise ConfigError(f"--split {split}: has the queries that {asked[0]} trains on; take test")
     fitted = None if folder is None else FittedModel.load_single(folder, device)
     if fitted is None and "data" not in typed:
         raise ConfigError("--data: name a corpus of similar texts, such as questions, or a --run fitted on one")
-    trained = {"--full-text": full_text, "--reinforce": reinforce, "--top-k": top_k}
-    asked = [flag for flag, wanted in trained.items() if wanted]
     if asked and fitted is None:
         raise ConfigError(f"{asked[0]}: needs the --run whose kind of encoder is trained")
     if {*asked} - {"--full-text"} and fitted and (fitted.config.by_sentence or fitted.config.model.keep_title):
