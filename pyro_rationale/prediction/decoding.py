@@ -41,20 +41,12 @@ def decode(q: MaskDistribution, options: DecodeOptions) -> Tensor:
     if rule == "mode":
         return q.mode
     if rule == "share":
-        return at_share(q, options.share)
+        return tilted_to(q, options.share).mode
     if rule == "sample":
         return q.discrete().sample()
     mean = q.mean
     kept = (mean >= threshold).to(mean.dtype)
     return kept if q.lengths is None else kept * q.word_mask.to(mean.dtype)
-
-
-def at_share(q: MaskDistribution, share: float) -> Tensor:
-    """The most probable mask of each document once its words are dearer or cheaper, so that this share is kept.
-
-    Args, errors: as of :func:`tilted_to`, of which it is the mode.
-    """
-    return tilted_to(q, share).mode
 
 
 def tilted_to(q: MaskDistribution, share: float) -> MaskDistribution:
