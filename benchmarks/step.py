@@ -29,9 +29,9 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.fit_options import PRECISIONS
 from pyro_rationale.fitted import FittedModel, pick_device
 from pyro_rationale.nn.kernels import cuda_graph as replay
+from pyro_rationale.training.options import PRECISIONS
 from pyro_rationale.training.rate_control import RateControl, Schedule
 from pyro_rationale.training.trainer import CHECKED, Trainer
 

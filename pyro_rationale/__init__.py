@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from pyro_rationale.nn.encoders import ENCODERS
     from pyro_rationale.nn.generators import GENERATORS
     from pyro_rationale.prediction.explanation import Explanation
-    from pyro_rationale.retriever import RationaleRetriever
     from pyro_rationale.sklearn import RationaleClassifier, RationaleRegressor
+    from pyro_rationale.sklearn.retriever import RationaleRetriever
     from pyro_rationale.tasks import TASKS
     from pyro_rationale.training.callbacks import CALLBACKS, Callback
     from pyro_rationale.training.schedules import SCHEDULES
@@ -98,8 +98,8 @@ __getattr__ = lazy_names(
         "nn.encoders": "ENCODERS",
         "nn.generators": "GENERATORS",
         "prediction.explanation": "Explanation",
-        "retriever": "RationaleRetriever",
         "sklearn": "RationaleClassifier RationaleRegressor",
+        "sklearn.retriever": "RationaleRetriever",
         "tasks": "TASKS",
         "training.callbacks": "CALLBACKS Callback",
         "training.schedules": "SCHEDULES",

@@ -9,12 +9,12 @@ from typing import Any
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.word_classes import parse_classes
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fit_options import ModelOptions, TrainOptions
 from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.nn.encoders import ENCODERS
 from pyro_rationale.nn.generators import GENERATORS, needs_vocabulary
 from pyro_rationale.options import decode
+from pyro_rationale.training.options import ModelOptions, TrainOptions
 
 PARTS: dict[str, type[Any]] = {"data": DataOptions, "model": ModelOptions, "train": TrainOptions}
 PLANTED: dict[str, Any] = {  # values on planted reviews of the options that are chosen by the texts

@@ -376,7 +376,7 @@ class FittedModel:
         check_found(folder)
         config, spec = read_config(folder)
         if config.train.members > 1:
-            from pyro_rationale.ensemble import load_ensemble  # which is made of fitted models
+            from pyro_rationale.training.fitted_ensemble import load_ensemble  # which is made of fitted models
 
             return load_ensemble(folder, config, device)
         check_ended(folder)

@@ -16,11 +16,11 @@ from pyro_rationale.data.cache.dataset import taken, target_rows
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions.exclusion import COST, ends_on
 from pyro_rationale.distributions.masks import changes_of
-from pyro_rationale.ensemble import Ensemble
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import Terms, batch_terms, row_lambdas
 from pyro_rationale.inference.posterior.evidence import iwae
 from pyro_rationale.inference.terms import best_terms
+from pyro_rationale.training.fitted_ensemble import Ensemble
 
 MOST = 500  # texts that figures of masks under p(z) are computed of
 

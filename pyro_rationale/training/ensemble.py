@@ -12,13 +12,13 @@ from pathlib import Path
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
-from pyro_rationale.ensemble import Ensemble
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.run_files import CONFIG, MEMBERS, METRICS, write_calibration, write_config
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.callbacks._base import call, check_callbacks
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.fit import fit_run
+from pyro_rationale.training.fitted_ensemble import Ensemble
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.run_folder import (
     check_free,

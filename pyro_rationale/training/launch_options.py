@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fit_options import RUN
 from pyro_rationale.options import check_fields, option
+from pyro_rationale.training.options import RUN
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from pyro_rationale.build import build_model, target_summary
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
-from pyro_rationale.ensemble import Ensemble
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import FittedModel, word_vectors
 from pyro_rationale.guides import RationaleGuide
@@ -28,6 +27,7 @@ from pyro_rationale.run_files import MEMBERS, READER
 from pyro_rationale.storage import read_tensors, write_tensors
 from pyro_rationale.training.auxiliary_losses import full_text_loss
 from pyro_rationale.training.callbacks._base import call
+from pyro_rationale.training.fitted_ensemble import Ensemble
 from pyro_rationale.training.loop import train_networks
 from pyro_rationale.training.run import TrainingRun
 

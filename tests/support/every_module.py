@@ -34,10 +34,7 @@ EXTRAS = (
     *("mlflow", "optuna", "tensorboard", "wandb"),
 )
 # But for the packages that are nothing without an extra: these must say, on one line, which one they need.
-FACES = {
-    name: f"pyro_rationale.{name} needs scikit-learn: pip install "
-    for name in ("sklearn", "retriever")
-}
+FACES = {"sklearn": "pyro_rationale.sklearn needs scikit-learn: pip install "}
 
 
 def module_names(package: str = PACKAGE) -> list[str]:

@@ -15,11 +15,11 @@ from pyro_rationale.config import PARTS, PLANTED, Config
 from pyro_rationale.data import Corpus, load_corpus
 from pyro_rationale.data.document import make_document
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.fit_options import PRESETS
 from pyro_rationale.run_files import read_config
 from pyro_rationale.tasks import TargetSpec
 from pyro_rationale.training import defaults
 from pyro_rationale.training.defaults import RULES, choices, chosen, resolve, usual_steps
+from pyro_rationale.training.options import PRESETS
 from pyro_rationale.training.prepare import prepare_run
 from tests.support.planted_pairs import planted_pairs
 from tests.support.small_fit import ratings_table

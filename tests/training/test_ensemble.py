@@ -16,7 +16,6 @@ from click.testing import CliRunner
 from pyro_rationale.cli.evaluate import evaluate
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.cli.fit import fit
-from pyro_rationale.ensemble import Ensemble
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.results import RunMetrics, train_ensemble
 from pyro_rationale.fitted import FittedModel
@@ -25,6 +24,7 @@ from pyro_rationale.sklearn import RationaleRegressor
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.ensemble import EnsembleRun
 from pyro_rationale.training.fit import fit_run
+from pyro_rationale.training.fitted_ensemble import Ensemble
 from pyro_rationale.training.run_folder import check_free, clear_run
 from tests.support.small_fit import Break, content, differences, fit_small, flags, small
 

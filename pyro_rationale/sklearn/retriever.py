@@ -19,13 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from pyro_rationale.optional import install_command
-
-try:
-    import sklearn  # noqa: F401
-except ModuleNotFoundError:
-    raise ImportError(f"pyro_rationale.retriever needs scikit-learn: {install_command('sklearn')}") from None
 from sklearn.base import TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import metadata_routing

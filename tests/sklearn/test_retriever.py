@@ -26,7 +26,7 @@ from pyro_rationale.cli.studies.rankers import study as rankers
 from pyro_rationale.evaluation.metrics.ranking import ranking_metrics
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.retrieval import Hits
-from pyro_rationale.retriever import RationaleRetriever, pairs_of, texts_of_pairs
+from pyro_rationale.sklearn.retriever import RationaleRetriever, pairs_of, texts_of_pairs
 from pyro_rationale.training.callbacks import Callback
 from pyro_rationale.training.history import EpochRecord
 from pyro_rationale.training.run import TrainingRun
@@ -191,7 +191,7 @@ def test_parameters_that_mean_nothing_here(options: dict[str, Any], said: str) -
 def test_the_example_of_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "how-to" / "similar-questions.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "similar-questions.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```py\n(.*?)```", page, flags=re.DOTALL)
     assert len(block.splitlines()) < 20
     rows = [f'"{text}",{group}' for text, group in zip(TEXTS, GROUPS, strict=True)]
