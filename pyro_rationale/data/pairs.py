@@ -194,13 +194,18 @@ def warn_of_shared(name: str, queries: Mapping[str, Sequence[Query]]) -> None:
             )
 
 
+def splits_of(split: str) -> tuple[str, ...]:
+    """Names of the splits that are meant: all three by `all`."""
+    return SPLITS if split == "all" else (split,)
+
+
 def queries_with_lists(corpus: PairCorpus, split: str) -> tuple[tuple[Query, ...], list[Indices]]:
     """The queries of a split, or of `all`, and the candidates of each, as :func:`fixed_lists` gives them.
 
     Raises:
         DataError: the split has no query.
     """
-    splits = [name for name in (SPLITS if split == "all" else (split,)) if corpus.queries.get(name)]
+    splits = [name for name in splits_of(split) if corpus.queries.get(name)]
     if not splits:
         raise DataError(f"{corpus.name}: no query in the {split} split; try --split all")
     queries = tuple(query for name in splits for query in corpus.queries[name])

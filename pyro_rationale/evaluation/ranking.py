@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.pair_batches import RankingLists
-from pyro_rationale.data.pairs import SPLITS, PairCorpus, Query, queries_with_lists
+from pyro_rationale.data.pairs import PairCorpus, Query, queries_with_lists, splits_of
 from pyro_rationale.data.ranks import log_prob_of
 from pyro_rationale.evaluation.evaluate import Evaluation
 from pyro_rationale.evaluation.metrics.ranking import corpus_statistics, ranking_statistics, relevance
@@ -252,7 +252,7 @@ def evaluate_ranked(
     others: Metrics = {"queries": len(ranking.queries), "list_size": ranking.list_size}
     if (elbo := list_elbo(fitted, ranking)) is not None:
         others["list_elbo"] = elbo
-    if left_out := sum(corpus.left_out.get(name, 0) for name in (SPLITS if split == "all" else (split,))):
+    if left_out := sum(corpus.left_out.get(name, 0) for name in splits_of(split)):
         others["left_out"] = left_out
     if split in corpus.oracle:
         others["oracle_map"] = corpus.oracle[split]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,12 +147,15 @@ def _read(
     texts: list[TextPosterior] = []
     shown, drawn = [], []
     keep_title = fitted.config.model.keep_title
+    tilted = options.decode == "share"
+    if tilted:  # draws, too: they are of the masks that are shown, which are modes then
+        options = replace(options, decode="mode")
     with evaluating(fitted):
         for start in range(0, len(documents), _TEXTS):
             some = [unlabelled(document) for document in documents[start : start + _TEXTS]]
             batch = fitted.encode(some).to(fitted.device)
             q = fitted.guide.posterior(batch).discrete()
-            if options.decode == "share":  # so that draws are of the masks that are shown
+            if tilted:
                 q = tilted_to(q, options.share)
             kept, draws = decode_and_draw(q, some, options)
             every = batch.mask.to(model.encoder.dtype)
