@@ -5,7 +5,6 @@ Prints for each text what is predicted, how sure that is, and the text with the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -28,7 +27,7 @@ from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import device_option, options_from, rare_option, run_option
 from pyro_rationale.prediction.attribution import ATTRIBUTIONS
-from pyro_rationale.prediction.labels import inclusion_label
+from pyro_rationale.prediction.labels import in_percent, inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.text_spans import letter_of, snippets, visible
 from pyro_rationale.reporting.aspects import aspect_key, aspect_text
@@ -275,8 +274,8 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
     yield from answer_lines(reading, task, plain)
     parts = [part for part in reading.aspects or (reading,) if len(part.alternatives) > 1]
     if parts:
-        averaged = "; the prediction above is their mean" if reading.predicted != reading.values else ""
-        yield Text(f"\nother rationales, their share of the draws, and what each predicts{averaged}", style="dim")
+        averaged = "; the prediction above is the mean over all" if reading.predicted != reading.values else ""
+        yield Text(f"\nother rationales, how probable they are, and what each predicts{averaged}", style="dim")
     for part in parts:
         yield from _others(part, task)
     yield Text("")
@@ -290,26 +289,26 @@ def _beyond(document: Document) -> int:
 
 def _standing(reading: Prediction) -> str:
     """How probable the rationale is that is shown, or that of each target: the prediction is the mean over all."""
-    shares = [part.share for part in reading.aspects or (reading,)]
-    if None in shares:
+    found = [part.probability for part in reading.aspects or (reading,)]
+    if None in found:
         return ""
-    each = [f"{100 * share:.0f} %" for share in shares if share is not None]
+    each = [in_percent(probability) for probability in found if probability is not None]
     if not reading.aspects:
-        return f", the most probable rationale: {each[0]} of the draws"
-    lettered = ", ".join(f"{letter_of(number)} {share}" for number, share in enumerate(each))
-    return f", the most probable rationales: {lettered} of the draws"
+        return f", the most probable rationale ({each[0]})"
+    lettered = ", ".join(f"{letter_of(number)} {percent}" for number, percent in enumerate(each))
+    return f", the most probable rationales ({lettered})"
 
 
 def _others(reading: Prediction, task: Task) -> Iterator[Text]:
     """The alternatives to a rationale, a line each, with what they would have predicted."""
     about = reading.document.aspect
-    for alternative in sorted(reading.alternatives, key=lambda other: -other.frequency):
+    for alternative in reading.alternatives:
         if alternative.mask == reading.kept:
             continue
         values = task.short(alternative.values)
         value = ", ".join(values) if about is None else values[about]
-        line = f"{100 * alternative.frequency:4.0f} %  {value}:  {snippets(reading.document, alternative.mask, SHOWN)}"
-        yield Text(line, overflow="fold")
+        words = snippets(reading.document, alternative.mask, SHOWN)
+        yield Text(f"{in_percent(alternative.probability):>6}  {value}:  {words}", overflow="fold")
 
 
 def _prediction(reading: Prediction, task: Task) -> dict[str, dict[str, Any]]:
@@ -379,7 +378,7 @@ def _alternative(alternative: Alternative, reading: Prediction, task: Task) -> d
     return {
         "mask": _bits(alternative.mask),
         "rationale": snippets(reading.document, alternative.mask),
-        "probability": math.exp(alternative.log_probability),
+        "probability": alternative.probability,
         "log_probability": alternative.log_probability,
         "frequency": alternative.frequency,
         "prediction": task.point(alternative.values),

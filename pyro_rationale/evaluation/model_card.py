@@ -244,8 +244,8 @@ def _limits(config: Config, spec: TargetSpec, metrics: Mapping[str, Any]) -> Ite
         yield "The shown words are evidence in the model's eyes; other words may serve as well."
     else:
         yield (
-            "The shown words are the most probable rationale, which may have a small share of the draws that the "
-            "prediction averages over: look at its share, and at the alternatives. They are evidence in the model's "
+            "The shown words are the most probable rationale, which may be one of many that the "
+            "prediction averages over: look at its probability, and at the alternatives. They are evidence in the model's "
             "eyes, not the cause of a writer's rating."
         )
     test = metrics.get("test") or {}

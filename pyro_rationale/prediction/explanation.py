@@ -14,7 +14,7 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.errors import harmless
 from pyro_rationale.prediction.answers import Answer
 from pyro_rationale.prediction.decoding import Mask
-from pyro_rationale.prediction.labels import inclusion_label
+from pyro_rationale.prediction.labels import in_percent, inclusion_label
 from pyro_rationale.prediction.options import ExplainOptions, PredictOptions
 from pyro_rationale.prediction.predictor import Prediction, predict
 from pyro_rationale.prediction.rationales import AnswerRationale, KeptSpan, OtherRationale, TargetRationale, kept_spans
@@ -73,8 +73,8 @@ class Explanation:
             `spans` are what any of them keeps, and what spans do is said here alone.
         own: whether targets have rationales of their own.
         effects_on: what the numbers of `spans` are changes of, in words, for each target.
-        share: of the draws that equal the decoded mask, which is `mask`; `None` of a text without words, and where
-            targets have rationales of their own, whose shares are said in `targets`.
+        probability: that the guide gives to the rationale, q(mask | text), exact; `None` of a text without words, and
+            where targets have rationales of their own, whose probabilities are said in `targets`.
     """
 
     text: str
@@ -98,7 +98,7 @@ class Explanation:
     effects_on: tuple[str, ...] = ()
     targets: dict[str, TargetRationale] = field(default_factory=dict)
     own: bool = False
-    share: float | None = None
+    probability: float | None = None
 
     def __str__(self) -> str:
         return f"{self._verdict()}\n{self._plain}"
@@ -246,12 +246,11 @@ class Explanation:
     def _others(self) -> str:
         """The alternatives, folded away."""
         others = [other for other in self.alternatives if other.mask != self.mask]
-        others.sort(key=lambda other: -other.frequency)  # the share that is shown
         if not others:
             return ""
         lines = "".join(
             f"<li>{html.escape(other.words)} <span style='opacity:.75'>&rarr; {html.escape(_short(other.prediction))}, "
-            f"{100 * other.frequency:.0f} % of the draws</span></li>"
+            f"{in_percent(other.probability)} probable</span></li>"
             for other in others
         )
         return f"<details><summary>other rationales: {len(others)}</summary><ul>{lines}</ul></details>"
@@ -342,7 +341,7 @@ def explain(
                 prediction=only(prediction.predicted),
                 from_rationale=only(prediction.values),
                 alternatives=others(part, only),
-                share=part.share,
+                probability=part.probability,
             )
         return made
 
@@ -373,7 +372,7 @@ def explain(
             targets=targets_of(prediction),
             own=bool(prediction.aspects),
             effects_on=tuple(fitted.task.effect_units(prediction.predicted)),
-            share=prediction.share,
+            probability=prediction.probability,
         )
 
     return Explanations(explained(prediction) for prediction in predict(fitted, documents, options))

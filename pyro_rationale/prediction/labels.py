@@ -8,6 +8,14 @@ def tau_label(tau: float) -> str:
     return f"tau {tau:g}, which sharpens it" if tau < 1.0 else f"tau {tau:g}"
 
 
+def in_percent(probability: float) -> str:
+    """A probability in percent: `60 %`; small ones with a digit that says something, and none as nothing at all."""
+    percent = 100.0 * probability
+    if 0.0 < percent < 0.1:
+        return "<0.1 %"
+    return f"{percent:.0f} %" if percent >= 0.95 or not percent else f"{percent:.1f} %"
+
+
 def inclusion_label(tau: float) -> str:
     """The name of the probability that a word is kept, which says whose it is and that it is not calibrated."""
     return f"inclusion probability under the guide (tau {tau:g}{', sharpened' if tau < 1.0 else ''}, not calibrated)"

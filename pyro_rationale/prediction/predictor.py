@@ -7,6 +7,7 @@ up to the rounding of the networks' sums.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,8 +50,8 @@ class Alternative:
 
     Attributes:
         mask: True on kept words.
-        log_probability: log q(mask | x).
-        frequency: its share of the guide's draws.
+        log_probability: log q(mask | x), exact.
+        frequency: its share of the guide's draws, about its probability.
         values: what is predicted from it, as :attr:`Prediction.values`.
     """
 
@@ -58,6 +59,11 @@ class Alternative:
     log_probability: float
     frequency: float
     values: tuple[float, ...]
+
+    @property
+    def probability(self) -> float:
+        """q(mask | x)."""
+        return math.exp(self.log_probability)
 
 
 @dataclass(frozen=True)
@@ -89,8 +95,8 @@ class Prediction:
             `inclusion` P(kept by any), each target's figures those of its own mask, and no `alternatives`.
         contributions: of the spans of `kept`; `None` where they were not asked for.
         answers: what would speak for each answer that was asked for.
-        share: of the guide's draws that equal `kept`; `None` where targets have masks of their own (each of `aspects`
-            has its share), and of a text without words.
+        probability: q(kept | x), exact; `None` of a text without words, and where targets have masks of
+            their own.
     """
 
     document: Document
@@ -110,7 +116,7 @@ class Prediction:
     aspects: tuple[Prediction, ...] = ()
     contributions: Contributions | None = None
     answers: tuple[Answer, ...] = ()
-    share: float | None = None
+    probability: float | None = None
 
     @property
     def is_foreign(self) -> bool:
@@ -276,6 +282,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     masks = draws.masks.to("cpu", torch.bool).numpy()
     log_q = q.log_prob(draws.masks).cpu().numpy() if options.alternatives else np.zeros(weights.shape)
     inclusion = q.mean.cpu().numpy()
+    probabilities = q.log_prob(kept).exp().cpu().numpy()
     readings = []
     for b, document in enumerate(documents):
         words, index = len(document.tokens), int(draws.places[1, b])
@@ -298,7 +305,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
                 predictive=None if mixture is None else mixture.document(b),
                 contributions=parts[b],
                 answers=answers_of(fitted, document, asked, options.samples, options.seed),
-                share=float(weights[index, b]) if words else None,
+                probability=float(probabilities[b]) if words else None,
             )
         )
     return readings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -67,8 +68,8 @@ class OtherRationale:
         mask: True on kept words.
         spans: the kept runs as `(start, end)` characters of the text.
         words: the kept runs as one line.
-        frequency: its share of the guide's draws.
-        log_probability: log q(mask | text).
+        frequency: its share of the guide's draws, about its probability.
+        log_probability: log q(mask | text), exact.
         prediction: from these words, as a number, a tuple of numbers (several targets), or a label.
     """
 
@@ -78,6 +79,11 @@ class OtherRationale:
     frequency: float
     log_probability: float
     prediction: Any
+
+    @property
+    def probability(self) -> float:
+        """q(mask | text)."""
+        return math.exp(self.log_probability)
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ class TargetRationale:
         prediction: of this target.
         from_rationale: the prediction from the words of the rationale alone.
         alternatives: distinct rationales, the most probable first.
-        share: of the draws that equal the decoded mask, which is `mask`; `None` of a text without words.
+        probability: that the guide gives to the rationale, q(mask | text), exact; `None` of a text without words.
     """
 
     mask: Mask
@@ -129,7 +135,7 @@ class TargetRationale:
     prediction: Any
     from_rationale: Any
     alternatives: tuple[OtherRationale, ...]
-    share: float | None = None
+    probability: float | None = None
 
 
 def kept_spans(

@@ -87,7 +87,7 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
 
         kept: list[bool]
         text: str
-        share: float = Field(description="share of the draws that are this rationale")
+        probability: float = Field(description="that the guide gives to this rationale")
         prediction: float | str
 
     class TargetPrediction(BaseModel):

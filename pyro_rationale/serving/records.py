@@ -183,7 +183,7 @@ def _alternative(
     return {
         "kept": _spread(document, read, other.mask, False),
         "text": _runs(document, read, other.mask),
-        "share": other.frequency,
+        "probability": other.probability,
         "prediction": _said(task.point(other.values)[name]),
     }
 

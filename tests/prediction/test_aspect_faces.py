@@ -18,6 +18,7 @@ from pyro_rationale.data.document import make_document
 from pyro_rationale.distributions import IndependentMask
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.explanation import COLOURS, explain
+from pyro_rationale.prediction.labels import in_percent
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.text_spans import letter_of, marked_runs
@@ -66,9 +67,9 @@ def test_letters_and_brackets(fitted: FittedModel) -> None:
     (reading,) = predict(fitted, [TEXT], ExplainOptions(samples=20))
     shown = as_text(reading, fitted.task, 0.9)
     assert "the [A bad] [AB maybe] the [B good]\nA <staff>  B food" in shown
-    percents = [f"{100 * (part.share or 0.0):.0f} %" for part in reading.aspects]
+    percents = [in_percent(part.probability or 0.0) for part in reading.aspects]
     shares = ", ".join(f"{letter} {percent}" for letter, percent in zip("AB", percents, strict=True))
-    assert f"3 of 5 words kept (60 %), the most probable rationales: {shares} of the draws\n" in shown
+    assert f"3 of 5 words kept (60 %), the most probable rationales ({shares})\n" in shown
     assert "A for and against, by span: <staff> 3 with nothing kept, 2.2 with all spans" in shown
     assert "B for and against, by span: food 3 with nothing kept, 6.2 with all spans" in shown
     assert "against     -0.8     +0.8     -0.8  bad maybe" in shown
@@ -108,8 +109,8 @@ def test_explanations_have_each_target(fitted: FittedModel) -> None:
     assert food.spans[1].removed == pytest.approx(-2.4, abs=1e-4)
     assert (staff.prediction, food.prediction) == explanation.prediction
     assert food.alternatives[0].mask == food.mask
-    assert explanation.share is None  # each target has its own
-    assert food.share == food.alternatives[0].frequency
+    assert explanation.probability is None  # each target has its own
+    assert food.probability == pytest.approx(food.alternatives[0].probability, rel=1e-5)
     assert isinstance(food.alternatives[0].prediction, float)
     assert "[B good]\nA <staff>  B food" in str(explanation)
     html = explanation._repr_html_()

@@ -66,7 +66,8 @@ def test_the_prediction_is_the_average_or_that_of_the_shown_words() -> None:
     assert told.prediction == average.averaged[0]
     assert told.from_rationale == average.values[0]
     assert f"from these words alone {average.values[0]:.4g}" in str(told)
-    assert told.share == told.targets[told.names[0]].share == told.alternatives[0].frequency
+    assert told.probability == told.targets[told.names[0]].probability
+    assert told.probability == pytest.approx(told.alternatives[0].probability, rel=1e-5)
     (alone,) = fake().explain("the good maybe", predict="mode")
     assert alone.prediction == alone.from_rationale == average.values[0]
 

@@ -184,13 +184,15 @@ def test_alternatives_are_distinct_ranked_and_start_with_the_mode() -> None:
     assert reading.alternatives[0].values == pytest.approx((1 + 4 * 0.7,), abs=1e-5)
 
 
-def test_the_share_is_of_the_draws_that_equal_the_kept_mask() -> None:
-    """It needs no list of alternatives, and is none of a text without words."""
-    listed = one("good maybe", samples=50, alternatives=1)
-    assert listed.share == listed.alternatives[0].frequency
-    assert one("good maybe", samples=50, alternatives=0).share == listed.share
-    assert one("good good good", samples=5, decode="threshold", threshold=1.0).share == 0.0
-    assert one("").share is None
+def test_the_shown_mask_has_its_exact_probability() -> None:
+    """It needs no list of alternatives and no draws, and is none of a text without words."""
+    listed, maybe = one("good maybe", samples=50, alternatives=1), sigmoid(LOGITS["maybe"])
+    assert listed.probability == pytest.approx(listed.alternatives[0].probability, rel=1e-5)
+    assert listed.probability == pytest.approx(sigmoid(LOGITS["good"]) * max(maybe, 1 - maybe))
+    assert one("good maybe", samples=1, alternatives=0).probability == listed.probability
+    nothing = one("good good good", samples=5, decode="threshold", threshold=1.0)
+    assert nothing.probability == pytest.approx((1 - sigmoid(LOGITS["good"])) ** 3, rel=1e-4)
+    assert one("").probability is None
 
 
 def test_a_kept_mask_that_was_never_drawn_is_no_alternative() -> None:

@@ -118,13 +118,14 @@ def test_a_share_of_few_is_uncertain_even_where_all_are_right() -> None:
     assert [margin(1.0, 10), margin(0.84, 70), margin(0.9, 100_000)] == ["19", "9", "0.2"]
 
 
-def test_the_shown_rationale_has_its_share_of_the_draws_and_its_prediction() -> None:
-    one = replace(read("good beer"), share=0.05, values=(2.25,))
-    assert (pack(one)["f"], pack(one)["w"]) == (5, [2.25])
-    assert [pack(replace(one, share=share))["f"] for share in (0.0, 0.004, 1.0)] == [0, 0.4, 1 * 100]
+def test_the_shown_rationale_has_its_probability_and_its_prediction() -> None:
+    one = replace(read("good beer"), probability=0.05, values=(2.25,))
+    assert (pack(one)["f"], pack(one)["w"]) == ("5 %", [2.25])
+    found = [pack(replace(one, probability=p))["f"] for p in (0.0, 0.00004, 0.004, 1.0)]
+    assert found == ["0 %", "<0.1 %", "0.4 %", "100 %"]
     report = replace(contents(), documents=(one,))
     page = render(report)
-    assert "5 % of the draws are this mask" in page
+    assert "this rationale has probability 5 %" in page
     assert "The prediction averages over the masks that the model finds probable" in page
     assert ("from these words alone", "2.25") in prediction_lines(one, RATING, "90 %", averaged=True)[0]
     mode = render(replace(report, averaged=False))

@@ -59,12 +59,12 @@ def test_spans_are_for_and_against() -> None:
 def test_targets_have_rationales_of_their_own() -> None:
     """The words of both are underlined; each has its spans, and what these do, under its letter."""
     spec = replace(RATING, names=("taste", "look"), ranges=RATING.ranges * 2)
-    one = replace(speaking(read("good bad and ugly")), share=0.05)
+    one = replace(speaking(read("good bad and ugly")), probability=0.05)
     rows = [replace(one, document=replace(one.document, aspect=i)) for i in (0, 1)]
-    both = replace(one, values=(2.5, 3.0), predicted=(2.5, 3.0), interval=((1.0, 4.0),) * 2, share=None)
+    both = replace(one, values=(2.5, 3.0), predicted=(2.5, 3.0), interval=((1.0, 4.0),) * 2, probability=None)
     both = replace(both, document=replace(one.document, targets=(3.0, 1.0)), aspects=tuple(rows), contributions=None)
     packed = pack(both)
-    assert packed["m"] == [[[0, 1, 3, 4], [[[1, -0.5, 1]], [[-1, 0.5, -1]]], 5]] * 2
+    assert packed["m"] == [[[0, 1, 3, 4], [[[1, -0.5, 1]], [[-1, 0.5, -1]]], "5 %"]] * 2
     assert "c" not in packed
     assert [text for text, _ in effect_lines(both, spec)] == ["A good", "A ugly", "B good", "B ugly"]
     assert [said.split()[0] for _, said in effect_lines(both, spec)] == ["taste", "taste", "look", "look"]

@@ -46,7 +46,7 @@ def test_the_prediction_without_a_word_is_that_of_the_text_without_it() -> None:
     (struck,), (shorter,) = (answer(fake(), *given)["targets"] for given in (("good bad", (1,)), ("good",)))
     assert struck["value"] == shorter["value"]
     assert struck["interval"] == shorter["interval"]
-    assert struck["alternatives"][0]["share"] == shorter["alternatives"][0]["share"]
+    assert struck["alternatives"][0]["probability"] == shorter["alternatives"][0]["probability"]
     assert [one["kept"][1] for one in struck["alternatives"]] == [False] * len(struck["alternatives"])
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import spans_of
 from pyro_rationale.errors import harmless
+from pyro_rationale.prediction.labels import in_percent
 from pyro_rationale.prediction.text_spans import letter_of, visible
 from pyro_rationale.reporting.effects import signs
 from pyro_rationale.tasks import Decision, task_of
@@ -47,11 +48,11 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     """A prediction as JSON values under one-letter names, for the page's script.
 
     `i` id; `t` text; `o` gap before each word and its length, in UTF-16 units as scripts count; `p` inclusion in
-    percent; `k` and `g` the kept and the gold words as [start, end) pairs in one flat list; `f` share of the draws
-    that keep just these, in percent; `v` predictions; `w` those from the kept words alone, where they are others; `y`
-    truth; `n` interval ends, flat; `c` for each kept run, by target, what it adds, the change when it is removed, and
-    what it adds to nothing; `m` where targets have masks of their own, the kept words of each, their `c` and `f`; `a`
-    alternatives as [share of draws in percent, log q, runs, values]; `u` number of characters that are left out at the
+    percent; `k` and `g` the kept and the gold words as [start, end) pairs in one flat list; `f` probability
+    that the guide gives to just these, in words; `v` predictions; `w` those from the kept words alone, where they are
+    others; `y` truth; `n` interval ends, flat; `c` for each kept run, by target, what it adds, the change when it is
+    removed, and what it adds to nothing; `m` where targets have masks of their own, the kept words of each, their `c`
+    and `f`; `a` alternatives as [probability in words, log q, runs, values]; `u` number of characters that are left out at the
     end. Unknown values are left out.
     """
     document = prediction.document
@@ -68,8 +69,8 @@ def pack(prediction: Prediction) -> dict[str, Any]:
         "k": runs(prediction.kept),
         "v": [number(v) for v in prediction.predicted],
     }
-    if prediction.share is not None:
-        packed["f"] = _share(prediction.share)
+    if prediction.probability is not None:
+        packed["f"] = in_percent(prediction.probability)
     if prediction.values != prediction.predicted:
         packed["w"] = [number(v) for v in prediction.values]
     if document.gold is not None:
@@ -82,27 +83,17 @@ def pack(prediction: Prediction) -> dict[str, Any]:
         packed["c"] = _changes(prediction)
     if prediction.aspects:
         packed["m"] = [
-            [runs(part.kept), _changes(part), None if part.share is None else _share(part.share)]
+            [runs(part.kept), _changes(part), None if part.probability is None else in_percent(part.probability)]
             for part in prediction.aspects
         ]
     if prediction.alternatives:
         packed["a"] = [
-            [_share(a.frequency), number(a.log_probability), runs(a.mask), [number(v) for v in a.values]]
+            [in_percent(a.probability), number(a.log_probability), runs(a.mask), [number(v) for v in a.values]]
             for a in prediction.alternatives
         ]
     if unread:
         packed["u"] = unread
     return packed
-
-
-def _share(frequency: float) -> float | int:
-    """A share of the draws in percent; below one percent with one decimal, so that a few draws are not none."""
-    return round(100 * frequency) if frequency >= 0.01 or not frequency else round(100 * frequency, 1)
-
-
-def of_draws(frequency: float) -> str:
-    """A share of the draws in words: `5 % of the draws`."""
-    return f"{_share(frequency)} % of the draws"
 
 
 def _changes(prediction: Prediction) -> list[list[list[float | int | None]]]:

@@ -16,6 +16,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from pyro_rationale.errors import harmless
+from pyro_rationale.prediction.labels import in_percent
 from pyro_rationale.prediction.text_spans import letter_of, snippets
 from pyro_rationale.reporting.html.context import ReportContext
 from pyro_rationale.reporting.html.meanings import meaning_of
@@ -23,7 +24,6 @@ from pyro_rationale.reporting.html.payload import (
     ASPECT_COLOURS,
     effect_lines,
     fragment,
-    of_draws,
     pack,
     percent,
     pieces,
@@ -144,7 +144,7 @@ def _environment() -> Environment:
         "fragment": fragment,
         "meaning_of": meaning_of,
         "number": short,
-        "of_draws": of_draws,
+        "in_percent": in_percent,
         "percent": percent,
         "signed": signed,
         "pieces": pieces,

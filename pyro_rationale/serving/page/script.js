@@ -260,7 +260,7 @@ function alternatives(target) {
   const items = target.alternatives.map((other, i) => {
     const shown = !several && state.other === i;
     const press = make("button", { type: "button", "aria-pressed": String(shown), "data-other": i,
-      "aria-label": `mark the rationale of ${percent(other.share)} of the draws` }, percent(other.share));
+      "aria-label": `mark the rationale with a probability of ${percent(other.probability)}` }, percent(other.probability));
     press.addEventListener("click", () => {
       state.target = targets().indexOf(target);
       state.other = shown ? -1 : i;

@@ -29,7 +29,7 @@
   const short = (value) => (value == null ? "unknown" : digits(value).replace("-", "\u2212"));
   const signed = (value) => (value == null || value < 0 ? short(value) : `+${short(value)}`);
   const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
-  const ofDraws = (share) => `${share}\u00a0% of the draws`;
+  const likely = (chance) => `probability ${chance.replace(" ", "\u00a0")}`;
   const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
   function flags(runs, words) {
@@ -272,7 +272,7 @@
   }
   // A list for each target that has a rationale of its own.
   function own(doc) {
-    return (doc.m || []).map(([runs, changes, drawn], target) => {
+    return (doc.m || []).map(([runs, changes, chance], target) => {
       const label = rated ? "" : `, log odds of ${data.classes[best(doc.v, target)]}`;
       const list = make("ol", { class: "others" });
       for (let i = 0; i < runs.length; i += 2) {
@@ -281,7 +281,7 @@
         const note = make("span", { class: "note", dir: "ltr" }, facts);
         list.append(make("li", { dir: "auto" }, snippets(doc, runs.slice(i, i + 2)), note));
       }
-      const same = drawn == null ? "" : `; ${ofDraws(drawn)} are this mask`;
+      const same = chance == null ? "" : `; ${likely(chance)}`;
       const name = `${letter(target)} ${data.names[target]}${label}: ${plural(runs.length / 2, "span")}${same}`;
       return make("details", { open: "" }, make("summary", {}, name), list);
     });
@@ -303,10 +303,10 @@
   }
   function others(doc) {
     const list = make("ol", { class: "others" });
-    for (const [frequency, logq, runs, values] of doc.a || []) {
+    for (const [chance, logq, runs, values] of doc.a || []) {
       const same = runs.join() === doc.k.join() ? "underlined above; " : "";
       const found = targets.map((t) => `${data.names.length > 1 ? `${data.names[t]} ` : ""}${said(values, t)}`);
-      const facts = `${same}${ofDraws(frequency)}, log q ${short(logq)}, predicts ${found.join(", ")}`;
+      const facts = `${same}${likely(chance)}, log q ${short(logq)}, predicts ${found.join(", ")}`;
       list.append(make("li", { dir: "auto" }, snippets(doc, runs), make("span", { class: "note", dir: "ltr" }, facts)));
     }
     if (!doc.a) list.append(make("li", { dir: "auto" }, snippets(doc, doc.k)));
@@ -318,7 +318,7 @@
     const i = number.get(doc);
     const kept = counted(doc.k);
     const share = doc.p.length ? ` (${percent(kept / doc.p.length)})` : "";
-    const same = doc.f == null ? "" : `; ${ofDraws(doc.f)} are this mask`;
+    const same = doc.f == null ? "" : `; this rationale has ${likely(doc.f)}`;
     return make(
       "article",
       { class: "doc", "aria-labelledby": `doc-${i}` },
