@@ -245,8 +245,8 @@ def _limits(config: Config, spec: TargetSpec, metrics: Mapping[str, Any]) -> Ite
     else:
         yield (
             "The shown words are the most probable rationale, which may be one of many that the "
-            "prediction averages over: look at its probability, and at the alternatives. They are evidence in the model's "
-            "eyes, not the cause of a writer's rating."
+            "prediction averages over: look at its probability, and at the alternatives. They are evidence in the "
+            "model's eyes, not the cause of a writer's rating."
         )
     test = metrics.get("test") or {}
     if _is_number(covered := test.get("covered_90")):

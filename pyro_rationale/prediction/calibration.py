@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,12 +42,22 @@ def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration
     if not chosen or np.isnan(targets).all():
         return None
     reading = _read(fitted, chosen)
+    averaged = np.einsum("sn,snw->nw", reading.weights, reading.values)
     if reading.noise is None:
-        averaged = np.einsum("sn,snw->nw", reading.weights, reading.values)
-        return _of_classes(fitted, averaged, targets, fitted.weighting.relative(chosen))
-    if fitted.model.likelihood.noise is not None:
-        return _of_ratings(fitted, reading, targets)
-    return Calibration(_scores(fitted, reading, reading.noise, targets))
+        made = _of_classes(fitted, averaged, targets, fitted.weighting.relative(chosen))
+    elif fitted.model.likelihood.noise is not None:
+        made = _of_ratings(fitted, reading, targets)
+    else:
+        made = Calibration(_scores(fitted, reading, reading.noise, targets))
+    return replace(made, base=_base(averaged, chosen))
+
+
+def _base(averaged: Numbers, documents: Sequence[Document]) -> tuple[float, ...]:
+    """Mean prediction; of rows about one target each, the mean of its own rows."""
+    if documents[0].aspect is None:
+        return tuple(averaged.mean(0).tolist())
+    aspects = np.array([document.aspect for document in documents])
+    return tuple(float(averaged[aspects == i, i].mean()) for i in range(averaged.shape[1]))
 
 
 def calibration_texts(documents: Sequence[Document]) -> list[Document]:

@@ -66,6 +66,19 @@ def read_masks(fitted: FittedModel, batch: Batch, draws: Draws, documents: Seque
     )
 
 
+def read_or_base(fitted: FittedModel, batch: Batch, masks: Tensor, owners: NDArray[np.int64]) -> Numbers:
+    """Predictions `(N, W)` from masks `(N, T)`; the run's mean prediction from those without a word.
+
+    Where a rationale always has a word, the encoder has never learnt what to say without one, and what it says then is
+    chance. Arguments as for :func:`read_rows`.
+    """
+    values = read_rows(fitted, batch, masks, owners)[0]
+    base = None if fitted.calibration is None or not fitted.config.nonempty else fitted.calibration.base
+    if base is not None:
+        values[~(masks > 0.5).any(-1).cpu().numpy()] = base
+    return values
+
+
 def read_rows(
     fitted: FittedModel, batch: Batch, masks: Tensor, owners: NDArray[np.int64]
 ) -> tuple[Numbers, Numbers | None]:

@@ -34,7 +34,7 @@ from pyro_rationale.prediction.intervals import (
     label_sets,
     predictive_mixture,
 )
-from pyro_rationale.prediction.mask_predictions import decode_and_draw, read_masks, read_rows
+from pyro_rationale.prediction.mask_predictions import decode_and_draw, read_masks, read_or_base
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.tasks import Mixture, Numbers
 
@@ -274,10 +274,8 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     parts: list[Contributions | None] = [None] * len(documents)
     if options.contributions != "none":
         most = MOST_SPANS if options.contributions == "shapley" else 0
-        rows = partial(read_rows, fitted, batch)
-        parts[:] = contributions_of(
-            fitted.task, lambda some, owners: rows(some, owners)[0], documents, kept, drawn, predicted, most
-        )
+        rows = partial(read_or_base, fitted, batch)
+        parts[:] = contributions_of(fitted.task, rows, documents, kept, drawn, predicted, most)
     asked = parse_answers(fitted.task, options.answers)
     masks = draws.masks.to("cpu", torch.bool).numpy()
     log_q = q.log_prob(draws.masks).cpu().numpy() if options.alternatives else np.zeros(weights.shape)

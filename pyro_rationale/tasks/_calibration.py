@@ -285,12 +285,14 @@ class Calibration:
         noise: of ratings with Normal noise; `None` for classes, and for few texts: the likelihood's own.
         temperature: of the averaged probabilities of classes; 1 leaves them as they are.
         decision: the rule that names classes; `None` where none was asked for, and the most probable one is named.
+        base: mean prediction of the texts, `W` numbers: what there is to say without a word. `None` in older runs.
     """
 
     scores: tuple[tuple[float, ...], ...]
     noise: NoiseModel | None = None
     temperature: float = 1.0
     decision: Decision | None = None
+    base: tuple[float, ...] | None = None
 
     def quantiles(self, level: float) -> Numbers:
         """Conformal quantile of each target, `(D,)`; infinite where texts are too few."""
@@ -301,7 +303,8 @@ class Calibration:
         scores = [[float(f"{score:.{DIGITS}g}") for score in target] for target in self.scores]
         noise = None if self.noise is None else self.noise.to_dict()
         rule = {} if self.decision is None else {"decision": self.decision.to_dict()}
-        return {"scores": scores, "noise": noise, "temperature": self.temperature, **rule}
+        base = {} if self.base is None else {"base": [float(f"{value:.{DIGITS}g}") for value in self.base]}
+        return {"scores": scores, "noise": noise, "temperature": self.temperature, **rule, **base}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], targets: int) -> Calibration:
@@ -327,7 +330,10 @@ class Calibration:
             raise ValueError("expected finite scores")
         if not 0.0 < temperature < math.inf:
             raise ValueError(f"expected a temperature above 0, got {temperature}")
-        return cls(scores, noise, temperature, decision)
+        base = None if values.get("base") is None else tuple(map(float, values["base"]))
+        if base is not None and not all(map(math.isfinite, base)):
+            raise ValueError("expected finite mean predictions")
+        return cls(scores, noise, temperature, decision, base)
 
 
 def conformal_scores(errors: Numbers) -> tuple[tuple[float, ...], ...]:

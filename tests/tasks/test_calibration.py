@@ -127,12 +127,13 @@ def test_readings_are_joined() -> None:
 def test_a_calibration_is_stored() -> None:
     read = reading(50)
     targets = rated(read, np.full(read.values.shape, 0.3))
-    made = Calibration(conformal_scores(np.abs(targets - 3.0)), NoiseModel.fit(read, targets), 1.5)
+    made = Calibration(conformal_scores(np.abs(targets - 3.0)), NoiseModel.fit(read, targets), 1.5, base=(2.75,))
     again = Calibration.from_dict(made.to_dict(), 1)
     assert again.noise is not None
     assert made.noise is not None
     assert np.array_equal(again.noise(read), made.noise(read))
-    assert again.temperature == 1.5
+    assert (again.temperature, again.base) == (1.5, (2.75,))
+    assert Calibration.from_dict(made.to_dict() | {"base": None}, 1).base is None  # of an older version
     assert again.quantiles(0.9) == pytest.approx(made.quantiles(0.9), rel=1e-5)
 
 
@@ -142,6 +143,7 @@ def test_a_calibration_is_stored() -> None:
         {"scores": []},
         {"scores": [[1.0, float("nan")]]},
         {"temperature": 0.0},
+        {"base": [float("inf")]},
         {"noise": {"features": ["moon"]}},
         {"noise": {"features": []}},
     ],

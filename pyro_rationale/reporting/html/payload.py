@@ -52,8 +52,8 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     that the guide gives to just these, in words; `v` predictions; `w` those from the kept words alone, where they are
     others; `y` truth; `n` interval ends, flat; `c` for each kept run, by target, what it adds, the change when it is
     removed, and what it adds to nothing; `m` where targets have masks of their own, the kept words of each, their `c`
-    and `f`; `a` alternatives as [probability in words, log q, runs, values]; `u` number of characters that are left out at the
-    end. Unknown values are left out.
+    and `f`; `a` alternatives as [probability in words, log q, runs, values]; `u` number of characters that
+    are left out at the end. Unknown values are left out.
     """
     document = prediction.document
     words = len(document.tokens)
