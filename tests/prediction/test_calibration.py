@@ -158,14 +158,14 @@ def test_older_runs_have_none() -> None:
 def test_without_a_word_there_is_the_mean_prediction(tmp_path: Path) -> None:
     """Where masks always have a word, effects begin there: the encoder has never read a text without one."""
     run, _ = fit_small(tmp_path / "run", guide="chain", nonempty=True, aspect="all", masks="per-target", task="auto")
-    fitted, texts = run.fitted, run.corpus.dev
-    base = fitted.calibration.base
-    readings = list(predict(fitted, texts, ExplainOptions(samples=16), batch_size=64))
+    fitted: Any = run.fitted
+    texts, base = run.corpus.dev, fitted.calibration.base
+    readings: list[Any] = list(predict(fitted, texts, ExplainOptions(samples=16), batch_size=64))
     assert base == pytest.approx(np.mean([reading.averaged for reading in readings], axis=0), abs=0.02)
     parts = [part for reading in readings for part in enumerate(reading.aspects)]
     assert all(part.contributions.nothing == pytest.approx((base[i],), rel=1e-5) for i, part in parts)
     alone = [part for _, part in parts if len(part.contributions.spans) == 1]
     assert all(one.contributions.spans[0].removed_here[0] == -one.contributions.spans[0].alone[0] for one in alone)
     fitted.calibration = replace(fitted.calibration, base=None)  # a run of an older version
-    (older,) = predict(fitted, texts[:1], ExplainOptions(samples=16))
+    older: Any = next(predict(fitted, texts[:1], ExplainOptions(samples=16)))
     assert older.aspects[0].contributions.nothing != pytest.approx((base[0],), rel=1e-5)
