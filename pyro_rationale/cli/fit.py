@@ -263,7 +263,7 @@ def show_metrics(
         verbose: every figure, and the prior.
     """
     from pyro_rationale.evaluation.options import BASELINE_TITLES
-    from pyro_rationale.evaluation.verdict import better_baseline, no_better_than_constant
+    from pyro_rationale.evaluation.verdict import better_baseline, little_explained, no_better_than_constant, shared_words
     from pyro_rationale.reporting.console import baselines_table, class_tables, metrics_table
     from pyro_rationale.reporting.prior_words import prior_line
     from pyro_rationale.tasks._decision import rule_lines
@@ -298,6 +298,16 @@ def show_metrics(
                 f"{name}: predicts better ({better[1]}), so this model's evidence is "
                 "not all there is; more training texts, --pretrained minilm or a higher --rate bring it closer"
             )
+        if not constant and (little := little_explained(metrics.test, metrics.baselines)):
+            console.say(
+                f"this model takes away {little}, no more: its rationales are often beside the point; read some of "
+                "them before you rely on any"
+            )
+    if shared := shared_words(metrics.test):
+        console.say(
+            f"{shared} of the words that are kept for one target are kept for another too: they speak of the text as a "
+            "whole rather than of one target; try --overlap 2, more texts or --preset balanced"
+        )
     if metrics.noise_floor and "mse" in metrics.test:
         ratio = metrics.test["mse"] / metrics.noise_floor
         console.say(f"noise floor of the squared error: {metrics.noise_floor:.4g}; reached {ratio:.2f} x that")

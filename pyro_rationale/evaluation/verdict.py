@@ -26,6 +26,7 @@ CONSTANT = "constant"  # its name among the baselines of a run
 FAR_LESS = 0.5, 0.1  # than the requested share: where it is to be met, and where it only bounds what is kept
 FEWEST = 10  # documents: on fewer, differences that all happen to have one sign are too common
 RISE = 1.05  # of the least dev error: beyond it, a fit has learnt its training texts and not what they have in common
+LITTLE = 1 / 3  # of the constant's error: less is said aloud
 SMALLER_PRESETS = ("fast", "paper")  # those whose texts `balanced` reads with more knowledge of the language
 
 
@@ -181,6 +182,28 @@ def no_better_than_constant(test: Metrics, baselines: Mapping[str, Metrics], bal
     if own is None or constant is None or sign * (own - constant) < 0:
         return ""
     return _compared(constant, own, ".4g" if name == "mse" else "%")
+
+
+def little_explained(test: Metrics, baselines: Mapping[str, Metrics]) -> str:
+    """How much of the differences between texts is predicted, in words, where it is less than a third; empty elsewhere.
+
+    It is 1 - error / error of the constant. Whoever knows that little of an answer knows little of its reasons.
+    """
+    name, sign, own = _judged(test, False)
+    constant = baselines.get(CONSTANT, {}).get(name)
+    if own is None or constant is None:
+        return ""
+    left, whole = (own, constant) if sign > 0 else (1.0 - own, 1.0 - constant)
+    explained = 1.0 - left / whole if whole > 0 else math.nan
+    if not 0.0 < explained < LITTLE:
+        return ""
+    return f"{100 * explained:.0f} % of the {'squared error' if sign > 0 else 'errors'} of a constant"
+
+
+def shared_words(test: Metrics) -> str:
+    """Share of the words kept for one target that are kept for another too, where that is most of them; else empty."""
+    shared = test.get("shared", 0.0)
+    return f"{100 * shared:.0f} %" if shared > 0.5 else ""
 
 
 def better_baseline(

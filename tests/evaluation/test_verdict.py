@@ -16,8 +16,10 @@ from pyro_rationale.evaluation.verdict import (
     better_baseline,
     constant_evaluation,
     failures,
+    little_explained,
     no_better_than_constant,
     risen_error,
+    shared_words,
     worse_than_constant,
 )
 from pyro_rationale.training.history import EpochRecord
@@ -45,6 +47,26 @@ def test_what_a_constant_predicts_as_well_has_learnt_nothing() -> None:
     assert no_better_than_constant({"accuracy": 0.5, "macro_f1": 0.4}, constant) == "50.0 % against 50.0 %"
     assert no_better_than_constant({"accuracy": 0.5, "macro_f1": 0.4}, constant, balanced=True) == ""
     assert no_better_than_constant({"mse": 2.194}, {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("test", "constant", "told"),
+    [
+        ({"mse": 1.6, "averaged_mse": 1.5}, {"mse": 2.0}, "25 % of the squared error of a constant"),
+        ({"mse": 1.2}, {"mse": 2.0}, ""),
+        ({"mse": 2.1}, {"mse": 2.0}, ""),  # a constant predicts as well, which is said elsewhere
+        ({"accuracy": 0.6}, {"accuracy": 0.5}, "20 % of the errors of a constant"),
+        ({"accuracy": 0.9}, {"accuracy": 0.5}, ""),
+        ({"accuracy": 1.0}, {"accuracy": 1.0}, ""),
+        ({"map": 0.2, "corpus_map": 0.1}, {}, ""),
+    ],
+)
+def test_a_model_that_explains_little_says_so(test: Any, constant: Any, told: str) -> None:
+    assert little_explained(test, {"constant": constant} if constant else {}) == told
+
+
+def test_targets_that_share_most_of_their_words_are_told() -> None:
+    assert [shared_words(test) for test in ({}, {"shared": 0.32}, {"shared": 0.832})] == ["", "", "83 %"]
 
 
 def test_the_constant_of_each_task() -> None:
