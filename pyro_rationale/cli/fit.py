@@ -263,7 +263,12 @@ def show_metrics(
         verbose: every figure, and the prior.
     """
     from pyro_rationale.evaluation.options import BASELINE_TITLES
-    from pyro_rationale.evaluation.verdict import better_baseline, little_explained, no_better_than_constant, shared_words
+    from pyro_rationale.evaluation.verdict import (
+        better_baseline,
+        little_explained,
+        no_better_than_constant,
+        shared_words,
+    )
     from pyro_rationale.reporting.console import baselines_table, class_tables, metrics_table
     from pyro_rationale.reporting.prior_words import prior_line
     from pyro_rationale.tasks._decision import rule_lines

@@ -243,7 +243,8 @@ class _ArrowRows(Sequence[Encoded]):
         self._numbers = np.array(vocabulary.encode(documents.file.spellings), dtype=np.int64)
         self._excluded = None
         if vocabulary.excluded is not None:
-            self._excluded = np.array(vocabulary.excluded(documents.file.spellings), dtype=np.int64)
+            self._excluded = np.array(vocabulary.excluded.alone(documents.file.spellings), dtype=np.int64)
+            self._in_context = vocabulary.excluded.in_context
         self._targets = None
         if documents.targets is not None:
             self._targets = _scaled_rows(documents.targets, spec, lambda i: documents[i].id)
@@ -258,9 +259,13 @@ class _ArrowRows(Sequence[Encoded]):
             None if self._targets is None else self._targets[index],
             documents.flags(index, "gold"),
             documents.flags(index, "opinion"),
-            None if self._excluded is None else documents.encode(index, self._excluded).astype(np.uint8),
+            None if self._excluded is None else self._kinds(documents.encode(index, self._excluded)),
             self._starts_of(index) if self._sentences else None,
         )
+
+    def _kinds(self, alone: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Kinds of excluded words, from those that the words have alone."""
+        return self._in_context(alone.astype(np.uint8))
 
     def _starts_of(self, index: int) -> NDArray[np.int64]:
         """First words of a document's sentences, which are looked for once."""

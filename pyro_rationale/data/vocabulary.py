@@ -107,6 +107,7 @@ class Vocabulary:
                 "punctuation": self.excluded.punctuation,
                 "words": sorted(self.excluded.words),
                 "sentence_ends": self.excluded.sentence_ends,
+                "negations": self.excluded.negations,
             }
         text = json.dumps(content, indent=0)
         write_bytes(Path(path), f"{text}\n".encode(), listed)
@@ -135,4 +136,5 @@ def _exclusion(stored: Any) -> Exclusion | None:
     if stored is None:
         return None
     words = frozenset(map(str, stored["words"]))
-    return Exclusion(bool(stored["punctuation"]), words, bool(stored.get("sentence_ends", False)))
+    marks = (bool(stored.get(name, False)) for name in ("sentence_ends", "negations"))  # older runs have none
+    return Exclusion(bool(stored["punctuation"]), words, *marks)

@@ -1,4 +1,4 @@
-"""Classes of words that rationales are not about: punctuation marks, stop words, ends of sentences, by `--exclude`."""
+"""Classes of words that rationales are not about, or must not be cut off from, by `--exclude`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.optional import optional
 from pyro_rationale.options import no_choice
 
-WORD_CLASSES = ("punctuation", "stopwords", "sentence-ends")
-ENDS_NO_RUN, BARRIER = 1, 2  # kinds of excluded words: at no end of a run; in no run
+WORD_CLASSES = ("punctuation", "stopwords", "sentence-ends", "cut-negations")
+# Kinds of words: at no end of a run; in no run; first of none, for a negation stands before it; last of none.
+ENDS_NO_RUN, BARRIER, NEVER_FIRST, NEVER_LAST = 1, 2, 3, 4
 # Ends of sentences; the last four are those of Chinese, Japanese, Arabic and Hindi.
 SENTENCE_ENDS = frozenset([".", "!", "?", "...", "\u3002", "\uff01", "\uff1f", "\u061f", "\u0964"])
 CLITICS = frozenset(("'s", "'re", "'m", "'ve", "'ll", "'d"))  # as the tokenizers cut them off; "n't" is a negation
@@ -27,6 +31,14 @@ SPARED = frozenset(
 )
 
 
+# Words that turn round what comes next, also as they are typed without an apostrophe.
+NEGATIONS = frozenset(
+    "not n't no never neither nor without hardly barely cannot cant couldnt dont doesnt didnt isnt wasnt arent werent "
+    "wont wouldnt shouldnt hasnt havent".split()
+)
+REACH = 3  # words behind a negation, stop words between them, among which is the one that it is about
+
+
 @dataclass(frozen=True)
 class Exclusion:
     """Says of words whether a rationale may be about them.
@@ -36,11 +48,13 @@ class Exclusion:
             symbols are none.
         words: lower-case words to leave out.
         sentence_ends: let no run of kept words go across a mark that ends a sentence.
+        negations: let none begin between a negation and what it is about ("not easy"), or end there.
     """
 
     punctuation: bool = False
     words: frozenset[str] = frozenset()
     sentence_ends: bool = False
+    negations: bool = False
 
     @classmethod
     def of(cls, classes: Iterable[str]) -> Exclusion:
@@ -51,13 +65,36 @@ class Exclusion:
         """
         chosen = set(classes)
         words = stop_words() if "stopwords" in chosen else frozenset()
-        return cls("punctuation" in chosen, words, "sentence-ends" in chosen)
+        return cls("punctuation" in chosen, words, "sentence-ends" in chosen, "cut-negations" in chosen)
 
     def __call__(self, words: Sequence[str]) -> list[int]:
-        """The kind of each word: 0, `ENDS_NO_RUN` or `BARRIER`."""
+        """The kind of each word of a text, 0 for none."""
+        return self.in_context(np.array(self.alone(words), dtype=np.uint8)).tolist()
+
+    def alone(self, words: Sequence[str]) -> list[int]:
+        """The kind that each word has whatever stands around it; `NEVER_LAST` for negations."""
         return [self._kind(word.lower()) for word in words]
 
+    def in_context(self, kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The kinds of the words of a text, from those that they have alone.
+
+        A negation is about the next word that is none of these, unless its sentence ends before. One that is about
+        nothing ("I think not.") may be the last word of a run.
+        """
+        kinds = kinds.copy()
+        for place in np.flatnonzero(kinds == NEVER_LAST).tolist():
+            kinds[place] = 0
+            for i in range(place + 1, min(place + 1 + REACH, len(kinds))):
+                if kinds[i] == ENDS_NO_RUN:
+                    continue
+                if kinds[i] == 0:
+                    kinds[place], kinds[i] = NEVER_LAST, NEVER_FIRST
+                break
+        return kinds
+
     def _kind(self, word: str) -> int:
+        if self.negations and word in NEGATIONS:
+            return NEVER_LAST
         if self.sentence_ends and word in SENTENCE_ENDS:
             return BARRIER
         return ENDS_NO_RUN if word in self.words or (self.punctuation and is_punctuation(word)) else 0

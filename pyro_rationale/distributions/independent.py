@@ -11,7 +11,7 @@ from torch.distributions import constraints
 
 from pyro_rationale.distributions.base import MaskDistribution, is_wider
 from pyro_rationale.distributions.chain import LinearChain
-from pyro_rationale.distributions.exclusion import COST
+from pyro_rationale.distributions.exclusion import COST, own_sake
 from pyro_rationale.distributions.scan.scan import bernoulli_entropy, softplus
 
 
@@ -63,7 +63,7 @@ class IndependentMask(MaskDistribution):
         return IndependentMask(self._without(excluded), self._lengths, self._validate_args)
 
     def _without(self, excluded: Tensor) -> Tensor:
-        return self._logits - COST * (excluded > 0).to(self._logits.dtype)
+        return self._logits - COST * (~own_sake(excluded)).to(self._logits.dtype)
 
     def _mean(self) -> Tensor:
         return self._cached("mean", lambda: self._fill(torch.sigmoid(self._logits)))

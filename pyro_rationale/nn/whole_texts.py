@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
+from pyro_rationale.data.word_classes import BARRIER, NEVER_FIRST, NEVER_LAST
 from pyro_rationale.nn.encoders.transformer import TransformerEncoder
 from pyro_rationale.nn.features import text_keys
 
-NEVER = 2  # kind of an excluded word across which no run goes
 READ = 512  # runs read at once
 Run = tuple[int, int]  # first unit, and the one after the last
 
@@ -105,12 +105,13 @@ def _runs(batch: Batch, row: int, size: int) -> list[Run]:
     if batch.excluded is not None and batch.units is None:
         kinds = batch.excluded[row, :length].cpu().numpy()
     found: dict[Run, None] = {}
-    edges = [-1, *np.flatnonzero(kinds == NEVER).tolist(), length]
+    edges = [-1, *np.flatnonzero(kinds == BARRIER).tolist(), length]
     for before, after in pairwise(edges):
         for begin in range(before + 1, max(before + 2, after - size + 1), max(1, size // 2)):
-            places = np.flatnonzero(kinds[begin : min(begin + size, after)] == 0)
-            if len(places):
-                found[begin + int(places[0]), begin + int(places[-1]) + 1] = None
+            inside = kinds[begin : min(begin + size, after)]
+            firsts, lasts = (np.flatnonzero((inside == 0) | (inside == kind)) for kind in (NEVER_LAST, NEVER_FIRST))
+            if len(firsts) and len(lasts) and firsts[0] <= lasts[-1]:
+                found[begin + int(firsts[0]), begin + int(lasts[-1]) + 1] = None
     return list(found) or [(0, min(size, length))]
 
 

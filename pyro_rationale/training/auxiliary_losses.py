@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import LinearChain, NonEmptyMask
+from pyro_rationale.distributions.exclusion import own_sake
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RankingModel, RationaleModel
 
@@ -143,7 +144,7 @@ def imitation_loss(guide: RationaleGuide, batch: Batch, mask: Tensor) -> Tensor:
 
 def _choosable(batch: Batch) -> Tensor:
     """Words, or sentences, that may be kept for their own sake, bool `(B, T)` or `(B, U)`."""
-    return batch.unit_mask if batch.excluded is None else batch.mask & (batch.excluded == 0)
+    return batch.unit_mask if batch.excluded is None else batch.mask & own_sake(batch.excluded)
 
 
 def _largest(scores: Tensor, share: float | Tensor, batch: Batch) -> Tensor:

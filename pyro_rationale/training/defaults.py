@@ -103,7 +103,7 @@ class Rule:
 
 _BALANCED = Rule({
     "guide": "chain", "tau": 1.0, "nonempty": True, "rate": 0.15, "rate_as": "target",
-    "warmup_texts": "masked", "freeze_vectors": True, "exclude": "punctuation,stopwords,sentence-ends",
+    "warmup_texts": "masked", "freeze_vectors": True, "exclude": "punctuation,stopwords,sentence-ends,cut-negations",
     "encoder": "bilstm", "pooling": "attention", "dropout": 0.2, "ema": 0.99,
 })  # fmt: skip
 RULES: dict[str, Rule] = {
@@ -181,7 +181,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         own.pop("tau")
         own.pop("exclude", None)
     elif "exclude" in own and not _installed("sklearn"):  # whose list of stop words it is
-        own["exclude"] = "punctuation,sentence-ends"
+        own["exclude"] = "punctuation,sentence-ends,cut-negations"
     for group in _GROUPS:
         values = {name: own.pop(name) for name in group if name in own}
         if all(_is_open(config, name) for name in group):

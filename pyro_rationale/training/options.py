@@ -85,7 +85,8 @@ class ModelOptions:
     nonempty: bool = option(None, "give the empty mask no probability, in prior and guide (chain and independent)",
                             group=PRIOR, planted=False)
     exclude: str = option(None, "words that no run of kept words begins or ends with: punctuation, stopwords "
-                          "(English); sentence-ends: no run goes across one; several with commas, or none",
+                          "(English); sentence-ends: no run goes across one; cut-negations: no run begins or ends "
+                          "between a negation and what it is about; several with commas, or none",
                           metavar="CLASSES", group=PRIOR, planted="none")
     masks: str = option("per-target", "with several targets: a mask for each, with a prior of its own, from whose "
                         "words alone it is predicted; or one mask, shared by all", choices=("shared", "per-target"),

@@ -38,10 +38,28 @@ def test_marks_that_end_a_sentence_are_barriers() -> None:
     assert Exclusion.of(["sentence-ends"])([",", "?"]) == [0, 2]
 
 
+@pytest.mark.parametrize(
+    ("words", "kinds"),
+    [
+        ("It 's not easy to have space", [1, 1, 4, 3, 1, 1, 0]),
+        ("It was n't a very good seat", [1, 1, 4, 1, 3, 0, 0]),
+        ("No legroom", [4, 3]),
+        ("I think not . Good", [1, 0, 0, 2, 0]),  # about nothing
+        ("not", [0]),
+        ("no , no , great", [0, 1, 4, 1, 3]),
+        ("not in the , of seat", [0, 1, 1, 1, 1, 0]),  # too far away
+    ],
+)
+def test_a_negation_is_about_the_next_word_that_says_something(words: str, kinds: list[int]) -> None:
+    pytest.importorskip("sklearn")
+    excluded = Exclusion.of(["punctuation", "stopwords", "sentence-ends", "cut-negations"])
+    assert excluded(words.split()) == kinds
+
+
 def test_names_of_classes() -> None:
     assert parse_classes("punctuation, stopwords") == ("punctuation", "stopwords")
     assert parse_classes("none") == ()
-    message = r"^--exclude: expected one of punctuation, stopwords, sentence-ends, none, got"
+    message = r"^--exclude: expected one of punctuation, stopwords, sentence-ends, cut-negations, none, got"
     for bad in ("", "stopword", "punctuation,,", "none,stopwords"):
         with pytest.raises(ConfigError, match=message):
             parse_classes(bad)
@@ -59,11 +77,12 @@ def test_a_batch_says_which_words_are_excluded() -> None:
 
 def test_a_vocabulary_keeps_its_exclusion(tmp_path: Path) -> None:
     path = tmp_path / "vocabulary.json"
-    for exclusion in (PLAIN, Exclusion(punctuation=True, sentence_ends=True)):
+    for exclusion in (PLAIN, Exclusion(punctuation=True, sentence_ends=True), Exclusion(negations=True)):
         Vocabulary(["soup"], exclusion).save(path)
         assert Vocabulary.load(path).excluded == exclusion
     Vocabulary(["soup"], PLAIN).save(path)
-    older = path.read_text().replace('"sentence_ends": false', '"other": 0')  # of before there were such ends
+    older = path.read_text().replace('"sentence_ends": false', '"other": 0')  # of before there were such classes
+    older = older.replace('"negations": false', '"another": 0')
     path.write_text(older)
     assert Vocabulary.load(path).excluded == PLAIN
     assert OpenVocabulary.of(Vocabulary.load(path)).excluded == PLAIN

@@ -17,9 +17,9 @@ LENGTHS = torch.tensor([7, 5, 4, 3, 1, 1])
 EXCLUDED = torch.tensor(
     [
         [1, 0, 2, 1, 0, 0, 1, 0],  # at both ends, and two together, one of them a barrier
-        [0, 0, 2, 0, 0, 0, 0, 0],
+        [3, 0, 4, 3, 4, 0, 0, 0],  # negations and what they are about, at both ends of the text too
         [1, 2, 1, 1, 0, 0, 0, 0],  # nothing else
-        [0, 1, 0, 0, 0, 0, 0, 0],
+        [4, 3, 0, 0, 0, 0, 0, 0],
         [1, 0, 0, 0, 0, 0, 0, 0],
         [0, 0, 0, 0, 0, 0, 0, 0],
     ]
@@ -84,7 +84,7 @@ def test_kl_of_independent_words_is_exact(kind: type[IndependentMask], prior: Ch
     q = kind(logits, LENGTHS).excluding(EXCLUDED)
     assert type(q) is kind
     for row, (length, p) in enumerate(zip(LENGTHS.tolist(), tables(prior), strict=True)):
-        table = Oracle.independent(logits[row, :length] - 30.0 * (EXCLUDED[row, :length] > 0))
+        table = Oracle.independent(logits[row, :length] - 30.0 * ((EXCLUDED[row, :length] + 1) // 2 == 1))
         torch.testing.assert_close(kl_divergence(q, law_of(prior))[row], table.kl(p))
 
 
@@ -101,6 +101,17 @@ def test_excluded_words_are_kept_between_others_only() -> None:
     across = LinearChain(fields, 1.5, LENGTHS[:1]).excluding(EXCLUDED[:1])  # one of the words is a barrier
     assert across.mode[0].tolist() == [0, 1, 0, 0, 1, 1, 0, 0]
     assert not across.sample(torch.Size([500]))[..., 2].any()
+
+
+def test_a_negation_is_kept_with_what_it_is_about() -> None:
+    """not easy: both words, or none of them; words before and behind are free."""
+    kinds = torch.tensor([[0, 4, 3, 0]])
+    for fields, mode in (([-1.0, -1.0, 4.0, -1.0], [0, 1, 1, 0]), ([-1.0, 4.0, -1.0, -1.0], [0, 1, 1, 0]),
+                         ([4.0, -1.0, -5.0, 4.0], [1, 0, 0, 1]), ([-1.0, -3.0, 2.0, -1.0], [0, 0, 0, 0])):
+        law = LinearChain(torch.tensor([fields]), 0.5, torch.tensor([4])).excluding(kinds)
+        assert law.mode[0].tolist() == mode
+        draws = law.sample(torch.Size([300]))
+        assert (draws[..., 1] == draws[..., 2]).all()
 
 
 def test_a_text_of_excluded_words_keeps_nothing_or_one_run() -> None:

@@ -35,8 +35,11 @@ def run_ends(masks: Tensor) -> Tensor:
 
 def charges(masks: Tensor, excluded: Tensor) -> Tensor:
     """Nats that masks `(N, n)` are charged for excluded words of some kinds `(n,)`, `(N,)`."""
-    ends, barriers = run_ends(masks)[:, excluded > 0].sum(-1), masks[:, excluded > 1].sum(-1)
-    return 30.0 * (ends + barriers)
+    padded = torch.nn.functional.pad(masks, (1, 1))
+    begins, stops = masks * (1 - padded[:, :-2]), masks * (1 - padded[:, 2:])
+    neither = (excluded == 1) | (excluded == 2)
+    first, last = begins[:, neither | (excluded == 3)].sum(-1), stops[:, neither | (excluded == 4)].sum(-1)
+    return 30.0 * (first + last + masks[:, excluded == 2].sum(-1))
 
 
 class Oracle:

@@ -188,7 +188,8 @@ def test_the_choices_are_one_short_line(installed: bool) -> None:
 
 
 def test_words_that_are_left_out_by_what_goes_with_it(installed: bool) -> None:
-    assert resolve(real()).model.exclude == f"punctuation,{'stopwords,' if installed else ''}sentence-ends"
+    words = "stopwords," if installed else ""
+    assert resolve(real()).model.exclude == f"punctuation,{words}sentence-ends,cut-negations"
     assert resolve(real(guide="hardkuma"), corpus()).model.exclude == "none"
     assert resolve(real(guide="relaxed"), corpus()).model.exclude == "none"  # or it would never keep them
     assert resolve(real(unit="sentence"), corpus()).model.exclude == "none"
