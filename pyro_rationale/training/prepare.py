@@ -24,6 +24,7 @@ from pyro_rationale.data.cache.dataset import target_rows, word_keys
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.row_digests import row_digests, weight_digests
+from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.text_lengths import cut_to, fitting_length
 from pyro_rationale.data.vectors import WordVectors, glove_words, warn_of_language
@@ -212,7 +213,8 @@ def prepare_run(
         train = batches(corpus.train, steps)
     check_shares(options.batch_size, examples, train.whole, group.size)
     rate = config.model.rate if config.model.lambda1 is None else None
-    controls, scale = build_controls(config, prior, fitted.aspects), spread / fitted.aspects * model.gain
+    controls = build_controls(config, prior, fitted.aspects, words_kept_whole(config, corpus))
+    scale = spread / fitted.aspects * model.gain
     trainer = Trainer(fitted, build_objective(config), controls, train, scale=scale, group=group)
     sample = random.Random(config.seed).sample(
         range(len(corpus.train)), min(MAX_CHECKED, len(corpus.train), len(corpus.dev))
@@ -263,15 +265,30 @@ def _open(run: TrainingRun, resume: bool, force: bool) -> None:
     start_run(folder, run.fitted)
 
 
-def build_controls(config: Config, prior: ChainPrior, aspects: int) -> Control | AspectControls:
+def words_kept_whole(config: Config, corpus: Corpus) -> float:
+    """Mean number of words of what is kept or dropped as a whole: 1, or that of a sentence of the training texts."""
+    if not config.by_sentence:
+        return 1.0
+    some = corpus.train[:: max(1, len(corpus.train) // 1000)]
+    sentences = sum(len(sentence_starts(document)) for document in some)
+    return max(1.0, sum(len(document.tokens) for document in some) / sentences)
+
+
+def build_controls(config: Config, prior: ChainPrior, aspects: int, words: float = 1.0) -> Control | AspectControls:
     """The control that the options name, or one for each of several targets that have masks of their own."""
     if aspects == 1:
-        return build_control(config, prior)
-    return AspectControls(tuple(build_control(config, prior) for _ in range(aspects)))
+        return build_control(config, prior, words)
+    return AspectControls(tuple(build_control(config, prior, words) for _ in range(aspects)))
 
 
-def build_control(config: Config, prior: ChainPrior) -> Control:
-    """The control of the share of kept words that the options name, with its schedule."""
+def build_control(config: Config, prior: ChainPrior, words: float = 1.0) -> Control:
+    """The control of the share of kept words that the options name, with its schedule.
+
+    Args:
+        config: of the fit.
+        prior: that was asked for.
+        words: as :func:`words_kept_whole` counts them.
+    """
     options = config.train
     rate = config.model.rate if config.model.lambda1 is None else prior.rate
     schedule = Schedule(options.warmup, options.anneal, rate, options.schedule, options.start_rate)
@@ -279,4 +296,4 @@ def build_control(config: Config, prior: ChainPrior) -> Control:
         return PenaltyRamp(schedule, prior)
     if config.control == "lagrangian":
         return LagrangianControl(schedule, prior, options.lagrange_rate, options.transitions)
-    return RateControl(schedule, prior, meet=options.rate_as == "target")
+    return RateControl(schedule, prior, meet=options.rate_as == "target", words=words)

@@ -86,6 +86,8 @@ class RateControl:
             word. The gains for single words make runs of eight swing between all and nothing; gains divided by the
             whole number reach the rate too late.
         correction: factor on the target by which mode masks meet the rate; 1 unless `meet`.
+        words: mean number of words of what is kept or dropped as a whole. A sentence is worth as many nats as its words
+            are, so that its price may rise so many times as high, and rises by the root of that as fast.
     """
 
     schedule: Schedule
@@ -97,6 +99,7 @@ class RateControl:
     average: float = math.nan
     meet: bool = False
     correction: float = 1.0
+    words: float = 1.0
 
     def __post_init__(self) -> None:
         if math.isnan(self.average):
@@ -107,11 +110,12 @@ class RateControl:
         self.average += 0.1 * (observed - self.average)
         progress = self.schedule.progress(step)
         error = self._error(step)
-        lowest = -self.ceiling if self.meet and self.schedule.finished(step) else 0.0
+        ceiling = self.ceiling * self.words
+        lowest = -ceiling if self.meet and self.schedule.finished(step) else 0.0
         longer = max(1.0, self.prior.span * (1.0 - self.prior.rate))  # a run than by chance
-        slower = math.sqrt(1.0 + progress * (longer - 1.0)) if self.meet else 1.0
+        slower = (math.sqrt(1.0 + progress * (longer - 1.0)) if self.meet else 1.0) / math.sqrt(self.words)
         integral = self.integral_gain / slower * error
-        self.multiplier = min(self.ceiling, max(lowest, self.multiplier + integral))
+        self.multiplier = min(ceiling, max(lowest, self.multiplier + integral))
         first = INITIAL_ALPHA + _logit(START_RATE) - _logit(self.schedule.start)
         base = first + progress * (self.prior.alpha - first)
         proportional = self.proportional_gain / slower * error

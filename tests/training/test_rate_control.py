@@ -281,3 +281,15 @@ def test_a_descent_may_start_lower() -> None:
     steered = RateControl(schedule, PRIOR)
     assert steered.average == 0.4
     assert steered.update(0, 0.4).alpha == pytest.approx(INITIAL_ALPHA + math.log(3.0) - math.log(2.0 / 3.0))
+
+
+def test_the_price_of_a_sentence_rises_higher_and_faster_than_that_of_a_word() -> None:
+    """By a ceiling of as many times, and by gains of the root of that."""
+    word, sentence = (RateControl(Schedule(0, 0, 0.1), PRIOR, meet=True, average=0.2, words=n) for n in (1.0, 16.0))
+    for control in (word, sentence):
+        control.update(1, 0.2)
+    assert sentence.multiplier == pytest.approx(4.0 * word.multiplier)
+    for control in (word, sentence):
+        for step in range(20_000):
+            control.update(step, 0.2)
+    assert (word.multiplier, sentence.multiplier) == (word.ceiling, 16.0 * word.ceiling)
