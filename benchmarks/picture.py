@@ -38,7 +38,7 @@ def draw(reading: Prediction, task: Task, level: float, path: Path) -> None:
     told = "; ".join(line.split("  (averaged")[0] for line in said)
     heading = f"{told}; true {', '.join(task.true_lines(document.targets))}"
     axes.set_title(heading, loc="left", fontsize=10, fontweight="bold", parse_math=False)
-    legend = "shade: probability that a word is kept; underlined: the rationale, all that the prediction is made from"
+    legend = "shade: probability that a word is kept; underlined: the most probable rationale"
     made.supxlabel(legend, fontsize=8, x=0.015, ha="left")
     plot_rationale(axes, words, reading.inclusion, reading.kept, document.gold, COLUMNS, spaced)
     made.savefig(path)

@@ -23,7 +23,7 @@ def _parts(cells: list[dict[str, Any]]) -> Iterator[str]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             heading = next((line.lstrip("# ") for line in source.splitlines() if line.startswith("#")), heading)
-            yield source
+            yield source.replace("](../docs/", "](../")  # where the page of the site stands
         elif cell["cell_type"] == "code":
             yield f"```python\n{source}\n```"
             for output in cell["outputs"]:
