@@ -5,7 +5,7 @@
 A planted rating is the mean valence of its opinion words, so the true effect of an opinion is known: what the mean of
 the kept opinions changes by. Without an opinion, what is left is the mean of the training ratings. Every kept opinion
 word, and every span that holds one, is removed from the shown mask, and stands alone, which are the effects that
-`explain` shows of spans. Counted are all of them, and those that move the rating by more than its noise. A run with a
+`explain` shows of spans: without a word both begin at a mean, of the ratings and of the predictions. Counted are all of them, and those that move the rating by more than its noise. A run with a
 mask for each target counts every target by its own mask.
 """
 
@@ -122,7 +122,15 @@ def main(run: Path, documents: int) -> None:
     texts = list(corpus.test[:documents])
     rows = texts if fitted.aspects == 1 else by_aspect(texts, fitted.aspects)
     model = ModelRationalizer(fitted)
-    found = effects_of(rows, model.masks(rows), model.predict, middle)
+    base = fitted.calibration.base if fitted.calibration is not None and fitted.config.nonempty else None
+
+    def read(documents: Sequence[Document], masks: Sequence[Sequence[bool]]) -> Numbers:
+        values = model.predict(documents, masks)
+        if base is not None:
+            values[[not any(mask) for mask in masks]] = base
+        return values
+
+    found = effects_of(rows, model.masks(rows), read, middle)
     head = ("effect", "change of the rating", "number", "right sign")
     click.echo(table(head, summary(found, fitted.config.data.noise)))
 
