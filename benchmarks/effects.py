@@ -5,8 +5,8 @@
 A planted rating is the mean valence of its opinion words, so the true effect of an opinion is known: what the mean of
 the kept opinions changes by. Without an opinion, what is left is the mean of the training ratings. Every kept opinion
 word, and every span that holds one, is removed from the shown mask, and stands alone, which are the effects that
-`explain` shows of spans: without a word both begin at a mean, of the ratings and of the predictions. Counted are all of them, and those that move the rating by more than its noise. A run with a
-mask for each target counts every target by its own mask.
+`explain` shows of spans: without a word, they begin at the mean prediction. Counted are all of them, and those that
+move the rating by more than its noise. A run with a mask for each target counts every target by its own mask.
 """
 
 from __future__ import annotations
