@@ -35,8 +35,8 @@ class GuideConfig(Protocol):
         """Whether empty masks have no probability."""
 
     @property
-    def by_sentence(self) -> bool:
-        """Whether masks keep or drop whole sentences."""
+    def whole_units(self) -> bool:
+        """Whether masks keep or drop clauses or sentences, and not words."""
 
 
 class RationaleGuide(Program):
@@ -68,7 +68,7 @@ class RationaleGuide(Program):
         penalties: values of `--penalties` that it knows.
         is_baseline: whether it stands for a method of others, to compare with.
         nonempty: whether its distributions are conditioned on keeping a word.
-        by_sentence: whether they keep or drop whole sentences; the features of a sentence are the mean of its words'.
+        whole_units: whether they keep or drop clauses or sentences, whose features are the means of their words'.
         head_width: numbers per word that a linear `head` makes of the features; 0 for no such head.
         has_aspects: whether there can be a head for each of several targets. Its constructor then takes `aspects`, and
             `distribution` the rows.
@@ -85,7 +85,7 @@ class RationaleGuide(Program):
     has_aspects: ClassVar[bool] = False
     head: nn.Linear
     nonempty: bool = False
-    by_sentence: bool = False
+    whole_units: bool = False
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class RationaleGuide(Program):
             raise ConfigError(f"--masks per-target: {cls.__name__} has one mask for all targets; take --masks shared")
         heads = {"aspects": aspects} if aspects > 1 else {}
         guide = cls(generator, baseline, target=target, **heads, **cls.own_options(config, coupling))
-        guide.nonempty, guide.by_sentence = config.nonempty, config.by_sentence
+        guide.nonempty, guide.whole_units = config.nonempty, config.whole_units
         return guide
 
     @classmethod
@@ -240,12 +240,12 @@ class RationaleGuide(Program):
     ) -> MaskDistribution:
         """The distribution from features of the words, with a choice for each of them or, pooled, for each sentence."""
         own = () if heads is None else (heads,)
-        if not self.by_sentence:
+        if not self.whole_units:
             q = self.distribution(features, batch.lengths, *own)
             return self._conditioned(q if batch.excluded is None else q.excluding(batch.excluded))
         units, starts = texts.units, texts.unit_starts
         if units is None or starts is None or batch.units is None or batch.unit_starts is None:
-            raise ValueError("expected a batch with units for a guide that keeps sentences: encode(sentences=True)")
+            raise ValueError('expected a batch with units for a guide that keeps them: encode(unit="sentence")')
         inside = (units[:, None] == torch.arange(starts.shape[1], device=units.device)[:, None]) & texts.mask[:, None]
         share = inside.to(features.dtype) / inside.sum(-1, keepdim=True).clamp_min(1)
         q = self.distribution(share @ features, batch.unit_lengths, *own)

@@ -26,7 +26,7 @@ class MixtureGuide(RationaleGuide):
         Program.__init__(self)  # no generator of its own
         self.members = nn.ModuleList(members)
         self.baseline, self.target, self.aspects = None, members[0].target, members[0].aspects
-        self.nonempty, self.by_sentence = members[0].nonempty, members[0].by_sentence
+        self.nonempty, self.whole_units = members[0].nonempty, members[0].whole_units
 
     def posterior(self, batch: Batch, see_target: bool = False) -> MixtureMask:
         """The mixture over masks of a batch; arguments as for :class:`RationaleGuide`."""

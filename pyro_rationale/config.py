@@ -58,11 +58,11 @@ class Config:
         if self.exclusion and not guide.family.can_exclude:
             able = " or ".join(name for name in GUIDES if GUIDES[name].family.can_exclude)
             raise ConfigError(f"--exclude: --guide {self.guide} cannot leave words out; take {able}")
-        if self.model.keep_title and (self.by_sentence or not guide.family.can_exclude):
+        if self.model.keep_title and (self.whole_units or not guide.family.can_exclude):
             able = " or ".join(name for name in GUIDES if GUIDES[name].family.can_exclude)
             raise ConfigError(f"--keep-title: goes with --unit word and --guide {able}; leave it out")
-        if self.exclusion and self.by_sentence:
-            raise ConfigError("--exclude is about single words; with --unit sentence leave it out")
+        if self.exclusion and self.whole_units:
+            raise ConfigError(f"--exclude is about single words; with --unit {self.unit} leave it out")
         if self.exclusion and self.train.norm != "l0":
             raise ConfigError(f"--norm {self.train.norm}: with --exclude words do not all cost the same; take l0")
         if reason := estimator.refusal(self.family):
@@ -130,9 +130,14 @@ class Config:
         return [flag for flag, network in networks.items() if needs_vocabulary(network)]
 
     @property
-    def by_sentence(self) -> bool:
-        """Whether masks keep or drop whole sentences."""
-        return self.model.unit == "sentence"
+    def unit(self) -> str:
+        """Stretches of text that masks keep or drop as a whole: `word`, `clause` or `sentence`."""
+        return self.model.unit
+
+    @property
+    def whole_units(self) -> bool:
+        """Whether masks keep or drop clauses or sentences, and not words."""
+        return self.unit != "word"
 
     @property
     def nonempty(self) -> bool:

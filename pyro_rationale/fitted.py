@@ -186,7 +186,7 @@ class FittedModel:
 
     def encode(self, documents: Sequence[Document]) -> Batch:
         """Documents as one batch with all that the networks read."""
-        how: dict[str, Any] = {"sentences": self.config.by_sentence, "aspects": self.aspects}
+        how: dict[str, Any] = {"unit": self.config.unit, "aspects": self.aspects}
         return encode_batch(documents, self.vocabulary, self.spec, titles=self.config.model.keep_title, **how)
 
     def batches(
@@ -209,7 +209,7 @@ class FittedModel:
             batch_size,
             seed,
             steps,
-            self.config.by_sentence,
+            self.config.unit,
             self.aspects,
             weights,
             self.config.model.keep_title,

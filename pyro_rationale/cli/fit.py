@@ -171,7 +171,7 @@ def fit_and_show(
             console.say(f"\nInterrupted. {way if begun else 'Nothing was written.'}", whole=True)
             raise
     bar.ended(finished)
-    show_metrics(console, metrics, config.model.unit, config.train.class_weight != "none", verbose)
+    show_metrics(console, metrics, config.unit, config.train.class_weight != "none", verbose)
     pairs = finished.fitted.task.of_pairs
     if pairs and "baselines" in given() and baselines:
         console.say("--baselines: pairs of texts have random order and BM25; study rankers compares other methods")
@@ -246,7 +246,7 @@ def show_finished(console: Terminal, folder: Path, verbose: bool = False) -> int
 
     metrics, config = RunMetrics.load(folder), read_config(folder)[0]
     console.say(f"{folder} is finished already; --force fits it again")
-    show_metrics(console, metrics, config.model.unit, config.train.class_weight != "none", verbose)
+    show_metrics(console, metrics, config.unit, config.train.class_weight != "none", verbose)
     return FAILED if metrics.failures else 0
 
 

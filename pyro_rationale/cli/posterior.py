@@ -122,7 +122,7 @@ def inspect(
         console.say(line)
     prior = fitted.model.prior.describe(fitted.model.gain) | prior_masks(fitted, documents)
     console.say(
-        f"prior: {prior_words(prior, fitted.config.model.unit)}: {prior['alpha']:.3g} nats per kept word, "
+        f"prior: {prior_words(prior, fitted.config.unit)}: {prior['alpha']:.3g} nats per kept word, "
         f"{prior['gamma']:.3g} per change"
     )
     if fitted.aspects > 1:

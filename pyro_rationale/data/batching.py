@@ -19,7 +19,7 @@ from pyro_rationale.data.cache.dataset import ArrowDocuments
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.parallel import in_order
-from pyro_rationale.data.sentences import sentence_starts
+from pyro_rationale.data.units import unit_starts
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.data.word_classes import BARRIER
 from pyro_rationale.errors import DataError
@@ -51,7 +51,7 @@ def encode_batch(
     vocabulary: Vocabulary,
     spec: TargetSpec,
     indices: Sequence[int] | None = None,
-    sentences: bool = False,
+    unit: str = "word",
     aspects: int = 1,
     titles: bool = False,
 ) -> Batch:
@@ -67,7 +67,7 @@ def encode_batch(
         vocabulary: numbers for the words.
         spec: what the targets mean.
         indices: indices of the documents in their list, for `Batch.index`; default `0 .. B-1`.
-        sentences: find the sentences, for masks over them.
+        unit: what masks keep or drop as a whole, in :data:`pyro_rationale.data.units.UNITS`.
         aspects: number of masks that a text has, one for each target; 1: one for all of them. A document that is not
             asked about one target gets a row for each that is known, see :meth:`Batch.by_aspect`.
         titles: titles are read whatever a mask keeps; no mask holds a word of one.
@@ -78,7 +78,7 @@ def encode_batch(
     Raises:
         DataError: If a document has not as many targets as `spec` names, or a class that it does not know.
     """
-    encoded = [encode_document(document, vocabulary, spec, sentences, titles) for document in documents]
+    encoded = [encode_document(document, vocabulary, spec, unit, titles) for document in documents]
     return collate(encoded, range(len(encoded)) if indices is None else indices, spec, aspects)
 
 
@@ -117,7 +117,7 @@ class BucketedBatches:
         seed: of the order.
         steps: batches per epoch; by default as many as hold every document once. Passes over the documents follow each
             other without end, and an epoch takes the next `steps` batches.
-        sentences: find the sentences, for masks over them.
+        unit: what masks keep or drop as a whole, in :data:`pyro_rationale.data.units.UNITS`.
         aspects: as for :func:`encode_batch`; a batch then has more rows than documents.
         weights: how many texts each document counts as, `(N,)`, for `Batch.weights`; `None`: all count alike.
         titles: titles are read whatever a mask keeps; see :func:`encode_batch`.
@@ -135,7 +135,7 @@ class BucketedBatches:
         batch_size: int,
         seed: int = 0,
         steps: int | None = None,
-        sentences: bool = False,
+        unit: str = "word",
         aspects: int = 1,
         weights: NDArray[np.float64] | None = None,
         titles: bool = False,
@@ -148,10 +148,10 @@ class BucketedBatches:
         self._weights = None if weights is None else torch.from_numpy(weights.astype(np.float32))
         self._encoded: Sequence[Encoded]
         if isinstance(documents, ArrowDocuments) and not titles:
-            self._encoded = _ArrowRows(documents, vocabulary, spec, sentences)
+            self._encoded = _ArrowRows(documents, vocabulary, spec, unit)
             self._lengths = np.maximum(documents.lengths, 1)
         else:
-            self._encoded = [encode_document(document, vocabulary, spec, sentences, titles) for document in documents]
+            self._encoded = [encode_document(document, vocabulary, spec, unit, titles) for document in documents]
             self._lengths = np.array([len(e.tokens) for e in self._encoded])
 
         self.whole = -(-len(self._encoded) // batch_size)  # batches that hold every document once
@@ -202,7 +202,7 @@ class BucketedBatches:
 
 
 def encode_document(
-    document: Document, vocabulary: Vocabulary, spec: TargetSpec, sentences: bool, titles: bool = False
+    document: Document, vocabulary: Vocabulary, spec: TargetSpec, unit: str, titles: bool = False
 ) -> Encoded:
     """One document for :func:`collate`; arguments as for :func:`encode_batch`."""
     tokens = np.array(vocabulary.encode(document.tokens) or [UNKNOWN], dtype=np.int64)
@@ -218,7 +218,7 @@ def encode_document(
         _flags(document, document.gold, "gold flags"),
         _flags(document, document.opinion, "opinion flags"),
         excluded,
-        sentence_starts(document) if sentences else None,
+        unit_starts(document, unit) if unit != "word" else None,
         document.aspect,
         document.title if titles else None,
     )
@@ -236,10 +236,10 @@ class _ArrowRows(Sequence[Encoded]):
     """Documents of an Arrow file, each encoded when it is needed."""
 
     def __init__(
-        self, documents: ArrowDocuments, vocabulary: Vocabulary, spec: TargetSpec, sentences: bool
+        self, documents: ArrowDocuments, vocabulary: Vocabulary, spec: TargetSpec, unit: str
     ) -> None:
         self._documents = documents
-        self._sentences, self._starts = sentences, dict[int, NDArray[np.int64]]()
+        self._unit, self._starts = unit, dict[int, NDArray[np.int64]]()
         self._numbers = np.array(vocabulary.encode(documents.file.spellings), dtype=np.int64)
         self._excluded = None
         if vocabulary.excluded is not None:
@@ -260,7 +260,7 @@ class _ArrowRows(Sequence[Encoded]):
             documents.flags(index, "gold"),
             documents.flags(index, "opinion"),
             None if self._excluded is None else self._kinds(documents.encode(index, self._excluded)),
-            self._starts_of(index) if self._sentences else None,
+            self._starts_of(index) if self._unit != "word" else None,
         )
 
     def _kinds(self, alone: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -268,9 +268,9 @@ class _ArrowRows(Sequence[Encoded]):
         return self._in_context(alone.astype(np.uint8))
 
     def _starts_of(self, index: int) -> NDArray[np.int64]:
-        """First words of a document's sentences, which are looked for once."""
+        """First words of a document's units, which are looked for once."""
         if index not in self._starts:
-            self._starts[index] = sentence_starts(self._documents[index])
+            self._starts[index] = unit_starts(self._documents[index], self._unit)
         return self._starts[index]
 
 

@@ -40,7 +40,7 @@ class PairBatches:
         negatives: given texts that are not similar, for each query. Where fewer are given, the rest is drawn from all
             texts of the split if other texts of the batch are no candidates.
         in_batch: whether they are.
-        sentences: find the sentences, for masks over them.
+        unit: what masks keep or drop as a whole, in :data:`pyro_rationale.data.units.UNITS`.
         titles: titles are read whatever a mask keeps.
         split: whose queries.
     """
@@ -55,7 +55,7 @@ class PairBatches:
         steps: int | None = None,
         negatives: int = NEGATIVES,
         in_batch: bool = True,
-        sentences: bool = False,
+        unit: str = "word",
         titles: bool = False,
         split: str = "train",
     ) -> None:
@@ -64,7 +64,7 @@ class PairBatches:
         self._corpus, self._queries = corpus, corpus.queries[split]
         self._others = corpus.members[split]
         self._similar = partners(self._queries)
-        self._encode = lambda document: encode_document(document, vocabulary, spec, sentences, titles)
+        self._encode = lambda document: encode_document(document, vocabulary, spec, unit, titles)
         self._encoded: dict[int, Encoded] = {}
         self.whole = -(-len(self._queries) // batch_size)
         self._steps = self.whole if steps is None else steps

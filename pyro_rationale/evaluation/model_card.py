@@ -141,7 +141,7 @@ def data_name(config: Config) -> str:
 
 
 def _summary(config: Config, spec: TargetSpec) -> str:
-    unit = "sentences" if config.by_sentence else "words"
+    unit = f"{config.unit}s"
     if task_of(spec).of_pairs:
         what = (
             f"Compares texts by a few {unit} of each, and shows which: search for similar questions. What is shown is "
@@ -200,7 +200,7 @@ def _settings(
         yield f"| pretrained | {_plain(base.get('name'))}, SHA-256 {_plain(base.get('sha256'))[:16]}... |"
     if model.vectors:
         yield f"| word vectors | {_plain(Path(model.vectors).name)} |"
-    unit = "sentences" if config.by_sentence else "words"
+    unit = f"{config.unit}s"
     asked = {"rate": model.rate, "span": model.span} | (metrics.get("prior_asked") or {})
     if _is_number(asked["rate"]) and _is_number(asked["span"]):
         yield f"| asked for | {100 * asked['rate']:.3g} % of the {unit}, in runs of {asked['span']:.3g} |"

@@ -168,7 +168,7 @@ def mask_rules_of(marker: Rationalizer) -> tuple[str, ...]:
         rules: tuple[str, ...] = getattr(marker, "mask_rules", MASK_RULES[:2])
         return rules
     guide = marker.fitted.guide
-    fits = {"prior": guide.family.has_exact_marginals, "top-k": not guide.by_sentence}
+    fits = {"prior": guide.family.has_exact_marginals, "top-k": not guide.whole_units}
     return tuple(rule for rule in MASK_RULES if fits.get(rule, True))
 
 
@@ -188,7 +188,7 @@ def mask_rule(marker: Rationalizer, documents: Sequence[Document], way: str, cou
     if way == "threshold":
         return ThresholdRule(marker.marginals(texts))
     if way == "top-k":
-        if _is_run(marker) and marker.fitted.guide.by_sentence:
+        if _is_run(marker) and marker.fitted.guide.whole_units:
             raise ConfigError(f"--way top-k: would cut the sentences of {marker.name}; use --way threshold or prior")
         return TopKRule(marker.marginals(texts))
     if way != "prior":

@@ -155,7 +155,7 @@ class FitProgress(Callback):
         threads = "" if run.threads is None else f", --threads {run.threads}"
         prior = run.prior.describe(fitted.model.gain)
         start = " to begin with; its rate and span are learned" if fitted.config.prior == "learned" else ""
-        self.say(f"prior: {prior_words(prior, fitted.config.model.unit)}{start}")
+        self.say(f"prior: {prior_words(prior, fitted.config.unit)}{start}")
         for line in choices(fitted.config, run.chosen, every=self.verbose):
             self.say(line)
         self.say(
@@ -225,7 +225,7 @@ class FitProgress(Callback):
         if record.untrained:
             self.say(f"{line}warm-up: {warmup}{event}")
             return
-        kept = f"keeps {100 * record.dev_rate:.1f} % of the {run.fitted.config.model.unit}s"
+        kept = f"keeps {100 * record.dev_rate:.1f} % of the {run.fitted.config.unit}s"
         line += f"dev error {record.dev_error:.4f}  {kept}"
         self.say(f"{line}{target}{event}")
 

@@ -10,17 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from itertools import combinations
 from typing import Any
-
-import numpy as np
 
 from pyro_rationale.build import aspects_of
 from pyro_rationale.config import PLANTED, Config
-from pyro_rationale.data.cache.dataset import target_rows, word_counts
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.pairs import PairCorpus
-from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.data.text_lengths import fitting_length
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import own_guides
@@ -30,6 +25,13 @@ from pyro_rationale.nn.generators import GENERATORS, needs_vocabulary
 from pyro_rationale.nn.pretrained_folders import PACKAGES
 from pyro_rationale.optional import install_command
 from pyro_rationale.options import as_typed
+from pyro_rationale.training.corpus_figures import (
+    correlation_of,
+    examples_of,
+    median_units,
+    median_words,
+    words_of,
+)
 from pyro_rationale.training.launch import on_gpus
 from pyro_rationale.training.model_selection import RESTARTS
 from pyro_rationale.training.pair_values import (
@@ -134,7 +136,7 @@ _PER_TARGET = 4  # masks of a text for each of several targets, at most
 _GROUPS = (("estimator", "samples", "penalties"), ("rate", "lambda1", "lambda2"))
 _AUTO = ("generator", "estimator")  # options whose `auto` means that nothing is given
 _PATIENCE = 6  # epochs, at least
-_ONE_SENTENCE = 1.2  # sentences kept on average, at least
+_ONE_UNIT = 1.2  # clauses, or sentences, kept on average, at least
 _FEW_WORDS = 2.5  # words kept on average, at least: one of a question of eight says little
 _ALWAYS_SHOWN = ("rate", "nats", "max_words", "batch_size", "steps")
 _DECISIVE = ("pretrained", "vectors", "rate", "span", "steps")
@@ -171,10 +173,10 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         for name, value in (_for_similar(corpus, rule) | reading).items():
             config = _taking(config, {name: value})
         rule = _for_few(rule, corpus)
-    if corpus is not None and not on_gpus(config.train.device) and _words_of(corpus) > rule.most_words:
+    if corpus is not None and not on_gpus(config.train.device) and words_of(corpus) > rule.most_words:
         rule = replace(rule, stacked=False)
     own = dict(rule.options)
-    long = corpus is not None and _median_words(corpus) >= rule.long_vectors
+    long = corpus is not None and median_words(corpus) >= rule.long_vectors
     config = _with_words(config, rule, own.pop("encoder"), long)
     config = _guided(config, own["guide"])
     if config.guide != own.pop("guide"):  # these are values for that guide
@@ -190,7 +192,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         config = _taking(config, {name: value})
     if corpus is None:
         return config
-    if _is_open(given, "rate") and config.model.lambda1 is None and (config.by_sentence or preset != "paper"):
+    if _is_open(given, "rate") and config.model.lambda1 is None and (config.whole_units or preset != "paper"):
         config = config.changed(rate=_enough(config.model.rate, config, corpus))
     for values in _by_texts(config, rule, corpus):
         config = _taking(config, values)
@@ -199,14 +201,17 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
 
 
 def _enough(rate: float, config: Config, corpus: Corpus) -> float:
-    """This share, or the larger one of which a median text has a sentence, or words that say something."""
-    least = _ONE_SENTENCE / _sentences(corpus) if config.by_sentence else round(_FEW_WORDS / _median_words(corpus), 2)
+    """This share, or the larger one of which a median text has a clause or sentence, or words that say something."""
+    if config.whole_units:
+        least = _ONE_UNIT / median_units(corpus, config.unit)
+    else:
+        least = round(_FEW_WORDS / median_words(corpus), 2)
     return min(max(rate, least), 0.5)
 
 
 def _for_similar(corpus: PairCorpus, rule: Rule) -> dict[str, Any]:
     """Values for pairs of similar texts, by their length; planted questions have some of their own."""
-    words = _median_words(corpus)
+    words = median_words(corpus)
     nats = min(PAIR_NATS["most"], max(PAIR_NATS["least"], PAIR_NATS["word"] * words))
     short = SHORT_PAIRS if words <= rule.long_text else {}
     return {"nats": float(round(nats))} | PAIRS | short | (QUESTIONS if corpus.name == "questions" else {})
@@ -289,38 +294,6 @@ def _as_planted(config: Config) -> list[dict[str, Any]]:
         rates = ("rate", "rate_as", "span", "start_rate")
         return [{name: value} for name, value in (_PLANTED | shares).items() if name not in rates]
     return [{name: value} for name, value in (_PLANTED | shares).items()]
-
-
-def _words_of(corpus: Corpus) -> int:
-    """Words of all texts."""
-    return sum(sum(word_counts(part)) for part in (corpus.train, corpus.dev, corpus.test))
-
-
-def _median_words(corpus: Corpus) -> float:
-    """Words of a median training text."""
-    return float(np.median(word_counts(corpus.train)))
-
-
-def examples_of(corpus: Corpus) -> int:
-    """Number of examples in an epoch of training: texts, or, of pairs, queries."""
-    return len(corpus.queries["train"]) if isinstance(corpus, PairCorpus) else len(corpus.train)
-
-
-def correlation_of(corpus: Corpus) -> float:
-    """Mean size of the correlation of two targets, by the training texts that have both; 0 of a single target."""
-    targets = target_rows(corpus.train, len(corpus.spec.names))
-    pairs: list[float] = []
-    for i, j in combinations(range(targets.shape[1]), 2):
-        both = targets[:, [i, j]][~np.isnan(targets[:, [i, j]]).any(1)]
-        if len(both) > 1 and both.std(0).all():
-            pairs.append(abs(float(np.corrcoef(both.T).ravel()[1])))
-    return float(np.mean(pairs)) if pairs else 0.0
-
-
-def _sentences(corpus: Corpus) -> float:
-    """Median number of sentences of a training text, by a thousand of them at most."""
-    some = corpus.train[:: max(1, len(corpus.train) // 1000)]
-    return float(np.median([len(sentence_starts(document)) for document in some]))
 
 
 def chosen(given: Config, resolved: Config) -> dict[str, Any]:
@@ -476,7 +449,7 @@ def _steps_of(config: Config, rule: Rule, texts: int) -> int:
 
 def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]]:
     """Options that depend on the texts, in the order in which they are chosen."""
-    texts, words = examples_of(corpus), _median_words(corpus)
+    texts, words = examples_of(corpus), median_words(corpus)
     batch = rule.small_batch_size if texts < rule.few_texts else rule.batch_size
     epoch = -(-texts // (config.train.batch_size or batch))
     steps = _steps_of(config, rule, texts)
@@ -495,6 +468,6 @@ def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]
     values.append({"head_start": "saliency" if able else "none"})
     if masked and config.model.lambda1 is None:
         values.append({"start_rate": max(rule.start_rate, min(2.0 * config.model.rate, PLANTED["start_rate"]))})
-    if config.model.lambda1 is None and rule.span is not None and not config.by_sentence:
+    if config.model.lambda1 is None and rule.span is not None and not config.whole_units:
         values.append({"span": rule.span if words > rule.long_text else rule.short_span})
     return values

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pyro_rationale.data.units import UNITS
 from pyro_rationale.data.word_classes import parse_classes
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.guides import GUIDES
@@ -93,8 +94,8 @@ class ModelOptions:
                         group=PRIOR)
     overlap: float = option(0.0, "price in nats of a word that is kept for two targets at once, by the guide's "
                             "probabilities; with --masks per-target", least=0, group=PRIOR)
-    unit: str = option("word", "what is kept or dropped as a whole: words, or sentences, of which --span then counts "
-                       "the runs", choices=("word", "sentence"), group=PRIOR, common=True)
+    unit: str = option("word", "what is kept or dropped as a whole: words, clauses or sentences, of which --span then "
+                       "counts the runs", choices=UNITS, group=PRIOR, common=True)
     match: str = option("masked", "ranking: what a query's kept words are compared with, the kept words of its "
                         "candidates (masked) or all of their words (full; Lei et al. 2016)",
                         choices=("masked", "full"))

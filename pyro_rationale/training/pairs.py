@@ -44,7 +44,7 @@ def pair_batches(fitted: FittedModel, corpus: PairCorpus, steps: int) -> PairBat
         steps,
         NEGATIVES if options.negatives is None else options.negatives,
         options.in_batch,
-        config.by_sentence,
+        config.unit,
         config.model.keep_title,
     )
 

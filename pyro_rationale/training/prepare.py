@@ -24,9 +24,9 @@ from pyro_rationale.data.cache.dataset import target_rows, word_keys
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.row_digests import row_digests, weight_digests
-from pyro_rationale.data.sentences import sentence_starts
 from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.text_lengths import cut_to, fitting_length
+from pyro_rationale.data.units import unit_starts
 from pyro_rationale.data.vectors import WordVectors, glove_words, warn_of_language
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.weighting import Weighting, warn_of_rare_classes, without_weightless
@@ -266,12 +266,12 @@ def _open(run: TrainingRun, resume: bool, force: bool) -> None:
 
 
 def words_kept_whole(config: Config, corpus: Corpus) -> float:
-    """Mean number of words of what is kept or dropped as a whole: 1, or that of a sentence of the training texts."""
-    if not config.by_sentence:
+    """Mean number of words of what is kept or dropped as a whole: 1, or that of clauses or sentences in training."""
+    if not config.whole_units:
         return 1.0
     some = corpus.train[:: max(1, len(corpus.train) // 1000)]
-    sentences = sum(len(sentence_starts(document)) for document in some)
-    return max(1.0, sum(len(document.tokens) for document in some) / sentences)
+    units = sum(len(unit_starts(document, config.unit)) for document in some)
+    return max(1.0, sum(len(document.tokens) for document in some) / units)
 
 
 def build_controls(config: Config, prior: ChainPrior, aspects: int, words: float = 1.0) -> Control | AspectControls:

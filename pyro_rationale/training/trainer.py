@@ -212,7 +212,7 @@ class Trainer:
                     self.fitted.model.steering = self.control.update(self.step, record.rates, record.moves)
                 else:
                     self.fitted.model.steering = self.control.update(self.step, record.rate, record.changes)
-                if self.fitted.config.prior == "learned" and not self.fitted.config.by_sentence:
+                if self.fitted.config.prior == "learned" and not self.fitted.config.whole_units:
                     self.fitted.model.prior = self.learned.update(record)
                 self.kept += (1.0 - KEPT_DECAY) * (record.rate - self.kept)
             self.totals.add(record)

@@ -72,7 +72,7 @@ def test_batches_of_documents_and_of_rows() -> None:
 def test_texts_of_unknown_words_are_one_only_if_their_sentences_are() -> None:
     vocabulary = Vocabulary.build([make_document("known", "zz")], 1, 100)
     texts = [make_document(str(i), text) for i, text in enumerate(("aa bb. cc dd.", "aa. bb cc dd.", "ee. ff gg hh."))]
-    rows = encode_batch(by_aspect(texts, 2), vocabulary, SPEC, sentences=True, aspects=2)
+    rows = encode_batch(by_aspect(texts, 2), vocabulary, SPEC, unit="sentence", aspects=2)
     assert rows.owners is not None
     assert rows.owners.tolist() == [0, 0, 1, 1, 1, 1]
 

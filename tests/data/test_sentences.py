@@ -70,7 +70,7 @@ def documents() -> list[Document]:
 def test_batches_hold_the_sentence_of_each_word() -> None:
     texts = documents()
     vocabulary = Vocabulary.build(texts, 1, 100)
-    batch = encode_batch(texts, vocabulary, SPEC, sentences=True)
+    batch = encode_batch(texts, vocabulary, SPEC, unit="sentence")
     assert batch.units is not None
     assert batch.unit_starts is not None
     assert batch.units.tolist() == [[0, 0, 0, 1, 1, 2, 2, 2, 2], [0] * 9, [0] * 9]
@@ -80,7 +80,7 @@ def test_batches_hold_the_sentence_of_each_word() -> None:
     assert twice.units is not None
     assert torch.equal(twice.units[3:], batch.units)
     assert encode_batch(texts, vocabulary, SPEC).units is None
-    ordered = next(BucketedBatches(texts, vocabulary, SPEC, 3, sentences=True).ordered())
+    ordered = next(BucketedBatches(texts, vocabulary, SPEC, 3, unit="sentence").ordered())
     assert ordered.index is not None
     assert ordered.units is not None
     where = np.argsort(ordered.index.numpy())

@@ -203,7 +203,7 @@ def test_a_marker_that_hides_its_guide_has_no_prior() -> None:
 
 def test_sentences_are_not_cut() -> None:
     marker, documents = fitted_run("chain")
-    marker.fitted.guide.by_sentence = True
+    marker.fitted.guide.whole_units = True
     assert mask_rules_of(marker) == ("threshold", "prior")
     with pytest.raises(ConfigError, match=r"^--way top-k: would cut the sentences of .*; use --way threshold or prior"):
         mask_rule(marker, documents, "top-k")

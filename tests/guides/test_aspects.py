@@ -33,7 +33,7 @@ def of_target(guide: RationaleGuide, aspect: int) -> RationaleGuide:
     """The ordinary guide that has the parameters of one target's head; differentiable in them."""
     name = next(name for name in NAMES if type(guide) is GUIDES[name])
     alone = tiny_guide(name)
-    alone.generator, alone.nonempty, alone.by_sentence = guide.generator, guide.nonempty, guide.by_sentence
+    alone.generator, alone.nonempty, alone.whole_units = guide.generator, guide.nonempty, guide.whole_units
 
     def part(values: Tensor) -> Tensor:
         return values.unflatten(0, (2, -1))[aspect]
@@ -163,7 +163,7 @@ def test_an_ordinary_batch_is_estimated_row_by_row() -> None:
 def test_programs_have_a_plate_of_aspects(name: str, sentences: bool) -> None:
     """Sites of shape (aspects, documents), whose log probabilities are those of rows; unrated ones count nothing."""
     model, guide, batch = two_targets(), two_heads(name), texts()
-    guide.by_sentence = sentences
+    guide.whole_units = sentences
     batch = in_sentences(batch) if sentences else batch
     guide_trace = poutine.trace(guide).get_trace(batch)
     z: Any = guide_trace.nodes["z"]["value"]

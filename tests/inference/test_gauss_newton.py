@@ -72,7 +72,7 @@ def test_its_expectation_is_that_of_the_table(name: str) -> None:
     model, guide = tiny_model(kappa=1.5), tiny_guide("independent" if name == "independent" else "chain")
     batch = in_sentences(DOCUMENTS) if name == "sentences" else DOCUMENTS
     model.nonempty = guide.nonempty = name == "nonempty-chain"
-    guide.by_sentence = name == "sentences"
+    guide.whole_units = name == "sentences"
     trace = poutine.trace(guide).get_trace(batch)
     q: Any = trace.nodes["z"]["fn"]
     expansion = expand(Programs(model, guide, trace, observed_log_prob, (batch,), {}), q)
@@ -111,7 +111,7 @@ def test_unbiased_given_a_word_and_for_sentences(how: str) -> None:
     batch = in_sentences(DOCUMENTS) if how == "sentences" else DOCUMENTS
     model, guide = tiny_model(kappa=1.5), tiny_guide("chain")
     model.nonempty = guide.nonempty = how == "nonempty"
-    guide.by_sentence = how == "sentences"
+    guide.whole_units = how == "sentences"
     found = gradients(MaskELBO("gauss-newton", 4, 0.5), model, guide, 4_000, batch)
     assert z_scores(found, exact_gradient(model, guide, 0.5, batch)).abs().max() < 4
 

@@ -29,7 +29,7 @@ FAMILIES = pytest.mark.parametrize("name", ["chain", "nonempty-chain", "independ
 def pair(name: str, kind: str = "regression") -> tuple[RationaleModel, RationaleGuide]:
     model, guide = tiny_model(kind), tiny_guide(name.removeprefix("nonempty-"))
     model.nonempty = guide.nonempty = name.startswith("nonempty-")
-    guide.by_sentence = True
+    guide.whole_units = True
     return model.eval(), guide.eval()
 
 

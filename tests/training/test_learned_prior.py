@@ -34,7 +34,7 @@ def fitted_run(case: str) -> tuple[FittedModel, list[Document]]:
     if case == "sentences":
         documents = [replace(each, sentences=(0, 2, 3)) for each in documents]
         fitted.config = fitted.config.changed(unit="sentence")
-        fitted.guide.by_sentence = True
+        fitted.guide.whole_units = True
     return fitted, documents
 
 

@@ -42,7 +42,7 @@ def test_modes_keep_the_share_under_the_shift_and_the_bias_is_the_shift(tmp_path
     shifted = q.tilt(nats) if nats else q
     assert abs(nats) < LARGEST_SHIFT
     found = float(shifted.mode.sum() / batch.lengths.sum())
-    close = 0.12 if fit.fitted.config.by_sentence else CLOSE  # a sentence is a large part of these texts
+    close = 0.12 if fit.fitted.config.whole_units else CLOSE  # a sentence is a large part of these texts
     assert found == pytest.approx(rate, rel=close + 1e-6) or abs(found - rate) < abs(share - rate)
     fitted.guide.shift(nats)
     again = fitted.guide.posterior(batch).discrete()

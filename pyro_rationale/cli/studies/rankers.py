@@ -63,7 +63,7 @@ def study(
         raise ConfigError("--data: name a corpus of similar texts, such as questions, or a --run fitted on one")
     if asked and fitted is None:
         raise ConfigError(f"{asked[0]}: needs the --run whose kind of encoder is trained")
-    if {*asked} - {"--full-text"} and fitted and (fitted.config.by_sentence or fitted.config.model.keep_title):
+    if {*asked} - {"--full-text"} and fitted and (fitted.config.whole_units or fitted.config.model.keep_title):
         raise ConfigError(f"{asked[-1]}: chooses among all words, which the run does not; fit one without "
                           "--unit sentence and --keep-title")
     options = flags if fitted is None else override(fitted.config.data, flags, typed)

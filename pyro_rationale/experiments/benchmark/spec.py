@@ -191,8 +191,8 @@ class Plan:
         try:
             config = _unset(flags).changed(**flags)
             starting_prior(config, 1.0)  # a rate and a span that do not go together are told before any fit
-            if method.keeps_words and (config.by_sentence or config.exclusion):
-                given = "--unit sentence" if config.by_sentence else "--exclude"
+            if method.keeps_words and (config.whole_units or config.exclusion):
+                given = f"--unit {config.unit}" if config.whole_units else "--exclude"
                 raise ConfigError(f"{given}: the method keeps single words, any of them; leave it out, or the method")
             return config
         except ConfigError as problem:

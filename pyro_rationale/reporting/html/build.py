@@ -217,10 +217,10 @@ def facts_of(
     if (members := config.train.members) > 1:
         facts[-1] = ("members", f"{members}, of seeds {config.seed} to {config.seed + members - 1}")
     if stored.get("prior") and stored.get("prior_asked"):
-        line = prior_line(stored["prior"], stored["prior_asked"], stored.get("constraint", {}), config.model.unit)
+        line = prior_line(stored["prior"], stored["prior_asked"], stored.get("constraint", {}), config.unit)
         each = stored.get("priors") or {}
         facts.append(("prior, mean of the targets" if each else "prior", line.removeprefix("prior: ")))
-        facts += [(f"prior, {name}", prior_words(own, config.model.unit)) for name, own in each.items()]
+        facts += [(f"prior, {name}", prior_words(own, config.unit)) for name, own in each.items()]
     facts += [("class", line) for line in rule_lines(stored.get("decision") or {})]
     epoch = stored.get("best_epoch")
     if history:
