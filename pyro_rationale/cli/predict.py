@@ -45,6 +45,7 @@ MANY = 2 << 20  # bytes of texts that several processes will share
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet", "eraser"]),
               help="of the output [default: by its name]; eraser: records of that benchmark, as JSON lines")
 @click.option("--faithfulness", is_flag=True, help="--format eraser: add scores without the rationale, and of it alone")
+@click.option("--with-text", is_flag=True, help="add a column with the texts themselves")
 @click.option("--resume", is_flag=True, help="go on with an --out that was interrupted, behind its last whole chunk")
 @click.option("--force", is_flag=True, help="replace --out")
 @options_from(BatchOptions, rare=("decode", "predict", "interval"))
@@ -69,6 +70,7 @@ def predict(
     out: Path | None,
     form: str | None,
     faithfulness: bool,
+    with_text: bool,
     resume: bool,
     force: bool,
     encoding: str | None,
@@ -90,6 +92,8 @@ def predict(
     form = chosen_format(out, form, source)
     if faithfulness and form != "eraser":
         raise ConfigError("--faithfulness: is about records of --format eraser; leave it out")
+    if with_text and form == "eraser":
+        raise ConfigError("--with-text: records of --format eraser have no place for texts; leave it out")
     if resume and (out is None or source == STANDARD_INPUT):
         raise ConfigError("--resume: needs an --out, and a file to read from: what was piped in is gone")
     if resume and force:
@@ -108,7 +112,7 @@ def predict(
         import_ahead(SLOW_TO_IMPORT)
     from pyro_rationale.prediction.scorer import Scorer, TextRow
 
-    scorer = checked(Scorer(folder, device, options, max_words, batch_size, form, faithfulness), form)
+    scorer = checked(Scorer(folder, device, options, max_words, batch_size, form, faithfulness, text=with_text), form)
     usual = scorer.fitted.config.data.text_columns
     layout = {"encoding": encoding, "separator": delimiter, "header": header}
     texts = read_texts(source, text_column, id_column, usual, form == "eraser", **layout)

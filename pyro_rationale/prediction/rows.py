@@ -36,17 +36,19 @@ class Layout:
         own: whether each target has a mask of its own.
         contributions: whether spans say what they do to the prediction.
         max_words: words that were read of each text; all if `None`.
+        text: whether the text itself stands behind the id.
     """
 
     task: Task
     own: bool = False
     contributions: bool = False
     max_words: int | None = None
+    text: bool = False
 
     @cached_property
     def kinds(self) -> dict[str, str]:
         """Names of the columns in their order, with what they hold: `id`, `label`, `number`, `text` or `spans`."""
-        made = {"id": "id"}
+        made = {"id": "id", "text": "text"} if self.text else {"id": "id"}
         labels = self.task.spec.classes
         for name in self.task.spec.names:
             front = self._front(name)
@@ -70,6 +72,8 @@ class Layout:
         """The cells of a text; only its id where it has no word."""
         cells: Cells = dict.fromkeys(self.kinds)
         cells["id"] = id
+        if self.text:
+            cells["text"] = reading.text if isinstance(reading, Document) else reading.document.text
         if isinstance(reading, Document):
             return cells
         task, spec = self.task, self.task.spec

@@ -67,6 +67,7 @@ class Scorer:
         form: `csv`, `eraser`, or `jsonl`.
         faithfulness: whether ERASER records hold the scores without the rationale, and of it alone.
         threads: of torch; `None`: as it chooses.
+        text: whether lines hold the texts themselves.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class Scorer:
     form: str = "jsonl"
     faithfulness: bool = False
     threads: int | None = None
+    text: bool = False
 
     @property
     def fitted(self) -> FittedModel:
@@ -92,7 +94,7 @@ class Scorer:
     def layout(self) -> Layout:
         """The columns."""
         own, contributions = self.fitted.aspects > 1, self.options.contributions != "none"
-        return Layout(self.fitted.task, own, contributions, self.max_words)
+        return Layout(self.fitted.task, own, contributions, self.max_words, self.text)
 
     def __call__(self, rows: Sequence[TextRow]) -> Chunk:
         """The lines of some texts."""

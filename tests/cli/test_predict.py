@@ -75,6 +75,18 @@ def test_a_row_for_each_row_in_their_order(call: Run, ratings: Path, table: Path
     assert float(rows[0]["low"]) <= float(rows[0]["prediction"]) <= float(rows[0]["high"])
 
 
+def test_texts_stand_beside_their_predictions(call: Run, ratings: Path, table: Path, tmp_path: Path) -> None:
+    out, options = tmp_path / "out.csv", ("--text-column", "review", "--with-text")
+    assert call("--run", ratings, table, *options, "--out", out)[0] == 0
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    assert [row["text"] for row in rows] == TEXTS
+    assert list(rows[0])[:3] == ["id", "text", "prediction"]
+    printed = call("--run", ratings, table, *options, "--quiet")[1]
+    assert [json.loads(line)["text"] for line in printed.splitlines()] == TEXTS
+    _, _, refused = call("--run", ratings, table, "--with-text", "--format", "eraser")
+    assert refused.startswith("error: --with-text: records of --format eraser")
+
+
 def test_json_lines_and_parquet_hold_the_same(call: Run, classes: Path, table: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     options = ("--text-column", "review", "--contributions", "removal", "--quiet")
