@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+BY_TEXTS = "by texts"  # a default that differs from texts to texts
 LARGEST = 2**63 - 1  # whole numbers beyond it fit neither into tensors nor into arrays
 NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
@@ -49,6 +50,7 @@ def option(
     common: bool = False,
     metavar: str | None = None,
     planted: Any = None,
+    usual: Any = None,
 ) -> Any:
     """A dataclass field that describes an option.
 
@@ -66,13 +68,15 @@ def option(
         group: heading of `--help` that it is listed under.
         common: whether `--help` shows it, and not only `--help-all`.
         metavar: what stands for its value in `--help`.
-        planted: its value on planted reviews, where the default is to be chosen by the texts.
+        planted: its value under the preset `planted`, where the default is to be chosen by the texts.
+        usual: what is mostly chosen for it, if not that value, as `--help` shows it: a value, or `BY_TEXTS`.
     """
     if isinstance(default, (list, dict)):
         raise TypeError(f"expected an immutable default, got {default!r}")
     metadata = {
         "help": help, "choices": choices, "also": also, "above": above, "least": least, "below": below, "most": most,
         "expected": expected, "group": group, "common": common, "metavar": metavar, "planted": planted,
+        "usual": usual,
     }
     return field(default=default, metadata=metadata)
 
@@ -228,6 +232,13 @@ class Flag(click.Option):
         super().__init__(*args, **settings)
         self.group, self.common = group, common
 
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """Words in brackets behind the help text; those in place of a default without parentheses of their own."""
+        extra = super().get_help_extra(ctx)
+        if isinstance(self.show_default, str):
+            extra["default"] = self.show_default
+        return extra
+
 
 def rare_option(*names: str, **settings: Any) -> Decorator:
     """A click option that only `--help-all` shows."""
@@ -336,10 +347,12 @@ def _flag(cls: type, item: Field[Any], annotation: Any, show_default: bool, rare
 
 
 def _by_texts(item: Field[Any]) -> str | None:
-    """Words of `--help` in place of a default that is chosen by the texts."""
-    planted = item.metadata.get("planted")
-    shown = "no" if planted is False else planted
-    return None if planted is None else f"by --preset and texts; --preset planted: {shown}"
+    """What `--help` shows as the default of an option whose value is chosen once the texts are known."""
+    planted, usual = item.metadata.get("planted"), item.metadata.get("usual")
+    if planted is None:
+        return None
+    value = planted if usual is None else usual
+    return ("no", "yes")[value] if isinstance(value, bool) else f"{value}"
 
 
 def _without_none(annotation: Any) -> Any:

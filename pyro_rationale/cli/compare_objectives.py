@@ -123,7 +123,7 @@ def compare(
     split: str,
     quiet: bool,
 ) -> None:
-    """Compare fitted runs term by term, each under both objectives and with each test-time rule.
+    """Compare fitted runs: test results by each test-time rule, then term by term under both objectives.
 
     The flags of a fit are for --train, which fits one run per guide and objective (tau = 1: elbo, tau = 0:
     expected-cost) and keeps what is there already; with --guide, only that guide. Flags about the data choose another
@@ -231,7 +231,7 @@ def train_grid(config: Config, guides: Sequence[str], into: Path, console_err: T
 
 
 def show(console: Terminal, runs: Sequence[Compared], how: ComparisonOptions) -> None:
-    """Terms as rows, runs as columns; as many runs side by side as the terminal has room for."""
+    """Test results and then terms as rows, runs as columns; as many runs side by side as there is room for."""
     at_once = max(1, (console.width - LABEL_WIDTH) // (COLUMN_WIDTH + 1))
     for start in range(0, len(runs), at_once):
         console.print()
@@ -246,6 +246,13 @@ def _block(runs: Sequence[Compared], words: dict[str, Any]) -> Table:
     table.add_row("run", *(_broken(run.name) for run in runs), style="bold")
     table.add_row("guide", *(run.guide for run in runs))
     table.add_row("fitted with tau", *(f"{run.tau:g}" for run in runs))
+    for rule, title in RULE_TITLES.items():
+        table.add_row()
+        table.add_row(Text(title.format(**words), style="bold"))
+        for name in RULE_ROWS:
+            if name in runs[0].rules[rule]:
+                cells = [format_value(name, run.rules[rule].get(name)) for run in runs]
+                table.add_row("  " + label_of(name), *cells)
     for title, rows in PARTS.items():
         table.add_row()
         table.add_row(Text(title.format(**words), style="bold"))
@@ -261,13 +268,6 @@ def _block(runs: Sequence[Compared], words: dict[str, Any]) -> Table:
         for name, label in (("alpha", "per kept unit"), ("gamma", "per change")):
             values = [run.priors.get(target, {}).get(name, math.nan) for run in runs]
             table.add_row(Text(f"  {target}: {label}"), *(_cell(value, ".3f") for value in values))
-    for rule, title in RULE_TITLES.items():
-        table.add_row()
-        table.add_row(Text(title.format(**words), style="bold"))
-        for name in RULE_ROWS:
-            if name in runs[0].rules[rule]:
-                cells = [format_value(name, run.rules[rule].get(name)) for run in runs]
-                table.add_row("  " + label_of(name), *cells)
     return table
 
 

@@ -20,6 +20,7 @@ from rich.text import Text
 from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.explain_attributions import check_flags, print_attributions
 from pyro_rationale.cli.explain_pairs import print_pairs
+from pyro_rationale.cli.explain_tables import Hanging, answer_lines, effect_table
 from pyro_rationale.cli.input_texts import count_lines, gather
 from pyro_rationale.cli.left_out import telling_left_out
 from pyro_rationale.data.document import Document, words_beyond
@@ -32,7 +33,7 @@ from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.text_spans import letter_of, snippets, visible
 from pyro_rationale.reporting.aspects import aspect_key, aspect_text
 from pyro_rationale.reporting.console import counting, is_plain, legend, rationale
-from pyro_rationale.reporting.effects import answer_lines, effect_table, signs
+from pyro_rationale.reporting.effects import signs
 from pyro_rationale.reporting.terminal import Terminal, waiting
 from pyro_rationale.storage import to_json
 
@@ -122,7 +123,8 @@ def explain(
     console = Terminal()
     if console.is_terminal and not as_json:
         for reading in readings:
-            console.print(Rule(Text(_id(reading)), style="dim", align="left", characters="-"))
+            if len(texts) != 1:  # one text needs no name; of a file, it is its line
+                console.print(Rule(Text(_id(reading)), style="dim", align="left", characters="-"))
             console.print(Group(*described(reading, fitted.task, options.level, is_plain(console))))
         if not is_plain(console):
             inclusion, signed = inclusion_label(float(fitted.config.tau)), options.contributions != "none"
@@ -251,7 +253,8 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
         known = f"the model knows {reading.known} of {words} words, and reads all others alike"
         yield Text(f"not to be relied on: {known}", style="bold")
     for line in task.lines(reading.predicted, reading.values, reading.interval, level, reading.classes):
-        yield Text(line, style="bold")
+        figure, gap, more = line.partition("  (")
+        yield Hanging(figure + gap[:-1], gap[-1:] + more, style="bold")
     yield from map(Text, task.level_lines(reading.predictive))
     kept = sum(reading.kept)
     percent = 100 * kept / max(words, 1)
@@ -267,10 +270,13 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
     else:
         flags = signs(reading.contributions, len(reading.kept))
         yield rationale(reading.document, reading.kept, reading.inclusion, plain=plain, signs=flags)
+    told: set[str] = set()
     for number, part in enumerate(reading.aspects or (reading,)):
         if part.contributions is not None:
             own, letter = ([units[number]], letter_of(number)) if reading.aspects else (units, "")
-            yield from effect_table(reading.document, part.contributions, own, plain, letter)
+            lines = list(effect_table(reading.document, part.contributions, own, plain, letter, told))
+            told |= set(map(str, lines))
+            yield from lines
     yield from answer_lines(reading, task, plain)
     parts = [part for part in reading.aspects or (reading,) if len(part.alternatives) > 1]
     if parts:
@@ -307,8 +313,8 @@ def _others(reading: Prediction, task: Task) -> Iterator[Text]:
             continue
         values = task.short(alternative.values)
         value = ", ".join(values) if about is None else values[about]
-        words = snippets(reading.document, alternative.mask, SHOWN)
-        yield Text(f"{in_percent(alternative.probability):>6}  {value}:  {words}", overflow="fold")
+        head = f"{in_percent(alternative.probability):>6}  {value}:  "
+        yield Hanging(head, snippets(reading.document, alternative.mask, SHOWN))
 
 
 def _prediction(reading: Prediction, task: Task) -> dict[str, dict[str, Any]]:

@@ -62,6 +62,9 @@ def fit(
 
     Without any flag: planted reviews, chain guide, two to four minutes.
 
+    Defaults are those for texts of your own under --preset balanced. Those that are called "by texts" are chosen once
+    the texts are read, and then shown; short texts, pairs of texts, planted reviews and other presets have some others.
+
     Exit status 3, and a line that says FAILED: the model is worse than a constant prediction, or never came down to
     the requested share of words.
     """

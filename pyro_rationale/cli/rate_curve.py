@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from pyro_rationale.cli.common import Command, refuse_ranking
+from pyro_rationale.cli.explain_tables import Hanging
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import documents_of, select_documents
 from pyro_rationale.data.targets import number_of
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.evaluation.metrics import metric_named
 from pyro_rationale.evaluation.options import MASK_RULES, RATES
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
@@ -27,6 +31,7 @@ from pyro_rationale.options import (
     split_option,
     write_result,
 )
+from pyro_rationale.reporting.console import format_value, label_of
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import write_bytes
 from pyro_rationale.tasks import cost_names
@@ -36,6 +41,16 @@ if TYPE_CHECKING:
     from pyro_rationale.evaluation.rate_curves import Curve
 
 WIDE = 140
+LONGEST = 12  # letters of a heading
+GAP, FEWEST = 2, 3  # columns between figures; figures that are always shown
+SHORT = {"selected": "kept", "mse": "error", "span": "span", "empty": "no word"}
+# Of each way: what it is in words, and what its levels are. Of top-k they are the shares that were asked for.
+WAYS = {
+    "threshold": ("words above a threshold (threshold)", "threshold"),
+    "top-k": ("a like share of every text (top-k)", ""),
+    "prior": ("other prices of words (prior)", "nats"),
+    "own": ("its own masks (own)", ""),
+}
 MOST_COUPLING = 1000.0  # nats; no mask changes with far fewer
 
 
@@ -122,7 +137,9 @@ def curve(
               "levels": levels, "curves": [asdict(curve) for curve in curves]}
     write_result(json_path, result)
     if json_path != STANDARD_OUTPUT:
-        Terminal(wide=WIDE).print(_table(curves, f"{data.data} ({split} split, {len(documents)} documents)"))
+        console = Terminal(wide=WIDE)
+        about = f"{data.data} ({split} split, {len(documents)} documents)"
+        console.print(curve_tables(curves, about, console.width))
     if csv_path is not None:
         write_bytes(csv_path, as_csv(curves).encode())
     if figure is not None:
@@ -163,17 +180,59 @@ def as_csv(curves: list[Curve]) -> str:
     return text.getvalue()
 
 
-def _table(curves: list[Curve], title: str) -> Table:
-    points = [point for line in curves for point in line.points]
-    known = [name for name in _columns() if any(point.get(name) is not None for point in points)]
-    table = Table("run", "way", *known, title=title)
-    for line in curves:
-        for number, point in enumerate(line.points):
-            first = (line.name, line.way) if number == 0 else ("", "")
-            table.add_row(*first, *(_cell(point.get(name)) for name in known))
-        table.add_section()
-    return table
+def curve_tables(curves: list[Curve], title: str, width: int = WIDE) -> Group:
+    """A table for each run and way of marking, under a heading; columns of one name stand below each other.
+
+    Args:
+        curves: of runs.
+        title: a line above all.
+        width: columns of the terminal; figures that it has no room for are left out, the last ones first.
+    """
+    tables = [_rows(line) for line in curves]
+    heads = list(dict.fromkeys(head for rows in tables for row in rows for head in row))
+    levels = [head for head in heads if head in {_way(line)[1] for line in curves}]
+    heads = [head for head in heads if head not in levels]  # of each way its own, so they stand last
+    cells = {head: max(len(head), *(len(row.get(head, "")) for rows in tables for row in rows))
+             for head in (*heads, *levels)}  # fmt: skip
+    last = max((cells[head] for head in levels), default=0)
+    while len(heads) > FEWEST and sum(cells[head] + GAP for head in heads) + last > width:
+        if last:
+            last, levels = 0, []
+        else:
+            heads.pop()
+    parts: list[Table | Text] = [Text(title, style="bold")]
+    for line, rows in zip(curves, tables, strict=True):
+        shown = [head for head in (*heads, *levels) if any(row.get(head) for row in rows)]
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        for head in shown:
+            table.add_column(head, justify="right", width=cells[head], no_wrap=True)
+        for row in rows:
+            table.add_row(*(row.get(head, "-") for head in shown))
+        parts += [Text(""), Hanging("", f"{line.name}, {_way(line)[0]}"), table]
+    return Group(*parts)
 
 
-def _cell(value: Any) -> str:
-    return "-" if value is None else f"{value:.3g}"
+def _way(line: Curve) -> tuple[str, str]:
+    return WAYS.get(line.way, (line.way, "level"))
+
+
+def _rows(line: Curve) -> list[dict[str, str]]:
+    """The figures of a curve as they are shown, by heading; the ones that are there."""
+    rows = []
+    for point in line.points:
+        row = {"asked": format_value("selected", point.get("rate"))}
+        row |= {_heading(name): _cell(name, point.get(name)) for name in _columns()[2:] if point.get(name) is not None}
+        if _way(line)[1] and point.get("level") is not None:
+            row[_way(line)[1]] = f"{point['level']:.3g}"
+        rows.append(row)
+    return rows
+
+
+def _heading(name: str) -> str:
+    label = label_of(name)
+    return SHORT.get(name, label if len(label) <= LONGEST else name)
+
+
+def _cell(name: str, value: Any) -> str:
+    metric = metric_named(name)
+    return format_value(name, value) if metric is not None and metric.format == "%" else f"{value:.3g}"

@@ -8,7 +8,7 @@ from typing import ClassVar
 from pyro_rationale.data.corpora import CORPORA
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.options import check_fields, option
+from pyro_rationale.options import BY_TEXTS, check_fields, option
 from pyro_rationale.tasks import TASKS
 
 
@@ -43,7 +43,8 @@ class DataOptions:
     annotations: str | None = option(None, "beer: annotations.json with gold rationales (used as test set)")
     aspect: str | None = option(None, "synthetic, beer and r2a: the rated aspect, by name or number (r2a: its task)")
     max_words: int | None = option(None, "cut texts after this many words; default: 256 to 1,024, so that at most 5 % "
-                                   "of all words are cut off", least=1, expected="at least 1", planted=256)
+                                   "of all words are cut off", least=1, expected="at least 1", planted=256,
+                                   usual=BY_TEXTS)
     tokenizer: str = option(
         "unicode", "how texts are split into words; or a function of yours as package.module:function",
         choices=TOKENIZERS,

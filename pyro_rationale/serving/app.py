@@ -89,6 +89,7 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
         text: str
         probability: float = Field(description="that the guide gives to this rationale")
         prediction: float | str
+        probability: float | None = Field(description="of the class in `prediction`")
 
     class TargetPrediction(BaseModel):
         """Prediction and rationale of one target."""
@@ -101,9 +102,11 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
         interval: list[float] | None = Field(description="low and high end, with probability `level`")
         set: list[str] | None = Field(description="classes that hold the true one with probability `level`")
         from_rationale: float | str = Field(description="the prediction from the kept words alone")
+        from_rationale_probability: float | None = Field(description="of the class in `from_rationale`")
         inclusion: list[float] = Field(description="probability under the guide that each word is kept")
         kept: list[bool] = Field(description="the most probable rationale")
         unit: str = Field(description="of the effects of spans")
+        least_effect: float = Field(description="smaller effects of spans are hardly any")
         spans: list[SpanOfWords]
         alternatives: list[OtherMask]
 

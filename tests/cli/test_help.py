@@ -30,6 +30,23 @@ def test_the_help_of_fit_lists_common_flags_by_heading() -> None:
     assert "--lagrange-rate" not in text
 
 
+def test_defaults_of_real_texts_are_short_and_the_rest_is_said_once() -> None:
+    """Twelve options repeated "by --preset and texts; --preset planted: ..." over two lines."""
+    text = " ".join(shown("fit", "--help-all").split())
+    assert text.count("--preset planted") == 0
+    assert text.count('called "by texts"') == 1
+    assert text.index('called "by texts"') < text.index("Data:")
+    for line in (
+        "family of q(z | x) [default: chain]",
+        "what training steers to [default: 0.15]",
+        "of Adam [default: 0.003]",
+        "see --patience [default: by texts]",
+        "in prior and guide (chain and independent) [default: yes]",
+    ):
+        assert line in text
+    assert "(by texts)" not in text
+
+
 def test_help_all_lists_every_flag() -> None:
     text = shown("fit", "--help-all")
     assert [line for line in text.splitlines() if line in HEADINGS] == HEADINGS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_rationale.cli.rate_curve import curve
+from pyro_rationale.cli.rate_curve import curve, curve_tables
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document, TargetSpec
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.rate_curves import (
     MASK_RULES,
+    Curve,
     PriorShiftRule,
     ThresholdRule,
     TopKRule,
@@ -31,6 +33,7 @@ from pyro_rationale.evaluation.rate_curves import (
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.decoding import Mask
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
+from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.tasks import Numbers
 from tests.support.oracle import Oracle, all_masks, changes
 from tests.support.small_fit import refusal, whole
@@ -249,7 +252,53 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     lines = rows.read_text().splitlines()
     assert lines[0].startswith("name,way,rate,level,selected,mse")
     assert len(lines) == 1 + 8
-    assert "selected" in run(capsys, "--run", chain, "--rates", "0.2", "--way", "prior", "--device", "cpu")
+    shown = run(capsys, "--run", chain, "--rates", "0.2", "--way", "prior", "--device", "cpu")
+    assert "other prices of words (prior)" in shown
+    assert shown.splitlines()[3].split()[:3] == ["asked", "kept", "error"]
+
+
+def points(*levels: float | None) -> list[dict[str, float | None]]:
+    figures = {"selected": 0.1, "mse": 0.001234, "precision": 0.5, "recall": 1.0, "f1": 2 / 3, "span": 3.25}
+    return [{"rate": 0.1, "level": level, **figures, "empty": 0.0} for level in levels]
+
+
+def shown_at(width: int, *curves: Curve) -> list[str]:
+    console = Terminal(file=io.StringIO(), width=width, color_system=None)
+    console.print(curve_tables(list(curves), "reviews (test split, 9 documents)", console.width))
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_the_table_fits_eighty_columns() -> None:
+    """It had eleven columns in frames, of which a terminal showed three letters each."""
+    curves = [
+        Curve("a-run-of-a-long-name", "threshold", points(0.000244, 0.478)),
+        Curve("a-run-of-a-long-name", "top-k", points(-0.1)),
+        Curve("a-run-of-a-long-name", "prior", points(-0.151)),
+        Curve("a-run-of-a-long-name", "own", points(None)),
+    ]
+    lines = shown_at(80, *curves)
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert "…" not in "".join(lines)
+    heads = [line.split() for line in lines if "asked" in line]
+    assert [head[:6] for head in heads] == [["asked", "kept", "error", "precision", "recall", "F1"]] * 4
+    assert [head[-1] for head in heads] == ["threshold", "word", "nats", "word"]  # the level of top-k is the rate
+    assert "-10" not in "".join(lines)
+    assert lines[4].replace(" %", "%").split() == ["10.0%", "10.0%", "0.00123", "50.0%", "100.0%", "66.7%", "3.25",
+                                                   "0.0%", "0.000244"]  # fmt: skip
+    assert lines[2] == "a-run-of-a-long-name, words above a threshold (threshold)"
+    for width in (60, 40, 30):
+        lines = shown_at(width, *curves)
+        assert max(len(line.rstrip()) for line in lines) <= width
+        assert "…" not in "".join(lines)
+        assert all(line.split()[:3] == ["asked", "kept", "error"] for line in lines if "asked" in line)
+    assert "F1" in "".join(shown_at(60, *curves))
+
+
+def test_a_way_of_another_package_has_a_heading() -> None:
+    lines = shown_at(80, Curve("run", "by hand", points(7.5)))
+    assert lines[2] == "run, by hand"
+    assert lines[3].split()[-1] == "level"
+    assert lines[4].split()[-1] == "7.5"
 
 
 def test_what_it_refuses(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pyro_rationale.cli.explain import as_dict, as_text
+from pyro_rationale.cli.explain_tables import answer_lines
 from pyro_rationale.config import Config
 from pyro_rationale.data.document import make_document
 from pyro_rationale.data.vocabulary import Vocabulary
@@ -19,12 +20,12 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.guides import ChainGuide
 from pyro_rationale.guides._target import TargetContext
 from pyro_rationale.nn import BiLSTM, make_embedding
-from pyro_rationale.prediction.answers import DRAWS, answers_of, parse_answers
+from pyro_rationale.prediction.answers import DRAWS, Answer, answers_of, parse_answers
 from pyro_rationale.prediction.decoding import evaluating
 from pyro_rationale.prediction.explanation import explain
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.predictor import predict
-from pyro_rationale.reporting.effects import answer_lines
+from pyro_rationale.prediction.text_spans import snippets
 from pyro_rationale.storage import to_json
 from tests.support.oracle import Oracle
 from tests.support.tiny import SPECS, exact, tiny_guide, tiny_model
@@ -114,22 +115,36 @@ def test_they_are_shown_everywhere() -> None:
     likely, less = sorted((first, second), key=lambda answer: -answer.log_evidence)
     shown = as_text(reading, fitted.task, 0.9)
 
-    def trust(khat: float) -> str:
-        return f"(k-hat {khat:.2f})" if khat <= 0.7 else f"(k-hat {khat:.2f}, do not trust)"
+    def line(answer: Answer, fit: str) -> str:
+        """Words first, then the fit; one warning, behind what is rough."""
+        words = snippets(TEXT, answer.mask)
+        if answer.evidence_khat > 0.7:
+            return f"{answer.label}: {words}; {fit} (rough estimate)"
+        return f"{answer.label}: {words}{' (rough estimate)' * (answer.khat > 0.7)}; {fit}"
 
-    assert f"{likely.label}: most {trust(likely.evidence_khat)}, because of {trust(likely.khat)}  " in shown
-    assert f"{less.label}: {less.log_evidence - likely.log_evidence:+.1f} nats (k-hat" in shown
+    assert line(likely, "fits best") in shown.splitlines()
+    assert line(less, f"{likely.log_evidence - less.log_evidence:.1f} nats less") in shown.splitlines()
+    figures = (f"{answer.label}: {answer.khat:.2f} and {answer.evidence_khat:.2f}" for answer in reading.answers)
+    assert f"k-hat of words and of fit, rough above 0.7: {'; '.join(figures)}" in shown.splitlines()
     record = json.loads(to_json(as_dict(reading, fitted.task, options)))["answers"]
     assert [(row["target"], row["answer"]) for row in record] == [("kind", "a"), ("kind", "c")]
     assert record[0]["log_evidence"] == pytest.approx(first.log_evidence)
     assert set(record[0]["prediction"]) == {"label", "probabilities"}
     lines = list(answer_lines(replace(reading, answers=(replace(first, khat=math.inf),)), fitted.task, plain=False))
-    assert "k-hat inf, do not trust" in str(lines[-1])
-    assert f": {first.log_evidence:.1f} nats (" in str(lines[-1])  # alone, it has nothing to be compared with
-    assert any("give another --for to compare with" in str(line) for line in lines)
+    assert str(lines[2]) == f"a: {snippets(TEXT, first.mask)} (rough estimate)"
+    assert str(lines[-1]).endswith(f": a: inf and {first.evidence_khat:.2f}")
+    assert not any("nats less" in str(line) for line in lines)  # alone, it has nothing to be compared with
+    assert any("give another --for to compare" in str(line) for line in lines)
     assert any("a few of the masks drawn decide it" in str(line) for line in lines)
     assert any("fit with --condition-on-target, --tau 1 and fewer --nats" in str(line) for line in lines)
-    assert any("yellow" in str(span.style) for span in lines[-1].spans)
+    assert any("yellow" in str(span.style) for span in lines[2].spans)
+    sure = [replace(answer, khat=0.1, evidence_khat=0.2) for answer in (first, second)]
+    lines = list(answer_lines(replace(reading, answers=tuple(sure)), fitted.task, plain=False))
+    assert not any("rough estimate" in str(line) for line in lines)
+    assert str(lines[-1]) == "k-hat of words and of fit, rough above 0.7: a: 0.10 and 0.20; c: 0.10 and 0.20"
+    worse = replace(sure[1], khat=0.9)
+    lines = list(answer_lines(replace(reading, answers=(sure[0], worse)), fitted.task, plain=True))
+    assert str(lines[3]).startswith(f"c: {snippets(TEXT, worse.mask)} (rough estimate); ")  # its words, not its fit
     (explanation,) = explain(fitted, [TEXT], options, classes=(10, 20, 30))
     assert [(answer.answer, answer.mask) for answer in explanation.answers] == [(10, first.mask), (30, second.mask)]
     assert explanation.answers[0].prediction in (10, 20, 30)

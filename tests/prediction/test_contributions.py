@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from pyro_rationale.cli.explain import as_dict, as_text
+from pyro_rationale.cli.explain_tables import effect_table
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.prediction.contributions import contributions_of, shapley
 from pyro_rationale.prediction.decoding import predict_from
@@ -26,7 +27,7 @@ from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.rationales import KeptSpan
 from pyro_rationale.reporting import effects
 from pyro_rationale.reporting.console import rationale
-from pyro_rationale.reporting.effects import effect_table, signs
+from pyro_rationale.reporting.effects import signs
 from pyro_rationale.storage import to_json
 from pyro_rationale.tasks import TargetSpec, task_of
 from tests.prediction.test_predictor import document, fake

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -93,6 +94,15 @@ def test_the_page_loads_nothing_from_elsewhere_and_stays_out_of_frames(address: 
         assert b"://" not in reply.body
     for path in ("/app.py", "/docs", "/index.html.j2", "/../app.py"):
         assert send(address, path).status == 404
+
+
+def test_the_page_promises_no_share_of_words_to_short_texts() -> None:
+    model = fake()
+    model.config = replace(model.config, model=replace(model.config.model, rate=0.1))
+    with served(model) as address:
+        said = " ".join(send(address, "/").body.decode().split())
+    share = "about 10 % in texts as long as those that it was fitted on, often more in short ones"
+    assert f"from some of the words of a text, and marks them: {share}." in said
 
 
 def test_too_many_requests_are_told_when_to_come_again() -> None:

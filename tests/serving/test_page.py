@@ -9,7 +9,7 @@ import pytest
 
 from tests.prediction.test_aspect_faces import fitted as two_aspects  # noqa: F401
 from tests.prediction.test_predictor import fake
-from tests.support.browser import PHONE, too_wide, violations
+from tests.support.browser import DESKTOP, PHONE, too_wide, violations
 from tests.support.served import served
 
 if TYPE_CHECKING:
@@ -111,6 +111,84 @@ def test_words_that_the_model_does_not_know_are_named(page: Page, address: str) 
     is_sound(page)
 
 
+def top(page: Page, selector: str) -> float:
+    """Where an element begins, in pixels from the top of the page."""
+    found: float = page.evaluate("s => document.querySelector(s).getBoundingClientRect().top + scrollY", selector)
+    return found
+
+
+def test_the_marked_words_stand_directly_below_the_text(page: Page, two_aspects: Any) -> None:  # noqa: F811
+    """The predictions of four targets once came between, with 400 px of nothing under the text."""
+    with served(two_aspects) as place:
+        page.goto(place)
+        write(page, "the bad maybe the good")
+        for size in (DESKTOP, PHONE):
+            page.set_viewport_size(size)
+            bottom = page.evaluate("document.querySelector('.entry').getBoundingClientRect().bottom + scrollY")
+            assert 0 < top(page, ".rests") - bottom < 30
+            rows = [top(page, f".target:nth-child({n})") for n in (1, 2)]
+            assert rows[1] - rows[0] < 100
+        assert top(page, ".predicted") > top(page, "#words")
+        figure = page.evaluate("document.querySelector('.value').getBoundingClientRect().top")
+        assert abs(figure - page.evaluate("document.querySelector('.target h3').getBoundingClientRect().top")) < 15
+
+
+def test_a_sign_stays_with_its_word(page: Page, address: str) -> None:
+    page.goto(address)
+    write(page, "good the bad the " * 12 + "good" * 40)
+    apart = """() => [...document.querySelectorAll('.sign')].filter(sign => {
+      const word = sign.nextElementSibling.getClientRects()[0];
+      return Math.abs(sign.getClientRects()[0].top - word.top) > 12;
+    }).length"""
+    for width in range(300, 400, 7):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.locator(".sign").count() > 20
+        assert page.evaluate(apart) == 0
+        assert too_wide(page) == []
+
+
+def test_numbers_of_the_table_fit_a_phone(page: Page, address: str) -> None:
+    page.goto(address)
+    write(page, "the good the bad the maybe the " + "good" * 30)
+    page.set_viewport_size(PHONE)
+    cells = page.locator("#spans td").all_inner_texts()
+    assert {MINUS + "1.20", "+1.20"} <= set(cells)
+    assert all(len(cell) <= 6 for cell in cells)
+    inside = page.evaluate("(() => { const box = document.querySelector('.table'); "
+                           "return box.scrollWidth <= box.clientWidth; })()")
+    assert inside
+
+
+def test_an_effect_that_is_hardly_any_has_no_sign(page: Page, address: str) -> None:
+    """Of 0.08 on a scale of 1 to 5, which is what chance does, the page said that it spoke for the prediction."""
+    page.goto(address)
+    write(page, "the good the bad the")
+    page.evaluate("state.answer.targets[0].spans[1].effect = -0.079, show()")
+    assert marked(page) == ["+good", "bad"]
+    assert page.locator("#spans tbody tr").nth(1).locator("td.against").count() == 0
+    assert "no sign: hardly any effect" in page.inner_text("#legend")
+    assert f"{MINUS} lowers" not in page.inner_text("#legend")
+    page.evaluate("state.answer.targets[0].spans[1].effect = -0.081, show()")
+    assert marked(page) == ["+good", f"{MINUS}bad"]
+
+
+def test_how_many_words_are_marked_is_said_of_each_text(page: Page, address: str) -> None:
+    """The head once promised about 10 % of the words, of which a short text keeps more than half."""
+    page.goto(address)
+    assert "from some of the words of a text, and marks them." in page.inner_text("header")
+    write(page, "the good the bad")
+    assert "2 of 4 words are marked (50 %)" in page.inner_text("#legend")
+
+
+def test_the_marked_rationale_is_named_among_the_others(page: Page, address: str) -> None:
+    page.goto(address)
+    write(page, "the good maybe the bad")
+    above = [line for line in page.locator("#alternatives li").all_inner_texts() if line.endswith("(marked above)")]
+    assert len(above) == 1
+    assert "good" in above[0]
+    assert "bad" in above[0]
+
+
 def test_a_hostile_text_is_a_text(page: Page, address: str) -> None:
     page.goto(address)
     write(page, HOSTILE)
@@ -140,6 +218,7 @@ def test_classes_have_bars(page: Page) -> None:
         write(page, "good good the")
         assert page.inner_text(".value") == "high"
         assert [row.split()[0] for row in page.locator(".shares li").all_inner_texts()] == ["high", "mid", "low"]
+        assert page.inner_text(".predicted .note:last-child").endswith("from the marked words alone: high, 69 %")
         page.locator(".word").first.click()
         until(page, "state.answer.words[0].struck")
         assert page.inner_text("#changed").startswith(f"Without “good”: high {MINUS}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.predictor import predict
-from pyro_rationale.serving.records import describe_model, record_of, without_words
+from pyro_rationale.serving.records import describe_model, least_effects, record_of, without_words
 from pyro_rationale.storage import to_json
+from pyro_rationale.tasks import TargetSpec
 from tests.prediction.test_aspect_faces import fitted as two_aspects  # noqa: F401
-from tests.prediction.test_predictor import VOCABULARY, fake
+from tests.prediction.test_predictor import VOCABULARY, fake, sigmoid
 
 OPTIONS = ExplainOptions(samples=50)
 
@@ -56,6 +58,25 @@ def test_classes_have_probabilities() -> None:
     assert sum(target["probabilities"].values()) == pytest.approx(1.0)
     assert target["unit"] == "log odds of high"
     assert all(one["prediction"] in ("low", "mid", "high") for one in target["alternatives"])
+    assert target["from_rationale_probability"] == pytest.approx(math.exp(1.1) / (1 + math.exp(1.1) + math.exp(-1.1)))
+    assert all(1 / 3 < one["probability"] <= 1 for one in target["alternatives"])
+
+
+def test_numbers_have_no_probability() -> None:
+    (target,) = answer(fake(), "good good the")["targets"]
+    assert target["from_rationale_probability"] is None
+    assert {one["probability"] for one in target["alternatives"]} == {None}
+
+
+def test_effects_that_are_hardly_any_are_a_part_of_the_scale_or_a_point_of_a_probability() -> None:
+    (target,) = answer(fake(), "good")["targets"]
+    assert target["least_effect"] == least_effects(fake().spec)[0] == pytest.approx(0.02 * 4)  # of 1 to 5 stars
+    two = TargetSpec("regression", ("look", "smell"), ranges=((0.0, 1.0), (0.0, 100.0)))
+    assert least_effects(two) == pytest.approx([0.02, 2.0])
+    (least,) = least_effects(fake("binary").spec)
+    for log_odds in (-3.0, 0.0, 2.0):  # an effect of that size is nowhere more than a point
+        assert sigmoid(log_odds + least / 2) - sigmoid(log_odds - least / 2) <= 0.01
+    assert sigmoid(least / 2) - sigmoid(-least / 2) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_each_target_has_words_of_its_own(two_aspects: Any) -> None:  # noqa: F811

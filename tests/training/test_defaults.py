@@ -15,6 +15,7 @@ from pyro_rationale.config import PARTS, PLANTED, Config
 from pyro_rationale.data import Corpus, load_corpus
 from pyro_rationale.data.document import make_document
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.options import BY_TEXTS
 from pyro_rationale.run_files import read_config
 from pyro_rationale.tasks import TargetSpec
 from pyro_rationale.training import defaults
@@ -102,6 +103,21 @@ def test_every_preset_has_a_rule_with_options_that_exist() -> None:
     for rule in RULES.values():
         for name in rule.options:
             assert known[name].default in (None, "auto")  # else what is given cannot be told from what is not
+
+
+def test_help_shows_what_is_chosen_for_real_texts(installed: bool) -> None:
+    """Or says that it is chosen by them, of options of which it differs from texts to texts."""
+    described = {item.name: item.metadata for part in PARTS.values() for item in fields(part)}
+    texts = [corpus(40), corpus(40, words=300), corpus(5000, classes=("no", "yes"))]
+    found = [resolve(real(), some) for some in texts]
+    missing = set() if installed else {"freeze_vectors", "exclude"}  # need vectors, and the stop words of scikit-learn
+    for name in PLANTED.keys() - missing:
+        usual, planted = described[name]["usual"], described[name]["planted"]
+        values = [getattr(config.part_of(name), name) for config in found]
+        if usual == BY_TEXTS:
+            assert len(set(values)) > 1, name
+        else:
+            assert set(values) == {planted if usual is None else usual}, name
 
 
 def test_the_page_shows_the_numbers_of_the_rules() -> None:

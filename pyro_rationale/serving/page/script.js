@@ -1,11 +1,13 @@
 "use strict";
-const MOST_SHARES = 6, MOST_NAMED = 5;
+const MOST_SHARES = 6, MOST_LIKELY = 3, MOST_NAMED = 5;
 const state = { text: "", struck: new Set(), whole: null, answer: null, target: -1, other: -1, focus: 0 };
 const digits = (x) => (Math.abs(x) >= 999.5 ? String(Math.round(x)) : x.toPrecision(3));
 const number = (x) => (Math.abs(x) < 0.0005 ? "0" : Number.isInteger(x) ? String(x) : digits(x));
-const signed = (x) => (Math.abs(x) < 0.0005 ? "0" : (x > 0 ? "+" : "−") + number(Math.abs(x)));
-const said = (x) => (typeof x === "number" ? number(x) : x);
-const side = (x) => (Math.abs(x) < 0.0005 ? "" : x > 0 ? "for" : "against");
+const decimals = (x) => (x < 1 ? x.toFixed(3) : number(x)); // no more than three: a column of them must fit a phone
+const signed = (x) => (Math.abs(x) < 0.0005 ? "0" : (x > 0 ? "+" : "−") + decimals(Math.abs(x)));
+const said = (x, chance) => (typeof x === "number" ? number(x) : chance === null ? x : `${x}, ${percent(chance)}`);
+// What an effect speaks for; one that is hardly any speaks for nothing.
+const side = (x, least) => (Math.abs(x) < Math.max(0.0005, least) ? "" : x > 0 ? "for" : "against");
 
 // Asking the model.
 
@@ -68,11 +70,12 @@ function show() {
   const some = Boolean(state.answer?.targets.length);
   document.querySelector(".empty").hidden = some;
   for (const part of document.querySelectorAll(".result")) part.hidden = !state.answer?.words.length;
+  byId("predictions").className = targets().length > 1 ? "several" : "";
   byId("predictions").replaceChildren(...(some ? state.answer.targets.map(prediction) : []));
   showChange();
   showTargets();
   showWords();
-  byId("spans").replaceChildren(...(some ? chosen().map(table) : []));
+  byId("spans").replaceChildren(...(some ? effects(chosen()) : []));
   byId("alternatives").replaceChildren(...(some ? chosen().flatMap(alternatives) : []));
 }
 
@@ -94,12 +97,14 @@ function prediction(target, place) {
   if (before) figure.append(make("span", { class: "was" }, ` was ${before.label ?? number(before.value)}`));
   part.append(figure);
   if (target.interval) part.append(...scale(target));
-  const sure = Math.round(100 * state.answer.level);
+  const sure = Math.round(100 * state.answer.level), several = targets().length > 1;
   const notes = [];
-  if (target.interval) notes.push(`${sure} % interval ${number(target.interval[0])} to ${number(target.interval[1])}`);
+  // One target has room for a bar for each class or level; of several, each is a row.
+  if (target.probabilities && several) notes.push(likeliest(target.probabilities));
+  if (target.interval) notes.push(`${sure} %${several ? ":" : " interval"} ${number(target.interval[0])} to ${number(target.interval[1])}`);
   if (target.set?.length > 1) notes.push(`${sure} % set: ${target.set.join(", ")}`);
-  notes.push(`from the marked words alone: ${said(target.from_rationale)}`);
-  if (target.probabilities) part.append(shares(target.probabilities, Boolean(target.label)));
+  notes.push(`${several ? "" : "from the "}marked words alone: ${said(target.from_rationale, target.from_rationale_probability)}`);
+  if (target.probabilities && !several) part.append(shares(target.probabilities, Boolean(target.label)));
   part.append(make("p", { class: "note" }, notes.join("; ")));
   return part;
 }
@@ -111,15 +116,18 @@ function scale(target) {
   const [low, high] = target.interval;
   const width = `${(100 * (high - low)) / (range[1] - range[0])}%`;
   const bar = make("i", { "--from": at(low), "--width": width });
-  return [
-    make("div", { class: "scale", "aria-hidden": "true" }, bar, make("b", { "--from": at(target.value) })),
-    make("div", { class: "ends", "aria-hidden": "true" }, make("span", {}, number(range[0])), make("span", {}, number(range[1]))),
-  ];
+  return [make("div", { class: "ends", "aria-hidden": "true" },
+    make("span", {}, number(range[0])),
+    make("div", { class: "scale" }, bar, make("b", { "--from": at(target.value) })),
+    make("span", {}, number(range[1])))];
 }
 
+const byChance = (probabilities) => Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
+const likeliest = (probabilities) =>
+  byChance(probabilities).slice(0, MOST_LIKELY).map(([name, p]) => `${name} ${percent(p)}`).join(", ");
+
 function shares(probabilities, sorted) {
-  let rows = Object.entries(probabilities);
-  if (sorted) rows = rows.sort((a, b) => b[1] - a[1]).slice(0, MOST_SHARES);
+  const rows = sorted ? byChance(probabilities).slice(0, MOST_SHARES) : Object.entries(probabilities);
   return make("ul", { class: "shares" }, ...rows.map(([name, p]) =>
     make("li", {}, make("span", {}, name), make("i", { "--width": `${100 * p}%` }), make("span", {}, percent(p)))));
 }
@@ -179,7 +187,7 @@ function marks() {
   }
   target.kept.forEach((kept, n) => { if (kept) made[n].run = "kept"; });
   target.spans.forEach((span, i) => {
-    const classes = side(span.effect), sign = { for: "+", against: "−", "": "" }[classes];
+    const classes = side(span.effect, target.least_effect), sign = { for: "+", against: "−", "": "" }[classes];
     for (const n of span.words) made[n] = { run: `span ${i}`, classes, sign, letters: [] };
   });
   return made;
@@ -194,7 +202,7 @@ function showWords() {
   const words = state.answer.words, made = targets().length ? marks() : words.map(() => ({ run: "", letters: [] }));
   const inclusion = state.target >= 0 && targets()[state.target]?.inclusion;
   state.focus = Math.min(state.focus, Math.max(0, words.length - 1));
-  let position = 0, run = "", into = box;
+  let position = 0, run = "", into = box, bound = []; // a sign, which stays with the first word of its run
   words.forEach((word, n) => {
     const mark = made[n], gap = letters.slice(position, word.start).join("");
     if (mark.run !== run) {
@@ -204,17 +212,19 @@ function showWords() {
         into = make("mark", { class: mark.classes || null });
         for (const place of mark.letters) into.append(letter(place));
         if (mark.letters.length) into.append("\u00a0");
-        if (mark.sign) into.append(make("span", { class: "sign", "aria-hidden": "true" }, mark.sign));
         box.append(into);
       }
       run = mark.run;
+      bound = mark.sign ? [make("span", { class: "sign", "aria-hidden": "true" }, mark.sign)] : [];
     } else into.append(gap);
     const p = inclusion ? inclusion[n] : 0, hints = word.known ? [] : ["not known to the model"];
     if (inclusion && !word.struck) hints.push(`kept with probability ${p.toFixed(2)}`);
-    into.append(make("span", {
+    const shown = make("span", {
       class: "word", role: "button", "aria-pressed": String(word.struck), tabindex: n === state.focus ? "0" : "-1",
       "data-n": n, "--p": p, title: hints.join("; ") || null,
-    }, letters.slice(word.start, word.end).join("")));
+    }, letters.slice(word.start, word.end).join(""));
+    into.append(bound.length ? make("span", { class: "bound" }, ...bound, shown) : shown);
+    bound = [];
     position = word.end;
   });
   box.append(state.answer.unread ? make("span", { class: "unread" }, letters.slice(position).join("")) : letters.slice(position).join(""));
@@ -231,26 +241,41 @@ function showLegend() {
   else if (!targets()[state.target].kept.includes(true)) lines.push(["no word is kept: the prediction is that of a text without evidence"]);
   else lines.push(["underlined: the most probable rationale"]);
   if (state.other < 0 && some.length) {
-    lines.push([make("b", { class: "for letter t0" }, "+"), ` raises ${unit}`], [make("b", { class: "letter t1" }, "−"), ` lowers ${unit}`]);
+    const least = targets()[state.target].least_effect, sides = new Set(some.map((span) => side(span.effect, least)));
+    if (sides.has("for")) lines.push([make("b", { class: "for letter t0" }, "+"), ` raises ${unit}`]);
+    if (sides.has("against")) lines.push([make("b", { class: "letter t1" }, "−"), ` lowers ${unit}`]);
+    if (sides.has("")) lines.push(["no sign: hardly any effect"]);
   }
+  const words = state.answer.words.filter((word) => !word.struck).length, made = state.other >= 0 ? 0 : kept();
+  if (made) lines.unshift([`${made} of ${words} words are marked (${percent(made / words)})`]);
   byId("legend").append(...lines.map((line) => make("li", {}, ...line)));
 }
 
-function table(target) {
-  const several = chosen().length > 1;
-  const top = several ? [heading(target)] : [];
-  if (!target.spans.length) return make("div", {}, ...top, make("p", { class: "note" },
-    target.kept.includes(true) ? "The server leaves effects out (--contributions none)." : "No word is kept."));
+// How many words are marked in the text.
+const kept = () => state.answer.words.filter((_, n) => chosen().some((target) => target.kept[n])).length;
+
+// One table of the spans of some targets, with a heading of its own for each where there are several.
+function effects(some) {
+  const filled = some.filter((target) => target.spans.length), several = some.length > 1;
+  const left = some.some((target) => target.kept.includes(true)) && !filled.length;
+  if (!filled.length) return [make("p", { class: "note" },
+    left ? "The server leaves effects out (--contributions none)." : "No word is kept.")];
   const columns = ["Words", "Effect", "If removed", "Alone", "Draws"];
   const head = make("tr", {}, ...columns.map((name) => make("th", { scope: "col" }, name)));
-  const rows = target.spans.map((span) => make("tr", {},
+  const bodies = filled.map((target) => make("tbody", {},
+    ...(several ? [make("tr", { class: "of" }, make("th", { scope: "rowgroup", colspan: columns.length }, heading(target)))] : []),
+    ...target.spans.map((span) => row(span, target))));
+  const caption = `Changes of ${several ? "each prediction" : some[0].unit}, and the share of the draws that keep the words.`;
+  const made = make("table", {}, make("thead", {}, head), ...bodies);
+  const region = { class: "table", role: "region", tabindex: "0", "aria-label": "Effects of spans" };
+  return [make("p", { class: "note" }, caption), make("div", region, made)];
+}
+
+function row(span, target) {
+  return make("tr", {},
     make("th", { scope: "row" }, span.text),
-    make("td", { class: side(span.effect) || null }, signed(span.effect)),
-    make("td", {}, signed(span.removed)), make("td", {}, signed(span.alone)), make("td", {}, percent(span.share))));
-  const caption = `Changes of ${target.unit}, and the share of the draws that keep the words.`;
-  const made = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
-  const region = { class: "table", role: "region", tabindex: "0", "aria-label": `Effects of spans on ${target.name}` };
-  return make("div", {}, ...top, make("p", { class: "note" }, caption), make("div", region, made));
+    make("td", { class: side(span.effect, target.least_effect) || null }, signed(span.effect)),
+    make("td", {}, signed(span.removed)), make("td", {}, signed(span.alone)), make("td", {}, percent(span.share)));
 }
 
 function alternatives(target) {
@@ -269,7 +294,9 @@ function alternatives(target) {
       show();
       byId("alternatives").querySelector(`[data-other="${i}"]`)?.focus();
     });
-    return make("li", {}, press, make("span", {}, make("b", {}, said(other.prediction)), `: ${other.text || "no word"}`));
+    const above = other.kept.every((kept, n) => kept === target.kept[n]);
+    return make("li", {}, press, make("span", {}, make("b", {}, said(other.prediction, other.probability)),
+      `: ${other.text || "no word"}`, ...(above ? [make("span", { class: "note" }, " (marked above)")] : [])));
   });
   return [...top, make("ol", {}, ...items)];
 }

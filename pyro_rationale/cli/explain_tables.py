@@ -1,0 +1,176 @@
+"""What `explain` prints below a marked text: spans for and against, and what would speak for answers asked about.
+
+Lines for a terminal and for files alike. A file gets each as long as it is; where a terminal breaks one, it goes on
+below the column that it is about.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
+from rich.text import Text
+
+from pyro_rationale.data.document import Document
+from pyro_rationale.errors import harmless
+from pyro_rationale.inference.limits import TRUSTED
+from pyro_rationale.prediction.text_spans import snippets
+from pyro_rationale.reporting.effects import AGAINST, FOR, sign_of
+
+if TYPE_CHECKING:
+    from pyro_rationale.prediction.answers import Answer
+    from pyro_rationale.prediction.contributions import Contribution, Contributions
+    from pyro_rationale.prediction.predictor import Prediction
+    from pyro_rationale.tasks import Task
+
+SHOWN = 12  # spans in a table
+SIDE = len("against")
+MEANING = "effect: its part in the whole; removed: without it; alone: with nothing else"
+ONLY = "one span: effect and alone are one thing; removed is over all draws that hold it"
+LONGEST = 300  # letters of a span, and of the words that speak for an answer
+PROSE = 2  # columns by which a sentence that goes on is moved in
+ROUGH = "rough estimate"
+
+
+class Hanging(Text):
+    """A line that a terminal breaks below the end of its head, and not at the left edge.
+
+    Print it within a `Group`: alone, rich makes one text of all that it prints.
+
+    Args:
+        head: what stands alone to the left; empty for a sentence, which goes on two columns further in.
+        rest: what is broken.
+        style: of all of it.
+    """
+
+    def __init__(self, head: str | Text, rest: str | Text, style: str = "") -> None:
+        super().__init__(style=style, overflow="fold")
+        self.append(head)
+        self.head = len(self)
+        self.append(rest)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """Its lines, as wide as there is room."""
+        if self.cell_len <= options.max_width:
+            yield from super().__rich_console__(console, options)
+            return
+        # Where the head takes more than half of the width, it is broken with the rest.
+        behind = self.head if self.head <= options.max_width // 2 else 0
+        indent = behind or min(PROSE, options.max_width // 2)
+        first, rest = self.divide([behind]) if behind else (Text(style=self.style), self)
+        for number, line in enumerate(rest.wrap(console, options.max_width - indent, overflow="fold")):
+            before = first if number == 0 else Text(" " * indent)
+            line.rstrip()
+            yield from console.render(Text.assemble(before, line), options)
+
+
+def effect_table(
+    document: Document,
+    found: Contributions,
+    units: Sequence[str],
+    plain: bool,
+    letter: str = "",
+    told: Collection[str] = (),
+) -> Iterator[Text]:
+    """Lines of the table: a row per span, those that matter most if there are many, in the order of the text.
+
+    Args:
+        document: the text.
+        found: its contributions.
+        units: what these are of each target, in words.
+        plain: without colours.
+        letter: of the target that the spans are about, if each has its own.
+        told: lines that need no second time, as they stand above.
+    """
+    if not found.spans:
+        return
+    several = len(found.whole) > 1
+    by_size = sorted(found.spans, key=lambda part: -max(map(abs, part.effects)))[:SHOWN]
+    rows = [part for part in found.spans if part in by_size]
+    yield Text("")
+    if several:
+        yield Text("for and against, by span", style="dim")
+        heads = list(units)
+    else:
+        ends = f"{found.nothing[0]:.4g} with nothing kept, {found.whole[0]:.4g} with all spans"
+        yield Hanging("", f"{letter and f'{letter} '}for and against, by span: {units[0]} {ends}", style="dim")
+        heads = ["effect", "removed", "alone"]
+        if (meaning := MEANING if len(found.spans) > 1 else ONLY) not in told:
+            yield Hanging("", meaning, style="dim")
+    cells = [part.effects if several else (part.effects[0], part.removed[0], part.alone[0]) for part in rows]
+    width = [max(9, len(harmless(head)) + 2) for head in heads]
+    yield Text(" " * SIDE + "".join(map(_right, map(harmless, heads), width)), style="dim")
+    for part, numbers in zip(rows, cells, strict=True):
+        sign = sign_of(part)
+        head = Text(("", "for", "against")[sign], style="" if plain else ("", FOR, AGAINST)[sign])
+        figures = "".join(map(_right, (f"{number:+.3g}" for number in numbers), width))
+        yield Hanging(Text.assemble(head, " " * (SIDE - len(head)) + figures + "  "), _words(document, part))
+    if len(rows) < len(found.spans):
+        yield Text(f"{len(found.spans) - len(rows)} more spans do less", style="dim")
+
+
+def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]:
+    """A line per answer: the words that would speak for it, and how well the text fits it beside the others.
+
+    Fits are log evidence in nats below the best one's. What importance weights of heavy tails have decided is called
+    rough; the figures behind that are in a last line.
+
+    Args:
+        reading: with answers, or without.
+        task: the target.
+        plain: without colours.
+    """
+    if not reading.answers:
+        return
+    counts = Counter(answer.target for answer in reading.answers)
+    yield Text("")
+    if max(counts.values()) > 1:
+        yield Hanging("", "what would speak for each answer, and how well the text fits it", style="dim")
+    else:
+        yield Hanging("", "what would speak for this answer; give another --for to compare how well the text fits each",
+                      style="dim")  # fmt: skip
+    names = [f"{answer.target} {answer.label}" if len(task.spec.names) > 1 else answer.label
+             for answer in reading.answers]  # fmt: skip
+    column = max(map(len, names)) + 2
+    best = {target: max(answer.log_evidence for answer in reading.answers if answer.target == target)
+            for target in counts}  # fmt: skip
+    for target in counts:
+        for name, answer in zip(names, reading.answers, strict=True):
+            if answer.target == target:
+                alone, wins = counts[target] == 1, answer.log_evidence == best[target]
+                head = Text(f"{name}: ".ljust(column), style="bold" if wins and not alone else "")
+                fit = "" if alone else "fits best" if wins else f"{best[target] - answer.log_evidence:.1f} nats less"
+                yield Hanging(head, _said(reading.document, answer, fit, plain))
+    if any(max(answer.khat, answer.evidence_khat) > TRUSTED for answer in reading.answers):
+        yield Hanging("", f"{ROUGH}: a few of the masks drawn decide it, and others might say something else; for a "
+                      "guide nearer to the posterior, fit with --condition-on-target, --tau 1 and fewer --nats",
+                      style="dim")  # fmt: skip
+    figures = (f"{name}: {answer.khat:.2f} and {answer.evidence_khat:.2f}"
+               for name, answer in zip(names, reading.answers, strict=True))  # fmt: skip
+    yield Hanging("", f"k-hat of words and of fit, rough above {TRUSTED}: {'; '.join(figures)}", style="dim")
+
+
+def _said(document: Document, answer: Answer, fit: str, plain: bool) -> Text:
+    """The words of an answer and its fit, with one warning behind what is rough."""
+    words_rough, fit_rough = answer.khat > TRUSTED, answer.evidence_khat > TRUSTED
+    warning = Text(f" ({ROUGH})", style="" if plain else "yellow")
+    said = Text(snippets(document, answer.mask, LONGEST))
+    # Behind the fit it is about all that stands before it.
+    if words_rough and not (fit and fit_rough):
+        said.append_text(warning)
+    if fit:
+        said.append(f"; {fit}")
+    return said.append_text(warning) if fit and fit_rough else said
+
+
+def _right(cell: str, width: int) -> str:
+    return cell.rjust(width)
+
+
+def _words(document: Document, part: Contribution) -> str:
+    start, end = document.offsets[part.start][0], document.offsets[part.end - 1][1]
+    words = " ".join(harmless(document.text[start:end]).split())
+    return words if len(words) <= LONGEST else words[: LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
