@@ -17,6 +17,7 @@ from rich.table import Table
 
 from pyro_rationale.cli.common import Command, make_folder
 from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.sampling import sample_documents
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.optional import optional
@@ -43,13 +44,14 @@ FIGURES = ("rate", "spans", "predictive", "khat")
 @run_option
 @click.option("--out", type=click.Path(path_type=Path), help=f"folder for the results [default: {FOLDER} in the run's]")
 @click.option("--documents", "number", default=200, show_default=True, type=click.IntRange(min=1),
-              help="documents to inspect: the first of the split")
+              help="documents to inspect: drawn at random if the split has more, each class with its share")
 @split_option
 @click.option("--samples", default=Size.samples, show_default=True, type=int,
               help="masks drawn per document, in all chains together; as many from the prior")
 @click.option("--chains", default=Size.chains, show_default=True, type=int,
               help="sets that the draws are divided into; --samples is rounded up to a multiple")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="of all draws")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1),
+              help="of all draws, that of the documents too")
 @click.option("--report/--no-report", default=True, show_default=True, help=f"write {REPORT} as well")
 @click.option("--force", is_flag=True, help="replace what an earlier inspection left")
 @click.option("--quiet", is_flag=True, help="no progress, only the summary")
@@ -96,7 +98,8 @@ def inspect(
     check_folder(results, report, force)
     check_extras(report)
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
-    documents = chosen.documents[:number]
+    sample = sample_documents(chosen.documents, number, fitted.spec, seed)
+    documents = sample.documents
     make_folder(results)
     for name in (FILE, REPORT, *(f"{name}.png" for name in FIGURES)):
         remove_leftovers(results / name)
@@ -114,10 +117,13 @@ def inspect(
                     advance()
             title = f"{source_of(chosen.options.data)} ({chosen.split})"
             measured = chosen.as_fitted and chosen.split == "test"
-            write_page(results / REPORT, fitted, predictions, folder, title, options, groups, measured)
+            drawn = sample.told(chosen.split)
+            write_page(results / REPORT, fitted, predictions, folder, title, options, groups, measured, drawn)
             written.append(REPORT)
     console = Terminal()
     console.print(summary)
+    if sample.drawn:
+        console.say(f"documents: {sample.told(chosen.split)}")
     for line in lines:
         console.say(line)
     prior = fitted.model.prior.describe(fitted.model.gain) | prior_masks(fitted, documents)
@@ -242,8 +248,21 @@ def write_page(
     options: PredictOptions,
     groups: Any,
     measured: bool,
+    drawn: str = "",
 ) -> None:
-    """The report of the stored draws; `measured`: its documents are those that the run's baselines were measured on."""
+    """The report of the stored draws.
+
+    Args:
+        path: of the page.
+        fitted: the run.
+        predictions: of the documents to list.
+        folder: of the run.
+        data: where the documents are from, for people.
+        options: those that the predictions were made with.
+        groups: the stored draws, opened.
+        measured: whether its documents are of those that the run's baselines were measured on.
+        drawn: how they were chosen among these, in a sentence; empty for all.
+    """
     from pyro_rationale.evaluation.evaluate import evaluate_predictions
     from pyro_rationale.evaluation.results import RunMetrics
     from pyro_rationale.reporting.html import build_report, write_report
@@ -258,6 +277,7 @@ def write_page(
         fitted.spec,
         fitted.name,
         data=data,
+        drawn=drawn,
         metrics=evaluation.metrics,
         curves=evaluation.curves,
         history=read_history(folder / EPOCHS) if (folder / EPOCHS).is_file() else (),

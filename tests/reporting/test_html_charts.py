@@ -10,7 +10,7 @@ import pytest
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.cli.fit import fit
 from pyro_rationale.reporting.html import Tile, render
-from pyro_rationale.reporting.html.build import lead_of, margin, source_of, tiles_of
+from pyro_rationale.reporting.html.build import lead_of, margin, source_of, tiles_of, without_absent
 from pyro_rationale.reporting.html.charts import (
     class_charts,
     events,
@@ -43,6 +43,25 @@ def test_a_confusion_matrix_is_drawn_and_its_classes_are_a_table() -> None:
         "True and predicted classes: a", "True and predicted classes: c"
     ]  # fmt: skip
     assert list(class_charts({"mse": 1.0})) == []
+
+
+def test_no_macro_f1_counts_a_class_that_no_document_has() -> None:
+    """Of negative reviews alone it was 0.467, where that of all was 0.869."""
+    rows = {"negative": {"documents": 9, "precision": 1.0, "recall": 0.9, "f1": 0.95},
+            "positive": {"documents": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0}}  # fmt: skip
+    confusion = {"negative": {"negative": 8, "positive": 1}, "positive": {"negative": 0, "positive": 0}}
+    metrics = {"documents": 9, "accuracy": 0.9, "macro_f1": 0.47, "averaged_macro_f1": 0.47, "classes": rows,
+               "confusion": confusion}  # fmt: skip
+    told = without_absent(metrics)
+    assert told.keys() == metrics.keys() - {"macro_f1", "averaged_macro_f1"}
+    [chart] = class_charts(told)
+    assert chart.notes[-1] == "No macro F1: none of the documents is positive."
+    known = metrics | {"classes": {name: row | {"documents": 4} for name, row in rows.items()}}
+    assert without_absent(known) == known
+    several = {"macro_f1": 0.5, "aspects": {"a": known, "b": metrics}}
+    assert "macro_f1" not in without_absent(several)
+    assert "macro_f1" in without_absent(several)["aspects"]["a"]
+    assert without_absent({"macro_f1": 0.5, "aspects": {"a": known}})["macro_f1"] == 0.5
 
 
 def test_charts_are_small_and_take_their_colours_from_the_page() -> None:

@@ -56,6 +56,7 @@ def build_report(
     metrics: Mapping[str, Any],
     curves: Mapping[str, Any] | None = None,
     data: str = "",
+    drawn: str = "",
     history: Sequence[EpochRecord] = (),
     stored: Mapping[str, Any] | None = None,
     baselines: Mapping[str, Mapping[str, Any]] | None = None,
@@ -74,14 +75,16 @@ def build_report(
         curves: of these predictions, by name, as :attr:`Evaluation.curves
             <pyro_rationale.evaluation.evaluate.Evaluation.curves>` has them.
         data: where the documents are from, for people; default: the corpus of the run.
+        drawn: how they were chosen among those, in a sentence; empty for all.
         history: of training; empty if it was not recorded.
         stored: `metrics.json` of the run, with its best epoch, noise floor and prior; empty for an unfinished run.
-        baselines: figures of other ways to predict, by their names: of these documents, or of the split that they are
-            the first of.
+        baselines: figures of other ways to predict, by their names: of these documents, or of the split that they were
+            drawn from.
         draws: `posterior.nc`, opened; `None` leaves the comparison of prior and guide out.
         decision: the run's rule that names classes; `None`: the most probable one is named.
     """
     stored, averaged = stored or {}, options.predict == "average"
+    metrics = without_absent(metrics)
     rated = sum(prediction.document.has_target for prediction in predictions)
     calibration = [*uncertainty_charts(curves or {}), *reliability_charts(predictions)]
     diagnostics = {
@@ -94,6 +97,7 @@ def build_report(
         spec=spec,
         documents=tuple(predictions),
         lead=lead_of(metrics, options.level, averaged, baselines, rated),
+        drawn=drawn,
         phrases=phrase_groups(predictions, spec, decision),
         facts=facts_of(config, spec, name, data, history, stored),
         tiles=tiles_of(metrics, options.level, stored.get("noise_floor"), averaged, rated),
@@ -108,6 +112,20 @@ def build_report(
         level=options.level,
         version=__version__,
     )
+
+
+def without_absent(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics without a macro F1 that counts a class which no document has.
+
+    A text that is taken for such a class gives it an F1 of 0, however right the model may be where the class occurs.
+    """
+    aspects = {name: without_absent(own) for name, own in metrics.get("aspects", {}).items()}
+    of_classes = metrics.get("classes", {}).values()
+    absent = any(not row["documents"] for row in of_classes) or any(
+        "classes" in own and not {"macro_f1", "averaged_macro_f1"} & own.keys() for own in aspects.values()
+    )
+    kept = {name: value for name, value in metrics.items() if not (absent and name.endswith("macro_f1"))}
+    return kept | ({"aspects": aspects} if aspects else {})
 
 
 def _sections(charts: Mapping[tuple[str, str], Iterable[Chart]]) -> tuple[Section, ...]:

@@ -267,8 +267,8 @@ def class_charts(metrics: Mapping[str, Any]) -> Iterator[Chart]:
             draw_svg(partial(plot_confusion, counts=counts), f"confusion{target}"),
             (
                 "Documents of each true class (rows) by the class that is predicted from the average over masks; the "
-                "darker, the larger the share of the row.",
-                f"Macro F1: {_plain(figures['averaged_macro_f1' if 'averaged_macro_f1' in figures else 'macro_f1'])}.",
+                "stronger the colour, the larger the share of the row.",
+                _macro_f1(figures),
             ),
             ("class", "documents", "precision", "recall", "F1"),
             tuple(
@@ -277,6 +277,15 @@ def class_charts(metrics: Mapping[str, Any]) -> Iterator[Chart]:
                 for label, each in classes.items()
             ),
         )  # fmt: skip
+
+
+def _macro_f1(figures: Mapping[str, Any]) -> str:
+    """The figure in a sentence, or why there is none."""
+    absent = [label for label, each in figures["classes"].items() if not each["documents"]]
+    if absent:
+        return f"No macro F1: none of the documents is {' or '.join(absent)}."
+    name = "averaged_macro_f1" if "averaged_macro_f1" in figures else "macro_f1"
+    return f"Macro F1: {_plain(figures[name])}."
 
 
 def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:

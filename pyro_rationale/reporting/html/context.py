@@ -63,6 +63,7 @@ class ReportContext:
         spec: what is predicted, and in which units.
         documents: predictions to list, in their order.
         lead: the result in one line.
+        drawn: how the documents were chosen among those of their split, in a sentence; empty for all.
         phrases: what many rationales have in common, by target.
         facts: label and value of where the numbers come from.
         tiles: the figures that people look for first.
@@ -82,6 +83,7 @@ class ReportContext:
     spec: TargetSpec
     documents: tuple[Prediction, ...]
     lead: str = ""
+    drawn: str = ""
     phrases: tuple[PhraseGroup, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     tiles: tuple[Tile, ...] = ()
