@@ -6,7 +6,7 @@ against guide, of the predictive check and of the importance weights (PNG), and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from pyro_rationale.optional import optional
 from pyro_rationale.options import device_option, given, options_from, run_option, split_option
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
 from pyro_rationale.prediction.options import ExplainOptions, PredictOptions, Size
+from pyro_rationale.reporting.advice import followed, nearer_posterior
 from pyro_rationale.reporting.console import counting
 from pyro_rationale.reporting.plots import posterior_figures, save_figure
 from pyro_rationale.reporting.prior_words import constraint_words, prior_words
@@ -105,9 +106,10 @@ def inspect(
         remove_leftovers(results / name)
     with counting("drawing", len(documents), quiet) as advance:
         write_posterior(results / FILE, fitted, documents, size, seed, advance)
+    done = followed(fitted.config, fitted.spec)
     with open_groups(results / FILE) as groups:
         written = [FILE, *draw(results, groups)]
-        summary, lines = summarise(groups), khat_lines(groups["sample_stats/khat"].values)
+        summary, lines = summarise(groups), khat_lines(groups["sample_stats/khat"].values, done)
         if report:
             options = ExplainOptions(samples=size.chains * size.draws, seed=seed)  # the draws of the file
             with counting("reading", len(documents), quiet) as advance:
@@ -314,8 +316,13 @@ def summarise(groups: Any) -> Table:
     return table
 
 
-def khat_lines(khat: Any) -> list[str]:
-    """Meaning of the weights' Pareto shapes for the draws of the posterior, in words; nothing where none is known."""
+def khat_lines(khat: Any, done: Collection[str] = ()) -> list[str]:
+    """Meaning of the weights' Pareto shapes for the draws of the posterior, in words; nothing where none is known.
+
+    Args:
+        khat: a shape per document, NaN where it is unknown.
+        done: advice that the run follows already, from :func:`pyro_rationale.reporting.advice.followed`.
+    """
     from pyro_rationale.inference.posterior.psis import TRUSTED
 
     known = khat[~np.isnan(khat)]
@@ -331,8 +338,8 @@ def khat_lines(khat: Any) -> list[str]:
         "predictions, rationales and the report come from the guide's draws and are as they should be. Only group "
         f"posterior of posterior.nc cannot be trusted on {100 * poor:.0f} % of the documents (k-hat above {TRUSTED}): "
         "the rating makes masks likely there that the guide hardly ever draws, so a few draws carry all the weight",
-        "a guide nearer to the posterior: fit with --condition-on-target, --tau 1 and fewer --nats; p(z | x, y) "
-        "without a guide: study posterior",
+        f"a guide nearer to the posterior: fit with {nearer_posterior(done)}; p(z | x, y) without a guide: study "
+        "posterior",
     ]
 
 

@@ -13,6 +13,7 @@ from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.metrics import metric_named
 from pyro_rationale.evaluation.options import BASELINE_TITLES
 from pyro_rationale.prediction.labels import inclusion_label
+from pyro_rationale.reporting.advice import Followed, followed
 from pyro_rationale.reporting.console import format_value, label_of, shown_metrics
 from pyro_rationale.reporting.html.charts import (
     class_charts,
@@ -24,6 +25,7 @@ from pyro_rationale.reporting.html.charts import (
     uncertainty_charts,
 )
 from pyro_rationale.reporting.html.context import Chart, ReportContext, Section, Tile
+from pyro_rationale.reporting.html.meanings import explained
 from pyro_rationale.reporting.html.payload import percent
 from pyro_rationale.reporting.phrases import phrase_groups
 from pyro_rationale.reporting.plots.posterior import MaskDraws
@@ -86,9 +88,10 @@ def build_report(
     stored, averaged = stored or {}, options.predict == "average"
     metrics = without_absent(metrics)
     rated = sum(prediction.document.has_target for prediction in predictions)
+    done = followed(config, spec)
     calibration = [*uncertainty_charts(curves or {}), *reliability_charts(predictions)]
     diagnostics = {
-        ("training", "Training"): training_charts(history),
+        ("training", "Training"): training_charts(history, task_of(spec).error_name),
         ("selection", "Prior and guide"): () if draws is None else _prior_guide(draws, stored),
         ("posterior", "Model and posterior"): () if draws is None else posterior_charts(draws),
     }
@@ -102,9 +105,9 @@ def build_report(
         facts=facts_of(config, spec, name, data, history, stored),
         tiles=tiles_of(metrics, options.level, stored.get("noise_floor"), averaged, rated),
         metrics=tuple((label_of(metric), _value(metric, metrics)) for metric in shown_metrics(metrics)),
-        quality=(*prediction_charts(predictions, spec), *class_charts(metrics)),
-        sections=_sections({("calibration", "Calibration and coverage"): calibration}),
-        diagnostics=_sections(diagnostics),
+        quality=tuple(explained([*prediction_charts(predictions, spec), *class_charts(metrics)], done)),
+        sections=_sections({("calibration", "Calibration and coverage"): calibration}, done),
+        diagnostics=_sections(diagnostics, done),
         rule=RULES[options.decode],
         decision=decision,
         averaged=averaged,
@@ -128,9 +131,9 @@ def without_absent(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return kept | ({"aspects": aspects} if aspects else {})
 
 
-def _sections(charts: Mapping[tuple[str, str], Iterable[Chart]]) -> tuple[Section, ...]:
-    """Those of the sections, by id and title, that have a chart."""
-    made = (Section(id, title, tuple(drawn)) for (id, title), drawn in charts.items())
+def _sections(charts: Mapping[tuple[str, str], Iterable[Chart]], done: Followed) -> tuple[Section, ...]:
+    """Those of the sections, by id and title, that have a chart; each chart with its meaning."""
+    made = (Section(id, title, tuple(explained(drawn, done))) for (id, title), drawn in charts.items())
     return tuple(section for section in made if section.charts)
 
 
@@ -257,8 +260,8 @@ TILES = (
     ("selected", "words kept", ""),
     ("span", "mean run", "kept words in a row"),
     ("empty", "nothing kept", "share of documents"),
-    ("precision", "precision", "kept words that are gold"),
-    ("recall", "recall", "gold words that are kept"),
+    ("precision", "precision", "kept words that annotators marked"),
+    ("recall", "recall", "marked words that are kept"),
     ("opinion_recall", "opinion recall", "rating words that are kept"),
     ("elbo", "ELBO", "nats per document"),
     ("expected_cost", "expected cost", "as in Lei et al. (2016)"),

@@ -34,6 +34,7 @@ class Chart:
         notes: below it, a paragraph each.
         header: of the table of the same numbers.
         rows: of that table.
+        meaning: what it says of the fit, and what to do where it looks wrong.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Chart:
     notes: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+    meaning: str = ""
 
 
 @dataclass(frozen=True)
