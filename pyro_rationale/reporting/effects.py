@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 FOR = "bold underline #000000 on #9ad4ff"  # by value, as the colours of pyro_rationale.reporting.console
 AGAINST = "bold underline #000000 on #ffb98a"
-# Below these, a span has no sign worth a colour: its Shapley value is a difference of predictions that are nearly alike,
-# and another draw of the fit or of the text may turn it round. Of ratings that is a share of the scale, well below the
-# usual error of a prediction. Of classes effects are log odds: by 0.04 nats, no probability moves more than one point,
-# since dp = p (1 - p) d(log odds), and p (1 - p) is at most 1/4.
+# Below these, a span has no sign worth a colour: its Shapley value is a difference of predictions that are nearly
+# alike, and another fit may turn it round. Of ratings that is a share of the scale, well below the usual error of a
+# prediction. Of classes effects are log odds: by 0.04 nats no probability moves by more than one point, since
+# dp = p (1 - p) d(log odds), and p (1 - p) is at most 1/4.
 LEAST_SHARE, LEAST_LOG_ODDS = 0.02, 0.04
 SHOWN = 12  # spans in a table
 LONGEST, BECAUSE = 80, 300  # letters of a span, and of the words that speak for an answer

@@ -114,6 +114,8 @@ def test_k_hat_is_put_into_words() -> None:
     assert "posterior.nc cannot be trusted on 50 % of the documents (k-hat above 0.7): " in poor[0]
     assert "--condition-on-target" in poor[1]
     assert khat_lines(np.array([np.nan])) == []
+    done = khat_lines(np.array([2.0]), {"--condition-on-target", "--tau 1"})  # what the run does is not advised
+    assert done[1].startswith("a guide nearer to the posterior: fit with fewer --nats; p(z | x, y) without a guide")
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ def test_each_class_has_its_share_of_a_sorted_file(number: int) -> None:
     documents = rows(*[0.0] * 600, *[1.0] * 390, *[float("nan")] * 10)
     sample = sample_documents(documents, number, BINARY)
     assert sample.drawn
-    counts = Counter("none" if np.isnan(d.targets[0]) else d.targets[0] for d in sample.documents)
+    counts = Counter("none" if np.isnan(d.targets[0]) else str(d.targets[0]) for d in sample.documents)
     assert sum(counts.values()) == number
-    for key, share in {0.0: 0.6, 1.0: 0.39, "none": 0.01}.items():
+    for key, share in {"0.0": 0.6, "1.0": 0.39, "none": 0.01}.items():
         assert abs(counts[key] - share * number) < 1.0
     places = [int(d.id.removeprefix("row ")) for d in sample.documents]
     assert places == sorted(set(places))

@@ -64,8 +64,9 @@ def training_charts(history: Sequence[EpochRecord], error_name: str = "") -> Ite
     """
     best = [record.epoch for record in history if "best" in record.event]
     warm = any(record.untrained for record in history) and not all(record.untrained for record in history)
+    ground = ("The warm-up, on a grey ground, first teaches the encoder to read.",) if warm else ()
     notes = {
-        "loss": (("The warm-up, on a grey ground, first teaches the encoder to read.",) if warm else ()) + events(history),
+        "loss": ground + events(history),
         "error": tuple(f"Epoch {epoch} was chosen." for epoch in best[-1:]),
     }
     for quantity, title in TRAINING.items():
@@ -175,7 +176,7 @@ def posterior_charts(draws: DataTree) -> Iterator[Chart]:
 
 
 def _draw_predictive(axes: Axes, target: Replicated) -> Axes:
-    return plot_predictive(axes, *target, columns=1)  # the page's letters are wider than those it is laid out with
+    return plot_predictive(axes, *target, columns=1)  # beside each other they overlap in the wider letters of the page
 
 
 def prediction_charts(predictions: Sequence[Prediction], spec: TargetSpec) -> Iterator[Chart]:

@@ -50,9 +50,9 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     percent; `k` and `g` the kept and the gold words as [start, end) pairs in one flat list; `f` share of the draws
     that keep just these, in percent; `v` predictions; `w` those from the kept words alone, where they are others; `y`
     truth; `n` interval ends, flat; `c` for each kept run, by target, what it adds, the change when it is removed, and
-    what it adds to nothing; `m` where targets have masks of their own, the kept words of each, their `c`, `f` and `p`; `a`
-    alternatives as [share of draws in percent, log q, runs, values]; `u` number of characters that are left out at the
-    end. Unknown values are left out.
+    what it adds to nothing; `m` where targets have masks of their own, the kept words of each, their `c`, `f` and
+    `p`; `a` alternatives as [share of draws in percent, log q, runs, values]; `u` number of characters that are left
+    out at the end. Unknown values are left out.
     """
     document = prediction.document
     words = len(document.tokens)

@@ -80,7 +80,7 @@ def render(context: ReportContext) -> str:
         data=data,
         listed=len(packed),
         gold=any("g" in document for document in packed),
-        least=f"{percent(LEAST_SHARE)} of its scale" if spec.ranges else f"{LEAST_LOG_ODDS:g}, one point of probability at most",
+        least=f"{percent(LEAST_SHARE)} of its scale" if spec.ranges else f"{LEAST_LOG_ODDS:g}",
         signed_spans=any("c" in document for document in packed),
         rated=any("y" in document for document in packed),
         several=any("m" in document for document in packed),

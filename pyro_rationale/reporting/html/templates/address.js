@@ -49,8 +49,8 @@
     phrase = Object.hasOwn(data.phrases, given.phrase) ? given.phrase : null;
     marks = data.own ? (targets.find((target) => letter(target) === given.marks) ?? null) : null;
     for (const button of document.getElementsByName("marks")) button.checked = button.value === String(marks ?? "");
-    const folded = [given.in === "kept", given.sort !== usual.sort, given.show !== usual.show, given.size !== usual.size];
-    if (folded.includes(true)) at("filters").open = true; // so that nobody wonders where the others are
+    // A choice that was sent is in view, so that nobody wonders where the other documents are.
+    if (["in", "sort", "show", "size"].some((name) => given[name] !== usual[name])) at("filters").open = true;
     choose(Math.max(0, (parseInt(given.page, 10) || 1) - 1));
     at("documents").focus({ preventScroll: true });
     at(at("narrowed").hidden ? "status" : "narrowed").scrollIntoView();

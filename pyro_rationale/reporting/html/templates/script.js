@@ -43,8 +43,8 @@
     for (let i = 0; i < (runs || []).length; i += 2) total += runs[i + 1] - runs[i];
     return total;
   };
-  // 1 where the word's span raises the ratings it moves, or speaks for the predicted labels; -1 against; 0 where it does
-  // little or targets differ, as effects.py has it.
+  // 1 where the word's span raises the ratings it moves, or speaks for the predicted labels; -1 against; 0 where it
+  // does little or targets differ, as effects.py has it.
   function sides(doc) {
     const found = new Int8Array(doc.p.length);
     (doc.c || []).forEach((changes, i) => {
@@ -125,7 +125,8 @@
     return targets.map((target) => {
       const badge = doc.m ? [make("b", { class: `letter t${target % 8}` }, letter(target)), " "] : [];
       const name = data.names.length > 1 ? [make("p", { class: "target" }, ...badge, data.names[target])] : [];
-      return make("div", { class: "about-target" }, ...name, prediction(doc, target), ...spans.slice(target, target + 1));
+      const list = spans.slice(target, target + 1);
+      return make("div", { class: "about-target" }, ...name, prediction(doc, target), ...list);
     });
   }
   function prediction(doc, target) {
