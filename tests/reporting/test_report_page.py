@@ -234,6 +234,7 @@ def test_the_first_document_is_seen_early(page: Page, written: Path, name: str) 
     page.set_viewport_size({"width": 1200, "height": 900})
     page.goto(f"file://{written / name}.html")
     assert page.evaluate("document.querySelector('#list article').getBoundingClientRect().top") < 850
+    assert page.evaluate("document.querySelector('.key').getBoundingClientRect().height") < 40  # one line
     assert not page.locator("#sort").is_visible()
     page.goto("about:blank")
     page.goto(f"file://{written / name}.html#sort=length-")  # a choice that was sent is in view
