@@ -14,10 +14,11 @@ import pytest
 
 from pyro_rationale.reporting.html import Chart, ReportContext, Section, write_report
 from pyro_rationale.reporting.html.charts import _draw_predictive
+from pyro_rationale.reporting.html.payload import pieces
 from pyro_rationale.reporting.plots.posterior import Replicated
 from pyro_rationale.reporting.plots.svg import draw_svg
 from tests.support.browser import DESKTOP, PHONE, too_wide, violations
-from tests.support.report_pages import BINARY, RATING, contents, read, speaking
+from tests.support.report_pages import BINARY, RATING, Drawn, contents, read, speaking
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -211,6 +212,13 @@ def test_the_marks_of_one_target_can_be_shown(page: Page, written: Path) -> None
     assert {mark.get_attribute("data-letters") for mark in page.locator("#list mark.k").all()} - {None} == {"A"}
     page.click("label[for=marks-all]")
     assert page.evaluate("location.hash") == ""
+
+
+def test_the_script_marks_the_words_of_targets_as_the_page_without_it(page: Page, written: Path) -> None:
+    page.goto(f"file://{written / 'aspects.html'}")
+    context = aspects()
+    for letters, one in zip(Drawn(page.content()).texts, context.documents, strict=False):
+        assert letters == [(letter, piece.classes) for piece in pieces(one, context.spec) for letter in piece.text]
 
 
 def test_targets_stand_below_the_text_side_by_side(page: Page, written: Path) -> None:
