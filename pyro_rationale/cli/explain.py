@@ -33,7 +33,7 @@ from pyro_rationale.prediction.options import ExplainOptions
 from pyro_rationale.prediction.text_spans import letter_of, snippets, visible
 from pyro_rationale.reporting.aspects import aspect_key, aspect_text
 from pyro_rationale.reporting.console import counting, is_plain, legend, rationale
-from pyro_rationale.reporting.effects import signs
+from pyro_rationale.reporting.effects import least_effects, signs
 from pyro_rationale.reporting.terminal import Terminal, waiting
 from pyro_rationale.storage import to_json
 
@@ -268,13 +268,14 @@ def described(reading: Prediction | Document, task: Task, level: float, plain: b
         yield aspect_text(reading.document, [part.kept for part in reading.aspects], plain)
         yield aspect_key(task.spec.names, plain)
     else:
-        flags = signs(reading.contributions, len(reading.kept))
+        flags = signs(reading.contributions, len(reading.kept), least_effects(task.spec, reading.document.aspect))
         yield rationale(reading.document, reading.kept, reading.inclusion, plain=plain, signs=flags)
     told: set[str] = set()
     for number, part in enumerate(reading.aspects or (reading,)):
         if part.contributions is not None:
             own, letter = ([units[number]], letter_of(number)) if reading.aspects else (units, "")
-            lines = list(effect_table(reading.document, part.contributions, own, plain, letter, told))
+            least = least_effects(task.spec, number if reading.aspects else reading.document.aspect)
+            lines = list(effect_table(reading.document, part.contributions, own, plain, letter, told, least))
             told |= set(map(str, lines))
             yield from lines
     yield from answer_lines(reading, task, plain)

@@ -74,6 +74,7 @@ def effect_table(
     plain: bool,
     letter: str = "",
     told: Collection[str] = (),
+    least: Sequence[float] = (),
 ) -> Iterator[Text]:
     """Lines of the table: a row per span, those that matter most if there are many, in the order of the text.
 
@@ -84,6 +85,7 @@ def effect_table(
         plain: without colours.
         letter: of the target that the spans are about, if each has its own.
         told: lines that need no second time, as they stand above.
+        least: from :func:`~pyro_rationale.reporting.effects.least_effects`; empty counts every effect.
     """
     if not found.spans:
         return
@@ -104,7 +106,7 @@ def effect_table(
     width = [max(9, len(harmless(head)) + 2) for head in heads]
     yield Text(" " * SIDE + "".join(map(_right, map(harmless, heads), width)), style="dim")
     for part, numbers in zip(rows, cells, strict=True):
-        sign = sign_of(part)
+        sign = sign_of(part, least)
         head = Text(("", "for", "against")[sign], style="" if plain else ("", FOR, AGAINST)[sign])
         figures = "".join(map(_right, (f"{number:+.3g}" for number in numbers), width))
         yield Hanging(Text.assemble(head, " " * (SIDE - len(head)) + figures + "  "), _words(document, part))

@@ -6,7 +6,7 @@ against guide, of the predictive check and of the importance weights (PNG), and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,14 @@ from rich.table import Table
 
 from pyro_rationale.cli.common import Command, make_folder
 from pyro_rationale.data.options import DataOptions
+from pyro_rationale.data.sampling import sample_documents
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.optional import optional
 from pyro_rationale.options import device_option, given, options_from, run_option, split_option
 from pyro_rationale.prediction.netcdf import ENGINES, open_groups
 from pyro_rationale.prediction.options import ExplainOptions, PredictOptions, Size
+from pyro_rationale.reporting.advice import followed, nearer_posterior
 from pyro_rationale.reporting.console import counting
 from pyro_rationale.reporting.plots import posterior_figures, save_figure
 from pyro_rationale.reporting.prior_words import constraint_words, prior_words
@@ -43,13 +45,14 @@ FIGURES = ("rate", "spans", "predictive", "khat")
 @run_option
 @click.option("--out", type=click.Path(path_type=Path), help=f"folder for the results [default: {FOLDER} in the run's]")
 @click.option("--documents", "number", default=200, show_default=True, type=click.IntRange(min=1),
-              help="documents to inspect: the first of the split")
+              help="documents to inspect: drawn at random if the split has more, each class with its share")
 @split_option
 @click.option("--samples", default=Size.samples, show_default=True, type=int,
               help="masks drawn per document, in all chains together; as many from the prior")
 @click.option("--chains", default=Size.chains, show_default=True, type=int,
               help="sets that the draws are divided into; --samples is rounded up to a multiple")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="of all draws")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1),
+              help="of all draws, that of the documents too")
 @click.option("--report/--no-report", default=True, show_default=True, help=f"write {REPORT} as well")
 @click.option("--force", is_flag=True, help="replace what an earlier inspection left")
 @click.option("--quiet", is_flag=True, help="no progress, only the summary")
@@ -96,15 +99,17 @@ def inspect(
     check_folder(results, report, force)
     check_extras(report)
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
-    documents = chosen.documents[:number]
+    sample = sample_documents(chosen.documents, number, fitted.spec, seed)
+    documents = sample.documents
     make_folder(results)
     for name in (FILE, REPORT, *(f"{name}.png" for name in FIGURES)):
         remove_leftovers(results / name)
     with counting("drawing", len(documents), quiet) as advance:
         write_posterior(results / FILE, fitted, documents, size, seed, advance)
+    done = followed(fitted.config, fitted.spec)
     with open_groups(results / FILE) as groups:
         written = [FILE, *draw(results, groups)]
-        summary, lines = summarise(groups), khat_lines(groups["sample_stats/khat"].values)
+        summary, lines = summarise(groups), khat_lines(groups["sample_stats/khat"].values, done)
         if report:
             options = ExplainOptions(samples=size.chains * size.draws, seed=seed)  # the draws of the file
             with counting("reading", len(documents), quiet) as advance:
@@ -114,10 +119,13 @@ def inspect(
                     advance()
             title = f"{source_of(chosen.options.data)} ({chosen.split})"
             measured = chosen.as_fitted and chosen.split == "test"
-            write_page(results / REPORT, fitted, predictions, folder, title, options, groups, measured)
+            drawn = sample.told(chosen.split)
+            write_page(results / REPORT, fitted, predictions, folder, title, options, groups, measured, drawn)
             written.append(REPORT)
     console = Terminal()
     console.print(summary)
+    if sample.drawn:
+        console.say(f"documents: {sample.told(chosen.split)}")
     for line in lines:
         console.say(line)
     prior = fitted.model.prior.describe(fitted.model.gain) | prior_masks(fitted, documents)
@@ -242,8 +250,21 @@ def write_page(
     options: PredictOptions,
     groups: Any,
     measured: bool,
+    drawn: str = "",
 ) -> None:
-    """The report of the stored draws; `measured`: its documents are those that the run's baselines were measured on."""
+    """The report of the stored draws.
+
+    Args:
+        path: of the page.
+        fitted: the run.
+        predictions: of the documents to list.
+        folder: of the run.
+        data: where the documents are from, for people.
+        options: those that the predictions were made with.
+        groups: the stored draws, opened.
+        measured: whether its documents are of those that the run's baselines were measured on.
+        drawn: how they were chosen among these, in a sentence; empty for all.
+    """
     from pyro_rationale.evaluation.evaluate import evaluate_predictions
     from pyro_rationale.evaluation.results import RunMetrics
     from pyro_rationale.reporting.html import build_report, write_report
@@ -258,6 +279,7 @@ def write_page(
         fitted.spec,
         fitted.name,
         data=data,
+        drawn=drawn,
         metrics=evaluation.metrics,
         curves=evaluation.curves,
         history=read_history(folder / EPOCHS) if (folder / EPOCHS).is_file() else (),
@@ -294,8 +316,13 @@ def summarise(groups: Any) -> Table:
     return table
 
 
-def khat_lines(khat: Any) -> list[str]:
-    """Meaning of the weights' Pareto shapes for the draws of the posterior, in words; nothing where none is known."""
+def khat_lines(khat: Any, done: Collection[str] = ()) -> list[str]:
+    """Meaning of the weights' Pareto shapes for the draws of the posterior, in words; nothing where none is known.
+
+    Args:
+        khat: a shape per document, NaN where it is unknown.
+        done: advice that the run follows already, from :func:`pyro_rationale.reporting.advice.followed`.
+    """
     from pyro_rationale.inference.posterior.psis import TRUSTED
 
     known = khat[~np.isnan(khat)]
@@ -311,8 +338,8 @@ def khat_lines(khat: Any) -> list[str]:
         "predictions, rationales and the report come from the guide's draws and are as they should be. Only group "
         f"posterior of posterior.nc cannot be trusted on {100 * poor:.0f} % of the documents (k-hat above {TRUSTED}): "
         "the rating makes masks likely there that the guide hardly ever draws, so a few draws carry all the weight",
-        "a guide nearer to the posterior: fit with --condition-on-target, --tau 1 and fewer --nats; p(z | x, y) "
-        "without a guide: study posterior",
+        f"a guide nearer to the posterior: fit with {nearer_posterior(done)}; p(z | x, y) without a guide: study "
+        "posterior",
     ]
 
 

@@ -89,7 +89,7 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
         text: str
         probability: float = Field(description="that the guide gives to this rationale")
         prediction: float | str
-        probability: float | None = Field(description="of the class in `prediction`")
+        prediction_probability: float | None = Field(description="of the class in `prediction`")
 
     class TargetPrediction(BaseModel):
         """Prediction and rationale of one target."""

@@ -9,28 +9,14 @@ from typing import TYPE_CHECKING, Any
 from pyro_rationale.data.document import Document
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.prediction.text_spans import letter_of
+from pyro_rationale.reporting.effects import least_effects
 
 if TYPE_CHECKING:
     from pyro_rationale.data.vocabulary import Vocabulary
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.decoding import Mask
     from pyro_rationale.prediction.predictor import Alternative, Prediction
-    from pyro_rationale.tasks import TargetSpec, Task
-
-
-NOISE = 0.02  # of a scale: an effect that is smaller is shown without a sign
-NOISE_POINTS = 0.01  # of a probability
-
-
-def least_effects(spec: TargetSpec) -> list[float]:
-    """Effects, in the units of each target, below which a span speaks neither for nor against the prediction.
-
-    Effects on classes are log odds. Where a probability is one half, which is where it changes most, a point is four
-    hundredths of them; elsewhere the same effect is less than a point.
-    """
-    if spec.classes:
-        return [4 * NOISE_POINTS] * len(spec.names)
-    return [NOISE * (high - low) for low, high in spec.ranges] or [0.0] * len(spec.names)
+    from pyro_rationale.tasks import Task
 
 
 def without_words(document: Document, struck: Collection[int]) -> Document:
@@ -202,7 +188,7 @@ def _alternative(
         "text": _runs(document, read, other.mask),
         "probability": other.probability,
         "prediction": _said(task.point(other.values)[name]),
-        "probability": _chance(task.point(other.values)[name]),
+        "prediction_probability": _chance(task.point(other.values)[name]),
     }
 
 

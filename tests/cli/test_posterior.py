@@ -12,8 +12,11 @@ from click.testing import CliRunner
 
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.posterior import inspect, khat_lines
+from pyro_rationale.data import load_corpus
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.optional import install_command
 from pyro_rationale.prediction.netcdf import open_groups
+from tests.support.report_pages import parse
 from tests.support.small_fit import content, disk_of, refusal, table, whole
 
 pytest.importorskip("h5netcdf")
@@ -47,6 +50,22 @@ def test_everything_is_there(made: tuple[Path, str]) -> None:
         others = {"log_likelihood", "observed_data", "sample_stats", "constant_data"}
         assert set(tree.children) == groups | others
         assert tree["guide"].sizes["document"] == 5
+
+
+def test_the_documents_are_drawn_and_the_page_says_how(made: tuple[Path, str]) -> None:
+    """They are not the first of the split, and stand in its order."""
+    place, said = made
+    fitted = FittedModel.load(whole(), "cpu")
+    split = [d.id for d in load_corpus(fitted.config.data, fitted.spec).test]
+    sentence = f"5 of the {len(split)} documents of the test split, drawn at random (seed 0), in the order of the file."
+    assert f"documents: {sentence}" in " ".join(said.split())
+    html = (place / "report.html").read_text(encoding="utf-8")
+    assert sentence in html
+    listed = [document["i"] for document in parse(html).data()["documents"]]
+    assert listed != split[:5]
+    assert [split.index(one) for one in listed] == sorted(split.index(one) for one in listed)
+    with open_groups(place / "posterior.nc") as tree:
+        assert tree["guide"]["document"].values.tolist() == listed
 
 
 def test_the_same_command_makes_the_same_draws(made: tuple[Path, str], tmp_path: Path) -> None:
@@ -95,6 +114,8 @@ def test_k_hat_is_put_into_words() -> None:
     assert "posterior.nc cannot be trusted on 50 % of the documents (k-hat above 0.7): " in poor[0]
     assert "--condition-on-target" in poor[1]
     assert khat_lines(np.array([np.nan])) == []
+    done = khat_lines(np.array([2.0]), {"--condition-on-target", "--tau 1"})  # what the run does is not advised
+    assert done[1].startswith("a guide nearer to the posterior: fit with fewer --nats; p(z | x, y) without a guide")
 
 
 @pytest.mark.parametrize(

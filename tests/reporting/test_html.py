@@ -100,6 +100,20 @@ def test_the_same_contents_are_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
+def test_the_key_says_it_in_plain_words_and_in_full() -> None:
+    html = render(contents("good beer"))
+    key = html[html.index('<details class="key">') : html.index('id="controls"')]
+    line, full = key.split("</summary>")
+    assert " how often the model keeps a word" in line
+    assert "shade: how often the model keeps this word; in full, inclusion probability under the guide" in full
+    for words in ("double line", "marked by annotators"):
+        assert words in line
+        assert words in full
+    words = re.sub(r"<style>.*?</style>|<script.*?</script>|<[^>]+>", " ", html, flags=re.S)
+    assert not re.search(r"(?i)twofold|\bgold\b", words)
+    assert html.count(">Accuracy</") == 2  # in the menu and above the section
+
+
 def test_a_page_stays_below_five_megabytes(tmp_path: Path) -> None:
     text = "it's <good> & bad. " * 400
     report = contents()
@@ -149,7 +163,7 @@ def test_colours_have_enough_contrast(scheme: str) -> None:
     for ground in ("page", "paper"):
         for text in ("ink", "muted", "accent", "right", "wrong"):
             assert contrast(c[text], c[ground]) >= 4.5, (text, ground)
-        for line in ("a", "b", "c", "gold", "control", "bar-edge"):
+        for line in ("a", "b", "c", "d", "e", "f", "gold", "control", "bar-edge"):
             assert contrast(c[line], c[ground]) >= 3.0, (line, ground)
     shares = [float(a) for a in re.findall(r"^\.s\d+ \{ background: rgb\(var\(--shade\) / ([\d.]+)\)", STYLE, re.M)]
     assert len(shares) == 10
@@ -207,4 +221,4 @@ def test_a_browser_shows_the_documents(tmp_path: Path, spec: TargetSpec) -> None
     shown = Drawn(done.stdout.decode()).texts
     assert len(shown) == len(report.documents)
     for letters, one in zip(shown, report.documents, strict=True):
-        assert letters == [(letter, piece.classes) for piece in pieces(one) for letter in piece.text]
+        assert letters == [(letter, piece.classes) for piece in pieces(one, spec) for letter in piece.text]

@@ -9,16 +9,20 @@ import pytest
 
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.cli.fit import fit
-from pyro_rationale.reporting.html import Tile, render
-from pyro_rationale.reporting.html.build import lead_of, margin, source_of, tiles_of
+from pyro_rationale.config import Config
+from pyro_rationale.reporting.advice import followed
+from pyro_rationale.reporting.html import Chart, Section, Tile, render
+from pyro_rationale.reporting.html.build import lead_of, margin, source_of, tiles_of, without_absent
 from pyro_rationale.reporting.html.charts import (
     class_charts,
     events,
     training_charts,
+    uncertainty_charts,
 )
-from pyro_rationale.reporting.html.meanings import MEANINGS, meaning_of
+from pyro_rationale.reporting.html.meanings import MEANINGS, explained, flagged, meaning_of
 from pyro_rationale.reporting.html.payload import pack, prediction_lines
 from pyro_rationale.training.history import EpochRecord
+from pyro_rationale.training.options import ModelOptions
 from tests.support.report_pages import RATING, STYLE, contents, read
 
 
@@ -45,6 +49,25 @@ def test_a_confusion_matrix_is_drawn_and_its_classes_are_a_table() -> None:
     assert list(class_charts({"mse": 1.0})) == []
 
 
+def test_no_macro_f1_counts_a_class_that_no_document_has() -> None:
+    """Of negative reviews alone it was 0.467, where that of all was 0.869."""
+    rows = {"negative": {"documents": 9, "precision": 1.0, "recall": 0.9, "f1": 0.95},
+            "positive": {"documents": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0}}  # fmt: skip
+    confusion = {"negative": {"negative": 8, "positive": 1}, "positive": {"negative": 0, "positive": 0}}
+    metrics = {"documents": 9, "accuracy": 0.9, "macro_f1": 0.47, "averaged_macro_f1": 0.47, "classes": rows,
+               "confusion": confusion}  # fmt: skip
+    told = without_absent(metrics)
+    assert told.keys() == metrics.keys() - {"macro_f1", "averaged_macro_f1"}
+    [chart] = class_charts(told)
+    assert chart.notes[-1] == "No macro F1: none of the documents is positive."
+    known = metrics | {"classes": {name: row | {"documents": 4} for name, row in rows.items()}}
+    assert without_absent(known) == known
+    several = {"macro_f1": 0.5, "aspects": {"a": known, "b": metrics}}
+    assert "macro_f1" not in without_absent(several)
+    assert "macro_f1" in without_absent(several)["aspects"]["a"]
+    assert without_absent({"macro_f1": 0.5, "aspects": {"a": known}})["macro_f1"] == 0.5
+
+
 def test_charts_are_small_and_take_their_colours_from_the_page() -> None:
     """No style attribute, which the policy forbids, no colour of its own, and ids that no other chart has."""
     context = contents()
@@ -64,13 +87,67 @@ def test_charts_are_small_and_take_their_colours_from_the_page() -> None:
 def test_what_figures_ask_for_can_be_done() -> None:
     """Every flag that a figure's meaning names is one of a command, and stands in a piece of its own."""
     known = {name for command in (fit, explain) for parameter in command.params for name in parameter.opts}
-    named = {piece for id in MEANINGS for piece, is_flag in meaning_of(f"chart-{id}-0") if is_flag}
+    pieces = [piece for id in MEANINGS for piece in flagged(meaning_of(f"chart-{id}-0"))]
+    named = {piece.rstrip(".,:;") for piece, is_flag in pieces if is_flag}
     assert named <= known
-    assert {"--steps", "--rate", "--condition-on-target"} <= named
-    assert "".join(piece for piece, _ in meaning_of("chart-span")) == MEANINGS["span"]
-    assert meaning_of("chart-confusion-0") == []
+    assert {"--steps", "--rate", "--condition-on-target", "--prior", "--class-weight", "--task"} <= named
+    assert "".join(piece for piece, _ in flagged(meaning_of("chart-span"))) == MEANINGS["span"]
+    assert meaning_of("chart-confusion-0") == ""
     ids = {chart.id for section in contents().diagnostics for chart in section.charts}
     assert all(meaning_of(id) for id in ids)
+
+
+def test_no_comma_stands_at_the_beginning_of_a_line() -> None:
+    """Punctuation behind a flag may not be parted from it."""
+    assert flagged("take --a-b, --nats or --tau.") == [
+        ("take ", False), ("--a-b,", True), (" ", False), ("--nats", True), (" or ", False), ("--tau.", True),
+    ]  # fmt: skip
+    assert '<span class="flag"><code>--condition-on-target</code>,</span>' in render(
+        replace(contents(), sections=(Section("x", "x", tuple(explained([khat_chart()]))),))
+    )
+
+
+def khat_chart() -> Chart:
+    """A chart of importance weights, without a drawing."""
+    return Chart("chart-khat", "Trust in importance weights", "", "")
+
+
+def test_nobody_is_told_to_do_what_the_run_does() -> None:
+    config = Config(model=ModelOptions(tau=1.0))
+    done = followed(config, RATING)
+    assert done == {"--prior learned", "--tau 1"}  # what --prior auto comes to
+    assert "--prior learned" not in meaning_of("chart-kept", done)
+    assert "--tau" not in meaning_of("chart-reliability", done)
+    [chart] = explained([khat_chart()], done)
+    assert chart.meaning.endswith("For a guide nearer to the posterior: --condition-on-target and fewer --nats.")
+    assert meaning_of("chart-khat", {"--condition-on-target", "--tau 1"}).endswith("posterior: fewer --nats.")
+    assert meaning_of("chart-khat").endswith("--condition-on-target, --tau 1 and fewer --nats.")
+    model = replace(config.model, prior="fixed", tau=0.5, condition_on_target=True)
+    train = replace(config.train, class_weight="balanced")
+    other = followed(replace(config, model=model, train=train), replace(RATING, kind="ordinal"))
+    assert other == {"--condition-on-target", "--class-weight balanced", "--task ordinal"}
+    assert "--class-weight" not in meaning_of("chart-frequencies-0", other)
+    assert "--task" not in meaning_of("chart-predictive-0", other)
+
+
+def test_the_error_says_what_it_is_and_the_warm_up_is_told_of_where_it_is_drawn() -> None:
+    history = [EpochRecord(i, 10 * i, 0.5, 0.8, 0.5, 0.1, 0.5, 0.3, 0.4) for i in (1, 2, 3)]
+    charts = {chart.id: chart for chart in training_charts(history, "cross entropy in nats")}
+    assert "dev: cross entropy in nats" in charts["chart-error"].drawing
+    assert "or nats" not in charts["chart-error"].drawing
+    assert charts["chart-loss"].notes == ()
+    assert not any("warm-up" in chart.drawing for chart in charts.values())
+    warm = [replace(history[0], warmup=1.0), *history[1:]]
+    charts = {chart.id: chart for chart in training_charts(warm)}
+    assert charts["chart-loss"].notes[0].startswith("The warm-up, on a grey ground,")
+    assert ">warm-up</text>" in charts["chart-loss"].drawing
+
+
+def test_four_targets_have_four_colours() -> None:
+    counts = {name: [2.0] * 10 for name in ("appearance", "aroma", "palate", "taste", "overall", "price")}
+    [chart] = (one for one in uncertainty_charts({"pit": counts}) if one.id == "chart-coverage")
+    strokes = set(re.findall(r'stroke="var\((--[a-z])\)"', chart.drawing))
+    assert strokes == {"--a", "--b", "--c", "--d", "--e", "--f"}
 
 
 @pytest.mark.parametrize(

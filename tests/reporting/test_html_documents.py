@@ -30,21 +30,24 @@ def test_words_are_found_again_where_scripts_count(text: str) -> None:
 
 def test_pieces_are_the_text_and_look_as_they_should() -> None:
     one = read("good, bad and ugly")  # good , bad and ugly: kept 0 and 3, gold 0 to 2, at 0, 5, ... 20 %
-    found = [(piece.text, piece.classes) for piece in pieces(one)]
+    found = [(piece.text, piece.classes) for piece in pieces(one, RATING)]
     assert found == [
         ("good", "k g"), (",", "s1 g"), (" ", "g"), ("bad", "s1 g"), (" ", ""),
         ("and", "s2 k"), (" ", ""), ("ugly", "s2"),
     ]  # fmt: skip
     assert "".join(text for text, _ in found) == one.document.text
-    joined = replace(one, kept=(True,) * 5, inclusion=(1.0,) * 5)
-    assert (" ", "k g") in [(piece.text, piece.classes) for piece in pieces(joined)]
-    assert [p.text for p in pieces(read(""))] == []
+    joined = replace(one, kept=(True,) * 5, inclusion=(1.0, 1.0, 0.4, 1.0, 1.0))
+    found = [(piece.text, piece.classes) for piece in pieces(joined, RATING)]
+    assert found == [
+        ("good,", "s10 k g"), (" bad", "s4 k g"), (" ", "s4 k"), ("and ugly", "s10 k"),
+    ]  # fmt: skip  # a gap is as pale as the paler of its neighbours: no holes in a run
+    assert [p.text for p in pieces(read(""), RATING)] == []
 
 
 def test_spans_are_for_and_against() -> None:
     """Words 0 and 3 are kept; the first speaks for, the second against."""
     one = speaking(read("good bad and ugly"))
-    assert [p.classes for p in pieces(one) if p.text in ("good", "ugly")] == ["k for g", "s2 k against"]
+    assert [p.classes for p in pieces(one, RATING) if p.text in ("good", "ugly")] == ["k for g", "s2 k against"]
     assert pack(one)["c"] == [[[1, -0.5, 1]], [[-1, 0.5, -1]]]
     assert list(effect_lines(one, RATING)) == [
         ("good", "taste +1 (\N{MINUS SIGN}0.500 if removed, +1 alone)"),
@@ -56,6 +59,27 @@ def test_spans_are_for_and_against() -> None:
     assert "the span raises" not in render(replace(contents(), documents=(read("good"),)))
 
 
+def test_a_span_that_does_next_to_nothing_is_neither_for_nor_against() -> None:
+    """An effect of +0.003 on a scale of 0 to 1 was blue, though the span alone made -0.067."""
+    one = speaking(read("good bad and ugly"))
+    found = one.contributions
+    assert found is not None
+    first, second = found.spans
+
+    def looks(*effects: float, spec: TargetSpec = RATING) -> list[str]:
+        spans = tuple(replace(part, shapley=(e,)) for part, e in zip((first, second), effects, strict=True))
+        shown = replace(one, contributions=replace(found, spans=spans))
+        return [p.classes for p in pieces(shown, spec) if p.text in ("good", "ugly")]
+
+    assert looks(0.099, -0.099) == ["k g", "s2 k"]  # below 2 % of 0 to 5
+    assert looks(0.1, -0.1) == ["k for g", "s2 k against"]
+    assert looks(0.039, -0.039, spec=BINARY) == ["k g", "s2 k"]
+    assert looks(0.04, -0.04, spec=BINARY) == ["k for g", "s2 k against"]
+    page = render(contents("good"))
+    assert parse(page).data()["least"] == [0.1]
+    assert "by 2 % of its scale or more" in page
+
+
 def test_targets_have_rationales_of_their_own() -> None:
     """The words of both are underlined; each has its spans, and what these do, under its letter."""
     spec = replace(RATING, names=("taste", "look"), ranges=RATING.ranges * 2)
@@ -64,17 +88,18 @@ def test_targets_have_rationales_of_their_own() -> None:
     both = replace(one, values=(2.5, 3.0), predicted=(2.5, 3.0), interval=((1.0, 4.0),) * 2, probability=None)
     both = replace(both, document=replace(one.document, targets=(3.0, 1.0)), aspects=tuple(rows), contributions=None)
     packed = pack(both)
-    assert packed["m"] == [[[0, 1, 3, 4], [[[1, -0.5, 1]], [[-1, 0.5, -1]]], "5 %"]] * 2
+    assert packed["m"] == [[[0, 1, 3, 4], [[[1, -0.5, 1]], [[-1, 0.5, -1]]], "5 %", [0, 5, 10, 15]]] * 2
     assert "c" not in packed
     assert [text for text, _ in effect_lines(both, spec)] == ["A good", "A ugly", "B good", "B ugly"]
     assert [said.split()[0] for _, said in effect_lines(both, spec)] == ["taste", "taste", "look", "look"]
     page = render(replace(contents(), spec=spec, documents=(both,), sections=()))
     assert "B ugly" in page
-    assert [(p.text, p.letters) for p in pieces(both) if p.kept] == [("good", "AB"), ("ugly", "AB")]
+    assert [(p.text, p.letters) for p in pieces(both, RATING) if p.kept] == [("good", "AB"), ("ugly", "AB")]
     other = replace(both, aspects=(rows[0], replace(rows[1], kept=(False, False, True, True))), kept=(True, False) * 2)
     other = replace(other, kept=(True, False, True, True))
-    marked = [(p.text, p.letters, p.classes) for p in pieces(other) if p.kept]
+    marked = [(p.text, p.letters, p.classes) for p in pieces(other, RATING) if p.kept]
     assert marked == [("good", "A", "k t0 g"), ("and", "B", "s1 k t1 g"), ("ugly", "AB", "s2 k tt")]
+    assert [p.classes for p in pieces(other, spec) if p.text.strip() == "bad"] == ["g"]  # no shade without a letter
 
 
 def test_a_long_tail_that_was_not_read_is_cut() -> None:
@@ -83,7 +108,7 @@ def test_a_long_tail_that_was_not_read_is_cut() -> None:
     packed = pack(replace(one, document=document))
     assert packed["t"] == document.text[:209]
     assert packed["u"] == len(document.text) - 209
-    assert list(pieces(replace(one, document=document)))[-1].classes == "un"
+    assert list(pieces(replace(one, document=document), RATING))[-1].classes == "un"
 
 
 def test_what_is_not_known_is_not_there() -> None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 
-from pyro_rationale.reporting.html import ReportContext, write_report
+from pyro_rationale.reporting.html import Chart, ReportContext, Section, write_report
+from pyro_rationale.reporting.html.charts import _draw_predictive
+from pyro_rationale.reporting.html.payload import pieces
+from pyro_rationale.reporting.plots.posterior import Replicated
+from pyro_rationale.reporting.plots.svg import draw_svg
 from tests.support.browser import DESKTOP, PHONE, too_wide, violations
-from tests.support.report_pages import BINARY, RATING, contents, read, speaking
+from tests.support.report_pages import BINARY, RATING, Drawn, contents, read, speaking
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -116,6 +122,7 @@ def test_the_address_says_what_is_shown(page: Page, written: Path) -> None:
     page.wait_for_url(re.compile("#q=Beer$"))
     assert page.locator("#status").inner_text() == "2 documents found, of 28: 1 to 2 shown"
     assert page.locator("mark.hit").all_inner_texts() == ["beer", "beer"]
+    page.click("#filters > summary")
     page.select_option("#sort", "length-")
     assert page.evaluate("location.hash") == "#q=Beer&sort=length-"
     page.fill("#search", "")
@@ -169,6 +176,7 @@ def test_what_is_found_can_be_downloaded(page: Page, written: Path) -> None:
     page.goto(f"file://{written / 'rating.html'}#q=l")
     page.fill("#search", "lager")
     page.wait_for_url(re.compile("#q=lager$"))
+    page.click("#filters > summary")
     with page.expect_download() as download:
         page.click("#download")
     rows = Path(download.value.path()).read_text(encoding="utf-8-sig").split("\n")
@@ -183,6 +191,99 @@ def test_words_of_two_targets_carry_letters(page: Page, written: Path) -> None:
     marks = page.locator("#list article").first.locator("mark.k")
     letters = [mark.get_attribute("data-letters") for mark in marks.all()]
     assert [letter for letter in letters if letter] == ["A", "B", "A", "B"]
+
+
+def test_the_marks_of_one_target_can_be_shown(page: Page, written: Path) -> None:
+    """Words of the others lose their marks, words that are not kept get a shade; folds stay, the address says it."""
+    page.goto(f"file://{written / 'aspects.html'}")
+    first = page.locator("#list article").first
+    assert first.locator("span[class*=s], mark[class*=s]").all_inner_texts()
+    assert not first.locator(".text span[class^=s]").count()  # of both, no word is shaded that none keeps
+    first.locator("summary").first.click()
+    page.click("label[for=marks-1]")
+    letters = {mark.get_attribute("data-letters") for mark in first.locator("mark.k").all()} - {None}
+    assert letters == {"B"}
+    assert first.locator(".text span[class^=s]").count()
+    assert first.locator("details").first.get_attribute("open") is not None
+    assert page.evaluate("location.hash") == "#marks=B"
+    page.goto("about:blank")
+    page.goto(f"file://{written / 'aspects.html'}#marks=A")
+    assert page.is_checked("#marks-0")
+    assert {mark.get_attribute("data-letters") for mark in page.locator("#list mark.k").all()} - {None} == {"A"}
+    page.click("label[for=marks-all]")
+    assert page.evaluate("location.hash") == ""
+
+
+def test_the_script_marks_the_words_of_targets_as_the_page_without_it(page: Page, written: Path) -> None:
+    page.goto(f"file://{written / 'aspects.html'}")
+    context = aspects()
+    for letters, one in zip(Drawn(page.content()).texts, context.documents, strict=False):
+        assert letters == [(letter, piece.classes) for piece in pieces(one, context.spec) for letter in piece.text]
+
+
+def test_targets_stand_below_the_text_side_by_side(page: Page, written: Path) -> None:
+    """Beside it they made a document of four targets 1,300 pixels tall."""
+    page.set_viewport_size(DESKTOP)
+    page.goto(f"file://{written / 'aspects.html'}")
+    article = page.locator("#list article").first
+    text, *cells = [article.locator(css).bounding_box() for css in (".text", ".about-target >> nth=0",
+                                                                    ".about-target >> nth=1")]  # fmt: skip
+    assert text
+    assert all(cell and cell["y"] >= text["y"] + text["height"] for cell in cells)
+    assert cells[0]
+    assert cells[1]
+    assert cells[0]["y"] == cells[1]["y"]
+    assert not article.locator("details[open]").count()
+    assert article.locator(".about-target >> nth=0 >> summary").inner_text().startswith("2 spans")
+
+
+@pytest.mark.parametrize("name", ["rating", "classes", "aspects"])
+def test_the_first_document_is_seen_early(page: Page, written: Path, name: str) -> None:
+    page.set_viewport_size({"width": 1200, "height": 900})
+    page.goto(f"file://{written / name}.html")
+    assert page.evaluate("document.querySelector('#list article').getBoundingClientRect().top") < 850
+    assert page.evaluate("document.querySelector('.key').getBoundingClientRect().height") < 40  # one line
+    assert not page.locator("#sort").is_visible()
+    page.goto("about:blank")
+    page.goto(f"file://{written / name}.html#sort=length-")  # a choice that was sent is in view
+    assert page.locator("#sort").is_visible()
+
+
+def test_marks_of_a_run_of_kept_words_have_no_holes(page: Page, tmp_path: Path) -> None:
+    """Every pixel between the first and the last word of "waste of money" belongs to a shaded mark."""
+    one = read("a waste of money")
+    one = replace(one, kept=(False, True, True, True), inclusion=(0.0, 1.0, 0.5, 0.8))
+    write_report(tmp_path / "page.html", replace(contents(), documents=(speaking(one),)))
+    page.goto(f"file://{tmp_path / 'page.html'}")
+    boxes = page.locator("#list .text mark").evaluate_all(
+        "(marks) => marks.map((m) => [m.getBoundingClientRect().left, m.getBoundingClientRect().right, m.className])"
+    )
+    assert all(" k" in look and look.startswith("s") for *_, look in boxes)
+    assert all(abs(right - left) < 0.5 for (_, right, _), (left, _, _) in pairwise(boxes))
+
+
+def test_an_interval_says_where_its_scale_ends(page: Page, written: Path) -> None:
+    page.goto(f"file://{written / 'rating.html'}")
+    assert page.locator("#list .scale").first.locator(".end").all_inner_texts() == ["0", "5"]
+
+
+def test_the_legend_of_the_predictive_check_does_not_overlap(page: Page, tmp_path: Path) -> None:
+    """The page's letters are wider than those the figure is laid out with."""
+    numbers = np.random.default_rng(0).uniform(size=(40, 30))
+    target = Replicated(numbers, numbers[0], "taste", (), (0.0, 1.0))
+    drawing = draw_svg(lambda axes: _draw_predictive(axes, target), "predictive")
+    chart = Chart("chart-predictive-0", "Ratings", "Ratings", drawing)
+    write_report(tmp_path / "page.html", replace(contents("good"), sections=(Section("x", "x", (chart,)),)))
+    page.goto(f"file://{tmp_path / 'page.html'}")
+    boxes = page.locator("#chart-predictive-0 svg text").evaluate_all(
+        "(all) => all.map((t) => [t.textContent, t.getBoundingClientRect().toJSON()])"
+    )
+    legend = [box for text, box in boxes if text in ("observed", "their median", "90 % of replicated data sets")]
+    assert len(legend) == 3
+    for i, one in enumerate(legend):
+        for other in legend[:i]:
+            apart = one["left"] >= other["right"] or other["left"] >= one["right"]
+            assert apart or one["top"] >= other["bottom"] - 3 or other["top"] >= one["bottom"] - 3
 
 
 def test_diagnostics_open_when_they_are_asked_for(page: Page, written: Path) -> None:

@@ -23,13 +23,15 @@ from pyro_rationale.reporting.html.charts import (
     training_charts,
     uncertainty_charts,
 )
+from pyro_rationale.reporting.html.meanings import explained
+from pyro_rationale.reporting.html.render import page_script
 from pyro_rationale.reporting.phrases import phrase_groups
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.training.history import EpochRecord
 
 _TEMPLATES = files("pyro_rationale.reporting.html").joinpath("templates")
 STYLE = "".join(_TEMPLATES.joinpath(f"{name}.css").read_text(encoding="utf-8") for name in ("base", "style"))
-SCRIPT = _TEMPLATES.joinpath("script.js").read_text(encoding="utf-8")
+SCRIPT = page_script()
 RATING = TargetSpec("regression", ("taste",), ((0.0, 5.0),))
 BINARY = TargetSpec("binary", ("sentiment",), (), ("negative", "positive"))
 CLASSES = TargetSpec("multiclass", ("kind",), (), ("lager", "stout", "porter"))
@@ -99,7 +101,7 @@ def charts(spec: TargetSpec = RATING) -> dict[str, tuple[Chart, ...]]:
         "quality": prediction_charts(readings, spec),
         "calibration": [*uncertainty_charts(curves), *reliability_charts(readings)],
     }
-    return {name: tuple(drawn) for name, drawn in made.items()}
+    return {name: tuple(explained(drawn)) for name, drawn in made.items()}
 
 
 def contents(*texts: str, spec: TargetSpec = RATING, title: str = "A run") -> ReportContext:

@@ -13,6 +13,7 @@ from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.metrics import metric_named
 from pyro_rationale.evaluation.options import BASELINE_TITLES
 from pyro_rationale.prediction.labels import inclusion_label
+from pyro_rationale.reporting.advice import Followed, followed
 from pyro_rationale.reporting.console import format_value, label_of, shown_metrics
 from pyro_rationale.reporting.html.charts import (
     class_charts,
@@ -24,6 +25,7 @@ from pyro_rationale.reporting.html.charts import (
     uncertainty_charts,
 )
 from pyro_rationale.reporting.html.context import Chart, ReportContext, Section, Tile
+from pyro_rationale.reporting.html.meanings import explained
 from pyro_rationale.reporting.html.payload import percent
 from pyro_rationale.reporting.phrases import phrase_groups
 from pyro_rationale.reporting.plots.posterior import MaskDraws
@@ -56,6 +58,7 @@ def build_report(
     metrics: Mapping[str, Any],
     curves: Mapping[str, Any] | None = None,
     data: str = "",
+    drawn: str = "",
     history: Sequence[EpochRecord] = (),
     stored: Mapping[str, Any] | None = None,
     baselines: Mapping[str, Mapping[str, Any]] | None = None,
@@ -74,18 +77,21 @@ def build_report(
         curves: of these predictions, by name, as :attr:`Evaluation.curves
             <pyro_rationale.evaluation.evaluate.Evaluation.curves>` has them.
         data: where the documents are from, for people; default: the corpus of the run.
+        drawn: how they were chosen among those, in a sentence; empty for all.
         history: of training; empty if it was not recorded.
         stored: `metrics.json` of the run, with its best epoch, noise floor and prior; empty for an unfinished run.
-        baselines: figures of other ways to predict, by their names: of these documents, or of the split that they are
-            the first of.
+        baselines: figures of other ways to predict, by their names: of these documents, or of the split that they were
+            drawn from.
         draws: `posterior.nc`, opened; `None` leaves the comparison of prior and guide out.
         decision: the run's rule that names classes; `None`: the most probable one is named.
     """
     stored, averaged = stored or {}, options.predict == "average"
+    metrics = without_absent(metrics)
     rated = sum(prediction.document.has_target for prediction in predictions)
+    done = followed(config, spec)
     calibration = [*uncertainty_charts(curves or {}), *reliability_charts(predictions)]
     diagnostics = {
-        ("training", "Training"): training_charts(history),
+        ("training", "Training"): training_charts(history, task_of(spec).error_name),
         ("selection", "Prior and guide"): () if draws is None else _prior_guide(draws, stored),
         ("posterior", "Model and posterior"): () if draws is None else posterior_charts(draws),
     }
@@ -94,13 +100,14 @@ def build_report(
         spec=spec,
         documents=tuple(predictions),
         lead=lead_of(metrics, options.level, averaged, baselines, rated),
+        drawn=drawn,
         phrases=phrase_groups(predictions, spec, decision),
         facts=facts_of(config, spec, name, data, history, stored),
         tiles=tiles_of(metrics, options.level, stored.get("noise_floor"), averaged, rated),
         metrics=tuple((label_of(metric), _value(metric, metrics)) for metric in shown_metrics(metrics)),
-        quality=(*prediction_charts(predictions, spec), *class_charts(metrics)),
-        sections=_sections({("calibration", "Calibration and coverage"): calibration}),
-        diagnostics=_sections(diagnostics),
+        quality=tuple(explained([*prediction_charts(predictions, spec), *class_charts(metrics)], done)),
+        sections=_sections({("calibration", "Calibration and coverage"): calibration}, done),
+        diagnostics=_sections(diagnostics, done),
         rule=RULES[options.decode],
         decision=decision,
         averaged=averaged,
@@ -110,9 +117,23 @@ def build_report(
     )
 
 
-def _sections(charts: Mapping[tuple[str, str], Iterable[Chart]]) -> tuple[Section, ...]:
-    """Those of the sections, by id and title, that have a chart."""
-    made = (Section(id, title, tuple(drawn)) for (id, title), drawn in charts.items())
+def without_absent(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics without a macro F1 that counts a class which no document has.
+
+    A text that is taken for such a class gives it an F1 of 0, however right the model may be where the class occurs.
+    """
+    aspects = {name: without_absent(own) for name, own in metrics.get("aspects", {}).items()}
+    of_classes = metrics.get("classes", {}).values()
+    absent = any(not row["documents"] for row in of_classes) or any(
+        "classes" in own and not {"macro_f1", "averaged_macro_f1"} & own.keys() for own in aspects.values()
+    )
+    kept = {name: value for name, value in metrics.items() if not (absent and name.endswith("macro_f1"))}
+    return kept | ({"aspects": aspects} if aspects else {})
+
+
+def _sections(charts: Mapping[tuple[str, str], Iterable[Chart]], done: Followed) -> tuple[Section, ...]:
+    """Those of the sections, by id and title, that have a chart; each chart with its meaning."""
+    made = (Section(id, title, tuple(explained(drawn, done))) for (id, title), drawn in charts.items())
     return tuple(section for section in made if section.charts)
 
 
@@ -239,8 +260,8 @@ TILES = (
     ("selected", "words kept", ""),
     ("span", "mean run", "kept words in a row"),
     ("empty", "nothing kept", "share of documents"),
-    ("precision", "precision", "kept words that are gold"),
-    ("recall", "recall", "gold words that are kept"),
+    ("precision", "precision", "kept words that annotators marked"),
+    ("recall", "recall", "marked words that are kept"),
     ("opinion_recall", "opinion recall", "rating words that are kept"),
     ("elbo", "ELBO", "nats per document"),
     ("expected_cost", "expected cost", "as in Lei et al. (2016)"),

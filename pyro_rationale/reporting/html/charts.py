@@ -54,10 +54,21 @@ SCATTERS = 4  # targets that get a chart of their own
 GOLD = {"annotated rationale": "gold", "rating words": "opinion"}  # fields of a document
 
 
-def training_charts(history: Sequence[EpochRecord]) -> Iterator[Chart]:
-    """Loss, rate and held-out figures; what was not recorded is left out."""
+def training_charts(history: Sequence[EpochRecord], error_name: str = "") -> Iterator[Chart]:
+    """Loss, rate and held-out figures; what was not recorded is left out.
+
+    Args:
+        history: of training.
+        error_name: what the error on held-out texts is, for people, as :attr:`Task.error_name
+            <pyro_rationale.tasks.Task.error_name>` says it; empty if that is unknown.
+    """
     best = [record.epoch for record in history if "best" in record.event]
-    notes = {"loss": events(history), "error": tuple(f"Epoch {epoch} was chosen." for epoch in best[-1:])}
+    warm = any(record.untrained for record in history) and not all(record.untrained for record in history)
+    ground = ("The warm-up, on a grey ground, first teaches the encoder to read.",) if warm else ()
+    notes = {
+        "loss": ground + events(history),
+        "error": tuple(f"Epoch {epoch} was chosen." for epoch in best[-1:]),
+    }
     for quantity, title in TRAINING.items():
         series = {name: values for name, (_, values) in recorded_series(history, quantity).items()}
         if series:
@@ -67,7 +78,7 @@ def training_charts(history: Sequence[EpochRecord]) -> Iterator[Chart]:
                 f"chart-{quantity}",
                 title,
                 f"{title} over {len(history)} epochs: {changes}.",
-                draw_svg(partial(plot_training, history=history, quantity=quantity), quantity),
+                draw_svg(partial(plot_training, history=history, quantity=quantity, error_name=error_name), quantity),
                 notes.get(quantity, ()),
                 ("epoch", "step", *series),
                 tuple(
@@ -165,7 +176,7 @@ def posterior_charts(draws: DataTree) -> Iterator[Chart]:
 
 
 def _draw_predictive(axes: Axes, target: Replicated) -> Axes:
-    return plot_predictive(axes, *target, columns=2)
+    return plot_predictive(axes, *target, columns=1)  # beside each other they overlap in the wider letters of the page
 
 
 def prediction_charts(predictions: Sequence[Prediction], spec: TargetSpec) -> Iterator[Chart]:
@@ -267,8 +278,8 @@ def class_charts(metrics: Mapping[str, Any]) -> Iterator[Chart]:
             draw_svg(partial(plot_confusion, counts=counts), f"confusion{target}"),
             (
                 "Documents of each true class (rows) by the class that is predicted from the average over masks; the "
-                "darker, the larger the share of the row.",
-                f"Macro F1: {_plain(figures['averaged_macro_f1' if 'averaged_macro_f1' in figures else 'macro_f1'])}.",
+                "stronger the colour, the larger the share of the row.",
+                _macro_f1(figures),
             ),
             ("class", "documents", "precision", "recall", "F1"),
             tuple(
@@ -277,6 +288,15 @@ def class_charts(metrics: Mapping[str, Any]) -> Iterator[Chart]:
                 for label, each in classes.items()
             ),
         )  # fmt: skip
+
+
+def _macro_f1(figures: Mapping[str, Any]) -> str:
+    """The figure in a sentence, or why there is none."""
+    absent = [label for label, each in figures["classes"].items() if not each["documents"]]
+    if absent:
+        return f"No macro F1: none of the documents is {' or '.join(absent)}."
+    name = "averaged_macro_f1" if "averaged_macro_f1" in figures else "macro_f1"
+    return f"Macro F1: {_plain(figures[name])}."
 
 
 def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:
@@ -290,16 +310,21 @@ def reliability_charts(predictions: Sequence[Prediction]) -> Iterator[Chart]:
         values = calibration_metrics(words, bins=10)
         whole, ambiguous = values["all"], values["ambiguous"]
         curves[name] = Curve.from_dict(whole["curve"])
-        hard = "" if ambiguous is None else f"; {ambiguous['ece']:.3f} over words with P > 0.05 or gold"
+        hard = "" if ambiguous is None else f"; {ambiguous['ece']:.3f} over words with P > 0.05 or marked"
         notes.append(f"{name}: {whole['ece']:.3f} ({whole['ece_low']:.3f} to {whole['ece_high']:.3f}){hard}.")
     if curves:
         yield Chart(
             "chart-reliability",
-            "Inclusion probabilities under the guide, against gold",
+            "Inclusion probabilities under the guide, and what annotators marked",
             f"Reliability curve. Expected calibration error: {' '.join(notes)}",
-            draw_svg(lambda axes: plot_reliability(axes, curves), "reliability"),
+            draw_svg(
+                lambda axes: plot_reliability(
+                    axes, curves, "inclusion probability under the guide", "share of words marked by annotators"
+                ),
+                "reliability",
+            ),
             ("Expected calibration error, with its 95 % interval:", *notes),
-            ("gold", "mean probability", "share of gold", "words"),
+            ("marked", "mean probability", "share marked", "words"),
             tuple(
                 (name, percent(confidence), percent(accuracy), f"{int(count):,}")
                 for name, curve in curves.items()

@@ -34,6 +34,7 @@ class Chart:
         notes: below it, a paragraph each.
         header: of the table of the same numbers.
         rows: of that table.
+        meaning: what it says of the fit, and what to do where it looks wrong.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Chart:
     notes: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+    meaning: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class ReportContext:
         spec: what is predicted, and in which units.
         documents: predictions to list, in their order.
         lead: the result in one line.
+        drawn: how the documents were chosen among those of their split, in a sentence; empty for all.
         phrases: what many rationales have in common, by target.
         facts: label and value of where the numbers come from.
         tiles: the figures that people look for first.
@@ -82,6 +85,7 @@ class ReportContext:
     spec: TargetSpec
     documents: tuple[Prediction, ...]
     lead: str = ""
+    drawn: str = ""
     phrases: tuple[PhraseGroup, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     tiles: tuple[Tile, ...] = ()

@@ -13,6 +13,7 @@ from pyro_rationale import __version__
 from pyro_rationale.reporting.console import format_value, label_in, shown_metrics
 from pyro_rationale.reporting.html.charts import training_charts
 from pyro_rationale.reporting.html.context import Section, Tile
+from pyro_rationale.reporting.html.meanings import explained
 from pyro_rationale.reporting.html.render import _environment, _hash, _template, base_style
 from pyro_rationale.storage import write_bytes
 
@@ -35,8 +36,8 @@ TILES = (
     ("selected", "words kept", ""),
     ("span", "mean run", "kept words in a row"),
     ("empty", "nothing kept", "share of texts"),
-    ("precision", "precision", "kept words that are gold"),
-    ("recall", "recall", "gold words that are kept"),
+    ("precision", "precision", "kept words that annotators marked"),
+    ("recall", "recall", "marked words that are kept"),
 )
 
 
@@ -84,7 +85,7 @@ def build_pairs_report(
         ("Ranked best", "highest average precision first", tuple(queries[:half])),
         ("Ranked worst", "lowest average precision first", tuple(reversed(queries[half:]))),
     )
-    charts = tuple(training_charts(history))
+    charts = tuple(explained(training_charts(history)))
     sides: Mapping[str, Mapping[str, Any]] = metrics.get("aspects", {})
     rows = tuple(
         (label_in(metric, metrics), _value(metric, metrics), *(_value(metric, side) for side in sides.values()))

@@ -15,7 +15,7 @@ from pyro_rationale.data.document import spans_of
 from pyro_rationale.errors import harmless
 from pyro_rationale.prediction.labels import in_percent
 from pyro_rationale.prediction.text_spans import letter_of, visible
-from pyro_rationale.reporting.effects import signs
+from pyro_rationale.reporting.effects import least_effects, signs
 from pyro_rationale.tasks import Decision, task_of
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def pack(prediction: Prediction) -> dict[str, Any]:
     percent; `k` and `g` the kept and the gold words as [start, end) pairs in one flat list; `f` probability
     that the guide gives to just these, in words; `v` predictions; `w` those from the kept words alone, where they are
     others; `y` truth; `n` interval ends, flat; `c` for each kept run, by target, what it adds, the change when it is
-    removed, and what it adds to nothing; `m` where targets have masks of their own, the kept words of each, their `c`
-    and `f`; `a` alternatives as [probability in words, log q, runs, values]; `u` number of characters that
-    are left out at the end. Unknown values are left out.
+    removed, and what it adds to nothing; `m` where targets have masks of their own, the kept words of each, their `c`,
+    `f` and `p`; `a` alternatives as [probability in words, log q, runs, values]; `u` number of characters that are
+    left out at the end. Unknown values are left out.
     """
     document = prediction.document
     words = len(document.tokens)
@@ -83,7 +83,12 @@ def pack(prediction: Prediction) -> dict[str, Any]:
         packed["c"] = _changes(prediction)
     if prediction.aspects:
         packed["m"] = [
-            [runs(part.kept), _changes(part), None if part.probability is None else in_percent(part.probability)]
+            [
+                runs(part.kept),
+                _changes(part),
+                None if part.probability is None else in_percent(part.probability),
+                [round(100 * p) for p in part.inclusion],
+            ]
             for part in prediction.aspects
         ]
     if prediction.alternatives:
@@ -122,30 +127,40 @@ def level(inclusion: float) -> int:
     return (round(100 * inclusion) + 5) // LEVELS
 
 
-def pieces(prediction: Prediction) -> Iterator[Piece]:
-    """The text in stretches of equal marks. A gap is marked like its neighbours where both are kept, or both gold.
+def pieces(prediction: Prediction, spec: TargetSpec) -> Iterator[Piece]:
+    """The text in stretches of equal marks.
 
-    Where targets have rationales of their own, a stretch has the colour of its target, and its first words the letter.
+    A gap is marked like its neighbours where both are kept, and as pale as the paler of them, or where both are gold.
+    Where targets have rationales of their own, a stretch has the colour of its target, and its first words the letter;
+    a word that none of them keeps is not shaded then, for nothing would say whose it is.
     """
     document = prediction.document
     text, _ = visible(document.text, document.offsets)
     gold = document.gold or (False,) * len(document.tokens)
-    speaking = signs(prediction.contributions, len(document.tokens))
+    speaking = signs(prediction.contributions, len(document.tokens), least_effects(spec, document.aspect))
     marked: list[tuple[str, str, str]] = []
     position = 0
-    before: tuple[bool, bool, tuple[int, ...]] = (False, False, ())
-    rows = zip(
-        document.offsets, prediction.inclusion, prediction.kept, gold, speaking, owners_of(prediction), strict=True
-    )
-    for (start, end), p, kept, true, sign, own in rows:
+    before: tuple[bool, bool, tuple[int, ...], int] = (False, False, (), 0)
+    owners = owners_of(prediction)
+    rows = zip(document.offsets, _shades(prediction, owners), prediction.kept, gold, speaking, owners, strict=True)
+    for (start, end), shade, kept, true, sign, own in rows:
         joined = kept and before[0] and own == before[2]
-        marked.append((text[position:start], _classes(0, joined, true and before[1], sign, own), ""))
+        between = min(shade, before[3]) if joined else 0
+        marked.append((text[position:start], _classes(between, joined, true and before[1], sign, own), ""))
         letters = "" if joined else "".join(map(letter_of, own))
-        marked.append((text[start:end], _classes(level(p), kept, true, sign, own), letters))
-        position, before = end, (kept, true, own)
+        marked.append((text[start:end], _classes(shade, kept, true, sign, own), letters))
+        position, before = end, (kept, true, own, shade)
     marked.append((text[position:], "un", ""))
     for (classes, letters), group in groupby((part for part in marked if part[0]), key=lambda part: part[1:]):
         yield Piece("".join(part[0] for part in group), classes, letters)
+
+
+def _shades(prediction: Prediction, owners: Sequence[tuple[int, ...]]) -> list[int]:
+    """Shade of each word; where targets have rationales of their own, that of the surest target that keeps it."""
+    if not prediction.aspects:
+        return [level(p) for p in prediction.inclusion]
+    each = [part.inclusion for part in prediction.aspects]
+    return [max((level(each[i][word]) for i in own), default=0) for word, own in enumerate(owners)]
 
 
 def owners_of(prediction: Prediction) -> list[tuple[int, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -18,8 +19,9 @@ from markupsafe import Markup
 from pyro_rationale.errors import harmless
 from pyro_rationale.prediction.labels import in_percent
 from pyro_rationale.prediction.text_spans import letter_of, snippets
+from pyro_rationale.reporting.effects import LEAST_LOG_ODDS, LEAST_SHARE, least_effects
 from pyro_rationale.reporting.html.context import ReportContext
-from pyro_rationale.reporting.html.meanings import meaning_of
+from pyro_rationale.reporting.html.meanings import flagged
 from pyro_rationale.reporting.html.payload import (
     ASPECT_COLOURS,
     effect_lines,
@@ -62,6 +64,7 @@ def render(context: ReportContext) -> str:
         **({} if context.decision is None else {"factors": context.decision.factors.tolist()}),
         "level": level,
         "averaged": context.averaged,
+        "least": least_effects(spec),
         "own": any("m" in document for document in packed),
         "documents": packed,
         "phrases": {
@@ -71,12 +74,13 @@ def render(context: ReportContext) -> str:
             for phrase in side.phrases
         },
     }
-    style, script = base_style() + _template("style.css"), _template("script.js")
+    style, script = base_style() + _template("style.css"), page_script()
     return _environment().get_template("report.html.j2").render(
         context=context,
         data=data,
         listed=len(packed),
         gold=any("g" in document for document in packed),
+        least=f"{percent(LEAST_SHARE)} of its scale" if spec.ranges else f"{LEAST_LOG_ODDS:g}",
         signed_spans=any("c" in document for document in packed),
         rated=any("y" in document for document in packed),
         several=any("m" in document for document in packed),
@@ -107,6 +111,11 @@ def _first(documents: Sequence[Prediction]) -> list[Prediction]:
     """The documents that the page shows without scripts: a few, fewer if they are long, at least one."""
     before = accumulate((len(document.inclusion) for document in documents), initial=0)
     return [document for document, words in zip(documents[:STATIC], before, strict=False) if words < STATIC_WORDS]
+
+
+def page_script() -> str:
+    """The script of the page: one file, into which others are put where they are named."""
+    return re.sub(r"^ *// include ([\w.]+)\n", lambda match: _template(match[1]), _template("script.js"), flags=re.M)
 
 
 def base_style() -> str:
@@ -141,8 +150,8 @@ def _environment() -> Environment:
         "height": HEIGHT,
         "width": WIDTH,
         "effect_lines": effect_lines,
+        "flagged": flagged,
         "fragment": fragment,
-        "meaning_of": meaning_of,
         "number": short,
         "in_percent": in_percent,
         "percent": percent,

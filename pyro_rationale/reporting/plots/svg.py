@@ -32,7 +32,9 @@ VARIABLES = {
     POSTERIOR.lower(): "--a",
     PRIOR.lower(): "--b",
     GOLD.lower(): "--c",
-    PALETTE[1].lower(): "--b",
+    PALETTE[1].lower(): "--d",  # its own: --b is the fourth of the palette, and both stand in one figure
+    PALETTE[4].lower(): "--e",
+    PALETTE[5].lower(): "--f",
     INK: "--ink",
     ON_FILL: "--ink",
     "#ffffff": "--paper",

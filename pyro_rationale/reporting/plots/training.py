@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 # Of each quantity: the axis' label, and per line a field, its name, colour and style.
 Line = tuple[str, str, str, str]
 QUANTITIES: dict[str, tuple[str, tuple[Line, ...]]] = {
-    "error": ("dev error (scaled, or nats)", (("dev_error", "dev", POSTERIOR, "-o"),)),
+    "error": ("dev error", (("dev_error", "dev", POSTERIOR, "-o"),)),
     "rate": (
         "share of words kept",
         (
@@ -51,7 +52,12 @@ def _figure(record: EpochRecord, name: str) -> float:
     return math.nan if record.untrained and name not in ("loss", "target") else float(getattr(record, name))
 
 
-def plot_training(axes: Axes, history: Sequence[EpochRecord], quantity: str = "error") -> Axes:
+LINE = 28  # letters of a line beside an axis of a small figure
+
+
+def plot_training(
+    axes: Axes, history: Sequence[EpochRecord], quantity: str = "error", error_name: str = ""
+) -> Axes:
     """One quantity over the steps of a fit; a dotted line where the watch on collapse stepped in.
 
     Epochs of the warm-up are on a grey ground, and do not set the scale: their loss is that of another objective.
@@ -60,6 +66,7 @@ def plot_training(axes: Axes, history: Sequence[EpochRecord], quantity: str = "e
         axes: to draw into.
         history: from `history.read_history`.
         quantity: one of `QUANTITIES`.
+        error_name: what the error on held-out texts is; empty if that is unknown.
 
     Raises:
         ValueError: no such quantity.
@@ -73,7 +80,8 @@ def plot_training(axes: Axes, history: Sequence[EpochRecord], quantity: str = "e
     for record in history:
         if record.event.startswith("collapse"):
             axes.axvline(record.step, color=REFERENCE, linestyle=":", linewidth=1.0)
-    axes.set(xlabel="step", ylabel=QUANTITIES[quantity][0])
+    label = f"dev: {error_name}" if error_name and quantity == "error" else QUANTITIES[quantity][0]
+    axes.set(xlabel="step", ylabel=textwrap.fill(label, LINE))
     axes.grid(alpha=0.25)
     if len(series) > 1:
         axes.legend(frameon=False)

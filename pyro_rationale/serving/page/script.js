@@ -295,7 +295,7 @@ function alternatives(target) {
       byId("alternatives").querySelector(`[data-other="${i}"]`)?.focus();
     });
     const above = other.kept.every((kept, n) => kept === target.kept[n]);
-    return make("li", {}, press, make("span", {}, make("b", {}, said(other.prediction, other.probability)),
+    return make("li", {}, press, make("span", {}, make("b", {}, said(other.prediction, other.prediction_probability)),
       `: ${other.text || "no word"}`, ...(above ? [make("span", { class: "note" }, " (marked above)")] : [])));
   });
   return [...top, make("ol", {}, ...items)];

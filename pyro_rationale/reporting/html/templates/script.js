@@ -10,6 +10,7 @@
   let shown = all;
   let alone = null; // id of the one document to show
   let phrase = null; // key of the phrase whose documents to show
+  let marks = null; // the one target whose marks to show, where each has its own
 
   // Small helpers.
   function make(tag, attributes, ...children) {
@@ -42,11 +43,13 @@
     for (let i = 0; i < (runs || []).length; i += 2) total += runs[i + 1] - runs[i];
     return total;
   };
-  // 1 where the word's span raises all ratings, or speaks for the predicted labels; -1 against; else 0.
+  // 1 where the word's span raises the ratings it moves, or speaks for the predicted labels; -1 against; 0 where it
+  // does little or targets differ, as effects.py has it.
   function sides(doc) {
     const found = new Int8Array(doc.p.length);
     (doc.c || []).forEach((changes, i) => {
-      const signs = new Set(changes.map(([effect]) => Math.sign(effect)));
+      const moved = changes.filter(([effect], target) => Math.abs(effect) >= data.least[target]);
+      const signs = new Set(moved.map(([effect]) => Math.sign(effect)));
       if (signs.size === 1) found.fill([...signs][0], doc.k[2 * i], doc.k[2 * i + 1]);
     });
     return found;
@@ -95,83 +98,13 @@
     return doc.n ? doc.n[2 * target] <= actual && actual <= doc.n[2 * target + 1] : null;
   }
 
-  // What documents are sorted by; unknown values come last.
-  const mean = (values) => {
-    const known = values.filter((value) => value != null);
-    return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
-  };
-  const targets = data.names.map((_, i) => i);
-  const scores = {
-    order: (doc, i) => i,
-    error: (doc) =>
-      mean(
-        targets.map((t) => {
-          const actual = truth(doc, t);
-          if (actual == null || doc.v[t] == null) return null;
-          if (!rated) return 1 - odds(doc.v, t)[actual];
-          return Math.abs(doc.v[t] - actual) / (data.ranges[t][1] - data.ranges[t][0]);
-        }),
-      ),
-    truth: (doc) => mean(targets.map((t) => truth(doc, t))),
-    value: (doc) => mean(targets.map((t) => doc.v[t])),
-    sure: (doc) => mean(targets.map((t) => Math.max(...odds(doc.v, t)))),
-    share: (doc) => (doc.p.length ? counted(doc.k) / doc.p.length : null),
-    unsure: (doc) => mean(doc.p.map((p) => p * (100 - p))),
-    length: (doc) => doc.p.length,
-    gold: (doc) => {
-      if (!doc.g || !doc.g.length) return null;
-      return (2 * hits(doc)) / (counted(doc.k) + counted(doc.g));
-    },
-  };
-  function hits(doc) {
-    const gold = flags(doc.g, doc.p.length);
-    return flags(doc.k, doc.p.length).reduce((sum, kept, i) => sum + (kept & gold[i]), 0);
-  }
-  const wanted = {
-    all: () => true,
-    empty: (doc) => doc.k.length === 0,
-    wrong: (doc) => targets.some((t) => holds(doc, t) === false),
-    miss: (doc) => doc.g !== undefined && doc.g.length > 0 && hits(doc) === 0,
-  };
-
-  const lowered = new Map();
-  function searched(doc, within) {
-    const key = within ? "kept" : "text";
-    if (!lowered.has(doc)) lowered.set(doc, {});
-    const known = lowered.get(doc);
-    if (!(key in known)) known[key] = (within ? snippets(doc, doc.k) : `${doc.t} ${doc.i}`).toLowerCase();
-    return known[key];
-  }
-  const asked = () => ask.search.value.trim().toLowerCase();
-  function choose(first = 0) {
-    const query = asked();
-    const keep = wanted[ask.only.value];
-    const held = phrase === null ? null : new Set(data.phrases[phrase][1].map((i) => all[i]));
-    shown = all.filter((doc) => {
-      if (alone !== null) return doc.i === alone;
-      if (held && !held.has(doc)) return false;
-      return keep(doc) && (!query || searched(doc, ask.within.checked).includes(query));
-    });
-    const name = ask.sort.value.replace("-", "");
-    const sign = ask.sort.value.endsWith("-") ? -1 : 1;
-    const values = new Map(shown.map((doc) => [doc, scores[name](doc, number.get(doc))]));
-    shown.sort((one, other) => {
-      const [a, b] = [values.get(one), values.get(other)];
-      if (a == null || b == null) return (a == null) - (b == null);
-      return sign * (a - b);
-    });
-    page = Math.min(first, Math.max(0, pages() - 1));
-    show();
-  }
-  const perPage = () => Number(ask.size.value) || Math.max(1, shown.length);
-  const pages = () => Math.max(1, Math.ceil(shown.length / perPage()));
-  const number = new Map(all.map((doc, i) => [doc, i]));
+  // include choice.js
 
   // A document.
   function strip(doc, target) {
     const [low, high] = data.ranges[target];
     const x = (value) => 6 + (138 * (Math.min(Math.max(value, low), high) - low)) / (high - low);
-    const picture = draw("svg", { class: "strip", viewBox: "0 0 150 22", "aria-hidden": "true" });
+    const picture = draw("svg", { class: "strip", viewBox: "0 0 150 22" });
     picture.append(draw("path", { class: "track", d: "M6 11H144M6 7v8M144 7v8" }));
     if (doc.n) {
       const [from, to] = [x(doc.n[2 * target]), x(doc.n[2 * target + 1])];
@@ -183,12 +116,18 @@
       picture.append(draw("path", { class: "true", d: `M${place} 4l6 7l-6 7l-6 -7z` }));
     }
     if (doc.v[target] != null) picture.append(draw("circle", { class: "said", cx: x(doc.v[target]), cy: 11, r: 3.5 }));
-    return picture;
+    const end = (value) => make("span", { class: "end" }, short(value));
+    return make("div", { class: "scale", "aria-hidden": "true" }, end(low), picture, end(high));
   }
-  // One list per target, under its name if there are several.
+  // A list per target, under its name if there are several; with the spans of a rationale of its own, if it has one.
   function predictions(doc) {
-    const name = (target) => (data.names.length > 1 ? [make("p", { class: "target" }, data.names[target])] : []);
-    return targets.flatMap((target) => [...name(target), prediction(doc, target)]);
+    const spans = own(doc);
+    return targets.map((target) => {
+      const badge = doc.m ? [make("b", { class: `letter t${target % 8}` }, letter(target)), " "] : [];
+      const name = data.names.length > 1 ? [make("p", { class: "target" }, ...badge, data.names[target])] : [];
+      const list = spans.slice(target, target + 1);
+      return make("div", { class: "about-target" }, ...name, prediction(doc, target), ...list);
+    });
   }
   function prediction(doc, target) {
     const list = make("dl", { class: "prediction" });
@@ -222,11 +161,17 @@
   }
   function text(doc) {
     const paragraph = make("p", { class: "text", dir: "auto" });
-    const kept = flags(doc.k, doc.p.length);
     const gold = flags(doc.g, doc.p.length);
     const side = sides(doc);
     const masks = (doc.m || []).map(([runs]) => flags(runs, doc.p.length));
-    const owners = (i) => masks.flatMap((mask, target) => (mask[i] ? [target] : []));
+    const chosen = masks.map((_, target) => marks === null || marks === target);
+    const owners = (i) => masks.flatMap((mask, target) => (chosen[target] && mask[i] ? [target] : []));
+    const kept = doc.m ? doc.p.map((_, i) => owners(i).length > 0) : flags(doc.k, doc.p.length);
+    // Of several targets only kept words are shaded, for nothing would say whose the others are; of one, all are.
+    const chance = (i) => {
+      if (!doc.m) return doc.p[i];
+      return Math.max(0, ...(marks === null ? owners(i) : [marks]).map((target) => doc.m[target][3][i]));
+    };
     const hits = found(doc);
     let end = 0;
     let open = null; // the last element, to which more of the same look is added
@@ -258,13 +203,15 @@
       });
     };
     let before = "";
+    let paler = 0; // shade of the last word
     places(doc).forEach(([from, to], i) => {
       const own = owners(i);
+      const p = chance(i);
+      const shade = Math.floor((p + 5) / 10);
       const joined = i > 0 && kept[i] && kept[i - 1] && own.join() === before;
-      add(end, from, 0, joined, i && gold[i] && gold[i - 1], 0, side[i], own, false);
-      add(from, to, Math.floor((doc.p[i] + 5) / 10), kept[i], gold[i], doc.p[i] >= 5 ? doc.p[i] : 0, side[i], own,
-        !joined);
-      [end, before] = [to, own.join()];
+      add(end, from, joined ? Math.min(shade, paler) : 0, joined, i && gold[i] && gold[i - 1], 0, side[i], own, false);
+      add(from, to, shade, kept[i], gold[i], p >= 5 ? p : 0, side[i], own, !joined);
+      [end, before, paler] = [to, own.join(), shade];
     });
     if (end < doc.t.length) paragraph.append(make("span", { class: "un" }, doc.t.slice(end)));
     if (doc.u) paragraph.append(make("span", { class: "un" }, `\u2026 (${plural(doc.u, "more character")} not read)`));
@@ -282,8 +229,8 @@
         list.append(make("li", { dir: "auto" }, snippets(doc, runs.slice(i, i + 2)), note));
       }
       const same = chance == null ? "" : `; ${likely(chance)}`;
-      const name = `${letter(target)} ${data.names[target]}${label}: ${plural(runs.length / 2, "span")}${same}`;
-      return make("details", { open: "" }, make("summary", {}, name), list);
+      const name = `${plural(runs.length / 2, "span")}${label}${same}`;
+      return make("details", {}, make("summary", {}, name), list);
     });
   }
   function effects(doc) {
@@ -309,29 +256,37 @@
       const facts = `${same}${likely(chance)}, log q ${short(logq)}, predicts ${found.join(", ")}`;
       list.append(make("li", { dir: "auto" }, snippets(doc, runs), make("span", { class: "note", dir: "ltr" }, facts)));
     }
-    if (!doc.a) list.append(make("li", { dir: "auto" }, snippets(doc, doc.k)));
-    const block = make("details", {}, make("summary", {}, plural(doc.a ? doc.a.length : 1, "rationale")), list);
-    if (doc.g) block.append(make("p", { class: "others", dir: "auto" }, `Gold: ${snippets(doc, doc.g)}`));
-    return block;
+    if (!doc.a && !doc.m) list.append(make("li", { dir: "auto" }, snippets(doc, doc.k)));
+    const title = doc.m && !doc.a ? "marked by annotators" : plural(doc.a ? doc.a.length : 1, "rationale");
+    const block = make("details", {}, make("summary", {}, title), list);
+    if (doc.g) block.append(make("p", { class: "others", dir: "auto" }, `Marked by annotators: ${snippets(doc, doc.g)}`));
+    return doc.m && !doc.a && !doc.g ? [] : [block];
   }
   function card(doc) {
     const i = number.get(doc);
     const kept = counted(doc.k);
     const share = doc.p.length ? ` (${percent(kept / doc.p.length)})` : "";
     const same = doc.f == null ? "" : `; this rationale has ${likely(doc.f)}`;
-    return make(
+    const told = make("div", { class: "said-all" }, ...predictions(doc));
+    const card = make(
       "article",
-      { class: "doc", "aria-labelledby": `doc-${i}` },
+      { class: doc.m ? "doc each" : "doc", "aria-labelledby": `doc-${i}` },
       make(
         "header",
         {},
         make("h3", { id: `doc-${i}` }, make("a", { href: `#${address("doc", doc.i)}` }, doc.i)),
         make("p", {}, `${kept} of ${plural(doc.p.length, "word")} kept${share}${same}`),
       ),
-      make("div", { class: "said-all" }, ...predictions(doc)),
-      text(doc),
-      make("div", { class: "more" }, ...own(doc), ...effects(doc), others(doc)),
+      ...(doc.m ? [text(doc), told] : [told, text(doc)]), // many targets need the whole width, below the text
+      make("div", { class: "more" }, ...effects(doc), ...others(doc)),
     );
+    drawn.set(card, doc);
+    return card;
+  }
+  const drawn = new WeakMap(); // the document of each article
+  // Other marks in the texts that are shown; folds stay as they are.
+  function remark() {
+    for (const card of at("list").children) card.querySelector(".text").replaceWith(text(drawn.get(card)));
   }
 
   // A page of them, the first at once and long pages bit by bit, so that the window stays alive meanwhile.
@@ -367,151 +322,9 @@
     narrow();
     note();
   }
-  // What only some documents are shown for, with the way back.
-  function narrow() {
-    at("narrowed").hidden = alone === null && phrase === null;
-    if (at("narrowed").hidden) return;
-    const words = phrase === null ? "" : data.phrases[phrase][0];
-    const side = phrase === null ? "" : phrase.slice(0, -words.length - 1); // a word may hold a colon, and so may a class
-    const what = alone !== null ? `The document ${alone} alone` : `Documents whose rationale holds \u201c${words}\u201d`;
-    const where = side ? ` (${side.replace(":", ", ")})` : "";
-    const back = make("button", { type: "button" }, "Show all documents");
-    back.addEventListener("click", () => {
-      alone = phrase = null;
-      choose();
-      at("search").focus();
-    });
-    at("narrowed").replaceChildren(make("span", {}, what + where), back);
-  }
+  // include address.js
 
-  // The address says what is shown, so that it can be sent to others.
-  const usual = { q: "", in: "", sort: "order", show: "all", size: "20", page: "1", phrase: "", doc: "" };
-  const address = (name, value) => `${name}=${encodeURIComponent(value)}`;
-  function note() {
-    const now = { q: ask.search.value.trim(), in: ask.within.checked ? "kept" : "", sort: ask.sort.value,
-      show: ask.only.value, size: ask.size.value, page: String(page + 1), phrase: phrase || "", doc: alone || "" };
-    const parts = Object.keys(usual).filter((name) => now[name] !== usual[name]);
-    const wanted = parts.map((name) => address(name, now[name])).join("&");
-    if (wanted === location.hash.slice(1) || (!wanted && !location.hash.includes("="))) return;
-    try {
-      history.replaceState(null, "", wanted ? `#${wanted}` : location.href.split("#")[0]);
-    } catch (problem) {
-      // a frame that may not: the page works without
-    }
-  }
-  // Shows what the address says; false where it names a part of the page, or nothing.
-  function follow() {
-    const raw = location.hash.slice(1);
-    if (!raw.includes("=")) return false;
-    const given = { ...usual, ...Object.fromEntries(new URLSearchParams(raw.replace(/\+/g, "%2B"))) };
-    const set = (field, value, name) => {
-      field.value = value;
-      if (field.selectedIndex < 0) field.value = usual[name];
-    };
-    ask.search.value = given.q;
-    ask.within.checked = given.in === "kept";
-    set(ask.sort, given.sort, "sort");
-    set(ask.only, given.show, "show");
-    set(ask.size, given.size, "size");
-    alone = all.some((doc) => doc.i === given.doc) ? given.doc : null;
-    phrase = Object.hasOwn(data.phrases, given.phrase) ? given.phrase : null;
-    choose(Math.max(0, (parseInt(given.page, 10) || 1) - 1));
-    at("documents").focus({ preventScroll: true });
-    at(at("narrowed").hidden ? "status" : "narrowed").scrollIntoView();
-    return true;
-  }
-  function reveal() {
-    if (follow()) return;
-    if (!location.hash && (alone !== null || phrase !== null)) {
-      alone = phrase = null; // the reader went back
-      choose();
-    }
-    const part = document.getElementById(location.hash.slice(1));
-    const fold = part && part.closest("details:not([open])");
-    if (fold) {
-      fold.open = true;
-      part.scrollIntoView();
-    }
-  }
-  addEventListener("hashchange", reveal);
+  // include download.js
 
-  // The documents that are found, for a spreadsheet.
-  function table() {
-    const cell = (value) => {
-      // A text that begins like a formula must not be one.
-      const plain = typeof value === "string" ? value.replace(/^[=+\-@\t\r]/, "'$&") : value == null ? "" : String(value);
-      return /[",\n\r]/.test(plain) ? `"${plain.replace(/"/g, '""')}"` : plain;
-    };
-    const each = (make_) => targets.flatMap((t) => make_(t, data.names.length > 1 ? ` ${data.names[t]}` : ""));
-    const ends = rated && all.some((doc) => doc.n);
-    const head = ["id", "text", ...each((t, name) => [`prediction${name}`, ...(rated ? [] : [`probability${name}`]),
-      ...(ends ? [`low${name}`, `high${name}`] : []), `truth${name}`, ...(data.own ? [`rationale${name}`] : [])]),
-    "rationale", "kept share"];
-    const rows = shown.map((doc) => [doc.i, doc.t, ...each((t) => {
-      const label = rated ? 0 : best(doc.v, t);
-      const actual = truth(doc, t);
-      return [rated ? doc.v[t] : data.classes[label], ...(rated ? [] : [odds(doc.v, t)[label]]),
-        ...(ends ? [doc.n && doc.n[2 * t], doc.n && doc.n[2 * t + 1]] : []),
-        actual == null || rated ? actual : data.classes[actual],
-        ...(data.own ? [doc.m ? snippets(doc, doc.m[t][0]) : ""] : [])];
-    }), doc.k.length ? snippets(doc, doc.k) : "", doc.p.length ? Number((counted(doc.k) / doc.p.length).toFixed(4)) : ""]);
-    return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
-  }
-  at("download").addEventListener("click", () => {
-    const blob = new Blob(["\ufeff", table()], { type: "text/csv" });
-    const link = make("a", { download: "documents.csv" });
-    link.href = URL.createObjectURL(blob);
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  });
-
-  function turn(by, below) {
-    page += by;
-    show();
-    if (below) {
-      at("documents").focus({ preventScroll: true });
-      at("status").scrollIntoView();
-    }
-  }
-  document.querySelectorAll("[data-pages]").forEach((nav, below) => {
-    const back = make("button", { type: "button" }, "Previous");
-    const on = make("button", { type: "button" }, "Next");
-    back.addEventListener("click", () => turn(-1, below));
-    on.addEventListener("click", () => turn(1, below));
-    nav.append(back, make("span", {}), on);
-  });
-
-  // Controls.
-  let waiting;
-  ask.search.addEventListener("input", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => {
-      alone = phrase = null;
-      choose();
-    }, 150);
-  });
-  for (const name of ["within", "sort", "only", "size"]) ask[name].addEventListener("change", () => choose());
-  at("numbers").addEventListener("change", (event) => {
-    at("list").classList.toggle("with-numbers", event.target.checked);
-  });
-  at("controls").addEventListener("submit", (event) => event.preventDefault());
-  at("controls").hidden = false;
-  if (matchMedia("(max-width: 34rem)").matches) {
-    for (const block of document.querySelectorAll("details[data-wide]")) block.open = false;
-  }
-
-  // On paper all rationales are open, and afterwards as before; figures are as the reader left them.
-  let closed = [];
-  addEventListener("beforeprint", () => {
-    more(rest.length);
-    closed = [...document.querySelectorAll(".doc details:not([open])")];
-    for (const block of closed) block.open = true;
-  });
-  addEventListener("afterprint", () => {
-    for (const block of closed) block.open = false;
-  });
-  if (!follow()) {
-    choose();
-    reveal();
-  }
+  // include controls.js
 })();
