@@ -176,6 +176,8 @@ def read_calibration(folder: Path, spec: TargetSpec) -> Calibration | None:
     """
     path = folder / CALIBRATION
     if not path.exists():
+        if CALIBRATION in read_manifest(folder)["files"]:  # without it, intervals would be others
+            raise RunError(f"{path}: is missing, and the run wrote it; restore it, or fit again")
         return None
     try:
         return Calibration.from_dict(read_json(path), len(spec.names))

@@ -71,6 +71,9 @@ class DataOptions:
         if isinstance(self.text_column, tuple) and len(columns) < 2:  # one name as a text, as run folders have it
             object.__setattr__(self, "text_column", columns[0] if columns else None)
         check_fields(self)
+        for flag, value in (("--data", self.data), ("--dev-data", self.dev_data), ("--test-data", self.test_data)):
+            if value is not None and not str(value).strip():  # a variable that is not set, say
+                raise ConfigError(f"{flag}: is empty; name a corpus, a file or a folder")
         if self.encoding is not None and not _is_text_encoding(self.encoding):
             raise ConfigError(f"--encoding: there is no encoding {self.encoding!r}; try utf-8, utf-16 or cp1252")
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n\0'):

@@ -23,6 +23,9 @@ __all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "read_cell", "reader
 
 _MISSING = ("nan", "+nan", "-nan")  # as programs write that there is no number
 _NOT_FINITE = (*_MISSING, "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
+# As people write it; a column of labels may mean something by it.
+_NO_ANSWER = frozenset(["n/a", "na", "#n/a", "null", "none", "nil", "-", "--", "?", "missing"])
+LARGEST = 1e30  # rating: squares of larger ones are beyond single precision
 _ID_DIGITS, _MOST_IDS = 7, 50  # whole numbers of 7 digits or more, of which at most 50 occur, may be names
 _FAR = 0.9  # a value that alone makes more than this share of the range of all ratings is far from the others,
 _FEW = 0.1  # and may be a slip if a smaller share of the ratings than this has it
@@ -111,6 +114,10 @@ def reader_of(
         for place, column in zip(places, counts, strict=True):
             _warn_of_similar(place, column)
     spec = TASKS[task].make_spec(task, where, names, cells, scale)
+    for place, ends in zip(places, spec.ranges, strict=False):
+        if max(map(abs, ends)) > LARGEST:
+            raise DataError(f"{place} goes from {ends[0]:g} to {ends[1]:g}; divide it by a power of ten, or predict "
+                            "its logarithm")
     _say(places, notations, spec)
     return TargetReader(spec, tuple(aliases))
 
@@ -182,6 +189,14 @@ def _check_clear(place: str, counts: Mapping[str, int]) -> None:
     others = [cell for cell in counts if not is_number(cell)]
     share = sum(counts[cell] for cell in numbers) / total
     ways = "--task regression for ratings, --task multiclass (two: binary) for classes"
+    gaps = [cell for cell in others if cell.lower() in _NO_ANSWER]
+    if gaps and numbers and len(gaps) == len(others):
+        raise ConfigError(
+            f"{place} holds numbers ({100 * share:.0f} %) and {listed(gaps, 3)}; leave these cells empty if nobody "
+            "answered there, or say --task multiclass if they are a class"
+        )
+    if gaps:
+        log.warning("%s: %s is taken for a class; leave such cells empty if nobody answered there", place, listed(gaps))
     if share >= MOSTLY:
         codes = [cell for cell in others if cell.isdigit()]  # with zeros in front
         if codes:

@@ -97,7 +97,10 @@ def test_ratings_as_people_write_them(
         (["1,076", "2,310", "950"], DataError, "'1,076', which is 1076 or 1.076"),
         (["4/5", "8/10"], DataError, "out of 5 and out of 10"),
         (["4/5", "80%", "4 stars"], ConfigError, r"numbers that are not plain \(4/5, 80%, 4 stars\)"),
-        (["1", "2", "3", "N/A"], ConfigError, r"holds numbers \(75 %\) and words \(N/A\); say --task"),
+        (["1", "2", "3", "N/A"], ConfigError, r"holds numbers \(75 %\) and N/A; leave these cells empty if nobody"),
+        (["4", "N/A", "null", "5", "N/A"], ConfigError, r"holds numbers \(42 %\) and N/A, null; leave these cells"),
+        (["1", "2", "3", "much"], ConfigError, r"holds numbers \(75 %\) and words \(much\); say --task"),
+        (["1", f"{10**40}", f"-{10**40}", "7.5"], DataError, r"goes from -1e\+40 to 1e\+40; divide it by a power of ten"),
         (["90210", "10001", "60601", "94103", "73301", "01234"], ConfigError, "01234, which may be a code"),
         (["1.234,50", "2.000,00"], ConfigError, "numbers that are not plain"),
         (["$4", "$4.50", "$12"], ConfigError, "numbers that are not plain"),
@@ -109,6 +112,11 @@ def test_a_column_that_could_be_several_things(
 ) -> None:
     with pytest.raises(error, match=message):
         load(write(tmp_path / "a.tsv", labels))
+
+
+def test_gaps_among_labels_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert len(load(write(tmp_path / "a.tsv", ["good", "bad", "NA"])).spec.classes) == 3
+    assert "NA is taken for a class; leave such cells empty if nobody answered there" in caplog.text
 
 
 @pytest.mark.parametrize("similar", [["Good", "good"], ["caf\u00e9", "cafe\u0301"], ["very good", "very  good"]])

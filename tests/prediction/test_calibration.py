@@ -146,6 +146,9 @@ def test_a_calibration_in_a_run_folder(tmp_path: Path) -> None:
     first = run.predict(TEXTS[0], interval="conformal")[0]
     run.calibration = Calibration.from_dict(pickle.loads(pickle.dumps(again.to_dict())), 1)
     assert run.predict(TEXTS[0], interval="conformal")[0] == first
+    (tmp_path / CALIBRATION).unlink()
+    with pytest.raises(RunError, match=r"calibration\.json: is missing, and the run wrote it; restore it"):
+        read_calibration(tmp_path, run.spec)  # or intervals would be others
     write_json(tmp_path / CALIBRATION, {"scores": [[1.0], [2.0]], "noise": None, "temperature": 1.0}, listed=True)
     with pytest.raises(RunError, match=r"calibration\.json: not a calibration of this version .*; restore it, or fit"):
         read_calibration(tmp_path, run.spec)

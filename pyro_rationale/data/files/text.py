@@ -67,7 +67,12 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
 
 def open_text(path: Path, encoding: str | None = None, newline: str = "") -> TextIO:
     """A text file that :func:`check_text` has passed, as a stream with its line ends as they are."""
-    return io.TextIOWrapper(cast(IO[bytes], open_bytes(path)), encoding=encoding or "utf-8-sig", newline=newline)
+    return io.TextIOWrapper(cast(IO[bytes], open_bytes(path)), encoding=_marked(encoding), newline=newline)
+
+
+def _marked(encoding: str | None) -> str:
+    """The encoding, without the mark that may stand in front of UTF-8."""
+    return "utf-8-sig" if encoding is None or codecs.lookup(encoding).name == "utf-8" else encoding
 
 
 def check_text(path: Path, encoding: str | None = None, flag: str | None = None, longest: int = LONGEST_LINE) -> None:
@@ -83,7 +88,7 @@ def check_text(path: Path, encoding: str | None = None, flag: str | None = None,
         DataError: If it is missing, a folder, unreadable, empty, a damaged archive or one that unpacks without end,
             binary, in another encoding, or if a line is too long.
     """
-    decoder = codecs.getincrementaldecoder(encoding or "utf-8-sig")()
+    decoder = codecs.getincrementaldecoder(_marked(encoding))()
     lines, length, empty = 1, 0, True
     for block in chain(_blocks(path), [b""]):
         if empty and encoding is None and (mark := next(filter(block.startswith, _MARKS), None)):
@@ -95,6 +100,9 @@ def check_text(path: Path, encoding: str | None = None, flag: str | None = None,
             text = error.object.decode(error.encoding, errors="replace")
             if "\0" not in text:
                 _raise_not_text(path, lines, error, encoding, flag)
+        except UnicodeError as error:  # a codec that wants a mark of the order of bytes, and finds none
+            ways = f"give {flag} {encoding}-le or {encoding}-be, or none for UTF-8" if flag else "save it as UTF-8"
+            raise DataError(f"{path}: is not {encoding} ({error}); {ways}") from None
         if "\0" in text:
             line = lines + text.count("\n", 0, text.index("\0"))
             raise DataError(f"{path}, line {line}: holds a zero byte{of_zeros(block, encoding, flag)}")
