@@ -245,7 +245,7 @@ BAD_FILES: list[tuple[str, bytes | None, dict[str, Any], str]] = [
     ("a.csv", b"text,y\n", {}, "no rows below"),
     ("a.csv", b"text,y\n\x89PNG\x00\x01,3\n", {}, "line 2: holds a zero byte"),
     ("a.csv", "text,y\na,1\n".encode("utf-16"), {}, "is UTF-16; save it as UTF-8"),
-    ("a.csv", b"text,y\na,1\n", {"encoding": "utf-16"}, "start with BOM); give --encoding utf-16-le or utf-16-be, or none for UTF-8"),
+    ("a.csv", b"text,y\na,1\n", {"encoding": "utf-16"}, "start with BOM); give --encoding utf-16-le or"),
     ("a.csv", "text,y\nfine,1\ncaf\u00e9,2\n".encode("latin-1"), {}, "line 3: byte 0xe9 is not UTF-8"),
     ("a.csv.gz", b"text,y\na,1\n", {}, "no gzip archive"),
     ("a.csv.gz", gzip.compress(b"text,y\n" + b"a,1\n" * 9)[:-9], {}, "cut short or damaged"),

@@ -100,7 +100,7 @@ def test_ratings_as_people_write_them(
         (["1", "2", "3", "N/A"], ConfigError, r"holds numbers \(75 %\) and N/A; leave these cells empty if nobody"),
         (["4", "N/A", "null", "5", "N/A"], ConfigError, r"holds numbers \(42 %\) and N/A, null; leave these cells"),
         (["1", "2", "3", "much"], ConfigError, r"holds numbers \(75 %\) and words \(much\); say --task"),
-        (["1", f"{10**40}", f"-{10**40}", "7.5"], DataError, r"goes from -1e\+40 to 1e\+40; divide it by a power of ten"),
+        (["1", f"{10**40}", f"-{10**40}", "7.5"], DataError, r"goes from -1e\+40 to 1e\+40; divide it by"),
         (["90210", "10001", "60601", "94103", "73301", "01234"], ConfigError, "01234, which may be a code"),
         (["1.234,50", "2.000,00"], ConfigError, "numbers that are not plain"),
         (["$4", "$4.50", "$12"], ConfigError, "numbers that are not plain"),
