@@ -19,7 +19,7 @@ EPOCHS, BATCHES = 30, 10
 
 def run(pretrained: str | None = None) -> Any:
     """A fit as far as its progress is concerned."""
-    config = SimpleNamespace(model=SimpleNamespace(pretrained=pretrained, unit="word"),
+    config = SimpleNamespace(unit="word", model=SimpleNamespace(pretrained=pretrained),
                              train=SimpleNamespace(warmup_texts="masked", head_start="none"))  # fmt: skip
     fitted = SimpleNamespace(config=config, task=SimpleNamespace(error_name="squared error"))
     trainer = SimpleNamespace(batches=range(BATCHES), epoch=0, position=0)

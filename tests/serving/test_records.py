@@ -59,13 +59,13 @@ def test_classes_have_probabilities() -> None:
     assert target["unit"] == "log odds of high"
     assert all(one["prediction"] in ("low", "mid", "high") for one in target["alternatives"])
     assert target["from_rationale_probability"] == pytest.approx(math.exp(1.1) / (1 + math.exp(1.1) + math.exp(-1.1)))
-    assert all(1 / 3 < one["probability"] <= 1 for one in target["alternatives"])
+    assert all(1 / 3 < one["prediction_probability"] <= 1 for one in target["alternatives"])
 
 
 def test_numbers_have_no_probability() -> None:
     (target,) = answer(fake(), "good good the")["targets"]
     assert target["from_rationale_probability"] is None
-    assert {one["probability"] for one in target["alternatives"]} == {None}
+    assert {one["prediction_probability"] for one in target["alternatives"]} == {None}
 
 
 def test_effects_that_are_hardly_any_are_a_part_of_the_scale_or_a_point_of_a_probability() -> None:

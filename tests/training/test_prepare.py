@@ -95,8 +95,8 @@ def test_sentences_are_kept_whole(tmp_path: Path, options: dict[str, Any]) -> No
 def test_what_does_not_go_with_sentences() -> None:
     with pytest.raises(ConfigError, match=r"^--exclude is about single words; with --unit sentence leave it out"):
         small(unit="sentence", guide="chain", exclude="punctuation")
-    with pytest.raises(ConfigError, match=r"^--unit: expected one of word, sentence"):
-        small(unit="clause")
+    with pytest.raises(ConfigError, match=r"^--unit: expected one of word, clause, sentence"):
+        small(unit="letter")
 
 
 def windowed(flags: list[bool]) -> list[tuple[bool, bool, bool]]:
