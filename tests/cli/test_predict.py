@@ -286,7 +286,7 @@ def test_eraser_files(call: Run, classes: Path, table: Path, tmp_path: Path) -> 
     [
         (("--text-column", "reviw"), "did you mean --text-column review?"),
         ((), "name the column of the texts with --text-column"),
-        (("--text-column", "review", "--out", "in.csv"), "is the file that is read"),
+        (("--text-column", "review", "--out", "in.csv"), "is the file that IN names"),
         (("--text-column", "review", "--out", "x.txt"), "--format"),
         (("--text-column", "review", "--format", "eraser"), "one target of classes"),
         (("--text-column", "review", "--format", "csv"), "--out"),
