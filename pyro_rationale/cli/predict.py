@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -118,18 +118,19 @@ def predict(
     layout = {"encoding": encoding, "separator": delimiter, "header": header}
     texts = read_texts(source, text_column, id_column, usual, form == "eraser", **layout)
     file = None if out is None else output(out, scorer, form, source, [text_column, id_column, *layout.values()])
-    if file is not None:
-        file.check_free(force or resume)
-        if resume and out is not None and out.exists() and not file.state.exists():
-            file.check_whole(form, (id for id, _ in texts.rows()))
-            Terminal().say(f"{out}: is there, and nothing was interrupted; --force makes it again")
-            return
-        if not (resume and file.resume()):
-            file.start()
-    done = 0 if file is None else file.counts.rows
-    rows = (TextRow(*row) for row in islice(texts.rows(), done, None))
-    alone = 1 if scorer.fitted.device.type != "cpu" else min(cores(), MOST_WORKERS)
-    write(scorer, rows, texts, file, workers or alone, form, quiet, source)
+    usual_workers = 1 if scorer.fitted.device.type != "cpu" else min(cores(), MOST_WORKERS)
+    with nullcontext() if file is None else file.alone():
+        if file is not None:
+            file.check_free(force or resume)
+            if resume and file.path.exists() and not file.state.exists():
+                file.check_whole(form, (id for id, _ in texts.rows()))
+                Terminal().say(f"{out}: is there, and nothing was interrupted; --force makes it again")
+                return
+            if not (resume and file.resume()):
+                file.start()
+        done = 0 if file is None else file.counts.rows
+        rows = (TextRow(*row) for row in islice(texts.rows(), done, None))
+        write(scorer, rows, texts, file, workers or usual_workers, form, quiet, source)
 
 
 def size_of(source: str) -> int:
