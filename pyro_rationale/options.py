@@ -415,20 +415,6 @@ batch_size_option = click.option(
 )
 
 
-def check_writable(name: str, path: Path | None) -> None:
-    """Refuse a file that cannot be written before any work is done.
-
-    Args:
-        name: the flag that names it.
-        path: the file; `-` for standard output.
-
-    Raises:
-        ConfigError: its folder does not exist.
-    """
-    if path not in (None, STANDARD_OUTPUT) and not path.absolute().parent.is_dir():
-        raise ConfigError(f"{name} {path}: there is no such folder to write into; make it first")
-
-
 def write_result(path: Path | None, result: Any) -> None:
     """Write results as JSON to the file of `--json`, to standard output for `-`; nothing for `None`."""
     if path == STANDARD_OUTPUT:

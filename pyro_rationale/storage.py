@@ -16,7 +16,7 @@ import secrets
 import tomllib
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,32 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(problem, OSError) and problem.errno and problem.filename in (None, str(partial)):
             raise OSError(problem.errno, os.strerror(problem.errno), str(path)) from problem
         raise
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Context that holds a lock, the file `path`, which is made and removed again; `False` where another has it.
+
+    The system lets go of a lock however its process ends; a file that a kill leaves locks nothing. Where there can be
+    no lock, as in a folder that cannot be written to or on a file system without them, work goes on as if there were.
+    """
+    from filelock import FileLock, Timeout  # only here: few commands write what others may be writing
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+        free = True
+    except Timeout:
+        free = False
+    except (OSError, NotImplementedError):
+        free = True
+    try:
+        yield free
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):  # Windows removes no open file; filelock does it there
+                path.unlink(missing_ok=True)  # while it is held: afterwards it might be that of another process
+            lock.release()
 
 
 def write_bytes(path: Path, content: bytes, listed: bool = False) -> None:

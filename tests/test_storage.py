@@ -20,6 +20,7 @@ from pyro_rationale.errors import RunError
 from pyro_rationale.storage import (
     checksum,
     finite,
+    locked,
     note,
     read_json,
     read_manifest,
@@ -40,6 +41,35 @@ TENSORS = {
     "flags": torch.tensor([True, False]),
     "bytes": torch.arange(9, dtype=torch.uint8),
 }
+
+
+# Locks.
+
+
+def test_a_lock_is_held_once_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    path.touch()  # as a kill leaves it
+    with locked(path) as free:
+        assert free
+        with locked(path) as again:
+            assert not again
+        assert path.exists()  # it is not the refused one that removes it
+    assert not path.exists()
+    with pytest.raises(KeyError), locked(path):
+        raise KeyError
+    assert not path.exists()
+
+
+def test_where_there_can_be_no_lock_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with locked(tmp_path / "missing" / "x.lock") as free:
+        assert free
+
+    def none(*values: object, **more: object) -> None:
+        raise NotImplementedError("no flock")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", none)
+    with locked(tmp_path / "x.lock") as free:
+        assert free
 
 
 # Whole or not there.

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command, make_folder, refuse_ranking
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.config import Config, ModelOptions, TrainOptions, value_of
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 LABEL_WIDTH = 31
 COLUMN_WIDTH = 11
+TABLES = ("comparison.csv", "comparison.json")  # in the folder of --out
 EVALUATION_OPTIONS = {"seed", "device", "threads", "batch_size"}  # of a fit, but used without one as well
 
 Rows = dict[str, tuple[str, str]]
@@ -104,7 +106,7 @@ RULE_ROWS = ("mse", "accuracy", "log_loss", "selected", "empty", "precision", "r
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--train", "training", is_flag=True, help="fit what is missing: elbo and expected-cost x four guides")
 @click.option("--into", type=click.Path(path_type=Path), help="--train: folder of the runs [default: runs/compare]")
-@click.option("--out", type=click.Path(path_type=Path), help="folder for comparison.csv, comparison.json and figures")
+@click.option("--out", type=click.Path(path_type=Path), help=f"folder for {TABLES[0]}, {TABLES[1]} and figures")
 @click.option("--figures/--no-figures", "drawing", default=True, show_default=True, help="into --out, PNG and PDF")
 @split_option
 @click.option("--quiet", is_flag=True, help="no progress, only the table")
@@ -135,6 +137,8 @@ def compare(
         if drawing:
             require_matplotlib(", or give --no-figures")
         make_folder(out)
+        for name in TABLES:
+            check_output("--out", out / name)
     import torch
 
     from pyro_rationale.evaluation.objective_comparison import (
@@ -284,7 +288,7 @@ def _cell(value: float, style: str) -> str:
 
 def write(out: Path, runs: Sequence[Compared], about: dict[str, Any]) -> None:
     """`comparison.json` with everything, `comparison.csv` with a line per run."""
-    write_json(out / "comparison.json", {**about, "runs": [run.to_dict() for run in runs]})
+    write_json(out / TABLES[1], {**about, "runs": [run.to_dict() for run in runs]})
     lines = []
     for run in runs:
         line: dict[str, Any] = {"run": run.name, "folder": str(run.folder), "guide": run.guide}
@@ -296,7 +300,7 @@ def write(out: Path, runs: Sequence[Compared], about: dict[str, Any]) -> None:
     writer = csv.DictWriter(text, list(dict.fromkeys(name for line in lines for name in line)))
     writer.writeheader()
     writer.writerows(lines)
-    write_bytes(out / "comparison.csv", text.getvalue().encode())
+    write_bytes(out / TABLES[0], text.getvalue().encode())
 
 
 def draw(out: Path, runs: Sequence[Compared], unit: str) -> list[str]:

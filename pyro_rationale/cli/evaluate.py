@@ -11,6 +11,7 @@ import click
 
 from pyro_rationale.cli.common import Command, together
 from pyro_rationale.cli.left_out import telling_left_out
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.data.duplicates import summary
 from pyro_rationale.data.files.text import log, read_text
 from pyro_rationale.data.options import DataOptions
@@ -23,7 +24,6 @@ from pyro_rationale.evaluation.significance import intervals
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
     batch_size_option,
-    check_writable,
     device_option,
     given,
     json_option,
@@ -99,7 +99,7 @@ def evaluate(
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.rationalizer import ModelRationalizer
 
-    check_writable("--json", json_path)
+    check_output("--json", json_path)
     if threads is not None:
         torch.set_num_threads(threads)
     fitted = FittedModel.load(folder, device)

@@ -72,7 +72,7 @@ def fit(
         from pyro_rationale.data.loading import warn_of_ignored
         from pyro_rationale.training.fit import fit_run
         from pyro_rationale.training.launch import check_devices, launch, process_group
-        from pyro_rationale.training.run_folder import check_free, is_finished
+        from pyro_rationale.training.run_folder import alone, check_free, is_finished
 
     if resume and out is None:
         raise ConfigError("--resume goes on with a run folder; name it with --out")
@@ -101,7 +101,8 @@ def fit(
                 return show_finished(Terminal(), folder, verbose)
         elif group.main:
             warn_of_ignored(config.data.data, typed)
-            return fit_and_show(config, folder, resume, force, quiet, verbose, wanted, group)
+            with alone(folder):
+                return fit_and_show(config, folder, resume, force, quiet, verbose, wanted, group)
         else:
             fit_run(config, folder, resume, force, group=group)
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -14,9 +14,10 @@ import click
 from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.input_texts import STANDARD_INPUT, Texts, read_texts
 from pyro_rationale.cli.left_out import telling_left_out
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.options import check_writable, device_option, options_from, rare_option, run_option
+from pyro_rationale.options import device_option, options_from, rare_option, run_option
 from pyro_rationale.prediction.options import BatchOptions
 from pyro_rationale.reporting.terminal import Terminal, duration, progress_bar
 from pyro_rationale.storage import checksum, user_path
@@ -89,7 +90,7 @@ def predict(
     """
     # A command that writes a file goes on when nobody reads what it prints.
     click.get_current_context().command.prints_only = out is None  # type: ignore[attr-defined]
-    form = chosen_format(out, form, source)
+    form = chosen_format(out, form)
     if faithfulness and form != "eraser":
         raise ConfigError("--faithfulness: is about records of --format eraser; leave it out")
     if with_text and form == "eraser":
@@ -117,18 +118,19 @@ def predict(
     layout = {"encoding": encoding, "separator": delimiter, "header": header}
     texts = read_texts(source, text_column, id_column, usual, form == "eraser", **layout)
     file = None if out is None else output(out, scorer, form, source, [text_column, id_column, *layout.values()])
-    if file is not None:
-        file.check_free(force or resume)
-        if resume and out is not None and out.exists() and not file.state.exists():
-            file.check_whole(form, (id for id, _ in texts.rows()))
-            Terminal().say(f"{out}: is there, and nothing was interrupted; --force makes it again")
-            return
-        if not (resume and file.resume()):
-            file.start()
-    done = 0 if file is None else file.counts.rows
-    rows = (TextRow(*row) for row in islice(texts.rows(), done, None))
-    alone = 1 if scorer.fitted.device.type != "cpu" else min(cores(), MOST_WORKERS)
-    write(scorer, rows, texts, file, workers or alone, form, quiet, source)
+    usual_workers = 1 if scorer.fitted.device.type != "cpu" else min(cores(), MOST_WORKERS)
+    with nullcontext() if file is None else file.alone():
+        if file is not None:
+            file.check_free(force or resume)
+            if resume and file.path.exists() and not file.state.exists():
+                file.check_whole(form, (id for id, _ in texts.rows()))
+                Terminal().say(f"{out}: is there, and nothing was interrupted; --force makes it again")
+                return
+            if not (resume and file.resume()):
+                file.start()
+        done = 0 if file is None else file.counts.rows
+        rows = (TextRow(*row) for row in islice(texts.rows(), done, None))
+        write(scorer, rows, texts, file, workers or usual_workers, form, quiet, source)
 
 
 def size_of(source: str) -> int:
@@ -137,21 +139,17 @@ def size_of(source: str) -> int:
     return path.stat().st_size if source != STANDARD_INPUT and path.is_file() else 0
 
 
-def chosen_format(out: Path | None, form: str | None, source: str) -> str:
+def chosen_format(out: Path | None, form: str | None) -> str:
     """The format that is asked for, or that the file's name tells.
 
     Raises:
-        ConfigError: it cannot be told, cannot be printed, or would be written over what is read.
+        ConfigError: it cannot be told, cannot be printed, or the file would be written over what is read.
     """
     if out is None:
         if form in ("csv", "parquet"):
             raise ConfigError(f"--format {form}: only JSON lines are printed; name a file with --out")
         return form or "jsonl"
-    check_writable("--out", out)
-    if out.is_dir():
-        raise ConfigError(f"--out {out}: is a folder; name a file in it")
-    if out.exists() and source != STANDARD_INPUT and user_path(source).exists() and out.samefile(user_path(source)):
-        raise ConfigError(f"--out {out}: is the file that is read; name another one")
+    check_output("--out", out)
     known = FORMATS.get(out.suffix.lower())
     if form is None and known is None:
         raise ConfigError(f"--out {out}: cannot tell its format; name it .csv, .jsonl or .parquet, or give --format")

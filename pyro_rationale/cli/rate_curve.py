@@ -15,6 +15,7 @@ from rich.text import Text
 
 from pyro_rationale.cli.common import Command, refuse_ranking
 from pyro_rationale.cli.explain_tables import Hanging
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import documents_of, select_documents
 from pyro_rationale.data.targets import number_of
@@ -23,7 +24,6 @@ from pyro_rationale.evaluation.metrics import metric_named
 from pyro_rationale.evaluation.options import MASK_RULES, RATES
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
-    check_writable,
     device_option,
     given,
     json_option,
@@ -95,7 +95,7 @@ def curve(
     if not abs(coupling) <= MOST_COUPLING:
         raise ConfigError(f"--coupling: expected {-MOST_COUPLING:g} to {MOST_COUPLING:g} nats, got {coupling:g}")
     for flag, path in (("--json", json_path), ("--csv", csv_path), ("--figure", figure)):
-        check_writable(flag, path)
+        check_output(flag, path)
     if figure is not None:
         from pyro_rationale.reporting.plots.files import check_figure
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from pyro_rationale.cli.common import Command
 from pyro_rationale.cli.evaluate import LEVEL, judge_of, measuring_options, refuse_for_pairs
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError
@@ -22,7 +23,6 @@ from pyro_rationale.evaluation.metrics import Metric, every_metric, metric_named
 from pyro_rationale.evaluation.significance import Difference, differences, holm
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
-    check_writable,
     given,
     write_result,
 )
@@ -69,7 +69,7 @@ def against(
     from pyro_rationale.fitted import FittedModel
     from pyro_rationale.prediction.rationalizer import ModelRationalizer
 
-    check_writable("--json", json_path)
+    check_output("--json", json_path)
     if run.resolve() == other.resolve():
         raise ConfigError(f"{other}: is the first run itself; name two runs")
     check_same_target([run, other])

@@ -16,10 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_rationale.cli.common import Command, refuse_ranking
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.evaluation.stress import TESTS, RefitOptions, Settings
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
-    check_writable,
     device_option,
     json_option,
     options_from,
@@ -70,7 +70,7 @@ def stress(
     from pyro_rationale.evaluation.stress import Subject
     from pyro_rationale.fitted import FittedModel
 
-    check_writable("--json", json_path)
+    check_output("--json", json_path)
     if refits.threads is not None:
         torch.set_num_threads(refits.threads)
     console = Terminal(stderr=json_path == STANDARD_OUTPUT, wide=NARROWEST)

@@ -10,7 +10,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count, islice, zip_longest
 from pathlib import Path
@@ -21,7 +21,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.optional import optional
 from pyro_rationale.prediction.rows import Cells, Layout
 from pyro_rationale.prediction.scorer import Chunk
-from pyro_rationale.storage import parse_json, replacing, write_json
+from pyro_rationale.storage import locked, parse_json, replacing, write_json
 
 ROWS_AT_ONCE = 2048  # of a Parquet file's row group
 
@@ -83,6 +83,20 @@ class ScoreFile:
     def record(self) -> Path:
         """Where it stands what the finished file was made of."""
         return self.path.with_name(f".{self.path.name}.json")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Context in which no other process writes the file; two would cut off and double each other's lines.
+
+        Raises:
+            ConfigError: another one is writing it.
+        """
+        with locked(self.path.with_name(f"{self.path.name}.partial.lock")) as free:
+            if not free:
+                raise ConfigError(
+                    f"--out {self.path}: another process is writing it; wait for its end, or name another file"
+                )
+            yield
 
     def check_free(self, force: bool) -> None:
         """Make sure that nothing is overwritten that somebody may need.

@@ -15,10 +15,11 @@ from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.run_files import CONFIG, MEMBERS, METRICS, write_calibration, write_config
 from pyro_rationale.training.callbacks import Callback
-from pyro_rationale.training.callbacks._base import call, check_callbacks
+from pyro_rationale.training.callbacks._base import call
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.fitted_ensemble import Ensemble
+from pyro_rationale.training.prepare import callbacks_of
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.run_folder import (
     check_free,
@@ -108,9 +109,10 @@ def fit_ensemble(
         ConfigError: there are several processes, or it is not the configuration of the ensemble to resume.
         RunError: the folder already holds a run, or holds none to resume.
     """
-    check_callbacks(callbacks)
+    called = callbacks_of(config, callbacks)
     if not group.is_single:
         raise ConfigError("--members: they are fitted one after the other by one process; leave --devices out")
+    call(called, "on_check")  # before the old run is removed; each member has callbacks of its own
     if resume:
         config = continued(config, folder)
         check_same_config(config, folder)

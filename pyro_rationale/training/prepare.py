@@ -105,9 +105,7 @@ def prepare_run(
             a batch.
         RunError: the folder already holds a run, or holds none to resume.
     """
-    check_callbacks(callbacks)
-    named = dict.fromkeys((*ALWAYS, *config.train.log, *config.train.callback))
-    called = [*(CALLBACKS[name]() for name in named), *callbacks]  # before anything is read: a library may be missing
+    called = callbacks_of(config, callbacks)  # before anything is read: a library may be missing
     if group.main:
         if resume:
             config = continued(config, folder)
@@ -115,6 +113,7 @@ def prepare_run(
             has_checkpoint(folder)
         else:
             (check_ours if force else check_free)(folder)
+        call(called, "on_check")
     own = config
     config = group.broadcast(lambda: own)
     if resume and config.model.pretrained is not None:
@@ -244,6 +243,17 @@ def prepare_run(
         _open(run, resume, force)
     run.synchronize()
     return run
+
+
+def callbacks_of(config: Config, callbacks: Sequence[Callback]) -> list[Callback]:
+    """The callbacks of every fit, those that `--log` and `--callback` name, and others.
+
+    Raises:
+        ConfigError: a library is missing, or something is no callback.
+    """
+    check_callbacks(callbacks)
+    named = dict.fromkeys((*ALWAYS, *config.train.log, *config.train.callback))
+    return [*(CALLBACKS[name]() for name in named), *callbacks]
 
 
 def _open(run: TrainingRun, resume: bool, force: bool) -> None:

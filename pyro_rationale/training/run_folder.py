@@ -6,7 +6,7 @@ The files themselves are described in :mod:`pyro_rationale.run_files`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from pyro_rationale.run_files import (
     read_rows,
     write_config,
 )
-from pyro_rationale.storage import MANIFEST, remove_leftovers
+from pyro_rationale.storage import MANIFEST, locked, remove_leftovers
 
 MACHINE_OPTIONS = ("device", "threads", "workers", "cache")  # where and how fast a fit runs, not what comes out
 AFTERWARDS = ("laplace",)  # what is done with a fit that is trained, and may be asked for then
@@ -48,6 +48,30 @@ COPIES = tuple(f"{COPY}/{name}" for name in BASE_FILES)
 FILES = (
     METRICS, CONFIG, CHECKPOINT, WEIGHTS, CALIBRATION, READER, TEXTS, EPOCHS, VOCABULARY, PRETRAINED, *COPIES, MANIFEST,
 )
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Context in which no other fit writes to a run folder; of several processes of a fit, that of the main one.
+
+    The lock lies beside the folder, which need not be there yet and may be removed, and leaves nothing behind.
+
+    Raises:
+        RunError: another fit is writing to it.
+    """
+    place = folder.resolve()
+    made = [path for path in place.parents if not path.exists()]
+    with suppress(OSError):  # no folder can be made there: the fit itself says so
+        place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(place.parent / f".{place.name}.lock") as free:
+            if not free:
+                raise RunError(f"{folder}: another fit is writing to it; wait for its end, or change --out")
+            yield
+    finally:
+        for path in made:
+            with suppress(OSError):  # it has become somebody's
+                path.rmdir()
 
 
 def start_run(folder: Path, fitted: FittedModel) -> None:

@@ -170,6 +170,38 @@ def test_an_interrupted_table_is_finished_as_if_it_had_not_been(
     assert {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")} == files
 
 
+@pytest.mark.parametrize("way", ["--resume", "--force"])
+def test_a_table_that_another_process_is_writing_is_refused(
+    call: Run, ratings: Path, table: Path, tmp_path: Path, way: str
+) -> None:
+    """Before a line of it is touched; a process that was killed leaves nothing that stays locked."""
+    words = ("--run", ratings, table, "--text-column", "review", "--workers", 1)
+    whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
+    assert call(*words, "--out", whole)[0] == 0
+    lock = tmp_path / "out.csv.partial.lock"
+    script = "import sys, time; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire()"
+    script += "; print(flush=True); time.sleep(600)"
+    other = subprocess.Popen([sys.executable, "-c", script, str(lock)], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        (tmp_path / "out.csv.partial").write_text("its lines")
+        for more in ((), (way,)):
+            status, printed, said = call(*words, "--out", out, *more)
+            assert (status, printed) == (2, "")
+            assert said == (
+                f"error: --out {out}: another process is writing it; wait for its end, or name another file\n"
+            )
+        assert (tmp_path / "out.csv.partial").read_text() == "its lines"
+    finally:
+        other.kill()
+        other.communicate()
+    assert lock.exists()
+    assert call(*words, "--out", out, way)[0] == 0
+    assert out.read_bytes() == whole.read_bytes()
+    assert not lock.exists()
+
+
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_a_finished_table_of_a_changed_run_changed_texts_or_other_options_is_refused(
     call: Run, ratings: Path, table: Path, tmp_path: Path, form: str
@@ -286,7 +318,7 @@ def test_eraser_files(call: Run, classes: Path, table: Path, tmp_path: Path) -> 
     [
         (("--text-column", "reviw"), "did you mean --text-column review?"),
         ((), "name the column of the texts with --text-column"),
-        (("--text-column", "review", "--out", "in.csv"), "is the file that is read"),
+        (("--text-column", "review", "--out", "in.csv"), "is the file that IN names"),
         (("--text-column", "review", "--out", "x.txt"), "--format"),
         (("--text-column", "review", "--format", "eraser"), "one target of classes"),
         (("--text-column", "review", "--format", "csv"), "--out"),

@@ -96,6 +96,18 @@ def test_a_damaged_state_is_said(tmp_path: Path) -> None:
         file.resume()
 
 
+def test_two_may_not_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with ScoreFile(path, {}).alone():
+        with pytest.raises(ConfigError, match=r"out\.csv: another process is writing it; wait .* or name another file"):
+            ScoreFile(path, {}).alone().__enter__()
+        with ScoreFile(tmp_path / "other.csv", {}).alone():
+            pass
+    with ScoreFile(path, {}).alone():
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_holds_no_row_is_removed(tmp_path: Path) -> None:
     file = ScoreFile(tmp_path / "out.csv", {}, "id\n")
     file.start()

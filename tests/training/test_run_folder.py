@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pyro_rationale.cli.fit import fit
 from pyro_rationale.config import Config
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.results import RunMetrics, train
@@ -17,8 +18,19 @@ from pyro_rationale.fitted import FittedModel
 from pyro_rationale.run_files import read_config
 from pyro_rationale.storage import read_manifest, read_tensors, write_tensors
 from pyro_rationale.training.history import read_history
-from pyro_rationale.training.run_folder import check_same_config, clear_run, differing_options
-from tests.support.small_fit import Break, content, differences, fit_small, small, table, whole, without_manifest
+from pyro_rationale.training.run_folder import alone, check_same_config, clear_run, differing_options
+from tests.support.small_fit import (
+    Break,
+    content,
+    differences,
+    fit_small,
+    flags,
+    refusal,
+    small,
+    table,
+    whole,
+    without_manifest,
+)
 
 
 def test_a_default_given_by_its_value_is_no_difference() -> None:
@@ -181,6 +193,32 @@ def test_force_removes_nothing_but_a_run(tmp_path: Path) -> None:
     assert content(tmp_path) == theirs
     with pytest.raises(RunError, match="may be no files of a run"):
         clear_run(tmp_path)
+
+
+@pytest.mark.parametrize("way", ["--resume", "--force"])
+def test_two_fits_may_not_write_to_one_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str], way: str) -> None:
+    """By whichever path; nothing is touched, and no lock is left."""
+    folder = shutil.copytree(whole(), tmp_path / "run")
+    (folder / "metrics.json").unlink()
+    (tmp_path / "link").symlink_to(folder)
+    before = content(folder)
+    with alone(folder):
+        for path in (folder, tmp_path / "link"):
+            said = refusal(capfd, fit, *flags(), "--out", path, way)
+            assert said == f"{path}: another fit is writing to it; wait for its end, or change --out"
+        with alone(tmp_path / "other"):
+            pass
+    assert content(folder) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "link"}
+
+
+def test_the_lock_of_a_folder_leaves_no_folders(tmp_path: Path) -> None:
+    for name in ("empty", "used"):
+        with alone(tmp_path / name / "runs" / "one"):
+            assert (tmp_path / name / "runs").is_dir()
+            if name == "used":
+                (tmp_path / name / "file").touch()
+    assert {path.name for path in tmp_path.rglob("*")} == {"used", "file"}
 
 
 @pytest.mark.parametrize("lost", ["manifest.json", "config.json", "vocabulary.json", ""])

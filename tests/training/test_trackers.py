@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sklearn.base
 
+from pyro_rationale.cli.fit import fit
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.results import train, train_ensemble
 from pyro_rationale.storage import read_manifest
-from pyro_rationale.training.callbacks import CALLBACKS, LOGGERS, MLflow, TensorBoard
+from pyro_rationale.training.callbacks import CALLBACKS, LOGGERS, MLflow, TensorBoard, WandB
 from pyro_rationale.training.callbacks._tracker import FAILED, FINISHED, INTERRUPTED, Tracker, epoch_figures, run_name
 from pyro_rationale.training.history import EpochRecord
-from tests.support.small_fit import Break, fit_small, small
+from tests.support.small_fit import Break, content, fit_small, flags, refusal, small, whole
 
 
 class Memory(Tracker):
@@ -38,8 +41,12 @@ class Memory(Tracker):
         self.written: dict[str, dict[str, float]] = {}  # the last figures, by record
         self.states: list[str] = []
 
-    def open(self, name: str, options: Mapping[str, Any], folder: Path, known: str | None, step: int) -> str:
+    def check(self) -> None:
         if self.fails == "open":
+            raise OSError("no network\nat all")
+
+    def open(self, name: str, options: Mapping[str, Any], folder: Path, known: str | None, step: int) -> str:
+        if self.fails in ("open", "later"):
             raise OSError("no network\nat all")
         self.known.append(known)
         self.options = options
@@ -93,9 +100,54 @@ def test_a_failed_fit_says_so(tmp_path: Path) -> None:
 def test_a_tracker_that_cannot_be_opened(tmp_path: Path) -> None:
     first = Memory()
     with pytest.raises(ConfigError, match=r"^--log memory: no network at all; mend that, or leave it out"):
-        train(small(), tmp_path / "run", callbacks=[first, Memory(fails="open")])
+        train(small(), tmp_path / "run", callbacks=[first, Memory(fails="later")])
     assert first.states == [FAILED]  # no record is left open
     assert not (tmp_path / "run" / "epochs.jsonl").exists()
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_no_run_is_removed_for_one_whose_tracker_cannot_be_opened(tmp_path: Path, members: int) -> None:
+    make = train if members == 1 else train_ensemble
+    folder, tracker = shutil.copytree(whole(), tmp_path / "run"), Memory(fails="open")
+    before = content(folder)
+    for path in (folder, tmp_path / "new"):
+        with pytest.raises(ConfigError, match=r"^--log memory: no network at all; mend that, or leave it out"):
+            make(small(members=members), path, force=True, callbacks=[tracker])
+    assert content(folder) == before
+    assert not (tmp_path / "new").exists()
+    assert not tracker.states  # nothing was opened
+
+
+def test_no_run_is_removed_for_one_without_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wandb = pytest.importorskip("wandb")
+
+    def login(**settings: Any) -> bool:
+        raise wandb.errors.UsageError("No API key configured. Use `wandb login` to log in.")
+
+    monkeypatch.setattr(wandb, "login", login)
+    monkeypatch.setattr(wandb, "init", login)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    folder = shutil.copytree(whole(), tmp_path / "run")
+    before = content(folder)
+    said = refusal(capfd, fit, *flags(), "--out", folder, "--force", "--log", "wandb")
+    assert said == "--log wandb: No API key configured. Use `wandb login` to log in; mend that, or leave it out"
+    assert content(folder) == before
+    for settings in ({"mode": "disabled"}, SimpleNamespace(mode="offline")):
+        WandB(settings=settings).on_check()
+    WandB(mode="offline").on_check()
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    WandB().on_check()
+
+
+def test_a_store_that_cannot_be_read_is_said_before_a_run_is_removed(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    folder = shutil.copytree(whole(), tmp_path / "run")
+    before = content(folder)
+    with pytest.raises(ConfigError, match=r"^--log mlflow: .*; mend that, or leave it out"):
+        train(small(), folder, force=True, callbacks=[MLflow("nowhere://at.all")])
+    assert content(folder) == before
 
 
 def test_a_tracker_that_fails_on_the_way_costs_no_fit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

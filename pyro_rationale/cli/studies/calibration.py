@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.options import check_writable, write_result
+from pyro_rationale.options import write_result
 
 if TYPE_CHECKING:
     from pyro_rationale.experiments.studies.common import Row
@@ -71,7 +72,8 @@ def study(
     from pyro_rationale.evaluation.evaluate import evaluate_documents
     from pyro_rationale.experiments.studies.calibration import QUALITY, measure
 
-    check_writable("--json", json_path)
+    check_output("--json", json_path)
+    check_output("--figure", figure)
     if figure is not None:
         from pyro_rationale.reporting.plots import check_figure
 

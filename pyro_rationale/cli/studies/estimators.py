@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.cli.studies._common import run_documents, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.inference.limits import GRADIENTS, Gradient
-from pyro_rationale.options import check_writable, json_option, options_from, split_option, write_result
+from pyro_rationale.options import json_option, options_from, split_option, write_result
 from pyro_rationale.reporting.terminal import Terminal, progress_bar
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def study(
 
     from pyro_rationale.experiments.studies.estimators import Budget, bar, default, estimator_variants, measure, states
 
-    check_writable("--json", json_path)
+    check_output("--json", json_path)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     budget = Budget(draws, gradient, bias_draws, baseline_steps, timed_steps, seed)

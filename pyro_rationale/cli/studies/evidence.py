@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.inference.limits import LONGEST, TRUSTED
-from pyro_rationale.options import check_writable, write_result
+from pyro_rationale.options import write_result
 from pyro_rationale.reporting.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def study(
     from pyro_rationale.experiments.studies.bounds import measure
     from pyro_rationale.experiments.studies.common import shorten
 
-    check_writable("--json", json_path)
+    check_output("--json", json_path)
     fitted, documents = run_documents(folder, flags, split, device)
     documents, cut = shorten(documents[:number], words)
     weight = float(fitted.model.kappa) if kappa == "own" else 1.0

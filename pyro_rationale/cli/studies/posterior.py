@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.inference.limits import TRUSTED
 from pyro_rationale.optional import arviz
-from pyro_rationale.options import check_writable, write_result
+from pyro_rationale.options import write_result
 from pyro_rationale.reporting.terminal import Terminal
 
 
@@ -44,7 +45,7 @@ def study(
 
     from pyro_rationale.experiments.studies.posterior import Budget, compare
 
-    check_writable("--json", json_path)
+    check_output("--json", json_path)
     arviz()
     if budget["proposal"] == "refined" and not budget["steps"]:
         raise ConfigError("--proposal refined needs --refine-steps above 0")

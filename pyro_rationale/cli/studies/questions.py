@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.cli.studies._common import show
 from pyro_rationale.config import ModelOptions, TrainOptions
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.options import check_writable, given, json_option, options_from, write_result
+from pyro_rationale.options import given, json_option, options_from, write_result
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import write_bytes
 
@@ -53,8 +54,8 @@ def study(
     for number in numbers:
         if number not in QUESTIONS:
             raise ConfigError(f"{number}: no such question; there are {', '.join(map(str, QUESTIONS))}")
-    for path in (json_path, markdown):
-        check_writable("--json", path)
+    for name, path in (("--json", json_path), ("--markdown", markdown)):
+        check_output(name, path)
     typed = {f.name: getattr(part, f.name) for part in (data, model, train) for f in fields(part) if f.name in given()}
     base = {**BASES.get(data.data, {}), "data": data.data, "threads": 1, **typed}
     whole = Study(out or Path("runs/questions") / Path(data.data).name, base)

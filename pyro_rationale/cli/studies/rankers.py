@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.cli.studies._common import show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.options import check_writable, device_option, given, json_option, options_from, write_result
+from pyro_rationale.options import device_option, given, json_option, options_from, write_result
 
 DEFAULT_RATE = 0.15  # of fixed choices of words, where no run says one
 _SHORT = {"p_at_1": "P@1", "p_at_5": "P@5", "ndcg_at_10": "nDCG@10", "recall_at_10": "R@10", "map": "MAP", "mrr": "MRR"}
@@ -52,7 +53,7 @@ def study(
     from pyro_rationale.experiments.studies.ranking_readers import others
     from pyro_rationale.fitted import FittedModel
 
-    check_writable("--json", json_path)
+    check_output("--json", json_path)
     typed = given()
     trained = {"--full-text": full_text, "--reinforce": reinforce, "--top-k": top_k}
     asked = [flag for flag, wanted in trained.items() if wanted]

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from pyro_rationale.cli.benchmark import WIDE, Filter, filtered, make_all, show_cells
 from pyro_rationale.cli.common import Command
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.options import check_writable
 from pyro_rationale.reporting.terminal import Terminal
 from pyro_rationale.storage import write_bytes, write_json
 
@@ -58,7 +58,7 @@ def study(
     plan = read_real_plan(path)
     if out is not None:
         plan = replace(plan, out=out)
-    check_writable("--page", page_path)
+    check_output("--page", page_path)
     columns: dict[str, Callable[[RealCell], object]] = {
         "corpus": lambda cell: cell.corpus.name,
         "setting": lambda cell: cell.setting.name,

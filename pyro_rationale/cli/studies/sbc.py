@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
+from pyro_rationale.cli.outputs import check_output
 from pyro_rationale.cli.studies._common import run_documents, run_options, show
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.inference.limits import LONGEST, METHODS
-from pyro_rationale.options import check_writable, write_result
+from pyro_rationale.options import write_result
 from pyro_rationale.reporting.terminal import Terminal
 
 # Where ranks are not uniform, and nothing was wrong on purpose.
@@ -63,7 +64,8 @@ def study(
     from pyro_rationale.experiments.studies.sbc import Budget, assess, check_methods, ranks_by, visible_error
     from pyro_rationale.inference.posterior.sbc import check_kappa
 
-    check_writable("--json", json_path)
+    check_output("--json", json_path)
+    check_output("--figure", figure)
     if figure is not None:
         from pyro_rationale.reporting.plots import check_figure
 

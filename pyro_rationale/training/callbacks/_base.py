@@ -21,6 +21,12 @@ class Callback:
     and writes.
     """
 
+    def on_check(self) -> None:
+        """A fit is about to begin; only in the main process.
+
+        What raises here costs nothing: no text is read yet, and the run that `--force` replaces is still there.
+        """
+
     def on_preparation(self, what: str) -> None:
         """`what` begins, a phrase such as "reading the texts": the parts of a fit before its first step."""
 

@@ -41,6 +41,9 @@ class Tracker(Callback):
         settings = {name: value for name, value in self.__dict__.items() if name not in self.OPENED}
         return settings | {"is_open": False, "of": None}
 
+    def check(self) -> None:
+        """Find out, without opening a record, whether one can be opened: is there a key, does the server answer?"""
+
     def open(self, name: str, options: Mapping[str, Any], folder: Path, known: str | None, step: int) -> str:
         """Open a record.
 
@@ -66,6 +69,17 @@ class Tracker(Callback):
 
     # Hooks.
 
+    def on_check(self) -> None:
+        """Make sure that a record can be opened, while the run that it would replace is still there.
+
+        Raises:
+            ConfigError: that is not possible.
+        """
+        try:
+            self.check()
+        except Exception as problem:
+            raise self._refusal(problem) from problem
+
     def on_fit_start(self, run: TrainingRun) -> None:
         """Open the record.
 
@@ -85,9 +99,12 @@ class Tracker(Callback):
         try:
             made = self.open(run_name(run.folder), options_of(run), run.folder, known, run.trainer.step)
         except Exception as problem:
-            raise ConfigError(f"--log {self.NAME}: {_reason(problem)}; mend that, or leave it out") from problem
+            raise self._refusal(problem) from problem
         self.is_open = True
         note(run.folder, **{NOTE: (trackers if isinstance(trackers, dict) else {}) | {self.NAME: made}})
+
+    def _refusal(self, problem: Exception) -> ConfigError:
+        return ConfigError(f"--log {self.NAME}: {_reason(problem)}; mend that, or leave it out")
 
     def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
         """Write the figures of the epoch."""

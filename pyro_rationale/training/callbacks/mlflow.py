@@ -32,6 +32,17 @@ class MLflow(Tracker):
         self.tracking_uri, self.experiment = tracking_uri, experiment
         optional("mlflow", "--log mlflow needs", "mlflow")
 
+    @property
+    def title(self) -> str:
+        """Name of the experiment."""
+        return self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME", "pyro_rationale")
+
+    def check(self) -> None:
+        """Ask the store for the experiment, which need not be there yet."""
+        from mlflow import MlflowClient
+
+        MlflowClient(self.tracking_uri).get_experiment_by_name(self.title)
+
     def open(self, name: str, options: Mapping[str, Any], folder: Path, known: str | None, step: int) -> str:
         """Start a run with the options as its parameters, or go on with that of an earlier session."""
         from mlflow import MlflowClient
@@ -41,9 +52,8 @@ class MLflow(Tracker):
             self.client.update_run(known, status="RUNNING")
             self.id = known
             return known
-        title = self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME", "pyro_rationale")
-        experiment = self.client.get_experiment_by_name(title)
-        number = self.client.create_experiment(title) if experiment is None else experiment.experiment_id
+        experiment = self.client.get_experiment_by_name(self.title)
+        number = self.client.create_experiment(self.title) if experiment is None else experiment.experiment_id
         self.id = self.client.create_run(number, run_name=name).info.run_id
         from mlflow.entities import Param
 

@@ -25,6 +25,16 @@ class WandB(Tracker):
         self.settings = settings
         optional("wandb", "--log wandb needs", "wandb")
 
+    def check(self) -> None:
+        """Log in, unless it writes to the disk alone: there must be a key, which the server knows."""
+        import wandb
+
+        more = self.settings.get("settings")  # a mapping, or an object of wandb's
+        own = more.get("mode") if isinstance(more, Mapping) else getattr(more, "mode", None)
+        mode = self.settings.get("mode") or own or os.environ.get("WANDB_MODE") or "online"
+        if mode == "online" and wandb.run is None:
+            wandb.login(verify=True)
+
     def open(self, name: str, options: Mapping[str, Any], folder: Path, known: str | None, step: int) -> str:
         """Start a run, or go on with that of an earlier session."""
         import wandb
