@@ -1,18 +1,19 @@
-"""Whether evidence, as `explain --for` shows it, picks the true one of two ratings as often as the prediction does.
+"""Whether the fit of answers that `explain --for` shows picks the true one of two ratings as often as the prediction.
 
     python benchmarks/answers.py runs/planted
 
-The other rating is that of a random training text, at least a tenth of the scale away. By evidence the rating with the
-larger log p(y = c | x) is picked, by the prediction the nearer one. Targets with masks of their own are asked about one
-by one.
+The other rating is that of a random training text, at least a tenth of the scale away. By the fit that is shown the
+rating of the larger predictive density is picked, by evidence that of the larger log p(y = c | x), by the prediction
+the nearer one. Targets with masks of their own are asked about one by one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -36,11 +37,13 @@ class Choice:
     """Which of two ratings of a text is picked.
 
     Attributes:
+        fit: whether the true one has the larger predictive density.
         evidence: whether the true one has the larger evidence.
         prediction: whether the prediction is nearer to the true one.
         khat: the larger Pareto shape of the two estimates of evidence; above 0.7 they are unsure.
     """
 
+    fit: bool
     evidence: bool
     prediction: bool
     khat: float
@@ -78,6 +81,7 @@ def choices(fitted: FittedModel, documents: Sequence[Document], asked: Sequence[
             predicted = reading.predicted[target]
             made.append(
                 Choice(
+                    right.log_predictive > other.log_predictive,
                     right.log_evidence > other.log_evidence,
                     abs(predicted - true) < abs(predicted - wrong),
                     max(right.evidence_khat, other.evidence_khat),
@@ -108,12 +112,17 @@ def main(run: Path, documents: int, seed: int) -> None:
     pool = np.array([document.targets for document in corpus.train], dtype=float)
     low, high = np.array(fitted.spec.ranges, dtype=float).T
     found = choices(fitted, rows, others(rows, pool, LEAST * (high - low), seed))
-    evidence, prediction = (np.array([getattr(one, name) for one in found]) for name in ("evidence", "prediction"))
-    p = sign_test(int((evidence & ~prediction).sum()), int((prediction & ~evidence).sum()))
-    unsure = np.mean([one.khat > 0.7 for one in found])
-    shares = [f"{100 * way.mean():.1f} %" for way in (evidence, prediction)]
-    click.echo(f"{len(found)} pairs of ratings; the true one is picked by the evidence in {shares[0]}, by the "
-               f"prediction in {shares[1]} (sign test, p = {p:.2g}); k-hat above 0.7 in {100 * unsure:.0f} %")
+    ways = {name: np.array([getattr(one, name) for one in found]) for name in ("fit", "evidence", "prediction")}
+    unsure = _share(one.khat > 0.7 for one in found)
+    click.echo(f"{len(found)} pairs of ratings; k-hat of the evidence above 0.7 in {unsure}")
+    for name, right in ways.items():
+        other = ways["prediction"]
+        p = sign_test(int((right & ~other).sum()), int((other & ~right).sum()))
+        click.echo(f"{name}: picks the true one in {_share(right)}; against the prediction p = {p:.2g}")
+
+
+def _share(flags: Iterable[Any]) -> str:
+    return f"{100 * np.mean(list(flags)):.1f} %"
 
 
 if __name__ == "__main__":

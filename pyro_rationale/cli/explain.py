@@ -372,6 +372,7 @@ def _answer(answer: Answer, reading: Prediction, task: Task) -> dict[str, Any]:
         "answer": answer.label,
         "log_evidence": answer.log_evidence,
         "evidence_khat": answer.evidence_khat,
+        "log_predictive": answer.log_predictive,
         "khat": answer.khat,
         "ess": answer.ess,
         "mask": _bits(answer.mask),

@@ -117,8 +117,8 @@ def effect_table(
 def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]:
     """A line per answer: the words that would speak for it, and how well the text fits it beside the others.
 
-    Fits are log evidence in nats below the best one's. What importance weights of heavy tails have decided is called
-    rough; the figures behind that are in a last line.
+    Fits are log predictive densities in nats below the best one's. Words that importance weights of heavy tails have
+    decided are called rough; the figures behind that are in a last line.
 
     Args:
         reading: with answers, or without.
@@ -137,35 +137,30 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
     names = [f"{answer.target} {answer.label}" if len(task.spec.names) > 1 else answer.label
              for answer in reading.answers]  # fmt: skip
     column = max(map(len, names)) + 2
-    best = {target: max(answer.log_evidence for answer in reading.answers if answer.target == target)
+    best = {target: max(answer.log_predictive for answer in reading.answers if answer.target == target)
             for target in counts}  # fmt: skip
     for target in counts:
         for name, answer in zip(names, reading.answers, strict=True):
             if answer.target == target:
-                alone, wins = counts[target] == 1, answer.log_evidence == best[target]
+                alone, wins = counts[target] == 1, answer.log_predictive == best[target]
                 head = Text(f"{name}: ".ljust(column), style="bold" if wins and not alone else "")
-                fit = "" if alone else "fits best" if wins else f"{best[target] - answer.log_evidence:.1f} nats less"
+                fit = "" if alone else "fits best" if wins else f"{best[target] - answer.log_predictive:.1f} nats less"
                 yield Hanging(head, _said(reading.document, answer, fit, plain))
-    if any(max(answer.khat, answer.evidence_khat) > TRUSTED for answer in reading.answers):
+    if any(answer.khat > TRUSTED for answer in reading.answers):
         yield Hanging("", f"{ROUGH}: a few of the masks drawn decide it, and others might say something else; for a "
                       "guide nearer to the posterior, fit with --condition-on-target, --tau 1 and fewer --nats",
                       style="dim")  # fmt: skip
-    figures = (f"{name}: {answer.khat:.2f} and {answer.evidence_khat:.2f}"
+    figures = (f"{name}: {answer.khat:.2f}, log evidence {answer.log_evidence:.1f} (k-hat {answer.evidence_khat:.2f})"
                for name, answer in zip(names, reading.answers, strict=True))  # fmt: skip
-    yield Hanging("", f"k-hat of words and of fit, rough above {TRUSTED}: {'; '.join(figures)}", style="dim")
+    yield Hanging("", f"k-hat of the words, rough above {TRUSTED}: {'; '.join(figures)}", style="dim")
 
 
 def _said(document: Document, answer: Answer, fit: str, plain: bool) -> Text:
     """The words of an answer and its fit, with one warning behind what is rough."""
-    words_rough, fit_rough = answer.khat > TRUSTED, answer.evidence_khat > TRUSTED
-    warning = Text(f" ({ROUGH})", style="" if plain else "yellow")
     said = Text(snippets(document, answer.mask, LONGEST))
-    # Behind the fit it is about all that stands before it.
-    if words_rough and not (fit and fit_rough):
-        said.append_text(warning)
-    if fit:
-        said.append(f"; {fit}")
-    return said.append_text(warning) if fit and fit_rough else said
+    if answer.khat > TRUSTED:
+        said.append_text(Text(f" ({ROUGH})", style="" if plain else "yellow"))
+    return said.append(f"; {fit}") if fit else said
 
 
 def _right(cell: str, width: int) -> str:

@@ -233,11 +233,11 @@ class Explanation:
             return ""
         best = {answer.target: -math.inf for answer in self.answers}
         for answer in self.answers:
-            best[answer.target] = max(best[answer.target], answer.log_evidence)
+            best[answer.target] = max(best[answer.target], answer.log_predictive)
         lines = "".join(
             f"<li>{html.escape(f'{answer.target} ' * (len(self.names) > 1) + str(answer.answer))} "
-            f"<span style='opacity:.75'>({answer.log_evidence - best[answer.target]:+.1f} nats, "
-            f"k-hat {answer.evidence_khat:.2f})</span> because of {html.escape(answer.words)} "
+            f"<span style='opacity:.75'>({answer.log_predictive - best[answer.target]:+.1f} nats)"
+            f"</span> because of {html.escape(answer.words)} "
             f"<span style='opacity:.75'>(k-hat {answer.khat:.2f})</span></li>"
             for answer in self.answers
         )
@@ -303,6 +303,7 @@ def explain(
             labels[int(answer.value)] if labels else answer.value,
             answer.log_evidence,
             answer.evidence_khat,
+            answer.log_predictive,
             answer.khat,
             answer.mask,
             tuple(spans(document, answer.mask)),

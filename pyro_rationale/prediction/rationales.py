@@ -95,6 +95,7 @@ class AnswerRationale:
         answer: label or rating.
         log_evidence: log p(y = answer | text) over the prior's rationales, in nats; differences between answers count.
         evidence_khat: Pareto shape of the importance weights of `log_evidence`; above 0.7 it cannot be trusted.
+        log_predictive: log p(answer | text) over the guide's rationales, in nats, as predictions are made.
         khat: Pareto shape of the importance weights of what follows; above 0.7 that cannot be trusted.
         mask: the most probable rationale given the answer, True on its words.
         spans: its runs as `(start, end)` characters of the text.
@@ -107,6 +108,7 @@ class AnswerRationale:
     answer: Any
     log_evidence: float
     evidence_khat: float
+    log_predictive: float
     khat: float
     mask: Mask
     spans: tuple[Span, ...]
