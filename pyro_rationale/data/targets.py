@@ -24,7 +24,7 @@ __all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "read_cell", "reader
 _MISSING = ("nan", "+nan", "-nan")  # as programs write that there is no number
 _NOT_FINITE = (*_MISSING, "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
 # As people write it; a column of labels may mean something by it.
-_NO_ANSWER = frozenset(["n/a", "na", "#n/a", "null", "none", "nil", "-", "--", "?", "missing"])
+_NO_ANSWER = frozenset(["n/a", "na", "#n/a", "null", "nil"])
 LARGEST = 1e30  # rating: squares of larger ones are beyond single precision
 _ID_DIGITS, _MOST_IDS = 7, 50  # whole numbers of 7 digits or more, of which at most 50 occur, may be names
 _FAR = 0.9  # a value that alone makes more than this share of the range of all ratings is far from the others,
@@ -190,12 +190,12 @@ def _check_clear(place: str, counts: Mapping[str, int]) -> None:
     share = sum(counts[cell] for cell in numbers) / total
     ways = "--task regression for ratings, --task multiclass (two: binary) for classes"
     gaps = [cell for cell in others if cell.lower() in _NO_ANSWER]
-    if gaps and numbers and len(gaps) == len(others):
+    if gaps and numbers and len(gaps) == len(others) and share < MOSTLY:  # of few, the row is named
         raise ConfigError(
             f"{place} holds numbers ({100 * share:.0f} %) and {listed(gaps, 3)}; leave these cells empty if nobody "
             "answered there, or say --task multiclass if they are a class"
         )
-    if gaps:
+    if gaps and share < MOSTLY:
         log.warning("%s: %s is taken for a class; leave such cells empty if nobody answered there", place, listed(gaps))
     if share >= MOSTLY:
         codes = [cell for cell in others if cell.isdigit()]  # with zeros in front
