@@ -347,7 +347,7 @@ def _flag(cls: type, item: Field[Any], annotation: Any, show_default: bool, rare
 
 
 def _by_texts(item: Field[Any]) -> str | None:
-    """What `--help` shows as the default of an option whose value is chosen once the texts are known."""
+    """Default that `--help` shows of an option whose value is chosen once the texts are known; `None` of others."""
     planted, usual = item.metadata.get("planted"), item.metadata.get("usual")
     if planted is None:
         return None

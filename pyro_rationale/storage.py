@@ -73,8 +73,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def locked(path: Path) -> Iterator[bool]:
     """Context that holds a lock, the file `path`, which is made and removed again; `False` where another has it.
 
-    The system lets go of a lock however its process ends; a file that a kill leaves locks nothing. Where there can be
-    no lock, as in a folder that cannot be written to or on a file system without them, work goes on as if there were.
+    The system releases a lock when its process ends, also by a kill; a file that is left over locks nothing. Where
+    locking is impossible, as in a folder that cannot be written to, work goes on without a lock.
     """
     from filelock import FileLock, Timeout  # only here: few commands write what others may be writing
 

@@ -1,4 +1,4 @@
-"""What `explain` prints below a marked text: spans for and against, and what would speak for answers asked about.
+"""Lines that `explain` prints below a marked text: spans for and against, and what would speak for other answers.
 
 Lines for a terminal and for files alike. A file gets each as long as it is; where a terminal breaks one, it goes on
 below the column that it is about.
@@ -18,6 +18,7 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.errors import harmless
 from pyro_rationale.inference.limits import TRUSTED
 from pyro_rationale.prediction.text_spans import snippets
+from pyro_rationale.reporting.advice import nearer_posterior
 from pyro_rationale.reporting.effects import AGAINST, FOR, sign_of
 
 if TYPE_CHECKING:
@@ -148,8 +149,7 @@ def answer_lines(reading: Prediction, task: Task, plain: bool) -> Iterator[Text]
                 yield Hanging(head, _said(reading.document, answer, fit, plain))
     if any(answer.khat > TRUSTED for answer in reading.answers):
         yield Hanging("", f"{ROUGH}: a few of the masks drawn decide it, and others might say something else; for a "
-                      "guide nearer to the posterior, fit with --condition-on-target, --tau 1 and fewer --nats",
-                      style="dim")  # fmt: skip
+                      f"guide nearer to the posterior, fit with {nearer_posterior()}", style="dim")
     figures = (f"{name}: {answer.khat:.2f}, log evidence {answer.log_evidence:.1f} (k-hat {answer.evidence_khat:.2f})"
                for name, answer in zip(names, reading.answers, strict=True))  # fmt: skip
     yield Hanging("", f"k-hat of the words, rough above {TRUSTED}: {'; '.join(figures)}", style="dim")

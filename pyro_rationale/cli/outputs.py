@@ -56,7 +56,7 @@ def check_output(name: str, path: Path | None) -> None:
 
 
 def _named(context: click.Context, name: str) -> Iterator[tuple[str, Path, bool]]:
-    """What the other parameters of the command name, and what the runs among them were fitted on.
+    """Files that the other parameters of the command name, and those that the runs among them were fitted on.
 
     Each in words, with the path, and whether it is read as data, for which a folder counts with all that it holds; of
     a run only what is listed does, for its folder holds results as well.

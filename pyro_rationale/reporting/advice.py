@@ -1,4 +1,4 @@
-"""What a run has done already of what its figures would advise: nobody is told to do it again."""
+"""Advice that goes with the figures of a run, without that which the run follows already."""
 
 from __future__ import annotations
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 
 from pyro_rationale.data.cache.dataset import target_rows, word_counts
-from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.units import unit_starts
 
@@ -40,5 +41,18 @@ def correlation_of(corpus: Corpus) -> float:
 
 def median_units(corpus: Corpus, unit: str) -> float:
     """Median number of clauses, or sentences, of a training text, by a thousand of them at most."""
-    some = corpus.train[:: max(1, len(corpus.train) // 1000)]
-    return float(np.median([len(unit_starts(document, unit)) for document in some]))
+    return float(np.median([len(unit_starts(document, unit)) for document in _some(corpus)]))
+
+
+def words_of_units(corpus: Corpus, unit: str) -> float:
+    """Mean number of words of a unit: 1, or that of the clauses or sentences of a thousand training texts at most."""
+    if unit == "word":
+        return 1.0
+    some = _some(corpus)
+    units = sum(len(unit_starts(document, unit)) for document in some)
+    return max(1.0, sum(len(document.tokens) for document in some) / units)
+
+
+def _some(corpus: Corpus) -> Sequence[Document]:
+    """A thousand training texts or so, evenly spread over their order; all of fewer."""
+    return corpus.train[:: max(1, len(corpus.train) // 1000)]

@@ -26,7 +26,6 @@ from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.row_digests import row_digests, weight_digests
 from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.text_lengths import cut_to, fitting_length
-from pyro_rationale.data.units import unit_starts
 from pyro_rationale.data.vectors import WordVectors, glove_words, warn_of_language
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.weighting import Weighting, warn_of_rare_classes, without_weightless
@@ -44,7 +43,8 @@ from pyro_rationale.tasks import task_of
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.callbacks._base import call, check_callbacks
 from pyro_rationale.training.checkpoint import stored_vectors, weights_of
-from pyro_rationale.training.defaults import chosen, examples_of, most_restarts, resolve
+from pyro_rationale.training.corpus_figures import examples_of, words_of_units
+from pyro_rationale.training.defaults import chosen, most_restarts, resolve
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, check_shares
 from pyro_rationale.training.laplace import check_last_layer
 from pyro_rationale.training.memorization import MAX_CHECKED, MemorizationCheck, constant_error
@@ -212,7 +212,7 @@ def prepare_run(
         train = batches(corpus.train, steps)
     check_shares(options.batch_size, examples, train.whole, group.size)
     rate = config.model.rate if config.model.lambda1 is None else None
-    controls = build_controls(config, prior, fitted.aspects, words_kept_whole(config, corpus))
+    controls = build_controls(config, prior, fitted.aspects, words_of_units(corpus, config.unit))
     scale = spread / fitted.aspects * model.gain
     trainer = Trainer(fitted, build_objective(config), controls, train, scale=scale, group=group)
     sample = random.Random(config.seed).sample(
@@ -275,15 +275,6 @@ def _open(run: TrainingRun, resume: bool, force: bool) -> None:
     start_run(folder, run.fitted)
 
 
-def words_kept_whole(config: Config, corpus: Corpus) -> float:
-    """Mean number of words of what is kept or dropped as a whole: 1, or that of clauses or sentences in training."""
-    if not config.whole_units:
-        return 1.0
-    some = corpus.train[:: max(1, len(corpus.train) // 1000)]
-    units = sum(len(unit_starts(document, config.unit)) for document in some)
-    return max(1.0, sum(len(document.tokens) for document in some) / units)
-
-
 def build_controls(config: Config, prior: ChainPrior, aspects: int, words: float = 1.0) -> Control | AspectControls:
     """The control that the options name, or one for each of several targets that have masks of their own."""
     if aspects == 1:
@@ -297,7 +288,7 @@ def build_control(config: Config, prior: ChainPrior, words: float = 1.0) -> Cont
     Args:
         config: of the fit.
         prior: that was asked for.
-        words: as :func:`words_kept_whole` counts them.
+        words: mean number of words of a unit (:func:`~pyro_rationale.training.corpus_figures.words_of_units`).
     """
     options = config.train
     rate = config.model.rate if config.model.lambda1 is None else prior.rate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType
 
@@ -12,15 +13,11 @@ import pytest
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.options import DataOptions
-from tests.support.small_fit import ROOT
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import answers
-
-    return answers
+def answers(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("answers")
 
 
 def test_the_other_rating_is_one_of_a_training_text_and_far_enough_away(answers: ModuleType) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,17 +15,13 @@ from torch import Tensor
 from pyro_rationale.distributions.scan import reference as recurrences
 from pyro_rationale.distributions.scan.dispatch import METHODS
 
-ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def checks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Its second file; scripts find each other in their own folder."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import chain_checks
-
-    return chain_checks
+def checks(script: Callable[[str], ModuleType]) -> ModuleType:
+    """Its second file."""
+    return script("chain_checks")
 
 
 def test_it_runs_on_a_small_grid(checks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import numpy as np
@@ -14,15 +14,11 @@ from pyro_rationale.data.corpora.synthetic import VALENCE
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.tasks import Numbers
-from tests.support.small_fit import ROOT
 
 
 @pytest.fixture
-def effects(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import effects
-
-    return effects
+def effects(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("effects")
 
 
 def test_effects_of_opinions_are_held_against_the_true_change_of_the_rating(effects: ModuleType) -> None:

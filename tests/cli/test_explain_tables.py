@@ -1,4 +1,4 @@
-"""What `explain` prints on a terminal: lines that are broken below their column, spans as long as they are."""
+"""Tables of `explain` on a terminal: lines that are broken below their column, spans as long as they are."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_a_confusion_matrix_is_drawn_and_its_classes_are_a_table() -> None:
 
 
 def test_no_macro_f1_counts_a_class_that_no_document_has() -> None:
-    """Of negative reviews alone it was 0.467, where that of all was 0.869."""
+    """It was 0.467 of negative reviews alone, where that of all was 0.869."""
     rows = {"negative": {"documents": 9, "precision": 1.0, "recall": 0.9, "f1": 0.95},
             "positive": {"documents": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0}}  # fmt: skip
     confusion = {"negative": {"negative": 8, "positive": 1}, "positive": {"negative": 0, "positive": 0}}

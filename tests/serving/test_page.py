@@ -160,7 +160,7 @@ def test_numbers_of_the_table_fit_a_phone(page: Page, address: str) -> None:
 
 
 def test_an_effect_that_is_hardly_any_has_no_sign(page: Page, address: str) -> None:
-    """Of 0.08 on a scale of 1 to 5, which is what chance does, the page said that it spoke for the prediction."""
+    """The page said of 0.08 on a scale of 1 to 5, which is what chance does, that it spoke for the prediction."""
     page.goto(address)
     write(page, "the good the bad the")
     page.evaluate("state.answer.targets[0].spans[1].effect = -0.079, show()")
