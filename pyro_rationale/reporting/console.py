@@ -30,6 +30,8 @@ MISSED_GOLD = "italic underline #00875f"  # as far from black as from white
 NEARLY = "underline"
 UNREAD = "dim"
 FEW_TEXTS = 100  # with fewer, figures have two digits
+MOST_COLUMNS = 3  # aspects that have columns of their own in a terminal of 80 columns
+MOST_METRICS = 4  # columns of metrics beside the names of aspects there
 NEARLY_FROM = 0.2  # inclusion probability from which a word that is not kept is worth a hint
 
 
@@ -159,9 +161,9 @@ def metrics_table(
     intervals: Mapping[str, tuple[float, float]] | None = None,
     every: bool = True,
 ) -> Group:
-    """One row per metric; with several aspects, one more column each. The title stands above, at full width.
+    """One row per metric, and a column for each of a few aspects; more of them have rows of their own, below.
 
-    Intervals stand in a column next to the figures that they are of.
+    The title stands above, at full width; intervals stand next to the figures that they are of.
 
     Args:
         metrics: by name.
@@ -170,18 +172,19 @@ def metrics_table(
         every: all metrics; else the main ones, and a line that says how many more there are.
     """
     aspects: Mapping[str, Mapping[str, Any]] = metrics.get("aspects", {})
-    table = Table(box=None, pad_edge=False, show_header=bool(aspects))
+    beside = aspects if len(aspects) <= MOST_COLUMNS else {}
+    table = Table(box=None, pad_edge=False, show_header=bool(beside))
     table.add_column()
     table.add_column("all", justify="right")
     if intervals is not None:
         table.add_column()
-    for aspect in aspects:
+    for aspect in beside:
         table.add_column(aspect, justify="right")
     names = shown_metrics(metrics)
     told = names if every else main_metrics(metrics)
     few = metrics.get("documents", FEW_TEXTS) < FEW_TEXTS
     for name in told:
-        own = aspects.values()
+        own = beside.values()
         cells = [format_value(name, values.get(name), few) if name in values else "" for values in own]
         if intervals is not None:
             cells.insert(0, format_interval(name, intervals[name], few) if name in intervals else "")
@@ -189,7 +192,25 @@ def metrics_table(
     heading = [] if title is None else [Text(title, style="bold")]
     more = len(names) - len(told)
     rest = [Text(f"{more} more figures: --verbose", style="dim")] if more else []
-    return Group(*heading, table, *rest)
+    below = [] if beside else _aspect_tables(aspects, [name for name in told if name != "documents"], few)
+    return Group(*heading, table, *below, *rest)
+
+
+def _aspect_tables(aspects: Mapping[str, Mapping[str, Any]], told: Sequence[str], few: bool) -> list[Table]:
+    """Tables with one row per aspect, each of as many metrics as fit beside one another."""
+    told = [name for name in told if any(name in values for values in aspects.values())]
+    tables = []
+    for start in range(0, len(told), MOST_METRICS):
+        names = told[start : start + MOST_METRICS]
+        table = Table(box=None, pad_edge=False)
+        table.add_column("by target", overflow="fold", vertical="bottom")
+        for name in names:
+            table.add_column(label_of(name), justify="right", vertical="bottom", max_width=12)
+        for aspect, values in aspects.items():
+            cells = (format_value(name, values[name], few) if name in values else "" for name in names)
+            table.add_row(Text(aspect), *cells)
+        tables.append(table)
+    return tables
 
 
 WIDEST = 6  # classes whose confusion matrix fits beside their figures

@@ -183,6 +183,17 @@ def test_metrics_table_has_known_names_unknown_names_and_aspects() -> None:
     assert printed(metrics_table({"empty": 0.5})).split() == ["documents", "with", "none", "kept", "50.0", "%"]
 
 
+def test_many_aspects_have_rows_of_their_own_whose_names_and_headings_are_whole_at_80_columns() -> None:
+    names = ["comfort", "cleanliness", "wifi_connectivity", "staff_service"]
+    own = {metric.name: 0.5 for name in ("prediction", "uncertainty", "selection") for metric in METRICS[name].metrics}
+    shown = printed(metrics_table(own | {"documents": 200, "aspects": dict.fromkeys(names, own)}), width=80)
+    assert "…" not in shown and max(map(len, shown.splitlines())) <= 80
+    rows = [line.split()[0] for line in shown.splitlines() if line.split() and line.split()[0] in names]
+    assert rows == names * shown.count("by target") and len(rows) > 4
+    apart = metrics_table({"mse": 0.5, "shared": 0.25, "aspects": dict.fromkeys(names, {"mse": 0.125})})
+    assert printed(apart).count("for another target") == 1  # a figure that no aspect has is no column
+
+
 def test_classes_have_a_table_of_their_own() -> None:
     figures = {"documents": 3, "precision": 0.5, "recall": 1.0, "f1": 2 / 3}
     confusion = {"[ham]": {"[ham]": 1, "spam": 1200}, "spam": {"[ham]": 0, "spam": 3}}
