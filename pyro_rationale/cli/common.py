@@ -174,6 +174,9 @@ def _status(command: click.Command, words: list[str]) -> int:
         result = command.main(args=words, prog_name=_program(command), standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:  # a group without a command: its help is no error to squeeze
+        print(error.format_message(), file=sys.stderr)
+        return BAD_INPUT
     except click.ClickException as error:
         return _fail(error.format_message())
     except RationaleError as error:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from pyro_rationale.__main__ import ALIASES, COMMANDS, commands, load, run
+from pyro_rationale.cli.common import run_command
 from pyro_rationale.options import Flag
 
 HEADINGS = ["Data:", "Model:", "Prior and objective:", "Training:", "Run:"]
@@ -28,6 +29,16 @@ def test_the_help_of_fit_lists_common_flags_by_heading() -> None:
     assert 15 <= len(flags) <= 25
     assert all(f"{flag.opts[0]} " in text for flag in flags)
     assert "--lagrange-rate" not in text
+
+
+@pytest.mark.parametrize("words", [[], ["study"]])
+def test_a_program_without_a_command_prints_its_help_line_by_line(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_command(commands, words)
+    lines = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and lines[0].startswith("Usage: ") and "Commands:" in lines
 
 
 def test_defaults_of_real_texts_are_short_and_the_rest_is_said_once() -> None:
