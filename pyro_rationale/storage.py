@@ -115,6 +115,17 @@ def remove_leftovers(path: Path) -> None:
         left.unlink(missing_ok=True)
 
 
+def content_of(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or a device, which could make us wait, or never end.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError("a pipe or a device, not a regular file")
+    return path.read_bytes()
+
+
 def checksum(path: Path, size: int | None = None) -> int:
     """CRC-32 of a file, or of its first `size` bytes."""
     value, left = 0, path.stat().st_size if size is None else size
@@ -135,7 +146,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = parse_json(path.read_bytes())
+        manifest: dict[str, Any] = parse_json(content_of(path))
         if manifest["format"] != MANIFEST_FORMAT:
             raise ValueError(f"of format {shown(manifest['format'])}, not {MANIFEST_FORMAT!r}")
         if not isinstance(manifest["notes"], dict) or not all(isinstance(d, list) for d in manifest["files"].values()):
@@ -268,7 +279,7 @@ def read_toml(path: Path, where: str = "", remedy: str = "name a TOML file") -> 
     """
     where = where or str(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(content_of(path).decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or problem
         raise ConfigError(f"{where}: cannot be read ({reason}); {remedy}") from None

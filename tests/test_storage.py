@@ -16,7 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyro_rationale.errors import RunError
+from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.storage import (
     checksum,
     finite,
@@ -25,6 +25,7 @@ from pyro_rationale.storage import (
     read_json,
     read_manifest,
     read_tensors,
+    read_toml,
     remove_leftovers,
     to_json,
     write_bytes,
@@ -370,6 +371,17 @@ def test_a_damaged_manifest_is_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(RunError, match=r"manifest.json: no list of the files of a run \(.*or delete it"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", 1, listed=True)
+    (tmp_path / "manifest.json").unlink()
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(RunError, match=r"manifest.json: no list of the files of a run \(a pipe or a device"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(ConfigError, match=r"cannot be read \(a pipe or a device, not .*; name a TOML file"):
+        read_toml(tmp_path / "manifest.json")
 
 
 # Numbers that JSON has no words for.

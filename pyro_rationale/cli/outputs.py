@@ -11,7 +11,7 @@ import click
 
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.options import STANDARD_OUTPUT
-from pyro_rationale.storage import MANIFEST, parse_json, read_manifest
+from pyro_rationale.storage import MANIFEST, content_of, parse_json, read_manifest
 
 # Parameters, and entries of a run's configuration, that are texts and may name files. Those that are paths are known by
 # their type; a column or a split may have the name of a file by chance.
@@ -80,7 +80,7 @@ def _named(context: click.Context, name: str) -> Iterator[tuple[str, Path, bool]
 def _read_by_run(folder: Path) -> Iterator[tuple[str, Path, bool]]:
     """The files that a run was fitted on, which commands read where `--data` is not given."""
     try:
-        own: dict[str, Any] = parse_json((folder / CONFIG).read_bytes())["config"]
+        own: dict[str, Any] = parse_json(content_of(folder / CONFIG))["config"]
         values = [part[name] for part in own.values() for name in SOURCES if name in part]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return  # no run, or a damaged one, of which the command itself tells

@@ -34,8 +34,10 @@ from pyro_rationale.optional import install_command, optional
 from pyro_rationale.prediction.embedding import Embedder, Flags, Floats
 from pyro_rationale.prediction.marked_text import MarkedText
 from pyro_rationale.storage import (
+    MANIFEST,
     check_listed,
     read_json,
+    read_manifest,
     read_tensors,
     replacing,
     write_bytes,
@@ -100,9 +102,9 @@ class Index:
         facts = read_facts(folder)
         if not facts["complete"]:
             raise RunError(f"{folder}: the index is not finished; go on with the command that began it")
-        vectors = read_tensors(folder / VECTORS)[0]["vectors"].numpy()
-        parts = {name: tensor.numpy() for name, tensor in read_tensors(folder / DOCUMENTS)[0].items()}
-        if len({len(vectors), len(parts["words"]), len(parts["places"]) - 1, facts.get("texts")}) > 1:
+        (vectors,) = _tensors(folder / VECTORS, "vectors")
+        places, words, bits = _tensors(folder / DOCUMENTS, "places", "words", "bits")
+        if len({len(vectors), len(words), len(places) - 1, facts.get("texts")}) > 1:
             raise RunError(f"{folder}: its files are of different indexes; make it again with --force")
         path = folder / NEIGHBOURS
         try:
@@ -110,7 +112,7 @@ class Index:
         except RunError:
             raise RunError(f"{path}: damaged; make the index again with --force") from None
         lists = np.fromfile(path, dtype=np.uint8) if path.exists() else None
-        return cls(vectors, _Entries(folder / TEXTS, parts["places"], parts["words"], parts["bits"]), facts, lists)
+        return cls(vectors, _Entries(folder / TEXTS, places, words, bits), facts, lists)
 
     def nearest(self, queries: Floats, top: int = POOL) -> tuple[NDArray[np.int64], Floats]:
         """Rows of the texts that are nearest to each query, nearest first, and their cosines: `(Q, K)` each.
@@ -256,9 +258,9 @@ def begin(folder: Path, embedder: Embedder, source: str, force: bool) -> None:
     Raises:
         RunError: it holds a finished one, or one of another model.
     """
-    if (folder / INDEX).exists():
+    if (folder / INDEX).exists() or (force and INDEX in read_manifest(folder)["files"]):  # it may have been lost
         if force:
-            for name in (INDEX, VECTORS, DOCUMENTS, TEXTS, NEIGHBOURS):
+            for name in (MANIFEST, INDEX, VECTORS, DOCUMENTS, TEXTS, NEIGHBOURS):
                 (folder / name).unlink(missing_ok=True)
             shutil.rmtree(folder / PARTS, ignore_errors=True)
         else:
@@ -280,12 +282,30 @@ def read_facts(folder: Path) -> dict[str, Any]:
         RunError: it is missing, damaged or of another version.
     """
     if not (folder / INDEX).exists():
+        if (folder / VECTORS).exists():
+            raise RunError(f"{folder / INDEX}: missing; make the index again with --force")
         way = f"python -m pyro_rationale.index --run RUN --out {folder}"
         raise RunError(f"{folder}: no index there; make one with {way}")
-    facts = read_json(folder / INDEX)
+    try:
+        facts = read_json(folder / INDEX)
+    except RunError as problem:
+        raise RunError(f"{str(problem).rpartition('; ')[0]}; make the index again with --force") from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT or not {"complete", "model", "run"} <= set(facts):
         raise RunError(f"{folder / INDEX}: not an index of this version; make it again with --force")
     return facts
+
+
+def _tensors(path: Path, *names: str) -> list[NDArray[Any]]:
+    """Arrays of a file of an index.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    try:
+        found = read_tensors(path)[0]
+        return [found[name].numpy() for name in names]
+    except (RunError, KeyError):
+        raise RunError(f"{path}: missing or damaged; make the index again with --force") from None
 
 
 def check_model(index: Index, embedder: Embedder, folder: Path | str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from pyro_rationale.errors import ConfigError, DataError, RunError
 from pyro_rationale.prediction import index as made
 from pyro_rationale.prediction.embedding import Embedded, Floats
 from pyro_rationale.prediction.index import (
+    DOCUMENTS,
     INDEX,
     NEIGHBOURS,
     PARTS,
     TEXTS,
+    VECTORS,
     Index,
     best_columns,
     check_model,
@@ -142,6 +145,30 @@ def test_damage_is_told(tmp_path: Path) -> None:
     (folder / INDEX).write_text(json.dumps(facts | {"format": "of tomorrow"}))
     (folder / "manifest.json").unlink()
     with pytest.raises(RunError, match="not an index of this version"):
+        Index.load(folder)
+
+
+@pytest.mark.parametrize("name", [INDEX, "manifest.json", VECTORS, DOCUMENTS, TEXTS])
+def test_a_lost_or_damaged_file_is_made_again_by_force(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "index"
+    vectors = make_index(WordEmbedder(), corpus(), folder).vectors.copy()
+    (folder / name).write_text("{}")
+    with pytest.raises(RunError, match=rf"{name}: .*make the index again with --force$"):
+        Index.load(folder)
+    (folder / name).unlink()
+    if name != "manifest.json":  # without it the other files are taken as they are
+        with pytest.raises(RunError, match=rf"{name}: missing.*; make the index again with --force$"):
+            Index.load(folder)
+    again = make_index(WordEmbedder(), corpus(), folder, force=True)
+    np.testing.assert_array_equal(again.vectors, vectors)
+
+
+def test_arrays_of_something_else_are_damage(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    make_index(WordEmbedder(), corpus(), folder)
+    shutil.copy(folder / VECTORS, folder / DOCUMENTS)
+    (folder / "manifest.json").unlink()
+    with pytest.raises(RunError, match=r"documents\.safetensors: missing or damaged; make the index again"):
         Index.load(folder)
 
 
