@@ -19,7 +19,7 @@ from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
 from pyro_rationale.tasks._cells import MOSTLY, Cell, cell_of, is_number, label_of, number_of
 
-__all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "read_cell", "reader_of", "warn_of_far_values"]
+__all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "is_gap", "read_cell", "reader_of", "warn_of_far_values"]
 
 _MISSING = ("nan", "+nan", "-nan")  # as programs write that there is no number
 _NOT_FINITE = (*_MISSING, "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
@@ -258,6 +258,11 @@ def warn_of_far_values(spec: TargetSpec, parts: Sequence[tuple[str, Sequence[Doc
                     "%s, %s: %r is %g, all other values lie between %g and %g; if it is a slip, mend it, or give the "
                     "scale with --target-range", file, row, name, far, rest[0], rest[-1]
                 )  # fmt: skip
+
+
+def is_gap(cell: str) -> bool:
+    """Whether a cell says in letters that nothing is there, as programs (nan, null) and people (N/A) do."""
+    return cell.lower() in {*_MISSING, *_NO_ANSWER, "none"}
 
 
 def read_cell(cells: Mapping[str, Any], name: str, required: bool = True) -> str | None:

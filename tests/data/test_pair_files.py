@@ -108,6 +108,11 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"candidates_D_txt": ["q0\tq1\tq1 q77"]}, "candidates.txt, line 1: corpus.jsonl holds no text 'q77'"),
     ({"candidates_D_txt": ["q0\tq0\tq1"]}, "candidates.txt, line 1: 'q0' is given as similar to itself"),
     ({"candidates_D_txt": ["q0\tq1\tq1", "q0\tq1\tq1"]}, "line 2: the query 'q0' stands there twice"),
+    ({"candidates_D_txt": ["q0\tq1 q3\tq1 q3 q7"]}, "line 1: 'q3' is similar here, and not so among the pairs"),
+    ({"candidates_D_txt": ["q0\tq5\tq5"]}, "candidates.txt, line 1: 'q5' is similar here"),
+    ({"candidates_D_txt": ["q0\t\tq1 q7"]}, "line 1: 'q1' is not similar here, and so among the pairs"),
+    ({"pairs_D_tsv": ["q0\tq1\t1", "q2\tq3\t0"]}, "pairs.tsv: every row is a pair of similar texts, and the third"),
+    ({"split_D_tsv": ["q0\ttrain", "q0\tval"]}, "split.tsv, line 2: 'q0' is in dev here, and in train further up"),
     ({"split_D_tsv": ["q0\teval"]}, "split.tsv, line 1: the split is 'eval', expected train, dev or test"),
 ]
 
@@ -197,6 +202,8 @@ def test_the_columns_of_trec_are_read_too(tmp_path: Path) -> None:
         (["1\t99\t1"], "test.tsv, line 1: corpus.jsonl holds no text '99'"),
         (["99\t1\t1"], "test.tsv, line 1: queries.jsonl holds no text '99'"),
         (["1\t2\thigh"], "test.tsv, line 1: the score is 'high', not a number"),
+        (["1\t2\tnan"], "test.tsv, line 1: the score is 'nan', not a number"),
+        (["1\t2\t1", "1\t2\t0"], "line 2: has the score 0, and further up the same query and text have 1"),
         (["1\t2\t0"], "test.tsv: no row can be used"),
     ],
 )
@@ -320,6 +327,18 @@ def test_rows_that_are_no_pairs(row: tuple[str, str, str], message: str, tmp_pat
         pair_table(path)
 
 
+@pytest.mark.parametrize("row", [("one", "other", "0"), ("other", "one", "no")])
+def test_a_pair_that_is_similar_and_is_not(
+    row: tuple[str, str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    many = [(f"ask {i}", f"question {i}", "1") for i in range(20)]
+    path = table(tmp_path / "q.csv", [("one", "other", "1"), row, *many, many[0]])
+    with pytest.raises(DataError, match="line 3: says that its texts are not similar, and line 2 says the opposite"):
+        pair_table(path)
+    assert len(pair_table(path, skip_bad_rows=True).documents) == 42
+    assert "left out 1 of 23 rows, first line 3: says that" in caplog.text
+
+
 def test_columns_of_a_table_of_pairs(tmp_path: Path) -> None:
     path = table(tmp_path / "q.csv", [("one", "other", "0")])
     with pytest.raises(DataError, match="has no column 'c'"):
@@ -360,6 +379,22 @@ def test_clusters(tmp_path: Path) -> None:
     written(tmp_path, other_D_tsv=["cluster\tquestion", "1\tone", "2\tother"])
     with pytest.raises(DataError, match="no two questions have the same 'cluster'"):
         load(f"clusters:{tmp_path / 'other.tsv'}")
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("NULL", "24 questions have NULL for 'cluster', and count as in no cluster"),
+        ("nan", "24 questions have nan for 'cluster'"),
+        ("-1", "24 of 44 questions are in the cluster '-1', each like all others; leave its cells empty if"),
+        ("", ""),
+    ],
+)
+def test_a_cluster_of_the_rest(cell: str, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [*(f"{i // 2}\tquestion number {i}" for i in range(20)), *(f"{cell}\talone {i}" for i in range(24))]
+    corpus = load(f"clusters:{written(tmp_path, faq_D_tsv=['cluster' + chr(9) + 'question', *rows]) / 'faq.tsv'}")
+    assert sum(map(len, corpus.queries.values())) == (44 if cell == "-1" else 20)
+    assert said in caplog.text if said else not caplog.records
 
 
 def test_titles_of_a_corpus_of_pairs_are_trained_on_and_its_pairs_evaluated(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,8 +77,10 @@ def read_pairs(path: Path, options: DataOptions, texts: Texts) -> list[Pair]:
     """The pairs of a file: the ids of a query and of a similar text, with a tab between; more columns are not read.
 
     Raises:
-        DataError: an id is unknown, or a query is its own similar text.
+        DataError: an id is unknown, a query is its own similar text, or a third column says 0 of some pairs and 1 of
+            the others, as labels do.
     """
+    marks: set[str] = set()
 
     def pair(cells: list[str]) -> Pair:
         if len(cells) < 2:
@@ -86,18 +88,32 @@ def read_pairs(path: Path, options: DataOptions, texts: Texts) -> list[Pair]:
         one, other = texts[cells[0]], texts[cells[1]]
         if one == other:
             raise ValueError(f"{shown(cells[0])} is given as similar to itself")
+        if len(marks) <= 2:
+            marks.add(cells[2].strip() if len(cells) > 2 else "")
         return one, other
 
-    return list(parsed_lines(path, options, pair, named("query", "query-id", "id", "question")))
+    pairs = list(parsed_lines(path, options, pair, named("query", "query-id", "id", "question")))
+    if marks == {"0", "1"}:
+        raise DataError(f"{path}: every row is a pair of similar texts, and the third column holds 0 and 1; leave the "
+                        "rows with 0 out, and the column if it says something else")  # fmt: skip
+    return pairs
 
 
-def read_lists(path: Path, options: DataOptions, texts: Texts) -> dict[int, tuple[list[int], list[int]]]:
+def read_lists(
+    path: Path, options: DataOptions, texts: Texts, known: Mapping[int, Collection[int]] | None = None
+) -> dict[int, tuple[list[int], list[int]]]:
     """Similar texts and candidates by query: lines of a query, its similar ones, its candidates, and perhaps scores.
 
     A candidate that is the query itself is left out; so are further copies of one.
 
+    Args:
+        path: the file.
+        options: whether to leave faults out.
+        texts: by their ids.
+        known: similar texts of each query, as another file names them.
+
     Raises:
-        DataError: an id is unknown, a query is its own similar text, or a query stands there twice.
+        DataError: an id is unknown, a query is its own similar text, or stands there twice, or `known` says otherwise.
     """
     seen: dict[int, tuple[list[int], list[int]]] = {}
 
@@ -110,6 +126,11 @@ def read_lists(path: Path, options: DataOptions, texts: Texts) -> dict[int, tupl
         if query in seen:
             raise ValueError(f"the query {shown(cells[0])} stands there twice")
         candidates = [i for i in dict.fromkeys(texts.all_of(cells[2])) if i != query]
+        listed = {} if known is None else dict.fromkeys((*similar, *candidates), known.get(query, ()))
+        for i, own in listed.items():
+            if (i in similar) != (i in own):
+                name, which = shown(texts.documents.ids[i]), ("", "not ") if i in similar else ("not ", "")
+                raise ValueError(f"{name} is {which[0]}similar here, and {which[1]}so among the pairs")
         seen[query] = (list(dict.fromkeys(similar)), candidates)
 
     for _ in parsed_lines(path, options, row, named("query", "id")):

@@ -102,12 +102,16 @@ def _queries(
         check_filled(table, label, "--target-column")
     similar: dict[int, dict[int, None]] = {}
     judged: dict[int, dict[int, None]] = {}
+    said: dict[tuple[int, int], tuple[bool, str]] = {}
 
     def parse(where: str, row: Row) -> None:
         yes = True if label is None else _similar(row, label)
         first, second = (pairs.index(f"{where} {name}", _text(row, name)) for name in columns)
         if first == second:
             raise ValueError("holds the same text twice")
+        known, place = said.setdefault((min(first, second), max(first, second)), (yes, where))
+        if known != yes:
+            raise ValueError(f"says that its texts are {'' if yes else 'not '}similar, and {place} says the opposite")
         pairs.second[second] = None
         for one, other in ((first, second), (second, first))[: 1 if label is None else 2]:
             judged.setdefault(one, {})[other] = None

@@ -6,6 +6,7 @@ Evaluation of Information Retrieval Models" (NeurIPS 2021, datasets track).
 
 from __future__ import annotations
 
+import math
 from itertools import chain
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def load_beir(options: DataOptions, spec: TargetSpec | None = None) -> PairCorpu
 
 def _judged(path: Path, options: DataOptions, corpus: Texts, asked: Texts) -> tuple[Query, ...]:
     first = len(corpus.documents)
+    scores: dict[Pair, float] = {}
 
     def pair(cells: list[str]) -> Pair | None:
         if len(cells) == 4 and cells[1].strip() in ("0", "Q0"):  # as trec_eval writes them
@@ -61,8 +63,12 @@ def _judged(path: Path, options: DataOptions, corpus: Texts, asked: Texts) -> tu
         try:
             score = float(cells[2]) if len(cells) > 2 else 1.0
         except ValueError:
-            raise ValueError(f"the score is {shown(cells[2])}, not a number") from None
+            score = math.nan
+        if not math.isfinite(score):
+            raise ValueError(f"the score is {shown(cells[2])}, not a number")
         query, text = first + asked[cells[0]], corpus[cells[1]]
+        if ((before := scores.setdefault((query, text), score)) > 0) != (score > 0):
+            raise ValueError(f"has the score {score:g}, and further up the same query and text have {before:g}")
         return (query, text) if score > 0 else None
 
     pairs = [pair for pair in parsed_lines(path, options, pair, named("query-id", "query", "qid")) if pair is not None]

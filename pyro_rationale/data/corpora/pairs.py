@@ -41,7 +41,8 @@ def load_folder(options: DataOptions, spec: TargetSpec | None = None) -> PairCor
     found = read_pairs(pairs, options, texts)
     check_any(pairs, found)
     lists = find_file(folder, ("candidates.txt", "candidates.txt.gz"))
-    candidates = {} if lists is None else {q: own for q, (_, own) in read_lists(lists, options, texts).items()}
+    known = {query.document: query.positives for query in queries_of(found)}
+    candidates = {} if lists is None else {q: own for q, (_, own) in read_lists(lists, options, texts, known).items()}
     queries = queries_of(found, candidates)
     sides = find_file(folder, ("split.tsv", "split.tsv.gz"))
     if sides is None:
@@ -52,11 +53,16 @@ def load_folder(options: DataOptions, spec: TargetSpec | None = None) -> PairCor
 
 
 def _sides(path: Path, options: DataOptions, texts: Texts) -> dict[int, str]:
+    known: dict[int, str] = {}
+
     def side(cells: list[str]) -> tuple[int, str]:
         name = cells[1].strip().lower() if len(cells) > 1 else ""
         if name not in _SPLIT_NAMES:
             raise ValueError(f"the split is {shown(name)}, expected train, dev or test")
-        return texts[cells[0]], _SPLIT_NAMES[name]
+        own, split = texts[cells[0]], _SPLIT_NAMES[name]
+        if known.setdefault(own, split) != split:
+            raise ValueError(f"{shown(cells[0].strip())} is in {split} here, and in {known[own]} further up")
+        return own, split
 
     return dict(parsed_lines(path, options, side, named("id", "query")))
 
