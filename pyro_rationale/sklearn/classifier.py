@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from pyro_rationale.data.corpus import TargetSpec
+from pyro_rationale.data.files.text import check_whole
 from pyro_rationale.prediction.explanation import Explanations, class_probabilities, explain
 from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.sklearn.base import BATCH, RationaleEstimator
@@ -136,4 +137,6 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
         if labels.dtype.kind == "f" and np.isinf(labels).any():
             raise ValueError(f"Input y contains infinity (at position {int(np.isinf(labels).argmax())})")
         check_classification_targets(labels)
+        for i, label in enumerate(labels.tolist() if labels.dtype.kind in "OU" else ()):
+            check_whole(f"the label at position {i}", str(label))
         return labels

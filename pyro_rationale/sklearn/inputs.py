@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from pyro_rationale.data.files.text import check_whole
+
 
 def check_texts(texts: Any, least: int = 1) -> list[str]:
     """A list of texts from whatever holds some.
@@ -15,7 +17,8 @@ def check_texts(texts: Any, least: int = 1) -> list[str]:
         least: number of texts that is needed.
 
     Raises:
-        ValueError: it is one string, a table, too short, or holds something that is not a string.
+        ValueError: it is one string, a table, too short, or holds something that is not a string, or half a
+            character.
     """
     if isinstance(texts, (str, bytes, Mapping, AbstractSet)) or not isinstance(texts, Iterable):
         raise ValueError(f"expected a list of texts, got {type(texts).__name__}")
@@ -27,6 +30,7 @@ def check_texts(texts: Any, least: int = 1) -> list[str]:
         if not isinstance(text, str):
             kind = "NaN" if is_missing(text) else type(text).__name__
             raise ValueError(f"expected texts, found {kind} at position {i}")
+        check_whole(f"the text at position {i}", text)
     if len(items) < least:
         raise ValueError(f"Found {len(items)} text(s) (n_samples={len(items)}) while a minimum of {least} is required.")
     return [str(text) for text in items]  # numpy's strings would not be stored as plain ones

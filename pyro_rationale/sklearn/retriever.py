@@ -25,6 +25,7 @@ from sklearn.utils import metadata_routing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from pyro_rationale.data.document import Document
+from pyro_rationale.data.files.text import check_whole
 from pyro_rationale.data.loading import FROM_MEMORY
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.pairs import PairCorpus, Query, components_of, pair_corpus, queries_of
@@ -274,6 +275,7 @@ def texts_of_pairs(
             return known
         if not isinstance(value, str):
             raise ValueError(f"pair {number}: {shown(value)} is no text, and no key of the corpus")
+        check_whole(f"pair {number}: {shown(value)}", value)
         texts.append(value)
         return places.setdefault(("text", value), len(texts) - 1)
 

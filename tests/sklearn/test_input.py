@@ -50,6 +50,7 @@ def test_texts_may_come_in_any_list() -> None:
         ([float("nan"), *TEXTS[1:]], ONE, "found NaN at position 0"),
         ([b"bytes", *TEXTS[1:]], ONE, "found bytes at position 0"),
         ([["in", "words"], *TEXTS[1:]], ONE, "found list at position 0"),
+        ([*TEXTS[:-1], "half \ud800"], ONE, r"the text at position 59 holds half a character \(a lone surrogate"),
         (TEXTS, ONE[:-1], "inconsistent numbers of samples"),
         (TEXTS, None, "requires y to be passed"),
         (TEXTS, np.where(np.arange(60) == 3, np.nan, ONE), "Input y contains NaN"),
@@ -90,6 +91,8 @@ def test_bad_labels_are_refused() -> None:
         model.fit(TEXTS, np.array(["a", "b", None] * 20, dtype=object))
     with pytest.raises(ValueError, match=r"contains NaN \(at position 1"):
         model.fit(TEXTS, pytest.importorskip("pandas").Series([True, None] * 30, dtype="boolean"))
+    with pytest.raises(ValueError, match="the label at position 1 holds half a character"):
+        model.fit(TEXTS, ["good", "b\ud800d"] * 30)
     with pytest.raises(ValueError, match="1d array"):
         model.fit(TEXTS, np.zeros((60, 2)))
     with pytest.raises(ValueError, match="target_range is for ratings"):
@@ -112,6 +115,8 @@ def test_bad_questions_are_refused(fitted: dict[str, Any], options: dict[str, An
         fitted["one"].predict_interval(TEXTS[:1], **options)
     with pytest.raises(ValueError, match="found float"):
         fitted["one"].predict([3.5])
+    with pytest.raises(ValueError, match="the text at position 1 holds half a character"):
+        fitted["one"].predict([TEXTS[0], "\udfff"])
 
 
 def test_few_texts_are_judged_by_themselves() -> None:

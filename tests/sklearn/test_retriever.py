@@ -169,6 +169,7 @@ def test_pairs_are_texts_keys_or_positions() -> None:
         ({"texts": TEXTS[:3], "groups": GROUPS[:3]}, r"1 sets of similar texts cannot be .* give \d+ of them or more"),
         ({"texts": [*TEXTS[:-1], " "], "groups": GROUPS}, "no word in it"),
         ({"pairs": [("one", "one")]}, "pair 1: a text is paired with itself"),
+        ({"pairs": [("one", "two"), ("one", "\ud800")]}, r"pair 2: '\\ud800' holds half a character"),
         ({"pairs": [("one", "two"), "three"]}, "pair 2: expected a query and a text"),
         ({"pairs": [(0, 7)], "corpus": ["one", "two"]}, "pair 1: 7 is no text, and no key of the corpus"),
     ],
