@@ -17,6 +17,7 @@ from pyro_rationale.tasks import task_of
 from pyro_rationale.tasks._base import Numbers
 
 FEWEST_TEXTS = 20  # of a class: with fewer a fit learns next to nothing about it
+SMALLEST = 1e-30  # weight of a document, where their mean is 1
 MOST_ROWS = 2_000_000  # that :meth:`Weighting.resampled` makes
 
 
@@ -56,10 +57,29 @@ class Weighting:
         known = ~np.isnan(targets)
         return weights * np.where(known, self.classes[np.where(known, targets, 0).astype(int)], 1.0)
 
-    def relative(self, documents: Sequence[Document]) -> Numbers | None:
-        """Weights with a mean of 1, so that steps are as long as without; `None` where all are equal."""
+    def relative(self, documents: Sequence[Document], where: str = "") -> Numbers | None:
+        """Weights with a mean of 1, so that steps are as long as without; `None` where all are equal.
+
+        Args:
+            documents: of one split.
+            where: stands before the name of a document in a message.
+
+        Raises:
+            DataError: one is so small beside the others that a fit, in single precision, would have 0 in its place.
+        """
         weights = self.absolute(documents)
-        return weights / weights.mean() if len(weights) and np.ptp(weights) > 0 else None
+        if not len(weights) or not np.ptp(weights):
+            return None
+        with np.errstate(over="ignore"):
+            shares: Numbers = weights / weights.mean()
+        if shares.min() < SMALLEST:
+            low, high = int(weights.argmin()), int(weights.argmax())
+            raise DataError(
+                f"{where}{documents[low].id} has the weight {weights[low]:g}, and {documents[high].id} "
+                f"{weights[high]:g}, too far apart or too large for single precision; write weights nearer to 1, and 0 "
+                "to leave a row out"
+            )
+        return shares
 
     def resampled(self, documents: Sequence[Document], spec: TargetSpec) -> Numbers:
         """Targets of the documents `(M, D)`, each as often as it counts, for means and shares that follow the weights.

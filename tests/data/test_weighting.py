@@ -79,6 +79,10 @@ def test_cells_that_are_no_weights(tmp_path: Path, cell: str, message: str, cach
     path = table(tmp_path / "a.csv", "text,y,w", rows(f"strange,3,{cell}"))
     with pytest.raises(DataError, match=message):
         load(path, cache=str(tmp_path / "cache") if cached else None)
+    table(path, "text,y,w", rows("light,3,1e-60"))
+    with pytest.raises(DataError, match=r"a\.csv, line 22 has the weight 1e-60, and line 4 3, too far apart"):
+        load(path)
+    table(path, "text,y,w", rows(f"strange,3,{cell}"))
     fitted = TargetSpec("ordinal", ("y",), ((1.0, 5.0),), levels=(5,))  # a run is asked for predictions alone
     options = DataOptions(data=str(path), target_column=("y",), weight_column="w")
     assert set(document_weights(load_corpus(options, fitted).train)) == {1.0}
@@ -144,6 +148,13 @@ def test_equal_weights_are_none() -> None:
     assert Weighting.of("balanced", KINDS, documents).relative(documents) is None
     batches = BucketedBatches(documents, Vocabulary.build(documents), KINDS, 2, weights=None)
     assert next(batches.epoch(0)).weights is None
+
+
+@pytest.mark.parametrize("weights", [[1.0, 1e-60, 1.0], [1e60, 1e-5, 1.0], [1e308, 1.1e308, 1.2e308]])
+def test_weights_that_single_precision_cannot_hold(weights: list[float]) -> None:
+    with pytest.raises(DataError, match=r"has the weight 1e[-+]\d+, and .* too far apart or too large"):
+        EQUAL.relative(texts([0.0, 1.0, 0.0], weights))
+    assert EQUAL.relative(texts([0.0, 1.0], [1e-20, 1.0])) is not None
 
 
 def test_targets_as_often_as_they_count() -> None:

@@ -20,6 +20,7 @@ from pyro_rationale.data.files.text import Faults, check_whole, listed, log, sho
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.targets import Cell, TargetReader, read_cell, reader_of, warn_of_far_values
+from pyro_rationale.data.weighting import EQUAL
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.storage import user_path
 from pyro_rationale.tasks._cells import number_of
@@ -156,6 +157,8 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
         faults = table.faults
         faults.report()
         documents = without_weightless(table.path, documents)
+        if spec is None:
+            EQUAL.relative(documents, f"{table.path}, ")
         if len(documents) < fewest:
             reason = f" (first fault: {faults.first})" if faults.count else ""
             raise DataError(f"{table.path}: {len(documents)} of its {faults.rows} rows can be used{reason}; too few")
