@@ -1,4 +1,4 @@
-"""Ratings as people write them: 4,5 and 4/5, 80 % and 4 stars, 1,076.50."""
+"""Ratings as people write them: 4,5 and 4/5, 80 % and 4 stars, 1,076.50 and 1.076,50."""
 
 from __future__ import annotations
 
@@ -16,8 +16,14 @@ _UNIT = re.compile(rf"{_PLAIN}(?:[\s-]+([^\W\d_]{{3,}})|\s*(stars?|points?|pts|[
 _DRAWN = re.compile(r"(?:[★⭐]\ufe0f?)+☆*|☆+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
-# Not read, but told from labels: 1.234,50 and prices.
-_OTHER = re.compile(r"[+-]?\d{1,3}(?:[.\s'’]\d{3})+(?:,\d+)?|[$€£¥]\s?\d[\d.,]*|\d[\d.,]*\s?[$€£¥]")
+_POINTED = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?")  # thousands, or thousandths: 1.234
+# Not read, but told from labels: 1 234,50 and prices.
+_OTHER = re.compile(r"[+-]?\d{1,3}(?:[.\s'’]\d{3})+(?:[.,]\d+)?|[$€£¥]\s?\d[\d.,]*|\d[\d.,]*\s?[$€£¥]")
+_YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
+_DATE = re.compile(
+    rf"(?:{_YEAR}[-/]{_MONTH}|{_YEAR}([-/.]){_MONTH}\1{_DAY}|{_DAY}([-/.]){_DAY}\2{_YEAR}|{_MONTH}/{_YEAR})(?:[T ,].*)?"
+)
+_DATE_NUMBER = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")  # 20240501
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ def notation_of(counts: Mapping[str, int]) -> Notation | None:
         counts: how often each cell occurs.
 
     Raises:
-        ValueError: the numbers can be read in several ways; the message says which.
+        ValueError: the numbers can be read in several ways, or are dates; the message says which.
     """
     numbers = set(filter(is_number, counts))
     others = [cell for cell in counts if cell not in numbers]
@@ -53,6 +59,8 @@ def notation_of(counts: Mapping[str, int]) -> Notation | None:
     def are_most(cells: Iterable[str]) -> bool:
         return sum(counts[cell] for cell in cells) >= least
 
+    if are_most(dates := list(filter(_DATE.fullmatch, others))):
+        raise ValueError(f"holds dates, such as {shown(dates[0])}; name another column")
     matches = {cell: match for cell in others if (match := _OUT_OF.fullmatch(cell))}
     plain = {cell: _point(match[1]) for cell, match in matches.items()}
     tops = sorted({int(match[2]) for match in matches.values()})
@@ -80,11 +88,41 @@ def looks_numeric(cell: str) -> bool:
     return is_number(cell) or any(form.fullmatch(cell) for form in forms)
 
 
+def are_dates(numbers: Sequence[str]) -> bool:
+    """Whether whole numbers are dates without signs between year, month and day."""
+    return all(map(_DATE_NUMBER.fullmatch, numbers))
+
+
+def thousandths(counts: Iterable[str]) -> str | None:
+    """A cell such as 1.234 that may mean 1234, going by the others; `None` if there is none.
+
+    Those with a point have three digits behind it, and one without a point is ten times as large, and below 1000.
+    """
+    numbers = list(filter(is_number, counts))
+    pointed, whole = [n for n in numbers if "." in n], [float(n) for n in numbers if "." not in n]
+    if not (pointed and whole and all(map(_POINTED.fullmatch, pointed)) and 100 < max(whole) < 1000):
+        return None
+    smallest = min(pointed, key=float)
+    return smallest if max(whole) >= 10 * abs(float(smallest)) else None
+
+
 def _with_commas(
     others: Sequence[str], numbers: Sequence[str], are_most: Callable[[Iterable[str]], bool]
 ) -> Notation | None:
     decimal = [cell for cell in others if _DECIMAL_COMMA.fullmatch(cell)]
     grouped = [cell for cell in others if _GROUPED.fullmatch(cell)]
+    pointed = [cell for cell in (*others, *numbers) if _POINTED.fullmatch(cell)]
+    clear = [cell for cell in pointed if not is_number(cell)]
+    if clear and are_most({*pointed, *decimal, *grouped, *numbers}):
+        wrong = [cell for cell in numbers if "." in cell and not _POINTED.fullmatch(cell)]
+        wrong += [cell for cell in grouped if not _DECIMAL_COMMA.fullmatch(cell)]
+        if wrong and are_most(numbers):
+            return None  # a few slips: their rows are named
+        if wrong:
+            both = f"{shown(clear[0])} and {shown(wrong[0])}"
+            raise ValueError(f"holds {both}; write all numbers in one way, such as 4.5")
+        plain = {cell: _point(cell.replace(".", "")) for cell in (*pointed, *decimal)}
+        return Notation("numbers with points between thousands and a decimal comma", plain)
     commas = list(dict.fromkeys((*decimal, *grouped)))
     if not commas or not are_most((*commas, *numbers)):
         return None
@@ -96,7 +134,7 @@ def _with_commas(
     if not fractions and (thousands or points):
         return Notation("numbers with commas between thousands", {cell: cell.replace(",", "") for cell in commas})
     if are_most(numbers):
-        return None  # a few slips: their rows are named
+        return None
     if fractions:
         other = (points or thousands)[0]
         raise ValueError(f"holds {shown(fractions[0])} and {shown(other)}; write all numbers in one way, such as 4.5")

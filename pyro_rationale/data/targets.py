@@ -14,7 +14,7 @@ import numpy as np
 from pyro_rationale.data.cache.dataset import target_rows
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.files.text import check_whole, log
-from pyro_rationale.data.notation import Notation, looks_numeric, notation_of
+from pyro_rationale.data.notation import Notation, are_dates, looks_numeric, notation_of, thousandths
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
 from pyro_rationale.tasks._cells import MOSTLY, Cell, cell_of, is_number, label_of, number_of
@@ -157,9 +157,13 @@ def _reads_labels(task: str) -> bool:
 
 def _notation(place: str, counts: Mapping[str, int]) -> Notation | None:
     try:
-        return notation_of(counts)
+        notation = notation_of(counts)
     except ValueError as error:
         raise DataError(f"{place} {error}, or say --task multiclass if it holds classes") from None
+    if notation is None and (cell := thousandths(counts)) is not None:
+        log.warning("%s: %s is read as a number with three decimals; if it is %s, leave the point out", place, cell,
+                    cell.replace(".", ""))  # fmt: skip
+    return notation
 
 
 def _say(places: Sequence[str], notations: Sequence[Notation | None], spec: TargetSpec) -> None:
@@ -201,6 +205,8 @@ def _check_clear(place: str, counts: Mapping[str, int]) -> None:
         codes = [cell for cell in others if cell.isdigit()]  # with zeros in front
         if codes:
             raise ConfigError(f"{place} holds numbers, and {listed(codes, 3)}, which may be a code; say {ways}")
+        if are_dates(numbers):
+            raise ConfigError(f"{place} holds dates, such as {numbers[0]}; name another --target-column, or say {ways}")
         if len(numbers) <= _MOST_IDS and all(n.isdigit() and len(n) >= _ID_DIGITS for n in numbers):
             raise ConfigError(f"{place} holds numbers like names, such as {numbers[0]}; say {ways}")
     elif sum(counts[cell] for cell in counts if looks_numeric(cell)) >= MOSTLY * total:

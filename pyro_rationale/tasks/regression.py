@@ -238,7 +238,8 @@ def _range(where: str, name: str, column: Sequence[Cell]) -> tuple[float, float]
     numbers = [n for n in map(number_of, column) if n is not None and math.isfinite(n)]
     if not numbers:
         raise DataError(
-            f"{where}: column {name!r} holds no number ({shown(column[0])}...); --task multiclass for labels"
+            f"{where}: column {name!r} holds no number ({shown(column[0])}...); write ratings as 4.5, or say --task "
+            "multiclass for labels"
         )
     if min(numbers) == max(numbers):
         raise DataError(f"{where}: every rating in column {name!r} is {numbers[0]:g}; there is nothing to predict")

@@ -69,6 +69,7 @@ def test_labels_are_compared_as_they_are_written(
     [
         (["4,5", "3,0", "1"], (1.0, 4.5), (), "read as numbers with a decimal comma, '4,5' is 4.5"),
         (["4/5", "2/5"], (2.0, 5.0), (4,), "read as ratings out of 5, '4/5' is 4"),
+        (["1.234,5", "12,5"], (12.5, 1234.5), (), "read as numbers with points between thousands and a decimal comma"),
         (["4 stars", "1 star", "3 stars"], (1.0, 4.0), (4,), "read as numbers of stars, '4 stars' is 4"),
     ],
 )
@@ -85,7 +86,9 @@ def test_ratings_as_people_write_them(
     path = write(tmp_path / "a.tsv", labels)
     corpus = load(path, cache=str(tmp_path / "cache") if cached else None)
     assert corpus.spec == TargetSpec("ordinal" if levels else "regression", ("y",), (span,), levels=levels)
-    assert targets(corpus)[:2] == [float(label.split("/")[0].split()[0].replace(",", ".")) for label in labels[:2]]
+    assert targets(corpus)[:2] == [
+        float(label.split("/")[0].split()[0].replace("1.234,5", "1234,5").replace(",", ".")) for label in labels[:2]
+    ]
     assert said in caplog.text
     assert targets(load(path, corpus.spec)) == targets(corpus)
     assert load(path, task="multiclass").spec.classes == tuple(sorted(labels))
@@ -102,7 +105,9 @@ def test_ratings_as_people_write_them(
         (["1", "2", "3", "much"], ConfigError, r"holds numbers \(75 %\) and words \(much\); say --task"),
         (["1", f"{10**40}", f"-{10**40}", "7.5"], DataError, r"goes from -1e\+40 to 1e\+40; divide it by"),
         (["90210", "10001", "60601", "94103", "73301", "01234"], ConfigError, "01234, which may be a code"),
-        (["1.234,50", "2.000,00"], ConfigError, "numbers that are not plain"),
+        (["1 234,50", "2 000,00"], ConfigError, "numbers that are not plain"),
+        (["2024-05-01", "2024-05-02"], DataError, "holds dates, such as '2024-05-01'; name another column, or"),
+        (["20240501", "20240502", "20231231"], ConfigError, "holds dates, such as 20240501; name another --target-col"),
         (["$4", "$4.50", "$12"], ConfigError, "numbers that are not plain"),
         (["1234567", "1234568"], ConfigError, "holds numbers like names, such as 1234567"),
     ],
@@ -112,6 +117,11 @@ def test_a_column_that_could_be_several_things(
 ) -> None:
     with pytest.raises(error, match=message):
         load(write(tmp_path / "a.tsv", labels))
+
+
+def test_a_point_that_may_stand_between_thousands_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load(write(tmp_path / "a.tsv", ["1.234", "980", "750"]))
+    assert "1.234 is read as a number with three decimals; if it is 1234, leave the point out" in caplog.text
 
 
 def test_gaps_among_labels_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
