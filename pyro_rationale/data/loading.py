@@ -219,7 +219,7 @@ def _say_cut(corpus: Corpus, max_words: int | None) -> None:
 def warn_of_ignored(data: str, typed: Collection[str]) -> None:
     """Log which of the options that the user set mean nothing for what `--data` names."""
     for name in loader_of(data).ignored(typed):
-        log.warning("--%s: means nothing for --data %s, and changes nothing", name, data)
+        log.warning("--%s: means nothing for --data %s, and changes nothing", name.replace("_", "-"), data)
 
 
 def loader_of(data: str) -> CorpusLoader:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from pyro_rationale.data.files.text import log
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.errors import DataError
+from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.options import with_given
 from pyro_rationale.storage import user_path
 
@@ -72,6 +73,7 @@ def select_documents(
         rows: digests of the rows that the run was fitted on, by split; empty for runs of older versions.
 
     Raises:
+        ConfigError: an option contradicts the run, or names a column of rationales that holds none.
         DataError: the corpus cannot be read, the split is empty, or it is no longer that of the run, so that texts of
             the training split may be in it.
     """
@@ -79,6 +81,7 @@ def select_documents(
     from pyro_rationale.data.row_digests import row_digests
 
     options = override(run, flags, given)
+    _check_meant(options, given, run, spec)
     foreign = is_foreign(options, run)
     if split == "auto":
         split = "all" if foreign else "test"
@@ -87,7 +90,38 @@ def select_documents(
     if split in rows and as_fitted and row_digests(corpus, [split])[split] != rows[split]:
         remedy = "restore it, give texts as a file of their own with --data, or take --split all"
         raise DataError(f"{options.data}: has changed since the fit, and its {split} split is another; {remedy}")
-    return Selection(documents_of(corpus, split), corpus, options, split, foreign, as_fitted)
+    documents = documents_of(corpus, split)
+    column = options.rationale_column if "rationale_column" in given else "none"
+    if column != "none" and all(document.gold is None for document in documents):
+        what = f"--rationale-column {column}: no text of {options.data} has a rationale there"
+        raise ConfigError(f"{what}; name another, or leave it out")
+    return Selection(documents, corpus, options, split, foreign, as_fitted)
+
+
+def _check_meant(options: DataOptions, given: set[str], run: DataOptions, spec: TargetSpec) -> None:
+    """Refuse what would contradict the run, and log what changes nothing.
+
+    Args:
+        options: by which a corpus is read.
+        given: names of those that the user set.
+        run: options of the run.
+        spec: targets of the run.
+
+    Raises:
+        ConfigError: another task or another scale than that of the run.
+    """
+    from pyro_rationale.data.loading import warn_of_ignored
+    from pyro_rationale.tasks import task_of
+
+    if "task" in given and options.task not in ("auto", spec.kind):
+        raise ConfigError(f"--task {options.task}: the run predicts {task_of(spec).describe()}; leave it out")
+    if "target_range" in given and {options.target_range} != set(spec.ranges):
+        scale = " to ".join(f"{end:g}" for end in options.target_range or ())
+        raise ConfigError(f"--target-range {scale}: the run predicts {task_of(spec).describe()}; leave it out")
+    if "weight_column" in given and options.weight_column != run.weight_column:
+        log.warning("--weight-column: weights are for fits, and here every text counts alike")
+    with suppress(DataError):
+        warn_of_ignored(options.data, given)
 
 
 def _as_read(options: DataOptions) -> DataOptions:

@@ -86,6 +86,27 @@ def test_an_option_of_a_run_folder_that_its_corpus_does_not_have_is_not_refused(
         select_documents(run, replace(run, aspect="look"), {"aspect"}, "test", spec)
 
 
+def test_options_that_a_run_leaves_nothing_to_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = DataOptions(data=str(ratings_table(tmp_path / "a.csv")), target_column=("y",))
+    spec = load_corpus(run).spec
+
+    def select(**flags: Any) -> None:
+        select_documents(run, replace(run, **flags), set(flags), "test", spec)
+
+    select(task=spec.kind, target_range=spec.ranges[0], rationale_column="none")
+    for flags, message in (
+        ({"task": "binary"}, "^--task binary: the run predicts ratings .*; leave it out"),
+        ({"target_range": (0.0, 9.0)}, "^--target-range 0 to 9: the run predicts ratings"),
+        ({"rationale_column": "gold"}, "^--rationale-column gold: no text of .*a.csv has a rationale there"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            select(**flags)
+    assert not caplog.records
+    select(weight_column="none", documents=7, title_pairs=True)
+    said = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert said == ["--weight-column", "--documents", "--title-pairs"]
+
+
 def test_a_split_that_has_changed_since_the_fit_is_refused(tmp_path: Path) -> None:
     """The new test split may hold texts that were trained on; a measurement on it would look too good."""
     run = DataOptions(data=str(ratings_table(tmp_path / "a.csv")), target_column=("y",))

@@ -40,7 +40,10 @@ def test_notations(cells: str, what: str, numbers: str) -> None:
 
 @pytest.mark.parametrize(
     "cells",
-    ["1 2.5 3", "good bad", "2D 3D", "12/5 1/5", "18-24 25-34", "1.2.3 1.2.4", "4 stars|5 points", "1 2 3 4 5 4,5 1.5", "1 2 3 4.5 1.234,5"],
+    [
+        "1 2.5 3", "good bad", "2D 3D", "12/5 1/5", "18-24 25-34", "1.2.3 1.2.4", "4 stars|5 points",
+        "1 2 3 4 5 4,5 1.5", "1 2 3 4.5 1.234,5",
+    ],
 )
 def test_columns_of_other_things(cells: str) -> None:
     assert notation_of(Counter(cells.split("|" if "|" in cells else None))) is None

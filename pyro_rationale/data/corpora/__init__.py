@@ -60,14 +60,15 @@ class CorpusLoader:
         return [name for name in optional if getattr(options, name)]
 
     def ignored(self, typed: Collection[str]) -> list[str]:
-        """Options about made-up texts that the user set for texts that are not.
+        """Options about made-up texts, or titles, that the user set for texts that are not made up, or have none.
 
         They are worth a warning, and no error: scripts may give them whatever the corpus.
 
         Args:
             typed: names of the options that the user set.
         """
-        return [] if self.of_corpus else [name for name in _MADE_UP if name in typed and name not in self.options]
+        names = (*_MADE_UP, "title_pairs")
+        return [] if self.of_corpus else [name for name in names if name in typed and name not in self.options]
 
     def check(self, options: DataOptions, typed: Collection[str] | None = None) -> None:
         """Refuse options that mean nothing for this corpus.
