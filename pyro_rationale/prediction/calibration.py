@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.cache.dataset import target_rows
@@ -14,7 +16,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.prediction.decoding import evaluating
 from pyro_rationale.prediction.mask_predictions import draw_reading
 from pyro_rationale.tasks import Calibration, NoiseModel, Numbers, Reading
-from pyro_rationale.tasks._calibration import conformal_scores, fit_temperature, temper
+from pyro_rationale.tasks._calibration import FEWEST, conformal_scores, fit_temperature, temper
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
@@ -46,7 +48,7 @@ def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration
     if reading.noise is None:
         made = _of_classes(fitted, averaged, targets, fitted.weighting.relative(chosen))
     elif fitted.model.likelihood.noise is not None:
-        made = _of_ratings(fitted, reading, targets)
+        made = _of_ratings(fitted, reading, targets, folds_of(chosen))
     else:
         made = Calibration(_scores(fitted, reading, reading.noise, targets))
     return replace(made, base=_base(averaged, chosen))
@@ -66,16 +68,38 @@ def calibration_texts(documents: Sequence[Document]) -> list[Document]:
     return [documents[i] for i in places]
 
 
-def _of_ratings(fitted: FittedModel, reading: Reading, targets: Numbers) -> Calibration:
-    """Noise from all documents; the scores of each fold with the noise of the others, as if it had not been seen."""
+def folds_of(documents: Sequence[Document]) -> NDArray[np.int64]:
+    """A number below `FOLDS` for each document, in turn.
+
+    Rows about one target each take turns among those of their target: or the rows of a target might all be in one fold,
+    and nothing could be fitted to the others.
+    """
+    seen: Counter[int | None] = Counter()
+    folds = []
+    for document in documents:
+        folds.append(seen[document.aspect] % FOLDS)
+        seen[document.aspect] += 1
+    return np.array(folds, dtype=np.int64)
+
+
+def _of_ratings(fitted: FittedModel, reading: Reading, targets: Numbers, fold: NDArray[np.int64]) -> Calibration:
+    """Noise from all documents; the scores of each fold with the noise of the others, as if it had not been seen.
+
+    Where there is no such noise of some fold, the noise stays the likelihood's: scores under one are not to be laid
+    beside standard deviations under the other.
+    """
     assert reading.noise is not None
-    noise, fold = reading.noise.copy(), np.arange(len(targets)) % FOLDS
-    for k in range(FOLDS):
+    whole = NoiseModel.fit(reading, targets)
+    if whole is None:
+        return Calibration(_scores(fitted, reading, reading.noise, targets))
+    noise = reading.noise.copy()
+    for k in np.unique(fold):
         own, rest = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
-        others = NoiseModel.fit(reading.of(rest), targets[rest])
-        if others is not None and len(own):
-            noise[:, own] = others(reading.of(own))
-    return Calibration(_scores(fitted, reading, noise, targets), NoiseModel.fit(reading, targets))
+        others = NoiseModel.fit(reading.of(rest), targets[rest], FEWEST // 2)
+        if others is None:
+            return Calibration(_scores(fitted, reading, reading.noise, targets))
+        noise[:, own] = others(reading.of(own))
+    return Calibration(_scores(fitted, reading, noise, targets), whole)
 
 
 def _scores(fitted: FittedModel, reading: Reading, noise: Numbers, targets: Numbers) -> tuple[tuple[float, ...], ...]:

@@ -125,7 +125,7 @@ class NoiseModel:
         return np.concatenate([np.ones((*standard.shape[:-1], 1)), standard], axis=-1)
 
     @classmethod
-    def fit(cls, reading: Reading, targets: Numbers) -> NoiseModel | None:
+    def fit(cls, reading: Reading, targets: Numbers, fewest: int = FEWEST) -> NoiseModel | None:
         """The factor under which the ratings are most probable as draws of the mixture over masks.
 
         The weights but for the constant are pulled towards 0. Documents without a kept word get company of some whose
@@ -134,11 +134,12 @@ class NoiseModel:
         Args:
             reading: of held-out documents.
             targets: their ratings `(N, D)` in the user's units, NaN where unknown.
+            fewest: ratings of a target that are enough.
 
         Returns:
             `None` where some target has too few ratings.
         """
-        if (~np.isnan(targets)).sum(0).min(initial=FEWEST) < FEWEST:
+        if (~np.isnan(targets)).sum(0).min(initial=fewest) < fewest:
             return None
         features = reading.features()
         shape = (1, 1, 1, len(FEATURES))

@@ -14,11 +14,12 @@ import pytest
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.calibration import FOLDS, _of_ratings, folds_of
 from pyro_rationale.prediction.options import ExplainOptions, PredictOptions
 from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.run_files import CALIBRATION, read_calibration, write_calibration
 from pyro_rationale.storage import write_json
-from pyro_rationale.tasks import Calibration
+from pyro_rationale.tasks import Calibration, Numbers, Reading
 from tests.prediction.test_predictor import NOISE, SPECS, document, fake
 from tests.support.small_fit import fit_small
 
@@ -126,6 +127,47 @@ def test_too_few_development_texts() -> None:
     assert run.predict(TEXTS[0], interval="conformal", level=0.8)[0].interval is not None
     with pytest.raises(ConfigError, match=r"--interval conformal: the run .* holds no scores; fit again"):
         fake().predict(TEXTS[0], interval="conformal")
+
+
+def noisy(texts: int, targets: int, told: float, noise: float, rng: Any) -> tuple[Reading, Numbers]:
+    """What a run reads in texts, a row for each target, whose ratings have another noise than it tells of."""
+    rows = np.arange(texts * targets)
+    means = rng.uniform(2.0, 4.0, (len(rows), 1))
+    values = means + 0.05 * rng.normal(size=(4, len(rows), targets))
+    ratings = np.full((len(rows), targets), np.nan)
+    ratings[rows, rows % targets] = means[:, 0] + noise * rng.normal(size=len(rows))
+    kept, words = rng.integers(1, 9, (4, len(rows))).astype(float), np.full(len(rows), 50.0)
+    sds, weights = np.full(values.shape, told), np.full(kept.shape, 0.25)
+    return Reading(kept, words, words, values, sds, weights, ((1.0, 5.0),) * targets), ratings
+
+
+@pytest.mark.parametrize(("texts", "targets", "told"), [(200, FOLDS, 0.1), (22, 1, 2.0)])
+def test_scores_have_the_noise_that_intervals_have(texts: int, targets: int, told: float) -> None:
+    """As many targets as folds, which would put each one's rows into one fold; ratings only just enough for a noise.
+
+    The intervals hold nine of ten new ratings, neither all of them nor half, as they do where scores are in standard
+    deviations of the likelihood's noise and intervals in those of the fitted one.
+    """
+    run: Any = fake()
+    rng, held = np.random.default_rng(3), []
+    fold = folds_of([replace(document("good"), aspect=i % targets) for i in range(texts * targets)])
+    assert all(set(fold[i::targets]) == set(range(FOLDS)) for i in range(targets))
+    for _ in range(1 if targets > 1 else 20):
+        made: Any = _of_ratings(run, *noisy(texts, targets, told, 0.5, rng), fold)
+        new, ratings = noisy(300, targets, told, 0.5, rng)
+        mixture = run.task.mixture(new.values, made.noise(new), new.weights)
+        inside = np.abs(ratings - mixture.mean) <= made.quantiles(0.9) * mixture.sd
+        held.append(inside[~np.isnan(ratings)].mean())
+    assert np.mean(held) == pytest.approx(0.91, abs=0.04)
+
+
+def test_the_noise_stays_where_a_fold_has_all_ratings_of_a_target() -> None:
+    reading, ratings = noisy(150, 1, 0.1, 0.5, np.random.default_rng(4))
+    fold = np.arange(150) % FOLDS
+    ratings[fold != 2] = np.nan
+    made = _of_ratings(fake(), reading, ratings, fold)
+    assert made.noise is None
+    assert len(made.scores[0]) == 30
 
 
 def test_texts_without_targets_are_no_calibration() -> None:
