@@ -262,7 +262,20 @@ def settle_noise(fitted: FittedModel, dev: BucketedBatches) -> None:
         likelihood.settle(*drawn_outputs(fitted, dev))
     if likelihood.noise is None:
         return
+    known = known_targets(dev)
+    if not known:
+        return
     gain = fitted.model.gain
-    targets = likelihood.width if fitted.aspects == 1 else 1  # that a row is about
-    likelihood.fit_noise(score_modes(fitted, dev).error / targets)
+    likelihood.fit_noise(score_modes(fitted, dev).error / known)
     fitted.model.kappa.fill_(likelihood.kappa_for(gain))
+
+
+def known_targets(batches: BucketedBatches) -> float:
+    """Known targets per document, or per row about one target, by the documents' weights: what an error is a sum of."""
+    known, documents = 0.0, 0
+    for batch in batches.ordered():
+        assert batch.targets is not None
+        counts = (~batch.targets.isnan()).sum(-1) if batch.targets.dim() > 1 else torch.ones(len(batch))
+        known += float(batch.weigh(counts.double()).sum())
+        documents += len(batch)
+    return known / documents

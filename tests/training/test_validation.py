@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from pyro_rationale.data import Document, load_corpus
+from pyro_rationale.prediction.decoding import decode_all
+from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.training.fit import fit_run
 from pyro_rationale.training.prepare import prepare_run
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.validation import CLOSE, LARGEST_SHIFT, score_modes, shift_to, validate
@@ -82,3 +89,22 @@ def test_the_best_epoch_is_saved_with_its_shift_also_by_a_fit_that_was_interrupt
     for run in (fit, resumed):
         run.finish()
         assert score_modes(run.fitted, run.dev).rate == pytest.approx(best.dev_rate, abs=1e-6)
+
+
+@pytest.mark.parametrize("masks", ["shared", "per-target"])
+def test_sigma_is_the_error_of_a_rating_that_is_there(tmp_path: Path, masks: str) -> None:
+    """Each text has one rating of four; those that are missing are no errors of 0."""
+    config = small(aspect="all", masks=masks, task="auto", steps=3, documents=64)
+    corpus = load_corpus(config.data)
+    count, parts = len(corpus.spec.names), dict[str, tuple[Document, ...]]()
+    for split in ("train", "dev", "test"):
+        documents = getattr(corpus, split)
+        targets = np.array([document.targets for document in documents])
+        targets[np.arange(len(targets))[:, None] % count != np.arange(count)] = math.nan
+        rows = zip(documents, targets.tolist(), strict=True)
+        parts[split] = tuple(replace(document, targets=tuple(row)) for document, row in rows)
+    fitted = fit_run(config, tmp_path / "run", corpus=replace(corpus, **parts)).fitted  # type: ignore[arg-type]
+    values = decode_all(fitted, parts["dev"], DecodeOptions())[1]
+    low, high = np.array(corpus.spec.ranges).T
+    errors = (values - np.array([document.targets for document in parts["dev"]])) / (high - low)
+    assert fitted.model.likelihood.noise == pytest.approx(math.sqrt(np.nanmean(errors**2)), rel=1e-5)
