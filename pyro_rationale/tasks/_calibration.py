@@ -22,9 +22,11 @@ Numbers = NDArray[np.float64]
 RIDGE = 2.0  # precision of the weights of standardised features around 0
 FEWEST = 20  # rated texts below which the noise stays what the likelihood says
 EMPTY_TEXTS = 5.0  # texts without a kept word that are added, as far from the prediction as ratings are from their mean
+LARGEST_FACTOR = 10.0  # logarithm of the factor on the noise, either way: none at all would be an infinite density
 FEATURES = ("kept", "share", "empty", "disagreement", "rating", "rating squared", "unknown")
 HOTTEST = 10.0  # temperature, and one over the coldest
 DIGITS = 6  # of stored scores
+SLACK = 1e-5  # by which scores that are equal may differ: of rounding to so many digits, and of a network's sums
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class NoiseModel:
     def __call__(self, reading: Reading) -> Numbers:
         """Standard deviations `(S, N, D)`."""
         assert reading.noise is not None
-        return reading.noise * np.exp(np.einsum("sndf,df->snd", self._design(reading), self.weights))
+        return reading.noise * np.exp(_bounded(np.einsum("sndf,df->snd", self._design(reading), self.weights)))
 
     def _design(self, reading: Reading) -> Numbers:
         standard = ((reading.features() - self.centre) / self.scale).clip(self.low, self.high)
@@ -181,6 +183,12 @@ class NoiseModel:
         return cls(**arrays)
 
 
+def _bounded(log_factors: Numbers) -> Numbers:
+    """Logarithms of factors on the noise, within their limits."""
+    bounded: Numbers = np.clip(log_factors, -LARGEST_FACTOR, LARGEST_FACTOR)
+    return bounded
+
+
 def _nothing(model: NoiseModel) -> Numbers:
     """Design of a document without a kept word that is average otherwise, `(1 + F,)`."""
     standard = np.zeros(len(FEATURES))
@@ -204,17 +212,17 @@ def _fit_target(design: Numbers, nothing: Numbers, reading: Reading, targets: Nu
     design = design[:, rated]
 
     def loss(weights: Numbers) -> tuple[float, Numbers]:
-        log_factor = design @ weights
+        log_factor = _bounded(free := design @ weights)
         square = (residual * np.exp(-log_factor)) ** 2
         parts = log_weights - log_factor - 0.5 * square
         total = np.logaddexp.reduce(parts, axis=0)
         responsibility = np.exp(parts - total)
-        slope = np.einsum("sn,snf->f", responsibility * (1.0 - square), design)
-        width = float(nothing @ weights)
+        slope = np.einsum("sn,snf->f", responsibility * (1.0 - square) * (free == log_factor), design)
+        width = float(_bounded(beyond := nothing @ weights))
         far = spread * math.exp(-2.0 * width)
         penalty = RIDGE * np.concatenate([[0.0], weights[1:]])
         value = -float(total.sum()) + EMPTY_TEXTS * (width + 0.5 * far) + 0.5 * float(penalty @ weights)
-        return float(value), slope + EMPTY_TEXTS * (1.0 - far) * nothing + penalty
+        return float(value), slope + EMPTY_TEXTS * (1.0 - far) * (beyond == width) * nothing + penalty
 
     fitted: Numbers = minimize(loss, np.zeros(design.shape[-1]), jac=True, method="L-BFGS-B", bounds=None).x
     return fitted
@@ -296,8 +304,12 @@ class Calibration:
     base: tuple[float, ...] | None = None
 
     def quantiles(self, level: float) -> Numbers:
-        """Conformal quantile of each target, `(D,)`; infinite where texts are too few."""
-        return np.array([conformal_quantile(np.array(scores), level) for scores in self.scores])
+        """Conformal quantile of each target, `(D,)`; infinite where texts are too few.
+
+        Texts of the same prediction have the same score, and one that rounding makes larger counts as equal still.
+        """
+        found = np.array([conformal_quantile(np.array(scores), level) for scores in self.scores])
+        return found + SLACK * (1.0 + found)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

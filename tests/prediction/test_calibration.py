@@ -170,6 +170,30 @@ def test_the_noise_stays_where_a_fold_has_all_ratings_of_a_target() -> None:
     assert len(made.scores[0]) == 30
 
 
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_rounding_parts_no_texts_of_one_prediction(kind: str) -> None:
+    """A run that says the same of all texts: what holds its development texts still does when it was stored."""
+    run, level, rng = fake(kind), 0.6, np.random.default_rng(1)
+    run.model.likelihood = SimpleNamespace(noise=None)
+    texts = [document("good maybe", float(rng.integers(len(SPECS[kind].classes)))) for _ in range(60)]
+    run.calibrate(texts)
+    for _ in range(2):
+        how = PredictOptions(interval="conformal", level=level, samples=16)
+        made = zip(texts, predict(run, texts, how, batch_size=64), strict=True)
+        assert np.mean([text.targets[0] in (reading.classes or ((),))[0] for text, reading in made]) >= level
+        run.calibration = Calibration.from_dict(run.calibration.to_dict(), 1)
+
+
+def test_noise_has_limits_where_all_texts_are_alike() -> None:
+    """Ratings that one of a few masks nearly hits would have it without noise, and a density without bound."""
+    run = fake()
+    run.model.likelihood = SimpleNamespace(noise=NOISE)
+    run.calibrate([document("good maybe", float(1 + i % 5)) for i in range(60)])
+    (reading,) = run.predict("good maybe")
+    assert np.isfinite(run.calibration.quantiles(0.9)).all()
+    assert 1.0 < reading.sd[0] < 4.0
+
+
 def test_texts_without_targets_are_no_calibration() -> None:
     run = fake()
     run.calibrate([document("good", float("nan"))])
