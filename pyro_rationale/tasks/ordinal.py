@@ -334,10 +334,10 @@ class OrdinalTask(RegressionTask):
 
     @property
     def levels(self) -> Numbers:
-        """The ratings `(D, L)`; behind a target's last level, that level again."""
+        """The ratings `(D, L)`, as people write them; behind a target's last level, that level again."""
         most = max(self.spec.levels)
         rows = [
-            np.append(np.linspace(low, high, count), np.full(most - count, high))
+            np.append(evenly_spaced(low, high, count), np.full(most - count, high))
             for (low, high), count in zip(self.spec.ranges, self.spec.levels, strict=True)
         ]
         return np.array(rows)
@@ -351,6 +351,13 @@ class OrdinalTask(RegressionTask):
             levels = (known * (count - 1)).round().long().clamp(0, count - 1)
             counts.append(torch.bincount(levels, minlength=count).double())
         return counts
+
+
+def evenly_spaced(low: float, high: float, count: int) -> Numbers:
+    """Levels from the lowest to the highest rating: 0.3 where sums would round to 0.30000000000000004."""
+    levels = np.linspace(low, high, count)
+    plain = np.round(levels, 12)
+    return np.where(np.abs(plain - levels) <= 4 * np.spacing(max(abs(low), abs(high))), plain, levels)
 
 
 def _probabilities(distribution: Any) -> Tensor:

@@ -183,6 +183,19 @@ def test_conformal_intervals_and_sets_by_hand() -> None:
     assert (surest["conformal_90"], surest["conformal_size_90"]) == (pytest.approx(2 / 3), 1.0)  # no set is empty
 
 
+def test_a_level_at_the_end_of_an_interval_is_inside() -> None:
+    """Eleven levels from 0 to 1: that of 0.3 is 0.30000000000000004, which is no miss."""
+    spec = TargetSpec("ordinal", ("share",), ((0.0, 1.0),), levels=(11,))
+    levels, certain = np.linspace(0.0, 1.0, 11), np.eye(11)[None, :, None]
+    sure = LevelMixture(
+        levels[None, :, None], np.full((1, 11, 1), 0.1), np.ones((1, 11)), probabilities=certain, levels=levels[None]
+    )
+    truth = [round(i / 10, 1) for i in range(11)]
+    shown = sure.interval_bounds(0.9, spec.ranges)
+    found = measured(spec, truth, predictive=sure, intervals=shown).metrics
+    assert found["covered"] == found["covered_90"] == 1.0
+
+
 def test_no_labels_no_figures() -> None:
     found = measured(BINARY, [math.nan], averaged=np.array([[0.4]]))
     assert found.metrics == {"documents": 1}

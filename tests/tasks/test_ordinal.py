@@ -49,6 +49,20 @@ def test_levels_of_a_column(
     assert spec_of(cells, scale=scale) == TargetSpec("ordinal", ("stars",), (ends,), levels=(levels,))
 
 
+@pytest.mark.parametrize(
+    ("ends", "count", "written"),
+    [
+        ((0.0, 1.0), 11, [round(i / 10, 1) for i in range(11)]),
+        ((-4.0, 4.0), 41, [round(i / 5 - 4, 1) for i in range(41)]),
+        ((0.0, 1.0), 4, [0.0, 1 / 3, 2 / 3, 1.0]),
+        ((1.0, 5.0), 5, [1.0, 2.0, 3.0, 4.0, 5.0]),
+    ],
+)
+def test_levels_are_the_numbers_that_people_write(ends: tuple[float, float], count: int, written: list[float]) -> None:
+    """Or a rating of 0.3 would lie outside of an interval from 0.3 on."""
+    assert OrdinalTask(TargetSpec("ordinal", ("stars",), (ends,), levels=(count,))).levels[0].tolist() == written
+
+
 def test_levels_can_be_asked_for_and_refused() -> None:
     assert spec_of(["1", "2", "3"], "regression") == TargetSpec("regression", ("stars",), ((1, 3),))
     assert spec_of(["0", "1"], "ordinal").levels == (2,)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.evaluation.calibration import Forecasts, bin_edges, bins_of, reliability
 from pyro_rationale.evaluation.metrics._base import Metric, MetricFamily, MetricInputs
 from pyro_rationale.evaluation.statistic import Flags, Numbers, Statistic, Statistics, quotient, values_of
@@ -57,11 +58,10 @@ class Scores:
         predictive, known = inputs.predictive, ~np.isnan(inputs.targets)
         assert predictive is not None
         truth = np.where(known, inputs.targets, predictive.mean)
-        slack = ROUNDING * np.array([high - low for low, high in inputs.spec.ranges])
         inside, width = {}, {}
         for level in LEVELS:
             low, high = np.moveaxis(predictive.interval_bounds(level / 100, inputs.spec.ranges), -1, 0)
-            inside[level] = (low - slack <= truth) & (truth <= high + slack)
+            inside[level] = lies_between(low, high, truth, inputs.spec)
             width[level] = high - low
         errors = truth - predictive.mean
         return cls(known, predictive.crps(truth), predictive.log_prob(truth), predictive.sd, errors, inside, width)
@@ -94,6 +94,13 @@ class Scores:
         found = [spearman(sd[known], error[known]) for known, sd, error in every if known.sum() >= FEWEST]
         found = [value for value in found if not np.isnan(value)]
         return {"spearman_sd": float(np.mean(found))} if found else {}
+
+
+def lies_between(low: Numbers, high: Numbers, truth: Numbers, spec: TargetSpec) -> Flags:
+    """Whether ratings `(N, D)` lie in their intervals, the ends included: a level of 0.3 may be one of 0.1 + 0.2."""
+    slack = ROUNDING * np.array([top - bottom for bottom, top in spec.ranges])
+    inside: Flags = (low - slack <= truth) & (truth <= high + slack)
+    return inside
 
 
 def groups_by_share(kept: Numbers) -> dict[str, Flags]:
@@ -198,7 +205,7 @@ def _shown(inputs: MetricInputs) -> Statistics:
     if inputs.intervals is None or not known.any():
         return {}
     low, high = np.moveaxis(inputs.intervals, -1, 0)
-    return {"covered": _mean((low <= inputs.targets) & (inputs.targets <= high), known)}
+    return {"covered": _mean(lies_between(low, high, inputs.targets, inputs.spec), known)}
 
 
 def _conformal(inputs: MetricInputs) -> Statistics:
