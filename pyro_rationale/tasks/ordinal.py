@@ -34,6 +34,7 @@ from pyro_rationale.tasks.regression import RegressionTask
 MOST_ASKED_FOR = 50  # levels of a target with `--task ordinal`
 SPEED = 5.0  # cutpoints lie several units apart, where other weights are of order one: Adam must take larger steps
 SMALLEST_GAP = 1e-3  # between cutpoints
+SMALLEST_NOISE = 1e-6  # of the scale: rounding leaves none at all to an output far beyond the last cutpoint
 LARGEST_SCALE, SCALES = 8.0, 121  # that held-out ratings may ask for, or its inverse; how many are tried
 
 
@@ -320,7 +321,8 @@ class OrdinalTask(RegressionTask):
         levels = self.levels
         means = np.sum(noise * levels, axis=-1)
         variances = np.sum(noise * (levels - means[..., None]) ** 2, axis=-1)
-        return LevelMixture(means=values, sds=np.sqrt(variances), weights=weights, probabilities=noise, levels=levels)
+        sds = np.maximum(np.sqrt(variances), SMALLEST_NOISE * self._sizes)
+        return LevelMixture(means=values, sds=sds, weights=weights, probabilities=noise, levels=levels)
 
     def level_shares(self, predictive: Mixture | None) -> dict[str, dict[str, float]]:
         """Probability of each level by target."""

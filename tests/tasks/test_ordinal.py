@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,17 @@ from torch.testing import assert_close
 
 from pyro_rationale.data.targets import reader_of
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.run_files import read_target
-from pyro_rationale.tasks import LevelMixture, OrdinalLikelihood, OrdinalTask, RegressionTask, TargetSpec, task_of
+from pyro_rationale.run_files import read_calibration, read_target, write_calibration
+from pyro_rationale.tasks import (
+    Calibration,
+    LevelMixture,
+    OrdinalLikelihood,
+    OrdinalTask,
+    RegressionTask,
+    TargetSpec,
+    task_of,
+)
+from pyro_rationale.tasks._calibration import conformal_scores
 from pyro_rationale.tasks.ordinal import CumulativeLogit
 
 SPEC = TargetSpec("ordinal", ("food", "staff"), ((1.0, 5.0), (0.0, 2.0)), levels=(5, 3))
@@ -61,6 +71,18 @@ def test_levels_of_a_column(
 def test_levels_are_the_numbers_that_people_write(ends: tuple[float, float], count: int, written: list[float]) -> None:
     """Or a rating of 0.3 would lie outside of an interval from 0.3 on."""
     assert OrdinalTask(TargetSpec("ordinal", ("stars",), (ends,), levels=(count,))).levels[0].tolist() == written
+
+
+def test_the_surest_prediction_can_be_right_or_wrong_by_a_finite_score(tmp_path: Path) -> None:
+    """Far beyond the last cutpoint all probability is that of the highest level: no spread to divide by."""
+    task = OrdinalTask(TargetSpec("ordinal", ("stars",), ((1.0, 5.0),), levels=(5,)))
+    law = task.make_likelihood()(torch.full((1, 2, 1), 60.0))
+    mixture = task.mixture(task.values(law), task.noise(law), np.ones((1, 2)))
+    scores = conformal_scores(np.abs(np.array([[5.0], [4.0]]) - mixture.mean) / mixture.sd)
+    write_calibration(tmp_path, Calibration(scores))
+    again = read_calibration(tmp_path, task.spec)
+    assert again is not None
+    assert again.scores[0][0] == 0.0 < again.scores[0][1]
 
 
 def test_levels_can_be_asked_for_and_refused() -> None:
