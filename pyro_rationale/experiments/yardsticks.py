@@ -57,8 +57,9 @@ def baseline_rows(
         return {}
     if TFIDF in names:
         try:
-            if _linear_has_a_choice(corpus):
-                predicted[TFIDF] = _tfidf(run.fitted.config, corpus)
+            some = _some(corpus, run.fitted.config.seed)
+            if _linear_has_a_choice(some):
+                predicted[TFIDF] = _tfidf(run.fitted.config, some)
         except ConfigError as problem:
             say(str(problem))
     if FULL_TEXT in names:
@@ -78,11 +79,16 @@ def _decision(rationalizer: Rationalizer, corpus: Corpus) -> Decision | None:
     return task_of(corpus.spec).fit_decision(values, target_rows(documents, len(corpus.spec.names)))
 
 
+def _some(corpus: Corpus, seed: int) -> Corpus:
+    """The corpus with `MOST` training texts by chance, which the linear model is fitted to."""
+    if len(corpus.train) <= MOST:
+        return corpus
+    chosen = np.sort(np.random.default_rng(seed).choice(len(corpus.train), MOST, replace=False))
+    return replace(corpus, train=[corpus.train[i] for i in chosen.tolist()])
+
+
 def _tfidf(config: Config, corpus: Corpus) -> Any:
-    """The linear model, of `MOST` training texts by chance; it is fitted in seconds, and not kept."""
-    if len(corpus.train) > MOST:
-        chosen = np.sort(np.random.default_rng(config.seed).choice(len(corpus.train), MOST, replace=False))
-        corpus = replace(corpus, train=[corpus.train[i] for i in chosen.tolist()])
+    """The linear model; it is fitted in seconds, and not kept."""
     with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="pyro-rationale-") as folder:
         warnings.filterwarnings("ignore", module="sklearn")  # of iterations that have not converged to the last digit
         return fit_tfidf(config, corpus, Path(folder))

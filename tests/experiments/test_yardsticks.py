@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
+from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate
 from pyro_rationale.evaluation.results import RunMetrics, finish_run
@@ -74,3 +76,22 @@ def test_classes_of_which_training_has_one(tmp_path: Path) -> None:
     corpus = Corpus("texts", spec, texts[:20], texts[20:32], texts[28:])
     run = fit_run(small(min_count=1), tmp_path / "run", corpus=corpus)
     assert list(baseline_rows(run, (TFIDF, FULL_TEXT))) == [FULL_TEXT]
+
+
+@pytest.mark.parametrize("trained", [(0, 2), (0, 1, 3)])
+def test_classes_that_only_others_than_training_texts_have(tmp_path: Path, trained: tuple[int, ...]) -> None:
+    """The columns stay those of the classes: the ones in the middle and at the end are as good as never predicted."""
+    pytest.importorskip("sklearn")
+    spec = TargetSpec("multiclass", ("tone",), classes=("a", "b", "c", "d"))
+    words = ("apple", "bean", "corn", "date")
+
+    def texts(labels: Sequence[int]) -> list[Document]:
+        return [make_document(f"{i}", f"the {words[y]} of number {i}", (float(y),)) for i, y in enumerate(labels)]
+
+    dev = texts([0, 1, 2, 3] * 3)
+    model = fit_tfidf(small(min_count=1), Corpus("texts", spec, texts(trained * 12), dev, dev), tmp_path / "linear")
+    chances = model.predict(dev, [[True] * len(text.tokens) for text in dev])
+    assert chances.shape == (12, 4)
+    assert chances.sum(1) == pytest.approx(1.0)
+    assert [int(row.argmax()) for row in chances[list(trained)]] == list(trained)
+    assert chances[:, [y for y in range(4) if y not in trained]].max() < 1e-6

@@ -36,6 +36,7 @@ from pyro_rationale.tasks import Numbers, task_of
 Array = NDArray[np.float64]
 NAME = "tfidf"
 ALPHAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the ridge; of a logistic regression, 1 / C
+NEVER = -30.0  # logit of a class that no training text is of
 
 
 class TfidfRationalizer:
@@ -123,9 +124,12 @@ def fit_tfidf(config: Config, corpus: Corpus, folder: Path) -> TfidfRationalizer
     outputs = range(len(corpus.spec.names))
     weighting = Weighting.of(config.train.class_weight, corpus.spec, corpus.train)
     shares = weighting.relative(corpus.train), weighting.relative(corpus.dev)
+    task = task_of(corpus.spec)
     parts = [
         best_model(bool(corpus.spec.classes), train, targets[:, i], dev, dev_targets[:, i], *shares) for i in outputs
     ]
+    if task.per_class:
+        parts = [(*of_all_classes(*parts[0][:2], targets[:, 0], task.width), parts[0][2])]
     weights, bias = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
     tensors = {"idf": torch.tensor(idf), "weights": torch.tensor(weights), "bias": torch.tensor(bias)}
     alphas = [part[2] for part in parts]
@@ -190,6 +194,25 @@ def best_model(
     assert best is not None
     _, model, alpha = best
     return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_).astype(float), alpha
+
+
+def of_all_classes(weights: Array, bias: Array, targets: Array, count: int) -> tuple[Array, Array]:
+    """Weights `(C, V)` and bias `(C,)` of all classes, from those of a model of the classes that some texts are of.
+
+    A class that no training text is of, only others are, is as good as never predicted.
+
+    Args:
+        weights: a row for each class of these texts, or one, of two classes, for the second.
+        bias: likewise.
+        targets: of the texts, `(N,)`, NaN where unknown.
+        count: C.
+    """
+    if len(weights) == 1:
+        weights, bias = np.concatenate([0.0 * weights, weights]), np.append(0.0, bias)
+    known = np.unique(targets[~np.isnan(targets)]).astype(int)
+    every, start = np.zeros((count, weights.shape[1])), np.full(count, NEVER)
+    every[known], start[known] = weights, bias
+    return every, start
 
 
 REGISTERED = Baseline("tf-idf, linear, top words", fit_tfidf, keeps_words=True)
