@@ -5,7 +5,7 @@ that reads only the kept words for its likelihood, an amortized guide that appro
 
     import pyro_rationale as pr
 
-    fitted = pr.load("runs/synthetic-relaxed-0")    a run folder, as `python -m pyro_rationale fit` writes it
+    fitted = pr.load("runs/synthetic-chain-0")      a run folder, as `python -m pyro_rationale fit` writes it
     pr.RationaleRegressor(rate=0.1).fit(texts, y)   the scikit-learn interface
 
 Names are imported when they are first used (PEP 562): importing this package loads neither torch nor Pyro.

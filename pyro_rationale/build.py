@@ -1,4 +1,4 @@
-"""From a configuration and a corpus to a model and a guide."""
+"""Build the model and the guide that a configuration describes, for the targets of a corpus."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def aspects_of(config: Config, spec: TargetSpec) -> int:
 def target_summary(
     documents: Sequence[Document], spec: TargetSpec, weighting: Weighting = EQUAL
 ) -> tuple[list[float] | None, float]:
-    """The outputs that training starts from, and the loss of the best constant prediction.
+    """Start values of the model from training texts: its initial outputs, and the loss of the best constant prediction.
 
     Args:
         documents: training texts.
@@ -93,7 +93,7 @@ def build_model(
     baseline_loss: float = 1.0,
     vocabulary: Vocabulary | None = None,
 ) -> RationaleModel:
-    """The generative model, untrained.
+    """Build the untrained generative model p(z) p(y | x, z), a Pyro program.
 
     Args:
         config: the configuration.
@@ -160,7 +160,7 @@ def build_guide(
     spec: TargetSpec | None = None,
     vocabulary: Vocabulary | None = None,
 ) -> RationaleGuide:
-    """The amortized guide, untrained, keeping about `--start-rate` of the words.
+    """Build the untrained amortized guide q(z | x), a Pyro program that keeps about `--start-rate` of the words.
 
     Args:
         config: the configuration.

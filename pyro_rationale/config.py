@@ -33,7 +33,7 @@ def value_of(part: Any, name: str) -> Any:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that fixes a fit.
+    """The configuration of a fit: options of the data, the model and the training.
 
     Options that are not given and depend on the texts are `None` until :func:`pyro_rationale.training.defaults.resolve`
     chooses them, or `settled` does without texts. What goes with what is checked as soon as there is a guide.
@@ -113,7 +113,7 @@ class Config:
 
     @property
     def guide(self) -> str:
-        """Name of the guide; that of planted reviews until it is chosen."""
+        """Name of the guide; until it is chosen, that of planted (synthetic) reviews."""
         return str(value_of(self.model, "guide"))
 
     @property
@@ -125,7 +125,7 @@ class Config:
 
     @property
     def spelling(self) -> list[str]:
-        """Flags of the networks that spell words out, on a transformer and an open vocabulary."""
+        """Flags of the networks that read the pieces of words with a transformer (`--pretrained`)."""
         networks = {"--generator": GENERATORS[self.generator], "--encoder": ENCODERS[value_of(self.model, "encoder")]}
         return [flag for flag, network in networks.items() if needs_vocabulary(network)]
 
@@ -146,7 +146,7 @@ class Config:
 
     @property
     def exclusion(self) -> tuple[str, ...]:
-        """Classes of words that rationales are not about."""
+        """Classes of words with which no run of kept words begins or ends (`--exclude`)."""
         return parse_classes(value_of(self.model, "exclude"))
 
     @property
@@ -218,7 +218,7 @@ class Config:
         return Config(**parts)
 
     def settled(self) -> Config:
-        """The configuration with what is not given as on planted reviews, whatever the texts are.
+        """The configuration with open options set to their values for planted (synthetic) reviews, whatever the texts.
 
         Raises:
             ConfigError: that does not go together.
@@ -227,12 +227,12 @@ class Config:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is left to be chosen."""
+        """Whether every option has a value."""
         return not self.missing
 
     @property
     def missing(self) -> dict[str, Any]:
-        """Options that are left to be chosen, with their values on planted reviews."""
+        """Options without a value, by name, with their values for planted (synthetic) reviews."""
         return {name: value for name, value in PLANTED.items() if getattr(self.part_of(name), name) is None}
 
     def part_of(self, name: str) -> Any:
@@ -240,7 +240,7 @@ class Config:
         return next(part for part in (self.data, self.model, self.train) if hasattr(part, name))
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, for JSON."""
+        """The configuration as nested plain values, for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod

@@ -76,7 +76,7 @@ def pick_device(name: str) -> torch.device:
 
 @dataclass
 class FittedModel:
-    """A model, its guide, and all that is needed to use them on texts."""
+    """A fitted model with its guide, vocabulary and calibration, which predicts and explains texts."""
 
     config: Config
     spec: TargetSpec
@@ -92,17 +92,17 @@ class FittedModel:
 
     @property
     def task(self) -> Task:
-        """The kind of target: how it is measured and shown."""
+        """The task: how targets of this kind are evaluated and shown."""
         return task_of(self.spec, self.decision)
 
     @property
     def decision(self) -> Decision | None:
-        """The rule that names classes; `None`: the most probable one is named."""
+        """The rule that chooses the label of a text (`--decide`); `None`: the most probable class."""
         return None if self.calibration is None else self.calibration.decision
 
     @property
     def aspects(self) -> int:
-        """Masks of a text: one for each of several targets, or one for all. See :mod:`pyro_rationale.data.aspects`."""
+        """Number of masks per text: one for each target, or one for all. See :mod:`pyro_rationale.data.aspects`."""
         return self.model.aspects
 
     @property
@@ -112,7 +112,7 @@ class FittedModel:
 
     @property
     def noises(self) -> tuple[float, float] | None:
-        """Noise of predicted ratings before what was read changes it, and of those that inference is for.
+        """Two standard deviations of ratings: of predictions, before it is adapted to each text, and of inference.
 
         The first is sigma, the error on development texts; the second is sigma / sqrt(kappa), that of p(y | x, z) to
         the power of kappa. Both are shares of the scale; `None` for a target without noise.
@@ -121,7 +121,7 @@ class FittedModel:
         return None if sigma is None else (sigma, sigma / math.sqrt(float(self.model.kappa)))
 
     def eval(self) -> FittedModel:
-        """Switch dropout off."""
+        """Switch to evaluation mode: no dropout."""
         self.model.eval()
         self.guide.eval()
         return self
@@ -140,9 +140,9 @@ class FittedModel:
         return self
 
     def forget_texts(self) -> None:
-        """Forget what was kept of the texts read so far: a transformer's states of them, and words that were new.
+        """Clear the caches of texts read so far: a transformer's states, and words that were new.
 
-        Predictions stay as they are. Whoever reads texts without end calls it now and then, between them.
+        Predictions stay as they are. Call it now and then while reading an endless stream of texts.
         """
         for store in self._feature_stores():
             store.clear()
@@ -150,7 +150,7 @@ class FittedModel:
             self.vocabulary.forget()
 
     def bound_texts(self) -> FittedModel:
-        """Keep a transformer's states of half a gigabyte of words at most, as one does who reads texts without end."""
+        """Bound the cache of a transformer's states to half a gigabyte, for endless streams of texts."""
         for store in self._feature_stores():
             store.bound()
         return self
@@ -230,7 +230,7 @@ class FittedModel:
     def predict(
         self, texts: str | Iterable[str | Document], batch_size: int = 1, threads: int = 0, **options: Any
     ) -> list[Prediction]:
-        """Rationales and predictions of texts, with everything that the guide says about them.
+        """Predict texts, with rationales, alternatives and all else that the guide says about them.
 
         Args:
             texts: strings or documents.
@@ -252,7 +252,7 @@ class FittedModel:
         batch_size: int = 64,
         **options: Any,
     ) -> Any:
-        """Regions that hold each target with a probability: an interval of a rating, a set of classes.
+        """Intervals of ratings, or sets of classes, that hold the true value with a given probability.
 
         Args:
             texts: strings or documents.
@@ -298,7 +298,7 @@ class FittedModel:
         self.calibration = calibrate(self, documents)
 
     def evaluate(self, documents: Sequence[Document], **options: Any) -> dict[str, Any]:
-        """Metrics on labelled documents by name.
+        """Compute metrics on labelled documents, by name.
 
         Args:
             documents: with targets, and gold rationales if there are any.
@@ -367,7 +367,7 @@ class FittedModel:
 
     @classmethod
     def load(cls, folder: Path | str, device: str = "auto") -> FittedModel:
-        """Read a run folder.
+        """Load a fitted model from a run folder.
 
         Raises:
             RunError: it is missing, damaged, unfinished, or of another version.
@@ -393,7 +393,7 @@ class FittedModel:
 
     @classmethod
     def load_single(cls, folder: Path | str, device: str = "auto") -> FittedModel:
-        """Read the run folder of a single model, for what asks for the weights or the loss of one.
+        """Load a single model, not an ensemble, from a run folder, where weights or a loss are needed.
 
         Raises:
             RunError: as for `load`.

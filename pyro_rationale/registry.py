@@ -45,7 +45,7 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]
 
 
 class Registry(MutableMapping[str, T], Generic[T]):
-    """A mapping from names to things, each imported when it is first asked for.
+    """A dictionary of named extensions (guides, encoders, metrics, ...), each imported when it is first looked up.
 
     A notebook adds one with `GUIDES["flip"] = FlipGuide`, and takes it back with `del GUIDES["flip"]`.
 

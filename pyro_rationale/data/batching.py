@@ -165,7 +165,7 @@ class BucketedBatches:
         return self.epoch(0)
 
     def epoch(self, number: int, share: slice = slice(None)) -> Iterator[Batch]:
-        """Every document once, or `steps` batches, in an order that depends on `(seed, number)` and nothing else.
+        """Yield the batches of one epoch, in an order that depends on `(seed, number)` and nothing else.
 
         Args:
             number: of the epoch.
@@ -189,7 +189,7 @@ class BucketedBatches:
         return [batches[i] for i in random.permutation(len(batches))]
 
     def ordered(self, batch_size: int | None = None) -> Iterator[Batch]:
-        """Every document once, from the shortest to the longest; `Batch.index` holds their indices."""
+        """Yield batches of every document once, from the shortest to the longest; `Batch.index` holds their indices."""
         size = self.batch_size if batch_size is None else batch_size
         order = np.argsort(self._lengths, kind="stable")
         for start in range(0, len(order), size):

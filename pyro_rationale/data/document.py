@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Document:
-    """One text. Tokens are what the model reads; offsets point back into `text`.
+    """One document: its text, its words (tokens), and what is known of it, such as targets and a gold rationale.
 
     Attributes:
         id: a stable name ("row 17", "aclImdb 203").

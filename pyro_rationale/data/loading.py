@@ -1,4 +1,4 @@
-"""Load the corpus that the options name."""
+"""Load the corpus that `--data` names: a built-in one, a table, or a folder of files."""
 
 from __future__ import annotations
 

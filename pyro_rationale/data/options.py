@@ -1,4 +1,4 @@
-"""The data half of a configuration: which corpus, read how. Flags are made from these fields."""
+"""Options that say which texts to read, and how: the data part of a configuration."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ class DataOptions:
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        """The columns that are named, none or more."""
+        """Names of the text columns given by `--text-column`."""
         return (self.text_column,) if isinstance(self.text_column, str) else tuple(self.text_column or ())
 
     @property
     def delimiter(self) -> str | None:
-        """The separator as a character."""
+        """The character of `--separator`."""
         return "\t" if self.separator in ("tab", r"\t") else self.separator
 
 

@@ -1,4 +1,4 @@
-"""The words that a model knows, and their numbers."""
+"""The vocabulary of a model: the words that it knows, and their numbers."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Vocabulary:
         return f"Vocabulary({len(self)} words)"
 
     def encode(self, tokens: Sequence[str]) -> list[int]:
-        """Numbers of the tokens; unknown ones become 1."""
+        """The numbers of the tokens; 1 for unknown ones."""
         return list(map(self._number.get, tokens, repeat(UNKNOWN)))
 
     def count_known(self, tokens: Sequence[str]) -> int:

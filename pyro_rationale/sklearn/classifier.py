@@ -23,7 +23,7 @@ from pyro_rationale.tasks import Numbers
 
 
 class RationaleClassifier(ClassifierMixin, RationaleEstimator):
-    """Predicts one of two or more classes of a text from a few of its words.
+    """Scikit-learn classifier of texts that predicts one of two or more classes from a few words of each.
 
     Args:
         task: must be `auto`; there is one for two classes, and one for more.

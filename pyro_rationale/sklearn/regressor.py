@@ -26,7 +26,7 @@ from pyro_rationale.tasks._levels import has_few_levels
 
 
 class RationaleRegressor(RegressorMixin, RationaleEstimator):
-    """Predicts one or several ratings of a text from a few of its words.
+    """Scikit-learn regressor of texts that predicts one or several ratings from a few words of each.
 
     Args:
         rate: share of words kept.

@@ -48,7 +48,7 @@ Corpus = Mapping[str, str] | Sequence[str]
 
 
 class RationaleRetriever(TransformerMixin, RationaleEstimator):
-    """Finds similar texts by a few words of each.
+    """Scikit-learn estimator that finds similar texts by a few words of each.
 
     Args:
         rate: share of words kept.

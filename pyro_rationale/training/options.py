@@ -29,7 +29,7 @@ PRIOR, TRAINING, RUN = "Prior and objective", "Training", "Run"  # headings of -
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Prior, likelihood weight, networks, guide."""
+    """Options of the model: prior, likelihood weight, networks and guide. Every field is a flag of `fit`."""
 
     GROUP: ClassVar[str] = "Model"
 
@@ -130,7 +130,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How the fit is run."""
+    """Options of training: estimator, schedules, learning rates, devices. Every field is a flag of `fit`."""
 
     GROUP: ClassVar[str] = TRAINING
 

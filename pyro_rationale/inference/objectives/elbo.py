@@ -91,7 +91,9 @@ def make_objective(
 
 
 class MaskELBO(ELBO):
-    """Objective (2) with a gradient estimator for its reconstruction term; KL and entropy are exact if they can be.
+    """Weighted ELBO over masks, equation (2) of docs/explanation/mathematics.md, for `pyro.infer.SVI`.
+
+    The reconstruction term has a gradient estimator of choice; KL and entropy are exact if they can be.
 
     Estimators are the modules of :mod:`pyro_rationale.inference.estimators`. For an autoregressive guide KL and entropy
     are summed along the sampled prefixes, and each word is credited only with what comes after it.

@@ -1,4 +1,4 @@
-"""The hooks of a fit."""
+"""The base class of callbacks: hooks that a fit calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Callback:
     """
 
     def on_check(self) -> None:
-        """A fit is about to begin; only in the main process.
+        """Called before a fit begins; only in the main process.
 
         What raises here costs nothing: no text is read yet, and the run that `--force` replaces is still there.
         """
