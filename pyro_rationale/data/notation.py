@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyro_rationale.errors import shown
-from pyro_rationale.tasks._cells import MOSTLY, is_number
+from pyro_rationale.tasks._cells import MOSTLY, is_number, number_of
 
 _PLAIN = r"([+-]?\d+(?:[.,]\d+)?)"
 _OUT_OF = re.compile(rf"{_PLAIN}\s*(?:/|out of)\s*(\d+)", re.IGNORECASE)
@@ -98,12 +98,13 @@ def thousandths(counts: Iterable[str]) -> str | None:
 
     Those with a point have three digits behind it, and one without a point is ten times as large, and below 1000.
     """
-    numbers = list(filter(is_number, counts))
-    pointed, whole = [n for n in numbers if "." in n], [float(n) for n in numbers if "." not in n]
-    if not (pointed and whole and all(map(_POINTED.fullmatch, pointed)) and 100 < max(whole) < 1000):
+    numbers = {cell: number_of(cell) or 0.0 for cell in filter(is_number, counts)}
+    pointed = [cell for cell in numbers if "." in cell]
+    most = max((number for cell, number in numbers.items() if "." not in cell), default=0.0)
+    if not pointed or not 100 < most < 1000 or not all(map(_POINTED.fullmatch, pointed)):
         return None
-    smallest = min(pointed, key=float)
-    return smallest if max(whole) >= 10 * abs(float(smallest)) else None
+    smallest = min(pointed, key=lambda cell: abs(numbers[cell]))
+    return smallest if most >= 10 * abs(numbers[smallest]) else None
 
 
 def _with_commas(

@@ -15,6 +15,7 @@ MOSTLY = 0.8  # a column is numeric if at least this share of its cells is: the 
 _DIGITS = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NUMBER = re.compile(_DIGITS)
 _INVISIBLE = "\u200b\u200e\u200f\u2060\ufeff"  # zero-width spaces and marks of direction, as spreadsheets add them
+_SIGNS = str.maketrans({"\N{MINUS SIGN}": "-", "\N{ARABIC DECIMAL SEPARATOR}": ".", "\N{FULLWIDTH FULL STOP}": "."})
 _CLEAR_NUMBER = re.compile(rf"(?!0\d+$|\d+[eE]\d+$){_DIGITS}")  # 007 and 1E5 are names more often than numbers
 
 
@@ -44,7 +45,7 @@ def number_of(cell: Cell) -> float | None:
     """The number in a cell, written in digits with a decimal point, or `None` if there is none."""
     if not isinstance(cell, str):
         return cell
-    text = _ascii_minus(cell)
+    text = _ascii_signs(cell)
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
@@ -52,7 +53,7 @@ def is_number(cell: Cell) -> bool:
     """Whether a cell holds a number, and none that may be a code, such as 007 or 1E5."""
     if not isinstance(cell, str):
         return cell is not None
-    return _CLEAR_NUMBER.fullmatch(_ascii_minus(cell)) is not None
+    return _CLEAR_NUMBER.fullmatch(_ascii_signs(cell)) is not None
 
 
 def label_of(cell: Cell) -> str:
@@ -91,8 +92,9 @@ def class_of_number(label: str, classes: Collection[str]) -> str | None:
 
 
 def _exact(label: str) -> Decimal:
-    return Decimal(_ascii_minus(label))
+    return Decimal(_ascii_signs(label))
 
 
-def _ascii_minus(cell: str) -> str:
-    return cell.replace("\N{MINUS SIGN}", "-")
+def _ascii_signs(cell: str) -> str:
+    """A cell with the minus sign and the decimal points that go with digits of other scripts as ASCII has them."""
+    return cell.translate(_SIGNS)

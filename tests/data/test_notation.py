@@ -75,6 +75,8 @@ def test_what_can_be_read_in_two_ways(cells: str, message: str) -> None:
         ("1.234 980 17", "1.234"),
         ("1.234 2.500 12.000", None),
         ("4 3.667 3.333", None),
+        ("\u22123 \u22124.5 200", None),
+        ("\u0661\u066b\u0665 \u0662", None),
         ("100 66.667 33.333", None),
         ("120 119.875", None),
         ("1.234 980 1.5", None),

@@ -297,6 +297,12 @@ BAD_FILES: list[tuple[str, bytes | None, dict[str, Any], str]] = [
         "column 'text' is empty in all 10 rows; name another with --text-column",
     ),
     ("a.csv", b"text,y,y\n" + b"a,1,2\n" * 10, {}, "2 columns are named 'y'"),
+    (
+        "a.csv",
+        ("text,y\n" + "".join(f"{i}.5,{i % 5}\n" for i in range(10))).encode(),
+        {},
+        "column 'text' holds numbers, such as 0.5; name another --text-column",
+    ),
     ("a.csv", b"text,y\n" + b"a,yes\n" * 10, {}, "holds one class only (yes)"),
     ("a.csv", b"text,y\n" + b'a,"two\nlines"\n' * 10, {}, r"holds one class only (two\nlines)"),
     ("a.csv", b"text,y\n" + b"a,1\n" * 10, {"task": "binary"}, "holds one class only (1)"),
@@ -381,6 +387,13 @@ def test_bad_rows_can_be_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert len(caplog.records) == 2
     assert "left out 1 of 17 rows that rate none of y" in caplog.text
     assert "left out 5 of 17 rows, first line 12: has 1 field" in caplog.text
+
+
+def test_texts_that_say_that_there_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lines = [f"{text},{i % 5}\n" for i, text in enumerate(["nan", "good", "NULL", "12", "bad"] * 4)]
+    (tmp_path / "a.csv").write_text("text,y\n" + "".join(lines))
+    load_corpus(DataOptions(data=str(tmp_path / "a.csv"), target_column=("y",)))
+    assert "8 of the first 20 texts are NULL, nan; leave such rows out if nothing was written there" in caplog.text
 
 
 def test_a_quotation_mark_that_never_closes_is_not_one_bad_row(tmp_path: Path) -> None:

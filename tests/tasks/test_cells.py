@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from pyro_rationale.tasks._cells import cell_of, class_of_number, number_of
+from pyro_rationale.tasks._cells import cell_of, class_of_number, is_number, number_of
 
 
 @pytest.mark.parametrize("cell", ["1_1", "0x10", "inf", "-inf", "nan", "1 000", "", "1e", "½", "4,5", "--1", "1\n2"])
@@ -20,6 +20,12 @@ def test_what_is_no_number(cell: str) -> None:
 )
 def test_what_is_a_number(cell: str, number: float) -> None:
     assert number_of(cell) == number
+
+
+@pytest.mark.parametrize("cell", ["\u0664\u066b\u0665", "\uff14\uff0e\uff15"])
+def test_other_scripts_have_decimal_points_of_their_own(cell: str) -> None:
+    assert number_of(cell) == 4.5
+    assert is_number(cell)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +19,16 @@ from pyro_rationale.data.files.tables import Row, Table, check_column, check_fil
 from pyro_rationale.data.files.text import Faults, check_whole, listed, log, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.splits import three_way_split
-from pyro_rationale.data.targets import Cell, TargetReader, read_cell, reader_of, warn_of_far_values
+from pyro_rationale.data.targets import Cell, TargetReader, is_gap, read_cell, reader_of, warn_of_far_values
 from pyro_rationale.data.weighting import EQUAL
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.storage import user_path
-from pyro_rationale.tasks._cells import number_of
+from pyro_rationale.tasks._cells import MOSTLY, is_number, number_of
 
 FEWEST_ROWS = 10
 MOST_UNRATED = 0.5  # share of rows without a target, beyond which the column is likely the wrong one
 _LARGE = 1 << 29  # bytes
+_MANY = 1000  # texts that tell what a column holds
 _GOLD_COLUMN, _MAPS_COLUMN, _NO_COLUMN = "rationale", "rationales", "none"
 
 
@@ -128,7 +129,7 @@ class _HeldTable(TableRows):
 
 def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[TableRows]) -> Corpus:
     """A corpus of the rows of one to three tables; see :func:`load_table`."""
-    _, names = columns_of(tables, options, spec)
+    text, names = columns_of(tables, options, spec)
     for table in tables:
         if table.unrated:
             count, rows = table.unrated, table.faults.rows
@@ -159,6 +160,7 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
         documents = without_weightless(table.path, documents)
         if spec is None:
             EQUAL.relative(documents, f"{table.path}, ")
+            _check_texts(table.path, text, documents)
         if len(documents) < fewest:
             reason = f" (first fault: {faults.first})" if faults.count else ""
             raise DataError(f"{table.path}: {len(documents)} of its {faults.rows} rows can be used{reason}; too few")
@@ -174,6 +176,22 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
     strata = classes if known.classes else None
     splits = three_way_split(first, options.split_seed, text_keys(first), strata, dev=dev, test=test)
     return Corpus(options.data, known, *splits)
+
+
+def _check_texts(path: Path, column: str, documents: Sequence[Document]) -> None:
+    """Look at the first texts: numbers alone are no texts, and some may say that there is none.
+
+    Raises:
+        ConfigError: most of them are numbers.
+    """
+    texts = [document.text.strip() for document in islice(documents, _MANY)]
+    numbers = list(filter(is_number, texts))
+    if texts and len(numbers) >= MOSTLY * len(texts):
+        raise ConfigError(f"{path}: column {column!r} holds numbers, such as {numbers[0]}; name another --text-column")
+    gaps = list(filter(is_gap, texts))
+    if len(gaps) > 1:
+        log.warning("%s: %d of the first %d texts are %s; leave such rows out if nothing was written there", path,
+                    len(gaps), len(texts), listed(sorted(set(gaps))))  # fmt: skip
 
 
 def columns_of(
