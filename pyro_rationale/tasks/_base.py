@@ -339,7 +339,10 @@ class Task(ABC):
 
     @abstractmethod
     def skill(self, values: Numbers, targets: Numbers) -> float:
-        """How much better predictions are than the best constant: 0 no better, 1 perfect, below 0 worse."""
+        """How much better predictions are than the best constant: 0 no better, 1 perfect, below 0 worse.
+
+        Targets that nobody knows of any document are left out.
+        """
 
     # Showing.
 

@@ -140,14 +140,16 @@ class ClassTask(Task):
         return named_classes(probabilities, self.decision)
 
     def skill(self, values: Numbers, targets: Numbers) -> float:
-        """(accuracy - a) / (1 - a) with `a` the share of the commonest class, averaged over the targets."""
+        """(accuracy - a) / (1 - a) with `a` the share of the commonest class, averaged over the targets with labels."""
         skills = []
         for guess, truth in zip(self.decisions(values).T, targets.T, strict=True):
             known = ~np.isnan(truth)
+            if not known.any():
+                continue
             guess, truth = guess[known], truth[known].astype(np.int64)
             constant = float(np.bincount(truth).max() / len(truth))
             skills.append((float((guess == truth).mean()) - constant) / max(1e-12, 1.0 - constant))
-        return float(np.mean(skills))
+        return float(np.mean(skills)) if skills else math.nan
 
     def errors(self, values: Numbers, targets: Numbers) -> dict[str, NDArray[Any]]:
         """`accuracy`, and `log_loss` in nats."""

@@ -210,7 +210,11 @@ class RegressionTask(Task):
         return float((np.nanmedian(targets[:, 0]) - low) / (high - low))
 
     def skill(self, values: Numbers, targets: Numbers) -> float:
-        """1 - squared error / variance, averaged over the aspects."""
+        """1 - squared error / variance, averaged over the aspects with ratings."""
+        rated = ~np.isnan(targets).all(axis=0)
+        if not rated.any():
+            return math.nan
+        values, targets = values[:, rated], targets[:, rated]
         error = np.nanmean((values - targets) ** 2, axis=0)
         return float(np.mean(1.0 - error / np.maximum(np.nanvar(targets, axis=0), 1e-12)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -238,6 +239,17 @@ def test_skill_of_constants_and_of_the_truth() -> None:
     assert classes.decisions(np.array([[0.1, 0.7, 0.2]])) == 1
     unknown = [*texts, Document("?", "", (), (), (float("nan"),))]
     assert truths(unknown, binary)[:, 0].tolist() == [0, 0, 0, 1, -1]
+
+
+def test_skill_is_of_the_targets_that_somebody_knows() -> None:
+    """A target without a label, or a rating, in any text says nothing, and spoils nothing."""
+    chances = np.array([[0.1, 0.5], [0.9, 0.5], [0.2, 0.5]])
+    texts = [Document(str(i), "", (), (), (truth, math.nan)) for i, truth in enumerate((0.0, 1.0, 0.0))]
+    labels = TargetSpec("binary", ("good", "clean"), classes=("no", "yes"))
+    assert skill(chances, texts, labels) == 1.0
+    ratings = TargetSpec("regression", ("good", "clean"), ranges=((0.0, 1.0),) * 2)
+    assert skill(np.array([[0.0, 0.5], [1.0, 0.5], [0.0, 0.5]]), texts, ratings) == 1.0
+    assert math.isnan(skill(chances, [Document("?", "", (), (), (math.nan, math.nan))] * 3, ratings))
 
 
 def test_agreement_forgives_the_rest_of_the_clause_and_nothing_else() -> None:
