@@ -29,6 +29,7 @@ LARGEST = 1e30  # rating: squares of larger ones are beyond single precision
 _ID_DIGITS, _MOST_IDS = 7, 50  # whole numbers of 7 digits or more, of which at most 50 occur, may be names
 _FAR = 0.9  # a value that alone makes more than this share of the range of all ratings is far from the others,
 _FEW = 0.1  # and may be a slip if a smaller share of the ratings than this has it
+_WIDE = 100  # times the span of all ratings: a scale that is likely of something else
 
 
 @dataclass(frozen=True)
@@ -239,20 +240,26 @@ def _warn_of_similar(place: str, counts: Mapping[str, int]) -> None:
             return
 
 
-def warn_of_far_values(spec: TargetSpec, parts: Sequence[tuple[str, Sequence[Document]]]) -> None:
+def warn_of_far_values(
+    spec: TargetSpec, parts: Sequence[tuple[str, Sequence[Document]]], given: bool = False
+) -> None:
     """Log ratings so far from all others that one value makes nine tenths of the scale: often a slip.
 
     Args:
         spec: the targets.
         parts: files by name, and their documents.
+        given: the user named the scale; then it is logged if it is far wider than the ratings.
     """
     rows = [target_rows(documents, len(spec.names)) for _, documents in parts]
     for i, name in enumerate(spec.names if spec.ranges else ()):
         values = np.concatenate([targets[:, i] for targets in rows])
         different, counts = np.unique(values[~np.isnan(values)], return_counts=True)
-        if len(different) < 3:
+        (low, high), size = spec.ranges[i], np.ptp(different) if len(different) else 0.0
+        if given and 0 < size < (high - low) / _WIDE:
+            log.warning("%s: %r lies between %g and %g, and the scale goes from %g to %g; is it the right "
+                        "--target-range?", parts[0][0], name, different[0], different[-1], low, high)  # fmt: skip
+        if given or len(different) < 3:
             continue
-        size = different[-1] - different[0]
         for end, rest in ((-1, different[:-1]), (0, different[1:])):
             if rest[-1] - rest[0] < (1 - _FAR) * size and counts[end] < _FEW * counts.sum():
                 far = different[end]

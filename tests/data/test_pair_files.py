@@ -319,6 +319,7 @@ def test_a_table_without_a_label_is_of_pairs_in_one_direction(tmp_path: Path) ->
         (("ask", "question", "maybe"), "line 3: 'same' is 'maybe', expected 1 or 0"),
         (("ask", "ask", "1"), "line 3: holds the same text twice"),
         (("ask", " ", "1"), "line 3: the text in 'b' is empty"),
+        (("ask", "NULL", "1"), "line 3: the text in 'b' is 'NULL', as if nothing were there"),
     ],
 )
 def test_rows_that_are_no_pairs(row: tuple[str, str, str], message: str, tmp_path: Path) -> None:

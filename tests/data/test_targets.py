@@ -119,6 +119,14 @@ def test_a_column_that_could_be_several_things(
         load(write(tmp_path / "a.tsv", labels))
 
 
+def test_a_scale_of_something_else_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "a.tsv", ["1", "2", "3"])
+    load(path, target_range=(0.0, 300.0))
+    load(path, target_range=(1.0, 90.0))
+    said = "'y' lies between 1 and 3, and the scale goes from 0 to 300; is it the right --target-range?"
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [said]
+
+
 def test_a_point_that_may_stand_between_thousands_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     load(write(tmp_path / "a.tsv", ["1.234", "980", "750"]))
     assert "1.234 is read as a number with three decimals; if it is 1234, leave the point out" in caplog.text

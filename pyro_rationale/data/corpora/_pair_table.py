@@ -19,6 +19,7 @@ from pyro_rationale.data.files.tables import Row, check_column, check_filled
 from pyro_rationale.data.files.text import Faults, check_whole, listed, shown
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.pairs import PairCorpus, Query, check_spec, pair_corpus
+from pyro_rationale.data.targets import is_gap
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.storage import user_path
 
@@ -134,6 +135,8 @@ def _text(row: Row, name: str) -> str:
     value: Any = row.cells.get(name)
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"the text in {name!r} is {'empty' if not value or isinstance(value, str) else shown(value)}")
+    if is_gap(value.strip()):  # one text that is similar to all that stand beside it
+        raise ValueError(f"the text in {name!r} is {shown(value.strip())}, as if nothing were there")
     return value.strip()
 
 

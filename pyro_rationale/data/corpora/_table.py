@@ -166,8 +166,9 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
             raise DataError(f"{table.path}: {len(documents)} of its {faults.rows} rows can be used{reason}; too few")
         parts.append(documents)
         fewest = 1
-    if spec is None and options.target_range is None:
-        warn_of_far_values(known, [(str(table.path), part) for table, part in zip(tables, parts, strict=True)])
+    if spec is None:
+        named = [(str(table.path), part) for table, part in zip(tables, parts, strict=True)]
+        warn_of_far_values(known, named, options.target_range is not None)
     first, *given = parts
     dev = given.pop(0) if options.dev_data else None
     test = given.pop(0) if options.test_data else None
