@@ -17,6 +17,7 @@ from pyro_rationale.options import decode
 from pyro_rationale.training.options import ModelOptions, TrainOptions
 
 PARTS: dict[str, type[Any]] = {"data": DataOptions, "model": ModelOptions, "train": TrainOptions}
+BEST_MEMBERS = 3  # of --preset best
 PLANTED: dict[str, Any] = {  # values on planted reviews of the options that are chosen by the texts
     item.name: item.metadata["planted"]
     for kind in PARTS.values()
@@ -110,6 +111,19 @@ class Config:
             raise ConfigError(f"--rate-as target: {reason}; leave it out, or take --control rate")
         if self.train.transitions is not None and self.control != "lagrangian":
             raise ConfigError("--transitions needs --control lagrangian and no --lambda1; elsewhere --span says it")
+
+    @property
+    def members(self) -> int:
+        """Models to fit: as many as are given, else one; three with `--preset best`, but of pairs of texts one.
+
+        Raises:
+            DataError: there is no such corpus and no such file.
+        """
+        if self.train.members is not None or self.model.preset != "best":
+            return self.train.members or 1
+        from pyro_rationale.data.loading import loader_of
+
+        return 1 if self.data.task == "ranking" or loader_of(self.data.data).pairs else BEST_MEMBERS
 
     @property
     def guide(self) -> str:

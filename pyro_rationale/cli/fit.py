@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,11 @@ def fit(
     if file is not None:
         flags, typed = with_config_file(flags, typed, file)
         train = flags[2]
-    if train.members > 1 and devices.processes > 1:
-        raise ConfigError("--members: they are fitted one after the other by one process; leave --devices out")
+    if devices.processes > 1:
+        if (train.members or 1) > 1:
+            raise ConfigError("--members: they are fitted one after the other by one process; leave --devices out")
+        train = replace(train, members=1)
+        flags = (data, model, train)
     if devices.must_launch():
         config, folder = opened(flags, typed, out, resume)
         check_devices(devices, config.train.device, value_of(config.train, "batch_size"))
@@ -162,7 +166,7 @@ def fit_and_show(
     finished: TrainingRun | EnsembleRun
     with FitProgress(console, quiet, verbose, reader="full-text" in baselines) as bar:
         try:
-            if config.train.members > 1:
+            if config.members > 1:
                 finished = fit_ensemble(config, folder, resume, force, [bar], group=group)
                 metrics = measured(finish_ensemble, finished)
             else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyro_rationale.data.cache.dataset import document_weights, taken, target_rows
 from pyro_rationale.data.corpus import Corpus, TargetSpec
@@ -14,8 +15,8 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.data.files.text import log
 from pyro_rationale.errors import DataError, listed
 from pyro_rationale.tasks import task_of
-from pyro_rationale.tasks._base import Numbers
 
+Numbers = NDArray[np.float64]
 FEWEST_TEXTS = 20  # of a class: with fewer a fit learns next to nothing about it
 SMALLEST = 1e-30  # weight of a document, where their mean is 1
 MOST_ROWS = 2_000_000  # that :meth:`Weighting.resampled` makes

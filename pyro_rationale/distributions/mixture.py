@@ -16,8 +16,8 @@ class MixtureMask(MaskDistribution):
     """q(z) = 1/M sum_m q_m(z): one of the parts, each as likely as the others, and a mask from it.
 
     Marginals, probabilities, samples and the conditionals of a word given those before it are exact. Entropy has no
-    closed form and is summed along sampled prefixes, as that of a recurrent guide is. The mode is the best of the
-    parts' own modes, which need not be the most probable mask of the mixture.
+    closed form and is summed along sampled prefixes, as that of a recurrent guide is. The mode is one of the parts'
+    own modes, which need not be the most probable mask of the mixture.
 
     Args:
         parts: of one shape and of the same documents.
@@ -56,11 +56,17 @@ class MixtureMask(MaskDistribution):
 
     @property
     def mode(self) -> Tensor:
-        """`(*batch, T)`: of the modes of the parts, the one that is most probable under the mixture."""
+        """`(*batch, T)`: of the modes of the parts, the one that agrees best with the mean marginals.
+
+        Agreement is the F1 of the mode's words when each word counts by its marginal. The most probable of the modes
+        would be that of the surest part, mostly the shortest, however alone that part is with it.
+        """
 
         def compute() -> Tensor:
             modes = torch.stack([part.mode for part in self.parts])
-            best = self.discrete().origin.log_prob(modes).argmax(0)
+            marginals = self.discrete().origin.approximate_mean()
+            both, all_words = (modes * marginals).sum(-1), (modes + marginals).sum(-1)
+            best = (both / all_words.clamp_min(1e-12)).argmax(0)
             return modes.gather(0, best[None, ..., None].expand(1, *modes.shape[1:]))[0]
 
         with torch.no_grad():

@@ -87,7 +87,7 @@ class RationaleEstimator(BaseEstimator):
             fitted: FittedModel
             fits: Sequence[TrainingRun]
             with TemporaryDirectory(prefix="pyro-rationale-") as folder:
-                if config.train.members > 1:
+                if config.members > 1:
                     ensemble = fit_ensemble(config, Path(folder) / "fit", callbacks=self.callbacks or (), corpus=corpus)
                     fitted, fits = ensemble.fitted, ensemble.members
                 else:

@@ -94,7 +94,7 @@ class RationaleRetriever(TransformerMixin, RationaleEstimator):
         if config.data.task not in ("auto", "ranking") or self.target_range is not None:
             raise ValueError("task and target_range are for ratings and classes; leave them out of a retriever")
         config = config.changed(task="ranking")
-        if config.train.members > 1:
+        if config.members > 1:
             raise ValueError("members: a retriever is a single model; leave it out")
         documents, queries = self._queries(texts, groups, pairs, corpus, config.data)
         with naming_parameters(), own_torch():

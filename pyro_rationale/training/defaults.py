@@ -52,6 +52,7 @@ class Rule:
 
     Attributes:
         options: values of options, whatever the texts.
+        pairs: further ones for pairs of texts.
         stacked: build the generator on the states of MiniLM, where that is installed.
         vectors: take word vectors: GloVe's, where they are installed, or MiniLM's of each word alone.
         long_vectors: words of a median text from which MiniLM's vectors come before GloVe's: there is enough evidence
@@ -79,6 +80,7 @@ class Rule:
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
+    pairs: Mapping[str, Any] = field(default_factory=dict)
     stacked: bool = True
     vectors: bool = True
     long_vectors: int = 150
@@ -111,10 +113,7 @@ _BALANCED = Rule({
 RULES: dict[str, Rule] = {
     "balanced": _BALANCED,
     "fast": replace(_BALANCED, stacked=False, epochs=8.0, least_steps=500, most_steps=800, restarts=1),
-    "best": replace(
-        _BALANCED,
-        options={**_BALANCED.options, "encoder": "transformer", "encoder_rate_factor": "auto"},
-    ),
+    "best": replace(_BALANCED, pairs={"encoder": "transformer", "encoder_rate_factor": "auto"}),
     # Lei et al. (2016), section 3.3 and their code: the dependent generator, one sampled mask, no baseline.
     "paper": Rule(
         options={"guide": "recurrent", "tau": 0.0, "estimator": "reinforce", "samples": 1, "penalties": "sampled",
@@ -167,7 +166,7 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
             for values in _as_planted(config):
                 config = _taking(config, values)
         return _with_tau(_for_targets(_for_pairs(_told_apart(config, corpus).settled(), corpus), corpus))
-    rule = RULES[preset]
+    rule = _rule_of(preset, corpus)
     if isinstance(corpus, PairCorpus) and preset != "paper":
         reading = _for_transformers(config, corpus) if _reads_before(config, rule) else {}
         for name, value in (_for_similar(corpus, rule) | reading).items():
@@ -198,6 +197,13 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
         config = _taking(config, values)
     config = config if preset == "paper" else _told_apart(config, corpus)
     return _with_tau(_for_targets(_for_pairs(config.changed(**config.missing), corpus), corpus))
+
+
+def _rule_of(preset: str, corpus: Corpus | None) -> Rule:
+    """The rule of a preset, for such texts."""
+    rule = RULES[preset]
+    own = rule.pairs if isinstance(corpus, PairCorpus) else {}
+    return replace(rule, options={**rule.options, **own})
 
 
 def _enough(rate: float, config: Config, corpus: Corpus) -> float:
@@ -427,7 +433,7 @@ def usual_steps(config: Config, corpus: Corpus) -> int:
     """Steps that the preset takes for these texts, whatever number is given."""
     if preset_of(config, corpus) == "planted":
         return int(_PLANTED["steps"])
-    rule = RULES[config.model.preset]
+    rule = _rule_of(config.model.preset, corpus)
     if isinstance(corpus, PairCorpus) and config.model.preset != "paper":
         if _reads_before(config, rule):
             return _steps_of_readers(corpus)

@@ -96,7 +96,7 @@ def fit_ensemble(
     more members, or more steps for each of them.
 
     Args:
-        config: the configuration, `config.train.members` of them; the others as for
+        config: the configuration, `config.members` of them; the others as for
             :func:`pyro_rationale.training.fit.fit_run`.
         folder: see there.
         resume: see there.
@@ -109,6 +109,7 @@ def fit_ensemble(
         ConfigError: there are several processes, or it is not the configuration of the ensemble to resume.
         RunError: the folder already holds a run, or holds none to resume.
     """
+    config = config.changed(members=config.members)
     called = callbacks_of(config, callbacks)
     if not group.is_single:
         raise ConfigError("--members: they are fitted one after the other by one process; leave --devices out")

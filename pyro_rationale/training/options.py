@@ -217,9 +217,10 @@ class TrainOptions:
                             "stays float32), or, on a GPU, tf32 for matrix products", choices=PRECISIONS, group=RUN)
     laplace: bool = option(False, "after training, find how sure the weights of the encoder's output layer are "
                            "(Laplace), and predict with wider distributions where they matter more")
-    members: int = option(1, "models to fit one after the other, from the seeds --seed, --seed + 1 ..., whose "
-                          "predictions and rationales are mixed (a deep ensemble)", least=1, most=1000, group=RUN,
-                          common=True, expected="a whole number from 1 to 1000")
+    members: int = option(None, "models to fit one after the other, from the seeds --seed, --seed + 1 ..., whose "
+                          "predictions and rationales are mixed (a deep ensemble); default: 1, with --preset best 3",
+                          least=1, most=1000, group=RUN, common=True, expected="a whole number from 1 to 1000",
+                          planted=1, usual=1)
     seed: int = option(0, "fixes the result, bit for bit on the CPU with the same --threads", least=0, most=2**63 - 1,
                        expected="a whole number from 0 to 2^63 - 1", group=RUN, common=True)
     device: str = option("auto", "auto, cpu, cuda, cuda:1", group=RUN, common=True)

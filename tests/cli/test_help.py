@@ -38,7 +38,9 @@ def test_a_program_without_a_command_prints_its_help_line_by_line(
     with pytest.raises(SystemExit) as ended:
         run_command(commands, words)
     lines = capsys.readouterr().err.splitlines()
-    assert ended.value.code == 2 and lines[0].startswith("Usage: ") and "Commands:" in lines
+    assert ended.value.code == 2
+    assert lines[0].startswith("Usage: ")
+    assert "Commands:" in lines
 
 
 def test_defaults_of_real_texts_are_short_and_the_rest_is_said_once() -> None:

@@ -150,7 +150,7 @@ def test_networks_by_what_is_installed(installed: bool) -> None:
     config = resolve(real())
     words = (config.generator, config.model.pretrained, config.model.vectors)
     assert words == (("stacked", "minilm", "glove") if installed else ("bilstm", None, None))
-    assert resolve(real(preset="best")).model.encoder == ("transformer" if installed else "bilstm")
+    assert resolve(real(preset="best")).model.encoder == "bilstm"
     assert resolve(real(preset="fast")).model.pretrained is None
     for own in ({"embedding": 20}, {"vectors": "mine.txt"}):  # the user's words, of whatever language
         assert (resolve(real(**own)).generator, resolve(real(**own)).model.pretrained) == ("bilstm", None)
@@ -172,7 +172,7 @@ def test_vectors_without_glove_and_of_a_given_transformer(monkeypatch: pytest.Mo
     assert resolve(real(preset="fast")).model.vectors == "minilm"
     assert resolve(real(pretrained="minilm")).model.vectors == "minilm"
     assert resolve(real(pretrained="weights")).model.vectors == "weights"  # English ones would know none of the words
-    assert resolve(real(preset="best")).model.vectors is None  # nothing reads them
+    assert resolve(real(encoder="transformer")).model.vectors is None  # nothing reads them
     assert resolve(real(embedding=20)).model.vectors is None
 
 

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from pyro_rationale.cli.evaluate import evaluate
 from pyro_rationale.cli.explain import explain
 from pyro_rationale.cli.fit import fit
+from pyro_rationale.config import Config
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.results import RunMetrics, train_ensemble
 from pyro_rationale.fitted import FittedModel
@@ -167,3 +168,14 @@ def test_an_ensemble_is_not_saved_over_another_run(folder: Path, tmp_path: Path)
     fitted.config = fitted.config.changed(seed=99)
     with pytest.raises(RunError, match="holds a run of another configuration"):
         fitted.save(tmp_path / "copy")
+
+
+def test_the_best_preset_is_an_ensemble_of_texts_and_one_model_of_pairs(tmp_path: Path) -> None:
+    def members(**options: Any) -> int:
+        return Config().changed(**options).members
+
+    assert (members(), members(preset="best"), members(preset="best", members=1), members(members=5)) == (1, 3, 1, 5)
+    assert (members(preset="best", data="questions"), members(preset="best", task="ranking")) == (1, 1)
+    run, metrics = train_ensemble(small(**{**OPTIONS, "preset": "best", "members": None}), tmp_path / "run")
+    assert len(run.members) == len(metrics.members) == 3
+    assert FittedModel.load(tmp_path / "run", "cpu").config.train.members == 3

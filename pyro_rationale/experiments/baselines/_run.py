@@ -53,6 +53,6 @@ def fit_trained(
     if (folder / METRICS).exists():
         fitted = FittedModel.load(folder, config.train.device)
     else:
-        fit = train_ensemble if config.train.members > 1 else train
+        fit = train_ensemble if config.members > 1 else train
         fitted = fit(config, folder, resume=resume, corpus=corpus)[0].fitted
     return ModelRationalizer(fitted, name=name)

@@ -318,7 +318,7 @@ class RealTexts(GridRunner[RealCell]):
     def measure(self, cell: RealCell, config: Config) -> Measures:
         """Fit and measure a cell, and keep the rationales of the first test texts."""
         whole, folder = self.corpus(cell), self.fit_folder(cell)
-        fit = train_ensemble if config.train.members > 1 else train
+        fit = train_ensemble if config.members > 1 else train
         run, metrics = fit(config, folder, resume=(folder / CONFIG).exists(), corpus=whole)
         fitted, corpus = run.fitted, run.corpus  # with texts cut as the fit reads them
         note(self.folder(cell), rows=row_digests(whole))
