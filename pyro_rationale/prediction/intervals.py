@@ -42,9 +42,7 @@ def interval_bounds(fitted: FittedModel, mixture: Mixture, options: PredictOptio
     if options.interval == "mixture":
         return mixture.interval_bounds(options.level, fitted.spec.ranges)
     assert fitted.calibration is not None
-    reach = fitted.calibration.quantiles(options.level) * mixture.sd
-    low, high = np.array(fitted.spec.ranges, dtype=float).T[..., None]
-    return np.stack([mixture.mean - reach, mixture.mean + reach], axis=-1).clip(low, high)
+    return mixture.around(fitted.calibration.quantiles(options.level) * mixture.sd, fitted.spec.ranges)
 
 
 def label_sets(

@@ -68,6 +68,16 @@ class LevelMixture(Mixture):
         levels = np.broadcast_to(self.levels, below.shape)
         return np.stack([_at(levels, first[best]), _at(levels, last[best])], axis=-1)
 
+    def around(self, reach: Numbers, ranges: tuple[tuple[float, float], ...]) -> Numbers:
+        """Lowest and highest level that is no further from the mean, or the level nearest to it, `(*b, D, 2)`."""
+        near = reach + 1e-6 * self._steps
+        inside = np.abs(self.levels - self.mean[..., None]) <= near[..., None]
+        nearest = self._nearest(self.mean)
+        first = np.where(inside.any(-1), inside.argmax(-1), nearest)
+        last = np.where(inside.any(-1), inside.shape[-1] - 1 - inside[..., ::-1].argmax(-1), nearest)
+        levels = np.broadcast_to(self.levels, inside.shape)
+        return np.stack([_at(levels, first), _at(levels, last)], axis=-1)
+
     def crps(self, targets: Numbers) -> Numbers:
         """Continuous ranked probability score in rating units, `(*b, D)`: the integral of (F(y) - [y >= target])^2."""
         below = np.cumsum(self.shares, axis=-1)[..., :-1]

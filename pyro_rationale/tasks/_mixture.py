@@ -144,6 +144,12 @@ class Mixture:
         bottom, top = np.array(ranges, dtype=float).T[..., None]
         return bounds.clip(bottom, top)
 
+    def around(self, reach: Numbers, ranges: tuple[tuple[float, float], ...]) -> Numbers:
+        """The interval that reaches so far on either side of the mean, cut at the ends of the scale, `(*b, D, 2)`."""
+        bottom, top = np.array(ranges, dtype=float).T[..., None]
+        bounds: Numbers = np.stack([self.mean - reach, self.mean + reach], axis=-1).clip(bottom, top)
+        return bounds
+
     def pit(self, targets: Numbers) -> Numbers:
         """Probability integral transform of true ratings, `(*b, D)`: uniform if the distribution is right."""
         return self.cdf(targets)

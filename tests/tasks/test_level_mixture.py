@@ -118,3 +118,16 @@ def test_stacked_mixtures_are_those_of_each_document() -> None:
             assert getattr(stacked, name)[b] == pytest.approx(getattr(one, name))
         assert stacked.crps(np.tile(targets, (6, 1)))[b] == pytest.approx(one.crps(targets))
         assert stacked.interval_bounds(0.8, SPEC.ranges)[b].tolist() == one.interval_bounds(0.8, SPEC.ranges).tolist()
+
+
+def test_an_interval_around_the_mean_ends_on_levels_and_has_one() -> None:
+    """As conformal ones are: what they hold are the levels that are no further from the mean, none lost or added."""
+    made = mixture()
+    for reach in (0.0, 0.1, 0.3, 0.8, 2.0, np.inf):
+        ends = made.around(np.full(made.mean.shape, reach), SPEC.ranges)
+        for b in range(6):
+            for d in range(2):
+                levels, mean = np.array(LEVELS[d]), made.mean[b, d]
+                near = levels[np.abs(levels - mean) <= reach]
+                expected = near if len(near) else levels[[np.abs(levels - mean).argmin()]]
+                assert ends[b, d].tolist() == [expected[0], expected[-1]]

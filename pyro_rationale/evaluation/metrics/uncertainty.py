@@ -214,11 +214,10 @@ def _conformal(inputs: MetricInputs) -> Statistics:
     if quantiles is None or not known.any():
         return {}
     if inputs.predictive is not None:
-        mean, reach = inputs.predictive.mean, quantiles * inputs.predictive.sd
-        low, high = np.array(inputs.spec.ranges, dtype=float).T
-        width = (mean + reach).clip(low, high) - (mean - reach).clip(low, high)
-        inside = np.abs(np.where(known, inputs.targets, mean) - mean) <= reach
-        return {f"conformal_{SPLIT}": _mean(inside, known), f"conformal_width_{SPLIT}": _mean(width, known)}
+        bounds = inputs.predictive.around(quantiles * inputs.predictive.sd, inputs.spec.ranges)
+        low, high = np.moveaxis(bounds, -1, 0)
+        inside = lies_between(low, high, inputs.targets, inputs.spec)
+        return {f"conformal_{SPLIT}": _mean(inside, known), f"conformal_width_{SPLIT}": _mean(high - low, known)}
     if inputs.averaged is None or not inputs.spec.classes:
         return {}
     probabilities = _probabilities(inputs)
