@@ -56,17 +56,14 @@ class MixtureMask(MaskDistribution):
 
     @property
     def mode(self) -> Tensor:
-        """`(*batch, T)`: of the modes of the parts, the one that agrees best with the mean marginals.
+        """`(*batch, T)`: of the modes of the parts, the one that differs from the others in the fewest words.
 
-        Agreement is the F1 of the mode's words when each word counts by its marginal. The most probable of the modes
-        would be that of the surest part, mostly the shortest, however alone that part is with it.
+        The most probable of the modes would be that of the surest part, mostly the shortest, however alone it is.
         """
 
         def compute() -> Tensor:
             modes = torch.stack([part.mode for part in self.parts])
-            marginals = self.discrete().origin.approximate_mean()
-            both, all_words = (modes * marginals).sum(-1), (modes + marginals).sum(-1)
-            best = (both / all_words.clamp_min(1e-12)).argmax(0)
+            best = (modes * (2 * modes.mean(0) - 1)).sum(-1).argmax(0)  # words that most have, less those that few have
             return modes.gather(0, best[None, ..., None].expand(1, *modes.shape[1:]))[0]
 
         with torch.no_grad():
