@@ -86,8 +86,7 @@ def fit(
     if devices.processes > 1:
         if (train.members or 1) > 1:
             raise ConfigError("--members: they are fitted one after the other by one process; leave --devices out")
-        train = replace(train, members=1)
-        flags = (data, model, train)
+        flags = (*flags[:2], replace(train, members=1))
     if devices.must_launch():
         config, folder = opened(flags, typed, out, resume)
         check_devices(devices, config.train.device, value_of(config.train, "batch_size"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,3 +72,18 @@ def test_a_preset_beside_a_run_would_change_nothing() -> None:
     with pytest.raises(ConfigError, match="gives all options that a preset chooses"):
         with_config_file(flags, {"preset"}, whole())
     with_config_file((DataOptions(), read_config(whole())[0].model, TrainOptions()), {"preset"}, whole())
+
+
+def test_several_devices_keep_all_options_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def opened(flags: Any, *_: Any) -> None:
+        seen.extend(flags)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr("pyro_rationale.cli.fit.opened", opened)
+    path = written(tmp_path, 'text-column = "review"\nrate = 0.2\nsteps = 7\n')
+    with pytest.raises(SystemExit):
+        run_command(fit, ["--config", str(path), "--device", "cpu", "--devices", "2"])
+    data, model, train = seen
+    assert (data.text_column, model.rate, train.steps, train.members) == ("review", 0.2, 7, 1)
