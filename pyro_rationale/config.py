@@ -121,9 +121,9 @@ class Config:
         """
         if self.train.members is not None or self.model.preset != "best":
             return self.train.members or 1
-        from pyro_rationale.data.loading import loader_of
+        from pyro_rationale.data.loading import holds_pairs
 
-        return 1 if self.data.task == "ranking" or loader_of(self.data.data).pairs else BEST_MEMBERS
+        return 1 if holds_pairs(self.data) else BEST_MEMBERS
 
     @property
     def guide(self) -> str:

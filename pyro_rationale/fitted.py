@@ -375,7 +375,7 @@ class FittedModel:
         folder = Path(folder)
         check_found(folder)
         config, spec = read_config(folder)
-        if (config.train.members or 1) > 1:
+        if config.members > 1:
             from pyro_rationale.training.fitted_ensemble import load_ensemble  # which is made of fitted models
 
             return load_ensemble(folder, config, device)
@@ -400,7 +400,7 @@ class FittedModel:
             ConfigError: it is that of an ensemble.
         """
         fitted = cls.load(folder, device)
-        if (members := fitted.config.train.members or 1) > 1:
+        if (members := fitted.config.members) > 1:
             one = Path(folder) / MEMBERS / "0"
             raise ConfigError(f"{folder}: this is asked of one model, and there are {members}; name {one}")
         return fitted

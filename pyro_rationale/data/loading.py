@@ -222,6 +222,15 @@ def warn_of_ignored(data: str, typed: Collection[str]) -> None:
         log.warning("--%s: means nothing for --data %s, and changes nothing", name.replace("_", "-"), data)
 
 
+def holds_pairs(options: DataOptions) -> bool:
+    """Whether the options name a corpus of pairs of texts, by `--task` or by what `--data` holds.
+
+    Raises:
+        DataError: there is no such corpus and no such file.
+    """
+    return options.task == PAIR_SPEC.kind or (not is_from_memory(options.data) and loader_of(options.data).pairs)
+
+
 def loader_of(data: str) -> CorpusLoader:
     """The loader of what `--data` names.
 

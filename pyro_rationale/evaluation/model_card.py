@@ -205,8 +205,8 @@ def _settings(
     if _is_number(asked["rate"]) and _is_number(asked["span"]):
         yield f"| asked for | {100 * asked['rate']:.3g} % of the {unit}, in runs of {asked['span']:.3g} |"
     yield f"| training | {train.steps:,} steps at most, batches of {train.batch_size}, seed {train.seed} |"
-    if (train.members or 1) > 1:
-        yield f"| members | {train.members} |"
+    if config.members > 1:
+        yield f"| members | {config.members} |"
     yield "\nAll settings are in `config.json`."
 
 

@@ -49,7 +49,7 @@ def fit_run(
     Returns:
         The finished run. A run that is already trained is not trained again.
     """
-    if (config.train.members or 1) > 1:
+    if (config.train.members or 1) > 1:  # not what --preset best would take: this fits one of its models, too
         raise ConfigError("--members: this fits one model; leave it out, or name a run that is no ensemble")
     torch.set_num_threads(max(1, (config.train.threads or 1) // group.local))
     torch.set_flush_denormal(True)

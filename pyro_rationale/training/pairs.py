@@ -65,7 +65,7 @@ def check_pairs(config: Config, corpus: Corpus, group: Group = SINGLE_PROCESS) -
         return
     refused = {
         "--devices": group.size > 1,
-        "--members": (config.train.members or 1) > 1,
+        "--members": config.members > 1,
         "--laplace": config.train.laplace,
         "--judge": config.train.judge not in (None, "none"),
         "--condition-on-target": config.model.condition_on_target,

@@ -176,6 +176,7 @@ def test_the_best_preset_is_an_ensemble_of_texts_and_one_model_of_pairs(tmp_path
 
     assert (members(), members(preset="best"), members(preset="best", members=1), members(members=5)) == (1, 3, 1, 5)
     assert (members(preset="best", data="questions"), members(preset="best", task="ranking")) == (1, 1)
+    assert RationaleRegressor(preset="best")._config().members == 3  # whose texts no corpus holds
     run, metrics = train_ensemble(small(**{**OPTIONS, "preset": "best", "members": None}), tmp_path / "run")
     assert len(run.members) == len(metrics.members) == 3
     assert FittedModel.load(tmp_path / "run", "cpu").config.train.members == 3

@@ -235,7 +235,7 @@ def facts_of(
         ("estimator", config.estimator),
         ("seed", str(config.seed)),
     ]
-    if (members := config.train.members or 1) > 1:
+    if (members := config.members) > 1:
         facts[-1] = ("members", f"{members}, of seeds {config.seed} to {config.seed + members - 1}")
     if stored.get("prior") and stored.get("prior_asked"):
         line = prior_line(stored["prior"], stored["prior_asked"], stored.get("constraint", {}), config.unit)
