@@ -18,7 +18,7 @@ from pyro_rationale.tasks import task_of
 
 Numbers = NDArray[np.float64]
 FEWEST_TEXTS = 20  # of a class: with fewer a fit learns next to nothing about it
-SMALLEST = 1e-30  # weight of a document, where their mean is 1
+SMALLEST = 1e-30  # weight of a document, relative to the mean weight
 MOST_ROWS = 2_000_000  # that :meth:`Weighting.resampled` makes
 
 

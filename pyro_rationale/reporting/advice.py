@@ -1,4 +1,4 @@
-"""Advice that goes with the figures of a run, without that which the run follows already."""
+"""Advice on how to improve the figures of a run, except for flags that the run already has."""
 
 from __future__ import annotations
 

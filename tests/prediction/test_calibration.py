@@ -130,7 +130,7 @@ def test_too_few_development_texts() -> None:
 
 
 def noisy(texts: int, targets: int, told: float, noise: float, rng: Any) -> tuple[Reading, Numbers]:
-    """What a run reads in texts, a row for each target, whose ratings have another noise than it tells of."""
+    """A reading of texts with a row per target, and ratings with a noise that is not the one it states."""
     rows = np.arange(texts * targets)
     means = rng.uniform(2.0, 4.0, (len(rows), 1))
     values = means + 0.05 * rng.normal(size=(4, len(rows), targets))
@@ -143,7 +143,7 @@ def noisy(texts: int, targets: int, told: float, noise: float, rng: Any) -> tupl
 
 @pytest.mark.parametrize(("texts", "targets", "told"), [(200, FOLDS, 0.1), (22, 1, 2.0)])
 def test_scores_have_the_noise_that_intervals_have(texts: int, targets: int, told: float) -> None:
-    """As many targets as folds, which would put each one's rows into one fold; ratings only just enough for a noise.
+    """Two hard cases: a target per fold, whose rows might all fall into one fold; barely enough ratings for a noise.
 
     The intervals hold nine of ten new ratings, neither all of them nor half, as they do where scores are in standard
     deviations of the likelihood's noise and intervals in those of the fitted one.

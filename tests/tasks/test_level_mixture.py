@@ -121,7 +121,7 @@ def test_stacked_mixtures_are_those_of_each_document() -> None:
 
 
 def test_an_interval_around_the_mean_ends_on_levels_and_has_one() -> None:
-    """As conformal ones are: what they hold are the levels that are no further from the mean, none lost or added."""
+    """Conformal intervals do: they hold exactly the levels that are no further from the mean than they reach."""
     made = mixture()
     for reach in (0.0, 0.1, 0.3, 0.8, 2.0, np.inf):
         ends = made.around(np.full(made.mean.shape, reach), SPEC.ranges)
