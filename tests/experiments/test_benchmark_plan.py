@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.experiments.benchmark.runner import for_selection
+from pyro_rationale.experiments.benchmark.runner import Corpora, for_selection
 from pyro_rationale.experiments.benchmark.spec import Cell, make_plan, read_plan
 from tests.support.small_fit import ROOT
 from tests.support.tiny_benchmark import TINY, tiny
@@ -83,6 +83,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"corpora": [{"name": "a"}, {"name": "a"}]}, "corpora: a stands there twice"),
     ({"corpora": [{"name": "a/b"}]}, "corpora.a/b.name: expected a name of letters"),
     ({"corpora": [{"name": ".."}]}, "corpora....name: expected a name"),
+    ({"corpora": [{"name": "a", "texts": 3}]}, "corpora.a.texts: expected a whole number from 10, got 3"),
     ({"corpora": [{"name": "a", "documant": 3}]}, "corpora.a.documant: no such key; did you mean documents?"),
 ]
 
@@ -109,6 +110,12 @@ def test_methods_that_keep_single_words_are_not_for_other_masks(base: dict[str, 
         else:
             with pytest.raises(ConfigError, match=f"{cell.method}, seed 0: --.*: the method keeps single words"):
                 plan.config(cell, 0.2)
+
+
+def test_a_corpus_of_fewer_texts() -> None:
+    plan = make_plan({**TINY, "corpora": [{"name": "planted", "data": "synthetic", "documents": 60, "texts": 30}]})
+    corpus = Corpora(plan)[plan.corpora[0]]
+    assert sum(len(split) for split in (corpus.train, corpus.dev, corpus.test)) == 30
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "configs").glob("*.toml")), ids=lambda path: path.stem)

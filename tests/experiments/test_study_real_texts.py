@@ -12,13 +12,9 @@ import pytest
 
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.studies.real_texts import study
-from pyro_rationale.data.corpus import Corpus, TargetSpec
-from pyro_rationale.data.document import document_maker
-from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.studies.real_texts import (
     RealTexts,
-    first_texts,
     goals_missed,
     make_real_plan,
     read_real_plan,
@@ -148,23 +144,6 @@ def test_what_means_nothing_is_refused(values: dict[str, Any], told: str) -> Non
     with pytest.raises(ConfigError) as problem:
         make_real_plan({"corpora": [{"name": "a", "data": "mixed"}], **values})
     assert told in str(problem.value)
-
-
-def corpus_of(spec: TargetSpec, targets: list[float]) -> Corpus:
-    make = document_maker(DataOptions())
-    documents = tuple(make(f"d{i}", "a b", (target,)) for i, target in enumerate(targets))
-    return Corpus("c", spec, documents, documents, documents)
-
-
-def test_texts_are_drawn_in_proportion_and_stay_in_order() -> None:
-    whole = corpus_of(TargetSpec("regression", ("y",), ((0.0, 4.0),)), [float(i % 5) for i in range(40)])
-    some = first_texts(whole, 30, 0)
-    assert [len(split) for split in (some.train, some.dev, some.test)] == [10, 10, 10]
-    numbers = [int(document.id[1:]) for document in some.train]
-    assert numbers == sorted(numbers)
-    assert numbers != list(range(10))
-    assert first_texts(whole, 30, 0).train == some.train
-    assert first_texts(whole, 1000, 0) is whole
 
 
 def test_goals() -> None:

@@ -29,6 +29,7 @@ from pyro_rationale.experiments.baselines import find_method, fit_method
 from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Plan
 from pyro_rationale.experiments.grid import GridRunner
 from pyro_rationale.experiments.same_fit import check_same_settings
+from pyro_rationale.experiments.sample_texts import sample_texts
 from pyro_rationale.prediction.decoding import Mask, unlabelled
 from pyro_rationale.prediction.rationalizer import Rationalizer
 from pyro_rationale.run_files import CONFIG
@@ -76,7 +77,8 @@ class Corpora:
             DataError: it cannot be read, or has no test or development texts.
         """
         if own.name not in self._read:
-            corpus = load_corpus(self.plan.data(own))
+            options = self.plan.data(own)
+            corpus = sample_texts(load_corpus(options), own.texts, options.split_seed)
             for split in ("dev", "test"):
                 if not getattr(corpus, split):
                     raise DataError(f"corpora.{own.name}: no text in the {split} split; name a file for it")

@@ -16,6 +16,7 @@
 
     [[corpora]]
     name = "planted"                        # of its folder; more keys are flags of the fit
+    texts = 10000                           # so many at most, of all splits together; drawn by split_seed
     data = "synthetic"
     documents = 3000
     [corpora.overrides.chain]               # one method on this corpus
@@ -40,6 +41,7 @@ from pyro_rationale.data.targets import number_of
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.experiments.baselines import BASELINES, find_method, method_names
 from pyro_rationale.experiments.baselines._run import PLAIN
+from pyro_rationale.experiments.sample_texts import read_texts
 from pyro_rationale.options import convert
 from pyro_rationale.storage import read_toml
 
@@ -51,7 +53,7 @@ PARTS: tuple[type, ...] = (DataOptions, ModelOptions, TrainOptions)
 OPTIONS = {item.name: (item, typing.get_type_hints(part)[item.name]) for part in PARTS for item in fields(part)}
 OF_DATA = {item.name for item in fields(DataOptions)}
 TOP = ("out", "seeds", "rates", "methods", "reference", "curve", "judge", "base", "overrides", "corpora")
-OF_CORPUS = ("name", "rates", "methods", "overrides")
+OF_CORPUS = ("name", "texts", "rates", "methods", "overrides")
 # What the grid itself, or the method, decides; a flag for it would be overruled without a word.
 DECIDED = {
     "rate": "it is what rates lists",
@@ -111,6 +113,7 @@ class CorpusPlan:
         overrides: more flags, by method.
         rates: target shares.
         methods: those of the benchmark that are fitted here.
+        texts: how many at most.
     """
 
     name: str
@@ -118,6 +121,7 @@ class CorpusPlan:
     overrides: dict[str, Flags]
     rates: tuple[Rate, ...]
     methods: tuple[str, ...]
+    texts: int | None = None
 
 
 @dataclass(frozen=True)
@@ -284,7 +288,7 @@ def _corpus(
         if others := [method for method in some if method not in methods]:
             raise ConfigError(f"{where}.methods: {others[0]} is not among methods at the top; add it there")
     flags = read_flags({k: v for k, v in table.items() if k not in OF_CORPUS}, where, OF_CORPUS)
-    return CorpusPlan(name, flags, _overrides(table, f"{where}.overrides"), own, some)
+    return CorpusPlan(name, flags, _overrides(table, f"{where}.overrides"), own, some, read_texts(table, where))
 
 
 def _overrides(values: Mapping[str, Any], where: str) -> dict[str, Flags]:

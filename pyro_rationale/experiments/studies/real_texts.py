@@ -32,9 +32,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,6 +57,7 @@ from pyro_rationale.experiments.benchmark.spec import (
     read_table,
 )
 from pyro_rationale.experiments.grid import GridRunner
+from pyro_rationale.experiments.sample_texts import read_texts, sample_texts
 from pyro_rationale.experiments.studies.cells import numbers
 from pyro_rationale.experiments.yardsticks import FULL_TEXT, TFIDF, baseline_rows
 from pyro_rationale.fitted import FittedModel
@@ -223,11 +223,9 @@ def _folder(name: str) -> str:
 def _corpus(name: str, table: Mapping[str, Any]) -> RealCorpus:
     where = f"corpora.{name}"
     flags = read_flags({k: v for k, v in table.items() if k not in OF_CORPUS}, where, OF_CORPUS, DECIDED)
-    texts, read = table.get("texts"), None
+    texts, read = read_texts(table, where), None
     if "data" not in flags:
         raise ConfigError(f"{where}: no data; say which corpus, as data = \"vader-movies\"")
-    if texts is not None and (type(texts) is not int or texts < 10):
-        raise ConfigError(f"{where}.texts: expected a whole number from 10, got {texts!r}")
     if "read" in table:
         stored = read_table(table, "read", f"{where}.read")
         digest, accepted = stored.get("rationales"), stored.get("accepted")
@@ -255,20 +253,6 @@ def code_digest() -> str:
         if not place.startswith(_NO_FIGURES):
             digest.update(f"{place}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
-
-
-def first_texts(corpus: Corpus, most: int, seed: int) -> Corpus:
-    """A corpus of so many texts at most, of all splits in proportion; which ones is drawn, their order stays."""
-    rng = random.Random(seed)
-    share = most / sum(len(getattr(corpus, split)) for split in ("train", "dev", "test"))
-    if share >= 1:
-        return corpus
-
-    def some(documents: Sequence[Document]) -> tuple[Document, ...]:
-        chosen = rng.sample(range(len(documents)), round(share * len(documents)))
-        return tuple(documents[i] for i in sorted(chosen))
-
-    return replace(corpus, train=some(corpus.train), dev=some(corpus.dev), test=some(corpus.test))
 
 
 class RealTexts(GridRunner[RealCell]):
@@ -306,9 +290,7 @@ class RealTexts(GridRunner[RealCell]):
         """
         own, options = cell.corpus, self.config(cell).data
         if self._held is None or self._held[0] != (own, options):
-            corpus = load_corpus(options)
-            if own.texts is not None:
-                corpus = first_texts(corpus, own.texts, options.split_seed)
+            corpus = sample_texts(load_corpus(options), own.texts, options.split_seed)
             for split in ("train", "dev", "test"):
                 if not getattr(corpus, split):
                     raise DataError(f"corpora.{own.name}: no text in the {split} split; name a file for it")
