@@ -43,6 +43,11 @@ def shown(value: object, width: int = 40) -> str:
     return text if len(text) <= width else f"{text[: width - 4]}...{text[-1]}"
 
 
+def reason_of(problem: BaseException, most: int = 200) -> str:
+    """What went wrong as it may stand in a one-line message, of so many characters at most."""
+    return " ".join(str(problem).split())[:most]
+
+
 def listed(names: Sequence[str], most: int = 12) -> str:
     """Names from a file as they may stand in a one-line message."""
     some = ", ".join(shown(name)[1:-1] for name in names[:most])

@@ -24,7 +24,7 @@ from pyro_rationale.data.open_vocabulary import OpenVocabulary
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.weighting import EQUAL, Weighting
-from pyro_rationale.errors import ConfigError, DataError, RunError
+from pyro_rationale.errors import ConfigError, DataError, RunError, reason_of
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.features import FeatureStore, TransformerFeatures
@@ -455,7 +455,7 @@ def assemble(
         guide.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("guide.")})
         check_weights(tensors, model)
     except (RuntimeError, KeyError, ConfigError) as problem:
-        reason = " ".join(str(problem).split())[:200]
+        reason = reason_of(problem)
         raise RunError(f"{folder / WEIGHTS}: weights do not fit the configuration ({reason}); fit again") from None
     return FittedModel(config, spec, vocabulary, model.to(device), guide.to(device), device, folder.name)
 

@@ -35,7 +35,7 @@ from pyro_rationale import __version__
 from pyro_rationale.config import Config
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.errors import ConfigError, RunError, shown
+from pyro_rationale.errors import ConfigError, RunError, reason_of, shown
 from pyro_rationale.nn.pretrained_folders import Base, check_base, copy_base, find_base, use_copy
 from pyro_rationale.options import decode
 from pyro_rationale.storage import MANIFEST, note, read_json, read_manifest, write_json
@@ -182,7 +182,7 @@ def read_calibration(folder: Path, spec: TargetSpec) -> Calibration | None:
     try:
         return Calibration.from_dict(read_json(path), len(spec.names))
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        reason = " ".join(str(problem).split())[:200]
+        reason = reason_of(problem)
         raise RunError(f"{path}: not a calibration of this version ({reason}); restore it, or fit again") from None
 
 

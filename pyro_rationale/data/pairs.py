@@ -21,12 +21,12 @@ from pyro_rationale.data.text_lengths import cut_documents
 from pyro_rationale.data.tokenizers import Tokenizer
 from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.tasks._spec import TargetSpec
+from pyro_rationale.tasks._spec import CANDIDATES, TargetSpec
 
 Indices = NDArray[np.int64]
 SPLITS = ("train", "dev", "test")
 SPEC = TargetSpec("ranking", ("similar",))
-CANDIDATES, MOST_POSITIVES = 20, 10
+MOST_POSITIVES = 10
 
 
 @dataclass(frozen=True)

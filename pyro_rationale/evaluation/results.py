@@ -12,7 +12,7 @@ from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.distributions import AspectPriors
-from pyro_rationale.errors import ConfigError, RunError, shown
+from pyro_rationale.errors import ConfigError, RunError, reason_of, shown
 from pyro_rationale.evaluation.evaluate import Evaluation, Progress, evaluate
 from pyro_rationale.evaluation.metrics import Metrics
 from pyro_rationale.evaluation.model_card import card_intervals, write_card
@@ -125,7 +125,7 @@ class RunMetrics:
                 metrics = replace(metrics, failures=failures(metrics.best_epoch, asked, kept, ""))
             return replace(metrics, prior=unknown | metrics.prior, prior_asked=unknown | metrics.prior_asked)
         except (KeyError, TypeError, ConfigError) as problem:
-            reason = f"{folder / METRICS}: not a result of this version ({' '.join(str(problem).split())[:200]})"
+            reason = f"{folder / METRICS}: not a result of this version ({reason_of(problem)})"
             raise RunError(f"{reason}; fit again with --force") from None
 
     def save(self, folder: Path) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from pyro_rationale.data.open_vocabulary import OpenVocabulary
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, reason_of
 from pyro_rationale.nn.pieces import Pieces
 from pyro_rationale.nn.pretrained_folders import find_base, find_folder
 from pyro_rationale.optional import optional
@@ -57,7 +57,7 @@ class Transformer(nn.Module):
                 str(folder), local_files_only=True, attn_implementation="sdpa", dtype=torch.float32
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:120]
+            reason = reason_of(error, 120)
             raise ConfigError(f"--pretrained {folder}: transformers cannot load it ({reason})") from None
         base.requires_grad_(False)
         self.width = int(base.config.hidden_size)

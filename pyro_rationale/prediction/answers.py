@@ -27,15 +27,15 @@ from torch import Tensor
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import ConfigError, listed, shown
 from pyro_rationale.inference.posterior.psis import psis
+from pyro_rationale.prediction.decoding import Mask, unlabelled
 from pyro_rationale.prediction.draws import seed_of, seeded
 from pyro_rationale.prediction.mask_table import Masks, draw_masks, in_rows
-from pyro_rationale.tasks import Numbers, TargetSpec, Task
+from pyro_rationale.tasks import Numbers, TargetSpec, Task, to_numbers
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
 
 DRAWS = 1000  # masks of each text, at least
-Mask = tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def answers_of(
                     z = z.to(fitted.device, q.mean.dtype)
                     return torch.stack([p.log_prob(z), q.log_prob(z)], -1)
 
-                drawn = masks, in_rows(masks, encoded), _numpy(in_rows(masks, densities)[:, 0])
+                drawn = masks, in_rows(masks, encoded), to_numbers(in_rows(masks, densities)[:, 0])
                 if guide.target is None:
                     without = drawn[:2]
                 elif without is None:
@@ -153,7 +153,7 @@ def _answered(document: Document, question: Question, spec: TargetSpec) -> Docum
     """The document with the answer as its only known target."""
     targets = [math.nan] * len(spec.names)
     targets[question.target] = question.value
-    return replace(document, targets=tuple(targets), gold=None, opinion=None, maps=None)
+    return replace(unlabelled(document), targets=tuple(targets))
 
 
 def _answer(
@@ -205,12 +205,8 @@ def _answer(
 def _log_likelihoods(likelihood: Any, outputs: Tensor, targets: Tensor) -> NDArray[Any]:
     """Log p(y | x, z) of masks, `(U,)`, from the encoder's outputs for them."""
     distribution, known = likelihood.observe(outputs, targets)
-    return _numpy(distribution.log_prob(known)[:, 0])
+    return to_numbers(distribution.log_prob(known)[:, 0])
 
 
 def _log_mean(values: NDArray[Any]) -> float:
     return float(np.logaddexp.reduce(values)) - math.log(len(values))
-
-
-def _numpy(values: Tensor) -> NDArray[Any]:
-    return values.detach().to("cpu", torch.float64).numpy()

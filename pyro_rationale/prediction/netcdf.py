@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_rationale.errors import RunError
+from pyro_rationale.errors import RunError, reason_of
 from pyro_rationale.optional import arviz, optional
 from pyro_rationale.storage import checksum, replacing
 
@@ -104,7 +104,7 @@ def open_groups(path: Path | str) -> Any:
         h5py.File(path).close()  # h5netcdf complains twice of a file that HDF5 cannot open
         return xarray.open_datatree(path, engine=ENGINE)
     except Exception as problem:  # of any kind, where other files than ours are damaged
-        reason = " ".join(str(problem).split())[:200]
+        reason = reason_of(problem)
         raise RunError(f"{path}: no file of draws ({reason}); make it again with pyro_rationale.inspect") from None
 
 

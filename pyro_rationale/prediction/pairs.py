@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.prediction.decoding import evaluating, tilted_to, unlabelled
@@ -16,11 +15,11 @@ from pyro_rationale.prediction.marked_text import MarkedText
 from pyro_rationale.prediction.mask_predictions import decode_and_draw
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.prediction.retrieval import softmax, text_record
+from pyro_rationale.tasks import Numbers
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
 
-Numbers = NDArray[np.float64]
 _TEXTS = 32  # read at once
 
 

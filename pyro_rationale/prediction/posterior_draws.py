@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.inference.posterior.evidence import effective_sample_size
 from pyro_rationale.inference.posterior.psis import psis
 from pyro_rationale.prediction.decoding import evaluating, unlabelled
 from pyro_rationale.prediction.draws import seed_of, seeded
 from pyro_rationale.prediction.mask_table import Bits, Masks, Whole, draw_masks, in_rows
-from pyro_rationale.tasks import Numbers
+from pyro_rationale.tasks import Numbers, to_numbers
 
 if TYPE_CHECKING:
     from pyro_rationale.distributions import MaskDistribution
@@ -226,7 +226,7 @@ def _inspect(fitted: FittedModel, document: Document, samples: int) -> DocumentD
     weights = _weigh(fitted, document, masks, outputs, p, q)
     return DocumentDraws(
         document=document,
-        inclusion=_numpy(q.mean[0, :words]),
+        inclusion=to_numbers(q.mean[0, :words]),
         mode=q.mode[0, :words].to("cpu", torch.uint8).numpy(),
         guide=guide,
         prior=prior,
@@ -258,20 +258,20 @@ def _weigh(
         z = z.to(outputs.device, q.mean.dtype)
         return torch.stack([p.log_prob(z), q.log_prob(z)], -1)
 
-    log_prior, log_q = _numpy(in_rows(masks, densities)[:, 0]).T
+    log_prior, log_q = to_numbers(in_rows(masks, densities)[:, 0]).T
     nothing = np.full(len(log_q), np.nan)
     log_likelihood, log_weight, khat, ess, elpd = None, nothing, np.nan, np.nan, np.nan
     if document.has_target:
         targets = fitted.encode([document]).to(fitted.device).targets
         assert targets is not None
         distribution, known = fitted.model.likelihood.observe(outputs, targets)
-        log_likelihood = _numpy(distribution.log_prob(known)[:, 0])
+        log_likelihood = to_numbers(distribution.log_prob(known)[:, 0])
         log_weight = float(fitted.model.kappa) * log_likelihood + log_prior - log_q
         draws = torch.from_numpy(log_weight[masks.index])
         khat = float(psis(draws[:, None]).k)
-        ess = float(torch.exp(2 * draws.logsumexp(0) - (2 * draws).logsumexp(0)))
+        ess = float(effective_sample_size(draws[:, None]))
         log_likelihood = log_likelihood[masks.index]
-        elpd = float(torch.from_numpy(log_likelihood).logsumexp(0)) - float(np.log(len(log_likelihood)))
+        elpd = float(np.logaddexp.reduce(log_likelihood) - np.log(len(log_likelihood)))
     index = masks.index
     return Weights(log_prior[index], log_q[index], log_likelihood, log_weight[index], khat, ess, elpd)
 
@@ -294,7 +294,3 @@ def _resampled(
     known = float(np.sum(~np.isnan(document.targets)))
     log_likelihood = kappa * weights.log_likelihood[chosen] + known * likelihood.log_power_normalizer(kappa)
     return Resampled(draws, log_likelihood)
-
-
-def _numpy(values: Tensor) -> NDArray[Any]:
-    return values.detach().to("cpu", torch.float64).numpy()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.word_classes import is_punctuation
@@ -16,9 +15,7 @@ from pyro_rationale.errors import ConfigError, listed
 from pyro_rationale.prediction.embedding import Embedder
 from pyro_rationale.prediction.index import POOL, Index
 from pyro_rationale.prediction.marked_text import MarkedText
-
-Numbers = NDArray[np.float64]
-
+from pyro_rationale.tasks import Numbers
 
 MOST_NAMED = 5  # unknown words in a line
 

@@ -24,6 +24,7 @@ from pyro_rationale.prediction.scorer import Chunk
 from pyro_rationale.storage import locked, parse_json, replacing, write_json
 
 ROWS_AT_ONCE = 2048  # of a Parquet file's row group
+OTHERS = object()  # in the place of the id of a row that nothing of ours has written
 
 
 @dataclass
@@ -204,20 +205,26 @@ class ScoreFile:
 
 
 def _ids_of(path: Path, form: str) -> Iterator[Any]:
-    """The id of each row of a finished file; `""` for none."""
+    """The id of each row of a finished file; `""` for none, `OTHERS` where no such command has written it."""
     if form == "parquet":
         parquet = optional("pyarrow.parquet", "Parquet needs", "parquet")
-        with parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(columns=["id"]):
-                yield from batch.column(0).to_pylist()
+        try:
+            with parquet.ParquetFile(path) as table:
+                for batch in table.iter_batches(columns=["id"]):
+                    yield from batch.column(0).to_pylist()
+        except (ValueError, OSError, IndexError):  # pyarrow's own errors are some of these; nothing that is ours
+            yield OTHERS
     elif form == "csv":
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
             yield from _first_cells(csv.reader(file))
     else:
         with path.open("rb") as file:
             for line in file:
-                row = parse_json(line)
-                yield row.get("annotation_id" if form == "eraser" else "id", "")
+                try:
+                    row = parse_json(line)
+                except ValueError:
+                    row = None
+                yield row.get("annotation_id" if form == "eraser" else "id", "") if isinstance(row, dict) else OTHERS
 
 
 def _first_cells(rows: Iterator[list[str]]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pyro_rationale.registry import Registry, lazy_names
 from pyro_rationale.tasks._spec import TargetSpec
 
 if TYPE_CHECKING:
-    from pyro_rationale.tasks._base import Numbers, Task
+    from pyro_rationale.tasks._base import Numbers, Task, to_numbers
     from pyro_rationale.tasks._calibration import Calibration, NoiseModel, Reading
     from pyro_rationale.tasks._decision import Decision
     from pyro_rationale.tasks._level_mixture import LevelMixture
@@ -56,6 +56,7 @@ __all__ = [
     "Task",
     "cost_names",
     "task_of",
+    "to_numbers",
 ]
 
 
@@ -87,7 +88,7 @@ def _make(kind: type[Task], spec: TargetSpec, decision: Decision | None) -> Task
 __getattr__ = lazy_names(
     __name__,
     {
-        "_base": "Numbers Task",
+        "_base": "Numbers Task to_numbers",
         "_calibration": "Calibration NoiseModel Reading",
         "_decision": "Decision",
         "_likelihood": "Likelihood",

@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 
 import pyro.distributions as dist
+import torch
 from torch import Tensor, nn
 
 from pyro_rationale.errors import ConfigError
@@ -118,3 +119,22 @@ class Likelihood(nn.Module, ABC):
     def log_power_normalizer(self, kappa: float) -> float:
         """Log density of a known target under `powered`, less kappa times that under the likelihood itself; in nats."""
         return 0.0
+
+
+class OneOfSeveral(Likelihood):
+    """Categorical(logits = outputs): one of several classes, or the similar text among candidates."""
+
+    event_dim = 0
+
+    def forward(self, outputs: Tensor) -> dist.TorchDistribution:
+        """Logits `(*s, B, C)`, -inf for what is no candidate, -> a distribution of batch shape `(*s, B)`."""
+        return dist.Categorical(logits=outputs)
+
+    def observe(self, outputs: Tensor, targets: Tensor) -> tuple[dist.TorchDistribution, Tensor]:
+        """The distribution, and the classes or candidates that are right, which are never missing."""
+        return self(outputs), targets
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross entropy in nats, `(*s, B, 1)`."""
+        chosen = outputs.gather(-1, targets.expand(outputs.shape[:-1])[..., None])
+        return torch.logsumexp(outputs, -1, keepdim=True) - chosen

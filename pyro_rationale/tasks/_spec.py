@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CANDIDATES = 20  # in the lists of similar texts that log loss and ELBO of held-out texts are computed on
 
 @dataclass(frozen=True)
 class TargetSpec:

@@ -13,33 +13,18 @@ from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.tasks._base import Numbers, to_numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, labels_of
 from pyro_rationale.tasks._classes import ClassTask
-from pyro_rationale.tasks._likelihood import Likelihood, shrunk
+from pyro_rationale.tasks._likelihood import Likelihood, OneOfSeveral, shrunk
 
 
-class CategoricalLikelihood(Likelihood):
+class CategoricalLikelihood(OneOfSeveral):
     """One of `C` classes: Categorical(logits = outputs)."""
-
-    event_dim = 0
 
     def __init__(self, classes: tuple[str, ...]) -> None:
         super().__init__(len(classes))
 
-    def forward(self, outputs: Tensor) -> dist.TorchDistribution:
-        """Logits `(*s, B, C)` -> a distribution of batch shape `(*s, B)`."""
-        return dist.Categorical(logits=outputs)
-
-    def observe(self, outputs: Tensor, targets: Tensor) -> tuple[dist.TorchDistribution, Tensor]:
-        """The distribution and the classes, which are never missing."""
-        return self(outputs), targets
-
     def marginal(self, outputs: Tensor, variances: Tensor) -> dist.TorchDistribution:
         """Categorical with about the mean probabilities: each logit shrunk by its own variance (Lu et al. 2020)."""
         return self(shrunk(outputs, variances))
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross entropy in nats, `(*s, B, 1)`."""
-        chosen = outputs.gather(-1, targets.expand(outputs.shape[:-1])[..., None])
-        return torch.logsumexp(outputs, -1, keepdim=True) - chosen
 
 
 class MulticlassTask(ClassTask):

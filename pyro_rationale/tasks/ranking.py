@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pyro.distributions as dist
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -20,23 +19,20 @@ from torch import Tensor, nn
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.tasks._base import Labels, Numbers, Task
 from pyro_rationale.tasks._cells import Cell
-from pyro_rationale.tasks._likelihood import Likelihood
-from pyro_rationale.tasks._spec import TargetSpec
+from pyro_rationale.tasks._likelihood import Likelihood, OneOfSeveral
+from pyro_rationale.tasks._spec import CANDIDATES, TargetSpec
 
 COLDEST, WARMEST = 0.01, 1.0  # limits of a temperature that is learned
 START = 0.05
-CANDIDATES = 20  # in the lists that log loss and ELBO of held-out texts are computed on
 
 
-class RankingLikelihood(Likelihood):
+class RankingLikelihood(OneOfSeveral):
     """One of some candidates: Categorical(logits = cosines / temperature).
 
     Args:
         width: numbers per vector.
         temperature: a fixed one; `None` for one that is learned, between `COLDEST` and `WARMEST`, on a log scale.
     """
-
-    event_dim = 0
 
     def __init__(self, width: int, temperature: float | None = None) -> None:
         super().__init__(width)
@@ -58,19 +54,6 @@ class RankingLikelihood(Likelihood):
         share = math.log(temperature / COLDEST) / math.log(WARMEST / COLDEST)
         share = min(max(share, 1e-6), 1.0 - 1e-6)
         self.position.fill_(math.log(share / (1.0 - share)))
-
-    def forward(self, outputs: Tensor) -> dist.TorchDistribution:
-        """Logits `(*s, Q, C)`, -inf for what is no candidate, -> a distribution of batch shape `(*s, Q)`."""
-        return dist.Categorical(logits=outputs)
-
-    def observe(self, outputs: Tensor, targets: Tensor) -> tuple[dist.TorchDistribution, Tensor]:
-        """The distribution, and the positions of the similar texts."""
-        return self(outputs), targets
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross entropy in nats, `(*s, Q, 1)`."""
-        chosen = outputs.gather(-1, targets.expand(outputs.shape[:-1])[..., None])
-        return torch.logsumexp(outputs, -1, keepdim=True) - chosen
 
 
 class RankingTask(Task):

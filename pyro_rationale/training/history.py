@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.errors import ConfigError, RunError, reason_of
 from pyro_rationale.options import decode
 from pyro_rationale.storage import check_listed, parse_json
 
@@ -148,7 +148,7 @@ def read_history(path: Path) -> list[EpochRecord]:
         check_listed(path)
         return [epoch_record(parse_json(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError, TypeError, AttributeError, ConfigError) as problem:
-        reason = " ".join(str(problem).split())[:200]
+        reason = reason_of(problem)
         raise RunError(f"{path}: not a history of this version ({reason}); fit again") from None
 
 

@@ -17,7 +17,15 @@ from contextlib import contextmanager
 
 import torch
 
-from pyro_rationale.errors import BAD_INPUT, END_SIGNALS, INTERRUPTED, ConfigError, RationaleError, TrainingError
+from pyro_rationale.errors import (
+    BAD_INPUT,
+    END_SIGNALS,
+    INTERRUPTED,
+    ConfigError,
+    RationaleError,
+    TrainingError,
+    reason_of,
+)
 from pyro_rationale.fitted import pick_device
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group, PeerError, Processes
 from pyro_rationale.training.launch_options import LaunchOptions, in_process_group
@@ -91,7 +99,7 @@ def launch(options: LaunchOptions, words: Sequence[str]) -> int:
     except ChildFailedError as failed:
         return _status([(rank, failure.exitcode) for rank, failure in failed.failures.items()], options.processes)
     except (RendezvousError, torch.distributed.DistError) as problem:
-        reason = " ".join(str(problem).split())[:200]
+        reason = reason_of(problem)
         raise TrainingError(f"--rendezvous {options.rendezvous}: the machines did not meet there ({reason})") from None
     finally:
         logging.disable(logging.NOTSET)

@@ -1,4 +1,4 @@
-"""Training of networks without a latent variable, for baselines: epochs, EMA, early stopping, best weights.
+"""Training of networks without a latent variable, for baselines: epochs, EMA, best weights.
 
     fitted, scale = build_networks(config, corpus)  # model and guide, untrained
 
@@ -41,7 +41,6 @@ def train_networks(
     documents: Sequence[Document],
     loss: Loss,
     score: Score | None = None,
-    patience: int | None = None,
     on_step: Callable[[], None] | None = None,
     batches: Batches | None = None,
     encoder_factor: float = 1.0,
@@ -56,7 +55,6 @@ def train_networks(
         loss: loss per document of a batch, on its device, at a step.
         score: computed after each epoch, without gradients and with random numbers of its own; lower is better, and
             the weights of the best epoch are kept. Without it the last weights are.
-        patience: stop after so many epochs without a better score; by default never.
         on_step: called after each step.
         batches: of other examples than single documents, such as pairs of them, in place of those of `documents`.
         encoder_factor: of the encoder's learning rate.
@@ -69,9 +67,9 @@ def train_networks(
     average = RunningAverage(named, options.ema)
     size = options.epoch_of(len(documents))
     batches = batches or fitted.batches(documents, options.batch_size, options.seed, size, weighted=True)
-    best_score, best_epoch, best_weights = math.inf, 0, {}
+    best_score, best_weights = math.inf, {}
     step = epoch = 0
-    while step < options.steps and (patience is None or epoch - best_epoch < patience):
+    while step < options.steps:
         fitted.model.train()
         fitted.guide.train()
         for batch in batches.epoch(epoch):
@@ -93,7 +91,7 @@ def train_networks(
         with average.applied(), torch.no_grad(), torch.random.fork_rng(devices=[]):
             current = score()
             if current < best_score:
-                best_score, best_epoch, best_weights = current, epoch, weights_of(fitted.model, fitted.guide)
+                best_score, best_weights = current, weights_of(fitted.model, fitted.guide)
     if best_weights:
         load_weights(fitted, best_weights)
     else:

@@ -141,7 +141,7 @@ class ModelSelection:
         trainer.average.reset()
         torch.manual_seed(seed)
         trainer.control.restore(self.initial_control)
-        trainer.start_step, trainer.lr_scale = trainer.step, 1.0
+        trainer.start_step, trainer.lr_scale, trainer.kept = trainer.step, 1.0, 1.0
         trainer.control.schedule = replace(
             trainer.control.schedule, warmup=trainer.step + options.warmup, anneal=options.anneal
         )

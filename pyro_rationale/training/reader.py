@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pyro_rationale.build import build_model, target_summary
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
-from pyro_rationale.errors import ConfigError, RunError
+from pyro_rationale.errors import ConfigError, RunError, reason_of
 from pyro_rationale.fitted import FittedModel, word_vectors
 from pyro_rationale.guides import RationaleGuide
 from pyro_rationale.inference.objectives.elbo import MaskELBO
@@ -174,5 +174,5 @@ def _load(reader: FittedModel, path: Path) -> None:
     try:
         reader.model.load_state_dict(tensors)
     except RuntimeError as problem:
-        reason = " ".join(str(problem).split())[:200]
+        reason = reason_of(problem)
         raise RunError(f"{path}: not the reader of this fit ({reason}); remove it to train it again") from None

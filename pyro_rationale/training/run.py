@@ -16,7 +16,7 @@ from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.files.text import log
 from pyro_rationale.data.vectors import WordVectors
 from pyro_rationale.distributions import ChainPrior
-from pyro_rationale.errors import ConfigError, DataError, RunError
+from pyro_rationale.errors import ConfigError, DataError, RunError, reason_of
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.run_files import CHECKPOINT, EPOCHS
 from pyro_rationale.storage import read_tensors, to_json, write_bytes, write_tensors
@@ -217,7 +217,7 @@ class TrainingRun:
             self.selection.restore(tensors, facts["watch"])
             self.trainer.restore({k[4:]: v for k, v in tensors.items() if k.startswith("now.")}, facts["trainer"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ConfigError) as problem:
-            reason = " ".join(str(problem).split())[:200]
+            reason = reason_of(problem)
             raise RunError(f"{self.folder / CHECKPOINT}: not a checkpoint of this fit ({reason}); fit again") from None
         self._write_history()  # a kill may have come after the checkpoint and before the history
 

@@ -54,6 +54,24 @@ def test_a_finished_file_of_other_texts_is_told_by_its_rows(tmp_path: Path, ids:
         file.check_whole("csv", iter(ids))
 
 
+@pytest.mark.parametrize("form", ["jsonl", "eraser", "parquet"])
+@pytest.mark.parametrize("content", ["not json\n", "[1]\n", "1\n"])
+def test_a_file_that_nothing_of_ours_has_written_is_of_other_texts(tmp_path: Path, form: str, content: str) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"out.{form}"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match="is about other texts from row 1 on"):
+        ScoreFile(path, {}).check_whole(form, iter([1, 2]))
+
+
+def test_a_table_without_ids_is_of_other_texts(tmp_path: Path) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"name": [1, 2]}), tmp_path / "out.parquet")
+    with pytest.raises(ConfigError, match="is about other texts from row 1 on"):
+        ScoreFile(tmp_path / "out.parquet", {}).check_whole("parquet", iter([1, 2]))
+
+
 def test_a_finished_file_of_another_run_or_of_changed_texts_is_told(tmp_path: Path) -> None:
     """Though the ids are the same; where there is no record of what it was made of, they are all that is compared."""
     file = begun(tmp_path / "out.csv")

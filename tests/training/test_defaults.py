@@ -127,7 +127,7 @@ def test_the_page_shows_the_numbers_of_the_rules() -> None:
         f"`--span`, texts of more than {rules[0].long_text} words / shorter": [
             f"{rule.span:g} / {rule.short_span:g}" for rule in rules
         ],
-        "`--nats`, ratings / classes": [f"{rule.nats:g} / {rule.class_nats:g}" for rule in rules],
+        "`--nats`": [f"{rule.nats:g}" for rule in rules],
         "`--nats` at least, for each word of a text": [f"{rule.word_nats:g}" for rule in rules],
         "training texts seen so many times, within steps": [
             f"{rule.epochs:g}, {rule.least_steps} to {rule.most_steps}" for rule in rules
@@ -266,11 +266,11 @@ def test_steps_by_the_number_of_texts(
 
 def test_span_and_nats_by_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = replace(RULES["balanced"], span=8.0, short_span=3.0, long_text=60)
-    rule = replace(rule, nats=150.0, class_nats=90.0, word_nats=0.0)
+    rule = replace(rule, nats=150.0, word_nats=0.0)
     monkeypatch.setitem(RULES, "balanced", rule)
     long, short = resolve(real(), corpus(words=61)), resolve(real(), corpus(words=60, classes=("no", "yes")))
     assert (long.model.span, long.model.nats) == (8.0, 150.0)
-    assert (short.model.span, short.model.nats) == (3.0, 90.0)
+    assert (short.model.span, short.model.nats) == (3.0, 150.0)
     assert resolve(real(unit="sentence"), corpus()).model.span is None
     assert resolve(real(lambda1=0.1, lambda2=0.1), corpus()).model.span is None
 

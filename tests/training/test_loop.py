@@ -57,13 +57,6 @@ def test_the_weights_of_the_best_epoch(ema: float) -> None:
     assert not torch.equal(scored[1], scored[2])
 
 
-def test_patience() -> None:
-    fitted, loss, steps = networks(steps=40)
-    scores: Iterator[float] = iter([3.0, 2.0, 2.5, 2.1, 9.9])
-    train_networks(fitted, sixteen().train, loss, lambda: next(scores), patience=2)
-    assert len(steps) == 8  # four epochs: the second is best
-
-
 def test_scoring_does_not_move_the_random_numbers() -> None:
     ends = []
     for draws in (0, 7):

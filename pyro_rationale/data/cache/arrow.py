@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.data.cache.columns import Packed
-from pyro_rationale.errors import DataError
+from pyro_rationale.errors import DataError, reason_of
 from pyro_rationale.optional import install_command
 from pyro_rationale.storage import checksum, replacing, write_bytes
 
@@ -188,7 +188,7 @@ def _read_facts(path: Path) -> Metadata:
         if path.stat().st_size != facts["bytes"]:
             raise Damaged(f"of {path.stat().st_size:,} bytes, not {facts['bytes']:,}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = reason_of(error, 120)
         raise error if isinstance(error, Damaged) else Damaged(f"its JSON file is unreadable ({reason})") from None
     return facts
 

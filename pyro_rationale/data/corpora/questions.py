@@ -27,8 +27,9 @@ from pyro_rationale.data.corpora import _questions_grammar as grammar
 from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import Document
 from pyro_rationale.data.options import DataOptions
-from pyro_rationale.data.pairs import CANDIDATES, MOST_POSITIVES, SPLITS, PairCorpus, Query, check_spec, pair_corpus
+from pyro_rationale.data.pairs import MOST_POSITIVES, SPLITS, PairCorpus, Query, check_spec, pair_corpus
 from pyro_rationale.data.ranks import average_precision
+from pyro_rationale.tasks._spec import CANDIDATES
 
 Item = TypeVar("Item")
 Triple = tuple[int, int, int]

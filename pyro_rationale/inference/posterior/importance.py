@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pyro_rationale.distributions import MaskDistribution
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.inference.posterior.evidence import LONGEST, all_masks, enumerate_masks
+from pyro_rationale.inference.posterior.evidence import LONGEST, all_masks, effective_sample_size, enumerate_masks
 from pyro_rationale.inference.posterior.log_joint import CachedLogJoint, draw_weighted
 
 
@@ -40,8 +40,8 @@ class WeightedMasks:
 
     @property
     def ess(self) -> Tensor:
-        """Effective sample size 1 / sum w^2 (Kong 1992), `(B,)`, between 1 and S."""
-        return 1.0 / self.weights.square().sum(0)
+        """Effective sample size 1 / sum w^2 (Kong 1992), `(B,)`, from 1 to S; 0 where no draw has any weight."""
+        return effective_sample_size(self.log_weights)
 
     @property
     def mean(self) -> Tensor:

@@ -21,12 +21,11 @@ class Mixing(NamedTuple):
 
     `r_hat` is the largest rank-normalised split R-hat (Vehtari et al. 2021) of words kept, log joint and every single
     word; inf where chains stand still at different masks. `ess` is the smallest bulk effective sample size of words
-    kept and log joint. `word_ess` is that of the words that are sometimes kept and sometimes not; NaN where none is.
+    kept and log joint.
     """
 
     r_hat: Floats
     ess: Floats
-    word_ess: Floats
 
 
 def mixing(chains: MaskChains, lengths: Tensor) -> Mixing:
@@ -39,15 +38,13 @@ def mixing(chains: MaskChains, lengths: Tensor) -> Mixing:
     totals = torch.stack([kept.double(), chains.log_joint.double()], -1).cpu().numpy()
     words = chains.masks.double().cpu().numpy()
     inside = torch.arange(words.shape[-1]) < lengths.cpu()[:, None]
-    of_totals, of_words = _diagnose(totals), _diagnose(words)
+    of_totals, (of_words, _) = _diagnose(totals), _diagnose(words)
     outside = ~inside.numpy()
-    for values in of_words:
-        values[outside] = np.nan
-    r_hat = np.fmax.reduce(np.concatenate([of_totals[0], of_words[0]], -1), axis=-1)
+    of_words[outside] = np.nan
+    r_hat = np.fmax.reduce(np.concatenate([of_totals[0], of_words], -1), axis=-1)
     return Mixing(
         np.where(np.isnan(r_hat), 1.0, r_hat),  # nothing ever moves, in any chain, and all chains agree
         np.fmin.reduce(of_totals[1], axis=-1),
-        np.fmin.reduce(of_words[1], axis=-1),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pyro_rationale import __version__
 from pyro_rationale.data.files.text import log
-from pyro_rationale.errors import ConfigError
+from pyro_rationale.errors import ConfigError, reason_of
 from pyro_rationale.storage import note, read_manifest
 from pyro_rationale.training.callbacks._base import Callback
 from pyro_rationale.training.history import EpochRecord
@@ -141,7 +141,7 @@ class Tracker(Callback):
 
 
 def _reason(problem: Exception) -> str:
-    return " ".join(str(problem).split())[:300].rstrip(".") or type(problem).__name__
+    return reason_of(problem, 300).rstrip(".") or type(problem).__name__
 
 
 def run_name(folder: Path) -> str:
