@@ -178,7 +178,7 @@ def fit_and_show(
             console.say(f"\nInterrupted. {way if begun else 'Nothing was written.'}", whole=True)
             raise
     bar.ended(finished)
-    show_metrics(console, metrics, config.unit, config.train.class_weight != "none", verbose)
+    show_metrics(console, metrics, config.unit, judged_by_class(config), verbose)
     pairs = finished.fitted.task.of_pairs
     if pairs and "baselines" in given() and baselines:
         console.say("--baselines: pairs of texts have random order and BM25; study rankers compares other methods")
@@ -253,8 +253,13 @@ def show_finished(console: Terminal, folder: Path, verbose: bool = False) -> int
 
     metrics, config = RunMetrics.load(folder), read_config(folder)[0]
     console.say(f"{folder} is finished already; --force fits it again")
-    show_metrics(console, metrics, config.unit, config.train.class_weight != "none", verbose)
+    show_metrics(console, metrics, config.unit, judged_by_class(config), verbose)
     return FAILED if metrics.failures else 0
+
+
+def judged_by_class(config: Config) -> bool:
+    """Whether accuracy is not what the fit was after: classes had weights, or are named for macro-F1."""
+    return config.train.class_weight != "none" or config.train.decides_by_f1
 
 
 def show_metrics(

@@ -132,7 +132,7 @@ def evaluate(
             rationalizer.marginals(texts) if ranked else None,
             judge=judge,
             lexicon=lexicon,
-            decision=None if model is None else model.fitted.decision,
+            decision=getattr(rationalizer, "decision", None) if model is None else model.fitted.decision,
             averaged=averaged,
             predictive=predictive,
             conformal=None if model is None or averaged is None else conformal_quantiles(model.fitted),
@@ -232,7 +232,10 @@ def evaluate_average(
     draws, values = draw_all(fitted, documents, samples, seed, batch_size)
     masks = [mask for draw in draws for mask in draw]
     drawn = compute(MetricInputs([*documents] * samples, fitted.spec, masks)).metrics
-    inputs = MetricInputs(documents, fitted.spec, values=np.asarray(values), decision=fitted.decision)
+    if fitted.calibration is not None:  # the rule is about tempered averages
+        values = fitted.task.temper(values, fitted.calibration.temperature)
+    rule = None if fitted.decision is None else replace(fitted.decision, alone=None)
+    inputs = MetricInputs(documents, fitted.spec, values=np.asarray(values), decision=rule)
     predicted = compute(inputs).metrics
     if "aspects" not in drawn:
         return drawn | predicted

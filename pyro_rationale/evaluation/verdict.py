@@ -106,8 +106,10 @@ def constant_evaluation(train: Sequence[Document], documents: Sequence[Document]
 
 
 def weighs_classes(fitted: FittedModel, corpus: Corpus) -> bool:
-    """Whether training texts with labels had different weights."""
-    return bool(corpus.spec.classes) and fitted.weighting.relative(corpus.train) is not None
+    """Whether the fit was not after accuracy: texts had different weights, or classes are named for macro-F1."""
+    if not corpus.spec.classes:
+        return False
+    return fitted.weighting.relative(corpus.train) is not None or fitted.decision is not None
 
 
 def worse_than_constant(
@@ -130,7 +132,8 @@ def worse_than_constant(
     for metric in every_metric():
         if metric.name not in names or metric.name not in statistics:
             continue
-        one, other = statistics[metric.name], constant[metric.name]
+        # Of the average over masks, where there is one: that is what the fit predicts.
+        one, other = statistics.get(f"averaged_{metric.name}", statistics[metric.name]), constant[metric.name]
         if len(one) < FEWEST:
             return ""
         low, high = intervals({"": combined(_minus, one, other)}, draws=1000, method="percentile")[""]

@@ -74,7 +74,7 @@ def baseline_rows(
 
 def _decision(rationalizer: Rationalizer, corpus: Corpus) -> Decision | None:
     """A rule that names classes by the same development texts as that of the fit, which it is compared with."""
-    documents = calibration_texts(corpus.dev)
+    documents = calibration_texts(corpus.dev, corpus.spec)
     values = rationalizer.predict(documents, _all_words(documents))
     return task_of(corpus.spec).fit_decision(values, target_rows(documents, len(corpus.spec.names)))
 

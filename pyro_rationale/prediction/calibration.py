@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.cache.dataset import target_rows
-from pyro_rationale.data.corpus import Document
-from pyro_rationale.prediction.decoding import evaluating
+from pyro_rationale.data.corpus import Document, TargetSpec
+from pyro_rationale.prediction.decoding import decode_all, evaluating
 from pyro_rationale.prediction.mask_predictions import draw_reading
+from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.tasks import Calibration, NoiseModel, Numbers, Reading
 from pyro_rationale.tasks._calibration import FEWEST, conformal_scores, fit_temperature, temper
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 DRAWS = 16  # masks of each text
 TEXTS = 1000  # that are read at most
+RARE, MOST_TEXTS = 50, 10_000  # of the rarest class, where a rule is chosen: so many are wanted, of so many in all
 BATCH = 64
 FOLDS = 5
 
@@ -37,7 +39,7 @@ def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration
     Returns:
         `None` if no target is known.
     """
-    texts = calibration_texts(documents)
+    texts = calibration_texts(documents, fitted.spec if fitted.config.train.decides_by_f1 else None)
     rows = texts if fitted.aspects == 1 else by_aspect(texts, fitted.aspects)
     chosen = sorted(rows, key=lambda document: len(document.tokens))
     targets = target_rows(chosen, len(fitted.spec.names))
@@ -46,7 +48,7 @@ def calibrate(fitted: FittedModel, documents: Sequence[Document]) -> Calibration
     reading = _read(fitted, chosen)
     averaged = np.einsum("sn,snw->nw", reading.weights, reading.values)
     if reading.noise is None:
-        made = _of_classes(fitted, averaged, targets, fitted.weighting.relative(chosen))
+        made = _of_classes(fitted, chosen, averaged, targets, fitted.weighting.relative(chosen))
     elif fitted.model.likelihood.noise is not None:
         made = _of_ratings(fitted, reading, targets, folds_of(chosen))
     else:
@@ -62,9 +64,20 @@ def _base(averaged: Numbers, documents: Sequence[Document]) -> tuple[float, ...]
     return tuple(float(averaged[aspects == i, i].mean()) for i in range(averaged.shape[1]))
 
 
-def calibration_texts(documents: Sequence[Document]) -> list[Document]:
-    """Some of many documents, evenly spread over their order."""
-    places = np.linspace(0, len(documents) - 1, min(len(documents), TEXTS)).astype(int).tolist()
+def calibration_texts(documents: Sequence[Document], spec: TargetSpec | None = None) -> list[Document]:
+    """Some of many documents, evenly spread over their order: classes keep their shares.
+
+    Args:
+        documents: with targets.
+        spec: of the targets, where a rule is to name classes: then so many that the rarest class has `RARE` of them.
+    """
+    most = TEXTS
+    if spec is not None and spec.classes and len(documents) > TEXTS:
+        targets = target_rows(documents, len(spec.names))
+        counts = np.concatenate([np.unique(column[~np.isnan(column)], return_counts=True)[1] for column in targets.T])
+        wanted = RARE * len(documents) / counts.min(initial=len(documents))
+        most = int(min(max(TEXTS, np.ceil(wanted)), MOST_TEXTS))
+    places = np.linspace(0, len(documents) - 1, min(len(documents), most)).astype(int).tolist()
     return [documents[i] for i in places]
 
 
@@ -108,7 +121,9 @@ def _scores(fitted: FittedModel, reading: Reading, noise: Numbers, targets: Numb
     return conformal_scores(np.abs(targets - mixture.mean) / mixture.sd)
 
 
-def _of_classes(fitted: FittedModel, averaged: Numbers, targets: Numbers, weights: Numbers | None) -> Calibration:
+def _of_classes(
+    fitted: FittedModel, documents: Sequence[Document], averaged: Numbers, targets: Numbers, weights: Numbers | None
+) -> Calibration:
     """Temperature and scores from all documents: one number fitted to many texts hardly knows any of them.
 
     The temperature follows the weights of the fit, or it would pull back what they are for. Scores do not: sets are to
@@ -120,6 +135,9 @@ def _of_classes(fitted: FittedModel, averaged: Numbers, targets: Numbers, weight
     temperature = fit_temperature(probabilities, targets, weights)
     shown = fitted.task.temper(averaged, temperature)
     decision = fitted.task.fit_decision(shown, targets) if fitted.config.train.decides_by_f1 else None
+    if decision is not None:  # probabilities from one mask are others: neither averaged nor tempered
+        one = decode_all(fitted, documents, DecodeOptions(), BATCH)[1]
+        decision = replace(decision, alone=fitted.task.fit_decision(one, targets))
     truth = np.nan_to_num(targets).astype(int)[..., None]
     right = np.take_along_axis(temper(probabilities, temperature), truth, axis=-1)[..., 0]
     scores = conformal_scores(np.where(np.isnan(targets), np.nan, 1.0 - right))

@@ -285,16 +285,18 @@ def explain(
     options = replace(options or ExplainOptions(), decode="mode")
     labels = fitted.spec.classes if classes is None else classes
     alone = len(fitted.spec.names) == 1 if single is None else single
+    shown = fitted.task.alone if options.predict == "mode" else fitted.task
 
     def probabilities(values: Sequence[float]) -> list[dict[Any, float]]:
         """Probabilities of the labels of each target; none for ratings."""
         rows = class_probabilities(fitted, np.array([values]))
         return [] if rows is None else [dict(zip(labels, row, strict=True)) for row in rows[0].tolist()]
 
-    def predicted(values: Sequence[float]) -> Any:
+    # Of one mask by default: alternatives, answers, and what the rationale alone says.
+    def predicted(values: Sequence[float], task: Any = fitted.task.alone) -> Any:
         each: list[Any] = list(values)
         if labels:
-            each = [labels[number] for number in fitted.task.decisions(np.array([values]))[0].tolist()]
+            each = [labels[number] for number in task.decisions(np.array([values]))[0].tolist()]
         return each[0] if alone else tuple(each)
 
     def answered(document: Document, answer: Answer) -> AnswerRationale:
@@ -331,15 +333,15 @@ def explain(
         for i, name in enumerate(fitted.spec.names):
             part = prediction.aspects[i] if prediction.aspects else prediction
 
-            def only(values: Sequence[float], i: int = i) -> Any:
-                every = predicted(values)
+            def only(values: Sequence[float], task: Any = fitted.task.alone, i: int = i) -> Any:
+                every = predicted(values, task)
                 return every if alone else every[i]
 
             made[name] = TargetRationale(
                 mask=part.mode,
                 spans=kept_spans(part.document, part.mode, part.contributions, True, 0 if prediction.aspects else i),
                 inclusion=part.inclusion,
-                prediction=only(prediction.predicted),
+                prediction=only(prediction.predicted, shown),
                 from_rationale=only(prediction.values),
                 alternatives=others(part, only),
                 probability=part.probability,
@@ -358,7 +360,7 @@ def explain(
             inclusion=prediction.inclusion,
             mask=prediction.mode,
             spans=kept_spans(document, prediction.mode, prediction.contributions, alone),
-            prediction=predicted(prediction.predicted),
+            prediction=predicted(prediction.predicted, shown),
             from_rationale=predicted(prediction.values),
             probabilities=probabilities(prediction.predicted)[0] if labels and alone else None,
             interval=interval[0] if interval is not None and alone else interval,
@@ -372,7 +374,7 @@ def explain(
             answers=tuple(answered(document, answer) for answer in prediction.answers),
             targets=targets_of(prediction),
             own=bool(prediction.aspects),
-            effects_on=tuple(fitted.task.effect_units(prediction.predicted)),
+            effects_on=tuple(shown.effect_units(prediction.predicted)),
             probability=prediction.probability,
         )
 

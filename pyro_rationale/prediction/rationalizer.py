@@ -58,8 +58,9 @@ class ModelRationalizer:
 
     @property
     def decision(self) -> Decision | None:
-        """The run's rule that names classes."""
-        return self.fitted.decision
+        """The run's rule that names classes of predictions from single masks, as `predict` makes them."""
+        rule = self.fitted.decision
+        return None if rule is None else rule.of_one_mask
 
     def marginals(self, documents: Sequence[Document]) -> list[Scores]:
         """P(word is kept | text) under the guide."""

@@ -61,6 +61,12 @@ class Layout:
             made |= self._rationale("")
         return {**made, "unknown": "number", "cut": "number"}
 
+    @cached_property
+    def digits(self) -> tuple[int, ...]:
+        """Digits behind the point of the numbers of each target: more where its whole scale is shorter than 1."""
+        sizes = [high - low for low, high in self.task.spec.ranges] or [1.0] * len(self.task.spec.names)
+        return tuple(DIGITS + max(0, math.ceil(-math.log10(size))) for size in sizes)
+
     def _front(self, name: str) -> str:
         return f"{name}." if len(self.task.spec.names) > 1 else ""
 
@@ -85,10 +91,11 @@ class Layout:
                 for label, probability in point["probabilities"].items():
                     cells[f"{front}probability.{label}"] = _rounded(probability)
             else:
-                cells[f"{front}prediction"] = _rounded(point["value"])
+                cells[f"{front}prediction"] = _rounded(point["value"], self.digits[number])
             if reading.interval is not None:
                 low, high = reading.interval[number]
-                cells[f"{front}low"], cells[f"{front}high"] = _rounded(low), _rounded(high)
+                ends = (_rounded(end, self.digits[number]) for end in (low, high))
+                cells[f"{front}low"], cells[f"{front}high"] = ends
             if self.own:
                 cells |= self._marked(front, reading.aspects[number], (name,))
         if not self.own:
@@ -112,7 +119,8 @@ class Layout:
             start, end = offsets[first][0], offsets[behind - 1][1]
             span: Cells = {"start": start, "end": end, "text": text[start:end]}
             if found is not None:
-                effects = [_rounded(effect) for effect in found.spans[number].effects]
+                own = [self.digits[self.task.spec.names.index(name)] for name in names]
+                effects = [_rounded(*pair) for pair in zip(found.spans[number].effects, own, strict=True)]
                 span["contribution"] = effects[0] if len(effects) == 1 else dict(zip(names, effects, strict=True))
             spans.append(span)
         return spans

@@ -94,7 +94,8 @@ class Scorer:
     def layout(self) -> Layout:
         """The columns."""
         own, contributions = self.fitted.aspects > 1, self.options.contributions != "none"
-        return Layout(self.fitted.task, own, contributions, self.max_words, self.text)
+        task = self.fitted.task.alone if self.options.predict == "mode" else self.fitted.task
+        return Layout(task, own, contributions, self.max_words, self.text)
 
     def __call__(self, rows: Sequence[TextRow]) -> Chunk:
         """The lines of some texts."""
@@ -124,6 +125,7 @@ class Scorer:
         if self.form == "eraser":
             scores = iter(self._scores(readings))
             task = self.fitted.task
+            task = task.alone if self.faithfulness or self.options.predict == "mode" else task
             return as_json_lines([
                 eraser_record(id, one, task, None if isinstance(one, Document) else next(scores))
                 for id, one in zip(ids, every, strict=True)

@@ -53,6 +53,14 @@ class Task(ABC):
         self.spec = spec
 
     @property
+    def alone(self) -> Task:
+        """This task for predictions from a single mask, which have a rule of their own."""
+        from pyro_rationale.tasks import task_of
+
+        rule = self.decision
+        return self if rule is None or rule.alone is None else task_of(self.spec, rule.alone)
+
+    @property
     def width(self) -> int:
         """Number of the encoder's outputs and of columns of a prediction, `W`."""
         return len(self.spec.classes) if self.per_class else len(self.spec.names)
@@ -377,7 +385,7 @@ class Task(ABC):
             interval: of each rating.
             classes: the set of each target, as numbers of classes.
         """
-        record, others, alone = self.point(predicted), self.point(averaged), self.point(values)
+        record, others, alone = self.point(predicted), self.point(averaged), self.alone.point(values)
         for i, (name, entry) in enumerate(record.items()):
             entry["rationale"] = alone[name]
             if "label" in entry:
@@ -412,7 +420,7 @@ class Task(ABC):
                 f"{100 * level:g} % set {names}; " * (names != label)
                 for names, label in zip(sets, labels, strict=True)
             ]
-        lines = zip(self.short(predicted), sure, self._said(values), strict=True)
+        lines = zip(self.short(predicted), sure, self.alone._said(values), strict=True)
         return [f"{line}  ({more}from these words alone {alone})" for line, more, alone in lines]
 
     def level_shares(self, predictive: Mixture | None) -> dict[str, dict[str, float]]:

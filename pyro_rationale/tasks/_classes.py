@@ -148,7 +148,8 @@ class ClassTask(Task):
                 continue
             guess, truth = guess[known], truth[known].astype(np.int64)
             constant = float(np.bincount(truth).max() / len(truth))
-            skills.append((float((guess == truth).mean()) - constant) / max(1e-12, 1.0 - constant))
+            if constant < 1.0:  # one class only is predicted by anybody
+                skills.append((float((guess == truth).mean()) - constant) / (1.0 - constant))
         return float(np.mean(skills)) if skills else math.nan
 
     def errors(self, values: Numbers, targets: Numbers) -> dict[str, NDArray[Any]]:

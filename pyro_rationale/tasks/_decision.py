@@ -40,12 +40,20 @@ class Decision:
         texts: development texts whose class is known, of each target.
         macro_f1: of these texts, each named by a rule that was chosen without its fifth of them.
         probable_f1: the same figure, with the most probable class.
+        alone: the rule for predictions from a single mask, whose probabilities are neither averaged nor tempered;
+            `None`: the same one, as older runs have it.
     """
 
     offsets: tuple[tuple[float, ...], ...]
     texts: tuple[int, ...]
     macro_f1: tuple[float, ...]
     probable_f1: tuple[float, ...]
+    alone: Decision | None = None
+
+    @property
+    def of_one_mask(self) -> Decision:
+        """The rule for predictions from a single mask."""
+        return self.alone or self
 
     @property
     def thresholds(self) -> Numbers:
@@ -66,6 +74,7 @@ class Decision:
             "texts": list(self.texts),
             "macro_f1": list(self.macro_f1),
             "probable_f1": list(self.probable_f1),
+            **({} if self.alone is None else {"alone": self.alone.to_dict()}),
         }
 
     @classmethod
@@ -82,8 +91,9 @@ class Decision:
             raise ValueError(f"expected offsets of the classes of {targets} targets")
         if not np.isfinite(offsets).all():
             raise ValueError("expected finite offsets")
-        figures = (tuple(map(float, values[name])) for name in ("macro_f1", "probable_f1"))
-        return cls(offsets, tuple(map(int, values["texts"])), *figures)
+        own, probable = (tuple(map(float, values[name])) for name in ("macro_f1", "probable_f1"))
+        alone = None if values.get("alone") is None else cls.from_dict(values["alone"], targets)
+        return cls(offsets, tuple(map(int, values["texts"])), own, probable, alone)
 
     def record(self, names: Sequence[str], classes: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The rule of each target by its name, as `metrics.json` has it."""

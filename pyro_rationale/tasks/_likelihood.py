@@ -80,12 +80,13 @@ class Likelihood(nn.Module, ABC):
     def fit_noise(self, loss: float) -> None:
         """Set the noise to that under which targets with this mean loss are most probable."""
 
-    def settle(self, outputs: Tensor, targets: Tensor) -> None:
+    def settle(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> None:
         """Fit what training leaves open, such as a scale, to held-out documents.
 
         Args:
             outputs: from drawn masks, `(S, N, W)`.
             targets: `(N, *)`; NaN where unknown.
+            weights: of the documents, `(N,)`, 1 on average; `None`: all count alike.
         """
 
     def best_log_likelihood(self, loss: float, known: float) -> float | None:

@@ -177,7 +177,7 @@ class OrdinalLikelihood(Likelihood):
         return points.masked_fill(~self.used, torch.inf)
 
     @torch.no_grad()
-    def settle(self, outputs: Tensor, targets: Tensor) -> None:
+    def settle(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> None:
         """Set the scale of each aspect to the one under which the mixture over masks finds the ratings most probable.
 
         A standard Normal prior on its logarithm keeps it near 1 where there are few ratings.
@@ -188,6 +188,7 @@ class OrdinalLikelihood(Likelihood):
         for scale in scales:
             each = CumulativeLogit(scale * own, scale * points).log_prob(targets.nan_to_num(0.0).double())
             averaged = each.logsumexp(0) - math.log(len(own))
+            averaged = averaged if weights is None else averaged * weights.double()[:, None]
             scores.append(torch.where(known, averaged, 0.0).sum(0) - 0.5 * scale.log() ** 2)
         self.scale.copy_(scales[torch.stack(scores).argmax(0)])
 

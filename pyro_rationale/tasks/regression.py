@@ -20,6 +20,7 @@ from pyro_rationale.tasks._likelihood import Likelihood
 from pyro_rationale.tasks._spec import TargetSpec
 
 SMALLEST_VARIANCE = 1e-8
+SMALLEST_SPREAD = 1e-9  # of a scale: ratings that differ by less are equal
 
 
 class NormalLikelihood(Likelihood):
@@ -212,11 +213,13 @@ class RegressionTask(Task):
     def skill(self, values: Numbers, targets: Numbers) -> float:
         """1 - squared error / variance, averaged over the aspects with ratings."""
         rated = ~np.isnan(targets).all(axis=0)
-        if not rated.any():
+        values, targets, sizes = values[:, rated], targets[:, rated], self._sizes[rated]
+        variance = np.nanvar(targets, axis=0)
+        differ = variance > (SMALLEST_SPREAD * sizes) ** 2  # where all ratings are equal there is nothing to explain
+        if not differ.any():
             return math.nan
-        values, targets = values[:, rated], targets[:, rated]
         error = np.nanmean((values - targets) ** 2, axis=0)
-        return float(np.mean(1.0 - error / np.maximum(np.nanvar(targets, axis=0), 1e-12)))
+        return float(np.mean(1.0 - error[differ] / variance[differ]))
 
     @property
     def _ends(self) -> tuple[Numbers, Numbers]:

@@ -88,7 +88,7 @@ def train_networks(
         if score is None:
             continue
         fitted.eval()
-        with average.applied(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with average.applied(), torch.no_grad(), torch.random.fork_rng(devices=devices_of(fitted)):
             current = score()
             if current < best_score:
                 best_score, best_weights = current, weights_of(fitted.model, fitted.guide)
@@ -96,3 +96,8 @@ def train_networks(
         load_weights(fitted, best_weights)
     else:
         average.swap()
+
+
+def devices_of(fitted: FittedModel) -> list[torch.device]:
+    """Devices whose random numbers a score may move besides the CPU's: `torch.manual_seed` seeds them all."""
+    return [fitted.device] if fitted.device.type == "cuda" else []

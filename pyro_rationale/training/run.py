@@ -165,7 +165,10 @@ class TrainingRun:
                     score = validate_lists(self.fitted, self.lists, self.prior, rate)
                 memorized = self.memorization.memorized(self.fitted, score, self.group)
             with self.trainer.atomic():
+                restarts = self.selection.restarts
                 epoch = self.selection.on_epoch_end(self.trainer.finish_epoch(), score, memorized)
+                if self.selection.restarts > restarts:
+                    self.memorization.streak = 0  # other weights know nothing by heart
                 self.history.append(epoch)
             self.seconds = time.monotonic() - started
             self.tell("on_epoch_end", epoch)

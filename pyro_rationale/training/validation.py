@@ -238,9 +238,11 @@ def _objectives(fitted: FittedModel, terms: Terms, prior: ChainPrior) -> tuple[f
 
 
 @torch.no_grad()
-def drawn_outputs(fitted: FittedModel, batches: BucketedBatches, batch_size: int = 256) -> tuple[Tensor, Tensor]:
-    """The encoder's outputs `(DRAWS, N, W)` from masks drawn for each document, and the targets, on the CPU."""
-    outputs, targets = [], []
+def drawn_outputs(
+    fitted: FittedModel, batches: BucketedBatches, batch_size: int = 256
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The encoder's outputs `(DRAWS, N, W)` from masks drawn for each document, targets and weights, on the CPU."""
+    outputs, targets, weights = [], [], []
     with fitted.seeded(0):
         for batch in batches.ordered(batch_size):
             batch = batch.to(fitted.device)
@@ -248,7 +250,9 @@ def drawn_outputs(fitted: FittedModel, batches: BucketedBatches, batch_size: int
             z = fitted.guide.posterior(batch).discrete().sample(torch.Size([DRAWS]))
             outputs.append(fitted.model.encoder(batch.tokens, z, batch.lengths).cpu())
             targets.append(batch.targets.cpu())
-    return torch.cat(outputs, 1), torch.cat(targets)
+            if batch.weights is not None:
+                weights.append(batch.weights.cpu())
+    return torch.cat(outputs, 1), torch.cat(targets), torch.cat(weights) if weights else None
 
 
 def settle_noise(fitted: FittedModel, dev: BucketedBatches) -> None:

@@ -14,12 +14,13 @@ import pytest
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.calibration import FOLDS, _of_ratings, folds_of
+from pyro_rationale.prediction.calibration import FOLDS, MOST_TEXTS, RARE, _of_ratings, calibration_texts, folds_of
+from pyro_rationale.prediction.calibration import TEXTS as MANY
 from pyro_rationale.prediction.options import ExplainOptions, PredictOptions
 from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.run_files import CALIBRATION, read_calibration, write_calibration
 from pyro_rationale.storage import write_json
-from pyro_rationale.tasks import Calibration, Numbers, Reading
+from pyro_rationale.tasks import Calibration, Numbers, Reading, TargetSpec
 from tests.prediction.test_predictor import NOISE, SPECS, document, fake
 from tests.support.small_fit import fit_small
 
@@ -238,3 +239,18 @@ def test_without_a_word_there_is_the_mean_prediction(tmp_path: Path) -> None:
     fitted.calibration = replace(fitted.calibration, base=None)  # a run of an older version
     older: Any = next(predict(fitted, texts[:1], ExplainOptions(samples=16)))
     assert older.aspects[0].contributions.nothing != pytest.approx((base[0],), rel=1e-5)
+
+
+def of_labels(labels: Any) -> list[Document]:
+    return [document("good", float(label)) for label in labels]
+
+
+@pytest.mark.parametrize(("rare", "least"), [(0.006, RARE - 20), (0.0004, 2), (0.3, 200)])
+def test_a_rule_of_a_rare_class_is_chosen_by_more_texts(rare: float, least: int) -> None:
+    spec = TargetSpec("binary", ("kind",), classes=("ham", "spam"))
+    texts = of_labels(np.random.default_rng(0).random(12_000) < rare)
+    chosen = calibration_texts(texts, spec)
+    assert sum(text.targets[0] for text in chosen) >= least
+    assert MANY <= len(chosen) <= MOST_TEXTS
+    assert len(calibration_texts(texts)) == MANY
+    assert calibration_texts(of_labels([0.0] * 3000), spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,3 +89,15 @@ def test_a_carriage_return_ends_no_line_of_a_table() -> None:
     lines = as_csv([{"id": "a\rb", "kept": 0.5}, {"id": "c", "kept": None}], ["id", "kept"])
     assert lines == '"a\rb",0.5\nc,\n'
     assert list(csv.reader(io.StringIO(lines, newline=""))) == [["a\rb", "0.5"], ["c", ""]]
+
+
+def test_a_table_of_predictions_on_a_short_scale() -> None:
+    run = fake("regression")
+    long = Layout(run.task).row(1, run.predict(["good the"], contributions="removal")[0])
+    run.spec = replace(run.spec, ranges=((0.0, 4e-7),) * len(run.spec.names))
+    reading = run.predict(["good the"], contributions="removal")[0]
+    row = Layout(run.task).row(1, reading)
+    for name, value in (("prediction", reading.predicted[0]), ("low", reading.interval[0][0])):
+        assert row[name] == pytest.approx(value, rel=1e-4)
+    assert row["spans"][0]["contribution"] > 0
+    assert round(long["prediction"], 6) == long["prediction"]

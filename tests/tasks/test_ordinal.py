@@ -238,3 +238,18 @@ def test_the_scale_is_chosen_for_the_mixture_over_masks() -> None:
     made.settle(torch.cat([outputs - 1.0, outputs + 1.0]), targets)
     assert alone == pytest.approx(2.0, rel=0.04)
     assert float(made.scale) > 1.1 * alone
+
+
+def test_the_scale_of_ordered_ratings_follows_the_weights() -> None:
+    torch.manual_seed(0)
+    made = OrdinalLikelihood([5])
+    made.start_from(torch.tensor([-3.0, -1.0, 1.0, 3.0]))
+    outputs = 3.0 * torch.randn(1, 1000, 1)
+    sure = CumulativeLogit(3.0 * outputs[0], 3.0 * made.cutpoints).sample()
+    chance = torch.randint(0, 5, (1000, 1)) / 4.0
+    first = torch.arange(1000) < 500
+    targets, weights = torch.where(first[:, None], sure, chance), torch.where(first, 1.99, 0.01)
+    made.settle(outputs, targets)
+    alike = float(made.scale)
+    made.settle(outputs, targets, weights)
+    assert float(made.scale) > 2.0 > 1.0 > alike

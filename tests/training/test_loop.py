@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from pyro_rationale.experiments.baselines._networks import build_networks
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.annealing import cosine_decay
 from pyro_rationale.training.auxiliary_losses import full_text_loss
-from pyro_rationale.training.loop import Loss, train_networks
+from pyro_rationale.training.loop import Loss, devices_of, train_networks
 from tests.support.small_fit import sixteen, small
 
 
@@ -85,3 +86,25 @@ def test_the_learning_rate_is_annealed(monkeypatch: pytest.MonkeyPatch) -> None:
     train_networks(fitted, sixteen().train, loss)
     lr = fitted.config.train.learning_rate
     assert rates == [lr * cosine_decay(min(1.0, max(0.0, (step - 1) / 4))) for step in range(6)]
+
+
+def test_a_score_leaves_the_random_numbers_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[list[torch.device]] = []
+    plain = torch.random.fork_rng
+    fitted, loss, _ = networks(steps=2)
+
+    def forked(devices: Iterable[torch.device] = ()) -> Any:
+        kept.append(list(devices))
+        return plain(devices=[])
+
+    monkeypatch.setattr("torch.random.fork_rng", forked)
+    monkeypatch.setattr("pyro_rationale.training.loop.devices_of", lambda fitted: [torch.device("cuda:1")])
+    train_networks(fitted, sixteen().train, loss, lambda: 0.0)
+    assert kept[-1] == [torch.device("cuda:1")]
+
+
+def test_devices_whose_random_numbers_are_put_back() -> None:
+    fitted, *_ = networks()
+    assert devices_of(fitted) == []
+    fitted.device = torch.device("cuda:1")
+    assert devices_of(fitted) == [torch.device("cuda:1")]

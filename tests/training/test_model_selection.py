@@ -350,3 +350,17 @@ def test_given_penalties_ask_for_no_share_of_words(tmp_path: Path) -> None:
         assert not any("share of words" in failure or "asked for" in failure for failure in metrics.failures)
         assert "asked for" not in fit.ending
         assert fit.selection.best_epoch == 0 or anneal == 0
+
+
+def test_after_a_restart_nothing_is_left_of_the_first_fit(tmp_path: Path) -> None:
+    options = {"rate": 0.1, "span": 2.5, "anneal": 0, "warmup": 2, "patience": 3, "encoder_rate_factor": "auto"}
+    fit: TrainingRun = prepare_run(small(**options), tmp_path / "run")
+    trainer, batch = fit.trainer, next(iter(fit.trainer.batches.epoch(0)))
+    trainer.train_step(batch)
+    rates = [group["lr"] for group in trainer.optimizer.param_groups]
+    trainer.kept = 0.12
+    closed = trainer.finish_epoch()
+    fit.selection.on_epoch_end(record(epoch=closed.epoch, step=closed.step), GOOD, memorized=True)
+    assert trainer.kept == 1.0
+    trainer.train_step(batch)
+    assert [group["lr"] for group in trainer.optimizer.param_groups] == rates

@@ -128,8 +128,9 @@ def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
     spec, true = inputs.spec, _labels(inputs)
     found: dict[str, Any] = {}
     each: list[tuple[Statistics, Metrics]] = []
-    for prefix, values in (("", inputs.values), ("averaged_", inputs.averaged)):
-        if spec.classes and values is not None and (figures := _figures(inputs.task, values, true)):
+    task = inputs.task
+    for prefix, own, values in (("", task.alone, inputs.values), ("averaged_", task, inputs.averaged)):
+        if spec.classes and values is not None and (figures := _figures(own, values, true)):
             found |= {f"{prefix}{name}": value for name, value in _pooled(figures).items()}
             each = figures  # of the average, which people see, where there is one
     if len(spec.names) == 1:

@@ -86,7 +86,7 @@ def _mean(values: Numbers | Flags, known: Flags) -> Statistic:
 
 def _compute(inputs: MetricInputs) -> Mapping[str, Any]:
     assert inputs.values is not None
-    predictions = Predictions(inputs.values, inputs.targets, inputs.decision)
+    predictions = Predictions(inputs.values, inputs.targets, inputs.task.alone.decision)
     return {**prediction_statistics(inputs.spec, predictions), **errors_by_target(inputs.spec, predictions)}
 
 

@@ -16,6 +16,7 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.loading import is_from_memory
 from pyro_rationale.data.row_digests import row_digests
+from pyro_rationale.data.sampling import sample_documents
 from pyro_rationale.errors import ConfigError, DataError, RunError, shown
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.evaluation.stress._measures import Labels
@@ -96,11 +97,15 @@ class Subject:
 
     @cached_property
     def documents(self) -> list[Document]:
-        """Its labelled test documents, the first `most` of them."""
+        """Its labelled test documents; of more than `most` so many, drawn by the seed, classes in their shares."""
         documents = self._tested(self.folder, self.fitted)
         if not documents:
             raise DataError(f"{self.config.data.data}: no test document with a target; stress tests need some")
-        return documents[: self.settings.most]
+        return self._some(documents)
+
+    def _some(self, documents: list[Document]) -> list[Document]:
+        """So many of the documents as are to be looked at; the first of a sorted file would be of one class."""
+        return list(sample_documents(documents, self.settings.most, self.marker.spec, self.settings.seed).documents)
 
     @cached_property
     def masks(self) -> list[Mask]:
@@ -146,7 +151,7 @@ class Subject:
         else:
             check_same_config(config, folder)
         fitted = FittedModel.load(folder, config.train.device)
-        return self._marker(fitted), self._tested(folder, fitted)[: self.settings.most]
+        return self._marker(fitted), self._some(self._tested(folder, fitted))
 
     def _tested(self, folder: Path, fitted: FittedModel) -> list[Document]:
         """Labelled test documents of a fit, as rows about the target under test where there is one."""

@@ -28,7 +28,7 @@ class OneTarget(ModelRationalizer):
     @property
     def decision(self) -> Decision | None:
         """The target's rule that names classes."""
-        rule = self.fitted.decision
+        rule = super().decision
         if rule is None:
             return None
         own = slice(self.target, self.target + 1)

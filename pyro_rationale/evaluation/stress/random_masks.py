@@ -42,7 +42,7 @@ def check(subject: Subject) -> Verdict:
         rows.append({"words": "as many outside the gold", "skill": drawn(outside)})
     own, chance = rows[0]["skill"], rows[1]["skill"]
     figure = f"skill {own:.2f}, random words {chance:.2f}, whole text {rows[4]['skill']:.2f}"
-    if own < LEAST:
+    if not own >= LEAST:  # NaN: the test texts are all of one class, or of one rating
         return unfit(f"the run predicts next to nothing (skill {own:.2f})", BAR, figure, rows)
     reason = "the encoder reads the answer from words that nobody chose"
     return judged(chance <= LARGEST * own, figure, BAR, reason, rows)

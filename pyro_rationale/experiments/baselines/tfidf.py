@@ -22,6 +22,7 @@ from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.row_digests import row_digests
 from pyro_rationale.data.vocabulary import UNKNOWN, Vocabulary
 from pyro_rationale.data.weighting import Weighting
+from pyro_rationale.errors import TrainingError
 from pyro_rationale.evaluation.metrics import targets_of
 from pyro_rationale.experiments.baselines._base import Baseline
 from pyro_rationale.experiments.baselines._storage import WEIGHTS, is_finished, read_spec, write_marker
@@ -178,6 +179,8 @@ def best_model(
     held = (dev[dev_known], dev_targets[dev_known]) if dev_known.any() else (train, targets)
     share = weights if not dev_known.any() else None if dev_weights is None else dev_weights[dev_known]
     linear = sklearn("linear_model")
+    if classes and len(np.unique(targets)) < 2:
+        raise TrainingError("tf-idf: the training texts are all of one class; there is nothing to learn")
     best: tuple[float, Any, float] | None = None
     for alpha in ALPHAS:
         if not classes:

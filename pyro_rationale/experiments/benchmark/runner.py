@@ -30,11 +30,12 @@ from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Plan
 from pyro_rationale.experiments.grid import GridRunner
 from pyro_rationale.experiments.same_fit import check_same_settings
 from pyro_rationale.experiments.sample_texts import sample_texts
+from pyro_rationale.prediction.calibration import calibration_texts
 from pyro_rationale.prediction.decoding import Mask, unlabelled
 from pyro_rationale.prediction.rationalizer import Rationalizer
 from pyro_rationale.run_files import CONFIG
 from pyro_rationale.storage import note, read_json, to_json, write_bytes
-from pyro_rationale.tasks import task_of
+from pyro_rationale.tasks import Decision, task_of
 
 CELL, DOCUMENTS, FIT, JUDGE = "cell.json", "documents.json", "fit", "judge"
 OWN, MATCHED, PRIOR = "own", "matched", "prior"
@@ -105,12 +106,32 @@ def select(method: str, config: Config, corpus: Corpus, folder: Path, settings: 
     """Fit a method, with settings of its own, and find its levels, on a corpus from `for_selection`."""
     rationalizer = fit_method(method, config, corpus, folder, settings)
     texts = [unlabelled(document) for document in corpus.dev]
+    if config.train.decides_by_f1 and getattr(rationalizer, "decision", None) is None and corpus.spec.classes:
+        rationalizer = Deciding(rationalizer, _rule(rationalizer, corpus))
     levels = {}
     for view, way in ((MATCHED, "threshold"), (PRIOR, "prior")):
         marks = _marks(rationalizer, texts, way)
         if marks is not None:
             levels[view] = marks.level(config.model.rate)
     return Selected(rationalizer, levels)
+
+
+class Deciding:
+    """A rationalizer that names classes by a rule; all else is its own."""
+
+    def __init__(self, rationalizer: Rationalizer, decision: Decision | None) -> None:
+        self.rationalizer, self.decision = rationalizer, decision
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rationalizer, name)
+
+
+def _rule(rationalizer: Rationalizer, corpus: Corpus) -> Decision | None:
+    """The rule that development texts ask for, of predictions from a method's own masks, as fits of guides have one."""
+    documents = calibration_texts(corpus.dev, corpus.spec)
+    texts = [unlabelled(document) for document in documents]
+    values = rationalizer.predict(texts, rationalizer.masks(texts))
+    return task_of(corpus.spec).fit_decision(values, targets_of(documents, corpus.spec))
 
 
 def _marks(rationalizer: Rationalizer, texts: Sequence[Document], way: str) -> MaskRule | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import pstdev
 from typing import Any
@@ -169,7 +169,10 @@ def score_rules(fitted: FittedModel, documents: Sequence[Document]) -> dict[str,
     rules["threshold .2"] = evaluate_documents(fitted, documents, "threshold", threshold=0.2)
     draws = [decode_all(fitted, documents, DecodeOptions("sample", seed=seed)) for seed in range(AVERAGED)]
     mean = np.mean([values for _, values in draws], axis=0)
-    average: Measures = compute(MetricInputs(documents, fitted.spec, values=mean, decision=fitted.decision)).metrics
+    rule, known = fitted.decision, fitted.calibration
+    mean = mean if known is None else fitted.task.temper(mean, known.temperature)
+    rule = None if rule is None else replace(rule, alone=None)
+    average: Measures = compute(MetricInputs(documents, fitted.spec, values=mean, decision=rule)).metrics
     average["selected"] = float(np.mean([np.mean(np.concatenate(masks)) for masks, _ in draws]))
     rules["average of 8"] = average
     return {rule: numbers(table) for rule, table in rules.items()}
