@@ -108,31 +108,32 @@ def curve(
 
     every = [*folders, *singles]
     check_same_target(every)
-    markers = [ModelRationalizer(FittedModel.load(folder, device)) for folder in every]
-    refuse_ranking("curve", markers[0].spec)
-    for marker, name in zip(markers, short_names(every), strict=True):
-        marker.name = name
+    rationalizers = [ModelRationalizer(FittedModel.load(folder, device)) for folder in every]
+    refuse_ranking("curve", rationalizers[0].spec)
+    for rationalizer, name in zip(rationalizers, short_names(every), strict=True):
+        rationalizer.name = name
         for way in ways:
-            if way not in mask_rules_of(marker) and marker in markers[: len(folders)]:
+            if way not in mask_rules_of(rationalizer) and rationalizer in rationalizers[: len(folders)]:
                 if way == "top-k":
                     raise ConfigError(f"--way top-k: would cut the sentences of {name}; use --way threshold or prior")
                 raise ConfigError(
                     f"--way {way}: the recurrent guide of {name} has no closed form under another prior; "
                     "use --way threshold or top-k"
                 )
-    first = markers[0].fitted
+    first = rationalizers[0].fitted
     chosen = select_documents(first.config.data, flags, given(), split, first.spec, first.rows)
     documents, data, split = chosen.documents, chosen.options, chosen.split
     found_on = documents_of(chosen.corpus, "dev") if levels == "dev" else None
     curves: list[Curve] = []
-    for number, marker in enumerate(markers):  # a run with a mask for each target asks about each of them
+    for number, rationalizer in enumerate(rationalizers):  # a run with a mask for each target asks about each of them
         asked, found = documents, found_on
-        if marker.aspects > 1:
-            asked = by_aspect(documents, marker.aspects)
-            found = None if found_on is None else by_aspect(found_on, marker.aspects)
+        if rationalizer.aspects > 1:
+            asked = by_aspect(documents, rationalizer.aspects)
+            found = None if found_on is None else by_aspect(found_on, rationalizer.aspects)
         if number < len(folders):
-            curves += [trace(marker, asked, way, shares, coupling, found) for way in ways or mask_rules_of(marker)]
-        curves.append(own_point(marker, asked, marker.fitted.config.model.rate))
+            rules = ways or mask_rules_of(rationalizer)
+            curves += [trace(rationalizer, asked, way, shares, coupling, found) for way in rules]
+        curves.append(own_point(rationalizer, asked, rationalizer.fitted.config.model.rate))
     result = {"data": data.data, "split": split, "documents": len(documents), "coupling": coupling,
               "levels": levels, "curves": [asdict(curve) for curve in curves]}
     write_result(json_path, result)

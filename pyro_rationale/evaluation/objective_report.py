@@ -43,8 +43,8 @@ def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target:
         kl, entropy = kl.sum(-1).mean(0), entropy.sum(-1).mean(0)
     outputs = model.encoder(batch.tokens, z, batch.lengths)
     assert batch.targets is not None
-    law, targets = model.likelihood.observe(outputs, batch.targets)
-    log_likelihood = law.log_prob(targets)
+    distribution, targets = model.likelihood.observe(outputs, batch.targets)
+    log_likelihood = distribution.log_prob(targets)
     error = model.likelihood.reported_loss(outputs, batch.targets).sum(-1)
     lambda1, lambda2 = row_lambdas(model.steering, model.gain, batch.aspects)
     cost = error + lambda1 * q.unit_values(z).sum(-1) + lambda2 * changes_of(z, batch.mask)

@@ -159,25 +159,25 @@ def lowest_shift(rate_at: Callable[[float], float], rate: float, far: float = MA
     return bisect(lambda delta: rate_at(delta) > rate, -far, far, BISECTION_STEPS)[1]
 
 
-def mask_rules_of(marker: Rationalizer) -> tuple[str, ...]:
-    """The ways that this marker can be read in: `prior` is for fitted runs with a closed form.
+def mask_rules_of(rationalizer: Rationalizer) -> tuple[str, ...]:
+    """Names of the mask rules of a rationalizer: `prior` is for fitted runs with a closed form.
 
     And `top-k`, which cuts sentences, is not for runs with masks over them.
     """
-    if not _is_run(marker):
-        rules: tuple[str, ...] = getattr(marker, "mask_rules", MASK_RULES[:2])
+    if not _is_run(rationalizer):
+        rules: tuple[str, ...] = getattr(rationalizer, "mask_rules", MASK_RULES[:2])
         return rules
-    guide = marker.fitted.guide
+    guide = rationalizer.fitted.guide
     fits = {"prior": guide.family.has_exact_marginals, "top-k": not guide.whole_units}
     return tuple(rule for rule in MASK_RULES if fits.get(rule, True))
 
 
-def _is_run(marker: Rationalizer) -> TypeGuard[ModelRationalizer]:
-    """Whether its masks are those of a guide; the markers derived from a run's put others in their place."""
-    return type(marker) is ModelRationalizer
+def _is_run(rationalizer: Rationalizer) -> TypeGuard[ModelRationalizer]:
+    """Whether its masks are those of a guide; the rationalizers derived from a run's put others in their place."""
+    return type(rationalizer) is ModelRationalizer
 
 
-def mask_rule(marker: Rationalizer, documents: Sequence[Document], way: str, coupling: float = 0.0) -> MaskRule:
+def mask_rule(rationalizer: Rationalizer, documents: Sequence[Document], way: str, coupling: float = 0.0) -> MaskRule:
     """The documents as a way of marking sees them.
 
     Raises:
@@ -186,35 +186,36 @@ def mask_rule(marker: Rationalizer, documents: Sequence[Document], way: str, cou
     """
     texts = [unlabelled(document) for document in documents]
     if way == "threshold":
-        return ThresholdRule(marker.marginals(texts))
+        return ThresholdRule(rationalizer.marginals(texts))
     if way == "top-k":
-        if _is_run(marker) and marker.fitted.guide.whole_units:
-            raise ConfigError(f"--way top-k: would cut the sentences of {marker.name}; use --way threshold or prior")
-        return TopKRule(marker.marginals(texts))
+        if _is_run(rationalizer) and rationalizer.fitted.guide.whole_units:
+            whose = f"the sentences of {rationalizer.name}"
+            raise ConfigError(f"--way top-k: would cut {whose}; use --way threshold or prior")
+        return TopKRule(rationalizer.marginals(texts))
     if way != "prior":
         raise ConfigError(f"--way: expected one of {', '.join(MASK_RULES)}, got {way!r}")
-    if not _is_run(marker):
-        raise ConfigError(f"--way prior: {marker.name} has no prior to change; use --way threshold or top-k")
-    return PriorShiftRule(marker, texts, coupling)
+    if not _is_run(rationalizer):
+        raise ConfigError(f"--way prior: {rationalizer.name} has no prior to change; use --way threshold or top-k")
+    return PriorShiftRule(rationalizer, texts, coupling)
 
 
 def measure(
-    marker: Rationalizer, documents: Sequence[Document], masks: Sequence[Mask], judge: Rationalizer | None = None
+    rationalizer: Rationalizer, documents: Sequence[Document], masks: Sequence[Mask], judge: Rationalizer | None = None
 ) -> Metrics:
     """Predictions from the masks and the masks themselves, against labels and gold where there are any.
 
-    With a judge, which was fitted without the marker's help, comprehensiveness and sufficiency before it as well.
+    With a judge, which was fitted without the rationalizer's help, comprehensiveness and sufficiency before it as well.
     """
-    return evaluate(marker, documents, masks, scores=False, judge=judge).metrics
+    return evaluate(rationalizer, documents, masks, scores=False, judge=judge).metrics
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One marker under one way.
+    """The curve of one rationalizer under one mask rule.
 
     Attributes:
-        name: of the marker.
-        way: of marking; `own` for the marker's own masks, which is a single point.
+        name: of the rationalizer.
+        way: the mask rule; `own` for the rationalizer's own masks, which is a single point.
         points: metrics by rising rate, with `rate` (as requested) and `level` (threshold, delta, or minus the rate).
     """
 
@@ -228,17 +229,17 @@ class Curve:
 
 
 def trace(
-    marker: Rationalizer,
+    rationalizer: Rationalizer,
     documents: Sequence[Document],
     way: str,
     rates: Sequence[float] = RATES,
     coupling: float = 0.0,
     levels_from: Sequence[Document] | None = None,
 ) -> Curve:
-    """The curve of a marker.
+    """The curve of a rationalizer.
 
     Args:
-        marker: what marks and predicts.
+        rationalizer: what chooses words and predicts.
         documents: to measure on.
         way: one of `MASK_RULES`.
         rates: shares of words to ask for.
@@ -252,17 +253,17 @@ def trace(
     for rate in rates:
         if not 0.0 < rate <= 1.0:
             raise ConfigError(f"--rates: expected shares of words above 0 and at most 1, got {rate:g}")
-    here = mask_rule(marker, documents, way, coupling)
-    finder = here if levels_from is None else mask_rule(marker, levels_from, way, coupling)
+    here = mask_rule(rationalizer, documents, way, coupling)
+    finder = here if levels_from is None else mask_rule(rationalizer, levels_from, way, coupling)
     points = []
     for rate in sorted(rates):
         level = finder.level(rate)
-        points.append({"rate": rate, "level": level} | measure(marker, documents, here.at(level)))
-    return Curve(marker.name, way, points)
+        points.append({"rate": rate, "level": level} | measure(rationalizer, documents, here.at(level)))
+    return Curve(rationalizer.name, way, points)
 
 
-def own_point(marker: Rationalizer, documents: Sequence[Document], requested: float | None = None) -> Curve:
-    """The marker's own masks, as a curve of one point; `requested` is the rate that it was fitted for."""
-    masks = marker.masks([unlabelled(document) for document in documents])
-    point = {"rate": requested, "level": None} | measure(marker, documents, masks)
-    return Curve(marker.name, "own", [point])
+def own_point(rationalizer: Rationalizer, documents: Sequence[Document], requested: float | None = None) -> Curve:
+    """The rationalizer's own masks, as a curve of one point; `requested` is the rate that it was fitted for."""
+    masks = rationalizer.masks([unlabelled(document) for document in documents])
+    point = {"rate": requested, "level": None} | measure(rationalizer, documents, masks)
+    return Curve(rationalizer.name, "own", [point])

@@ -72,8 +72,8 @@ def second_derivatives(likelihood: Likelihood, outputs: Tensor, targets: Tensor)
     """Second derivatives of -log p(y | outputs) in a text's outputs, `(N, W, W)`; 0 where a target is unknown."""
     with torch.enable_grad():
         outputs = outputs.detach().requires_grad_()
-        law, known = likelihood.observe(outputs, targets)
-        (slopes,) = torch.autograd.grad(-law.log_prob(known).sum(), outputs, create_graph=True)
+        distribution, known = likelihood.observe(outputs, targets)
+        (slopes,) = torch.autograd.grad(-distribution.log_prob(known).sum(), outputs, create_graph=True)
         rows = [
             torch.autograd.grad(slopes[:, i].sum(), outputs, retain_graph=True)[0] for i in range(slopes.shape[1])
         ]

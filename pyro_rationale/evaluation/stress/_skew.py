@@ -93,8 +93,8 @@ def _reached(folder: Path) -> float | None:
     return None if facts["reached"] is None else float(facts["reached"])
 
 
-def _row(name: str, marker: ModelRationalizer, documents: Sequence[Document]) -> Row:
-    masks = marker.masks(documents)
+def _row(name: str, rationalizer: ModelRationalizer, documents: Sequence[Document]) -> Row:
+    masks = rationalizer.masks(documents)
     measured = agreement(documents, masks)
-    predicted = skill(marker.predict(documents, masks), documents, marker.spec, marker.decision)
+    predicted = skill(rationalizer.predict(documents, masks), documents, rationalizer.spec, rationalizer.decision)
     return {"skew": name, **measured, "skill": predicted}

@@ -78,11 +78,11 @@ class Subject:
         return self.config.data.data == "synthetic"
 
     @cached_property
-    def marker(self) -> ModelRationalizer:
+    def rationalizer(self) -> ModelRationalizer:
         """The run, as whatever marks words."""
-        return self._marker(self.fitted)
+        return self._rationalizer(self.fitted)
 
-    def _marker(self, fitted: FittedModel) -> ModelRationalizer:
+    def _rationalizer(self, fitted: FittedModel) -> ModelRationalizer:
         return OneTarget(fitted, self.number) if self.target else ModelRationalizer(fitted)
 
     @property
@@ -93,7 +93,7 @@ class Subject:
     @property
     def task(self) -> Task:
         """Kind of prediction, of the target under test where there is one."""
-        return task_of(self.marker.spec, getattr(self.marker, "decision", None))
+        return task_of(self.rationalizer.spec, getattr(self.rationalizer, "decision", None))
 
     @cached_property
     def documents(self) -> list[Document]:
@@ -105,17 +105,18 @@ class Subject:
 
     def _some(self, documents: list[Document]) -> list[Document]:
         """So many of the documents as are to be looked at; the first of a sorted file would be of one class."""
-        return list(sample_documents(documents, self.settings.most, self.marker.spec, self.settings.seed).documents)
+        most, seed = self.settings.most, self.settings.seed
+        return list(sample_documents(documents, most, self.rationalizer.spec, seed).documents)
 
     @cached_property
     def masks(self) -> list[Mask]:
         """Their rationales."""
-        return self.marker.masks(self.documents)
+        return self.rationalizer.masks(self.documents)
 
     @cached_property
     def values(self) -> Numbers:
         """`(N, W)`, predicted from them."""
-        return self.marker.predict(self.documents, self.masks)
+        return self.rationalizer.predict(self.documents, self.masks)
 
     @property
     def decisions(self) -> Labels:
@@ -141,7 +142,7 @@ class Subject:
             RunError: the folder holds a fit with other options.
         """
         if start is None and not changes and not self.refits.smaller():
-            return self.marker, self.documents
+            return self.rationalizer, self.documents
         config = self.config.changed(log=(), **{**self.refits.given(), **changes})
         folder = self.into / FITS / name
         if self.force or not (folder / METRICS).exists():
@@ -151,7 +152,7 @@ class Subject:
         else:
             check_same_config(config, folder)
         fitted = FittedModel.load(folder, config.train.device)
-        return self._marker(fitted), self._some(self._tested(folder, fitted))
+        return self._rationalizer(fitted), self._some(self._tested(folder, fitted))
 
     def _tested(self, folder: Path, fitted: FittedModel) -> list[Document]:
         """Labelled test documents of a fit, as rows about the target under test where there is one."""

@@ -38,14 +38,14 @@ def check(subject: Subject) -> Verdict:
     return judged(costs[MILD] <= DEAREST, figure, BAR, "the rationale takes in what other aspects say", rows)
 
 
-def row_of(level: float, marker: ModelRationalizer, documents: Sequence[Document]) -> Row:
+def row_of(level: float, rationalizer: ModelRationalizer, documents: Sequence[Document]) -> Row:
     """The figures of one fit."""
-    masks = marker.masks(documents)
-    others = other_aspects(marker.fitted.config.data, documents)
+    masks = rationalizer.masks(documents)
+    others = other_aspects(rationalizer.fitted.config.data, documents)
     kept = sum(map(sum, masks))
     inside = sum(int((np.asarray(mask, dtype=bool) & other).sum()) for mask, other in zip(masks, others, strict=True))
     measured = agreement(documents, masks)
-    predicted = skill(marker.predict(documents, masks), documents, marker.spec, marker.decision)
+    predicted = skill(rationalizer.predict(documents, masks), documents, rationalizer.spec, rationalizer.decision)
     return {"correlation": level, **measured, "other aspects": inside / max(1, kept), "skill": predicted}
 
 

@@ -45,10 +45,10 @@ def measure(subject: Subject, name: str, source: Source) -> Row:
     seed = subject.settings.seed
     pairs = [put_in(d, source(Random(f"{seed} {d.id}"), d), Random(f"{seed} at {d.id}")) for d in subject.documents]
     documents, inserted = [d for d, _ in pairs], joined([flags for _, flags in pairs])
-    masks = subject.marker.masks(documents)
+    masks = subject.rationalizer.masks(documents)
     kept, before = joined(masks), joined(subject.masks)
     after = kept[~inserted]
-    values = subject.marker.predict(documents, masks)
+    values = subject.rationalizer.predict(documents, masks)
     moved = np.sqrt(((values - subject.values) ** 2).mean()) / max(1e-12, float(subject.values.std()))
     return {
         "inserted": name,

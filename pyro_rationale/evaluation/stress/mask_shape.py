@@ -20,7 +20,7 @@ from pyro_rationale.evaluation.stress._subject import Subject
 LARGEST_GAP = 5.0  # points above the shuffled control
 BAR = f"at most {LARGEST_GAP:g} points above the shuffled control"
 # Documents: an accuracy near one half then has a standard error of 1.6 points, and the largest of four still stays
-# below 5 by chance. With 400 a marker without any fault failed.
+# below 5 by chance. With 400 a rationalizer without any fault failed.
 FEWEST = 1000
 MOST_COUNTED = 12  # numbers of kept words that have a feature of their own
 EDGE = 5  # first and last words that have one each
@@ -36,7 +36,7 @@ def check(subject: Subject) -> Verdict:
     }
     answers = {
         "decision": subject.decisions,
-        "true label": truths(subject.documents, subject.marker.spec),
+        "true label": truths(subject.documents, subject.rationalizer.spec),
     }
     return against_control(subject, looks, answers, judged_looks=("as it lies in the text", "gaps closed"))
 

@@ -18,11 +18,12 @@ BAR = f"random words: at most {LARGEST:g} x the rationale's skill"
 
 def check(subject: Subject) -> Verdict:
     """Skill of the encoder on rationales, on as many random words, and on whole texts."""
-    documents, masks, marker = subject.documents, subject.masks, subject.marker
+    documents, masks, rationalizer = subject.documents, subject.masks, subject.rationalizer
     random = np.random.default_rng(subject.settings.seed)
 
     def of(candidates: Sequence[Sequence[bool]]) -> float:
-        return skill(marker.predict(documents, candidates), documents, marker.spec, getattr(marker, "decision", None))
+        values = rationalizer.predict(documents, candidates)
+        return skill(values, documents, rationalizer.spec, getattr(rationalizer, "decision", None))
 
     def drawn(allowed: Sequence[Sequence[bool]]) -> float:
         return float(np.mean([of(as_many(masks, allowed, random)) for _ in range(DRAWS)]))

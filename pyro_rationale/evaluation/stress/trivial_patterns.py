@@ -57,11 +57,11 @@ def turned(subject: Subject) -> float:
     if not types:
         return 0.0
     alone = [Document(t, t, (t,), ((0, len(t)),)) for t in types]
-    values = subject.marker.predict(alone, [(True,)] * len(alone))
+    values = subject.rationalizer.predict(alone, [(True,)] * len(alone))
     pull = dict(zip(types, subject.task.support(values), strict=True))
     own = subject.decisions[:, 0]
     masks = [_against(d, m, o, pull) for d, m, o in zip(documents, subject.masks, own, strict=True)]
-    return float(subject.turned(subject.marker.predict(documents, masks))[:, 0].mean())
+    return float(subject.turned(subject.rationalizer.predict(documents, masks))[:, 0].mean())
 
 
 def _against(document: Document, mask: Sequence[bool], decision: int, pull: dict[str, Features]) -> Mask:
