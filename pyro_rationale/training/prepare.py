@@ -38,7 +38,7 @@ from pyro_rationale.models import RationaleModel
 from pyro_rationale.nn.autocast import check_bfloat16
 from pyro_rationale.nn.pretrained_folders import find_folder, use_copy
 from pyro_rationale.nn.word_vectors import find_vectors
-from pyro_rationale.run_files import COPY, METRICS, VOCABULARY, check_pretrained
+from pyro_rationale.run_files import COPY, METRICS, VOCABULARY, check_pretrained, read_config
 from pyro_rationale.tasks import task_of
 from pyro_rationale.training.callbacks import ALWAYS, CALLBACKS, Callback
 from pyro_rationale.training.callbacks._base import call, check_callbacks
@@ -67,6 +67,7 @@ from pyro_rationale.training.run_folder import (
     check_same_epochs,
     clear_run,
     continued,
+    differing_options,
     has_checkpoint,
     is_finished,
     start_run,
@@ -106,16 +107,18 @@ def prepare_run(
         RunError: the folder already holds a run, or holds none to resume.
     """
     called = callbacks_of(config, callbacks)  # before anything is read: a library may be missing
+    typed: set[str] | None = None  # what may be set anew where a run is resumed: what differs from its own
     if group.main:
         if resume:
             config = continued(config, folder)
             check_same_config(config, folder)
+            typed = {name for name, *_ in differing_options(read_config(folder)[0], config)}
             has_checkpoint(folder)
         else:
             (check_ours if force else check_free)(folder)
         call(called, "on_check")
-    own = config
-    config = group.broadcast(lambda: own)
+    own = config, typed
+    config, typed = group.broadcast(lambda: own)
     if resume and config.model.pretrained is not None:
         use_copy(config.model.pretrained, folder / COPY)
     torch.manual_seed(config.seed)
@@ -132,7 +135,7 @@ def prepare_run(
     from_memory = corpus is not None
     if corpus is None:
         begin("reading the texts")
-        corpus = load_corpus(config.data, progress=progress, typed=() if resume else None)
+        corpus = load_corpus(config.data, progress=progress, typed=typed)
         check_parts(corpus.name, (corpus.train, corpus.dev, corpus.test))
     elif not isinstance(corpus, PairCorpus):
         corpus = without_weightless(corpus)
@@ -166,7 +169,8 @@ def prepare_run(
     if config.model.pretrained is not None:
         find_folder(config.model.pretrained)  # before vectors of its words are looked for
     if source and vectors is None:
-        cache = None if resume else config.data.cache  # a run folder from elsewhere decides on no cache
+        # A run folder from elsewhere decides on no cache.
+        cache = config.data.cache if typed is None or "cache" in typed else None
         vectors = group.broadcast(lambda: find_vectors(source, vocabulary, cache))
         if group.main:
             warn_of_language(source, vectors, corpus.train, vocabulary)
@@ -264,8 +268,7 @@ def _open(run: TrainingRun, resume: bool, force: bool) -> None:
         check_pretrained(folder, config)
         check_same_epochs(config, folder, examples_of(run.corpus))
         run.resume()
-        exhausted = any(run.selection.should_stop(record) for record in run.history[-1:])
-        check_same_config(config, folder, trained=run.trained or exhausted)
+        check_same_config(config, folder, trained=run.trained or run.exhausted)
         if not is_finished(config, folder):
             (folder / METRICS).unlink(missing_ok=True)  # of fewer steps
     elif force:

@@ -92,9 +92,13 @@ class TrainingRun:
 
     @property
     def trained(self) -> bool:
-        """Whether no step is left, by number or by early stopping."""
-        exhausted = bool(self.history) and self.selection.should_stop(self.history[-1])
-        return self.should_stop or exhausted or self.trainer.epoch >= self.epochs
+        """Whether no step is left, or a callback has ended training."""
+        return self.should_stop or self.trainer.epoch >= self.epochs
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last epoch was the last that `--patience` allows."""
+        return bool(self.history) and self.selection.should_stop(self.history[-1])
 
     @property
     def ending(self) -> str:
@@ -111,7 +115,7 @@ class TrainingRun:
             kept = f"epoch {selection.best_epoch} of {done} is kept: least cost on development texts{among}"
         if self.trainer.epoch >= self.epochs:
             why = f"all {options.steps:,} steps are done"
-        elif self.history and selection.should_stop(self.history[-1]):
+        elif self.exhausted:
             why = f"training ended after --patience {selection.patience} epochs without a better one"
         else:
             why = "a callback ended training"

@@ -38,6 +38,15 @@ def test_too_little_to_train_on(tmp_path: Path, texts: list[str], min_count: int
     assert not (tmp_path / "run").exists()
 
 
+def test_a_cache_may_be_named_where_a_fit_is_resumed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [f"the {word} room {i},{i % 5}" for i in range(60) for word in ("good", "bad")]
+    config = small(data=str(table(tmp_path / "a.csv", "text,y", rows)), target_column=("y",), min_count=1)
+    prepare_run(config, tmp_path / "run")
+    prepare_run(config.changed(cache=str(tmp_path / "cache")), tmp_path / "run", resume=True)
+    assert any((tmp_path / "cache").iterdir())
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(("guide", "nonempty"), [("chain", True), ("relaxed", False)])
 def test_excluded_words_end_no_run(tmp_path: Path, guide: str, nonempty: bool) -> None:
     folder = tmp_path / "run"

@@ -12,12 +12,11 @@ class EarlyStopping(Callback):
 
     def on_fit_start(self, run: TrainingRun) -> None:
         """Look at the last epoch of a resumed run."""
-        if run.history:
-            self.on_epoch_end(run, run.history[-1])
+        run.should_stop |= run.exhausted
 
     def on_epoch_end(self, run: TrainingRun, record: EpochRecord) -> None:
         """Look at the epoch."""
-        run.should_stop |= run.selection.should_stop(record)
+        run.should_stop |= run.exhausted
 
 
 REGISTERED = EarlyStopping
