@@ -263,9 +263,6 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path}: unreadable ({problem}); fit again or restore the file") from None
 
 
-# Tensors.
-
-
 def read_toml(path: Path, where: str = "", remedy: str = "name a TOML file") -> dict[str, Any]:
     """Contents of a TOML file, with or without a byte order mark.
 
@@ -287,6 +284,9 @@ def read_toml(path: Path, where: str = "", remedy: str = "name a TOML file") -> 
         raise ConfigError(f"{where}: not TOML ({problem})") from None
     except RecursionError:
         raise ConfigError(f"{where}: not TOML of options (nested too deeply)") from None
+
+
+# Tensors.
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Any = None, listed: bool = False) -> None:

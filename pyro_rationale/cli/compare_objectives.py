@@ -229,8 +229,6 @@ def train_grid(config: Config, guides: Sequence[str], into: Path, console_err: T
             bars[-1].stop()
 
 
-
-
 # After it.
 
 

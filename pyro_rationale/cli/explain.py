@@ -119,21 +119,21 @@ def explain(
     def read(some: Iterable[Document]) -> Iterator[Prediction]:
         return _counted(fitted, predict(fitted, some, options, batch_size, threads))
 
-    readings = beside_empty(documents, read)
+    predictions = beside_empty(documents, read)
     console = Terminal()
     if console.is_terminal and not as_json:
-        for reading in readings:
+        for prediction in predictions:
             if len(texts) != 1:  # one text needs no name; of a file, it is its line
-                console.print(Rule(Text(_id(reading)), style="dim", align="left", characters="-"))
-            console.print(Group(*described(reading, fitted.task, options.level, is_plain(console))))
+                console.print(Rule(Text(_id(prediction)), style="dim", align="left", characters="-"))
+            console.print(Group(*described(prediction, fitted.task, options.level, is_plain(console))))
         if not is_plain(console):
             inclusion, signed = inclusion_label(float(fitted.config.tau)), options.contributions != "none"
             console.print(legend(gold=False, inclusion=inclusion, signed=signed), style="dim")
         return
     if as_json:
-        lines = (to_json(as_dict(reading, fitted.task, options)) for reading in readings)
+        lines = (to_json(as_dict(prediction, fitted.task, options)) for prediction in predictions)
     else:
-        lines = (as_text(reading, fitted.task, options.level) for reading in readings)
+        lines = (as_text(prediction, fitted.task, options.level) for prediction in predictions)
     with counting("explaining", len(texts) or count_lines(file), quiet=console.is_terminal) as advance:
         while some := list(islice(lines, batch_size)):
             print("\n".join(some), flush=True)
@@ -159,129 +159,130 @@ def beside_empty(
                 empty[number] = document
 
     number = 0
-    for reading in read(with_words()):
+    for prediction in read(with_words()):
         while number in empty:
             yield empty.pop(number)
             number += 1
-        yield reading
+        yield prediction
         number += 1
     yield from empty.values()
 
 
-def _counted(fitted: FittedModel, readings: Iterable[Prediction]) -> Iterator[Prediction]:
-    """The readings, and at their end a warning where the model knows few words of some, or read some in part."""
+def _counted(fitted: FittedModel, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+    """The predictions, and at their end a warning where the model knows few words of some, or read some in part."""
     texts = foreign = 0
     with telling_left_out(fitted):
-        for reading in readings:
-            texts, foreign = texts + 1, foreign + reading.is_foreign
-            yield reading
+        for prediction in predictions:
+            texts, foreign = texts + 1, foreign + prediction.is_foreign
+            yield prediction
     if foreign:
         log.warning("the model knows less than half of the words in %d of %d texts; little can be predicted from them",
                     foreign, texts)
 
 
-def as_dict(reading: Prediction | Document, task: Task, options: ExplainOptions) -> dict[str, Any]:
-    """A reading as plain values, for JSON; masks are lists of 0 and 1. Without a word, the prediction is `None`."""
-    if isinstance(reading, Document):
+def as_dict(prediction: Prediction | Document, task: Task, options: ExplainOptions) -> dict[str, Any]:
+    """A prediction as plain values, for JSON; masks are lists of 0 and 1. Without a word, the prediction is `None`."""
+    if isinstance(prediction, Document):
         nothing: dict[str, Any] = dict.fromkeys(("known", "unknown", "unread"), 0)
         nothing |= {name: [] for name in ("tokens", "offsets", "inclusion", "mode", "kept", "answers", "alternatives")}
         told: dict[str, Any] = {"decode": options.decode, "rationale": "", "prediction": None, "contributions": None}
         told["aspects"] = {}
         told |= {"predict": options.predict, "interval": options.interval, "level": options.level}
-        return {"id": reading.id, "text": reading.text} | nothing | told
-    document = reading.document
+        return {"id": prediction.id, "text": prediction.text} | nothing | told
+    document = prediction.document
     return {
         "id": document.id,
         "text": document.text,
         "tokens": document.tokens,
         "offsets": document.offsets,
-        "known": reading.known,
-        "unknown": len(document.tokens) - reading.known,
+        "known": prediction.known,
+        "unknown": len(document.tokens) - prediction.known,
         "unread": len(document.text) - document.offsets[-1][1] if document.offsets else 0,
-        "inclusion": np.array(reading.inclusion).round(6).tolist(),
-        "mode": _bits(reading.mode),
+        "inclusion": np.array(prediction.inclusion).round(6).tolist(),
+        "mode": _bits(prediction.mode),
         "decode": options.decode,
-        "kept": _bits(reading.kept),
-        "rationale": snippets(document, reading.kept),
+        "kept": _bits(prediction.kept),
+        "rationale": snippets(document, prediction.kept),
         "predict": options.predict,
         "interval": options.interval,
         "level": options.level,
-        "prediction": _prediction(reading, task),
-        "contributions": _all_contributions(reading, task),
-        "answers": [_answer(answer, reading, task) for answer in reading.answers],
-        "alternatives": [_alternative(a, reading, task) for a in reading.alternatives],
-        "aspects": _aspects(reading, task),
+        "prediction": _prediction(prediction, task),
+        "contributions": _all_contributions(prediction, task),
+        "answers": [_answer(answer, prediction, task) for answer in prediction.answers],
+        "alternatives": [_alternative(a, prediction, task) for a in prediction.alternatives],
+        "aspects": _aspects(prediction, task),
     }
 
 
-def _aspects(reading: Prediction, task: Task) -> dict[str, Any]:
+def _aspects(prediction: Prediction, task: Task) -> dict[str, Any]:
     """Rationale of each target; nothing where they share one."""
-    names = task.spec.names if reading.aspects else ()
+    names = task.spec.names if prediction.aspects else ()
     return {
         name: {
             "letter": letter_of(number),
             "inclusion": np.array(part.inclusion).round(6).tolist(),
             "mode": _bits(part.mode),
             "kept": _bits(part.kept),
-            "rationale": snippets(reading.document, part.kept),
+            "rationale": snippets(prediction.document, part.kept),
             "contributions": _contributions(part, task),
             "alternatives": [
-                _alternative(other, reading, task) | {"prediction": {name: task.point(other.values)[name]}}
+                _alternative(other, prediction, task) | {"prediction": {name: task.point(other.values)[name]}}
                 for other in part.alternatives
             ],
         }
-        for number, (name, part) in enumerate(zip(names, reading.aspects, strict=True))
+        for number, (name, part) in enumerate(zip(names, prediction.aspects, strict=True))
     }
 
 
-def as_text(reading: Prediction | Document, task: Task, level: float) -> str:
-    """A reading for files and pipes: what the terminal shows, without colours, on lines as long as they are."""
-    return "\n".join([f"{_id(reading)} ".ljust(80, "-"), *map(str, described(reading, task, level))])
+def as_text(prediction: Prediction | Document, task: Task, level: float) -> str:
+    """A prediction for files and pipes: what the terminal shows, without colours, on lines as long as they are."""
+    return "\n".join([f"{_id(prediction)} ".ljust(80, "-"), *map(str, described(prediction, task, level))])
 
 
-def _id(reading: Prediction | Document) -> str:
-    return reading.id if isinstance(reading, Document) else reading.document.id
+def _id(prediction: Prediction | Document) -> str:
+    return prediction.id if isinstance(prediction, Document) else prediction.document.id
 
 
-def described(reading: Prediction | Document, task: Task, level: float, plain: bool = True) -> Iterator[Text]:
+def described(prediction: Prediction | Document, task: Task, level: float, plain: bool = True) -> Iterator[Text]:
     """The prediction, the marked text, and other rationales with what they would have predicted."""
-    if isinstance(reading, Document):
+    if isinstance(prediction, Document):
         yield from (Text("no word, so no prediction"), Text(""))
         return
-    words = len(reading.kept)
-    if reading.is_foreign:
-        known = f"the model knows {reading.known} of {words} words, and reads all others alike"
+    words = len(prediction.kept)
+    if prediction.is_foreign:
+        known = f"the model knows {prediction.known} of {words} words, and reads all others alike"
         yield Text(f"not to be relied on: {known}", style="bold")
-    for line in task.lines(reading.predicted, reading.values, reading.interval, level, reading.classes):
+    for line in task.lines(prediction.predicted, prediction.values, prediction.interval, level, prediction.classes):
         figure, gap, more = line.partition("  (")
         yield Hanging(figure + gap[:-1], gap[-1:] + more, style="bold")
-    yield from map(Text, task.level_lines(reading.predictive))
-    kept = sum(reading.kept)
+    yield from map(Text, task.level_lines(prediction.predictive))
+    kept = sum(prediction.kept)
     percent = 100 * kept / max(words, 1)
     digits = 0 if percent >= 1 or not kept else 1
-    beyond = _beyond(reading.document)
+    beyond = _beyond(prediction.document)
     unread = f"; about {beyond:,} more words not read (--max-words)" if beyond else ""
-    yield Text(f"{kept} of {words} words kept ({percent:.{digits}f} %){_standing(reading)}{unread}")
+    yield Text(f"{kept} of {words} words kept ({percent:.{digits}f} %){_standing(prediction)}{unread}")
     yield Text("")
-    units = task.effect_units(reading.predicted)
-    if reading.aspects:
-        yield aspect_text(reading.document, [part.kept for part in reading.aspects], plain)
+    units = task.effect_units(prediction.predicted)
+    if prediction.aspects:
+        yield aspect_text(prediction.document, [part.kept for part in prediction.aspects], plain)
         yield aspect_key(task.spec.names, plain)
     else:
-        flags = signs(reading.contributions, len(reading.kept), least_effects(task.spec, reading.document.aspect))
-        yield rationale(reading.document, reading.kept, reading.inclusion, plain=plain, signs=flags)
+        least = least_effects(task.spec, prediction.document.aspect)
+        flags = signs(prediction.contributions, len(prediction.kept), least)
+        yield rationale(prediction.document, prediction.kept, prediction.inclusion, plain=plain, signs=flags)
     told: set[str] = set()
-    for number, part in enumerate(reading.aspects or (reading,)):
+    for number, part in enumerate(prediction.aspects or (prediction,)):
         if part.contributions is not None:
-            own, letter = ([units[number]], letter_of(number)) if reading.aspects else (units, "")
-            least = least_effects(task.spec, number if reading.aspects else reading.document.aspect)
-            lines = list(effect_table(reading.document, part.contributions, own, plain, letter, told, least))
+            own, letter = ([units[number]], letter_of(number)) if prediction.aspects else (units, "")
+            least = least_effects(task.spec, number if prediction.aspects else prediction.document.aspect)
+            lines = list(effect_table(prediction.document, part.contributions, own, plain, letter, told, least))
             told |= set(map(str, lines))
             yield from lines
-    yield from answer_lines(reading, task, plain)
-    parts = [part for part in reading.aspects or (reading,) if len(part.alternatives) > 1]
+    yield from answer_lines(prediction, task, plain)
+    parts = [part for part in prediction.aspects or (prediction,) if len(part.alternatives) > 1]
     if parts:
-        averaged = "; the prediction above is the mean over all" if reading.predicted != reading.values else ""
+        averaged = "; the prediction above is the mean over all" if prediction.predicted != prediction.values else ""
         yield Text(f"\nother rationales, how probable they are, and what each predicts{averaged}", style="dim")
     for part in parts:
         yield from _others(part, task)
@@ -294,55 +295,56 @@ def _beyond(document: Document) -> int:
     return words_beyond(document, len(document.tokens)) if hidden else 0
 
 
-def _standing(reading: Prediction) -> str:
+def _standing(prediction: Prediction) -> str:
     """How probable the rationale is that is shown, or that of each target: the prediction is the mean over all."""
-    found = [part.probability for part in reading.aspects or (reading,)]
+    found = [part.probability for part in prediction.aspects or (prediction,)]
     if None in found:
         return ""
     each = [in_percent(probability) for probability in found if probability is not None]
-    if not reading.aspects:
+    if not prediction.aspects:
         return f", the most probable rationale ({each[0]})"
     lettered = ", ".join(f"{letter_of(number)} {percent}" for number, percent in enumerate(each))
     return f", the most probable rationales ({lettered})"
 
 
-def _others(reading: Prediction, task: Task) -> Iterator[Text]:
+def _others(prediction: Prediction, task: Task) -> Iterator[Text]:
     """The alternatives to a rationale, a line each, with what they would have predicted."""
-    about = reading.document.aspect
-    for alternative in reading.alternatives:
-        if alternative.mask == reading.kept:
+    about = prediction.document.aspect
+    for alternative in prediction.alternatives:
+        if alternative.mask == prediction.kept:
             continue
         values = task.short(alternative.values)
         value = ", ".join(values) if about is None else values[about]
         head = f"{in_percent(alternative.probability):>6}  {value}:  "
-        yield Hanging(head, snippets(reading.document, alternative.mask, SHOWN))
+        yield Hanging(head, snippets(prediction.document, alternative.mask, SHOWN))
 
 
-def _prediction(reading: Prediction, task: Task) -> dict[str, dict[str, Any]]:
+def _prediction(prediction: Prediction, task: Task) -> dict[str, dict[str, Any]]:
     record = task.record(
-        reading.predicted, reading.values, reading.averaged, reading.sd, reading.interval, reading.classes
+        prediction.predicted, prediction.values, prediction.averaged, prediction.sd, prediction.interval,
+        prediction.classes,
     )
-    for name, shares in task.level_shares(reading.predictive).items():
+    for name, shares in task.level_shares(prediction.predictive).items():
         record[name]["levels"] = shares
     return record
 
 
-def _all_contributions(reading: Prediction, task: Task) -> dict[str, Any] | None:
+def _all_contributions(prediction: Prediction, task: Task) -> dict[str, Any] | None:
     """Contributions to all targets; of targets with rationales of their own, one list of the spans of all."""
-    each = [found for part in reading.aspects or (reading,) if (found := _contributions(part, task)) is not None]
+    each = [found for part in prediction.aspects or (prediction,) if (found := _contributions(part, task)) is not None]
     if not each:
         return None
     targets = {name: figures for found in each for name, figures in found["targets"].items()}
     return {"targets": targets, "spans": [span for found in each for span in found["spans"]]}
 
 
-def _contributions(reading: Prediction, task: Task) -> dict[str, Any] | None:
+def _contributions(prediction: Prediction, task: Task) -> dict[str, Any] | None:
     """Contributions of each kept span, by target; `None` where they were not asked for."""
-    found = reading.contributions
+    found = prediction.contributions
     if found is None:
         return None
-    offsets, text = reading.document.offsets, reading.document.text
-    names, units, about = task.spec.names, task.effect_units(reading.predicted), reading.document.aspect
+    offsets, text = prediction.document.offsets, prediction.document.text
+    names, units, about = task.spec.names, task.effect_units(prediction.predicted), prediction.document.aspect
     if about is not None:
         names, units = names[about : about + 1], units[about : about + 1]
     spans = []
@@ -366,7 +368,7 @@ def _contributions(reading: Prediction, task: Task) -> dict[str, Any] | None:
     return {"targets": targets, "spans": spans}
 
 
-def _answer(answer: Answer, reading: Prediction, task: Task) -> dict[str, Any]:
+def _answer(answer: Answer, prediction: Prediction, task: Task) -> dict[str, Any]:
     return {
         "target": answer.target,
         "answer": answer.label,
@@ -376,16 +378,16 @@ def _answer(answer: Answer, reading: Prediction, task: Task) -> dict[str, Any]:
         "khat": answer.khat,
         "ess": answer.ess,
         "mask": _bits(answer.mask),
-        "rationale": snippets(reading.document, answer.mask),
+        "rationale": snippets(prediction.document, answer.mask),
         "inclusion": np.array(answer.inclusion).round(6).tolist(),
         "prediction": task.point(answer.values)[answer.target],
     }
 
 
-def _alternative(alternative: Alternative, reading: Prediction, task: Task) -> dict[str, Any]:
+def _alternative(alternative: Alternative, prediction: Prediction, task: Task) -> dict[str, Any]:
     return {
         "mask": _bits(alternative.mask),
-        "rationale": snippets(reading.document, alternative.mask),
+        "rationale": snippets(prediction.document, alternative.mask),
         "probability": alternative.probability,
         "log_probability": alternative.log_probability,
         "frequency": alternative.frequency,

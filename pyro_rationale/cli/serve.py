@@ -55,9 +55,9 @@ def serve(
     import torch
 
     from pyro_rationale.fitted import FittedModel
+    from pyro_rationale.prediction.memory import keep_freed_memory
     from pyro_rationale.serving.app import check_installed, make_app
     from pyro_rationale.serving.search_app import make_search_app
-    from pyro_rationale.training.memory import keep_freed_memory
 
     try:
         check_installed()

@@ -257,7 +257,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     batch = fitted.encode([unlabelled(document) for document in documents]).to(fitted.device)
     q = fitted.guide.posterior(batch).discrete()
     if not hasattr(q, "sample_from") and len(documents) > 1:
-        return [reading for document in documents for reading in _predict_batch(fitted, [document], options)]
+        return [one for document in documents for one in _predict_batch(fitted, [document], options)]
     kept, drawn = decode_and_draw(q, documents, options)
     draws = distinct(torch.stack([q.mode, kept]), drawn)
     reading = read_masks(fitted, batch, draws, documents)
@@ -281,11 +281,11 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     log_q = q.log_prob(draws.masks).cpu().numpy() if options.alternatives else np.zeros(weights.shape)
     inclusion = q.mean.cpu().numpy()
     probabilities = q.log_prob(kept).exp().cpu().numpy()
-    readings = []
+    predictions = []
     for b, document in enumerate(documents):
         words, index = len(document.tokens), int(draws.places[1, b])
         own = masks[:, b, :words]
-        readings.append(
+        predictions.append(
             Prediction(
                 document=document,
                 inclusion=tuple(inclusion[b, :words].tolist()),
@@ -306,7 +306,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
                 probability=float(probabilities[b]) if words else None,
             )
         )
-    return readings
+    return predictions
 
 
 def _alternatives(

@@ -74,16 +74,16 @@ class Layout:
     def _rationale(front: str) -> dict[str, str]:
         return {f"{front}rationale": "text", f"{front}spans": "spans", f"{front}kept": "number"}
 
-    def row(self, id: Any, reading: Prediction | Document) -> Cells:
+    def row(self, id: Any, prediction: Prediction | Document) -> Cells:
         """The cells of a text; only its id where it has no word."""
         cells: Cells = dict.fromkeys(self.kinds)
         cells["id"] = id
         if self.text:
-            cells["text"] = reading.text if isinstance(reading, Document) else reading.document.text
-        if isinstance(reading, Document):
+            cells["text"] = prediction.text if isinstance(prediction, Document) else prediction.document.text
+        if isinstance(prediction, Document):
             return cells
         task, spec = self.task, self.task.spec
-        points = task.point(reading.predicted)
+        points = task.point(prediction.predicted)
         for number, name in enumerate(spec.names):
             front, point = self._front(name), points[name]
             if "label" in point:
@@ -92,16 +92,16 @@ class Layout:
                     cells[f"{front}probability.{label}"] = _rounded(probability)
             else:
                 cells[f"{front}prediction"] = _rounded(point["value"], self.digits[number])
-            if reading.interval is not None:
-                low, high = reading.interval[number]
+            if prediction.interval is not None:
+                low, high = prediction.interval[number]
                 ends = (_rounded(end, self.digits[number]) for end in (low, high))
                 cells[f"{front}low"], cells[f"{front}high"] = ends
             if self.own:
-                cells |= self._marked(front, reading.aspects[number], (name,))
+                cells |= self._marked(front, prediction.aspects[number], (name,))
         if not self.own:
-            cells |= self._marked("", reading, spec.names)
-        document, words = reading.document, len(reading.document.tokens)
-        cells["unknown"] = _rounded((words - reading.known) / words, SHARE_DIGITS)
+            cells |= self._marked("", prediction, spec.names)
+        document, words = prediction.document, len(prediction.document.tokens)
+        cells["unknown"] = _rounded((words - prediction.known) / words, SHARE_DIGITS)
         return {**cells, "cut": words_beyond(document, self.max_words)}
 
     def _marked(self, front: str, part: Prediction, names: Sequence[str]) -> Cells:
@@ -162,7 +162,7 @@ class EraserScores:
     sufficiency: dict[str, float]
 
 
-def eraser_record(id: Any, reading: Prediction | Document, task: Task, scores: EraserScores | None = None) -> Cells:
+def eraser_record(id: Any, prediction: Prediction | Document, task: Task, scores: EraserScores | None = None) -> Cells:
     """A prediction in the format of the ERASER benchmark's files of predictions (DeYoung et al. 2020).
 
     Its tokens are the stretches between the spaces of a text. One of them is as probable as the most probable of the
@@ -171,12 +171,12 @@ def eraser_record(id: Any, reading: Prediction | Document, task: Task, scores: E
     Beside `scores`, which are of single masks, the prediction is that from the shown rationale as well, and not the
     average over masks: the benchmark subtracts one from the other.
     """
-    if isinstance(reading, Document):
+    if isinstance(prediction, Document):
         return {"annotation_id": str(id), "rationales": [], "classification": None, "classification_scores": {}}
-    probabilities, hard = whitespace_tokens(reading)
+    probabilities, hard = whitespace_tokens(prediction)
     runs = [{"start_token": start, "end_token": end} for start, end in spans_of(hard)]
     soft = [_rounded(value) for value in probabilities]
-    point = task.point(reading.predicted if scores is None else reading.values)[task.spec.names[0]]
+    point = task.point(prediction.predicted if scores is None else prediction.values)[task.spec.names[0]]
     rationale = {"docid": str(id), "hard_rationale_predictions": runs, "soft_rationale_predictions": soft}
     record: Cells = {
         "annotation_id": str(id),
@@ -194,13 +194,13 @@ def _scores(probabilities: dict[str, float]) -> dict[str, float | None]:
     return {label: _rounded(value) for label, value in probabilities.items()}
 
 
-def whitespace_tokens(reading: Prediction) -> tuple[list[float], list[bool]]:
+def whitespace_tokens(prediction: Prediction) -> tuple[list[float], list[bool]]:
     """P(kept), and whether it is kept, of every stretch between the spaces of a text."""
-    starts = [found.start() for found in re.finditer(r"\S+", reading.document.text)]
+    starts = [found.start() for found in re.finditer(r"\S+", prediction.document.text)]
     probabilities, hard = [0.0] * len(starts), [False] * len(starts)
-    places = np.array(reading.document.offsets) - [0, 1]  # of each word's first and last character
+    places = np.array(prediction.document.offsets) - [0, 1]  # of each word's first and last character
     firsts, lasts = (np.searchsorted(starts, places, side="right") - 1).T
-    for first, last, probability, kept in zip(firsts, lasts, reading.inclusion, reading.kept, strict=True):
+    for first, last, probability, kept in zip(firsts, lasts, prediction.inclusion, prediction.kept, strict=True):
         for number in range(int(first), int(last) + 1):
             probabilities[number] = max(probabilities[number], probability)
             hard[number] |= kept

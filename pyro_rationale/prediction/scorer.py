@@ -18,10 +18,10 @@ import torch
 from pyro_rationale.data.document import Document, make_document, words_beyond
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.decoding import predict_from
+from pyro_rationale.prediction.memory import keep_freed_memory
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.prediction.predictor import Prediction, predict
 from pyro_rationale.prediction.rows import EraserScores, Layout, as_csv, as_json_lines, eraser_record
-from pyro_rationale.training.memory import keep_freed_memory
 
 CHUNK = 1280  # texts of a chunk
 SLOWER = 4  # so many times fewer where a transformer reads them, for what an interrupt loses is a chunk
@@ -106,24 +106,24 @@ class Scorer:
             make_document(str(row.id), row.text, (), self.max_words, tokenizer=fitted.tokenizer) for row in rows
         ]
         texts = [document for document in documents if document.tokens]
-        made = iter(readings := list(predict(fitted, texts, self.options, self.batch_size)))
+        made = iter(predictions := list(predict(fitted, texts, self.options, self.batch_size)))
         every = [next(made) if document.tokens else document for document in documents]
-        lines = self._lines([row.id for row in rows], every, readings)
+        lines = self._lines([row.id for row in rows], every, predictions)
         fitted.forget_texts()  # a table may be longer than memory, or the disk, has room for
         return Chunk(
             lines,
             len(rows),
             len(rows) - len(texts),
-            sum(reading.is_foreign for reading in readings),
+            sum(prediction.is_foreign for prediction in predictions),
             all(type(row.id) is int and abs(row.id) < 2**63 for row in rows),
             sum(words_beyond(document, self.max_words) > 0 for document in texts),
         )
 
     def _lines(
-        self, ids: Sequence[Any], every: Sequence[Prediction | Document], readings: Sequence[Prediction]
+        self, ids: Sequence[Any], every: Sequence[Prediction | Document], predictions: Sequence[Prediction]
     ) -> str:
         if self.form == "eraser":
-            scores = iter(self._scores(readings))
+            scores = iter(self._scores(predictions))
             task = self.fitted.task
             task = task.alone if self.faithfulness or self.options.predict == "mode" else task
             return as_json_lines([
@@ -134,12 +134,12 @@ class Scorer:
         cells = [layout.row(id, one) for id, one in zip(ids, every, strict=True)]
         return as_csv(cells, list(layout.kinds)) if self.form == "csv" else as_json_lines(cells)
 
-    def _scores(self, readings: Sequence[Prediction]) -> list[EraserScores | None]:
+    def _scores(self, predictions: Sequence[Prediction]) -> list[EraserScores | None]:
         """Class probabilities from each text without its rationale, and from that alone."""
         if not self.faithfulness:
-            return [None] * len(readings)
-        fitted, documents = self.fitted, [reading.document for reading in readings]
-        kept = [np.array(reading.kept) for reading in readings]
+            return [None] * len(predictions)
+        fitted, documents = self.fitted, [prediction.document for prediction in predictions]
+        kept = [np.array(prediction.kept) for prediction in predictions]
         without, alone = (
             predict_from(fitted, documents, [mask.tolist() for mask in masks], self.batch_size)
             for masks in ([~mask for mask in kept], kept)

@@ -23,7 +23,6 @@ from pyro_rationale.training.prepare import callbacks_of
 from pyro_rationale.training.run import TrainingRun
 from pyro_rationale.training.run_folder import (
     check_free,
-    check_ours,
     check_same_config,
     clear_members,
     clear_run,
@@ -120,7 +119,6 @@ def fit_ensemble(
         if not is_finished(config, folder):
             (folder / METRICS).unlink(missing_ok=True)  # of fewer members or steps
     elif force:
-        check_ours(folder)
         clear_run(folder)
     else:
         check_free(folder)

@@ -148,6 +148,7 @@ def _train(reader: FittedModel, run: TrainingRun, scale: float, progress: Progre
     """Train it, and keep the weights that are best on the development texts."""
     options, size = reader.config.train, reader.config.train.epoch_of(len(run.corpus.train))
     total, done = -(-options.steps // size) * size, 0
+
     def loss(batch: Batch, step: int) -> Tensor:
         return full_text_loss(reader.model, batch) / (len(batch) * scale)
 

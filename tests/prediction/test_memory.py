@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from pyro_rationale.training.memory import keep_freed_memory
+from pyro_rationale.prediction.memory import keep_freed_memory
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library gives memory back in its own way")
