@@ -18,10 +18,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from pyro_rationale.config import Config
-from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.row_digests import row_digests
-from pyro_rationale.errors import DataError
 from pyro_rationale.evaluation.metrics import Metrics, Predictions, targets_of
 from pyro_rationale.evaluation.metrics.prediction import prediction_statistics
 from pyro_rationale.evaluation.rate_curves import Curve, MaskRule, mask_rule, mask_rules_of, measure, trace
@@ -29,7 +27,7 @@ from pyro_rationale.experiments.baselines import find_method, fit_method
 from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Plan
 from pyro_rationale.experiments.grid import GridRunner
 from pyro_rationale.experiments.same_fit import check_same_settings
-from pyro_rationale.experiments.sample_texts import sample_texts
+from pyro_rationale.experiments.sample_texts import read_corpus
 from pyro_rationale.prediction.calibration import calibration_texts
 from pyro_rationale.prediction.decoding import Mask, unlabelled
 from pyro_rationale.prediction.rationalizer import Rationalizer
@@ -78,12 +76,7 @@ class Corpora:
             DataError: it cannot be read, or has no test or development texts.
         """
         if own.name not in self._read:
-            options = self.plan.data(own)
-            corpus = sample_texts(load_corpus(options), own.texts, options.split_seed)
-            for split in ("dev", "test"):
-                if not getattr(corpus, split):
-                    raise DataError(f"corpora.{own.name}: no text in the {split} split; name a file for it")
-            self._read[own.name] = corpus
+            self._read[own.name] = read_corpus(own.name, self.plan.data(own), own.texts, ("dev", "test"))
         return self._read[own.name]
 
     def rows(self, own: CorpusPlan) -> dict[str, str]:

@@ -42,10 +42,9 @@ import numpy as np
 
 import pyro_rationale
 from pyro_rationale.config import Config
-from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.row_digests import row_digests
-from pyro_rationale.errors import ConfigError, DataError
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.results import train, train_ensemble
 from pyro_rationale.experiments.benchmark.spec import (
     NAME,
@@ -57,7 +56,7 @@ from pyro_rationale.experiments.benchmark.spec import (
     read_table,
 )
 from pyro_rationale.experiments.grid import GridRunner
-from pyro_rationale.experiments.sample_texts import read_texts, sample_texts
+from pyro_rationale.experiments.sample_texts import read_corpus, read_texts
 from pyro_rationale.experiments.studies.cells import numbers
 from pyro_rationale.experiments.yardsticks import FULL_TEXT, TFIDF, baseline_rows
 from pyro_rationale.fitted import FittedModel
@@ -290,10 +289,7 @@ class RealTexts(GridRunner[RealCell]):
         """
         own, options = cell.corpus, self.config(cell).data
         if self._held is None or self._held[0] != (own, options):
-            corpus = sample_texts(load_corpus(options), own.texts, options.split_seed)
-            for split in ("train", "dev", "test"):
-                if not getattr(corpus, split):
-                    raise DataError(f"corpora.{own.name}: no text in the {split} split; name a file for it")
+            corpus = read_corpus(own.name, options, own.texts, ("train", "dev", "test"))
             self._held = ((own, options), corpus)
         return self._held[1]
 
