@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,9 @@ import click
 import numpy as np
 from rich.text import Text
 
-from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import ConfigError, harmless
 from pyro_rationale.prediction.attribution import ATTRIBUTIONS
-from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.prediction.text_spans import letter_of, snippets
 from pyro_rationale.reporting.aspects import aspect_key, aspect_text
 from pyro_rationale.reporting.console import is_plain, rationale
@@ -26,34 +23,12 @@ from pyro_rationale.storage import to_json
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
-    from pyro_rationale.prediction.decoding import Mask
-    from pyro_rationale.tasks import Numbers, Task
+    from pyro_rationale.prediction.attribution import Attribution
+    from pyro_rationale.tasks import Task
 
 READ = frozenset({"texts", "folder", "file", "as_json", "method", "evaluations", "max_words", "device", "threads",
                   "seed"})
 SHOWN = 12  # words in a table
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """Words of one text, as a method has attributed the prediction to them.
-
-    Attributes:
-        document: the text.
-        values: the reader's prediction, of `W` numbers.
-        numbers: what each word does to each target, `(n, D)`.
-        masks: the words of the largest absolute attributions: one mask, or one for each target.
-    """
-
-    document: Document
-    values: tuple[float, ...]
-    numbers: Numbers
-    masks: tuple[Mask, ...]
-
-    @property
-    def kept(self) -> Mask:
-        """Words that any mask keeps."""
-        return tuple(map(any, zip(*self.masks, strict=True)))
 
 
 def check_flags(context: click.Context) -> None:
@@ -83,9 +58,13 @@ def print_attributions(
         ConfigError: its library is not installed, or there are flags that it does not read.
         RunError: the run has no full-text reader.
     """
+    from pyro_rationale.prediction.attribution import attributions
+    from pyro_rationale.training.reader import stored_reader
+
     console = Terminal()
     plain = is_plain(console)
-    for found in attributions(fitted, folder, documents, method, evaluations, seed):
+    reader = stored_reader(fitted, folder)
+    for found in attributions(fitted, reader, documents, ATTRIBUTIONS[method], evaluations, seed):
         if as_json:
             print(to_json(record(found, fitted.task, method)), flush=True)
             continue
@@ -94,48 +73,6 @@ def print_attributions(
                 console.print(line)
             else:
                 print(line, flush=True)
-
-
-def attributions(
-    fitted: FittedModel, folder: Path, documents: Iterable[Document], method: str, evaluations: int | None, seed: int
-) -> Iterator[Attribution | Document]:
-    """Attributions of texts in their order; a text without words comes back as it is.
-
-    As many words are marked as the run's own rationale keeps, and at least one.
-    """
-    from pyro_rationale.prediction.attribution import attribute, importance
-    from pyro_rationale.prediction.decoding import decode_masks
-    from pyro_rationale.training.reader import stored_reader
-
-    reader, found = stored_reader(fitted, folder), ATTRIBUTIONS[method]
-    found.check_installed()
-    for document in documents:
-        if not document.tokens:
-            yield document
-            continue
-        numbers = attribute(reader, document, found, evaluations, seed)
-        rows = by_aspect([document], fitted.aspects) if fitted.aspects > 1 else [document]
-        own = decode_masks(fitted, rows, DecodeOptions(), 1)
-        masks = tuple(
-            _largest(
-                importance(reader, numbers if row.aspect is None else numbers[:, [row.aspect]], row.aspect), sum(mask)
-            )
-            for row, mask in zip(rows, own, strict=True)
-        )
-        whole = reader.task.clip(_values(reader, document)[None])[0]
-        yield Attribution(document, tuple(whole.tolist()), numbers, masks)
-
-
-def _values(reader: FittedModel, document: Document) -> Numbers:
-    from pyro_rationale.prediction.decoding import predict_from
-
-    return predict_from(reader, [document], [(True,) * len(document.tokens)])[0]
-
-
-def _largest(scores: Numbers, count: int) -> Mask:
-    kept = np.zeros(len(scores), dtype=bool)
-    kept[np.argsort(-scores, kind="stable")[: max(1, count)]] = True
-    return tuple(kept.tolist())
 
 
 def record(found: Attribution | Document, task: Task, method: str) -> dict[str, Any]:

@@ -14,10 +14,11 @@ import torch
 
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.cli.explain import explain
-from pyro_rationale.cli.explain_attributions import Attribution, attributions, lines, record
+from pyro_rationale.cli.explain_attributions import lines, record
 from pyro_rationale.config import Config
 from pyro_rationale.data.document import make_document
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.prediction.attribution import ATTRIBUTIONS, Attribution, attributions
 from pyro_rationale.prediction.decoding import predict_from
 from pyro_rationale.run_files import READER
 from pyro_rationale.training.fit import fit_run
@@ -71,7 +72,8 @@ def test_lines_say_what_is_explained(run: Path) -> None:
     pytest.importorskip("captum")
     fitted = FittedModel.load(run)
     documents = [*fitted.documents([TEXT]), make_document("text 2", "")]
-    found = list(attributions(fitted, run, documents, "integrated-gradients", 4, 0))
+    reader, method = stored_reader(fitted, run), ATTRIBUTIONS["integrated-gradients"]
+    found = list(attributions(fitted, reader, documents, method, 4, 0))
     said, empty = ("\n".join(map(str, lines(one, fitted.task, "integrated-gradients", True))) for one in found)
     assert "predicted by the run's full-text reader" in said
     assert "marked by integrated gradients, as many as the run keeps" in said
@@ -81,7 +83,7 @@ def test_lines_say_what_is_explained(run: Path) -> None:
     assert all(len(line) <= 80 for line in said.splitlines() if "aroma" not in line)
 
 
-def test_each_target_has_words_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_target_has_words_of_its_own() -> None:
     """Each is marked as many words as its own rationale has, two; the reader's second target is twice the first."""
     pytest.importorskip("lime")
 
@@ -93,8 +95,7 @@ def test_each_target_has_words_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
         return FittedModel(config, SPEC, VOCABULARY, model, guide, torch.device("cpu"), "fake")
 
     fitted = two(2)
-    monkeypatch.setattr("pyro_rationale.training.reader.stored_reader", lambda *_: two(1))
-    [found] = attributions(fitted, Path("run"), [ASPECTS_TEXT], "lime", 60, 0)
+    [found] = attributions(fitted, two(1), [ASPECTS_TEXT], ATTRIBUTIONS["lime"], 60, 0)
     assert isinstance(found, Attribution)
     assert [sum(mask) for mask in found.masks] == [2, 2]
     np.testing.assert_allclose(found.numbers[:, 1], 2 * found.numbers[:, 0], atol=1e-6)

@@ -12,9 +12,15 @@ from pyro_rationale.registry import Registry, lazy_names
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.attribution._base import AttributionMethod, Subject, attribute, importance
+    from pyro_rationale.prediction.attribution._texts import Attribution, attributions
 
 ATTRIBUTIONS: Registry[AttributionMethod] = Registry("attributions", __name__, "--method")
 
-__all__ = ["ATTRIBUTIONS", "AttributionMethod", "Subject", "attribute", "importance"]
+__all__ = [
+    "ATTRIBUTIONS", "Attribution", "AttributionMethod", "Subject", "attribute", "attributions", "importance",
+]  # fmt: skip
 
-__getattr__ = lazy_names(__name__, {"_base": "AttributionMethod Subject attribute importance"})
+__getattr__ = lazy_names(
+    __name__,
+    {"_base": "AttributionMethod Subject attribute importance", "_texts": "Attribution attributions"},
+)
