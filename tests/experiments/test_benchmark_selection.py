@@ -15,6 +15,7 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.evaluation.rate_curves import mask_rule
+from pyro_rationale.experiments import sample_texts
 from pyro_rationale.experiments.baselines import BASELINES, Baseline, find_method, method_names
 from pyro_rationale.experiments.benchmark import runner as cells
 from pyro_rationale.experiments.benchmark.runner import for_selection
@@ -51,7 +52,7 @@ def sealed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         finally:
             Sealed.on = True
 
-    monkeypatch.setattr(cells, "load_corpus", load)
+    monkeypatch.setattr(sample_texts, "load_corpus", load)
     monkeypatch.setattr(cells, "measure_cell", unsealed)
     Sealed.on = True
     yield
@@ -84,7 +85,7 @@ def test_a_method_gets_no_test_text_and_no_gold(tmp_path: Path, monkeypatch: pyt
         marked = tuple(replace(d, maps=(d.gold or (),)) for d in corpus.train)
         return replace(corpus, train=marked)
 
-    monkeypatch.setattr(cells, "load_corpus", load)
+    monkeypatch.setattr(sample_texts, "load_corpus", load)
     monkeypatch.setitem(BASELINES._added, "chain", Baseline("spy", spy))
     shop = tiny(tmp_path)
     shop.run(shop.plan.cells()[0])
@@ -109,7 +110,7 @@ def test_levels_do_not_depend_on_labels_or_test_texts(tmp_path: Path, monkeypatc
         )
         return replace(corpus, test=flipped)
 
-    monkeypatch.setattr(cells, "load_corpus", load)
+    monkeypatch.setattr(sample_texts, "load_corpus", load)
     other = tiny(tmp_path / "other", seeds=1)
     same = other.plan.cells()[0]
     other.run(same)
