@@ -84,12 +84,20 @@ def together(*options: Decorator) -> Decorator:
     return decorate
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path, runs: Sequence[Path] = ()) -> None:
     """Make the folder that `--out` names, and make sure that it can be written to.
 
+    Args:
+        path: the folder.
+        runs: run folders that the results are about; those of other runs are no place for them.
+
     Raises:
-        ConfigError: it cannot.
+        ConfigError: it cannot, or it is another run's.
     """
+    from pyro_rationale.run_files import CONFIG
+
+    if runs and (path / CONFIG).is_file() and path.resolve() not in [run.resolve() for run in runs]:
+        raise ConfigError(f"--out {path}: is the folder of another run; name another folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
         write_bytes(path / ".probe", b"")

@@ -136,7 +136,7 @@ def compare(
     if out is not None:
         if drawing:
             require_matplotlib(", or give --no-figures")
-        make_folder(out)
+        make_folder(out, runs)
         for name in TABLES:
             check_output("--out", out / name)
     import torch

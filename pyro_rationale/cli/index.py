@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyro_rationale.cli.common import Command, make_folder
-from pyro_rationale.data.document import Document
+from pyro_rationale.data.document import Document, words_beyond
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.options import batch_size_option, device_option, given, options_from, run_option, with_given
@@ -69,10 +69,18 @@ def index(
     fitted = FittedModel.load(folder, device)
     embedder = ModelEmbedder(fitted, how, batch_size)
     documents, count = texts_of(fitted, corpus, flags, given())
+    most, cut = fitted.config.data.max_words, 0
+
+    def read() -> Iterator[Document]:
+        nonlocal cut
+        for document in documents:
+            cut += words_beyond(document, most) > 0
+            yield document
+
     make_folder(out)
     started = time.monotonic()
     with counting("indexing", count, quiet) as advance:
-        made = make_index(embedder, documents, out, str(corpus or fitted.config.data.data), force, advance)
+        made = make_index(embedder, read(), out, str(corpus or fitted.config.data.data), force, advance)
     facts = made.facts
     console = Terminal()
     share = facts["kept"] / max(facts["words"], 1)
@@ -81,6 +89,9 @@ def index(
         f"{100 * facts['empty']:.1f} % of them; "
         f"{time.monotonic() - started:.1f} s"
     )
+    if cut:
+        whole = f"{cut:,} of {facts['texts']:,} texts"
+        console.say(f"{whole} have more than the {most:,} words that the run reads (--max-words)")
     console.say(f"search it: python -m pyro_rationale.search --run {folder} --index {out} \"a text\"")
 
 

@@ -139,10 +139,12 @@ def _table_texts(
     def parsed(number: int, row: Row) -> tuple[Any, str]:
         if row.fault is not None:
             raise ValueError(row.fault)
-        cell = row.cells.get(column)
-        if isinstance(cell, (list, dict, bytes)):
+        if column not in row.cells:
+            raise ValueError(f"has no {column!r}")
+        cell = row.cells[column]
+        if cell is not None and not isinstance(cell, str):
             raise ValueError(f"{column!r} holds {shown(cell)}, not a text")
-        check_whole(f"the text in {column!r}", content := "" if cell is None else str(cell))
+        check_whole(f"the text in {column!r}", content := cell or "")
         named = number if id_column is None else row.cells.get(id_column)
         check_whole(f"the id in {id_column!r}", str(named))
         return named if named is None or type(named) in (int, str) else str(named), content

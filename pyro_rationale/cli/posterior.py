@@ -101,7 +101,7 @@ def inspect(
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     sample = sample_documents(chosen.documents, number, fitted.spec, seed)
     documents = sample.documents
-    make_folder(results)
+    make_folder(results, [folder])
     for name in (FILE, REPORT, *(f"{name}.png" for name in FIGURES)):
         remove_leftovers(results / name)
     with counting("drawing", len(documents), quiet) as advance:
@@ -177,7 +177,7 @@ def inspect_pairs(
         raise RunError(f"{results / REPORT}: is there already; replace it with --force, or change --out")
     chosen = select_documents(fitted.config.data, flags, given(), split, fitted.spec, fitted.rows)
     assert isinstance(chosen.corpus, PairCorpus)
-    make_folder(results)
+    make_folder(results, [folder])
     remove_leftovers(results / REPORT)
     ranking = rank(fitted, chosen.corpus, chosen.split)
     metrics = evaluate_ranked(fitted, ranking).metrics

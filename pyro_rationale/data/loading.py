@@ -79,8 +79,9 @@ def load_corpus(
         if "data" not in typed and loader.fetched is not None and not loader.fetched(options):
             fetching = f"python -m pyro_rationale.evaluate --run RUN --data {options.data}"
             raise DataError(f"{options.data}: not on this machine, and a run folder fetches nothing; {fetching} does")
+    others = typed is not None and "data" in typed  # texts that the run was not fitted on
     if loader.pairs:
-        return load_pairs(loader, options, spec)
+        return load_pairs(loader, options, spec, others)
     if (options.task if spec is None else spec.kind) == PAIR_SPEC.kind:
         raise _no_pairs(options.data)
     own_task = "task" not in loader.options  # of a ready-made corpus; a task of that family may take its place
@@ -106,7 +107,7 @@ def load_corpus(
     corpus = replace(corpus, max_words=chosen)
     if own_task:
         corpus = _as_task(corpus, options.task if spec is None else spec.kind)
-    if spec is None:
+    if spec is None or others:
         _say_cut(corpus, chosen)
     return without_leaks(replace(corpus, tokenizer=TOKENIZERS[options.tokenizer]), options.drop_leaks)
 
@@ -134,8 +135,16 @@ def with_saved_splits(options: DataOptions) -> DataOptions:
     )
 
 
-def load_pairs(loader: CorpusLoader, options: DataOptions, spec: TargetSpec | None) -> PairCorpus:
+def load_pairs(
+    loader: CorpusLoader, options: DataOptions, spec: TargetSpec | None, others: bool = False
+) -> PairCorpus:
     """Read a corpus of pairs, with as many words of each text as the options say, or as is fitting.
+
+    Args:
+        loader: of the corpus.
+        options: which texts, read how.
+        spec: of a fitted run.
+        others: whether the run was fitted on other texts, so that nobody has said yet how many of these are cut.
 
     Raises:
         DataError: it cannot be used, or the run predicts something else.
@@ -162,6 +171,7 @@ def load_pairs(loader: CorpusLoader, options: DataOptions, spec: TargetSpec | No
     if spec is None:
         check_queries(options.data, corpus.queries)
         warn_of_shared(options.data, corpus.queries)
+    if spec is None or others:
         _say_cut(corpus, chosen)
     return corpus
 

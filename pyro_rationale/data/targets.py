@@ -18,6 +18,7 @@ from pyro_rationale.data.notation import Notation, are_dates, looks_numeric, not
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.tasks import TASKS, TargetSpec, task_of
 from pyro_rationale.tasks._cells import MOSTLY, Cell, cell_of, is_number, label_of, number_of
+from pyro_rationale.tasks._levels import is_level, levels_of
 
 __all__ = ["Cell", "TargetReader", "adapt_spec", "cell_of", "is_gap", "read_cell", "reader_of", "warn_of_far_values"]
 
@@ -128,7 +129,12 @@ def _fitted_reader(places: Sequence[str], counts: Sequence[Mapping[str, int]], s
     if not task.reads_labels:
         notations = list(map(_notation, places, counts))
         _say(places, notations, spec)
-        return TargetReader(spec, tuple({} if notation is None else notation.plain for notation in notations))
+        plain = tuple({} if notation is None else notation.plain for notation in notations)
+        for i, (place, column, alias) in enumerate(zip(places, counts, plain, strict=True)):
+            if not column and len(places) > 1:
+                log.warning("%s is empty: nothing is measured of %s", place, spec.names[i])
+            _say_between(place, {alias.get(cell, cell): count for cell, count in column.items()}, levels_of(spec, i))
+        return TargetReader(spec, plain)
     aliases = []
     for place, column in zip(places, counts, strict=True):
         try:
@@ -140,6 +146,17 @@ def _fitted_reader(places: Sequence[str], counts: Sequence[Mapping[str, int]], s
             log.warning("%s: read %s, the classes of the run", place, " and ".join(sorted(read)))
         aliases.append(alias)
     return TargetReader(spec, tuple(aliases))
+
+
+def _say_between(place: str, counts: Mapping[str, int], levels: Sequence[float]) -> None:
+    """Log ratings between the levels that a run knows, which other tables may hold."""
+    numbers = {cell: number_of(cell) for cell in counts} if levels else {}
+    between = [cell for cell, number in numbers.items() if number is not None and not is_level(number, levels)]
+    if between:
+        log.warning(
+            "%s: %s of %s ratings, such as %s, are none of the run's %s levels; their probabilities are those of the "
+            "nearest", place, sum(counts[cell] for cell in between), sum(counts.values()), between[0], len(levels),
+        )  # fmt: skip
 
 
 def _counted(column: Iterable[Cell]) -> Counter[str]:

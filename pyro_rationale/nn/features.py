@@ -50,6 +50,10 @@ class FeatureStore:
         self._map: np.ndarray[Any, Any] = np.empty((0, width), np.float16)
         self.lock = threading.Lock()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> FeatureStore:
+        """Itself: copies of a network, of whatever precision, read the same states."""
+        return self
+
     def find(self, key: bytes) -> int | None:
         """Where the states of a text begin, `None` if they are not stored."""
         return self._places.get(key)

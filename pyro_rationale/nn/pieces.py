@@ -11,7 +11,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,6 +52,10 @@ class Pieces:
         self._counts = torch.zeros(0, dtype=torch.long)
         self._forgotten = vocabulary.forgotten
         self._grow()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Pieces:
+        """Itself: copies of a network read the same pieces."""
+        return self
 
     def _grow(self) -> None:
         """Add rows for the words that the vocabulary has and the table has not."""

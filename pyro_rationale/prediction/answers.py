@@ -97,7 +97,7 @@ def _parse(task: Task, answer: Any) -> Question:
     else:
         raise ConfigError(f"--for {shown(text)}: of which target? The run predicts {listed(names)}: {names[0]}=...")
     try:
-        value = task.parse(cell.strip(), number)
+        value = task.answer(cell.strip(), number)
     except ValueError as problem:
         raise ConfigError(f"--for {shown(text)}: {problem}") from None
     return Question(number, value, task.spec.classes[int(value)] if task.spec.classes else f"{value:.4g}")

@@ -41,7 +41,8 @@ class PredictOptions(DecodeOptions):
                           expected="at least 1 draw")
     alternatives: int = option(3, "rationales to list per text, the most probable one included", least=0,
                                expected="0 or more")
-    level: float = option(0.9, "probability of the interval of a rating, or of the set of classes", above=0, below=1,
+    level: float = option(0.9, "probability of the interval of a rating (of few levels the nearest that there is), or "
+                          "of the set of classes", above=0, below=1,
                           expected="a probability between 0 and 1", common=True)
     predict: str = option("average", "the prediction: averaged over the drawn rationales, or from the shown one alone",
                           choices=PREDICTIONS, common=True)

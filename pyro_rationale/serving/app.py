@@ -51,7 +51,7 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
     check_installed()
     from fastapi import HTTPException
     from fastapi.responses import JSONResponse
-    from pydantic import BaseModel, Field
+    from pydantic import BaseModel, ConfigDict, Field
 
     limits = limits or ServeOptions()
     queue = PredictionQueue(fitted, options)
@@ -60,6 +60,8 @@ def make_app(fitted: FittedModel, options: ExplainOptions, limits: ServeOptions 
 
     class Text(BaseModel):
         """A text to explain."""
+
+        model_config = ConfigDict(extra="forbid", strict=True)  # a misspelt field does not go by unnoticed
 
         text: str = Field(description="the text", max_length=most)
         struck: list[int] = Field([], description="numbers of words that are left out, from 0", max_length=most)

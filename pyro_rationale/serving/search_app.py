@@ -67,7 +67,7 @@ def make_search_app(
     """
     check_installed()
     from fastapi.responses import JSONResponse
-    from pydantic import BaseModel, Field
+    from pydantic import BaseModel, ConfigDict, Field
 
     limits = limits or ServeOptions()
     queue, most, usual = SearchQueue(fitted, folder), limits.max_characters, top
@@ -80,6 +80,8 @@ def make_search_app(
 
     class Question(BaseModel):
         """A text to search for."""
+
+        model_config = ConfigDict(extra="forbid", strict=True)  # a misspelt field does not go by unnoticed
 
         text: str = Field(description="the text", max_length=most)
         top: int = Field(usual, description="texts to find", ge=1, le=POOL)

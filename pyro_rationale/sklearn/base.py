@@ -197,7 +197,7 @@ class RationaleEstimator(BaseEstimator):
     def _predicting(self, texts: Any, **options: Any) -> Iterator[tuple[FittedModel, list[Document], ExplainOptions]]:
         """Arguments of `predict` and `explain`, inside the lock of torch's generator; no contributions by default."""
         documents = self._unlabelled(texts)
-        given = {"seed": self.fitted_.config.seed, "contributions": "none", **options}
+        given = {"contributions": "none", **options}
         with naming_parameters(), GENERATOR_LOCK:
             yield self.fitted_, documents, decode(ExplainOptions, given)
 

@@ -132,6 +132,14 @@ class Task(ABC):
             ValueError: it does not fit; the message says how.
         """
 
+    def answer(self, cell: Cell, i: int) -> float:
+        """A cell as :meth:`parse` reads it, where it is asked about as an answer that could be given.
+
+        Raises:
+            ValueError: it does not fit; the message says how.
+        """
+        return self.parse(cell, i)
+
     def aliases(self, cells: Collection[str]) -> dict[str, str]:
         """Cells of a target column that is written otherwise than the one fitted on, and what they stand for.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_rationale.tasks._cells import Cell, number_of
+from pyro_rationale.tasks._spec import TargetSpec
 
 FEWEST, MOST = 3, 11  # levels of a target that `--task auto` takes for ordered ones
 TOLERANCE = 1e-6  # of a step, as far as a rating may be from its level
@@ -35,3 +36,16 @@ def has_few_levels(columns: Sequence[Sequence[Cell]], scale: tuple[float, float]
         if count is None or count < FEWEST or 2 * len(numbers) <= count:
             return False
     return True
+
+
+def levels_of(spec: TargetSpec, i: int) -> list[float]:
+    """The levels of the `i`-th target, from its lowest to its highest; none unless it has few."""
+    if not spec.levels:
+        return []
+    (low, high), steps = spec.ranges[i], spec.levels[i] - 1
+    return [low + (high - low) * step / steps for step in range(steps + 1)]
+
+
+def is_level(value: float, levels: Sequence[float]) -> bool:
+    """Whether a rating is one of these levels, but for rounding."""
+    return min(abs(value - level) for level in levels) <= TOLERANCE * (levels[1] - levels[0])

@@ -24,7 +24,7 @@ from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.tasks._base import Numbers, to_numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, number_of
 from pyro_rationale.tasks._level_mixture import LevelMixture
-from pyro_rationale.tasks._levels import count_levels, has_few_levels
+from pyro_rationale.tasks._levels import count_levels, has_few_levels, is_level, levels_of
 from pyro_rationale.tasks._likelihood import Likelihood
 from pyro_rationale.tasks._mixed import MixedDistribution
 from pyro_rationale.tasks._mixture import Mixture
@@ -289,6 +289,13 @@ class OrdinalTask(RegressionTask):
         """Raise ConfigError where the numbers of levels are missing or too small."""
         if len(spec.levels) != len(spec.names) or min(spec.levels) < 2:
             raise ConfigError(f"target.levels: expected a number of 2 or more for each target, got {spec.levels}")
+
+    def answer(self, cell: Cell, i: int) -> float:
+        """One of the levels."""
+        number, levels = self.parse(cell, i), levels_of(self.spec, i)
+        if not is_level(number, levels):
+            raise ValueError(f"is {number:g}, none of the ratings {', '.join(f'{level:g}' for level in levels)}")
+        return number
 
     def describe(self) -> str:
         """Names, scales and numbers of levels."""

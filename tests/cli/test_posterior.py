@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pyro_rationale.cli.common import run_command
+from pyro_rationale.cli.common import make_folder, run_command
 from pyro_rationale.cli.posterior import inspect, khat_lines
 from pyro_rationale.data import load_corpus
+from pyro_rationale.errors import ConfigError
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.optional import install_command
 from pyro_rationale.prediction.netcdf import open_groups
@@ -91,6 +92,14 @@ def test_a_full_disk_is_one_line_with_the_file(tmp_path: Path, capfd: pytest.Cap
         said = refusal(capfd, inspect, "--run", whole(), "--out", tmp_path, *QUICK)
     assert said == f"{tmp_path / 'posterior.nc'}: File too large"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_results_do_not_go_into_the_folder_of_another_run(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="is the folder of another run; name another folder"):
+        make_folder(tmp_path, [tmp_path / "mine"])
+    make_folder(tmp_path, [tmp_path])
+    make_folder(tmp_path)
 
 
 def test_results_go_into_the_run_by_default(tmp_path: Path) -> None:

@@ -352,6 +352,8 @@ def test_a_faulty_row_is_said_before_anything_is_written(call: Run, ratings: Pat
         ('{"text": "good \\ud800 x"}', "the text in 'text' holds half a character (a lone surrogate)"),
         ('{"text": "good", "id": "\\ud800"}', "the id in 'id' holds half a character (a lone surrogate)"),
         ('{"text": ["a", "b"]}', "'text' holds ['a', 'b'], not a text"),
+        ('{"text": 5}', "'text' holds 5, not a text"),
+        ('{"text": true}', "'text' holds True, not a text"),
         ('{"text": "a"} x', "is not JSON (Extra data)"),
     ],
 )

@@ -21,6 +21,7 @@ from pyro_rationale.cli.search import search
 from pyro_rationale.cli.significance_test import against
 from pyro_rationale.cli.stress import stress
 from pyro_rationale.cli.studies.evidence import study as evidence
+from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.index import Index
 from tests.support.commands import ended
 from tests.support.small_fit import refusal
@@ -161,9 +162,19 @@ def test_a_corpus_of_ones_own(run: Path, call: Run, tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     out = call(index, "--run", run, "--corpus", path, "--out", tmp_path / "index", "--quiet")
     assert out.startswith("2 texts, ")
+    assert "more than the" not in out
     found = json.loads(call(search, "--run", run, "--index", tmp_path / "index", "--json", "Printer\nthe paper stays"))
     assert [hit["id"] for hit in found["hits"]] in (["a", "b"], ["b", "a"])
     assert {hit["text"] for hit in found["hits"]} == {"Printer\nthe paper stays", "a phone without sound"}
+
+
+def test_an_index_says_which_texts_were_cut(run: Path, call: Run, tmp_path: Path) -> None:
+    path, most = tmp_path / "corpus.jsonl", FittedModel.load(run).config.data.max_words
+    assert most is not None
+    rows = [{"id": "a", "body": "word " * (most + 3)}, {"id": "b", "body": "a phone without sound"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    out = call(index, "--run", run, "--corpus", path, "--out", tmp_path / "index", "--quiet")
+    assert f"1 of 2 texts have more than the {most:,} words that the run reads (--max-words)" in out
 
 
 def test_explain_compares_a_query_with_texts(run: Path, call: Run) -> None:

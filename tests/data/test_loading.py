@@ -269,7 +269,10 @@ def test_texts_that_are_cut_are_counted(tmp_path: Path, cached: bool, caplog: py
     caplog.clear()
     load_corpus(options, spec)
     load_corpus(replace(options, max_words=40))
+    load_corpus(options, spec, typed=("max_words",))
     assert "words" not in caplog.text
+    load_corpus(options, spec, typed=("data",))  # texts that a run was not fitted on
+    assert "5 of 25 texts have more than --max-words 8" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["data", "dev_data", "test_data", "cache"])

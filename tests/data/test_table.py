@@ -420,3 +420,11 @@ def test_a_file_that_does_not_fit_the_run(
     path.write_text(f"text,y\n{row}\n", encoding="utf-8")
     with pytest.raises(error, match=message):
         load(path, spec=spec)
+
+
+def test_targets_of_a_run_keep_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,y,z\na,1,2\n", encoding="utf-8")
+    spec = TargetSpec("regression", ("y", "z"), ((0.0, 5.0),) * 2)
+    with pytest.raises(ConfigError, match="--target-column: the run predicts y, z, in this order; name them in it"):
+        load(path, "z", "y", spec=spec)

@@ -80,6 +80,14 @@ def test_several_targets_pooled_and_one_by_one() -> None:
     assert found["spearman_sd"] == pytest.approx(1.0)
 
 
+def test_a_target_that_no_row_rates_has_no_figures() -> None:
+    truth = np.array([[5.0, math.nan], [6.0, math.nan]])
+    predictive, values = normals([[5.0, 5.0]] * 2, [[1.0, 1.0]] * 2), np.full((2, 2), 5.0)
+    found = measured(TWO, truth, predictive=predictive, values=values).metrics
+    assert found["aspects"]["food"]["width_90"] > 0
+    assert not {"crps", "log_score", "covered_90", "width_90", "mse"} & found["aspects"].get("room", {}).keys()
+
+
 def test_what_is_calibrated_is_found_so() -> None:
     random = np.random.default_rng(0)
     sds = random.uniform(0.2, 1.5, 4000)

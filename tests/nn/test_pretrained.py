@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,16 @@ def test_stored_states_are_those_of_the_first_reading(folder: Path, vocabulary: 
     transformer.hard = lambda *_: calls.append(1)  # type: ignore[assignment]
     assert torch.equal(features(tokens[[2, 0]]), once[[2, 0]])
     assert not calls
+
+
+def test_copies_of_a_network_read_the_same_states(folder: Path, vocabulary: OpenVocabulary) -> None:
+    """Whoever computes in double precision copies the guide; a store has a lock, which nothing can copy."""
+    transformer = Transformer(folder)
+    features = TransformerFeatures(transformer, Pieces(folder, vocabulary), FeatureStore(transformer.width))
+    other = copy.deepcopy(features)
+    assert other.store is features.store
+    assert other.pieces is features.pieces
+    assert other.transformer is not features.transformer
 
 
 def test_a_full_store_reads_the_rest_each_time(folder: Path, vocabulary: OpenVocabulary) -> None:

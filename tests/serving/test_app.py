@@ -53,6 +53,8 @@ def test_answers_are_as_the_schema_says(address: str) -> None:
         (json.dumps({"text": "a" * 1001}).encode(), 413, "text: longer than 1,000 characters"),
         (b'{"text": 3}', 422, "text: Input should be a valid string"),
         (b"{}", 422, "text: Field required"),
+        (b'{"text": "good", "strucks": [0]}', 422, "strucks: Extra inputs are not permitted"),
+        (b'{"text": "good", "struck": [true]}', 422, "struck.0: Input should be a valid integer"),
         (b'{"text": "good", "struck": [7]}', 422, "struck: expected numbers of words, 0 to 0"),
         (b'{"text": " ", "struck": [0]}', 422, "struck: the text has no word"),
         (b'{"text": "\\ud800"}', 422, ""),

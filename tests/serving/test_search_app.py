@@ -73,7 +73,8 @@ def test_hits_have_the_words_of_both_sides(address: str) -> None:
 
 @pytest.mark.parametrize(
     ("body", "status", "line"),
-    [({"text": "a", "top": 0}, 422, "top"), ({"text": "a" * 1001}, 413, "longer than 1,000"), ({}, 422, "text")],
+    [({"text": "a", "top": 0}, 422, "top"), ({"text": "a" * 1001}, 413, "longer than 1,000"), ({}, 422, "text"),
+     ({"text": "a", "top": "2"}, 422, "top: Input should be a valid integer"), ({"text": "a", "tops": 2}, 422, "tops")],
 )
 def test_bad_questions_are_refused_in_one_line(address: str, body: dict[str, Any], status: int, line: str) -> None:
     reply = find(address, **body)

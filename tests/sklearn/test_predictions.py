@@ -182,3 +182,10 @@ def test_labels_of_any_kind(labels: Any) -> None:
     explained = model.explain(TEXTS[:1], samples=3)[0]
     assert explained.prediction in labels.tolist()
     assert list(explained.probabilities) == np.unique(labels).tolist()
+
+
+def test_a_saved_estimator_says_what_the_commands_say() -> None:
+    """The same draws for the same text, whatever `random_state` the fit had."""
+    model = tiny(random_state=7).fit(TEXTS, ONE)
+    alone = [prediction.predicted[0] for prediction in model.fitted_.predict(TEXTS[:5])]
+    assert model.predict(TEXTS[:5]).tolist() == alone

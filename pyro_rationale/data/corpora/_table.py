@@ -216,6 +216,8 @@ def columns_of(
         raise ConfigError(f"--target-column: {text} is the column of the texts; name another, or another --text-column")
     if spec is not None and len(names) != len(spec.names):
         raise ConfigError(f"--target-column: the run predicts {', '.join(spec.names)}; name as many, not {len(names)}")
+    if spec is not None and set(names) == set(spec.names) and tuple(names) != tuple(spec.names):
+        raise ConfigError(f"--target-column: the run predicts {', '.join(spec.names)}, in this order; name them in it")
     for table in tables:
         check_column(table.path, table.columns, text, "--text-column")
         for name in names:

@@ -74,6 +74,8 @@ class Scores:
             columns: of the targets.
         """
         known = self.known[:, columns]
+        if not known.any():
+            return {}
 
         def mean(values: Numbers | Flags, where: Flags | None = None) -> Statistic:
             chosen = known if where is None else known & where[:, None]
