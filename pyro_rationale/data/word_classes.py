@@ -17,6 +17,7 @@ from pyro_rationale.options import no_choice
 WORD_CLASSES = ("punctuation", "stopwords", "sentence-ends", "cut-negations")
 # Kinds of words: at no end of a run; in no run; first of none, for a negation stands before it; last of none.
 ENDS_NO_RUN, BARRIER, NEVER_FIRST, NEVER_LAST = 1, 2, 3, 4
+DEGREE = 5  # of a word that is looked at alone: behind a negation it is not what that is about
 # Ends of sentences; the last four are those of Chinese, Japanese, Arabic and Hindi.
 SENTENCE_ENDS = frozenset([".", "!", "?", "...", "\u3002", "\uff01", "\uff1f", "\u061f", "\u0964"])
 CLITICS = frozenset(("'s", "'re", "'m", "'ve", "'ll", "'d"))  # as the tokenizers cut them off; "n't" is a negation
@@ -36,6 +37,10 @@ NEGATIONS = frozenset(
     "not n't no never neither nor without hardly barely cannot cant couldnt dont doesnt didnt isnt wasnt arent werent "
     "wont wouldnt shouldnt hasnt havent".split()
 )
+DEGREES = frozenset(
+    "too very really quite always longer particularly especially exactly entirely completely totally terribly overly "
+    "nearly truly remotely necessarily that all so as even ever".split()
+)
 REACH = 3  # words behind a negation, stop words between them, among which is the one that it is about
 
 
@@ -48,7 +53,7 @@ class Exclusion:
             symbols are none.
         words: lower-case words to leave out.
         sentence_ends: let no run of kept words go across a mark that ends a sentence.
-        negations: let none begin between a negation and what it is about ("not easy"), or end there.
+        negations: let none begin between a negation and what it is about ("not easy", "not very easy"), or end there.
     """
 
     punctuation: bool = False
@@ -72,24 +77,32 @@ class Exclusion:
         return self.in_context(np.array(self.alone(words), dtype=np.uint8)).tolist()
 
     def alone(self, words: Sequence[str]) -> list[int]:
-        """The kind that each word has whatever stands around it; `NEVER_LAST` for negations."""
+        """The kind that each word has whatever stands around it; `NEVER_LAST` for negations, `DEGREE` for "very"."""
         return [self._kind(word.lower()) for word in words]
 
     def in_context(self, kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The kinds of the words of a text, from those that they have alone.
 
-        A negation is about the next word that is none of these, unless its sentence ends before. One that is about
-        nothing ("I think not.") may be the last word of a run.
+        A negation is about the next word that is none of these, unless its sentence ends before; of what "very" and
+        the like stand before, if anything follows them. One that is about nothing ("I think not.") may be the last
+        word of a run.
         """
-        kinds = kinds.copy()
+        degrees = kinds == DEGREE
+        kinds = np.where(degrees, 0, kinds).astype(np.uint8)
         for place in np.flatnonzero(kinds == NEVER_LAST).tolist():
             kinds[place] = 0
+            between: list[int] = []  # words of degree before what the negation is about
             for i in range(place + 1, min(place + 1 + REACH, len(kinds))):
                 if kinds[i] == ENDS_NO_RUN:
                     continue
-                if kinds[i] == 0:
-                    kinds[place], kinds[i] = NEVER_LAST, NEVER_FIRST
-                break
+                if kinds[i] != 0:
+                    break
+                between.append(i)
+                if not degrees[i]:
+                    break
+            if between:
+                kinds[place], kinds[between[-1]] = NEVER_LAST, NEVER_FIRST
+                kinds[between[:-1]] = ENDS_NO_RUN
         return kinds
 
     def _kind(self, word: str) -> int:
@@ -97,6 +110,8 @@ class Exclusion:
             return NEVER_LAST
         if self.sentence_ends and word in SENTENCE_ENDS:
             return BARRIER
+        if self.negations and word in DEGREES and word not in self.words:
+            return DEGREE
         return ENDS_NO_RUN if word in self.words or (self.punctuation and is_punctuation(word)) else 0
 
 

@@ -42,7 +42,11 @@ def test_marks_that_end_a_sentence_are_barriers() -> None:
     ("words", "kinds"),
     [
         ("It 's not easy to have space", [1, 1, 4, 3, 1, 1, 0]),
-        ("It was n't a very good seat", [1, 1, 4, 1, 3, 0, 0]),
+        ("It was n't a very good seat", [1, 1, 4, 1, 1, 3, 0]),
+        ("is n't too bad but small", [1, 4, 1, 3, 1, 0]),
+        ("never really very clean", [4, 1, 1, 3]),
+        ("not very .", [4, 3, 2]),  # about nothing else
+        ("very good , really", [0, 0, 1, 0]),
         ("No legroom", [4, 3]),
         ("I think not . Good", [1, 0, 0, 2, 0]),  # about nothing
         ("not", [0]),
