@@ -157,7 +157,7 @@ def corpus_of(options: DataOptions, spec: TargetSpec | None, tables: Sequence[Ta
         documents = table.documents(reader, names, weighted=spec is None or options.skip_bad_rows)
         faults = table.faults
         faults.report()
-        documents = without_weightless(table.path, documents)
+        documents = rows_with_weight(table.path, documents)
         if spec is None:
             EQUAL.relative(documents, f"{table.path}, ")
             _check_texts(table.path, text, documents)
@@ -258,7 +258,7 @@ def read_weight(cell: Cell, name: str, weighted: bool = True) -> float:
     return weight
 
 
-def without_weightless(path: Path, documents: Sequence[Document]) -> Sequence[Document]:
+def rows_with_weight(path: Path, documents: Sequence[Document]) -> Sequence[Document]:
     """The documents without those of weight 0, which count as no text at all."""
     weights = document_weights(documents)
     if weights.all():

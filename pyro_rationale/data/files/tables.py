@@ -191,10 +191,13 @@ def _kind(path: Path) -> str:
     if kind is not None:
         return kind
     if path.is_dir():
-        if (path / "state.json").is_file():
+        from pyro_rationale.data.files.saved_datasets import is_dataset, is_dataset_dict, splits_of
+
+        if is_dataset(path):
             return "dataset"
-        if (path / "dataset_dict.json").is_file():
-            raise DataError(f"{path}: holds several splits; name the folder of one, such as {path / 'test'}")
+        if is_dataset_dict(path):
+            some = [*splits_of(path).values()][-1]
+            raise DataError(f"{path}: holds several splits; name the folder of one, such as {some}")
         raise DataError(f"{path}: is a folder of no layout that is known; name a file in it")
     if not path.exists():
         raise DataError(f"{path}: no such file, and no corpus of that name (see --help for the corpora)")
