@@ -93,16 +93,26 @@ def build_model(
     baseline_loss: float = 1.0,
     vocabulary: Vocabulary | None = None,
 ) -> RationaleModel:
-    """Build the untrained generative model p(z) p(y | x, z), a Pyro program.
+    """Build the untrained generative model p(z) p(y | x, z)^kappa, a Pyro program.
+
+    `kappa=1.0` in the configuration makes it p(z) p(y | x, z); else kappa is such that a perfect prediction gains
+    `nats` over the best constant (docs/explanation/mathematics.md, equation (2)).
 
     Args:
-        config: the configuration.
+        config: the configuration; what it leaves open is as with `--preset planted`.
         spec: what is predicted.
         words: vocabulary size.
-        vectors: `(words, E)` or `None`.
+        vectors: word vectors `(words, E)`, or `None` for ones that are learnt.
         initial_outputs: numbers from which training starts, as `target_summary` gives them.
         baseline_loss: loss of the best constant prediction, likewise.
         vocabulary: the words themselves; needed by pretrained networks.
+
+    Returns:
+        The program `model(batch)` of a batch of `B` texts of `T` words at most, with the sites `z`, `(B, T)`, and `y`,
+        `(B, D)` for `D` ratings, in scaled units.
+
+    Raises:
+        ConfigError: options do not go together, or a library is missing.
     """
     config = config.settled()
     options, task = config.model, task_of(spec)
@@ -163,12 +173,19 @@ def build_guide(
     """Build the untrained amortized guide q(z | x), a Pyro program that keeps about `--start-rate` of the words.
 
     Args:
-        config: the configuration.
+        config: the configuration; what it leaves open is as with `--preset planted`, whose guide is `relaxed`.
         words: vocabulary size.
-        vectors: `(words, E)` or `None`.
-        gamma: where the couplings of a chain guide start.
+        vectors: word vectors `(words, E)`, or `None` for ones that are learnt.
+        gamma: where the couplings of a chain guide start, in nats per change of the mask; other guides have none.
         spec: what is predicted; needed by a guide that reads the target (`condition_on_target`), or has masks of each.
         vocabulary: the words themselves; needed by pretrained networks.
+
+    Returns:
+        The program `guide(batch)` with the site `z`, `(B, T)`; `guide.posterior(batch)` is its distribution.
+
+    Raises:
+        ConfigError: options do not go together, or a library is missing.
+        ValueError: `condition_on_target` without `spec`.
     """
     config = config.settled()
     options, target = config.model, None

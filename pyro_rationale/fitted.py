@@ -76,7 +76,23 @@ def pick_device(name: str) -> torch.device:
 
 @dataclass
 class FittedModel:
-    """A fitted model with its guide, vocabulary and calibration, which predicts and explains texts."""
+    """A fitted model with its guide, vocabulary and calibration, which predicts and explains texts.
+
+    :func:`pyro_rationale.load` reads one from a run folder; a fit has it as `run.fitted`, an estimator as `fitted_`.
+
+    Attributes:
+        config: all options of the fit.
+        spec: what is predicted: names, ranges and classes.
+        vocabulary: the words that it knows.
+        model: p(z) p(y | x, z)^kappa, a Pyro program.
+        guide: q(z | x), a Pyro program.
+        device: where both compute.
+        name: of the run folder.
+        rows: digests of the rows that it was fitted on, by split.
+        text_keys: keys of the training texts, where they are known.
+        calibration: of predictions, by development texts; `None` in runs of older versions.
+        weighting: of the texts of a fit under way.
+    """
 
     config: Config
     spec: TargetSpec
@@ -238,6 +254,14 @@ class FittedModel:
                 last bit.
             threads: that work ahead; 0 for none.
             options: fields of :class:`~pyro_rationale.prediction.options.PredictOptions`: `samples`, `decode` ...
+
+        Returns:
+            A prediction per text, in their order. `predicted` is what the commands show, averaged over drawn masks;
+            `values` is from the kept words alone; both are in the user's units, or probabilities of classes.
+
+        Raises:
+            DataError: a text holds half a character.
+            ConfigError: an option has no such value, or needs development texts that the run lacks.
         """
         from pyro_rationale.prediction.options import PredictOptions
         from pyro_rationale.prediction.predictor import predict
@@ -303,6 +327,10 @@ class FittedModel:
         Args:
             documents: with targets, and gold rationales if there are any.
             options: arguments of :func:`~pyro_rationale.evaluation.evaluate.evaluate_documents`: `decode`, `lexicon`...
+                The figures of averages over masks (`averaged_mse` ...) need `samples=50`, say.
+
+        Returns:
+            The figures by the names of docs/reference/metrics.md, errors in the user's units, shares from 0 to 1.
         """
         from pyro_rationale.evaluation.evaluate import evaluate_documents
 
@@ -369,8 +397,13 @@ class FittedModel:
     def load(cls, folder: Path | str, device: str = "auto") -> FittedModel:
         """Load a fitted model from a run folder.
 
+        Args:
+            folder: as `fit`, :func:`pyro_rationale.train` or `save` wrote it; that of an ensemble as well.
+            device: `cpu`, `cuda`, `cuda:1`, or `auto`: a GPU where there is one.
+
         Raises:
             RunError: it is missing, damaged, unfinished, or of another version.
+            ConfigError: there is no such device.
         """
         folder = Path(folder)
         check_found(folder)

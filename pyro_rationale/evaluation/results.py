@@ -307,10 +307,13 @@ def train(
     corpus: Corpus | None = None,
     start: Callable[[TrainingRun], None] | None = None,
 ) -> tuple[TrainingRun, RunMetrics]:
-    """Fit a model into a run folder and evaluate it on the test split.
+    """Fit one model into a run folder and evaluate it on the test split.
+
+    Beside it stands the best constant (`metrics.baselines`), and none of the other baselines of the command `fit`. With
+    `preset="best"` this is one of its models; :func:`train_ensemble` fits all.
 
     Args:
-        config: the configuration.
+        config: the configuration. Options that are not given are chosen from the texts, as by `fit`.
         folder: the run folder.
         resume: go on from the folder's checkpoint, or from the start if there is none yet.
         force: start anew in a folder that holds a run.
@@ -319,7 +322,14 @@ def train(
         start: may change the untrained weights before the first step.
 
     Returns:
-        The finished run and its metrics.
+        The finished run, whose `fitted` predicts texts, and its metrics: `test` by name, errors in the user's units,
+        and `failures`, empty if the model is of use.
+
+    Raises:
+        DataError: the texts cannot be read.
+        ConfigError: options do not go together, or `members` is above 1.
+        RunError: the folder holds a run already, or none to resume.
+        TrainingError: the loss is not finite.
     """
     fit = fit_run(config, Path(folder), resume, force, callbacks, corpus, start)
     return fit, finish_run(fit)

@@ -145,6 +145,9 @@ class RationaleRegressor(RegressorMixin, RationaleEstimator):
                 of at most ten spans, or `none`.
             answers: ratings (labels) to show the evidence for: what would speak for each, if it were the true one; with
                 several targets, `"name=rating"`.
+
+        Returns:
+            A list of `N` :class:`~pyro_rationale.prediction.explanation.Explanation`.
         """
         options = {"samples": samples, "alternatives": alternatives, "contributions": contributions}
         with self._predicting(texts, level=level, answers=tuple(answers), **options) as arguments:

@@ -119,6 +119,10 @@ class MaskELBO(ELBO):
             or `constant`, which reports them and leaves them out of the gradient (a comparison, no way to fit).
         norm: `l0`; `l1`, the sum of weights; `l2`, the root of the sum of their squares.
 
+    Attributes:
+        judge: what the guide follows instead of the labels; `None`, the default: nothing.
+        overlap: nats per word kept for two targets, 0 by default. Both are set on the object.
+
     Raises:
         ConfigError: unknown names, a K that the estimator cannot use, tau < 0; later, a guide that does not fit.
     """
