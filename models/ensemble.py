@@ -17,7 +17,11 @@ from pyro_rationale.tasks import MixedDistribution, MixedLikelihood
 
 
 class EnsembleModel(RationaleModel):
-    """p(z) 1/M sum_m p_m(y | x, z): every member reads the same kept words, and their predictions are mixed.
+    """p(z) 1/M sum_m p_m(y | x, z): members that read kept words, and whose predictions are mixed.
+
+    Masks come from a member's guide, whose encoder has learnt to read what that guide keeps, and other encoders have
+    not: of masks that guides have drawn, members read as much as each is likely to have drawn them (`weights`). So the
+    mean over masks is the mean over members of what each predicts from its own.
 
     Prior and constraint have the means of the members' parameters. The networks are the members' own, not copies.
 
@@ -41,9 +45,9 @@ class EnsembleModel(RationaleModel):
         """Each member's own p(y | x, z)."""
         return [member.predictive(batch, z) for member in self._members]
 
-    def predictive(self, batch: Batch, z: Tensor) -> dist.TorchDistribution:
-        """p(y | x, z), the equal mixture of the members' own."""
-        return MixedDistribution(self.components(batch, z))
+    def predictive(self, batch: Batch, z: Tensor, weights: Tensor | None = None) -> dist.TorchDistribution:
+        """p(y | x, z), the mixture of the members' own with weights `(M, *s, B)`; without any they count alike."""
+        return MixedDistribution(self.components(batch, z), weights)
 
 
 def _average(priors: Sequence[ChainPrior | AspectPriors]) -> ChainPrior | AspectPriors:

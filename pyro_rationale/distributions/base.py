@@ -218,6 +218,10 @@ class MaskDistribution(TorchDistribution):
         """Entropy in nats, `(*batch,)`."""
         raise NotImplementedError
 
+    def responsibilities(self, value: Tensor) -> Tensor | None:
+        """How likely each part of a mixture is to have drawn masks, `(M, *sample, *batch)`; `None` of no mixture."""
+        return None
+
     def precise_sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """0/1 masks from uniform numbers in double precision, `(*sample_shape, *batch, T)`: for draws to be weighted.
 

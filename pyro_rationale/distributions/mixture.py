@@ -113,6 +113,11 @@ class MixtureMask(MaskDistribution):
         each = torch.stack([part.log_prob(value) for part in self.parts])
         return each.logsumexp(0) - math.log(len(self.parts))
 
+    def responsibilities(self, value: Tensor) -> Tensor:
+        """q(m | z), how likely each part is to have drawn masks; parts alike for masks that none can draw."""
+        each = torch.stack([part.log_prob(value) for part in self.parts])
+        return torch.where(each.isfinite().any(0), each, 0.0).softmax(0)
+
     def conditional_logits(self, value: Tensor) -> Tensor:
         """Logits of p(z_t = 1 given z_<t) along `value`, `(*sample, *batch, T)`; they mean nothing on padding."""
         logits = torch.stack([part.conditional_logits(value) for part in self.parts])

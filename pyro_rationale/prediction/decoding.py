@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from pyro.distributions import TorchDistribution
 from torch import Tensor
 
 from pyro_rationale.data.aspects import by_aspect
@@ -97,8 +98,9 @@ def decode_all(
     values, words = np.zeros((len(documents), fitted.task.width)), word_counts(documents)
     with evaluating(fitted), seeded(options.seed):
         for index, batch in batches_of(fitted, documents, batch_size):
-            z = decode(fitted.guide.posterior(batch), options)
-            values[index] = fitted.task.values(fitted.model.predictive(batch, z))
+            q = fitted.guide.posterior(batch)
+            z = decode(q, options)
+            values[index] = fitted.task.values(predictive(fitted, batch, z, q.discrete().responsibilities(z)))
             for i, row in zip(index, z, strict=True):  # an empty text is read as one unknown word: not in its mask
                 masks[i] = tuple((row[: words[i]] > 0.5).tolist())
     return masks, values
@@ -111,6 +113,23 @@ def decode_masks(
     with seeded(options.seed):
         rows = _per_word(fitted, documents, batch_size, lambda q: decode(q, options))
     return [tuple((row > 0.5).tolist()) for row in rows]
+
+
+def predictive(fitted: FittedModel, batch: Batch, z: Tensor, members: Tensor | None = None) -> TorchDistribution:
+    """p(y | x, z) for masks `(*s, B, T)`.
+
+    Args:
+        fitted: the model.
+        batch: documents.
+        z: masks, on the device of the batch.
+        members: weights `(M, *s, B)` of the members of an ensemble, see :meth:`MaskDistribution.responsibilities`;
+            `None`: all of them alike.
+    """
+    if members is None:
+        return fitted.model.predictive(batch, z)
+    model: Any = fitted.model  # an EnsembleModel
+    read: TorchDistribution = model.predictive(batch, z, members)
+    return read
 
 
 def predict_from(
@@ -161,8 +180,9 @@ def draw_all(
     words = word_counts(documents)
     with evaluating(fitted), seeded(seed):
         for index, batch in batches_of(fitted, documents, batch_size):
-            z = fitted.guide.posterior(batch).discrete().sample((samples,))
-            values[index] = fitted.task.values(fitted.model.predictive(batch, z)).mean(0)
+            q = fitted.guide.posterior(batch).discrete()
+            z = q.sample((samples,))
+            values[index] = fitted.task.values(predictive(fitted, batch, z, q.responsibilities(z))).mean(0)
             for draw, rows in zip(masks, z, strict=True):
                 for i, row in zip(index, rows, strict=True):
                     draw[i] = tuple((row[: words[i]] > 0.5).tolist())

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
-from pyro_rationale.prediction.decoding import decode, unlabelled
+from pyro_rationale.prediction.decoding import decode, predictive, unlabelled
 from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.tasks import Numbers, Reading
@@ -41,17 +41,22 @@ def decode_and_draw(
 def draw_reading(fitted: FittedModel, documents: list[Document], samples: int) -> Reading:
     """Draws of masks of documents of like lengths, as predictions are made of them, and what is predicted from each."""
     batch = fitted.encode([unlabelled(document) for document in documents]).to(fitted.device)
-    _, drawn = decode_and_draw(fitted.guide.posterior(batch).discrete(), documents, PredictOptions(samples=samples))
-    return read_masks(fitted, batch, distinct(drawn[:0], drawn), documents)
+    q = fitted.guide.posterior(batch).discrete()
+    _, drawn = decode_and_draw(q, documents, PredictOptions(samples=samples))
+    return read_masks(fitted, batch, q, distinct(drawn[:0], drawn), documents)
 
 
-def read_masks(fitted: FittedModel, batch: Batch, draws: Draws, documents: Sequence[Document]) -> Reading:
-    """Predictions from each mask: expected values `(U, B, W)`, and for ratings the noise around them."""
+def read_masks(
+    fitted: FittedModel, batch: Batch, q: MaskDistribution, draws: Draws, documents: Sequence[Document]
+) -> Reading:
+    """Predictions from each mask of `q`: expected values `(U, B, W)`, and for ratings the noise around them."""
     most, count = draws.counts.shape
     rows, owners = np.nonzero(np.arange(most)[:, None] < draws.sizes)  # the encoder sees each mask once
     device = batch.tokens.device
-    masks = draws.masks[torch.from_numpy(rows).to(device), torch.from_numpy(owners).to(device)]
-    values, noise = read_rows(fitted, batch, masks, owners)
+    row, owner = (torch.from_numpy(part).to(device) for part in (rows, owners))
+    members = q.responsibilities(draws.masks)
+    own = None if members is None else members[:, row, owner]
+    values, noise = read_rows(fitted, batch, draws.masks[row, owner], owners, own)
     places = np.zeros((most, count), dtype=np.int64)
     places[rows, owners] = np.arange(len(rows))
     places = np.where(np.arange(most)[:, None] < draws.sizes, places, places[0])
@@ -66,13 +71,16 @@ def read_masks(fitted: FittedModel, batch: Batch, draws: Draws, documents: Seque
     )
 
 
-def read_or_base(fitted: FittedModel, batch: Batch, masks: Tensor, owners: NDArray[np.int64]) -> Numbers:
+def read_or_base(
+    fitted: FittedModel, batch: Batch, members: Tensor | None, masks: Tensor, owners: NDArray[np.int64]
+) -> Numbers:
     """Predictions `(N, W)` from masks `(N, T)`; the run's mean prediction from those without a word.
 
     Where a rationale always has a word, the encoder has never learnt what to say without one, and what it says then is
-    chance. Arguments as for :func:`read_rows`.
+    chance. Arguments as for :func:`read_rows`, but for `members`: the weights of each document's members, `(M, B)`,
+    whatever the mask.
     """
-    values = read_rows(fitted, batch, masks, owners)[0]
+    values = read_rows(fitted, batch, masks, owners, None if members is None else members[:, owners])[0]
     base = None if fitted.calibration is None or not fitted.config.nonempty else fitted.calibration.base
     if base is not None:
         values[~(masks > 0.5).any(-1).cpu().numpy()] = base
@@ -80,7 +88,7 @@ def read_or_base(fitted: FittedModel, batch: Batch, masks: Tensor, owners: NDArr
 
 
 def read_rows(
-    fitted: FittedModel, batch: Batch, masks: Tensor, owners: NDArray[np.int64]
+    fitted: FittedModel, batch: Batch, masks: Tensor, owners: NDArray[np.int64], members: Tensor | None = None
 ) -> tuple[Numbers, Numbers | None]:
     """Predictions `(N, W)` from masks `(N, T)`, and for ratings the noise around them; those of like sizes together.
 
@@ -89,13 +97,15 @@ def read_rows(
         batch: documents.
         masks: on the device of the batch.
         owners: number of each mask's document.
+        members: weights `(M, N)` of the members of an ensemble that read each mask; `None`: all alike.
     """
     order = np.argsort(masks.sum(-1).cpu().numpy(), kind="stable")
     values, noise = [], []
     for start in range(0, len(order), _MASKS):
         rows = order[start : start + _MASKS]
         row, owner = (torch.from_numpy(part).to(batch.tokens.device) for part in (rows, owners[rows]))
-        distribution = fitted.model.predictive(Batch(batch.tokens[owner], batch.lengths[owner]), masks[row])
+        own = None if members is None else members[:, row]
+        distribution = predictive(fitted, Batch(batch.tokens[owner], batch.lengths[owner]), masks[row], own)
         values.append(fitted.task.values(distribution))
         around = fitted.task.noise(distribution)
         if around is not None:

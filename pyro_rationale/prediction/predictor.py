@@ -260,7 +260,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
         return [one for document in documents for one in _predict_batch(fitted, [document], options)]
     kept, drawn = decode_and_draw(q, documents, options)
     draws = distinct(torch.stack([q.mode, kept]), drawn)
-    reading = read_masks(fitted, batch, draws, documents)
+    reading = read_masks(fitted, batch, q, draws, documents)
     values, weights = reading.values, reading.weights
     shown = fitted.task.clip(values)
     averaged = calibrated_average(fitted, reading)
@@ -274,7 +274,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     parts: list[Contributions | None] = [None] * len(documents)
     if options.contributions != "none":
         most = MOST_SPANS if options.contributions == "shapley" else 0
-        rows = partial(read_or_base, fitted, batch)
+        rows = partial(read_or_base, fitted, batch, q.responsibilities(kept))
         parts[:] = contributions_of(fitted.task, rows, documents, kept, drawn, predicted, most)
     asked = parse_answers(fitted.task, options.answers)
     masks = draws.masks.to("cpu", torch.bool).numpy()

@@ -16,16 +16,18 @@ from pyro_rationale.tasks._likelihood import Likelihood
 
 
 class MixedDistribution(dist.TorchDistribution):
-    """An equal mixture of distributions over the targets; all targets of a draw are of one part.
+    """A mixture of distributions over the targets; all targets of a draw are of one part.
 
     Args:
-        parts: of one batch shape and one event shape.
+        parts: `M` of them, of one batch shape and one event shape.
+        weights: of the parts, `(M, *batch)`, that sum to 1; `None`: all alike.
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 
-    def __init__(self, parts: Sequence[dist.TorchDistribution]) -> None:
+    def __init__(self, parts: Sequence[dist.TorchDistribution], weights: Tensor | None = None) -> None:
         self.parts = tuple(parts)
+        self.weights = weights
         super().__init__(parts[0].batch_shape, parts[0].event_shape, validate_args=False)
 
     @property
@@ -35,22 +37,34 @@ class MixedDistribution(dist.TorchDistribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> MixedDistribution:
         """The mixture of the expanded parts."""
-        return MixedDistribution([part.expand(batch_shape) for part in self.parts])
+        weights = self.weights
+        if weights is not None:
+            more = (1 for _ in range(len(batch_shape) + 1 - weights.dim()))
+            weights = weights.reshape(len(weights), *more, *weights.shape[1:]).expand(-1, *batch_shape)
+        return MixedDistribution([part.expand(batch_shape) for part in self.parts], weights)
 
     @property
     def mean(self) -> Tensor:
         """Mean over the parts of their means."""
-        return self._each("mean").mean(0)
+        return self.averaged(self._each("mean"))
 
     @property
     def variance(self) -> Tensor:
         """Variance within the parts and between their means."""
-        return self._each("variance").mean(0) + self._each("mean").var(0, correction=0)
+        means = self._each("mean")
+        return self.averaged(self._each("variance") + (means - self.averaged(means)).square())
 
     @property
     def probs(self) -> Tensor:
         """Mean over the parts of the classes' probabilities."""
-        return self._each("probs").mean(0)
+        return self.averaged(self._each("probs"))
+
+    def averaged(self, values: Tensor) -> Tensor:
+        """Mean over the parts of something of each of them, `(M, *batch, *)` -> `(*batch, *)`."""
+        if self.weights is None:
+            return values.mean(0)
+        weights = self.weights.to(values.dtype)
+        return (weights.reshape(*weights.shape, *(1 for _ in values.shape[weights.dim() :])) * values).sum(0)
 
     def _each(self, name: str) -> Tensor:
         return torch.stack([getattr(part, name) for part in self.parts])
@@ -60,14 +74,19 @@ class MixedDistribution(dist.TorchDistribution):
         with torch.no_grad():
             draws = torch.stack([part.sample(sample_shape) for part in self.parts])
             shape = torch.Size(sample_shape) + self.batch_shape
-            chosen = torch.randint(len(self.parts), shape, device=draws.device)
+            if self.weights is None:
+                chosen = torch.randint(len(self.parts), shape, device=draws.device)
+            else:
+                chosen = dist.Categorical(self.weights.movedim(0, -1)).sample(sample_shape)
             chosen = chosen.reshape(1, *shape, *(1 for _ in self.event_shape)).expand(1, *draws.shape[1:])
             return draws.gather(0, chosen)[0]
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log of the mean density."""
         each = torch.stack([part.log_prob(value) for part in self.parts])
-        return each.logsumexp(0) - math.log(len(self.parts))
+        if self.weights is None:
+            return each.logsumexp(0) - math.log(len(self.parts))
+        return (each + self.weights.to(each.dtype).log()).logsumexp(0)
 
 
 class MixedLikelihood(Likelihood):

@@ -373,7 +373,7 @@ def evenly_spaced(low: float, high: float, count: int) -> Numbers:
 def _probabilities(distribution: Any) -> Tensor:
     """Probabilities of the levels of each target, under wrappers and averaged over the members of an ensemble."""
     if isinstance(distribution, MixedDistribution):
-        return torch.stack([_probabilities(part) for part in distribution.parts]).mean(0)
+        return distribution.averaged(torch.stack([_probabilities(part) for part in distribution.parts]))
     return distribution.probs if isinstance(distribution, CumulativeLogit) else _probabilities(distribution.base_dist)
 
 

@@ -21,8 +21,8 @@ from pyro_rationale.run_files import MEMBERS, WEIGHTS, read_calibration, write_c
 class Ensemble(FittedModel):
     """Several models of one target, fitted from different seeds, as one model whose predictions they make together.
 
-    Masks are from each member's guide equally often, and every member reads every mask: P(kept) is the mean over the
-    members, and p(y | x, z) the mixture of theirs.
+    Masks are from each member's guide equally often, and each is read by the member that it is from: P(kept) and
+    predictions averaged over masks are means over the members. Masks that are from no guide are read by all.
     """
 
     members: tuple[FittedModel, ...] = ()

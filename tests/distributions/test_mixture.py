@@ -56,6 +56,29 @@ def test_moments_and_padding(family: Family) -> None:
         assert any(torch.equal(mode, z) for z in own[apart == apart.min()])
 
 
+@families
+def test_parts_weighed_by_what_they_have_drawn(family: Family) -> None:
+    """The mean over masks of what their own parts say is the mean over parts of what each says of its masks."""
+    q, _ = mixture(family)
+    masks = all_masks(q.event_shape[0]).to(q.parts[0].mean.dtype)
+    values = masks[:, None].expand(-1, 3, -1)
+    weights = q.responsibilities(values)  # (M, masks, documents)
+    assert weights.shape == (3, len(masks), 3)
+    torch.testing.assert_close(weights.sum(0), torch.ones_like(weights[0]))
+    says = torch.randn(3, len(masks), 3, dtype=weights.dtype)
+    mixed = (q.log_prob(values).exp() * (weights * says).sum(0)).sum(0)
+    each = torch.stack([(part.log_prob(values).exp() * own).sum(0) for part, own in zip(q.parts, says, strict=True)])
+    torch.testing.assert_close(mixed, each.mean(0), atol=1e-5, rtol=1e-5)
+    assert IndependentMask(torch.zeros(3, 4)).responsibilities(torch.ones(3, 4)) is None
+
+
+def test_a_mask_that_no_part_can_draw_is_of_all() -> None:
+    never = BY_NAME["nonempty-chain"]
+    q = MixtureMask([never.make(never.draw(seed), None) for seed in SEEDS])
+    empty = torch.zeros(q.batch_shape + q.event_shape)
+    torch.testing.assert_close(q.responsibilities(empty), torch.full((3, *q.batch_shape), 1 / 3))
+
+
 def test_the_mode_is_that_of_the_many_and_not_of_the_surest() -> None:
     """Two parts that waver around two words, and one that is sure of another word alone."""
     wavering, sure = torch.tensor([[0.6, 0.6, -4.0, -4.0]]), torch.tensor([[-9.0, -9.0, -9.0, 9.0]])

@@ -20,7 +20,8 @@ from pyro_rationale.config import Config
 from pyro_rationale.errors import ConfigError, RunError
 from pyro_rationale.evaluation.results import RunMetrics, train_ensemble
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.decoding import inclusion_probabilities, predict_from
+from pyro_rationale.prediction.decoding import decode_all, evaluating, inclusion_probabilities, predict_from
+from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.sklearn import RationaleRegressor
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.ensemble import EnsembleRun
@@ -72,6 +73,23 @@ def test_a_loaded_ensemble_averages_its_members(fitted: EnsembleRun, folder: Pat
     (prediction,) = loaded.predict(documents[:1], samples=10)
     assert prediction.interval is not None
     assert prediction.mode in [member.predict(documents[:1], samples=10)[0].mode for member in members]
+
+
+def test_each_member_reads_the_masks_that_its_own_guide_draws(fitted: EnsembleRun) -> None:
+    """The average is that of the members' averages, and the shown rationale is read by the member that it is from."""
+    documents = fitted.corpus.test[:6]
+    members = [run.fitted for run in fitted.members]
+    together = np.array([one.averaged for one in fitted.fitted.predict(documents, samples=4000)])
+    each = np.mean([[one.averaged for one in member.predict(documents, samples=4000)] for member in members], axis=0)
+    np.testing.assert_allclose(together, each, atol=0.01)
+    with evaluating(fitted.fitted):
+        batch = fitted.fitted.encode(documents)
+        q = fitted.fitted.guide.posterior(batch).discrete()
+        weights = q.responsibilities(q.mode)
+        assert weights is not None
+        own = [member.task.values(member.model.predictive(batch, q.mode)) for member in members]
+    expected = sum(weight[:, None] * values for weight, values in zip(weights.numpy(), own, strict=True))
+    np.testing.assert_allclose(decode_all(fitted.fitted, documents, DecodeOptions())[1], expected, rtol=1e-5)
 
 
 def test_saved_and_pickled_ensembles_are_the_same(fitted: EnsembleRun, tmp_path: Path) -> None:
