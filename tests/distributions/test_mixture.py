@@ -75,8 +75,8 @@ def test_parts_weighed_by_what_they_have_drawn(family: Family) -> None:
 def test_a_mask_that_no_part_can_draw_is_of_all() -> None:
     never = BY_NAME["nonempty-chain"]
     q = MixtureMask([never.make(never.draw(seed), None) for seed in SEEDS])
-    empty = torch.zeros(q.batch_shape + q.event_shape)
-    torch.testing.assert_close(q.responsibilities(empty), torch.full((3, *q.batch_shape), 1 / 3))
+    empty = torch.zeros(q.batch_shape + q.event_shape, dtype=q.mean.dtype)
+    torch.testing.assert_close(q.responsibilities(empty), torch.full((3, *q.batch_shape), 1 / 3, dtype=q.mean.dtype))
 
 
 def test_the_mode_is_that_of_the_many_and_not_of_the_surest() -> None:
