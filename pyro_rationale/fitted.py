@@ -111,6 +111,10 @@ class FittedModel:
         """The task: how targets of this kind are evaluated and shown."""
         return task_of(self.spec, self.decision)
 
+    def task_for(self, rule: str) -> Task:
+        """The task for predictions that are made by a rule: `average` over masks, or `mode`, from a single one."""
+        return self.task.alone if rule == "mode" else self.task
+
     @property
     def decision(self) -> Decision | None:
         """The rule that chooses the label of a text (`--decide`); `None`: the most probable class."""

@@ -5,6 +5,7 @@ Prints for each text what is predicted, how sure that is, and the text with the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -120,20 +121,21 @@ def explain(
         return _counted(fitted, predict(fitted, some, options, batch_size, threads))
 
     predictions = beside_empty(documents, read)
+    task = fitted.task_for(options.predict)
     console = Terminal()
     if console.is_terminal and not as_json:
         for prediction in predictions:
             if len(texts) != 1:  # one text needs no name; of a file, it is its line
                 console.print(Rule(Text(_id(prediction)), style="dim", align="left", characters="-"))
-            console.print(Group(*described(prediction, fitted.task, options.level, is_plain(console))))
+            console.print(Group(*described(prediction, task, options.level, is_plain(console))))
         if not is_plain(console):
             inclusion, signed = inclusion_label(float(fitted.config.tau)), options.contributions != "none"
             console.print(legend(gold=False, inclusion=inclusion, signed=signed), style="dim")
         return
     if as_json:
-        lines = (to_json(as_dict(prediction, fitted.task, options)) for prediction in predictions)
+        lines = (to_json(as_dict(prediction, task, options)) for prediction in predictions)
     else:
-        lines = (as_text(prediction, fitted.task, options.level) for prediction in predictions)
+        lines = (as_text(prediction, task, options.level) for prediction in predictions)
     with counting("explaining", len(texts) or count_lines(file), quiet=console.is_terminal) as advance:
         while some := list(islice(lines, batch_size)):
             print("\n".join(some), flush=True)
@@ -226,7 +228,7 @@ def _aspects(prediction: Prediction, task: Task) -> dict[str, Any]:
             "rationale": snippets(prediction.document, part.kept),
             "contributions": _contributions(part, task),
             "alternatives": [
-                _alternative(other, prediction, task) | {"prediction": {name: task.point(other.values)[name]}}
+                _alternative(other, prediction, task) | {"prediction": {name: task.alone.point(other.values)[name]}}
                 for other in part.alternatives
             ],
         }
@@ -301,10 +303,19 @@ def _standing(prediction: Prediction) -> str:
     if None in found:
         return ""
     each = [in_percent(probability) for probability in found if probability is not None]
+    parts = prediction.aspects or (prediction,)
+    # An ensemble shows the mode of a member that is most like the others': another mask may be more probable.
+    what = "the most probable" if all(map(_most_probable, parts)) else "a probable"
     if not prediction.aspects:
-        return f", the most probable rationale ({each[0]})"
+        return f", {what} rationale ({each[0]})"
     lettered = ", ".join(f"{letter_of(number)} {percent}" for number, percent in enumerate(each))
-    return f", the most probable rationales ({lettered})"
+    return f", {what.removeprefix('a ')} rationales ({lettered})"
+
+
+def _most_probable(part: Prediction) -> bool:
+    """Whether no alternative to the rationale that is shown is more probable, by more than rounding."""
+    others = [other.log_probability for other in part.alternatives if other.mask != part.kept]
+    return part.probability is None or math.exp(max(others, default=-math.inf)) <= part.probability * (1 + 1e-6)
 
 
 def _others(prediction: Prediction, task: Task) -> Iterator[Text]:
@@ -313,7 +324,7 @@ def _others(prediction: Prediction, task: Task) -> Iterator[Text]:
     for alternative in prediction.alternatives:
         if alternative.mask == prediction.kept:
             continue
-        values = task.short(alternative.values)
+        values = task.alone.short(alternative.values)
         value = ", ".join(values) if about is None else values[about]
         head = f"{in_percent(alternative.probability):>6}  {value}:  "
         yield Hanging(head, snippets(prediction.document, alternative.mask, SHOWN))
@@ -380,7 +391,7 @@ def _answer(answer: Answer, prediction: Prediction, task: Task) -> dict[str, Any
         "mask": _bits(answer.mask),
         "rationale": snippets(prediction.document, answer.mask),
         "inclusion": np.array(answer.inclusion).round(6).tolist(),
-        "prediction": task.point(answer.values)[answer.target],
+        "prediction": task.alone.point(answer.values)[answer.target],
     }
 
 
@@ -391,7 +402,7 @@ def _alternative(alternative: Alternative, prediction: Prediction, task: Task) -
         "probability": alternative.probability,
         "log_probability": alternative.log_probability,
         "frequency": alternative.frequency,
-        "prediction": task.point(alternative.values),
+        "prediction": task.alone.point(alternative.values),
     }
 
 

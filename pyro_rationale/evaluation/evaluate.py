@@ -128,7 +128,7 @@ def evaluate(
             documents,
             rationalizer.spec,
             masks,
-            rationalizer.predict(texts, masks),
+            rationalizer.predict(texts, masks) if model is None else model.predict_own(texts, masks),
             rationalizer.marginals(texts) if ranked else None,
             judge=judge,
             lexicon=lexicon,

@@ -133,9 +133,21 @@ def predictive(fitted: FittedModel, batch: Batch, z: Tensor, members: Tensor | N
 
 
 def predict_from(
-    fitted: FittedModel, documents: Sequence[Document], masks: Sequence[Sequence[bool]], batch_size: int = 64
+    fitted: FittedModel,
+    documents: Sequence[Document],
+    masks: Sequence[Sequence[bool]],
+    batch_size: int = 64,
+    drawn: Sequence[Sequence[bool]] | None = None,
 ) -> Numbers:
     """Predictions from the kept words alone, `(N, W)`, not cut at the ends of a scale.
+
+    Args:
+        fitted: the model.
+        documents: `N` of them.
+        masks: a mask for each.
+        batch_size: documents to read at once.
+        drawn: masks of an ensemble's own guide: its members count as likely as they are to have drawn these, as in the
+            predictions that are shown; `None`: all alike.
 
     Raises:
         ValueError: a mask is not as long as its document.
@@ -144,7 +156,11 @@ def predict_from(
     with evaluating(fitted):
         for index, batch in batches_of(fitted, documents, batch_size):
             z = padded([masks[i] for i in index], [documents[i] for i in index], batch.tokens)
-            values[index] = fitted.task.values(fitted.model.predictive(batch, z))
+            members = None
+            if drawn is not None and fitted.config.members > 1:
+                own = padded([drawn[i] for i in index], [documents[i] for i in index], batch.tokens)
+                members = fitted.guide.posterior(batch).discrete().responsibilities(own)
+            values[index] = fitted.task.values(predictive(fitted, batch, z, members))
     return values
 
 

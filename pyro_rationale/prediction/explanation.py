@@ -285,7 +285,7 @@ def explain(
     options = replace(options or ExplainOptions(), decode="mode")
     labels = fitted.spec.classes if classes is None else classes
     alone = len(fitted.spec.names) == 1 if single is None else single
-    shown = fitted.task.alone if options.predict == "mode" else fitted.task
+    shown = fitted.task_for(options.predict)
 
     def probabilities(values: Sequence[float]) -> list[dict[Any, float]]:
         """Probabilities of the labels of each target; none for ratings."""

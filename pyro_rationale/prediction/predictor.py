@@ -275,7 +275,7 @@ def _predict_batch(fitted: FittedModel, documents: list[Document], options: Pred
     if options.contributions != "none":
         most = MOST_SPANS if options.contributions == "shapley" else 0
         rows = partial(read_or_base, fitted, batch, q.responsibilities(kept))
-        parts[:] = contributions_of(fitted.task, rows, documents, kept, drawn, predicted, most)
+        parts[:] = contributions_of(fitted.task_for(options.predict), rows, documents, kept, drawn, predicted, most)
     asked = parse_answers(fitted.task, options.answers)
     masks = draws.masks.to("cpu", torch.bool).numpy()
     log_q = q.log_prob(draws.masks).cpu().numpy() if options.alternatives else np.zeros(weights.shape)

@@ -77,3 +77,7 @@ class ModelRationalizer:
             ValueError: a mask is not as long as its document.
         """
         return predict_from(self.fitted, documents, masks, self.batch_size)
+
+    def predict_own(self, documents: Sequence[Document], masks: Sequence[Sequence[bool]]) -> Numbers:
+        """:meth:`predict` from masks of the run's own, which each member of an ensemble reads if it draws them."""
+        return predict_from(self.fitted, documents, masks, self.batch_size, masks)

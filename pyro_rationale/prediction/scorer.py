@@ -94,7 +94,7 @@ class Scorer:
     def layout(self) -> Layout:
         """The columns."""
         own, contributions = self.fitted.aspects > 1, self.options.contributions != "none"
-        task = self.fitted.task.alone if self.options.predict == "mode" else self.fitted.task
+        task = self.fitted.task_for(self.options.predict)
         return Layout(task, own, contributions, self.max_words, self.text)
 
     def __call__(self, rows: Sequence[TextRow]) -> Chunk:
@@ -140,8 +140,9 @@ class Scorer:
             return [None] * len(predictions)
         fitted, documents = self.fitted, [prediction.document for prediction in predictions]
         kept = [np.array(prediction.kept) for prediction in predictions]
+        own = [mask.tolist() for mask in kept]
         without, alone = (
-            predict_from(fitted, documents, [mask.tolist() for mask in masks], self.batch_size)
+            predict_from(fitted, documents, [mask.tolist() for mask in masks], self.batch_size, own)
             for masks in ([~mask for mask in kept], kept)
         )
         name, point = fitted.spec.names[0], fitted.task.point

@@ -173,7 +173,7 @@ class PredictionQueue(RequestQueue):
         size = max(1, WORDS_AT_ONCE // max((len(document.tokens) for document in worded), default=1))
         readings = predict(self.fitted, worded, self.options, size)
         self.read += len(requests)
-        how = self.fitted.task, self.options.level, self.fitted.vocabulary
+        how = self.fitted.task_for(self.options.predict), self.options.level, self.fitted.vocabulary
         try:
             return [
                 record_of(one, request.given, next(readings) if other.tokens else None, *how)

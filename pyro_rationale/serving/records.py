@@ -183,12 +183,13 @@ def _spans(document: Document, read: list[int], part: Prediction, which: int) ->
 def _alternative(
     document: Document, read: list[int], other: Alternative, task: Task, name: str
 ) -> dict[str, Any]:
+    point = task.alone.point(other.values)[name]
     return {
         "kept": _spread(document, read, other.mask, False),
         "text": _runs(document, read, other.mask),
         "probability": other.probability,
-        "prediction": _said(task.point(other.values)[name]),
-        "prediction_probability": _chance(task.point(other.values)[name]),
+        "prediction": _said(point),
+        "prediction_probability": _chance(point),
     }
 
 

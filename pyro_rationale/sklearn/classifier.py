@@ -87,8 +87,8 @@ class RationaleClassifier(ClassifierMixin, RationaleEstimator):
 
         Arguments are those of :meth:`RationaleRegressor.predict`.
         """
-        values, task = self._values(texts, rule), self.fitted_.task
-        return self.classes_[(task.alone if rule == "mode" else task).decisions(values)[:, 0]]
+        values = self._values(texts, rule)
+        return self.classes_[self.fitted_.task_for(rule).decisions(values)[:, 0]]
 
     def predict_set(
         self, texts: Any, level: float = 0.9, samples: int = 100, method: str = "conformal"

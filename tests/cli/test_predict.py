@@ -20,8 +20,9 @@ from pyro_rationale.cli import predict as command
 from pyro_rationale.data import DataOptions, parallel
 from pyro_rationale.prediction import scorer
 from pyro_rationale.prediction.options import BatchOptions
-from pyro_rationale.run_files import WEIGHTS
+from pyro_rationale.run_files import WEIGHTS, write_calibration
 from pyro_rationale.storage import read_tensors, write_tensors
+from pyro_rationale.tasks import Calibration
 from tests.support.commands import ended
 from tests.support.untrained_pairs import untrained_run
 from tests.support.untrained_run import untrained, untrained_classes
@@ -390,3 +391,16 @@ def test_a_run_that_ranks_texts_points_to_search(call: Run, table: Path) -> None
     assert status == 2
     assert "pyro_rationale.search" in said
     assert said.count("\n") == 1
+
+
+def test_a_finished_file_of_a_run_with_another_calibration_is_refused(
+    call: Run, classes: Path, table: Path, tmp_path: Path
+) -> None:
+    """Fits of one seed with another `--decide` have the same weights, and name other classes."""
+    copy, out = tmp_path / "other", tmp_path / "out.csv"
+    shutil.copytree(classes, copy)
+    assert call("--run", classes, table, "--text-column", "review", "--out", out)[0] == 0
+    write_calibration(copy, Calibration(((),), temperature=2.0))
+    status, _, said = call("--run", copy, table, "--text-column", "review", "--out", out, "--resume")
+    assert status == 2
+    assert said.startswith(f"error: --resume: {out} was made with other calibration of the run; ")

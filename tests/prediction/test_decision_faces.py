@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pyro_rationale.cli.explain import as_dict, as_text, described
 from pyro_rationale.config import Config
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.evaluation.evaluate import (
@@ -31,6 +32,7 @@ from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.prediction.rows import Layout, eraser_record
 from pyro_rationale.reporting.html import build_report
+from pyro_rationale.reporting.html.payload import prediction_lines
 from pyro_rationale.reporting.html.render import render
 from pyro_rationale.reporting.phrases import phrase_groups
 from pyro_rationale.run_files import CALIBRATION, read_calibration, write_calibration
@@ -188,3 +190,51 @@ def test_options_of_explain_are_heeded_with_a_rule() -> None:
     [reading] = predict(run, [make_document("a", "bad")], ExplainOptions(predict="mode", level=0.5))
     [line] = run.task.lines(reading.predicted, reading.values, reading.interval, 0.5, reading.classes)
     assert line == "positive: no 45.0 %  (50 % set yes; from these words alone no 45.0 %)"
+
+
+def test_one_mask_has_a_rule_of_its_own() -> None:
+    """Averaged, a text is called yes from 0.65 on; from one mask from 0.25 on: whatever shows one mask says yes."""
+    alone = Decision(((0.0, 1.1),), (100,), (0.8,), (0.4,))
+    run = ruled()
+    run.calibration = Calibration(((),), decision=replace(RULE, alone=alone))
+    options = ExplainOptions(predict="mode")
+    [reading] = predict(run, [make_document("a", "bad")], options)
+    task = run.task_for("mode")
+    assert task.decision == alone
+    assert Layout(task).row("a", reading)["prediction"] == "yes"
+    told = as_dict(reading, task, options)
+    assert told["prediction"]["positive"]["label"] == told["prediction"]["positive"]["rationale"]["label"] == "yes"
+    assert told["contributions"]["targets"]["positive"]["of"] == "log odds of yes"
+    assert reading.contributions is not None
+    assert reading.contributions.whole[0] == pytest.approx(np.log(0.55 / 0.45), abs=0.03)
+    [line, *_] = map(str, described(reading, task, 0.9))
+    assert line == "positive: yes 55.0 %  (90 % set yes, no; from these words alone yes 55.0 %)"
+
+    averaged = ExplainOptions(samples=1)
+    [reading] = predict(run, [make_document("a", "bad")], averaged)
+    shown = {other.mask: other.values for other in reading.alternatives}
+    assert {run.task.alone.point(values)["positive"]["label"] for values in shown.values()} == {"yes"}
+    told = as_dict(reading, run.task, averaged)
+    assert told["prediction"]["positive"]["rationale"]["label"] == "yes"
+    assert {other["prediction"]["positive"]["label"] for other in told["alternatives"]} == {"yes"}
+    served = record_of(reading.document, (), reading, run.task, 0.9, run.vocabulary)["targets"][0]
+    assert {other["prediction"] for other in served["alternatives"]} == {served["from_rationale"]} == {"yes"}
+    report = build_report(
+        [reading], averaged, Config().settled(), run.spec, "a", metrics={}, decision=run.decision
+    )
+    page = render(report)
+    assert f'"factors":[[1.0,{np.exp(-0.6)}]],"alone":[[1.0,{np.exp(1.1)}]]' in page
+    lines = dict(prediction_lines(reading, run.spec, "90 %", True, run.decision)[0])
+    assert lines["from these words alone"].startswith("yes")
+    of_one = build_report([reading], options, Config().settled(), run.spec, "a", metrics={}, decision=run.decision)
+    assert of_one.decision == alone
+
+
+def test_a_mask_is_called_most_probable_only_if_it_is() -> None:
+    run = fake("binary")
+    [reading] = predict(run, [make_document("a", "bad")], ExplainOptions())
+    assert "the most probable rationale (" in as_text(reading, run.task, 0.9)
+    other = replace(reading.alternatives[-1], mask=(False,) if reading.kept[0] else (True,), log_probability=-1e-9)
+    shown = as_text(replace(reading, alternatives=(reading.alternatives[0], other)), run.task, 0.9)
+    assert "most probable" not in shown
+    assert ", a probable rationale (" in shown

@@ -22,6 +22,7 @@ from pyro_rationale.evaluation.results import RunMetrics, train_ensemble
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.decoding import decode_all, evaluating, inclusion_probabilities, predict_from
 from pyro_rationale.prediction.options import DecodeOptions
+from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.sklearn import RationaleRegressor
 from pyro_rationale.storage import read_tensors
 from pyro_rationale.training.ensemble import EnsembleRun
@@ -198,3 +199,12 @@ def test_the_best_preset_is_an_ensemble_of_texts_and_one_model_of_pairs(tmp_path
     run, metrics = train_ensemble(small(**{**OPTIONS, "preset": "best", "members": None}), tmp_path / "run")
     assert len(run.members) == len(metrics.members) == 3
     assert FittedModel.load(tmp_path / "run", "cpu").config.train.members == 3
+
+
+def test_figures_are_of_the_predictions_that_are_shown(folder: Path) -> None:
+    """`evaluate` predicts from given masks as `explain` does from those that it shows."""
+    fitted = FittedModel.load(folder, "cpu")
+    documents = fitted.documents(["the aroma was superb and golden", "a dull, poor taste", "fine and lovely smell"])
+    shown = fitted.predict(documents, predict="mode")
+    values = ModelRationalizer(fitted).predict_own(documents, [one.kept for one in shown])
+    np.testing.assert_allclose(fitted.task.clip(values), [one.values for one in shown], rtol=1e-5)

@@ -86,6 +86,7 @@ def build_report(
         decision: the run's rule that names classes; `None`: the most probable one is named.
     """
     stored, averaged = stored or {}, options.predict == "average"
+    decision = decision if averaged or decision is None else decision.of_one_mask
     metrics = without_absent(metrics)
     rated = sum(prediction.document.has_target for prediction in predictions)
     done = followed(config, spec)

@@ -194,7 +194,7 @@ def prediction_lines(
     """
     truth, task = prediction.document.targets, task_of(spec, decision)
     lines, levels = [], task.level_shares(prediction.predictive)
-    alone = task.point(prediction.values)
+    alone = task.alone.point(prediction.values)
     for i, (name, point) in enumerate(task.point(prediction.predicted).items()):
         line = [(f"{name}, predicted", _said(point))]
         if averaged:

@@ -35,7 +35,7 @@ from pyro_rationale.reporting.html.payload import (
 )
 from pyro_rationale.reporting.plots.svg import HEIGHT, WIDTH
 from pyro_rationale.storage import write_bytes
-from pyro_rationale.tasks import task_of
+from pyro_rationale.tasks import Decision, task_of
 
 if TYPE_CHECKING:
     from pyro_rationale.prediction.predictor import Prediction
@@ -61,7 +61,7 @@ def render(context: ReportContext) -> str:
         "names": [harmless(name) for name in spec.names],
         "ranges": spec.ranges,
         "classes": [harmless(name) for name in spec.classes],
-        **({} if context.decision is None else {"factors": context.decision.factors.tolist()}),
+        **_factors(context.decision),
         "level": level,
         "averaged": context.averaged,
         "least": least_effects(spec),
@@ -92,6 +92,13 @@ def render(context: ReportContext) -> str:
         policy=f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
         "base-uri 'none'; form-action 'none'",
     )
+
+
+def _factors(decision: Decision | None) -> dict[str, Any]:
+    """What probabilities are multiplied by before the greatest is taken: averaged ones, and those from one mask."""
+    if decision is None:
+        return {}
+    return {"factors": decision.factors.tolist(), "alone": decision.of_one_mask.factors.tolist()}
 
 
 def _fitting(documents: Sequence[Prediction]) -> list[dict[str, Any]]:

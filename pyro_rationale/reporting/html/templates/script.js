@@ -79,15 +79,16 @@
     return [1 - values[target], values[target]];
   }
   // Number of the class that a document is called: the most probable one, unless the run has a rule.
-  function best(values, target) {
-    const chances = odds(values, target).map((p, i) => p * (data.factors ? data.factors[target][i] : 1));
+  // Probabilities from one mask, which are not averaged, have a rule of their own.
+  function best(values, target, factors = data.factors) {
+    const chances = odds(values, target).map((p, i) => p * (factors ? factors[target][i] : 1));
     const most = Math.max(...chances);
     return data.per_class ? chances.indexOf(most) : chances.lastIndexOf(most);
   }
   const truth = (doc, target) => (doc.y && doc.y[target] != null ? doc.y[target] : null);
-  function said(values, target) {
+  function said(values, target, factors = data.factors) {
     if (rated) return short(values[target]);
-    const label = best(values, target);
+    const label = best(values, target, factors);
     return `${data.classes[label]} (${percent(odds(values, target)[label])})`;
   }
   // true, false, or null where nobody knows.
@@ -135,7 +136,7 @@
       list.append(make("div", {}, make("dt", {}, label), make("dd", {}, ...values)));
     };
     add(rated ? "predicted \u25cf" : "predicted", said(doc.v, target));
-    if (data.averaged) add("from these words alone", said(doc.w || doc.v, target));
+    if (data.averaged) add("from these words alone", said(doc.w || doc.v, target, data.alone));
     if (doc.n) add(`${data.level} interval`, `${short(doc.n[2 * target])} to ${short(doc.n[2 * target + 1])}`);
     const actual = truth(doc, target);
     if (actual != null) {
@@ -252,7 +253,7 @@
     const list = make("ol", { class: "others" });
     for (const [chance, logq, runs, values] of doc.a || []) {
       const same = runs.join() === doc.k.join() ? "underlined above; " : "";
-      const found = targets.map((t) => `${data.names.length > 1 ? `${data.names[t]} ` : ""}${said(values, t)}`);
+      const found = targets.map((t) => `${data.names.length > 1 ? `${data.names[t]} ` : ""}${said(values, t, data.alone)}`);
       const facts = `${same}${likely(chance)}, log q ${short(logq)}, predicts ${found.join(", ")}`;
       list.append(make("li", { dir: "auto" }, snippets(doc, runs), make("span", { class: "note", dir: "ltr" }, facts)));
     }
