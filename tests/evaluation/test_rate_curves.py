@@ -77,20 +77,20 @@ def fitted_run(guide: str) -> tuple[ModelRationalizer, Sequence[Document]]:
 
 @pytest.mark.parametrize("guide", ["relaxed", "chain"])
 def test_at_delta_zero_the_masks_are_those_of_the_run(guide: str) -> None:
-    marker, documents = fitted_run(guide)
-    other = PriorShiftRule(marker, documents)
-    assert other.at(0.0) == marker.masks(documents)
-    for mine, known in zip(other.marginals(0.0), marker.marginals(documents), strict=True):
+    rationalizer, documents = fitted_run(guide)
+    other = PriorShiftRule(rationalizer, documents)
+    assert other.at(0.0) == rationalizer.masks(documents)
+    for mine, known in zip(other.marginals(0.0), rationalizer.marginals(documents), strict=True):
         assert np.array_equal(mine, known)
-    own = own_point(marker, documents).points[0]
+    own = own_point(rationalizer, documents).points[0]
     level = other.level(own["selected"])
     assert other.rate(level) == pytest.approx(own["selected"])
 
 
 @pytest.mark.parametrize("guide", ["relaxed", "chain"])
 def test_fewer_words_where_they_cost_more(guide: str) -> None:
-    marker, documents = fitted_run(guide)
-    other = PriorShiftRule(marker, documents)
+    rationalizer, documents = fitted_run(guide)
+    other = PriorShiftRule(rationalizer, documents)
     rates = [other.rate(delta) for delta in DELTAS]
     shares = [float(np.concatenate(other.marginals(delta)).mean()) for delta in DELTAS]
     assert all(a >= b for a, b in pairwise(rates))
@@ -101,8 +101,8 @@ def test_fewer_words_where_they_cost_more(guide: str) -> None:
 @pytest.mark.parametrize("rate", [0.05, 0.2, 0.5, 0.8])
 @pytest.mark.parametrize("way", MASK_RULES)
 def test_the_share_asked_for_is_met_from_below(way: str, rate: float) -> None:
-    marker, documents = fitted_run("chain")
-    marks = mask_rule(marker, documents, way)
+    rationalizer, documents = fitted_run("chain")
+    marks = mask_rule(rationalizer, documents, way)
     masks = marks.at(marks.level(rate))
     assert [len(mask) for mask in masks] == [len(document.tokens) for document in documents]
     share = float(np.concatenate(masks).mean())
@@ -114,9 +114,9 @@ def test_the_share_asked_for_is_met_from_below(way: str, rate: float) -> None:
 
 
 def test_for_independent_words_another_prior_is_a_threshold() -> None:
-    marker, documents = fitted_run("relaxed")
+    rationalizer, documents = fitted_run("relaxed")
     for rate in (0.1, 0.4):
-        by_prior, by_threshold = (mask_rule(marker, documents, way) for way in ("prior", "threshold"))
+        by_prior, by_threshold = (mask_rule(rationalizer, documents, way) for way in ("prior", "threshold"))
         assert by_prior.at(by_prior.level(rate)) == by_threshold.at(by_threshold.level(rate))
 
 
@@ -197,19 +197,19 @@ def test_a_marker_that_hides_its_guide_has_no_prior() -> None:
         def marginals(self, documents: Sequence[Document]) -> list[Numbers]:
             return [np.ones(len(document.tokens)) for document in documents]
 
-    marker, documents = fitted_run("chain")
-    assert mask_rules_of(marker) == MASK_RULES
-    assert mask_rules_of(Everything(marker.fitted)) == MASK_RULES[:2]
+    rationalizer, documents = fitted_run("chain")
+    assert mask_rules_of(rationalizer) == MASK_RULES
+    assert mask_rules_of(Everything(rationalizer.fitted)) == MASK_RULES[:2]
     with pytest.raises(ConfigError, match="has no prior to change"):
-        mask_rule(Everything(marker.fitted), documents, "prior")
+        mask_rule(Everything(rationalizer.fitted), documents, "prior")
 
 
 def test_sentences_are_not_cut() -> None:
-    marker, documents = fitted_run("chain")
-    marker.fitted.guide.whole_units = True
-    assert mask_rules_of(marker) == ("threshold", "prior")
+    rationalizer, documents = fitted_run("chain")
+    rationalizer.fitted.guide.whole_units = True
+    assert mask_rules_of(rationalizer) == ("threshold", "prior")
     with pytest.raises(ConfigError, match=r"^--way top-k: would cut the sentences of .*; use --way threshold or prior"):
-        mask_rule(marker, documents, "top-k")
+        mask_rule(rationalizer, documents, "top-k")
 
 
 def test_levels_from_other_texts() -> None:
@@ -222,9 +222,9 @@ def test_levels_from_other_texts() -> None:
 def test_measure_agrees_with_the_rule_of_the_run() -> None:
     from pyro_rationale.evaluation.evaluate import evaluate_documents
 
-    marker, documents = fitted_run("chain")
-    expected = evaluate_documents(marker.fitted, documents)
-    found = measure(marker, documents, marker.masks(documents))
+    rationalizer, documents = fitted_run("chain")
+    expected = evaluate_documents(rationalizer.fitted, documents)
+    found = measure(rationalizer, documents, rationalizer.masks(documents))
     assert {name: found[name] for name in ("mse", "f1", "selected")} == pytest.approx(
         {name: expected[name] for name in ("mse", "f1", "selected")}
     )

@@ -1,4 +1,4 @@
-"""Stress tests: each passes for a marker without fault, and fails for the fault that it is there to find."""
+"""Stress tests: each passes for a rationalizer without fault, and fails for the fault that it is there to find."""
 
 from __future__ import annotations
 
@@ -120,31 +120,31 @@ class AnyOpinion(Oracle):
         return tuple(t in VALENCE for t in document.tokens)
 
 
-def subject(marker: Oracle, documents: Sequence[Document] = REVIEWS) -> Subject:
+def subject(rationalizer: Oracle, documents: Sequence[Document] = REVIEWS) -> Subject:
     """A subject without a run behind it."""
     config = SimpleNamespace(data=DATA)
     fitted = cast(FittedModel, SimpleNamespace(config=config, spec=SPEC, task=task_of(SPEC), aspects=1))
     made = Subject(Path(), Path(), fitted, Settings(), RefitOptions())
-    made.__dict__ |= {"marker": marker, "documents": list(documents)}
+    made.__dict__ |= {"rationalizer": rationalizer, "documents": list(documents)}
     return made
 
 
 VERDICTS: dict[tuple[str, type[Oracle]], Verdict] = {}
 
 
-def verdict_of(name: str, marker: type[Oracle]) -> Verdict:
+def verdict_of(name: str, rationalizer: type[Oracle]) -> Verdict:
     """Measured once, however many tests look at it."""
-    if (name, marker) not in VERDICTS:
-        VERDICTS[name, marker] = judge(name, marker)
-    return VERDICTS[name, marker]
+    if (name, rationalizer) not in VERDICTS:
+        VERDICTS[name, rationalizer] = judge(name, rationalizer)
+    return VERDICTS[name, rationalizer]
 
 
-def judge(name: str, marker: type[Oracle]) -> Verdict:
+def judge(name: str, rationalizer: type[Oracle]) -> Verdict:
     with pytest.MonkeyPatch.context() as patch:
-        if marker is not Oracle:  # gross faults show in fewer
+        if rationalizer is not Oracle:  # gross faults show in fewer
             patch.setattr(mask_shape, "FEWEST", 300)
-            return TESTS[name].check(subject(marker(), REVIEWS[:300]))
-        return TESTS[name].check(subject(marker()))
+            return TESTS[name].check(subject(rationalizer(), REVIEWS[:300]))
+        return TESTS[name].check(subject(rationalizer()))
 
 
 @pytest.mark.parametrize("name", CHEAP)
@@ -155,7 +155,7 @@ def test_the_oracle_passes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "marker", "words"),
+    ("name", "rationalizer", "words"),
     [
         ("random-masks", AnswersAnyway, "random words 1.00"),
         ("trivial-patterns", FullStopIfHigh, "kept words without content"),
@@ -165,8 +165,8 @@ def test_the_oracle_passes(name: str) -> None:
         ("distractors", AnyOpinion, "opinion on an unrated thing"),
     ],
 )
-def test_each_fault_is_found(name: str, marker: type[Oracle], words: str) -> None:
-    verdict = verdict_of(name, marker)
+def test_each_fault_is_found(name: str, rationalizer: type[Oracle], words: str) -> None:
+    verdict = verdict_of(name, rationalizer)
     assert verdict.answer == "fail", verdict
     assert verdict.reason
     assert words in verdict.figure
@@ -174,10 +174,10 @@ def test_each_fault_is_found(name: str, marker: type[Oracle], words: str) -> Non
 
 def test_a_number_of_words_is_a_leak_even_without_gaps() -> None:
     points = {}
-    for marker in (TenMoreIfHigh, FirstWordIfHigh):
-        rows = verdict_of("mask-shape", marker).rows
+    for rationalizer in (TenMoreIfHigh, FirstWordIfHigh):
+        rows = verdict_of("mask-shape", rationalizer).rows
         found = (row["points above"] for row in rows if (row["of"], row["from"]) == ("decision", "gaps closed"))
-        points[marker] = next(found)
+        points[rationalizer] = next(found)
     assert points[TenMoreIfHigh] > 30
     assert points[FirstWordIfHigh] < 10
 

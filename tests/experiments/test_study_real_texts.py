@@ -115,8 +115,7 @@ def test_the_files_of_the_repository_can_be_read_and_share_their_default() -> No
         configs = {runner.folder(cell): runner.config(cell) for cell in plan.cells()}
         assert len(configs) == len(plan.corpora) * len(plan.settings) * len(plan.seeds)
         cells.append(configs)
-    shared = cells[0].keys() & cells[1].keys()
-    assert len(shared) == 2 * 3  # mixed and lounge, three seeds
+    assert not cells[0].keys() & cells[1].keys()  # the ablation reads fewer texts, without MiniLM
     assert len(cells[0].keys() & cells[2].keys()) == 3
     for some, others in itertools.combinations(cells, 2):
         assert all(some[folder] == others[folder] for folder in some.keys() & others.keys())

@@ -128,9 +128,9 @@ def test_the_page_shows_the_numbers_of_the_rules() -> None:
             f"{rule.span:g} / {rule.short_span:g}" for rule in rules
         ],
         "`--nats`": [f"{rule.nats:g}" for rule in rules],
-        "`--nats` at least, for each word of a text": [f"{rule.word_nats:g}" for rule in rules],
-        "training texts seen so many times, within steps": [
-            f"{rule.epochs:g}, {rule.least_steps} to {rule.most_steps}" for rule in rules
+        "or, if more, nats per word of a median text": [f"{rule.word_nats:g}" for rule in rules],
+        "`--steps`: epochs; least and most steps": [
+            f"{rule.epochs:g}; {rule.least_steps}, {rule.most_steps}" for rule in rules
         ],
         "`--patience`, in steps (six epochs at least)": [f"{rule.patience}" for rule in rules],
     }
