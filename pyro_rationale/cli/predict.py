@@ -187,7 +187,7 @@ def output(out: Path, scorer: Scorer, form: str, source: str, columns: list[Any]
         "texts": [str(source)] if known is None else known,
         "columns": columns,
         "weights of the run": [checksum(file) for file in sorted(scorer.folder.rglob("model.safetensors"))],
-        "calibration of the run": None if (known := scorer.fitted.calibration) is None else known.to_dict(),
+        "calibration of the run": None if (fitted := scorer.fitted.calibration) is None else fitted.to_dict(),
         "format": [form, scorer.faithfulness],
         "options": [asdict(scorer.options), scorer.max_words, scorer.batch_size],
     }
