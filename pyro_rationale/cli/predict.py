@@ -183,11 +183,12 @@ def output(out: Path, scorer: Scorer, form: str, source: str, columns: list[Any]
     path = user_path(source)
     read = sorted(path.iterdir()) if path.is_dir() else [path]  # a folder is a saved data set
     known = None if source == STANDARD_INPUT else [[file.name, file.stat().st_size, checksum(file)] for file in read]
+    calibration = scorer.fitted.calibration
     settings = {
         "texts": [str(source)] if known is None else known,
         "columns": columns,
         "weights of the run": [checksum(file) for file in sorted(scorer.folder.rglob("model.safetensors"))],
-        "calibration of the run": None if (fitted := scorer.fitted.calibration) is None else fitted.to_dict(),
+        "calibration of the run": None if calibration is None else calibration.to_dict(),
         "format": [form, scorer.faithfulness],
         "options": [asdict(scorer.options), scorer.max_words, scorer.batch_size],
     }
