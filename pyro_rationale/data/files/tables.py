@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -121,7 +122,7 @@ def check_column(path: Path, columns: tuple[str, ...], name: str, flag: str) -> 
     near = get_close_matches(name, columns, n=1, cutoff=0.5) or [
         c for c in columns if c.lower() == name.lower()
     ]
-    hint = f"; did you mean {flag} {near[0]}?" if near else f"; name one of them with {flag}"
+    hint = f"; did you mean {flag} {shlex.quote(near[0])}?" if near else f"; name one of them with {flag}"
     raise DataError(f"{path}: has no column {name!r}, only {listed(columns)}{hint}")
 
 
