@@ -315,7 +315,8 @@ def test_faulty_rows_stop_it_or_are_left_out_and_counted_at_every_load(
         held = load_corpus(skipping)
         for _ in range(2):
             assert_same(held, mapped(skipping, tmp_path))
-    assert caplog.messages == [f"{options.data}: left out 2 of 46 rows, first line 22: the text in 'text' is empty"] * 3
+    first, other = "line 22: the text in 'text' is empty", "line 23: 'food' is 'lots', not a number"
+    assert caplog.messages == [f"{options.data}: left out 2 of 46 rows, first {first}; 1 like {other}"] * 3
     with pytest.raises(DataError, match="line 22: the text in 'text' is empty; mend the row"):
         mapped(options, tmp_path)  # made already, with rows left out
 

@@ -268,6 +268,10 @@ def _guess(content: bytes, start: int) -> tuple[str, str] | None:
     return name, re.findall(r"\w*$", left)[0] + re.findall(r"^\w*", right)[0]
 
 
+KINDS = 3  # of faults that a line about rows left out shows
+_VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")  # by which faults of one kind differ
+
+
 class Faults:
     """Unusable rows of one file.
 
@@ -279,12 +283,14 @@ class Faults:
         rows: rows that were looked at.
         count: rows that cannot be used.
         first: the first of them.
+        kinds: the first row of each further kind of fault, and how many there are, by the fault without its values.
     """
 
     def __init__(self, path: Path, skip: bool) -> None:
         self.path, self.skip = path, skip
         self.rows = self.count = 0
         self.first = ""
+        self.kinds: dict[str, tuple[str, int]] = {}
 
     def parsed(self, rows: Iterable[tuple[str, Row]], parse: Callable[[str, Row], Parsed]) -> Iterator[Parsed]:
         """Parse each row by `parse(where, row)`; rows for which it raises ValueError are faulty.
@@ -311,9 +317,15 @@ class Faults:
             remedy = "mend the row, or leave such rows out: --skip-bad-rows"
             raise DataError(f"{self.path}, {where}: {problem}; {remedy}")
         self.count += 1
-        self.first = self.first or f"{where}: {problem}"
+        told = f"{where}: {problem}"
+        self.first = self.first or told
+        kind = _VALUES.sub("", problem)
+        example, count = self.kinds.get(kind, (told, 0))
+        self.kinds[kind] = (example, count + 1)
 
     def report(self) -> None:
-        """Log in one line how many rows were left out."""
+        """Log in one line how many rows were left out, with a row of each of the first kinds of faults."""
         if self.count:
-            log.warning("%s: left out %d of %d rows, first %s", self.path, self.count, self.rows, self.first)
+            others = [f"{count} like {told}" for told, count in [*self.kinds.values()][1:KINDS]]
+            first = "; ".join([self.first, *others])
+            log.warning("%s: left out %d of %d rows, first %s", self.path, self.count, self.rows, first)
