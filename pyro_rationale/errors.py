@@ -44,7 +44,7 @@ def shown(value: object, width: int = 40) -> str:
 
 
 def reason_of(problem: BaseException, most: int = 200) -> str:
-    """What went wrong as it may stand in a one-line message, of so many characters at most."""
+    """The text of an error on one line, for a message, cut after so many characters."""
     return " ".join(str(problem).split())[:most]
 
 

@@ -215,6 +215,14 @@ def evaluate_documents(
     return evaluate(rationalizer, documents, lexicon=lexicon, objective=objective, seed=seed, samples=samples).metrics
 
 
+def measure_averages(fitted: FittedModel, documents: Sequence[Document], values: Numbers) -> Metrics:
+    """Metrics of predictions `(N, W)` averaged over masks, which are tempered, and then named by the run's rule."""
+    if fitted.calibration is not None:
+        values = fitted.task.temper(values, fitted.calibration.temperature)
+    rule = None if fitted.decision is None else replace(fitted.decision, alone=None)
+    return compute(MetricInputs(documents, fitted.spec, values=np.asarray(values), decision=rule)).metrics
+
+
 def evaluate_average(
     fitted: FittedModel, documents: Sequence[Document], samples: int = 16, batch_size: int = 64, seed: int = 0
 ) -> Metrics:
@@ -232,11 +240,7 @@ def evaluate_average(
     draws, values = draw_all(fitted, documents, samples, seed, batch_size)
     masks = [mask for draw in draws for mask in draw]
     drawn = compute(MetricInputs([*documents] * samples, fitted.spec, masks)).metrics
-    if fitted.calibration is not None:  # the rule is about tempered averages
-        values = fitted.task.temper(values, fitted.calibration.temperature)
-    rule = None if fitted.decision is None else replace(fitted.decision, alone=None)
-    inputs = MetricInputs(documents, fitted.spec, values=np.asarray(values), decision=rule)
-    predicted = compute(inputs).metrics
+    predicted = measure_averages(fitted, documents, values)
     if "aspects" not in drawn:
         return drawn | predicted
     each = {name: figures | predicted.get("aspects", {}).get(name, {}) for name, figures in drawn["aspects"].items()}

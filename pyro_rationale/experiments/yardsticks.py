@@ -26,6 +26,7 @@ from pyro_rationale.evaluation.metrics import MetricInputs
 from pyro_rationale.evaluation.statistic import Metrics
 from pyro_rationale.experiments.baselines.tfidf import fit_tfidf
 from pyro_rationale.prediction.calibration import calibration_texts
+from pyro_rationale.prediction.decoding import Mask, unlabelled
 from pyro_rationale.prediction.rationalizer import ModelRationalizer, Rationalizer
 from pyro_rationale.tasks import Decision, task_of
 from pyro_rationale.training.ensemble import EnsembleRun
@@ -67,15 +68,24 @@ def baseline_rows(
     rows = {}
     for name, rationalizer in predicted.items():
         values = rationalizer.predict(documents, _all_words(documents))
-        decision = None if run.fitted.decision is None else _decision(rationalizer, corpus)
+        decision = None if run.fitted.decision is None else rule_of(rationalizer, corpus, _all_words)
         rows[name] = compute(MetricInputs(documents, corpus.spec, values=values, decision=decision)).metrics
     return rows
 
 
-def _decision(rationalizer: Rationalizer, corpus: Corpus) -> Decision | None:
-    """A rule that names classes by the same development texts as that of the fit, which it is compared with."""
+def rule_of(
+    rationalizer: Rationalizer, corpus: Corpus, masks: Callable[[Sequence[Document]], Sequence[Mask]]
+) -> Decision | None:
+    """A rule that names classes by the same development texts as that of the fit, which it is compared with.
+
+    Args:
+        rationalizer: another method.
+        corpus: with development texts.
+        masks: of texts without labels, from which it predicts.
+    """
     documents = calibration_texts(corpus.dev, corpus.spec)
-    values = rationalizer.predict(documents, _all_words(documents))
+    texts = [unlabelled(document) for document in documents]
+    values = rationalizer.predict(texts, masks(texts))
     return task_of(corpus.spec).fit_decision(values, target_rows(documents, len(corpus.spec.names)))
 
 

@@ -38,12 +38,19 @@ def has_few_levels(columns: Sequence[Sequence[Cell]], scale: tuple[float, float]
     return True
 
 
+def evenly_spaced(low: float, high: float, count: int) -> NDArray[np.float64]:
+    """Levels from the lowest to the highest rating: 0.3 where sums would round to 0.30000000000000004."""
+    levels = np.linspace(low, high, count)
+    plain = np.round(levels, 12)
+    return np.where(np.abs(plain - levels) <= 4 * np.spacing(max(abs(low), abs(high))), plain, levels)
+
+
 def levels_of(spec: TargetSpec, i: int) -> list[float]:
     """The levels of the `i`-th target, from its lowest to its highest; none unless it has few."""
     if not spec.levels:
         return []
-    (low, high), steps = spec.ranges[i], spec.levels[i] - 1
-    return [low + (high - low) * step / steps for step in range(steps + 1)]
+    levels: list[float] = evenly_spaced(*spec.ranges[i], spec.levels[i]).tolist()
+    return levels
 
 
 def is_level(value: float, levels: Sequence[float]) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 CANDIDATES = 20  # in the lists of similar texts that log loss and ELBO of held-out texts are computed on
 
+
 @dataclass(frozen=True)
 class TargetSpec:
     """Description of what is predicted, and in which units.

@@ -24,7 +24,7 @@ from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.tasks._base import Numbers, to_numbers
 from pyro_rationale.tasks._cells import Cell, are_numbers, number_of
 from pyro_rationale.tasks._level_mixture import LevelMixture
-from pyro_rationale.tasks._levels import count_levels, has_few_levels, is_level, levels_of
+from pyro_rationale.tasks._levels import count_levels, evenly_spaced, has_few_levels, is_level, levels_of
 from pyro_rationale.tasks._likelihood import Likelihood
 from pyro_rationale.tasks._mixed import MixedDistribution
 from pyro_rationale.tasks._mixture import Mixture
@@ -361,13 +361,6 @@ class OrdinalTask(RegressionTask):
             levels = (known * (count - 1)).round().long().clamp(0, count - 1)
             counts.append(torch.bincount(levels, minlength=count).double())
         return counts
-
-
-def evenly_spaced(low: float, high: float, count: int) -> Numbers:
-    """Levels from the lowest to the highest rating: 0.3 where sums would round to 0.30000000000000004."""
-    levels = np.linspace(low, high, count)
-    plain = np.round(levels, 12)
-    return np.where(np.abs(plain - levels) <= 4 * np.spacing(max(abs(low), abs(high))), plain, levels)
 
 
 def _probabilities(distribution: Any) -> Tensor:

@@ -172,7 +172,7 @@ class TrainingRun:
                 restarts = self.selection.restarts
                 epoch = self.selection.on_epoch_end(self.trainer.finish_epoch(), score, memorized)
                 if self.selection.restarts > restarts:
-                    self.memorization.streak = 0  # other weights know nothing by heart
+                    self.memorization.streak = 0  # the new weights have not memorised any text
                 self.history.append(epoch)
             self.seconds = time.monotonic() - started
             self.tell("on_epoch_end", epoch)

@@ -1,4 +1,4 @@
-"""What stress tests look at: a run's test texts."""
+"""Test texts of a run that stress tests draw."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def test_labels_of_any_kind(labels: Any) -> None:
 
 
 def test_a_saved_estimator_says_what_the_commands_say() -> None:
-    """The same draws for the same text, whatever `random_state` the fit had."""
+    """Estimator and run draw equal masks for a text, whatever `random_state` the fit had."""
     model = tiny(random_state=7).fit(TEXTS, ONE)
     alone = [prediction.predicted[0] for prediction in model.fitted_.predict(TEXTS[:5])]
     assert model.predict(TEXTS[:5]) == pytest.approx(alone, abs=1e-6)

@@ -282,14 +282,12 @@ class Faults:
     Attributes:
         rows: rows that were looked at.
         count: rows that cannot be used.
-        first: the first of them.
-        kinds: the first row of each further kind of fault, and how many there are, by the fault without its values.
+        kinds: the first row of each kind of fault, and how many there are, by the fault without its values.
     """
 
     def __init__(self, path: Path, skip: bool) -> None:
         self.path, self.skip = path, skip
         self.rows = self.count = 0
-        self.first = ""
         self.kinds: dict[str, tuple[str, int]] = {}
 
     def parsed(self, rows: Iterable[tuple[str, Row]], parse: Callable[[str, Row], Parsed]) -> Iterator[Parsed]:
@@ -317,11 +315,14 @@ class Faults:
             remedy = "mend the row, or leave such rows out: --skip-bad-rows"
             raise DataError(f"{self.path}, {where}: {problem}; {remedy}")
         self.count += 1
-        told = f"{where}: {problem}"
-        self.first = self.first or told
         kind = _VALUES.sub("", problem)
-        example, count = self.kinds.get(kind, (told, 0))
+        example, count = self.kinds.get(kind, (f"{where}: {problem}", 0))
         self.kinds[kind] = (example, count + 1)
+
+    @property
+    def first(self) -> str:
+        """The first row that cannot be used, and why; empty if all can."""
+        return next(iter(self.kinds.values()), ("", 0))[0]
 
     def report(self) -> None:
         """Log in one line how many rows were left out, with a row of each of the first kinds of faults."""

@@ -28,7 +28,7 @@ from pyro_rationale.experiments.benchmark.spec import Cell, CorpusPlan, Plan
 from pyro_rationale.experiments.grid import GridRunner
 from pyro_rationale.experiments.same_fit import check_same_settings
 from pyro_rationale.experiments.sample_texts import read_corpus
-from pyro_rationale.prediction.calibration import calibration_texts
+from pyro_rationale.experiments.yardsticks import rule_of
 from pyro_rationale.prediction.decoding import Mask, unlabelled
 from pyro_rationale.prediction.rationalizer import Rationalizer
 from pyro_rationale.run_files import CONFIG
@@ -100,7 +100,7 @@ def select(method: str, config: Config, corpus: Corpus, folder: Path, settings: 
     rationalizer = fit_method(method, config, corpus, folder, settings)
     texts = [unlabelled(document) for document in corpus.dev]
     if config.train.decides_by_f1 and getattr(rationalizer, "decision", None) is None and corpus.spec.classes:
-        rationalizer = Deciding(rationalizer, _rule(rationalizer, corpus))
+        rationalizer = Deciding(rationalizer, rule_of(rationalizer, corpus, rationalizer.masks))
     levels = {}
     for view, way in ((MATCHED, "threshold"), (PRIOR, "prior")):
         marks = _marks(rationalizer, texts, way)
@@ -117,14 +117,6 @@ class Deciding:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.rationalizer, name)
-
-
-def _rule(rationalizer: Rationalizer, corpus: Corpus) -> Decision | None:
-    """The rule that development texts ask for, of predictions from a method's own masks, as fits of guides have one."""
-    documents = calibration_texts(corpus.dev, corpus.spec)
-    texts = [unlabelled(document) for document in documents]
-    values = rationalizer.predict(texts, rationalizer.masks(texts))
-    return task_of(corpus.spec).fit_decision(values, targets_of(documents, corpus.spec))
 
 
 def _marks(rationalizer: Rationalizer, texts: Sequence[Document], way: str) -> MaskRule | None:

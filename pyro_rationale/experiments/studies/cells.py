@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import pstdev
 from typing import Any
@@ -17,8 +17,8 @@ from pyro_rationale.data import load_corpus
 from pyro_rationale.data.corpus import Corpus, Document
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.row_digests import row_digests
-from pyro_rationale.evaluation.evaluate import compute, evaluate_documents
-from pyro_rationale.evaluation.metrics import MetricInputs, lexicon_metrics
+from pyro_rationale.evaluation.evaluate import evaluate_documents, measure_averages
+from pyro_rationale.evaluation.metrics import lexicon_metrics
 from pyro_rationale.evaluation.results import train
 from pyro_rationale.experiments.grid import GridRunner
 from pyro_rationale.experiments.same_fit import is_interrupted
@@ -169,10 +169,7 @@ def score_rules(fitted: FittedModel, documents: Sequence[Document]) -> dict[str,
     rules["threshold .2"] = evaluate_documents(fitted, documents, "threshold", threshold=0.2)
     draws = [decode_all(fitted, documents, DecodeOptions("sample", seed=seed)) for seed in range(AVERAGED)]
     mean = np.mean([values for _, values in draws], axis=0)
-    rule, known = fitted.decision, fitted.calibration
-    mean = mean if known is None else fitted.task.temper(mean, known.temperature)
-    rule = None if rule is None else replace(rule, alone=None)
-    average: Measures = compute(MetricInputs(documents, fitted.spec, values=mean, decision=rule)).metrics
+    average: Measures = measure_averages(fitted, documents, mean)
     average["selected"] = float(np.mean([np.mean(np.concatenate(masks)) for masks, _ in draws]))
     rules["average of 8"] = average
     return {rule: numbers(table) for rule, table in rules.items()}

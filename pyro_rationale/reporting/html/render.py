@@ -95,7 +95,7 @@ def render(context: ReportContext) -> str:
 
 
 def _factors(decision: Decision | None) -> dict[str, Any]:
-    """What probabilities are multiplied by before the greatest is taken: averaged ones, and those from one mask."""
+    """Factors on the probabilities of classes, before the greatest is taken: of averages, and of one mask alone."""
     if decision is None:
         return {}
     return {"factors": decision.factors.tolist(), "alone": decision.of_one_mask.factors.tolist()}
