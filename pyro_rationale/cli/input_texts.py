@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.files.tables import Row, Table, check_column, kind_of, read_table
-from pyro_rationale.data.files.text import check_text, check_whole, of_zeros, open_bytes
+from pyro_rationale.data.files.text import Faults, check_text, check_whole, of_zeros, open_bytes
 from pyro_rationale.data.tokenizers import Tokenizer
 from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError, listed, shown
 from pyro_rationale.storage import user_path
 
 STANDARD_INPUT = "-"
+STANDARD_INPUT_NAME = "standard input"
 
 
 def gather(
@@ -49,7 +51,7 @@ def gather(
     elif file in (None, STANDARD_INPUT):
         if sys.stdin is None or sys.stdin.isatty():
             raise ConfigError("no text given: write it as an argument, name a --file, or pipe it in")
-        named = _lines(sys.stdin.buffer, "standard input")
+        named = _lines(sys.stdin.buffer, STANDARD_INPUT_NAME)
     else:
         path = user_path(file)
         if path.is_file() and is_table(file):  # or labels would be read as words
@@ -69,12 +71,20 @@ class Texts:
     """Texts with their ids, of a file or of standard input.
 
     Attributes:
-        rows: makes a pass over them; standard input has one only.
+        rows: makes a pass over them; standard input has one only. The text of a row that cannot be read is `None`.
+        faults: the rows that cannot be read, of standard input those so far.
         count: how many there are; `None` for standard input.
+        own_ids: whether rows that cannot be read are left out, since their ids may be another's.
     """
 
-    rows: Callable[[], Iterator[tuple[Any, str]]]
+    rows: Callable[[], Iterator[tuple[Any, str | None]]]
+    faults: Faults
     count: int | None = None
+    own_ids: bool = False
+
+    def report(self) -> None:
+        """Log in one line how many rows cannot be read, and why."""
+        self.faults.report("left out" if self.own_ids else "no prediction for")
 
 
 def read_texts(
@@ -83,6 +93,7 @@ def read_texts(
     id_column: str | None = None,
     usual: Sequence[str] = (),
     own_ids: bool = False,
+    skip_bad_rows: bool = False,
     **layout: Any,
 ) -> Texts:
     """Texts of a table, a row each, or of a text file or standard input, a line each; numbered from 1 unless named.
@@ -94,16 +105,18 @@ def read_texts(
         text_column: of a table; default: the first of the `usual` ones that is there, else `text`.
         id_column: of a table; default: texts are numbered.
         usual: names of columns with texts.
-        own_ids: refuse a row without an id, or with that of another row.
+        own_ids: a row without an id, or with that of another row, cannot be used.
+        skip_bad_rows: go on where a row cannot be read: it keeps its place and its id, so that the others keep theirs.
         layout: of the table, see :func:`~pyro_rationale.data.files.tables.read_table`.
 
     Raises:
-        DataError: the file cannot be read, or a row of it.
+        DataError: the file cannot be read, or a row of it, or no row at all.
         ConfigError: an option that means nothing for it.
     """
     path = user_path(source)
     if is_table(source):
-        return _table_texts(read_table(path, **layout), text_column, id_column, usual, own_ids)
+        table = read_table(path, **layout)
+        return _table_texts(table, text_column, id_column, usual, own_ids, skip_bad_rows)
     given = {"--text-column": text_column, "--id-column": id_column, "--encoding": layout.get("encoding"),
              "--separator": layout.get("separator"), "--no-header": not layout.get("header", True)}  # fmt: skip
     for flag in filter(given.get, given):
@@ -111,22 +124,34 @@ def read_texts(
     if source == STANDARD_INPUT:
         if sys.stdin is None or sys.stdin.isatty():
             raise ConfigError("no text given: pipe it in, or name a file in place of -")
-        return Texts(lambda: _numbered(_lines(sys.stdin.buffer, "standard input", True)))
+        faults = Faults(Path(STANDARD_INPUT_NAME), skip_bad_rows)
+        return Texts(lambda: _numbered(sys.stdin.buffer, STANDARD_INPUT_NAME, faults), faults)
     if not path.exists():
         raise DataError(f"{path}: no such file; name a table, a text file of a text per line, or - for standard input")
+    faults = Faults(path, False)  # a file that is opened is text, all of it
 
-    def lines() -> Iterator[tuple[Any, str]]:
-        return _numbered(_lines(_opened(path), source, True))
+    def lines() -> Iterator[tuple[Any, str | None]]:
+        return _numbered(_opened(path), source, faults)
 
-    return Texts(lines, sum(1 for _ in lines()))
+    return Texts(lines, faults, sum(1 for _ in lines()))
 
 
-def _numbered(lines: Iterable[tuple[str, str]]) -> Iterator[tuple[Any, str]]:
-    return ((number, text) for number, (_, text) in enumerate(lines, 1))
+def _numbered(content: Iterable[bytes], source: str, faults: Faults) -> Iterator[tuple[Any, str | None]]:
+    """Lines with their numbers; `None` for one that is no text, where such lines may be passed over."""
+    for number, raw in _raw_lines(content, source, blank_end=True):
+        faults.rows += 1
+        text = None
+        try:
+            text = _decoded(raw)
+        except ValueError as fault:
+            if not faults.skip:
+                raise DataError(f"{source}, line {number}: {fault}, or leave such lines out: --skip-bad-rows") from None
+            faults.add(f"line {number}", str(fault))
+        yield number, text
 
 
 def _table_texts(
-    table: Table, text: str | None, id_column: str | None, usual: Sequence[str], own_ids: bool
+    table: Table, text: str | None, id_column: str | None, usual: Sequence[str], own_ids: bool, skip: bool
 ) -> Texts:
     columns = table.columns
     column = text or next((name for name in (*usual, "text") if name in columns), None)
@@ -136,7 +161,12 @@ def _table_texts(
     if id_column is not None:
         check_column(table.path, columns, id_column, "--id-column")
 
-    def parsed(number: int, row: Row) -> tuple[Any, str]:
+    def id_of(number: int, row: Row) -> Any:
+        named = number if id_column is None else row.cells.get(id_column)
+        check_whole(f"the id in {id_column!r}", str(named))
+        return named if named is None or type(named) in (int, str) else str(named)
+
+    def text_of(row: Row) -> str:
         if row.fault is not None:
             raise ValueError(row.fault)
         if column not in row.cells:
@@ -145,21 +175,31 @@ def _table_texts(
         if cell is not None and not isinstance(cell, str):
             raise ValueError(f"{column!r} holds {shown(cell)}, not a text")
         check_whole(f"the text in {column!r}", content := cell or "")
-        named = number if id_column is None else row.cells.get(id_column)
-        check_whole(f"the id in {id_column!r}", str(named))
-        return named if named is None or type(named) in (int, str) else str(named), content
+        return content
 
-    def rows(seen: dict[str, str] | None = None) -> Iterator[tuple[Any, str]]:
+    def rows(faults: Faults) -> Iterator[tuple[Any, str | None]]:
+        seen: dict[str, str] = {}
         for number, row in enumerate(table.rows([column, *([] if id_column is None else [id_column])]), 1):
+            faults.rows += 1
+            id, content = None, None
             try:
-                id, content = parsed(number, row)
-                if seen is not None:
+                content, id = text_of(row), id_of(number, row)
+                if own_ids and id_column is not None:
                     _check_own(id, row.where, seen)
             except ValueError as fault:
-                raise DataError(f"{table.path}, {row.where}: {fault}; mend the row, or leave it out") from None
+                faults.add(row.where, str(fault))
+                if own_ids:  # scorers go by ids, and not by places
+                    continue
+                content = None
+                with suppress(ValueError):
+                    id = id_of(number, row)
             yield id, content
 
-    return Texts(rows, sum(1 for _ in rows({} if own_ids and id_column is not None else None)))
+    found = Faults(table.path, skip)
+    count = sum(1 for _ in rows(found))
+    if found.count == found.rows:
+        raise DataError(f"{table.path}: none of its {found.rows} rows can be read (first fault: {found.first})")
+    return Texts(lambda: rows(Faults(table.path, skip)), found, count, own_ids)
 
 
 def _check_own(id: Any, where: str, seen: dict[str, str]) -> None:
@@ -203,22 +243,38 @@ def _without_blank_end(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield line
 
 
-def _lines(content: Iterable[bytes], source: str, blank_end: bool = False) -> Iterator[tuple[str, str]]:
-    """Named lines; blank ones at the end are no texts, unless `blank_end` is given."""
+def _lines(content: Iterable[bytes], source: str) -> Iterator[tuple[str, str]]:
+    """Named lines; blank ones at the end are no texts."""
+    for number, raw in _raw_lines(content, source):
+        try:
+            yield (name := f"{source}, line {number}"), _decoded(raw)
+        except ValueError as fault:
+            raise DataError(f"{name}: {fault}") from None
+
+
+def _raw_lines(content: Iterable[bytes], source: str, blank_end: bool = False) -> Iterator[tuple[int, bytes]]:
+    """Lines with their numbers; blank ones at the end are no texts, unless `blank_end` is given."""
     number, lines = 0, _split(content)
     for number, line in enumerate(lines if blank_end else _without_blank_end(lines), 1):
-        raw = line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
-        name = f"{source}, line {number}"
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            byte = f"byte 0x{raw[error.start]:02x} at position {error.start + 1}"
-            raise DataError(f"{name}: expected UTF-8 text, found {byte}; convert the file first") from None
-        if "\0" in text:
-            raise DataError(f"{name}: holds a zero byte{of_zeros(raw)}")
-        yield name, text
+        yield number, line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
     if not number:
         raise DataError(f"{source}: empty; expected one text per line")
+
+
+def _decoded(raw: bytes) -> str:
+    """A line as text.
+
+    Raises:
+        ValueError: it is none; says what is wrong, and what helps.
+    """
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{raw[error.start]:02x} at position {error.start + 1}"
+        raise ValueError(f"expected UTF-8 text, found {byte}; convert the file first") from None
+    if "\0" in text:
+        raise ValueError(f"holds a zero byte{of_zeros(raw)}")
+    return text
 
 
 def _document(name: str, text: str, max_words: int | None, tokenizer: Tokenizer, needs_word: bool) -> Document:

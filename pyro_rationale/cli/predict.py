@@ -47,6 +47,8 @@ MANY = 2 << 20  # bytes of texts that several processes will share
               help="of the output [default: by its name]; eraser: records of that benchmark, as JSON lines")
 @click.option("--faithfulness", is_flag=True, help="--format eraser: add scores without the rationale, and of it alone")
 @click.option("--with-text", is_flag=True, help="add a column with the texts themselves")
+@click.option("--skip-bad-rows", is_flag=True, help="give unusable rows their id alone (--format eraser: leave them "
+              "out), and say how many, instead of stopping")
 @click.option("--resume", is_flag=True, help="go on with an --out that was interrupted, behind its last whole chunk")
 @click.option("--force", is_flag=True, help="replace --out")
 @options_from(BatchOptions, rare=("decode", "predict", "interval"))
@@ -72,6 +74,7 @@ def predict(
     form: str | None,
     faithfulness: bool,
     with_text: bool,
+    skip_bad_rows: bool,
     resume: bool,
     force: bool,
     encoding: str | None,
@@ -86,7 +89,7 @@ def predict(
     """Predict the texts of IN, one row each, in their order.
 
     IN is a table (CSV, TSV, JSON lines, Parquet), a text file with a text per line, or - for lines on standard input.
-    A row without a word gets no prediction, and is counted.
+    A row without a word gets no prediction, and is counted; so is one that cannot be read, with --skip-bad-rows.
     """
     # A command that writes a file goes on when nobody reads what it prints.
     click.get_current_context().command.prints_only = out is None  # type: ignore[attr-defined]
@@ -116,7 +119,9 @@ def predict(
     scorer = checked(Scorer(folder, device, options, max_words, batch_size, form, faithfulness, text=with_text), form)
     usual = scorer.fitted.config.data.text_columns
     layout = {"encoding": encoding, "separator": delimiter, "header": header}
-    texts = read_texts(source, text_column, id_column, usual, form == "eraser", **layout)
+    texts = read_texts(source, text_column, id_column, usual, form == "eraser", skip_bad_rows, **layout)
+    if texts.count is not None:
+        texts.report()
     file = None if out is None else output(out, scorer, form, source, [text_column, id_column, *layout.values()])
     usual_workers = 1 if scorer.fitted.device.type != "cpu" else min(cores(), MOST_WORKERS)
     with nullcontext() if file is None else file.alone():
@@ -236,6 +241,8 @@ def write(
         if file is not None:
             file.discard()
         raise
+    if texts.count is None:  # only now it is known
+        texts.report()
     if file is not None:
         file.finish(scorer.layout if form == "parquet" else None)
     if not quiet:
@@ -268,6 +275,8 @@ def pace(rows: int, started: float, count: int | None, before: int) -> str:
 def summary(where: str, counts: Counts, rows: int, seconds: float) -> str:
     """A line about what was written."""
     line = f"{where}: {counts.rows:,} row{'s' * (counts.rows != 1)}"
+    if counts.unread:
+        line += f", {counts.unread:,} that cannot be read"
     if counts.empty:
         line += f", {counts.empty:,} without a word and so without a prediction"
     if counts.cut:

@@ -37,6 +37,7 @@ class Counts:
         foreign: number of those with mostly unknown words.
         cut: number of those that were not read to their end.
         numbered: whether all ids are whole numbers.
+        unread: number of rows that could not be read.
     """
 
     rows: int = 0
@@ -44,6 +45,7 @@ class Counts:
     foreign: int = 0
     cut: int = 0
     numbered: bool = True
+    unread: int = 0
 
     def add(self, chunk: Chunk) -> None:
         """Count another chunk."""
@@ -52,6 +54,7 @@ class Counts:
         self.foreign += chunk.foreign
         self.cut += chunk.cut
         self.numbered &= chunk.numbered
+        self.unread += chunk.unread
 
 
 @dataclass
@@ -120,7 +123,8 @@ class ScoreFile:
         Raises:
             ConfigError: it is about others, or was made of other texts, with another run or with other options.
         """
-        for number, (found, expected) in enumerate(zip_longest(map(str, _ids_of(self.path, form)), map(str, ids)), 1):
+        both = zip_longest(map(_as_written, _ids_of(self.path, form)), map(_as_written, ids))
+        for number, (found, expected) in enumerate(both, 1):
             if found != expected:
                 raise ConfigError(
                     f"--resume: {self.path} is about other texts from row {number:,} on; name another file, or replace "
@@ -202,6 +206,11 @@ class ScoreFile:
 
     def _save(self, size: int) -> None:
         write_json(self.state, {"settings": self.settings, "bytes": size, "counts": asdict(self.counts)})
+
+
+def _as_written(id: Any) -> str:
+    """An id as a CSV file has it: nothing for none."""
+    return "" if id is None else str(id)
 
 
 def _ids_of(path: Path, form: str) -> Iterator[Any]:

@@ -28,10 +28,10 @@ SLOWER = 4  # so many times fewer where a transformer reads them, for what an in
 
 
 class TextRow(NamedTuple):
-    """A text with its id."""
+    """A text with its id; without a text, a row that could not be read."""
 
     id: Any
-    text: str
+    text: str | None
 
 
 class Chunk(NamedTuple):
@@ -40,10 +40,11 @@ class Chunk(NamedTuple):
     Attributes:
         lines: one per row, as they stand in the file.
         rows: number of the texts.
-        empty: number of those without a word.
+        empty: number of those without a word, which could be read.
         foreign: number of those of whose words the model knows less than half.
         cut: number of those that were not read to their end.
-        numbered: whether all ids are whole numbers of at most 64 bits.
+        numbered: whether all ids that there are, are whole numbers of at most 64 bits.
+        unread: number of rows that could not be read.
     """
 
     lines: str
@@ -52,6 +53,7 @@ class Chunk(NamedTuple):
     foreign: int
     numbered: bool
     cut: int = 0
+    unread: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,9 @@ class Scorer:
             torch.set_num_threads(self.threads)
         fitted = self.fitted
         documents = [
-            make_document(str(row.id), row.text, (), self.max_words, tokenizer=fitted.tokenizer) for row in rows
+            make_document(str(row.id), row.text or "", (), self.max_words, tokenizer=fitted.tokenizer) for row in rows
         ]
+        unread = sum(row.text is None for row in rows)
         texts = [document for document in documents if document.tokens]
         made = iter(predictions := list(predict(fitted, texts, self.options, self.batch_size)))
         every = [next(made) if document.tokens else document for document in documents]
@@ -113,10 +116,11 @@ class Scorer:
         return Chunk(
             lines,
             len(rows),
-            len(rows) - len(texts),
+            len(rows) - len(texts) - unread,
             sum(prediction.is_foreign for prediction in predictions),
-            all(type(row.id) is int and abs(row.id) < 2**63 for row in rows),
+            all(row.id is None or (type(row.id) is int and abs(row.id) < 2**63) for row in rows),
             sum(words_beyond(document, self.max_words) > 0 for document in texts),
+            unread,
         )
 
     def _lines(

@@ -324,9 +324,13 @@ class Faults:
         """The first row that cannot be used, and why; empty if all can."""
         return next(iter(self.kinds.values()), ("", 0))[0]
 
-    def report(self) -> None:
-        """Log in one line how many rows were left out, with a row of each of the first kinds of faults."""
+    def report(self, done: str = "left out") -> None:
+        """Log in one line how many rows cannot be used, with a row of each of the first kinds of faults.
+
+        Args:
+            done: what was done with them, in words that stand before their number.
+        """
         if self.count:
             others = [f"{count} like {told}" for told, count in [*self.kinds.values()][1:KINDS]]
             first = "; ".join([self.first, *others])
-            log.warning("%s: left out %d of %d rows, first %s", self.path, self.count, self.rows, first)
+            log.warning("%s: %s %d of %d rows, first %s", self.path, done, self.count, self.rows, first)
