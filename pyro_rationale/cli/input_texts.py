@@ -181,13 +181,13 @@ def _table_texts(
         seen: dict[str, str] = {}
         for number, row in enumerate(table.rows([column, *([] if id_column is None else [id_column])]), 1):
             faults.rows += 1
-            id, content = None, None
+            id, content, where = None, None, _place(row.where, number)
             try:
                 content, id = text_of(row), id_of(number, row)
                 if own_ids and id_column is not None:
-                    _check_own(id, row.where, seen)
+                    _check_own(id, where, seen)
             except ValueError as fault:
-                faults.add(row.where, str(fault))
+                faults.add(where, str(fault))
                 if own_ids:  # scorers go by ids, and not by places
                     continue
                 content = None
@@ -200,6 +200,14 @@ def _table_texts(
     if found.count == found.rows:
         raise DataError(f"{table.path}: none of its {found.rows} rows can be read (first fault: {found.first})")
     return Texts(lambda: rows(Faults(table.path, skip)), found, count, own_ids)
+
+
+def _place(where: str, number: int) -> str:
+    """Line of a row in its file, and, where that is another, its number in what is written.
+
+    Headers, blank lines and texts of several lines make them differ.
+    """
+    return where if where.endswith(f" {number}") else f"{where} (row {number})"
 
 
 def _check_own(id: Any, where: str, seen: dict[str, str]) -> None:

@@ -40,7 +40,8 @@ MANY = 2 << 20  # bytes of texts that several processes will share
 @click.argument("source", metavar="IN")
 @run_option
 @click.option("--text-column", help="column with the text [default: as in the run, else text]")
-@click.option("--id-column", help="column that names each row in the output [default: rows are numbered from 1]")
+@click.option("--id-column", help="column that names each row in the output [default: rows are numbered "
+              "from 1, the header not counted]")
 @click.option("--out", type=click.Path(path_type=Path), help="file to write: .csv, .jsonl or .parquet; without it, "
               "JSON lines are printed")
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet", "eraser"]),

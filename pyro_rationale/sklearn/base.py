@@ -152,7 +152,7 @@ class RationaleEstimator(BaseEstimator):
     def _documents(self, texts: list[str], targets: Sequence[tuple[float, ...]], data: DataOptions) -> list[Document]:
         with naming_parameters():
             make = document_maker(data)
-            return [make(f"text {i}", *pair) for i, pair in enumerate(zip(texts, targets, strict=True))]
+            return [make(f"text {i}", *pair) for i, pair in enumerate(zip(texts, targets, strict=True), 1)]
 
     def _split(
         self, documents: list[Document], spec: TargetSpec, labels: Sequence[int] | None, config: Config

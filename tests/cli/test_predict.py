@@ -343,7 +343,7 @@ def test_a_faulty_row_is_said_before_anything_is_written(call: Run, ratings: Pat
     path.write_text("text,y\ngood,1\nbad,2,3\n")
     status, _, said = call("--run", ratings, path, "--out", tmp_path / "out.csv")
     assert status == 2
-    assert "line 3" in said
+    assert f"{path}, line 3 (row 2): has 3 fields" in said
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -370,7 +370,7 @@ def test_a_cell_that_is_no_text_is_named_with_its_row_and_the_remedy(
     assert (found[0], found[2].startswith(f"error: {path}, line 1: {said}; mend the row, or leave ")) == (2, True)
 
 
-@pytest.mark.parametrize(("id", "said"), [("n0", "the id 'n0' stands in line 2 already"), (" ", "has no id")])
+@pytest.mark.parametrize(("id", "said"), [("n0", "the id 'n0' stands in line 2 (row 1) already"), (" ", "has no id")])
 def test_eraser_records_need_ids_of_their_own(
     call: Run, classes: Path, table: Path, tmp_path: Path, id: str, said: str
 ) -> None:
@@ -380,7 +380,7 @@ def test_eraser_records_need_ids_of_their_own(
     options = ("--text-column", "review", "--id-column", "name", "--out", tmp_path / "out.jsonl")
     status, _, error = call("--run", classes, table, *options, "--format", "eraser")
     assert status == 2
-    assert error.startswith(f"error: {table}, line 6: {said}")
+    assert error.startswith(f"error: {table}, line 6 (row 5): {said}")
     assert error.count("\n") == 1
     assert not (tmp_path / "out.jsonl").exists()
     assert call("--run", classes, table, *options)[0] == 0

@@ -128,6 +128,16 @@ def test_lines_that_are_no_text_are_passed_over(call: Run, ratings: Path, monkey
     assert "standard input: no prediction for 1 of 3 rows" in said
 
 
+def test_the_number_in_a_message_is_that_of_the_prediction(call: Run, ratings: Path, tmp_path: Path) -> None:
+    """Lines are counted as editors do; rows as in the output, of which a header and a line end in a text are none."""
+    path = tmp_path / "in.csv"
+    path.write_text('text,y\n"a lovely\nlook",1\n\nbad,2,3\nan odd smell,1\n')
+    status, printed, said = call("--run", ratings, path, "--skip-bad-rows")
+    assert status == 0
+    assert "first line 5 (row 2): has 3 fields" in said
+    assert [row["id"] for row in map(json.loads, printed.splitlines()) if row["prediction"] is None] == [2]
+
+
 def test_a_table_of_which_nothing_can_be_read_is_refused(call: Run, ratings: Path, tmp_path: Path) -> None:
     path = tmp_path / "numbers.jsonl"
     path.write_text('{"text": 1}\n{"text": 2}\n')

@@ -102,6 +102,9 @@ def test_a_text_of_weight_0_is_left_out_and_equal_weights_are_none() -> None:
     assert not np.array_equal(one.predict_proba(UNSEEN, "mode"), other.predict_proba(UNSEEN, "mode"))
     with pytest.raises(ValueError, match="1 texts have a weight above 0"):
         tiny().fit(TEXTS, ONE, sample_weight=[1.0] + [0.0] * 59)
+    # The names that `explain` gives, too.
+    with pytest.raises(ValueError, match=r"^text 2 has the weight 1e-60, and text 1 1, "):
+        tiny().fit(TEXTS, ONE, sample_weight=[1.0, 1e-60] + [1.0] * 58)
 
 
 def test_a_function_cuts_texts_into_words() -> None:
