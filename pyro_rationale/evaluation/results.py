@@ -20,6 +20,7 @@ from pyro_rationale.evaluation.objective_report import prior_masks
 from pyro_rationale.evaluation.options import SAMPLES
 from pyro_rationale.evaluation.ranking import evaluate_ranked, rank, worse_than_chance
 from pyro_rationale.evaluation.ranking_baselines import baselines_of
+from pyro_rationale.evaluation.significance import standard_error
 from pyro_rationale.evaluation.verdict import (
     CONSTANT,
     Course,
@@ -171,6 +172,7 @@ def _measured(fit: TrainingRun, baselines: Mapping[str, Metrics] | None, progres
     fitted, config = fit.fitted, fit.fitted.config
     own, rows, worse = _test_table(fit, progress)
     test = {} if own is None else own.metrics
+    selected = None if own is None else own.statistics.get("selected")
     steered = config.model.lambda1 is None  # penalties that were given ask for no share of words
     metrics = RunMetrics(
         data=config.data.data,
@@ -194,6 +196,7 @@ def _measured(fit: TrainingRun, baselines: Mapping[str, Metrics] | None, progres
             test.get("selected", math.nan),
             worse,
             _course(fit),
+            math.nan if selected is None else standard_error(selected),
         ),
         curves={} if own is None else dict(own.curves),
         constraint=asdict(fitted.model.constraint),
@@ -211,12 +214,14 @@ def _course(fit: TrainingRun) -> Course:
     """How a fit went. Fewer steps than the preset takes are some that were asked for; early stopping is no lack."""
     config, selection = fit.fitted.config, fit.selection
     usual, steps = usual_steps(config, fit.corpus), config.train.steps
+    sound = fit.fitted.aspects == 1 and bool(fit.history) and not fit.history[-1].event  # one share, and no collapse
     return Course(
         selection.meet,
         0 if "steps" in fit.chosen or steps == usual else steps,
         usual,
         risen_error(fit.history, selection.annealed_epoch),
         config.model.preset,
+        sound and selection.annealed_epoch is not None,
     )
 
 

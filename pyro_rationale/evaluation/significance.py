@@ -98,6 +98,24 @@ def intervals(
     return {name: ends(statistics[name], np.concatenate(parts), level) for name, parts in replicates.items()}
 
 
+def standard_error(statistic: Statistic) -> float:
+    """Of a figure, by leaving out one document at a time (the jackknife; Efron and Tibshirani 1993, equation 11.5).
+
+    Returns:
+        NaN where there are fewer than two documents.
+    """
+    count = len(statistic)
+    if count < 2:
+        return math.nan
+    without = _without_one(statistic)
+    return math.sqrt((count - 1) / count * float(np.sum((without - without.mean()) ** 2)))
+
+
+def _without_one(statistic: Statistic) -> Numbers:
+    """The figure without each of the documents."""
+    return statistic.of(statistic.table.sum(0) - statistic.table)
+
+
 def _percentile(statistic: Statistic, replicates: Numbers, level: float) -> Interval:
     if np.isnan(replicates).any():
         return NOTHING
@@ -113,7 +131,7 @@ def _bca(statistic: Statistic, replicates: Numbers, level: float) -> Interval:
     below = float(np.mean((replicates < value - slack) + 0.5 * (np.abs(replicates - value) <= slack)))
     if not 0.0 < below < 1.0:  # the correction would be infinite
         return _percentile(statistic, replicates, level)
-    without = statistic.of(statistic.table.sum(0) - statistic.table)
+    without = _without_one(statistic)
     away = without.mean() - without
     spread = float(np.sum(away**2)) ** 1.5
     acceleration = float(np.sum(away**3)) / (6 * spread) if spread > 0 else 0.0

@@ -1,7 +1,8 @@
 """Whether a fit is of use: the constant prediction beside it, and what makes it a failure.
 
 A fit has failed if its predictions are worse than the best constant's, or if its masks are no rationales, however good
-its predictions are: it never came down to the share of words that was asked for, or it keeps far less than that.
+its predictions are: it never came down to the share of words that was asked for, or it keeps far less than that. The
+share of few texts is that of all texts give or take its sampling error, which is taken off before it is judged.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from pyro_rationale.training.history import EpochRecord
 
 CONSTANT = "constant"  # its name among the baselines of a run
 FAR_LESS = 0.5, 0.1  # than the requested share: where it is to be met, and where it only bounds what is kept
+# Times the requested share that a fit may keep of which no epoch came down to it: as many as chosen epochs keep of
+# other texts. Beyond the second, sampling error is no excuse: that of a handful of texts would excuse anything.
+MOST, ANYHOW = 1.2, 1.5
+ERRORS = 2.0  # standard errors by which a share may miss
 FEWEST = 10  # documents: on fewer, differences that all happen to have one sign are too common
 RISE = 1.05  # of the least dev error: beyond it, a fit has learnt its training texts and not what they have in common
 LITTLE = 1 / 3  # of the constant's error: less is said aloud
@@ -40,6 +45,8 @@ class Course:
         usual: steps that the preset takes for such texts.
         rise: how dev error rose, as :func:`risen_error` says it; empty if it did not.
         preset: its name.
+        ended: whether training ended at the share that was asked for, in masks that had not collapsed: then the share
+            that is kept tells whether it is near enough.
     """
 
     meet: bool = False
@@ -47,6 +54,7 @@ class Course:
     usual: int = 0
     rise: str = ""
     preset: str = ""
+    ended: bool = False
 
     @property
     def few(self) -> str:
@@ -144,7 +152,7 @@ def worse_than_constant(
 
 
 def failures(
-    best_epoch: int, asked: float, kept: float, worse: str, course: Course | None = None
+    best_epoch: int, asked: float, kept: float, worse: str, course: Course | None = None, error: float = math.nan
 ) -> tuple[str, ...]:
     """Reasons why a fit is of no use, a sentence each; none if all is well.
 
@@ -154,15 +162,20 @@ def failures(
         kept: the share that is kept, likewise.
         worse: as `worse_than_constant` says it.
         course: how the fit went, if that is known.
+        error: standard error of the share that is kept; NaN if unknown.
     """
     told, course = [], course or Course()
-    if not best_epoch:
+    slack = 0.0 if math.isnan(error) else ERRORS * error
+    # A bound that is undercut so far leaves most texts without a word, and tells no sampling error.
+    least = FAR_LESS[not course.meet] * asked - (slack if course.meet else 0.0)
+    near = course.ended and kept <= min(MOST * asked + slack, ANYHOW * asked)
+    if not (best_epoch or near):
         share = "" if math.isnan(asked + kept) else f" (asked for {100 * asked:.1f} %, kept {100 * kept:.1f} %)"
         told.append(
             f"training never came down to the requested share of words{share}; these are the last weights. "
             + (course.few or f"{course.longer} shorter --anneal or higher --rate")
         )
-    elif kept < FAR_LESS[not course.meet] * asked:
+    elif kept < least:
         told.append(
             f"rationales keep {100 * kept:.2f} % of the words, far less than the {100 * asked:.1f} % asked for; "
             "they show little of "

@@ -6,10 +6,12 @@ import ast
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pyro_rationale.errors import RunError
+from pyro_rationale.evaluation import results
 from pyro_rationale.evaluation.results import RunMetrics, finish_run, train
 from pyro_rationale.training.fit import fit_run
 from tests.support.small_fit import small
@@ -69,3 +71,26 @@ def test_training_does_not_know_evaluation() -> None:
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             assert not [name for name in names if name.startswith("pyro_rationale.evaluation")], path
+
+
+@pytest.mark.parametrize(("annealed", "event", "ended"), [(1, "", True), (None, "", False), (1, "collapse", False)])
+def test_a_fit_is_judged_by_its_share_and_the_error_of_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, annealed: int | None, event: str, ended: bool
+) -> None:
+    """What was on its way when training ended, or had collapsed, is not judged by what it keeps."""
+    given: list[tuple[Any, ...]] = []
+
+    def judged(*words: Any) -> tuple[str, ...]:
+        given.append(words)
+        return ()
+
+    run = fit_run(small(), tmp_path / "run")
+    monkeypatch.setattr(run.selection, "annealed_epoch", annealed)
+    monkeypatch.setattr(run.history[-1], "event", event)
+    monkeypatch.setattr(results, "failures", judged)
+    metrics = finish_run(run)
+    [(_, asked, kept, _, course, error)] = given
+    assert (asked, kept) == (pytest.approx(run.fitted.config.model.rate), metrics.test["selected"])
+    assert course.ended == ended
+    low, high = metrics.intervals["selected"]
+    assert error == pytest.approx((high - low) / (2 * 1.96), rel=0.5)

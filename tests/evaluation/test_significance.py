@@ -11,7 +11,15 @@ import pytest
 from scipy import stats
 
 from pyro_rationale.evaluation.metrics.rationale import rationale_metrics, rationale_statistics
-from pyro_rationale.evaluation.significance import added, differences, holm, intervals, paired_test, seeds_test
+from pyro_rationale.evaluation.significance import (
+    added,
+    differences,
+    holm,
+    intervals,
+    paired_test,
+    seeds_test,
+    standard_error,
+)
 from pyro_rationale.evaluation.statistic import Statistic, average, balanced, quotient
 from tests.support.marked import bits, document
 
@@ -47,6 +55,22 @@ def test_documents_twice_are_weights_of_two() -> None:
 
 
 # Intervals.
+
+
+def test_the_standard_error_is_how_far_figures_of_other_documents_lie_apart() -> None:
+    mean = average(SKEWED)
+    assert standard_error(mean) == pytest.approx(SKEWED.std(ddof=1) / math.sqrt(len(SKEWED)))  # exactly, of a mean
+    rng = np.random.default_rng(3)
+
+    def share() -> Statistic:
+        """Of words kept in 40 texts, which are longer and kept more of in part."""
+        words = rng.integers(20, 80, 40)
+        return quotient(rng.binomial(words, np.where(rng.random(40) < 0.3, 0.4, 0.1)), words)
+
+    errors = [standard_error(share()) for _ in range(400)]
+    apart = np.std([share().value for _ in range(400)])
+    assert np.mean(errors) == pytest.approx(apart, rel=0.12)
+    assert math.isnan(standard_error(average([0.5])))
 
 
 @pytest.mark.parametrize("method", ["percentile", "bca"])
