@@ -15,6 +15,7 @@ from pyro_rationale.__main__ import COMMANDS as COMMAND_NAMES
 from pyro_rationale.data import CORPORA
 from pyro_rationale.data.tokenizers import TOKENIZERS
 from pyro_rationale.evaluation.metrics import METRICS
+from pyro_rationale.evaluation.verdict import Course, failures
 from pyro_rationale.guides import GUIDES
 from pyro_rationale.inference.estimators import ESTIMATORS
 from pyro_rationale.nn.encoders import ENCODERS
@@ -87,6 +88,19 @@ def test_examples_of_extensions_are_short() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGES["reference/extending.md"], flags=re.DOTALL)
     assert len(blocks) == 11
     assert max(len(block.splitlines()) for block in blocks) < 40
+
+
+def test_each_reason_of_a_failed_fit_has_its_row_with_the_flags_that_help() -> None:
+    section = PAGES["how-to/own-csv.md"].partition("| FAILED")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| (.+?) \| (.+) \|$", section, flags=re.MULTILINE))
+    worse, told = "mean squared error 3 against 2", []
+    for rise in ("", "1 in epoch 2 to 2 in epoch 4"):
+        course = Course(steps=900, usual=500, preset="fast", rise=rise)
+        told += [*failures(0, 0.15, 0.5, worse, course), *failures(3, 0.15, 0.01, "", course)]
+    assert len(told) == 6
+    for failure in told:
+        [cause] = [cause for cause in rows if cause in failure]
+        assert set(re.findall(r"--[\w-]+", failure)) - {"--resume"} <= set(re.findall(r"--[\w-]+", rows[cause]))
 
 
 @pytest.mark.parametrize(("page", "module", "rest"), COMMANDS)
