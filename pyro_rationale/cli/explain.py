@@ -56,8 +56,9 @@ MOST_THREADS = 4  # more would wait for each other: half of the work is Python's
 @click.option("--file", help="one text per line; - for standard input")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object per text (JSON lines)")
 @options_from(ExplainOptions, rare=("predict", "interval"))
-@click.option("--for", "answers", multiple=True, metavar="ANSWER", help="show what would speak for this label or "
-              "rating, and how likely it is; with several targets NAME=ANSWER; repeatable")
+@click.option("--for", "answers", multiple=True, metavar="ANSWER", help="which words would speak for this rating, "
+              "or label, if it were the right one? Give --for 1 --for 5 to see which of them suits the text best; "
+              "where a run predicts several things, name one: --for food=1")
 @click.option("--method", type=click.Choice(list(ATTRIBUTIONS)), help="mark words by a method of another library "
               "instead, which explains the full-text reader of the run; as many as the run's own rationale keeps")
 @rare_option("--evaluations", type=int, help="with --method: predictions that it makes of a text; default: "

@@ -121,3 +121,11 @@ def test_help_shows_what_matters_to_a_command(name: str) -> None:
     assert hidden not in text
     assert hidden in shown(name, "--help-all")
     assert "--run PATH" in text
+
+
+def test_the_help_of_an_answer_shows_what_to_type() -> None:
+    text = " ".join(shown("explain", "--help").split())
+    told = text.partition("--for ANSWER ")[2].partition(" --method ")[0]
+    assert told.startswith("which words would speak for this rating, or label, if it were the right one? ")
+    assert "--for 1 --for 5" in told
+    assert told.endswith("name one: --for food=1")
