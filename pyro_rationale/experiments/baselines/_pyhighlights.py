@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from pyro_rationale.build import build_vocabulary
 from pyro_rationale.config import Config
 from pyro_rationale.data.corpus import Corpus, Document, TargetSpec
 from pyro_rationale.data.row_digests import row_digests
@@ -296,7 +297,7 @@ def fit_rival(
     options = resolve(config, corpus).model
     if is_finished(name, config, corpus, folder):
         return read_rival(architecture, config, spec, folder, settings, options.rate)
-    vocabulary = Vocabulary.build(corpus.train, options.min_count, options.vocabulary)
+    vocabulary = build_vocabulary(options, corpus.train)
     base = find_folder(options.pretrained) if options.pretrained else None
     vectors = None
     if options.vectors and base is None:

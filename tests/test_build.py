@@ -1,0 +1,55 @@
+"""The words that networks know: frequent ones of the training texts, and those whose given vectors stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pyro_rationale import build
+from pyro_rationale.build import build_vocabulary
+from pyro_rationale.config import ModelOptions
+from pyro_rationale.data.document import make_document
+from pyro_rationale.errors import DataError
+
+DOCUMENTS = [make_document(text, text) for text in ("good beer , good", "rare beer", "unheard good beer")]
+
+
+def options(size: int = 100, frozen: bool = True, source: str | None = None) -> ModelOptions:
+    return replace(ModelOptions(), vocabulary=size, freeze_vectors=frozen, vectors=source)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    path = tmp_path / "vectors.txt"
+    path.write_text("the 1 2\nGOOD 1 2\nparis 1 2\nrare 1 2\nthe 3 4\n")
+    return str(path)
+
+
+def words(given: ModelOptions) -> list[str]:
+    return list(build_vocabulary(given, DOCUMENTS).words[2:])
+
+
+def test_frozen_vectors_make_rare_words_known_and_words_to_come(source: str) -> None:
+    assert words(options(source=source)) == ["beer", "good", "rare", "the", "paris"]
+    assert words(options(5, source=source)) == ["beer", "good", "rare"]
+    assert words(options(4, source=source)) == ["beer", "good"]
+
+
+def test_vectors_that_are_trained_know_words_of_training_alone(source: str) -> None:
+    assert words(options(frozen=False, source=source)) == ["beer", "good"]
+    assert words(options(frozen=False)) == ["beer", "good"]
+
+
+def test_a_transformer_reads_every_word_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "is_transformer", lambda source: source == "minilm")
+    assert words(options(source="minilm")) == ["beer", "good", ",", "rare", "unheard"]
+
+
+def test_a_source_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"a\0b")
+    with pytest.raises(DataError, match=r"binary, line 1: not a text file of word vectors"):
+        build_vocabulary(options(source=str(tmp_path / "binary")), DOCUMENTS)
+    with pytest.raises(DataError, match="none"):
+        build_vocabulary(options(source=str(tmp_path / "none")), DOCUMENTS)
