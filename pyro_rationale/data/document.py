@@ -8,6 +8,9 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from pyro_rationale.data.files.text import shown
 from pyro_rationale.data.tokenizers import TOKENIZERS, Tokenizer
 from pyro_rationale.data.tokenizers.unicode import tokenize
@@ -139,6 +142,19 @@ def spans_of(flags: Iterable[bool]) -> list[tuple[int, int]]:
         spans.append((start, end))
         start = marks.find(1, end)
     return spans
+
+
+def highest(scores: ArrayLike, count: int) -> NDArray[np.bool_]:
+    """Flags of the words with the highest scores, `(n,)`; of equal scores the earlier words.
+
+    Args:
+        scores: `(n,)`, one per word.
+        count: words to flag; all of them where there are fewer.
+    """
+    values = np.asarray(scores, dtype=float)
+    flags = np.zeros(len(values), dtype=bool)
+    flags[np.argsort(-values, kind="stable")[:count]] = True
+    return flags
 
 
 def _cut(

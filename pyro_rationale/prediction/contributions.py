@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyro_rationale.data.document import Document, spans_of
+from pyro_rationale.data.document import Document, highest, spans_of
 from pyro_rationale.tasks import Numbers, Task
 
 MOST_SPANS = 10  # whose subsets are all read
@@ -184,7 +184,7 @@ def _chosen(effects: _Effects, b: int, mask: Bits, spans: Bits, most: int) -> li
     if len(spans) <= most:
         return list(range(len(spans)))
     changes = np.abs(effects.of(b, mask & ~spans) - effects.of(b, mask[None])).max(-1)
-    return sorted(np.argsort(-changes, kind="stable")[:most].tolist())
+    return np.flatnonzero(highest(changes, most)).tolist()
 
 
 def _contributions(

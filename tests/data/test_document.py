@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyro_rationale.data import DataOptions
-from pyro_rationale.data.document import agreed, document_maker, flags_of, make_document, spans_of
+from pyro_rationale.data.document import agreed, document_maker, flags_of, highest, make_document, spans_of
 from pyro_rationale.data.tokenizers.unicode import tokenize
 
 
@@ -76,3 +76,8 @@ def test_what_annotators_agree_on() -> None:
     assert agreed([one, two, three]) == (True, True, False)
     assert agreed([one, two, three, three]) == (True, True, True)
     assert make_document("d", "no maps", (), 9).gold is None
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, [0, 0, 0, 0]), (2, [1, 1, 0, 0]), (9, [1, 1, 1, 1])])
+def test_of_equal_scores_the_earlier_words_are_highest(count: int, expected: list[int]) -> None:
+    assert highest([0.5, 0.9, 0.5, 0.5], count).tolist() == list(map(bool, expected))

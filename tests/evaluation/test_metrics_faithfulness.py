@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyro_rationale.data.corpus import Document, TargetSpec
-from pyro_rationale.evaluation.metrics.faithfulness import BINS, faithfulness_metrics, top
+from pyro_rationale.evaluation.metrics.faithfulness import BINS, faithfulness_metrics, top_share
 from pyro_rationale.tasks import task_of
 from tests.support.marked import bits, document
 
@@ -109,18 +109,18 @@ def test_drops_of_classes_are_those_of_the_class_predicted_from_the_whole_text()
     [(0, 0.5, 0), (1, 0.01, 1), (100, 0.01, 1), (101, 0.01, 2), (100, 0.07, 7), (10, 0.5, 5), (3, 1.0, 3)],
 )
 def test_how_many_words_are_on_top(words: int, share: float, taken: int) -> None:
-    assert top(np.arange(words), share).sum() == taken
+    assert top_share(np.arange(words, dtype=float), share).sum() == taken
 
 
 @given(st.lists(st.sampled_from([0.0, 0.25, 1.0]), min_size=1, max_size=20), st.sampled_from(BINS))
 def test_no_word_below_the_top_is_better(scores: list[float], share: float) -> None:
-    mask = top(scores, share)
+    mask = top_share(np.array(scores), share)
     below = [score for score, kept in zip(scores, mask, strict=True) if not kept]
     assert min(np.array(scores)[mask]) >= max(below, default=0.0)
 
 
 def test_of_equal_words_the_earlier_are_on_top() -> None:
-    assert top([0.5, 0.9, 0.5, 0.5], 0.5).tolist() == [True, True, False, False]
+    assert top_share(np.array([0.5, 0.9, 0.5, 0.5]), 0.5).tolist() == [True, True, False, False]
 
 
 def test_all_or_nothing_marked() -> None:

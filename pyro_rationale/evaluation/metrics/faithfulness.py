@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.data.document import highest
 from pyro_rationale.evaluation.metrics._base import Judge, Metric, MetricFamily, MetricInputs, numbers, targets_of
 from pyro_rationale.evaluation.metrics.prediction import Predictions, prediction_statistics
 from pyro_rationale.evaluation.statistic import (
@@ -72,7 +72,7 @@ def faithfulness_statistics(
         if ranks is None:
             continue
         ranked = [row[order] for row, order in zip(ranks, orders, strict=True)] if shuffle else ranks
-        drops = [_drops(judge, documents, full, [top(row, share) for row in ranked]) for share in BINS]
+        drops = [_drops(judge, documents, full, [top_share(row, share) for row in ranked]) for share in BINS]
         statistics |= _named("aopc_{}" + name, np.mean(drops, axis=0))
         if not shuffle:
             for share, both in zip(BINS, drops, strict=True):
@@ -102,12 +102,9 @@ def _drop(judge: Judge, documents: Sequence[Document], full: Numbers, other: Num
     return own.shape[1] * task.drop(full, np.where(own, other, full))  # others do not change, and add nothing
 
 
-def top(scores: ArrayLike, share: float) -> Flags:
+def top_share(scores: Numbers, share: float) -> Flags:
     """The words with the highest scores, a share of them rounded up; of equal scores the earlier words."""
-    scores = np.asarray(scores, dtype=float)
-    mask = np.zeros(len(scores), dtype=bool)
-    mask[np.argsort(-scores, kind="stable")[: math.ceil(share * len(scores) - ROUNDING)]] = True
-    return mask
+    return highest(scores, math.ceil(share * len(scores) - ROUNDING))
 
 
 def judge_statistics(judge: Judge, documents: Sequence[Document], masks: Masks) -> Statistics:

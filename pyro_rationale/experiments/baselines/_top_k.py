@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_rationale.data.document import highest
 from pyro_rationale.prediction.decoding import Mask
 
 
@@ -15,17 +16,19 @@ def share_of(words: int, rate: float) -> int:
     return min(words, max(1, round(rate * words)))
 
 
-def top_words(scores: NDArray[np.float64], rate: float) -> Mask:
-    """The words with the highest scores; of equal ones the first. Words that score 0 are never kept."""
-    best = np.argsort(-scores, kind="stable")[: share_of(len(scores), rate)]
-    kept = np.zeros(len(scores), dtype=bool)
-    kept[best] = True
-    return tuple((kept & (scores > 0)).tolist())
+def top_words(scores: NDArray[np.float64], rate: float) -> NDArray[np.bool_]:
+    """Flags of the words with the highest scores, `(n,)`; of equal ones the first. Words that score 0 are never kept.
+
+    Args:
+        scores: `(n,)`, none below 0.
+        rate: share of the words, see :func:`share_of`.
+    """
+    return highest(scores, share_of(len(scores), rate)) & (scores > 0)
 
 
 def all_top_words(scores: Sequence[NDArray[np.float64]], rate: float) -> list[Mask]:
     """Masks of the top words of each of several documents."""
-    return [top_words(row, rate) for row in scores]
+    return [tuple(top_words(row, rate).tolist()) for row in scores]
 
 
 def scaled(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -51,14 +51,14 @@ def choices(task: Task, rate: float, seed: int) -> dict[str, Callable[[Document]
         return np.arange(len(document.tokens)) < share_of(len(document.tokens), rate)
 
     def random(document: Document) -> Flags:
-        return _best(np.random.default_rng(seed_of(document, seed)).uniform(0.1, 1, len(document.tokens)), rate)
+        return top_words(np.random.default_rng(seed_of(document, seed)).uniform(0.1, 1, len(document.tokens)), rate)
 
     def rare(document: Document) -> Flags:
-        return _best(_once(document, [index.idf(word) for word in document.tokens]), rate)
+        return top_words(_once(document, [index.idf(word) for word in document.tokens]), rate)
 
     def rare_and_often(document: Document) -> Flags:
         counts = {word: document.tokens.count(word) for word in set(document.tokens)}
-        return _best(_once(document, [counts[word] * index.idf(word) for word in document.tokens]), rate)
+        return top_words(_once(document, [counts[word] * index.idf(word) for word in document.tokens]), rate)
 
     return dict(zip(FIXED, (title, first, random, rare, rare_and_often), strict=True))
 
@@ -71,10 +71,6 @@ def _once(document: Document, scores: Sequence[float]) -> Scores:
             values[i] *= 1e-6
         seen.add(word)
     return values
-
-
-def _best(scores: Scores, rate: float) -> Flags:
-    return np.array(top_words(scores, rate), dtype=bool)
 
 
 def by_encoder(

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from pyro_rationale.build import build_model, open_if_needed
@@ -178,8 +177,5 @@ def by_attention(reader: FittedModel, documents: Sequence[Document], rate: float
         batch = reader.encode(some)
         scores = encoder.pooling.score(encoder.states(batch.tokens, batch.mask)).squeeze(-1)
         scores = scores.masked_fill(~batch.mask, -torch.inf).softmax(-1).cpu().double().numpy()
-        masks += [
-            np.array(top_words(row[: len(document.tokens)], rate), dtype=bool)
-            for document, row in zip(some, scores, strict=True)
-        ]
+        masks += [top_words(row[: len(document.tokens)], rate) for document, row in zip(some, scores, strict=True)]
     return masks

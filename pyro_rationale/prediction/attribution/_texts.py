@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from pyro_rationale.data.aspects import by_aspect
-from pyro_rationale.data.document import Document
+from pyro_rationale.data.document import Document, highest
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.prediction.attribution._base import AttributionMethod, attribute, importance
 from pyro_rationale.prediction.decoding import Mask, decode_masks, predict_from
@@ -71,12 +69,7 @@ def attributions(
         masks = []
         for row, own in zip(rows, decode_masks(fitted, rows, DecodeOptions(), 1), strict=True):
             asked = numbers if row.aspect is None else numbers[:, [row.aspect]]
-            masks.append(_largest(importance(reader, asked, row.aspect), max(1, sum(own))))
+            marked = highest(importance(reader, asked, row.aspect), max(1, sum(own)))
+            masks.append(tuple(marked.tolist()))
         (whole,) = reader.task.clip(predict_from(reader, [document], [(True,) * len(document.tokens)]))
         yield Attribution(document, tuple(whole.tolist()), numbers, tuple(masks))
-
-
-def _largest(scores: Numbers, count: int) -> Mask:
-    kept = np.zeros(len(scores), dtype=bool)
-    kept[np.argsort(-scores, kind="stable")[:count]] = True
-    return tuple(kept.tolist())
