@@ -20,7 +20,7 @@ from pyro_rationale.data.options import DataOptions
 from pyro_rationale.data.selection import select_documents
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.metrics import Metric, every_metric, metric_named
-from pyro_rationale.evaluation.significance import Difference, differences, holm
+from pyro_rationale.evaluation.significance import Difference, differences, holm, p_text
 from pyro_rationale.options import (
     STANDARD_OUTPUT,
     given,
@@ -153,10 +153,3 @@ def difference_text(name: str, row: Mapping[str, float]) -> str:
     share = _metric(name).format == "%"
     texts = [f"{100 * row[key]:+.1f}" if share else f"{row[key]:+.2g}" for key in ("difference", "low", "high")]
     return texts[0] if math.isnan(row["low"]) else f"{texts[0]} ({texts[1]}, {texts[2]})"
-
-
-def p_text(p: float) -> str:
-    """`.032`, `< .001`."""
-    if math.isnan(p):
-        return "-"
-    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")

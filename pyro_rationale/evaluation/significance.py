@@ -40,6 +40,13 @@ class PValue(NamedTuple):
     exact: bool
 
 
+def p_text(p: float) -> str:
+    """A p-value as tables show it: `.032`, `< .001`, `-` for NaN."""
+    if math.isnan(p):
+        return "-"
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
 @dataclass(frozen=True)
 class Difference:
     """A figure of two runs on the same documents.

@@ -16,6 +16,7 @@ from pyro_rationale.evaluation.significance import (
     differences,
     holm,
     intervals,
+    p_text,
     paired_test,
     seeds_test,
     standard_error,
@@ -288,3 +289,10 @@ def test_nothing_here_needs_the_order_of_documents() -> None:
     order = rng.permutation(9)
     moved, other_moved = (Statistic(s.table[order], s.of) for s in (one, other))
     assert paired_test(moved, other_moved).p == paired_test(one, other).p
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0, "< .001"), (0.001, ".001"), (0.0316, ".032"), (1.0, "1.000"), (math.nan, "-")]
+)
+def test_p_values_in_tables(p: float, text: str) -> None:
+    assert p_text(p) == text

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import jinja2
 
+from pyro_rationale.evaluation.significance import p_text
 from pyro_rationale.experiments.benchmark.runner import VIEWS
 from pyro_rationale.experiments.benchmark.summary import Block, Line, Test
 from pyro_rationale.experiments.seeds import format_mean_sd
@@ -80,13 +80,7 @@ def _figure(line: Line, measure: str) -> str:
 
 
 def _test(test: Test | None) -> str:
-    return "-" if test is None else ", ".join(_p(value) for value in (test.holm, test.seeds, test.worst))
-
-
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return "-"
-    return "<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+    return "-" if test is None else ", ".join(p_text(value) for value in (test.holm, test.seeds, test.worst))
 
 
 def markdown(blocks: Sequence[Block]) -> str:
