@@ -23,7 +23,7 @@ from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.options import ComparisonOptions
 from pyro_rationale.guides import own_guides
 from pyro_rationale.options import given, options_from, split_option
-from pyro_rationale.reporting.console import format_value, label_of
+from pyro_rationale.reporting.console import foldable, format_value, label_of
 from pyro_rationale.reporting.fit_progress import FitProgress
 from pyro_rationale.reporting.plots import figures, require_matplotlib, save_figure
 from pyro_rationale.reporting.terminal import Terminal
@@ -245,7 +245,7 @@ def _block(runs: Sequence[Compared], words: dict[str, Any]) -> Table:
     table.add_column(width=LABEL_WIDTH - 1, no_wrap=True)
     for _ in runs:
         table.add_column(justify="right", width=COLUMN_WIDTH, overflow="fold")
-    table.add_row("run", *(_broken(run.name) for run in runs), style="bold")
+    table.add_row("run", *(foldable(run.name, COLUMN_WIDTH) for run in runs), style="bold")
     table.add_row("guide", *(run.guide for run in runs))
     table.add_row("fitted with tau", *(f"{run.tau:g}" for run in runs))
     for rule, title in RULE_TITLES.items():
@@ -271,11 +271,6 @@ def _block(runs: Sequence[Compared], words: dict[str, Any]) -> Table:
             values = [run.priors.get(target, {}).get(name, math.nan) for run in runs]
             table.add_row(Text(f"  {target}: {label}"), *(_cell(value, ".3f") for value in values))
     return table
-
-
-def _broken(name: str) -> str:
-    """A folder's name that may be folded at its hyphens and slashes."""
-    return name.replace("-", "- ").replace("/", "/ ") if len(name) > COLUMN_WIDTH else name
 
 
 def _cell(value: float, style: str) -> str:

@@ -27,7 +27,7 @@ from pyro_rationale.options import (
     write_result,
 )
 from pyro_rationale.prediction.options import DecodeOptions
-from pyro_rationale.reporting.console import format_value
+from pyro_rationale.reporting.console import foldable, format_value
 from pyro_rationale.reporting.terminal import Terminal
 
 # Modules that need torch are imported by the functions that use them: `--help` and a mistyped flag come at once.
@@ -127,7 +127,7 @@ def differences_table(result: Mapping[str, Any], names: list[str]) -> Group:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True)
     for name in names:
-        table.add_column(_broken(name), justify="right", max_width=NAME_WIDTH)
+        table.add_column(foldable(name, NAME_WIDTH), justify="right", max_width=NAME_WIDTH)
     for title in (f"difference ({100 * LEVEL:g} %)", "p", "Holm"):
         table.add_column(title, justify="right", overflow="fold")
     for name, row in result["metrics"].items():
@@ -137,11 +137,6 @@ def differences_table(result: Mapping[str, Any], names: list[str]) -> Group:
     which = "all of it" if result["split"] == "all" else f"{result['split']} split"
     title = f"{result['documents']:,} documents of {result['data']} ({which}), masks by {result['decode']}"
     return Group(Text(title, style="bold"), table)
-
-
-def _broken(name: str) -> str:
-    """A folder's name that may be folded at its hyphens and slashes."""
-    return name if len(name) <= NAME_WIDTH else name.replace("-", "- ").replace("/", "/ ")
 
 
 def _metric(name: str) -> Metric:

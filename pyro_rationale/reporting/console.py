@@ -120,6 +120,11 @@ def shown_metrics(metrics: Mapping[str, Any]) -> list[str]:
     return [*known, *(name for name in metrics if name not in hidden)]
 
 
+def foldable(name: str, width: int) -> str:
+    """The name of a run folder for a column: one of more than `width` characters may be cut at hyphens and slashes."""
+    return name if len(name) <= width else name.replace("-", "- ").replace("/", "/ ")
+
+
 def format_value(name: str, value: Any, few: bool = False) -> str:
     """A metric as people read it: shares as percentages, other numbers to a few digits.
 
