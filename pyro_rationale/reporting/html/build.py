@@ -14,7 +14,7 @@ from pyro_rationale.evaluation.metrics import metric_named
 from pyro_rationale.evaluation.options import BASELINE_TITLES
 from pyro_rationale.prediction.labels import inclusion_label
 from pyro_rationale.reporting.advice import Followed, followed
-from pyro_rationale.reporting.console import format_value, label_of, shown_metrics
+from pyro_rationale.reporting.console import label_of, shown_metrics
 from pyro_rationale.reporting.html.charts import (
     class_charts,
     posterior_charts,
@@ -26,7 +26,7 @@ from pyro_rationale.reporting.html.charts import (
 )
 from pyro_rationale.reporting.html.context import Chart, ReportContext, Section, Tile
 from pyro_rationale.reporting.html.meanings import explained
-from pyro_rationale.reporting.html.payload import percent
+from pyro_rationale.reporting.html.payload import metric_text, percent
 from pyro_rationale.reporting.phrases import phrase_groups
 from pyro_rationale.reporting.plots.posterior import MaskDraws
 from pyro_rationale.reporting.prior_words import prior_line, prior_words
@@ -105,7 +105,7 @@ def build_report(
         phrases=phrase_groups(predictions, spec, decision),
         facts=facts_of(config, spec, name, data, history, stored),
         tiles=tiles_of(metrics, options.level, stored.get("noise_floor"), averaged, rated),
-        metrics=tuple((label_of(metric), _value(metric, metrics)) for metric in shown_metrics(metrics)),
+        metrics=tuple((label_of(metric), metric_text(metric, metrics)) for metric in shown_metrics(metrics)),
         quality=tuple(explained([*prediction_charts(predictions, spec), *class_charts(metrics)], done)),
         sections=_sections({("calibration", "Calibration and coverage"): calibration}, done),
         diagnostics=_sections(diagnostics, done),
@@ -172,7 +172,7 @@ def lead_of(
     """
     count = metrics.get("documents")
     rated = count if rated is None else rated
-    said = [f"{_value('documents', metrics)} documents"] if count is not None else []
+    said = [f"{metric_text('documents', metrics)} documents"] if count is not None else []
     for name, text in (("accuracy", "{} of the predictions right"), ("mse", "squared error {}")):
         shown = _shown(name, metrics, averaged)
         if shown in metrics:
@@ -182,7 +182,7 @@ def lead_of(
         around = f" of {rated:,} (± {margin(share, rated)})" if rated else ""
         said.append(f"truth in {percent(level)} intervals {_brief('covered', share)}{around}")
     if "selected" in metrics:
-        said.append(f"{_value('selected', metrics)} of the words kept")
+        said.append(f"{metric_text('selected', metrics)} of the words kept")
     return "; ".join(said)
 
 
@@ -295,11 +295,9 @@ def tiles_of(
     for name, label, note in TILES:
         shown = _shown(name, metrics, averaged)
         if shown in metrics:
-            alone = f"from the kept words alone {_value(name, metrics)}" if shown != name and name in metrics else ""
-            notes = [part for part in (alone, note.format(**words)) if part]
-            made.append(Tile(label, _value(shown, metrics), "; ".join(notes)))
+            twice = shown != name and name in metrics
+            notes = [f"from the kept words alone {metric_text(name, metrics)}"] if twice else []
+            if text := note.format(**words):
+                notes.append(text)
+            made.append(Tile(label, metric_text(shown, metrics), "; ".join(notes)))
     return tuple(made)
-
-
-def _value(name: str, metrics: Mapping[str, Any]) -> str:
-    return format_value(name, metrics[name]).replace("-", "\N{MINUS SIGN}")

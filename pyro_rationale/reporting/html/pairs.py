@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from pyro_rationale import __version__
-from pyro_rationale.reporting.console import format_value, label_in, shown_metrics
+from pyro_rationale.reporting.console import label_in, shown_metrics
 from pyro_rationale.reporting.html.charts import training_charts
 from pyro_rationale.reporting.html.context import Section, Tile
 from pyro_rationale.reporting.html.meanings import explained
-from pyro_rationale.reporting.html.render import _environment, _hash, _template, base_style
+from pyro_rationale.reporting.html.payload import metric_text
+from pyro_rationale.reporting.html.render import base_style, jinja_environment, page_file, policy_hash
 from pyro_rationale.storage import write_bytes
 
 if TYPE_CHECKING:
@@ -88,13 +89,13 @@ def build_pairs_report(
     charts = tuple(explained(training_charts(history)))
     sides: Mapping[str, Mapping[str, Any]] = metrics.get("aspects", {})
     rows = tuple(
-        (label_in(metric, metrics), _value(metric, metrics), *(_value(metric, side) for side in sides.values()))
+        (label_in(metric, metrics), *(metric_text(metric, table) for table in (metrics, *sides.values())))
         for metric in shown_metrics(metrics)
     )
     return PairsContext(
         title=f"Similar texts by {name}",
         facts=(("run", name), *facts),
-        tiles=tuple(Tile(label, _value(key, metrics), note) for key, label, note in TILES if key in metrics),
+        tiles=tuple(Tile(label, metric_text(key, metrics), note) for key, label, note in TILES if key in metrics),
         metrics=(("", "all", *sides), *rows),
         sections=(Section("training", "Training", charts),) if charts else (),
         queries=tuple((title, note, tuple(map(_cut, some))) for title, note, some in parts if some),
@@ -108,11 +109,11 @@ def write_pairs_report(path: Path, context: PairsContext) -> None:
 
 def render_pairs(context: PairsContext) -> str:
     """The page as text; it makes no request and runs no script."""
-    style = base_style() + _template("style.css") + _template("pairs.css")
-    return _environment().get_template("pairs.html.j2").render(
+    style = base_style() + page_file("style.css") + page_file("pairs.css")
+    return jinja_environment().get_template("pairs.html.j2").render(
         context=context,
         style=Markup(style),
-        policy=f"default-src 'none'; style-src {_hash(style)}; base-uri 'none'; form-action 'none'",
+        policy=f"default-src 'none'; style-src {policy_hash(style)}; base-uri 'none'; form-action 'none'",
     )
 
 
@@ -122,7 +123,3 @@ def _cut(query: RankedQuery) -> RankedQuery:
     if not any(text.relevant for text in chosen):
         chosen += tuple(text for text in query.candidates[SHOWN:] if text.relevant)[:1]
     return replace(query, candidates=chosen)
-
-
-def _value(name: str, metrics: Mapping[str, Any]) -> str:
-    return format_value(name, metrics[name]).replace("-", "\N{MINUS SIGN}") if name in metrics else ""

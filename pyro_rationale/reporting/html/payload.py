@@ -15,6 +15,7 @@ from pyro_rationale.data.document import spans_of
 from pyro_rationale.errors import harmless
 from pyro_rationale.prediction.labels import in_percent
 from pyro_rationale.prediction.text_spans import letter_of, visible
+from pyro_rationale.reporting.console import format_value
 from pyro_rationale.reporting.effects import least_effects, signs
 from pyro_rationale.tasks import Decision, task_of
 
@@ -42,6 +43,11 @@ class Piece:
 def percent(share: float) -> str:
     """A share with three digits and a proper minus sign: `90 %`."""
     return f"{100 * share:.3g} %".replace("-", "\N{MINUS SIGN}")
+
+
+def metric_text(name: str, metrics: Mapping[str, Any]) -> str:
+    """A metric of a table as the page shows it; empty where the table does not have it."""
+    return format_value(name, metrics[name]).replace("-", "\N{MINUS SIGN}") if name in metrics else ""
 
 
 def pack(prediction: Prediction) -> dict[str, Any]:

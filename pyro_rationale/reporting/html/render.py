@@ -74,8 +74,8 @@ def render(context: ReportContext) -> str:
             for phrase in side.phrases
         },
     }
-    style, script = base_style() + _template("style.css"), page_script()
-    return _environment().get_template("report.html.j2").render(
+    style, script = base_style() + page_file("style.css"), page_script()
+    return jinja_environment().get_template("report.html.j2").render(
         context=context,
         data=data,
         listed=len(packed),
@@ -89,7 +89,7 @@ def render(context: ReportContext) -> str:
         level=level,
         style=Markup(style),
         script=Markup(script),
-        policy=f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        policy=f"default-src 'none'; script-src {policy_hash(script)}; style-src {policy_hash(style)}; "
         "base-uri 'none'; form-action 'none'",
     )
 
@@ -122,27 +122,28 @@ def _first(documents: Sequence[Prediction]) -> list[Prediction]:
 
 def page_script() -> str:
     """The script of the page: one file, into which others are put where they are named."""
-    return re.sub(r"^ *// include ([\w.]+)\n", lambda match: _template(match[1]), _template("script.js"), flags=re.M)
+    return re.sub(r"^ *// include ([\w.]+)\n", lambda match: page_file(match[1]), page_file("script.js"), flags=re.M)
 
 
 def base_style() -> str:
     """The style sheet that all pages begin with, that of `serve` too."""
-    return _template("base.css")
+    return page_file("base.css")
 
 
-def _template(name: str) -> str:
+def page_file(name: str) -> str:
     """A style sheet or script that stands in the page unchanged."""
     return files(__package__).joinpath(FOLDER, name).read_text(encoding="utf-8")
 
 
-def _hash(content: str) -> str:
+def policy_hash(content: str) -> str:
     """The hash by which the page's Content-Security-Policy admits a script or style sheet."""
     digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
     return f"'sha256-{digest}'"
 
 
 @cache
-def _environment() -> Environment:
+def jinja_environment() -> Environment:
+    """The environment of the templates of this folder; text put into them is escaped and made harmless."""
     environment = Environment(
         loader=PackageLoader(str(__package__), FOLDER),
         autoescape=True,
