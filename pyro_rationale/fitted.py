@@ -31,6 +31,7 @@ from pyro_rationale.nn.features import FeatureStore, TransformerFeatures
 from pyro_rationale.nn.last_layer import LastLayer
 from pyro_rationale.nn.pretrained import Transformer
 from pyro_rationale.nn.pretrained_folders import Base, check_base, find_base
+from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.run_files import (
     CONFIG,
     FORMAT,
@@ -182,8 +183,7 @@ class FittedModel:
     @contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
         """Random numbers from `seed` inside; torch's generators are as before outside."""
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with seeded(seed, self.device):
             yield
 
     def documents(self, texts: str | Iterable[str | Document]) -> list[Document]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from pyro_rationale.errors import DataError, RunError
 from pyro_rationale.evaluation.evaluate import evaluate_documents
 from pyro_rationale.fitted import FittedModel
-from pyro_rationale.prediction.draws import seeded
 from pyro_rationale.prediction.explanation import explain
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.prediction.predictor import predict
@@ -83,25 +80,6 @@ def test_labels_are_explained(run: TrainingRun, names: tuple[str, ...], monkeypa
     else:
         assert explanation.prediction == ("yes", "no")
         assert "liked: yes; bought: no" in str(explanation)
-
-
-def test_threads_that_draw_under_a_seed_take_turns() -> None:
-    """Torch has one generator: without a lock, draws of one thread would come from the seed of another."""
-    found: dict[int, list[float]] = {}
-
-    def draw(seed: int) -> None:
-        with seeded(seed):
-            found[seed] = [float(torch.rand(())) for _ in range(200)]
-
-    threads = [threading.Thread(target=draw, args=(seed,)) for seed in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for seed in range(8):
-        with seeded(seed):
-            expected = [float(torch.rand(())) for _ in range(200)]
-        np.testing.assert_array_equal(found[seed], expected)
 
 
 def test_a_fit_that_has_not_ended_is_said_to_be_one(tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ from torch import Tensor
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import ConfigError, listed, shown
 from pyro_rationale.inference.posterior.psis import psis
+from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.prediction.decoding import Mask, unlabelled
-from pyro_rationale.prediction.draws import seed_of, seeded
+from pyro_rationale.prediction.draws import seed_of
 from pyro_rationale.prediction.mask_table import Masks, draw_masks, in_rows
 from pyro_rationale.tasks import Numbers, TargetSpec, Task, to_numbers
 

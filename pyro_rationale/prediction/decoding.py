@@ -17,7 +17,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.prediction.draws import seeded
+from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.prediction.options import DecodeOptions
 from pyro_rationale.tasks import Numbers
 

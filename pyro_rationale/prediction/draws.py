@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import RLock
 
 import numpy as np
 import torch
@@ -86,15 +84,3 @@ def seed_of(document: Document, seed: int) -> int:
     about = [] if document.aspect is None else [f"target {document.aspect}"]
     text = "\n".join([str(seed), *about, *document.tokens]).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
-
-
-# Torch has one generator per process: whoever seeds it, or draws from it under a seed, holds this lock.
-GENERATOR_LOCK = RLock()
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Torch's generators start from `seed` inside and are as before outside; one thread at a time is inside."""
-    with GENERATOR_LOCK, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from pyro_rationale.data.document import Document
 from pyro_rationale.errors import ConfigError
+from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.prediction.decoding import batches_of, decode, evaluating
-from pyro_rationale.prediction.draws import seeded
 from pyro_rationale.prediction.marked_text import MarkedText
 from pyro_rationale.prediction.options import DecodeOptions
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.prediction.decoding import decode, predictive, unlabelled
-from pyro_rationale.prediction.draws import Draws, distinct, seed_of, seeded, uniforms
+from pyro_rationale.prediction.draws import Draws, distinct, seed_of, uniforms
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.tasks import Numbers, Reading
 

@@ -23,8 +23,9 @@ from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.inference.posterior.evidence import effective_sample_size
 from pyro_rationale.inference.posterior.psis import psis
+from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.prediction.decoding import evaluating, unlabelled
-from pyro_rationale.prediction.draws import seed_of, seeded
+from pyro_rationale.prediction.draws import seed_of
 from pyro_rationale.prediction.mask_table import Bits, Masks, Whole, draw_masks, in_rows
 from pyro_rationale.tasks import Numbers, to_numbers
 

@@ -30,9 +30,9 @@ from pyro_rationale.evaluation.evaluate import evaluate
 from pyro_rationale.evaluation.model_card import write_card
 from pyro_rationale.evaluation.verdict import constant_evaluation, weighs_classes, worse_than_constant
 from pyro_rationale.fitted import FittedModel
+from pyro_rationale.nn.seeding import GENERATOR_LOCK
 from pyro_rationale.options import decode
 from pyro_rationale.prediction.decoding import decode_all
-from pyro_rationale.prediction.draws import GENERATOR_LOCK
 from pyro_rationale.prediction.options import DecodeOptions, ExplainOptions
 from pyro_rationale.prediction.predictor import predict
 from pyro_rationale.prediction.rationalizer import ModelRationalizer

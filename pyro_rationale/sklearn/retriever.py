@@ -32,7 +32,7 @@ from pyro_rationale.data.pairs import PairCorpus, Query, components_of, pair_cor
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.errors import shown
 from pyro_rationale.evaluation.metrics.ranking import ranking_statistics
-from pyro_rationale.prediction.draws import GENERATOR_LOCK
+from pyro_rationale.nn.seeding import GENERATOR_LOCK
 from pyro_rationale.prediction.embedding import Embedded, ModelEmbedder
 from pyro_rationale.prediction.index import Index, index_of
 from pyro_rationale.prediction.marked_text import MarkedText

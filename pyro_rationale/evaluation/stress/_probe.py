@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pyro_rationale.evaluation.stress._measures import UNKNOWN, Labels
-from pyro_rationale.prediction.draws import seeded
+from pyro_rationale.nn.seeding import seeded
 
 Features = NDArray[np.float64]
 FOLDS, SHUFFLES, STEPS, WIDTH, DECAY = 5, 3, 100, 24, 1e-2

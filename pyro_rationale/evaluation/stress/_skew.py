@@ -14,7 +14,7 @@ from pyro_rationale.data.corpus import Document
 from pyro_rationale.evaluation.stress._base import Row, Verdict, judged, unfit
 from pyro_rationale.evaluation.stress._measures import agreement, skill
 from pyro_rationale.evaluation.stress._subject import FITS, Subject
-from pyro_rationale.prediction.draws import seeded
+from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.prediction.rationalizer import ModelRationalizer
 from pyro_rationale.storage import read_json, write_json
 from pyro_rationale.training.run import TrainingRun

@@ -39,11 +39,12 @@ from pyro_rationale.experiments.baselines._storage import MARKER, WEIGHTS, is_fi
 from pyro_rationale.experiments.same_fit import check_same_settings
 from pyro_rationale.fitted import pick_device
 from pyro_rationale.nn.pretrained_folders import Base, check_base, find_base, find_folder
+from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.nn.word_vectors import find_vectors
 from pyro_rationale.optional import optional
 from pyro_rationale.options import check_fields, option
 from pyro_rationale.prediction.decoding import Mask
-from pyro_rationale.prediction.draws import seeded, uniforms
+from pyro_rationale.prediction.draws import uniforms
 from pyro_rationale.prediction.rationalizer import Scores
 from pyro_rationale.run_files import VOCABULARY
 from pyro_rationale.storage import read_json, read_tensors

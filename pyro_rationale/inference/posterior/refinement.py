@@ -25,6 +25,7 @@ from pyro_rationale.inference.posterior.log_joint import CachedLogJoint
 from pyro_rationale.inference.terms import best_terms
 from pyro_rationale.models import RationaleModel
 from pyro_rationale.models.program import frozen
+from pyro_rationale.nn.seeding import seeded
 
 LARGEST = 12.0  # log-odds that a start may have; beyond it there is no gradient to come back by
 
@@ -150,8 +151,7 @@ def amortization_gap(
 
 def _drawn(scorer: CachedLogJoint, dist: MaskDistribution, tau: float, samples: int, seed: int) -> Tensor:
     """One unbiased value per draw, `(S, B)`: only the likelihood is noisy, and the penalties of a recurrent guide."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    with seeded(seed):
         z = dist.precise_sample(torch.Size([samples]))
     likelihood = scorer.kappa * scorer.log_likelihood(z)
     penalty = best_terms(dist, scorer.prior, z).penalty(tau)
