@@ -169,7 +169,7 @@ class ChainPrior:
 
     def log_normalizers(self, max_len: int) -> Tensor:
         """Log normalisers log Z(n) for n = 0 ... max_len, float64, `(max_len + 1,)`; 0 where n = 0."""
-        log_z = _tables(self.alpha, self.gamma, 0.0, max_len)[1].clone()
+        log_z = _tables(self.alpha, self.gamma, max_len)[1].clone()
         if self.nonempty:  # log(exp(log Z) - 1); a document without words has one mask all the same
             log_z[1:] += torch.log(-torch.expm1(-log_z[1:]))
         return log_z
@@ -186,34 +186,16 @@ class ChainPrior:
             excluded: kinds of excluded words, `(*batch, max_len)`, see
                 :func:`pyro_rationale.distributions.exclusion.chain_terms`.
         """
-        chain = self._chain(lengths, max_len, dtype, edge=0.0)
+        device = lengths.device
+        to_end = lengths[..., None] - 1 - torch.arange(max_len, device=device)  # words behind; negative on padding
+        fields = torch.full((max_len,), -self.alpha, dtype=dtype, device=device).expand(to_end.shape)
+        messages, normalizers = _to_device(_tables(self.alpha, self.gamma, max_len), device)
+        coupling = torch.full((), self.gamma, dtype=dtype, device=device)
+        chain = LinearChain(fields, coupling, lengths, log_normalizer=normalizers[lengths].to(dtype))
+        chain.adopt_messages(messages[to_end.clamp_min(0)].to(dtype))
         if excluded is not None:
             chain = chain.excluding(excluded)
         return NonEmptyMask(chain) if self.nonempty else chain
-
-    def stationary(self, lengths: Tensor, max_len: int, dtype: torch.dtype = torch.float32) -> LinearChain:
-        """The stationary directed chain P(z_1) prod P(z_t | z_{t-1}): :attr:`rate` at every word, at the ends too.
-
-        It differs from :meth:`distribution` by one field, equal on both ends.
-        """
-        enter, leave = self._switching()
-        return self._chain(lengths, max_len, dtype, edge=math.log(enter / leave) / 2 + self.alpha / 2)
-
-    def _chain(self, lengths: Tensor, max_len: int, dtype: torch.dtype, edge: float) -> LinearChain:
-        device = lengths.device
-        steps = torch.arange(max_len, device=device)
-        to_end = lengths[..., None] - 1 - steps  # words behind this one; negative on padding
-        fields = torch.full((max_len,), -self.alpha, dtype=dtype, device=device).expand(to_end.shape)
-        if edge:
-            fields = fields + edge * ((steps == 0).to(dtype) + (to_end == 0).to(dtype))
-        messages, normalizers = _to_device(_tables(self.alpha, self.gamma, edge, max_len), device)
-        coupling = torch.full((), self.gamma, dtype=dtype, device=device)
-        chain = LinearChain(fields, coupling, lengths, log_normalizer=normalizers[lengths].to(dtype))
-        logits = messages[to_end.clamp_min(0)].to(dtype)
-        if edge:
-            logits = logits + edge * (steps == 0).to(dtype)
-        chain.adopt_messages(logits)
-        return chain
 
 
 @dataclass(frozen=True)
@@ -290,7 +272,7 @@ class AspectPriors:
         """
         if aspects is None:
             raise ValueError("expected rows about one target each: every target has a prior of its own")
-        tables = [_tables(chain.alpha, chain.gamma, 0.0, max_len) for chain in self.chains]
+        tables = [_tables(chain.alpha, chain.gamma, max_len) for chain in self.chains]
         messages, normalizers = _to_device(torch.stack(tables, dim=1), lengths.device)  # (aspects, max_len + 1) each
         to_end = lengths[..., None] - 1 - torch.arange(max_len, device=lengths.device)
         alpha, gamma = (value.to(dtype)[..., None] for value in self.rows(aspects))
@@ -439,23 +421,22 @@ def _minimum(loss: Callable[[Tensor], Tensor], start: list[float]) -> list[float
 
 
 @lru_cache(maxsize=64)
-def _tables(alpha: float, gamma: float, edge: float, max_len: int) -> Tensor:
+def _tables(alpha: float, gamma: float, max_len: int) -> Tensor:
     """Per number of words behind (for log Z: in all): backward logits, log Z; `(2, max_len + 1)`.
 
-    `edge` is added to the fields of the first and the last word; the first one's is left out of the logits, for a
-    table serves every position. The recurrence is that of `scan.backward_logits`, once, in Python's floats.
+    The recurrence is that of `scan.backward_logits`, once, in Python's floats.
     """
     logits, normalizers = [], [0.0]
     below = 0.0  # log of the summed weights of what follows a dropped word
-    logit = edge - alpha
+    logit = -alpha
     for _ in range(max_len):
         logits.append(logit)
-        normalizers.append(below + _softplus(logit + edge))
+        normalizers.append(below + _softplus(logit))
         apart = _softplus(logit - gamma)
         below += apart
         before, logit = logit, -alpha + _softplus(logit + gamma) - gamma - apart
         if logit == before:  # far from the end nothing changes any more, and training needs a table at every step
-            last = _softplus(logit + edge)
+            last = _softplus(logit)
             for _ in range(max_len + 1 - len(normalizers)):
                 normalizers.append(below + last)
                 below += apart

@@ -1,4 +1,4 @@
-"""The chain prior: rate and span, lambdas, tables of log Z, the stationary chain."""
+"""The chain prior: rate and span, lambdas, tables of log Z."""
 
 from __future__ import annotations
 
@@ -96,24 +96,17 @@ def test_the_distribution_is_the_penalty_form(prior: ChainPrior, dtype: torch.dt
 
 
 @pytest.mark.parametrize("prior", [ChainPrior.from_rate_span(0.13, 8.0), ChainPrior(-0.7, -0.4)])
-def test_the_stationary_chain(prior: ChainPrior) -> None:
-    law = prior.stationary(LENGTHS, 9, torch.float64)
-    enter = prior.rate / prior.span / (1 - prior.rate)
-    for row, length in enumerate(LENGTHS.tolist()[:3]):
-        torch.testing.assert_close(law.mean[row, :length], torch.full((length,), prior.rate, dtype=torch.float64))
-        exact = Oracle.markov(prior.rate, enter, 1 - 1 / prior.span, length)
-        masks = exact.masks
-        batch = torch.zeros(len(masks), 4, 9, dtype=torch.float64)
-        batch[:, row, :length] = masks
-        torch.testing.assert_close(law.log_prob(batch)[:, row], exact.log_probs)
-        torch.testing.assert_close(law.entropy()[row], exact.entropy)
+def test_rate_and_span_are_those_in_the_middle_of_a_long_text(prior: ChainPrior) -> None:
+    law = prior.distribution(torch.tensor([601]), 601, torch.float64)
+    assert float(law.mean[0, 300]) == pytest.approx(prior.rate)
+    assert float(law.mean[0, 300] / (law.change[0, 300] / 2)) == pytest.approx(prior.span)
 
 
-@pytest.mark.parametrize("kind", ["distribution", "stationary"])
-def test_tabled_messages_are_the_scans(kind: str) -> None:
+def test_tabled_messages_are_the_scans() -> None:
     """The prior never runs a scan; one that is built from its fields and couplings does."""
     prior = ChainPrior.from_rate_span(0.2, 5.0)
-    law = getattr(prior, kind)(torch.tensor([40, 17, 1]), 40, torch.float64)
+    law = prior.distribution(torch.tensor([40, 17, 1]), 40, torch.float64)
+    assert isinstance(law, LinearChain)
     scanned = LinearChain(law.fields, law.coupling, law.lengths)
     torch.testing.assert_close(law.log_normalizer, scanned.log_normalizer)
     torch.testing.assert_close(law.mean, scanned.mean)
@@ -130,7 +123,7 @@ def test_tabled_messages_are_the_scans(kind: str) -> None:
 def test_any_shape_of_lengths() -> None:
     prior = ChainPrior.from_rate_span(0.2, 5.0)
     assert prior.distribution(torch.tensor(5), 6).batch_shape == ()
-    assert prior.stationary(torch.full((2, 3), 5), 6).sample().shape == (2, 3, 6)
+    assert prior.distribution(torch.full((2, 3), 5), 6).sample().shape == (2, 3, 6)
 
 
 @pytest.mark.parametrize(

@@ -71,18 +71,6 @@ class Oracle:
         return cls(-alpha * masks.sum(-1) - gamma * changes(masks))
 
     @classmethod
-    def markov(cls, first: float, enter: float, stay: float, n: int) -> Oracle:
-        """A directed chain: P(z_1 = 1), P(1|0), P(1|1)."""
-        rows = []
-        for mask in all_masks(n).tolist():
-            prob = first if mask[0] else 1 - first
-            for before, here in itertools.pairwise(mask):
-                on = stay if before else enter
-                prob *= on if here else 1 - on
-            rows.append(prob)
-        return cls(torch.tensor(rows, dtype=torch.float64).log())
-
-    @classmethod
     def independent(cls, logits: Tensor) -> Oracle:
         """Each word for itself, from logits `(n,)`."""
         masks = all_masks(len(logits))
