@@ -148,16 +148,6 @@ class LinearChain(MaskDistribution):
 
         return self._cached("mean", compute)
 
-    def _flips(self) -> tuple[Tensor, Tensor]:
-        """P(z_t = 0, z_{t+1} = 1) and P(z_t = 1, z_{t+1} = 0), `(*b, T - 1)` each, 0 next to padding."""
-
-        def compute() -> tuple[Tensor, Tensor]:
-            kept = self._mean()[..., :-1]
-            enter = (1 - kept) * self._chances()[0, ..., 1:]
-            return enter, self._fill(kept * torch.sigmoid(-self._logits()[1, ..., 1:]))
-
-        return self._cached("flips", compute)
-
     @property
     def mean(self) -> Tensor:
         """`(*batch, T)`: P(z_t = 1)."""
@@ -166,20 +156,13 @@ class LinearChain(MaskDistribution):
     @property
     def change(self) -> Tensor:
         """`(*batch, T - 1)`: P(z_{t+1} != z_t); 0 where either is padding."""
-        return self._spread(self._cached("change", lambda: sum(self._flips())))
-
-    @property
-    def pair_marginals(self) -> Tensor:
-        """`(*batch, T - 1, 2, 2)`: P(z_t = i, z_{t+1} = j); 0 where either is padding."""
 
         def compute() -> Tensor:
-            off, on = self._logits()[..., 1:]
             kept = self._mean()[..., :-1]
-            enter, leave = self._flips()
-            stay_off, stay_on = self._fill((1 - kept) * torch.sigmoid(-off)), self._fill(kept * torch.sigmoid(on))
-            return torch.stack([stay_off, enter, leave, stay_on], dim=-1).unflatten(-1, (2, 2))
+            enter = (1 - kept) * self._chances()[0, ..., 1:]
+            return enter + self._fill(kept * torch.sigmoid(-self._logits()[1, ..., 1:]))
 
-        return self._spread(self._cached("pairs", compute), 3)
+        return self._spread(self._cached("change", compute))
 
     def weighted_variance(self, weights: Tensor) -> Tensor:
         """Variance of sum_t weights_t z_t, `(*s, *batch)`.

@@ -39,16 +39,15 @@ def reference_loop(fields: Tensor, coupling: Tensor) -> tuple[Tensor, Tensor]:
     return torch.tensor(log_z, dtype=torch.float64), torch.tensor(mean, dtype=torch.float64)
 
 
-def test_log_normalizer_and_pair_marginals() -> None:
+def test_log_normalizer_and_changes() -> None:
     parameters = CHAIN.draw()
     law = LinearChain(parameters[0], parameters[1], torch.tensor(LENGTHS))
-    assert law.pair_marginals.shape == (3, SIZE - 1, 2, 2)
     for row, length in enumerate(LENGTHS):
         exact = CHAIN.document(parameters, row, length)
         torch.testing.assert_close(law.log_normalizer[row], exact.log_z)
-        torch.testing.assert_close(law.pair_marginals[row], padded(exact.pairs, SIZE - 1))
+        torch.testing.assert_close(law.change[row], padded(exact.change, SIZE - 1))
     wide = law.expand((4, 3))
-    assert wide.pair_marginals.shape == (4, 3, SIZE - 1, 2, 2)
+    assert wide.change.shape == (4, 3, SIZE - 1)
     assert wide.log_normalizer.shape == (4, 3)
     assert wide.fields.shape == (4, 3, SIZE)
     assert wide.coupling.shape == (4, 3, SIZE - 1)
@@ -151,7 +150,6 @@ def test_hard_numbers_give_finite_values_and_gradients(dtype: torch.dtype, coupl
         law.log_normalizer,
         torch.distributions.kl_divergence(law, prior),
         law.log_prob(law.sample((3,))),
-        law.pair_marginals,
     ]
     for term in terms:
         assert torch.isfinite(term).all()

@@ -120,15 +120,6 @@ class Oracle:
         """P(z_{t+1} != z_t), `(n - 1,)`."""
         return self.expect((self.masks[:, 1:] != self.masks[:, :-1]).double())
 
-    @property
-    def pairs(self) -> Tensor:
-        """P(z_t = i, z_{t+1} = j), `(n - 1, 2, 2)`."""
-        table = torch.zeros(self.n - 1, 2, 2, dtype=torch.float64)
-        for t, i, j in itertools.product(range(self.n - 1), (0, 1), (0, 1)):
-            chosen = (self.masks[:, t] == i) & (self.masks[:, t + 1] == j)
-            table[t, i, j] = self.probs[chosen].sum().detach()
-        return table
-
     def conditional(self, t: int, before: int) -> float:
         """P(z_t = 1 given z_{t-1} = before)."""
         given = self.masks[:, t - 1] == before
