@@ -122,16 +122,15 @@ class Study(GridRunner[StudyCell]):
         folder = self.folder(cell)
         resume = is_interrupted(config, self._corpus(config), folder)
         start = time.process_time()
-        _, metrics = train(config, folder, resume=resume)
+        run, metrics = train(config, folder, resume=resume)
         seconds = None if resume else time.process_time() - start
-        fitted = FittedModel.load(folder, config.train.device)
-        corpus = load_corpus(config.data, fitted.spec)
-        masks, _ = decode_all(fitted, corpus.test, DecodeOptions())
+        documents = run.corpus.test
+        masks, _ = decode_all(run.fitted, documents, DecodeOptions())
         measures = numbers(metrics.test)
-        measures |= mask_measures(config, corpus, masks)
+        measures |= mask_measures(config, documents, masks)
         measures |= {"cpu_seconds": seconds, "recoveries": metrics.recoveries}
         if cell.variant.rules:
-            measures["rules"] = score_rules(fitted, corpus.test)
+            measures["rules"] = score_rules(run.fitted, documents)
         return measures
 
     def _fit_attention(self, cell: StudyCell, config: Config) -> Measures:
@@ -144,17 +143,17 @@ class Study(GridRunner[StudyCell]):
         attention.fit()
         seconds = time.process_time() - start
         measures = numbers(attention.measure(corpus.test))
-        return measures | mask_measures(config, corpus, attention.masks(corpus.test)) | {"cpu_seconds": seconds}
+        return measures | mask_measures(config, corpus.test, attention.masks(corpus.test)) | {"cpu_seconds": seconds}
 
 
-def mask_measures(config: Config, corpus: Corpus, masks: Sequence[Sequence[bool]]) -> Measures:
-    """Figures of the masks of the test documents that no test table has."""
-    measures: Measures = dict(position_metrics(corpus.test, masks))
+def mask_measures(config: Config, documents: Sequence[Document], masks: Sequence[Sequence[bool]]) -> Measures:
+    """Figures of the masks of test documents that no test table has."""
+    measures: Measures = dict(position_metrics(documents, masks))
     measures["rate_sd"] = pstdev(float(np.mean(mask)) for mask in masks)
     if config.data.data in LEXICON_CORPORA:
         from pyro_rationale.data.corpora._vader import lexicon
 
-        measures |= lexicon_metrics(corpus.test, masks, frozenset(lexicon(config.data.cache)))
+        measures |= lexicon_metrics(documents, masks, frozenset(lexicon(config.data.cache)))
     return measures
 
 
