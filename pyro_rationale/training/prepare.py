@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -106,71 +107,19 @@ def prepare_run(
         RunError: the folder already holds a run, or holds none to resume.
     """
     called = callbacks_of(config, callbacks)  # before anything is read: a library may be missing
-    typed: set[str] | None = None  # what may be set anew where a run is resumed: what differs from its own
-    if group.main:
-        if resume:
-            config = continued(config, folder)
-            check_same_config(config, folder)
-            typed = {name for name, *_ in differing_options(read_config(folder)[0], config)}
-            has_checkpoint(folder)
-        else:
-            (check_ours if force else check_free)(folder)
-        call(called, "on_check")
-    own = config, typed
-    config, typed = group.broadcast(lambda: own)
+    config, typed = _checked_config(config, folder, resume, force, called, group)
     if resume and config.model.pretrained is not None:
         use_copy(config.model.pretrained, folder / COPY)
     torch.manual_seed(config.seed)
     device = group.device(pick_device(config.train.device))
     if config.train.precision == "bf16":
         check_bfloat16(device)
-
-    def progress(source: str, done: int, total: int | None) -> None:
-        call(called, "on_corpus_progress", source, done, total)
-
-    def begin(what: str) -> None:
-        call(called, "on_preparation", what)
-
-    from_memory = corpus is not None
-    if corpus is None:
-        begin("reading the texts")
-        corpus = load_corpus(config.data, progress=progress, typed=typed)
-        check_parts(corpus.name, (corpus.train, corpus.dev, corpus.test))
-    elif not isinstance(corpus, PairCorpus):
-        corpus = without_weightless(corpus)
-    if from_memory and corpus.max_words is None and config.data.max_words is None:
-        length = fitting_length(corpus)
-        corpus = corpus.cut_to(length) if isinstance(corpus, PairCorpus) else cut_to(corpus, length)
+    corpus = _read_corpus(config, typed, called) if corpus is None else _as_read(corpus, config)
     given, texts = config, corpus
     config = group.broadcast(lambda: resolve(given, texts))
     options, spec = config.train, corpus.spec
-    source = config.model.vectors
-
-    def words() -> Vocabulary:
-        if resume and vectors is None and (folder / VOCABULARY).exists():  # a package whose words it holds may be gone
-            return Vocabulary.load(folder / VOCABULARY)
-        return build_vocabulary(settled.model, texts.train)
-
-    settled = config
-    vocabulary = group.broadcast(words)
-    if len(vocabulary) == len(Vocabulary(())) < config.model.vocabulary:
-        least = config.model.min_count
-        raise DataError(f"{corpus.name}: no word occurs {least} times in training texts; lower --min-count")
-    if config.exclusion:
-        vocabulary.excluded = Exclusion.of(config.exclusion)
-    if source and resume and vectors is None:
-        vectors = group.broadcast(lambda: stored_vectors(folder, source))
-    if loaded := [*filter(None, (config.model.pretrained, source if vectors is None else None))]:
-        begin(f"loading {' and '.join(loaded)}")
-    vocabulary = open_if_needed(config, vocabulary)
-    if config.model.pretrained is not None:
-        find_folder(config.model.pretrained)  # before vectors of its words are looked for
-    if source and vectors is None:
-        # A run folder from elsewhere decides on no cache.
-        cache = config.data.cache if typed is None or "cache" in typed else None
-        vectors = group.broadcast(lambda: find_vectors(source, vocabulary, cache))
-        if group.main:
-            warn_of_language(source, vectors, corpus.train, vocabulary)
+    resumed = folder if resume else None
+    vocabulary, vectors = _words_of(config, corpus, vectors, resumed, typed, called, group)
     matrix = None if vectors is None else vectors.matrix
     weighting = Weighting.of(options.class_weight, spec, corpus.train)
     task_of(spec).check_decide(options.decide)
@@ -216,10 +165,9 @@ def prepare_run(
     controls = build_controls(config, prior, fitted.aspects, words_of_units(corpus, config.unit))
     scale = spread / fitted.aspects * model.gain
     trainer = Trainer(fitted, build_objective(config), controls, train, scale=scale, group=group)
-    sample = random.Random(config.seed).sample(
+    known = random.Random(config.seed).sample(
         range(len(corpus.train)), min(MAX_CHECKED, len(corpus.train), len(corpus.dev))
     )
-    known = [corpus.train[i] for i in sorted(sample)]
     constant = math.inf  # nothing is worse
     if not isinstance(corpus, PairCorpus):
         constant = constant_error(corpus.dev, spec, fitted.aspects, weighting)
@@ -235,7 +183,7 @@ def prepare_run(
         batches(corpus.dev),
         prior,
         vectors,
-        MemorizationCheck(batches(known), constant, prior.rate),
+        MemorizationCheck(batches([corpus.train[i] for i in sorted(known)]), constant, prior.rate),
         lists=lists,
         chosen=chosen(given, config),
         callbacks=called,
@@ -244,6 +192,95 @@ def prepare_run(
         _open(run, resume, force)
     run.synchronize()
     return run
+
+
+def _checked_config(
+    config: Config, folder: Path, resume: bool, force: bool, called: Sequence[Callback], group: Group
+) -> tuple[Config, set[str] | None]:
+    """The configuration of all processes, once the main one has checked that it goes with the run folder.
+
+    Returns:
+        The configuration, and, of a run to resume, the options that are set anew: those that differ from its own.
+    """
+    typed: set[str] | None = None
+    if group.main:
+        if resume:
+            config = continued(config, folder)
+            check_same_config(config, folder)
+            typed = {name for name, *_ in differing_options(read_config(folder)[0], config)}
+            has_checkpoint(folder)
+        else:
+            (check_ours if force else check_free)(folder)
+        call(called, "on_check")
+    own = config, typed
+    return group.broadcast(lambda: own)
+
+
+def _read_corpus(config: Config, typed: set[str] | None, called: Sequence[Callback]) -> Corpus:
+    """The corpus that the options name; every split of it must hold texts."""
+    call(called, "on_preparation", "reading the texts")
+    corpus = load_corpus(config.data, progress=partial(call, called, "on_corpus_progress"), typed=typed)
+    check_parts(corpus.name, (corpus.train, corpus.dev, corpus.test))
+    return corpus
+
+
+def _as_read(corpus: Corpus, config: Config) -> Corpus:
+    """A corpus in memory, without texts of no weight, and cut as one that is read from files would be."""
+    if not isinstance(corpus, PairCorpus):
+        corpus = without_weightless(corpus)
+    if corpus.max_words is not None or config.data.max_words is not None:
+        return corpus
+    length = fitting_length(corpus)
+    return corpus.cut_to(length) if isinstance(corpus, PairCorpus) else cut_to(corpus, length)
+
+
+def _words_of(
+    config: Config,
+    corpus: Corpus,
+    vectors: WordVectors | None,
+    resumed: Path | None,
+    typed: set[str] | None,
+    called: Sequence[Callback],
+    group: Group,
+) -> tuple[Vocabulary, WordVectors | None]:
+    """The vocabulary, and vectors of its words if the options ask for some.
+
+    Args:
+        config: with all options chosen.
+        corpus: the texts.
+        vectors: that were given, instead of those that the options name.
+        resumed: folder of the run to resume, which has its vectors in the checkpoint.
+        typed: of a run to resume, the options that are set anew.
+        called: callbacks, told what is loaded.
+        group: the processes; the main one reads files for all.
+    """
+    options, source = config.model, config.model.vectors
+
+    def words() -> Vocabulary:
+        if resumed is not None and vectors is None and (resumed / VOCABULARY).exists():
+            return Vocabulary.load(resumed / VOCABULARY)  # a package whose words it holds may be gone
+        return build_vocabulary(options, corpus.train)
+
+    vocabulary = group.broadcast(words)
+    if len(vocabulary) == len(Vocabulary(())) < options.vocabulary:
+        raise DataError(f"{corpus.name}: no word occurs {options.min_count} times in training texts; lower --min-count")
+    if config.exclusion:
+        vocabulary.excluded = Exclusion.of(config.exclusion)
+    found = vectors
+    if source and resumed is not None and found is None:
+        found = group.broadcast(lambda: stored_vectors(resumed, source))
+    if loaded := [*filter(None, (options.pretrained, source if found is None else None))]:
+        call(called, "on_preparation", f"loading {' and '.join(loaded)}")
+    vocabulary = open_if_needed(config, vocabulary)
+    if options.pretrained is not None:
+        find_folder(options.pretrained)  # before vectors of its words are looked for
+    if source and found is None:
+        # A run folder from elsewhere decides on no cache.
+        cache = config.data.cache if typed is None or "cache" in typed else None
+        found = group.broadcast(lambda: find_vectors(source, vocabulary, cache))
+        if group.main:
+            warn_of_language(source, found, corpus.train, vocabulary)
+    return vocabulary, found
 
 
 def callbacks_of(config: Config, callbacks: Sequence[Callback]) -> list[Callback]:
