@@ -23,7 +23,7 @@ NEGATIVES = 2  # given texts that are not similar, drawn for each query of a ste
 
 
 class PairBatches:
-    """The queries of one split in batches, each with a similar text and with others; reproducible by seed and epoch.
+    """The training queries in batches, each with a similar text and with others; reproducible by seed and epoch.
 
     A query's candidates are one of its similar texts, drawn for each epoch, some of the texts that are given as not
     similar, and, with `in_batch`, all other texts of the batch that are not known to be similar to it. A text that
@@ -38,11 +38,10 @@ class PairBatches:
         steps: batches per epoch; by default as many as hold every query once. Passes over the queries follow each other
             without end, and an epoch takes the next `steps` batches.
         negatives: given texts that are not similar, for each query. Where fewer are given, the rest is drawn from all
-            texts of the split if other texts of the batch are no candidates.
+            training texts if other texts of the batch are no candidates.
         in_batch: whether they are.
         unit: what masks keep or drop as a whole, in :data:`pyro_rationale.data.units.UNITS`.
         titles: titles are read whatever a mask keeps.
-        split: whose queries.
     """
 
     def __init__(
@@ -57,12 +56,11 @@ class PairBatches:
         in_batch: bool = True,
         unit: str = "word",
         titles: bool = False,
-        split: str = "train",
     ) -> None:
         self.batch_size, self.seed, self._spec = batch_size, seed, spec
         self.negatives, self.in_batch = negatives, in_batch
-        self._corpus, self._queries = corpus, corpus.queries[split]
-        self._others = corpus.members[split]
+        self._corpus, self._queries = corpus, corpus.queries["train"]
+        self._others = corpus.members["train"]
         self._similar = partners(self._queries)
         self._encode = lambda document: encode_document(document, vocabulary, spec, unit, titles)
         self._encoded: dict[int, Encoded] = {}

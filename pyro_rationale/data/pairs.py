@@ -18,8 +18,6 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.data.files.text import log
 from pyro_rationale.data.splits import three_way_split
 from pyro_rationale.data.text_lengths import cut_documents
-from pyro_rationale.data.tokenizers import Tokenizer
-from pyro_rationale.data.tokenizers.unicode import tokenize
 from pyro_rationale.errors import ConfigError, DataError
 from pyro_rationale.tasks._spec import CANDIDATES, TargetSpec
 
@@ -92,7 +90,6 @@ def pair_corpus(
     searchable: Sequence[int] | Indices | None = None,
     left_out: Mapping[str, int] | None = None,
     oracle: Mapping[str, float] | None = None,
-    tokenizer: Tokenizer = tokenize,
 ) -> PairCorpus:
     """A corpus of pairs with its documents dealt out: to test, else to dev, else to training.
 
@@ -103,7 +100,6 @@ def pair_corpus(
         searchable: documents that a search may find; default: all.
         left_out: queries of each split without a similar text.
         oracle: see :class:`PairCorpus`.
-        tokenizer: splits further texts as these were split; default: that of every corpus.
     """
     home = np.zeros(len(documents), dtype=np.int8)
     for number, split in ((1, "dev"), (2, "test")):
@@ -115,7 +111,7 @@ def pair_corpus(
     own = {split: tuple(queries.get(split, ())) for split in SPLITS}
     return PairCorpus(
         name, SPEC, train, dev, test, documents=documents, queries=own, members=members, searchable=everything,
-        left_out=left_out or {}, oracle=oracle or {}, tokenizer=tokenizer,
+        left_out=left_out or {}, oracle=oracle or {},
     )  # fmt: skip
 
 

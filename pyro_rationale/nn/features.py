@@ -31,7 +31,6 @@ class FeatureStore:
 
     Args:
         width: numbers per word.
-        folder: where the file is made; default: the system's.
         most: words to store; further texts are read anew each time.
 
     Attributes:
@@ -41,9 +40,9 @@ class FeatureStore:
 
     rolling: bool = False
 
-    def __init__(self, width: int, folder: Path | None = None, most: int = 4_000_000) -> None:
+    def __init__(self, width: int, most: int = 4_000_000) -> None:
         self.width, self.most = width, most
-        self.file: Any = tempfile.TemporaryFile(dir=folder, prefix=".features-", buffering=0)  # noqa: SIM115
+        self.file: Any = tempfile.TemporaryFile(prefix=".features-", buffering=0)  # noqa: SIM115
         weakref.finalize(self, self.file.close)
         self._places: dict[bytes, int] = {}
         self._words = 0

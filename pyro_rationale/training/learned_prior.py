@@ -22,6 +22,7 @@ from pyro_rationale.inference.objectives.decomposition import mask_counts, stack
 from pyro_rationale.training.history import StepRecord
 
 MOST_TEXTS = 2048  # two parameters fitted to so many texts cost 1 / 2048 nats of ELBO per text
+SAMPLES = 8  # masks per text of a guide without exact marginals
 PACE = 0.02  # share of a step in the running averages
 
 
@@ -78,14 +79,13 @@ def running_prior(aspects: int) -> RunningPrior | RunningPriors:
 
 
 @torch.no_grad()
-def learn_prior(fitted: FittedModel, documents: Sequence[Document], requested: ChainPrior, samples: int = 8) -> None:
+def learn_prior(fitted: FittedModel, documents: Sequence[Document], requested: ChainPrior) -> None:
     """Set the prior of a fitted model to the chain with the largest ELBO on its training texts, `MOST_TEXTS` of them.
 
     Args:
         fitted: the model, with the weights that are kept.
         documents: the training texts.
         requested: the prior that was asked for; where to begin, and the masks of one further text.
-        samples: masks per text of a guide without exact marginals.
     """
     fitted.eval()
     size = min(MOST_TEXTS, len(documents))
@@ -95,7 +95,7 @@ def learn_prior(fitted: FittedModel, documents: Sequence[Document], requested: C
     with fitted.seeded(0):
         for batch in fitted.batches(taken(documents, chosen), 256).ordered(256):
             batch = batch.to(fitted.device)
-            counts = mask_counts(fitted.guide.posterior(batch, **given), samples)
+            counts = mask_counts(fitted.guide.posterior(batch, **given), SAMPLES)
             target = torch.zeros_like(batch.lengths) if batch.aspects is None else batch.aspects
             parts.append([*(value.cpu() for value in (*counts, batch.unit_lengths, target)), batch.excluded])
     kept, changes, lengths, about, excluded = zip(*parts, strict=True)

@@ -238,13 +238,11 @@ def _objectives(fitted: FittedModel, terms: Terms, prior: ChainPrior) -> tuple[f
 
 
 @torch.no_grad()
-def drawn_outputs(
-    fitted: FittedModel, batches: BucketedBatches, batch_size: int = 256
-) -> tuple[Tensor, Tensor, Tensor | None]:
+def drawn_outputs(fitted: FittedModel, batches: BucketedBatches) -> tuple[Tensor, Tensor, Tensor | None]:
     """The encoder's outputs `(DRAWS, N, W)` from masks drawn for each document, targets and weights, on the CPU."""
     outputs, targets, weights = [], [], []
     with fitted.seeded(0):
-        for batch in batches.ordered(batch_size):
+        for batch in batches.ordered(256):
             batch = batch.to(fitted.device)
             assert batch.targets is not None
             z = fitted.guide.posterior(batch).discrete().sample(torch.Size([DRAWS]))

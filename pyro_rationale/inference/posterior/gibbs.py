@@ -185,8 +185,7 @@ def gibbs_posterior(
     thin: int = 1,
     block: int = 3,
     guide: MaskDistribution | None = None,
-    proposal: MaskDistribution | None = None,
 ) -> MaskChains:
     """Dispersed chains on one batch; see `BlockGibbs` and `dispersed` for the arguments."""
     start = dispersed(scorer, chains, guide)
-    return BlockGibbs(scorer, block, proposal).run(start, draws, warmup, thin)
+    return BlockGibbs(scorer, block).run(start, draws, warmup, thin)

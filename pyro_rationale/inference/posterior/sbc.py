@@ -43,7 +43,7 @@ Sampler = Callable[[CachedLogJoint], Tensor]
 
 COVERAGE = 0.95
 SIMULATIONS = 4000
-SEED = 20160612  # of the band
+SEED = 20160612  # of simulated ranks
 STATISTIC = "log likelihood"  # the one that notices a wrong kappa
 FACTORS = tuple(2.0 ** (i / 8) for i in range(-16, 17))  # errors in kappa that the power is computed for, 1/4 to 4
 POWER = 0.9  # chance of being caught that counts as being seen
@@ -210,7 +210,7 @@ class Band:
 
 
 @lru_cache(maxsize=16)
-def uniform_band(number: int, draws: int, simulations: int = SIMULATIONS, seed: int = SEED) -> Band:
+def uniform_band(number: int, draws: int) -> Band:
     """The band for N = `number` ranks on 0 ... `draws` (Säilynoja et al. 2022, algorithm 1, by simulation)."""
     points = np.arange(1, draws + 1) / (draws + 1)
     k = np.arange(number + 1)
@@ -218,8 +218,8 @@ def uniform_band(number: int, draws: int, simulations: int = SIMULATIONS, seed: 
     choose = log_factorials[-1] - log_factorials - log_factorials[::-1]
     pmf = np.exp(choose + k * np.log(points)[:, None] + (number - k) * np.log1p(-points)[:, None])
     below = np.minimum(np.cumsum(pmf, axis=1), 1.0)
-    random = np.random.default_rng(seed)
-    sets = random.multinomial(number, np.full(draws + 1, 1 / (draws + 1)), size=simulations)
+    random = np.random.default_rng(SEED)
+    sets = random.multinomial(number, np.full(draws + 1, 1 / (draws + 1)), size=SIMULATIONS)
     band = Band(below, np.empty(0))
     return Band(below, np.sort(band.extreme(sets.cumsum(1)[:, :-1])))
 
@@ -274,7 +274,7 @@ class KappaPower:
         return float(np.exp(factors[i - 1] + share * (factors[i] - factors[i - 1])))
 
 
-def kappa_power(tilted: Tensor, draws: int, simulations: int = 400, seed: int = SEED) -> KappaPower:
+def kappa_power(tilted: Tensor, draws: int, simulations: int = 400) -> KappaPower:
     """The chances that an error in kappa of a sampler that is right otherwise is seen in as many documents.
 
     The ranks' distribution under each error is the uniform one, moved by as much as these documents' positions move;
@@ -284,11 +284,10 @@ def kappa_power(tilted: Tensor, draws: int, simulations: int = 400, seed: int = 
         tilted: `Ranks.tilted` of all documents, `(F, N)`.
         draws: L.
         simulations: sets of ranks for each factor.
-        seed: of these sets.
     """
     number = tilted.shape[1]
     band = uniform_band(number, draws)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(SEED)
     edges = np.arange(1, draws + 1) / (draws + 1)
     below = np.stack([np.searchsorted(np.sort(row), edges - 1e-12) for row in tilted.cpu().numpy()]) / number
     chance = []
