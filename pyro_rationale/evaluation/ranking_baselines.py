@@ -22,7 +22,7 @@ Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Task:
+class SearchTask:
     """Queries with the texts that are ranked for them.
 
     Attributes:
@@ -40,7 +40,7 @@ class Task:
     whole: bool
 
     @classmethod
-    def of(cls, corpus: PairCorpus, split: str) -> Task:
+    def of(cls, corpus: PairCorpus, split: str) -> SearchTask:
         """The queries of a split, or of `all`, with their candidates, and the whole corpus if it is not too large.
 
         Raises:
@@ -51,7 +51,7 @@ class Task:
     @classmethod
     def with_lists(
         cls, corpus: PairCorpus, queries: tuple[Query, ...], lists: list[Indices], most_searched: int = MOST_SEARCHED
-    ) -> Task:
+    ) -> SearchTask:
         """Some queries with these candidates, and the whole corpus if it has at most `most_searched` texts."""
         whole = len(corpus.searchable) <= most_searched
         parts = [*lists, corpus.searchable] if whole else lists
@@ -80,7 +80,7 @@ class Task:
         return self.corpus.documents[int(index)]
 
 
-def by_words(task: Task) -> dict[str, Statistics]:
+def by_words(task: SearchTask) -> dict[str, Statistics]:
     """Random order, BM25 on all words and on titles, and tf-idf."""
     found = {"random order": random_order(task), "BM25": by_index(task, BM25)}
     if any(task.document(i).title for i in task.texts[:100]):
@@ -95,17 +95,17 @@ def baselines_of(ranking: Ranking, most_searched: int = MOST_SEARCHED) -> dict[s
         ranking: whose queries and candidates are ranked anew.
         most_searched: searchable texts up to which queries are ranked among all of them as well.
     """
-    task = Task.with_lists(ranking.corpus, ranking.queries, ranking.lists, most_searched)
+    task = SearchTask.with_lists(ranking.corpus, ranking.queries, ranking.lists, most_searched)
     return {"random": values_of(random_order(task)), "bm25": values_of(by_index(task, BM25))}
 
 
-def random_order(task: Task) -> Statistics:
+def random_order(task: SearchTask) -> Statistics:
     """Expected figures of all orders of the texts."""
     count = len(task.texts)
     return task.measured(np.zeros(count) for _ in task.queries)
 
 
-def by_index(task: Task, kind: type[WordIndex], title: bool = False) -> Statistics:
+def by_index(task: SearchTask, kind: type[WordIndex], title: bool = False) -> Statistics:
     """Figures of an index of all words of the texts, or of their titles."""
     index = kind(_words(task.document(i), title) for i in task.texts)
     return task.measured(index.rows(_words(task.document(query.document), title) for query in task.queries))

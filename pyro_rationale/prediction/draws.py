@@ -17,7 +17,7 @@ Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Draws:
+class DistinctMasks:
     """Distinct masks of `B` documents, in the order in which they came; `U` is their largest number.
 
     Attributes:
@@ -33,7 +33,7 @@ class Draws:
     sizes: NDArray[np.int64]
 
 
-def distinct(first: Tensor, drawn: Tensor) -> Draws:
+def distinct(first: Tensor, drawn: Tensor) -> DistinctMasks:
     """Merge equal masks of each document.
 
     Args:
@@ -55,7 +55,7 @@ def distinct(first: Tensor, drawn: Tensor) -> Draws:
     counts = np.zeros(earliest.shape)
     np.add.at(counts, (index_of[len(first) :], every_document), 1.0)
     masks = every[torch.from_numpy(earliest).to(every.device), torch.arange(batch, device=every.device)]
-    return Draws(masks, counts, index_of[: len(first)], sizes)
+    return DistinctMasks(masks, counts, index_of[: len(first)], sizes)
 
 
 def uniforms(documents: Sequence[Document], size: int, seed: int, samples: Sequence[int]) -> list[Tensor]:

@@ -14,7 +14,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.prediction.decoding import decode, predictive, unlabelled
-from pyro_rationale.prediction.draws import Draws, distinct, seed_of, uniforms
+from pyro_rationale.prediction.draws import DistinctMasks, distinct, seed_of, uniforms
 from pyro_rationale.prediction.options import PredictOptions
 from pyro_rationale.tasks import Numbers, Reading
 
@@ -48,7 +48,7 @@ def draw_reading(fitted: FittedModel, documents: list[Document], samples: int) -
 
 
 def read_masks(
-    fitted: FittedModel, batch: Batch, q: MaskDistribution, draws: Draws, documents: Sequence[Document]
+    fitted: FittedModel, batch: Batch, q: MaskDistribution, draws: DistinctMasks, documents: Sequence[Document]
 ) -> Reading:
     """Predictions from each mask of `q`: expected values `(U, B, W)`, and for ratings the noise around them."""
     most, count = draws.counts.shape

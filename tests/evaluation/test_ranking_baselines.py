@@ -8,7 +8,7 @@ import pytest
 from pyro_rationale.data.bm25 import BM25
 from pyro_rationale.evaluation.metrics.ranking import LABELS, ranking_metrics
 from pyro_rationale.evaluation.ranking import rank
-from pyro_rationale.evaluation.ranking_baselines import Task, baselines_of, by_words
+from pyro_rationale.evaluation.ranking_baselines import SearchTask, baselines_of, by_words
 from pyro_rationale.evaluation.statistic import values_of
 from tests.support.planted_pairs import planted_pairs
 from tests.support.untrained_pairs import untrained_pairs
@@ -19,7 +19,7 @@ CORPUS = planted_pairs(copies=3, words=8)
 def test_baselines_rank_the_lists_of_the_run() -> None:
     ranking = rank(untrained_pairs(), CORPUS)
     found = baselines_of(ranking)
-    known = by_words(Task.of(CORPUS, "test"))
+    known = by_words(SearchTask.of(CORPUS, "test"))
     assert found == {"random": values_of(known["random order"]), "bm25": values_of(known["BM25"])}
     index = BM25(document.tokens for document in CORPUS.documents)
     rows = index.scores(CORPUS.documents[query.document].tokens for query in ranking.queries)

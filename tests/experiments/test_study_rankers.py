@@ -20,7 +20,7 @@ from pyro_rationale.data.corpus import TargetSpec
 from pyro_rationale.data.document import Document, make_document
 from pyro_rationale.data.pairs import PairCorpus, pairs_of_groups
 from pyro_rationale.errors import ConfigError, DataError
-from pyro_rationale.evaluation.ranking_baselines import Task, by_words
+from pyro_rationale.evaluation.ranking_baselines import SearchTask, by_words
 from pyro_rationale.experiments.studies.rankers import (
     FIXED,
     RATIONALE,
@@ -61,13 +61,13 @@ class AddedWords:
 
 
 @pytest.fixture(scope="module")
-def task() -> Task:
+def task() -> SearchTask:
     corpus = load_corpus(DataOptions(data="questions", documents=80))
     assert isinstance(corpus, PairCorpus)
-    return Task.of(corpus, "test")
+    return SearchTask.of(corpus, "test")
 
 
-def test_random_order_is_the_mean_over_all_orders_and_words_do_better(task: Task) -> None:
+def test_random_order_is_the_mean_over_all_orders_and_words_do_better(task: SearchTask) -> None:
     found = by_words(task)
     assert list(found) == ["random order", "BM25", "BM25, titles", "tf-idf"]
     values = {name: own["map"].value for name, own in found.items()}
@@ -82,7 +82,7 @@ def test_random_order_is_the_mean_over_all_orders_and_words_do_better(task: Task
     assert values["BM25"] < 0.7
 
 
-def test_each_choice_keeps_its_share(task: Task) -> None:
+def test_each_choice_keeps_its_share(task: SearchTask) -> None:
     documents = [task.document(i) for i in task.texts[:20]]
     made = {name: [choice(d) for d in documents] for name, choice in choices(task, 0.1, seed=0).items()}
     assert tuple(made) == FIXED
@@ -99,12 +99,12 @@ def test_each_choice_keeps_its_share(task: Task) -> None:
 
 def test_texts_without_a_title_keep_all_their_words_as_titles() -> None:
     documents = [make_document(f"d{i}", f"same words {i // 2}") for i in range(60)]
-    task = Task.of(pairs_of_groups(documents, [i // 2 for i in range(60)]), "test")
+    task = SearchTask.of(pairs_of_groups(documents, [i // 2 for i in range(60)]), "test")
     assert choices(task, 0.5, 0)["title"](documents[0]).all()
     assert "BM25, titles" not in by_words(task)
 
 
-def test_rationales_and_choices_are_read_by_the_same_encoder(task: Task) -> None:
+def test_rationales_and_choices_are_read_by_the_same_encoder(task: SearchTask) -> None:
     fitted: Any = AddedWords(task.corpus)
     found, shares = by_encoder(task, fitted, 0.1, seed=0, batch_size=7)
     assert list(found) == [RATIONALE, WHOLE, *FIXED]
@@ -126,7 +126,7 @@ def test_rationales_and_choices_are_read_by_the_same_encoder(task: Task) -> None
     assert (first["method"], first["p"], second["words"]) == (RATIONALE, None, 1.0)
 
 
-def test_one_sided_models_read_the_candidates_whole(task: Task) -> None:
+def test_one_sided_models_read_the_candidates_whole(task: SearchTask) -> None:
     both: Any = AddedWords(task.corpus)
     one_sided: Any = AddedWords(task.corpus)
     one_sided.match = "full"
@@ -146,14 +146,14 @@ def test_the_command_prints_and_writes_the_figures(tmp_path: Path) -> None:
     assert result["queries"] == 10
 
 
-def test_a_split_without_queries(task: Task) -> None:
+def test_a_split_without_queries(task: SearchTask) -> None:
     corpus = pairs_of_groups([make_document("a", "x"), make_document("b", "y")], [0, 0])
     with pytest.raises(DataError, match="no query in the test split; try --split all"):
-        Task.of(corpus, "test")
+        SearchTask.of(corpus, "test")
 
 
-def test_all_queries_of_a_foreign_corpus(task: Task) -> None:
-    every = Task.of(task.corpus, "all")
+def test_all_queries_of_a_foreign_corpus(task: SearchTask) -> None:
+    every = SearchTask.of(task.corpus, "all")
     assert len(every.queries) == len(every.lists) == sum(map(len, task.corpus.queries.values())) > len(task.queries)
     places = [every.queries.index(query) for query in task.queries]
     assert all(np.array_equal(every.lists[i], own) for i, own in zip(places, task.lists, strict=True))

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from pyro_rationale.cli.studies.rankers import study
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.ranking_baselines import Task
+from pyro_rationale.evaluation.ranking_baselines import SearchTask
 from pyro_rationale.experiments.studies.rankers import FIXED, RATIONALE, WHOLE, Texts
 from pyro_rationale.experiments.studies.ranking_readers import (
     by_attention,
@@ -33,8 +33,8 @@ tokenizers = pytest.importorskip("tokenizers")
 
 
 @pytest.fixture(scope="module")
-def task() -> Task:
-    return Task.of(planted_pairs(), "test")
+def task() -> SearchTask:
+    return SearchTask.of(planted_pairs(), "test")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_bert(tmp_path_factory.mktemp("bert"), tuple(sorted(words)), positions=64)
 
 
-def test_an_encoder_of_whole_texts_is_trained_and_leaves_the_run_alone(fitted: FittedModel, task: Task) -> None:
+def test_an_encoder_of_whole_texts_is_trained_and_leaves_the_run_alone(fitted: FittedModel, task: SearchTask) -> None:
     before = {name: value.clone() for name, value in fitted.model.state_dict().items()}
     steps: list[int] = []
     torch.manual_seed(3)
@@ -75,7 +75,7 @@ def test_an_encoder_of_whole_texts_is_trained_and_leaves_the_run_alone(fitted: F
     assert np.array_equal(np.sort(scores.argsort(descending=True)[:4].numpy()), np.flatnonzero(masks[0]))
 
 
-def test_a_transformer_reads_texts_as_it_comes(bert: Path, task: Task, fitted: FittedModel) -> None:
+def test_a_transformer_reads_texts_as_it_comes(bert: Path, task: SearchTask, fitted: FittedModel) -> None:
     """Cosines of the means of its states, of all words and of any choice of them."""
     reader = zero_shot(planted_pairs().documents, str(bert), "cpu")
     assert isinstance(reader.model, RankingModel)
@@ -96,7 +96,7 @@ def test_a_transformer_reads_texts_as_it_comes(bert: Path, task: Task, fitted: F
     assert alone[f"{bert.name}: {WHOLE}"]["map"].value == found[f"{bert.name}: {WHOLE}"]["map"].value
 
 
-def test_what_cannot_be(task: Task) -> None:
+def test_what_cannot_be(task: SearchTask) -> None:
     with pytest.raises(ConfigError, match="no such folder"):
         zero_shot(task.corpus.documents, "/nowhere")
     done: Any = CliRunner().invoke(study, ["--data", "questions", "--full-text"])

@@ -11,7 +11,7 @@ import torch
 
 from pyro_rationale.distributions import IndependentMask
 from pyro_rationale.distributions.masks import changes_of
-from pyro_rationale.evaluation.ranking_baselines import Task
+from pyro_rationale.evaluation.ranking_baselines import SearchTask
 from pyro_rationale.experiments.studies.rankers import RATIONALE, WHOLE
 from pyro_rationale.experiments.studies.ranking_readers import others
 from pyro_rationale.experiments.studies.ranking_reinforce import CHEAPEST, DEAREST, PairLoss, distances, hinge
@@ -97,7 +97,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> FittedModel:
 
 
 def test_it_is_trained_and_keeps_the_share_of_the_run(fitted: FittedModel) -> None:
-    task = Task.of(planted_pairs(), "test")
+    task = SearchTask.of(planted_pairs(), "test")
     state = torch.get_rng_state()
     found, shares = others(task, fitted, 0.2, 0, reinforce=True)
     assert torch.equal(torch.get_rng_state(), state)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pyro_rationale.cli.studies.rankers import study
 from pyro_rationale.data.ranking_batch import RankingBatch
 from pyro_rationale.errors import ConfigError
-from pyro_rationale.evaluation.ranking_baselines import Task
+from pyro_rationale.evaluation.ranking_baselines import SearchTask
 from pyro_rationale.experiments.baselines._top_k import share_of
 from pyro_rationale.experiments.studies.rankers import RATIONALE, WHOLE
 from pyro_rationale.experiments.studies.ranking_readers import others
@@ -71,7 +71,7 @@ def test_an_encoder_that_the_run_leaves_as_it_is_can_be_trained(tmp_path: Path) 
 
 
 def test_every_text_keeps_its_share_exactly(fitted: FittedModel) -> None:
-    task = Task.of(planted_pairs(), "test")
+    task = SearchTask.of(planted_pairs(), "test")
     state = torch.get_rng_state()
     steps: list[int] = []
     attention = top_k_reader(fitted, planted_pairs(), 0.2, lambda: steps.append(1))

@@ -48,7 +48,7 @@ def study(
     from pyro_rationale.data import load_corpus
     from pyro_rationale.data.pairs import SPEC, PairCorpus
     from pyro_rationale.data.selection import override
-    from pyro_rationale.evaluation.ranking_baselines import Task, by_words
+    from pyro_rationale.evaluation.ranking_baselines import SearchTask, by_words
     from pyro_rationale.experiments.studies.rankers import RATIONALE, by_encoder, compared, rows_of
     from pyro_rationale.experiments.studies.ranking_readers import others
     from pyro_rationale.fitted import FittedModel
@@ -70,7 +70,7 @@ def study(
     options = flags if fitted is None else override(fitted.config.data, flags, typed)
     corpus = load_corpus(options, SPEC, typed=typed)
     assert isinstance(corpus, PairCorpus)
-    task = Task.of(corpus, split)
+    task = SearchTask.of(corpus, split)
     found = by_words(task)
     shares: dict[str, float] = {}
     p: dict[str, float] = {}

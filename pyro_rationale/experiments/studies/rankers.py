@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pyro_rationale.data.bm25 import TfIdf
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.pairs import Indices
-from pyro_rationale.evaluation.ranking_baselines import Task
+from pyro_rationale.evaluation.ranking_baselines import SearchTask
 from pyro_rationale.evaluation.significance import holm, paired_test
 from pyro_rationale.evaluation.statistic import Statistics, values_of
 from pyro_rationale.experiments.baselines._top_k import share_of, top_words
@@ -34,7 +34,7 @@ RATIONALE, WHOLE = "rationale", "all words"
 FIXED = ("title", "first words", "random words", "highest idf", "highest tf-idf")
 
 
-def choices(task: Task, rate: float, seed: int) -> dict[str, Callable[[Document], Flags]]:
+def choices(task: SearchTask, rate: float, seed: int) -> dict[str, Callable[[Document], Flags]]:
     """The fixed choices of words by name: each gives the mask of a document.
 
     Args:
@@ -74,7 +74,7 @@ def _once(document: Document, scores: Sequence[float]) -> Scores:
 
 
 def by_encoder(
-    task: Task, fitted: FittedModel, rate: float, seed: int, batch_size: int = 64
+    task: SearchTask, fitted: FittedModel, rate: float, seed: int, batch_size: int = 64
 ) -> tuple[dict[str, Statistics], dict[str, float]]:
     """The rationales of a run, the whole texts, and the fixed choices, all read by its encoder.
 
@@ -100,12 +100,12 @@ class Texts:
     documents: list[Document]
 
     @classmethod
-    def of(cls, task: Task) -> Texts:
-        """Those of a task."""
+    def of(cls, task: SearchTask) -> Texts:
+        """The texts of a task: its queries, and all that are ranked for them."""
         index = np.unique(np.concatenate([[query.document for query in task.queries], task.texts]))
         return cls(index, [task.document(i) for i in index])
 
-    def fixed(self, task: Task, rate: float, seed: int) -> dict[str, list[Flags]]:
+    def fixed(self, task: SearchTask, rate: float, seed: int) -> dict[str, list[Flags]]:
         """Masks of everything, and of the fixed choices of words."""
         whole = [np.ones(len(document.tokens), dtype=bool) for document in self.documents]
         made = choices(task, rate, seed).items()
@@ -113,7 +113,7 @@ class Texts:
 
 
 def read_by(
-    task: Task, texts: Texts, fitted: FittedModel, masks: dict[str, list[Flags]], batch_size: int = 64
+    task: SearchTask, texts: Texts, fitted: FittedModel, masks: dict[str, list[Flags]], batch_size: int = 64
 ) -> dict[str, Statistics]:
     """Figures of several choices of words, `WHOLE` among them, of which one encoder reads each."""
     places = np.searchsorted(texts.index, task.texts)

@@ -20,7 +20,7 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.data.pairs import SPEC, PairCorpus
 from pyro_rationale.data.ranking_batch import RankingBatch
 from pyro_rationale.data.vocabulary import Vocabulary
-from pyro_rationale.evaluation.ranking_baselines import Task
+from pyro_rationale.evaluation.ranking_baselines import SearchTask
 from pyro_rationale.evaluation.statistic import Statistics
 from pyro_rationale.experiments.baselines._top_k import top_words
 from pyro_rationale.experiments.studies.rankers import (
@@ -44,7 +44,7 @@ FEWER = 2  # steps of the fit for each of the reader's, as for the reader of one
 
 
 def others(
-    task: Task,
+    task: SearchTask,
     fitted: FittedModel | None,
     rate: float,
     seed: int,
