@@ -25,6 +25,7 @@ from pyro_rationale.experiments.studies.rankers import (
     FIXED,
     RATIONALE,
     WHOLE,
+    batches_in_order,
     by_encoder,
     choices,
     compared,
@@ -38,6 +39,7 @@ class AddedWords:
     """A stand-in of a fitted model: random word vectors, added up; its rationale is each document's gold words."""
 
     match = "masked"
+    device = torch.device("cpu")
     encoder = SimpleNamespace(dtype=torch.float32)
 
     def __init__(self, corpus: PairCorpus) -> None:
@@ -124,6 +126,15 @@ def test_rationales_and_choices_are_read_by_the_same_encoder(task: SearchTask) -
     [first, second, *_] = rows_of(found, shares, p, corpus_p)
     assert (first["corpus_p"], second["corpus_p"]) == (None, corpus_p[WHOLE])
     assert (first["method"], first["p"], second["words"]) == (RATIONALE, None, 1.0)
+
+
+def test_texts_are_read_in_order_where_the_model_is(task: SearchTask) -> None:
+    fitted: Any = AddedWords(task.corpus)
+    fitted.device = torch.device("meta")
+    documents = task.corpus.documents[:5]
+    made = list(batches_in_order(fitted, documents, 2))
+    assert [text for some, _ in made for text in some] == list(documents)
+    assert {batch.tokens.device.type for _, batch in made} == {"meta"}
 
 
 def test_one_sided_models_read_the_candidates_whole(task: SearchTask) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.bm25 import TfIdf
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.data.pairs import Indices
@@ -133,20 +134,22 @@ def shares_of(masks: dict[str, list[Flags]]) -> dict[str, float]:
     return {name: sum(map(np.sum, own)) / sum(map(len, own)) for name, own in masks.items()}
 
 
+@torch.no_grad()
 def rationales(fitted: FittedModel, documents: Sequence[Document], batch_size: int) -> list[Flags]:
     """The most probable masks."""
     masks: list[Flags] = []
-    for some, batch in _batches(fitted, documents, batch_size):
+    for some, batch in batches_in_order(fitted, documents, batch_size):
         rows = (fitted.guide.posterior(batch).discrete().mode > 0.5).cpu().numpy()
         masks += [row[: len(document.tokens)] for document, row in zip(some, rows, strict=True)]
     return masks
 
 
+@torch.no_grad()
 def _vectors(fitted: FittedModel, documents: Sequence[Document], masks: Sequence[Flags], batch_size: int) -> Vectors:
     """Unit vectors of texts, of which only the words of the masks are read, `(N, E)`."""
     model: Any = fitted.model
     found, start = [], 0
-    for some, batch in _batches(fitted, documents, batch_size):
+    for some, batch in batches_in_order(fitted, documents, batch_size):
         z = torch.zeros_like(batch.mask, dtype=model.encoder.dtype)
         for row, mask in enumerate(masks[start : start + len(some)]):
             z[row, : len(mask)] = torch.as_tensor(mask, dtype=z.dtype, device=z.device)
@@ -155,12 +158,14 @@ def _vectors(fitted: FittedModel, documents: Sequence[Document], masks: Sequence
     return np.concatenate(found)
 
 
-def _batches(fitted: FittedModel, documents: Sequence[Document], size: int) -> Iterator[tuple[Sequence[Document], Any]]:
+def batches_in_order(
+    fitted: FittedModel, documents: Sequence[Document], size: int
+) -> Iterator[tuple[Sequence[Document], Batch]]:
+    """Up to `size` texts at once, in their order, each time with their batch on the device of the model."""
     fitted.eval()
-    with torch.no_grad():
-        for start in range(0, len(documents), size):
-            some = documents[start : start + size]
-            yield some, fitted.encode(some)
+    for start in range(0, len(documents), size):
+        some = documents[start : start + size]
+        yield some, fitted.encode(some).to(fitted.device)
 
 
 def compared(

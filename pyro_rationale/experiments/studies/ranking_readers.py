@@ -28,6 +28,7 @@ from pyro_rationale.experiments.studies.rankers import (
     WHOLE,
     Flags,
     Texts,
+    batches_in_order,
     rationales,
     read_by,
     shares_of,
@@ -171,10 +172,7 @@ def by_attention(reader: FittedModel, documents: Sequence[Document], rate: float
     """
     encoder: Any = reader.model.encoder
     masks: list[Flags] = []
-    reader.eval()
-    for start in range(0, len(documents), batch_size):
-        some = documents[start : start + batch_size]
-        batch = reader.encode(some)
+    for some, batch in batches_in_order(reader, documents, batch_size):
         scores = encoder.pooling.score(encoder.states(batch.tokens, batch.mask)).squeeze(-1)
         scores = scores.masked_fill(~batch.mask, -torch.inf).softmax(-1).cpu().double().numpy()
         masks += [top_words(row[: len(document.tokens)], rate) for document, row in zip(some, scores, strict=True)]

@@ -17,7 +17,7 @@ from pyro_rationale.data.document import Document
 from pyro_rationale.data.pairs import PairCorpus
 from pyro_rationale.data.ranking_batch import RankingBatch
 from pyro_rationale.experiments.baselines._attention import AttentionModel
-from pyro_rationale.experiments.studies.rankers import Flags
+from pyro_rationale.experiments.studies.rankers import Flags, batches_in_order
 from pyro_rationale.experiments.studies.ranking_training import loss_scale, train_reader, untrained
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.training.auxiliary_losses import reading_loss
@@ -37,11 +37,9 @@ class TopWords(AttentionModel):
     @torch.no_grad()
     def masks(self, documents: Sequence[Document], batch_size: int = 64) -> list[Flags]:
         """The rationales of some texts, in their order."""
-        self.fitted.eval()
         found: list[Flags] = []
-        for start in range(0, len(documents), batch_size):
-            some = documents[start : start + batch_size]
-            rows = self.topk_mask(self.fitted.encode(some).to(self.fitted.device)).cpu().numpy() > 0
+        for some, batch in batches_in_order(self.fitted, documents, batch_size):
+            rows = self.topk_mask(batch).cpu().numpy() > 0
             found += [np.asarray(row[: len(text.tokens)]) for text, row in zip(some, rows, strict=True)]
         return found
 
