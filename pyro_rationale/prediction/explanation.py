@@ -28,7 +28,7 @@ from pyro_rationale.prediction.text_spans import (
     spans,
     visible,
 )
-from pyro_rationale.tasks import Numbers
+from pyro_rationale.tasks import Numbers, Task
 
 if TYPE_CHECKING:
     from pyro_rationale.fitted import FittedModel
@@ -285,24 +285,82 @@ def explain(
     options = replace(options or ExplainOptions(), decode="mode")
     labels = fitted.spec.classes if classes is None else classes
     alone = len(fitted.spec.names) == 1 if single is None else single
-    shown = fitted.task_for(options.predict)
+    explainer = _Explainer(fitted, labels, alone, options.level, fitted.task_for(options.predict))
+    return Explanations(map(explainer.explained, predict(fitted, documents, options)))
 
-    def probabilities(values: Sequence[float]) -> list[dict[Any, float]]:
-        """Probabilities of the labels of each target; none for ratings."""
-        rows = class_probabilities(fitted, np.array([values]))
-        return [] if rows is None else [dict(zip(labels, row, strict=True)) for row in rows[0].tolist()]
 
-    # Of one mask by default: alternatives, answers, and what the rationale alone says.
-    def predicted(values: Sequence[float], task: Any = fitted.task.alone) -> Any:
-        each: list[Any] = list(values)
-        if labels:
-            each = [labels[number] for number in task.decisions(np.array([values]))[0].tolist()]
-        return each[0] if alone else tuple(each)
+@dataclass(frozen=True)
+class _Explainer:
+    """Makes explanations of the predictions of a model.
 
-    def answered(document: Document, answer: Answer) -> AnswerRationale:
+    Attributes:
+        fitted: the model.
+        labels: of the classes, by their numbers; empty for ratings.
+        alone: whether what is said of one target stands alone and not in a tuple.
+        level: probability of the intervals.
+        shown: the task by which predictions are read, which may average over masks.
+    """
+
+    fitted: FittedModel
+    labels: Sequence[Any]
+    alone: bool
+    level: float
+    shown: Task
+
+    def explained(self, prediction: Prediction) -> Explanation:
+        """The explanation of one text."""
+        document, interval, names = prediction.document, prediction.interval, self.fitted.spec.names
+        sets = None
+        if prediction.classes is not None:
+            sets = tuple(tuple(self.labels[number] for number in numbers) for numbers in prediction.classes)
+        masks = [part.mode for part in prediction.aspects]
+        return Explanation(
+            text=document.text,
+            tokens=document.tokens,
+            offsets=document.offsets,
+            inclusion=prediction.inclusion,
+            mask=prediction.mode,
+            spans=kept_spans(document, prediction.mode, prediction.contributions, self.alone),
+            prediction=self._predicted(prediction.predicted, self.shown),
+            from_rationale=self._from_mask(prediction.values),
+            probabilities=self._probabilities(prediction.predicted) if self.labels and self.alone else None,
+            interval=interval[0] if interval is not None and self.alone else interval,
+            labels=None if sets is None else sets[0] if self.alone else sets,
+            level=self.level,
+            alternatives=_others(prediction, self._from_mask),
+            names=names,
+            known=prediction.known,
+            _plain=lettered(document, masks, names) if masks else bracketed(document, prediction.mode),
+            tau=float(self.fitted.config.tau),
+            answers=tuple(self._answered(document, answer) for answer in prediction.answers),
+            targets={name: self._target(prediction, i) for i, name in enumerate(names)},
+            own=bool(prediction.aspects),
+            effects_on=tuple(self.shown.effect_units(prediction.predicted)),
+            probability=prediction.probability,
+        )
+
+    def _target(self, prediction: Prediction, i: int) -> TargetRationale:
+        """The rationale of the target of this number."""
+        part = prediction.aspects[i] if prediction.aspects else prediction
+
+        def only(said: Any) -> Any:
+            return said if self.alone else said[i]
+
+        return TargetRationale(
+            mask=part.mode,
+            spans=kept_spans(part.document, part.mode, part.contributions, True, 0 if prediction.aspects else i),
+            inclusion=part.inclusion,
+            prediction=only(self._predicted(prediction.predicted, self.shown)),
+            from_rationale=only(self._from_mask(prediction.values)),
+            alternatives=_others(part, lambda values: only(self._from_mask(values))),
+            probability=part.probability,
+        )
+
+    def _answered(self, document: Document, answer: Answer) -> AnswerRationale:
+        """What would speak for an answer."""
         return AnswerRationale(
             answer.target,
-            labels[int(answer.value)] if labels else answer.value,
+            self.labels[int(answer.value)] if self.labels else answer.value,
             answer.log_evidence,
             answer.evidence_khat,
             answer.log_predictive,
@@ -311,74 +369,41 @@ def explain(
             tuple(spans(document, answer.mask)),
             snippets(document, answer.mask),
             answer.inclusion,
-            predicted(answer.values),
+            self._from_mask(answer.values),
         )
 
-    def others(prediction: Prediction, said: Callable[[Sequence[float]], Any]) -> tuple[OtherRationale, ...]:
-        document = prediction.document
-        return tuple(
-            OtherRationale(
-                other.mask,
-                tuple(spans(document, other.mask)),
-                snippets(document, other.mask),
-                other.frequency,
-                other.log_probability,
-                said(other.values),
-            )
-            for other in (prediction.alternatives if document.tokens else ())
+    def _from_mask(self, values: Sequence[float]) -> Any:
+        """The prediction from one mask: of alternatives, of answers, and what the rationale alone says."""
+        return self._predicted(values, self.fitted.task.alone)
+
+    def _predicted(self, values: Sequence[float], task: Task) -> Any:
+        """Ratings, or the labels that a task decides on; in a tuple unless the one target stands alone."""
+        each: list[Any] = list(values)
+        if self.labels:
+            each = [self.labels[number] for number in task.decisions(np.array([values]))[0].tolist()]
+        return each[0] if self.alone else tuple(each)
+
+    def _probabilities(self, values: Sequence[float]) -> dict[Any, float]:
+        """Probabilities of the labels of the first target."""
+        rows = class_probabilities(self.fitted, np.array([values]))
+        assert rows is not None  # it has labels
+        return dict(zip(self.labels, rows[0, 0].tolist(), strict=True))
+
+
+def _others(prediction: Prediction, said: Callable[[Sequence[float]], Any]) -> tuple[OtherRationale, ...]:
+    """The alternatives of a text, none of one without words; `said` reads the values predicted from each."""
+    document = prediction.document
+    return tuple(
+        OtherRationale(
+            other.mask,
+            tuple(spans(document, other.mask)),
+            snippets(document, other.mask),
+            other.frequency,
+            other.log_probability,
+            said(other.values),
         )
-
-    def targets_of(prediction: Prediction) -> dict[str, TargetRationale]:
-        made = {}
-        for i, name in enumerate(fitted.spec.names):
-            part = prediction.aspects[i] if prediction.aspects else prediction
-
-            def only(values: Sequence[float], task: Any = fitted.task.alone, i: int = i) -> Any:
-                every = predicted(values, task)
-                return every if alone else every[i]
-
-            made[name] = TargetRationale(
-                mask=part.mode,
-                spans=kept_spans(part.document, part.mode, part.contributions, True, 0 if prediction.aspects else i),
-                inclusion=part.inclusion,
-                prediction=only(prediction.predicted, shown),
-                from_rationale=only(prediction.values),
-                alternatives=others(part, only),
-                probability=part.probability,
-            )
-        return made
-
-    def explained(prediction: Prediction) -> Explanation:
-        document, interval = prediction.document, prediction.interval
-        chosen = prediction.classes
-        sets = None if chosen is None else tuple(tuple(labels[number] for number in numbers) for numbers in chosen)
-        masks = [part.mode for part in prediction.aspects]
-        return Explanation(
-            text=document.text,
-            tokens=document.tokens,
-            offsets=document.offsets,
-            inclusion=prediction.inclusion,
-            mask=prediction.mode,
-            spans=kept_spans(document, prediction.mode, prediction.contributions, alone),
-            prediction=predicted(prediction.predicted, shown),
-            from_rationale=predicted(prediction.values),
-            probabilities=probabilities(prediction.predicted)[0] if labels and alone else None,
-            interval=interval[0] if interval is not None and alone else interval,
-            labels=None if sets is None else sets[0] if alone else sets,
-            level=options.level,
-            alternatives=others(prediction, predicted),
-            names=fitted.spec.names,
-            known=prediction.known,
-            _plain=lettered(document, masks, fitted.spec.names) if masks else bracketed(document, prediction.mode),
-            tau=float(fitted.config.tau),
-            answers=tuple(answered(document, answer) for answer in prediction.answers),
-            targets=targets_of(prediction),
-            own=bool(prediction.aspects),
-            effects_on=tuple(shown.effect_units(prediction.predicted)),
-            probability=prediction.probability,
-        )
-
-    return Explanations(explained(prediction) for prediction in predict(fitted, documents, options))
+        for other in (prediction.alternatives if document.tokens else ())
+    )
 
 
 def class_probabilities(fitted: FittedModel, values: Numbers) -> Numbers | None:
