@@ -171,7 +171,6 @@ def _measured(fit: TrainingRun, baselines: Mapping[str, Metrics] | None, progres
     """The metrics of a finished fit, written into its run folder."""
     fitted, config = fit.fitted, fit.fitted.config
     own, rows, worse = _test_table(fit, progress)
-    test = {} if own is None else own.metrics
     selected = None if own is None else own.statistics.get("selected")
     steered = config.model.lambda1 is None  # penalties that were given ask for no share of words
     metrics = RunMetrics(
@@ -179,31 +178,22 @@ def _measured(fit: TrainingRun, baselines: Mapping[str, Metrics] | None, progres
         guide=config.guide,
         estimator=config.estimator,
         seed=config.seed,
-        test=test,
-        prior=fitted.model.prior.describe(fitted.model.gain) | prior_masks(fitted, fit.corpus.train),
         prior_asked=fit.prior.describe(fitted.model.gain),
-        seconds=round(fit.seconds, 1),
         epochs=len(fit.history),
         best_epoch=fit.selection.best_epoch,
         recoveries=fit.selection.recoveries,
         restarts=fit.selection.restarts,
         noise_floor=fit.corpus.noise_floor,
         leaks=None if fit.corpus.leaks is None else asdict(fit.corpus.leaks),
-        baselines=rows | dict(baselines or {}),
         failures=failures(
             fit.selection.best_epoch if steered else 1,
             fit.prior.rate if steered else math.nan,
-            test.get("selected", math.nan),
+            math.nan if own is None else own.metrics.get("selected", math.nan),
             worse,
             _course(fit),
             math.nan if selected is None else standard_error(selected),
         ),
-        curves={} if own is None else dict(own.curves),
-        constraint=asdict(fitted.model.constraint),
-        priors=_priors(fitted),
-        documents=_sizes(fit.corpus),
-        intervals={} if own is None else card_intervals(own.statistics),
-        decision=_decision(fitted),
+        **_shared_fields(fit, own, rows | dict(baselines or {})),
     )
     metrics.save(fit.folder)
     write_card(fit.folder)
@@ -241,28 +231,44 @@ def finish_ensemble(
     first = each[0]
     metrics = replace(
         first,
-        test={} if own is None else own.metrics,
-        prior=fit.fitted.model.prior.describe(fit.fitted.model.gain) | prior_masks(fit.fitted, fit.corpus.train),
-        seconds=round(fit.seconds, 1),
         epochs=sum(metrics.epochs for metrics in each),
         best_epoch=min(metrics.best_epoch for metrics in each),
         recoveries=sum(metrics.recoveries for metrics in each),
         restarts=sum(metrics.restarts for metrics in each),
-        baselines=rows | dict(baselines or {}),
         failures=(*told, *failures(1, first.prior_asked["rate"], math.nan, worse)),
         members={str(i): metrics.test for i, metrics in enumerate(each)},
-        curves={} if own is None else dict(own.curves),
-        constraint=asdict(fit.fitted.model.constraint),
-        priors=_priors(fit.fitted),
-        documents=_sizes(fit.corpus),
-        intervals={} if own is None else card_intervals(own.statistics),
-        decision=_decision(fit.fitted),
+        **_shared_fields(fit, own, rows | dict(baselines or {})),
     )
     metrics.save(fit.folder)
     write_card(fit.folder)
     for member, record in zip(fit.members, each, strict=True):
         member.tell("on_evaluated", asdict(record) | {"ensemble": metrics.test})
     return metrics
+
+
+def _shared_fields(
+    fit: TrainingRun | EnsembleRun, own: Evaluation | None, baselines: dict[str, Metrics]
+) -> dict[str, Any]:
+    """Fields of :class:`RunMetrics` that say the same of one model and of an ensemble.
+
+    Args:
+        fit: the finished fit.
+        own: its evaluation on the test split; `None` without test texts.
+        baselines: figures of other predictions, by their names.
+    """
+    fitted, model = fit.fitted, fit.fitted.model
+    return {
+        "test": {} if own is None else own.metrics,
+        "prior": model.prior.describe(model.gain) | prior_masks(fitted, fit.corpus.train),
+        "seconds": round(fit.seconds, 1),
+        "baselines": baselines,
+        "curves": {} if own is None else dict(own.curves),
+        "constraint": asdict(model.constraint),
+        "priors": _priors(fitted),
+        "documents": _sizes(fit.corpus),
+        "intervals": {} if own is None else card_intervals(own.statistics),
+        "decision": _decision(fitted),
+    }
 
 
 def _decision(fitted: FittedModel) -> dict[str, Any]:
