@@ -189,7 +189,7 @@ def inspect_pairs(
         ("compared", "kept words with " + ("whole texts" if fitted.config.model.match == "full" else "kept words")),
         ("temperature", f"{ranking.temperature:.3g}"),
     ]
-    history = read_history(folder / EPOCHS) if (folder / EPOCHS).is_file() else ()
+    history = read_history(folder / EPOCHS)
     queries = list(ranking.ranked(max(number // 2, 1)))
     write_pairs_report(results / REPORT, build_pairs_report(queries, metrics, fitted.name, facts, history))
     Terminal().say(f"written to {results}: {REPORT}")
@@ -282,7 +282,7 @@ def write_page(
         drawn=drawn,
         metrics=evaluation.metrics,
         curves=evaluation.curves,
-        history=read_history(folder / EPOCHS) if (folder / EPOCHS).is_file() else (),
+        history=read_history(folder / EPOCHS),
         stored=stored,
         baselines=stored.get("baselines") if measured else None,
         draws=groups,

@@ -192,7 +192,7 @@ def compare_run(
     results["iwae"] = iwae_bound(precise, documents, how.iwae, batch_size, seed)
     rules = {rule: evaluate_documents(fitted, documents, rule, batch_size=batch_size, seed=seed) for rule in COMPARED}
     rules["average"] = evaluate_average(fitted, documents, how.draws, batch_size, seed)
-    history = read_history(folder / EPOCHS) if (folder / EPOCHS).exists() else []
+    history = read_history(folder / EPOCHS)
     chains = setting.prior.chains if isinstance(setting.prior, AspectPriors) else ()
     priors = {
         target: {"alpha": chain.alpha, "gamma": chain.gamma}

@@ -141,9 +141,14 @@ def epoch_record(values: Mapping[str, Any]) -> EpochRecord:
 def read_history(path: Path) -> list[EpochRecord]:
     """The epochs of a run, from its `epochs.jsonl`; figures that an older version did not record are NaN.
 
+    Returns:
+        The epochs in their order; none where there is no such file.
+
     Raises:
         RunError: the file is damaged or of a later version.
     """
+    if not path.is_file():
+        return []
     try:
         check_listed(path)
         return [epoch_record(parse_json(line)) for line in path.read_text(encoding="utf-8").splitlines()]

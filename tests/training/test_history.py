@@ -90,3 +90,7 @@ def test_a_damaged_history_is_refused_in_one_line(tmp_path: Path, line: str) -> 
     path.write_text(json.dumps(good) + "\n" + spoilt, encoding="utf-8")
     with pytest.raises(RunError, match=r"epochs.jsonl: not a history of this version \(.*\); fit again"):
         read_history(path)
+
+
+def test_a_folder_without_a_history_has_no_epochs(tmp_path: Path) -> None:
+    assert read_history(tmp_path / "epochs.jsonl") == []
