@@ -10,14 +10,19 @@ import torch
 from torch import Tensor
 
 
-def changes_of(z: Tensor, words: Tensor) -> Tensor:
-    """Changes between neighbouring words of masks `(*s, B, T)`, `(*s, B)`; that to the padding is none.
+def flips_of(z: Tensor, words: Tensor) -> Tensor:
+    """By how much each word of masks `(*s, B, T)` differs from the one before it, `(*s, B, T - 1)`; 0 on padding.
 
     Args:
         z: the masks.
         words: True on words, `(*s, B, T)`.
     """
-    return ((z[..., 1:] - z[..., :-1]).abs() * words[..., 1:]).sum(-1)
+    return (z[..., 1:] - z[..., :-1]).abs() * words[..., 1:]
+
+
+def changes_of(z: Tensor, words: Tensor) -> Tensor:
+    """Changes between neighbouring words of masks `(*s, B, T)`, `(*s, B)`; arguments as for :func:`flips_of`."""
+    return flips_of(z, words).sum(-1)
 
 
 def mask_keys(z: Tensor) -> Tensor:

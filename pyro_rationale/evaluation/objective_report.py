@@ -15,7 +15,7 @@ from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import taken, target_rows
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions.exclusion import COST, ends_on
-from pyro_rationale.distributions.masks import changes_of
+from pyro_rationale.distributions.masks import changes_of, flips_of
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import Terms, batch_terms, row_lambdas
 from pyro_rationale.inference.posterior.evidence import iwae
@@ -49,8 +49,7 @@ def objective_terms(fitted: FittedModel, batch: Batch, samples: int, see_target:
     lambda1, lambda2 = row_lambdas(model.steering, model.gain, batch.aspects)
     cost = error + lambda1 * q.unit_values(z).sum(-1) + lambda2 * changes_of(z, batch.mask)
     if batch.excluded is not None:
-        change = (z[..., 1:] - z[..., :-1]).abs() * batch.mask[..., 1:]
-        cost = cost + COST / model.gain * ends_on(batch.excluded, batch.mask, z, change)
+        cost = cost + COST / model.gain * ends_on(batch.excluded, batch.mask, z, flips_of(z, batch.mask))
     return {"log_likelihood": log_likelihood.mean(0), "kl": kl, "entropy": entropy, "cost": cost.mean(0)}
 
 

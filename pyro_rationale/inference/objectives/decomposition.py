@@ -39,7 +39,7 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.distributions import AspectPriors, ChainPrior, LinearChain, MaskDistribution, NonEmptyMask
 from pyro_rationale.distributions.exclusion import COST, ends_on
-from pyro_rationale.distributions.masks import changes_of
+from pyro_rationale.distributions.masks import changes_of, flips_of
 from pyro_rationale.distributions.scan.scan import bernoulli_kl
 from pyro_rationale.models import RationaleModel
 
@@ -276,8 +276,7 @@ def _ends(q: MaskDistribution, z: Tensor, excluded: Tensor) -> Tensor:
     """Ends of runs that stand on excluded words, `(B,)`, likewise."""
     if q.has_exact_marginals:
         return ends_on(excluded, q.word_mask, q.mean, q.change)
-    change = (z[..., 1:] - z[..., :-1]).abs() * q.word_mask[..., 1:]
-    return ends_on(excluded, q.word_mask, z, change).mean(0)
+    return ends_on(excluded, q.word_mask, z, flips_of(z, q.word_mask)).mean(0)
 
 
 def _information(q: MaskDistribution, p: LinearChain | NonEmptyMask, z: Tensor) -> tuple[Tensor, Tensor]:
