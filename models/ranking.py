@@ -199,7 +199,7 @@ def _alone(trace: Trace) -> Tensor | float:
 
 
 def without_each(values: Tensor) -> Tensor:
-    """Log sum exp over the last dimension of all values but the one in each place; -inf where there is no other."""
+    """Log sum exp of the values `(*s, n)` in all other places of the last dimension, `(*s, n)`; -inf for n = 1."""
     below = values.new_full((*values.shape[:-1], 1), -torch.inf)
     before = torch.cat([below, values[..., :-1].logcumsumexp(-1)], -1)
     after = torch.cat([values[..., 1:].flip(-1).logcumsumexp(-1).flip(-1), below], -1)

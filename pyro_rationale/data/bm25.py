@@ -41,11 +41,17 @@ class WordIndex:
         raise NotImplementedError
 
     def weigh(self, counts: Numbers, columns: NDArray[np.int64], starts: NDArray[np.int64]) -> Numbers:
-        """The weight of each word in each document, in the order of `counts`."""
+        """The weight of each word in each document, `(K,)`, in the order of `counts`.
+
+        Args:
+            counts: how often the words stand in the documents, document after document, `(K,)`.
+            columns: which word each is, below V, `(K,)`.
+            starts: where each document begins, and the end, `(N + 1,)`.
+        """
         raise NotImplementedError
 
     def weigh_query(self, counts: Numbers, columns: NDArray[np.int64], starts: NDArray[np.int64]) -> Numbers:
-        """The weight of each word in each query: how often it stands there."""
+        """The weight of each word in each query, `(K,)`, as :meth:`weigh` in documents: how often it stands there."""
         return counts
 
     def __len__(self) -> int:

@@ -90,19 +90,19 @@ class HardKumaraswamy(TorchDistribution):
 
     @property
     def log_selected(self) -> Tensor:
-        """Log probability of H != 0."""
+        """Log probability of H != 0, `(*batch,)`."""
         return self._log_above(self._position(0.0))
 
     @property
     def log_zero(self) -> Tensor:
-        """Log probability of H = 0; finite even where the probability itself is no number in float32."""
+        """Log probability of H = 0, `(*batch,)`; finite even where the probability itself is no number in float32."""
         size = self.b.log() + log_neg_log1mexp(self._exponent(self._position(0.0)))  # log of -log P(H != 0)
         rare = size < -FAR
         return torch.where(rare, size, log1mexp(torch.where(rare, 0.0, size).exp()))
 
     @property
     def log_one(self) -> Tensor:
-        """Log probability of H = 1."""
+        """Log probability of H = 1, `(*batch,)`."""
         return self._log_above(self._position(1.0))
 
     # The whole.

@@ -116,12 +116,12 @@ def bin_edges(probability: Numbers, bins: int = 15, equal: str = "width") -> Num
 
 
 def bins_of(probability: Numbers, edges: Numbers) -> NDArray[np.int64]:
-    """The bin of each probability: the lower end belongs to it, and 1 to the last."""
+    """The bin of each probability `(N,)`, from edges `(bins + 1,)`: the lower one is in a bin, and 1 in the last."""
     return np.searchsorted(edges[1:-1], probability, side="right").astype(np.int64)
 
 
 def reliability(words: Forecasts, edges: Numbers) -> Curve:
-    """Mean marginal and share of gold words of each bin.
+    """Mean marginal and share of gold words of each bin that holds a word; `edges` are `(bins + 1,)`.
 
     Raises:
         ValueError: there are no words.

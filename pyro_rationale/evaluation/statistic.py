@@ -78,7 +78,7 @@ def as_flags(mask: Sequence[bool] | Flags | None) -> Flags:
 
 
 def ratio(part: ArrayLike, whole: ArrayLike) -> Numbers:
-    """Element by element, 0 where there is nothing to divide by."""
+    """`part / whole`, element by element with broadcasting; 0 where there is nothing to divide by."""
     part, whole = np.asarray(part, dtype=float), np.asarray(whole, dtype=float)
     return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=whole != 0)
 

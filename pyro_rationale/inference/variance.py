@@ -55,7 +55,7 @@ def surrogate(objective: Objective, model: RationaleModel, guide: RationaleGuide
 
 
 def flat_gradient(value: Tensor, parameters: Sequence[Tensor], keep_graph: bool = False) -> Tensor:
-    """Gradient of a scalar in all parameters as one vector, 0 in those that it does not depend on."""
+    """Gradient of a scalar in all parameters as one vector `(P,)`, 0 in those that it does not depend on."""
     parts = torch.autograd.grad(
         value, parameters, retain_graph=keep_graph, allow_unused=True, materialize_grads=True
     )
@@ -63,7 +63,7 @@ def flat_gradient(value: Tensor, parameters: Sequence[Tensor], keep_graph: bool 
 
 
 def one_gradient(objective: Objective, model: RationaleModel, guide: RationaleGuide, batch: Batch) -> Tensor:
-    """One draw of the estimate in the guide's parameters, flat, for the mean over the documents of a batch."""
+    """One draw of the estimate in the guide's parameters, `(P,)`, for the mean over the documents of a batch."""
     return flat_gradient(surrogate(objective, model, guide, batch) / len(batch), guide_parameters(guide))
 
 
@@ -76,7 +76,7 @@ class Moments:
         self.steps: list[float] = []
 
     def add(self, vector: Tensor) -> None:
-        """Take in one more vector."""
+        """Take in one more vector `(P,)`."""
         vector = vector.double()
         self.count += 1
         if self.mean is None:

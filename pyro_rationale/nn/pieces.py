@@ -150,7 +150,7 @@ def rows_of(pieces: Pieces, tokens: Tensor, weights: Tensor, present: Tensor, lo
 
 
 def batches_by_pieces(lengths: Tensor, most: int = BATCH_PIECES) -> Iterator[Tensor]:
-    """Indices of rows, sorted by length, in groups of at most `most` pieces, padding included."""
+    """Indices of rows of these lengths `(N,)`, sorted by length, in groups of at most `most` pieces with padding."""
     order = lengths.argsort()
     sizes = lengths[order].tolist()
     start = 0

@@ -171,7 +171,7 @@ def has_words(query: Document) -> bool:
 
 
 def softmax(logits: Numbers) -> Numbers:
-    """Probabilities of each row."""
+    """Probabilities of each row of logits `(*s, n)`."""
     if not logits.size:
         return logits
     shifted: Numbers = np.exp(logits - logits.max(axis=-1, keepdims=True))

@@ -467,5 +467,5 @@ class Task(ABC):
 
 
 def to_numbers(values: Tensor) -> Numbers:
-    """A tensor as float64 numbers."""
+    """A tensor as float64 numbers of the same shape, on the CPU and without a gradient."""
     return values.detach().to("cpu", torch.float64).numpy()

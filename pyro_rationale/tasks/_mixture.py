@@ -155,7 +155,7 @@ class Mixture:
         return self.cdf(targets)
 
     def pit_ends(self, targets: Numbers) -> tuple[Numbers, Numbers]:
-        """Between which values the transform jumps at the true ratings: one value twice, unless there are levels."""
+        """Between which values the transform jumps at true ratings, `(*b, D)` each: equal, unless there are levels."""
         return self.pit(targets), self.pit(targets)
 
     def log_prob(self, targets: Numbers) -> Numbers:

@@ -148,7 +148,13 @@ def _choosable(batch: Batch) -> Tensor:
 
 
 def _largest(scores: Tensor, share: float | Tensor, batch: Batch) -> Tensor:
-    """The words, or sentences, of the largest scores: a share of each document's, one at least; bool."""
+    """The words, or sentences, of the largest scores: a share of each document's, one at least; bool, as the scores.
+
+    Args:
+        scores: `(B, T)`, or `(B, U)` of sentences.
+        share: one for all, or `(B,)`.
+        batch: the texts.
+    """
     units = batch.unit_mask
     rank = scores.masked_fill(~units, -torch.inf).argsort(-1, descending=True).argsort(-1)
     return units & (rank < (share * batch.unit_lengths).clamp_min(1.0)[:, None])

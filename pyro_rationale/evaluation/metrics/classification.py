@@ -39,7 +39,12 @@ def class_figures(matrix: NDArray[np.int64], labels: tuple[str, ...]) -> dict[st
 
 
 def area_under_roc(scores: Numbers, positive: NDArray[np.bool_]) -> float:
-    """Probability that a positive document has a higher score than another, ties counting half; NaN without both."""
+    """Probability that a positive document has a higher score than another, ties counting half; NaN without both.
+
+    Args:
+        scores: `(N,)`.
+        positive: which documents are, `(N,)`.
+    """
     count, rest = int(positive.sum()), int((~positive).sum())
     if not count or not rest:
         return float("nan")

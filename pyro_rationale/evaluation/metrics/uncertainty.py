@@ -106,7 +106,7 @@ def lies_between(low: Numbers, high: Numbers, truth: Numbers, spec: TargetSpec) 
 
 
 def groups_by_share(kept: Numbers) -> dict[str, Flags]:
-    """Documents of the low, middle and high third of the shares of words kept, and those that keep nothing.
+    """Documents of the low, middle and high third of the shares of words kept, and those that keep nothing; `(N,)`.
 
     Documents of equal shares are in one group, the lower one, so that thirds differ in size where many are equal.
     """
@@ -118,7 +118,7 @@ def groups_by_share(kept: Numbers) -> dict[str, Flags]:
 
 
 def spearman(one: Numbers, other: Numbers) -> float:
-    """Correlation of ranks, equal values sharing the mean of theirs; NaN if either has one value only."""
+    """Correlation of :func:`ranks` of two figures `(N,)`; NaN if either has one value only."""
     first, second = (ranks(values) for values in (one, other))
     if first.std() == 0 or second.std() == 0:
         return float("nan")
@@ -126,7 +126,7 @@ def spearman(one: Numbers, other: Numbers) -> float:
 
 
 def ranks(values: Numbers) -> Numbers:
-    """Ranks from 1, equal values sharing the mean of theirs."""
+    """Ranks of values `(N,)` from 1, equal values sharing the mean of theirs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     middles: Numbers = ends - (counts - 1) / 2

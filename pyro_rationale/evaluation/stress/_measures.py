@@ -37,7 +37,7 @@ def truths(documents: Sequence[Document], spec: TargetSpec) -> Labels:
 def skill(
     values: Numbers, documents: Sequence[Document], spec: TargetSpec, decision: Decision | None = None
 ) -> float:
-    """How much better predictions are than the best constant: 0 no better, 1 perfect, below 0 worse."""
+    """How much better predictions `(N, W)` are than the best constant: 0 no better, 1 perfect, below 0 worse."""
     return task_of(spec, decision).skill(values, targets_of(documents, spec))
 
 
@@ -68,7 +68,7 @@ def agreement(documents: Sequence[Document], masks: Masks) -> dict[str, float]:
 
 
 def joined(masks: Masks) -> Flags:
-    """Masks of many documents as one array."""
+    """Masks of many documents, one behind the other, `(words of all,)`."""
     return np.concatenate([as_flags(mask) for mask in masks])
 
 

@@ -153,11 +153,11 @@ class Encoder(MaskedReader):
         return states
 
     def vectors(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """The word vectors of one text."""
+        """The word vectors of one text `(T,)`, `(T, E)`, and the word that each is of, `(T,)`."""
         return self.embedding(tokens), torch.arange(len(tokens), device=tokens.device)
 
     def read_vectors(self, vectors: Tensor) -> Tensor:
-        """Outputs of variants of the word vectors of one text."""
+        """Outputs `(N, outputs)` of variants `(N, T, E)` of the word vectors of one text."""
         weights = vectors.new_ones(vectors.shape[:2])
         states = self.reader(self.dropout(vectors), weights, True)
         lengths = torch.full_like(weights[:, 0], vectors.shape[1], dtype=torch.long)
