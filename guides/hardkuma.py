@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyro_rationale.distributions import HardKumaMask, HardKumaraswamy
-from pyro_rationale.distributions.masks import bisect
+from pyro_rationale.distributions.bisection import bisect
 from pyro_rationale.guides._aspects import AspectRows
 from pyro_rationale.guides._base import RationaleGuide
 

@@ -1,8 +1,7 @@
-"""Masks as tensors: which are equal, how often they change, and a search on one number."""
+"""Masks as tensors: which are equal, and where and how often they change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -51,11 +50,3 @@ def one_of_each(keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     positions = flat.new_zeros(len(distinct))
     positions[flat] = torch.arange(len(flat), device=flat.device)  # which of several equal ones wins does not matter
     return distinct, positions, index
-
-
-def bisect(above: Callable[[float], bool], low: float, high: float, steps: int = 60) -> tuple[float, float]:
-    """Ends of `[low, high]` after so many halvings; `above(x)` says whether the number sought is above x."""
-    for _ in range(steps):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if above(middle) else (low, middle)
-    return low, high

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_rationale.distributions.masks import bisect
+from pyro_rationale.distributions.bisection import bisect
 
 Numbers = NDArray[np.float64]
 AMBIGUOUS = 0.05  # a word with a marginal above this, or one that is gold, is ambiguous

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from pyro_rationale.data.corpus import Document
 from pyro_rationale.distributions import MaskDistribution
-from pyro_rationale.distributions.masks import bisect
+from pyro_rationale.distributions.bisection import bisect
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.evaluation.evaluate import evaluate
 from pyro_rationale.evaluation.options import MASK_RULES, RATES

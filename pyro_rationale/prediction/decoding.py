@@ -16,6 +16,7 @@ from pyro_rationale.data.aspects import by_aspect
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.cache.dataset import ArrowDocuments, word_counts
 from pyro_rationale.data.corpus import Document
+from pyro_rationale.distributions.bisection import bisect_each
 from pyro_rationale.errors import ConfigError
 from pyro_rationale.nn.seeding import seeded
 from pyro_rationale.prediction.options import DecodeOptions
@@ -66,13 +67,14 @@ def tilted_to(q: MaskDistribution, share: float) -> MaskDistribution:
     units = q.by_unit
     sizes = units.word_mask.sum(-1).to(units.mean.dtype)
     wanted = (share * sizes).clamp_min(1.0)
-    low, high = -MAX_SHIFT * torch.ones_like(wanted), MAX_SHIFT * torch.ones_like(wanted)
+    far = MAX_SHIFT * torch.ones_like(wanted)
+
+    def kept(price: Tensor) -> Tensor:
+        return units.tilt(price[..., None]).mode.sum(-1)
+
     try:
-        for _ in range(HALVINGS):
-            middle = 0.5 * (low + high)
-            more = units.tilt(middle[..., None]).mode.sum(-1) > wanted
-            low, high = torch.where(more, middle, low), torch.where(more, high, middle)
-        many, few = (units.tilt(price[..., None]).mode.sum(-1) for price in (low, high))
+        low, high = bisect_each(lambda price: kept(price) > wanted, -far, far, HALVINGS)
+        many, few = kept(low), kept(high)
     except NotImplementedError:
         raise ConfigError("--decode share: an autoregressive guide has no mask of a given share; take mode") from None
     nearer = (many - wanted).abs() < (few - wanted).abs()

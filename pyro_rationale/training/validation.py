@@ -12,13 +12,15 @@ from torch import Tensor
 from pyro_rationale.data.batch import Batch
 from pyro_rationale.data.batching import BucketedBatches
 from pyro_rationale.distributions import ChainPrior, MaskDistribution
-from pyro_rationale.distributions.masks import bisect, changes_of
+from pyro_rationale.distributions.bisection import bisect, bisect_each
+from pyro_rationale.distributions.masks import changes_of
 from pyro_rationale.fitted import FittedModel
 from pyro_rationale.inference.objectives.decomposition import Setting, Terms, batch_terms, direct_cost
 from pyro_rationale.training.distributed import SINGLE_PROCESS, Group
 
 LARGEST_SHIFT = 2.0  # nats; a guide that is further from the share of words than that has to be trained towards it
 CLOSE = 1 / 30
+HALVINGS = 9  # to a hundredth of a nat
 
 DRAWS = 8  # masks of a document by which a likelihood settles
 
@@ -142,7 +144,7 @@ def shift_to(
 
     if abs(kept(0.0) / rate - 1.0) <= CLOSE:
         return 0.0
-    return sum(bisect(lambda shift: kept(shift) > rate, -LARGEST_SHIFT, LARGEST_SHIFT, 9)) / 2.0
+    return sum(bisect(lambda shift: kept(shift) > rate, -LARGEST_SHIFT, LARGEST_SHIFT, HALVINGS)) / 2.0
 
 
 def shifts_to(
@@ -177,10 +179,7 @@ def shifts_to(
     share = kept(torch.zeros_like(low)) / rate
     near = share.isnan() | ((share - 1.0).abs() <= CLOSE)
     if not bool(near.all()):
-        for _ in range(9):
-            middle = (low + high) / 2
-            more = kept(middle) > rate
-            low, high = torch.where(more, middle, low), torch.where(more, high, middle)
+        low, high = bisect_each(lambda shifts: kept(shifts) > rate, low, high, HALVINGS)
     found: list[float] = torch.where(near, 0.0, (low + high) / 2).tolist()
     return tuple(found)
 

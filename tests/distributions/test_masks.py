@@ -1,10 +1,10 @@
-"""Keys of masks, distinct ones, changes, and bisection."""
+"""Keys of masks, distinct ones, and changes."""
 
 from __future__ import annotations
 
 import torch
 
-from pyro_rationale.distributions.masks import bisect, changes_of, mask_keys, one_of_each
+from pyro_rationale.distributions.masks import changes_of, mask_keys, one_of_each
 
 
 def test_keys_tell_masks_and_documents_apart() -> None:
@@ -28,9 +28,3 @@ def test_the_padding_is_no_change() -> None:
     z = torch.tensor([[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
     words = torch.tensor([[True, True, True, False], [True, True, False, False]])
     assert changes_of(z, words).tolist() == [2.0, 0.0]
-
-
-def test_bisection() -> None:
-    low, high = bisect(lambda x: x * x < 2.0, 0.0, 2.0)
-    assert low <= 2.0**0.5 <= high + 1e-15
-    assert high - low < 1e-12
